@@ -1,0 +1,1 @@
+"""The decisions of asynccvat: pure values and functions, free of await, clock, disk and network."""
