@@ -1,0 +1,289 @@
+"""What CVAT's API speaks of, as frozen values: the one place that knows its JSON names.
+
+Decoding is lenient on purpose: fields that are unknown here are ignored and fields that some
+server versions leave out are optional, so older and newer servers both decode. How the calls
+are made is left to `client`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """A user as other objects refer to it."""
+
+    id: int
+    username: str = ""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as CVAT lists it.
+
+    `updated_date` stays the server's own text: it is compared for inequality only. A task
+    without data lacks `size` and `mode` altogether.
+    """
+
+    id: int
+    name: str = ""
+    updated_date: str = ""
+    created_date: str | None = None
+    project_id: int | None = None
+    status: str | None = None
+    subset: str | None = None
+    mode: str | None = None
+    dimension: str | None = None
+    size: int | None = None
+    owner: Owner | None = None
+    assignee: Owner | None = None
+    organization_id: int | None = None
+    bug_tracker: str | None = None
+    overlap: int | None = None
+    segment_size: int | None = None
+    image_quality: int | None = None
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A project as CVAT lists it."""
+
+    id: int
+    name: str = ""
+    updated_date: str = ""
+    created_date: str | None = None
+    status: str | None = None
+    owner: Owner | None = None
+    assignee: Owner | None = None
+    dimension: str | None = None
+    organization_id: int | None = None
+    task_subsets: tuple[str, ...] = ()
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """The user that the credentials belong to (`GET /api/users/self`)."""
+
+    id: int
+    username: str
+    email: str | None = None
+    first_name: str = ""
+    last_name: str = ""
+    is_superuser: bool = False
+    groups: tuple[str, ...] = ()
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server says of itself (`GET /api/server/about`)."""
+
+    name: str = ""
+    version: str = ""
+    description: str = ""
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    """An annotation format that the server writes (exporter) or reads (importer)."""
+
+    name: str
+    ext: str = ""
+    version: str = ""
+    enabled: bool = True
+    dimension: str | None = None
+
+
+class Formats(msgspec.Struct, frozen=True, kw_only=True):
+    """The formats that the server knows (`GET /api/server/annotation/formats`)."""
+
+    exporters: tuple[Format, ...] = ()
+    importers: tuple[Format, ...] = ()
+
+
+class RequestStatus(StrEnum):
+    """The states of an entry of `/api/requests`."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry of `/api/requests` does, and to what."""
+
+    type: str = ""
+    target: str | None = None
+    project_id: int | None = None
+    task_id: int | None = None
+    job_id: int | None = None
+    format: str | None = None
+
+
+class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of `/api/requests`.
+
+    Any date can be null, even of a finished request: CVAT fills them in a moment later.
+    A status that is not known here counts as queued; CVAT shows deferred ones so, too.
+    """
+
+    id: str
+    status: str
+    message: str | None = None
+    operation: Operation = Operation()
+    created_date: datetime | None = None
+    started_date: datetime | None = None
+    finished_date: datetime | None = None
+    expiry_date: datetime | None = None
+    result_url: str | None = None
+    result_id: int | None = None
+
+    @property
+    def state(self) -> RequestStatus:
+        """The status, with unknown ones taken as queued."""
+        try:
+            return RequestStatus(self.status)
+        except ValueError:
+            return RequestStatus.QUEUED
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server will not change it any more."""
+        return self.state in (RequestStatus.FINISHED, RequestStatus.FAILED)
+
+
+class RequestId(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to an accepted (202) or colliding (409) export."""
+
+    rq_id: str
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One page of a list."""
+
+    count: int
+    results: tuple[T, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportAccepted:
+    """What the server said to an export that was asked for.
+
+    Attributes:
+        rq_id: The request to follow. Opaque.
+        created: True where this very call queued it (202), False where it was running (409).
+    """
+
+    rq_id: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskListing:
+    """All tasks of a selection, as read by one pass over the list.
+
+    Attributes:
+        tasks: In ascending order of id, each once.
+        read_at: The latest `Date` of the answers (server's clock), None where none was sent.
+        complete: Whether the distinct ids equalled the server's count in the end.
+        missing: Ids that were asked for one by one and are not there.
+    """
+
+    tasks: tuple[Task, ...]
+    read_at: datetime | None = None
+    complete: bool = True
+    missing: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSpec:
+    """How each task is to be exported.
+
+    Attributes:
+        format: The exporter's exact name, case included.
+        images: Whether the archive holds the images, too.
+    """
+
+    format: str = "CVAT for images 1.1"
+    images: bool = False
+
+
+# A request line of 8 KiB is the limit of CVAT's nginx (414 beyond); ids are cut into lists that
+# leave room for the rest of the URL.
+_MAX_FILTER_LENGTH = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which tasks: all that the user may see, narrowed by what is set here.
+
+    Attributes:
+        project_ids: Tasks of these projects.
+        task_ids: These tasks.
+        status: `annotation`, `validation` or `completed`.
+        subset: The task's subset.
+        name: The task's exact name.
+        updated_since: ISO date or date and time; tasks updated then or later.
+        filter: A JSON logic expression as CVAT's own user interface builds them.
+    """
+
+    project_ids: Sequence[int] = ()
+    task_ids: Sequence[int] = ()
+    status: str | None = None
+    subset: str | None = None
+    name: str | None = None
+    updated_since: str | None = None
+    filter: str | None = None
+
+    def queries(self) -> Iterator[dict[str, str]]:
+        """Yield the query parameters of the lists that together hold the selection."""
+        plain = {
+            key: value
+            for key, value in (
+                ("status", self.status),
+                ("subset", self.subset),
+                ("name", self.name),
+            )
+            if value is not None
+        }
+        terms: list[Any] = []
+        if len(self.project_ids) == 1:
+            plain["project_id"] = str(self.project_ids[0])
+        elif self.project_ids:
+            terms.append({"in": [{"var": "project_id"}, sorted(set(self.project_ids))]})
+        if self.updated_since is not None:
+            terms.append({">=": [{"var": "updated_date"}, self.updated_since]})
+        if self.filter is not None:
+            terms.append(json.loads(self.filter))
+        if not self.task_ids:
+            yield plain | _filter(terms)
+        for ids in id_batches(self.task_ids):
+            yield plain | _filter([*terms, {"in": [{"var": "id"}, ids]}])
+
+
+def id_batches(ids: Sequence[int]) -> Iterator[list[int]]:
+    """Cut ids, each once and in order, into lists that fit into a request's URL."""
+    batch: list[int] = []
+    length = 0
+    for task_id in sorted(set(ids)):
+        # A comma becomes %2C, the blank after it is not sent.
+        cost = len(str(task_id)) + 3
+        if batch and length + cost > _MAX_FILTER_LENGTH:
+            yield batch
+            batch, length = [], 0
+        batch.append(task_id)
+        length += cost
+    if batch:
+        yield batch
+
+
+def _filter(terms: list[Any]) -> dict[str, str]:
+    if not terms:
+        return {}
+    expression = terms[0] if len(terms) == 1 else {"and": terms}
+    return {"filter": json.dumps(expression, separators=(",", ":"))}

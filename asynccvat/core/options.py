@@ -1,0 +1,81 @@
+"""How a mirror works, as one frozen value: limits, guards and habits, apart from what and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asynccvat.core.zip.limits import ArchiveLimits
+from asynccvat.errors import ConfigError
+
+DEFAULT_EXPORT_TIMEOUT = 4.25 * 3600
+"""Seconds; past CVAT's own limit of 4 hours, so that the server gives up first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorOptions:
+    """Options of `mirror`, `open_mirror` and `plan`.
+
+    Attributes:
+        folder_prefix: A task's folder is this and the task's id.
+        keep_archive: Keep each archive beside its task's folder as `<folder>.zip`.
+        concurrency: Exports in flight; None learns how many the server runs at once.
+        transfers: Archives read at once.
+        bandwidth: Bytes a second for all transfers together, None for no limit.
+        retries: How often one step of one task is tried again.
+        export_timeout: Seconds that one export may run, counted from its start; the time in the
+            server's queue is unlimited.
+        force: Fetch every task, changed or not.
+        reuse: Take over members that are here already, after reading them again.
+        trust_receipts: Skip the look at the files of unchanged tasks.
+        prune: Remove the folders of tasks that are gone from the server.
+        max_delete: How many folders `prune` may remove: a number, or a share like `"10%"`.
+        adopt: Take over folders that no receipt speaks of; what they held goes to `kept/`.
+        durable: Sync to disk before a folder counts as done.
+        break_lock: Take a lock over whose owner cannot be asked.
+        limits: Bounds on archives.
+    """
+
+    folder_prefix: str = "task"
+    keep_archive: bool = False
+    concurrency: int | None = None
+    transfers: int = 8
+    bandwidth: int | None = None
+    retries: int = 5
+    export_timeout: float = DEFAULT_EXPORT_TIMEOUT
+    force: bool = False
+    reuse: bool = True
+    trust_receipts: bool = False
+    prune: bool = False
+    max_delete: int | str = "10%"
+    adopt: bool = False
+    durable: bool = True
+    break_lock: bool = False
+    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
+
+    def __post_init__(self) -> None:
+        for name, least in (("concurrency", 1), ("transfers", 1), ("bandwidth", 1), ("retries", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} must be at least {least}, not {value}")
+        if self.export_timeout <= 0:
+            raise ConfigError(f"export_timeout must be positive, not {self.export_timeout}")
+        self.deletions_allowed(0)
+
+    def deletions_allowed(self, folders: int) -> int:
+        """How many of so many mirrored folders one run may remove.
+
+        Raises:
+            ConfigError: `max_delete` is neither a number nor a percentage.
+        """
+        text = str(self.max_delete).strip()
+        try:
+            if text.endswith("%"):
+                share = float(text[:-1])
+                if 0 <= share <= 100:
+                    # At least one: a small mirror must be able to follow its server at all.
+                    return max(1, int(folders * share / 100)) if share else 0
+            elif int(text) >= 0:
+                return int(text)
+        except ValueError:
+            pass
+        raise ConfigError(f"max_delete must be a number or a percentage like 10%, not {text!r}")

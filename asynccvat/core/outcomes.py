@@ -1,0 +1,150 @@
+"""What became of each task, and of the whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Any
+
+from asynccvat.errors import AsyncCvatError, MirrorFailedError
+
+
+class Action(StrEnum):
+    """What was done with a task."""
+
+    FETCHED = "fetched"
+    KEPT = "kept"
+    MOVED = "moved"
+    REMOVED = "removed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOutcome:
+    """What became of one task.
+
+    Attributes:
+        task_id: The task.
+        name: Its name on the server, "" where it is not known.
+        action: What was done.
+        reason: Why, in the plan's words (`new`, `changed`, `unchanged`, ...).
+        path: The task's folder, None where there is none.
+        error: Why it failed, None otherwise.
+        files: Files that the folder holds, for fetched ones.
+        bytes: Sum of their sizes.
+        transferred: Bytes that came over the network for it.
+        seconds: From asking for the export to the commit.
+        warnings: What the user ought to know: edited files put aside, and so on.
+    """
+
+    task_id: int
+    action: Action
+    reason: str
+    name: str = ""
+    path: PurePath | None = None
+    error: AsyncCvatError | None = None
+    files: int = 0
+    bytes: int = 0
+    transferred: int = 0
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the folder is there, whole and up to date (or gone, as planned)."""
+        return self.action not in (Action.FAILED, Action.CANCELLED)
+
+    def to_json(self) -> dict[str, Any]:
+        """The outcome as JSON types, without what is empty."""
+        record: dict[str, Any] = {
+            "task_id": self.task_id,
+            "name": self.name,
+            "action": str(self.action),
+            "reason": self.reason,
+        }
+        if self.path is not None:
+            record["path"] = str(self.path)
+        if self.error is not None:
+            record["error"] = {"type": type(self.error).__name__, "message": str(self.error)}
+        if self.action is Action.FETCHED:
+            record |= {
+                "files": self.files,
+                "bytes": self.bytes,
+                "transferred": self.transferred,
+                "seconds": round(self.seconds, 3),
+            }
+        if self.warnings:
+            record["warnings"] = list(self.warnings)
+        return record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorReport:
+    """What a run did.
+
+    Attributes:
+        outcomes: One for each task of the plan, in the order in which they landed.
+        seconds: Wall time of the run.
+        requests: HTTP requests sent, login and listing included.
+        transferred: Bytes of archives received.
+        listing_complete: False where the listing never agreed with the server's count; nothing
+            was removed then.
+        interrupted: True after a cancellation or a failure that ended the run.
+        warnings: About the run, not about one task.
+    """
+
+    outcomes: tuple[TaskOutcome, ...] = ()
+    seconds: float = 0.0
+    requests: int = 0
+    transferred: int = 0
+    listing_complete: bool = True
+    interrupted: bool = False
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was planned is done."""
+        return not self.interrupted and all(outcome.ok for outcome in self.outcomes)
+
+    @property
+    def failures(self) -> tuple[TaskOutcome, ...]:
+        """The outcomes that failed."""
+        return tuple(outcome for outcome in self.outcomes if outcome.action is Action.FAILED)
+
+    def count(self, action: Action) -> int:
+        """How many tasks had this action."""
+        return sum(outcome.action is action for outcome in self.outcomes)
+
+    def raise_for_failures(self) -> None:
+        """Turn failures into an exception, for callers who want one.
+
+        Raises:
+            MirrorFailedError: A task failed; `.report` is this report.
+        """
+        failures = self.failures
+        if failures:
+            first = failures[0]
+            raise MirrorFailedError(
+                f"{len(failures)} of {len(self.outcomes)} tasks failed; "
+                f"the first, task {first.task_id}: {first.error}",
+                report=self,
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON types, with a schema version."""
+        return {
+            "version": 1,
+            "ok": self.ok,
+            "interrupted": self.interrupted,
+            "listing_complete": self.listing_complete,
+            "seconds": round(self.seconds, 3),
+            "requests": self.requests,
+            "transferred": self.transferred,
+            "counts": {
+                str(action): count for action in Action if (count := self.count(action))
+            },
+            "warnings": list(self.warnings),
+            "tasks": [outcome.to_json() for outcome in self.outcomes],
+        }

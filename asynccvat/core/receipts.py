@@ -1,0 +1,133 @@
+"""Receipts: what a task's folder holds and of which state of the server, as JSON.
+
+Line 1 of a receipt is its head, all that planning needs; each line after it is a member. The
+store decides when one is written and where; this module knows only what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from asynccvat.core.models import ExportSpec
+from asynccvat.errors import StoreError
+
+RECEIPT_VERSION = 1
+
+
+class MemberRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A file as it was committed.
+
+    Attributes:
+        path: Relative to the task's folder, with `/`.
+        size: Bytes.
+        crc: CRC-32 of the content, as the archive said and as it was checked.
+        mtime_ns: Modification time of the file on disk when it was committed, nanoseconds.
+    """
+
+    path: str
+    size: int
+    crc: int
+    mtime_ns: int
+
+
+class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task's folder is.
+
+    Attributes:
+        version: Of this very form.
+        task_id: The task.
+        task_name: Its name, for people.
+        folder: The folder's name inside the destination.
+        format: Exporter's name.
+        images: Whether the images are part of it.
+        updated_date: As the server listed it *before* the export was asked for.
+        origin: Scheme, host and port of the server.
+        organization: Slug, "" for the personal workspace, None for everything visible.
+        digest: The archive's directory digest.
+        files: Number of members.
+        bytes: Sum of the members' sizes.
+        requested_at: When the export was asked for, ISO 8601.
+        committed_at: When the folder was committed, ISO 8601.
+        device: Device number of the tree while it is an intent in staging.
+        inode: Inode number of the tree while it is an intent in staging.
+    """
+
+    version: int = RECEIPT_VERSION
+    task_id: int
+    task_name: str = ""
+    folder: str
+    format: str
+    images: bool
+    updated_date: str
+    origin: str
+    organization: str | None = None
+    digest: str
+    files: int
+    bytes: int
+    requested_at: str
+    committed_at: str
+    device: int = 0
+    inode: int = 0
+
+    @property
+    def spec(self) -> ExportSpec:
+        """The format and images setting that it was made with."""
+        return ExportSpec(self.format, images=self.images)
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A head with all its members."""
+
+    head: ReceiptHead
+    members: tuple[MemberRecord, ...]
+
+
+_encoder = msgspec.json.Encoder()
+_head_decoder = msgspec.json.Decoder(ReceiptHead)
+_member_decoder = msgspec.json.Decoder(MemberRecord)
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """The receipt as it stands on disk, one JSON value a line."""
+    lines: Sequence[bytes] = [
+        _encoder.encode(receipt.head),
+        *(_encoder.encode(member) for member in receipt.members),
+    ]
+    return b"\n".join(lines) + b"\n"
+
+
+def decode_head(line: bytes) -> ReceiptHead:
+    """Read line 1 of a receipt.
+
+    Raises:
+        StoreError: It is damaged, or was written by a newer version.
+    """
+    try:
+        head = _head_decoder.decode(line)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"damaged receipt: {error}") from error
+    if head.version > RECEIPT_VERSION:
+        raise StoreError(
+            f"receipt of version {head.version}, and this asynccvat knows only "
+            f"{RECEIPT_VERSION}: use the newer asynccvat on this destination"
+        )
+    return head
+
+
+def decode_receipt(content: bytes) -> Receipt:
+    """Read a whole receipt.
+
+    Raises:
+        StoreError: It is damaged, cut short, or was written by a newer version.
+    """
+    first, *rest = content.split(b"\n")
+    head = decode_head(first)
+    if not rest or rest[-1] != b"" or len(rest) - 1 != head.files:
+        raise StoreError(f"damaged receipt: {len(rest) - 1} of {head.files} members are there")
+    try:
+        members = tuple(_member_decoder.decode(line) for line in rest[:-1])
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"damaged receipt: {error}") from error
+    return Receipt(head, members)

@@ -1,0 +1,151 @@
+"""What happens during a run, as frozen values that are delivered in the loop's thread.
+
+`to_json` gives the line that `--log-json` writes; the clock is left to whoever writes it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import Any
+
+from asynccvat.core.outcomes import MirrorReport, TaskOutcome
+
+EVENT_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ListingRead:
+    """The server's list of tasks is here."""
+
+    tasks: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan stands: how many tasks will have which step, and how many frames to fetch."""
+
+    fetch: int
+    keep: int
+    move: int
+    remove: int
+    refuse: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequested:
+    """An export was asked for; `created` is False where it was already running (409)."""
+
+    task_id: int
+    rq_id: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExportStarted:
+    """A worker of the server has begun with an export."""
+
+    task_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFinished:
+    """An export is ready; `seconds` is the worker's time where the server told it."""
+
+    task_id: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferStarted:
+    """An archive of `size` bytes is being read; `reused` bytes of it are already here."""
+
+    task_id: int
+    size: int | None
+    reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgress:
+    """`transferred` bytes of a task's archive came since the last such event."""
+
+    task_id: int
+    transferred: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFinished:
+    """All bytes of a task's archive are in staging and checked; the commit is next."""
+
+    task_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A step failed in a way that may pass; it is tried again after `delay` seconds."""
+
+    task_id: int | None
+    step: str
+    error: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPaused:
+    """The server asked for a pause of `seconds`; every call waits."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something about the run that the user ought to know."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """A task has its outcome."""
+
+    outcome: TaskOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The run ended, in whichever way."""
+
+    report: MirrorReport
+
+
+Event = (
+    ListingRead
+    | Planned
+    | ExportRequested
+    | ExportStarted
+    | ExportFinished
+    | TransferStarted
+    | TransferProgress
+    | TransferFinished
+    | Retrying
+    | ServerPaused
+    | Warned
+    | TaskDone
+    | RunFinished
+)
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """An event as JSON types: its name in snake case, the schema version, its fields."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+    record: dict[str, Any] = {"v": EVENT_SCHEMA_VERSION, "event": name}
+    match event:
+        case TaskDone(outcome=outcome):
+            return record | outcome.to_json()
+        case RunFinished(report=report):
+            summary = report.to_json()
+            del summary["tasks"], summary["version"]
+            return record | summary
+        case _:
+            return record | {item.name: getattr(event, item.name) for item in fields(event)}
