@@ -297,7 +297,7 @@ def _annotate(task: Task, frame: int, shapes: list[Shape], tags: list[Tag]) -> N
     if frame == 0:
         x, y = quarter(0, content.width * 0.8), quarter(0, content.height * 0.8)
         wide, high = content.width // 8, content.height // 8
-        add("polygon", polygon_label, (x, y, x + wide, y + 5.25, x + wide - 9, y + high, x + 3, y))
+        add("polygon", polygon_label, (x, y, x + wide, y + 5.25, x + 50, y + high, x + 3, y + 50))
         add("points", points_label, (x, y, x + wide, y + high))
         tags.append(Tag(len(tags) + 1, tag_label, frame))
 
