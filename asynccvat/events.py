@@ -24,10 +24,11 @@ class ListingRead:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan stands: how many tasks will have which step, and how many frames to fetch."""
+    """The plan stands: how many tasks will have which step."""
 
     fetch: int
     keep: int
+    skip: int
     move: int
     remove: int
     refuse: int

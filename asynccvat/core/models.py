@@ -43,6 +43,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     mode: str | None = None
     dimension: str | None = None
     size: int | None = None
+    data: int | None = None
     owner: Owner | None = None
     assignee: Owner | None = None
     organization_id: int | None = None
@@ -50,6 +51,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     overlap: int | None = None
     segment_size: int | None = None
     image_quality: int | None = None
+
+    @property
+    def without_data(self) -> bool:
+        """Whether nothing was uploaded yet; CVAT then leaves the keys out and cannot export."""
+        return self.size is None and self.data is None
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
@@ -17,6 +17,7 @@ class Action(StrEnum):
     KEPT = "kept"
     MOVED = "moved"
     REMOVED = "removed"
+    SKIPPED = "skipped"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -67,7 +68,7 @@ class TaskOutcome:
         if self.path is not None:
             record["path"] = str(self.path)
         if self.error is not None:
-            record["error"] = {"type": type(self.error).__name__, "message": str(self.error)}
+            record["error"] = _error(self.error)
         if self.action is Action.FETCHED:
             record |= {
                 "files": self.files,
@@ -91,7 +92,10 @@ class MirrorReport:
         transferred: Bytes of archives received.
         listing_complete: False where the listing never agreed with the server's count; nothing
             was removed then.
-        interrupted: True after a cancellation or a failure that ended the run.
+        interrupted: True after a cancellation or an error that ended the run.
+        stopped_by: The error that ended the run before its end (no room left, credentials no
+            longer accepted, server gone), None otherwise.
+        guard: Why planned removals were not carried out, None otherwise.
         warnings: About the run, not about one task.
     """
 
@@ -101,12 +105,18 @@ class MirrorReport:
     transferred: int = 0
     listing_complete: bool = True
     interrupted: bool = False
-    warnings: tuple[str, ...] = field(default=())
+    stopped_by: AsyncCvatError | None = None
+    guard: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether everything that was planned is done."""
-        return not self.interrupted and all(outcome.ok for outcome in self.outcomes)
+        return (
+            not self.interrupted
+            and self.guard is None
+            and all(outcome.ok for outcome in self.outcomes)
+        )
 
     @property
     def failures(self) -> tuple[TaskOutcome, ...]:
@@ -121,8 +131,10 @@ class MirrorReport:
         """Turn failures into an exception, for callers who want one.
 
         Raises:
-            MirrorFailedError: A task failed; `.report` is this report.
+            MirrorFailedError: A task failed, or an error ended the run; `.report` is this report.
         """
+        if self.stopped_by is not None:
+            raise MirrorFailedError(f"the run stopped: {self.stopped_by}", report=self)
         failures = self.failures
         if failures:
             first = failures[0]
@@ -138,13 +150,17 @@ class MirrorReport:
             "version": 1,
             "ok": self.ok,
             "interrupted": self.interrupted,
+            "stopped_by": None if self.stopped_by is None else _error(self.stopped_by),
+            "guard": self.guard,
             "listing_complete": self.listing_complete,
             "seconds": round(self.seconds, 3),
             "requests": self.requests,
             "transferred": self.transferred,
-            "counts": {
-                str(action): count for action in Action if (count := self.count(action))
-            },
+            "counts": {str(action): count for action in Action if (count := self.count(action))},
             "warnings": list(self.warnings),
             "tasks": [outcome.to_json() for outcome in self.outcomes],
         }
+
+
+def _error(error: AsyncCvatError) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": str(error)}
