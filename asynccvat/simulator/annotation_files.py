@@ -9,41 +9,65 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from .dataset import Annotations, Attribute, Frame, Label, Shape, Tag, Task
+from asynccvat.simulator.dataset import (
+    Attribute,
+    Frame,
+    Label,
+    Project,
+    Shape,
+    Tag,
+    Task,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One frame with what is annotated on it, shapes from the back to the front."""
+    """One frame of an export with what is annotated on it, shapes from the back to the front."""
 
+    task: Task
     frame: Frame
     shapes: tuple[Shape, ...]
     tags: tuple[Tag, ...]
 
+    @property
+    def subset(self) -> str:
+        """The subset as exporters call it."""
+        return self.task.subset or "default"
 
-def by_frame(frames: Sequence[Frame], annotations: Annotations) -> list[Drawn]:
-    """Sort a task's annotations by the frame that they are on."""
-    shapes: dict[int, list[Shape]] = defaultdict(list)
-    tags: dict[int, list[Tag]] = defaultdict(list)
-    for shape in annotations.shapes:
-        shapes[shape.frame].append(shape)
-    for tag in annotations.tags:
-        tags[tag.frame].append(tag)
-    return [
-        Drawn(
-            frame,
-            tuple(sorted(shapes[frame.index], key=lambda shape: shape.z_order)),
-            tuple(tags[frame.index]),
-        )
-        for frame in frames
-    ]
+
+def draw(tasks: Sequence[Task]) -> list[Drawn]:
+    """The frames of the tasks, numbered through, with names that are unique."""
+    drawn: list[Drawn] = []
+    taken: dict[str, int] = defaultdict(int)
+    for task in tasks:
+        shapes: dict[int, list[Shape]] = defaultdict(list)
+        tags: dict[int, list[Tag]] = defaultdict(list)
+        annotations = task.annotations()
+        for shape in annotations.shapes:
+            shapes[shape.frame].append(shape)
+        for tag in annotations.tags:
+            tags[tag.frame].append(tag)
+        for frame in task.frames():
+            name = _unique_name(frame.name, taken)
+            back_to_front = sorted(shapes[frame.index], key=lambda shape: shape.z_order)
+            numbered = replace(frame, index=len(drawn), name=name)
+            drawn.append(Drawn(task, numbered, tuple(back_to_front), tuple(tags[frame.index])))
+    return drawn
+
+
+def _unique_name(name: str, taken: dict[str, int]) -> str:
+    """`name`, or `name_1` and so on where tasks of a project share it, as CVAT renames them."""
+    stem, dot, extension = name.rpartition(".")
+    count = taken[name]
+    taken[name] += 1
+    return f"{stem}_{count}{dot}{extension}" if count else name
 
 
 def item_id(frame: Frame) -> str:
@@ -54,15 +78,26 @@ def item_id(frame: Frame) -> str:
 # --- CVAT XML -----------------------------------------------------------------------------------
 
 
-def cvat_images_xml(
-    task: Task, drawn: Sequence[Drawn], *, exported_at: datetime, base_url: str
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an annotation file says of where it comes from; `project` only if that was exported."""
+
+    tasks: tuple[Task, ...]
+    project: Project | None
+    exported_at: datetime
+    base_url: str
+
+
+def cvat_images_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
     """`annotations.xml` of "CVAT for images 1.1": each image with its shapes and tags."""
-    lines = [*_cvat_head(task, exported_at, base_url)]
+    lines = [*_cvat_head(origin)]
     for one in drawn:
         frame = one.frame
+        where = ""
+        if origin.project is not None:
+            where = f'subset={quoteattr(one.subset)} task_id="{one.task.id}" '
         lines.append(
-            f'  <image id="{frame.index}" name={quoteattr(frame.name)} '
+            f'  <image id="{frame.index}" name={quoteattr(frame.name)} {where}'
             f'width="{frame.width}" height="{frame.height}">'
         )
         for shape in one.shapes:
@@ -80,20 +115,18 @@ def cvat_images_xml(
     return "\n".join([*lines, "</annotations>", ""])
 
 
-def cvat_video_xml(
-    task: Task, drawn: Sequence[Drawn], *, exported_at: datetime, base_url: str
-) -> str:
+def cvat_video_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
     """`annotations.xml` of "CVAT for video 1.1": each shape is a track that lives for one frame."""
-    lines = [*_cvat_head(task, exported_at, base_url)]
-    shapes = [shape for one in drawn for shape in one.shapes]
-    for number, shape in enumerate(shapes):
+    lines = [*_cvat_head(origin)]
+    shapes = [(one.frame.index, shape) for one in drawn for shape in one.shapes]
+    for number, (frame, shape) in enumerate(shapes):
         lines.append(f'  <track id="{number}" label={quoteattr(shape.label.name)} source="manual">')
         element = _XML_ELEMENTS[shape.type]
         for outside in (0, 1):
-            if shape.frame + outside >= len(drawn):
+            if frame + outside >= len(drawn):
                 continue
             lines.append(
-                f'    <{element} frame="{shape.frame + outside}" keyframe="1" '
+                f'    <{element} frame="{frame + outside}" keyframe="1" '
                 f'outside="{outside}" occluded="{shape.occluded:d}" {_xml_points(shape)} '
                 f'z_order="{shape.z_order}">'
             )
@@ -120,15 +153,45 @@ def _xml_attributes(shape: Shape) -> Iterator[str]:
         yield f"      <attribute name={name}>{escape(value)}</attribute>"
 
 
-def _cvat_head(task: Task, exported_at: datetime, base_url: str) -> Iterator[str]:
-    stop = (task.size or 1) - 1
+def _cvat_head(origin: Origin) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="utf-8"?>'
     yield "<annotations>"
     yield "  <version>1.1</version>"
     yield "  <meta>"
-    yield "    <task>"
+    if origin.project is None:
+        yield from _xml_task(origin.tasks[0], origin.base_url, 4)
+    else:
+        yield from _xml_project(origin.project, origin)
+    yield from _xml_texts(4, ("dumped", origin.exported_at))
+    yield "  </meta>"
+
+
+def _xml_project(project: Project, origin: Origin) -> Iterator[str]:
+    yield "    <project>"
     yield from _xml_texts(
         6,
+        ("id", project.id),
+        ("name", project.name),
+        ("bugtracker", ""),
+        ("created", project.created_date),
+        ("updated", project.updated_date),
+    )
+    yield "      <labels>"
+    for label in project.labels:
+        yield from _xml_label(label)
+    yield "      </labels>"
+    yield "      <tasks>"
+    for task in origin.tasks:
+        yield from _xml_task(replace(task, labels=()), origin.base_url, 8)
+    yield "      </tasks>"
+    yield "    </project>"
+
+
+def _xml_task(task: Task, base_url: str, indent: int) -> Iterator[str]:
+    margin = " " * indent
+    yield f"{margin}<task>"
+    yield from _xml_texts(
+        indent + 2,
         ("id", task.id),
         ("name", task.name),
         ("size", task.size),
@@ -139,32 +202,32 @@ def _cvat_head(task: Task, exported_at: datetime, base_url: str) -> Iterator[str
         ("updated", task.updated_date),
         ("subset", task.subset or "default"),
         ("start_frame", 0),
-        ("stop_frame", stop),
+        ("stop_frame", (task.size or 1) - 1),
         ("frame_filter", ""),
     )
-    yield "      <segments>"
+    yield f"{margin}  <segments>"
     for job in task.jobs():
-        yield "        <segment>"
+        yield f"{margin}    <segment>"
         yield from _xml_texts(
-            10,
+            indent + 6,
             ("id", job.id),
             ("start", job.start_frame),
             ("stop", job.stop_frame),
             ("url", f"{base_url}/api/jobs/{job.id}"),
         )
-        yield "        </segment>"
-    yield "      </segments>"
-    yield "      <owner>"
-    yield from _xml_texts(8, ("username", task.owner.username), ("email", task.owner.email))
-    yield "      </owner>"
-    yield "      <assignee></assignee>"
-    yield "      <labels>"
-    for label in task.labels:
-        yield from _xml_label(label)
-    yield "      </labels>"
-    yield "    </task>"
-    yield from _xml_texts(4, ("dumped", exported_at))
-    yield "  </meta>"
+        yield f"{margin}    </segment>"
+    yield f"{margin}  </segments>"
+    yield f"{margin}  <owner>"
+    owner = task.owner
+    yield from _xml_texts(indent + 4, ("username", owner.username), ("email", owner.email))
+    yield f"{margin}  </owner>"
+    yield f"{margin}  <assignee></assignee>"
+    if task.labels:
+        yield f"{margin}  <labels>"
+        for label in task.labels:
+            yield from _xml_label(label)
+        yield f"{margin}  </labels>"
+    yield f"{margin}</task>"
 
 
 def _xml_label(label: Label) -> Iterator[str]:
@@ -371,10 +434,11 @@ def _voc_object(shape: Shape) -> Iterator[str]:
     yield "  </object>"
 
 
-def yolo_yaml(subset: str, labels: Sequence[Label]) -> str:
+def yolo_yaml(subsets: Iterable[str], labels: Sequence[Label]) -> str:
     """`data.yaml` of "Ultralytics YOLO Detection 1.0"."""
+    lists = (f"{subset}: {subset}.txt" for subset in subsets)
     names = (f"  {number}: {label.name}" for number, label in enumerate(labels))
-    return "\n".join([f"{subset}: {subset}.txt", "names:", *names, "path: .", ""])
+    return "\n".join([*lists, "names:", *names, "path: .", ""])
 
 
 def yolo_labels(labels: Sequence[Label], one: Drawn) -> str:

@@ -20,8 +20,8 @@ from html import unescape
 from pathlib import Path
 from typing import Any, Final
 
-from .dataset import Dataset, Project, ReadyArchive, Task
-from .formats import WRITTEN_FORMATS
+from asynccvat.simulator.dataset import Dataset, Project, ReadyArchive, Task
+from asynccvat.simulator.formats import WRITTEN_FORMATS
 
 _FILE_NAME: Final = re.compile(r"task(?P<id>\d+)(?:_(?P<rest>.*))?\.zip")
 _IMAGES: Final = {"images": True, "annotations": False}

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
-from .jpeg import draw_jpeg
+from asynccvat.simulator.jpeg import draw_jpeg
 
 ShapeType = Literal["rectangle", "polygon", "points"]
 

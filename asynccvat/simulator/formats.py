@@ -12,26 +12,27 @@ import io
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from .annotation_files import (
+from asynccvat.simulator.annotation_files import (
     Drawn,
-    by_frame,
+    Origin,
     coco_json,
     cvat_images_xml,
     cvat_video_xml,
     datumaro_json,
+    draw,
     item_id,
     voc_label_map,
     voc_xml,
     yolo_labels,
     yolo_yaml,
 )
-from .dataset import Task
+from asynccvat.simulator.dataset import Label, Project, Task
 
 _DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
@@ -44,20 +45,26 @@ class ExportUnavailableError(Exception):
 class _Export:
     """What the writers of a format's members need to know."""
 
-    task: Task
+    origin: Origin
     drawn: list[Drawn]
     save_images: bool
-    exported_at: datetime
-    base_url: str
 
     @property
-    def subset(self) -> str:
-        return self.task.subset or "default"
+    def labels(self) -> tuple[Label, ...]:
+        return self.origin.tasks[0].labels
 
-    def images(self, folder: str) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    @property
+    def subsets(self) -> dict[str, list[Drawn]]:
+        """The frames of each subset."""
+        subsets: dict[str, list[Drawn]] = {}
+        for one in self.drawn:
+            subsets.setdefault(one.subset, []).append(one)
+        return subsets
+
+    def images(self, drawn: list[Drawn], folder: str) -> _Members:
         """The images in the order of a file system's hashed directory: arbitrary, but lasting."""
         if self.save_images:
-            frames = [one.frame for one in self.drawn]
+            frames = [one.frame for one in drawn]
             for frame in sorted(frames, key=lambda frame: zlib.crc32(frame.name.encode())):
                 yield folder + frame.name, frame.data
 
@@ -67,60 +74,62 @@ _Members = Iterator[tuple[str, Callable[[], bytes]]]
 
 
 def _cvat_images(export: _Export) -> _Members:
-    yield (
-        "annotations.xml",
-        lambda: cvat_images_xml(
-            export.task, export.drawn, exported_at=export.exported_at, base_url=export.base_url
-        ).encode(),
-    )
-    yield from export.images("images/")
+    yield "annotations.xml", lambda: cvat_images_xml(export.origin, export.drawn).encode()
+    yield from _cvat_media(export)
 
 
 def _cvat_video(export: _Export) -> _Members:
-    yield (
-        "annotations.xml",
-        lambda: cvat_video_xml(
-            export.task, export.drawn, exported_at=export.exported_at, base_url=export.base_url
-        ).encode(),
-    )
-    yield from export.images("images/")
+    yield "annotations.xml", lambda: cvat_video_xml(export.origin, export.drawn).encode()
+    yield from _cvat_media(export)
+
+
+def _cvat_media(export: _Export) -> _Members:
+    if export.origin.project is None:
+        yield from export.images(export.drawn, "images/")
+        return
+    for subset, drawn in export.subsets.items():
+        yield from export.images(drawn, f"images/{subset}/")
 
 
 def _coco(export: _Export) -> _Members:
-    yield from export.images(f"images/{export.subset}/")
-    yield (
-        f"annotations/instances_{export.subset}.json",
-        lambda: coco_json(export.task.labels, export.drawn).encode(),
-    )
+    for subset, drawn in export.subsets.items():
+        yield from export.images(drawn, f"images/{subset}/")
+        text = coco_json(export.labels, drawn)
+        yield f"annotations/instances_{subset}.json", text.encode
 
 
 def _datumaro(export: _Export) -> _Members:
-    yield from export.images(f"images/{export.subset}/")
-    yield (
-        f"annotations/{export.subset}.json",
-        lambda: datumaro_json(export.task.labels, export.drawn).encode(),
-    )
+    for subset, drawn in export.subsets.items():
+        yield from export.images(drawn, f"images/{subset}/")
+        text = datumaro_json(export.labels, drawn)
+        yield f"annotations/{subset}.json", text.encode
 
 
 def _voc(export: _Export) -> _Members:
-    yield "labelmap.txt", lambda: voc_label_map(export.task.labels).encode()
-    ids = "".join(f"{item_id(one.frame)}\n" for one in export.drawn)
-    yield f"ImageSets/Main/{export.subset}.txt", ids.encode
-    yield from export.images("JPEGImages/")
-    for one in export.drawn:
-        text = voc_xml(one, save_images=export.save_images)
-        yield f"Annotations/{item_id(one.frame)}.xml", text.encode
+    yield "labelmap.txt", voc_label_map(export.labels).encode
+    for subset, drawn in export.subsets.items():
+        ids = "".join(f"{item_id(one.frame)}\n" for one in drawn)
+        yield f"ImageSets/Main/{subset}.txt", ids.encode
+        yield from export.images(drawn, "JPEGImages/")
+        for one in drawn:
+            text = voc_xml(one, save_images=export.save_images)
+            yield f"Annotations/{item_id(one.frame)}.xml", text.encode
 
 
 def _yolo(export: _Export) -> _Members:
-    subset = export.task.subset or "train"  # this format has no subset called "default"
-    paths = "".join(f"data/images/{subset}/{one.frame.name}\n" for one in export.drawn)
-    yield f"{subset}.txt", paths.encode
-    yield "data.yaml", yolo_yaml(subset, export.task.labels).encode
-    yield from export.images(f"images/{subset}/")
-    for one in export.drawn:
-        text = yolo_labels(export.task.labels, one)
-        yield f"labels/{subset}/{item_id(one.frame)}.txt", text.encode
+    # This format calls the frames of no subset "train".
+    subsets = {
+        "train" if name == "default" else name: drawn for name, drawn in export.subsets.items()
+    }
+    for subset, drawn in subsets.items():
+        paths = "".join(f"data/images/{subset}/{one.frame.name}\n" for one in drawn)
+        yield f"{subset}.txt", paths.encode
+    yield "data.yaml", yolo_yaml(subsets, export.labels).encode
+    for subset, drawn in subsets.items():
+        yield from export.images(drawn, f"images/{subset}/")
+        for one in drawn:
+            text = yolo_labels(export.labels, one)
+            yield f"labels/{subset}/{item_id(one.frame)}.txt", text.encode
 
 
 _WRITERS: Final[dict[str, Callable[[_Export], _Members]]] = {
@@ -137,10 +146,11 @@ WRITTEN_FORMATS: Final = tuple(_WRITERS)
 
 
 def export_archive(
-    task: Task,
+    task: Task | Sequence[Task],
     format_name: str,
     save_images: bool,
     *,
+    project: Project | None = None,
     exported_at: datetime | None = None,
     base_url: str = _DEFAULT_URL,
 ) -> bytes:
@@ -151,30 +161,39 @@ def export_archive(
     """
     stream = io.BytesIO()
     write_archive(
-        stream, task, format_name, save_images, exported_at=exported_at, base_url=base_url
+        stream,
+        task,
+        format_name,
+        save_images,
+        project=project,
+        exported_at=exported_at,
+        base_url=base_url,
     )
     return stream.getvalue()
 
 
 def write_archive(
     stream: BinaryIO,
-    task: Task,
+    task: Task | Sequence[Task],
     format_name: str,
     save_images: bool,
     *,
+    project: Project | None = None,
     exported_at: datetime | None = None,
     base_url: str = _DEFAULT_URL,
 ) -> None:
-    """Write the archive of an export to a seekable binary stream, one member in memory at a time.
+    """Write the archive of an export to a seekable binary stream, one image in memory at a time.
 
     The same arguments give the same bytes; a later `exported_at` changes the entry times and the
     date inside a CVAT XML, as a cold export does, and never an image.
 
     Args:
         stream: Where to; it stays open.
-        task: A task with data, or one with ready archives, whose very bytes are written.
+        task: A task with data, or one with ready archives, whose very bytes are written; or the
+            tasks of a project, of which those without data are left out.
         format_name: CVAT's name of the format, exactly.
         save_images: With the frames.
+        project: The project, where that is exported and not a task.
         exported_at: Timezone-aware time of the export; None for now.
         base_url: Origin of the server, for the links in a CVAT XML.
 
@@ -182,11 +201,13 @@ def write_archive(
         ExportUnavailableError: The task has no data, or no ready archive of that kind, or the
             simulator does not write that format.
     """
-    if task.ready:
-        with ready_archive(task, format_name, save_images).open("rb") as source:
+    tasks = (task,) if isinstance(task, Task) else tuple(task)
+    if len(tasks) == 1 and tasks[0].ready:
+        with ready_archive(tasks[0], format_name, save_images).open("rb") as source:
             shutil.copyfileobj(source, stream, 1 << 20)
         return
-    if task.size is None:
+    with_data = tuple(one for one in tasks if one.size is not None)
+    if not with_data:
         # What CVAT 2.54 answers, word for word.
         raise ExportUnavailableError(
             "AttributeError: 'NoneType' object has no attribute 'validation_mode'\n"
@@ -196,8 +217,7 @@ def write_archive(
             f"The simulator does not write {format_name}, only {', '.join(WRITTEN_FORMATS)}\n"
         )
     when = exported_at or datetime.now(UTC)
-    drawn = by_frame(task.frames(), task.annotations())
-    export = _Export(task, drawn, save_images, when, base_url)
+    export = _Export(Origin(with_data, project, when, base_url), draw(with_data), save_images)
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, content in _WRITERS[format_name](export):
             archive.writestr(_entry(name, when), content())
