@@ -1,0 +1,242 @@
+"""Names that are safe to write: members of archives and folders of tasks.
+
+Every function judges a name as a string; none touches the disk. What a destination can hold
+is given as `NameRules`, which the store finds out by probing. Finding it out, joining a name
+to a folder and opening it without following links are left to the store and the extractor.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from asynccvat.errors import ConfigError, UnsafePathError
+
+# What no destination takes: control characters (C0, DEL, C1), lone surrogates, backslashes,
+# empty, "." and ".." components, and drive letters. One search settles an ordinary name.
+_NEVER = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]|(?:\A|/)\.{0,2}(?:/|\Z)|\A[A-Za-z]:",
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_DRIVE = re.compile(r"\A[A-Za-z]:")
+
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+_WINDOWS_CHARACTERS = re.compile(r'[<>:"|?*]')
+_WINDOWS_DEVICE = re.compile(
+    r"\A(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|CLOCK\$|COM[0-9\xb9\xb2\xb3]|LPT[0-9\xb9\xb2\xb3])"
+    r" *(?:[.:]|\Z)",
+    re.IGNORECASE,
+)
+
+_BYTES_PER_CHARACTER = 4  # the most that UTF-8 takes
+_LONGEST_TASK_FOLDER = 200  # bytes; leaves room for the suffixes of staging within 255
+_OWN_FOLDER = ".asynccvat"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NameRules:
+    """What names a destination can hold.
+
+    The defaults are those of ext4 and XFS.
+
+    Attributes:
+        case_sensitive: `a` and `A` are two files.
+        normalization_sensitive: One name in NFC and in NFD makes two files.
+        windows_names: Names that Windows forbids can be held: `CON`, a trailing dot or space,
+            any of `<>:"|?*`.
+        component_bytes: The longest single name, in bytes of UTF-8.
+        path_bytes: The longest relative path, in bytes of UTF-8.
+    """
+
+    case_sensitive: bool = True
+    normalization_sensitive: bool = True
+    windows_names: bool = True
+    component_bytes: int = 255
+    path_bytes: int = 3072
+
+
+def safe_member_path(name: str, rules: NameRules) -> str:
+    """Return a member's name as a relative path that is safe to write.
+
+    The one trailing slash that marks a directory is taken off; nothing else changes.
+
+    Args:
+        name: The member's name, decoded.
+        rules: What the destination can hold.
+
+    Raises:
+        UnsafePathError: The name could lead outside the folder or mean something else on
+            another platform (empty, absolute, a drive, a backslash, a control character, a lone
+            surrogate, an empty, `.` or `..` component), or the destination cannot hold it.
+    """
+    path = name.removesuffix("/")
+    if _NEVER.search(path):
+        raise _unsafe(name, _what_is_never_safe(path))
+    if len(path) * _BYTES_PER_CHARACTER > rules.component_bytes:
+        _check_lengths(name, path, rules)
+    if not rules.windows_names:
+        for component in path.split("/"):
+            _check_windows_component(name, component)
+    return path
+
+
+def _unsafe(name: str, what: str) -> UnsafePathError:
+    return UnsafePathError(f"member {name!r} is refused: {what}", member=name)
+
+
+def _what_is_never_safe(path: str) -> str:
+    if not path:
+        return "its name is empty"
+    if _CONTROL.search(path):
+        return "its name holds a control character"
+    if _SURROGATE.search(path):
+        return "its name holds a lone surrogate, which is no character"
+    if "\\" in path:
+        return "its name holds a backslash, which separates folders on some platforms"
+    if path.startswith("/"):
+        return "its name is an absolute path and would lead outside the folder"
+    if _DRIVE.search(path):
+        return "its name starts with a drive letter and would lead outside the folder"
+    if ".." in path.split("/"):
+        return "its name has a '..' component and would lead outside the folder"
+    return "its name has an empty or '.' component"
+
+
+def _check_lengths(name: str, path: str, rules: NameRules) -> None:
+    encoded = path.encode()
+    if len(encoded) > rules.path_bytes:
+        raise _unsafe(
+            name,
+            f"its path takes {len(encoded)} bytes, the destination holds {rules.path_bytes}",
+        )
+    longest = max(map(len, encoded.split(b"/")))
+    if longest > rules.component_bytes:
+        raise _unsafe(
+            name,
+            f"one of its components takes {longest} bytes, "
+            f"the destination holds {rules.component_bytes}",
+        )
+
+
+def _check_windows_component(name: str, component: str) -> None:
+    if _WINDOWS_CHARACTERS.search(component):
+        raise _unsafe(name, 'the destination cannot hold names with any of <>:"|?*')
+    if component.endswith((".", " ")):
+        raise _unsafe(name, "the destination cannot hold names that end in a dot or a space")
+    if _WINDOWS_DEVICE.search(component):
+        raise _unsafe(name, f"{component!r} is the name of a device at the destination")
+
+
+class NameSet:
+    """The names of one tree, kept free of clashes as the destination sees them.
+
+    Holds a few dictionaries of strings; a million names take seconds.
+    """
+
+    def __init__(self, rules: NameRules) -> None:
+        """Start with an empty tree.
+
+        Args:
+            rules: Which names are the same at the destination.
+        """
+        self._folds_case = not rules.case_sensitive
+        self._folds_normalization = not rules.normalization_sensitive
+        self._files: dict[str, str] = {}
+        self._directories: dict[str, str] = {}
+        self._listed_directories: set[str] = set()
+        # Spellings of the directories that were judged already: the quick way for siblings.
+        self._known_parents: set[str] = {""}
+
+    def add(self, path: str, is_directory: bool) -> None:
+        """Add a member's path, as `safe_member_path` returned it.
+
+        Directories that the path implies are added too, and may be listed later, once.
+
+        Raises:
+            UnsafePathError: The name is there already, a file stands where a directory should
+                (or the other way round), or two names would be one at the destination.
+        """
+        parent = path.rpartition("/")[0]
+        if parent not in self._known_parents:
+            self._add_parents(path, parent)
+        key = self._fold(path)
+        if is_directory:
+            if key in self._listed_directories:
+                raise _clash(path, self._directories[key])
+            self._add_directory(path, path, key)
+            self._listed_directories.add(key)
+            return
+        other = self._files.get(key)
+        if other is not None:
+            raise _clash(path, other)
+        if key in self._directories:
+            raise _unsafe(path, f"a file, where {self._directories[key]!r} is a directory")
+        self._files[key] = path
+
+    def _add_parents(self, path: str, parent: str) -> None:
+        while parent not in self._known_parents:
+            self._add_directory(path, parent, self._fold(parent))
+            parent = parent.rpartition("/")[0]
+
+    def _add_directory(self, path: str, directory: str, key: str) -> None:
+        if key in self._files:
+            raise _unsafe(path, f"a directory, where {self._files[key]!r} is a file")
+        other = self._directories.setdefault(key, directory)
+        if other != directory:
+            raise _clash(directory, other)
+        self._known_parents.add(directory)
+
+    def _fold(self, path: str) -> str:
+        if path.isascii():
+            return path.lower() if self._folds_case else path
+        if self._folds_normalization:
+            path = unicodedata.normalize("NFD", path)
+        if self._folds_case:
+            path = path.casefold()
+        # Folding the case can leave a form that is not normal.
+        return unicodedata.normalize("NFD", path) if self._folds_normalization else path
+
+
+def _clash(path: str, other: str) -> UnsafePathError:
+    if path == other:
+        return _unsafe(path, "the archive holds it twice, and only one could be kept")
+    return _unsafe(path, f"at the destination it is the same file name as {other!r}")
+
+
+def task_folder_name(prefix: str, task_id: int) -> str:
+    """Return the name of a task's folder: the prefix, then the id.
+
+    Args:
+        prefix: What `--folder-prefix` says, such as `task`; may be empty.
+        task_id: The task's id at the server, from 1.
+
+    Raises:
+        ConfigError: The prefix (or the id) does not make a plain folder name, or one that
+            asynccvat keeps for itself.
+    """
+    problem = _prefix_problem(prefix)
+    if problem is None and len(prefix.encode()) > _LONGEST_TASK_FOLDER:
+        problem = f"it takes more than {_LONGEST_TASK_FOLDER} bytes"
+    if problem is not None:
+        raise ConfigError(f"the folder prefix {prefix!r} cannot be used: {problem}; choose another")
+    if task_id < 1:
+        raise ConfigError(f"{task_id} is no task id: ids start at 1")
+    return f"{prefix}{task_id}"
+
+
+def _prefix_problem(prefix: str) -> str | None:
+    if "/" in prefix or "\\" in prefix:
+        return "it holds a path separator"
+    if ".." in prefix:
+        return "it holds '..'"
+    if _CONTROL.search(prefix):
+        return "it holds a control character"
+    if _SURROGATE.search(prefix):
+        return "it holds a lone surrogate, which is no character"
+    if _DRIVE.search(prefix):
+        return "it starts with a drive letter"
+    if prefix.casefold().startswith(_OWN_FOLDER):
+        return f"names that start with {_OWN_FOLDER!r} are asynccvat's own"
+    return None

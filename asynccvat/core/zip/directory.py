@@ -1,0 +1,420 @@
+"""The central directory: read from an archive's last bytes, and checked before any write.
+
+What can be known without the members is settled here: that the archive is one archive with
+nothing before, between or after; that the members' names are safe and do not clash; that
+nothing is beyond the limits. Local headers, data and the exact extent of each member are left
+to `reader`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
+from typing import NamedTuple
+
+from asynccvat.core.paths import NameRules, NameSet, safe_member_path
+from asynccvat.core.zip.limits import ArchiveLimits
+from asynccvat.core.zip.records import (
+    CENTRAL,
+    END,
+    END64,
+    END64_SIGNATURE,
+    END_SIGNATURE,
+    LOCAL,
+    LOCATOR,
+    LOCATOR_SIGNATURE,
+    LONGEST_COMMENT,
+    LONGEST_DESCRIPTOR,
+    LONGEST_EXTRA,
+    MASK16,
+    MASK32,
+    STORED,
+    Buffer,
+    CentralHeader,
+    Entry,
+    LocalHeader,
+    parse_central_header,
+)
+from asynccvat.errors import (
+    ArchiveLimitError,
+    IntegrityError,
+    TruncatedArchiveError,
+    UnsupportedArchiveError,
+)
+
+END_RECORDS_SIZE = END64.size + LOCATOR.size + END.size + LONGEST_COMMENT
+"""The most bytes that can follow the central directory."""
+
+_DOS_DIRECTORY = 0x10
+
+
+@dataclass(frozen=True, eq=False)
+class Directory:
+    """What an archive holds, by its central directory.
+
+    Two are equal when their members' names, sizes, CRCs and places in the archive are.
+
+    Attributes:
+        entries: The members, in the order of their places in the archive.
+        start: Where the central directory starts, which is where the last member ends.
+        archive_size: Bytes of the archive.
+        total_size: Bytes of all members.
+    """
+
+    entries: tuple[Entry, ...]
+    start: int
+    archive_size: int
+    total_size: int
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, as hex digits, over names, sizes, CRCs and methods.
+
+        Independent of the members' order and places: equal content gives an equal digest.
+        """
+        lines = sorted(
+            f"{entry.name}\0{entry.is_directory:d} {entry.method} {entry.crc} "
+            f"{entry.size} {entry.compressed_size}\n"
+            for entry in self.entries
+        )
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        return [entry.header_offset for entry in self.entries]
+
+    def position_of(self, entry: Entry) -> int:
+        """Return the index of a member in `entries`.
+
+        Raises:
+            ValueError: The entry is not of this directory.
+        """
+        index = bisect_right(self._offsets, entry.header_offset) - 1
+        if index < 0 or self.entries[index] != entry:
+            raise ValueError(f"{entry.name!r} is no member of this directory")
+        return index
+
+    def end_of(self, entry: Entry) -> int:
+        """Return the offset at which a member ends, its data descriptor included.
+
+        Raises:
+            ValueError: The entry is not of this directory.
+        """
+        following = self.position_of(entry) + 1
+        return self._offsets[following] if following < len(self.entries) else self.start
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Directory):
+            return NotImplemented
+        return (
+            self.start == other.start
+            and self.archive_size == other.archive_size
+            and list(map(_identity, self.entries)) == list(map(_identity, other.entries))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.start, self.archive_size, len(self.entries)))
+
+
+_identity = attrgetter(
+    "name",
+    "is_directory",
+    "method",
+    "crc",
+    "compressed_size",
+    "size",
+    "header_offset",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TailNeeded:
+    """The directory is longer than the bytes given.
+
+    Attributes:
+        length: How many of the archive's last bytes are needed.
+    """
+
+    length: int
+
+
+class _End(NamedTuple):
+    """What the end records say: where the directory is and how many members it lists."""
+
+    members: int
+    size: int
+    offset: int
+    position: int
+
+
+def read_directory(
+    tail: Buffer,
+    archive_size: int,
+    *,
+    limits: ArchiveLimits,
+    rules: NameRules,
+) -> Directory | TailNeeded:
+    """Read the central directory from the last bytes of an archive, and check it.
+
+    Args:
+        tail: The archive's last `len(tail)` bytes.
+        archive_size: Bytes of the whole archive.
+        limits: The most that the archive may hold.
+        rules: What names the destination can hold.
+
+    Returns:
+        The directory, or how many last bytes must be given to read it.
+
+    Raises:
+        TruncatedArchiveError: The archive ends before its end.
+        IntegrityError: The records contradict each other, members overlap, or there are bytes
+            that belong to no record.
+        UnsafePathError: A name is unsafe, or clashes with another.
+        UnsupportedArchiveError: A link, a device, an encrypted or unknown member.
+        ArchiveLimitError: The archive is beyond the limits.
+    """
+    if len(tail) > archive_size:
+        raise IntegrityError(
+            f"{len(tail)} bytes came of an archive of {archive_size}: fetch it again",
+        )
+    tail = bytes(tail)
+    end = _find_end(tail, archive_size)
+    if isinstance(end, TailNeeded):
+        return end
+    _check_end(end, limits)
+    tail_start = archive_size - len(tail)
+    if end.offset < tail_start:
+        return TailNeeded(archive_size - end.offset)
+    data = memoryview(tail)[end.offset - tail_start : end.position - tail_start]
+    entries = _read_entries(data, end.members, limits, rules)
+    total_size = sum(entry.size for entry in entries)
+    limits.check_total(total_size, archive_size)
+    entries.sort(key=attrgetter("header_offset"))
+    _check_extents(entries, end.offset)
+    return Directory(tuple(entries), end.offset, archive_size, total_size)
+
+
+def _find_end(tail: bytes, archive_size: int) -> _End | TailNeeded:
+    tail_start = archive_size - len(tail)
+    at = len(tail) - END.size
+    if not (at >= 0 and tail.startswith(END_SIGNATURE, at) and tail.endswith(b"\0\0")):
+        # There is a comment, or something is wrong. The last signature decides; readers that
+        # search from the other side find the same, since a comment may not hold one.
+        at = tail.rfind(END_SIGNATURE, -(END.size + LONGEST_COMMENT))
+        longest = min(archive_size, END.size + LONGEST_COMMENT)
+        if at < 0:
+            if len(tail) < longest:
+                return TailNeeded(longest)
+            raise TruncatedArchiveError(
+                "no end of a central directory: the archive was cut off, or is no zip archive; "
+                "fetch it again",
+            )
+    if len(tail) - at < END.size:
+        raise _cut_off()
+    _, disk, directory_disk, disk_count, count, size, offset, comment = END.unpack_from(tail, at)
+    trailing = len(tail) - at - END.size - comment
+    if trailing < 0:
+        raise _cut_off()
+    if trailing > 0:
+        raise IntegrityError(
+            f"{trailing} bytes follow the end of the archive, or its comment holds the end of "
+            "another: fetch it again",
+        )
+    narrow = (disk, directory_disk, disk_count, count, size, offset)
+    if at < LOCATOR.size and tail_start > 0:
+        return TailNeeded(min(archive_size, len(tail) - at + LOCATOR.size + END64.size))
+    locator = at - LOCATOR.size
+    if locator >= 0 and tail.startswith(LOCATOR_SIGNATURE, locator):
+        return _find_end64(tail, tail_start, locator, narrow)
+    _check_disks(disk, directory_disk, disk_count, count)
+    return _End(count, size, offset, tail_start + at)
+
+
+def _find_end64(
+    tail: bytes,
+    tail_start: int,
+    locator: int,
+    narrow: tuple[int, ...],
+) -> _End | TailNeeded:
+    at = locator - END64.size
+    if at < 0 and tail_start > 0:
+        return TailNeeded(len(tail) - at)
+    _, end64_disk, position, disks = LOCATOR.unpack_from(tail, locator)
+    if position < tail_start + at:
+        raise UnsupportedArchiveError(
+            "the zip64 end record of the archive does not end at its locator, or holds extensible "
+            "data: such are not read",
+        )
+    if position != tail_start + at or end64_disk != 0 or disks > 1:
+        raise _broken_end64()
+    signature, length, _, _, *wide = END64.unpack_from(tail, at)
+    if signature != END64_SIGNATURE or length + 12 != END64.size:
+        raise _broken_end64()
+    masks = (MASK16, MASK16, MASK16, MASK16, MASK32, MASK32)
+    for short, mask, full in zip(narrow, masks, wide, strict=True):
+        if short not in (mask, full):
+            raise IntegrityError(
+                "the two end records of the archive contradict each other: fetch it again",
+            )
+    disk, directory_disk, disk_count, count, size, offset = wide
+    _check_disks(disk, directory_disk, disk_count, count)
+    return _End(count, size, offset, tail_start + at)
+
+
+def _check_disks(disk: int, directory_disk: int, disk_count: int, count: int) -> None:
+    if disk or directory_disk or disk_count != count:
+        raise UnsupportedArchiveError("the archive has several parts: such are not read")
+
+
+def _cut_off() -> TruncatedArchiveError:
+    return TruncatedArchiveError("the archive ends within its end record: fetch it again")
+
+
+def _broken_end64() -> IntegrityError:
+    return IntegrityError(
+        "the zip64 end record is not where it should be, or contradicts itself: "
+        "the archive is damaged, fetch it again",
+    )
+
+
+def _check_end(end: _End, limits: ArchiveLimits) -> None:
+    limits.check_members(end.members)
+    if end.size > limits.directory_size:
+        raise ArchiveLimitError(
+            f"the central directory has {end.size} bytes, the limit is {limits.directory_size}: "
+            "raise the limit if you trust the archive",
+        )
+    if end.offset + end.size != end.position:
+        raise IntegrityError(
+            f"the central directory should end at byte {end.offset + end.size}, where its end "
+            f"record starts at {end.position}: bytes were added before or within the archive, or "
+            "are missing; fetch it again",
+        )
+    if end.members * CENTRAL.size > end.size:
+        raise IntegrityError(
+            f"the central directory is too short for its {end.members} members: "
+            "the archive is damaged, fetch it again",
+        )
+
+
+def _read_entries(
+    data: memoryview,
+    count: int,
+    limits: ArchiveLimits,
+    rules: NameRules,
+) -> list[Entry]:
+    names = NameSet(rules)
+    entries = []
+    position = 0
+    for _ in range(count):
+        header = parse_central_header(data, position)
+        position += header.length
+        entry = make_entry(header, header.header_offset, limits, rules)
+        _check_attributes(entry, header.attributes)
+        names.add(entry.name, entry.is_directory)
+        entries.append(entry)
+    if position != len(data):
+        raise IntegrityError(
+            f"the central directory has {len(data) - position} bytes after its {count} members: "
+            "the archive is damaged or made to mislead, fetch it again",
+        )
+    return entries
+
+
+def make_entry(
+    header: CentralHeader | LocalHeader,
+    header_offset: int,
+    limits: ArchiveLimits,
+    rules: NameRules,
+) -> Entry:
+    """Make an entry of a header, its name and its sizes checked.
+
+    Raises:
+        IntegrityError: The sizes contradict each other.
+        UnsafePathError: The name is unsafe.
+        ArchiveLimitError: The member is beyond the limits.
+    """
+    name = safe_member_path(header.text, rules)
+    limits.check_path(name)
+    limits.check_member(name, header.size, header.compressed_size)
+    is_directory = header.text.endswith("/")
+    if is_directory and (header.size or header.crc):
+        raise IntegrityError(
+            f"member {name!r} is a directory and claims to hold bytes: "
+            "the archive is damaged or made to mislead",
+            member=name,
+        )
+    if header.method == STORED and header.compressed_size != header.size:
+        raise IntegrityError(
+            f"member {name!r} is stored, and its two sizes differ ({header.compressed_size} and "
+            f"{header.size} bytes): the archive is damaged or made to mislead, fetch it again",
+            member=name,
+        )
+    return Entry(
+        name,
+        header.raw_name,
+        is_directory,
+        header.method,
+        header.flags,
+        header.crc,
+        header.compressed_size,
+        header.size,
+        header_offset,
+    )
+
+
+def _check_attributes(entry: Entry, attributes: int) -> None:
+    """Refuse links and devices, and attributes that contradict the name.
+
+    The upper half holds the mode of Unix, whatever the system that wrote it says of itself.
+    """
+    kind = stat.S_IFMT(attributes >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        what = "symbolic link" if kind == stat.S_IFLNK else "device, pipe or socket"
+        raise UnsupportedArchiveError(
+            f"member {entry.name!r} is a {what}: only files and directories are written",
+            member=entry.name,
+        )
+    claims_directory = kind == stat.S_IFDIR or bool(attributes & _DOS_DIRECTORY)
+    claims_file = kind == stat.S_IFREG
+    if claims_file if entry.is_directory else claims_directory:
+        raise IntegrityError(
+            f"member {entry.name!r}: its name and its attributes disagree whether it is a "
+            "directory: the archive is damaged or made to mislead",
+            member=entry.name,
+        )
+
+
+def _check_extents(entries: Sequence[Entry], directory_start: int) -> None:
+    """Check that members follow each other, as far as the central directory tells.
+
+    A local header may have up to `LONGEST_EXTRA` bytes that the directory does not show; the
+    reader checks the rest when it has them.
+    """
+    end = latest = 0
+    for entry in entries:
+        _check_gap(entry.header_offset, end, latest, entry.name)
+        end = entry.header_offset + LOCAL.size + len(entry.raw_name) + entry.compressed_size
+        latest = end + LONGEST_EXTRA + LONGEST_DESCRIPTOR
+    _check_gap(directory_start, end, latest, None)
+
+
+def _check_gap(start: int, end: int, latest: int, name: str | None) -> None:
+    what = "the central directory" if name is None else f"member {name!r}"
+    if start < end:
+        raise IntegrityError(
+            f"{what} starts at byte {start}, within the member before it: "
+            "the archive is damaged or made to mislead, fetch it again",
+            member=name,
+        )
+    if start > latest:
+        raise IntegrityError(
+            f"{what} starts at byte {start}, after bytes that belong to nothing: "
+            "the archive is damaged or made to mislead, fetch it again",
+            member=name,
+        )

@@ -1,0 +1,105 @@
+"""How large, deep and dense an archive may be.
+
+Only the numbers and their judgement; counting is the directory's and the reader's. The free
+space of the destination is a limit too, and the store's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asynccvat.errors import ArchiveLimitError
+
+_MIB = 1024 * 1024
+_GIB = 1024 * _MIB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArchiveLimits:
+    """The most that an archive may hold.
+
+    The defaults leave room for any export seen of CVAT (100,000 frames, members stored) and
+    stop what was made to fill a disk.
+
+    Attributes:
+        members: Members, directories included.
+        member_size: Bytes of one member.
+        total_size: Bytes of all members together.
+        ratio: Bytes produced for each byte of the archive. Deflate itself ends at 1032; the
+            XML of CVAT comes to some 40.
+        ratio_floor: Bytes up to which no ratio is judged: small things may be dense.
+        path_length: Characters of a member's path.
+        depth: Components of a member's path.
+        directory_size: Bytes of the central directory, which is held in memory.
+    """
+
+    members: int = 1_000_000
+    member_size: int = 256 * _GIB
+    total_size: int = 1024 * _GIB
+    ratio: int = 250
+    ratio_floor: int = 64 * _MIB
+    path_length: int = 1024
+    depth: int = 64
+    directory_size: int = 256 * _MIB
+
+    def check_members(self, count: int) -> None:
+        """Raise `ArchiveLimitError` when `count` members are more than the limit."""
+        if count > self.members:
+            raise ArchiveLimitError(
+                f"the archive holds {count} or more members, the limit is {self.members}: "
+                "raise the limit if you trust it",
+            )
+
+    def check_path(self, path: str) -> None:
+        """Raise `ArchiveLimitError` when a member's path is too long or too deep."""
+        if len(path) > self.path_length:
+            raise ArchiveLimitError(
+                f"member {path[:80]!r}...: its path has {len(path)} characters, "
+                f"the limit is {self.path_length}",
+                member=path,
+            )
+        depth = path.count("/") + 1
+        if depth > self.depth:
+            raise ArchiveLimitError(
+                f"member {path[:80]!r}: its path has {depth} components, the limit is {self.depth}",
+                member=path,
+            )
+
+    def check_member(self, name: str, size: int, compressed_size: int) -> None:
+        """Raise `ArchiveLimitError` when a member is too large or too dense.
+
+        Args:
+            name: The member's name.
+            size: The bytes that it holds, or has produced so far.
+            compressed_size: The bytes of the archive that they come from.
+        """
+        if size > self.member_size:
+            raise ArchiveLimitError(
+                f"member {name!r} holds {size} bytes or more, the limit is {self.member_size}: "
+                "raise the limit if you trust it",
+                member=name,
+            )
+        if size > self.ratio_floor and size > self.ratio * compressed_size:
+            raise ArchiveLimitError(
+                f"member {name!r} makes {size} bytes or more of {compressed_size}: denser than "
+                f"the limit of {self.ratio} to 1, as an archive made to fill the disk is",
+                member=name,
+            )
+
+    def check_total(self, total: int, archive_bytes: int) -> None:
+        """Raise `ArchiveLimitError` when all members together are too large or too dense.
+
+        Args:
+            total: The bytes of all members, or of those read so far.
+            archive_bytes: The bytes of the archive that they come from.
+        """
+        if total > self.total_size:
+            raise ArchiveLimitError(
+                f"the archive holds {total} bytes or more, the limit is {self.total_size}: "
+                "raise the limit if you trust it",
+            )
+        if total > self.ratio_floor and total > self.ratio * archive_bytes:
+            raise ArchiveLimitError(
+                f"the archive makes {total} bytes or more of {archive_bytes}: denser than the "
+                f"limit of {self.ratio} to 1, as an archive made to fill the disk is",
+            )
