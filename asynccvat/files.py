@@ -1,0 +1,358 @@
+"""Every effect on the disk, and only those: a small set of functions, each one system call.
+
+Whatever changes a destination goes through a function named in `EFFECTS`, looked up in this
+module at the moment of the call, so that a test can count them, fail them or stop at them by
+replacing these very names. Names are single components relative to an open folder, and no link
+is ever followed. Which effects make a commit, and in which order, is left to `store`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import functools
+import os
+import platform
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+from asynccvat.errors import DiskFullError, StoreError
+
+EFFECTS = (
+    "open_for_writing",
+    "write",
+    "fsync",
+    "sync_filesystem",
+    "rename",
+    "exchange",
+    "unlink",
+    "rmdir",
+    "mkdir",
+    "link",
+)
+"""The functions that change the disk, or make a change durable."""
+
+# Windows knows none of these; there the module imports and the store refuses.
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+_CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
+# A pipe planted where a file was due must not block whoever opens it.
+_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
+
+
+# --- looking -------------------------------------------------------------------------------
+
+
+def open_directory(path: Path) -> int:
+    """Open the folder that the user named; a link there is the user's own and is followed."""
+    return os.open(path, os.O_RDONLY | _DIRECTORY | _CLOSE_ON_EXEC)
+
+
+def open_folder(name: str, *, dir_fd: int) -> int:
+    """Open a folder inside an open folder.
+
+    Raises:
+        OSError: `ENOTDIR` or `ELOOP` where a link or a file stands there.
+    """
+    return os.open(name, os.O_RDONLY | _DIRECTORY | _NO_FOLLOW | _CLOSE_ON_EXEC, dir_fd=dir_fd)
+
+
+def open_for_reading(name: str, *, dir_fd: int) -> int:
+    """Open a regular file inside an open folder.
+
+    Raises:
+        OSError: `ELOOP` where a link stands there, `EINVAL` where anything else that is no file.
+    """
+    flags = os.O_RDONLY | _NO_FOLLOW | _CLOSE_ON_EXEC | _NON_BLOCKING
+    fd = os.open(name, flags, dir_fd=dir_fd)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    return fd
+
+
+@contextlib.contextmanager
+def folder(path: str, *, dir_fd: int) -> Iterator[int]:
+    """Hold a folder open that lies some levels below an open one; `path` has `/`, or is empty.
+
+    Every level is opened on its own, so that a link on the way is refused, too.
+
+    Raises:
+        OSError: As `open_folder`.
+    """
+    fd = os.dup(dir_fd)
+    try:
+        for component in path.split("/") if path else ():
+            deeper = open_folder(component, dir_fd=fd)
+            os.close(fd)
+            fd = deeper
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read_file(name: str, *, dir_fd: int) -> bytes | None:
+    """Return what a regular file holds, None where there is none."""
+    try:
+        fd = open_for_reading(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(fd, "rb") as stream:
+        return stream.read()
+
+
+def lstat(name: str, *, dir_fd: int) -> os.stat_result | None:
+    """Look at a name without following it, None where there is nothing."""
+    try:
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def scan(fd: int) -> list[os.DirEntry[str]]:
+    """List an open folder, in the order of names so that runs can be repeated exactly."""
+    with os.scandir(fd) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def free_bytes(fd: int) -> int:
+    """Bytes that this user can still write to the file system of an open folder."""
+    figures = os.statvfs(fd)
+    return figures.f_bavail * figures.f_frsize
+
+
+# --- changing ------------------------------------------------------------------------------
+
+
+def open_for_writing(name: str, *, dir_fd: int) -> int:
+    """Create a file that is not there yet, with the umask's mode.
+
+    Raises:
+        FileExistsError: Anything of that name is there, a link included.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _CLOSE_ON_EXEC
+    return os.open(name, flags, 0o666, dir_fd=dir_fd)
+
+
+def write(fd: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of `data` at the file's position."""
+    written = os.write(fd, data)
+    if written < len(data):
+        rest = memoryview(data)
+        while written < len(rest):
+            written += os.write(fd, rest[written:])
+
+
+def fsync(fd: int) -> None:
+    """Wait until a file, or a folder's entries, would survive a power cut."""
+    if sys.platform == "darwin":
+        # There, fsync stops at the drive's cache; F_FULLFSYNC does not (fcntl(2) of macOS).
+        import fcntl  # noqa: PLC0415 - absent on Windows
+
+        try:
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+        else:
+            return
+    os.fsync(fd)
+
+
+def sync_filesystem(fd: int) -> None:
+    """Wait until everything on the file system of an open folder would survive a power cut.
+
+    Only where `can_sync_filesystem` says so.
+    """
+    if _libc().syncfs(fd) != 0:
+        _raise_errno("syncfs")
+
+
+def rename(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+    """Rename in one step, replacing a file (or an empty folder by a folder) at the new name."""
+    os.rename(name, new_name, src_dir_fd=dir_fd, dst_dir_fd=new_dir_fd)
+
+
+def exchange(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+    """Exchange two existing names in one step.
+
+    Raises:
+        OSError: `is_unsupported` tells whether the kernel or the file system cannot do it.
+    """
+    _exchange()(dir_fd, os.fsencode(name), new_dir_fd, os.fsencode(new_name))
+
+
+def unlink(name: str, *, dir_fd: int) -> None:
+    """Remove a file, or a link itself."""
+    os.unlink(name, dir_fd=dir_fd)
+
+
+def rmdir(name: str, *, dir_fd: int) -> None:
+    """Remove an empty folder."""
+    os.rmdir(name, dir_fd=dir_fd)
+
+
+def mkdir(name: str, *, dir_fd: int) -> None:
+    """Make a folder with the umask's mode."""
+    os.mkdir(name, 0o777, dir_fd=dir_fd)
+
+
+def link(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+    """Give a file a second name."""
+    os.link(name, new_name, src_dir_fd=dir_fd, dst_dir_fd=new_dir_fd, follow_symlinks=False)
+
+
+# --- what the system calls need -------------------------------------------------------------
+
+_UNSUPPORTED = frozenset(
+    number
+    for name in ("EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOTTY")
+    if (number := getattr(errno, name, None)) is not None
+)
+
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_RENAME_SWAP = 2  # sys/stdio.h of macOS
+_SYSCALL_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "i686": 353, "armv7l": 382}
+
+
+def is_unsupported(error: OSError) -> bool:
+    """Whether an error says that the kernel or the file system does not know the call at all."""
+    return error.errno in _UNSUPPORTED
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _raise_errno(call: str) -> None:
+    number = ctypes.get_errno()
+    raise OSError(number, f"{call}: {os.strerror(number)}")
+
+
+@functools.cache
+def _exchange() -> _Exchange:
+    return _Exchange()
+
+
+class _Exchange:
+    """`renameat2(RENAME_EXCHANGE)` of Linux, `renameatx_np(RENAME_SWAP)` of macOS."""
+
+    def __init__(self) -> None:
+        libc = _libc()
+        self._flags = ctypes.c_uint(_RENAME_EXCHANGE)
+        self._leading: tuple[ctypes.c_long, ...] = ()
+        if sys.platform == "darwin":
+            self._flags = ctypes.c_uint(_RENAME_SWAP)
+            self._call = getattr(libc, "renameatx_np", None)
+        else:
+            self._call = getattr(libc, "renameat2", None)
+            number = _SYSCALL_RENAMEAT2.get(platform.machine())
+            if self._call is None and number is not None:
+                # Older C libraries lack the wrapper; the kernel has had the call since 3.15.
+                self._call, self._leading = libc.syscall, (ctypes.c_long(number),)
+
+    def __call__(self, dir_fd: int, name: bytes, new_dir_fd: int, new_name: bytes) -> None:
+        if self._call is None:
+            raise OSError(errno.ENOSYS, "this system cannot exchange two names")
+        arguments = (ctypes.c_int(dir_fd), name, ctypes.c_int(new_dir_fd), new_name, self._flags)
+        if self._call(*self._leading, *arguments) != 0:
+            _raise_errno("renameat2")
+
+
+# File systems whose syncfs is known to reach the disk: ext2-4, XFS, Btrfs, F2FS, ZFS, bcachefs,
+# overlayfs (it syncs what lies below) and tmpfs (which has no disk). FUSE, for one, answers
+# success without asking its server.
+_SYNCFS_REACHES_DISK = frozenset(
+    {
+        0xEF53,
+        0x58465342,
+        0x9123683E,
+        0xF2F52010,
+        0x2FC12FC1,
+        0xCA451A4E,
+        0x794C7630,
+        0x01021994,
+    }
+)
+_SYNCFS_TELLS_ERRORS = (5, 8)  # Linux before 5.8 answers success even where a write had failed.
+
+
+def can_sync_filesystem(fd: int) -> bool:
+    """Whether `sync_filesystem` can be trusted where an open folder lies."""
+    if not sys.platform.startswith("linux") or _kernel() < _SYNCFS_TELLS_ERRORS:
+        return False
+    # struct statfs is at most 120 bytes, and its first member is the type, one word long.
+    figures = (ctypes.c_ulong * 32)()
+    if not hasattr(_libc(), "syncfs") or _libc().fstatfs(fd, ctypes.byref(figures)) != 0:
+        return False
+    return (figures[0] & 0xFFFFFFFF) in _SYNCFS_REACHES_DISK
+
+
+def _kernel() -> tuple[int, ...]:
+    release = platform.release().split("-")[0].split(".")
+    return tuple(int(part) for part in release[:2] if part.isdigit())
+
+
+# --- errors in words --------------------------------------------------------------------------
+
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_REMEDIES = {
+    errno.EACCES: "give this user the right to write there, or choose another destination",
+    errno.EPERM: "give this user the right to write there, or choose another destination",
+    errno.EROFS: "mount the file system for writing, or choose another destination",
+    errno.EMFILE: "raise the limit with `ulimit -n`, or lower --transfers",
+    errno.ENFILE: "the whole system is out of file handles: lower --transfers",
+    errno.EIO: "the drive failed; check it before anything else",
+    errno.ELOOP: "a symbolic link stands there, and none is followed: move it away",
+    errno.ENOTDIR: "a file or a link stands where a folder should: move it away",
+    errno.ENAMETOOLONG: "the file system cannot hold so long a name: choose another destination",
+    errno.ENOENT: "it vanished meanwhile: let nothing else change the destination, and run again",
+    errno.EBUSY: "it is in use, perhaps as a mount point: unmount it, or choose another folder",
+    errno.EXDEV: "it lies on another file system: a destination has to be on a single one",
+}
+
+
+def explain(
+    error: OSError, doing: str, path: PurePath | str, *, task_id: int | None = None
+) -> StoreError:
+    """Turn an error of the system into one that says what to do.
+
+    Args:
+        error: What the system said.
+        doing: What was being done, as in "cannot write".
+        path: Where.
+        task_id: For which task, when it was for one.
+
+    Returns:
+        A `DiskFullError` where the disk or the quota is full, else a `StoreError`.
+    """
+    whose = "" if task_id is None else f"task {task_id}: "
+    said = os.strerror(error.errno) if error.errno is not None else str(error)
+    if error.errno in _FULL:
+        return DiskFullError(
+            f"{whose}cannot {doing} {path}: {said}; "
+            "free some space (what is whole stays), then run again",
+            task_id=task_id,
+            step="store",
+        )
+    remedy = _REMEDIES.get(error.errno or 0, "see to it, then run again")
+    return StoreError(
+        f"{whose}cannot {doing} {path}: {said}; {remedy}", task_id=task_id, step="store"
+    )
+
+
+@contextlib.contextmanager
+def explained(doing: str, path: PurePath | str, *, task_id: int | None = None) -> Iterator[None]:
+    """Explain every `OSError` of a block.
+
+    Raises:
+        StoreError: As `explain` puts it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, doing, path, task_id=task_id) from error
