@@ -1,0 +1,141 @@
+"""A folder of ready archives becomes tasks whose exports are those very bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from asynccvat.simulator.archives import add_archives
+from asynccvat.simulator.dataset import Dataset, build_dataset
+from asynccvat.simulator.formats import ExportUnavailableError, export_archive
+
+IMAGES, COCO = "CVAT for images 1.1", "COCO 1.0"
+
+
+def loaded(folder: Path) -> Dataset:
+    dataset = Dataset({}, {})
+    add_archives(dataset, folder)
+    return dataset
+
+
+def write_zip(path: Path, *names: str) -> bytes:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    return path.read_bytes()
+
+
+def test_names_tell_task_format_and_images(tmp_path: Path) -> None:
+    plain = write_zip(tmp_path / "task7_coco-10_annotations.zip", "annotations/instances_val.json")
+    images = write_zip(
+        tmp_path / "task7_coco-10_images.zip", "images/val/a.jpg", "images/val/b.jpg"
+    )
+    task = loaded(tmp_path).tasks[7]
+    assert export_archive(task, COCO, save_images=False) == plain
+    assert export_archive(task, COCO, save_images=True) == images
+    assert (task.size, task.subset, task.name) == (2, "val", "task7")
+    with pytest.raises(ExportUnavailableError, match="no ready archive of task 7 in CVAT"):
+        export_archive(task, IMAGES, save_images=False)
+
+
+def test_an_archive_without_a_format_in_its_name_serves_for_all(tmp_path: Path) -> None:
+    (tmp_path / "task3.zip").write_bytes(b"not an archive at all")
+    exact = write_zip(tmp_path / "task3_cvat-for-images-11_images.zip", "annotations.xml")
+    task = loaded(tmp_path).tasks[3]
+    assert export_archive(task, COCO, save_images=True) == b"not an archive at all"
+    assert export_archive(task, IMAGES, save_images=False) == b"not an archive at all"
+    assert export_archive(task, IMAGES, save_images=True) == exact
+
+
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    write_zip(tmp_path / "task1.zip", "annotations.xml")
+    (tmp_path / "README.md").write_text("task2.zip")
+    (tmp_path / "task2.zip.part").write_bytes(b"")
+    assert list(loaded(tmp_path).tasks) == [1]
+
+
+def test_the_folder_becomes_a_project_beside_those_that_are(tmp_path: Path) -> None:
+    folder = tmp_path / "ready"
+    folder.mkdir()
+    write_zip(folder / "task2.zip", "annotations.xml")
+    dataset = build_dataset(3, projects=1)
+    add_archives(dataset, folder)
+    assert dataset.projects[2].name == "ready"
+    assert [task.id for task in dataset.project_tasks(2)] == [2]
+    assert [task.id for task in dataset.project_tasks(1)] == [1, 3]
+
+
+def test_the_newest_archive_dates_the_task(tmp_path: Path) -> None:
+    for number, name in enumerate(("task1_coco-10_images.zip", "task1_coco-10_annotations.zip")):
+        write_zip(tmp_path / name, "annotations/instances_default.json")
+        os.utime(tmp_path / name, (10**9 + number, 10**9 + number))
+    task = loaded(tmp_path).tasks[1]
+    assert task.updated_date.timestamp() == 10**9 + 1
+    assert task.created_date.timestamp() == 10**9
+
+
+def test_a_cvat_xml_tells_name_size_mode_and_subset(tmp_path: Path) -> None:
+    text = "<task><name>a &amp; b</name><size>12</size><mode>interpolation</mode>"
+    with zipfile.ZipFile(tmp_path / "task1.zip", "w") as archive:
+        archive.writestr("annotations.xml", f"{text}<subset>default</subset></task>")
+    task = loaded(tmp_path).tasks[1]
+    assert (task.name, task.size, task.mode, task.subset) == ("a & b", 12, "interpolation", "")
+
+
+def test_an_index_decides_where_there_is_one(tmp_path: Path) -> None:
+    data = write_zip(tmp_path / "any name.zip", "annotations.xml")
+    write_zip(tmp_path / "task9.zip", "annotations.xml")
+    entry = {
+        "file": "any name.zip",
+        "task_id": 4,
+        "task_name": "four",
+        "format": COCO,
+        "save_images": True,
+    }
+    (tmp_path / "index.json").write_text(json.dumps([entry]))
+    dataset = loaded(tmp_path)
+    assert [(task.id, task.name) for task in dataset.tasks.values()] == [(4, "four")]
+    assert export_archive(dataset.tasks[4], COCO, save_images=True) == data
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        ("not json", "is not a list of archives"),
+        ('[{"file": "x.zip"}]', "is not a list of archives"),
+        ("7", "is not a list of archives"),
+        (
+            '[{"file": "x.zip", "task_id": 1, "task_name": "", "format": "", "save_images": true}]',
+            "not there: x.zip",
+        ),
+    ],
+)
+def test_a_broken_index_is_refused_with_its_path(tmp_path: Path, index: str, words: str) -> None:
+    (tmp_path / "index.json").write_text(index)
+    with pytest.raises(ValueError, match=words) as caught:
+        loaded(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_without_archives_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no archives: name them"):
+        loaded(tmp_path)
+
+
+def test_the_recorded_exports_are_served_as_they_are(shared: Path) -> None:
+    exports = shared / "contract" / "exports"
+    dataset = loaded(exports)
+    index = json.loads((exports / "index.json").read_bytes())
+    assert set(dataset.tasks) == {entry["task_id"] for entry in index}
+    for entry in index:
+        task = dataset.tasks[entry["task_id"]]
+        assert task.name == entry["task_name"]
+        served = export_archive(task, entry["format"], entry["save_images"])
+        assert served == (exports / entry["file"]).read_bytes()
+    assert dataset.tasks[10].subset == "Train"
+    assert dataset.tasks[280].size == 8
+    assert dataset.tasks[296].mode == "interpolation"
