@@ -3,7 +3,7 @@
 The layouts are those of a CVAT server 2.54, and so is the form: every member stored, sizes and CRC
 in the local headers (no data descriptors), the UTF-8 flag on names beyond ASCII, no entries for
 directories, entry times those of the export. The text of the annotation files is the business of
-`annotation_files`.
+`annotation_files` and `cvat_xml`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ from typing import BinaryIO, Final
 
 from asynccvat.simulator.annotation_files import (
     Drawn,
-    Origin,
     coco_json,
-    cvat_images_xml,
-    cvat_video_xml,
     datumaro_json,
     draw,
     item_id,
@@ -32,6 +29,7 @@ from asynccvat.simulator.annotation_files import (
     yolo_labels,
     yolo_yaml,
 )
+from asynccvat.simulator.cvat_xml import Origin, cvat_images_xml, cvat_video_xml
 from asynccvat.simulator.dataset import Label, Project, Task
 
 _DEFAULT_URL: Final = "http://127.0.0.1:8080"

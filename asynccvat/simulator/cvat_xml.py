@@ -1,0 +1,191 @@
+"""The `annotations.xml` inside an export in one of CVAT's own formats.
+
+CVAT's XML tells the task (or the project) first and its frames after. Which members an archive
+holds is the business of `formats`, the files of the other formats that of `annotation_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from xml.sax.saxutils import escape, quoteattr
+
+from asynccvat.simulator.annotation_files import Drawn, pairs
+from asynccvat.simulator.dataset import Label, Project, Shape, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an annotation file says of where it comes from; `project` only if that was exported."""
+
+    tasks: tuple[Task, ...]
+    project: Project | None
+    exported_at: datetime
+    base_url: str
+
+
+def cvat_images_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
+    """`annotations.xml` of "CVAT for images 1.1": each image with its shapes and tags."""
+    lines = [*_cvat_head(origin)]
+    for one in drawn:
+        frame = one.frame
+        where = ""
+        if origin.project is not None:
+            where = f'subset={quoteattr(one.subset)} task_id="{one.task.id}" '
+        lines.append(
+            f'  <image id="{frame.index}" name={quoteattr(frame.name)} {where}'
+            f'width="{frame.width}" height="{frame.height}">'
+        )
+        for shape in one.shapes:
+            element = _XML_ELEMENTS[shape.type]
+            lines.append(
+                f'    <{element} label={quoteattr(shape.label.name)} source="manual" '
+                f'occluded="{shape.occluded:d}" {_xml_points(shape)} z_order="{shape.z_order}">'
+            )
+            lines += _xml_attributes(shape)
+            lines.append(f"    </{element}>")
+        for tag in one.tags:
+            lines.append(f'    <tag label={quoteattr(tag.label.name)} source="manual">')
+            lines.append("    </tag>")
+        lines.append("  </image>")
+    return "\n".join([*lines, "</annotations>", ""])
+
+
+def cvat_video_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
+    """`annotations.xml` of "CVAT for video 1.1": each shape is a track that lives for one frame."""
+    lines = [*_cvat_head(origin)]
+    shapes = [(one.frame.index, shape) for one in drawn for shape in one.shapes]
+    for number, (frame, shape) in enumerate(shapes):
+        lines.append(f'  <track id="{number}" label={quoteattr(shape.label.name)} source="manual">')
+        element = _XML_ELEMENTS[shape.type]
+        for outside in (0, 1):
+            if frame + outside >= len(drawn):
+                continue
+            lines.append(
+                f'    <{element} frame="{frame + outside}" keyframe="1" '
+                f'outside="{outside}" occluded="{shape.occluded:d}" {_xml_points(shape)} '
+                f'z_order="{shape.z_order}">'
+            )
+            lines += _xml_attributes(shape)
+            lines.append(f"    </{element}>")
+        lines.append("  </track>")
+    return "\n".join([*lines, "</annotations>", ""])
+
+
+_XML_ELEMENTS = {"rectangle": "box", "polygon": "polygon", "points": "points"}
+
+
+def _xml_points(shape: Shape) -> str:
+    if shape.type == "rectangle":
+        left, top, right, bottom = shape.points
+        return f'xtl="{left:.2f}" ytl="{top:.2f}" xbr="{right:.2f}" ybr="{bottom:.2f}"'
+    pairs = (f"{x:.2f},{y:.2f}" for x, y in pairs(shape.points))
+    return f'points="{";".join(pairs)}"'
+
+
+def _xml_attributes(shape: Shape) -> Iterator[str]:
+    for attribute, value in shape.attributes:
+        name = quoteattr(attribute.name)
+        yield f"      <attribute name={name}>{escape(value)}</attribute>"
+
+
+def _cvat_head(origin: Origin) -> Iterator[str]:
+    yield '<?xml version="1.0" encoding="utf-8"?>'
+    yield "<annotations>"
+    yield "  <version>1.1</version>"
+    yield "  <meta>"
+    if origin.project is None:
+        yield from _xml_task(origin.tasks[0], origin.base_url, 4)
+    else:
+        yield from _xml_project(origin.project, origin)
+    yield from _xml_texts(4, ("dumped", origin.exported_at))
+    yield "  </meta>"
+
+
+def _xml_project(project: Project, origin: Origin) -> Iterator[str]:
+    yield "    <project>"
+    yield from _xml_texts(
+        6,
+        ("id", project.id),
+        ("name", project.name),
+        ("bugtracker", ""),
+        ("created", project.created_date),
+        ("updated", project.updated_date),
+    )
+    yield "      <labels>"
+    for label in project.labels:
+        yield from _xml_label(label)
+    yield "      </labels>"
+    yield "      <tasks>"
+    for task in origin.tasks:
+        yield from _xml_task(replace(task, labels=()), origin.base_url, 8)
+    yield "      </tasks>"
+    yield "    </project>"
+
+
+def _xml_task(task: Task, base_url: str, indent: int) -> Iterator[str]:
+    margin = " " * indent
+    yield f"{margin}<task>"
+    yield from _xml_texts(
+        indent + 2,
+        ("id", task.id),
+        ("name", task.name),
+        ("size", task.size),
+        ("mode", task.mode),
+        ("overlap", task.overlap),
+        ("bugtracker", ""),
+        ("created", task.created_date),
+        ("updated", task.updated_date),
+        ("subset", task.subset or "default"),
+        ("start_frame", 0),
+        ("stop_frame", (task.size or 1) - 1),
+        ("frame_filter", ""),
+    )
+    yield f"{margin}  <segments>"
+    for job in task.jobs():
+        yield f"{margin}    <segment>"
+        yield from _xml_texts(
+            indent + 6,
+            ("id", job.id),
+            ("start", job.start_frame),
+            ("stop", job.stop_frame),
+            ("url", f"{base_url}/api/jobs/{job.id}"),
+        )
+        yield f"{margin}    </segment>"
+    yield f"{margin}  </segments>"
+    yield f"{margin}  <owner>"
+    owner = task.owner
+    yield from _xml_texts(indent + 4, ("username", owner.username), ("email", owner.email))
+    yield f"{margin}  </owner>"
+    yield f"{margin}  <assignee></assignee>"
+    if task.labels:
+        yield f"{margin}  <labels>"
+        for label in task.labels:
+            yield from _xml_label(label)
+        yield f"{margin}  </labels>"
+    yield f"{margin}</task>"
+
+
+def _xml_label(label: Label) -> Iterator[str]:
+    yield "        <label>"
+    yield from _xml_texts(10, ("name", label.name), ("color", label.color), ("type", label.type))
+    yield "          <attributes>"
+    for attribute in label.attributes:
+        yield "            <attribute>"
+        yield from _xml_texts(
+            14,
+            ("name", attribute.name),
+            ("mutable", attribute.mutable),
+            ("input_type", attribute.input_type),
+            ("default_value", attribute.default_value),
+            ("values", "\n".join(attribute.values)),
+        )
+        yield "            </attribute>"
+    yield "          </attributes>"
+    yield "        </label>"
+
+
+def _xml_texts(indent: int, *elements: tuple[str, object]) -> Iterator[str]:
+    for name, text in elements:
+        yield f"{' ' * indent}<{name}>{escape(str(text))}</{name}>"
