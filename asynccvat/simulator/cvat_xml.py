@@ -80,8 +80,8 @@ def _xml_points(shape: Shape) -> str:
     if shape.type == "rectangle":
         left, top, right, bottom = shape.points
         return f'xtl="{left:.2f}" ytl="{top:.2f}" xbr="{right:.2f}" ybr="{bottom:.2f}"'
-    pairs = (f"{x:.2f},{y:.2f}" for x, y in pairs(shape.points))
-    return f'points="{";".join(pairs)}"'
+    corners = (f"{x:.2f},{y:.2f}" for x, y in pairs(shape.points))
+    return f'points="{";".join(corners)}"'
 
 
 def _xml_attributes(shape: Shape) -> Iterator[str]:
