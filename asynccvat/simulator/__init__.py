@@ -1,0 +1,23 @@
+"""A simulated CVAT server, for demonstrations, tests and benchmarks.
+
+It answers as CVAT 2.54 was seen to answer; its content comes from a seed or from a folder of ready
+archives. It shares no code with the client, so that the two cannot agree on a mistake.
+"""
+
+from asynccvat.simulator.app import CallRecord
+from asynccvat.simulator.exports import ExportSpan
+from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.options import ExportStart, SimulatorOptions, UserSpec
+from asynccvat.simulator.server import SimulatedServer, serve
+
+__all__ = [
+    "CallRecord",
+    "ExportSpan",
+    "ExportStart",
+    "Fault",
+    "Faults",
+    "SimulatedServer",
+    "SimulatorOptions",
+    "UserSpec",
+    "serve",
+]

@@ -1,0 +1,346 @@
+"""The HTTP side: a call comes in, faults strike, its time is spent, its handler answers.
+
+In the order of Django REST framework: path, Accept, credentials, permission, throttle, method.
+Handlers know nothing of the wire; what they raise and return becomes a response here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from asynccvat.simulator.accounts import ANONYMOUS, unauthorized
+from asynccvat.simulator.answers import (
+    JSON_TYPE,
+    PACK_FROM,
+    Answer,
+    RefusedError,
+    detail,
+    forbidden,
+    header_too_large_page,
+    nginx_page,
+    not_found_page,
+    pack,
+    server_error_page,
+)
+from asynccvat.simulator.calls import Backend, Call, link_origin, split_target
+from asynccvat.simulator.costs import ApiWorkers
+from asynccvat.simulator.downloads import ArchiveMaker, Download, choose, send
+from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.routes import Match, find_route, service_seconds
+from asynccvat.simulator.routes_exports import describe, find_result
+
+_LONGEST_LINE: Final = 8180
+"""Bytes of a request line past which nginx answers 414 (its buffers hold 8 KiB)."""
+_LONGEST_HEADER: Final = 8180
+
+_APPLICATION_HEADERS: Final = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_TASK_ID: Final = re.compile(r"/api/(?:tasks|jobs)/(\d+)|[?&/](?:.*&)?target_id=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One call that the server answered, or cut.
+
+    Attributes:
+        method: The method.
+        path: The path, decoded.
+        query: The query, as sent.
+        status: The status; 0 where the connection was dropped without an answer.
+        started: When it arrived, in seconds since the server started.
+        seconds: How long it took until the last byte was handed on.
+        bytes_sent: Bytes of the body.
+        task_id: The task in the path or in the request's id.
+        scheme: How it authenticated: `token`, `bearer`, `session`, `basic` or `anonymous`.
+        authorization: Whether credentials were sent at all, valid or not.
+        range: The Range header.
+    """
+
+    method: str
+    path: str
+    query: str
+    status: int
+    started: float
+    seconds: float
+    bytes_sent: int
+    task_id: int | None
+    scheme: str
+    authorization: bool
+    range: str | None
+
+
+class Application:
+    """Serves calls to a backend."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        workers: ApiWorkers,
+        faults: Faults,
+        maker: ArchiveMaker,
+        control: Callable[[str, str, bytes], Any],
+    ) -> None:
+        """Put the parts together; `control` answers the calls below `/_simulator/`."""
+        self._backend = backend
+        self._workers = workers
+        self._faults = faults
+        self._maker = maker
+        self._control = control
+        self._epoch = time.monotonic()
+        self.calls: list[CallRecord] = []
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one call."""
+        started = time.monotonic()
+        path, query, raw_query = split_target(request.raw_path)
+        if path.startswith("/_simulator/"):
+            return await self._serve_control(path, request)
+        task_id = _task_id(path, query)
+        faults = self._faults.for_call(request.method, path, raw_query, task_id)
+        call = Call(
+            self._backend,
+            request,
+            path,
+            query,
+            self._origin(request, faults),
+            faults=faults,
+        )
+        status, sent = 0, 0
+        try:
+            response, sent = await self._serve(call)
+            status = response.status
+        finally:
+            self.calls.append(
+                CallRecord(
+                    request.method,
+                    path,
+                    raw_query,
+                    status,
+                    started - self._epoch,
+                    time.monotonic() - started,
+                    sent,
+                    task_id,
+                    call.identity.scheme,
+                    "Authorization" in request.headers,
+                    request.headers.get("Range"),
+                )
+            )
+        return response
+
+    def _origin(self, request: web.BaseRequest, faults: list[Fault]) -> str:
+        for fault in faults:
+            if fault.origin is not None:
+                return fault.origin
+        return self._backend.options.public_url or link_origin(request.headers, request.scheme)
+
+    async def _serve(self, call: Call) -> tuple[web.StreamResponse, int]:
+        request = call.request
+        answer: Answer | Download | None = None
+        for fault in call.faults:
+            if fault.delay:
+                await asyncio.sleep(fault.delay)
+            if fault.lose_queue:
+                self._backend.queue.forget()
+            if fault.drop:
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionResetError("dropped by a scripted fault")
+            answer = answer or _scripted_answer(fault)
+        if answer is None:
+            answer = await self._answer(call)
+        for fault in call.faults:
+            answer.headers.update(fault.headers)
+        if isinstance(answer, Download):
+            return await send(answer, request)
+        response = _response(answer, call)
+        limit = min(
+            (fault.cut_at for fault in call.faults if fault.cut_at is not None), default=None
+        )
+        if limit is not None:
+            await _send_cut(response, request, limit)
+        await response.prepare(request)
+        await response.write_eof()
+        return response, len(response.body) if isinstance(response.body, bytes) else 0
+
+    async def _answer(self, call: Call) -> Answer | Download:
+        """The answer of nginx, Django or the handler, in that order."""
+        request = call.request
+        if len(request.raw_path) > _LONGEST_LINE:
+            return nginx_page(414)
+        if any(len(name) + len(value) > _LONGEST_HEADER for name, value in request.raw_headers):
+            return header_too_large_page()
+        match = find_route(call.path)
+        try:
+            if match is None:
+                raise not_found_page()
+            call.id, call.rq_id = match.id, match.rq_id
+            return await self._view(call, match)
+        except RefusedError as refused:
+            answer = refused.answer
+        if match is not None and not answer.bare:
+            answer.headers.setdefault("Allow", match.route.allow)
+        return answer
+
+    async def _view(self, call: Call, match: Match) -> Answer | Download:
+        try:
+            if match.route.negotiates:
+                _negotiate(call.request.headers.get("Accept", "*/*"))
+            call.identity = self._backend.accounts.identify(
+                call.request.headers, call.request.method
+            )
+        except RefusedError:
+            await self._workers.serve(service_seconds(call, match))
+            raise
+        await self._workers.serve(service_seconds(call, match))
+        self._permit(call, match)
+        method = call.request.method
+        if method == "HEAD" and not match.route.anonymous and match.route.allow != "":
+            if call.path != "/api/users/self":
+                raise server_error_page()  # as seen on tasks and downloads
+            method = "GET"
+        elif method == "HEAD":
+            method = "GET"
+        if method == "OPTIONS":
+            handler = describe
+        elif method in match.route.methods:
+            handler = match.route.methods[method]
+        else:
+            raise detail(405, f'Method "{method}" not allowed.')
+        if match.id == -1:
+            raise detail(404, "Not found.")
+        if match.route.downloads and method == "GET":
+            return await self._download(call)
+        answer = await handler(call)
+        answer.headers.setdefault("Allow", match.route.allow)
+        return answer
+
+    def _permit(self, call: Call, match: Match) -> None:
+        identity = call.identity
+        if identity.account is None and not match.route.anonymous:
+            raise unauthorized("Authentication credentials were not provided.")
+        if identity.read_only and not call.is_safe and not call.path.endswith("/export"):
+            raise forbidden()
+        forwarded = "".join(call.request.headers.get("X-Forwarded-For", "").split())
+        if identity is not ANONYMOUS or match.route.negotiates:
+            self._backend.accounts.check_rate(identity, forwarded or call.request.remote or "")
+
+    async def _download(self, call: Call) -> Answer | Download:
+        result = find_result(call)
+        archive = await self._maker.archive(result, call.origin)
+        archive = archive.damaged(call.faults)
+        ignore_range = any(fault.ignore_range for fault in call.faults)
+        chosen = choose(archive, result, call.request.headers, ignore_range=ignore_range)
+        if isinstance(chosen, Download):
+            for fault in call.faults:
+                chosen.cut_at = fault.cut_at if chosen.cut_at is None else chosen.cut_at
+                chosen.stall_at = fault.stall_at if chosen.stall_at is None else chosen.stall_at
+        return chosen
+
+    async def _serve_control(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            value = self._control(request.method, path, await request.read())
+        except (ValueError, TypeError, KeyError) as error:
+            value, status = {"error": repr(error)}, 400
+        else:
+            status = 200
+        response = web.Response(
+            body=json.dumps(value).encode(), status=status, content_type="application/json"
+        )
+        await response.prepare(request)
+        await response.write_eof()
+        return response
+
+
+def _task_id(path: str, query: dict[str, str]) -> int | None:
+    found = _TASK_ID.search(path)
+    if found is None and "rq_id" in query:
+        found = _TASK_ID.search("?" + query["rq_id"])
+    if found is None:
+        return None
+    return int(found[1] or found[2])
+
+
+def _scripted_answer(fault: Fault) -> Answer | None:
+    if fault.redirect is not None:
+        return Answer(302, b"", "text/html", {"Location": fault.redirect}, by_nginx=True)
+    if fault.status is None:
+        return None
+    if not fault.body and fault.status in (502, 503, 504):
+        return nginx_page(fault.status)
+    return Answer(fault.status, fault.body.encode(), fault.content_type, by_nginx=True)
+
+
+def _negotiate(accept: str) -> None:
+    """Django REST framework's choice of a renderer, of which CVAT has JSON of its own and HTML.
+
+    Raises:
+        RefusedError: 406, neither will do.
+    """
+    for item in accept.split(","):
+        media, *parameters = (part.strip().lower() for part in item.split(";"))
+        if any(parameter.startswith("version=") for parameter in parameters):
+            continue
+        if media in (JSON_TYPE, "*/*", "application/*", "text/html", "text/*", ""):
+            return
+    raise detail(406, "Could not satisfy the request Accept header.")
+
+
+def _response(answer: Answer, call: Call) -> web.Response:
+    headers = {"Server": "nginx", **answer.headers}
+    if not answer.by_nginx:
+        headers |= _APPLICATION_HEADERS
+        headers["X-Request-Id"] = str(uuid.UUID(int=_request_number()))
+    body = answer.body
+    is_packable = len(body) >= PACK_FROM and answer.status < 500 and not answer.by_nginx
+    if not answer.by_nginx:
+        names = "Origin, Cookie" if answer.bare else "Accept, Origin, Cookie"
+        headers["Vary"] = (
+            names.replace("Accept", "Accept, Accept-Encoding") if is_packable else names
+        )
+    if is_packable and "gzip" in call.request.headers.get("Accept-Encoding", ""):
+        body = answer.packed if answer.packed is not None else pack(body)
+        headers["Content-Encoding"] = "gzip"
+    response = web.Response(body=body, status=answer.status)
+    if answer.content_type is None:
+        del response.headers["Content-Type"]
+    else:
+        response.headers["Content-Type"] = answer.content_type
+    response.headers.update(headers)
+    for cookie in answer.cookies:
+        response.headers.add("Set-Cookie", cookie)
+    return response
+
+
+_numbers = iter(range(1, 1 << 62))
+
+
+def _request_number() -> int:
+    return (next(_numbers) << 64) | (4 << 76) | (2 << 62)
+
+
+async def _send_cut(response: web.Response, request: web.BaseRequest, limit: int) -> None:
+    """Send the headers and the first bytes of the body, and close the connection."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    if limit >= len(body):
+        return
+    cut = web.StreamResponse(status=response.status)
+    cut.headers.update(response.headers)
+    cut.content_length = len(body)
+    await cut.prepare(request)
+    await cut.write(body[:limit])
+    if request.transport is not None:
+        request.transport.close()
+    raise ConnectionResetError("cut by a scripted fault")

@@ -1,0 +1,176 @@
+"""How long calls and exports take, and on what: the one place that spends time.
+
+`ApiWorkers` is the row of application processes that answer calls. `Processor` is what both calls
+and exports spend their seconds on: ample (seconds simply pass) or a number of cores shared by all
+that are at work, in equal parts. Who asks for how much is decided by `call_seconds` for calls and
+by `exports` for exports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from typing import Protocol
+
+from asynccvat.simulator.options import SimulatorOptions
+
+
+class Processor(Protocol):
+    """What seconds of work are spent on."""
+
+    async def spend(self, seconds: float) -> None:
+        """Return when `seconds` of work are done."""
+        ...
+
+
+class AmpleProcessor:
+    """Work never waits for other work: its seconds pass and it is done."""
+
+    async def spend(self, seconds: float) -> None:
+        """Sleep for `seconds`."""
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+
+class SharedProcessor:
+    """A number of cores, shared equally by all work at hand (processor sharing).
+
+    Every piece of work runs at the same speed, `min(1, cores / pieces)`. So a common clock of
+    work done advances at that speed, and a piece ends when the clock has advanced by its seconds.
+    """
+
+    def __init__(self, cores: float) -> None:
+        """Share `cores` processor cores."""
+        self._cores = cores
+        self._work_clock = 0.0
+        self._updated = 0.0
+        self._pieces: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def spend(self, seconds: float) -> None:
+        """Return when `seconds` of one core were given to the caller."""
+        if seconds <= 0:
+            return
+        self._advance()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        piece = (self._work_clock + seconds, next(self._numbers), done)
+        heapq.heappush(self._pieces, piece)
+        self._schedule()
+        try:
+            await done
+        except asyncio.CancelledError:
+            self._advance()
+            if piece in self._pieces:
+                self._pieces.remove(piece)
+                heapq.heapify(self._pieces)
+            self._schedule()
+            raise
+
+    def _speed(self) -> float:
+        return min(1.0, self._cores / len(self._pieces))
+
+    def _advance(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._pieces:
+            self._work_clock += (now - self._updated) * self._speed()
+        self._updated = now
+        while self._pieces and self._pieces[0][0] <= self._work_clock + 1e-9:
+            _, _, done = heapq.heappop(self._pieces)
+            if not done.done():
+                done.set_result(None)
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._pieces:
+            remaining = max(0.0, self._pieces[0][0] - self._work_clock) / self._speed()
+            self._timer = asyncio.get_running_loop().call_later(remaining, self._tick)
+
+    def _tick(self) -> None:
+        self._advance()
+        self._schedule()
+
+
+class ApiWorkers:
+    """The processes that answer calls: so many at once, the others wait in order of arrival."""
+
+    def __init__(self, count: int, processor: Processor) -> None:
+        """Serve `count` calls at once on `processor`."""
+        self._free = count
+        self._processor = processor
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def serve(self, seconds: float) -> None:
+        """Wait for a worker and keep it for `seconds` of work."""
+        if seconds <= 0:
+            return
+        await self._acquire()
+        try:
+            await self._processor.spend(seconds)
+        finally:
+            self._release()
+
+    async def _acquire(self) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release()  # the turn had come: hand it on
+            raise
+
+    def _release(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+def make_processor(options: SimulatorOptions) -> Processor:
+    """The processor that the options ask for."""
+    if options.cpu_cores is None:
+        return AmpleProcessor()
+    return SharedProcessor(options.cpu_cores)
+
+
+def call_seconds(
+    options: SimulatorOptions,
+    *,
+    listed_tasks: int = 0,
+    lists_requests: bool = False,
+    remembered_requests: int = 0,
+    hashes_password: bool = False,
+    basic: bool = False,
+) -> float:
+    """Seconds of an API worker that a call takes.
+
+    Args:
+        options: The server's times.
+        listed_tasks: Tasks on the page that the call asks for.
+        lists_requests: Whether the call lists requests.
+        remembered_requests: Requests that the server remembers, other users' too.
+        hashes_password: Whether the call is a login.
+        basic: Whether it authenticates by HTTP Basic.
+    """
+    if not options.costs:
+        return 0.0
+    seconds = options.latency
+    if lists_requests:
+        seconds = max(seconds, options.requests_list_seconds)
+        seconds += options.remembered_request_seconds * remembered_requests
+    seconds += options.listed_task_seconds * listed_tasks
+    if hashes_password:
+        seconds += options.login_seconds
+    if basic:
+        seconds += options.basic_seconds
+    return seconds

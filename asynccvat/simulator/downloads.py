@@ -1,0 +1,451 @@
+"""The bytes of results, as nginx sends them: whole, by ranges, or not again.
+
+An `Archive` is bytes or a file, perhaps changed by a fault; `read_range` decides by the headers of
+a call which part is due (RFC 9110 as nginx 1.24 has it); `send` puts it on the wire, files by
+sendfile. Whether the caller may have it is the business of `routes_exports`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+import itertools
+import tempfile
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import formatdate, parsedate_to_datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from urllib.parse import quote
+
+from aiohttp import web
+
+from asynccvat.simulator.answers import Answer, encode, nginx_page
+from asynccvat.simulator.dataset import Task
+from asynccvat.simulator.exports import Result, Wanted
+from asynccvat.simulator.faults import Fault
+from asynccvat.simulator.formats import ready_archive, write_archive
+from asynccvat.simulator.views import annotations_json, task_json
+
+_IN_MEMORY: Final = 16 << 20
+"""Archives up to this many bytes are kept in memory, larger ones in files."""
+_KEPT_BYTES: Final = 64 << 20
+_PIECE: Final = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of bytes: of `data`, or of the file at `path`."""
+
+    start: int
+    length: int
+    data: bytes = b""
+    path: Path | None = None
+
+    def cut(self, start: int, length: int) -> Piece:
+        """Part of the piece."""
+        return Piece(self.start + start, length, self.data, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The bytes of a result."""
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return sum(piece.length for piece in self.pieces)
+
+    def part(self, start: int, length: int) -> Archive:
+        """The bytes from `start`."""
+        parts = []
+        for piece in self.pieces:
+            skip = min(start, piece.length)
+            take = min(piece.length - skip, length)
+            if take > 0:
+                parts.append(piece.cut(skip, take))
+            start -= skip
+            length -= take
+        return Archive(tuple(parts))
+
+    def byte_at(self, place: int) -> int:
+        """One byte."""
+        (piece,) = self.part(place, 1).pieces
+        if piece.path is None:
+            return piece.data[piece.start]
+        with piece.path.open("rb") as file:
+            file.seek(piece.start)
+            return file.read(1)[0]
+
+    def damaged(self, faults: Sequence[Fault]) -> Archive:
+        """The archive as the faults change it; lengths stay consistent."""
+        archive = self
+        for fault in faults:
+            if fault.truncate:
+                archive = archive.part(0, max(0, archive.size - fault.truncate))
+            if fault.extra:
+                extra = fault.extra.encode()
+                archive = Archive((*archive.pieces, Piece(0, len(extra), extra)))
+            if fault.alter_at is not None and fault.alter_at < archive.size:
+                place = fault.alter_at
+                other = bytes([archive.byte_at(place) ^ 0xFF])
+                before, after = archive.part(0, place), archive.part(place + 1, archive.size)
+                archive = Archive((*before.pieces, Piece(0, 1, other), *after.pieces))
+        return archive
+
+
+class ArchiveMaker:
+    """Writes the archives of results when they are asked for, and keeps the latest."""
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self._kept: OrderedDict[Any, bytes] = OrderedDict()
+        self._kept_bytes = 0
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._files: dict[Any, Path] = {}
+        self._numbers = itertools.count()
+        self._writing: dict[Any, asyncio.Lock] = {}
+
+    def close(self) -> None:
+        """Remove the files."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    async def archive(self, result: Result, origin: str) -> Archive:
+        """The archive of a result."""
+        ready = _ready_path(result)
+        if ready is not None:
+            size = await asyncio.to_thread(lambda: ready.stat().st_size)
+            return Archive((Piece(0, size, path=ready),))
+        key = (result.wanted, result.tasks, result.exported)
+        async with self._writing.setdefault(key, asyncio.Lock()):
+            if key not in self._kept and key not in self._files:
+                await self._write(key, result, origin)
+        if key in self._files:
+            path = self._files[key]
+            return Archive((Piece(0, path.stat().st_size, path=path),))
+        data = self._kept[key]
+        self._kept.move_to_end(key)
+        return Archive((Piece(0, len(data), data),))
+
+    async def _write(self, key: Any, result: Result, origin: str) -> None:
+        if _expected_bytes(result) > _IN_MEMORY:
+            path = self._new_path()
+            await asyncio.to_thread(_write_file, path, result, origin)
+            self._files[key] = path
+            return
+        stream = io.BytesIO()
+        if len(result.tasks) == 1 and (result.tasks[0].size or 0) <= _QUICK_FRAMES:
+            write_result(stream, result, origin)
+        else:
+            await asyncio.to_thread(write_result, stream, result, origin)
+        data = stream.getvalue()
+        self._kept[key] = data
+        self._kept_bytes += len(data)
+        while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
+            old, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= len(dropped)
+            self._writing.pop(old, None)
+
+    def _new_path(self) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="simulated-cvat-")
+        return Path(self._folder.name) / f"{next(self._numbers)}.zip"
+
+
+_QUICK_FRAMES: Final = 50
+"""Tasks of so many frames are written at once; a thread would cost more than it spares."""
+
+
+def _ready_path(result: Result) -> Path | None:
+    if len(result.tasks) != 1 or result.wanted.format is None or not result.tasks[0].ready:
+        return None
+    return ready_archive(result.tasks[0], result.wanted.format, result.wanted.save_images)
+
+
+def _expected_bytes(result: Result) -> int:
+    if not result.wanted.save_images:
+        return 0
+    return sum((task.size or 0) * (task.content.frame_bytes or 30_000) for task in result.tasks)
+
+
+def _write_file(path: Path, result: Result, origin: str) -> None:
+    with path.open("w+b") as stream:
+        write_result(stream, result, origin)
+
+
+def write_result(stream: BinaryIO, result: Result, origin: str) -> None:
+    """Write the archive of a result.
+
+    That of a project of several tasks holds each task's archive as a folder: the simulator does
+    not merge them into one annotation file as CVAT does.
+    """
+    wanted = result.wanted
+    if wanted.format is None:
+        _write_backup(stream, wanted, result.tasks, origin)
+    elif len(result.tasks) == 1:
+        _write_task(stream, result, result.tasks[0], origin)
+    else:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for task in result.tasks:
+                inner = io.BytesIO()
+                _write_task(inner, result, task, origin)
+                with zipfile.ZipFile(inner) as members:
+                    for info in members.infolist():
+                        name = f"task_{task.id}/{info.filename}"
+                        archive.writestr(_entry(name, info.date_time), members.read(info))
+
+
+def _write_task(stream: BinaryIO, result: Result, task: Task, origin: str) -> None:
+    wanted = result.wanted
+    assert wanted.format is not None
+    write_archive(
+        stream,
+        task,
+        wanted.format,
+        wanted.save_images,
+        exported_at=result.exported,
+        base_url=origin,
+    )
+
+
+def _write_backup(stream: BinaryIO, wanted: Wanted, tasks: Sequence[Task], origin: str) -> None:
+    """A backup, by its layout: task.json, annotations.json, data/."""
+    moment = (1980, 1, 1, 0, 0, 0)
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for number, task in enumerate(tasks):
+            folder = "" if wanted.target == "task" else f"task_{number}/"
+            for frame in task.frames():
+                archive.writestr(_entry(f"{folder}data/{frame.name}", moment), frame.data())
+            value = {"name": task.name, "subset": task.subset, "status": task.status}
+            value["task"] = task_json(task, origin)["name"]
+            archive.writestr(_entry(f"{folder}task.json", moment), encode(value))
+            annotations = [annotations_json(task.annotations())]
+            archive.writestr(_entry(f"{folder}annotations.json", moment), encode(annotations))
+
+
+def _entry(name: str, moment: tuple[int, int, int, int, int, int]) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, moment)
+    entry.external_attr = 0o100644 << 16
+    return entry
+
+
+# --- Which part is due ----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Download:
+    """What is sent for a download: headers, and the parts of the archive.
+
+    Attributes:
+        status: 200, 206 or 304.
+        headers: All headers but the length.
+        parts: What the body is made of: text between ranges, and archives.
+        cut_at: Reset the connection after so many bytes.
+        stall_at: Send nothing more after so many bytes.
+    """
+
+    status: int
+    headers: dict[str, str]
+    parts: list[Archive] = field(default_factory=list)
+    cut_at: int | None = None
+    stall_at: int | None = None
+
+    @property
+    def length(self) -> int:
+        """Bytes of the body."""
+        return sum(part.size for part in self.parts)
+
+
+_boundaries = itertools.count(335)
+
+
+def choose(
+    archive: Archive, result: Result, headers: Mapping[str, str], *, ignore_range: bool = False
+) -> Download | Answer:
+    """What a download gets: the whole (200), ranges (206), nothing new (304), or 416.
+
+    Args:
+        archive: The bytes.
+        result: Whose bytes they are.
+        headers: The headers of the call.
+        ignore_range: Send the whole, whatever was asked.
+    """
+    etag = f'"{result.modified:x}-{archive.size:x}"'
+    modified = formatdate(result.modified, usegmt=True)
+    common = {
+        "Last-Modified": modified,
+        "Content-Disposition": disposition(result.file_name),
+        "ETag": etag,
+    }
+    if _is_unchanged(headers, etag, result.modified):
+        return Download(304, common)
+    whole = {"Content-Type": "application/zip", **common, "Accept-Ranges": "bytes"}
+    wanted = headers.get("Range")
+    if (
+        wanted is None
+        or ignore_range
+        or not _if_range_holds(headers.get("If-Range"), etag, result.modified)
+    ):
+        return Download(200, whole, [archive])
+    ranges = read_ranges(wanted, archive.size)
+    if ranges is None:
+        return Download(200, whole, [archive])
+    if not ranges:
+        answer = nginx_page(416)
+        answer.headers["Content-Range"] = f"bytes */{archive.size}"
+        answer.headers["Content-Disposition"] = disposition(result.file_name)
+        return answer
+    if len(ranges) == 1:
+        ((start, length),) = ranges
+        content_range = f"bytes {start}-{start + length - 1}/{archive.size}"
+        partial = {"Content-Type": "application/zip", **common, "Content-Range": content_range}
+        return Download(206, partial, [archive.part(start, length)])
+    return _multipart(archive, ranges, common)
+
+
+def _multipart(archive: Archive, ranges: list[tuple[int, int]], common: dict[str, str]) -> Download:
+    boundary = f"{next(_boundaries):020d}"
+    parts: list[Archive] = []
+    for start, length in ranges:
+        head = (
+            f"\r\n--{boundary}\r\nContent-Type: application/zip\r\n"
+            f"Content-Range: bytes {start}-{start + length - 1}/{archive.size}\r\n\r\n"
+        ).encode()
+        parts += [Archive((Piece(0, len(head), head),)), archive.part(start, length)]
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    parts.append(Archive((Piece(0, len(tail), tail),)))
+    content_type = f"multipart/byteranges; boundary={boundary}"
+    return Download(206, {"Content-Type": content_type, **common}, parts)
+
+
+def read_ranges(value: str, size: int) -> list[tuple[int, int]] | None:
+    """Start and length of each range of a Range header.
+
+    Returns:
+        None where the whole is due: another unit than bytes, or ranges longer than the whole
+        together. An empty list where no range can be satisfied or read (416).
+    """
+    unit, equals, text = value.partition("=")
+    if unit.strip().lower() != "bytes" or not equals:
+        return None
+    ranges: list[tuple[int, int]] = []
+    for item in text.split(","):
+        first, dash, last = item.strip().partition("-")
+        if not dash or not (first or last) or not (first + last).isascii():
+            return []
+        if not (first or "0").isdecimal() or not (last or "0").isdecimal():
+            return []
+        if not first:
+            start, end = max(0, size - int(last)), size - 1
+        else:
+            start, end = int(first), min(int(last), size - 1) if last else size - 1
+        if last and first and int(last) < int(first):
+            return []
+        if start <= end and start < size:
+            ranges.append((start, end - start + 1))
+    return None if sum(length for _, length in ranges) > size else ranges
+
+
+def _is_unchanged(headers: Mapping[str, str], etag: str, modified: int) -> bool:
+    known = headers.get("If-None-Match")
+    if known is not None:
+        return known == "*" or etag in (item.strip() for item in known.split(","))
+    since = headers.get("If-Modified-Since")
+    return since is not None and _seconds(since) == modified  # nginx: exact
+
+
+def _if_range_holds(value: str | None, etag: str, modified: int) -> bool:
+    if value is None:
+        return True
+    if value.startswith('"'):
+        return value == etag
+    return _seconds(value) == modified
+
+
+def _seconds(date: str) -> int | None:
+    try:
+        return int(parsedate_to_datetime(date).timestamp())
+    except (TypeError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=4096)
+def disposition(file_name: str) -> str:
+    """Content-Disposition, as Django writes it."""
+    escaped = file_name.replace("\\", "\\\\").replace('"', '\\"')
+    if escaped.isascii():
+        return f'attachment; filename="{escaped}"'
+    return f"attachment; filename*=utf-8''{quote(file_name)}"
+
+
+# --- On the wire ----------------------------------------------------------------------------------
+
+
+async def send(download: Download, request: web.BaseRequest) -> tuple[web.StreamResponse, int]:
+    """Send it: the response, and how many bytes of the body went out.
+
+    Raises:
+        ConnectionResetError: The connection broke, or a fault broke it.
+    """
+    response = web.StreamResponse(status=download.status)
+    response.headers.update(download.headers)
+    response.headers["Server"] = "nginx"
+    if download.status != 304:
+        response.content_length = download.length
+    await response.prepare(request)
+    limit = min((at for at in (download.cut_at, download.stall_at) if at is not None), default=None)
+    sent = 0
+    for piece in _pieces(download.parts, limit):
+        sent += await _send_piece(piece, response, request)
+    if limit is not None and limit < download.length:
+        await _break_off(download, response, request)
+    await response.write_eof()
+    return response, sent
+
+
+def _pieces(parts: list[Archive], limit: int | None) -> Iterator[Piece]:
+    for part in parts:
+        taken = part if limit is None else part.part(0, limit)
+        if limit is not None:
+            limit -= taken.size
+        yield from taken.pieces
+
+
+async def _send_piece(piece: Piece, response: web.StreamResponse, request: web.BaseRequest) -> int:
+    if piece.path is None:
+        for start in range(piece.start, piece.start + piece.length, _PIECE):
+            end = min(start + _PIECE, piece.start + piece.length)
+            await response.write(piece.data[start:end])
+        return piece.length
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client has gone")
+    loop = asyncio.get_running_loop()
+    file = await asyncio.to_thread(piece.path.open, "rb")
+    try:
+        return await loop.sendfile(transport, file, piece.start, piece.length)
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+async def _break_off(
+    download: Download, response: web.StreamResponse, request: web.BaseRequest
+) -> None:
+    transport = request.transport
+    if download.stall_at is not None and (
+        download.cut_at is None or download.stall_at < download.cut_at
+    ):
+        while transport is not None and not transport.is_closing():
+            await asyncio.sleep(0.02)
+            transport = request.transport
+    if transport is not None:
+        transport.set_write_buffer_limits(0)  # then the drain below waits for the last byte
+        await response.write(b"")
+        transport.close()
+    raise ConnectionResetError("cut by a scripted fault")

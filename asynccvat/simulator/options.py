@@ -1,0 +1,179 @@
+"""What a simulated server is asked to be: its content, its limits and how long things take.
+
+Values only. What the times do to calls and exports is the business of `costs` and `exports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ExportStart:
+    """What an export-time function is told about the export that starts.
+
+    Attributes:
+        target: `task`, `project` or `job`.
+        target_id: Its id.
+        format: The format's name as CVAT shows it.
+        save_images: Whether the images are wanted.
+        cached: Whether the server still has the very same archive.
+    """
+
+    target: str
+    target_id: int
+    format: str
+    save_images: bool
+    cached: bool
+
+
+ExportSeconds = float | Callable[[ExportStart], float]
+
+
+@dataclass(frozen=True)
+class UserSpec:
+    """A user of the simulated server.
+
+    Attributes:
+        username: Name to log in by.
+        password: Password to log in by.
+        superuser: Whether the user sees everything; others see what they own or are assigned.
+    """
+
+    username: str
+    password: str
+    superuser: bool = False
+
+
+@dataclass(frozen=True)
+class SimulatorOptions:
+    """Everything that can be chosen about a simulated server.
+
+    With `costs` off, the default, nothing takes time and tests are quick. With `costs` on, calls
+    and exports take the seconds given here, on as many workers as given here.
+
+    Attributes:
+        tasks: How many tasks to build.
+        frames: Frames in each of them.
+        projects: Projects over which the tasks are spread.
+        seed: Chooses their content; the same seed gives the same bytes.
+        frame_bytes: Bytes of one frame, or None for a few kilobytes.
+        boxes_per_frame: Rectangles on each frame; 0 for tasks without annotations.
+        subsets: Given to the tasks in turn; "" is none.
+        statuses: Given to the tasks in turn.
+        unicode_tasks: How many of the last tasks have names beyond ASCII, nested.
+        tasks_without_data: How many of the tasks before those have no data.
+        archives: A folder of ready archives, served as further tasks; see `archives`.
+        host: Address to listen on.
+        port: Port to listen on; 0 chooses a free one.
+        password: The password of `admin`, the superuser.
+        users: More users.
+        costs: Whether the times below are spent.
+        api_workers: Calls served at the same time; the others queue.
+        latency: Seconds of an API worker for an ordinary call.
+        export_workers: Exports run at the same time; the others queue, first in first out.
+        export_seconds: Seconds of an export worker for one export, or a function of the export.
+        cached_export_seconds: The same where the archive is still cached; None: as any other.
+        basic_seconds: More for a call with HTTP Basic (200 ms seen: PBKDF2).
+        login_seconds: More for a login, which hashes the password too.
+        listed_task_seconds: More for each task on a page of a tasks list (0.5 ms seen).
+        requests_list_seconds: A list of requests costs at least this (24 ms seen).
+        remembered_request_seconds: More for each request the server remembers (1.7 ms seen).
+        remembered_requests: Requests of other users that the server remembers from the start.
+        cpu_cores: Processor cores that calls and exports share, or None for ample ones. When
+            they share, each spends its seconds of processor time, slower the more are at work.
+        one_export_per_user: Whether the exports of one user run one after the other.
+        result_seconds: How long the server keeps results and requests (24 h by default).
+        throttle_anonymous: Anonymous calls allowed per address and minute, or None.
+        throttle_users: Calls allowed per user and minute, or None.
+        public_url: Origin to build absolute links from, instead of the Host of the call.
+        version: What `/api/server/about` calls itself.
+    """
+
+    tasks: int = 10
+    frames: int = 5
+    projects: int = 1
+    seed: int = 0
+    frame_bytes: int | None = None
+    boxes_per_frame: int = 2
+    subsets: tuple[str, ...] = ("",)
+    statuses: tuple[str, ...] = ("annotation", "validation", "completed")
+    unicode_tasks: int = 0
+    tasks_without_data: int = 0
+    archives: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    password: str = "simulated"  # noqa: S105 - the simulator's own, published default
+    users: tuple[UserSpec, ...] = ()
+    costs: bool = False
+    api_workers: int = 2
+    latency: float = 0.04
+    export_workers: int = 2
+    export_seconds: ExportSeconds = 0.25
+    cached_export_seconds: float | None = None
+    basic_seconds: float = 0.2
+    login_seconds: float = 0.2
+    listed_task_seconds: float = 0.0005
+    requests_list_seconds: float = 0.024
+    remembered_request_seconds: float = 0.0017
+    remembered_requests: int = 0
+    cpu_cores: float | None = None
+    one_export_per_user: bool = False
+    result_seconds: float = 24 * 3600.0
+    throttle_anonymous: int | None = 100
+    throttle_users: int | None = None
+    public_url: str | None = None
+    version: str = "2.54.1"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be served.
+
+        Raises:
+            ValueError: An option is out of its range; the message names it.
+        """
+        for name in ("tasks", "frames", "projects", "remembered_requests"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        for name in ("api_workers", "export_workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as JSON values, for a server in a process of its own.
+
+        Raises:
+            ValueError: An option is a function, which cannot travel to another process.
+        """
+        values: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if callable(value):
+                raise ValueError(
+                    f"{item.name} is a function: give a number to a server in its own process"
+                )
+            if isinstance(value, Path):
+                value = str(value)
+            if item.name == "users":
+                value = [[user.username, user.password, user.superuser] for user in self.users]
+            values[item.name] = value
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SimulatorOptions:
+        """The options that `to_json` wrote.
+
+        Raises:
+            TypeError: A name is not that of an option.
+            ValueError: An option is out of its range.
+        """
+        given = dict(values)
+        if given.get("archives") is not None:
+            given["archives"] = Path(given["archives"])
+        for name in ("subsets", "statuses"):
+            if name in given:
+                given[name] = tuple(given[name])
+        given["users"] = tuple(UserSpec(*user) for user in given.get("users", ()))
+        return cls(**given)

@@ -1,0 +1,337 @@
+"""The server as a whole: started, scripted, asked and stopped.
+
+`SimulatedServer` lives in the caller's event loop; `processes` runs one in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from asynccvat.simulator.accounts import Accounts, AccessToken
+from asynccvat.simulator.app import Application, CallRecord
+from asynccvat.simulator.calls import Backend
+from asynccvat.simulator.costs import ApiWorkers, make_processor
+from asynccvat.simulator.dataset import Dataset, Task
+from asynccvat.simulator.downloads import ArchiveMaker
+from asynccvat.simulator.exports import ExportQueue, ExportSpan
+from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.world import Organization, World
+
+_LOG = logging.getLogger(__name__)
+
+
+class SimulatedServer:
+    """A simulated CVAT server, listening while its context lasts.
+
+    Example:
+        ```python
+        async with SimulatedServer(SimulatorOptions(tasks=3)) as server:
+            ...  # server.url, server.username, server.password
+        ```
+
+    Attributes:
+        options: What it was asked to be.
+        faults: The script of faults; add to it at any time.
+        accounts: Users and tokens.
+        world: Tasks, projects, organizations.
+        queue: Requests and export workers.
+    """
+
+    def __init__(self, options: SimulatorOptions | None = None) -> None:
+        """Build the content; listening starts with the context.
+
+        Raises:
+            ValueError: The options do not fit together.
+            OSError: The folder of archives cannot be read.
+        """
+        self.options = options or SimulatorOptions()
+        self.faults = Faults(self.options.seed)
+        self.accounts = Accounts(self.options)
+        self.world = World(self.options, self.accounts.by_id[1].user)
+        processor = make_processor(self.options)
+        self.queue = ExportQueue(self.options, processor, self.faults, self.world.snapshot)
+        self._maker = ArchiveMaker()
+        self._app = Application(
+            Backend(self.options, self.accounts, self.world, self.queue),
+            ApiWorkers(self.options.api_workers, processor),
+            self.faults,
+            self._maker,
+            self._control,
+        )
+        self._runner: web.ServerRunner | None = None
+        self._port = 0
+
+    # Life.
+
+    async def __aenter__(self) -> Self:
+        """Start listening.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop listening."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start the export workers and listen.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        server = web.Server(
+            self._app.handle,
+            access_log=None,
+            max_line_size=1 << 18,
+            max_field_size=1 << 18,
+            lingering_time=0.0,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.05)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.options.host, self.options.port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        self.queue.start()
+
+    async def stop(self) -> None:
+        """Stop the export workers and listening; open connections are closed."""
+        await self.queue.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        await asyncio.to_thread(self._maker.close)
+
+    # Where it is and how to get in.
+
+    @property
+    def url(self) -> str:
+        """Its origin, as `http://127.0.0.1:8080`."""
+        return f"http://{self.options.host}:{self._port}"
+
+    @property
+    def username(self) -> str:
+        """The superuser's name."""
+        return self.accounts.by_id[1].user.username
+
+    @property
+    def password(self) -> str:
+        """The superuser's password."""
+        return self.options.password
+
+    @property
+    def token(self) -> str:
+        """The superuser's key, as a login returns it (`Authorization: Token`)."""
+        return self.accounts.token_of(self.accounts.by_id[1])
+
+    def create_access_token(
+        self, *, read_only: bool = False, expiry: datetime | None = None
+    ) -> str:
+        """A personal access token of the superuser (`Authorization: Bearer`)."""
+        return self._access_token(read_only, expiry).value
+
+    def _access_token(self, read_only: bool, expiry: datetime | None) -> AccessToken:
+        admin = self.accounts.by_id[1]
+        return self.accounts.create_access_token(admin, read_only=read_only, expiry=expiry)
+
+    # What it holds.
+
+    @property
+    def dataset(self) -> Dataset:
+        """Its tasks and projects; change them by the methods below."""
+        return self.world.dataset
+
+    def edit_task(self, task_id: int) -> Task:
+        """Change the task's annotations, and so its `updated_date` and its archives.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        return self.world.edit_task(task_id)
+
+    def rename_task(self, task_id: int, name: str) -> Task:
+        """Rename the task.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        return self.world.change_task(task_id, name=name)
+
+    def change_task(self, task_id: int, **fields: Any) -> Task:
+        """Change fields of the task, as `subset`, `status` or `organization_id`.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        return self.world.change_task(task_id, **fields)
+
+    def delete_task(self, task_id: int) -> None:
+        """Delete the task.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        self.world.delete_task(task_id)
+
+    def add_task(
+        self, name: str | None = None, *, project_id: int | None = None, frames: int | None = 5
+    ) -> Task:
+        """Add a task; `frames` None makes one without data."""
+        return self.world.add_task(name, project_id=project_id, frames=frames)
+
+    def add_organization(self, slug: str, task_ids: tuple[int, ...] = ()) -> Organization:
+        """Add an organization and move tasks into it.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        organization = self.world.add_organization(slug)
+        for task_id in task_ids:
+            self.world.change_task(task_id, organization_id=organization.id)
+        return organization
+
+    # What happens to it.
+
+    def expire_results(self, task_id: int | None = None) -> int:
+        """Remove the results of a task, or all: downloads are 404 until exported again.
+
+        Returns:
+            How many results were removed.
+        """
+        return self.queue.expire(lambda request: task_id in (None, request.task_id))
+
+    def forget_requests(self) -> None:
+        """Lose the queue and all requests, as a restarted server without its memory does."""
+        self.queue.forget()
+
+    def release_exports(self) -> None:
+        """Let exports go on that a fault made stick."""
+        self.queue.release()
+
+    # What it saw.
+
+    @property
+    def calls(self) -> list[CallRecord]:
+        """Every call so far, in the order of their ends."""
+        return self._app.calls
+
+    @property
+    def exports(self) -> list[ExportSpan]:
+        """Every export run so far, in the order of their ends."""
+        return self.queue.timeline
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Sums over what it saw: calls by kind and status, bytes, exports, idle workers.
+
+        `export_span` are the seconds from the first start to the last end of an export;
+        `export_idle` those that export workers did nothing within them.
+        """
+        calls = self.calls
+        spans = self.exports
+        first = min((span.started for span in spans), default=0.0)
+        last = max((span.finished for span in spans), default=0.0)
+        busy = sum(span.finished - span.started for span in spans)
+        return {
+            "calls": len(calls),
+            "calls_by_kind": dict(Counter(_kind(call) for call in calls)),
+            "statuses": {
+                str(status): count for status, count in Counter(c.status for c in calls).items()
+            },
+            "bytes_sent": sum(call.bytes_sent for call in calls),
+            "exports": len(spans),
+            "exports_failed": sum(span.status == "failed" for span in spans),
+            "export_span": last - first,
+            "export_idle": (last - first) * self.options.export_workers - busy,
+            "requests_remembered": self.queue.remembered,
+        }
+
+    def _control(self, method: str, path: str, body: bytes) -> Any:
+        """Answer a call below `/_simulator/`, by which another process steers the server."""
+        match method, path.removeprefix("/_simulator/"):
+            case "GET", "stats":
+                return self.stats
+            case "GET", "calls":
+                return [asdict(call) for call in self.calls]
+            case "GET", "exports":
+                return [asdict(span) for span in self.exports]
+            case "POST", "faults":
+                given = json.loads(body)
+                faults = given if isinstance(given, list) else [given]
+                self.faults.add(*(Fault.from_json(fault) for fault in faults))
+                return {"faults": len(self.faults)}
+            case "DELETE", "faults":
+                self.faults.clear()
+                return {"faults": 0}
+            case "POST", "do":
+                return self._do(json.loads(body))
+            case _:
+                raise ValueError(f"there is no {method} {path}")
+
+    def _do(self, given: dict[str, Any]) -> Any:
+        """Run one of the methods above by its name."""
+        name = given.pop("method")
+        if name not in _STEERABLE:
+            raise ValueError(f"{name} is none of {', '.join(sorted(_STEERABLE))}")
+        value = getattr(self, name)(**given)
+        return {"id": value.id} if isinstance(value, (Task, Organization)) else value
+
+
+_STEERABLE = frozenset(
+    {
+        "edit_task",
+        "rename_task",
+        "delete_task",
+        "add_task",
+        "expire_results",
+        "forget_requests",
+        "release_exports",
+        "create_access_token",
+    }
+)
+
+
+def _kind(call: CallRecord) -> str:
+    """What a call is for, with ids left out: `GET /api/tasks/{id}/dataset/download`."""
+    path = call.path
+    if path.startswith("/api/requests/"):
+        tail = "/cancel" if path.endswith("/cancel") else ""
+        return f"{call.method} /api/requests/{{id}}{tail}"
+    return f"{call.method} " + "/".join(
+        "{id}" if part.isdecimal() else part for part in path.split("/")
+    )
+
+
+async def serve(options: SimulatorOptions, *, started: asyncio.Event | None = None) -> None:
+    """Serve until cancelled; `asynccvat simulate` is this.
+
+    Args:
+        options: What to serve.
+        started: Set when the server listens.
+
+    Raises:
+        OSError: The address cannot be listened on.
+        ValueError: The options do not fit together.
+    """
+    async with SimulatedServer(options) as server:
+        _LOG.info("simulated CVAT at %s", server.url)
+        if started is not None:
+            started.set()
+        await asyncio.Event().wait()
