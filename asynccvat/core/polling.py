@@ -62,12 +62,15 @@ def poll_interval(model: ServerModel) -> float:
     return _clamp(max((cost or 0.0) / _POLLING_SHARE, batch), SHORTEST_INTERVAL, LONGEST_INTERVAL)
 
 
-def due_times(model: ServerModel, pending: Sequence[Pending]) -> list[float]:
+def due_times(
+    model: ServerModel, pending: Sequence[Pending], ended_at: Sequence[float] = ()
+) -> list[float]:
     """When a look at each of the pending requests is worth while, on our own clock.
 
     Args:
         model: What is known of the server.
         pending: In the order in which they were asked for, which is the order of the queue.
+        ended_at: When the last exports ended: their workers were not free before.
 
     Returns:
         One time for each, in the same order.
@@ -78,7 +81,7 @@ def due_times(model: ServerModel, pending: Sequence[Pending]) -> list[float]:
         for request in pending
         if request.started_at is not None
     }
-    workers = [0.0] * model.workers
+    workers = sorted([*ended_at, *[0.0] * model.workers])[-model.workers :]
     for end in sorted(running.values())[: len(workers)]:
         heapq.heapreplace(workers, end)
     due: list[float] = []
@@ -94,7 +97,12 @@ def due_times(model: ServerModel, pending: Sequence[Pending]) -> list[float]:
 
 
 def next_look(
-    model: ServerModel, pending: Sequence[Pending], *, last_look: float, more_to_ask: bool
+    model: ServerModel,
+    pending: Sequence[Pending],
+    *,
+    last_look: float,
+    more_to_ask: bool,
+    ended_at: Sequence[float] = (),
 ) -> Look:
     """Decide the next look at a non-empty sequence of pending requests.
 
@@ -107,11 +115,10 @@ def next_look(
         pending: In the order in which they were asked for.
         last_look: When the last look was answered, on our own clock.
         more_to_ask: Whether exports wait for a place in flight.
+        ended_at: When the last exports ended, on our own clock.
     """
-    wakes = sorted(
-        (due, request.rq_id)
-        for request, due in zip(pending, due_times(model, pending), strict=True)
-    )
+    due_at = due_times(model, pending, ended_at)
+    wakes = sorted((due, request.rq_id) for request, due in zip(pending, due_at, strict=True))
     if more_to_ask:
         runs_dry = wakes[max(0, len(wakes) - model.workers - 1)][0]
         at = max(wakes[0][0], min(runs_dry, last_look + poll_interval(model)))

@@ -1,0 +1,136 @@
+"""A run that goes on in the background while its outcomes are read: the handle of `open_mirror`.
+
+It buffers outcomes, so a slow reader never holds the engine up, and it holds no cancel scope
+across a yield: the engine is a task of its own, which leaving the block ends. What the engine
+does is left to `engine`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+from asynccvat.core.outcomes import MirrorReport, TaskOutcome
+from asynccvat.core.planning import Plan
+from asynccvat.events import Event, TaskDone
+
+_log = logging.getLogger("asynccvat")
+
+EventListener = Callable[[Event], None]
+
+
+class MirrorRun:
+    """A mirror under way: iterate over its outcomes, or wait for its report.
+
+    Use it as an async context manager. Leaving the block early cancels what is under way: queued
+    requests of the run are taken out of the server's queue, the lock is released.
+
+    Attributes:
+        plan: What is to be done, None before the listing was read.
+        report: What was done so far; the whole once the run ended, in whichever way.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[MirrorRun], Coroutine[Any, Any, None]],
+        on_event: EventListener | None = None,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            work: Does it; it sets `plan` and `report`, and hands its events to `emit`.
+            on_event: Told each event, synchronously, in the loop's thread. One that raises is
+                detached and logged.
+        """
+        self.plan: Plan | None = None
+        self.report = MirrorReport(interrupted=True)
+        self._work = work
+        self._listener = on_event
+        self._outcomes: deque[TaskOutcome] = deque()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failure_was_raised = False
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._work(self), name="asynccvat run")
+        self._task.add_done_callback(lambda _task: self._news.set())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        task = self._running
+        task.cancel()
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as again:
+                # The engine cleans up within seconds; a second cancellation must not cut it off.
+                cancelled = again
+        if cancelled is not None:
+            raise cancelled
+        if error is None:
+            self._raise_failure(once=True)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TaskOutcome:
+        while not self._outcomes:
+            if self._running.done():
+                self._raise_failure()
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._outcomes.popleft()
+
+    async def wait(self) -> MirrorReport:
+        """Wait until everything is done.
+
+        Returns:
+            The report; failures of tasks are in it.
+
+        Raises:
+            AsyncCvatError: The run could not begin: wrong credentials, no server, a locked or
+                unusable destination, a listing that could not be read.
+        """
+        if not self._running.done():
+            await asyncio.wait([self._running])
+        self._raise_failure()
+        return self.report
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to the listener, and an outcome to whoever iterates."""
+        if isinstance(event, TaskDone):
+            self._outcomes.append(event.outcome)
+            self._news.set()
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception:  # noqa: BLE001 - whatever it raises, it is the listener's own
+            self._listener = None
+            _log.exception("the listener of events raised, and is told nothing more")
+
+    @property
+    def _running(self) -> asyncio.Task[None]:
+        assert self._task is not None, "a MirrorRun is used with `async with`"
+        return self._task
+
+    def _raise_failure(self, *, once: bool = False) -> None:
+        """Raise what ended the engine, if anything did; `once`: unless it was raised before."""
+        if self._running.cancelled():
+            return
+        failure = self._running.exception()
+        if failure is None or (once and self._failure_was_raised):
+            return
+        self._failure_was_raised = True
+        raise failure
