@@ -8,7 +8,9 @@ from asynccvat.simulator.app import CallRecord
 from asynccvat.simulator.exports import ExportSpan
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.options import ExportStart, SimulatorOptions, UserSpec
+from asynccvat.simulator.processes import ServerProcess
 from asynccvat.simulator.server import SimulatedServer, serve
+from asynccvat.simulator.threads import serve_in_thread
 
 __all__ = [
     "CallRecord",
@@ -16,8 +18,10 @@ __all__ = [
     "ExportStart",
     "Fault",
     "Faults",
+    "ServerProcess",
     "SimulatedServer",
     "SimulatorOptions",
     "UserSpec",
     "serve",
+    "serve_in_thread",
 ]

@@ -130,7 +130,7 @@ class Accounts:
         return None
 
     def token_of(self, account: Account) -> str:
-        """The account's key, made now if it has none: one key per user, however often it logs in."""
+        """The account's one key, made now if it has none; every login returns the same."""
         if account.token is None:
             account.token = f"{self._random.getrandbits(160):040x}"
             self._by_token[account.token] = account

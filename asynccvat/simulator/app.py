@@ -7,6 +7,7 @@ Handlers know nothing of the wire; what they raise and return becomes a response
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import re
 import time
@@ -21,6 +22,7 @@ from asynccvat.simulator.accounts import ANONYMOUS, unauthorized
 from asynccvat.simulator.answers import (
     JSON_TYPE,
     PACK_FROM,
+    TEXT_TYPE,
     Answer,
     RefusedError,
     detail,
@@ -35,7 +37,7 @@ from asynccvat.simulator.calls import Backend, Call, link_origin, split_target
 from asynccvat.simulator.costs import ApiWorkers
 from asynccvat.simulator.downloads import ArchiveMaker, Download, choose, send
 from asynccvat.simulator.faults import Fault, Faults
-from asynccvat.simulator.routes import Match, find_route, service_seconds
+from asynccvat.simulator.routes import Handler, Match, find_route, service_seconds
 from asynccvat.simulator.routes_exports import describe, find_result
 
 _LONGEST_LINE: Final = 8180
@@ -195,9 +197,10 @@ class Application:
         return answer
 
     async def _view(self, call: Call, match: Match) -> Answer | Download:
+        as_page = False
         try:
             if match.route.negotiates:
-                _negotiate(call.request.headers.get("Accept", "*/*"))
+                as_page = _negotiate(call.request.headers.get("Accept", "*/*"))
             call.identity = self._backend.accounts.identify(
                 call.request.headers, call.request.method
             )
@@ -206,24 +209,14 @@ class Application:
             raise
         await self._workers.serve(service_seconds(call, match))
         self._permit(call, match)
-        method = call.request.method
-        if method == "HEAD" and not match.route.anonymous and match.route.allow != "":
-            if call.path != "/api/users/self":
-                raise server_error_page()  # as seen on tasks and downloads
-            method = "GET"
-        elif method == "HEAD":
-            method = "GET"
-        if method == "OPTIONS":
-            handler = describe
-        elif method in match.route.methods:
-            handler = match.route.methods[method]
-        else:
-            raise detail(405, f'Method "{method}" not allowed.')
+        handler = _handler(call, match)
         if match.id == -1:
             raise detail(404, "Not found.")
-        if match.route.downloads and method == "GET":
+        if match.route.downloads and handler is not describe:
             return await self._download(call)
         answer = await handler(call)
+        if as_page and answer.content_type == JSON_TYPE:
+            answer = _as_page(answer)
         answer.headers.setdefault("Allow", match.route.allow)
         return answer
 
@@ -264,6 +257,24 @@ class Application:
         return response
 
 
+def _handler(call: Call, match: Match) -> Handler:
+    """The handler of the method.
+
+    Raises:
+        RefusedError: 405, or 500 for HEAD where CVAT stumbles: seen on tasks and downloads.
+    """
+    method = call.request.method
+    if method == "OPTIONS":
+        return describe
+    if method == "HEAD":
+        if not match.route.anonymous and call.path != "/api/users/self":
+            raise server_error_page()
+        method = "GET"
+    if method not in match.route.methods:
+        raise detail(405, f'Method "{method}" not allowed.')
+    return match.route.methods[method]
+
+
 def _task_id(path: str, query: dict[str, str]) -> int | None:
     found = _TASK_ID.search(path)
     if found is None and "rq_id" in query:
@@ -283,19 +294,33 @@ def _scripted_answer(fault: Fault) -> Answer | None:
     return Answer(fault.status, fault.body.encode(), fault.content_type, by_nginx=True)
 
 
-def _negotiate(accept: str) -> None:
+def _negotiate(accept: str) -> bool:
     """Django REST framework's choice of a renderer, of which CVAT has JSON of its own and HTML.
+
+    Returns:
+        Whether HTML it is.
 
     Raises:
         RefusedError: 406, neither will do.
     """
+    is_page = False
     for item in accept.split(","):
         media, *parameters = (part.strip().lower() for part in item.split(";"))
         if any(parameter.startswith("version=") for parameter in parameters):
             continue
-        if media in (JSON_TYPE, "*/*", "application/*", "text/html", "text/*", ""):
-            return
+        if media in (JSON_TYPE, "*/*", "application/*", ""):
+            return False
+        is_page = is_page or media in ("text/html", "text/*")
+    if is_page:
+        return True
     raise detail(406, "Could not satisfy the request Accept header.")
+
+
+def _as_page(answer: Answer) -> Answer:
+    """The page of the browsable API, less its looks."""
+    shown = html.escape(answer.body.decode())
+    page = f"<!DOCTYPE html>\n<html>\n<body><pre>{shown}</pre></body>\n</html>\n"
+    return Answer(answer.status, page.encode(), TEXT_TYPE, answer.headers)
 
 
 def _response(answer: Answer, call: Call) -> web.Response:

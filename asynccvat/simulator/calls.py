@@ -15,6 +15,7 @@ from asynccvat.simulator.answers import detail, server_error_page
 from asynccvat.simulator.exports import ExportQueue
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.pages import PageCache
 from asynccvat.simulator.world import OrganizationScope, World
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
@@ -28,6 +29,7 @@ class Backend:
     accounts: Accounts
     world: World
     queue: ExportQueue
+    pages: PageCache = field(default_factory=PageCache)
 
 
 @dataclass(slots=True)
@@ -89,7 +91,7 @@ class Call:
         """The body as JSON.
 
         Raises:
-            RefusedError: 415 for another type of body, 400 for broken JSON, 500 where CVAT stumbles.
+            RefusedError: 415 for another type of body, 400 for broken JSON.
         """
         body = await self.request.read()
         if not body:

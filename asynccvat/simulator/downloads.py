@@ -107,7 +107,7 @@ class ArchiveMaker:
         self._kept: OrderedDict[Any, bytes] = OrderedDict()
         self._kept_bytes = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._files: dict[Any, Path] = {}
+        self._files: dict[Any, Archive] = {}
         self._numbers = itertools.count()
         self._writing: dict[Any, asyncio.Lock] = {}
 
@@ -127,17 +127,16 @@ class ArchiveMaker:
             if key not in self._kept and key not in self._files:
                 await self._write(key, result, origin)
         if key in self._files:
-            path = self._files[key]
-            return Archive((Piece(0, path.stat().st_size, path=path),))
+            return self._files[key]
         data = self._kept[key]
         self._kept.move_to_end(key)
         return Archive((Piece(0, len(data), data),))
 
     async def _write(self, key: Any, result: Result, origin: str) -> None:
         if _expected_bytes(result) > _IN_MEMORY:
-            path = self._new_path()
-            await asyncio.to_thread(_write_file, path, result, origin)
-            self._files[key] = path
+            path = await asyncio.to_thread(self._new_path)
+            size = await asyncio.to_thread(_write_file, path, result, origin)
+            self._files[key] = Archive((Piece(0, size, path=path),))
             return
         stream = io.BytesIO()
         if len(result.tasks) == 1 and (result.tasks[0].size or 0) <= _QUICK_FRAMES:
@@ -174,9 +173,10 @@ def _expected_bytes(result: Result) -> int:
     return sum((task.size or 0) * (task.content.frame_bytes or 30_000) for task in result.tasks)
 
 
-def _write_file(path: Path, result: Result, origin: str) -> None:
+def _write_file(path: Path, result: Result, origin: str) -> int:
     with path.open("w+b") as stream:
         write_result(stream, result, origin)
+        return stream.seek(0, io.SEEK_END)
 
 
 def write_result(stream: BinaryIO, result: Result, origin: str) -> None:

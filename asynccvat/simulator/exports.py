@@ -170,7 +170,8 @@ class ExportQueue:
         self._cache: dict[tuple[Any, ...], Result] = {}
         self._queue: list[ExportRequest] = []
         self._running: list[ExportRequest] = []
-        self._wake = asyncio.Condition()
+        self._wake = asyncio.Event()
+        self._paused = False
         self._workers: list[asyncio.Task[None]] = []
         self._number = 0
         self._created = utc_now()
@@ -216,7 +217,7 @@ class ExportQueue:
         own.sort(key=lambda request: -request.number)
         return own
 
-    async def submit(
+    def submit(
         self,
         wanted: Wanted,
         owner: User,
@@ -249,7 +250,7 @@ class ExportQueue:
         )
         self.requests.pop(rq_id, None)
         self.requests[rq_id] = request
-        await self._enqueue(request)
+        self._enqueue(request)
         return request, True
 
     def cancel(self, request: ExportRequest) -> bool:
@@ -267,8 +268,14 @@ class ExportQueue:
         for request in self._running:
             request.hold.set()
 
+    def pause(self) -> None:
+        """Take no more requests out of the queue, until `release`."""
+        self._paused = True
+
     def release(self) -> None:
-        """Let exports that stick go on."""
+        """Let exports go on that are paused or stick."""
+        self._paused = False
+        self._wake.set()
         for request in self._running:
             request.hold.set()
 
@@ -291,12 +298,13 @@ class ExportQueue:
         self._created = max(utc_now(), self._created + timedelta(microseconds=1))
         return self._created
 
-    async def _enqueue(self, request: ExportRequest) -> None:
-        async with self._wake:
-            self._queue.append(request)
-            self._wake.notify_all()
+    def _enqueue(self, request: ExportRequest) -> None:
+        self._queue.append(request)
+        self._wake.set()
 
     def _next(self) -> ExportRequest | None:
+        if self._paused:
+            return None
         busy = {request.owner.id for request in self._running}
         for request in self._queue:
             if not self._options.one_export_per_user or request.owner.id not in busy:
@@ -306,16 +314,18 @@ class ExportQueue:
 
     async def _work(self, number: int) -> None:
         while True:
-            async with self._wake:
-                while (request := self._next()) is None:
-                    await self._wake.wait()
-                self._running.append(request)
+            while (request := self._next()) is None:
+                self._wake.clear()
+                await self._wake.wait()
+            self._running.append(request)
             try:
                 await self._run(request, number)
+            except Exception as error:  # noqa: BLE001 - a worker outlives its exports, as RQ's do
+                request.status, request.message = "failed", f"{type(error).__name__}: {error}\n"
+                request.finished = self._now()
             finally:
                 self._running.remove(request)
-            async with self._wake:
-                self._wake.notify_all()
+                self._wake.set()
 
     async def _run(self, request: ExportRequest, number: int) -> None:
         faults = self._faults.for_export(request.id, request.task_id)
@@ -329,7 +339,7 @@ class ExportQueue:
             await self._processor.spend(seconds / 2)
             request.status, request.started, request.requeued = "queued", None, True
             if self.requests.get(request.id) is request:
-                await self._enqueue(request)
+                self._enqueue(request)
             return
         await self._processor.spend(seconds)
         if "stick" in kinds:
@@ -407,6 +417,7 @@ def request_json(request: ExportRequest, origin: str) -> dict[str, Any]:
     An answer that calls it finished may lack the dates: the queue writes its status first.
     """
     hides_dates = request.status == "finished" and request.null_dates > 0
+    hides_start = hides_dates and request.null_dates > 1
     if hides_dates:
         request.null_dates -= 1
     url = None
@@ -428,7 +439,7 @@ def request_json(request: ExportRequest, origin: str) -> dict[str, Any]:
         },
         "progress": 0.0,
         "created_date": stamp(request.created),
-        "started_date": stamp(request.started),
+        "started_date": None if hides_start else stamp(request.started),
         "finished_date": None if hides_dates else stamp(request.finished),
         "expiry_date": None if hides_dates else stamp(request.expiry),
         "owner": {"id": request.owner.id, "username": request.owner.username},

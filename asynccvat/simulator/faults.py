@@ -53,7 +53,7 @@ class Fault:
             as started until it is released; `requeue` once after it started; `null_dates` in the
             first answers that call it finished.
         message: The message of a failed export.
-        count: How many answers have null dates.
+        count: How many answers have null dates; all but the last of them lack `started_date` too.
     """
 
     method: str | None = None

@@ -206,9 +206,8 @@ def cut_page(rows: Sequence[Row], query: Mapping[str, str]) -> Page[Row]:
     pages = max(1, math.ceil(len(rows) / size))
     wanted = query.get("page", "1")
     if wanted == "last":
-        number = pages
-    else:
-        number = int(wanted) if wanted.isdecimal() else 0
+        wanted = str(pages)
+    number = int(wanted) if wanted.isdecimal() else 0
     if not 1 <= number <= pages:
         raise detail(404, "Invalid page.")
     return Page(

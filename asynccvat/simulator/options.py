@@ -151,7 +151,7 @@ class SimulatorOptions:
         for item in fields(self):
             value = getattr(self, item.name)
             if callable(value):
-                raise ValueError(
+                raise ValueError(  # noqa: TRY004 - the type is allowed, only not to travel
                     f"{item.name} is a function: give a number to a server in its own process"
                 )
             if isinstance(value, Path):

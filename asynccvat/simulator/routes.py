@@ -22,7 +22,7 @@ class Route:
         methods: Its handlers.
         anonymous: Whether anybody may call it; such calls are throttled by address.
         allow: The Allow header of its answers.
-        downloads: Whether GET sends a result.
+        downloads: Whether GET sends a result; `app` does that itself, and asks no handler.
         negotiates: Whether the Accept header counts.
     """
 
@@ -54,10 +54,6 @@ def _route(
         names = [name for name in ("GET", "POST", "PUT", "PATCH", "DELETE") if name in methods]
         allow = ", ".join([*names, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
     return Route(methods, anonymous, allow, downloads, negotiates)
-
-
-async def _download(call: Call) -> Answer:
-    raise AssertionError("downloads are sent by the application")
 
 
 _ACCOUNTS: Final = routes_accounts
@@ -99,9 +95,9 @@ _ROUTES: Final[dict[str, Route]] = {
     "/api/tasks/{id}/dataset": _route(GET=_TASKS.old_endpoint),
     "/api/tasks/{id}/backup": _route(GET=_TASKS.old_endpoint),
     "/api/tasks/{id}/dataset/export": _route(POST=_EXPORTS.start_export),
-    "/api/tasks/{id}/dataset/download": _route(GET=_download, downloads=True),
+    "/api/tasks/{id}/dataset/download": _route(GET=_EXPORTS.show_request, downloads=True),
     "/api/tasks/{id}/backup/export": _route(POST=_EXPORTS.start_backup),
-    "/api/tasks/{id}/backup/download": _route(GET=_download, downloads=True),
+    "/api/tasks/{id}/backup/download": _route(GET=_EXPORTS.show_request, downloads=True),
     "/api/projects": _route(GET=_TASKS.list_projects, allow="GET, POST, HEAD, OPTIONS"),
     "/api/projects/{id}": _route(
         GET=_TASKS.show_project, allow="GET, PATCH, DELETE, HEAD, OPTIONS"
@@ -113,9 +109,9 @@ _ROUTES: Final[dict[str, Route]] = {
     "/api/projects/{id}/annotations": _route(GET=_TASKS.old_endpoint),
     "/api/projects/{id}/backup": _route(GET=_TASKS.old_endpoint),
     "/api/projects/{id}/dataset/export": _route(POST=_EXPORTS.start_export),
-    "/api/projects/{id}/dataset/download": _route(GET=_download, downloads=True),
+    "/api/projects/{id}/dataset/download": _route(GET=_EXPORTS.show_request, downloads=True),
     "/api/projects/{id}/backup/export": _route(POST=_EXPORTS.start_backup),
-    "/api/projects/{id}/backup/download": _route(GET=_download, downloads=True),
+    "/api/projects/{id}/backup/download": _route(GET=_EXPORTS.show_request, downloads=True),
     "/api/jobs": _route(GET=_TASKS.list_jobs, allow="GET, POST, HEAD, OPTIONS"),
     "/api/jobs/{id}": _route(GET=_TASKS.show_job, allow="GET, PATCH, DELETE, HEAD, OPTIONS"),
     "/api/jobs/{id}/dataset": _route(GET=_TASKS.old_endpoint),
@@ -123,7 +119,7 @@ _ROUTES: Final[dict[str, Route]] = {
         GET=_TASKS.old_endpoint, allow="GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"
     ),
     "/api/jobs/{id}/dataset/export": _route(POST=_EXPORTS.start_export),
-    "/api/jobs/{id}/dataset/download": _route(GET=_download, downloads=True),
+    "/api/jobs/{id}/dataset/download": _route(GET=_EXPORTS.show_request, downloads=True),
     "/api/labels": _route(GET=_TASKS.list_labels),
     "/api/requests": _route(GET=_EXPORTS.list_requests),
 }

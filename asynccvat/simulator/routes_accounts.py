@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 
@@ -147,7 +148,7 @@ async def create_organization(call: Call) -> Answer:
 
 
 def list_answer(
-    call: Call, count: int, following: str | None, previous: str | None, rows: list[object]
+    call: Call, count: int, following: str | None, previous: str | None, rows: Sequence[object]
 ) -> Answer:
     """A page of a list, with absolute links to its neighbours."""
     base = f"{call.origin}{call.path}"

@@ -36,7 +36,7 @@ REQUEST_TERMS: Final = Terms[ExportRequest](
         "project_id": lambda request: request.project_id,
         "task_id": lambda request: request.task_id,
         "job_id": lambda request: request.job_id,
-        "action": lambda request: "export",
+        "action": lambda _: "export",
         "target": lambda request: request.wanted.target,
         "subresource": lambda request: request.wanted.subresource,
         "format": lambda request: request.wanted.format,
@@ -73,7 +73,7 @@ async def start_export(call: Call) -> Answer:
     if name not in EXPORT_FORMATS:
         raise messages(400, "Unknown format specified for the request")
     subresource = "dataset" if save_images in _TRUE else "annotations"
-    wanted = Wanted(target, call.number, name, cast(Any, subresource))
+    wanted = Wanted(target, call.number, name, cast("Any", subresource))
     return await _submit(call, wanted, project_id, task_id, job_id)
 
 
@@ -106,7 +106,7 @@ async def _submit(
     task_id: int | None,
     job_id: int | None,
 ) -> Answer:
-    request, is_new = await call.backend.queue.submit(
+    request, is_new = call.backend.queue.submit(
         wanted,
         call.account.user,
         project_id=project_id,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-from collections import OrderedDict
-from collections.abc import Hashable
 from typing import Any, Final
 
 from asynccvat.simulator.answers import (
@@ -16,7 +13,6 @@ from asynccvat.simulator.answers import (
     forbidden,
     json_answer,
     messages,
-    pack,
     server_error_page,
     text,
 )
@@ -68,33 +64,6 @@ _GONE_IMPORT: Final = (
 )
 
 
-class PageCache:
-    """Packed pages of task lists, since making 500 tasks into JSON takes milliseconds."""
-
-    def __init__(self, limit: int = 512) -> None:
-        """Keep `limit` pages."""
-        self._pages: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._limit = limit
-
-    def find(self, key: Hashable) -> Answer | None:
-        """The answer kept under the key."""
-        packed = self._pages.get(key)
-        if packed is None:
-            return None
-        self._pages.move_to_end(key)
-        return Answer(body=zlib.decompress(packed, 31), packed=packed)
-
-    def keep(self, key: Hashable, answer: Answer) -> None:
-        """Keep the answer, packed."""
-        answer.packed = pack(answer.body)
-        self._pages[key] = answer.packed
-        if len(self._pages) > self._limit:
-            self._pages.popitem(last=False)
-
-
-_pages = PageCache()
-
-
 def count_listed_tasks(call: Call) -> int:
     """How many tasks the page holds that the call asks for: they cost time."""
     try:
@@ -106,23 +75,22 @@ def count_listed_tasks(call: Call) -> int:
 
 async def list_tasks(call: Call) -> Answer:
     """`GET /api/tasks`."""
-    world = call.backend.world
+    world, pages = call.backend.world, call.backend.pages
     scope = call.scope
     key = (
-        id(world),
         world.version,
         call.account.user.id,
         scope,
         call.origin,
         tuple(sorted(call.query.items())),
     )
-    known = _pages.find(key)
+    known = pages.find(key)
     if known is not None:
         return known
     page = cut_page(world.tasks(call.query, call.account, scope), call.query)
     rows: list[object] = [task_json(task, call.origin) for task in page.rows]
     answer = list_answer(call, page.count, page.next, page.previous, rows)
-    _pages.keep(key, answer)
+    pages.keep(key, answer)
     return answer
 
 

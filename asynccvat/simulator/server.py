@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from asynccvat.simulator.accounts import Accounts, AccessToken
+from asynccvat.simulator.accounts import Accounts
 from asynccvat.simulator.app import Application, CallRecord
 from asynccvat.simulator.calls import Backend
 from asynccvat.simulator.costs import ApiWorkers, make_processor
@@ -27,11 +29,15 @@ from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.world import Organization, World
 
+T = TypeVar("T")
+
 _LOG = logging.getLogger(__name__)
 
 
 class SimulatedServer:
     """A simulated CVAT server, listening while its context lasts.
+
+    Its methods may be called from any thread, as from a test whose server runs in another one.
 
     Example:
         ```python
@@ -69,6 +75,8 @@ class SimulatedServer:
             self._control,
         )
         self._runner: web.ServerRunner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._port = 0
 
     # Life.
@@ -97,6 +105,7 @@ class SimulatedServer:
         Raises:
             OSError: The address cannot be listened on.
         """
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         server = web.Server(
             self._app.handle,
             access_log=None,
@@ -117,7 +126,23 @@ class SimulatedServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        self._loop = None
         await asyncio.to_thread(self._maker.close)
+
+    def _do_in_loop(self, function: Callable[[], T]) -> T:
+        """Call the function where the server runs, so that any thread may steer it.
+
+        Raises:
+            TimeoutError: The server's loop did not answer within ten seconds.
+        """
+        loop = self._loop
+        if loop is None or self._thread == threading.get_ident():
+            return function()
+
+        async def run() -> T:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(run(), loop).result(10)
 
     # Where it is and how to get in.
 
@@ -145,11 +170,12 @@ class SimulatedServer:
         self, *, read_only: bool = False, expiry: datetime | None = None
     ) -> str:
         """A personal access token of the superuser (`Authorization: Bearer`)."""
-        return self._access_token(read_only, expiry).value
-
-    def _access_token(self, read_only: bool, expiry: datetime | None) -> AccessToken:
         admin = self.accounts.by_id[1]
-        return self.accounts.create_access_token(admin, read_only=read_only, expiry=expiry)
+        return self._do_in_loop(
+            lambda: (
+                self.accounts.create_access_token(admin, read_only=read_only, expiry=expiry).value
+            )
+        )
 
     # What it holds.
 
@@ -164,7 +190,7 @@ class SimulatedServer:
         Raises:
             KeyError: There is no such task.
         """
-        return self.world.edit_task(task_id)
+        return self._do_in_loop(lambda: self.world.edit_task(task_id))
 
     def rename_task(self, task_id: int, name: str) -> Task:
         """Rename the task.
@@ -172,7 +198,7 @@ class SimulatedServer:
         Raises:
             KeyError: There is no such task.
         """
-        return self.world.change_task(task_id, name=name)
+        return self._do_in_loop(lambda: self.world.change_task(task_id, name=name))
 
     def change_task(self, task_id: int, **fields: Any) -> Task:
         """Change fields of the task, as `subset`, `status` or `organization_id`.
@@ -180,7 +206,7 @@ class SimulatedServer:
         Raises:
             KeyError: There is no such task.
         """
-        return self.world.change_task(task_id, **fields)
+        return self._do_in_loop(lambda: self.world.change_task(task_id, **fields))
 
     def delete_task(self, task_id: int) -> None:
         """Delete the task.
@@ -188,13 +214,15 @@ class SimulatedServer:
         Raises:
             KeyError: There is no such task.
         """
-        self.world.delete_task(task_id)
+        self._do_in_loop(lambda: self.world.delete_task(task_id))
 
     def add_task(
         self, name: str | None = None, *, project_id: int | None = None, frames: int | None = 5
     ) -> Task:
         """Add a task; `frames` None makes one without data."""
-        return self.world.add_task(name, project_id=project_id, frames=frames)
+        return self._do_in_loop(
+            lambda: self.world.add_task(name, project_id=project_id, frames=frames)
+        )
 
     def add_organization(self, slug: str, task_ids: tuple[int, ...] = ()) -> Organization:
         """Add an organization and move tasks into it.
@@ -202,10 +230,14 @@ class SimulatedServer:
         Raises:
             KeyError: There is no such task.
         """
-        organization = self.world.add_organization(slug)
-        for task_id in task_ids:
-            self.world.change_task(task_id, organization_id=organization.id)
-        return organization
+
+        def add() -> Organization:
+            organization = self.world.add_organization(slug)
+            for task_id in task_ids:
+                self.world.change_task(task_id, organization_id=organization.id)
+            return organization
+
+        return self._do_in_loop(add)
 
     # What happens to it.
 
@@ -215,15 +247,21 @@ class SimulatedServer:
         Returns:
             How many results were removed.
         """
-        return self.queue.expire(lambda request: task_id in (None, request.task_id))
+        return self._do_in_loop(
+            lambda: self.queue.expire(lambda request: task_id in (None, request.task_id))
+        )
 
     def forget_requests(self) -> None:
         """Lose the queue and all requests, as a restarted server without its memory does."""
-        self.queue.forget()
+        self._do_in_loop(self.queue.forget)
+
+    def pause_exports(self) -> None:
+        """Leave further exports queued, until `release_exports`."""
+        self._do_in_loop(self.queue.pause)
 
     def release_exports(self) -> None:
-        """Let exports go on that a fault made stick."""
-        self.queue.release()
+        """Let exports go on that were paused, or that a fault made stick."""
+        self._do_in_loop(self.queue.release)
 
     # What it saw.
 
@@ -302,6 +340,7 @@ _STEERABLE = frozenset(
         "add_task",
         "expire_results",
         "forget_requests",
+        "pause_exports",
         "release_exports",
         "create_access_token",
     }

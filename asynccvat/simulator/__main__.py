@@ -1,0 +1,62 @@
+"""`python -m asynccvat.simulator --json '{...}'`: serve, and say where in one line of JSON.
+
+The options are those of `SimulatorOptions`. The line on standard output holds `url`, `username`,
+`password`, `token` and `pid`. The server ends with its standard input, so that it never outlives
+the process that started it, or by SIGINT or SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+
+from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.server import SimulatedServer
+
+
+async def _serve(options: SimulatorOptions) -> None:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, stopping.set)
+
+    def wait_for_end_of_input() -> None:
+        sys.stdin.buffer.read()
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(stopping.set)
+
+    threading.Thread(target=wait_for_end_of_input, daemon=True).start()
+    async with SimulatedServer(options) as server:
+        told = {
+            "url": server.url,
+            "username": server.username,
+            "password": server.password,
+            "token": server.token,
+            "pid": os.getpid(),
+        }
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
+        await stopping.wait()
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    parser = argparse.ArgumentParser(prog="python -m asynccvat.simulator")
+    parser.add_argument("--json", default="{}", help="options, as a JSON object")
+    arguments = parser.parse_args()
+    try:
+        options = SimulatorOptions.from_json(json.loads(arguments.json))
+    except (TypeError, ValueError) as error:
+        parser.error(f"the options are wrong: {error}")
+    asyncio.run(_serve(options))
+
+
+if __name__ == "__main__":
+    main()

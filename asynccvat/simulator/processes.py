@@ -1,0 +1,122 @@
+"""A simulated server in a process of its own, so that it does not share the client's loop.
+
+`python -m asynccvat.simulator` serves and prints where; `ServerProcess` starts that and steers it
+through the calls below `/_simulator/`, which no CVAT has.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from types import TracebackType
+from typing import Any, Self
+
+from asynccvat.simulator.faults import Fault
+from asynccvat.simulator.options import SimulatorOptions
+
+
+class ServerProcess:
+    """A server in a process, which ends with the context, or with the process that started it.
+
+    All methods block; in a coroutine, call them in a thread.
+
+    Attributes:
+        url: The server's origin.
+        username: The superuser's name.
+        password: The superuser's password.
+        token: The superuser's key.
+        pid: The process.
+    """
+
+    def __init__(self, options: SimulatorOptions | None = None) -> None:
+        """Start the process and wait until it listens.
+
+        Raises:
+            ValueError: An option is a function, which cannot travel.
+            RuntimeError: The process ended before it listened; it said why on stderr.
+        """
+        values = json.dumps((options or SimulatorOptions()).to_json())
+        self._process = subprocess.Popen(  # noqa: S603 - this very interpreter and our own module
+            [sys.executable, "-m", "asynccvat.simulator", "--json", values],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self.stop()
+            raise RuntimeError("the simulated server ended before it listened: see its stderr")
+        told = json.loads(line)
+        self.url: str = told["url"]
+        self.username: str = told["username"]
+        self.password: str = told["password"]
+        self.token: str = told["token"]
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        """The server, listening already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the process."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process: it ends when its standard input does."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """As `SimulatedServer.stats`."""
+        stats: dict[str, Any] = self._ask("GET", "stats")
+        return stats
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """As `SimulatedServer.calls`, each a dictionary."""
+        calls: list[dict[str, Any]] = self._ask("GET", "calls")
+        return calls
+
+    @property
+    def exports(self) -> list[dict[str, Any]]:
+        """As `SimulatedServer.exports`, each a dictionary."""
+        exports: list[dict[str, Any]] = self._ask("GET", "exports")
+        return exports
+
+    def add_faults(self, *faults: Fault) -> None:
+        """Append to the script of faults."""
+        self._ask("POST", "faults", [fault.to_json() for fault in faults])
+
+    def clear_faults(self) -> None:
+        """Forget the script of faults."""
+        self._ask("DELETE", "faults")
+
+    def do(self, method: str, **arguments: Any) -> Any:
+        """Call a method of the server, as `do("edit_task", task_id=3)`.
+
+        Raises:
+            urllib.error.HTTPError: 400, there is no such method or it failed.
+        """
+        return self._ask("POST", "do", {"method": method, **arguments})
+
+    def _ask(self, method: str, name: str, value: Any = None) -> Any:
+        body = None if value is None else json.dumps(value).encode()
+        request = urllib.request.Request(  # noqa: S310 - our own server's address
+            f"{self.url}/_simulator/{name}", body, method=method
+        )
+        with urllib.request.urlopen(request) as answer:  # noqa: S310 - the same
+            return json.load(answer)
