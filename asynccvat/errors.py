@@ -75,6 +75,7 @@ class ResponseError(AsyncCvatError):
 
     Attributes:
         status: The HTTP status.
+        detail: What the server said, on one line; "" where it said nothing.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class ResponseError(AsyncCvatError):
         message: str,
         *,
         status: int,
+        detail: str = "",
         task_id: int | None = None,
         rq_id: str | None = None,
         step: str | None = None,
@@ -97,6 +99,7 @@ class ResponseError(AsyncCvatError):
             retry_after=retry_after,
         )
         self.status = status
+        self.detail = detail
 
 
 class AuthenticationError(ResponseError):
@@ -137,6 +140,12 @@ class ExportFailedError(ExportError):
 
 class ExportTimeoutError(ExportError):
     """The export ran longer than the export timeout."""
+
+
+class ExportNotReadyError(ExportError):
+    """The result was asked for before the export ended: another one may have been started."""
+
+    retryable = True
 
 
 class ExportExpiredError(ExportError):

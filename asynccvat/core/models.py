@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import msgspec
+
+from asynccvat.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -229,22 +231,52 @@ class Selection:
     """Which tasks: all that the user may see, narrowed by what is set here.
 
     Attributes:
-        project_ids: Tasks of these projects.
-        task_ids: These tasks.
+        project_ids: Tasks of these projects. None does not narrow; an empty sequence selects
+            nothing at all, so that a computed one never selects everything by accident.
+        task_ids: These tasks; None and empty as for projects.
         status: `annotation`, `validation` or `completed`.
         subset: The task's subset.
         name: The task's exact name.
-        updated_since: ISO date or date and time; tasks updated then or later.
+        updated_since: ISO date or date and time (UTC unless it says otherwise); tasks updated
+            then or later.
         filter: A JSON logic expression as CVAT's own user interface builds them.
+
+    Raises:
+        ConfigError: The filter or the date cannot be read.
     """
 
-    project_ids: Sequence[int] = ()
-    task_ids: Sequence[int] = ()
+    project_ids: Sequence[int] | None = None
+    task_ids: Sequence[int] | None = None
     status: str | None = None
     subset: str | None = None
     name: str | None = None
     updated_since: str | None = None
     filter: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.filter is not None:
+            try:
+                expression = json.loads(self.filter)
+            except ValueError as error:
+                raise ConfigError(
+                    f"the filter is not JSON ({error}); give a JSON logic expression like "
+                    '{"==":[{"var":"owner"},"alice"]}'
+                ) from None
+            if not isinstance(expression, dict) or not expression:
+                raise ConfigError(
+                    "the filter must be a JSON logic expression, an object like "
+                    '{"==":[{"var":"owner"},"alice"]}'
+                )
+        if self.updated_since is not None:
+            object.__setattr__(self, "updated_since", _moment(self.updated_since))
+
+    @property
+    def narrowed_by_attributes(self) -> bool:
+        """Whether tasks of the given ids and projects can be absent for other reasons."""
+        return any(
+            value is not None
+            for value in (self.status, self.subset, self.name, self.updated_since, self.filter)
+        )
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
@@ -258,16 +290,21 @@ class Selection:
             if value is not None
         }
         terms: list[Any] = []
-        if len(self.project_ids) == 1:
-            plain["project_id"] = str(self.project_ids[0])
-        elif self.project_ids:
-            terms.append({"in": [{"var": "project_id"}, sorted(set(self.project_ids))]})
+        if self.project_ids is not None:
+            projects = sorted(set(self.project_ids))
+            if not projects:
+                return
+            if len(projects) == 1:
+                plain["project_id"] = str(projects[0])
+            else:
+                terms.append({"in": [{"var": "project_id"}, projects]})
         if self.updated_since is not None:
             terms.append({">=": [{"var": "updated_date"}, self.updated_since]})
         if self.filter is not None:
             terms.append(json.loads(self.filter))
-        if not self.task_ids:
+        if self.task_ids is None:
             yield plain | _filter(terms)
+            return
         for ids in id_batches(self.task_ids):
             yield plain | _filter([*terms, {"in": [{"var": "id"}, ids]}])
 
@@ -286,6 +323,20 @@ def id_batches(ids: Sequence[int]) -> Iterator[list[int]]:
         length += cost
     if batch:
         yield batch
+
+
+def _moment(text: str) -> str:
+    """A date or date and time as the server's filter reads it: with a time and an offset."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is neither a date nor a date and time; give one like 2026-11-23 or "
+            "2026-11-23T11:45:00Z"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _filter(terms: list[Any]) -> dict[str, str]:

@@ -1,0 +1,536 @@
+"""CvatClient: CVAT's REST API as typed coroutines.
+
+It knows paths, parameters and what CVAT's answers mean. How exchanges are made, tried again and
+reported is left to `http`; what is to be done with tasks, to the engine above.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from asynccvat.core.environment import from_environment
+from asynccvat.core.models import (
+    About,
+    ExportAccepted,
+    ExportRequest,
+    ExportSpec,
+    Formats,
+    Page,
+    Project,
+    RequestId,
+    Selection,
+    Task,
+    TaskListing,
+    User,
+    id_batches,
+)
+from asynccvat.core.responses import ByteRange, is_json
+from asynccvat.core.retry import RetryPolicy
+from asynccvat.errors import (
+    AsyncCvatError,
+    ConfigError,
+    ExportExpiredError,
+    ExportNotReadyError,
+    NotFoundError,
+    ProtocolError,
+    ResponseError,
+)
+from asynccvat.http import Call, Credentials, HttpOptions, HttpSession, ResultStream
+from asynccvat.http.paging import list_all
+
+T = TypeVar("T")
+
+_TASKS = msgspec.json.Decoder(Page[Task])
+_PROJECTS = msgspec.json.Decoder(Page[Project])
+_REQUESTS = msgspec.json.Decoder(Page[ExportRequest])
+_TASK = msgspec.json.Decoder(Task)
+_PROJECT = msgspec.json.Decoder(Project)
+_REQUEST = msgspec.json.Decoder(ExportRequest)
+_REQUEST_ID = msgspec.json.Decoder(RequestId)
+_FORMATS = msgspec.json.Decoder(Formats)
+_ABOUT = msgspec.json.Decoder(About)
+_USER = msgspec.json.Decoder(User)
+
+# The cost of a list of requests is in what the server remembers, not in the size of its pages.
+_REQUESTS_PAGE = 10_000
+_MAX_COLLISIONS = 3
+
+
+class CvatClient:
+    """A CVAT server, as one user sees it. Use it as an async context manager.
+
+    Nothing is sent before the first call; with user and password that one logs in, once.
+    Nothing ever logs out: CVAT has one login token per user, and logging out would revoke it
+    for everybody who uses it.
+
+    Args:
+        url: The server's address, like `https://cvat.example.com`.
+        username: User name or e-mail address, with `password`.
+        password: The user's password; sent once, to the login.
+        token: A personal access token (sent as `Bearer`) or a login's key of 40 hexadecimal
+            digits (sent as `Token`), instead of user and password.
+        organization: Its short name (slug); "" for the personal workspace only, None for
+            everything that the user may see.
+        verify: True for the system's certificates, a CA bundle's file or folder, or False to
+            check nothing (unsafe).
+        connect_timeout: Seconds for finding the host, connecting and the TLS handshake.
+        stall_timeout: Seconds without a byte after which a call has failed. There is no limit
+            on the whole of a download.
+        max_connections: Connections open at once.
+        trust_environment: Use the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+        policy: How patiently failed calls are tried again.
+
+    Raises:
+        ConfigError: URL, credentials or options cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        organization: str | None = None,
+        verify: bool | str | Path = True,
+        connect_timeout: float = 10.0,
+        stall_timeout: float = 60.0,
+        max_connections: int = 100,
+        trust_environment: bool = True,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self._http = HttpSession(
+            url,
+            Credentials(username, password, token),
+            organization=organization,
+            options=HttpOptions(
+                verify=verify,
+                connect_timeout=connect_timeout,
+                stall_timeout=stall_timeout,
+                max_connections=max_connections,
+                trust_environment=trust_environment,
+                policy=policy or RetryPolicy(),
+            ),
+        )
+        self._formats: Formats | None = None
+
+    @classmethod
+    def from_environment(
+        cls,
+        *,
+        environment: Mapping[str, str] | None = None,
+        verify: bool | str | Path = True,
+        connect_timeout: float = 10.0,
+        stall_timeout: float = 60.0,
+    ) -> Self:
+        """A client for what CVAT_URL and the credentials in the environment name.
+
+        CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD; CVAT_ORGANIZATION.
+
+        Raises:
+            ConfigError: CVAT_URL is not set, or a value cannot be used.
+        """
+        given = from_environment(os.environ if environment is None else environment)
+        if "url" not in given:
+            raise ConfigError("CVAT_URL is not set: set it to the server's address")
+        token = given.get("token")
+        return cls(
+            given["url"],
+            # A token makes user and password unnecessary, whatever else is set.
+            username=None if token else given.get("username"),
+            password=None if token else given.get("password"),
+            token=token,
+            organization=given.get("organization"),
+            verify=verify,
+            connect_timeout=connect_timeout,
+            stall_timeout=stall_timeout,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.origin!r}, organization={self.organization!r})"
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._http.__aexit__(*exc_info)
+
+    @property
+    def origin(self) -> str:
+        """The server's canonical origin."""
+        return self._http.server.origin
+
+    @property
+    def organization(self) -> str | None:
+        """The organization that all calls are made in."""
+        return self._http.organization
+
+    @property
+    def requests_sent(self) -> int:
+        """HTTP requests sent so far: logins, redirects and retries included."""
+        return self._http.requests_sent
+
+    @property
+    def server_date(self) -> datetime | None:
+        """The server's clock as of its latest answer, None before the first."""
+        return self._http.server_date
+
+    def listening(
+        self,
+        *,
+        on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None = None,
+        on_pause: Callable[[float], None] | None = None,
+    ) -> AbstractContextManager[None]:
+        """Be told of this client's retries and pauses inside a `with` block.
+
+        Args:
+            on_retry: Gets step, task id, error, and the seconds until the next try.
+            on_pause: Gets the seconds for which the server asked every call to wait.
+        """
+        return self._http.listening(on_retry=on_retry, on_pause=on_pause)
+
+    async def login(self) -> None:
+        """Log in now rather than with the first call. With a token there is nothing to do.
+
+        Raises:
+            AuthenticationError: The server refuses user or password.
+            TransportError: The server cannot be reached.
+        """
+        await self._http.log_in()
+
+    async def about(self) -> About:
+        """The server's name and version; needs no credentials."""
+        return await self._get("/api/server/about", _ABOUT, "about", anonymous=True)
+
+    async def user(self) -> User:
+        """The user whose credentials these are.
+
+        Raises:
+            AuthenticationError: The credentials are not accepted.
+        """
+        return await self._get("/api/users/self", _USER, "user")
+
+    async def formats(self) -> Formats:
+        """The annotation formats that the server writes and reads."""
+        if self._formats is None:
+            self._formats = await self._get("/api/server/annotation/formats", _FORMATS, "formats")
+        return self._formats
+
+    async def tasks(
+        self, selection: Selection | None = None, *, page_size: int = 500
+    ) -> TaskListing:
+        """List the tasks of a selection, all that the user may see by default.
+
+        Pages after the first are read in parallel. A list that changes meanwhile is read again;
+        if it never agrees with the server's count, the listing says that it is not complete.
+
+        Args:
+            selection: Which tasks.
+            page_size: Tasks in a page.
+
+        Raises:
+            NotFoundError: A project of the selection is not there.
+            ResponseError: The server refuses the filter, or the call.
+        """
+        selection = selection or Selection()
+        found: dict[int, Task] = {}
+        read_at: datetime | None = None
+        complete = True
+        listings = await list_all(
+            self._http,
+            "/api/tasks",
+            tuple({**query, "sort": "id"} for query in selection.queries()),
+            _TASKS,
+            page_size=page_size,
+        )
+        for listing in listings:
+            complete = complete and listing.complete
+            if listing.read_at is not None and (read_at is None or listing.read_at > read_at):
+                read_at = listing.read_at
+            found.update((task.id, task) for task in listing.items)
+        tasks = tuple(found[task_id] for task_id in sorted(found))
+        await self._check_projects(selection, tasks)
+        missing = sorted(set(selection.task_ids or ()) - found.keys())
+        return TaskListing(tasks, read_at, complete, tuple(missing))
+
+    async def _check_projects(self, selection: Selection, tasks: Sequence[Task]) -> None:
+        """Tell an empty project from one that is not there: the list shows no difference."""
+        if selection.project_ids is None:
+            return
+        seen = {task.project_id for task in tasks}
+        for project_id in sorted(set(selection.project_ids) - seen):
+            await self.project(project_id)
+
+    async def task(self, task_id: int) -> Task:
+        """One task.
+
+        Raises:
+            NotFoundError: It is not there.
+            PermissionDeniedError: It is, but not for this user.
+        """
+        return await self._get(f"/api/tasks/{int(task_id)}", _TASK, "detail", task_id=task_id)
+
+    async def projects(self, *, page_size: int = 500) -> tuple[Project, ...]:
+        """All projects that the user may see, in ascending order of id."""
+        listings = await list_all(
+            self._http, "/api/projects", ({"sort": "id"},), _PROJECTS, page_size=page_size
+        )
+        found = {project.id: project for listing in listings for project in listing.items}
+        return tuple(found[project_id] for project_id in sorted(found))
+
+    async def project(self, project_id: int) -> Project:
+        """One project.
+
+        Raises:
+            NotFoundError: It is not there, or not for this user.
+        """
+        try:
+            return await self._get(f"/api/projects/{int(project_id)}", _PROJECT, "project")
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"there is no project {project_id} at {self.origin} for this user; check the id "
+                "and the organization",
+                status=error.status,
+                detail=error.detail,
+                step="project",
+            ) from None
+
+    async def request_export(self, task_id: int, spec: ExportSpec) -> ExportAccepted:
+        """Ask the server to export a task.
+
+        An export that is queued or running already is answered with 409 and its request: that
+        is a success, too. One that ended before is queued anew (unchanged, from the cache), and
+        its earlier result can then be read no more.
+
+        Raises:
+            ConfigError: The server does not know the format; the nearest names are given.
+            NotFoundError: There is no such task.
+            PermissionDeniedError: The user may not export it.
+        """
+        call = Call(
+            method="POST",
+            path=f"/api/tasks/{int(task_id)}/dataset/export",
+            step="export",
+            params={
+                "format": spec.format,
+                "save_images": "true" if spec.images else "false",
+                # Else a task whose default target is a bucket never gets a result_url.
+                "location": "local",
+            },
+            expect=(202, 409),
+            task_id=task_id,
+        )
+        for _ in range(_MAX_COLLISIONS):
+            try:
+                answer = await self._http.call(call)
+            except ResponseError as error:
+                if error.status == 400 and "unknown format" in error.detail.lower():
+                    raise await self._unknown_format(spec.format) from None
+                raise
+            if answer.status == 202 or is_json(answer.content_type):
+                rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
+                return ExportAccepted(rq_id, created=answer.status == 202)
+            # Some versions say in plain text only that it is running.
+            running = await self._running_export(task_id, spec)
+            if running is not None:
+                return ExportAccepted(running, created=False)
+            # It ended in between: asked again, it is queued.
+        raise ProtocolError(
+            f"{self.origin} says that an export of task {task_id} is running, and lists none; "
+            "try again later",
+            task_id=task_id,
+            step="export",
+            retryable=True,
+        )
+
+    async def _running_export(self, task_id: int, spec: ExportSpec) -> str | None:
+        kind = "export:dataset" if spec.images else "export:annotations"
+        for request in await self.requests(task_ids=[task_id], export_format=spec.format):
+            operation = request.operation
+            if (
+                not request.ended
+                and operation.type == kind
+                and operation.target == "task"
+                and operation.task_id == task_id
+                and operation.format == spec.format
+            ):
+                return request.id
+        return None
+
+    async def _unknown_format(self, name: str) -> ConfigError:
+        exporters = [item.name for item in (await self.formats()).exporters if item.enabled]
+        folded = {item.lower(): item for item in exporters}
+        near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
+        hint = ", ".join(repr(folded[item]) for item in near) or ", ".join(map(repr, exporters))
+        return ConfigError(
+            f"{self.origin} cannot export as {name!r}; the nearest of its formats: {hint}",
+            step="export",
+        )
+
+    async def request(self, rq_id: str) -> ExportRequest:
+        """One entry of the server's requests.
+
+        Raises:
+            NotFoundError: The server does not know it, or not any more.
+            PermissionDeniedError: It is another user's.
+        """
+        path = f"/api/requests/{quote(rq_id, safe='')}"
+        return await self._get(path, _REQUEST, "wait", rq_id=rq_id)
+
+    async def requests(
+        self,
+        *,
+        task_ids: Sequence[int] | None = None,
+        action: str | None = "export",
+        status: str | None = None,
+        export_format: str | None = None,
+    ) -> tuple[ExportRequest, ...]:
+        """The user's own requests that the server remembers, newest first.
+
+        Args:
+            task_ids: Only those of these tasks; None for all.
+            action: `export`, `import`, `create`; None for all.
+            status: `queued`, `started`, `finished` or `failed`; None for all.
+            export_format: Only those of this format, by its readable name.
+        """
+        plain = {
+            key: value
+            for key, value in (("action", action), ("status", status), ("format", export_format))
+            if value is not None
+        }
+        if task_ids is None:
+            queries = [plain]
+        else:
+            # The one filter that CVAT understands here: `and`, `or` and comparisons are 500.
+            queries = [
+                {
+                    **plain,
+                    "filter": json.dumps({"in": [{"var": "task_id"}, ids]}, separators=(",", ":")),
+                }
+                for ids in id_batches(task_ids)
+            ]
+        listings = await list_all(
+            self._http, "/api/requests", queries, _REQUESTS, page_size=_REQUESTS_PAGE
+        )
+        return tuple(
+            {request.id: request for listing in listings for request in listing.items}.values()
+        )
+
+    async def cancel_request(self, rq_id: str) -> bool:
+        """Cancel a queued request; False where it has started, has ended or is not there."""
+        answer = await self._http.call(
+            Call(
+                method="POST",
+                path=f"/api/requests/{quote(rq_id, safe='')}/cancel",
+                step="cancel",
+                expect=(200, 202, 204, 400, 404),
+                rq_id=rq_id,
+            )
+        )
+        return answer.status < 300
+
+    @asynccontextmanager
+    async def open_result(
+        self,
+        result_url: str,
+        *,
+        first: int | None = None,
+        last: int | None = None,
+        suffix: int | None = None,
+        if_range: str | None = None,
+        task_id: int | None = None,
+    ) -> AsyncIterator[ResultStream]:
+        """Read an export's archive, or a part of it.
+
+        Only path and query of `result_url` are used: it is asked of the configured server
+        whatever host it names.
+
+        Args:
+            result_url: As the finished request has it.
+            first: Offset of the first byte wanted.
+            last: Offset of the last byte wanted, inclusive.
+            suffix: The last so many bytes instead.
+            if_range: An ETag: the part only if the archive is that one still, else a 200.
+            task_id: Whose export it is, for the messages.
+
+        Raises:
+            ExportNotReadyError: The export has not ended, or another one was started since.
+            ExportExpiredError: The result is gone; ask for the export again.
+            ProtocolError: What came is not what was asked for, or no archive.
+            TransportError: The connection failed.
+        """
+        asked = None
+        headers = {"Accept-Encoding": "identity"}
+        if (first, last, suffix) != (None, None, None):
+            asked = ByteRange(first, last, suffix)
+            headers["Range"] = asked.header
+            if if_range is not None:
+                headers["If-Range"] = if_range
+        call = Call(
+            method="GET",
+            path=self._http.server.rebase(result_url).removeprefix(self.origin),
+            step="download",
+            expect=(200, 206),
+            headers=headers,
+            task_id=task_id,
+        )
+        try:
+            stream = await self._http.open_stream(call, asked)
+        except ResponseError as error:
+            raise _download_error(error) from error
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+    async def _get(
+        self,
+        path: str,
+        decoder: msgspec.json.Decoder[T],
+        step: str,
+        *,
+        anonymous: bool = False,
+        task_id: int | None = None,
+        rq_id: str | None = None,
+    ) -> T:
+        call = Call(
+            method="GET",
+            path=path,
+            step=step,
+            anonymous=anonymous,
+            task_id=task_id,
+            rq_id=rq_id,
+        )
+        return self._http.decode(await self._http.call(call), decoder)
+
+
+def _download_error(error: ResponseError) -> AsyncCvatError:
+    """Tell a result that is not there yet, or not any more, from a refused call."""
+    said = error.detail.lower()
+    if error.status == 400 and "not finished" in said:
+        return ExportNotReadyError(
+            f"{error.message}; another export of the task may have been started",
+            task_id=error.task_id,
+            step=error.step,
+        )
+    unknown = error.status == 400 and "unknown export request" in said
+    expired = error.status == 404 and ("expired" in said or "no request" in said)
+    if unknown or expired:
+        return ExportExpiredError(
+            f"{error.message}; ask for the export again",
+            task_id=error.task_id,
+            step=error.step,
+            retryable=True,
+        )
+    return error

@@ -1,0 +1,207 @@
+"""How to read what surrounds an answer's content: error texts, waiting times, ranges, dates.
+
+CVAT's errors come in six shapes (a `detail`, a list, a field map, a bare JSON string, plain
+text, HTML); all become one line. Sending and receiving are left to `http`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from asynccvat.errors import (
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+)
+
+_MAX_MESSAGE = 300
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
+
+
+def media_type(content_type: str | None) -> str:
+    """The bare, lower-case type of a Content-Type header, "" for none."""
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a Content-Type is JSON of any kind; CVAT sends `application/vnd.cvat+json`."""
+    kind = media_type(content_type)
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def error_text(content_type: str | None, body: bytes) -> str:
+    """One short line of what an error answer says, "" where it says nothing.
+
+    CVAT sends plain text as `text/html`, so HTML is recognised by its tags.
+    """
+    if is_json(content_type):
+        try:
+            return _one_line(_json_text(msgspec.json.decode(body)))
+        except (msgspec.DecodeError, RecursionError):
+            pass  # cut short or mislabelled: shown as the text that it is
+    text = body.decode("utf-8", "replace")
+    if re.search(r"<(!doctype|html|body|head)\b", text, re.IGNORECASE):
+        return _html_text(text)
+    return _one_line(text)
+
+
+def _json_text(value: Any) -> str:
+    match value:
+        case {"detail": detail}:
+            return _json_text(detail)
+        case dict():
+            return "; ".join(
+                _json_text(item) if key == "non_field_errors" else f"{key}: {_json_text(item)}"
+                for key, item in value.items()
+            )
+        case list():
+            return "; ".join(_json_text(item) for item in value)
+        case None:
+            return ""
+        case _:
+            return str(value)
+
+
+def _html_text(text: str) -> str:
+    """The heading of an error page, and its first paragraph: all that such pages tell."""
+    found: list[str] = []
+    for tag in ("h1", "p", "title"):
+        match = re.search(rf"<{tag}\b[^>]*>(.*?)</{tag}>", text, re.IGNORECASE | re.DOTALL)
+        words = _one_line(html.unescape(re.sub(r"<[^>]*>", " ", match[1]))) if match else ""
+        if words and not (tag == "title" and found):
+            found.append(words)
+    return _one_line(": ".join(found)) or "an HTML page"
+
+
+def _one_line(text: str) -> str:
+    # Control characters could move a terminal's cursor or start a new log line.
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= _MAX_MESSAGE else line[: _MAX_MESSAGE - 3] + "..."
+
+
+def parse_date(value: str | None) -> datetime | None:
+    """An HTTP date as an aware datetime in UTC, None where there is none or it is not one."""
+    if value is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, IndexError, OverflowError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def parse_retry_after(value: str | None, now: datetime | None) -> float | None:
+    """Seconds that a Retry-After header asks for, None where it asks for nothing readable.
+
+    Args:
+        value: Seconds or an HTTP date (RFC 9110, 10.2.3).
+        now: The server's own clock (its Date), which a date is relative to.
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"[0-9]{1,18}(\.[0-9]+)?", text):
+        return float(text)
+    moment = parse_date(text) if text else None
+    if moment is None or now is None:
+        return None
+    return max(0.0, (moment - now).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """A part of an archive: what was asked for, or what came.
+
+    Attributes:
+        first: Offset of the first byte; None with `suffix`.
+        last: Offset of the last byte, inclusive; None for "to the end".
+        suffix: The last so many bytes, instead of `first` and `last`.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    suffix: int | None = None
+
+    def __post_init__(self) -> None:
+        first, last, suffix = self.first, self.last, self.suffix
+        if suffix is not None:
+            valid = suffix > 0 and first is None and last is None
+        else:
+            valid = first is not None and first >= 0 and (last is None or last >= first)
+        if not valid:
+            raise ValueError(f"not a range of bytes: {first=} {last=} {suffix=}")
+
+    @property
+    def header(self) -> str:
+        """The value of a Range header (RFC 9110, 14.2)."""
+        if self.suffix is not None:
+            return f"bytes=-{self.suffix}"
+        return f"bytes={self.first}-{'' if self.last is None else self.last}"
+
+    def check(self, content_range: str | None) -> tuple[int, int, int]:
+        """Compare a Content-Range with what was asked; return first, last (inclusive), total.
+
+        Raises:
+            ProtocolError: The header is missing, unreadable, or of other bytes than asked for.
+        """
+        match = _CONTENT_RANGE.fullmatch(content_range or "")
+        if match is None:
+            raise ProtocolError(
+                f"asked for {self.header}, the server sent a part with Content-Range "
+                f"{content_range!r}; it cannot be placed"
+            )
+        first, last, total = (int(group) for group in match.groups())
+        if self.suffix is not None:
+            due = (max(0, total - self.suffix), total - 1)
+        else:
+            due = (self.first or 0, total - 1 if self.last is None else min(self.last, total - 1))
+        if not first <= last < total or (first, last) != due:
+            raise ProtocolError(f"asked for {self.header}, the server sent {content_range!r}")
+        return first, last, total
+
+
+def response_error(
+    status: int,
+    message: str,
+    *,
+    detail: str = "",
+    task_id: int | None = None,
+    rq_id: str | None = None,
+    step: str | None = None,
+    retry_after: float | None = None,
+) -> ResponseError:
+    """The error class that a refusing status stands for."""
+    kind: type[ResponseError]
+    match status:
+        case 401:
+            kind = AuthenticationError
+        case 403:
+            kind = PermissionDeniedError
+        case 404:
+            kind = NotFoundError
+        case 429:
+            kind = RateLimitError
+        case _ if status >= 500:
+            kind = ServerError
+        case _:
+            kind = ResponseError
+    # 501 and 505 tell of what this server can do, not of how it is.
+    return kind(
+        message,
+        status=status,
+        detail=detail,
+        task_id=task_id,
+        rq_id=rq_id,
+        step=step,
+        retryable=False if status in (501, 505) else None,
+        retry_after=retry_after,
+    )

@@ -1,0 +1,12 @@
+"""Talking HTTP to one server: session, origin rule, timeouts, errors, the Retry-After gate.
+
+What the calls mean is left to `client`.
+"""
+
+from __future__ import annotations
+
+from asynccvat.http.auth import Credentials
+from asynccvat.http.session import Answer, Call, HttpOptions, HttpSession
+from asynccvat.http.stream import ResultStream
+
+__all__ = ["Answer", "Call", "Credentials", "HttpOptions", "HttpSession", "ResultStream"]

@@ -1,0 +1,115 @@
+"""aiohttp's exceptions in the words of asynccvat.errors: none of them reaches a caller."""
+
+from __future__ import annotations
+
+import ssl
+
+import aiohttp
+
+from asynccvat.errors import (
+    AsyncCvatError,
+    ConfigError,
+    ConnectError,
+    ProtocolError,
+    ReadError,
+    StallError,
+    TransportError,
+)
+
+HTTP_FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+"""What aiohttp raises for a failed exchange."""
+
+
+def translate(
+    exc: BaseException, *, origin: str, connect_timeout: float, stall_timeout: float
+) -> AsyncCvatError:
+    """Say what a failed exchange with the server at `origin` means, and what to do.
+
+    Args:
+        exc: One of `HTTP_FAILURES`.
+        origin: The server, for the message.
+        connect_timeout: Seconds, for the message.
+        stall_timeout: Seconds, for the message.
+    """
+    match exc:
+        case aiohttp.ConnectionTimeoutError():
+            return ConnectError(
+                f"no connection to {origin} within {connect_timeout:g} s; check that the server "
+                "runs and can be reached from here"
+            )
+        case TimeoutError():
+            return StallError(f"{origin} sent nothing for {stall_timeout:g} s")
+        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError() | ssl.SSLError():
+            return _no_connection(exc, origin)
+        case aiohttp.InvalidURL():
+            return ConfigError(f"{origin} is not a URL that can be asked; check the server URL")
+        case aiohttp.ClientResponseError():
+            return ProtocolError(
+                f"{origin} does not answer in HTTP ({_short(exc.message)}); check host and port"
+            )
+        case aiohttp.ClientPayloadError():
+            return _broken_body(exc, origin)
+        case OSError() | aiohttp.ServerDisconnectedError():
+            return ReadError(f"the connection to {origin} was lost: {_reason(exc)}")
+        case _:
+            return TransportError(f"the exchange with {origin} failed: {_reason(exc)}")
+
+
+def _no_connection(
+    exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError | ssl.SSLError, origin: str
+) -> ConnectError:
+    match exc:
+        case aiohttp.ClientConnectorCertificateError():
+            reason = getattr(exc.certificate_error, "verify_message", "") or "it is not trusted"
+            return ConnectError(
+                f"the TLS certificate of {origin} is refused: {reason}; if the server uses a "
+                "certificate authority of its own, give its certificate as CA bundle",
+                retryable=False,
+            )
+        case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+            return ConnectError(
+                f"no TLS connection to {origin}: {_reason(exc)}; check that the port speaks https",
+                retryable=False,
+            )
+        case aiohttp.ClientHttpProxyError():
+            return ConnectError(
+                f"the proxy refused to connect to {origin}: {exc.status} {_short(exc.message)}; "
+                "check the proxy settings of the environment (HTTPS_PROXY, NO_PROXY)",
+                retryable=exc.status >= 500,
+            )
+        case aiohttp.ClientProxyConnectionError():
+            return ConnectError(
+                f"no connection to the proxy on the way to {origin}: {_reason(exc)}; check the "
+                "proxy settings of the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY)"
+            )
+        case aiohttp.ClientConnectorDNSError():
+            return ConnectError(
+                f"the host of {origin} cannot be found ({_reason(exc)}); check the URL and the "
+                "network"
+            )
+        case _:
+            return ConnectError(
+                f"no connection to {origin}: {_reason(exc)}; check the URL and that the server runs"
+            )
+
+
+def _broken_body(exc: aiohttp.ClientPayloadError, origin: str) -> AsyncCvatError:
+    if "content-encoding" in str(exc).lower():
+        return ProtocolError(f"{origin} sent a compressed answer that cannot be unpacked")
+    return ReadError(f"the answer of {origin} broke off before its end")
+
+
+def may_be_shown(exc: BaseException) -> bool:
+    """Whether an exception may stand as a cause: some hold the request's headers in `repr`."""
+    return not isinstance(exc, aiohttp.ClientResponseError)
+
+
+def _reason(exc: BaseException) -> str:
+    cause = getattr(exc, "os_error", exc)
+    strerror = getattr(cause, "strerror", None)
+    return _short(str(strerror or cause or type(cause).__name__))
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else line[:197] + "..."

@@ -1,0 +1,555 @@
+"""One server's HTTP session: origin rule, credentials, timeouts, retries, the Retry-After gate.
+
+Every exchange of a client goes through `HttpSession.call` (a whole answer) or
+`HttpSession.open_stream` (a download). Redirects are followed for GET within the configured origin
+only, cookies are not kept (with a session cookie CVAT wants CSRF tokens), and failures are
+errors of asynccvat alone. What the calls mean is left to `client`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Self, TypeVar
+from urllib.parse import urlencode, urljoin
+
+import aiohttp
+import anyio
+import anyio.to_thread
+import msgspec
+from aiohttp.abc import ResolveResult
+from yarl import URL
+
+from asynccvat.core.responses import (
+    ByteRange,
+    error_text,
+    is_json,
+    media_type,
+    parse_date,
+    parse_retry_after,
+    response_error,
+)
+from asynccvat.core.retry import GiveUp, RetryBudget, RetryPolicy, decide
+from asynccvat.core.urls import ServerUrl, origin_of
+from asynccvat.errors import (
+    AsyncCvatError,
+    AuthenticationError,
+    ConfigError,
+    ConnectError,
+    ProtocolError,
+    RateLimitError,
+)
+from asynccvat.http.auth import Authorization, Credentials
+from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
+from asynccvat.http.gate import PauseGate, Timing
+from asynccvat.http.proxy import environment_proxy
+from asynccvat.http.stream import ResultStream
+
+T = TypeVar("T")
+
+# `application/json` and `application/zip` alone are both answered with 406 by CVAT.
+_ACCEPT = "application/vnd.cvat+json, */*"
+_MAX_REDIRECTS = 5
+_MAX_ANSWER = 256 * 2**20
+_MAX_ERROR_BODY = 64 * 2**10
+_READ_BUFFER = 2**19
+_NO_SLUG = re.compile(r"[^\x21-\x7e]")
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REMEDIES = {
+    401: "; give a valid token, or user name and password",
+    403: "; ask for access, or use another account or organization",
+    414: "; select less at once",
+}
+
+
+class _Login(msgspec.Struct):
+    key: str
+
+
+_LOGIN = msgspec.json.Decoder(_Login)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """How to connect.
+
+    Attributes:
+        verify: True for the system's certificates, False for none at all (unsafe), or the file
+            or folder of a CA bundle.
+        connect_timeout: Seconds for finding the host, connecting and the TLS handshake.
+        stall_timeout: Seconds without a byte after which an exchange has failed.
+        max_connections: Connections open at once; further calls wait for one.
+        trust_environment: Use the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name.
+        policy: How patiently failed calls are tried again.
+    """
+
+    verify: bool | str | Path = True
+    connect_timeout: float = 10.0
+    stall_timeout: float = 60.0
+    max_connections: int = 100
+    trust_environment: bool = True
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        for name in ("connect_timeout", "stall_timeout", "max_connections"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer whose status was expected.
+
+    Attributes:
+        status: The HTTP status.
+        content_type: The Content-Type header.
+        body: The content, unpacked.
+        date: The server's clock when it answered.
+    """
+
+    status: int
+    content_type: str | None
+    body: bytes = field(repr=False)
+    date: datetime | None
+
+    @property
+    def text(self) -> str:
+        """What the answer says, on one short line."""
+        return error_text(self.content_type, self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request and what it is for; messages and errors name the latter.
+
+    Attributes:
+        method: The HTTP method.
+        path: Quoted, from the root of the server; a query goes to `params` or stands in it.
+        step: What is being done, in a word.
+        params: The query.
+        json: The body.
+        expect: Statuses that are answers; all others are errors.
+        headers: Besides the usual ones.
+        anonymous: Send no credentials.
+        retry: Try again after failures that may pass. Only where repeating is harmless.
+        task_id: The task concerned.
+        rq_id: The server's request concerned.
+    """
+
+    method: str
+    path: str
+    step: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    json: object = field(default=None, repr=False)
+    expect: tuple[int, ...] = (200,)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    anonymous: bool = False
+    retry: bool = True
+    task_id: int | None = None
+    rq_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Listener:
+    on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None
+    on_pause: Callable[[float], None] | None
+
+
+class HttpSession:
+    """Exchanges with one server. Use it as an async context manager.
+
+    Attributes:
+        requests_sent: Requests sent so far: logins, redirects and retries included.
+        server: The configured address.
+        organization: Its slug; "" for the personal workspace, None for no narrowing.
+        server_date: The latest `Date` that the server sent, None before the first.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        *,
+        organization: str | None = None,
+        options: HttpOptions | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        if organization is not None and _NO_SLUG.search(organization):
+            raise ConfigError(
+                f"{organization!r} cannot be an organization's short name (slug); give the one "
+                "that its page in CVAT shows"
+            )
+        self.server = ServerUrl.parse(url)
+        self.requests_sent = 0
+        self.server_date: datetime | None = None
+        self._options = options or HttpOptions()
+        self.organization = organization
+        self._authorization = Authorization(credentials, self._log_in)
+        self._session: aiohttp.ClientSession | None = None
+        self._proxy: URL | None = None
+        self._proxy_headers: dict[str, str] | None = None
+        self._budget = RetryBudget()
+        self._listeners: list[_Listener] = []
+        self._answered = False
+        self._timing = timing or Timing()
+        self._gate = PauseGate(self._timing)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.server.origin!r})"
+
+    async def __aenter__(self) -> Self:
+        if self._session is not None:
+            raise RuntimeError("this client is open already; make one for each `async with`")
+        context = await anyio.to_thread.run_sync(_tls_context, self._options.verify)
+        if self._options.trust_environment:
+            self._proxy, self._proxy_headers = environment_proxy(self.server)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._options.max_connections,
+                ssl=context,
+                resolver=_TimedResolver(self._options.connect_timeout),
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=self._options.connect_timeout,
+                sock_read=self._options.stall_timeout,
+            ),
+            raise_for_status=False,
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            with anyio.CancelScope(shield=True):
+                await session.close()
+
+    @contextmanager
+    def listening(
+        self,
+        *,
+        on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None = None,
+        on_pause: Callable[[float], None] | None = None,
+    ) -> Iterator[None]:
+        """Be told of retries (step, task, error, delay) and pauses (seconds) while inside."""
+        listener = _Listener(on_retry, on_pause)
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    async def log_in(self) -> None:
+        """Log in now if that is due, rather than with the first call that needs it.
+
+        Raises:
+            AuthenticationError: User or password are refused.
+        """
+        login = Call(method="POST", path="/api/auth/login", step="login")
+        await self._retrying(login, self._authorization.header)
+
+    async def call(self, call: Call) -> Answer:
+        """Make a call and read its whole answer.
+
+        Raises:
+            AsyncCvatError: A subclass that says what failed; see `asynccvat.errors`.
+        """
+        return await self._retrying(call, lambda: self._answer(call))
+
+    async def open_stream(self, call: Call, asked: ByteRange | None) -> ResultStream:
+        """Start a download; the caller reads it, closes it, and asks again if it breaks.
+
+        Raises:
+            AsyncCvatError: A subclass that says what failed; see `asynccvat.errors`.
+        """
+        response = await self._retrying(call, lambda: self._open(call, auto_decompress=False))
+        try:
+            return ResultStream(response, asked, self._failure)
+        except ProtocolError as error:
+            response.close()
+            error.task_id, error.step = call.task_id, call.step
+            raise
+
+    async def _retrying(self, call: Call, once: Callable[[], Awaitable[T]]) -> T:
+        policy = self._options.policy
+        attempt = 0
+        while True:
+            try:
+                return await once()
+            except AsyncCvatError as error:
+                if error.step is None:
+                    error.step = call.step
+                error.task_id = error.task_id or call.task_id
+                error.rq_id = error.rq_id or call.rq_id
+                # A server that never answered is a wrong URL more often than a passing trouble.
+                hopeless = isinstance(error, ConnectError) and not self._answered
+                if not call.retry or hopeless:
+                    raise
+                decision, self._budget = decide(
+                    error,
+                    attempt=attempt,
+                    budget=self._budget,
+                    now=self._timing.clock(),
+                    jitter=self._timing.jitter(),
+                    policy=policy,
+                )
+                if isinstance(decision, GiveUp):
+                    raise
+                delay = decision.delay
+                if isinstance(error, RateLimitError):
+                    self._pause(delay)
+                for listener in tuple(self._listeners):
+                    if listener.on_retry is not None:
+                        listener.on_retry(call.step, call.task_id, error, delay)
+            await self._timing.sleep(delay)
+            attempt += 1
+
+    async def _answer(self, call: Call) -> Answer:
+        response = await self._open(call)
+        try:
+            return Answer(
+                response.status,
+                response.headers.get("Content-Type"),
+                await self._read(response),
+                parse_date(response.headers.get("Date")),
+            )
+        finally:
+            response.close()
+
+    async def _open(self, call: Call, *, auto_decompress: bool = True) -> aiohttp.ClientResponse:
+        """Make one try, up to the headers of an expected answer; the caller closes it."""
+        url = self._url(call)
+        renewed = False
+        for _ in range(_MAX_REDIRECTS):
+            header = None if call.anonymous else await self._authorization.header()
+            response = await self._send(call, url, header, auto_decompress)
+            if response.status in call.expect:
+                self._authorization.accepted(header)
+                return response
+            try:
+                if response.status in _REDIRECTS:
+                    url = self._redirected(call, url, response)
+                    continue
+                failure = await self._refusal(call, response)
+            finally:
+                response.close()
+            if response.status != 401:
+                self._authorization.accepted(header)
+            elif not renewed and self._authorization.renewable(header):
+                renewed = True
+                continue
+            raise failure
+        raise ProtocolError(f"{self.server.origin} redirects in a circle; check the server URL")
+
+    async def _send(
+        self, call: Call, url: str, header: str | None, auto_decompress: bool
+    ) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise RuntimeError("the client is not open: use it inside `async with`")
+        headers = {"Accept": _ACCEPT, "User-Agent": "asynccvat", **call.headers}
+        if header is not None:
+            headers["Authorization"] = header
+        if self.organization and not call.anonymous:
+            headers["X-Organization"] = self.organization
+        await self._gate.passage()
+        self.requests_sent += 1
+        try:
+            response = await self._session.request(
+                call.method,
+                URL(url, encoded=True),
+                headers=headers,
+                json=call.json,
+                allow_redirects=False,
+                auto_decompress=auto_decompress,
+                read_bufsize=_READ_BUFFER,
+                proxy=self._proxy,
+                proxy_headers=self._proxy_headers,
+            )
+        except HTTP_FAILURES as exc:
+            failure = self._failure(exc)
+        else:
+            self._answered = True
+            date = parse_date(response.headers.get("Date"))
+            if date is not None and (self.server_date is None or date > self.server_date):
+                self.server_date = date
+            return response
+        # Outside the handler, so that aiohttp's exception is no context of ours.
+        raise failure
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while piece := await response.content.readany():
+                pieces.append(piece)
+                size += len(piece)
+                if size > _MAX_ANSWER:
+                    raise ProtocolError(f"{self.server.origin} sent an answer without end")
+            return b"".join(pieces)
+        except HTTP_FAILURES as exc:
+            failure = self._failure(exc)
+        raise failure
+
+    def _url(self, call: Call) -> str:
+        params = dict(call.params)
+        if self.organization == "" and not call.anonymous and "?" not in call.path:
+            # The personal workspace alone; an empty header would mean nothing.
+            params["org"] = ""
+        return f"{self.server.origin}{call.path}" + (f"?{urlencode(params)}" if params else "")
+
+    def _redirected(self, call: Call, url: str, response: aiohttp.ClientResponse) -> str:
+        location = response.headers.get("Location", "")
+        target = self.server.redirect_target(url, location)
+        if target is not None and call.method == "GET":
+            return target
+        elsewhere = origin_of(urljoin(url, location))
+        if elsewhere is None or elsewhere == self.server.origin:
+            raise response_error(
+                response.status,
+                f"{self.server.origin} redirects the {call.step} call, which is not followed; "
+                "check the server URL",
+            )
+        raise ConfigError(
+            f"{self.server.origin} redirects to {elsewhere}, where no credentials are sent; if "
+            f"that is the CVAT server, give {elsewhere} as its URL"
+        )
+
+    async def _refusal(self, call: Call, response: aiohttp.ClientResponse) -> AsyncCvatError:
+        """The error that an unexpected status stands for; closes the gate where it asks to."""
+        content_type = response.headers.get("Content-Type")
+        # An error page that cannot be read whole is an error page still.
+        try:
+            body = await response.content.read(_MAX_ERROR_BODY)
+        except HTTP_FAILURES:
+            body = b""
+        status = response.status
+        text = self._redacted(error_text(content_type, body))
+        if status == 404 and "organization does not exist" in text:
+            return ConfigError(
+                f"{self.server.origin} knows no organization {self.organization!r} of yours; "
+                "check its short name (slug) and that you are a member"
+            )
+        retry_after = None
+        if status in (429, 503):
+            date = parse_date(response.headers.get("Date"))
+            retry_after = parse_retry_after(response.headers.get("Retry-After"), date)
+            if retry_after is not None:
+                self._pause(self._options.policy.pause(retry_after))
+        return response_error(
+            status,
+            f"{_subject(call)}: {self.server.origin} answered {status}"
+            + (f", {text}" if text else "")
+            + _REMEDIES.get(status, ""),
+            detail=text,
+            task_id=call.task_id,
+            rq_id=call.rq_id,
+            step=call.step,
+            retry_after=retry_after,
+        )
+
+    def _pause(self, seconds: float) -> None:
+        if self._gate.close_for(seconds):
+            for listener in tuple(self._listeners):
+                if listener.on_pause is not None:
+                    listener.on_pause(seconds)
+
+    async def _log_in(self, body: dict[str, str]) -> str:
+        call = Call(
+            method="POST",
+            path="/api/auth/login",
+            step="login",
+            json=body,
+            expect=(200, 400, 401, 403),
+            anonymous=True,
+        )
+        # Tried again, if at all, with the call that needs it.
+        answer = await self._answer(call)
+        if answer.status != 200:
+            raise AuthenticationError(
+                f"{self.server.origin} refuses the login of {next(iter(body.values()))!r}: "
+                f"{self._redacted(answer.text)}; check user name and password",
+                status=answer.status,
+                step="login",
+            )
+        return self.decode(answer, _LOGIN).key
+
+    def decode(self, answer: Answer, decoder: msgspec.json.Decoder[T]) -> T:
+        """Decode the JSON of an answer.
+
+        Raises:
+            ProtocolError: It is no JSON, or not the JSON that was due.
+        """
+        if not is_json(answer.content_type):
+            raise ProtocolError(
+                f"{self.server.origin} sent {media_type(answer.content_type) or 'something'} "
+                "where JSON was due; check that the URL is that of a CVAT server"
+            )
+        try:
+            return decoder.decode(answer.body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ProtocolError(
+                f"{self.server.origin} sent JSON that cannot be read: {error}"
+            ) from error
+
+    def _failure(self, exc: BaseException) -> AsyncCvatError:
+        failure = self._translate(exc)
+        failure.__cause__ = exc if may_be_shown(exc) else None
+        return failure
+
+    def _translate(self, exc: BaseException) -> AsyncCvatError:
+        return translate(
+            exc,
+            origin=self.server.origin,
+            connect_timeout=self._options.connect_timeout,
+            stall_timeout=self._options.stall_timeout,
+        )
+
+    def _redacted(self, text: str) -> str:
+        for secret in self._authorization.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def _subject(call: Call) -> str:
+    if call.task_id is not None:
+        return f"{call.step} of task {call.task_id}"
+    return call.step
+
+
+def _tls_context(verify: bool | str | Path) -> ssl.SSLContext | bool:
+    if isinstance(verify, bool):
+        return verify
+    try:
+        if Path(verify).is_dir():
+            return ssl.create_default_context(capath=str(verify))
+        return ssl.create_default_context(cafile=str(verify))
+    except OSError as error:  # ssl.SSLError, too
+        raise ConfigError(
+            f"the CA bundle {str(verify)!r} cannot be used ({error.strerror or error}); give a "
+            "file of certificates in PEM form"
+        ) from error
+
+
+class _TimedResolver(aiohttp.ThreadedResolver):
+    """Looks hosts up within the connect timeout, which aiohttp counts from the address only."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self._limit = limit
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        try:
+            async with asyncio.timeout(self._limit):
+                return await super().resolve(host, port, family)
+        except TimeoutError:
+            raise OSError(None, f"the name service gave no answer in {self._limit:g} s") from None

@@ -1,0 +1,100 @@
+"""An archive's bytes as they arrive, checked against what the headers promised."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+import aiohttp
+
+from asynccvat.core.responses import ByteRange, is_json, media_type, parse_date
+from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
+from asynccvat.http.failures import HTTP_FAILURES
+
+
+class ResultStream:
+    """The body of one download.
+
+    Attributes:
+        status: 200 for the whole archive, 206 for a part of it.
+        start: Offset in the archive of the body's first byte.
+        length: Bytes that the body will have, None where the server does not say.
+        total: Size of the whole archive in bytes, None where the server does not say.
+        etag: As the server wrote it, for `if_range`; None where there is none.
+        date: The server's clock when it answered.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        asked: ByteRange | None,
+        failure: Callable[[BaseException], AsyncCvatError],
+    ) -> None:
+        self._response = response
+        self._failure = failure
+        headers = response.headers
+        self.status = response.status
+        self.length: int | None
+        self.total: int | None
+        self.etag = headers.get("ETag")
+        self.date: datetime | None = parse_date(headers.get("Date"))
+        _check_type(headers.get("Content-Type"), headers.get("Content-Encoding"))
+        content_length = response.content_length
+        if self.status == 206:
+            if asked is None:
+                raise ProtocolError("the server sent a part of the archive that nobody asked for")
+            first, last, total = asked.check(headers.get("Content-Range"))
+            self.start, self.length, self.total = first, last - first + 1, total
+            if content_length not in (None, self.length):
+                raise ProtocolError(
+                    f"the server promised {content_length} bytes for a range of {self.length}"
+                )
+        else:
+            self.start, self.length, self.total = 0, content_length, content_length
+        self.received = 0
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, in pieces of whatever size.
+
+        There is no limit on the whole, but one on each silence: the stall timeout.
+
+        Raises:
+            ReadError: The connection broke, or the body is shorter than promised.
+            StallError: Nothing came for longer than the stall timeout.
+            ProtocolError: The body is longer than promised.
+        """
+        while chunk := await self._read():
+            self.received += len(chunk)
+            if self.length is not None and self.received > self.length:
+                raise ProtocolError(f"the server sent more than the {self.length} bytes promised")
+            yield chunk
+        if self.length is not None and self.received < self.length:
+            raise ReadError(f"the body ended after {self.received} of {self.length} bytes")
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._response.content.readany()
+        except HTTP_FAILURES as exc:
+            failure = self._failure(exc)
+        # Outside the handler, so that aiohttp's exception is no context of ours.
+        raise failure
+
+    def close(self) -> None:
+        """Leave the rest unread.
+
+        Closing the connection spares both sides what is not wanted; after a body that was read
+        whole, the connection is back in the pool already and stays open.
+        """
+        self._response.close()
+
+
+def _check_type(content_type: str | None, encoding: str | None) -> None:
+    kind = media_type(content_type)
+    if is_json(content_type) or kind.startswith(("text/", "multipart/")):
+        raise ProtocolError(f"the server sent {kind} where an archive was due")
+    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
+        # Unpacked on the way, offsets in the archive would no longer be those of its ranges.
+        raise ProtocolError(
+            f"the server sent the archive with Content-Encoding {encoding!r}, which was not asked "
+            "for: a proxy before it should not compress downloads"
+        )
