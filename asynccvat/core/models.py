@@ -231,9 +231,8 @@ class Selection:
     """Which tasks: all that the user may see, narrowed by what is set here.
 
     Attributes:
-        project_ids: Tasks of these projects. None does not narrow; an empty sequence selects
-            nothing at all, so that a computed one never selects everything by accident.
-        task_ids: These tasks; None and empty as for projects.
+        project_ids: Tasks of these projects; none given does not narrow.
+        task_ids: These tasks; none given does not narrow.
         status: `annotation`, `validation` or `completed`.
         subset: The task's subset.
         name: The task's exact name.
@@ -245,8 +244,8 @@ class Selection:
         ConfigError: The filter or the date cannot be read.
     """
 
-    project_ids: Sequence[int] | None = None
-    task_ids: Sequence[int] | None = None
+    project_ids: Sequence[int] = ()
+    task_ids: Sequence[int] = ()
     status: str | None = None
     subset: str | None = None
     name: str | None = None
@@ -270,14 +269,6 @@ class Selection:
         if self.updated_since is not None:
             object.__setattr__(self, "updated_since", _moment(self.updated_since))
 
-    @property
-    def narrowed_by_attributes(self) -> bool:
-        """Whether tasks of the given ids and projects can be absent for other reasons."""
-        return any(
-            value is not None
-            for value in (self.status, self.subset, self.name, self.updated_since, self.filter)
-        )
-
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
         plain = {
@@ -290,21 +281,17 @@ class Selection:
             if value is not None
         }
         terms: list[Any] = []
-        if self.project_ids is not None:
-            projects = sorted(set(self.project_ids))
-            if not projects:
-                return
-            if len(projects) == 1:
-                plain["project_id"] = str(projects[0])
-            else:
-                terms.append({"in": [{"var": "project_id"}, projects]})
+        projects = sorted(set(self.project_ids))
+        if len(projects) == 1:
+            plain["project_id"] = str(projects[0])
+        elif projects:
+            terms.append({"in": [{"var": "project_id"}, projects]})
         if self.updated_since is not None:
             terms.append({">=": [{"var": "updated_date"}, self.updated_since]})
         if self.filter is not None:
             terms.append(json.loads(self.filter))
-        if self.task_ids is None:
+        if not self.task_ids:
             yield plain | _filter(terms)
-            return
         for ids in id_batches(self.task_ids):
             yield plain | _filter([*terms, {"in": [{"var": "id"}, ids]}])
 
