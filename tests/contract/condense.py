@@ -1,0 +1,240 @@
+"""Condense the recordings of a real CVAT server into the fixture that the replay needs.
+
+Run from the repository's root, with the recordings beside it or where ASYNCCVAT_SHARED says:
+
+    python tests/contract/condense.py
+
+It writes `tests/contract/recorded.json`: of each exchange the request as far as a replay needs it,
+and of the response its status, the headers that clients act on, and the *shape* of its JSON (the
+keys and types; an array is the union of its elements) or the text of an error. Shapes that repeat
+are kept once, in `shapes`, and referred to by their number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+HERE: Final = Path(__file__).parent
+FIXTURE: Final = HERE / "recorded.json"
+SHARED: Final = Path(os.environ.get("ASYNCCVAT_SHARED") or HERE.parents[1].parent / "shared")
+RECORDINGS: Final = SHARED / "contract" / "http"
+
+REQUEST_HEADERS: Final = frozenset(
+    {
+        "accept",
+        "authorization",
+        "content-type",
+        "cookie",
+        "host",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "origin",
+        "range",
+        "tus-resumable",
+        "upload-finish",
+        "upload-length",
+        "upload-metadata",
+        "upload-offset",
+        "upload-start",
+        "x-csrftoken",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-long",
+        "x-organization",
+    }
+)
+USUAL: Final = {"accept": "*/*", "host": "127.0.0.1:8080"}
+VALUES: Final = frozenset({"accept-ranges", "allow", "content-encoding", "www-authenticate"})
+"""Response headers of which the value counts."""
+NAMES: Final = frozenset(
+    {
+        "content-disposition",
+        "content-range",
+        "location",
+        "retry-after",
+        "set-cookie",
+        "upload-filename",
+        "upload-offset",
+    }
+)
+"""Response headers of which it counts that they are there."""
+VALIDATORS: Final = frozenset({"etag", "last-modified"})
+"""Response headers that are there, and that later requests send back."""
+PREFIX: Final = 300
+"""Characters kept of a text body."""
+_RUN: Final = re.compile(r"(%[0-9A-F]{2}|.)\1{63,}")
+
+
+def shorten(text: str) -> str:
+    """Write long runs as `{a*5000}`."""
+    return _RUN.sub(lambda run: f"{{{run[1]}*{len(run[0]) // len(run[1])}}}", text)
+
+
+def lengthen(text: str) -> str:
+    """Undo `shorten`."""
+    return re.sub(r"\{([^{*]+)\*(\d+)\}", lambda run: run[1] * int(run[2]), text)
+
+
+def shape_of(value: Any) -> Any:
+    """The shape of a JSON value.
+
+    An object is an object of shapes, an array is `[shape]` of all its elements together, or `[]`
+    when empty, and any other value is the name of its type; several types are joined by `|`.
+    """
+    match value:
+        case dict():
+            return {key: shape_of(item) for key, item in value.items()}
+        case list():
+            merged: list[Any] = []
+            for item in value:
+                merged = [merge(merged[0], shape_of(item))] if merged else [shape_of(item)]
+            return merged
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case _:
+            return "null"
+
+
+def merge(one: Any, other: Any) -> Any:
+    """The shape of what has one shape or the other; keys that not all objects have end in `?`."""
+    if one == other:
+        return one
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = [*one, *(key for key in other if key not in one)]
+        bare = dict.fromkeys(name.removesuffix("?") for name in names)
+        merged = {}
+        for name in bare:
+            first, second = _lookup(one, name), _lookup(other, name)
+            if first is None or second is None:
+                merged[f"{name}?"] = second if first is None else first
+            else:
+                optional = "?" if f"{name}?" in one or f"{name}?" in other else ""
+                merged[name + optional] = merge(first, second)
+        return merged
+    if isinstance(one, list) and isinstance(other, list):
+        return [merge(one[0], other[0])] if one and other else one or other
+    if isinstance(one, str) and isinstance(other, str):
+        return "|".join(sorted({*one.split("|"), *other.split("|")}))
+    # Null beside an object or array: what there is when there is something.
+    return other if one == "null" else one
+
+
+def _lookup(shape: dict[str, Any], name: str) -> Any:
+    return shape.get(name, shape.get(f"{name}?"))
+
+
+def content(body: Any, content_type: str, status: int) -> dict[str, Any]:
+    """What is kept of a body: `json` as it is for errors, else `shape`; `text`; or `binary`."""
+    if not body:
+        return {}
+    text = body if isinstance(body, str) else json.dumps(body)
+    if text.startswith("<") and "binary bytes" in text[:40]:
+        return {"binary": "zip" if "504b0304" in text[:120] else "other"}
+    if "json" in content_type:
+        # Some texts of attributes were taken for secrets, and their quotes with them.
+        text = re.sub(r'"<redacted>"[^,\]}]+?"(?=[,}\]])', '"<redacted>"', text)
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return {"text": text[:PREFIX]}  # cut by the recorder
+        return {"json": value} if status >= 400 else {"shape": shape_of(value)}
+    text = re.sub(r"\.\.\. <cut, \d+ characters in all>$", "", text)
+    return {"text": text[:PREFIX]}
+
+
+def condense_exchange(exchange: dict[str, Any]) -> dict[str, Any]:
+    """One exchange, as far as the replay needs it."""
+    request, response = exchange["request"], exchange["response"]
+    kept_request: dict[str, Any] = {"method": request["method"], "path": shorten(request["path"])}
+    headers = {
+        name: shorten(value)
+        for name, value in request.get("headers", {"authorization": "Token <redacted>"}).items()
+        if name in REQUEST_HEADERS and USUAL.get(name) != value
+    }
+    if headers:
+        kept_request["headers"] = headers
+    body = request.get("body")
+    if body not in (None, ""):
+        kept_request["body"] = body
+    named = [(name.lower(), value) for name, value in response.get("headers", [])]
+    content_type = dict(named).get("content-type", "")
+    kept_response: dict[str, Any] = {"status": response["status"], "type": content_type}
+    kept_headers = {name: value for name, value in named if name in VALUES}
+    kept_headers |= {name: "..." for name, _ in named if name in NAMES}
+    kept_headers |= {name: value for name, value in named if name in VALIDATORS}
+    if kept_headers:
+        kept_response["headers"] = kept_headers
+    kept_response |= content(response.get("body"), content_type, response["status"])
+    if kept_response.get("shape") and "status" in kept_response["shape"]:
+        status = _request_status(response["body"])
+        if status:
+            kept_response["request_status"] = status
+    kept: dict[str, Any] = {"request": kept_request, "response": kept_response}
+    if exchange.get("label"):
+        kept = {"label": exchange["label"], **kept}
+    return kept
+
+
+def _request_status(body: Any) -> str | None:
+    value = json.loads(body) if isinstance(body, str) else body
+    status = value.get("status")
+    return status if status in ("queued", "started", "finished", "failed") else None
+
+
+def condense(folder: Path) -> dict[str, Any]:
+    """All recordings of a folder."""
+    shapes: dict[str, int] = {}
+    scenarios: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*.json")):
+        recording = json.loads(path.read_bytes())
+        exchanges = [condense_exchange(exchange) for exchange in recording["exchanges"]]
+        for exchange in exchanges:
+            response = exchange["response"]
+            if "shape" in response:
+                text = json.dumps(response["shape"])
+                response["shape"] = shapes.setdefault(text, len(shapes))
+        scenarios[path.stem] = exchanges
+    return {"shapes": [json.loads(text) for text in shapes], "scenarios": scenarios}
+
+
+def to_text(condensed: dict[str, Any]) -> str:
+    """The fixture's text: one line for each shape and each exchange."""
+
+    def line(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    shapes = ",\n".join(line(shape) for shape in condensed["shapes"])
+    scenarios = ",\n".join(
+        f"{line(name)}:[\n{exchanges}\n]"
+        for name, exchanges in (
+            (name, ",\n".join(line(one) for one in exchanges))
+            for name, exchanges in condensed["scenarios"].items()
+        )
+    )
+    return f'{{"shapes":[\n{shapes}\n],\n"scenarios":{{\n{scenarios}\n}}}}\n'
+
+
+def main() -> int:
+    """Write the fixture."""
+    if not RECORDINGS.is_dir():
+        sys.stderr.write(f"no recordings at {RECORDINGS}: set ASYNCCVAT_SHARED\n")
+        return 1
+    FIXTURE.write_text(to_text(condense(RECORDINGS)), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
