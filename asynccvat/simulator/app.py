@@ -305,9 +305,7 @@ def _negotiate(accept: str) -> bool:
     """
     is_page = False
     for item in accept.split(","):
-        media, *parameters = (part.strip().lower() for part in item.split(";"))
-        if any(parameter.startswith("version=") for parameter in parameters):
-            continue
+        media = item.partition(";")[0].strip().lower()
         if media in (JSON_TYPE, "*/*", "application/*", ""):
             return False
         is_page = is_page or media in ("text/html", "text/*")
@@ -339,9 +337,7 @@ def _response(answer: Answer, call: Call) -> web.Response:
         body = answer.packed if answer.packed is not None else pack(body)
         headers["Content-Encoding"] = "gzip"
     response = web.Response(body=body, status=answer.status)
-    if answer.content_type is None:
-        del response.headers["Content-Type"]
-    else:
+    if answer.content_type is not None:
         response.headers["Content-Type"] = answer.content_type
     response.headers.update(headers)
     for cookie in answer.cookies:

@@ -28,7 +28,7 @@ from asynccvat.simulator.dataset import Task
 from asynccvat.simulator.exports import Result, Wanted
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.formats import ready_archive, write_archive
-from asynccvat.simulator.views import annotations_json, task_json
+from asynccvat.simulator.views import annotations_json, label_json
 
 _IN_MEMORY: Final = 16 << 20
 """Archives up to this many bytes are kept in memory, larger ones in files."""
@@ -187,7 +187,7 @@ def write_result(stream: BinaryIO, result: Result, origin: str) -> None:
     """
     wanted = result.wanted
     if wanted.format is None:
-        _write_backup(stream, wanted, result.tasks, origin)
+        _write_backup(stream, wanted, result.tasks)
     elif len(result.tasks) == 1:
         _write_task(stream, result, result.tasks[0], origin)
     else:
@@ -214,7 +214,7 @@ def _write_task(stream: BinaryIO, result: Result, task: Task, origin: str) -> No
     )
 
 
-def _write_backup(stream: BinaryIO, wanted: Wanted, tasks: Sequence[Task], origin: str) -> None:
+def _write_backup(stream: BinaryIO, wanted: Wanted, tasks: Sequence[Task]) -> None:
     """A backup, by its layout: task.json, annotations.json, data/."""
     moment = (1980, 1, 1, 0, 0, 0)
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
@@ -222,8 +222,8 @@ def _write_backup(stream: BinaryIO, wanted: Wanted, tasks: Sequence[Task], origi
             folder = "" if wanted.target == "task" else f"task_{number}/"
             for frame in task.frames():
                 archive.writestr(_entry(f"{folder}data/{frame.name}", moment), frame.data())
-            value = {"name": task.name, "subset": task.subset, "status": task.status}
-            value["task"] = task_json(task, origin)["name"]
+            value: dict[str, Any] = {"name": task.name, "subset": task.subset}
+            value["labels"] = [label_json(label) for label in task.labels]
             archive.writestr(_entry(f"{folder}task.json", moment), encode(value))
             annotations = [annotations_json(task.annotations())]
             archive.writestr(_entry(f"{folder}annotations.json", moment), encode(annotations))

@@ -63,7 +63,9 @@ async def show_self(call: Call) -> Answer:
 
 
 async def change_user(call: Call) -> Answer:
-    """`PATCH /api/users/{id}`: accepted, and nothing of it is kept."""
+    """`PATCH /api/users/{id}`: accepted, and nothing of it is kept; never by an access token."""
+    if call.identity.scheme == "bearer":
+        raise forbidden()
     account = call.backend.accounts.by_id.get(call.number)
     if account is None:
         raise no_such("User")

@@ -136,7 +136,9 @@ async def change_task(call: Call) -> Answer:
     if "assignee_id" in given:
         changes["assignee"] = _assignee(call, given["assignee_id"])
     changed = call.backend.world.change_task(task.id, **changes)
-    return json_answer(task_json(changed, call.origin))
+    # Seen: only this answer shows when the task was assigned, later ones say null.
+    assigned = changed.updated_date if "assignee" in changes else None
+    return json_answer(task_json(changed, call.origin, assigned))
 
 
 def _assignee(call: Call, user_id: Any) -> Any:
@@ -283,8 +285,9 @@ def gone(plural: str, export: str) -> RefusedError:
 async def old_endpoint(call: Call) -> Answer:
     """`GET` of `dataset`, `annotations` or `backup`, which older servers had."""
     _, _, plural, _, resource = call.path.rstrip("/").split("/")
-    singular = {"tasks": "task", "projects": "project", "jobs": "job"}[plural]
-    getattr(call.backend.world, singular)(call.number, call.account)
+    if resource == "annotations":  # seen: the others do not even look for the object
+        singular = {"tasks": "task", "projects": "project", "jobs": "job"}[plural]
+        getattr(call.backend.world, singular)(call.number, call.account)
     if call.query.get("action") == "import_status":
         raise text(410, _GONE_IMPORT)
     if resource == "backup":

@@ -27,7 +27,7 @@ def serve_in_thread(options: SimulatorOptions | None = None) -> Iterator[Simulat
         stopping = asyncio.Event()
         try:
             await server.start()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits for it
             started.set_exception(error)
             return
         started.set_result((asyncio.get_running_loop(), stopping))

@@ -5,6 +5,7 @@ Only the names and their order live here; what there is to show is the business 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from asynccvat.simulator.accounts import user_json
@@ -13,8 +14,8 @@ from asynccvat.simulator.times import stamp
 from asynccvat.simulator.world import Organization
 
 
-def task_json(task: Task, origin: str) -> dict[str, Any]:
-    """A task. One without data lacks the keys that tell of data."""
+def task_json(task: Task, origin: str, assigned: datetime | None = None) -> dict[str, Any]:
+    """A task, last assigned then. One without data lacks the keys that tell of data."""
     jobs = task.jobs()
     value: dict[str, Any] = {
         "url": f"{origin}/api/tasks/{task.id}",
@@ -55,7 +56,7 @@ def task_json(task: Task, origin: str) -> dict[str, Any]:
             "url": f"{origin}/api/jobs?task_id={task.id}",
         },
         "labels": {"url": f"{origin}/api/labels?task_id={task.id}"},
-        "assignee_updated_date": None,
+        "assignee_updated_date": stamp(assigned),
         "validation_mode": None,
         "consensus_enabled": False,
     }
