@@ -256,7 +256,7 @@ class Selection:
         if self.filter is not None:
             try:
                 expression = json.loads(self.filter)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(
                     f"the filter is not JSON ({error}); give a JSON logic expression like "
                     '{"==":[{"var":"owner"},"alice"]}'

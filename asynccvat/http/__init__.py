@@ -6,7 +6,8 @@ What the calls mean is left to `client`.
 from __future__ import annotations
 
 from asynccvat.http.auth import Credentials
-from asynccvat.http.session import Answer, Call, HttpOptions, HttpSession
+from asynccvat.http.calls import Answer, Call, HttpOptions
+from asynccvat.http.session import HttpSession
 from asynccvat.http.stream import ResultStream
 
 __all__ = ["Answer", "Call", "Credentials", "HttpOptions", "HttpSession", "ResultStream"]

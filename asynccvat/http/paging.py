@@ -18,7 +18,8 @@ import msgspec
 
 from asynccvat.core.models import Page
 from asynccvat.errors import NotFoundError
-from asynccvat.http.session import Answer, Call, HttpSession
+from asynccvat.http.calls import Answer, Call
+from asynccvat.http.session import HttpSession
 
 MAX_PASSES = 3
 """How often a list that does not agree with its count is read."""

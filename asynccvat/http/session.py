@@ -8,24 +8,16 @@ errors of asynccvat alone. What the calls mean is left to `client`.
 
 from __future__ import annotations
 
-import asyncio
 import re
-import socket
-import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import urlencode, urljoin
 
 import aiohttp
-import anyio
-import anyio.to_thread
 import msgspec
-from aiohttp.abc import ResolveResult
-from yarl import URL
 
 from asynccvat.core.responses import (
     ByteRange,
@@ -36,7 +28,7 @@ from asynccvat.core.responses import (
     parse_retry_after,
     response_error,
 )
-from asynccvat.core.retry import GiveUp, RetryBudget, RetryPolicy, decide
+from asynccvat.core.retry import GiveUp, RetryBudget, decide
 from asynccvat.core.urls import ServerUrl, origin_of
 from asynccvat.errors import (
     AsyncCvatError,
@@ -47,9 +39,9 @@ from asynccvat.errors import (
     RateLimitError,
 )
 from asynccvat.http.auth import Authorization, Credentials
-from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
+from asynccvat.http.calls import Answer, Call, HttpOptions
+from asynccvat.http.connection import Connection
 from asynccvat.http.gate import PauseGate, Timing
-from asynccvat.http.proxy import environment_proxy
 from asynccvat.http.stream import ResultStream
 
 T = TypeVar("T")
@@ -57,9 +49,6 @@ T = TypeVar("T")
 # `application/json` and `application/zip` alone are both answered with 406 by CVAT.
 _ACCEPT = "application/vnd.cvat+json, */*"
 _MAX_REDIRECTS = 5
-_MAX_ANSWER = 256 * 2**20
-_MAX_ERROR_BODY = 64 * 2**10
-_READ_BUFFER = 2**19
 _NO_SLUG = re.compile(r"[^\x21-\x7e]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REMEDIES = {
@@ -76,86 +65,6 @@ class _Login(msgspec.Struct):
 _LOGIN = msgspec.json.Decoder(_Login)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpOptions:
-    """How to connect.
-
-    Attributes:
-        verify: True for the system's certificates, False for none at all (unsafe), or the file
-            or folder of a CA bundle.
-        connect_timeout: Seconds for finding the host, connecting and the TLS handshake.
-        stall_timeout: Seconds without a byte after which an exchange has failed.
-        max_connections: Connections open at once; further calls wait for one.
-        trust_environment: Use the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name.
-        policy: How patiently failed calls are tried again.
-    """
-
-    verify: bool | str | Path = True
-    connect_timeout: float = 10.0
-    stall_timeout: float = 60.0
-    max_connections: int = 100
-    trust_environment: bool = True
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
-
-    def __post_init__(self) -> None:
-        for name in ("connect_timeout", "stall_timeout", "max_connections"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer whose status was expected.
-
-    Attributes:
-        status: The HTTP status.
-        content_type: The Content-Type header.
-        body: The content, unpacked.
-        date: The server's clock when it answered.
-    """
-
-    status: int
-    content_type: str | None
-    body: bytes = field(repr=False)
-    date: datetime | None
-
-    @property
-    def text(self) -> str:
-        """What the answer says, on one short line."""
-        return error_text(self.content_type, self.body)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request and what it is for; messages and errors name the latter.
-
-    Attributes:
-        method: The HTTP method.
-        path: Quoted, from the root of the server; a query goes to `params` or stands in it.
-        step: What is being done, in a word.
-        params: The query.
-        json: The body.
-        expect: Statuses that are answers; all others are errors.
-        headers: Besides the usual ones.
-        anonymous: Send no credentials.
-        retry: Try again after failures that may pass. Only where repeating is harmless.
-        task_id: The task concerned.
-        rq_id: The server's request concerned.
-    """
-
-    method: str
-    path: str
-    step: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    json: object = field(default=None, repr=False)
-    expect: tuple[int, ...] = (200,)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    anonymous: bool = False
-    retry: bool = True
-    task_id: int | None = None
-    rq_id: str | None = None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listener:
     on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None
@@ -166,7 +75,6 @@ class HttpSession:
     """Exchanges with one server. Use it as an async context manager.
 
     Attributes:
-        requests_sent: Requests sent so far: logins, redirects and retries included.
         server: The configured address.
         organization: Its slug; "" for the personal workspace, None for no narrowing.
         server_date: The latest `Date` that the server sent, None before the first.
@@ -187,17 +95,13 @@ class HttpSession:
                 "that its page in CVAT shows"
             )
         self.server = ServerUrl.parse(url)
-        self.requests_sent = 0
         self.server_date: datetime | None = None
         self._options = options or HttpOptions()
         self.organization = organization
         self._authorization = Authorization(credentials, self._log_in)
-        self._session: aiohttp.ClientSession | None = None
-        self._proxy: URL | None = None
-        self._proxy_headers: dict[str, str] | None = None
+        self._connection = Connection(self.server, self._options)
         self._budget = RetryBudget()
         self._listeners: list[_Listener] = []
-        self._answered = False
         self._timing = timing or Timing()
         self._gate = PauseGate(self._timing)
 
@@ -205,32 +109,16 @@ class HttpSession:
         return f"{type(self).__name__}({self.server.origin!r})"
 
     async def __aenter__(self) -> Self:
-        if self._session is not None:
-            raise RuntimeError("this client is open already; make one for each `async with`")
-        context = await anyio.to_thread.run_sync(_tls_context, self._options.verify)
-        if self._options.trust_environment:
-            self._proxy, self._proxy_headers = environment_proxy(self.server)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._options.max_connections,
-                ssl=context,
-                resolver=_TimedResolver(self._options.connect_timeout),
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=self._options.connect_timeout,
-                sock_read=self._options.stall_timeout,
-            ),
-            raise_for_status=False,
-        )
+        await self._connection.open()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            with anyio.CancelScope(shield=True):
-                await session.close()
+        await self._connection.close()
+
+    @property
+    def requests_sent(self) -> int:
+        """Requests sent so far: logins, redirects and retries included."""
+        return self._connection.requests_sent
 
     @contextmanager
     def listening(
@@ -272,7 +160,7 @@ class HttpSession:
         """
         response = await self._retrying(call, lambda: self._open(call, auto_decompress=False))
         try:
-            return ResultStream(response, asked, self._failure)
+            return ResultStream(response, asked, self._connection.failure)
         except ProtocolError as error:
             response.close()
             error.task_id, error.step = call.task_id, call.step
@@ -290,7 +178,7 @@ class HttpSession:
                 error.task_id = error.task_id or call.task_id
                 error.rq_id = error.rq_id or call.rq_id
                 # A server that never answered is a wrong URL more often than a passing trouble.
-                hopeless = isinstance(error, ConnectError) and not self._answered
+                hopeless = isinstance(error, ConnectError) and not self._connection.answered
                 if not call.retry or hopeless:
                     raise
                 decision, self._budget = decide(
@@ -304,7 +192,8 @@ class HttpSession:
                 if isinstance(decision, GiveUp):
                     raise
                 delay = decision.delay
-                if isinstance(error, RateLimitError):
+                if isinstance(error, RateLimitError) and error.retry_after is None:
+                    # Asked to slow down without a time: everyone waits as long as this call.
                     self._pause(delay)
                 for listener in tuple(self._listeners):
                     if listener.on_retry is not None:
@@ -318,7 +207,7 @@ class HttpSession:
             return Answer(
                 response.status,
                 response.headers.get("Content-Type"),
-                await self._read(response),
+                await self._connection.read(response),
                 parse_date(response.headers.get("Date")),
             )
         finally:
@@ -352,51 +241,19 @@ class HttpSession:
     async def _send(
         self, call: Call, url: str, header: str | None, auto_decompress: bool
     ) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise RuntimeError("the client is not open: use it inside `async with`")
         headers = {"Accept": _ACCEPT, "User-Agent": "asynccvat", **call.headers}
         if header is not None:
             headers["Authorization"] = header
         if self.organization and not call.anonymous:
             headers["X-Organization"] = self.organization
         await self._gate.passage()
-        self.requests_sent += 1
-        try:
-            response = await self._session.request(
-                call.method,
-                URL(url, encoded=True),
-                headers=headers,
-                json=call.json,
-                allow_redirects=False,
-                auto_decompress=auto_decompress,
-                read_bufsize=_READ_BUFFER,
-                proxy=self._proxy,
-                proxy_headers=self._proxy_headers,
-            )
-        except HTTP_FAILURES as exc:
-            failure = self._failure(exc)
-        else:
-            self._answered = True
-            date = parse_date(response.headers.get("Date"))
-            if date is not None and (self.server_date is None or date > self.server_date):
-                self.server_date = date
-            return response
-        # Outside the handler, so that aiohttp's exception is no context of ours.
-        raise failure
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            while piece := await response.content.readany():
-                pieces.append(piece)
-                size += len(piece)
-                if size > _MAX_ANSWER:
-                    raise ProtocolError(f"{self.server.origin} sent an answer without end")
-            return b"".join(pieces)
-        except HTTP_FAILURES as exc:
-            failure = self._failure(exc)
-        raise failure
+        response = await self._connection.send(
+            call.method, url, headers, json=call.json, auto_decompress=auto_decompress
+        )
+        date = parse_date(response.headers.get("Date"))
+        if date is not None and (self.server_date is None or date > self.server_date):
+            self.server_date = date
+        return response
 
     def _url(self, call: Call) -> str:
         params = dict(call.params)
@@ -425,11 +282,7 @@ class HttpSession:
     async def _refusal(self, call: Call, response: aiohttp.ClientResponse) -> AsyncCvatError:
         """The error that an unexpected status stands for; closes the gate where it asks to."""
         content_type = response.headers.get("Content-Type")
-        # An error page that cannot be read whole is an error page still.
-        try:
-            body = await response.content.read(_MAX_ERROR_BODY)
-        except HTTP_FAILURES:
-            body = b""
+        body = await self._connection.read_some(response)
         status = response.status
         text = self._redacted(error_text(content_type, body))
         if status == 404 and "organization does not exist" in text:
@@ -499,19 +352,6 @@ class HttpSession:
                 f"{self.server.origin} sent JSON that cannot be read: {error}"
             ) from error
 
-    def _failure(self, exc: BaseException) -> AsyncCvatError:
-        failure = self._translate(exc)
-        failure.__cause__ = exc if may_be_shown(exc) else None
-        return failure
-
-    def _translate(self, exc: BaseException) -> AsyncCvatError:
-        return translate(
-            exc,
-            origin=self.server.origin,
-            connect_timeout=self._options.connect_timeout,
-            stall_timeout=self._options.stall_timeout,
-        )
-
     def _redacted(self, text: str) -> str:
         for secret in self._authorization.secrets:
             text = text.replace(secret, "***")
@@ -522,34 +362,3 @@ def _subject(call: Call) -> str:
     if call.task_id is not None:
         return f"{call.step} of task {call.task_id}"
     return call.step
-
-
-def _tls_context(verify: bool | str | Path) -> ssl.SSLContext | bool:
-    if isinstance(verify, bool):
-        return verify
-    try:
-        if Path(verify).is_dir():
-            return ssl.create_default_context(capath=str(verify))
-        return ssl.create_default_context(cafile=str(verify))
-    except OSError as error:  # ssl.SSLError, too
-        raise ConfigError(
-            f"the CA bundle {str(verify)!r} cannot be used ({error.strerror or error}); give a "
-            "file of certificates in PEM form"
-        ) from error
-
-
-class _TimedResolver(aiohttp.ThreadedResolver):
-    """Looks hosts up within the connect timeout, which aiohttp counts from the address only."""
-
-    def __init__(self, limit: float) -> None:
-        super().__init__()
-        self._limit = limit
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        try:
-            async with asyncio.timeout(self._limit):
-                return await super().resolve(host, port, family)
-        except TimeoutError:
-            raise OSError(None, f"the name service gave no answer in {self._limit:g} s") from None
