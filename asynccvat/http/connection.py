@@ -1,0 +1,197 @@
+"""The wire to one server: aiohttp's session, its timeouts, TLS and proxy, and nothing of CVAT.
+
+A request goes in, an answer's headers come out; whatever aiohttp raises leaves as an error of
+asynccvat. Credentials, redirects, refusals and retries are left to `session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+import anyio
+import anyio.to_thread
+from aiohttp.abc import ResolveResult
+from yarl import URL
+
+from asynccvat.core.urls import ServerUrl
+from asynccvat.errors import AsyncCvatError, ConfigError, ProtocolError
+from asynccvat.http.calls import HttpOptions
+from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
+from asynccvat.http.proxy import environment_proxy
+
+_MAX_ANSWER = 256 * 2**20
+_MAX_ERROR_BODY = 64 * 2**10
+_READ_BUFFER = 2**19
+
+
+class Connection:
+    """A pool of connections to one server.
+
+    Attributes:
+        requests_sent: Requests sent so far.
+        answered: Whether the server, or a proxy before it, ever answered.
+    """
+
+    def __init__(self, server: ServerUrl, options: HttpOptions) -> None:
+        self.requests_sent = 0
+        self.answered = False
+        self._server = server
+        self._options = options
+        self._session: aiohttp.ClientSession | None = None
+        self._proxy: URL | None = None
+        self._proxy_headers: dict[str, str] | None = None
+
+    async def open(self) -> None:
+        """Make the pool; nothing is sent yet.
+
+        Raises:
+            ConfigError: CA bundle or proxy cannot be used.
+        """
+        if self._session is not None:
+            raise RuntimeError("this client is open already; make one for each `async with`")
+        context = await anyio.to_thread.run_sync(_tls_context, self._options.verify)
+        if self._options.trust_environment:
+            self._proxy, self._proxy_headers = environment_proxy(self._server)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._options.max_connections,
+                ssl=context,
+                resolver=_TimedResolver(self._options.connect_timeout),
+            ),
+            # With a session cookie CVAT would want CSRF tokens, at the login already.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=self._options.connect_timeout,
+                sock_read=self._options.stall_timeout,
+            ),
+        )
+
+    async def close(self) -> None:
+        """Close all connections, whatever is under way on them."""
+        session, self._session = self._session, None
+        if session is not None:
+            with anyio.CancelScope(shield=True):
+                await session.close()
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        json: object = None,
+        auto_decompress: bool = True,
+    ) -> aiohttp.ClientResponse:
+        """Send a request; return when the headers of its answer are here.
+
+        Args:
+            method: The HTTP method.
+            url: Quoted.
+            headers: All but those of the connection itself.
+            json: The body.
+            auto_decompress: Unpack a compressed answer while it is read.
+
+        Raises:
+            TransportError: There was no answer.
+            ProtocolError: The answer is not HTTP.
+        """
+        if self._session is None:
+            raise RuntimeError("the client is not open: use it inside `async with`")
+        self.requests_sent += 1
+        try:
+            response = await self._session.request(
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                json=json,
+                allow_redirects=False,
+                auto_decompress=auto_decompress,
+                read_bufsize=_READ_BUFFER,
+                proxy=self._proxy,
+                proxy_headers=self._proxy_headers,
+            )
+        except HTTP_FAILURES as exc:
+            failure = self.failure(exc)
+        else:
+            self.answered = True
+            return response
+        # Outside the handler, so that aiohttp's exception is no context of ours.
+        raise failure
+
+    async def read(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read a whole answer.
+
+        Raises:
+            TransportError: It breaks off or stalls.
+            ProtocolError: It is larger than any answer of CVAT.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while piece := await response.content.readany():
+                pieces.append(piece)
+                size += len(piece)
+                if size > _MAX_ANSWER:
+                    raise ProtocolError(f"{self._server.origin} sent an answer without end")
+            return b"".join(pieces)
+        except HTTP_FAILURES as exc:
+            failure = self.failure(exc)
+        raise failure
+
+    async def read_some(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read the beginning of an error page; one that breaks off is an error page still."""
+        body = b""
+        try:
+            while len(body) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
+                body += piece
+        except HTTP_FAILURES:
+            pass  # the status is what counts, and it is here
+        return body[:_MAX_ERROR_BODY]
+
+    def failure(self, exc: BaseException) -> AsyncCvatError:
+        """What one of aiohttp's exceptions means."""
+        failure = translate(
+            exc,
+            origin=self._server.origin,
+            connect_timeout=self._options.connect_timeout,
+            stall_timeout=self._options.stall_timeout,
+        )
+        failure.__cause__ = exc if may_be_shown(exc) else None
+        return failure
+
+
+def _tls_context(verify: bool | str | Path) -> ssl.SSLContext | bool:
+    if isinstance(verify, bool):
+        return verify
+    try:
+        if Path(verify).is_dir():
+            return ssl.create_default_context(capath=str(verify))
+        return ssl.create_default_context(cafile=str(verify))
+    except OSError as error:  # ssl.SSLError, too
+        raise ConfigError(
+            f"the CA bundle {str(verify)!r} cannot be used ({error.strerror or error}); give a "
+            "file of certificates in PEM form"
+        ) from error
+
+
+class _TimedResolver(aiohttp.ThreadedResolver):
+    """Looks hosts up within the connect timeout, which aiohttp counts from the address only."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self._limit = limit
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        try:
+            async with asyncio.timeout(self._limit):
+                return await super().resolve(host, port, family)
+        except TimeoutError:
+            raise OSError(None, f"the name service gave no answer in {self._limit:g} s") from None
