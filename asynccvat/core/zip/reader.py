@@ -195,7 +195,7 @@ class ZipReader:
             limits.check_member(entry.name, entry.size, entry.compressed_size)
         limits.check_total(sum(entry.size for entry in run), directory.archive_size)
         start = run[0].header_offset if run else 0
-        return cls(_Span(directory, run), start)
+        return cls(_Span(directory, first, first + len(run)), start)
 
     @property
     def position(self) -> int:
@@ -250,8 +250,13 @@ class ZipReader:
         return directory
 
     def _truncated(self) -> TruncatedArchiveError:
-        name = None if self._member is None else self._member.entry.name
-        within = "between members" if name is None else f"within member {name!r}"
+        name = None
+        within = "between members"
+        if self._member is not None:
+            name = self._member.entry.name
+            within = f"within member {name!r}"
+        elif self._state is _State.DIRECTORY:
+            within = "within its central directory"
         return TruncatedArchiveError(
             f"the archive ends {within}, at byte {self.position}: go on from there, or fetch "
             "it again",
@@ -292,6 +297,7 @@ class ZipReader:
         if start is None:
             return False
         length = local_header_length(start)
+        self._source.check_room(self._offset + length)
         record = self._peek(length)
         if record is None:
             return False
@@ -358,6 +364,7 @@ class ZipReader:
         member.actual_crc = isal_zlib.crc32(data, member.actual_crc)
         member.produced += len(data)
         if member.size is None:
+            assert isinstance(self._source, _Forward)
             self._source.check_growth(member)
         elif member.produced > member.size:
             raise _broken(member.entry, f"it holds more than the {member.size} bytes it declares")
@@ -394,12 +401,14 @@ class ZipReader:
         return True
 
     def _end_member(self, member: _Member) -> MemberEnd:
-        entry = replace(
-            member.entry,
-            crc=member.actual_crc,
-            compressed_size=member.consumed,
-            size=member.produced,
-        )
+        entry = member.entry
+        if member.descriptor_length is None:
+            entry = replace(
+                entry,
+                crc=member.actual_crc,
+                compressed_size=member.consumed,
+                size=member.produced,
+            )
         self._member = None
         self._state = self._source.end(entry)
         return MemberEnd(entry)
@@ -439,6 +448,9 @@ class _Forward:
         self._entries: list[Entry] = []
         self._total = 0
         self._directory = bytearray()
+
+    def check_room(self, header_end: int) -> None:
+        """Nothing is known of where the archive ends."""
 
     def begin(self, header: LocalHeader, offset: int) -> _Member:
         self._limits.check_members(len(self._entries) + 1)
@@ -512,6 +524,8 @@ class _Forward:
             limits=self._limits,
             rules=self._rules,
         )
+        if isinstance(directory, TailNeeded) and END_SIGNATURE not in self._directory:
+            return None
         if isinstance(directory, TailNeeded) or directory.start != position - len(self._directory):
             raise IntegrityError(
                 "the central directory does not start where the members end: "
@@ -530,18 +544,34 @@ class _Forward:
 class _Span:
     """What a span reader knows: the directory."""
 
-    def __init__(self, directory: Directory, entries: tuple[Entry, ...]) -> None:
+    def __init__(self, directory: Directory, first: int, last: int) -> None:
         self._directory = directory
-        self._entries = iter(entries)
-        self._next = next(self._entries, None)
-        self.first_state = _State.END if self._next is None else _State.HEADER
+        self._index = first
+        self._last = last
+        self.first_state = self._state()
+
+    def _state(self) -> _State:
+        return _State.HEADER if self._index < self._last else _State.END
+
+    def _end(self) -> int:
+        following = self._index + 1
+        entries = self._directory.entries
+        return (
+            entries[following].header_offset if following < len(entries) else self._directory.start
+        )
+
+    def check_room(self, header_end: int) -> None:
+        """Refuse a header that reaches beyond its member, before it is waited for."""
+        if header_end > self._end():
+            raise _broken(
+                self._directory.entries[self._index],
+                "its header reaches into what follows the member",
+            )
 
     def begin(self, header: LocalHeader, offset: int) -> _Member:
-        entry = self._next
-        assert entry is not None
+        entry = self._directory.entries[self._index]
         _check_local(header, entry)
-        extent = self._directory.end_of(entry) - offset
-        trailing = extent - header.length - entry.compressed_size
+        trailing = self._end() - offset - header.length - entry.compressed_size
         allowed = _DESCRIPTOR_LENGTHS if header.flags & FLAG_DESCRIPTOR else (0,)
         if trailing not in allowed:
             raise _broken(
@@ -551,17 +581,13 @@ class _Span:
             )
         return _Member(entry, entry.crc, entry.compressed_size, entry.size, trailing)
 
-    def check_growth(self, member: _Member) -> None:
-        raise AssertionError(f"{member.entry.name!r} has a size by the directory")
-
     def end(self, _entry: Entry) -> _State:
-        self._next = next(self._entries, None)
-        return _State.END if self._next is None else _State.HEADER
+        self._index += 1
+        return self._state()
 
     def after_members(self, signature: bytes, offset: int) -> _State:
-        assert self._next is not None
         raise _broken(
-            self._next,
+            self._directory.entries[self._index],
             f"the directory has its header at byte {offset}, and there is {signature!r}",
         )
 
