@@ -19,7 +19,6 @@ class Action(StrEnum):
     REMOVED = "removed"
     SKIPPED = "skipped"
     FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,7 @@ class TaskOutcome:
     @property
     def ok(self) -> bool:
         """Whether the folder is there, whole and up to date (or gone, as planned)."""
-        return self.action not in (Action.FAILED, Action.CANCELLED)
+        return self.action is not Action.FAILED
 
     def to_json(self) -> dict[str, Any]:
         """The outcome as JSON types, without what is empty."""

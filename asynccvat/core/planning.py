@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -202,23 +202,6 @@ def gone_candidates(
     return tuple(head for task_id, head in sorted(receipts.items()) if task_id not in listed)
 
 
-def kept_heads(
-    listing: TaskListing,
-    receipts: Mapping[int, ReceiptHead],
-    spec: ExportSpec,
-    *,
-    force: bool,
-) -> tuple[ReceiptHead, ...]:
-    """The receipts whose folders are worth a look: all else about them is as it should be."""
-    if force:
-        return ()
-    return tuple(
-        head
-        for task in listing.tasks
-        if (head := receipts.get(task.id)) is not None and not _differs(task, head, spec)
-    )
-
-
 def plan_mirror(
     listing: TaskListing,
     receipts: Mapping[int, ReceiptHead],
@@ -236,7 +219,7 @@ def plan_mirror(
         receipts: What is here, by task.
         spec: How tasks are to be exported.
         options: Prefix, force, adopt and the guards.
-        states: What a look at the folders of `kept_heads` showed; those not in it are intact.
+        states: What a look at the folders showed; those not in it count as intact.
         unclaimed: Folder names that exist and that no receipt claims.
         presence: For `--prune`: what the server said of each of `gone_candidates`.
     """
@@ -274,11 +257,6 @@ def longest_first(steps: Iterable[Fetch]) -> list[Fetch]:
     The number of frames is the best guess that a listing allows, with images or without.
     """
     return sorted(steps, key=lambda step: (-(step.task.size or 0), step.task_id))
-
-
-def without_removals(plan: Plan) -> Plan:
-    """The plan without its removals, for a run that a guard refused them to."""
-    return replace(plan, steps=tuple(step for step in plan.steps if not isinstance(step, Remove)))
 
 
 def _differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:

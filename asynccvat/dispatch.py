@@ -1,0 +1,167 @@
+"""Many orders at once: one poller for all, places for exports and for transfers, and when to stop.
+
+One failed task never stops the others, but for failures that every other task would meet, too:
+no room on the disk, credentials that are no longer accepted, a format that the server does not
+know, a server that is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import anyio
+
+from asynccvat.archives import ArchiveReader
+from asynccvat.client import CvatClient
+from asynccvat.core.admission import MOST_IN_FLIGHT
+from asynccvat.core.models import ExportSpec
+from asynccvat.core.options import MirrorOptions
+from asynccvat.core.outcomes import TaskOutcome
+from asynccvat.errors import (
+    AsyncCvatError,
+    AuthenticationError,
+    ConfigError,
+    DiskFullError,
+    ExportFailedError,
+    ServerError,
+    StoreLockedError,
+    TransportError,
+)
+from asynccvat.events import Event, ExportStarted, Retrying
+from asynccvat.exports import Exports, ExportSlots
+from asynccvat.transfer import Order, Shelf, Transfers, failed
+from asynccvat.watcher import Watcher
+
+# What ends a run: the next task would fail of the very same.
+_FATAL = (AuthenticationError, ConfigError, DiskFullError, StoreLockedError)
+# So many tasks in a row that failed for want of a server mean that it is gone.
+_FAILURES_OF_A_SERVER_GONE = 16
+# Exports that wait to be read, for each place among the transfers: a slow network must not let
+# the server export days ahead of it, as results expire.
+_EXPORTED_AHEAD = 8
+
+
+class Dispatcher:
+    """Has many orders carried out, and says how each ended.
+
+    Attributes:
+        stopped_by: The failure that ended the run before its end, None while there is none.
+    """
+
+    def __init__(
+        self,
+        client: CvatClient,
+        shelf: Shelf,
+        spec: ExportSpec,
+        options: MirrorOptions,
+        *,
+        reader: ArchiveReader,
+        emit: Callable[[Event], None],
+        done: Callable[[TaskOutcome], None],
+        listed_at: datetime | None = None,
+    ) -> None:
+        """Prepare to carry orders out.
+
+        Args:
+            client: The server.
+            shelf: Where folders are staged and committed.
+            spec: Format and images.
+            options: Limits and retries.
+            reader: Reads archives into staged folders.
+            emit: Told what happens.
+            done: Told each outcome.
+            listed_at: The server's `Date` when it listed the tasks, None where it did not.
+        """
+        self.stopped_by: AsyncCvatError | None = None
+        self._emit = emit
+        self._done = done
+        self._watcher = Watcher(
+            client,
+            timeout=options.export_timeout,
+            on_started=lambda task_id: emit(ExportStarted(task_id)),
+        )
+        self._slots = ExportSlots(self._watcher, options.concurrency)
+        self._exports = Exports(
+            client,
+            self._watcher,
+            spec,
+            retries=options.retries,
+            emit=emit,
+            listed_at=listed_at,
+        )
+        self._transfers = Transfers(
+            exports=self._exports,
+            slots=self._slots,
+            reader=reader,
+            shelf=shelf,
+            spec=spec,
+            origin=client.origin,
+            organization=client.organization,
+            transfers=options.transfers,
+            retries=options.retries,
+            emit=emit,
+        )
+        most = options.concurrency or MOST_IN_FLIGHT
+        self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)
+        self._scope = anyio.CancelScope()
+        self._last_chances: list[Order] = []
+        self._failures_in_a_row = 0
+
+    async def carry_out(self, orders: Sequence[Order]) -> None:
+        """Carry orders out, in this order as far as places allow.
+
+        Returns when each has its outcome, or once `stopped_by` says why not. A cancellation takes
+        what was queued at the server out of the queue again.
+        """
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as polling:
+                    polling.start_soon(self._watcher.run)
+                    await self._carry_out(orders)
+                    polling.cancel_scope.cancel()
+        finally:
+            await self._exports.cancel_queued()
+
+    async def _carry_out(self, orders: Sequence[Order]) -> None:
+        async with anyio.create_task_group() as group:
+            for number, order in enumerate(orders, start=1):
+                self._watcher.more_to_ask = True
+                await self._under_way.acquire()
+                await self._slots.acquire()
+                self._watcher.more_to_ask = number < len(orders)
+                group.start_soon(self._carry, order)
+        # Their server ran out of memory, perhaps for what ran beside them: once more, each alone.
+        for order in self._last_chances:
+            await self._under_way.acquire()
+            await self._slots.acquire()
+            await self._carry(order, last_chance=True)
+
+    async def _carry(self, order: Order, *, last_chance: bool = False) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            outcome = await self._transfers.bring(order)
+        except AsyncCvatError as error:
+            if isinstance(error, ExportFailedError) and error.retryable and not last_chance:
+                self._emit(Retrying(order.task.id, "export", str(error), 0.0))
+                self._last_chances.append(order)
+                return
+            outcome = failed(order, error, clock() - began)
+            self._note_failure(error)
+        else:
+            self._failures_in_a_row = 0
+        finally:
+            self._under_way.release()
+        self._done(outcome)
+
+    def _note_failure(self, error: AsyncCvatError) -> None:
+        if isinstance(error, TransportError | ServerError):
+            self._failures_in_a_row += 1
+            gone = self._failures_in_a_row >= _FAILURES_OF_A_SERVER_GONE
+        else:
+            gone = False
+        if (gone or isinstance(error, _FATAL)) and self.stopped_by is None:
+            self.stopped_by = error
+            self._scope.cancel()

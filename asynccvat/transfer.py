@@ -1,0 +1,190 @@
+"""One task: export -> wait -> read -> commit.
+
+The steps themselves live in `exports`, `archives` and `store`; here is their order, the limits
+they run under, and what is done again when a result goes away between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+
+from asynccvat.archives import ArchiveRead, ArchiveReader
+from asynccvat.core.models import ExportRequest, ExportSpec, Task
+from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.receipts import Receipt, ReceiptHead
+from asynccvat.errors import AsyncCvatError, ExportExpiredError, ExportNotReadyError
+from asynccvat.events import Event, Retrying, TransferFinished
+from asynccvat.exports import Exports, ExportSlots
+from asynccvat.store import Committed, Staging
+
+
+class Shelf(Protocol):
+    """Where a task's folder is staged and committed: a mirror's store, or a loose folder."""
+
+    async def stage(self, task_id: int) -> Staging:
+        """Begin a folder; what an interrupted run left of it can be taken over."""
+
+    async def commit(self, staging: Staging, receipt: Receipt, *, adopt: bool) -> Committed:
+        """Make a staged folder the task's folder, whole and durable."""
+
+    async def abandon(self, staging: Staging, *, keep: bool) -> None:
+        """Give a staged folder up; `keep` leaves what a later run can take over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be brought, and where it belongs.
+
+    Attributes:
+        task: The task, as listed.
+        folder: The folder's name.
+        reason: Why, in the plan's words.
+        adopt: Whether a folder that is in the way and not ours is put aside.
+    """
+
+    task: Task
+    folder: str
+    reason: str
+    adopt: bool = False
+
+
+class Transfers:
+    """Carries tasks from the server to a shelf, one by one or many at once.
+
+    Exports in flight and archives being read are limited apart: waiting in the server's queue
+    holds no place among the transfers, and a slow network none among the exports.
+    """
+
+    def __init__(
+        self,
+        *,
+        exports: Exports,
+        slots: ExportSlots,
+        reader: ArchiveReader,
+        shelf: Shelf,
+        spec: ExportSpec,
+        origin: str,
+        organization: str | None,
+        transfers: int,
+        retries: int,
+        emit: Callable[[Event], None],
+    ) -> None:
+        """Prepare transfers.
+
+        Args:
+            exports: Has tasks exported.
+            slots: Places for exports in flight.
+            reader: Reads archives into staged folders.
+            shelf: Keeps the folders.
+            spec: Format and images, for the receipts.
+            origin: The server, for the receipts.
+            organization: Its organization, for the receipts.
+            transfers: How many archives are read at once.
+            retries: How often a result that went away is asked for again.
+            emit: Told what happens.
+        """
+        self._exports = exports
+        self._slots = slots
+        self._reader = reader
+        self._shelf = shelf
+        self._spec = spec
+        self._origin = origin
+        self._organization = organization
+        self._reading = anyio.CapacityLimiter(transfers)
+        self._retries = retries
+        self._emit = emit
+
+    async def bring(self, order: Order) -> TaskOutcome:
+        """Bring one task; a place among the exports must be held, and is given back.
+
+        Raises:
+            AsyncCvatError: It failed; nothing of it is under its final name.
+        """
+        clock = asyncio.get_running_loop().time
+        began, requested_at = clock(), _now()
+        request = await self._exported(order)
+        async with self._reading:
+            staging = await self._shelf.stage(order.task.id)
+            keep = True
+            try:
+                read = await self._read(order, request, staging)
+                keep = False
+                self._emit(TransferFinished(order.task.id))
+                receipt = self._receipt(order, read, requested_at)
+                committed = await self._shelf.commit(staging, receipt, adopt=order.adopt)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await self._shelf.abandon(staging, keep=keep)
+                raise
+        return TaskOutcome(
+            task_id=order.task.id,
+            name=order.task.name,
+            action=Action.FETCHED,
+            reason=order.reason,
+            path=committed.path,
+            files=len(read.members),
+            bytes=receipt.head.bytes,
+            transferred=read.transferred,
+            seconds=clock() - began,
+            warnings=committed.warnings,
+        )
+
+    async def _exported(self, order: Order) -> ExportRequest:
+        try:
+            return await self._exports.finished(order.task.id)
+        finally:
+            self._slots.release()
+
+    async def _read(self, order: Order, request: ExportRequest, staging: Staging) -> ArchiveRead:
+        """Read the archive; a result that went away meanwhile is exported again."""
+        for _ in range(self._retries):
+            assert request.result_url is not None
+            try:
+                return await self._reader.read(request.result_url, staging)
+            except (ExportExpiredError, ExportNotReadyError) as error:
+                self._emit(Retrying(order.task.id, "download", str(error), 0.0))
+            await self._slots.acquire()
+            request = await self._exported(order)
+        assert request.result_url is not None
+        return await self._reader.read(request.result_url, staging)
+
+    def _receipt(self, order: Order, read: ArchiveRead, requested_at: str) -> Receipt:
+        head = ReceiptHead(
+            task_id=order.task.id,
+            task_name=order.task.name,
+            folder=order.folder,
+            format=self._spec.format,
+            images=self._spec.images,
+            updated_date=order.task.updated_date,
+            origin=self._origin,
+            organization=self._organization,
+            digest=read.directory.digest,
+            files=len(read.members),
+            bytes=sum(member.size for member in read.members),
+            requested_at=requested_at,
+            committed_at=_now(),
+        )
+        return Receipt(head, read.members)
+
+
+def failed(order: Order, error: AsyncCvatError, seconds: float) -> TaskOutcome:
+    """The outcome of a task that failed."""
+    return TaskOutcome(
+        task_id=order.task.id,
+        name=order.task.name,
+        action=Action.FAILED,
+        reason=order.reason,
+        error=error,
+        seconds=seconds,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

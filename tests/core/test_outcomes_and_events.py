@@ -1,0 +1,105 @@
+"""Reports and events: what they tell, and their JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePath
+
+import pytest
+
+from asynccvat import events
+from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
+from asynccvat.errors import DiskFullError, ExportFailedError, MirrorFailedError
+
+GOOD = TaskOutcome(
+    task_id=1,
+    name="one",
+    action=Action.FETCHED,
+    reason="new",
+    path=PurePath("d/task1"),
+    files=2,
+    bytes=30,
+    transferred=40,
+    seconds=1.23456,
+    warnings=("put aside",),
+)
+BAD = TaskOutcome(
+    task_id=2, action=Action.FAILED, reason="new", error=ExportFailedError("no data", task_id=2)
+)
+
+
+def test_a_report_without_failures_is_ok_and_raises_nothing() -> None:
+    report = MirrorReport(outcomes=(GOOD,))
+    assert report.ok
+    report.raise_for_failures()
+
+
+def test_a_failure_is_in_the_report_and_raised_only_on_demand() -> None:
+    report = MirrorReport(outcomes=(GOOD, BAD))
+    assert not report.ok
+    assert report.failures == (BAD,)
+    with pytest.raises(MirrorFailedError, match=r"1 of 2 tasks failed.*no data") as caught:
+        report.raise_for_failures()
+    assert caught.value.report is report
+
+
+def test_a_run_that_was_stopped_raises_what_stopped_it() -> None:
+    report = MirrorReport(interrupted=True, stopped_by=DiskFullError("no room"))
+    assert not report.ok
+    with pytest.raises(MirrorFailedError, match="no room"):
+        report.raise_for_failures()
+
+
+def test_a_refused_guard_is_not_ok() -> None:
+    assert not MirrorReport(guard="too many").ok
+
+
+def test_a_report_is_json() -> None:
+    report = MirrorReport(
+        outcomes=(GOOD, BAD), seconds=2.0, requests=7, stopped_by=DiskFullError("no room")
+    )
+    record = json.loads(json.dumps(report.to_json()))
+    assert record["counts"] == {"fetched": 1, "failed": 1}
+    assert record["stopped_by"] == {"type": "DiskFullError", "message": "no room"}
+    assert record["tasks"] == [
+        {
+            "task_id": 1,
+            "name": "one",
+            "action": "fetched",
+            "reason": "new",
+            "path": "d/task1",
+            "files": 2,
+            "bytes": 30,
+            "transferred": 40,
+            "seconds": 1.235,
+            "warnings": ["put aside"],
+        },
+        {
+            "task_id": 2,
+            "name": "",
+            "action": "failed",
+            "reason": "new",
+            "error": {"type": "ExportFailedError", "message": "no data"},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (events.ListingRead(3, complete=True), {"event": "listing_read", "tasks": 3}),
+        (events.Retrying(None, "list", "broken", 0.5), {"event": "retrying", "delay": 0.5}),
+        (events.TaskDone(GOOD), {"event": "task_done", "task_id": 1, "action": "fetched"}),
+        (
+            events.RunFinished(MirrorReport(outcomes=(GOOD,))),
+            {"event": "run_finished", "counts": {"fetched": 1}, "ok": True},
+        ),
+    ],
+)
+def test_an_event_is_one_json_object_with_its_name_and_schema_version(
+    event: events.Event, expected: dict[str, object]
+) -> None:
+    record = json.loads(json.dumps(events.to_json(event)))
+    assert record["v"] == events.EVENT_SCHEMA_VERSION
+    assert expected.items() <= record.items()
+    assert "tasks" not in record or record["event"] == "listing_read"
