@@ -1,0 +1,207 @@
+"""CVAT's own SDK and command line take the simulator for a CVAT server.
+
+They run in processes of their own: their warnings and their log are theirs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from asynccvat.simulator import SimulatedServer, SimulatorOptions
+from asynccvat.simulator.dataset import ReadyArchive
+from asynccvat.simulator.threads import serve_in_thread
+
+COMMAND: Final = Path(sys.executable).with_name("cvat-cli")
+FORMATS: Final = ("CVAT for images 1.1", "COCO 1.0")
+
+needs_sdk = pytest.mark.skipif(
+    importlib.util.find_spec("cvat_sdk") is None, reason="cvat-sdk is not installed"
+)
+needs_cli = pytest.mark.skipif(not COMMAND.exists(), reason="cvat-cli is not installed")
+
+SDK_SCRIPT: Final = """
+import json, os, sys
+from pathlib import Path
+from cvat_sdk import make_client
+
+given = json.loads(sys.argv[1])
+credentials = {"access_token": given["token"]} if given["token"] else {
+    "credentials": (given["username"], given["password"])
+}
+with make_client(given["url"], **credentials) as client:
+    tasks = client.tasks.list()
+    task = client.tasks.retrieve(given["task_id"])
+    told = {
+        "names": {one.id: one.name for one in tasks},
+        "projects": [one.name for one in client.projects.list()],
+        "me": client.users.retrieve_current_user().username,
+        "size": task.size,
+        "frames": [frame.name for frame in task.get_meta().frames],
+        "labels": [label.name for label in task.get_labels()],
+        "jobs": [job.id for job in task.get_jobs()],
+        "shapes": [shape.type.value for shape in task.get_annotations().shapes],
+        "updated": task.updated_date.isoformat(),
+    }
+    for export in given["exports"]:
+        task.export_dataset(
+            export["format"],
+            Path(export["path"]),
+            include_images=export["images"],
+            status_check_period=0,
+        )
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SimulatedServer]:
+    options = SimulatorOptions(tasks=13, projects=2, unicode_tasks=1, subsets=("", "val"))
+    with serve_in_thread(options) as running:
+        yield running
+
+
+def run(command: list[str], home: Path) -> str:
+    """The output of a command that must succeed; its profile and its cache stay in `home`."""
+    environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+    environment.pop("CVAT_ACCESS_TOKEN", None)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def run_sdk(
+    server: SimulatedServer,
+    folder: Path,
+    task_id: int,
+    exports: list[dict[str, Any]],
+    *,
+    token: str = "",
+) -> dict[str, Any]:
+    given = {
+        "url": server.url,
+        "username": server.username,
+        "password": server.password,
+        "token": token,
+        "task_id": task_id,
+        "exports": exports,
+    }
+    told: dict[str, Any] = json.loads(
+        run([sys.executable, "-c", SDK_SCRIPT, json.dumps(given)], folder)
+    )
+    return told
+
+
+def run_cli(server: SimulatedServer, folder: Path, *arguments: str) -> str:
+    host, _, port = server.url.rpartition(":")
+    credentials = f"{server.username}:{server.password}"
+    where = ["--server-host", host, "--server-port", port, "--auth", credentials]
+    return run([str(COMMAND), *where, *arguments], folder)
+
+
+def members(data: bytes) -> dict[str, bytes]:
+    """What an archive holds, without the time of its export."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@needs_sdk
+def test_the_sdk_logs_in_and_sees_what_the_server_holds(
+    server: SimulatedServer, tmp_path: Path
+) -> None:
+    told = run_sdk(server, tmp_path, 13, [])
+    held = server.dataset
+    task = held.tasks[13]
+    assert told["names"] == {str(one.id): one.name for one in held.tasks.values()}
+    assert sorted(told["projects"]) == ["project-1", "project-2"]
+    assert told["me"] == "admin"
+    assert (told["size"], told["jobs"]) == (5, [13])
+    assert told["frames"] == [frame.name for frame in task.frames()]
+    assert told["labels"] == [label.name for label in task.labels]
+    assert told["shapes"] == [shape.type for shape in task.annotations().shapes]
+    assert told["updated"] == task.updated_date.isoformat()
+
+
+@needs_sdk
+def test_the_sdk_works_with_a_personal_access_token(
+    server: SimulatedServer, tmp_path: Path
+) -> None:
+    token = server.create_access_token(read_only=True)
+    target = tmp_path / "archive.zip"
+    export = {"format": "COCO 1.0", "path": str(target), "images": False}
+    told = run_sdk(server, tmp_path, 2, [export], token=token)
+    assert told["me"] == "admin"
+    assert list(members(target.read_bytes())) == ["annotations/instances_val.json"]
+
+
+@needs_sdk
+@needs_cli
+@pytest.mark.parametrize("images", [True, False])
+def test_sdk_and_command_line_export_the_same_archive(
+    server: SimulatedServer, tmp_path: Path, images: bool
+) -> None:
+    by_sdk = {name: tmp_path / f"sdk {name}.zip" for name in FORMATS}
+    exports = [
+        {"format": name, "path": str(path), "images": images} for name, path in by_sdk.items()
+    ]
+    run_sdk(server, tmp_path, 4, exports)
+    for name, path in by_sdk.items():
+        other = tmp_path / f"cli {name}.zip"
+        run_cli(
+            server,
+            tmp_path,
+            "task",
+            "export-dataset",
+            "--format",
+            name,
+            "--with-images",
+            "yes" if images else "no",
+            "--completion_verification_period",
+            "0",
+            "4",
+            str(other),
+        )
+        data = path.read_bytes()
+        # Unchanged since, so the second export came from the server's cache.
+        assert other.read_bytes() == data
+        frames = {frame.data() for frame in server.dataset.tasks[4].frames()}
+        pictures = {data for member, data in members(data).items() if member.endswith(".jpg")}
+        assert pictures == (frames if images else set())
+
+
+@needs_cli
+def test_the_command_line_lists_tasks_and_projects(server: SimulatedServer, tmp_path: Path) -> None:
+    tasks = json.loads(run_cli(server, tmp_path, "task", "ls", "--json"))
+    assert {task["id"]: task["name"] for task in tasks} == {
+        task.id: task.name for task in server.dataset.tasks.values()
+    }
+    numbers = run_cli(server, tmp_path, "project", "ls").split()
+    assert sorted(numbers) == ["1", "2"]
+
+
+@needs_sdk
+def test_ready_archives_reach_the_sdk_byte_by_byte(tmp_path: Path) -> None:
+    folder = tmp_path / "ready"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "task5_coco-10_images.zip", "w") as archive:
+        archive.writestr("annotations/instances_default.json", "{}")
+        archive.writestr("images/default/a.jpg", b"\xff\xd8")
+    target = tmp_path / "received.zip"
+    export = {"format": "COCO 1.0", "path": str(target), "images": True}
+    with serve_in_thread(SimulatorOptions(tasks=0, projects=0, archives=folder)) as running:
+        run_sdk(running, tmp_path, 5, [export])
+        (ready,) = running.dataset.tasks[5].ready
+        assert ready == ReadyArchive(folder / "task5_coco-10_images.zip", "COCO 1.0", True)
+    assert target.read_bytes() == (folder / "task5_coco-10_images.zip").read_bytes()
