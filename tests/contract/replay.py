@@ -24,6 +24,7 @@ from condense import VALIDATORS, lengthen, shape_of
 from yarl import URL
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions, UserSpec
+from asynccvat.simulator.dataset import project_labels
 
 ADMIN_PASSWORD: Final = "a dm:in"
 WORKER_PASSWORD: Final = "w orker"
@@ -196,6 +197,7 @@ def prepare(server: SimulatedServer) -> None:
     for task in list(world.tasks.values()):
         change(task.id, name=f"mirror-{task.id - 3:04d}")
     change(3, project_id=1)
+    change(206, labels=project_labels(None))  # labels 1 to 4, as there
     change(279, size=None, mode="", subset="")
     unicode = dataclasses.replace(world.tasks[280].content, unicode_names=True)
     change(280, size=8, content=unicode, subset="")

@@ -14,13 +14,14 @@ pytestmark = pytest.mark.anyio
 
 RECORDED: Final[dict[str, Any]] = json.loads(FIXTURE.read_bytes())
 
-EXEMPT_SCENARIOS: Final = {
-    "annotation_upload": "the simulator takes no annotation files yet",
-    "nginx_down": "nothing answered: the recording holds no exchange",
-}
-"""Recordings that are not replayed at all, and why."""
-
 EXEMPT: Final = {
+    **{
+        ("annotation_upload", index): "the simulator takes no annotation files yet"
+        for index in range(24)
+        if index != 5  # PUT, which is gone
+    },
+    ("annotation_upload", 25): "the simulator does not keep what it is told to annotate",
+    ("annotation_upload", 29): "the recorder cut the body of the request",
     ("errors", 11): "OPTIONS describes each view at length there; nobody reads it",
     ("export_errors", 21): "the simulator does not write MOT 1.1, so that export fails",
     ("old_endpoints", 15): "the simulator restores no backups yet",
@@ -44,7 +45,7 @@ def explain(differences: dict[int, list[str]], exchanges: list[dict[str, Any]]) 
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("scenario", sorted(set(RECORDED["scenarios"]) - set(EXEMPT_SCENARIOS)))
+@pytest.mark.parametrize("scenario", sorted(RECORDED["scenarios"]))
 async def test_the_simulator_answers_as_recorded(scenario: str) -> None:
     exchanges = RECORDED["scenarios"][scenario]
     differences = await replay_scenario(scenario, exchanges, RECORDED["shapes"])
@@ -56,7 +57,6 @@ async def test_the_simulator_answers_as_recorded(scenario: str) -> None:
 
 
 def test_exemptions_name_exchanges_that_exist() -> None:
-    assert set(RECORDED["scenarios"]) >= set(EXEMPT_SCENARIOS)
     for scenario, index in EXEMPT:
         assert index < len(RECORDED["scenarios"][scenario])
 
