@@ -1,5 +1,85 @@
-"""asynccvat: a bulk-transfer engine for CVAT servers."""
+"""asynccvat: a bulk-transfer engine for CVAT servers.
+
+The public names, nothing else. They are loaded when they are first used, so that importing the
+package, or asking the command line for help, costs next to nothing. `__init__.pyi` shows them to
+type checkers.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "asynccvat.client": ("CvatClient",),
+    "asynccvat.core.models": (
+        "About",
+        "ExportAccepted",
+        "ExportRequest",
+        "ExportSpec",
+        "Format",
+        "Formats",
+        "Project",
+        "RequestStatus",
+        "Selection",
+        "Task",
+        "TaskListing",
+        "User",
+    ),
+    "asynccvat.core.options": ("MirrorOptions",),
+    "asynccvat.core.outcomes": ("Action", "MirrorReport", "TaskOutcome"),
+    "asynccvat.core.planning": ("Plan", "Reason"),
+    "asynccvat.core.zip.limits": ("ArchiveLimits",),
+    "asynccvat.engine": ("download", "download_many", "mirror", "open_mirror", "plan"),
+    "asynccvat.errors": (
+        "ArchiveError",
+        "ArchiveLimitError",
+        "AsyncCvatError",
+        "AuthenticationError",
+        "ConfigError",
+        "ConnectError",
+        "DiskFullError",
+        "ExportError",
+        "ExportExpiredError",
+        "ExportFailedError",
+        "ExportNotReadyError",
+        "ExportTimeoutError",
+        "ForeignFolderError",
+        "IntegrityError",
+        "MirrorFailedError",
+        "NotFoundError",
+        "PermissionDeniedError",
+        "ProtocolError",
+        "RateLimitError",
+        "ReadError",
+        "ResponseError",
+        "ServerError",
+        "StallError",
+        "StoreError",
+        "StoreLockedError",
+        "TransportError",
+        "TruncatedArchiveError",
+        "UnsafePathError",
+        "UnsupportedArchiveError",
+    ),
+    "asynccvat.events": ("Event",),
+    "asynccvat.runs": ("MirrorRun",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - the table's names are strings
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,172 @@
+# What the type checker sees of the package; `__init__.py` loads the same names on first use.
+
+from asynccvat.client import (
+    CvatClient as CvatClient,
+)
+from asynccvat.core.models import (
+    About as About,
+)
+from asynccvat.core.models import (
+    ExportAccepted as ExportAccepted,
+)
+from asynccvat.core.models import (
+    ExportRequest as ExportRequest,
+)
+from asynccvat.core.models import (
+    ExportSpec as ExportSpec,
+)
+from asynccvat.core.models import (
+    Format as Format,
+)
+from asynccvat.core.models import (
+    Formats as Formats,
+)
+from asynccvat.core.models import (
+    Project as Project,
+)
+from asynccvat.core.models import (
+    RequestStatus as RequestStatus,
+)
+from asynccvat.core.models import (
+    Selection as Selection,
+)
+from asynccvat.core.models import (
+    Task as Task,
+)
+from asynccvat.core.models import (
+    TaskListing as TaskListing,
+)
+from asynccvat.core.models import (
+    User as User,
+)
+from asynccvat.core.options import (
+    MirrorOptions as MirrorOptions,
+)
+from asynccvat.core.outcomes import (
+    Action as Action,
+)
+from asynccvat.core.outcomes import (
+    MirrorReport as MirrorReport,
+)
+from asynccvat.core.outcomes import (
+    TaskOutcome as TaskOutcome,
+)
+from asynccvat.core.planning import (
+    Plan as Plan,
+)
+from asynccvat.core.planning import (
+    Reason as Reason,
+)
+from asynccvat.core.zip.limits import (
+    ArchiveLimits as ArchiveLimits,
+)
+from asynccvat.engine import (
+    download as download,
+)
+from asynccvat.engine import (
+    download_many as download_many,
+)
+from asynccvat.engine import (
+    mirror as mirror,
+)
+from asynccvat.engine import (
+    open_mirror as open_mirror,
+)
+from asynccvat.engine import (
+    plan as plan,
+)
+from asynccvat.errors import (
+    ArchiveError as ArchiveError,
+)
+from asynccvat.errors import (
+    ArchiveLimitError as ArchiveLimitError,
+)
+from asynccvat.errors import (
+    AsyncCvatError as AsyncCvatError,
+)
+from asynccvat.errors import (
+    AuthenticationError as AuthenticationError,
+)
+from asynccvat.errors import (
+    ConfigError as ConfigError,
+)
+from asynccvat.errors import (
+    ConnectError as ConnectError,
+)
+from asynccvat.errors import (
+    DiskFullError as DiskFullError,
+)
+from asynccvat.errors import (
+    ExportError as ExportError,
+)
+from asynccvat.errors import (
+    ExportExpiredError as ExportExpiredError,
+)
+from asynccvat.errors import (
+    ExportFailedError as ExportFailedError,
+)
+from asynccvat.errors import (
+    ExportNotReadyError as ExportNotReadyError,
+)
+from asynccvat.errors import (
+    ExportTimeoutError as ExportTimeoutError,
+)
+from asynccvat.errors import (
+    ForeignFolderError as ForeignFolderError,
+)
+from asynccvat.errors import (
+    IntegrityError as IntegrityError,
+)
+from asynccvat.errors import (
+    MirrorFailedError as MirrorFailedError,
+)
+from asynccvat.errors import (
+    NotFoundError as NotFoundError,
+)
+from asynccvat.errors import (
+    PermissionDeniedError as PermissionDeniedError,
+)
+from asynccvat.errors import (
+    ProtocolError as ProtocolError,
+)
+from asynccvat.errors import (
+    RateLimitError as RateLimitError,
+)
+from asynccvat.errors import (
+    ReadError as ReadError,
+)
+from asynccvat.errors import (
+    ResponseError as ResponseError,
+)
+from asynccvat.errors import (
+    ServerError as ServerError,
+)
+from asynccvat.errors import (
+    StallError as StallError,
+)
+from asynccvat.errors import (
+    StoreError as StoreError,
+)
+from asynccvat.errors import (
+    StoreLockedError as StoreLockedError,
+)
+from asynccvat.errors import (
+    TransportError as TransportError,
+)
+from asynccvat.errors import (
+    TruncatedArchiveError as TruncatedArchiveError,
+)
+from asynccvat.errors import (
+    UnsafePathError as UnsafePathError,
+)
+from asynccvat.errors import (
+    UnsupportedArchiveError as UnsupportedArchiveError,
+)
+from asynccvat.events import (
+    Event as Event,
+)
+from asynccvat.runs import (
+    MirrorRun as MirrorRun,
+)
+
+__version__: str
