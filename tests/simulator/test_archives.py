@@ -86,6 +86,16 @@ def test_a_cvat_xml_tells_name_size_mode_and_subset(tmp_path: Path) -> None:
     assert (task.name, task.size, task.mode, task.subset) == ("a & b", 12, "interpolation", "")
 
 
+def test_an_encrypted_archive_is_served_and_tells_nothing(tmp_path: Path) -> None:
+    data = bytearray(write_zip(tmp_path / "task1.zip", "annotations.xml"))
+    data[6] |= 1  # in the local header, and below in the central directory
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "task1.zip").write_bytes(data)
+    task = loaded(tmp_path).tasks[1]
+    assert (task.name, task.size) == ("task1", 1)
+    assert export_archive(task, COCO, save_images=False) == data
+
+
 def test_an_index_decides_where_there_is_one(tmp_path: Path) -> None:
     data = write_zip(tmp_path / "any name.zip", "annotations.xml")
     write_zip(tmp_path / "task9.zip", "annotations.xml")

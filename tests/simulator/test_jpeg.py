@@ -64,7 +64,10 @@ def test_padding_reaches_the_wanted_length_exactly(size: int) -> None:
     assert markers(data)[-2:] == [0xDA, 0xD9]
 
 
-@pytest.mark.parametrize("over", [65_520, 65_530, 65_531, 65_532, 65_533, 65_534, 65_537, 65_540])
+@pytest.mark.parametrize(
+    "over",
+    [65_520, 65_530, 65_531, 65_532, 65_533, 65_534, 65_537, 65_540, *range(131_050, 131_080)],
+)
 def test_padding_is_exact_where_a_comment_segment_is_full(over: int) -> None:
     assert len(draw_jpeg(1, size=NATURAL + over)) == NATURAL + over
 
