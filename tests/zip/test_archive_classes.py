@@ -539,6 +539,11 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
         "claims to be UTF-8",
     ),
     "a second name": (bad_extra(unicode_path(b"m", "n")), UnsafePathError, "a second name, 'n'"),
+    "a directory with the Unicode path of a file": (
+        build(Member(b"\xe9/", both={"attributes": 0, "extra": unicode_path(b"\xe9/", "é")})),
+        UnsafePathError,
+        "a second name, 'é'",
+    ),
     "two Unicode paths": (
         bad_extra(unicode_path(b"m", "m") * 2),
         IntegrityError,

@@ -167,3 +167,20 @@ def test_little_input_that_makes_much_output_comes_in_bounded_pieces() -> None:
     assert produced == size
     assert peak < 8 * 1024 * 1024
     assert reader.close().total_size == size
+
+
+def test_the_chunk_is_let_go_of_after_its_events() -> None:
+    chunk = bytearray(DATA[:500])
+    reader = ZipReader.span(DIRECTORY, DIRECTORY.entries, LIMITS)
+    assert list(reader.feed(chunk))
+    chunk.clear()  # a BufferError if anything still held it
+    assert reader.position == 500
+
+
+def test_events_that_were_left_unread_are_noticed() -> None:
+    reader = ZipReader.forward(LIMITS, RULES)
+    assert isinstance(next(iter(reader.feed(DATA))), MemberStart)
+    with pytest.raises(RuntimeError, match="not all consumed"):
+        list(reader.feed(b""))
+    with pytest.raises(RuntimeError, match="not all consumed"):
+        reader.close()

@@ -1,21 +1,24 @@
 """Zip archives, read strictly: bytes in, checked events out, output bounded.
 
-`records` parses single records, `directory` reads and checks the central directory, `reader`
-reads members, `limits` holds the limits. Fetching bytes and writing files are left to others.
+`fields` decodes names and extra fields, `records` parses single records, `ends` finds the end of
+an archive, `directory` reads and checks the central directory. `reader` takes members apart with
+what `members` counts and `sources` know; `limits` holds the limits. Fetching bytes and writing
+files are left to others.
 """
 
 from __future__ import annotations
 
-from asynccvat.core.zip.directory import Directory, TailNeeded, read_directory
+from asynccvat.core.zip.directory import Directory, read_directory
+from asynccvat.core.zip.ends import TailNeeded
 from asynccvat.core.zip.limits import ArchiveLimits
-from asynccvat.core.zip.reader import (
+from asynccvat.core.zip.members import (
     UNKNOWN_SIZE,
     Event,
     MemberData,
     MemberEnd,
     MemberStart,
-    ZipReader,
 )
+from asynccvat.core.zip.reader import ZipReader
 from asynccvat.core.zip.records import Entry
 
 __all__ = [

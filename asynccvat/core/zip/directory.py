@@ -15,24 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import NamedTuple
 
 from asynccvat.core.paths import NameRules, NameSet, safe_member_path
+from asynccvat.core.zip.ends import TailNeeded, check_end, find_end
 from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.core.zip.records import (
-    CENTRAL,
-    END,
-    END64,
-    END64_SIGNATURE,
-    END_SIGNATURE,
     LOCAL,
-    LOCATOR,
-    LOCATOR_SIGNATURE,
-    LONGEST_COMMENT,
     LONGEST_DESCRIPTOR,
     LONGEST_EXTRA,
-    MASK16,
-    MASK32,
     STORED,
     Buffer,
     CentralHeader,
@@ -40,15 +30,7 @@ from asynccvat.core.zip.records import (
     LocalHeader,
     parse_central_header,
 )
-from asynccvat.errors import (
-    ArchiveLimitError,
-    IntegrityError,
-    TruncatedArchiveError,
-    UnsupportedArchiveError,
-)
-
-END_RECORDS_SIZE = END64.size + LOCATOR.size + END.size + LONGEST_COMMENT
-"""The most bytes that can follow the central directory."""
+from asynccvat.errors import IntegrityError, UnsupportedArchiveError
 
 _DOS_DIRECTORY = 0x10
 
@@ -132,26 +114,6 @@ _identity = attrgetter(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TailNeeded:
-    """The directory is longer than the bytes given.
-
-    Attributes:
-        length: How many of the archive's last bytes are needed.
-    """
-
-    length: int
-
-
-class _End(NamedTuple):
-    """What the end records say: where the directory is and how many members it lists."""
-
-    members: int
-    size: int
-    offset: int
-    position: int
-
-
 def read_directory(
     tail: Buffer,
     archive_size: int,
@@ -183,10 +145,10 @@ def read_directory(
             f"{len(tail)} bytes came of an archive of {archive_size}: fetch it again",
         )
     tail = bytes(tail)
-    end = _find_end(tail, archive_size)
+    end = find_end(tail, archive_size)
     if isinstance(end, TailNeeded):
         return end
-    _check_end(end, limits)
+    check_end(end, limits)
     tail_start = archive_size - len(tail)
     if end.offset < tail_start:
         return TailNeeded(archive_size - end.offset)
@@ -197,109 +159,6 @@ def read_directory(
     entries.sort(key=attrgetter("header_offset"))
     _check_extents(entries, end.offset)
     return Directory(tuple(entries), end.offset, archive_size, total_size)
-
-
-def _find_end(tail: bytes, archive_size: int) -> _End | TailNeeded:
-    tail_start = archive_size - len(tail)
-    at = len(tail) - END.size
-    if not (at >= 0 and tail.startswith(END_SIGNATURE, at) and tail.endswith(b"\0\0")):
-        # There is a comment, or something is wrong. The last signature decides; readers that
-        # search from the other side find the same, since a comment may not hold one.
-        at = tail.rfind(END_SIGNATURE, -(END.size + LONGEST_COMMENT))
-        longest = min(archive_size, END.size + LONGEST_COMMENT)
-        if at < 0:
-            if len(tail) < longest:
-                return TailNeeded(longest)
-            raise TruncatedArchiveError(
-                "no end of a central directory: the archive was cut off, or is no zip archive; "
-                "fetch it again",
-            )
-    if len(tail) - at < END.size:
-        raise _cut_off()
-    _, disk, directory_disk, disk_count, count, size, offset, comment = END.unpack_from(tail, at)
-    trailing = len(tail) - at - END.size - comment
-    if trailing < 0:
-        raise _cut_off()
-    if trailing > 0:
-        raise IntegrityError(
-            f"{trailing} bytes follow the end of the archive, or its comment holds the end of "
-            "another: fetch it again",
-        )
-    narrow = (disk, directory_disk, disk_count, count, size, offset)
-    if at < LOCATOR.size and tail_start > 0:
-        return TailNeeded(min(archive_size, len(tail) - at + LOCATOR.size + END64.size))
-    locator = at - LOCATOR.size
-    if locator >= 0 and tail.startswith(LOCATOR_SIGNATURE, locator):
-        return _find_end64(tail, tail_start, locator, narrow)
-    _check_disks(disk, directory_disk, disk_count, count)
-    return _End(count, size, offset, tail_start + at)
-
-
-def _find_end64(
-    tail: bytes,
-    tail_start: int,
-    locator: int,
-    narrow: tuple[int, ...],
-) -> _End | TailNeeded:
-    at = locator - END64.size
-    if at < 0 and tail_start > 0:
-        return TailNeeded(len(tail) - at)
-    _, end64_disk, position, disks = LOCATOR.unpack_from(tail, locator)
-    if position < tail_start + at:
-        raise UnsupportedArchiveError(
-            "the zip64 end record of the archive does not end at its locator, or holds extensible "
-            "data: such are not read",
-        )
-    if position != tail_start + at or end64_disk != 0 or disks > 1:
-        raise _broken_end64()
-    signature, length, _, _, *wide = END64.unpack_from(tail, at)
-    if signature != END64_SIGNATURE or length + 12 != END64.size:
-        raise _broken_end64()
-    masks = (MASK16, MASK16, MASK16, MASK16, MASK32, MASK32)
-    for short, mask, full in zip(narrow, masks, wide, strict=True):
-        if short not in (mask, full):
-            raise IntegrityError(
-                "the two end records of the archive contradict each other: fetch it again",
-            )
-    disk, directory_disk, disk_count, count, size, offset = wide
-    _check_disks(disk, directory_disk, disk_count, count)
-    return _End(count, size, offset, tail_start + at)
-
-
-def _check_disks(disk: int, directory_disk: int, disk_count: int, count: int) -> None:
-    if disk or directory_disk or disk_count != count:
-        raise UnsupportedArchiveError("the archive has several parts: such are not read")
-
-
-def _cut_off() -> TruncatedArchiveError:
-    return TruncatedArchiveError("the archive ends within its end record: fetch it again")
-
-
-def _broken_end64() -> IntegrityError:
-    return IntegrityError(
-        "the zip64 end record is not where it should be, or contradicts itself: "
-        "the archive is damaged, fetch it again",
-    )
-
-
-def _check_end(end: _End, limits: ArchiveLimits) -> None:
-    limits.check_members(end.members)
-    if end.size > limits.directory_size:
-        raise ArchiveLimitError(
-            f"the central directory has {end.size} bytes, the limit is {limits.directory_size}: "
-            "raise the limit if you trust the archive",
-        )
-    if end.offset + end.size != end.position:
-        raise IntegrityError(
-            f"the central directory should end at byte {end.offset + end.size}, where its end "
-            f"record starts at {end.position}: bytes were added before or within the archive, or "
-            "are missing; fetch it again",
-        )
-    if end.members * CENTRAL.size > end.size:
-        raise IntegrityError(
-            f"the central directory is too short for its {end.members} members: "
-            "the archive is damaged, fetch it again",
-        )
 
 
 def _read_entries(

@@ -1,0 +1,153 @@
+"""What headers hold beside numbers: names and extra fields, where two truths could hide.
+
+Readers that trust the header and readers that trust an extra field must see the same archive;
+where they would not, it is refused. Numbers in comments are sections of APPNOTE 6.3.10.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+from zlib import crc32
+
+from asynccvat.errors import IntegrityError, UnsafePathError
+
+FLAG_UTF8 = 1 << 11
+MASK16 = 0xFFFF
+MASK32 = 0xFFFFFFFF
+
+_EXTRA_ZIP64 = 0x0001  # 4.5.3
+_EXTRA_UNICODE_PATH = 0x7075  # 4.6.9
+
+
+class Extras(NamedTuple):
+    """The extra fields that matter, as they are."""
+
+    zip64: bytes | None
+    unicode_path: bytes | None
+
+
+NO_EXTRAS = Extras(None, None)
+
+
+def shown_plain(raw_name: bytes) -> str:
+    """Return a raw name as text for people, whatever its bytes."""
+    return raw_name.decode("utf-8", "backslashreplace")
+
+
+def shown(raw_name: bytes) -> str:
+    """Return a raw name quoted for a message, whatever its bytes."""
+    return repr(shown_plain(raw_name))
+
+
+def parse_extras(extra: bytes, raw_name: bytes) -> Extras:
+    """Find the fields that matter among the extra fields (4.5.1); the rest is skipped.
+
+    Raises:
+        IntegrityError: They are no list of fields, or one that matters is there twice.
+    """
+    found: dict[int, bytes] = {}
+    position = 0
+    while position < len(extra):
+        if len(extra) - position < 4:
+            raise _contradiction(raw_name, "its extra field ends within a field's header")
+        kind, length = struct.unpack_from("<2H", extra, position)
+        position += 4
+        if len(extra) - position < length:
+            raise _contradiction(raw_name, "its extra field ends within a field")
+        if kind in (_EXTRA_ZIP64, _EXTRA_UNICODE_PATH):
+            if kind in found:
+                # Readers take the first or the last, and would see different archives.
+                raise _contradiction(raw_name, f"its extra field {kind:#06x} is there twice")
+            found[kind] = extra[position : position + length]
+        position += length
+    return Extras(found.get(_EXTRA_ZIP64), found.get(_EXTRA_UNICODE_PATH))
+
+
+def take_disk(zip64: bytes | None, disk: int) -> tuple[bytes | None, int]:
+    """Split the number of the disk, four bytes at the end, from a zip64 field."""
+    if zip64 is None or len(zip64) % 8 != 4:
+        return zip64, disk
+    wide = int.from_bytes(zip64[-4:], "little")
+    return zip64[:-4], wide if disk == MASK16 else disk or wide
+
+
+def widen(values: tuple[int, ...], zip64: bytes | None, raw_name: bytes) -> tuple[int, ...]:
+    """Fill in from the zip64 field the values that are masked with 0xFFFFFFFF (4.5.3).
+
+    The field holds the masked values only; some writers (Go's) write all of them, and then
+    each that is not masked must be the same. Readers that trust the one or the other would
+    see different archives otherwise.
+
+    Raises:
+        IntegrityError: The field is missing, has another length, or contradicts the header.
+    """
+    masked = values.count(MASK32)
+    if zip64 is None:
+        if masked:
+            raise _contradiction(raw_name, "its header refers to a zip64 field that is missing")
+        return values
+    count, odd = divmod(len(zip64), 8)
+    if odd:
+        raise _contradiction(raw_name, "its zip64 field has an impossible length")
+    wide = struct.unpack(f"<{count}Q", zip64)
+    if count == masked:
+        following = iter(wide)
+        return tuple(next(following) if value == MASK32 else value for value in values)
+    if count < masked:
+        raise _contradiction(raw_name, "its zip64 field is too short")
+    if count > len(values):
+        raise _contradiction(raw_name, "its zip64 field is too long")
+    for narrow, wider in zip(values, wide, strict=False):
+        if narrow not in (MASK32, wider):
+            raise _contradiction(raw_name, "its zip64 field contradicts its header")
+    if MASK32 in values[count:]:
+        raise _contradiction(raw_name, "its zip64 field is too short")
+    return wide + values[count:]
+
+
+def decode_name(raw_name: bytes, flags: int, unicode_path: bytes | None) -> str:
+    """Decode a name: UTF-8 by flag, else code page 437 (appendix D), or the Unicode path.
+
+    Info-ZIP's Unicode path (4.6.9) counts where the header's name is not ASCII. Elsewhere it
+    must say the same as the header, or readers would see different names.
+
+    Raises:
+        IntegrityError: The Unicode path is of another form or another name.
+        UnsafePathError: A name is not UTF-8 though it should be, or there are two of them.
+    """
+    text = _decode_utf8(raw_name, raw_name) if flags & FLAG_UTF8 else raw_name.decode("cp437")
+    if unicode_path is None:
+        return text
+    if len(unicode_path) < 5 or unicode_path[0] != 1:
+        raise _contradiction(raw_name, "its Unicode path is of an unknown form")
+    if int.from_bytes(unicode_path[1:5], "little") != crc32(raw_name):
+        raise _contradiction(raw_name, "its Unicode path belongs to another name")
+    unicode_text = _decode_utf8(unicode_path[5:], raw_name)
+    may_differ = not flags & FLAG_UTF8 and not raw_name.isascii()
+    same_kind = unicode_text.endswith("/") == text.endswith("/")
+    if unicode_text != text and not (may_differ and same_kind):
+        raise UnsafePathError(
+            f"member {shown(raw_name)} is refused: it has a second name, {unicode_text!r}, and "
+            "it is not clear which is meant",
+            member=shown_plain(raw_name),
+        )
+    return unicode_text
+
+
+def _decode_utf8(raw: bytes, raw_name: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnsafePathError(
+            f"member {shown(raw_name)} is refused: its name claims to be UTF-8 and is not",
+            member=shown_plain(raw_name),
+        ) from error
+
+
+def _contradiction(raw_name: bytes, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"member {shown(raw_name)}: {what}: the archive is damaged or made to mislead, "
+        "fetch it again",
+        member=shown_plain(raw_name),
+    )
