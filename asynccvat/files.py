@@ -23,6 +23,8 @@ from asynccvat.errors import DiskFullError, StoreError
 
 EFFECTS = (
     "open_for_writing",
+    "open_or_create",
+    "truncate",
     "write",
     "fsync",
     "sync_filesystem",
@@ -31,7 +33,9 @@ EFFECTS = (
     "unlink",
     "rmdir",
     "mkdir",
+    "make_directories",
     "link",
+    "touch",
 )
 """The functions that change the disk, or make a change durable."""
 
@@ -118,10 +122,20 @@ def scan(fd: int) -> list[os.DirEntry[str]]:
         return sorted(entries, key=lambda entry: entry.name)
 
 
+def names(fd: int) -> list[str]:
+    """The names in an open folder, in order."""
+    return sorted(os.listdir(fd))
+
+
 def free_bytes(fd: int) -> int:
     """Bytes that this user can still write to the file system of an open folder."""
     figures = os.statvfs(fd)
     return figures.f_bavail * figures.f_frsize
+
+
+def longest_name(fd: int) -> int:
+    """What the file system of an open folder says that its longest name is, in bytes."""
+    return os.statvfs(fd).f_namemax
 
 
 # --- changing ------------------------------------------------------------------------------
@@ -135,6 +149,21 @@ def open_for_writing(name: str, *, dir_fd: int) -> int:
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _CLOSE_ON_EXEC
     return os.open(name, flags, 0o666, dir_fd=dir_fd)
+
+
+def open_or_create(name: str, *, dir_fd: int) -> int:
+    """Open a file for reading and writing, made where it is not there yet.
+
+    Raises:
+        OSError: `ELOOP` where a link stands there.
+    """
+    flags = os.O_RDWR | os.O_CREAT | _NO_FOLLOW | _CLOSE_ON_EXEC
+    return os.open(name, flags, 0o666, dir_fd=dir_fd)
+
+
+def truncate(fd: int) -> None:
+    """Empty an open file."""
+    os.ftruncate(fd, 0)
 
 
 def write(fd: int, data: bytes | bytearray | memoryview) -> None:
@@ -200,9 +229,19 @@ def mkdir(name: str, *, dir_fd: int) -> None:
     os.mkdir(name, 0o777, dir_fd=dir_fd)
 
 
+def make_directories(path: Path) -> None:
+    """Make a folder that the user named, and those above it, where they are not there yet."""
+    path.mkdir(parents=True, exist_ok=True)
+
+
 def link(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
     """Give a file a second name."""
     os.link(name, new_name, src_dir_fd=dir_fd, dst_dir_fd=new_dir_fd, follow_symlinks=False)
+
+
+def touch(fd: int) -> None:
+    """Set the times of an open file to now."""
+    os.utime(fd)
 
 
 # --- what the system calls need -------------------------------------------------------------
@@ -213,6 +252,15 @@ _UNSUPPORTED = frozenset(
     if (number := getattr(errno, name, None)) is not None
 )
 
+_NAME_REFUSED = frozenset(
+    number
+    for name in ("EINVAL", "ENAMETOOLONG", "EILSEQ", "ENOENT", "EEXIST")
+    if (number := getattr(errno, name, None)) is not None
+)
+
+# EPERM is what Linux says of a file system without hard links, as of a file that is protected.
+_LINK_REFUSED = frozenset({errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES})
+
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _RENAME_SWAP = 2  # sys/stdio.h of macOS
 _SYSCALL_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "i686": 353, "armv7l": 382}
@@ -221,6 +269,16 @@ _SYSCALL_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "i686": 353
 def is_unsupported(error: OSError) -> bool:
     """Whether an error says that the kernel or the file system does not know the call at all."""
     return error.errno in _UNSUPPORTED
+
+
+def is_name_refused(error: OSError) -> bool:
+    """Whether an error says that the file system cannot hold a name."""
+    return error.errno in _NAME_REFUSED
+
+
+def is_link_refused(error: OSError) -> bool:
+    """Whether an error says that a file cannot have a second name there, only a copy."""
+    return error.errno in _LINK_REFUSED or is_unsupported(error)
 
 
 @functools.cache

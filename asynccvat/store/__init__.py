@@ -1,0 +1,21 @@
+"""The store: a destination on disk, whole or absent at any moment.
+
+`MirrorStore` is the mirror's destination with its lock, staging, grouped commits, receipts and
+recovery; `LooseFolder` is the place of a single download. What is to be fetched, kept, moved or
+removed is decided elsewhere; every effect on the disk goes through `files`.
+"""
+
+from asynccvat.store.commit import Committed
+from asynccvat.store.loose import LooseFolder
+from asynccvat.store.mirror import MirrorStore
+from asynccvat.store.staging import KEEP_ABOVE, REUSE_FROM, Reusable, Staging
+
+__all__ = [
+    "KEEP_ABOVE",
+    "REUSE_FROM",
+    "Committed",
+    "LooseFolder",
+    "MirrorStore",
+    "Reusable",
+    "Staging",
+]

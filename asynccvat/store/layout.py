@@ -1,0 +1,358 @@
+"""Where things lie in a destination, as open folders, and the small files among them.
+
+Nothing here decides anything: receipts are read and written, names are found for what is put
+aside. Folders are held open from the start, so that whoever replaces `.asynccvat` or a folder in
+it by a link changes nothing for us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from asynccvat import files
+from asynccvat.core.receipts import (
+    MemberRecord,
+    Receipt,
+    ReceiptHead,
+    decode_head,
+    decode_receipt,
+)
+from asynccvat.errors import ConfigError, StoreError
+
+OWN_FOLDER = ".asynccvat"
+TREE = "tree"
+INTENT = "receipt.json"
+OLD = "old"
+OLD_RECEIPT = "old.json"
+PREVIOUS = "previous-"
+
+_PARTS = ("staging", "receipts", "kept")
+_HEAD_BYTES = 4096
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """What a destination mirrors: one server, seen with the eyes of one organization."""
+
+    version: int = 1
+    origin: str
+    organization: str | None = None
+
+
+@dataclass
+class Layout:
+    """The open folders of a destination.
+
+    Attributes:
+        path: The destination.
+        dest: Handle of the destination.
+        own: Handle of its `.asynccvat`.
+        staging: Handle of `staging` in it.
+        receipts: Handle of `receipts` in it.
+        kept: Handle of `kept` in it.
+        durable: Whether anything is synced at all.
+        claims: Which task each folder belongs to, as far as receipts were read; None before.
+        exchange_unsupported: Whether two names turned out not to be exchangeable there.
+        can_sync_filesystem: Whether one call can make everything durable.
+    """
+
+    path: Path
+    dest: int
+    own: int
+    staging: int
+    receipts: int
+    kept: int
+    durable: bool = True
+    claims: dict[str, int] | None = None
+    exchange_unsupported: bool = False
+    can_sync_filesystem: bool = False
+    claims_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def close(self) -> None:
+        """Close the folders."""
+        for fd in (self.kept, self.receipts, self.staging, self.own, self.dest):
+            os.close(fd)
+
+    def sync_folder(self, fd: int) -> None:
+        """Make an open folder's entries durable, where anything is."""
+        if self.durable:
+            files.fsync(fd)
+
+    @contextlib.contextmanager
+    def area(self, task_id: int) -> Iterator[int]:
+        """Hold the task's folder in staging open."""
+        with files.folder(str(task_id), dir_fd=self.staging) as fd:
+            yield fd
+
+    # --- receipts -------------------------------------------------------------------------
+
+    def receipt_bytes(self, task_id: int) -> bytes | None:
+        """A task's receipt as it stands on disk, None where there is none."""
+        return files.read_file(receipt_name(task_id), dir_fd=self.receipts)
+
+    def receipt_ids(self) -> list[int]:
+        """The tasks that have a receipt, damaged or not."""
+        names = files.names(self.receipts)
+        return sorted(
+            int(stem)
+            for name in names
+            if name.endswith(".json") and (stem := name[:-5]).isascii() and stem.isdecimal()
+        )
+
+    def head(self, task_id: int) -> ReceiptHead:
+        """Read line 1 of a receipt.
+
+        Raises:
+            FileNotFoundError: There is none.
+            StoreError: It is damaged, or speaks of another task.
+        """
+        fd = files.open_for_reading(receipt_name(task_id), dir_fd=self.receipts)
+        try:
+            start = os.read(fd, _HEAD_BYTES)
+            while b"\n" not in start and (more := os.read(fd, _HEAD_BYTES)):
+                start += more
+        finally:
+            os.close(fd)
+        line, newline, _ = start.partition(b"\n")
+        if not newline:
+            raise StoreError("damaged receipt: its first line is cut short")
+        head = decode_head(line)
+        if head.task_id != task_id or not is_folder_name(head.folder):
+            raise StoreError(
+                f"damaged receipt: it speaks of task {head.task_id} in {head.folder!r}"
+            )
+        return head
+
+    def head_or_none(self, task_id: int) -> ReceiptHead | None:
+        """Line 1 of a receipt, None where there is none or where it is damaged."""
+        try:
+            return self.head(task_id)
+        except (FileNotFoundError, StoreError):
+            return None
+
+    def receipt(self, task_id: int) -> Receipt:
+        """Read a whole receipt.
+
+        Raises:
+            StoreError: There is none, or it is damaged.
+        """
+        content = self.receipt_bytes(task_id)
+        if content is None:
+            raise StoreError(f"task {task_id} has no receipt in {self.path}", task_id=task_id)
+        return decode_receipt(content)
+
+    def claimed_by(self, folder: str) -> int | None:
+        """The task whose receipt claims a folder, None where none does."""
+        with self.claims_lock:
+            if self.claims is None:
+                claims = {}
+                for task_id in self.receipt_ids():
+                    with contextlib.suppress(OSError, StoreError):
+                        claims[self.head(task_id).folder] = task_id
+                self.claims = claims
+            return self.claims.get(folder)
+
+    def claim(self, task_id: int, *, folder: str | None, instead_of: str | None = None) -> None:
+        """Note that a task's folder is another one from now on, or none."""
+        with self.claims_lock:
+            if self.claims is None:
+                return
+            if instead_of is not None and self.claims.get(instead_of) == task_id:
+                del self.claims[instead_of]
+            if folder is not None:
+                self.claims[folder] = task_id
+
+    def set_claims(self, claims: dict[str, int]) -> None:
+        """Note which task each folder belongs to, as all receipts say."""
+        with self.claims_lock:
+            self.claims = claims
+
+    def forget_claims(self) -> None:
+        """Read the claims again when they are needed next."""
+        with self.claims_lock:
+            self.claims = None
+
+    # --- what is put aside ------------------------------------------------------------------
+
+    def keep_aside(self, name: str, *, dir_fd: int, folder: str) -> Path:
+        """Move whatever has this name into `kept/`, durably, and tell where it is then."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        number = 1
+        while True:
+            kept_name = f"{folder}-{stamp}" + (f"-{number}" if number > 1 else "")
+            if files.lstat(kept_name, dir_fd=self.kept) is None:
+                break
+            number += 1
+        files.rename(name, kept_name, dir_fd=dir_fd, new_dir_fd=self.kept)
+        self.sync_folder(self.kept)
+        self.sync_folder(dir_fd)
+        return self.path / OWN_FOLDER / "kept" / kept_name
+
+
+def receipt_name(task_id: int) -> str:
+    """The name of a task's receipt."""
+    return f"{task_id}.json"
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a name is that of a folder right inside the destination, and not our own."""
+    return (
+        name not in ("", ".", "..")
+        and "/" not in name
+        and "\0" not in name
+        and not name.casefold().startswith(OWN_FOLDER)
+    )
+
+
+def checked_folder_name(name: str) -> str:
+    """Return a folder's name if it is one.
+
+    Raises:
+        ConfigError: It would lead elsewhere, or is our own.
+    """
+    if not is_folder_name(name):
+        raise ConfigError(f"{name!r} cannot be the folder of a task: choose another folder prefix")
+    return name
+
+
+def decode_or_none(content: bytes | None) -> Receipt | None:
+    """A receipt, None where there is none or where it is damaged."""
+    if content is None:
+        return None
+    try:
+        return decode_receipt(content)
+    except StoreError:
+        return None
+
+
+def decode_leniently(content: bytes) -> tuple[ReceiptHead | None, tuple[MemberRecord, ...]]:
+    """What can be read of a receipt: all, or its head without members, or nothing."""
+    receipt = decode_or_none(content)
+    if receipt is not None:
+        return receipt.head, receipt.members
+    try:
+        head = decode_head(content.partition(b"\n")[0])
+    except StoreError:
+        return None, ()
+    return (head if is_folder_name(head.folder) else None), ()
+
+
+def is_same(one: os.stat_result, other: os.stat_result | None) -> bool:
+    """Whether two looks were at the same file or folder."""
+    return other is not None and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+
+
+def open_layout(path: Path, *, durable: bool, create: bool = True) -> Layout:
+    """Open a destination's folders, making those that are not there.
+
+    Raises:
+        OSError: As the system says, also where a link stands for one of our folders.
+    """
+    if create:
+        files.make_directories(path)
+    with contextlib.ExitStack() as opened:
+
+        def held(fd: int) -> int:
+            opened.callback(os.close, fd)
+            return fd
+
+        dest = held(files.open_directory(path))
+        own = held(_folder(OWN_FOLDER, dest, durable=durable, create=create))
+        parts = [held(_folder(name, own, durable=durable, create=create)) for name in _PARTS]
+        opened.pop_all()
+    staging, receipts, kept = parts
+    return Layout(
+        path,
+        dest,
+        own,
+        staging,
+        receipts,
+        kept,
+        durable=durable,
+        can_sync_filesystem=durable and files.can_sync_filesystem(own),
+    )
+
+
+def _folder(name: str, dir_fd: int, *, durable: bool, create: bool) -> int:
+    if create and files.lstat(name, dir_fd=dir_fd) is None:
+        files.mkdir(name, dir_fd=dir_fd)
+        if durable:
+            files.fsync(dir_fd)
+    return files.open_folder(name, dir_fd=dir_fd)
+
+
+def write_file(name: str, content: bytes, *, dir_fd: int, durable: bool) -> None:
+    """Write a small file whole or not at all: beside its place, then renamed onto it.
+
+    With `durable` the content is on disk before the name is; the name itself is not synced.
+    """
+    part = name + ".part"
+    if files.lstat(part, dir_fd=dir_fd) is not None:
+        files.unlink(part, dir_fd=dir_fd)
+    fd = files.open_for_writing(part, dir_fd=dir_fd)
+    try:
+        files.write(fd, content)
+        if durable:
+            files.fsync(fd)
+    finally:
+        os.close(fd)
+    files.rename(part, name, dir_fd=dir_fd, new_dir_fd=dir_fd)
+
+
+def check_destination(layout: Layout, wanted: Destination, *, create: bool = True) -> None:
+    """Hold a destination to the one server and organization that it mirrors.
+
+    They stand in a file of their own, not only in the receipts: one read tells, an empty mirror
+    has it as well, and no single damaged receipt can hide it. Where the file is gone, the first
+    readable receipt tells.
+
+    Raises:
+        ConfigError: It mirrors another server or organization.
+    """
+    name = "destination.json"
+    content = files.read_file(name, dir_fd=layout.own)
+    found: Destination | None = None
+    if content is not None:
+        try:
+            found = msgspec.json.decode(content, type=Destination)
+        except msgspec.MsgspecError:
+            content = None
+    if found is None:
+        found = _from_receipts(layout)
+    if found is not None and (found.origin, found.organization) != (
+        wanted.origin,
+        wanted.organization,
+    ):
+        raise ConfigError(
+            f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}: "
+            "choose another destination, one for each server and organization"
+        )
+    if create and content is None:
+        encoded = msgspec.json.encode(wanted) + b"\n"
+        write_file(name, encoded, dir_fd=layout.own, durable=layout.durable)
+        layout.sync_folder(layout.own)
+
+
+def _from_receipts(layout: Layout) -> Destination | None:
+    for task_id in layout.receipt_ids():
+        with contextlib.suppress(OSError, StoreError):
+            head = layout.head(task_id)
+            return Destination(origin=head.origin, organization=head.organization)
+    return None
+
+
+def _in_words(destination: Destination) -> str:
+    match destination.organization:
+        case None:
+            return destination.origin
+        case "":
+            return f"the personal workspace at {destination.origin}"
+        case slug:
+            return f"organization {slug!r} at {destination.origin}"

@@ -1,0 +1,239 @@
+"""The lock of a destination: one writer at a time, and a word about who it is.
+
+`flock` decides; the text in the file is for the message only. Where flock is unsupported, the
+file's mere existence is the lock: made exclusively, touched every ten seconds, and taken over
+only where the owner is known to be dead, or by force. What is done under the lock is left to
+others; they ask `verify` before each commit.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from asynccvat import files
+from asynccvat.errors import StoreLockedError
+
+if sys.platform != "win32":
+    import fcntl
+
+LOCK_NAME = "lock"
+EXCLUSIVE_NAME = "lock.held"
+"""Where flock is unsupported. Another name: `lock` itself is there for good once it was made."""
+HEARTBEAT_SECONDS = 10.0
+
+_FLOCK_UNSUPPORTED = frozenset(
+    number
+    for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL")
+    if (number := getattr(errno, name, None)) is not None
+)
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a lock.
+
+    Attributes:
+        host: The machine's name.
+        pid: The process.
+        process_start: When the process began, in the kernel's own count; tells it from a later
+            one of the same number. None where the system does not say.
+        since: When the lock was taken, ISO 8601.
+    """
+
+    host: str
+    pid: int
+    process_start: str | None = None
+    since: str
+
+
+class Lock:
+    """A held lock. Made by `acquire`."""
+
+    def __init__(self, dir_fd: int, path: Path, fd: int, *, name: str = LOCK_NAME) -> None:
+        self._dir_fd = dir_fd
+        self._path = path
+        self._fd = fd
+        self._name = name
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        if name == EXCLUSIVE_NAME:
+            self._thread = threading.Thread(
+                target=self._beat, name="asynccvat-heartbeat", daemon=True
+            )
+            self._thread.start()
+
+    def verify(self) -> None:
+        """Make sure that the lock is still ours.
+
+        Raises:
+            StoreLockedError: The file was removed, or another process has taken the lock over.
+        """
+        if not self.is_ours():
+            owner = _read_owner(self._dir_fd, self._name)
+            who = "" if owner is None else f" by {_in_words(owner)}"
+            raise StoreLockedError(
+                f"the lock on {self._path} was taken over{who}; this run stops writing: "
+                "let one process at a time mirror to this destination",
+                step="lock",
+            )
+
+    def release(self, *, remove: bool = False) -> None:
+        """Give the lock up, if it is still ours.
+
+        Args:
+            remove: Remove the file, too. Where its mere existence is the lock, it goes anyway.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            if (remove or self._thread is not None) and self.is_ours():
+                files.unlink(self._name, dir_fd=self._dir_fd)
+        finally:
+            os.close(self._fd)
+
+    def is_ours(self) -> bool:
+        """Whether the file of that name still is the one that we locked."""
+        here = files.lstat(self._name, dir_fd=self._dir_fd)
+        mine = os.fstat(self._fd)
+        return here is not None and (here.st_dev, here.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            files.touch(self._fd)
+
+
+def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
+    """Take the lock of the destination at `path`, whose `.asynccvat` is open as `dir_fd`.
+
+    Args:
+        dir_fd: Handle of the folder that holds the lock file.
+        path: The destination, for messages.
+        break_lock: Take the lock over from whoever has it. The old owner finds out before its
+            next commit.
+
+    Raises:
+        StoreLockedError: Somebody holds it; the message says who and since when.
+        OSError: As the system says.
+    """
+    if break_lock:
+        for name in (LOCK_NAME, EXCLUSIVE_NAME):
+            if files.lstat(name, dir_fd=dir_fd) is not None:
+                files.unlink(name, dir_fd=dir_fd)
+    while True:
+        fd = files.open_or_create(LOCK_NAME, dir_fd=dir_fd)
+        try:
+            _flock(fd, path, dir_fd)
+            lock = Lock(dir_fd, path, fd)
+            # Whoever held it before may have removed the file between our opening and locking.
+            if lock.is_ours():
+                files.truncate(fd)
+                files.write(fd, msgspec.json.encode(_ourselves()) + b"\n")
+                return lock
+        except OSError as error:
+            os.close(fd)
+            if error.errno not in _FLOCK_UNSUPPORTED:
+                raise
+            files.unlink(LOCK_NAME, dir_fd=dir_fd)  # it locks nothing there
+            return _acquire_by_existence(dir_fd, path)
+        except BaseException:
+            os.close(fd)
+            raise
+        lock.release()
+
+
+def _flock(fd: int, path: Path, dir_fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise _locked(path, dir_fd, LOCK_NAME) from error
+
+
+def _acquire_by_existence(dir_fd: int, path: Path) -> Lock:
+    """Make the lock file exclusively, taking over from an owner that is known to be dead.
+
+    Two that take over at once may both believe to have it; `verify` tells the loser.
+    """
+    for _ in range(2):
+        try:
+            fd = files.open_for_writing(EXCLUSIVE_NAME, dir_fd=dir_fd)
+        except FileExistsError:
+            if not _is_dead(_read_owner(dir_fd, EXCLUSIVE_NAME)):
+                break
+            files.unlink(EXCLUSIVE_NAME, dir_fd=dir_fd)
+            continue
+        try:
+            files.write(fd, msgspec.json.encode(_ourselves()) + b"\n")
+        except BaseException:
+            os.close(fd)
+            raise
+        return Lock(dir_fd, path, fd, name=EXCLUSIVE_NAME)
+    raise _locked(path, dir_fd, EXCLUSIVE_NAME)
+
+
+def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
+    owner = _read_owner(dir_fd, name)
+    status = files.lstat(name, dir_fd=dir_fd)
+    who = "another process" if owner is None else _in_words(owner)
+    seen = ""
+    if status is not None and name == EXCLUSIVE_NAME:
+        seen = f" (last sign of life {max(0, int(time.time() - status.st_mtime))} s ago)"
+    return StoreLockedError(
+        f"{path} is being written by {who}{seen}; wait until that ends, "
+        "or use --break-lock if it surely is no longer running",
+        step="lock",
+    )
+
+
+def _in_words(owner: Owner) -> str:
+    return f"process {owner.pid} on {owner.host}, since {owner.since}"
+
+
+def _read_owner(dir_fd: int, name: str) -> Owner | None:
+    try:
+        content = files.read_file(name, dir_fd=dir_fd)
+        return None if content is None else msgspec.json.decode(content, type=Owner)
+    except (OSError, msgspec.MsgspecError):
+        return None  # it is for the message, and for proving an owner dead, no more
+
+
+def _ourselves() -> Owner:
+    pid = os.getpid()
+    return Owner(
+        host=socket.gethostname(),
+        pid=pid,
+        process_start=_process_start(pid),
+        since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def _is_dead(owner: Owner | None) -> bool:
+    """Whether it is certain that the owner is no longer running."""
+    if owner is None or owner.host != socket.gethostname():
+        return False
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # it runs, as another user
+    start = _process_start(owner.pid)
+    return start is not None and owner.process_start is not None and start != owner.process_start
+
+
+def _process_start(pid: int) -> str | None:
+    """Boot and clock tick at which a process began (proc(5)), None where there is no /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    # The name in parentheses can hold blanks and parentheses; start time is the 22nd field.
+    return f"{boot} {stat.rpartition(')')[2].split()[19]}"

@@ -1,0 +1,236 @@
+"""LooseFolder: one folder for one task, outside of any mirror, whole or absent.
+
+What is under way lies in a hidden folder beside the target and is gone at the end; there are no
+receipts, so nothing that is there is ever replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from asynccvat import files
+from asynccvat.core.paths import NameRules
+from asynccvat.core.receipts import Receipt
+from asynccvat.errors import ConfigError, ForeignFolderError
+from asynccvat.store import names, trees
+from asynccvat.store.commit import SYNCFS_FROM, Committed
+from asynccvat.store.layout import TREE
+from asynccvat.store.lock import Lock, acquire
+from asynccvat.store.mirror import check_space
+from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in
+from asynccvat.store.threads import in_thread
+
+T = TypeVar("T")
+
+_AREA = "staging"
+
+
+@dataclass
+class _Places:
+    path: Path
+    hidden_name: str
+    parent: int
+    hidden: int
+    lock: Lock
+
+
+class LooseFolder:
+    """A folder to be filled, held by a lock in its hidden sibling.
+
+    It has the part of `MirrorStore` that reading an archive needs: `rules`, `stage`, `commit`,
+    `abandon`, `free_bytes`, `ensure_space`.
+
+    Attributes:
+        path: The folder.
+        rules: What names its file system can hold.
+    """
+
+    def __init__(self, places: _Places, rules: NameRules, *, durable: bool) -> None:
+        self.path = places.path
+        self.rules = rules
+        self._places = places
+        self._durable = durable
+        self._limiter = anyio.CapacityLimiter(1)
+        self._kept = False
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, path: Path | str, *, durable: bool = True) -> AsyncIterator[LooseFolder]:
+        """Hold a place for a folder, making the folders above it where they are not there.
+
+        Args:
+            path: The folder to be; it may exist if it is empty.
+            durable: Sync to disk before it counts as done.
+
+        Raises:
+            ConfigError: The path cannot be that of a folder, or this is Windows.
+            ForeignFolderError: The folder holds something.
+            StoreLockedError: Somebody else is downloading to it.
+            StoreError: It cannot be read or written.
+        """
+        if sys.platform == "win32":
+            raise ConfigError(
+                "downloading to folders needs Linux or macOS: on Windows, run it under WSL "
+                "(the Windows Subsystem for Linux)"
+            )
+        folders: list[LooseFolder] = []
+
+        def opening() -> None:
+            folders.append(_open(cls, Path(path), durable=durable))
+
+        try:
+            await in_thread(anyio.CapacityLimiter(1), opening)
+            yield folders[0]
+        finally:
+            for folder in folders:
+                await folder._in_thread("clear", folder._close)  # noqa: SLF001 - our own
+
+    async def stage(self, task_id: int) -> Staging:
+        """Make a fresh tree to fill, and find what a killed download left to be taken over."""
+        return await self._in_thread("stage in", self._stage, task_id, task_id=task_id)
+
+    def _stage(self, task_id: int) -> Staging:
+        base = self.path.parent / self._places.hidden_name
+        return stage_in(self._places.hidden, _AREA, base, task_id=task_id)
+
+    async def commit(
+        self,
+        staging: Staging,
+        receipt: Receipt,
+        *,
+        adopt: bool = False,  # noqa: ARG002 - as MirrorStore has it; there is nothing to adopt
+    ) -> Committed:
+        """Put the staged tree in its place. Cancelled, it was either done whole or not at all.
+
+        Raises:
+            ForeignFolderError: Meanwhile the folder was filled by somebody else.
+            StoreError: It could not be done, and nothing has changed.
+        """
+        await self._in_thread("commit to", self._commit, staging, receipt, task_id=staging.task_id)
+        return Committed(self.path)
+
+    def _commit(self, staging: Staging, receipt: Receipt) -> None:
+        places = self._places
+        places.lock.verify()
+        with files.folder(_AREA, dir_fd=places.hidden) as area:
+            if self._durable:
+                _sync_tree(area, len(receipt.members))
+            _refuse_filled(places.parent, self.path)
+            try:
+                files.rename(TREE, self.path.name, dir_fd=area, new_dir_fd=places.parent)
+            except OSError as error:
+                if trees.is_not_empty(error):
+                    raise _filled(self.path) from error
+                raise
+        staging.settled = True
+        if self._durable:
+            files.fsync(places.parent)
+
+    async def abandon(self, staging: Staging, *, keep: bool) -> None:
+        """End a staging that is not to be committed. After a commit it does nothing.
+
+        Args:
+            staging: The tree.
+            keep: Leave it to the next download, if it holds more than 16 MiB.
+        """
+        if not staging.settled:
+            staging.settled = True
+            await self._in_thread("clear", self._abandon, keep)
+
+    def _abandon(self, keep: bool) -> None:
+        keep_above = KEEP_ABOVE if keep else None
+        self._kept = not discard(self._places.hidden, _AREA, keep_above=keep_above)
+
+    async def free_bytes(self) -> int:
+        """Bytes that this user can still write there."""
+        return await self._in_thread("look at", files.free_bytes, self._places.hidden)
+
+    async def ensure_space(self, needed: int, *, task_id: int | None = None) -> None:
+        """Make sure that so many bytes can still be written.
+
+        Raises:
+            DiskFullError: They cannot.
+        """
+        check_space(await self.free_bytes(), needed, self.path, task_id=task_id)
+
+    def _close(self) -> None:
+        places = self._places
+        try:
+            if not self._kept:
+                discard(places.hidden, _AREA, keep_above=None)
+            places.lock.release(remove=not self._kept)
+            # Another process may have come in between; the folder is its own then.
+            trees.remove_if_empty(places.hidden_name, dir_fd=places.parent)
+        finally:
+            _close_places(places)
+
+    async def _in_thread(
+        self, doing: str, call: Callable[..., T], *args: object, task_id: int | None = None
+    ) -> T:
+        def explained() -> T:
+            with files.explained(doing, self.path, task_id=task_id):
+                return call(*args)
+
+        return await in_thread(self._limiter, explained)
+
+
+def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:
+    path = path.absolute()
+    if path.name in ("", "..") or path.name.startswith(".asynccvat"):
+        raise ConfigError(f"{path} cannot be the folder of a task: name another one")
+    with files.explained("use", path), contextlib.ExitStack() as opened:
+        files.make_directories(path.parent)
+        parent = files.open_directory(path.parent)
+        opened.callback(os.close, parent)
+        _refuse_filled(parent, path)
+        hidden_name = f".{path.name}.asynccvat"
+        if files.lstat(hidden_name, dir_fd=parent) is None:
+            files.mkdir(hidden_name, dir_fd=parent)
+        hidden = files.open_folder(hidden_name, dir_fd=parent)
+        opened.callback(os.close, hidden)
+        lock = acquire(hidden, path)
+        opened.callback(lock.release)
+        rules = names.probe(hidden, str(path.parent / hidden_name))
+        folder = cls(_Places(path, hidden_name, parent, hidden, lock), rules, durable=durable)
+        opened.pop_all()
+    return folder
+
+
+def _refuse_filled(parent: int, path: Path) -> None:
+    status = files.lstat(path.name, dir_fd=parent)
+    if status is None:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        raise _filled(path)
+    with files.folder(path.name, dir_fd=parent) as fd:
+        if files.names(fd):
+            raise _filled(path)
+
+
+def _filled(path: Path) -> ForeignFolderError:
+    return ForeignFolderError(
+        f"{path} holds something already, and a download replaces nothing: "
+        "move it away, or name another folder",
+        step="commit",
+    )
+
+
+def _sync_tree(area: int, members: int) -> None:
+    if members >= SYNCFS_FROM and files.can_sync_filesystem(area):
+        files.sync_filesystem(area)
+    else:
+        trees.sync(TREE, dir_fd=area)
+
+
+def _close_places(places: _Places) -> None:
+    os.close(places.hidden)
+    os.close(places.parent)

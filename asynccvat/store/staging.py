@@ -1,0 +1,201 @@
+"""Staging: the tree of one task while it is under way, and what can be taken over into it.
+
+A tree of a killed run is put beside the fresh one as `previous-<n>`, together with which the
+folder being replaced is offered for taking over. Reading those files again, and linking or
+copying what is right, is left to the extractor; publishing the tree is left to `commit`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asynccvat import files
+from asynccvat.store import trees
+from asynccvat.store.layout import (
+    INTENT,
+    OLD,
+    OLD_RECEIPT,
+    OWN_FOLDER,
+    PREVIOUS,
+    TREE,
+    Layout,
+    decode_or_none,
+)
+
+REUSE_FROM = 64 * 1024
+"""Bytes; smaller members are fetched, which is cheaper than a look at what is here."""
+
+KEEP_ABOVE = 16 * 1024 * 1024
+"""Bytes; less than that in staging is not worth keeping for the next run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reusable:
+    """A file that a member may be taken over from, once its bytes were read again.
+
+    Attributes:
+        folder: The root below which it has the member's path.
+        size: Bytes, as last seen.
+        crc: CRC-32 as its receipt says, None where nobody knows: what a killed run left.
+    """
+
+    folder: Path
+    size: int
+    crc: int | None
+
+
+@dataclass
+class Staging:
+    """One task's tree under way. Made by a store's `stage`.
+
+    Attributes:
+        task_id: The task.
+        tree: The folder to fill. Write through `open_tree`, not by this path: it is for messages.
+        reusable: By a member's path, the files that it may be taken over from.
+        settled: Whether it was committed or abandoned, and is over.
+    """
+
+    task_id: int
+    tree: Path
+    reusable: Mapping[str, tuple[Reusable, ...]]
+    settled: bool = False
+    _base: int = -1
+    _name: str = ""
+    _roots: Mapping[Path, tuple[int, str]] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def open_tree(self) -> Iterator[int]:
+        """Hold the tree open, as a handle for calls relative to it."""
+        with files.folder(f"{self._name}/{TREE}", dir_fd=self._base) as fd:
+            yield fd
+
+    @contextlib.contextmanager
+    def open_source(self, source: Reusable, path: str) -> Iterator[tuple[int, str]]:
+        """Hold the folder open in which a reusable file lies, and give the name in it.
+
+        Raises:
+            OSError: It is gone, or a link stands on the way.
+        """
+        dir_fd, root = self._roots[source.folder]
+        parent, _, name = path.rpartition("/")
+        with files.folder(f"{root}/{parent}" if parent else root, dir_fd=dir_fd) as fd:
+            yield fd, name
+
+
+def prepare_area(base: int, name: str) -> list[str]:
+    """Make a fresh tree in an area, putting the tree of a killed run aside.
+
+    Args:
+        base: Handle of the folder that holds the area.
+        name: The area.
+
+    Returns:
+        The names, in the area, of the trees that killed runs left.
+    """
+    if files.lstat(name, dir_fd=base) is None:
+        files.mkdir(name, dir_fd=base)
+    with files.folder(name, dir_fd=base) as area:
+        previous = [entry for entry in files.names(area) if entry.startswith(PREVIOUS)]
+        if files.lstat(TREE, dir_fd=area) is not None:
+            number = next(n for n in itertools.count(1) if f"{PREVIOUS}{n}" not in previous)
+            previous.append(f"{PREVIOUS}{number}")
+            files.rename(TREE, previous[-1], dir_fd=area, new_dir_fd=area)
+        files.mkdir(TREE, dir_fd=area)
+    return previous
+
+
+def new_staging(layout: Layout, task_id: int) -> Staging:
+    """Stage a task of a mirror. Whatever an operation left unfinished has to be recovered."""
+    sources = _Sources({}, {})
+    receipt = decode_or_none(layout.receipt_bytes(task_id))
+    if receipt is not None and trees.is_folder(receipt.head.folder, dir_fd=layout.dest):
+        folder = receipt.head.folder
+        root = sources.add_root(layout.path / folder, layout.dest, folder)
+        for member in receipt.members:
+            sources.add(member.path, Reusable(root, member.size, member.crc))
+    return stage_in(
+        layout.staging,
+        str(task_id),
+        layout.path / OWN_FOLDER / "staging",
+        task_id=task_id,
+        sources=sources,
+    )
+
+
+@dataclass
+class _Sources:
+    files: dict[str, list[Reusable]]
+    roots: dict[Path, tuple[int, str]]
+
+    def add_root(self, path: Path, dir_fd: int, name: str) -> Path:
+        self.roots[path] = (dir_fd, name)
+        return path
+
+    def add(self, path: str, file: Reusable) -> None:
+        if file.size >= REUSE_FROM:
+            self.files.setdefault(path, []).append(file)
+
+
+def stage_in(
+    base: int, name: str, base_path: Path, *, task_id: int, sources: _Sources | None = None
+) -> Staging:
+    """Stage a task in an area, offering what killed runs left there.
+
+    Args:
+        base: Handle of the folder that holds the area.
+        name: The area.
+        base_path: Where the folder that holds the area is.
+        task_id: The task.
+        sources: What else can be taken over from.
+    """
+    sources = sources or _Sources({}, {})
+    for tree in prepare_area(base, name):
+        root = sources.add_root(base_path / name / tree, base, f"{name}/{tree}")
+        for path, size in trees.regular_files(f"{name}/{tree}", dir_fd=base):
+            sources.add(path, Reusable(root, size, None))
+    return Staging(
+        task_id,
+        base_path / name / TREE,
+        {path: tuple(found) for path, found in sources.files.items()},
+        _base=base,
+        _name=name,
+        _roots=sources.roots,
+    )
+
+
+def staged_trees(area: int) -> list[str]:
+    """The names of the trees in an open area."""
+    return [name for name in files.names(area) if name == TREE or name.startswith(PREVIOUS)]
+
+
+def discard(base: int, name: str, *, keep_above: int | None) -> bool:
+    """Remove an area, unless its trees hold more than so many bytes.
+
+    Nothing unfinished may be in it: no intent and no old tree.
+
+    Args:
+        base: Handle of the folder that holds the area.
+        name: The area.
+        keep_above: Bytes; None removes it in any case.
+
+    Returns:
+        Whether it is gone.
+    """
+    if not trees.is_folder(name, dir_fd=base):
+        trees.remove(name, dir_fd=base)
+        return True
+    if keep_above is not None:
+        with files.folder(name, dir_fd=base) as area:
+            if sum(trees.size(tree, dir_fd=area) for tree in staged_trees(area)) > keep_above:
+                return False
+    trees.remove(name, dir_fd=base)
+    return True
+
+
+def is_unfinished(area: int) -> bool:
+    """Whether an open area holds traces of an operation that did not come to its end."""
+    return any(files.lstat(name, dir_fd=area) is not None for name in (INTENT, OLD, OLD_RECEIPT))

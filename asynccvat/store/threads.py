@@ -1,0 +1,45 @@
+"""Blocking work in threads that a cancellation never leaves half watched."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+import anyio
+import anyio.to_thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def in_thread(
+    limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run a blocking call in a thread and stay until it ends, whatever happens meanwhile.
+
+    A cancellation, be it anyio's or asyncio's own, is raised after the call has ended: its effects
+    are then either there or not, and nothing goes on behind the caller's back.
+    """
+    return await uninterrupted(
+        anyio.to_thread.run_sync(functools.partial(call, *args, **kwargs), limiter=limiter)
+    )
+
+
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Await something to its end, and raise a cancellation that came meanwhile only then."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    # The shield holds anyio's cancellations off; asyncio's own come once, and are kept.
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain of it
+        raise cancelled
+    return task.result()
