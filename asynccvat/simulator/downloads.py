@@ -24,7 +24,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from asynccvat.simulator.answers import Answer, encode, nginx_page
-from asynccvat.simulator.dataset import Task
+from asynccvat.simulator.dataset import Project, Task
 from asynccvat.simulator.exports import Result, Wanted
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.formats import ready_archive, write_archive
@@ -102,8 +102,9 @@ class Archive:
 class ArchiveMaker:
     """Writes the archives of results when they are asked for, and keeps the latest."""
 
-    def __init__(self) -> None:
-        """Keep nothing yet."""
+    def __init__(self, projects: Mapping[int, Project]) -> None:
+        """Keep nothing yet; `projects` are the server's, by id."""
+        self._projects = projects
         self._kept: OrderedDict[Any, bytes] = OrderedDict()
         self._kept_bytes = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -135,14 +136,14 @@ class ArchiveMaker:
     async def _write(self, key: Any, result: Result, origin: str) -> None:
         if _expected_bytes(result) > _IN_MEMORY:
             path = await asyncio.to_thread(self._new_path)
-            size = await asyncio.to_thread(_write_file, path, result, origin)
+            size = await asyncio.to_thread(self._write_file, path, result, origin)
             self._files[key] = Archive((Piece(0, size, path=path),))
             return
         stream = io.BytesIO()
         if len(result.tasks) == 1 and (result.tasks[0].size or 0) <= _QUICK_FRAMES:
-            write_result(stream, result, origin)
+            self._write_to(stream, result, origin)
         else:
-            await asyncio.to_thread(write_result, stream, result, origin)
+            await asyncio.to_thread(self._write_to, stream, result, origin)
         data = stream.getvalue()
         self._kept[key] = data
         self._kept_bytes += len(data)
@@ -150,6 +151,26 @@ class ArchiveMaker:
             old, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= len(dropped)
             self._writing.pop(old, None)
+
+    def _write_file(self, path: Path, result: Result, origin: str) -> int:
+        with path.open("w+b") as stream:
+            self._write_to(stream, result, origin)
+            return stream.seek(0, io.SEEK_END)
+
+    def _write_to(self, stream: BinaryIO, result: Result, origin: str) -> None:
+        wanted = result.wanted
+        if wanted.format is None:
+            _write_backup(stream, wanted, result.tasks)
+            return
+        write_archive(
+            stream,
+            result.tasks,
+            wanted.format,
+            wanted.save_images,
+            project=self._projects.get(wanted.target_id) if wanted.target == "project" else None,
+            exported_at=result.exported,
+            base_url=origin,
+        )
 
     def _new_path(self) -> Path:
         if self._folder is None:
@@ -171,47 +192,6 @@ def _expected_bytes(result: Result) -> int:
     if not result.wanted.save_images:
         return 0
     return sum((task.size or 0) * (task.content.frame_bytes or 30_000) for task in result.tasks)
-
-
-def _write_file(path: Path, result: Result, origin: str) -> int:
-    with path.open("w+b") as stream:
-        write_result(stream, result, origin)
-        return stream.seek(0, io.SEEK_END)
-
-
-def write_result(stream: BinaryIO, result: Result, origin: str) -> None:
-    """Write the archive of a result.
-
-    That of a project of several tasks holds each task's archive as a folder: the simulator does
-    not merge them into one annotation file as CVAT does.
-    """
-    wanted = result.wanted
-    if wanted.format is None:
-        _write_backup(stream, wanted, result.tasks)
-    elif len(result.tasks) == 1:
-        _write_task(stream, result, result.tasks[0], origin)
-    else:
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-            for task in result.tasks:
-                inner = io.BytesIO()
-                _write_task(inner, result, task, origin)
-                with zipfile.ZipFile(inner) as members:
-                    for info in members.infolist():
-                        name = f"task_{task.id}/{info.filename}"
-                        archive.writestr(_entry(name, info.date_time), members.read(info))
-
-
-def _write_task(stream: BinaryIO, result: Result, task: Task, origin: str) -> None:
-    wanted = result.wanted
-    assert wanted.format is not None
-    write_archive(
-        stream,
-        task,
-        wanted.format,
-        wanted.save_images,
-        exported_at=result.exported,
-        base_url=origin,
-    )
 
 
 def _write_backup(stream: BinaryIO, wanted: Wanted, tasks: Sequence[Task]) -> None:

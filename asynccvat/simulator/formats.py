@@ -49,7 +49,8 @@ class _Export:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        return self.origin.tasks[0].labels
+        labels = (label for task in self.origin.tasks for label in task.labels)
+        return tuple(dict.fromkeys(labels))
 
     @property
     def subsets(self) -> dict[str, list[Drawn]]:

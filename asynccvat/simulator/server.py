@@ -66,7 +66,7 @@ class SimulatedServer:
         self.world = World(self.options, self.accounts.by_id[1].user)
         processor = make_processor(self.options)
         self.queue = ExportQueue(self.options, processor, self.faults, self.world.snapshot)
-        self._maker = ArchiveMaker()
+        self._maker = ArchiveMaker(self.world.dataset.projects)
         self._app = Application(
             Backend(self.options, self.accounts, self.world, self.queue),
             ApiWorkers(self.options.api_workers, processor),

@@ -318,30 +318,41 @@ class World:
     # Exports.
 
     def snapshot(self, wanted: Wanted) -> tuple[Task, ...] | str:
-        """The tasks that an export holds now, or the message by which it fails."""
+        """The tasks that an export holds now, or the message by which it fails.
+
+        A project is exported without its tasks that have no data.
+        """
         if wanted.target == "project":
             tasks = self.dataset.project_tasks(wanted.target_id)
         else:
             task = self.dataset.tasks.get(wanted.target_id)
-            tasks = [task] if task is not None else []
-        if wanted.target != "project" and not tasks:
-            return (
-                "cvat.apps.engine.models.Task.DoesNotExist: Task matching query does not exist.\n"
-            )
+            if task is None:
+                return (
+                    "cvat.apps.engine.models.Task.DoesNotExist: "
+                    "Task matching query does not exist.\n"
+                )
+            tasks = [task]
         if wanted.format is None:
             return tuple(tasks)
-        for task in tasks:
-            if task.size is None:
-                return NO_DATA
-            try:
-                if task.ready:
-                    ready_archive(task, wanted.format, wanted.save_images)
-                elif wanted.format not in WRITTEN_FORMATS:
-                    names = ", ".join(WRITTEN_FORMATS)
-                    return f"The simulator does not write {wanted.format}, only {names}\n"
-            except ExportUnavailableError as error:
-                return str(error)
-        return tuple(tasks)
+        with_data = tuple(task for task in tasks if task.size is not None)
+        if not with_data:
+            return NO_DATA
+        if any(task.ready for task in with_data):
+            return self._ready(wanted, with_data)
+        if wanted.format not in WRITTEN_FORMATS:
+            names = ", ".join(WRITTEN_FORMATS)
+            return f"The simulator does not write {wanted.format}, only {names}\n"
+        return with_data
+
+    def _ready(self, wanted: Wanted, tasks: tuple[Task, ...]) -> tuple[Task, ...] | str:
+        if wanted.target == "project":
+            return "The simulator does not merge ready archives: export the tasks one by one\n"
+        assert wanted.format is not None
+        try:
+            ready_archive(tasks[0], wanted.format, wanted.save_images)
+        except ExportUnavailableError as error:
+            return str(error)
+        return tasks
 
     # Changes.
 

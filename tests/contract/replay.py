@@ -198,7 +198,7 @@ def prepare(server: SimulatedServer) -> None:
         change(task.id, name=f"mirror-{task.id - 3:04d}")
     change(3, project_id=1)
     change(206, labels=project_labels(None))  # labels 1 to 4, as there
-    change(279, size=None, mode="", subset="")
+    change(279, size=None, mode="", subset="", project_id=2)
     unicode = dataclasses.replace(world.tasks[280].content, unicode_names=True)
     change(280, size=8, content=unicode, subset="")
     change(296, mode="interpolation")
