@@ -1,0 +1,486 @@
+"""One archive, over HTTP, into a staged tree: the requests, and what to do when they go wrong.
+
+The archive's end comes first, and with it the directory; what is here already is taken over; the
+rest is fetched in spans, several at once, and written by worker threads as it comes. Nothing of
+it is held beyond a few batches. Which spans is decided in `core.ranges`, members are written by
+`extract` and taken over by `reuse`; exports that have to be asked for again are left to
+`transfer`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import aiofiles
+import anyio
+from aiofiles.threadpool.binary import AsyncBufferedIOBase
+
+from asynccvat import files, reuse
+from asynccvat.client import CvatClient
+from asynccvat.core.paths import NameRules
+from asynccvat.core.ranges import RangeOptions, Span, plan_spans
+from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.zip import ArchiveLimits, Directory, TailNeeded, ZipReader, read_directory
+from asynccvat.downloads import BrokenError, Download, MovedError, Version
+from asynccvat.errors import (
+    ArchiveError,
+    AsyncCvatError,
+    ProtocolError,
+)
+from asynccvat.events import Event, Retrying, TransferProgress, TransferStarted
+from asynccvat.extract import Extractor, StagedFiles
+from asynccvat.http import ResultStream
+from asynccvat.lanes import Bandwidth, Lane, in_thread, together
+from asynccvat.patience import Patience, Surroundings
+from asynccvat.store import Staging
+
+_BATCH_BYTES = 1024 * 1024
+# How often one archive may turn into another while it is read.
+_CHANGES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRead:
+    """A whole archive, now in staging.
+
+    Attributes:
+        members: Its files, in the order of their places in the archive.
+        directory: Its central directory.
+        transferred: Bytes that came over the network, those that came twice included.
+        reused: Bytes of the members that were taken over from what was here.
+    """
+
+    members: tuple[MemberRecord, ...]
+    directory: Directory
+    transferred: int
+    reused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """How archives are read.
+
+    Attributes:
+        rules: What names the destination can hold.
+        limits: The most that an archive may hold.
+        reuse: Take over members that are here already.
+        ranges: How archives are cut into requests.
+        policy: How patiently broken connections are made again.
+        bandwidth: A limit that all archives keep to together, if any.
+        surroundings: Time and chance.
+    """
+
+    rules: NameRules
+    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
+    reuse: bool = True
+    ranges: RangeOptions = field(default_factory=RangeOptions)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    bandwidth: Bandwidth | None = None
+    surroundings: Surroundings = field(default_factory=Surroundings)
+
+
+class ArchiveReader:
+    """Reads archives into staged trees, any number of them at once."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        options: ReadOptions,
+        *,
+        emit: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        """Say where archives come from and how they are read.
+
+        Args:
+            client: The server's client.
+            options: How.
+            emit: Told what happens.
+        """
+        self._client = client
+        self._options = options
+        self._emit = emit
+        self._unfinished: dict[int, StagedFiles] = {}
+
+    async def read(
+        self, result_url: str, staging: Staging, *, keep_archive: Path | None = None
+    ) -> ArchiveRead:
+        """Read one archive into a staged tree.
+
+        After an error that asks for another export, call it again with the new URL and the same
+        `staging`: members that are whole are not fetched again.
+
+        Args:
+            result_url: As the finished request has it.
+            staging: The tree to fill.
+            keep_archive: File to keep the archive in as it came; then it is fetched whole and in
+                order. It must not be there yet, and is removed when the reading fails.
+
+        Raises:
+            ExportNotReadyError: The export has not ended, or another one was started since.
+            ExportExpiredError: The result is gone.
+            ArchiveError: The archive is broken, unsafe or beyond the limits, and was no better
+                when it was fetched again.
+            DiskFullError: There is no room for it.
+            StoreError: The file system refuses it.
+            TransportError: The connection broke too often.
+            ProtocolError: What came is no archive, or another one every time.
+        """
+        staged = self._unfinished.get(id(staging))
+        if staged is None:
+            staged = self._unfinished[id(staging)] = StagedFiles(staging.task_id)
+            weakref.finalize(staging, self._unfinished.pop, id(staging), None)
+        try:
+            async with AsyncExitStack() as stack:
+                copy: _Copy | None = None
+                if keep_archive is not None:
+                    copy = await stack.enter_async_context(
+                        _archive_copy(keep_archive, staging.task_id)
+                    )
+                download = Download(
+                    self._client, result_url, staging.task_id, self._options.bandwidth
+                )
+                reading = _Reading(
+                    download, staging, staged, self._options, copy=copy, emit=self._emit
+                )
+                stack.push_async_callback(reading.close)
+                return await reading.run()
+        except AsyncCvatError as error:
+            error.task_id = error.task_id or staging.task_id
+            raise
+
+
+@dataclass(slots=True)
+class _Job:
+    """A span being read: it goes on wherever its reader stands."""
+
+    span: Span
+    extractor: Extractor
+    patience: Patience
+    finished: bool = False
+
+    @property
+    def position(self) -> int:
+        return self.extractor.reader.position
+
+    def finish(self, version: Version) -> None:
+        """Read what the tail holds of the span, and end it."""
+        if self.position < self.span.stop:
+            self.extractor.feed([version.between(self.position, self.span.stop)])
+        self.extractor.finish()
+        self.finished = True
+
+
+class _Copy:
+    """The archive itself, kept as it came."""
+
+    def __init__(self, file: AsyncBufferedIOBase, path: Path, task_id: int) -> None:
+        self._file = file
+        self._path = path
+        self._task_id = task_id
+
+    async def restart(self) -> None:
+        """Forget what came so far."""
+        await self._file.seek(0)
+        await self._file.truncate()
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        with files.explained("write", self._path, task_id=self._task_id):
+            await self._file.write(b"".join(chunks))
+
+
+class _Reading:
+    """One archive being read into one tree."""
+
+    def __init__(
+        self,
+        download: Download,
+        staging: Staging,
+        staged: StagedFiles,
+        options: ReadOptions,
+        *,
+        copy: _Copy | None,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._download = download
+        self._staging = staging
+        self._staged = staged
+        self._options = options
+        self._copy = copy
+        self._emit = emit
+        # An archive that is kept comes in order: all of it in one span, whatever is here.
+        self._parallel = options.ranges.parallel if copy is None else 1
+        self._tree = ExitStack()
+        self._directory: Directory | None = None
+        self._jobs: list[_Job] = []
+        self._reused = 0
+        self._announced = False
+
+    async def run(self) -> ArchiveRead:
+        """Read it, as often as that is worth trying."""
+        patience = self._patience()
+        changes = 0
+        damaged = False
+        while True:
+            before = self._download.transferred
+            try:
+                directory = await self._read_once()
+            except MovedError:
+                changes += 1
+                if changes > _CHANGES:
+                    raise ProtocolError(
+                        f"the archive became another one {changes} times while it was read: "
+                        "something exports this task again and again; stop that, then run again",
+                        step="download",
+                    ) from None
+            except BrokenError as broken:
+                patience.progress(self._download.transferred - before)
+                await patience.bear(broken.error)
+            except ArchiveError as error:
+                if damaged or not error.retryable:
+                    raise
+                damaged = True
+                await in_thread(self._abandon)
+                self._emit(Retrying(self._staging.task_id, "extract", str(error), 0.0))
+            else:
+                return ArchiveRead(
+                    self._staged.in_order(directory),
+                    directory,
+                    self._download.transferred,
+                    self._reused,
+                )
+
+    async def close(self) -> None:
+        """Give up what is not whole, and let go of the tree."""
+        if self._staged.root >= 0:
+            await in_thread(self._close)
+
+    async def _read_once(self) -> Directory:
+        async with self._download.open_tail(self._options.ranges.tail) as stream:
+            if stream.status == 200:
+                return await self._read_forward(stream)
+            assert stream.total is not None
+            version = Version(stream.total, stream.etag, await self._download.collect(stream))
+        self._progressed(len(version.tail))
+        found = await in_thread(self._begin, version)
+        while isinstance(found, TailNeeded):
+            version = await self._longer(version, found.length)
+            found = await in_thread(self._begin, version)
+        if self._copy is not None:
+            await self._copy.restart()
+        if version.tail_start > 0:
+            await self._fetch(version, found)
+        if self._copy is not None:
+            await self._copy.write([version.tail])
+        return found
+
+    async def _longer(self, version: Version, length: int) -> Version:
+        """Fetch so much of the end that the directory is whole in it."""
+        start = version.total - length
+        async with self._download.open(version, start, version.tail_start) as stream:
+            more = await self._download.collect(stream)
+        self._progressed(len(more))
+        return replace(version, tail=more + version.tail)
+
+    # The directory, and what follows from it; in worker threads
+
+    def _begin(self, version: Version) -> Directory | TailNeeded:
+        """Read and check the directory; an archive that is whole in the tail is read at once."""
+        directory = read_directory(
+            version.tail, version.total, limits=self._options.limits, rules=self._options.rules
+        )
+        if isinstance(directory, TailNeeded):
+            return directory
+        if self._jobs and self._copy is None and directory == self._directory:
+            # Another ETag, and the same members at the same places: every job goes on.
+            return directory
+        self._abandon()
+        self._directory = directory
+        self._open_tree()
+        self._staged.reconcile(directory)
+        if version.tail_start == 0:
+            self._plan(version, directory)
+            _finish(self._jobs, version)
+            self._close()
+        return directory
+
+    def _open_tree(self) -> None:
+        if self._staged.root < 0:
+            self._staged.root = self._tree.enter_context(self._staging.open_tree())
+
+    def _close(self) -> None:
+        try:
+            self._abandon()
+        finally:
+            self._staged.root = -1
+            self._tree.close()
+
+    def _abandon(self) -> None:
+        """Forget the jobs: their members that are whole stay, the others are removed."""
+        jobs, self._jobs, self._directory = self._jobs, [], None
+        with ExitStack() as stack:
+            for job in jobs:
+                stack.callback(job.extractor.abandon)
+
+    def _require_room(self, version: Version, directory: Directory, linked: int = 0) -> None:
+        """Make sure that there is room for what is not here, but for what will be linked."""
+        missing = sum(e.size for e in directory.entries if not self._staged.holds(e))
+        copied = 0 if self._copy is None else version.total
+        self._staged.require(missing - linked + copied)
+
+    def _plan(self, version: Version, directory: Directory) -> None:
+        self._require_room(version, directory)
+        entries = directory.entries
+        wanted = [
+            self._copy is not None or entry.is_directory or not self._staged.holds(entry)
+            for entry in entries
+        ]
+        ranges = replace(self._options.ranges, parallel=self._parallel)
+        for span in plan_spans(directory, wanted, version.tail_start, ranges):
+            run = entries[span.first : span.last]
+            reader = ZipReader.span(directory, run, self._options.limits)
+            self._jobs.append(_Job(span, Extractor(reader, self._staged), self._patience()))
+
+    # The members, by their spans
+
+    async def _fetch(self, version: Version, directory: Directory) -> None:
+        """Bring what the tail does not hold, and write everything."""
+        if not self._jobs:
+            await self._take_over(version, directory)
+            await in_thread(self._plan, version, directory)
+        self._announce(version.total)
+        here = [job for job in self._jobs if job.position >= version.tail_start]
+        await in_thread(_finish, here, version)
+        waiting = [job for job in self._jobs if not job.finished]
+        await together(self._parallel, [partial(self._bring, job, version) for job in waiting])
+        await in_thread(self._abandon)
+
+    async def _take_over(self, version: Version, directory: Directory) -> None:
+        if not self._options.reuse or self._copy is not None or not self._staging.reusable:
+            return
+        wanted = [
+            entry
+            for entry in directory.entries
+            if entry.header_offset < version.tail_start and not self._staged.holds(entry)
+        ]
+        least = self._options.ranges.reuse_from
+        batches = list(reuse.candidates(wanted, self._staging.reusable, least))
+        linked = sum(entry.size for batch in batches for entry, _ in batch)
+        await in_thread(self._require_room, version, directory, linked)
+
+        async def take_over(batch: Sequence[reuse.Candidate]) -> None:
+            self._reused += await in_thread(reuse.take_over, batch, self._staging, self._staged)
+
+        await together(self._parallel, [partial(take_over, batch) for batch in batches])
+
+    async def _bring(self, job: _Job, version: Version) -> None:
+        """Read one span, however often its connection breaks."""
+        stop = min(job.span.stop, version.tail_start)
+        while (start := job.position) < stop:
+            try:
+                async with self._download.open(version, start, stop) as stream:
+                    await self._pump(stream, job.extractor)
+            except BrokenError as broken:
+                job.patience.progress(job.position - start)
+                await job.patience.bear(broken.error)
+        await in_thread(job.finish, version)
+
+    # The archive as a stream
+
+    async def _read_forward(self, stream: ResultStream) -> Directory:
+        """Read the whole archive from its first byte, for there is no Range here."""
+        await in_thread(self._begin_forward, stream.total or 0)
+        if self._copy is not None:
+            await self._copy.restart()
+        self._announce(stream.total)
+        reader = ZipReader.forward(self._options.limits, self._options.rules)
+        extractor = Extractor(reader, self._staged)
+        try:
+            await self._pump(stream, extractor)
+            return await in_thread(self._end_forward, extractor)
+        finally:
+            await in_thread(extractor.abandon)
+
+    def _begin_forward(self, size: int) -> None:
+        self._abandon()
+        self._open_tree()
+        self._staged.require(size if self._copy is None else 2 * size)
+
+    def _end_forward(self, extractor: Extractor) -> Directory:
+        directory = extractor.finish()
+        self._staged.reconcile(directory)
+        return directory
+
+    # Both ways
+
+    async def _pump(self, stream: ResultStream, extractor: Extractor) -> None:
+        """Hand a body to a worker thread, batch by batch, while the next one comes.
+
+        Raises:
+            BrokenError: It broke off; what came before is written.
+        """
+        broken: BrokenError | None = None
+        batch: list[bytes] = []
+        size = 0
+        async with Lane() as lane, aclosing(self._download.chunks(stream)) as chunks:
+            try:
+                async for chunk in chunks:
+                    batch.append(chunk)
+                    size += len(chunk)
+                    if size >= _BATCH_BYTES:
+                        await self._hand_over(lane, extractor, batch, size)
+                        batch, size = [], 0
+            except BrokenError as error:
+                broken = error
+            if batch:
+                await self._hand_over(lane, extractor, batch, size)
+        if broken is not None:
+            raise broken
+
+    async def _hand_over(
+        self, lane: Lane, extractor: Extractor, batch: list[bytes], size: int
+    ) -> None:
+        if self._copy is not None:
+            await self._copy.write(batch)
+        await lane.submit(extractor.feed, batch)
+        self._progressed(size)
+
+    def _patience(self) -> Patience:
+        return Patience(self._options.policy, self._retrying, self._options.surroundings)
+
+    def _retrying(self, error: AsyncCvatError, delay: float) -> None:
+        self._emit(Retrying(self._staging.task_id, "download", str(error), delay))
+
+    def _announce(self, size: int | None) -> None:
+        if not self._announced:
+            self._announced = True
+            self._emit(TransferStarted(self._staging.task_id, size, self._reused))
+
+    def _progressed(self, size: int) -> None:
+        self._emit(TransferProgress(self._staging.task_id, size))
+
+
+def _finish(jobs: Iterable[_Job], version: Version) -> None:
+    for job in jobs:
+        job.finish(version)
+
+
+@asynccontextmanager
+async def _archive_copy(path: Path, task_id: int) -> AsyncIterator[_Copy]:
+    """Hold the file open that an archive is kept in; it is removed when the block fails."""
+    with files.explained("create", path, task_id=task_id):
+        file = await aiofiles.open(path, "xb")
+    try:
+        yield _Copy(file, path, task_id)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await file.close()
+            await in_thread(path.unlink)
+        raise
+    with files.explained("write", path, task_id=task_id):
+        await file.close()

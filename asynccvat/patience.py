@@ -1,0 +1,84 @@
+"""How long a trouble is borne: the decisions of `core.retry`, with clock, chance and sleep."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import anyio
+
+from asynccvat.core.retry import GiveUp, RetryBudget, RetryPolicy, decide
+from asynccvat.errors import AsyncCvatError
+
+# So much has to come before a broken connection is a new trouble rather than the same.
+_PROGRESS_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Time and chance, replaceable so that tests need not wait.
+
+    Attributes:
+        clock: Seconds of a clock that does not go back.
+        sleep: Waits for so many seconds.
+        chance: A random number from 0 to 1.
+    """
+
+    clock: Callable[[], float] = anyio.current_time
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    chance: Callable[[], float] = random.random
+
+
+class Patience:
+    """Waits before one thing is tried again, more and more, until that is hopeless.
+
+    As long as bytes come in between, a failure is a new trouble and not the same once more.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        on_retry: Callable[[AsyncCvatError, float], None],
+        surroundings: Surroundings,
+    ) -> None:
+        """Begin without a failure.
+
+        Args:
+            policy: How patient to be.
+            on_retry: Told of each failure that is borne, and of the seconds until the next try.
+            surroundings: Time and chance.
+        """
+        self._policy = policy
+        self._on_retry = on_retry
+        self._surroundings = surroundings
+        self._budget = RetryBudget()
+        self._attempt = 0
+        self._received = 0
+
+    def progress(self, size: int) -> None:
+        """Note that `size` bytes came."""
+        self._received += size
+        if self._received >= _PROGRESS_BYTES:
+            self._attempt = 0
+
+    async def bear(self, error: AsyncCvatError) -> None:
+        """Wait until it is time for the next try.
+
+        Raises:
+            AsyncCvatError: The error itself, when there is none.
+        """
+        decision, self._budget = decide(
+            error,
+            attempt=self._attempt,
+            budget=self._budget,
+            now=self._surroundings.clock(),
+            jitter=self._surroundings.chance(),
+            policy=self._policy,
+        )
+        if isinstance(decision, GiveUp):
+            raise error
+        self._attempt += 1
+        self._received = 0
+        self._on_retry(error, decision.delay)
+        await self._surroundings.sleep(decision.delay)

@@ -1,0 +1,149 @@
+"""Taking members over from what is here already, instead of fetching them.
+
+A file is taken over only when its bytes, read again, give the CRC that the archive's directory
+has for the member: a file of the right size can be zeros after a power cut. Synchronous, for
+worker threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from isal import isal_zlib
+
+from asynccvat import files
+from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.zip import Entry
+from asynccvat.extract import Folders, StagedFiles
+from asynccvat.store import Reusable, Staging
+
+_READ_BYTES = 256 * 1024
+_BATCH_BYTES = 32 * 1024 * 1024
+Candidate = tuple[Entry, Sequence[Reusable]]
+
+
+def candidates(
+    entries: Iterable[Entry], reusable: Mapping[str, Sequence[Reusable]], least: int
+) -> Iterator[list[Candidate]]:
+    """Find the members that may be here, by path, size and CRC where that is known.
+
+    Args:
+        entries: The members that are wanted.
+        reusable: The files that are offered, by member's path.
+        least: Bytes of a member from which it is looked for.
+
+    Yields:
+        Batches of about 32 MiB, so that many threads can share the work and a cancellation need
+        not wait for all of it.
+    """
+    batch: list[Candidate] = []
+    size = 0
+    for entry in entries:
+        if entry.is_directory or entry.size < least:
+            continue
+        sources = [
+            source
+            for source in reusable.get(entry.name, ())
+            if source.size == entry.size and source.crc in (None, entry.crc)
+        ]
+        if sources:
+            batch.append((entry, sources))
+            size += entry.size
+        if size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def take_over(batch: Sequence[Candidate], staging: Staging, staged: StagedFiles) -> int:
+    """Take over what proves to be right of a batch; what does not is left to be fetched.
+
+    Returns:
+        The bytes of the members that were taken over.
+
+    Raises:
+        StoreError: The tree in staging cannot be written.
+    """
+    taken = 0
+    folders = Folders(staged.root)
+    try:
+        for entry, sources in batch:
+            if any(_take_over(entry, source, staging, staged, folders) for source in sources):
+                taken += entry.size
+    finally:
+        folders.close()
+    return taken
+
+
+def _take_over(
+    entry: Entry, source: Reusable, staging: Staging, staged: StagedFiles, folders: Folders
+) -> bool:
+    try:
+        with staging.open_source(source, entry.name) as (source_fd, name):
+            fd = files.open_for_reading(name, dir_fd=source_fd)
+            try:
+                if not _is_right(fd, entry):
+                    return False
+                parent, _, new_name = entry.name.rpartition("/")
+                with files.explained("write", entry.name, task_id=staged.task_id):
+                    new_dir_fd = folders.get(parent)
+                mtime_ns = _link(fd, name, source_fd, new_name, new_dir_fd)
+                if mtime_ns is None:
+                    with files.explained("write", entry.name, task_id=staged.task_id):
+                        staged.reserve(entry.size)
+                        mtime_ns = _copy(fd, entry, new_name, new_dir_fd)
+            finally:
+                os.close(fd)
+    except OSError:
+        # It is gone, or cannot be read: then it is fetched, as if it had never been offered.
+        return False
+    if mtime_ns is None:
+        return False
+    staged.records[entry.name] = MemberRecord(entry.name, entry.size, entry.crc, mtime_ns)
+    return True
+
+
+def _is_right(fd: int, entry: Entry) -> bool:
+    """Read a file from its start: whether it has the member's size and CRC."""
+    if os.fstat(fd).st_size != entry.size:
+        return False
+    crc = size = 0
+    while data := os.read(fd, _READ_BYTES):
+        crc = isal_zlib.crc32(data, crc)
+        size += len(data)
+    return (size, crc) == (entry.size, entry.crc)
+
+
+def _link(fd: int, name: str, dir_fd: int, new_name: str, new_dir_fd: int) -> int | None:
+    """Link the very file that was read; return its mtime, None where it cannot be linked."""
+    try:
+        files.link(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+    except OSError:
+        return None
+    read, linked = os.fstat(fd), files.lstat(new_name, dir_fd=new_dir_fd)
+    if linked is not None and os.path.samestat(read, linked):
+        return read.st_mtime_ns
+    files.unlink(new_name, dir_fd=new_dir_fd)  # the name was given to another file meanwhile
+    return None
+
+
+def _copy(fd: int, entry: Entry, new_name: str, new_dir_fd: int) -> int | None:
+    """Copy an open file, checked once more on the way; return the mtime, None if it changed."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    crc = size = 0
+    new_fd = files.open_for_writing(new_name, dir_fd=new_dir_fd)
+    whole = False
+    try:
+        while data := os.read(fd, _READ_BYTES):
+            crc = isal_zlib.crc32(data, crc)
+            size += len(data)
+            files.write(new_fd, data)
+        whole = (size, crc) == (entry.size, entry.crc)
+        mtime_ns = os.fstat(new_fd).st_mtime_ns
+    finally:
+        os.close(new_fd)
+        if not whole:
+            files.unlink(new_name, dir_fd=new_dir_fd)
+    return mtime_ns if whole else None
