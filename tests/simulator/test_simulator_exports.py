@@ -1,0 +1,250 @@
+"""The life of an export request on the simulated server."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+from asking import asking
+
+from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_export_is_queued_started_and_finished() -> None:
+    async with asking() as ask:
+        ask.server.pause_exports()
+        ask.server.faults.add(Fault(export="stick"))
+        posted = await ask.export()
+        rq_id = posted.json["rq_id"]
+        assert posted.status == 202
+        assert rq_id == (
+            "action=export&target=task&target_id=1&user_id=1&format=CVAT_for_images_1~1"
+            "&subresource=dataset"
+        )
+        queued = (await ask.request(rq_id)).json
+        assert (queued["status"], queued["started_date"]) == ("queued", None)
+        ask.server.release_exports()
+        started = (await ask.request(rq_id)).json
+        assert (started["status"], started["finished_date"]) == ("started", None)
+        ask.server.release_exports()
+        finished = await ask.ended(rq_id)
+        assert finished["status"] == "finished"
+        assert finished["created_date"] < finished["started_date"] < finished["finished_date"]
+        assert finished["progress"] == 0
+        archive = await ask.get(finished["result_url"])
+        with zipfile.ZipFile(io.BytesIO(archive.body)) as members:
+            assert members.testzip() is None
+            assert len(members.namelist()) == 3
+            assert all(one.compress_type == zipfile.ZIP_STORED for one in members.infolist())
+
+
+async def test_asking_again_meets_the_request_under_way() -> None:
+    async with asking() as ask:
+        ask.server.pause_exports()
+        first = await ask.export()
+        second = await ask.export()
+        assert (second.status, second.json) == (409, first.json)
+
+
+async def test_some_versions_word_the_conflict_as_plain_text() -> None:
+    async with asking() as ask:
+        ask.server.pause_exports()
+        await ask.export()
+        ask.server.faults.add(Fault(plain_conflict=True))
+        answer = await ask.export()
+        assert (answer.status, answer.type) == (409, "text/html; charset=utf-8")
+        assert b"rq_id" not in answer.body
+
+
+async def test_asking_again_after_the_end_takes_the_result_away_until_the_next_end() -> None:
+    async with asking() as ask:
+        first = await ask.exported()
+        before = await ask.get(first["result_url"])
+        ask.server.pause_exports()
+        assert (await ask.export()).status == 202
+        taken = await ask.get(first["result_url"])
+        assert (taken.status, taken.body) == (400, b"The export process is not finished")
+        ask.server.release_exports()
+        again = await ask.ended(first["id"])
+        after = await ask.get(again["result_url"])
+        assert after.body == before.body
+        assert after.headers["ETag"] != before.headers["ETag"]
+        assert after.headers["Last-Modified"] != before.headers["Last-Modified"]
+
+
+async def test_an_edit_changes_the_archive_and_leaves_its_images() -> None:
+    async with asking() as ask:
+        before = await ask.get((await ask.exported())["result_url"])
+        ask.server.edit_task(1)
+        after = await ask.get((await ask.exported())["result_url"])
+        with (
+            zipfile.ZipFile(io.BytesIO(before.body)) as old,
+            zipfile.ZipFile(io.BytesIO(after.body)) as new,
+        ):
+            changed = [name for name in old.namelist() if old.read(name) != new.read(name)]
+        assert changed == ["annotations.xml"]
+
+
+async def test_an_export_holds_the_task_as_it_was_when_it_started() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(Fault(export="stick"))
+        rq_id = (await ask.export()).json["rq_id"]
+        assert (await ask.request(rq_id)).json["status"] == "started"
+        name = ask.server.dataset.tasks[1].name.encode()
+        ask.server.rename_task(1, "renamed meanwhile")
+        ask.server.release_exports()
+        archive = await ask.get((await ask.ended(rq_id))["result_url"])
+        assert name in archive.body
+        assert b"renamed meanwhile" not in archive.body
+
+
+async def test_only_a_queued_request_can_be_cancelled() -> None:
+    async with asking() as ask:
+        ask.server.pause_exports()
+        rq_id = (await ask.export()).json["rq_id"]
+        path = f"/api/requests/{rq_id.replace('&', '%26')}"
+        cancelled = await ask("POST", f"{path}/cancel")
+        assert (cancelled.status, cancelled.body) == (200, b"")
+        assert "Content-Type" not in cancelled.headers
+        gone = await ask.get(path)
+        assert (gone.status, gone.body) == (404, b"There is no request with specified id")
+        ask.server.release_exports()
+        finished = await ask.exported()
+        refused = await ask("POST", f"/api/requests/{finished['id'].replace('&', '%26')}/cancel")
+        assert refused.status == 400
+        assert refused.body == b"Only requests that have not yet been started can be cancelled"
+
+
+async def test_a_task_without_data_is_accepted_and_then_fails() -> None:
+    async with asking(SimulatorOptions(tasks=1, tasks_without_data=1)) as ask:
+        failed = await ask.exported()
+        assert failed["status"] == "failed"
+        assert failed["message"].startswith("AttributeError: 'NoneType'")
+        assert failed["result_url"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("format=Nope+1.0", 400),
+        ("", 400),
+        ("format=cvat+for+images+1.1", 400),
+        ("format=COCO+1.0&save_images=maybe", 500),
+        ("format=COCO+1.0&location=cloud_storage", 500),
+        ("format=COCO+1.0&location=cloud_storage&cloud_storage_id=7", 400),
+        ("format=COCO+1.0&location=local", 202),
+    ],
+)
+async def test_what_an_export_can_be_asked(query: str, status: int) -> None:
+    async with asking() as ask:
+        answer = await ask("POST", f"/api/tasks/1/dataset/export?{query}")
+        assert answer.status == status
+
+
+async def test_formats_that_are_not_written_fail() -> None:
+    async with asking() as ask:
+        posted = await ask("POST", "/api/tasks/1/dataset/export?format=MOT+1.1")
+        ended = await ask.ended(posted.json["rq_id"])
+        assert ended["status"] == "failed"
+        assert "MOT 1.1" in ended["message"]
+
+
+@pytest.mark.parametrize("target", ["tasks", "projects", "jobs"])
+async def test_tasks_projects_and_jobs_can_be_exported(target: str) -> None:
+    async with asking() as ask:
+        posted = await ask("POST", f"/api/{target}/1/dataset/export?format=COCO+1.0")
+        ended = await ask.ended(posted.json["rq_id"])
+        assert ended["operation"]["target"] == target.removesuffix("s")
+        archive = await ask.get(ended["result_url"])
+        with zipfile.ZipFile(io.BytesIO(archive.body)) as members:
+            assert any(name.endswith("instances_default.json") for name in members.namelist())
+
+
+async def test_backups_can_be_exported() -> None:
+    async with asking() as ask:
+        posted = await ask("POST", "/api/tasks/1/backup/export")
+        ended = await ask.ended(posted.json["rq_id"])
+        archive = await ask.get(ended["result_url"])
+        with zipfile.ZipFile(io.BytesIO(archive.body)) as members:
+            assert {"task.json", "annotations.json"} <= set(members.namelist())
+
+
+async def test_expired_results_are_not_found_until_exported_again() -> None:
+    async with asking() as ask:
+        finished = await ask.exported()
+        assert ask.server.expire_results(1) == 1
+        gone = await ask.get(finished["result_url"])
+        assert gone.status == 404
+        assert gone.json == "The exported file has expired, please retry exporting"
+        assert (await ask.request(finished["id"])).json["status"] == "finished"
+        assert (await ask.get((await ask.exported())["result_url"])).status == 200
+
+
+async def test_requests_past_their_time_are_forgotten() -> None:
+    async with asking(SimulatorOptions(tasks=1, result_seconds=0)) as ask:
+        rq_id = (await ask.export()).json["rq_id"]
+        while not ask.server.exports:
+            await ask.get("/api/users/self")
+        assert (await ask.request(rq_id)).status == 404
+        assert (await ask.get("/api/requests")).json["count"] == 0
+
+
+async def test_a_lost_queue_forgets_everything() -> None:
+    async with asking() as ask:
+        finished = await ask.exported()
+        ask.server.pause_exports()
+        await ask.export(2)
+        ask.server.forget_requests()
+        ask.server.release_exports()
+        assert (await ask.get("/api/requests")).json["count"] == 0
+        unknown = await ask.get(finished["result_url"])
+        assert (unknown.status, unknown.body) == (400, b"Unknown export request id")
+
+
+async def test_exports_start_in_the_order_of_the_queue() -> None:
+    options = SimulatorOptions(tasks=4, frames=1, export_workers=1)
+    async with asking(options) as ask:
+        ask.server.pause_exports()
+        for task_id in (3, 1, 4, 2):
+            await ask.export(task_id)
+        ask.server.release_exports()
+        for task_id in (1, 2, 3, 4):
+            rq_id = (await ask.export(task_id)).json["rq_id"]
+            await ask.ended(rq_id)
+        started = [span.rq_id.split("&")[2] for span in ask.server.exports]
+        assert started[:4] == ["target_id=3", "target_id=1", "target_id=4", "target_id=2"]
+        for span in ask.server.exports:
+            assert span.queued <= span.started <= span.finished
+
+
+async def test_a_server_can_run_one_export_per_user_at_a_time() -> None:
+    options = SimulatorOptions(
+        tasks=3,
+        frames=1,
+        one_export_per_user=True,
+        users=(UserSpec("ann", "secret", superuser=True),),
+    )
+    async with asking(options) as ask:
+        token = ask.server.accounts.token_of(ask.server.accounts.by_id[2])
+        ask.server.faults.add(Fault(export="stick", times=2))
+        for task_id in (1, 2):
+            await ask.export(task_id)
+        await ask.export(3, token=token)
+        statuses = [request.status for request in ask.server.queue.requests.values()]
+        assert statuses == ["started", "queued", "started"]
+
+
+async def test_a_broken_export_time_fails_the_export_and_spares_the_worker() -> None:
+    def seconds(_: object) -> float:
+        raise ZeroDivisionError("no time")
+
+    options = SimulatorOptions(
+        tasks=2, costs=True, latency=0, export_workers=1, export_seconds=seconds
+    )
+    async with asking(options) as ask:
+        for task_id in (1, 2):
+            failed = await ask.exported(task_id)
+            assert failed["message"] == "ZeroDivisionError: no time\n"

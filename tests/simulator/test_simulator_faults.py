@@ -1,0 +1,219 @@
+"""Scripted faults of the simulated server."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from anyio import fail_after, move_on_after
+from asking import asking
+
+from asynccvat.simulator import Fault, Faults, SimulatorOptions
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_status_instead_of_an_answer_once() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(
+            Fault(path="^/api/tasks$", status=503, body="busy", headers={"Retry-After": "3"})
+        )
+        busy = await ask.get("/api/tasks")
+        assert (busy.status, busy.body, busy.headers["Retry-After"]) == (503, b"busy", "3")
+        assert (await ask.get("/api/tasks")).status == 200
+
+
+async def test_a_gateway_error_is_the_page_of_nginx() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(Fault(status=502))
+        answer = await ask.get("/api/tasks")
+        assert (answer.status, answer.type) == (502, "text/html")
+        assert b"<center>nginx</center>" in answer.body
+
+
+def strikes(fault: Fault, calls: int) -> list[int]:
+    faults = Faults(seed=1)
+    faults.add(fault)
+    return [
+        number for number in range(1, calls + 1) if faults.for_call("GET", "/api/tasks/3", "", 3)
+    ]
+
+
+def test_when_a_fault_strikes() -> None:
+    assert strikes(Fault(), 4) == [1]
+    assert strikes(Fault(times=2), 4) == [1, 2]
+    assert strikes(Fault(times=None), 4) == [1, 2, 3, 4]
+    assert strikes(Fault(nth=3), 4) == [3]
+    assert strikes(Fault(method="POST"), 4) == []
+    assert strikes(Fault(method="GET", task_id=3), 4) == [1]
+    assert strikes(Fault(task_id=4), 4) == []
+    assert strikes(Fault(path="dataset"), 4) == []
+    assert strikes(Fault(export="fail"), 4) == []
+    chance = strikes(Fault(probability=0.5, times=None), 100)
+    assert 20 < len(chance) < 80
+    assert chance == strikes(Fault(probability=0.5, times=None), 100)
+
+
+def test_a_script_knows_what_is_left_of_it() -> None:
+    faults = Faults()
+    faults.add(Fault(), Fault(times=None))
+    assert len(faults) == 2
+    faults.for_call("GET", "/", "", None)
+    assert len(faults) == 1
+    faults.clear()
+    assert len(faults) == 0
+
+
+def test_a_fault_survives_the_way_through_json() -> None:
+    fault = Fault(path="x", status=500, headers={"A": "b"}, export="kill")
+    assert Fault.from_json(fault.to_json()) == fault
+    with pytest.raises(ValueError, match="no nonsense"):
+        Fault.from_json({"nonsense": 1})
+    with pytest.raises(ValueError, match="no regular expression"):
+        Faults().add(Fault(path="("))
+
+
+async def test_a_dropped_connection_has_no_answer() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(Fault(drop=True, times=2))  # the client itself tries GET twice
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await ask.get("/api/tasks")
+        assert ask.server.calls[-1].status == 0
+
+
+async def gather(response: aiohttp.ClientResponse, received: bytearray) -> None:
+    async for chunk in response.content.iter_any():
+        received += chunk
+
+
+async def test_a_download_is_cut_after_so_many_bytes() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        whole = (await ask.get(url)).body
+        ask.server.faults.add(Fault(path="download", cut_at=1000))
+        received = bytearray()
+        headers = {"Authorization": f"Token {ask.server.token}"}
+        async with ask.session.get(url, headers=headers) as response:
+            assert response.content_length == len(whole)
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await gather(response, received)
+        assert bytes(received) == whole[:1000]
+
+
+async def test_json_is_cut_too() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(Fault(path="^/api/tasks$", cut_at=10))
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await ask.get("/api/tasks")
+
+
+async def test_a_stalled_download_stays_open_and_sends_nothing_more() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        ask.server.faults.add(Fault(path="download", stall_at=100))
+        headers = {"Authorization": f"Token {ask.server.token}"}
+        with fail_after(5):
+            async with ask.session.get(url, headers=headers) as response:
+                assert len(await response.content.readexactly(100)) == 100
+                with move_on_after(0) as scope:
+                    await response.content.readany()
+                assert scope.cancelled_caught
+
+
+async def test_bytes_are_altered_added_and_missing() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        whole = (await ask.get(url)).body
+        ask.server.faults.add(Fault(path="download", alter_at=40))
+        altered = (await ask.get(url)).body
+        assert [
+            i for i, pair in enumerate(zip(whole, altered, strict=True)) if len(set(pair)) > 1
+        ] == [40]
+        ask.server.faults.add(Fault(path="download", extra="junk"))
+        assert (await ask.get(url)).body == whole + b"junk"
+        ask.server.faults.add(Fault(path="download", truncate=5))
+        assert (await ask.get(url)).body == whole[:-5]
+        assert (await ask.get(url)).body == whole
+
+
+async def test_a_range_can_be_ignored() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        ask.server.faults.add(Fault(path="download", ignore_range=True))
+        assert (await ask.get(url, headers={"Range": "bytes=0-1"})).status == 200
+        assert (await ask.get(url, headers={"Range": "bytes=0-1"})).status == 206
+
+
+async def test_a_result_expires_or_its_etag_moves_at_the_moment_of_the_download() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        first = (await ask.get(url)).headers["ETag"]
+        ask.server.faults.add(Fault(path="download", move_etag=True))
+        assert (await ask.get(url)).headers["ETag"] != first
+        ask.server.faults.add(Fault(path="download", expire=True))
+        assert (await ask.get(url)).status == 404
+
+
+async def test_exports_fail_or_are_killed() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(Fault(export="fail", task_id=2, message="MemoryError\n"))
+        ask.server.faults.add(Fault(export="kill", task_id=3))
+        assert (await ask.exported(1))["status"] == "finished"
+        failed, killed = await ask.exported(2), await ask.exported(3)
+        assert (failed["status"], failed["message"]) == ("failed", "MemoryError\n")
+        assert killed["message"].startswith("Work-horse terminated unexpectedly")
+        assert (await ask.exported(2))["status"] == "finished"
+
+
+async def test_dates_are_missing_from_the_first_answers_that_say_finished() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(Fault(export="null_dates", count=2))
+        first = await ask.exported()
+        assert (first["status"], first["started_date"], first["finished_date"]) == (
+            "finished",
+            None,
+            None,
+        )
+        assert first["result_url"]
+        second = (await ask.request(first["id"])).json
+        assert second["started_date"]
+        assert second["expiry_date"] is None
+        assert (await ask.request(first["id"])).json["expiry_date"]
+
+
+async def test_an_export_goes_back_into_the_queue_once() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(Fault(export="requeue"))
+        assert (await ask.exported())["status"] == "finished"
+        request = next(iter(ask.server.queue.requests.values()))
+        assert request.requeued
+
+
+async def test_a_queue_is_lost_between_two_calls() -> None:
+    async with asking() as ask:
+        finished = await ask.exported()
+        ask.server.faults.add(Fault(path="^/api/requests/", lose_queue=True))
+        assert (await ask.request(finished["id"])).status == 404
+
+
+async def test_links_point_elsewhere_and_calls_are_redirected() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(Fault(path="^/api/requests/", origin="https://elsewhere.example"))
+        finished = await ask.exported()
+        assert finished["result_url"].startswith("https://elsewhere.example/api/tasks/1/")
+        ask.server.faults.add(Fault(path="download", redirect="https://elsewhere.example/a.zip"))
+        again = (await ask.request(finished["id"])).json["result_url"]
+        redirected = await ask.get(again)
+        assert redirected.status == 302
+        assert redirected.headers["Location"] == "https://elsewhere.example/a.zip"
+
+
+async def test_a_server_can_have_a_wrong_idea_of_its_own_address() -> None:
+    async with asking(SimulatorOptions(tasks=2, public_url="http://wrong:1")) as ask:
+        page = (await ask.get("/api/tasks?page_size=1")).json
+        assert page["next"] == "http://wrong:1/api/tasks?page=2&page_size=1"
+
+
+async def test_a_delayed_answer_still_comes() -> None:
+    async with asking() as ask:
+        ask.server.faults.add(Fault(delay=0.001))
+        assert (await ask.get("/api/tasks")).status == 200
