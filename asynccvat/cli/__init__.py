@@ -1,0 +1,118 @@
+"""The command line: presentation only. All work is done by the public names of asynccvat.
+
+One module for each theme of commands; `failures` has the exit codes. Modules of the engine are
+imported by the commands that need them, so that `asynccvat --help` comes at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from asynccvat import __version__
+from asynccvat.cli import failures, output
+from asynccvat.cli.connection import Connection, Session, shared_options, sign
+from asynccvat.cli.demonstration import demo
+from asynccvat.cli.downloading import download
+from asynccvat.cli.failures import EXIT_CODES, ExitCode
+from asynccvat.cli.listings import check_connection, formats, list_projects, list_tasks, task_info
+from asynccvat.cli.mirroring import mirror
+from asynccvat.cli.running import Interrupted
+from asynccvat.cli.simulation import simulate
+
+__all__ = ["app", "main"]
+
+# typer carries its own copy of click in some versions: the base of all its usage errors has no
+# public name that all versions share.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="asynccvat",
+    help="Mirror the tasks of a CVAT server, as fast as it allows, safe to kill at any moment.",
+    epilog=f"Exit codes: {' '.join(EXIT_CODES.split())}.",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        output.write(f"asynccvat {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+]
+
+
+def _shared(ctx: typer.Context, version: Version = False, **options: Any) -> None:
+    """Take the shared options that stand before the command."""
+    del version  # its callback has answered already
+    ctx.ensure_object(Session).connection = Connection(**options)
+    if ctx.invoked_subcommand is None:
+        output.write(ctx.get_help())
+        raise typer.Exit(ExitCode.USAGE)
+
+
+_before = list(inspect.signature(_shared, eval_str=True).parameters.values())[:2]
+sign(_shared, [*_before, *shared_options()])
+app.callback(invoke_without_command=True)(_shared)
+
+app.command()(mirror)
+app.command()(download)
+app.command("list-tasks")(list_tasks)
+app.command("list-projects")(list_projects)
+app.command("task-info")(task_info)
+app.command()(formats)
+app.command("check-connection")(check_connection)
+app.command()(simulate)
+app.command()(demo)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code (`failures.ExitCode`).
+
+    Args:
+        arguments: Those after the program's name; None takes them from `sys.argv`.
+    """
+    code = _invoke(sys.argv[1:] if arguments is None else list(arguments))
+    try:
+        output.flush()
+    except BrokenPipeError:
+        output.give_up_stdout()
+    sys.exit(code)
+
+
+def _invoke(arguments: list[str]) -> int:
+    session = Session()
+    try:
+        code = app(arguments, prog_name="asynccvat", standalone_mode=False, obj=session)
+    except _UsageError as error:
+        output.remark(f"Error: {usage_message(error)}")
+        return ExitCode.USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        output.remark("Stopped.")
+        return ExitCode.INTERRUPTED
+    except Interrupted as stopped:
+        output.remark("Stopped.")
+        return stopped.code
+    except Exception as error:  # noqa: BLE001 - the outermost place: each becomes a line and a code
+        for line in failures.explain(error, verbose=session.connection.verbose):
+            output.remark(line)
+        return failures.exit_code(error)
+    return int(code or ExitCode.DONE)
+
+
+def usage_message(error: Exception) -> str:
+    """What is wrong with the arguments, in one line, and where to read what is right."""
+    message = error.format_message()  # type: ignore[attr-defined]  # all of typer's usage errors do
+    context = getattr(error, "ctx", None)
+    command = "asynccvat" if context is None else context.command_path
+    return f"{' '.join(message.split())} See '{command} --help'."

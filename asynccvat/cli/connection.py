@@ -1,0 +1,241 @@
+"""The options that every command shares: which server, as whom, how much is said.
+
+They may stand before the command or after it; what stands after it wins. Reading the
+environment and files, and what wins over what, is left to `asynccvat.settings`.
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+import asynccvat
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient
+    from asynccvat.settings import Settings
+
+_PANEL = "Server and account"
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", help="The server's address (environment: CVAT_URL).", rich_help_panel=_PANEL
+    ),
+]
+Username = Annotated[
+    str | None,
+    typer.Option(
+        "--username",
+        "-u",
+        help="User to log in as (environment: CVAT_USERNAME).",
+        rich_help_panel=_PANEL,
+    ),
+]
+Password = Annotated[
+    str | None,
+    typer.Option(
+        "--password",
+        "-p",
+        help="The user's password; asked for on a terminal (environment: CVAT_PASSWORD).",
+        rich_help_panel=_PANEL,
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        help="A personal access token, not user and password (environment: CVAT_ACCESS_TOKEN).",
+        rich_help_panel=_PANEL,
+    ),
+]
+Organization = Annotated[
+    str | None,
+    typer.Option(
+        "--org",
+        help="Slug of the organization to work in (environment: CVAT_ORGANIZATION).",
+        rich_help_panel=_PANEL,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="YAML file with these settings (environment: CVAT_SERVER_CONFIG).",
+        rich_help_panel=_PANEL,
+    ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure", help="Do not verify the server's certificate.", rich_help_panel=_PANEL
+    ),
+]
+CaBundle = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-bundle",
+        help="PEM file of the authorities to trust instead of the system's.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Verbosity = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="Say more: retries, and the causes of errors.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """The shared options as they were given; None, False or 0 is "not given"."""
+
+    url: Url = None
+    username: Username = None
+    password: Password = None
+    token: Token = None
+    organization: Organization = None
+    config: Config = None
+    insecure: Insecure = False
+    ca_bundle: CaBundle = None
+    verbosity: Verbosity = 0
+
+    def __repr__(self) -> str:
+        # Secrets must not come out with a printed value.
+        return f"Connection(url={self.url!r}, username={self.username!r})"
+
+    @property
+    def verbose(self) -> bool:
+        """Whether more is to be said than usual."""
+        return self.verbosity > 0
+
+    def settings(self) -> Settings:
+        """These options, the environment and the settings file put together.
+
+        A password that nothing gives is asked for where there is a terminal to ask.
+
+        Raises:
+            ConfigError: A setting is missing or unusable.
+        """
+        from asynccvat.settings import load_settings  # noqa: PLC0415 - `--help` stays light
+
+        settings = load_settings(
+            url=self.url,
+            username=self.username,
+            password=self.password,
+            token=self.token,
+            organization=self.organization,
+            insecure=self.insecure,
+            ca_bundle=self.ca_bundle,
+            config=self.config,
+        )
+        if settings.password_missing:
+            question = f"Password of {settings.username} at {settings.url}: "
+            return replace(settings, password=ask_password(question))
+        return settings
+
+    def overridden_by(self, other: Connection) -> Connection:
+        """These options with those that `other` gives put over them."""
+        given = {item.name: value for item in fields(other) if (value := getattr(other, item.name))}
+        return replace(self, **given)
+
+
+@dataclass(slots=True)
+class Session:
+    """One call of the command line: what `main` still knows after a command failed."""
+
+    connection: Connection = field(default_factory=Connection)
+
+
+def client_for(settings: Settings) -> CvatClient:
+    """A client for the server and the user of the settings.
+
+    Raises:
+        ConfigError: There are no credentials, or something about them cannot be used.
+    """
+    if settings.username is None and settings.token is None:
+        raise asynccvat.ConfigError(
+            "no credentials are given: use --token, or --username (and --password), or set "
+            "CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD"
+        )
+    return asynccvat.CvatClient(
+        settings.url,
+        username=settings.username,
+        password=settings.password,
+        token=settings.token,
+        organization=settings.organization,
+        verify=settings.verify,
+    )
+
+
+def ask_password(question: str) -> str:
+    """Ask for a password without showing it.
+
+    Raises:
+        ConfigError: There is no terminal, or nothing was typed.
+    """
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        answer = getpass.getpass(question, stream=sys.stderr)
+        if answer:
+            return answer
+    raise asynccvat.ConfigError(
+        "no password is given: use --password, set CVAT_PASSWORD, or run it on a terminal, "
+        "where it is asked for"
+    )
+
+
+def connected(command: Callable[..., int]) -> Callable[..., None]:
+    """Give a command the shared options; it is called with one `Connection` before its own.
+
+    What it returns is the exit code. typer reads a command's options from its signature, so the
+    shared ones are written into that.
+    """
+    shared = shared_options()
+
+    @functools.wraps(command)
+    def wrapper(ctx: typer.Context, **options: Any) -> None:
+        session = ctx.ensure_object(Session)
+        given = Connection(**{item.name: options.pop(item.name) for item in shared})
+        session.connection = session.connection.overridden_by(given)
+        raise typer.Exit(command(session.connection, **options))
+
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    sign(wrapper, [context, *own, *shared])
+    return wrapper
+
+
+def shared_options() -> list[inspect.Parameter]:
+    """The fields of `Connection` as parameters of a command."""
+    hints = get_type_hints(Connection, include_extras=True)
+    return [
+        inspect.Parameter(
+            item.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=item.default,
+            annotation=hints[item.name],
+        )
+        for item in fields(Connection)
+    ]
+
+
+def sign(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
+    """Let `inspect`, and so typer, see these parameters, by keyword, in a function."""
+    by_keyword = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in parameters]
+    function.__signature__ = inspect.Signature(by_keyword)  # type: ignore[attr-defined]  # a hook
+    function.__annotations__ = {item.name: item.annotation for item in by_keyword}

@@ -1,0 +1,88 @@
+"""What a failure means for the shell: one line on stderr and an exit code.
+
+`EXIT_CODES` is the whole table. Nothing here decides what is tried again.
+"""
+
+from __future__ import annotations
+
+import traceback
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from asynccvat.cli.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asynccvat import MirrorReport
+
+
+class ExitCode(IntEnum):
+    """What the shell is told."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    NOT_ALLOWED = 3
+    UNREACHABLE = 4
+    REFUSED = 5
+    BROKEN = 70
+    """A bug in asynccvat: EX_SOFTWARE of sysexits.h."""
+    INTERRUPTED = 130
+    """SIGINT: 128 + 2."""
+    TERMINATED = 143
+    """SIGTERM: 128 + 15."""
+
+
+EXIT_CODES = """\
+0 all done; 1 some tasks failed; 2 usage or configuration; 3 authentication or permission;
+4 server unreachable; 5 refused by a guard; 130 interrupted; 143 terminated"""
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """The exit code for an error that ended a command."""
+    from asynccvat import errors  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    match error:
+        case errors.AuthenticationError() | errors.PermissionDeniedError():
+            return ExitCode.NOT_ALLOWED
+        case errors.TransportError() | errors.ServerError() | errors.RateLimitError():
+            return ExitCode.UNREACHABLE
+        case errors.ProtocolError():
+            # What answers there does not speak as CVAT does.
+            return ExitCode.UNREACHABLE
+        case errors.StoreLockedError() | errors.ForeignFolderError():
+            return ExitCode.REFUSED
+        case errors.DiskFullError() | errors.ExportError() | errors.ArchiveError():
+            return ExitCode.SOME_FAILED
+        case errors.AsyncCvatError():
+            return ExitCode.USAGE
+        case _:
+            return ExitCode.BROKEN
+
+
+def report_code(report: MirrorReport) -> ExitCode:
+    """The exit code for a run that came to its end, or was stopped by an error."""
+    if report.stopped_by is not None:
+        return exit_code(report.stopped_by)
+    if report.failures or report.interrupted or not report.listing_complete:
+        return ExitCode.SOME_FAILED
+    return ExitCode.DONE if report.guard is None else ExitCode.REFUSED
+
+
+def explain(error: BaseException, *, verbose: bool) -> Iterator[str]:
+    """The lines for stderr: one, and with `verbose` its causes."""
+    if exit_code(error) is ExitCode.BROKEN:
+        what = printable(str(error)) or "no message"
+        yield f"Error: asynccvat met a bug of its own: {type(error).__name__}: {what}"
+        if verbose:
+            # Without locals: these could hold secrets.
+            yield from "".join(traceback.format_exception(error)).splitlines()
+        else:
+            yield "Run it again with -v for the details, and report them."
+        return
+    yield f"Error: {printable(str(error))}"
+    cause = error.__cause__
+    while verbose and cause is not None:
+        yield f"  because of {type(cause).__name__}: {printable(str(cause))}"
+        cause = cause.__cause__

@@ -1,0 +1,241 @@
+"""`asynccvat mirror`: from options to the engine and back to a summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import asynccvat
+from asynccvat.cli import output, parsing, running, selecting
+from asynccvat.cli.connection import Connection, client_for, connected
+from asynccvat.cli.failures import ExitCode
+from asynccvat.cli.working import Results, carry_out
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient, ExportSpec, MirrorOptions, Plan, Selection
+
+_HOW = "How"
+_SAFETY = "Removing and replacing"
+_RESULTS = "Results"
+
+
+def _option(*names: str, panel: str, **rest: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, **rest)
+
+
+@connected
+def mirror(
+    connection: Connection,
+    *,
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="The folder that holds the mirror.")
+    ],
+    project_id: selecting.ProjectIds = None,
+    task_id: selecting.TaskIds = None,
+    status: selecting.StatusOption = None,
+    subset: selecting.Subset = None,
+    name: selecting.Name = None,
+    updated_since: selecting.UpdatedSince = None,
+    filter_: selecting.Filter = None,
+    format_: selecting.Format = selecting.DEFAULT_FORMAT,
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Whether the images are wanted, too.")
+    ] = False,
+    folder_prefix: selecting.FolderPrefix = "task",
+    keep_archive: Annotated[
+        bool, typer.Option("--keep-archive", help="Keep each archive beside its task's folder.")
+    ] = False,
+    concurrency: Annotated[
+        int | None,
+        _option(
+            "--concurrency",
+            panel=_HOW,
+            min=1,
+            help="Exports in flight at the server; without it, learned while running.",
+        ),
+    ] = None,
+    transfers: Annotated[
+        int, _option("--transfers", panel=_HOW, min=1, help="Archives read at once.")
+    ] = 8,
+    bwlimit: Annotated[
+        str | None,
+        _option(
+            "--bwlimit",
+            panel=_HOW,
+            metavar="SIZE",
+            help="Bytes a second for all transfers together, like 800K, 10M or 1.5G.",
+        ),
+    ] = None,
+    retries: Annotated[
+        int, _option("--retries", panel=_HOW, min=0, help="How often a step is tried again.")
+    ] = 5,
+    export_timeout: Annotated[
+        str,
+        _option(
+            "--export-timeout",
+            panel=_HOW,
+            metavar="TIME",
+            help="How long one export may run, queueing apart: seconds, or like 30m or 4h.",
+        ),
+    ] = "4h15m",
+    dry_run: Annotated[
+        bool, _option("--dry-run", panel=_HOW, help="Print the plan and its reasons, and stop.")
+    ] = False,
+    force: Annotated[
+        bool, _option("--force", panel=_SAFETY, help="Fetch every task, changed or not.")
+    ] = False,
+    no_reuse: Annotated[
+        bool,
+        _option("--no-reuse", panel=_HOW, help="Fetch members that are here already, too."),
+    ] = False,
+    trust_receipts: Annotated[
+        bool,
+        _option("--trust-receipts", panel=_HOW, help="Do not look at the files of kept tasks."),
+    ] = False,
+    failed_from: Annotated[
+        Path | None,
+        _option(
+            "--failed-from",
+            panel="Which tasks",
+            metavar="REPORT.json",
+            help="The tasks that failed in this report.",
+        ),
+    ] = None,
+    prune: Annotated[
+        bool, _option("--prune", panel=_SAFETY, help="Remove tasks that are gone from the server.")
+    ] = False,
+    max_delete: Annotated[
+        str,
+        _option(
+            "--max-delete",
+            panel=_SAFETY,
+            metavar="N|P%",
+            help="Refuse to prune more folders than this.",
+        ),
+    ] = "10%",
+    adopt: Annotated[
+        bool,
+        _option(
+            "--adopt",
+            panel=_SAFETY,
+            help="Take over folders of a task's name that asynccvat did not make.",
+        ),
+    ] = False,
+    no_fsync: Annotated[
+        bool,
+        _option(
+            "--no-fsync", panel=_HOW, help="Do not wait for the disk: quicker, not crash-safe."
+        ),
+    ] = False,
+    break_lock: Annotated[
+        bool,
+        _option("--break-lock", panel=_SAFETY, help="Take over a lock whose owner is no more."),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        _option("--json", panel=_RESULTS, help="Write the report (or plan) to stdout as JSON."),
+    ] = False,
+    report_json: Annotated[
+        Path | None,
+        _option("--report-json", panel=_RESULTS, metavar="FILE", help="Write the report here."),
+    ] = None,
+    log_json: Annotated[
+        Path | None,
+        _option(
+            "--log-json", panel=_RESULTS, metavar="FILE", help="Append each event as a JSON line."
+        ),
+    ] = None,
+) -> int:
+    """Mirror the server's tasks into DEST, each one a folder; fetch what changed only.
+
+    It can be killed at any moment: run it again and it goes on.
+
+    For example:
+
+    asynccvat mirror data/ --project-id 5 --format "COCO 1.0" --images
+
+    asynccvat mirror data/ --status completed --prune --dry-run
+    """
+    results = Results(as_json=as_json, report_file=report_json, log_file=log_json)
+    settings = connection.settings()
+    selection = selecting.selection(
+        projects=project_id,
+        tasks=task_id,
+        status=status,
+        subset=subset,
+        name=name,
+        updated_since=updated_since,
+        filter_=filter_,
+        failed_from=failed_from,
+        default_project=settings.project_id,
+    )
+    options = asynccvat.MirrorOptions(
+        folder_prefix=folder_prefix,
+        keep_archive=keep_archive,
+        concurrency=concurrency,
+        transfers=transfers,
+        bandwidth=None if bwlimit is None else parsing.size(bwlimit, "--bwlimit"),
+        retries=retries,
+        export_timeout=parsing.duration(export_timeout, "--export-timeout"),
+        force=force,
+        reuse=not no_reuse,
+        trust_receipts=trust_receipts,
+        prune=prune,
+        max_delete=max_delete,
+        adopt=adopt,
+        durable=not no_fsync,
+        break_lock=break_lock,
+    )
+    if failed_from is not None and not selection.task_ids:
+        # An empty selection would be every task.
+        output.remark(f"Nothing to do: no task failed in {failed_from}.")
+        return ExitCode.DONE
+    spec = asynccvat.ExportSpec(format_, images=images)
+    client = client_for(settings)
+    if dry_run:
+        plan = running.run(lambda: _plan(client, destination, selection, spec, options))
+        return show_plan(plan, as_json=as_json)
+    return carry_out(
+        client,
+        lambda client, on_event: asynccvat.mirror(
+            client, destination, selection, spec, options=options, on_event=on_event
+        ),
+        results,
+        place=str(destination),
+        verbose=connection.verbose,
+    )
+
+
+async def _plan(
+    client: CvatClient,
+    destination: Path,
+    selection: Selection,
+    spec: ExportSpec,
+    options: MirrorOptions,
+) -> Plan:
+    async with client:
+        return await asynccvat.plan(client, destination, selection, spec, options=options)
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> ExitCode:
+    """Print what a mirror would do; the code tells what running it would meet."""
+    described = plan.to_json()
+    if as_json:
+        output.write_json(described)
+    else:
+        output.table(
+            ("step", "task", "folder", "reason", "name"),
+            [
+                (step["step"], step["task_id"], step["folder"], step["reason"], step["name"])
+                for step in described["steps"]
+            ],
+            numbers=("task",),
+        )
+        counts = ", ".join(f"{count:,} to {step}" for step, count in described["counts"].items())
+        output.remark(f"Dry run, nothing was changed: {counts or 'no tasks'}.")
+    if plan.guard is not None:
+        output.remark(f"Refused: {plan.guard}")
+        return ExitCode.REFUSED
+    return ExitCode.DONE

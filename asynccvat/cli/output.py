@@ -1,0 +1,173 @@
+"""Results on stdout: tables for people, lines for pipes, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import typer
+
+from asynccvat.cli.text import counted, number_of_bytes, printable, span
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from asynccvat import MirrorReport
+
+Row = Sequence[object]
+
+
+def results() -> Console:
+    """The console of stdout."""
+    from rich.console import Console  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    return Console(highlight=False, markup=False)
+
+
+def remarks() -> Console:
+    """The console of stderr."""
+    from rich.console import Console  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+def write(line: str) -> None:
+    """One line on stdout."""
+    sys.stdout.write(line + "\n")
+
+
+def remark(line: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def flush() -> None:
+    """Let stdout go out now."""
+    sys.stdout.flush()
+
+
+def give_up_stdout() -> None:
+    """Send what is still to be written nowhere: whoever read stdout has left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_json(value: Any) -> None:
+    """A value as indented JSON on stdout."""
+    write(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def table(columns: Sequence[str], rows: Iterable[Row], *, numbers: Sequence[str] = ()) -> None:
+    """A table: drawn on a terminal, one line of tab-separated cells a row elsewhere.
+
+    Args:
+        columns: Their titles.
+        rows: Their cells; None is an empty one.
+        numbers: The titles of the columns that are set to the right.
+    """
+    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    console = results()
+    if not console.is_terminal:
+        for row in [list(columns), *cells]:
+            write("\t".join(row))
+        return
+    from rich.table import Table  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    drawn = Table()
+    for column in columns:
+        drawn.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in cells:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+def summary(report: MirrorReport, place: str) -> None:
+    """What a run did, in a line or two on stdout."""
+    counts = report.to_json()["counts"]
+    parts = [f"{count:,} {action}" for action, count in counts.items()] or ["nothing to do"]
+    how = "Interrupted after" if report.interrupted else "Done in"
+    write(
+        f"{how} {span(report.seconds)}: {counted(len(report.outcomes), 'task')} "
+        f"({', '.join(parts)}), {number_of_bytes(report.transferred)} received, "
+        f"{counted(report.requests, 'request')}: {place}"
+    )
+    if not report.listing_complete:
+        write("The list of tasks kept changing while it was read: run again for the rest.")
+
+
+class EventLog:
+    """`--log-json`: each event appended as one line of JSON, with the time `at` which it came.
+
+    A log that cannot be written to any more (a full disk) does not end the run: it says so once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            # Unbuffered: what a full disk refused must not come again when the file is closed.
+            self._file: BinaryIO | None = path.open("ab", buffering=0)
+        except OSError as error:
+            raise _unwritable(path, "--log-json", error) from error
+        self._path = path
+
+    def write(self, record: dict[str, Any], at: str) -> None:
+        """One line."""
+        if self._file is None:
+            return
+        try:
+            line = json.dumps({"at": at, **record}, ensure_ascii=False, default=str)
+            self._file.write(f"{line}\n".encode())
+        except OSError as error:
+            self.close()
+            remark(f"warning: {self._path}: {error.strerror}: the event log ends here")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Refuse a file that could not be written at the end of a run, before it begins.
+
+    Raises:
+        typer.BadParameter: Its folder is not there, or may not be written to.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "is a folder, not a file")
+        with _beside(path).open("w", encoding="utf-8"):
+            pass
+        _beside(path).unlink()
+    except OSError as error:
+        raise _unwritable(path, option, error) from error
+
+
+def save_json(value: Any, path: Path, option: str) -> None:
+    """A value as JSON in a file, which is replaced whole.
+
+    Raises:
+        typer.BadParameter: It cannot be written.
+    """
+    try:
+        _beside(path).write_text(
+            json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
+        )
+        _beside(path).replace(path)
+    except OSError as error:
+        raise _unwritable(path, option, error) from error
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _unwritable(path: Path, option: str, error: OSError) -> typer.BadParameter:
+    return typer.BadParameter(
+        f"cannot write {path}: {error.strerror}: choose a file in a folder that you may write to",
+        param_hint=option,
+    )

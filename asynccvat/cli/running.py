@@ -1,0 +1,91 @@
+"""A coroutine on an event loop, with the manners of a command when signals come.
+
+The first SIGINT or SIGTERM cancels: the engine ends its tasks, cancels its queued exports at the
+server (at most 5 seconds) and lets go of the destination. The second leaves at once, which a
+mirror survives as it survives being killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(Exception):  # noqa: N818 - a state rather than an error, as CancelledError is
+    """A signal ended the run.
+
+    Attributes:
+        code: What the shell is told: 128 and the signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+def _ignore() -> None:
+    pass
+
+
+def run(
+    main: Callable[[], Coroutine[Any, Any, T]], *, on_signal: Callable[[], None] = _ignore
+) -> T:
+    """Run a coroutine function to its end.
+
+    Args:
+        main: Called with nothing within the loop. It is cancelled by the first signal.
+        on_signal: Called when the first signal came.
+
+    Raises:
+        Interrupted: A signal came, and `main` ended by the cancellation.
+    """
+    return asyncio.run(_supervised(main, on_signal))
+
+
+async def _supervised(
+    main: Callable[[], Coroutine[Any, Any, T]], on_signal: Callable[[], None]
+) -> T:
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        if received:
+            leave(128 + number)
+        received.append(number)
+        on_signal()
+        if task is not None:
+            task.cancel()
+
+    # Elsewhere than in the main thread of a Unix there are no signals to listen to.
+    listens = threading.current_thread() is threading.main_thread() and os.name == "posix"
+    if listens:
+        for number in SIGNALS:
+            loop.add_signal_handler(number, stop, number)
+    try:
+        return await main()
+    except asyncio.CancelledError:
+        if received:
+            raise Interrupted(received[0]) from None
+        raise
+    finally:
+        if listens:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without waiting for threads or cleanup, with the cursor shown again."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h\n")
+    sys.stderr.flush()
+    os._exit(code)

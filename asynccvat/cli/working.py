@@ -1,0 +1,108 @@
+"""One run of the engine from the shell: shown while it lasts, logged, reported at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asynccvat.cli import output, running
+from asynccvat.cli.failures import explain, report_code
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient, Event, MirrorReport
+
+
+Work = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["MirrorReport"]]
+"""What a command wants of the engine: called with a client and with what is told the events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Where the results of a run go, besides the summary on stdout.
+
+    Raises:
+        typer.BadParameter: A file cannot be written; better known before the run than after.
+    """
+
+    as_json: bool = False
+    report_file: Path | None = None
+    log_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.report_file is not None:
+            output.check_writable(self.report_file, "--report-json")
+        if self.log_file is not None:
+            output.EventLog(self.log_file).close()
+
+
+def carry_out(
+    client: CvatClient, work: Work, results: Results, *, place: str, verbose: bool
+) -> int:
+    """Let the engine work, show it, write what is to be written, and return the exit code.
+
+    The report is written after an interruption, too, with what was done until then.
+    """
+    reports: list[MirrorReport] = []
+    stopped: running.Interrupted | None = None
+    try:
+        _watch(client, work, results, reports, verbose=verbose)
+    except running.Interrupted as interrupted:
+        stopped = interrupted
+    finally:
+        if reports and results.report_file is not None:
+            output.save_json(reports[-1].to_json(), results.report_file, "--report-json")
+    for report in reports[-1:]:
+        if results.as_json:
+            output.write_json(report.to_json())
+        else:
+            output.summary(report, place)
+    if stopped is not None:
+        output.remark("Stopped. Run the same command again to go on from here.")
+        return stopped.code
+    (report,) = reports[-1:]
+    if report.stopped_by is not None:
+        for line in explain(report.stopped_by, verbose=verbose):
+            output.remark(line)
+    return report_code(report)
+
+
+def _watch(
+    client: CvatClient,
+    work: Work,
+    results: Results,
+    reports: list[MirrorReport],
+    *,
+    verbose: bool,
+) -> None:
+    """Run the engine to its end, or to a signal; the report is added to `reports` either way."""
+    from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
+    from asynccvat.events import RunFinished, to_json  # noqa: PLC0415 - the same
+
+    with ExitStack() as stack:
+        log = None
+        if results.log_file is not None:
+            log = stack.enter_context(closing(output.EventLog(results.log_file)))
+        shown = stack.enter_context(display(output.remarks(), verbose=verbose))
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, RunFinished):
+                reports.append(event.report)
+            if log is not None:
+                now = datetime.now(UTC).isoformat(timespec="milliseconds")
+                log.write(to_json(event), now.replace("+00:00", "Z"))
+            shown.on_event(event)
+
+        async def main() -> None:
+            async with client:
+                reports.append(await work(client, on_event))
+
+        running.run(
+            main,
+            on_signal=lambda: shown.say(
+                "Stopping: taking back what is queued at the server. Again to leave at once."
+            ),
+        )

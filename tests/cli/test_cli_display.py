@@ -1,0 +1,172 @@
+"""What a run shows while it lasts, from its events and a clock that the test holds."""
+
+from __future__ import annotations
+
+import io
+from pathlib import PurePath
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from asynccvat import errors, events
+from asynccvat.cli.display import BarDisplay, LineDisplay, display
+from asynccvat.cli.progress import Progress, messages
+from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def done(task_id: int, action: Action = Action.FETCHED, **rest: Any) -> events.TaskDone:
+    return events.TaskDone(TaskOutcome(task_id=task_id, action=action, reason="new", **rest))
+
+
+def failed(task_id: int, message: str) -> events.TaskDone:
+    return done(task_id, Action.FAILED, error=errors.ExportFailedError(message))
+
+
+def written_to(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=120, highlight=False)
+
+
+def pipe() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=40, highlight=False)
+
+
+def test_a_task_is_counted_where_it_is() -> None:
+    progress = Progress(started=0)
+    happened: list[events.Event] = [
+        events.ListingRead(5, complete=True),
+        events.Planned(fetch=3, keep=1, move=1, remove=0, refuse=0, skip=0),
+        events.ExportRequested(1, "a", created=True),
+        events.ExportRequested(2, "b", created=True),
+        events.ExportRequested(3, "c", created=True),
+        events.ExportStarted(2),
+        events.ExportStarted(3),
+        events.ExportFinished(3, 0.2),
+        events.TransferStarted(3, 2048, 0),
+        events.TransferProgress(3, 2048),
+    ]
+    for event in happened:
+        progress.apply(event)
+    assert progress.stages() == "1 queued at the server, 1 exporting, 1 transferring"
+    progress.apply(events.TransferFinished(3))
+    progress.apply(done(3))
+    progress.apply(done(9, Action.KEPT))
+    assert progress.done == 1
+    assert progress.total == 4
+    assert progress.fraction == 0.25
+    assert progress.overall(2.0) == "1/4 tasks, 2.0 KiB, 1.0 KiB/s, 0.5 tasks/s, 6.0 s left"
+    for later in (failed(1, "no"), done(2), done(4, Action.MOVED)):
+        progress.apply(later)
+    assert progress.stages().endswith("0 transferring, 1 failed")
+    assert progress.fraction == 1.0
+    assert "left" not in progress.overall(4.0)
+
+
+def test_before_the_plan_stands_it_says_what_is_waited_for() -> None:
+    progress = Progress(started=0)
+    assert progress.overall(1.0) == "listing the tasks"
+    progress.apply(events.ListingRead(5, complete=True))
+    assert progress.overall(1.0) == "planning"
+    assert progress.fraction == 0
+    progress.apply(events.Planned(fetch=2, keep=3, move=0, remove=0, refuse=0, skip=0))
+    assert progress.overall(1.0) == "0/2 tasks, 0 B"
+
+
+@pytest.mark.parametrize(
+    ("event", "lines"),
+    [
+        (failed(7, "task 7: the server failed"), ["failed: task 7: the server failed"]),
+        (
+            failed(7, "the server\nfailed\x1b[2J"),
+            ["failed: task 7: the server failed\N{REPLACEMENT CHARACTER}[2J"],
+        ),
+        (done(7), []),
+        (done(7, warnings=("put aside",)), ["warning: task 7: put aside"]),
+        (events.Warned("look out"), ["warning: look out"]),
+        (events.ServerPaused(26), ["the server asked for a pause of 26 s"]),
+        (events.Retrying(7, "export", "502", 0.5), []),
+        (events.RunFinished(MirrorReport()), []),
+    ],
+)
+def test_failures_and_warnings_have_lines_of_their_own(
+    event: events.Event, lines: list[str]
+) -> None:
+    assert list(messages(event, verbose=False)) == lines
+
+
+def test_retries_are_told_when_asked() -> None:
+    event = events.Retrying(7, "export", "502", 0.5)
+    assert list(messages(event, verbose=True)) == ["task 7: export again in 0.5 s: 502"]
+    event = events.Retrying(None, "list", "502", 0.5)
+    assert list(messages(event, verbose=True)) == ["list again in 0.5 s: 502"]
+
+
+def test_without_a_terminal_progress_comes_every_so_many_seconds_and_failures_at_once() -> None:
+    clock = Clock()
+    console = pipe()
+    with display(console, verbose=False, clock=clock) as shown:
+        assert isinstance(shown, LineDisplay)
+        shown.on_event(events.ListingRead(3, complete=True))
+        clock.now += 6
+        shown.on_event(events.ServerPaused(1))
+        shown.on_event(events.Planned(fetch=3, keep=0, move=0, remove=0, refuse=0, skip=0))
+        shown.on_event(done(1))
+        clock.now += 4.5
+        shown.on_event(failed(2, "a long message that is not wrapped, however narrow the console"))
+        clock.now += 0.5
+        shown.on_event(events.ExportRequested(3, "c", created=True))
+    assert written_to(console).splitlines() == [
+        "the server asked for a pause of 1.0 s",
+        "planning",
+        "failed: task 2: a long message that is not wrapped, however narrow the console",
+        (
+            "2/3 tasks, 0 B, 0 B/s, 0.2 tasks/s, 5.5 s left; "
+            "1 queued at the server, 0 exporting, 0 transferring, 1 failed"
+        ),
+    ]
+
+
+def test_on_a_terminal_there_is_a_bar_with_the_numbers_and_messages_above_it() -> None:
+    clock = Clock()
+    console = terminal()
+    with display(console, verbose=False, clock=clock) as shown:
+        assert isinstance(shown, BarDisplay)
+        shown.on_event(events.Planned(fetch=2, keep=0, move=0, remove=0, refuse=0, skip=0))
+        shown.on_event(events.ExportRequested(2, "b", created=True))
+        clock.now += 2
+        shown.on_event(done(1, path=PurePath("task1")))
+        shown.on_event(failed(2, "[red]no[/red]"))
+        shown.on_event(events.Warned("look out"))
+    written = written_to(console)
+    assert "2/2 tasks" in written
+    assert "0 queued at the server, 0 exporting, 0 transferring, 1 failed" in written
+    assert "failed: task 2: [red]no[/red]" in written
+    assert "warning: look out" in written
+
+
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(display(terminal(), verbose=False), LineDisplay)
+
+
+def test_colours_are_left_out_when_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = terminal()
+    with display(console, verbose=False) as shown:
+        shown.on_event(failed(2, "no"))
+    assert "\x1b[31m" not in written_to(console)

@@ -1,0 +1,80 @@
+"""A coroutine under signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from asynccvat.cli import running
+
+
+async def answer() -> int:
+    return 42
+
+
+def test_it_returns_what_the_coroutine_returns() -> None:
+    assert running.run(answer) == 42
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_cancels_and_lets_cleanup_end(number: int, code: int) -> None:
+    story: list[str] = []
+
+    async def main() -> None:
+        os.kill(os.getpid(), number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            story.append("cleaned up")
+
+    with pytest.raises(running.Interrupted) as caught:
+        running.run(main, on_signal=lambda: story.append("told"))
+    assert caught.value.code == code
+    assert story == ["told", "cleaned up"]
+
+
+def test_signal_handlers_are_given_back() -> None:
+    before = [signal.getsignal(number) for number in running.SIGNALS]
+    running.run(answer)
+    assert [signal.getsignal(number) for number in running.SIGNALS] == before
+
+
+def test_a_cancellation_of_another_making_is_no_interruption() -> None:
+    async def main() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        running.run(main)
+
+
+def test_outside_the_main_thread_it_runs_without_listening_to_signals() -> None:
+    answers: list[int] = []
+    thread = threading.Thread(target=lambda: answers.append(running.run(answer)))
+    thread.start()
+    thread.join()
+    assert answers == [42]
+
+
+def test_the_second_signal_leaves_at_once() -> None:
+    script = """
+import asyncio, os, signal, threading
+from asynccvat.cli import running
+
+async def main():
+    os.kill(os.getpid(), signal.SIGINT)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+running.run(main)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    assert ended.returncode == 130

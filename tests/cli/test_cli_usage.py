@@ -1,0 +1,352 @@
+"""Help, versions, and what becomes of each kind of bad input: one clear line and a code."""
+
+from __future__ import annotations
+
+import os
+import pty
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asynccvat import __version__, errors
+from asynccvat.cli import failures, output
+from asynccvat.cli.connection import Connection
+from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
+from asynccvat.simulator import SimulatedServer
+
+if TYPE_CHECKING:
+    from command_line import Shell
+
+pytest_plugins = ["command_line"]
+
+COMMANDS = (
+    "mirror",
+    "download",
+    "list-tasks",
+    "list-projects",
+    "task-info",
+    "formats",
+    "check-connection",
+    "simulate",
+    "demo",
+)
+
+ASYNCCVAT = (sys.executable, "-m", "asynccvat")
+PASSWORD = "hunter2-and-more"
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_help_names_every_command_and_the_exit_codes(nobody: Shell) -> None:
+    ended = nobody("--help")
+    assert ended.code == 0
+    assert not [command for command in COMMANDS if command not in ended.out]
+    assert "130" in ended.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example(nobody: Shell, command: str) -> None:
+    ended = nobody(command, "--help")
+    assert ended.code == 0
+    assert f"asynccvat {command}" in ended.out.split("For example:")[1]
+
+
+def test_without_a_command_the_help_is_shown_and_it_is_a_usage_error(nobody: Shell) -> None:
+    ended = nobody()
+    assert ended.code == 2
+    assert "mirror" in ended.out
+
+
+def test_the_version_is_shown(nobody: Shell) -> None:
+    assert nobody("--version").out == f"asynccvat {__version__}\n"
+
+
+def test_help_loads_neither_the_engine_nor_what_it_stands_on() -> None:
+    ended = python(
+        "-c",
+        "import sys\n"
+        "from asynccvat.cli import main\n"
+        "try:\n    main(['mirror', '--help'])\n"
+        "except SystemExit as ended:\n    assert not ended.code\n"
+        "heavy = {'aiohttp', 'msgspec', 'anyio', 'yaml', 'asynccvat.engine'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n",
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_it_runs_as_a_module_too() -> None:
+    ended = python("-m", "asynccvat", "--version")
+    assert (ended.returncode, ended.stdout) == (0, f"asynccvat {__version__}\n")
+
+
+def test_options_may_stand_before_the_command_and_after_it_where_they_win(
+    nobody: Shell, simulated: SimulatedServer
+) -> None:
+    account = ("-u", simulated.username, "-p", simulated.password)
+    assert nobody("--url", simulated.url, *account, "check-connection").code == 0
+    assert nobody("check-connection", "--url", simulated.url, *account).code == 0
+    ended = nobody("--url", "http://127.0.0.1:1", *account, "formats", "--url", simulated.url)
+    assert ended.code == 0
+
+
+def test_settings_come_from_a_file_too(
+    nobody: Shell, simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "lab.yaml"
+    file.write_text(
+        f"url: {simulated.url}\nusername: {simulated.username}\npassword: {simulated.password}\n"
+    )
+    assert nobody("-c", file, "check-connection").code == 0
+
+
+def test_a_connection_s_repr_shows_no_secret() -> None:
+    assert PASSWORD not in repr(Connection(url="x", password=PASSWORD, token=PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("nonsense",), 2, "'nonsense'"),
+        (("mirror",), 2, "DEST"),
+        (("mirror", "out", "--imges"), 2, "--images"),
+        (("mirror", "out", "--status", "done"), 2, "annotation"),
+        (("mirror", "out", "--concurrency", "0"), 2, "--concurrency"),
+        (("mirror", "out", "--bwlimit", "fast"), 2, "10M"),
+        (("mirror", "out", "--export-timeout", "soon"), 2, "30m"),
+        (("mirror", "out", "--updated-since", "lately"), 2, "2d"),
+        (("mirror", "out", "--max-delete", "some"), 2, "10%"),
+        (("mirror", "out", "--filter", "{"), 2, "JSON"),
+        (("mirror", "out", "-t", "one"), 2, "147"),
+        (("mirror", "out", "--failed-from", "absent.json"), 2, "absent.json"),
+        (("mirror", "out", "--report-json", "absent/r.json"), 2, "absent/r.json"),
+        (("mirror", "out", "--report-json", "."), 2, "--report-json"),
+        (("mirror", "out", "--log-json", "absent/l.json"), 2, "absent/l.json"),
+        (("download", "-o", "out"), 2, "-t 147"),
+        (("download", "-t", "1"), 2, "-o FOLDER"),
+        (("download", "-t", "1,2", "--out-path", "a"), 2, "1 paths for 2 tasks"),
+        (("task-info",), 2, "at least one task"),
+        (("list-tasks", "--project-id", "99"), 2, "99"),
+        (("list-tasks", "--org", "nosuch"), 2, "nosuch"),
+        (("list-tasks", "--url", "cvat.example.com"), 2, "https://"),
+        (("list-tasks", "--config", "absent.yaml"), 2, "absent.yaml"),
+        (("list-tasks", "--ca-bundle", "absent.pem"), 2, "absent.pem"),
+        (("check-connection", "--password", PASSWORD), 3, "password"),
+        (("check-connection", "--token", f"abcdefgh.{PASSWORD}"), 3, "token"),
+        (("check-connection", "--url", "http://127.0.0.1:1"), 4, "http://127.0.0.1:1"),
+        (("check-connection", "--url", "http://nowhere.invalid"), 4, "nowhere.invalid"),
+        (("mirror", "out", "--url", "http://127.0.0.1:1"), 4, "http://127.0.0.1:1"),
+        (("simulate", "--archives", "absent"), 2, "absent"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_a_code(
+    shell: Shell, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    ended = shell(*arguments)
+    assert (ended.code, ended.out) == (code, "")
+    (line,) = ended.err.splitlines()
+    assert line.startswith("Error: ")
+    assert told in line
+    assert PASSWORD not in line
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("url: [", "line"),
+        ("- a\n- b\n", "url: https://"),
+        ("urll: x\n", "did you mean 'url'?"),
+        ("project_id: five\n", "'five'"),
+    ],
+)
+def test_malformed_settings_are_named_with_their_line(
+    shell: Shell, tmp_path: Path, content: str, told: str
+) -> None:
+    (tmp_path / "server.yaml").write_text(content)
+    ended = shell("list-tasks")
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert "server.yaml, line" in line
+    assert told in line
+
+
+def test_without_server_or_user_it_says_how_to_give_them(
+    nobody: Shell, simulated: SimulatedServer
+) -> None:
+    ended = nobody("list-tasks")
+    assert ended.code == 2
+    assert "CVAT_URL" in ended.err
+    ended = nobody("list-tasks", "--url", simulated.url)
+    assert ended.code == 2
+    assert "CVAT_ACCESS_TOKEN" in ended.err
+
+
+def test_without_a_terminal_a_missing_password_is_not_asked_for(
+    nobody: Shell, simulated: SimulatedServer
+) -> None:
+    ended = nobody("list-tasks", "--url", simulated.url, "-u", "admin")
+    assert ended.code == 2
+    assert "CVAT_PASSWORD" in ended.err
+
+
+@pytest.mark.parametrize(("typed", "code"), [("simulated", 0), ("", 2), ("wrong", 3)])
+def test_on_a_terminal_a_missing_password_is_asked_for_and_not_shown(
+    simulated: SimulatedServer, typed: str, code: int, tmp_path: Path
+) -> None:
+    outer, inner = pty.openpty()
+    with os.fdopen(outer, "r+b", buffering=0) as terminal:
+        command = subprocess.Popen(
+            [*ASYNCCVAT, "check-connection", "--url", simulated.url, "-u", "admin"],
+            stdin=inner,
+            stdout=subprocess.PIPE,
+            stderr=inner,
+            start_new_session=True,
+            cwd=tmp_path,
+            env={name: text for name, text in os.environ.items() if not name.startswith("CVAT_")},
+        )
+        os.close(inner)
+        shown = b""
+        while not shown.endswith(b": "):
+            shown += terminal.read(100) or b""
+        assert f"Password of admin at {simulated.url}" in shown.decode()
+        terminal.write(typed.encode() + b"\n")
+        out, _ = command.communicate(timeout=60)
+        assert command.returncode == code
+        assert (b"logged in as admin" in out) == (code == 0)
+        if typed:
+            assert typed.encode() not in terminal.read(1000)
+
+
+def test_with_v_the_causes_are_shown(shell: Shell) -> None:
+    lines = shell("check-connection", "--url", "http://127.0.0.1:1", "-v").err.splitlines()
+    assert lines[0].startswith("Error: ")
+    assert len(lines) > 1
+    assert all(line.startswith("  because of ") for line in lines[1:])
+    before = shell("-v", "check-connection", "--url", "http://127.0.0.1:1").err.splitlines()
+    assert before == lines
+
+
+def test_a_reader_that_leaves_is_no_error(simulated: SimulatedServer) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [*ASYNCCVAT, "list-tasks", "--url", simulated.url, "-u", "admin", "-p", "simulated"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(writing)
+    assert ended.stderr == b""
+
+
+def test_a_port_that_is_taken_is_told(nobody: Shell) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = nobody("simulate", "--tasks", 1, "--port", taken.getsockname()[1])
+    assert ended.code == 2
+    assert "cannot listen on 127.0.0.1:" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError("x"), 2),
+        (errors.NotFoundError("x", status=404), 2),
+        (errors.ResponseError("x", status=400), 2),
+        (errors.StoreError("x"), 2),
+        (errors.AuthenticationError("x", status=401), 3),
+        (errors.PermissionDeniedError("x", status=403), 3),
+        (errors.ConnectError("x"), 4),
+        (errors.StallError("x"), 4),
+        (errors.ServerError("x", status=502), 4),
+        (errors.RateLimitError("x", status=429), 4),
+        (errors.ProtocolError("x"), 4),
+        (errors.StoreLockedError("x"), 5),
+        (errors.ForeignFolderError("x"), 5),
+        (errors.DiskFullError("x"), 1),
+        (errors.ExportFailedError("x"), 1),
+        (errors.IntegrityError("x"), 1),
+        (ZeroDivisionError("x"), 70),
+    ],
+)
+def test_every_error_has_its_code(error: Exception, code: int) -> None:
+    assert failures.exit_code(error) == code
+
+
+def outcome(action: Action) -> TaskOutcome:
+    return TaskOutcome(task_id=1, action=action, reason="new", error=errors.ExportError("no"))
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        (MirrorReport(), 0),
+        (MirrorReport(outcomes=(outcome(Action.KEPT),)), 0),
+        (MirrorReport(outcomes=(outcome(Action.FAILED), outcome(Action.KEPT))), 1),
+        (MirrorReport(listing_complete=False), 1),
+        (MirrorReport(interrupted=True), 1),
+        (MirrorReport(guard="too many"), 5),
+        (MirrorReport(guard="too many", outcomes=(outcome(Action.FAILED),)), 1),
+        (MirrorReport(interrupted=True, stopped_by=errors.ConnectError("gone")), 4),
+    ],
+)
+def test_every_report_has_its_code(report: MirrorReport, code: int) -> None:
+    assert failures.report_code(report) == code
+
+
+def test_a_bug_is_told_as_one_and_its_place_only_when_asked() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        _ = 1 / 0
+    short = list(failures.explain(caught.value, verbose=False))
+    long = list(failures.explain(caught.value, verbose=True))
+    assert "ZeroDivisionError" in short[0]
+    assert "-v" in short[1]
+    assert any("1 / 0" in line for line in long)
+
+
+def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+    output.summary(MirrorReport(seconds=2, requests=1), "data/")
+    report = MirrorReport(
+        outcomes=(outcome(Action.FETCHED), outcome(Action.FAILED)),
+        interrupted=True,
+        listing_complete=False,
+        seconds=75,
+        requests=7,
+        transferred=2048,
+    )
+    output.summary(report, "data/")
+    assert capsys.readouterr().out.splitlines() == [
+        "Done in 2.0 s: 0 tasks (nothing to do), 0 B received, 1 request: data/",
+        (
+            "Interrupted after 1:15: 2 tasks (1 fetched, 1 failed), 2.0 KiB received, "
+            "7 requests: data/"
+        ),
+        "The list of tasks kept changing while it was read: run again for the rest.",
+    ]
+
+
+def test_an_event_log_that_fills_its_disk_says_so_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full here, which is a disk without room")
+    log = output.EventLog(full)
+    log.write({"event": "warned"}, "2026-03-31T12:00:00Z")
+    log.write({"event": "warned"}, "2026-03-31T12:00:01Z")
+    log.close()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "No space left" in err
