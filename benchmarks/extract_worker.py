@@ -13,8 +13,9 @@ import resource
 import sys
 from pathlib import Path
 
-from asynccvat.archives import ArchiveReader, ReadOptions
+from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
+from asynccvat.core.options import MirrorOptions
 from asynccvat.store import MirrorStore
 
 
@@ -25,7 +26,7 @@ async def extract(server_url: str, dest: Path, tree: Path) -> None:
         CvatClient(server_url, token="benchmark") as client,
     ):
         staging = await store.stage(1)
-        reader = ArchiveReader(client, ReadOptions(rules=store.rules))
+        reader = ArchiveReader(client, MirrorOptions(), store.rules)
         await reader.read("/api/result?rq_id=1", staging)
         staging.tree.rename(tree)
         await store.abandon(staging, keep=False)

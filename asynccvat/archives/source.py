@@ -1,7 +1,7 @@
 """The requests for one archive: its end, parts of it, all of it; and the counting of what came.
 
 What an answer means for the reading is told by two errors that stay inside the package; what then
-happens is left to `archives`.
+happens is left to `reading`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
+from asynccvat.archives.patience import Bandwidth
 from asynccvat.client import CvatClient
 from asynccvat.core.ranges import if_range, is_same_archive
 from asynccvat.errors import ProtocolError, ResponseError, TransportError, TruncatedArchiveError
 from asynccvat.http import ResultStream
-from asynccvat.lanes import Bandwidth
 
 _SIGNATURE = b"PK"
 
@@ -54,7 +54,7 @@ class Version:
         return memoryview(self.tail)[start - self.tail_start : stop - self.tail_start]
 
 
-class Download:
+class ArchiveSource:
     """The requests for one archive, and the counting of what they bring."""
 
     def __init__(

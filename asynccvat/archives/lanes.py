@@ -1,7 +1,6 @@
 """Work for worker threads, in order: one piece is worked on while the next one gathers.
 
-And the waiting that keeps all transfers together to a number of bytes a second. What the pieces
-are is left to `archives`.
+What the pieces are is left to `reading`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from typing import Self, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
-
-from asynccvat.core.bandwidth import TokenBucket
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -114,31 +111,3 @@ async def _settle(running: asyncio.Future[T]) -> T:
         running.exception()  # seen: the cancellation is what the caller hears of
         raise cancelled
     return running.result()
-
-
-class Bandwidth:
-    """A limit that all transfers keep to together."""
-
-    def __init__(
-        self,
-        rate: int,
-        *,
-        clock: Callable[[], float] = anyio.current_time,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-    ) -> None:
-        """Set the limit.
-
-        Args:
-            rate: Bytes a second.
-            clock: Seconds of a clock that does not go back.
-            sleep: Waits for so many seconds.
-        """
-        self._bucket = TokenBucket(rate)
-        self._clock = clock
-        self._sleep = sleep
-
-    async def take(self, size: int) -> None:
-        """Wait until `size` bytes that have come may count as received."""
-        delay = self._bucket.take(size, self._clock())
-        if delay > 0:
-            await self._sleep(delay)

@@ -1,4 +1,8 @@
-"""How long a trouble is borne: the decisions of `core.retry`, with clock, chance and sleep."""
+"""Waiting: before something is tried again, and for the bandwidth that all transfers share.
+
+The decisions are those of `core.retry` and `core.bandwidth`; here they meet clock, chance and
+sleep.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from asynccvat.core.bandwidth import TokenBucket
 from asynccvat.core.retry import GiveUp, RetryBudget, RetryPolicy, decide
 from asynccvat.errors import AsyncCvatError
 
@@ -82,3 +87,23 @@ class Patience:
         self._received = 0
         self._on_retry(error, decision.delay)
         await self._surroundings.sleep(decision.delay)
+
+
+class Bandwidth:
+    """A limit that all transfers keep to together."""
+
+    def __init__(self, rate: int, surroundings: Surroundings) -> None:
+        """Set the limit.
+
+        Args:
+            rate: Bytes a second.
+            surroundings: Time and chance.
+        """
+        self._bucket = TokenBucket(rate)
+        self._surroundings = surroundings
+
+    async def take(self, size: int) -> None:
+        """Wait until `size` bytes that have come may count as received."""
+        delay = self._bucket.take(size, self._surroundings.clock())
+        if delay > 0:
+            await self._surroundings.sleep(delay)

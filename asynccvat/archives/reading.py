@@ -1,43 +1,30 @@
-"""One archive, over HTTP, into a staged tree: the requests, and what to do when they go wrong.
+"""One archive being read into one tree, and what to do when something goes wrong on the way.
 
 The archive's end comes first, and with it the directory; what is here already is taken over; the
 rest is fetched in spans, several at once, and written by worker threads as it comes. Nothing of
-it is held beyond a few batches. Which spans is decided in `core.ranges`, members are written by
-`extract` and taken over by `reuse`; exports that have to be asked for again are left to
-`transfer`.
+it is held beyond a few batches.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
-import aiofiles
-import anyio
-from aiofiles.threadpool.binary import AsyncBufferedIOBase
-
-from asynccvat import files, reuse
-from asynccvat.client import CvatClient
-from asynccvat.core.paths import NameRules
-from asynccvat.core.ranges import RangeOptions, Span, plan_spans
+from asynccvat.archives import reuse
+from asynccvat.archives.kept import ArchiveCopy
+from asynccvat.archives.lanes import Lane, in_thread, together
+from asynccvat.archives.patience import Patience
+from asynccvat.archives.settings import ReadSettings
+from asynccvat.archives.source import ArchiveSource, BrokenError, MovedError, Version
+from asynccvat.core.ranges import Span, plan_spans
 from asynccvat.core.receipts import MemberRecord
-from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.zip import ArchiveLimits, Directory, TailNeeded, ZipReader, read_directory
-from asynccvat.downloads import BrokenError, Download, MovedError, Version
-from asynccvat.errors import (
-    ArchiveError,
-    AsyncCvatError,
-    ProtocolError,
-)
+from asynccvat.core.zip import Directory, TailNeeded, ZipReader, read_directory
+from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError
 from asynccvat.events import Event, Retrying, TransferProgress, TransferStarted
 from asynccvat.extract import Extractor, StagedFiles
 from asynccvat.http import ResultStream
-from asynccvat.lanes import Bandwidth, Lane, in_thread, together
-from asynccvat.patience import Patience, Surroundings
 from asynccvat.store import Staging
 
 _BATCH_BYTES = 1024 * 1024
@@ -62,99 +49,6 @@ class ArchiveRead:
     reused: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOptions:
-    """How archives are read.
-
-    Attributes:
-        rules: What names the destination can hold.
-        limits: The most that an archive may hold.
-        reuse: Take over members that are here already.
-        ranges: How archives are cut into requests.
-        policy: How patiently broken connections are made again.
-        bandwidth: A limit that all archives keep to together, if any.
-        surroundings: Time and chance.
-    """
-
-    rules: NameRules
-    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
-    reuse: bool = True
-    ranges: RangeOptions = field(default_factory=RangeOptions)
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
-    bandwidth: Bandwidth | None = None
-    surroundings: Surroundings = field(default_factory=Surroundings)
-
-
-class ArchiveReader:
-    """Reads archives into staged trees, any number of them at once."""
-
-    def __init__(
-        self,
-        client: CvatClient,
-        options: ReadOptions,
-        *,
-        emit: Callable[[Event], None] = lambda _: None,
-    ) -> None:
-        """Say where archives come from and how they are read.
-
-        Args:
-            client: The server's client.
-            options: How.
-            emit: Told what happens.
-        """
-        self._client = client
-        self._options = options
-        self._emit = emit
-        self._unfinished: dict[int, StagedFiles] = {}
-
-    async def read(
-        self, result_url: str, staging: Staging, *, keep_archive: Path | None = None
-    ) -> ArchiveRead:
-        """Read one archive into a staged tree.
-
-        After an error that asks for another export, call it again with the new URL and the same
-        `staging`: members that are whole are not fetched again.
-
-        Args:
-            result_url: As the finished request has it.
-            staging: The tree to fill.
-            keep_archive: File to keep the archive in as it came; then it is fetched whole and in
-                order. It must not be there yet, and is removed when the reading fails.
-
-        Raises:
-            ExportNotReadyError: The export has not ended, or another one was started since.
-            ExportExpiredError: The result is gone.
-            ArchiveError: The archive is broken, unsafe or beyond the limits, and was no better
-                when it was fetched again.
-            DiskFullError: There is no room for it.
-            StoreError: The file system refuses it.
-            TransportError: The connection broke too often.
-            ProtocolError: What came is no archive, or another one every time.
-        """
-        staged = self._unfinished.get(id(staging))
-        if staged is None:
-            staged = self._unfinished[id(staging)] = StagedFiles(staging.task_id)
-            weakref.finalize(staging, self._unfinished.pop, id(staging), None)
-        try:
-            async with AsyncExitStack() as stack:
-                copy: _Copy | None = None
-                if keep_archive is not None:
-                    copy = await stack.enter_async_context(
-                        _archive_copy(keep_archive, staging.task_id)
-                    )
-                download = Download(
-                    self._client, result_url, staging.task_id, self._options.bandwidth
-                )
-                reading = _Reading(
-                    download, staging, staged, self._options, copy=copy, emit=self._emit
-                )
-                stack.push_async_callback(reading.close)
-                return await reading.run()
-        except AsyncCvatError as error:
-            error.task_id = error.task_id or staging.task_id
-            raise
-
-
 @dataclass(slots=True)
 class _Job:
     """A span being read: it goes on wherever its reader stands."""
@@ -176,38 +70,20 @@ class _Job:
         self.finished = True
 
 
-class _Copy:
-    """The archive itself, kept as it came."""
-
-    def __init__(self, file: AsyncBufferedIOBase, path: Path, task_id: int) -> None:
-        self._file = file
-        self._path = path
-        self._task_id = task_id
-
-    async def restart(self) -> None:
-        """Forget what came so far."""
-        await self._file.seek(0)
-        await self._file.truncate()
-
-    async def write(self, chunks: Sequence[bytes]) -> None:
-        with files.explained("write", self._path, task_id=self._task_id):
-            await self._file.write(b"".join(chunks))
-
-
-class _Reading:
+class Reading:
     """One archive being read into one tree."""
 
     def __init__(
         self,
-        download: Download,
+        source: ArchiveSource,
         staging: Staging,
         staged: StagedFiles,
-        options: ReadOptions,
+        options: ReadSettings,
         *,
-        copy: _Copy | None,
+        copy: ArchiveCopy | None,
         emit: Callable[[Event], None],
     ) -> None:
-        self._download = download
+        self._source = source
         self._staging = staging
         self._staged = staged
         self._options = options
@@ -227,7 +103,7 @@ class _Reading:
         changes = 0
         damaged = False
         while True:
-            before = self._download.transferred
+            before = self._source.transferred
             try:
                 directory = await self._read_once()
             except MovedError:
@@ -239,7 +115,7 @@ class _Reading:
                         step="download",
                     ) from None
             except BrokenError as broken:
-                patience.progress(self._download.transferred - before)
+                patience.progress(self._source.transferred - before)
                 await patience.bear(broken.error)
             except ArchiveError as error:
                 if damaged or not error.retryable:
@@ -251,7 +127,7 @@ class _Reading:
                 return ArchiveRead(
                     self._staged.in_order(directory),
                     directory,
-                    self._download.transferred,
+                    self._source.transferred,
                     self._reused,
                 )
 
@@ -261,11 +137,11 @@ class _Reading:
             await in_thread(self._close)
 
     async def _read_once(self) -> Directory:
-        async with self._download.open_tail(self._options.ranges.tail) as stream:
+        async with self._source.open_tail(self._options.ranges.tail) as stream:
             if stream.status == 200:
                 return await self._read_forward(stream)
             assert stream.total is not None
-            version = Version(stream.total, stream.etag, await self._download.collect(stream))
+            version = Version(stream.total, stream.etag, await self._source.collect(stream))
         self._progressed(len(version.tail))
         found = await in_thread(self._begin, version)
         while isinstance(found, TailNeeded):
@@ -282,8 +158,8 @@ class _Reading:
     async def _longer(self, version: Version, length: int) -> Version:
         """Fetch so much of the end that the directory is whole in it."""
         start = version.total - length
-        async with self._download.open(version, start, version.tail_start) as stream:
-            more = await self._download.collect(stream)
+        async with self._source.open(version, start, version.tail_start) as stream:
+            more = await self._source.collect(stream)
         self._progressed(len(more))
         return replace(version, tail=more + version.tail)
 
@@ -383,7 +259,7 @@ class _Reading:
         stop = min(job.span.stop, version.tail_start)
         while (start := job.position) < stop:
             try:
-                async with self._download.open(version, start, stop) as stream:
+                async with self._source.open(version, start, stop) as stream:
                     await self._pump(stream, job.extractor)
             except BrokenError as broken:
                 job.patience.progress(job.position - start)
@@ -427,7 +303,7 @@ class _Reading:
         broken: BrokenError | None = None
         batch: list[bytes] = []
         size = 0
-        async with Lane() as lane, aclosing(self._download.chunks(stream)) as chunks:
+        async with Lane() as lane, aclosing(self._source.chunks(stream)) as chunks:
             try:
                 async for chunk in chunks:
                     batch.append(chunk)
@@ -468,19 +344,3 @@ class _Reading:
 def _finish(jobs: Iterable[_Job], version: Version) -> None:
     for job in jobs:
         job.finish(version)
-
-
-@asynccontextmanager
-async def _archive_copy(path: Path, task_id: int) -> AsyncIterator[_Copy]:
-    """Hold the file open that an archive is kept in; it is removed when the block fails."""
-    with files.explained("create", path, task_id=task_id):
-        file = await aiofiles.open(path, "xb")
-    try:
-        yield _Copy(file, path, task_id)
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await file.close()
-            await in_thread(path.unlink)
-        raise
-    with files.explained("write", path, task_id=task_id):
-        await file.close()

@@ -1,0 +1,10 @@
+"""Archives, over HTTP, into staged trees: the requests, and what to do when they go wrong.
+
+`ArchiveReader` is what others use. Which bytes to ask for is decided in `core.ranges`, members are
+written by `extract`; exports that have to be asked for again are left to `transfer`.
+"""
+
+from asynccvat.archives.reader import ArchiveReader
+from asynccvat.archives.reading import ArchiveRead
+
+__all__ = ["ArchiveRead", "ArchiveReader"]

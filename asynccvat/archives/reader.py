@@ -1,0 +1,108 @@
+"""ArchiveReader: reads any number of archives at once, into a staged tree each."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from asynccvat.archives.kept import ArchiveCopy, archive_copy
+from asynccvat.archives.patience import Bandwidth, Surroundings
+from asynccvat.archives.reading import ArchiveRead, Reading
+from asynccvat.archives.settings import ReadSettings
+from asynccvat.archives.source import ArchiveSource
+from asynccvat.client import CvatClient
+from asynccvat.core.options import MirrorOptions
+from asynccvat.core.paths import NameRules
+from asynccvat.core.ranges import RangeOptions
+from asynccvat.core.retry import RetryPolicy
+from asynccvat.errors import AsyncCvatError
+from asynccvat.events import Event
+from asynccvat.extract import StagedFiles
+from asynccvat.store import Staging
+
+
+class ArchiveReader:
+    """Reads archives into staged trees, any number of them at once."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        options: MirrorOptions,
+        rules: NameRules,
+        emit: Callable[[Event], None] = lambda _: None,
+        *,
+        ranges: RangeOptions | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        """Say where archives come from and how they are read.
+
+        Args:
+            client: The server's client.
+            options: Limits, reuse, retries; and the bandwidth, which all archives share.
+            rules: What names the destination can hold.
+            emit: Told what happens.
+            ranges: How archives are cut into requests.
+            surroundings: Time and chance.
+        """
+        surroundings = surroundings or Surroundings()
+        self._client = client
+        self._settings = ReadSettings(
+            rules=rules,
+            limits=options.limits,
+            reuse=options.reuse,
+            ranges=ranges or RangeOptions(),
+            policy=RetryPolicy(attempts=options.retries),
+            bandwidth=(
+                None if options.bandwidth is None else Bandwidth(options.bandwidth, surroundings)
+            ),
+            surroundings=surroundings,
+        )
+        self._emit = emit
+        self._unfinished: dict[int, StagedFiles] = {}
+
+    async def read(
+        self, result_url: str, staging: Staging, *, keep_archive: Path | None = None
+    ) -> ArchiveRead:
+        """Read one archive into a staged tree.
+
+        After an error that asks for another export, call it again with the new URL and the same
+        `staging`: members that are whole are not fetched again.
+
+        Args:
+            result_url: As the finished request has it.
+            staging: The tree to fill.
+            keep_archive: File to keep the archive in as it came; then it is fetched whole and in
+                order. It must not be there yet, and is removed when the reading fails.
+
+        Raises:
+            ExportNotReadyError: The export has not ended, or another one was started since.
+            ExportExpiredError: The result is gone.
+            ArchiveError: The archive is broken, unsafe or beyond the limits, and was no better
+                when it was fetched again.
+            DiskFullError: There is no room for it.
+            StoreError: The file system refuses it.
+            TransportError: The connection broke too often.
+            ProtocolError: What came is no archive, or another one every time.
+        """
+        staged = self._unfinished.get(id(staging))
+        if staged is None:
+            staged = self._unfinished[id(staging)] = StagedFiles(staging.task_id)
+            weakref.finalize(staging, self._unfinished.pop, id(staging), None)
+        source = ArchiveSource(self._client, result_url, staging.task_id, self._settings.bandwidth)
+        try:
+            async with AsyncExitStack() as stack:
+                copy: ArchiveCopy | None = None
+                if keep_archive is not None:
+                    copy = await stack.enter_async_context(
+                        archive_copy(keep_archive, staging.task_id)
+                    )
+                reading = Reading(
+                    source, staging, staged, self._settings, copy=copy, emit=self._emit
+                )
+                stack.push_async_callback(reading.close)
+                return await reading.run()
+        except AsyncCvatError as error:
+            error.task_id = error.task_id or staging.task_id
+            raise

@@ -1,0 +1,34 @@
+"""How archives are read: what the run's options say of it, and what the destination can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asynccvat.archives.patience import Bandwidth, Surroundings
+from asynccvat.core.paths import NameRules
+from asynccvat.core.ranges import RangeOptions
+from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.zip import ArchiveLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSettings:
+    """How archives are read.
+
+    Attributes:
+        rules: What names the destination can hold.
+        limits: The most that an archive may hold.
+        reuse: Take over members that are here already.
+        ranges: How archives are cut into requests.
+        policy: How patiently broken connections are made again.
+        bandwidth: A limit that all archives keep to together, if any.
+        surroundings: Time and chance.
+    """
+
+    rules: NameRules
+    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
+    reuse: bool = True
+    ranges: RangeOptions = field(default_factory=RangeOptions)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    bandwidth: Bandwidth | None = None
+    surroundings: Surroundings = field(default_factory=Surroundings)
