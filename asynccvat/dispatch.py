@@ -13,7 +13,6 @@ from datetime import datetime
 
 import anyio
 
-from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.core.admission import MOST_IN_FLIGHT
 from asynccvat.core.models import ExportSpec
@@ -57,7 +56,6 @@ class Dispatcher:
         spec: ExportSpec,
         options: MirrorOptions,
         *,
-        reader: ArchiveReader,
         emit: Callable[[Event], None],
         done: Callable[[TaskOutcome], None],
         listed_at: datetime | None = None,
@@ -66,10 +64,9 @@ class Dispatcher:
 
         Args:
             client: The server.
-            shelf: Where folders are staged and committed.
+            shelf: Has a place for each order.
             spec: Format and images.
             options: Limits and retries.
-            reader: Reads archives into staged folders.
             emit: Told what happens.
             done: Told each outcome.
             listed_at: The server's `Date` when it listed the tasks, None where it did not.
@@ -94,7 +91,6 @@ class Dispatcher:
         self._transfers = Transfers(
             exports=self._exports,
             slots=self._slots,
-            reader=reader,
             shelf=shelf,
             spec=spec,
             origin=client.origin,

@@ -14,9 +14,11 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+from asynccvat.client import CvatClient
 from asynccvat.core.outcomes import MirrorReport, TaskOutcome
 from asynccvat.core.planning import Plan
-from asynccvat.events import Event, TaskDone
+from asynccvat.errors import AsyncCvatError
+from asynccvat.events import Event, Retrying, RunFinished, ServerPaused, TaskDone, Warned
 
 _log = logging.getLogger("asynccvat")
 
@@ -134,3 +136,49 @@ class MirrorRun:
             return
         self._failure_was_raised = True
         raise failure
+
+
+class Journal:
+    """Collects what a run's report will say, while the run goes on."""
+
+    def __init__(self, run: MirrorRun, client: CvatClient) -> None:
+        """Begin the journal of a run; its time and its requests count from here."""
+        self._run = run
+        self._client = client
+        self._began = asyncio.get_running_loop().time()
+        self._requests_before = client.requests_sent
+        self._outcomes: list[TaskOutcome] = []
+        self._warnings: list[str] = []
+
+    def done(self, outcome: TaskOutcome) -> None:
+        """A task has its outcome."""
+        self._outcomes.append(outcome)
+        self._run.emit(TaskDone(outcome))
+
+    def warn(self, message: str) -> None:
+        """The user ought to know something about the run."""
+        self._warnings.append(message)
+        self._run.emit(Warned(message))
+
+    def close(self, *, interrupted: bool, stopped_by: AsyncCvatError | None = None) -> None:
+        """Write the run's report and say that it has ended."""
+        plan_ = self._run.plan
+        self._run.report = MirrorReport(
+            outcomes=tuple(self._outcomes),
+            seconds=asyncio.get_running_loop().time() - self._began,
+            requests=self._client.requests_sent - self._requests_before,
+            transferred=sum(outcome.transferred for outcome in self._outcomes),
+            listing_complete=plan_ is None or plan_.listing.complete,
+            interrupted=interrupted,
+            stopped_by=stopped_by,
+            guard=None if plan_ is None else plan_.guard,
+            warnings=tuple(self._warnings),
+        )
+        self._run.emit(RunFinished(self._run.report))
+
+    def retrying(self, step: str, task_id: int | None, error: AsyncCvatError, delay: float) -> None:
+        self._run.emit(Retrying(task_id, step, str(error), delay))
+
+    def paused(self, seconds: float) -> None:
+        """The server asked for a pause."""
+        self._run.emit(ServerPaused(seconds))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
 import anyio
@@ -19,23 +19,43 @@ from asynccvat.archives import ArchiveRead, ArchiveReader
 from asynccvat.core.models import ExportRequest, ExportSpec, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.receipts import Receipt, ReceiptHead
-from asynccvat.errors import AsyncCvatError, ExportExpiredError, ExportNotReadyError
+from asynccvat.errors import (
+    ArchiveError,
+    AsyncCvatError,
+    ExportExpiredError,
+    ExportNotReadyError,
+)
 from asynccvat.events import Event, Retrying, TransferFinished
 from asynccvat.exports import Exports, ExportSlots
 from asynccvat.store import Committed, Staging
 
 
-class Shelf(Protocol):
-    """Where a task's folder is staged and committed: a mirror's store, or a loose folder."""
+class Folders(Protocol):
+    """Where trees are staged and committed: a mirror's store, or one loose folder."""
 
     async def stage(self, task_id: int) -> Staging:
-        """Begin a folder; what an interrupted run left of it can be taken over."""
+        """Begin a tree; what an interrupted run left of it can be taken over."""
 
-    async def commit(self, staging: Staging, receipt: Receipt, *, adopt: bool) -> Committed:
-        """Make a staged folder the task's folder, whole and durable."""
+    async def commit(self, staging: Staging, receipt: Receipt, *, adopt: bool = False) -> Committed:
+        """Make a staged tree the task's folder, whole and durable."""
 
     async def abandon(self, staging: Staging, *, keep: bool) -> None:
-        """Give a staged folder up; `keep` leaves what a later run can take over."""
+        """Give a staged tree up; `keep` leaves what a later run can take over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an order goes: the folders, and the reader that knows what names they can hold."""
+
+    folders: Folders
+    reader: ArchiveReader
+
+
+class Shelf(Protocol):
+    """Has a place for each order."""
+
+    def place(self, order: Order) -> AbstractAsyncContextManager[Place]:
+        """Hold the place of an order while its archive is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +87,6 @@ class Transfers:
         *,
         exports: Exports,
         slots: ExportSlots,
-        reader: ArchiveReader,
         shelf: Shelf,
         spec: ExportSpec,
         origin: str,
@@ -81,8 +100,7 @@ class Transfers:
         Args:
             exports: Has tasks exported.
             slots: Places for exports in flight.
-            reader: Reads archives into staged folders.
-            shelf: Keeps the folders.
+            shelf: Has a place for each task.
             spec: Format and images, for the receipts.
             origin: The server, for the receipts.
             organization: Its organization, for the receipts.
@@ -92,7 +110,6 @@ class Transfers:
         """
         self._exports = exports
         self._slots = slots
-        self._reader = reader
         self._shelf = shelf
         self._spec = spec
         self._origin = origin
@@ -110,19 +127,21 @@ class Transfers:
         clock = asyncio.get_running_loop().time
         began, requested_at = clock(), _now()
         request = await self._exported(order)
-        async with self._reading:
-            staging = await self._shelf.stage(order.task.id)
-            keep = True
+        async with self._reading, self._shelf.place(order) as place:
+            staging = await place.folders.stage(order.task.id)
+            worth_keeping = True
             try:
-                read = await self._read(order, request, staging)
-                keep = False
+                read = await self._read(order, request, staging, place.reader)
                 self._emit(TransferFinished(order.task.id))
                 receipt = self._receipt(order, read, requested_at)
-                committed = await self._shelf.commit(staging, receipt, adopt=order.adopt)
-            except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await self._shelf.abandon(staging, keep=keep)
+                committed = await place.folders.commit(staging, receipt, adopt=order.adopt)
+            except ArchiveError:
+                worth_keeping = False
                 raise
+            finally:
+                # After a commit this does nothing.
+                with anyio.CancelScope(shield=True):
+                    await place.folders.abandon(staging, keep=worth_keeping)
         return TaskOutcome(
             task_id=order.task.id,
             name=order.task.name,
@@ -142,18 +161,20 @@ class Transfers:
         finally:
             self._slots.release()
 
-    async def _read(self, order: Order, request: ExportRequest, staging: Staging) -> ArchiveRead:
+    async def _read(
+        self, order: Order, request: ExportRequest, staging: Staging, reader: ArchiveReader
+    ) -> ArchiveRead:
         """Read the archive; a result that went away meanwhile is exported again."""
         for _ in range(self._retries):
             assert request.result_url is not None
             try:
-                return await self._reader.read(request.result_url, staging)
+                return await reader.read(request.result_url, staging)
             except (ExportExpiredError, ExportNotReadyError) as error:
                 self._emit(Retrying(order.task.id, "download", str(error), 0.0))
             await self._slots.acquire()
             request = await self._exported(order)
         assert request.result_url is not None
-        return await self._reader.read(request.result_url, staging)
+        return await reader.read(request.result_url, staging)
 
     def _receipt(self, order: Order, read: ArchiveRead, requested_at: str) -> Receipt:
         head = ReceiptHead(

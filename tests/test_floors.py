@@ -19,6 +19,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("archives", "watcher"),
     ("exports", "runs"),
     ("transfer",),
+    ("dispatch",),
+    ("folders", "mirroring"),
     ("engine",),
     ("__init__",),
     ("cli",),

@@ -1,0 +1,33 @@
+"""Which files the formats write: enough to tell whether a folder holds an export already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+# By the beginning of the exporter's name; the layouts are those of CVAT 2.54's own archives.
+_ANNOTATION_FILES = (
+    ("CVAT", ("annotations.xml",)),
+    ("COCO", ("annotations/*.json",)),
+    ("Datumaro", ("annotations/*.json",)),
+    ("PASCAL VOC", ("Annotations/*.xml", "labelmap.txt")),
+    ("Ultralytics YOLO", ("data.yaml",)),
+    ("YOLO", ("obj.data",)),
+)
+
+
+def annotation_files(export_format: str) -> tuple[str, ...]:
+    """Patterns of the paths at which a format writes its annotations.
+
+    Any file at all, for a format whose layout is not known here.
+    """
+    for beginning, patterns in _ANNOTATION_FILES:
+        if export_format.startswith(beginning):
+            return patterns
+    return ("*",)
+
+
+def holds_annotations(paths: Iterable[str], export_format: str) -> bool:
+    """Whether a folder with files at these paths holds an export in this format."""
+    patterns = annotation_files(export_format)
+    return any(fnmatchcase(path, pattern) for path in paths for pattern in patterns)

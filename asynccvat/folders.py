@@ -1,0 +1,121 @@
+"""Some tasks into folders of their own, which no receipt speaks of: the sibling of a mirror."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from asynccvat.archives import ArchiveReader
+from asynccvat.client import CvatClient
+from asynccvat.core.models import ExportSpec, Task
+from asynccvat.core.options import MirrorOptions
+from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.dispatch import Dispatcher
+from asynccvat.errors import AsyncCvatError, ConfigError
+from asynccvat.events import Event
+from asynccvat.runs import Journal, MirrorRun
+from asynccvat.store import LooseFolder
+from asynccvat.transfer import Order, Place, failed
+
+_REASON = "asked for"
+
+
+class _FolderShelf:
+    """A folder of its own for each order, held only while its archive is read."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        paths: Mapping[int, Path],
+        options: MirrorOptions,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._client = client
+        self._paths = paths
+        self._options = options
+        self._emit = emit
+
+    @asynccontextmanager
+    async def place(self, order: Order) -> AsyncIterator[Place]:
+        """Hold the folder of an order."""
+        path = self._paths[order.task.id]
+        async with LooseFolder.open(path, durable=self._options.durable) as folder:
+            reader = ArchiveReader(self._client, self._options, folder.rules, self._emit)
+            yield Place(folder, reader)
+
+
+class LooseDownloads:
+    """Downloads of some tasks, each whole or absent."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        paths: Mapping[int, Path],
+        spec: ExportSpec,
+        options: MirrorOptions,
+        *,
+        skip_existing: bool,
+    ) -> None:
+        """Download tasks of a client.
+
+        Raises:
+            ConfigError: Two tasks have the same folder.
+        """
+        owners: dict[Path, int] = {}
+        for task_id, path in paths.items():
+            other = owners.setdefault(path.absolute(), task_id)
+            if other != task_id:
+                raise ConfigError(f"tasks {other} and {task_id} cannot both go to {path}")
+        self._client = client
+        self._paths = paths
+        self._spec = spec
+        self._options = options
+        self._skip_existing = skip_existing
+
+    async def work(self, run: MirrorRun) -> None:
+        """Do all of it; the run's report is written in any case."""
+        journal = Journal(run, self._client)
+        stopped_by: AsyncCvatError | None = None
+        interrupted = True
+        try:
+            with self._client.listening(on_retry=journal.retrying, on_pause=journal.paused):
+                stopped_by = await self._download(run, journal)
+            interrupted = stopped_by is not None
+        finally:
+            journal.close(interrupted=interrupted, stopped_by=stopped_by)
+
+    async def _download(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
+        orders = [
+            order
+            for task_id in self._paths
+            if (order := await self._order(task_id, journal)) is not None
+        ]
+        dispatcher = Dispatcher(
+            self._client,
+            _FolderShelf(self._client, self._paths, self._options, run.emit),
+            self._spec,
+            self._options,
+            emit=run.emit,
+            done=journal.done,
+        )
+        await dispatcher.carry_out(orders)
+        return dispatcher.stopped_by
+
+    async def _order(self, task_id: int, journal: Journal) -> Order | None:
+        """What has to be brought; nothing where the folder is filled, as it should be or not."""
+        path = self._paths[task_id]
+        order = Order(task=Task(id=task_id), folder=path.name, reason=_REASON)
+        try:
+            if self._skip_existing and await LooseFolder.holds_export(path, self._spec.format):
+                journal.done(
+                    TaskOutcome(
+                        task_id=task_id, action=Action.SKIPPED, reason="existing", path=path
+                    )
+                )
+                return None
+            await LooseFolder.check(path)
+        except AsyncCvatError as error:
+            journal.done(failed(order, error, 0.0))
+            return None
+        return order

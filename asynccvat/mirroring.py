@@ -1,0 +1,359 @@
+"""One mirror: from the listing to the last removal.
+
+The listing and the receipts are read, `core.planning` compares them, and the plan is carried out.
+How fetches are carried out side by side is left to `dispatch`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+
+from asynccvat.archives import ArchiveReader
+from asynccvat.client import CvatClient
+from asynccvat.core.models import ExportSpec, Selection, TaskListing
+from asynccvat.core.options import MirrorOptions
+from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.paths import task_folder_name
+from asynccvat.core.planning import (
+    EXPLANATIONS,
+    Fetch,
+    Keep,
+    Move,
+    Plan,
+    Presence,
+    Reason,
+    Refuse,
+    Remove,
+    Skip,
+    gone_candidates,
+    longest_first,
+    plan_mirror,
+)
+from asynccvat.core.receipts import ReceiptHead
+from asynccvat.dispatch import Dispatcher
+from asynccvat.errors import (
+    AsyncCvatError,
+    ForeignFolderError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from asynccvat.events import Event, ListingRead, Planned
+from asynccvat.runs import Journal, MirrorRun
+from asynccvat.store import MirrorStore
+from asynccvat.transfer import Order, Place
+
+_CONFIRMATIONS_AT_ONCE = 4
+
+
+class _StoreShelf:
+    """The one place for all orders of a mirror."""
+
+    def __init__(self, store: MirrorStore, reader: ArchiveReader) -> None:
+        self._place = Place(store, reader)
+
+    def place(self, order: Order) -> AbstractAsyncContextManager[Place]:
+        """The store holds the places of all."""
+        del order
+        return nullcontext(self._place)
+
+
+class Mirror:
+    """One mirror, from the listing to the last removal."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        dest: Path,
+        selection: Selection,
+        spec: ExportSpec,
+        options: MirrorOptions,
+    ) -> None:
+        """Mirror a selection of a client's tasks into a destination."""
+        self._client = client
+        self._dest = dest
+        self._selection = selection
+        self._spec = spec
+        self._options = options
+
+    async def work(self, run: MirrorRun) -> None:
+        """Do all of it; the run's report is written in any case."""
+        journal = Journal(run, self._client)
+        stopped_by: AsyncCvatError | None = None
+        interrupted = True
+        try:
+            with self._client.listening(on_retry=journal.retrying, on_pause=journal.paused):
+                async with MirrorStore.open(
+                    self._dest,
+                    origin=self._client.origin,
+                    organization=self._client.organization,
+                    durable=self._options.durable,
+                    break_lock=self._options.break_lock,
+                ) as store:
+                    stopped_by = await self._mirror(store, run, journal)
+            interrupted = stopped_by is not None
+        finally:
+            journal.close(interrupted=interrupted, stopped_by=stopped_by)
+
+    async def _mirror(
+        self, store: MirrorStore, run: MirrorRun, journal: Journal
+    ) -> AsyncCvatError | None:
+        """Carry the plan out; returns what stopped it, if anything did."""
+        plan_ = run.plan = await prepare(
+            self._client, store, self._selection, self._spec, self._options, emit=run.emit
+        )
+        for warning in store.warnings:
+            journal.warn(warning)
+        if plan_.guard is not None:
+            journal.warn(plan_.guard)
+        fetches = longest_first(plan_.of(Fetch))
+        await store.sweep({fetch.task_id for fetch in fetches})
+        self._settle(plan_, store, journal)
+        for move in plan_.of(Move):
+            await self._move(move, store, journal)
+        reader = ArchiveReader(self._client, self._options, store.rules, run.emit)
+        dispatcher = Dispatcher(
+            self._client,
+            _StoreShelf(store, reader),
+            self._spec,
+            self._options,
+            emit=run.emit,
+            done=journal.done,
+            listed_at=plan_.listing.read_at,
+        )
+        await dispatcher.carry_out(
+            [
+                order
+                for fetch in fetches
+                if (order := await self._order(fetch, store, journal)) is not None
+            ]
+        )
+        if dispatcher.stopped_by is None and plan_.guard is None:
+            for removal in plan_.of(Remove):
+                await self._remove(removal, store, journal)
+        return dispatcher.stopped_by
+
+    def _settle(self, plan_: Plan, store: MirrorStore, journal: Journal) -> None:
+        """Give the steps their outcomes for which nothing is to be done."""
+        for keep in plan_.of(Keep):
+            edited = keep.reason is Reason.EDITED
+            journal.done(
+                TaskOutcome(
+                    task_id=keep.task_id,
+                    name=keep.name,
+                    action=Action.KEPT,
+                    reason=keep.reason,
+                    path=store.path / keep.folder,
+                    warnings=(EXPLANATIONS[keep.reason],) if edited else (),
+                )
+            )
+        for skip in plan_.of(Skip):
+            journal.done(
+                TaskOutcome(
+                    task_id=skip.task_id,
+                    name=skip.name,
+                    action=Action.SKIPPED,
+                    reason=skip.reason,
+                    warnings=(EXPLANATIONS[skip.reason],),
+                )
+            )
+        for refusal in plan_.of(Refuse):
+            journal.done(_refused(refusal, store.path))
+
+    async def _move(self, move: Move, store: MirrorStore, journal: Journal) -> None:
+        try:
+            moved = await store.move(move.previous, move.folder)
+        except AsyncCvatError as error:
+            journal.done(_step_failed(move, error))
+            return
+        journal.done(
+            TaskOutcome(
+                task_id=move.task_id,
+                name=move.name,
+                action=Action.MOVED,
+                reason=move.reason,
+                path=moved.path,
+                warnings=moved.warnings,
+            )
+        )
+
+    async def _order(self, fetch: Fetch, store: MirrorStore, journal: Journal) -> Order | None:
+        """What has to be brought for a fetch; a folder under an older prefix moves first."""
+        previous = fetch.previous
+        if previous is not None and previous.folder != fetch.folder:
+            try:
+                await store.move(previous, fetch.folder)
+            except AsyncCvatError as error:
+                journal.done(_step_failed(fetch, error))
+                return None
+        return Order(
+            task=fetch.task,
+            folder=fetch.folder,
+            reason=fetch.reason,
+            adopt=self._options.adopt,
+        )
+
+    async def _remove(self, removal: Remove, store: MirrorStore, journal: Journal) -> None:
+        try:
+            removed = await store.remove(removal.previous)
+        except AsyncCvatError as error:
+            journal.done(_step_failed(removal, error))
+            return
+        journal.done(
+            TaskOutcome(
+                task_id=removal.task_id,
+                name=removal.name,
+                action=Action.REMOVED,
+                reason=removal.reason,
+                warnings=removed.warnings,
+            )
+        )
+
+
+async def prepare(
+    client: CvatClient,
+    store: MirrorStore,
+    selection: Selection,
+    spec: ExportSpec,
+    options: MirrorOptions,
+    *,
+    emit: Callable[[Event], None] = lambda _: None,
+) -> Plan:
+    """Read the listing and, meanwhile, what is here; then compare."""
+    listing_call = asyncio.ensure_future(_listing(client, selection))
+    try:
+        heads = await store.receipts()
+        # Which folders are worth a look follows from the listing; until it is here all those of
+        # this spec are looked at, so that the disk works while the server does.
+        states = {}
+        if not options.trust_receipts:
+            candidates = _worth_a_look(heads, selection, spec, options)
+            states = await store.folder_states(candidates)
+        listing = await listing_call
+    finally:
+        if not listing_call.done():
+            listing_call.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([listing_call])
+    emit(ListingRead(len(listing.tasks), listing.complete))
+    presence: dict[int, Presence] | None = None
+    if options.prune:
+        presence = {}
+        if listing.complete:
+            presence = await _presence(client, gone_candidates(listing, heads))
+    plan_ = plan_mirror(
+        listing,
+        heads,
+        spec,
+        options,
+        states=states,
+        unclaimed=await store.unclaimed(_new_folders(listing, heads, options)),
+        presence=presence,
+    )
+    counts = plan_.counts
+    emit(
+        Planned(
+            **{kind: counts.get(kind, 0) for kind in ("fetch", "keep", "skip", "move", "remove")},
+            refuse=counts.get("refuse", 0),
+        )
+    )
+    return plan_
+
+
+async def _listing(client: CvatClient, selection: Selection) -> TaskListing:
+    listing = await client.tasks(selection)
+    others = (
+        selection.status,
+        selection.subset,
+        selection.name,
+        selection.updated_since,
+        selection.filter,
+    )
+    if selection.project_ids or any(other is not None for other in others):
+        # An id that was asked for may only not match the rest: that is no failure.
+        return replace(listing, missing=())
+    return listing
+
+
+def _worth_a_look(
+    heads: Mapping[int, ReceiptHead],
+    selection: Selection,
+    spec: ExportSpec,
+    options: MirrorOptions,
+) -> Iterable[ReceiptHead]:
+    if options.force:
+        return ()
+    wanted = set(selection.task_ids)
+    return [
+        head
+        for head in heads.values()
+        if head.spec == spec and (not wanted or head.task_id in wanted)
+    ]
+
+
+def _new_folders(
+    listing: TaskListing, heads: Mapping[int, ReceiptHead], options: MirrorOptions
+) -> list[str]:
+    """The folder names that this plan would begin to use."""
+    return [
+        folder
+        for task in listing.tasks
+        for folder in [task_folder_name(options.folder_prefix, task.id)]
+        if (head := heads.get(task.id)) is None or head.folder != folder
+    ]
+
+
+async def _presence(client: CvatClient, candidates: Iterable[ReceiptHead]) -> dict[int, Presence]:
+    """Ask the server about each task that the listing does not cover."""
+    presence: dict[int, Presence] = {}
+    limiter = anyio.CapacityLimiter(_CONFIRMATIONS_AT_ONCE)
+
+    async def confirm(task_id: int) -> None:
+        async with limiter:
+            try:
+                await client.task(task_id)
+            except NotFoundError:
+                presence[task_id] = Presence.GONE
+            except PermissionDeniedError:
+                presence[task_id] = Presence.FORBIDDEN
+            except AsyncCvatError:
+                presence[task_id] = Presence.UNKNOWN
+            else:
+                presence[task_id] = Presence.ELSEWHERE
+
+    async with anyio.create_task_group() as group:
+        for head in candidates:
+            group.start_soon(confirm, head.task_id)
+    return dict(sorted(presence.items()))
+
+
+def _refused(refusal: Refuse, dest: Path) -> TaskOutcome:
+    explanation = EXPLANATIONS[refusal.reason]
+    error: AsyncCvatError
+    if refusal.reason is Reason.FOREIGN:
+        error = ForeignFolderError(
+            f"{dest / refusal.folder}: {explanation}", task_id=refusal.task_id, step="plan"
+        )
+    else:
+        error = NotFoundError(
+            f"task {refusal.task_id}: {explanation}",
+            status=404,
+            task_id=refusal.task_id,
+            step="list",
+        )
+    return _step_failed(refusal, error)
+
+
+def _step_failed(step: Fetch | Move | Remove | Refuse, error: AsyncCvatError) -> TaskOutcome:
+    return TaskOutcome(
+        task_id=step.task_id,
+        name=step.name,
+        action=Action.FAILED,
+        reason=step.reason,
+        error=error,
+    )
