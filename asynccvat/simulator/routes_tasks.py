@@ -70,7 +70,9 @@ def count_listed_tasks(call: Call) -> int:
         rows = call.backend.world.tasks(call.query, call.account, call.scope)
     except RefusedError:
         return 0
-    return min(len(rows), page_size(call.query, len(rows)))
+    size, page = page_size(call.query, len(rows)), call.query.get("page", "1")
+    before = (int(page) - 1) * size if page.isdecimal() else 0
+    return max(0, min(size, len(rows) - before))
 
 
 async def list_tasks(call: Call) -> Answer:

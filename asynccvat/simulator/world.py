@@ -156,13 +156,11 @@ class World:
 
     # Who may see what.
 
-    def can_see(self, account: Account, item: Task | Project | Job) -> bool:
+    def can_see(self, account: Account, item: Task | Project) -> bool:
         """Whether the account may see the item: its own, assigned to it, or of its project."""
         if account.superuser:
             return True
         user_id = account.user.id
-        if isinstance(item, Job):
-            return self.can_see(account, self.dataset.tasks[item.task_id])
         if user_id in (item.owner.id, item.assignee.id if item.assignee else None):
             return True
         if item.organization_id is not None:
