@@ -23,9 +23,14 @@ from asynccvat.simulator.server import SimulatedServer
 async def _serve(options: SimulatorOptions) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(number, stopping.set)
+    with contextlib.suppress(NotImplementedError):  # Windows
+        loop.add_signal_handler(signal.SIGTERM, stopping.set)
+        if sys.stdin.isatty():
+            loop.add_signal_handler(signal.SIGINT, stopping.set)
+        else:
+            # Ctrl-C reaches the whole group of processes; whoever started the server may still
+            # have requests to cancel, and ends it by its standard input.
+            loop.add_signal_handler(signal.SIGINT, lambda: None)
 
     def wait_for_end_of_input() -> None:
         sys.stdin.buffer.read()

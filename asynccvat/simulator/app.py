@@ -13,7 +13,6 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
@@ -37,6 +36,7 @@ from asynccvat.simulator.calls import Backend, Call, link_origin, split_target
 from asynccvat.simulator.costs import ApiWorkers
 from asynccvat.simulator.downloads import ArchiveMaker, Download, choose, send
 from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.records import CallRecord
 from asynccvat.simulator.routes import Handler, Match, find_route, service_seconds
 from asynccvat.simulator.routes_exports import describe, find_result
 
@@ -51,37 +51,6 @@ _APPLICATION_HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _TASK_ID: Final = re.compile(r"/api/(?:tasks|jobs)/(\d+)|[?&/](?:.*&)?target_id=(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class CallRecord:
-    """One call that the server answered, or cut.
-
-    Attributes:
-        method: The method.
-        path: The path, decoded.
-        query: The query, as sent.
-        status: The status; 0 where the connection was dropped without an answer.
-        started: When it arrived, in seconds since the server started.
-        seconds: How long it took until the last byte was handed on.
-        bytes_sent: Bytes of the body.
-        task_id: The task in the path or in the request's id.
-        scheme: How it authenticated: `token`, `bearer`, `session`, `basic` or `anonymous`.
-        authorization: Whether credentials were sent at all, valid or not.
-        range: The Range header.
-    """
-
-    method: str
-    path: str
-    query: str
-    status: int
-    started: float
-    seconds: float
-    bytes_sent: int
-    task_id: int | None
-    scheme: str
-    authorization: bool
-    range: str | None
 
 
 class Application:
@@ -112,35 +81,22 @@ class Application:
             return await self._serve_control(path, request)
         task_id = _task_id(path, query)
         faults = self._faults.for_call(request.method, path, raw_query, task_id)
-        call = Call(
-            self._backend,
-            request,
+        record = CallRecord(
+            request.method,
             path,
-            query,
-            self._origin(request, faults),
-            faults=faults,
+            raw_query,
+            started - self._epoch,
+            task_id,
+            "Authorization" in request.headers,
+            request.headers.get("Range"),
         )
-        status, sent = 0, 0
+        self.calls.append(record)
+        origin = self._origin(request, faults)
+        call = Call(self._backend, request, path, query, origin, record, faults=faults)
         try:
-            response, sent = await self._serve(call)
-            status = response.status
+            return await self._serve(call)
         finally:
-            self.calls.append(
-                CallRecord(
-                    request.method,
-                    path,
-                    raw_query,
-                    status,
-                    started - self._epoch,
-                    time.monotonic() - started,
-                    sent,
-                    task_id,
-                    call.identity.scheme,
-                    "Authorization" in request.headers,
-                    request.headers.get("Range"),
-                )
-            )
-        return response
+            record.seconds = time.monotonic() - started
 
     def _origin(self, request: web.BaseRequest, faults: list[Fault]) -> str:
         for fault in faults:
@@ -148,7 +104,7 @@ class Application:
                 return fault.origin
         return self._backend.options.public_url or link_origin(request.headers, request.scheme)
 
-    async def _serve(self, call: Call) -> tuple[web.StreamResponse, int]:
+    async def _serve(self, call: Call) -> web.StreamResponse:
         request = call.request
         answer: Answer | Download | None = None
         for fault in call.faults:
@@ -165,17 +121,22 @@ class Application:
             answer = await self._answer(call)
         for fault in call.faults:
             answer.headers.update(fault.headers)
+        call.record.scheme = call.identity.scheme
+        call.record.status = answer.status
         if isinstance(answer, Download):
-            return await send(answer, request)
+            return await send(answer, request, call.record)
         response = _response(answer, call)
         limit = min(
             (fault.cut_at for fault in call.faults if fault.cut_at is not None), default=None
         )
-        if limit is not None:
-            await _send_cut(response, request, limit)
+        body = response.body if isinstance(response.body, bytes) else b""
+        if limit is not None and limit < len(body):
+            call.record.bytes_sent = limit
+            await _send_cut(response, request, body[:limit])
+        call.record.bytes_sent = len(body)
         await response.prepare(request)
         await response.write_eof()
-        return response, len(response.body) if isinstance(response.body, bytes) else 0
+        return response
 
     async def _answer(self, call: Call) -> Answer | Download:
         """The answer of nginx, Django or the handler, in that order."""
@@ -233,7 +194,8 @@ class Application:
     async def _download(self, call: Call) -> Answer | Download:
         result = find_result(call)
         archive = await self._maker.archive(result, call.origin)
-        archive = archive.damaged(call.faults)
+        if call.faults:
+            archive = await asyncio.to_thread(archive.damaged, call.faults)
         ignore_range = any(fault.ignore_range for fault in call.faults)
         chosen = choose(archive, result, call.request.headers, ignore_range=ignore_range)
         if isinstance(chosen, Download):
@@ -352,16 +314,13 @@ def _request_number() -> int:
     return (next(_numbers) << 64) | (4 << 76) | (2 << 62)
 
 
-async def _send_cut(response: web.Response, request: web.BaseRequest, limit: int) -> None:
-    """Send the headers and the first bytes of the body, and close the connection."""
-    body = response.body if isinstance(response.body, bytes) else b""
-    if limit >= len(body):
-        return
+async def _send_cut(response: web.Response, request: web.BaseRequest, start: bytes) -> None:
+    """Send the headers and the start of the body, and close the connection."""
     cut = web.StreamResponse(status=response.status)
     cut.headers.update(response.headers)
-    cut.content_length = len(body)
+    cut.content_length = response.content_length
     await cut.prepare(request)
-    await cut.write(body[:limit])
+    await cut.write(start)
     if request.transport is not None:
         request.transport.close()
     raise ConnectionResetError("cut by a scripted fault")

@@ -16,6 +16,7 @@ from asynccvat.simulator.exports import ExportQueue
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.pages import PageCache
+from asynccvat.simulator.records import CallRecord
 from asynccvat.simulator.world import OrganizationScope, World
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
@@ -42,6 +43,7 @@ class Call:
         path: The path, decoded.
         query: The query; of repeated parameters the last, as Django takes it.
         origin: Scheme and host that absolute links in the answer get.
+        record: What the server remembers of it.
         id: The number in the path, or None.
         rq_id: The request's id in the path, or an empty text.
         identity: Who calls.
@@ -53,6 +55,7 @@ class Call:
     path: str
     query: dict[str, str]
     origin: str
+    record: CallRecord
     id: int | None = None
     rq_id: str = ""
     identity: Identity = ANONYMOUS

@@ -28,6 +28,7 @@ from asynccvat.simulator.dataset import Project, Task
 from asynccvat.simulator.exports import Result, Wanted
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.formats import ready_archive, write_archive
+from asynccvat.simulator.records import CallRecord
 from asynccvat.simulator.views import annotations_json, label_json
 
 _IN_MEMORY: Final = 16 << 20
@@ -367,8 +368,10 @@ def disposition(file_name: str) -> str:
 # --- On the wire ----------------------------------------------------------------------------------
 
 
-async def send(download: Download, request: web.BaseRequest) -> tuple[web.StreamResponse, int]:
-    """Send it: the response, and how many bytes of the body went out.
+async def send(
+    download: Download, request: web.BaseRequest, record: CallRecord
+) -> web.StreamResponse:
+    """Send it, and record how many bytes went out.
 
     Raises:
         ConnectionResetError: The connection broke, or a fault broke it.
@@ -380,13 +383,12 @@ async def send(download: Download, request: web.BaseRequest) -> tuple[web.Stream
         response.content_length = download.length
     await response.prepare(request)
     limit = min((at for at in (download.cut_at, download.stall_at) if at is not None), default=None)
-    sent = 0
     for piece in _pieces(download.parts, limit):
-        sent += await _send_piece(piece, response, request)
+        await _send_piece(piece, response, request, record)
     if limit is not None and limit < download.length:
         await _break_off(download, response, request)
     await response.write_eof()
-    return response, sent
+    return response
 
 
 def _pieces(parts: list[Archive], limit: int | None) -> Iterator[Piece]:
@@ -397,19 +399,29 @@ def _pieces(parts: list[Archive], limit: int | None) -> Iterator[Piece]:
         yield from taken.pieces
 
 
-async def _send_piece(piece: Piece, response: web.StreamResponse, request: web.BaseRequest) -> int:
+async def _send_piece(
+    piece: Piece, response: web.StreamResponse, request: web.BaseRequest, record: CallRecord
+) -> None:
+    # Bytes are recorded first: whoever received them all may look at the record at once.
     if piece.path is None:
         for start in range(piece.start, piece.start + piece.length, _PIECE):
-            end = min(start + _PIECE, piece.start + piece.length)
-            await response.write(piece.data[start:end])
-        return piece.length
+            data = piece.data[start : min(start + _PIECE, piece.start + piece.length)]
+            record.bytes_sent += len(data)
+            await response.write(data)
+        return
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the client has gone")
     loop = asyncio.get_running_loop()
     file = await asyncio.to_thread(piece.path.open, "rb")
+    before = record.bytes_sent
+    record.bytes_sent += piece.length
     try:
-        return await loop.sendfile(transport, file, piece.start, piece.length)
+        await loop.sendfile(transport, file, piece.start, piece.length)
+    except BaseException:
+        # asyncio leaves the file where it stopped.
+        record.bytes_sent = before + max(0, file.tell() - piece.start)
+        raise
     finally:
         await asyncio.to_thread(file.close)
 

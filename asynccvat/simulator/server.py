@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 from aiohttp import web
 
 from asynccvat.simulator.accounts import Accounts
-from asynccvat.simulator.app import Application, CallRecord
+from asynccvat.simulator.app import Application
 from asynccvat.simulator.calls import Backend
 from asynccvat.simulator.costs import ApiWorkers, make_processor
 from asynccvat.simulator.dataset import Dataset, Task
@@ -27,6 +27,7 @@ from asynccvat.simulator.downloads import ArchiveMaker
 from asynccvat.simulator.exports import ExportQueue, ExportSpan
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.records import CallRecord
 from asynccvat.simulator.world import Organization, World
 
 T = TypeVar("T")
@@ -267,7 +268,7 @@ class SimulatedServer:
 
     @property
     def calls(self) -> list[CallRecord]:
-        """Every call so far, in the order of their ends."""
+        """Every call so far, in the order of their arrival."""
         return self._app.calls
 
     @property

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import zipfile
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from asking import Asking, asking
@@ -151,8 +154,27 @@ async def test_ready_archives_are_sent_as_they_are(tmp_path: Path) -> None:
         assert [task["id"] for task in listed] == [1, 2, 7]
         url = (await ask.exported(7))["result_url"]
         assert (await ask.get(url)).body == content
+        assert ask.server.calls[-1].bytes_sent == len(content)
         tail = await ask.get(url, headers={"Range": "bytes=-1000"})
         assert tail.body == content[-1000:]
+        assert ask.server.calls[-1].bytes_sent == 1000
+        ask.server.faults.add(Fault(path="download", alter_at=500_000))
+        altered = (await ask.get(url)).body
+        assert altered[500_000] == content[500_000] ^ 0xFF
+        assert altered[:500_000] + altered[500_001:] == content[:500_000] + content[500_001:]
+
+
+async def test_recorded_archives_are_served_byte_for_byte(shared: Path) -> None:
+    folder = shared / "contract" / "exports"
+    options = SimulatorOptions(tasks=0, projects=0, archives=folder)
+    async with asking(options) as ask:
+        for listed in json.loads((folder / "index.json").read_bytes()):
+            images = str(listed["save_images"]).lower()
+            query = f"format={quote(listed['format'])}&save_images={images}"
+            path = f"/api/tasks/{listed['task_id']}/dataset/export?{query}"
+            finished = await ask.ended((await ask("POST", path)).json["rq_id"])
+            archive = await ask.get(finished["result_url"])
+            assert sha256(archive.body).hexdigest() == listed["sha256"]
 
 
 async def test_large_archives_are_written_to_files(monkeypatch: pytest.MonkeyPatch) -> None:

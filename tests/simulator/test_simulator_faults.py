@@ -97,6 +97,8 @@ async def test_a_download_is_cut_after_so_many_bytes() -> None:
             with pytest.raises(aiohttp.ClientPayloadError):
                 await gather(response, received)
         assert bytes(received) == whole[:1000]
+        cut = ask.server.calls[-1]
+        assert (cut.status, cut.bytes_sent) == (200, 1000)
 
 
 async def test_json_is_cut_too() -> None:

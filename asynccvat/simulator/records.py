@@ -1,0 +1,36 @@
+"""What a server remembers of the calls that it answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call, from its arrival on.
+
+    Attributes:
+        method: The method.
+        path: The path, decoded.
+        query: The query, as sent.
+        started: When it arrived, in seconds since the server started.
+        task_id: The task in the path or in the request's id.
+        authorization: Whether credentials were sent at all, valid or not.
+        range: The Range header.
+        status: The status; 0 until it is answered, and where the connection was dropped.
+        seconds: How long it took until the last byte was handed on; 0 until then.
+        bytes_sent: Bytes of the body that were handed on.
+        scheme: How it authenticated: `token`, `bearer`, `session`, `basic` or `anonymous`.
+    """
+
+    method: str
+    path: str
+    query: str
+    started: float
+    task_id: int | None
+    authorization: bool
+    range: str | None
+    status: int = 0
+    seconds: float = 0.0
+    bytes_sent: int = 0
+    scheme: str = "anonymous"
