@@ -55,11 +55,10 @@ class SimulatedServer:
     """
 
     def __init__(self, options: SimulatorOptions | None = None) -> None:
-        """Build the content; listening starts with the context.
+        """Build the content; ready archives are added, and listening starts, with the context.
 
         Raises:
             ValueError: The options do not fit together.
-            OSError: The folder of archives cannot be read.
         """
         self.options = options or SimulatorOptions()
         self.faults = Faults(self.options.seed)
@@ -86,7 +85,8 @@ class SimulatedServer:
         """Start listening.
 
         Raises:
-            OSError: The address cannot be listened on.
+            OSError: As for `start`.
+            ValueError: The same.
         """
         await self.start()
         return self
@@ -101,11 +101,14 @@ class SimulatedServer:
         await self.stop()
 
     async def start(self) -> None:
-        """Start the export workers and listen.
+        """Add the ready archives, start the export workers and listen.
 
         Raises:
-            OSError: The address cannot be listened on.
+            OSError: The address cannot be listened on, or the archives cannot be read.
+            ValueError: The folder of archives holds none that can be told apart.
         """
+        if self.options.archives is not None:
+            await asyncio.to_thread(self.world.add_archives, self.options.archives)
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         server = web.Server(
             self._app.handle,
@@ -116,8 +119,11 @@ class SimulatedServer:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.05)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.options.host, self.options.port)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, self.options.host, self.options.port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
         self._port = self._runner.addresses[0][1]
         self.queue.start()
 

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from asynccvat.simulator.accounts import Account
@@ -131,8 +132,7 @@ class World:
         """Build them as the options say.
 
         Raises:
-            ValueError: The options do not fit together, or the archives are none.
-            OSError: The folder of archives cannot be read.
+            ValueError: The options do not fit together.
         """
         self.dataset: Dataset = build_dataset(
             options.tasks,
@@ -146,13 +146,21 @@ class World:
             unicode_tasks=options.unicode_tasks,
             tasks_without_data=options.tasks_without_data,
         )
-        if options.archives is not None:
-            add_archives(self.dataset, options.archives)
         self.version = 0
         self.organizations: dict[int, Organization] = {}
         self._admin = admin
         self._latest = utc_now()
         self._selections: OrderedDict[Hashable, Sequence[Any]] = OrderedDict()
+
+    def add_archives(self, folder: Path) -> None:
+        """Serve the archives of a folder as further tasks; this reads the disk.
+
+        Raises:
+            ValueError: The folder holds no archives that can be told apart.
+            OSError: The folder cannot be read.
+        """
+        add_archives(self.dataset, folder)
+        self.version += 1
 
     # Who may see what.
 
