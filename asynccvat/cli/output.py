@@ -88,7 +88,8 @@ def table(columns: Sequence[str], rows: Iterable[Row], *, numbers: Sequence[str]
 def summary(report: MirrorReport, place: str) -> None:
     """What a run did, in a line or two on stdout."""
     counts = report.to_json()["counts"]
-    parts = [f"{count:,} {action}" for action, count in counts.items()] or ["nothing to do"]
+    nothing = "none done yet" if report.interrupted else "nothing to do"
+    parts = [f"{count:,} {action}" for action, count in counts.items()] or [nothing]
     how = "Interrupted after" if report.interrupted else "Done in"
     write(
         f"{how} {span(report.seconds)}: {counted(len(report.outcomes), 'task')} "

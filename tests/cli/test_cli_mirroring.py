@@ -1,0 +1,289 @@
+"""`mirror` and `download` with the real engine, against the simulated server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
+from asynccvat.simulator.threads import serve_in_thread
+
+if TYPE_CHECKING:
+    from command_line import Shell
+
+pytest_plugins = ["command_line"]
+
+ASYNCCVAT = (sys.executable, "-m", "asynccvat")
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, shell: Shell) -> Iterator[SimulatedServer]:
+    """A server for one test, to be changed and broken."""
+    assert shell
+    with serve_in_thread(SimulatorOptions(tasks=4, frames=2)) as server:
+        monkeypatch.setenv("CVAT_URL", server.url)
+        yield server
+
+
+def files(place: Path) -> dict[str, bytes]:
+    """The files of a mirror, without what it keeps for itself."""
+    return {
+        str(path.relative_to(place)): path.read_bytes()
+        for path in place.rglob("*")
+        if path.is_file() and ".asynccvat" not in path.parts
+    }
+
+
+def folders(place: Path) -> list[str]:
+    return sorted(item.name for item in place.iterdir() if not item.name.startswith("."))
+
+
+def test_a_mirror_holds_every_task_and_a_second_run_has_nothing_to_do(
+    shell: Shell, tmp_path: Path
+) -> None:
+    ended = shell("mirror", "data", "--no-fsync")
+    assert ended.code == 0
+    assert folders(tmp_path / "data") == [f"task{number}" for number in range(1, 7)]
+    (line,) = ended.out.splitlines()
+    assert "6 tasks (6 fetched)" in line
+    assert line.endswith(": data")
+    assert ended.err == ""
+    before = files(tmp_path / "data")
+    assert "<image " in before["task1/annotations.xml"].decode()
+    ended = shell("mirror", "data", "--no-fsync")
+    assert "6 tasks (6 kept)" in ended.out
+    assert files(tmp_path / "data") == before
+
+
+def test_options_reach_the_engine(shell: Shell, tmp_path: Path) -> None:
+    ended = shell(
+        *("mirror", "data", "-t", "1,2", "--status", "annotation", "-f", "COCO 1.0", "--images"),
+        *("--folder-prefix", "t_", "--keep-archive", "--concurrency", 2, "--transfers", 1),
+        *("--bwlimit", "1G", "--retries", 1, "--export-timeout", "1h", "--no-reuse", "--no-fsync"),
+        *("--trust-receipts", "--force", "--adopt", "--break-lock", "--prune"),
+        *("--max-delete", "50%"),
+    )
+    assert ended.code == 0, ended.err
+    held = files(tmp_path / "data")
+    assert "t_1.zip" in held
+    assert "t_1/annotations/instances_default.json" in held
+    assert sum(name.startswith("t_1/images/") for name in held) == 2
+    assert not [name for name in held if name.startswith("t_2")]
+
+
+def test_json_is_the_report_and_nothing_else_is_on_stdout(shell: Shell, tmp_path: Path) -> None:
+    ended = shell("mirror", "data", "-t", 1, "--json", "--report-json", "report.json", "--no-fsync")
+    report = ended.json
+    assert report["ok"]
+    assert report["counts"] == {"fetched": 1}
+    assert report["tasks"][0]["task_id"] == 1
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+
+
+def test_a_dry_run_prints_the_plan_and_changes_nothing(shell: Shell, tmp_path: Path) -> None:
+    ended = shell("mirror", "data", "--dry-run", "-t", "1,2")
+    header, *rows = ended.out.splitlines()
+    assert header == "step\ttask\tfolder\treason\tname"
+    assert rows == [
+        "fetch\t1\ttask1\tnew\tstreet-00001",
+        "fetch\t2\ttask2\tnew\tstreet-00002",
+    ]
+    assert ended.err == "Dry run, nothing was changed: 2 to fetch.\n"
+    assert ended.code == 0
+    assert not list(tmp_path.iterdir())
+    plan = shell("mirror", "data", "--dry-run", "-t", "1,2", "--json").json
+    assert plan["counts"] == {"fetch": 2}
+
+
+def test_events_are_logged_as_lines_of_json_with_their_time(shell: Shell, tmp_path: Path) -> None:
+    for task in (1, 2):
+        assert shell("mirror", "data", "-t", task, "--log-json", "log", "--no-fsync").code == 0
+    records = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [record["event"] for record in records].count("run_finished") == 2
+    assert {"listing_read", "planned", "export_requested", "task_done"} <= {
+        record["event"] for record in records
+    }
+    assert all(datetime.fromisoformat(record["at"]).tzinfo for record in records)
+    assert all(record["v"] == 1 for record in records)
+
+
+def test_a_failed_task_is_told_as_it_happens_and_can_be_tried_again_from_the_report(
+    shell: Shell, own: SimulatedServer, tmp_path: Path
+) -> None:
+    own.faults.add(Fault(export="fail", task_id=2, message="ValueError: no frames\n", times=None))
+    ended = shell("mirror", "data", "--report-json", "report.json", "--no-fsync")
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert line.startswith("failed: ")
+    assert "task 2" in line
+    assert "ValueError: no frames" in line
+    assert "3 fetched, 1 failed" in ended.out
+    assert folders(tmp_path / "data") == ["task1", "task3", "task4"]
+
+    own.faults.clear()
+    ended = shell("mirror", "data", "--failed-from", "report.json", "--json", "--no-fsync")
+    assert ended.code == 0
+    assert [task["task_id"] for task in ended.json["tasks"]] == [2]
+
+    (tmp_path / "report.json").write_text(ended.out)
+    ended = shell("mirror", "data", "--failed-from", "report.json")
+    assert (ended.code, ended.out) == (0, "")
+    assert "no task failed" in ended.err
+
+
+def test_an_unknown_format_names_the_nearest_ones(shell: Shell, tmp_path: Path) -> None:
+    for command in (("mirror", "data"), ("download", "-t", "1", "-o", "data")):
+        ended = shell(*command, "-f", "coco 1.1")
+        assert ended.code == 2
+        assert "COCO 1.0" in ended.err
+        assert not (tmp_path / "data").exists() or folders(tmp_path / "data") == []
+
+
+def test_a_task_that_is_not_there_is_a_failed_task(shell: Shell, tmp_path: Path) -> None:
+    ended = shell("mirror", "data", "-t", "1,99", "--no-fsync")
+    assert ended.code == 1
+    assert "task 99" in ended.err
+    assert folders(tmp_path / "data") == ["task1"]
+
+
+def test_a_destination_that_cannot_be_written_to_is_told(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    ended = shell("mirror", "file/data")
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert "file" in line
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_another_server_s_mirror_is_not_mixed_up(
+    shell: Shell, simulated: SimulatedServer, own: SimulatedServer
+) -> None:
+    assert shell("mirror", "data", "-t", 1, "--no-fsync").code == 0
+    ended = shell("mirror", "data", "-t", 1, "--url", simulated.url)
+    assert ended.code == 2
+    assert own.url in ended.err
+
+
+def test_too_many_removals_are_refused(shell: Shell, own: SimulatedServer, tmp_path: Path) -> None:
+    assert shell("mirror", "data", "--no-fsync").code == 0
+    for task in (3, 4):
+        own.delete_task(task)
+    for flags in ((), ("--dry-run",)):
+        ended = shell("mirror", "data", "--prune", "--no-fsync", *flags)
+        assert ended.code == 5
+        assert "--max-delete" in ended.err
+    assert len(folders(tmp_path / "data")) == 4
+    ended = shell("mirror", "data", "--prune", "--max-delete", 2, "--no-fsync")
+    assert ended.code == 0
+    assert "2 kept, 2 removed" in ended.out
+    assert folders(tmp_path / "data") == ["task1", "task2"]
+
+
+def test_a_foreign_folder_is_a_failed_task_and_left_alone(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "data" / "task1").mkdir(parents=True)
+    (tmp_path / "data" / "task1" / "notes.txt").write_text("mine")
+    ended = shell("mirror", "data", "-t", "1,2", "--no-fsync")
+    assert ended.code == 1
+    assert "--adopt" in ended.err
+    assert (tmp_path / "data" / "task1" / "notes.txt").read_text() == "mine"
+
+
+def test_a_server_that_goes_away_ends_the_run_with_its_code(
+    shell: Shell, own: SimulatedServer, tmp_path: Path
+) -> None:
+    own.faults.add(Fault(method="POST", path="/dataset/export", status=401, times=None))
+    ended = shell("mirror", "data", "--report-json", "report.json", "--no-fsync")
+    assert ended.code == 3
+    assert "Error: " in ended.err
+    assert not json.loads((tmp_path / "report.json").read_text())["ok"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_takes_back_what_is_queued_and_leaves_a_mirror_to_go_on_with(
+    shell: Shell, own: SimulatedServer, tmp_path: Path, number: int, code: int
+) -> None:
+    own.faults.add(Fault(export="fail", task_id=1))
+    own.faults.add(*(Fault(export="stick", task_id=task) for task in (2, 3, 4)))
+    command = subprocess.Popen(
+        [*ASYNCCVAT, "mirror", "data", "--report-json", "report.json", "--retries", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert command.stderr is not None
+    assert "task 1" in command.stderr.readline()
+    command.send_signal(number)
+    out, err = command.communicate(timeout=60)
+    assert command.returncode == code
+    cancelled = [call for call in own.calls if call.path.endswith("/cancel")]
+    assert {call.task_id for call in cancelled} <= {3, 4}
+    assert cancelled
+    assert not [call for call in cancelled if call.status != 200]
+    assert "Stopping" in err
+    assert "Interrupted after" in out
+    assert json.loads((tmp_path / "report.json").read_text())["interrupted"]
+    own.faults.clear()
+    own.release_exports()
+    assert shell("mirror", "data", "--no-fsync").code == 0
+    assert len(folders(tmp_path / "data")) == 4
+
+
+def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean(shell: Shell, tmp_path: Path) -> None:
+    assert shell
+    outer, inner = pty.openpty()
+    with os.fdopen(outer, "rb", buffering=0) as terminal:
+        ended = subprocess.run(
+            [*ASYNCCVAT, "mirror", "data", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=inner,
+            cwd=tmp_path,
+            env=os.environ | {"TERM": "xterm-256color"},
+            check=False,
+            timeout=60,
+        )
+        shown = terminal.read(1 << 16)
+        os.close(inner)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)["counts"] == {"fetched": 6}
+    assert "listing the tasks" in shown.decode() or "tasks" in shown.decode()
+    assert "\x1b[?25h" in shown.decode()
+
+
+def test_tasks_are_downloaded_into_folders_and_those_that_are_there_are_skipped(
+    shell: Shell, tmp_path: Path
+) -> None:
+    ended = shell("download", "-t", 1, "-t", "2", "-o", "out", "--folder-prefix", "data_")
+    assert ended.code == 0, ended.err
+    assert folders(tmp_path / "out") == ["data_1", "data_2"]
+    assert not list((tmp_path / "out").glob(".*"))
+    before = files(tmp_path / "out")
+    ended = shell("download", "-t", "1,2", "-o", "out", "--folder-prefix", "data_")
+    assert ended.code == 0
+    assert "2 " in ended.out
+    assert files(tmp_path / "out") == before
+    ended = shell(
+        "download", "-t", 1, "-o", "out", "--folder-prefix", "data_", "--no-skip-existing"
+    )
+    assert ended.code in (1, 5)
+
+
+def test_each_task_may_have_a_path_of_its_own(shell: Shell, tmp_path: Path) -> None:
+    ended = shell(
+        *("download", "-t", "1,2", "--out-path", "a/one", "--out-path", "two"),
+        *("--save-images", "-f", "COCO 1.0", "--json"),
+    )
+    assert ended.code == 0, ended.err
+    assert ended.json["counts"] == {"fetched": 2}
+    assert (tmp_path / "a/one/annotations/instances_default.json").is_file()
+    assert (tmp_path / "two/annotations/instances_default.json").is_file()

@@ -1,0 +1,97 @@
+"""`simulate` and `demo`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asynccvat.cli.demonstration import tree
+
+if TYPE_CHECKING:
+    from command_line import Shell
+
+pytest_plugins = ["command_line"]
+
+ASYNCCVAT = (sys.executable, "-m", "asynccvat")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_simulated_server_runs_until_it_is_stopped(nobody: Shell, number: int) -> None:
+    with subprocess.Popen(
+        [*ASYNCCVAT, "simulate", "--tasks", "3", "--port", "0", "--no-costs"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        url = command.stdout.readline().strip()
+        ended = nobody("list-tasks", "--json", "--url", url, "-u", "admin", "-p", "simulated")
+        assert len(ended.json) == 3
+        command.send_signal(number)
+        _, err = command.communicate(timeout=60)
+        assert command.returncode == 0
+        assert f"CVAT_URL={url}" in err
+        assert err.endswith("Stopped.\n")
+
+
+def test_a_simulated_server_is_stopped_in_this_process_too(
+    nobody: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynccvat.cli.output.flush", lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        # The second "flush" is the one at the command's very end.
+        nobody("simulate", "--tasks", "1", "--port", "0")
+
+
+def test_the_demonstration_mirrors_twice_and_leaves_the_mirror(
+    nobody: Shell, tmp_path: Path
+) -> None:
+    ended = nobody("demo", tmp_path / "shown", "--tasks", 5)
+    assert ended.code == 0, ended.err
+    assert "5 tasks (5 fetched)" in ended.out
+    assert "5 tasks (5 kept)" in ended.out
+    assert "annotations.xml" in ended.out
+    assert "... and 2 folders more" in ended.out
+    assert (tmp_path / "shown" / "task5" / "annotations.xml").is_file()
+
+
+def test_without_a_place_the_demonstration_takes_a_temporary_one_and_names_it(
+    nobody: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = nobody("demo", "--tasks", 1)
+    assert ended.code == 0, ended.err
+    found = re.search(r"The mirror is in (\S+)\.$", ended.out.strip())
+    assert found is not None
+    assert Path(found[1]).parent == tmp_path
+    assert (Path(found[1]) / "task1").is_dir()
+
+
+def test_a_demonstration_into_what_is_no_folder_is_told(nobody: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    ended = nobody("demo", tmp_path / "file")
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_tree_shows_the_first_folders_and_their_first_files(tmp_path: Path) -> None:
+    for folder in ("task10", "task2", "task1", "task3", ".asynccvat"):
+        (tmp_path / folder).mkdir()
+    for number in range(8):
+        (tmp_path / "task1" / f"{number}.txt").write_text("x")
+    assert list(tree(tmp_path)) == [
+        f"{tmp_path}/",
+        "  task1/",
+        *[f"    {number}.txt  (1 B)" for number in range(6)],
+        "    ... and 2 files more",
+        "  task2/",
+        "  task3/",
+        "  ... and 1 folder more",
+    ]
