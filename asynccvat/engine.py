@@ -42,8 +42,8 @@ async def plan(
         AsyncCvatError: The server cannot be reached or refuses the listing.
     """
     options = options or MirrorOptions()
-    async with MirrorStore.peek(
-        dest, origin=client.origin, organization=client.organization
+    async with MirrorStore.open(
+        Path(dest), origin=client.origin, organization=client.organization, read_only=True
     ) as store:
         return await prepare(client, store, selection or Selection(), spec or ExportSpec(), options)
 
