@@ -220,7 +220,7 @@ class Accounts:
         if len(recent) < limit:
             recent.append(now)
             return
-        seconds = max(1, round(recent[0] + 60 - now))
+        seconds = max(1, round(recent[0] + 60 - now)) if recent else 60
         refused = detail(429, f"Request was throttled. Expected available in {seconds} seconds.")
         refused.answer.headers["Retry-After"] = str(seconds)
         raise refused

@@ -288,9 +288,9 @@ class ExportQueue:
         removed = 0
         for request in self.requests.values():
             if request.result is not None and matches(request):
+                self._cache.pop((request.wanted, request.result.tasks), None)
                 request.result = None
                 removed += 1
-        self._cache.clear()
         return removed
 
     def _now(self) -> datetime:

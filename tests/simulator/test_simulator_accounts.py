@@ -110,6 +110,12 @@ async def test_anonymous_calls_are_throttled_per_address() -> None:
         assert (await ask.get("/api/server/about")).status == 200
 
 
+async def test_a_server_can_allow_no_anonymous_call_at_all() -> None:
+    async with asking(SimulatorOptions(tasks=1, throttle_anonymous=0)) as ask:
+        refused = await ask.get("/api/server/about", anonymous=True)
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "60")
+
+
 async def test_users_can_be_throttled_too() -> None:
     async with asking(SimulatorOptions(tasks=1, throttle_users=1)) as ask:
         assert (await ask.get("/api/tasks")).status == 200

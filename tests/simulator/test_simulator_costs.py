@@ -80,6 +80,26 @@ def test_a_call_that_leaves_the_row_gives_its_turn_to_the_next() -> None:
     assert run(main()) == 1.5
 
 
+def test_a_turn_that_comes_to_a_call_as_it_leaves_goes_to_the_next() -> None:
+    async def main() -> float:
+        workers = ApiWorkers(1, AmpleProcessor())
+        first, second, third = (asyncio.create_task(workers.serve(1)) for _ in range(3))
+        await first
+        second.cancel()
+        await asyncio.gather(second, third, return_exceptions=True)
+        return clock()
+
+    assert run(main()) == 2
+
+
+def test_work_of_no_seconds_is_done_at_once() -> None:
+    async def main() -> float:
+        await SharedProcessor(1).spend(0)
+        return clock()
+
+    assert run(main()) == 0
+
+
 def test_shared_cores_slow_down_all_that_is_at_work() -> None:
     async def main() -> list[float]:
         return await ends(ApiWorkers(9, SharedProcessor(2)), 1, 1, 1, 1)
@@ -138,21 +158,29 @@ def test_seconds_of_a_call(given: dict[str, Any], seconds: float) -> None:
     assert call_seconds(SimulatorOptions(), **given) == 0
 
 
-def ends_of_exports(options: SimulatorOptions, *task_ids: int, faults: Faults | None = None) -> Any:
-    """Run exports that are asked for together: the spans, by task, in seconds."""
+def ends_of_exports(
+    options: SimulatorOptions,
+    *task_ids: int,
+    faults: Faults | None = None,
+    again: bool = False,
+) -> Any:
+    """Run exports that are asked for together: the last span of each task, in seconds."""
 
     async def main() -> Any:
         world = World(options, Accounts(options).by_id[1].user)
         queue = ExportQueue(options, make_processor(options), faults or Faults(), world.snapshot)
         queue.start()
         owner = Accounts(options).by_id[1].user
-        for task_id in task_ids:
-            wanted = Wanted("task", task_id, "CVAT for images 1.1", "annotations")
-            queue.submit(wanted, owner, project_id=1, task_id=task_id, job_id=None, file_name=None)
-        while not all(  # noqa: ASYNC110 - the clock jumps, nothing is waited for
-            request.ended for request in queue.requests.values()
-        ):
-            await asyncio.sleep(0.01)
+        for _ in range(1 + again):
+            for task_id in task_ids:
+                wanted = Wanted("task", task_id, "CVAT for images 1.1", "annotations")
+                queue.submit(
+                    wanted, owner, project_id=1, task_id=task_id, job_id=None, file_name=None
+                )
+            while not all(  # noqa: ASYNC110 - the clock jumps, nothing is waited for
+                request.ended for request in queue.requests.values()
+            ):
+                await asyncio.sleep(0.01)
         await queue.stop()
         return {
             int(span.rq_id.split("&")[2].removeprefix("target_id=")): (
@@ -186,6 +214,12 @@ def test_the_time_of_an_export_can_be_a_function_of_it() -> None:
 
     options = SimulatorOptions(tasks=3, costs=True, export_seconds=seconds, export_workers=3)
     assert ends_of_exports(options, 1, 2, 3) == {1: (0, 0.1), 2: (0, 0.2), 3: (0, 0.3)}
+
+
+def test_an_archive_that_is_cached_can_take_less() -> None:
+    options = SimulatorOptions(tasks=1, costs=True, cached_export_seconds=0.1)
+    queue_times = ends_of_exports(options, 1, again=True)
+    assert queue_times == {1: (0.25, 0.35)}
 
 
 def test_exports_of_one_user_can_be_made_to_wait_for_each_other() -> None:

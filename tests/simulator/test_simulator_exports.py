@@ -183,6 +183,35 @@ async def test_expired_results_are_not_found_until_exported_again() -> None:
         assert (await ask.get((await ask.exported())["result_url"])).status == 200
 
 
+async def test_other_results_survive_the_end_of_one() -> None:
+    async with asking() as ask:
+        first, second = await ask.exported(1), await ask.exported(2)
+        before = (await ask.get(second["result_url"])).body
+        ask.server.expire_results(1)
+        assert (await ask.get(first["result_url"])).status == 404
+        assert (await ask.get(second["result_url"])).body == before
+        again = await ask.exported(2)
+        assert (await ask.get(again["result_url"])).body == before
+
+
+async def test_a_file_name_can_be_asked_for() -> None:
+    async with asking() as ask:
+        path = "/api/tasks/1/dataset/export?format=COCO+1.0&filename=mine.zip"
+        finished = await ask.ended((await ask("POST", path)).json["rq_id"])
+        headers = (await ask.get(finished["result_url"])).headers
+        assert headers["Content-Disposition"] == 'attachment; filename="mine.zip"'
+
+
+async def test_an_export_of_a_task_that_was_deleted_meanwhile_fails() -> None:
+    async with asking() as ask:
+        ask.server.pause_exports()
+        rq_id = (await ask.export()).json["rq_id"]
+        ask.server.delete_task(1)
+        ask.server.release_exports()
+        failed = await ask.ended(rq_id)
+        assert (failed["status"], "DoesNotExist" in failed["message"]) == ("failed", True)
+
+
 async def test_requests_past_their_time_are_forgotten() -> None:
     async with asking(SimulatorOptions(tasks=1, result_seconds=0)) as ask:
         rq_id = (await ask.export()).json["rq_id"]
