@@ -78,6 +78,4 @@ def test_the_check_runs_the_line_for_the_tests() -> None:
 
 def test_the_promises_are_the_designs_own() -> None:
     section = README.partition("## Promises")[2].partition("\n## ")[0]
-    assert [number for number in re.findall(r"^(\d)\. \*\*", section, re.MULTILINE)] == list(
-        "1234567"
-    )
+    assert list(re.findall(r"^(\d)\. \*\*", section, re.MULTILINE)) == list("1234567")
