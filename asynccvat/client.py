@@ -6,6 +6,7 @@ reported is left to `http`; what is to be done with tasks, to the engine above.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 import os
@@ -123,6 +124,7 @@ class CvatClient:
             ),
         )
         self._formats: Formats | None = None
+        self._formats_lock = asyncio.Lock()
 
     @classmethod
     def from_environment(
@@ -222,9 +224,11 @@ class CvatClient:
         return await self._get("/api/users/self", _USER, "user")
 
     async def formats(self) -> Formats:
-        """The annotation formats that the server writes and reads."""
-        if self._formats is None:
-            self._formats = await self._get("/api/server/annotation/formats", _FORMATS, "formats")
+        """The annotation formats that the server writes and reads; asked for once."""
+        async with self._formats_lock:
+            if self._formats is None:
+                path = "/api/server/annotation/formats"
+                self._formats = await self._get(path, _FORMATS, "formats")
         return self._formats
 
     async def tasks(

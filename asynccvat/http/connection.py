@@ -103,6 +103,9 @@ class Connection:
         """
         if self._session is None:
             raise RuntimeError("the client is not open: use it inside `async with`")
+        if self._proxy is not None and url.startswith("http:"):
+            # Without a tunnel the proxy reads the request's own headers.
+            headers = {**headers, **(self._proxy_headers or {})}
         self.requests_sent += 1
         try:
             response = await self._session.request(

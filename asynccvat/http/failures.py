@@ -106,8 +106,8 @@ def may_be_shown(exc: BaseException) -> bool:
 
 def _reason(exc: BaseException) -> str:
     cause = getattr(exc, "os_error", exc)
-    strerror = getattr(cause, "strerror", None)
-    return _short(str(strerror or cause or type(cause).__name__))
+    text = getattr(cause, "strerror", None) or str(cause)
+    return _short(text or type(cause).__name__)
 
 
 def _short(text: str) -> str:

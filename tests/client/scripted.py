@@ -1,0 +1,186 @@
+"""A server that answers as a test tells it to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio.lowlevel
+import msgspec
+from aiohttp import web
+from yarl import URL
+
+from asynccvat.client import CvatClient
+from asynccvat.http.gate import PauseGate, Timing
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+DATE = "Mon, 23 Nov 2026 11:42:53 GMT"
+JSON = "application/vnd.cvat+json"
+
+Connect = Callable[..., Awaitable[CvatClient]]
+"""What the `connect` fixture gives: opens a client of the scripted server, or of any URL."""
+
+
+def reply(
+    json: Any = None,
+    status: int = 200,
+    *,
+    text: str | None = None,
+    body: bytes | None = None,
+    content_type: str | None = None,
+    **headers: str,
+) -> web.Response:
+    """An answer as CVAT gives it; header names are written with underscores."""
+    if body is None:
+        body = msgspec.json.encode(json) if text is None else text.encode()
+    kind = (
+        (JSON if text is None else "text/html; charset=utf-8")
+        if content_type is None
+        else content_type
+    )
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(
+        status=status, body=body, headers={"Content-Type": kind, "Date": DATE, **fields}
+    )
+
+
+@dataclass
+class Asked:
+    """One request that arrived."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    raw_path: str
+
+
+@dataclass
+class ScriptedServer:
+    """Routes are `"GET /api/tasks"`; a list of answers is given one after the other."""
+
+    routes: dict[str, Any] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        self.routes.setdefault("POST /api/auth/login", lambda _: reply({"key": KEY}))
+
+    def __setitem__(self, route: str, answer: Any) -> None:
+        self.routes[route] = answer
+
+    def times(self, route: str) -> int:
+        """How often a route was asked for."""
+        return sum(f"{one.method} {one.path}" == route for one in self.asked)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(
+            Asked(
+                request.method,
+                request.path,
+                dict(request.query),
+                dict(request.headers),
+                await request.read(),
+                request.raw_path,
+            )
+        )
+        answer = self.routes.get(f"{request.method} {request.path}")
+        if isinstance(answer, list):
+            answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if answer is None:
+            return reply(status=404, text="<html><h1>Not Found</h1></html>")
+        if callable(answer):
+            answer = answer(request)
+        if not isinstance(answer, web.StreamResponse):
+            answer = await answer
+        assert isinstance(answer, web.StreamResponse)
+        if isinstance(answer, web.Response):
+            # An answer object serves once; the same content may be due again.
+            return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        return answer
+
+
+@asynccontextmanager
+async def scripted_server(context: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
+    server = ScriptedServer()
+    app = web.Application(client_max_size=2**20)
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+        await site.start()
+        port = runner.addresses[0][1]
+        host = "localhost" if context else "127.0.0.1"
+        server.url = str(URL.build(scheme="https" if context else "http", host=host, port=port))
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def raw_server(*answers: bytes | None, hold: bool = False) -> AsyncIterator[str]:
+    """Answer each connection's request with bytes as they are; the last answer repeats.
+
+    None closes the connection unanswered. With `hold` the connection stays open, silent.
+    """
+    waiting = list(answers)
+    over = asyncio.Event()
+    handlers: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.add(task)
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            if answer is not None:
+                writer.write(answer)
+                await writer.drain()
+            if hold:
+                await over.wait()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client left, as some tests make it do
+        finally:
+            writer.close()
+            handlers.discard(task)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        over.set()
+        server.close()
+        while handlers:
+            await asyncio.wait(set(handlers))
+
+
+@dataclass
+class FakeTime:
+    """A clock that moves when somebody sleeps, so that nobody waits."""
+
+    now: float = 1000.0
+    slept: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await anyio.lowlevel.checkpoint()
+
+    def drive(self, client: CvatClient) -> None:
+        """Make a client live by this clock."""
+        timing = Timing(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 1.0)
+        client._http._timing = timing
+        client._http._gate = PauseGate(timing)
+
+
+def page(*ids: int, count: int | None = None, **extra: Any) -> web.Response:
+    """A page of tasks."""
+    results = [{"id": number, "name": f"task {number}", **extra} for number in ids]
+    return reply({"count": len(ids) if count is None else count, "next": None, "results": results})

@@ -1,0 +1,151 @@
+"""What CVAT speaks of: lenient decoding, and selections cut into queries."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynccvat.core.models import (
+    ExportRequest,
+    Page,
+    Project,
+    RequestStatus,
+    Selection,
+    Task,
+    id_batches,
+)
+from asynccvat.errors import ConfigError
+
+
+def queries(**options: Any) -> list[dict[str, str]]:
+    return list(Selection(**options).queries())
+
+
+def test_a_task_of_a_newer_server_decodes() -> None:
+    task = msgspec.json.decode(
+        b'{"id":3,"name":"mirror-0001","updated_date":"2026-11-23T11:38:17.582213Z",'
+        b'"owner":{"url":"http://x/api/users/1","id":1,"username":"admin"},"future":{"a":[1]}}',
+        type=Task,
+    )
+    assert task.updated_date == "2026-11-23T11:38:17.582213Z"
+    assert task.owner is not None
+    assert task.owner.username == "admin"
+
+
+def test_a_task_without_data_decodes() -> None:
+    task = msgspec.json.decode(b'{"id":279,"name":"empty","mode":""}', type=Task)
+    assert (task.id, task.size, task.image_quality) == (279, None, None)
+    assert task.without_data
+    assert not Task(id=1, size=5).without_data
+
+
+def test_a_project_decodes_with_and_without_its_subsets() -> None:
+    page = msgspec.json.decode(
+        b'{"count":2,"next":null,"previous":null,"results":['
+        b'{"id":1,"name":"a","task_subsets":["Train","Test"]},{"id":2,"name":"b"}]}',
+        type=Page[Project],
+    )
+    assert [project.task_subsets for project in page.results] == [("Train", "Test"), ()]
+
+
+def test_a_finished_request_can_still_lack_its_dates() -> None:
+    request = msgspec.json.decode(
+        b'{"id":"r","status":"finished","operation":{"type":"export:annotations","task_id":3},'
+        b'"started_date":null,"finished_date":null,"expiry_date":null,"result_url":"http://x/y"}',
+        type=ExportRequest,
+    )
+    assert request.ended
+    assert request.finished_date is None
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "ended"),
+    [
+        ("queued", RequestStatus.QUEUED, False),
+        ("started", RequestStatus.STARTED, False),
+        ("finished", RequestStatus.FINISHED, True),
+        ("failed", RequestStatus.FAILED, True),
+        ("deferred", RequestStatus.QUEUED, False),
+    ],
+)
+def test_unknown_states_count_as_queued(status: str, state: RequestStatus, ended: bool) -> None:
+    request = ExportRequest(id="r", status=status)
+    assert (request.state, request.ended) == (state, ended)
+
+
+def test_no_selection_is_one_query_for_everything() -> None:
+    assert queries() == [{}]
+
+
+def test_plain_filters_are_passed_through() -> None:
+    assert queries(project_ids=[5], status="completed", subset="Train", name="a b") == [
+        {"project_id": "5", "status": "completed", "subset": "Train", "name": "a b"}
+    ]
+
+
+def test_several_projects_become_one_filter() -> None:
+    (query,) = queries(project_ids=[3, 1, 3])
+    assert json.loads(query["filter"]) == {"in": [{"var": "project_id"}, [1, 3]]}
+
+
+def test_filters_are_joined() -> None:
+    own = {"==": [{"var": "owner"}, "alice"]}
+    (query,) = queries(task_ids=[2, 1], updated_since="2026-11-23", filter=json.dumps(own))
+    assert json.loads(query["filter"]) == {
+        "and": [
+            {">=": [{"var": "updated_date"}, "2026-11-23T00:00:00Z"]},
+            own,
+            {"in": [{"var": "id"}, [1, 2]]},
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("given_date", "sent"),
+    [
+        ("2026-11-23", "2026-11-23T00:00:00Z"),
+        (" 2026-11-23T11:45:00Z ", "2026-11-23T11:45:00Z"),
+        ("2026-11-23 11:45", "2026-11-23T11:45:00Z"),
+        ("2026-11-23T11:45:00.5+01:00", "2026-11-23T11:45:00.500000+01:00"),
+    ],
+)
+def test_dates_are_sent_with_time_and_offset(given_date: str, sent: str) -> None:
+    assert Selection(updated_since=given_date).updated_since == sent
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "2026-13-01"])
+def test_unreadable_dates_are_refused(date: str) -> None:
+    with pytest.raises(ConfigError, match="neither a date nor"):
+        Selection(updated_since=date)
+
+
+@pytest.mark.parametrize("text", ["", "{bad", "[" * 100_000])
+def test_filters_that_are_no_json_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="the filter is not JSON"):
+        Selection(filter=text)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "5", "null"])
+def test_filters_that_are_no_expression_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="must be a JSON logic expression"):
+        Selection(filter=text)
+
+
+def test_many_ids_take_several_queries() -> None:
+    batches = list(id_batches(range(100_000, 101_000)))
+    assert [len(batch) for batch in batches] == [444, 444, 112]
+
+
+@given(ids=st.lists(st.integers(1, 10**9), max_size=1500))
+def test_ids_are_cut_into_lists_that_fit_into_a_url(ids: list[int]) -> None:
+    batches = list(id_batches(ids))
+    assert [number for batch in batches for number in batch] == sorted(set(ids))
+    assert all(batches)
+    for query in Selection(task_ids=ids).queries() if ids else ():
+        assert len(urlencode(query)) < 6000

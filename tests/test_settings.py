@@ -1,0 +1,226 @@
+"""Where settings come from, which of them win, and how each mistake is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynccvat.errors import ConfigError
+from asynccvat.settings import Settings, load_settings
+
+URL = "https://cvat.example.com"
+
+
+def load(directory: Path, **options: Any) -> Settings:
+    options.setdefault("environment", {})
+    return load_settings(directory=directory, **options)
+
+
+def write(directory: Path, text: str, name: str = "server.yaml") -> Path:
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_flags_win_over_environment_and_environment_over_file(tmp_path: Path) -> None:
+    write(tmp_path, "url: https://file\nusername: file\npassword: file\norganization: file\n")
+    settings = load(
+        tmp_path,
+        url="https://flag",
+        environment={"CVAT_URL": "https://env", "CVAT_USERNAME": "env"},
+    )
+    assert settings.url == "https://flag"
+    assert settings.username == "env"
+    assert settings.password == "file"
+    assert settings.organization == "file"
+
+
+def test_every_variable_of_the_environment_is_read(tmp_path: Path) -> None:
+    environment = {
+        "CVAT_URL": URL,
+        "CVAT_USERNAME": "alice",
+        "CVAT_PASSWORD": "secret",
+        "CVAT_ORGANIZATION": "lab",
+        "CVAT_PROJECT_ID": "5",
+    }
+    assert load(tmp_path, environment=environment) == Settings(
+        url=URL, username="alice", password="secret", organization="lab", project_id=5
+    )
+    environment = {"CVAT_URL": URL, "CVAT_ACCESS_TOKEN": "token"}
+    assert load(tmp_path, environment=environment) == Settings(url=URL, token="token")
+
+
+def test_the_process_s_own_environment_and_folder_are_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CVAT_USERNAME", "CVAT_PASSWORD", "CVAT_ACCESS_TOKEN", "CVAT_SERVER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CVAT_URL", URL)
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "project_id: 3")
+    settings = load_settings()
+    assert (settings.url, settings.project_id) == (URL, 3)
+    assert settings.config == Path("server.yaml")
+
+
+def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
+    write(tmp_path, f"url: {URL}")
+    environment = {"CVAT_URL": "", "CVAT_PROJECT_ID": "", "CVAT_SERVER_CONFIG": ""}
+    assert load(tmp_path, environment=environment).url == URL
+
+
+def test_the_file_is_the_flag_s_then_the_environment_s_then_a_default_one(tmp_path: Path) -> None:
+    flag = write(tmp_path, "url: https://flag", "flag.yaml")
+    variable = write(tmp_path, "url: https://env", "env.yaml")
+    environment = {"CVAT_SERVER_CONFIG": str(variable)}
+    write(tmp_path, "url: https://config", "config/server.yaml")
+    write(tmp_path, "url: https://here")
+    assert load(tmp_path, config=flag, environment=environment).url == "https://flag"
+    assert load(tmp_path, environment=environment).url == "https://env"
+    assert load(tmp_path).url == "https://config"
+    (tmp_path / "config/server.yaml").unlink()
+    assert load(tmp_path).url == "https://here"
+    assert load(tmp_path).config == tmp_path / "server.yaml"
+
+
+def test_values_of_the_file_stay_the_text_that_was_written(tmp_path: Path) -> None:
+    write(tmp_path, f"url: {URL}\nusername: 007\npassword: yes\nproject_id: 012\n")
+    settings = load(tmp_path)
+    assert (settings.username, settings.password, settings.project_id) == ("007", "yes", 12)
+
+
+def test_keys_without_a_value_are_not_set(tmp_path: Path) -> None:
+    write(tmp_path, f"url: {URL}\nusername:\npassword: ~\ntoken: ''\norganization: null\n")
+    assert load(tmp_path) == Settings(url=URL, config=tmp_path / "server.yaml")
+
+
+def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "# nothing yet\n")
+    assert load(tmp_path, url=URL).config == tmp_path / "server.yaml"
+
+
+def test_access_token_is_another_name_for_token(tmp_path: Path) -> None:
+    write(tmp_path, f"url: {URL}\naccess_token: abc\n")
+    assert load(tmp_path).token == "abc"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "file", "expected"),
+    [
+        ({"username": "a", "password": "b"}, {"CVAT_ACCESS_TOKEN": "t"}, "", ("a", "b", None)),
+        ({"token": "t"}, {"CVAT_USERNAME": "a", "CVAT_PASSWORD": "b"}, "", (None, None, "t")),
+        ({}, {"CVAT_USERNAME": "a"}, "token: t\npassword: b", ("a", "b", None)),
+        ({}, {"CVAT_PASSWORD": "b"}, "token: t", (None, None, "t")),
+        ({"password": "b"}, {"CVAT_USERNAME": "a"}, "", ("a", "b", None)),
+        ({"username": "a", "token": "t"}, {}, "", (None, None, "t")),
+    ],
+)
+def test_token_and_user_exclude_each_other_and_the_higher_place_decides(
+    tmp_path: Path,
+    flags: dict[str, str],
+    environment: dict[str, str],
+    file: str,
+    expected: tuple[str | None, ...],
+) -> None:
+    write(tmp_path, f"url: {URL}\n{file}\n")
+    settings = load(tmp_path, environment=environment, **flags)
+    assert (settings.username, settings.password, settings.token) == expected
+
+
+def test_a_user_without_a_password_is_left_to_be_asked_for(tmp_path: Path) -> None:
+    assert load(tmp_path, url=URL, username="a").password_missing
+    assert not load(tmp_path, url=URL, username="a", password="b").password_missing
+    assert not load(tmp_path, url=URL, token="t").password_missing
+
+
+def test_certificates_are_checked_as_the_highest_place_says(tmp_path: Path) -> None:
+    write(tmp_path, f"url: {URL}\nca_bundle: ca/lab.pem\n")
+    assert load(tmp_path).verify == tmp_path / "ca/lab.pem"
+    assert load(tmp_path, insecure=True).verify is False
+    assert load(tmp_path, ca_bundle=Path("/other.pem")).verify == Path("/other.pem")
+    write(tmp_path, f"url: {URL}\ninsecure: true\n")
+    assert load(tmp_path).verify is False
+    write(tmp_path, f"url: {URL}\ninsecure: no\n")
+    assert load(tmp_path).verify is True
+    assert load(tmp_path, url=URL, config=write(tmp_path, "", "e.yaml")).verify is True
+
+
+def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
+    text = repr(load(tmp_path, url=URL, username="a", password="hidden-1"))
+    text += repr(load(tmp_path, url=URL, token="hidden-2"))
+    assert "hidden" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("url: {u}\npasword: x\n", "line 2: there is no setting 'pasword'; did you mean 'passw"),
+        ("url: {u}\nzzz: x\n", "line 2: there is no setting 'zzz'; the settings are url, "),
+        ("url: {u}\n\nurl: {u}\n", "line 3: 'url' is set already"),
+        ("token: a\naccess_token: b\n", "line 2: 'access_token' is set already"),
+        ("url: {u}\nusername: [a, b]\n", "line 2: 'username' must be a single value"),
+        ("url: {u}\n? [a]\n: b\n", "line 2: there is no setting ''"),
+        ("url: {u}\nproject_id: five\n", "line 2: 'five' is no project id"),
+        ("url: {u}\nproject_id: -1\n", "line 2: '-1' is no project id"),
+        ("url: {u}\nproject_id: 0\n", "line 2: '0' is no project id"),
+        ("url: {u}\ninsecure: maybe\n", "line 2: 'maybe' is neither true nor false"),
+        ("url: {u}\nca_bundle: a\ninsecure: on\n", "line 2: a CA bundle to check"),
+        ("url: ftp://x\n", "line 1: the server URL 'ftp://x' does not start with http"),
+        ("- url\n", "line 1: the file must hold lines like"),
+        ("just text\n", "line 1: the file must hold lines like"),
+        ("url: {u}\npassword: 'hidden\n", "this is not YAML"),
+        ("url: {u}\n\tpassword: hidden\n", "line 2: this is not YAML"),
+        ("url: {u}\npassword: hid\x07den\n", "this is not YAML: it holds characters that"),
+        ("username: a\n", "no server is given: use --url, set CVAT_URL, or write"),
+        ("url: {u}\npassword: hidden\n", "line 2 gives a password, and nothing a user"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text.replace("{u}", URL))
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    said = str(caught.value)
+    assert message in said
+    assert "hidden" not in said
+    assert said.startswith((str(path), "no server"))
+
+
+def test_mistakes_in_flags_and_environment_are_named_with_theirs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^the environment's CVAT_PROJECT_ID: 'x' is no project"):
+        load(tmp_path, url=URL, environment={"CVAT_PROJECT_ID": "x"})
+    with pytest.raises(ConfigError, match=r"^--url: the server URL 'cvat' does not start with"):
+        load(tmp_path, url="cvat")
+    with pytest.raises(ConfigError, match=r"^--project-id: '-3' is no project id"):
+        load(tmp_path, url=URL, project_id=-3)
+
+
+def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere.*cannot be read: No such file.*--config"):
+        load(tmp_path, config=tmp_path / "nowhere.yaml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path, config=tmp_path)
+
+
+def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "server.yaml"
+    path.write_bytes(b"url: \xff\xfe")
+    with pytest.raises(ConfigError, match="not a text file"):
+        load(tmp_path)
+
+
+@given(text=st.text(max_size=80))
+def test_any_text_as_file_gives_settings_or_a_configuration_error(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(text, "utf-8", newline="")
+    try:
+        settings = load_settings(url=URL, config=path, environment={})
+    except ConfigError:
+        return
+    assert settings.url == URL
