@@ -113,6 +113,37 @@ async def test_a_rate_limit_without_a_time_pauses_everybody_too(
     assert fake_time.slept == [0.5]
 
 
+async def test_a_shorter_pause_does_not_end_a_longer_one(
+    server: ScriptedServer, connect: Connect, fake_time: FakeTime
+) -> None:
+    both_asked = asyncio.Barrier(2)
+    pausing = asyncio.Event()
+
+    async def longer(_: web.Request) -> web.Response:
+        await both_asked.wait()
+        return throttled("20")
+
+    async def shorter(_: web.Request) -> web.Response:
+        await both_asked.wait()
+        await pausing.wait()
+        return throttled("10")
+
+    server["GET /api/tasks/1"] = longer
+    server["GET /api/tasks/2"] = shorter
+    client = await connect(token=TOKEN, policy=RetryPolicy(rate_limited_attempts=0))
+    pauses: list[float] = []
+
+    def on_pause(seconds: float) -> None:
+        pauses.append(seconds)
+        pausing.set()
+
+    with client.listening(on_pause=on_pause):
+        await asyncio.gather(client.task(1), client.task(2), return_exceptions=True)
+    assert pauses == [20.0]
+    assert client._http._gate.remaining == 20.0
+    assert fake_time.slept == []
+
+
 async def test_a_503_without_a_time_concerns_one_call_alone(
     server: ScriptedServer, connect: Connect
 ) -> None:
