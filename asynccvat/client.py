@@ -229,7 +229,7 @@ class CvatClient:
             if self._formats is None:
                 path = "/api/server/annotation/formats"
                 self._formats = await self._get(path, _FORMATS, "formats")
-        return self._formats
+            return self._formats
 
     async def tasks(
         self, selection: Selection | None = None, *, page_size: int = 500

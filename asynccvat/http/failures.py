@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-
 import aiohttp
 
 from asynccvat.errors import (
@@ -39,7 +37,7 @@ def translate(
             )
         case TimeoutError():
             return StallError(f"{origin} sent nothing for {stall_timeout:g} s")
-        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError() | ssl.SSLError():
+        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
             return _no_connection(exc, origin)
         case aiohttp.InvalidURL():
             return ConfigError(f"{origin} is not a URL that can be asked; check the server URL")
@@ -56,7 +54,7 @@ def translate(
 
 
 def _no_connection(
-    exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError | ssl.SSLError, origin: str
+    exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, origin: str
 ) -> ConnectError:
     match exc:
         case aiohttp.ClientConnectorCertificateError():
@@ -66,7 +64,7 @@ def _no_connection(
                 "certificate authority of its own, give its certificate as CA bundle",
                 retryable=False,
             )
-        case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+        case aiohttp.ClientConnectorSSLError():
             return ConnectError(
                 f"no TLS connection to {origin}: {_reason(exc)}; check that the port speaks https",
                 retryable=False,

@@ -58,6 +58,7 @@ class Asked:
     headers: dict[str, str]
     body: bytes
     raw_path: str
+    peer: object
 
 
 @dataclass
@@ -87,6 +88,7 @@ class ScriptedServer:
                 dict(request.headers),
                 await request.read(),
                 request.raw_path,
+                request.transport and request.transport.get_extra_info("peername"),
             )
         )
         answer = self.routes.get(f"{request.method} {request.path}")

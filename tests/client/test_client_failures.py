@@ -340,6 +340,30 @@ async def test_a_call_that_is_cancelled_is_cancelled(
         await call
 
 
+async def test_connections_are_kept_for_the_next_call(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server["GET /api/users/self"] = reply(body=USER)
+    server["GET /api/result"] = reply(body=b"x" * 300_000, content_type="application/zip")
+    client = await connect(token=TOKEN)
+    for _ in range(3):
+        await client.user()
+        with pytest.raises(NotFoundError):
+            await client.task(1)
+        async with client.open_result("/api/result") as stream:
+            assert sum([len(chunk) async for chunk in stream.chunks()]) == 300_000
+    assert len({one.peer for one in server.asked}) == 1
+
+
+async def test_several_clients_do_not_meet(server: ScriptedServer, connect: Connect) -> None:
+    server["GET /api/users/self"] = reply(body=USER)
+    one, other = await connect(), await connect(token=TOKEN)
+    await asyncio.gather(one.user(), other.user(), one.user())
+    assert (one.requests_sent, other.requests_sent) == (3, 1)
+    sent = [asked.headers.get("Authorization") for asked in server.asked]
+    assert sent.count(f"Bearer {TOKEN}") == 1
+
+
 # TLS
 
 
@@ -495,6 +519,7 @@ async def test_a_proxy_that_cannot_be_used_is_a_matter_of_configuration(
         (aiohttp.ClientConnectionError("odd"), TransportError, "the exchange with .*: odd"),
         (aiohttp.ServerDisconnectedError(), ReadError, "was lost: Server disconnected"),
         (ConnectionResetError(104, "reset by peer"), ReadError, "was lost: reset by peer"),
+        (ssl.SSLError(1, "bad record mac"), ReadError, "was lost: bad record mac"),
         (OSError(), ReadError, "was lost: OSError"),
         (aiohttp.ClientError("y" * 500), TransportError, r"y{197}\.\.\.$"),
     ],
