@@ -367,6 +367,7 @@ _REMEDIES = {
     errno.EIO: "the drive failed; check it before anything else",
     errno.ELOOP: "a symbolic link stands there, and none is followed: move it away",
     errno.ENOTDIR: "a file or a link stands where a folder should: move it away",
+    errno.EEXIST: "something stands there already: move it away",
     errno.ENAMETOOLONG: "the file system cannot hold so long a name: choose another destination",
     errno.ENOENT: "it vanished meanwhile: let nothing else change the destination, and run again",
     errno.EBUSY: "it is in use, perhaps as a mount point: unmount it, or choose another folder",

@@ -6,6 +6,7 @@ removed is decided elsewhere; every effect on the disk goes through `files`.
 """
 
 from asynccvat.store.commit import Committed
+from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.loose import LooseFolder
 from asynccvat.store.mirror import MirrorStore
 from asynccvat.store.staging import KEEP_ABOVE, REUSE_FROM, Reusable, Staging
@@ -14,6 +15,7 @@ __all__ = [
     "KEEP_ABOVE",
     "REUSE_FROM",
     "Committed",
+    "KeptArchives",
     "LooseFolder",
     "MirrorStore",
     "Reusable",

@@ -148,6 +148,9 @@ class CommitTree(Operation):
 
     def prepare(self) -> None:
         """Write the intent, and save the old receipt from being overwritten by it."""
+        head = self.receipt.head
+        if (head.task_id, head.files) != (self.task_id, len(self.receipt.members)):
+            raise ValueError(f"the receipt is not that of task {self.task_id} and its files")
         checked_folder_name(self.folder)
         old = self.layout.head_or_none(self.task_id)
         self.old_folder = None if old is None else old.folder

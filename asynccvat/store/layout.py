@@ -34,7 +34,9 @@ OLD = "old"
 OLD_RECEIPT = "old.json"
 PREVIOUS = "previous-"
 
-_PARTS = ("staging", "receipts", "kept")
+NOT_THERE = -1
+"""Stands for the handle of a folder that is not there, where one is only looked for."""
+
 _HEAD_BYTES = 4096
 
 
@@ -75,10 +77,16 @@ class Layout:
     can_sync_filesystem: bool = False
     claims_lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def staging_path(self) -> Path:
+        """Where staging is."""
+        return self.path / OWN_FOLDER / "staging"
+
     def close(self) -> None:
         """Close the folders."""
         for fd in (self.kept, self.receipts, self.staging, self.own, self.dest):
-            os.close(fd)
+            if fd != NOT_THERE:
+                os.close(fd)
 
     def sync_folder(self, fd: int) -> None:
         """Make an open folder's entries durable, where anything is."""
@@ -99,7 +107,7 @@ class Layout:
 
     def receipt_ids(self) -> list[int]:
         """The tasks that have a receipt, damaged or not."""
-        names = files.names(self.receipts)
+        names = [] if self.receipts == NOT_THERE else files.names(self.receipts)
         return sorted(
             int(stem)
             for name in names
@@ -249,14 +257,13 @@ def is_same(one: os.stat_result, other: os.stat_result | None) -> bool:
     return other is not None and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
-def open_layout(path: Path, *, durable: bool, create: bool = True) -> Layout:
+def open_layout(path: Path, *, durable: bool) -> Layout:
     """Open a destination's folders, making those that are not there.
 
     Raises:
         OSError: As the system says, also where a link stands for one of our folders.
     """
-    if create:
-        files.make_directories(path)
+    make_folders(path, durable=durable)
     with contextlib.ExitStack() as opened:
 
         def held(fd: int) -> int:
@@ -264,10 +271,11 @@ def open_layout(path: Path, *, durable: bool, create: bool = True) -> Layout:
             return fd
 
         dest = held(files.open_directory(path))
-        own = held(_folder(OWN_FOLDER, dest, durable=durable, create=create))
-        parts = [held(_folder(name, own, durable=durable, create=create)) for name in _PARTS]
+        own = held(_folder(OWN_FOLDER, dest, durable=durable))
+        staging, receipts, kept = (
+            held(_folder(name, own, durable=durable)) for name in ("staging", "receipts", "kept")
+        )
         opened.pop_all()
-    staging, receipts, kept = parts
     return Layout(
         path,
         dest,
@@ -280,9 +288,48 @@ def open_layout(path: Path, *, durable: bool, create: bool = True) -> Layout:
     )
 
 
-def _folder(name: str, dir_fd: int, *, durable: bool, create: bool) -> int:
-    if create and files.lstat(name, dir_fd=dir_fd) is None:
-        files.mkdir(name, dir_fd=dir_fd)
+def find_layout(path: Path) -> Layout:
+    """Open what is there of a destination's folders, and change nothing.
+
+    Raises:
+        OSError: As `open_layout`, but for what is not there.
+    """
+    layout = Layout(
+        path, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, durable=False
+    )
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            layout.dest = files.open_directory(path)
+            layout.own = files.open_folder(OWN_FOLDER, dir_fd=layout.dest)
+            layout.receipts = files.open_folder("receipts", dir_fd=layout.own)
+    except BaseException:
+        layout.close()
+        raise
+    return layout
+
+
+def make_folders(path: Path, *, durable: bool) -> None:
+    """Make a folder that the user named and those above it, where they are not there yet."""
+    missing = []
+    folder = path.absolute()
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    files.make_directories(path)
+    if durable:
+        for folder in missing:
+            fd = files.open_directory(folder.parent)
+            try:
+                files.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+def _folder(name: str, dir_fd: int, *, durable: bool) -> int:
+    if files.lstat(name, dir_fd=dir_fd) is None:
+        # Another process may make it at the same time; the lock is yet to be taken.
+        with contextlib.suppress(FileExistsError):
+            files.mkdir(name, dir_fd=dir_fd)
         if durable:
             files.fsync(dir_fd)
     return files.open_folder(name, dir_fd=dir_fd)
@@ -317,7 +364,7 @@ def check_destination(layout: Layout, wanted: Destination, *, create: bool = Tru
         ConfigError: It mirrors another server or organization.
     """
     name = "destination.json"
-    content = files.read_file(name, dir_fd=layout.own)
+    content = None if layout.own == NOT_THERE else files.read_file(name, dir_fd=layout.own)
     found: Destination | None = None
     if content is not None:
         try:

@@ -23,7 +23,7 @@ from asynccvat.core.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError
 from asynccvat.store import names, trees
 from asynccvat.store.commit import SYNCFS_FROM, Committed
-from asynccvat.store.layout import TREE
+from asynccvat.store.layout import TREE, make_folders
 from asynccvat.store.lock import Lock, acquire
 from asynccvat.store.mirror import check_space
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in
@@ -93,6 +93,25 @@ class LooseFolder:
         finally:
             for folder in folders:
                 await folder._in_thread("clear", folder._close)  # noqa: SLF001 - our own
+
+    @staticmethod
+    async def contents(path: Path) -> tuple[str, ...]:
+        """The paths of the files that a folder holds; none where it is not there.
+
+        Raises:
+            StoreError: It is no folder, or cannot be read.
+        """
+
+        def look() -> tuple[str, ...]:
+            with files.explained("look at", path), contextlib.suppress(FileNotFoundError):
+                fd = files.open_directory(path)
+                try:
+                    return tuple(name for name, _ in trees.regular_files("", dir_fd=fd))
+                finally:
+                    os.close(fd)
+            return ()
+
+        return await in_thread(anyio.CapacityLimiter(1), look)
 
     async def stage(self, task_id: int) -> Staging:
         """Make a fresh tree to fill, and find what a killed download left to be taken over."""
@@ -188,7 +207,7 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:
     if path.name in ("", "..") or path.name.startswith(".asynccvat"):
         raise ConfigError(f"{path} cannot be the folder of a task: name another one")
     with files.explained("use", path), contextlib.ExitStack() as opened:
-        files.make_directories(path.parent)
+        make_folders(path.parent, durable=durable)
         parent = files.open_directory(path.parent)
         opened.callback(os.close, parent)
         _refuse_filled(parent, path)

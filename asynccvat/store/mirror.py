@@ -30,11 +30,14 @@ from asynccvat.store.commit import (
     run_group,
 )
 from asynccvat.store.grouping import Groups
+from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.layout import (
+    NOT_THERE,
     OWN_FOLDER,
     Destination,
     Layout,
     check_destination,
+    find_layout,
     is_folder_name,
     open_layout,
 )
@@ -56,13 +59,15 @@ class MirrorStore:
     Attributes:
         path: The destination.
         rules: What names it can hold, found out by trial.
+        archives: The archives that are kept as they came.
         warnings: What the user ought to know about the destination: receipts that are damaged,
             what recovery put aside.
     """
 
-    def __init__(self, layout: Layout, lock: Lock, rules: NameRules) -> None:
+    def __init__(self, layout: Layout, lock: Lock | None, rules: NameRules) -> None:
         self.path = layout.path
         self.rules = rules
+        self.archives = KeptArchives(layout)
         self.warnings: list[str] = []
         self._layout = layout
         self._lock = lock
@@ -80,8 +85,9 @@ class MirrorStore:
         organization: str | None,
         durable: bool = True,
         break_lock: bool = False,
+        read_only: bool = False,
     ) -> AsyncIterator[MirrorStore]:
-        """Open a destination for writing, making it where it is not there yet.
+        """Open a destination, making it where it is not there yet.
 
         Args:
             dest: The folder. Where it is a link, that is the user's own and is followed.
@@ -89,6 +95,8 @@ class MirrorStore:
             organization: Slug, "" for the personal workspace, None for everything visible.
             durable: Sync to disk before anything counts as done.
             break_lock: Take the lock over from whoever has it.
+            read_only: Only look: nothing is made, locked or put right, and another process may
+                be writing meanwhile. What would change anything raises `StoreError` then.
 
         Raises:
             ConfigError: It mirrors another server or organization, or this is Windows.
@@ -105,7 +113,11 @@ class MirrorStore:
         stores: list[MirrorStore] = []
 
         def opening() -> None:
-            stores.append(_open(cls, Path(dest), wanted, durable=durable, break_lock=break_lock))
+            path = Path(dest)
+            if read_only:
+                stores.append(_look(cls, path, wanted))
+            else:
+                stores.append(_open(cls, path, wanted, durable=durable, break_lock=break_lock))
 
         try:
             await in_thread(anyio.CapacityLimiter(1), opening)
@@ -184,6 +196,8 @@ class MirrorStore:
 
     def _look_for(self, folder_names: Sequence[str]) -> set[str]:
         layout = self._layout
+        if layout.dest == NOT_THERE:
+            return set()
         return {
             name
             for name in folder_names
@@ -194,7 +208,7 @@ class MirrorStore:
 
     async def free_bytes(self) -> int:
         """Bytes that this user can still write to the destination."""
-        return await self._in_thread("look at", files.free_bytes, self._layout.own)
+        return await self._in_thread("look at", files.free_bytes, self._layout.dest)
 
     async def ensure_space(self, needed: int, *, task_id: int | None = None) -> None:
         """Make sure that so many bytes can still be written.
@@ -212,22 +226,15 @@ class MirrorStore:
         Raises:
             StoreError: It cannot be made, or the task is staged already.
         """
-        if task_id in self._active:
-            raise StoreError(
-                f"task {task_id} is being staged already: finish or abandon that first",
-                task_id=task_id,
-                step="stage",
-            )
-        self._active.add(task_id)
+        self._begin(task_id)
         try:
-            return await self._in_thread("stage in", self._stage, task_id, task_id=task_id)
+            await self._put_right(task_id)
+            return await self._in_thread(
+                "stage in", new_staging, self._layout, task_id, task_id=task_id
+            )
         except BaseException:
             self._active.discard(task_id)
             raise
-
-    def _stage(self, task_id: int) -> Staging:
-        self._recover(task_id)
-        return new_staging(self._layout, task_id)
 
     async def commit(self, staging: Staging, receipt: Receipt, *, adopt: bool = False) -> Committed:
         """Put a staged tree in its place, together with others that come at the same time.
@@ -246,6 +253,15 @@ class MirrorStore:
             StoreError: It could not be done; nothing has changed, or the next `stage` or run puts
                 it right.
         """
+        if staging.settled:
+            raise StoreError(
+                f"task {staging.task_id}: what was staged is committed or abandoned already",
+                task_id=staging.task_id,
+                step="commit",
+            )
+        if staging.attempted:
+            await self._put_right(staging.task_id)
+        staging.attempted = True
         operation = CommitTree(self._layout, staging.task_id, staging, receipt, adopt)
         try:
             return await self._join(operation)
@@ -282,7 +298,7 @@ class MirrorStore:
             ForeignFolderError: Something that is not ours has the new name.
             StoreError: Another task's folder has it, the old one is gone, or as `commit`.
         """
-        return await self._join(MoveFolder(self._layout, head.task_id, head, folder))
+        return await self._alone(MoveFolder(self._layout, head.task_id, head, folder))
 
     async def remove(self, head: ReceiptHead) -> Committed:
         """Remove a task's folder and receipt; files that are not as we made them go to `kept/`.
@@ -290,7 +306,7 @@ class MirrorStore:
         Raises:
             StoreError: As `commit`.
         """
-        return await self._join(RemoveFolder(self._layout, head.task_id, head))
+        return await self._alone(RemoveFolder(self._layout, head.task_id, head))
 
     async def sweep(self, planned: Collection[int]) -> None:
         """Remove what interrupted runs left in staging, but for trees worth keeping.
@@ -305,42 +321,77 @@ class MirrorStore:
             task_id = _task_of(name)
             if task_id in self._active:
                 continue
-            discard(
-                self._layout.staging,
-                name,
-                keep_above=KEEP_ABOVE if task_id in planned else None,
-            )
+            try:
+                if task_id is not None and self._is_unfinished(name):
+                    continue  # recovery failed, and a warning says so
+                keep_above = KEEP_ABOVE if task_id in planned else None
+                discard(self._layout.staging, name, keep_above=keep_above)
+            except OSError as error:
+                problem = files.explain(error, "sweep", self._layout.staging_path / name)
+                self.warnings.append(str(problem))
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _begin(self, task_id: int) -> None:
+        if self._lock is None:
+            raise StoreError(f"{self.path} was opened for looking only", step="store")
+        if task_id in self._active:
+            raise StoreError(
+                f"task {task_id} is under way already: commit or abandon that first",
+                task_id=task_id,
+                step="stage",
+            )
+        self._active.add(task_id)
+
+    async def _alone(self, operation: Operation) -> Committed:
+        """Do an operation on a task that is not staged."""
+        self._begin(operation.task_id)
+        try:
+            await self._put_right(operation.task_id)
+            return await self._join(operation)
+        finally:
+            self._active.discard(operation.task_id)
+
+    async def _put_right(self, task_id: int) -> None:
+        await self._in_thread("put right", self._recover, task_id, task_id=task_id)
 
     async def _join(self, operation: Operation) -> Committed:
         await self._groups.join(operation)
         return Committed(operation.path, tuple(operation.warnings))
 
     def _run_group(self, operations: Sequence[Operation]) -> None:
-        with files.explained("look at the lock of", self.path):
-            self._lock.verify()
+        if self._lock is not None:
+            with files.explained("look at the lock of", self.path):
+                self._lock.verify()
         run_group(self._layout, operations)
 
-    def _recover(self, task_id: int) -> None:
-        name = str(task_id)
+    def _is_unfinished(self, name: str) -> bool:
         if not trees.is_folder(name, dir_fd=self._layout.staging):
-            trees.remove(name, dir_fd=self._layout.staging)
-            return
-        with self._layout.area(task_id) as area:
-            unfinished = is_unfinished(area)
-        if unfinished:
+            return False
+        with files.folder(name, dir_fd=self._layout.staging) as area:
+            return is_unfinished(area)
+
+    def _recover(self, task_id: int) -> None:
+        if self._is_unfinished(str(task_id)):
             self.warnings += recover(self._layout, task_id)
 
     def _recover_all(self) -> None:
         for name in files.names(self._layout.staging):
             task_id = _task_of(name)
             if task_id is not None:
-                self._recover(task_id)
+                try:
+                    self._recover(task_id)
+                except OSError as error:
+                    # The task's own fetch meets it again; the others go on.
+                    problem = files.explain(
+                        error, "put right", self._layout.staging_path / name, task_id=task_id
+                    )
+                    self.warnings.append(str(problem))
 
     def _close(self) -> None:
         try:
-            self._lock.release()
+            if self._lock is not None:
+                self._lock.release()
         finally:
             self._layout.close()
 
@@ -400,7 +451,6 @@ def _open(
     with files.explained("use", dest), contextlib.ExitStack() as opened:
         layout = open_layout(dest, durable=durable)
         opened.callback(layout.close)
-        check_destination(layout, wanted, create=False)
         lock = acquire(layout.own, dest, break_lock=break_lock)
         opened.callback(lock.release)
         check_destination(layout, wanted)
@@ -409,6 +459,18 @@ def _open(
         store._recover_all()
         opened.pop_all()
     return store
+
+
+def _look(cls: type[MirrorStore], dest: Path, wanted: Destination) -> MirrorStore:
+    with files.explained("look at", dest), contextlib.ExitStack() as opened:
+        layout = find_layout(dest)
+        opened.callback(layout.close)
+        check_destination(layout, wanted, create=False)
+        rules = NameRules()
+        if layout.dest != NOT_THERE:
+            rules = names.guess(layout.dest, str(dest.absolute()))
+        opened.pop_all()
+    return cls(layout, None, rules)
 
 
 def _task_of(name: str) -> int | None:

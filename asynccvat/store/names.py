@@ -42,6 +42,13 @@ def probe(dir_fd: int, root: str) -> NameRules:
         trees.remove(name, dir_fd=dir_fd)
 
 
+def guess(dir_fd: int, root: str) -> NameRules:
+    """What can be said without writing anything."""
+    return NameRules(
+        component_bytes=min(_LONGEST, files.longest_name(dir_fd)), path_bytes=longest_path(root)
+    )
+
+
 def longest_path(root: str) -> int:
     """The longest relative path, in bytes, that ordinary programs can open below a folder."""
     try:

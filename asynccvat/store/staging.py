@@ -19,7 +19,6 @@ from asynccvat.store.layout import (
     INTENT,
     OLD,
     OLD_RECEIPT,
-    OWN_FOLDER,
     PREVIOUS,
     TREE,
     Layout,
@@ -56,12 +55,14 @@ class Staging:
         task_id: The task.
         tree: The folder to fill. Write through `open_tree`, not by this path: it is for messages.
         reusable: By a member's path, the files that it may be taken over from.
+        attempted: Whether a commit was tried.
         settled: Whether it was committed or abandoned, and is over.
     """
 
     task_id: int
     tree: Path
     reusable: Mapping[str, tuple[Reusable, ...]]
+    attempted: bool = False
     settled: bool = False
     _base: int = -1
     _name: str = ""
@@ -120,7 +121,7 @@ def new_staging(layout: Layout, task_id: int) -> Staging:
     return stage_in(
         layout.staging,
         str(task_id),
-        layout.path / OWN_FOLDER / "staging",
+        layout.staging_path,
         task_id=task_id,
         sources=sources,
     )

@@ -1,0 +1,97 @@
+"""Archives that are kept as they came, in `.asynccvat/archives/`: `--keep-archive`.
+
+In our own folder, so that no file of the user's is ever in the way. An archive is there, whole,
+only while its task's folder holds just what it holds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from asynccvat import files
+from asynccvat.store.layout import OWN_FOLDER, Layout
+from asynccvat.store.threads import in_thread
+
+T = TypeVar("T")
+
+_FOLDER = "archives"
+
+
+class KeptArchives:
+    """The kept archives of a destination."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Keep archives of a destination; nothing is made before the first one comes."""
+        self.path = layout.path / OWN_FOLDER / _FOLDER
+        self._layout = layout
+        self._limiter = anyio.CapacityLimiter(1)
+
+    async def begin(self, task_id: int) -> Path:
+        """Make room for a task's archive, and say where it is to be written.
+
+        Raises:
+            StoreError: The folder cannot be made or changed.
+        """
+        return await self._in_thread("make room in", self._begin, task_id)
+
+    async def publish(self, task_id: int) -> Path:
+        """Give the archive that was written its name.
+
+        Raises:
+            StoreError: It cannot be renamed or synced.
+        """
+        return await self._in_thread("keep an archive in", self._publish, task_id)
+
+    async def remove(self, task_id: int) -> None:
+        """Remove the archive of a task, if one is kept.
+
+        Raises:
+            StoreError: It cannot be removed.
+        """
+        await self._in_thread("remove from", self._remove, task_id)
+
+    def _begin(self, task_id: int) -> Path:
+        if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
+            files.mkdir(_FOLDER, dir_fd=self._layout.own)
+            self._layout.sync_folder(self._layout.own)
+        self._remove(task_id)
+        return self.path / _unfinished(task_id)
+
+    def _publish(self, task_id: int) -> Path:
+        with files.folder(_FOLDER, dir_fd=self._layout.own) as fd:
+            archive = files.open_for_reading(_unfinished(task_id), dir_fd=fd)
+            try:
+                self._layout.sync_folder(archive)
+            finally:
+                os.close(archive)
+            files.rename(_unfinished(task_id), _name(task_id), dir_fd=fd, new_dir_fd=fd)
+            self._layout.sync_folder(fd)
+        return self.path / _name(task_id)
+
+    def _remove(self, task_id: int) -> None:
+        if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
+            return
+        with files.folder(_FOLDER, dir_fd=self._layout.own) as fd:
+            for name in (_name(task_id), _unfinished(task_id)):
+                if files.lstat(name, dir_fd=fd) is not None:
+                    files.unlink(name, dir_fd=fd)
+
+    async def _in_thread(self, doing: str, call: Callable[[int], T], task_id: int) -> T:
+        def explained() -> T:
+            with files.explained(doing, self.path, task_id=task_id):
+                return call(task_id)
+
+        return await in_thread(self._limiter, explained)
+
+
+def _name(task_id: int) -> str:
+    return f"{task_id}.zip"
+
+
+def _unfinished(task_id: int) -> str:
+    return f"{task_id}.zip.part"

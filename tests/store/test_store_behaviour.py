@@ -1,0 +1,953 @@
+"""What a destination does with tasks: commit, update, move, remove, stage, sweep, adopt."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from destinations import (
+    ORIGIN,
+    Crash,
+    Disk,
+    failing,
+    fill,
+    kept,
+    open_store,
+    put,
+    read_tree,
+    receipt_of,
+    staged,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asynccvat import files
+from asynccvat.core.planning import FolderState
+from asynccvat.errors import (
+    ConfigError,
+    DiskFullError,
+    ForeignFolderError,
+    StoreError,
+    StoreLockedError,
+)
+from asynccvat.store import REUSE_FROM, MirrorStore, commit, grouping, staging
+
+pytestmark = pytest.mark.anyio
+
+BIG = b"x" * REUSE_FROM
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """The disk, watched."""
+    return Disk(monkeypatch)
+
+
+async def test_a_committed_task_is_its_folder_and_its_receipt(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        committed = await put(store, 7, {"a.txt": b"a", "images/b.jpg": b"b"})
+        assert committed.path == tmp_path / "task7"
+        assert committed.warnings == ()
+        heads = await store.receipts()
+        assert list(heads) == [7]
+        assert heads[7].folder == "task7"
+        assert heads[7].updated_date == "v1"
+        members = await store.members(7)
+        assert [member.path for member in members] == ["a.txt", "images/b.jpg"]
+        assert await store.folder_states(heads.values()) == {7: FolderState.INTACT}
+        assert staged(tmp_path) == []
+    assert read_tree(tmp_path / "task7") == {"a.txt": b"a", "images/b.jpg": b"b"}
+
+
+async def test_receipts_outlive_the_store_and_a_task_without_files_is_a_task(
+    tmp_path: Path,
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {})
+    async with open_store(tmp_path) as store:
+        heads = await store.receipts()
+        assert await store.folder_states(heads.values()) == {1: FolderState.INTACT}
+        assert await store.members(1) == ()
+    assert store.warnings == []
+
+
+async def test_files_and_folders_get_the_modes_of_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        async with open_store(tmp_path / "d") as store:
+            await put(store, 1, {"a.txt": b"a"})
+    finally:
+        os.umask(before)
+    modes = {
+        path: stat.S_IMODE((tmp_path / "d" / path).stat().st_mode)
+        for path in (".asynccvat/receipts/1.json", "task1", ".asynccvat/staging")
+    }
+    assert modes == {
+        ".asynccvat/receipts/1.json": 0o640,
+        "task1": 0o750,
+        ".asynccvat/staging": 0o750,
+    }
+
+
+async def test_many_commits_at_once_share_their_syncs(tmp_path: Path, disk: Disk) -> None:
+    async with open_store(tmp_path) as store:
+        ready = []
+        for task_id in range(1, 151):
+            tree = await store.stage(task_id)
+            ready.append((tree, receipt_of(task_id, fill(tree, {"a.txt": b"a"}))))
+        disk.revive()
+        async with anyio.create_task_group() as group:
+            for tree, receipt in ready:
+                group.start_soon(store.commit, tree, receipt)
+        assert len(await store.receipts()) == 150
+    syncs = disk.names().count("sync_filesystem")
+    if syncs:  # else this file system has no syncfs to trust
+        assert syncs == 3 * 3  # three groups, each of three steps to be synced
+        # Each intent is on disk before it has its name; nothing else is synced one by one.
+        assert disk.names().count("fsync") == 150
+
+
+async def test_without_syncfs_each_file_and_folder_is_synced(tmp_path: Path, disk: Disk) -> None:
+    async with open_store(tmp_path) as store:
+        store._layout.can_sync_filesystem = False
+        disk.revive()
+        await put(store, 1, {f"{number}.txt": b"a" for number in range(20)})
+    # 20 files, the tree, the intent; and folders: two, three and three in the three steps.
+    assert disk.names().count("sync_filesystem") == 0
+    assert disk.names().count("fsync") == 20 + 1 + 1 + 2 + 3 + 3
+
+
+async def test_not_durable_nothing_is_synced(tmp_path: Path, disk: Disk) -> None:
+    async with open_store(tmp_path / "new", durable=False) as store:
+        await put(store, 1, {"a.txt": b"a"})
+        (tmp_path / "new/task1/mine.txt").write_bytes(b"mine")
+        await put(store, 1, {"a.txt": b"b"})
+        heads = await store.receipts()
+        await store.remove(heads[1])
+    assert {"fsync", "sync_filesystem"}.isdisjoint(disk.names())
+
+
+async def test_the_intent_is_durable_before_the_folder_and_that_before_the_receipt(
+    tmp_path: Path, disk: Disk
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"a"})
+        tree = await store.stage(1)
+        receipt = receipt_of(1, fill(tree, {"a.txt": b"b"}), updated="v2")
+        disk.revive()
+        await store.commit(tree, receipt)
+    order = [
+        "sync" if name in ("fsync", "sync_filesystem") else f"{name} {argument}"
+        for name, argument in disk.log
+        if name in ("fsync", "sync_filesystem", "exchange") or argument in ("receipt.json", "a.txt")
+    ]
+    order = [step for step, before in zip(order, ["", *order], strict=False) if step != before]
+    assert order == [
+        "sync",
+        "exchange tree",
+        "sync",
+        "rename receipt.json",
+        "sync",
+        "unlink a.txt",
+    ]
+
+
+async def test_one_failing_commit_leaves_the_others_of_its_group_alone(
+    tmp_path: Path, disk: Disk
+) -> None:
+    (tmp_path / "task2").mkdir()
+    async with open_store(tmp_path) as store:
+        ready = {}
+        for task_id in (1, 2, 3):
+            tree = await store.stage(task_id)
+            ready[task_id] = (tree, receipt_of(task_id, fill(tree, {"a.txt": b"a"})))
+        ended: dict[int, Exception | None] = {}
+
+        async def commit_one(task_id: int) -> None:
+            try:
+                await store.commit(*ready[task_id])
+            except StoreError as error:
+                ended[task_id] = error
+            else:
+                ended[task_id] = None
+
+        async with anyio.create_task_group() as group:
+            for task_id in ready:
+                group.start_soon(commit_one, task_id)
+        assert ended[1] is None
+        assert ended[3] is None
+        assert isinstance(ended[2], ForeignFolderError)
+        assert ended[2].task_id == 2
+        assert "--adopt" in str(ended[2])
+        await store.abandon(ready[2][0], keep=False)
+        assert sorted(await store.receipts()) == [1, 3]
+    assert disk.names().count("exchange") == 0
+
+
+async def test_a_failed_sync_fails_the_group_and_forgets_the_trees(
+    tmp_path: Path, disk: Disk
+) -> None:
+    async with open_store(tmp_path) as store:
+        tree = await store.stage(1)
+        receipt = receipt_of(1, fill(tree, {f"{n}.txt": b"a" for n in range(20)}))
+        disk.fail["sync_filesystem"] = disk.fail["fsync"] = failing(errno.EIO)
+        store._layout.can_sync_filesystem = True
+        disk.fail["fsync"] = lambda *_: None  # the intent's own goes well
+        with pytest.raises(StoreError, match=r"task 1: cannot make durable .*drive failed"):
+            await store.commit(tree, receipt)
+        disk.fail.clear()
+        assert not tree.tree.exists()
+        assert not (tmp_path / "task1").exists()
+        await store.abandon(tree, keep=True)
+        assert await store.receipts() == {}
+        await put(store, 1, {"a.txt": b"a"})
+    assert read_tree(tmp_path / "task1") == {"a.txt": b"a"}
+
+
+@pytest.mark.parametrize("step", [2, 3])
+async def test_a_sync_that_fails_later_is_an_error_and_the_next_attempt_puts_it_right(
+    tmp_path: Path, disk: Disk, step: int
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"a"})
+        store._layout.can_sync_filesystem = True
+        tree = await store.stage(1)
+        receipt = receipt_of(1, fill(tree, {f"{n}.txt": b"b" for n in range(20)}), updated="v2")
+        calls = 0
+
+        def fail_at_step(*_: Any) -> OSError | None:
+            nonlocal calls
+            calls += 1
+            return OSError(errno.EIO, "") if calls == step else None
+
+        monkey = pytest.MonkeyPatch()
+        monkey.setattr(commit, "SYNCFS_FROM", 1)
+        disk.fail["sync_filesystem"] = fail_at_step
+        with pytest.raises(StoreError, match="drive failed"):
+            await store.commit(tree, receipt)
+        monkey.undo()
+        disk.fail.clear()
+        await store.abandon(tree, keep=False)
+        heads = await store.receipts()
+        assert heads[1].updated_date == "v2"
+        assert await store.folder_states(heads.values()) == {1: FolderState.INTACT}
+    assert staged(tmp_path) == []
+
+
+async def test_edited_and_added_files_are_put_aside_when_their_task_is_replaced(
+    tmp_path: Path,
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"old", "b.txt": b"old", "c/d.txt": b"old", "e/f.txt": b""})
+        folder = tmp_path / "task1"
+        (folder / "a.txt").write_bytes(b"edited")
+        (folder / "c/mine.txt").write_bytes(b"added")
+        (folder / "link").symlink_to(tmp_path)
+        (folder / "e/f.txt").unlink()
+        (folder / "e/f.txt").mkdir()
+        heads = await store.receipts()
+        assert await store.folder_states(heads.values()) == {1: FolderState.EDITED}
+        committed = await put(store, 1, {"a.txt": b"new"}, updated="v2")
+        assert read_tree(folder) == {"a.txt": b"new"}
+        assert kept(tmp_path) == [{"a.txt": b"edited", "c/mine.txt": b"added"}]
+        assert len(committed.warnings) == 1
+        assert str(tmp_path / ".asynccvat/kept/task1-") in committed.warnings[0]
+        put_aside = next((tmp_path / ".asynccvat/kept").iterdir())
+        assert (put_aside / "link").is_symlink()
+        # The same again within the same second finds another name.
+        (folder / "a.txt").write_bytes(b"edited again")
+        await put(store, 1, {"a.txt": b"newer"}, updated="v3")
+    assert {"a.txt": b"edited again"} in kept(tmp_path)
+
+
+async def test_missing_files_and_folders_are_seen(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        for task_id in range(1, 8):
+            await put(store, task_id, {"a/b/c.txt": b"1", "d.txt": b"2"})
+        (tmp_path / "task1/d.txt").unlink()
+        (tmp_path / "task2").rename(tmp_path / "elsewhere")
+        (tmp_path / "task3/a/b/c.txt").unlink()
+        (tmp_path / "task3/a/b").rmdir()
+        (tmp_path / "task4/a").rename(tmp_path / "task4/other")
+        (tmp_path / "task4/a").symlink_to(tmp_path / "task4/other")
+        (tmp_path / "task5").rename(tmp_path / "task5.real")
+        (tmp_path / "task5").symlink_to(tmp_path / "task5.real")
+        (tmp_path / "task6/d.txt").unlink()
+        (tmp_path / "task6/d.txt").symlink_to("a/b/c.txt")
+        heads = await store.receipts()
+        receipt = tmp_path / ".asynccvat/receipts/7.json"
+        receipt.write_bytes(receipt.read_bytes().split(b"\n")[0] + b"\n")
+        assert await store.folder_states(heads.values()) == {
+            1: FolderState.MISSING,
+            2: FolderState.MISSING,
+            3: FolderState.MISSING,
+            4: FolderState.EDITED,
+            5: FolderState.MISSING,
+            6: FolderState.EDITED,
+            7: FolderState.MISSING,  # nobody can say what it should hold
+        }
+        await put(store, 7, {"d.txt": b"new"}, updated="v2")
+        # Without the old members nothing of the old folder is known to be ours.
+        assert kept(tmp_path) == [{"a/b/c.txt": b"1", "d.txt": b"2"}]
+
+
+async def test_a_damaged_receipt_is_a_warning_and_its_folder_nobodys(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        for task_id in range(1, 6):
+            await put(store, task_id, {"a.txt": b"1"})
+    receipts = tmp_path / ".asynccvat/receipts"
+    (receipts / "1.json").write_bytes(b"\x00" * 300)
+    (receipts / "2.json").write_bytes((receipts / "3.json").read_bytes())
+    (receipts / "4.json").write_bytes(
+        (receipts / "4.json").read_bytes().replace(b'"folder":"task4"', b'"folder":"../x"')
+    )
+    (receipts / "notes.txt").write_text("not a receipt")
+    async with open_store(tmp_path) as store:
+        assert sorted(await store.receipts()) == [3, 5]
+        assert [line.split("(")[0].strip() for line in store.warnings] == [
+            f"the receipt of task {task_id} cannot be used" for task_id in (1, 2, 4)
+        ]
+        names = [f"task{task_id}" for task_id in range(7)]
+        assert await store.unclaimed(names) == {"task1", "task2", "task4"}
+        with pytest.raises(ForeignFolderError):
+            await put(store, 1, {"a.txt": b"2"})
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"2"}, adopt=True)
+        assert read_tree(tmp_path / "task1") == {"a.txt": b"2"}
+        assert kept(tmp_path) == [{"a.txt": b"1"}]
+        with pytest.raises(StoreError, match="task 6 has no receipt"):
+            await store.members(6)
+
+
+async def test_a_receipt_with_a_long_first_line_is_read(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        tree = await store.stage(1)
+        receipt = receipt_of(1, fill(tree, {"a": b""}), task_name="n" * 10_000)
+        await store.commit(tree, receipt)
+        assert (await store.receipts())[1].task_name == "n" * 10_000
+
+
+async def test_adopting_puts_aside_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "task1").write_bytes(b"a file of the user")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "task2").symlink_to(tmp_path / "outside")
+    async with open_store(tmp_path) as store:
+        assert await store.unclaimed(["task1", "task2", "task3", "../x", ".asynccvat"]) == {
+            "task1",
+            "task2",
+        }
+        first = await put(store, 1, {"a.txt": b"1"}, adopt=True)
+        await put(store, 2, {"a.txt": b"2"}, adopt=True)
+        assert "is now in" in first.warnings[0]
+    assert read_tree(tmp_path / "task1") == {"a.txt": b"1"}
+    assert read_tree(tmp_path / "task2") == {"a.txt": b"2"}
+    assert not (tmp_path / "task2").is_symlink()
+    assert read_tree(tmp_path / "outside") == {}
+    aside = sorted((tmp_path / ".asynccvat/kept").iterdir())
+    assert aside[0].read_bytes() == b"a file of the user"
+    assert aside[1].is_symlink()
+
+
+async def test_a_link_planted_for_a_folder_is_never_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    dest = tmp_path / "dest"
+    async with open_store(dest) as store:
+        await put(store, 1, {"a/b.txt": b"old"})
+        (dest / "task1").rename(outside / "moved")
+        (dest / "task1").symlink_to(outside / "moved")
+        await put(store, 1, {"a/b.txt": b"new"}, updated="v2")
+        assert read_tree(outside / "moved") == {"a/b.txt": b"old"}
+        assert read_tree(dest / "task1") == {"a/b.txt": b"new"}
+        # A link inside the folder: what it leads to stays as well.
+        (dest / "task1/a").rename(outside / "a")
+        (dest / "task1/a").symlink_to(outside / "a")
+        heads = await store.receipts()
+        await store.remove(heads[1])
+    assert read_tree(outside / "a") == {"b.txt": b"new"}
+    assert not (dest / "task1").exists()
+
+
+@pytest.mark.parametrize("name", ["staging", "receipts", "kept", ""])
+async def test_a_link_planted_for_our_own_folders_is_refused(tmp_path: Path, name: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    own = tmp_path / "dest/.asynccvat"
+    place = own / name if name else own
+    place.parent.mkdir(parents=True)
+    place.symlink_to(outside)
+    with pytest.raises(StoreError, match="link stands"):
+        async with open_store(tmp_path / "dest"):
+            pass
+    assert list(outside.iterdir()) == []
+
+
+async def test_a_link_planted_in_staging_is_removed_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/a.txt").write_bytes(b"mine")
+    dest = tmp_path / "dest"
+    async with open_store(dest) as store:
+        (dest / ".asynccvat/staging/5").symlink_to(tmp_path / "outside")
+        (dest / ".asynccvat/staging/junk").write_bytes(b"")
+        await store.sweep({5})
+        assert staged(dest) == []
+        (dest / ".asynccvat/staging/6").symlink_to(tmp_path / "outside")
+        with pytest.raises(StoreError, match="link stands"):
+            await store.stage(6)
+    assert read_tree(tmp_path / "outside") == {"a.txt": b"mine"}
+
+
+async def test_a_move_keeps_everything_and_renames_the_receipt_with_it(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1"})
+        (tmp_path / "task1/mine.txt").write_bytes(b"mine")
+        head = (await store.receipts())[1]
+        moved = await store.move(head, "job1")
+        assert moved.path == tmp_path / "job1"
+        heads = await store.receipts()
+        assert heads[1].folder == "job1"
+        assert await store.folder_states(heads.values()) == {1: FolderState.INTACT}
+        assert await store.unclaimed(["job1", "task1"]) == set()
+    assert read_tree(tmp_path / "job1") == {"a.txt": b"1", "mine.txt": b"mine"}
+    assert not (tmp_path / "task1").exists()
+    assert staged(tmp_path) == []
+
+
+async def test_a_move_onto_anything_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1"})
+        await put(store, 2, {"a.txt": b"2"})
+        heads = await store.receipts()
+        with pytest.raises(ForeignFolderError, match="--adopt"):
+            await store.move(heads[1], "mine")
+        with pytest.raises(StoreError, match="is that of task 2"):
+            await store.move(heads[1], "task2")
+        with pytest.raises(StoreError, match="is that of task 2"):
+            await put(store, 3, {"a.txt": b"3"}, folder="task2", adopt=True)
+        for name in ("../x", ".asynccvat", "", "a/b"):
+            with pytest.raises(ConfigError, match="folder prefix"):
+                await store.move(heads[1], name)
+        (tmp_path / "task1").rename(tmp_path / "gone")
+        with pytest.raises(StoreError, match="not there any more"):
+            await store.move(heads[1], "job1")
+    assert read_tree(tmp_path / "task2") == {"a.txt": b"2"}
+
+
+async def test_a_removal_takes_what_is_ours_and_puts_the_rest_aside(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1", "b/c.txt": b"1"})
+        await put(store, 2, {"a.txt": b"2"})
+        (tmp_path / "task1/b/mine.txt").write_bytes(b"mine")
+        heads = await store.receipts()
+        first = await store.remove(heads[1])
+        second = await store.remove(heads[2])
+        assert len(first.warnings) == 1
+        assert second.warnings == ()
+        assert await store.receipts() == {}
+        assert kept(tmp_path) == [{"b/mine.txt": b"mine"}]
+        assert staged(tmp_path) == []
+        # Its folder gone already, a removal is only that of the receipt.
+        await put(store, 3, {"a.txt": b"3"})
+        (tmp_path / "task3").rename(tmp_path / "elsewhere")
+        await store.remove((await store.receipts())[3])
+        assert await store.receipts() == {}
+    assert read_tree(tmp_path / "elsewhere") == {"a.txt": b"3"}
+
+
+async def test_a_new_folder_name_takes_the_old_folder_away(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1"})
+        await put(store, 1, {"a.txt": b"2"}, folder="job1", updated="v2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".asynccvat", "job1"]
+    assert read_tree(tmp_path / "job1") == {"a.txt": b"2"}
+
+
+async def test_the_folder_being_replaced_and_killed_runs_are_offered_for_taking_over(
+    tmp_path: Path,
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"big.bin": BIG, "small.txt": b"s", "d/big.bin": BIG})
+        for _ in range(2):
+            killed = await store.stage(1)
+            fill(killed, {"d/big.bin": BIG + b"more", "tiny": b""})
+            store._active.clear()
+        tree = await store.stage(1)
+        assert sorted(tree.reusable) == ["big.bin", "d/big.bin"]
+        (source,) = tree.reusable["big.bin"]
+        assert source.folder == tmp_path / "task1"
+        assert source.size == len(BIG)
+        assert source.crc is not None
+        _, second, third = tree.reusable["d/big.bin"]
+        assert (second.size, second.crc) == (len(BIG) + 4, None)
+        with tree.open_source(third, "d/big.bin") as (dir_fd, name), tree.open_tree() as fd:
+            files.link(name, "taken.bin", dir_fd=dir_fd, new_dir_fd=fd)
+        with tree.open_source(source, "big.bin") as (dir_fd, name):
+            assert files.read_file(name, dir_fd=dir_fd) == BIG
+        assert read_tree(tree.tree) == {"taken.bin": BIG + b"more"}
+        members = fill(tree, {"a.txt": b"2"})
+        (tree.tree / "taken.bin").unlink()
+        await store.commit(tree, receipt_of(1, members))
+    assert read_tree(tmp_path / "task1") == {"a.txt": b"2"}
+    assert staged(tmp_path) == []
+
+
+async def test_only_trees_worth_keeping_and_still_planned_survive_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynccvat.store.mirror.KEEP_ABOVE", 100)
+    async with open_store(tmp_path) as store:
+        for task_id, size in ((1, 101), (2, 100), (3, 101)):
+            tree = await store.stage(task_id)
+            fill(tree, {"a/b.bin": b"x" * size})
+            await store.abandon(tree, keep=True)
+            await store.abandon(tree, keep=False)  # it is over: nothing happens
+        assert staged(tmp_path) == ["1", "3"]
+        active = await store.stage(4)
+        await store.sweep({1, 2})
+        assert staged(tmp_path) == ["1", "4"]
+        await store.abandon(active, keep=False)
+        assert staged(tmp_path) == ["1"]
+
+
+async def test_a_task_is_staged_once_and_committed_once(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        tree = await store.stage(1)
+        with pytest.raises(StoreError, match="under way already"):
+            await store.stage(1)
+        receipt = receipt_of(1, fill(tree, {"a": b""}))
+        with pytest.raises(ValueError, match="not that of task 1"):
+            await store.commit(tree, receipt_of(2, receipt.members))
+        await store.commit(tree, receipt)
+        with pytest.raises(StoreError, match="committed or abandoned already"):
+            await store.commit(tree, receipt)
+        gone = await store.stage(2)
+        gone.tree.rmdir()
+        with pytest.raises(StoreError, match="is gone"):
+            await store.commit(gone, receipt_of(2, ()))
+
+
+async def test_a_commit_that_was_refused_can_be_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "task1").mkdir()
+    async with open_store(tmp_path) as store:
+        tree = await store.stage(1)
+        receipt = receipt_of(1, fill(tree, {"a": b"1"}))
+        with pytest.raises(ForeignFolderError):
+            await store.commit(tree, receipt)
+        await store.commit(tree, receipt, adopt=True)
+    assert read_tree(tmp_path / "task1") == {"a": b"1"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("effect", ["open_for_writing", "write", "link", "exchange", "rename"])
+async def test_a_full_disk_is_said_so_and_loses_nothing(
+    tmp_path: Path, disk: Disk, effect: str, number: int
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a": b"old"})
+        tree = await store.stage(1)
+        receipt = receipt_of(1, fill(tree, {"a": b"new"}), updated="v2")
+        disk.fail[effect] = failing(number)
+        with pytest.raises(DiskFullError, match=r"task 1: .*free some space") as caught:
+            await store.commit(tree, receipt)
+        assert caught.value.task_id == 1
+        assert not caught.value.retryable
+        disk.fail.clear()
+        await store.abandon(tree, keep=False)
+        heads = await store.receipts()
+        assert heads[1].updated_date == "v1"
+        assert await store.folder_states(heads.values()) == {1: FolderState.INTACT}
+        await put(store, 1, {"a": b"new"}, updated="v2")
+    assert read_tree(tmp_path / "task1") == {"a": b"new"}
+    assert staged(tmp_path) == []
+
+
+async def test_what_cannot_be_cleared_is_a_warning_of_a_commit_that_stands(
+    tmp_path: Path, disk: Disk
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a": b"old"})
+        disk.fail["unlink"] = failing(errno.EACCES, "a")
+        committed = await put(store, 1, {"a": b"new"}, updated="v2")
+        assert "in its place" in committed.warnings[0]
+        assert "right to write" in committed.warnings[0]
+        await store.sweep(())
+        assert staged(tmp_path) == ["1"]
+    async with open_store(tmp_path) as store:
+        # Still not: the others go on, this one says why.
+        assert "cannot put right" in store.warnings[0]
+        with pytest.raises(StoreError, match="cannot put right"):
+            await store.stage(1)
+        await put(store, 2, {"a": b"2"})
+        disk.fail.clear()
+        await put(store, 1, {"a": b"newer"}, updated="v3")
+    assert read_tree(tmp_path / "task1") == {"a": b"newer"}
+    assert staged(tmp_path) == []
+
+
+async def test_what_cannot_be_swept_is_a_warning(tmp_path: Path, disk: Disk) -> None:
+    async with open_store(tmp_path) as store:
+        for task_id in (1, 2):
+            tree = await store.stage(task_id)
+            fill(tree, {f"{task_id}.txt": b"1"})
+        store._active.clear()
+        disk.fail["unlink"] = failing(errno.EROFS, "1.txt")
+        await store.sweep(())
+        assert staged(tmp_path) == ["1"]
+        assert "mount the file system for writing" in store.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, "give this user the right"),
+        (errno.EROFS, "mount the file system for writing"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EIO, "drive failed"),
+        (errno.ENOSPC, "free some space"),
+        (errno.EDOM, "run again"),
+    ],
+)
+async def test_a_destination_that_cannot_be_written_says_what_to_do(
+    tmp_path: Path, disk: Disk, number: int, remedy: str
+) -> None:
+    disk.fail["mkdir"] = failing(number)
+    with pytest.raises(StoreError, match=remedy) as caught:
+        async with open_store(tmp_path / "dest"):
+            pass
+    assert str(tmp_path / "dest") in str(caught.value)
+
+
+async def test_a_destination_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(StoreError, match="move it away"):
+            async with open_store(path):
+                pass
+
+
+async def test_a_destination_that_is_a_link_is_the_users_own_and_is_followed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    async with open_store(tmp_path / "link") as store:
+        await put(store, 1, {"a": b"1"})
+    assert read_tree(tmp_path / "real/task1") == {"a": b"1"}
+
+
+async def test_a_destination_mirrors_one_server_and_one_organization(tmp_path: Path) -> None:
+    async with open_store(tmp_path, organization="lab") as store:
+        await put(store, 1, {"a": b"1"})
+    for other in (
+        {"origin": "https://other.example.com", "organization": "lab"},
+        {"origin": ORIGIN, "organization": None},
+        {"origin": ORIGIN, "organization": ""},
+    ):
+        with pytest.raises(ConfigError, match="organization 'lab' at https://cvat.example.com"):
+            async with open_store(tmp_path, **other):
+                pass
+    async with open_store(tmp_path, organization="lab"):
+        pass
+
+
+@pytest.mark.parametrize("damage", [None, b"{"])
+async def test_where_that_file_is_lost_the_receipts_tell(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a": b"1"})
+        await put(store, 2, {"a": b"1"})
+    (tmp_path / ".asynccvat/receipts/1.json").write_bytes(b"damaged")
+    file = tmp_path / ".asynccvat/destination.json"
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage)
+    with pytest.raises(ConfigError, match=r"mirrors https://cvat\.example\.com, not the personal"):
+        async with open_store(tmp_path, organization=""):
+            pass
+    async with open_store(tmp_path):
+        pass
+    assert file.read_bytes() != damage
+
+
+async def test_looking_only_changes_nothing_and_needs_no_lock(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "absent", read_only=True) as view:
+        assert await view.receipts() == {}
+        assert await view.unclaimed(["task1"]) == set()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "bare/task1").mkdir(parents=True)
+    async with open_store(tmp_path / "bare", read_only=True) as view:
+        assert await view.receipts() == {}
+        assert await view.unclaimed(["task1", "task2"]) == {"task1"}
+    async with (
+        open_store(tmp_path / "dest") as store,
+        open_store(tmp_path / "dest", read_only=True) as view,
+    ):
+        await put(store, 1, {"a": b"1"})
+        heads = await view.receipts()
+        assert await view.folder_states(heads.values()) == {1: FolderState.INTACT}
+        assert view.rules.component_bytes == store.rules.component_bytes
+        with pytest.raises(StoreError, match="looking only"):
+            await view.stage(1)
+        with pytest.raises(StoreError, match="looking only"):
+            await view.remove(heads[1])
+    with pytest.raises(ConfigError):
+        async with open_store(tmp_path / "dest", read_only=True, organization="x"):
+            pass
+
+
+async def test_free_space_is_compared_with_what_is_needed(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        free = await store.free_bytes()
+        assert free > 0
+        await store.ensure_space(1)
+        with pytest.raises(DiskFullError, match="task 5: .* bytes are needed"):
+            await store.ensure_space(free * 1000, task_id=5)
+
+
+async def test_a_lock_taken_over_stops_commits(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        tree = await store.stage(1)
+        receipt = receipt_of(1, fill(tree, {"a": b"1"}))
+        async with open_store(tmp_path, break_lock=True):
+            with pytest.raises(StoreLockedError, match="taken over by process"):
+                await store.commit(tree, receipt)
+        assert await store.receipts() == {}
+
+
+async def test_every_member_of_a_group_learns_of_a_failure_of_the_whole(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        ready = []
+        for task_id in (1, 2):
+            tree = await store.stage(task_id)
+            ready.append((tree, receipt_of(task_id, fill(tree, {"a": b"1"}))))
+        (tmp_path / ".asynccvat/lock").unlink()
+        ended = await asyncio.gather(
+            *[store.commit(*one) for one in ready], return_exceptions=True
+        )
+    assert [type(error) for error in ended] == [StoreLockedError, StoreLockedError]
+
+
+async def test_copying_stands_in_for_links_where_there_are_none(
+    tmp_path: Path, disk: Disk
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a": b"old"})
+        (tmp_path / "task1/mine").write_bytes(b"mine")
+        disk.fail["link"] = failing(errno.EPERM)
+        await put(store, 1, {"a": b"new"}, updated="v2")
+    assert read_tree(tmp_path / "task1") == {"a": b"new"}
+    assert kept(tmp_path) == [{"mine": b"mine"}]
+
+
+async def test_two_renames_stand_in_for_an_exchange(tmp_path: Path, disk: Disk) -> None:
+    disk.fail["exchange"] = failing(errno.EINVAL)
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a": b"1"})
+        await put(store, 1, {"a": b"2"}, updated="v2")
+        await put(store, 1, {"a": b"3"}, updated="v3")
+    assert disk.names().count("exchange") == 1  # tried once, then known
+    assert read_tree(tmp_path / "task1") == {"a": b"3"}
+
+
+async def test_the_first_of_two_renames_is_taken_back_when_the_second_fails(
+    tmp_path: Path, disk: Disk
+) -> None:
+    disk.fail["exchange"] = failing(errno.ENOSYS)
+    disk.fail["rename"] = failing(errno.EIO, "tree")
+    async with open_store(tmp_path) as store:
+        tree = await store.stage(1)
+        disk.fail.pop("rename")
+        await store.commit(tree, receipt_of(1, fill(tree, {"a": b"1"})))
+        tree = await store.stage(1)
+        receipt = receipt_of(1, fill(tree, {"a": b"2"}), updated="v2")
+        disk.fail["rename"] = failing(errno.EIO, "tree")
+        with pytest.raises(StoreError, match="drive failed"):
+            await store.commit(tree, receipt)
+        assert read_tree(tmp_path / "task1") == {"a": b"1"}
+        disk.fail.pop("rename")
+        await store.abandon(tree, keep=False)
+        assert (await store.receipts())[1].updated_date == "v1"
+    assert staged(tmp_path) == []
+
+
+async def test_a_crash_while_opening_leaves_what_the_next_opening_takes(
+    tmp_path: Path, disk: Disk
+) -> None:
+    for number in range(1, 100):
+        dest = tmp_path / str(number) / "a"
+        disk.revive(crash_at=number)
+        try:
+            async with open_store(dest):
+                pass
+        except Crash:
+            disk.revive()
+            async with open_store(dest) as store:
+                await store.sweep(())
+                assert await store.receipts() == {}
+                assert staged(dest) == []
+        else:
+            assert number > 10
+            return
+    pytest.fail("opening takes more than a hundred effects")
+
+
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_characters="/\\", exclude_categories=("Cc", "Cs")),
+    min_size=1,
+    max_size=12,
+).filter(lambda name: name not in (".", ".."))
+TREES = st.dictionaries(
+    st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.binary(max_size=20), max_size=6
+)
+
+
+def without_clashes(tree: dict[str, bytes]) -> dict[str, bytes]:
+    """Leave out names that could be one on another file system, or a file and a folder."""
+    chosen: dict[str, bytes] = {}
+    folders: set[str] = set()
+    for path, content in tree.items():
+        key = unicodedata.normalize("NFC", path.casefold())
+        parts = key.split("/")
+        parents = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+        if key not in folders and parents.isdisjoint(chosen) and key == path:
+            chosen[path] = content
+            folders |= parents
+    return chosen
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(old=TREES.map(without_clashes), new=TREES.map(without_clashes), data=st.data())
+async def test_any_tree_replaces_any_other_and_edits_survive(
+    tmp_path_factory: pytest.TempPathFactory,
+    old: dict[str, bytes],
+    new: dict[str, bytes],
+    data: st.DataObject,
+) -> None:
+    dest = tmp_path_factory.mktemp("dest")
+    edited = data.draw(st.sets(st.sampled_from(sorted(old)))) if old else set()
+    async with open_store(dest, durable=False) as store:
+        await put(store, 1, old)
+        for path in edited:
+            (dest / "task1" / path).write_bytes(b"edited, and longer than any of the others")
+        await put(store, 1, new, updated="v2")
+        heads = await store.receipts()
+        assert await store.folder_states(heads.values()) == {1: FolderState.INTACT}
+        assert read_tree(dest / "task1") == new
+        aside = kept(dest)
+        assert (set(aside[0] or ()) if aside else set()) == edited
+        await store.remove(heads[1])
+    assert [path.name for path in dest.iterdir()] == [".asynccvat"]
+
+
+class TestCancellation:
+    """A cancelled commit was done whole or not begun, and the others of its group go on."""
+
+    @pytest.fixture(autouse=True)
+    def wide_groups(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(grouping, "GROUP_SECONDS", 3600)
+        monkeypatch.setattr(grouping, "GROUP_SIZE", 3)
+
+    async def staged_three(self, store: MirrorStore) -> list[tuple[Any, Any]]:
+        ready = []
+        for task_id in (1, 2, 3):
+            tree = await store.stage(task_id)
+            ready.append((tree, receipt_of(task_id, fill(tree, {"a": b"1"}))))
+        return ready
+
+    @pytest.mark.parametrize("victim", [0, 1])
+    async def test_before_the_group_runs_it_was_not_begun(
+        self, tmp_path: Path, victim: int
+    ) -> None:
+        async with open_store(tmp_path) as store:
+            ready = await self.staged_three(store)
+            tasks = [asyncio.create_task(store.commit(*one)) for one in ready[:2]]
+            await anyio.wait_all_tasks_blocked()
+            tasks[victim].cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await tasks[victim]
+            if victim == 1:
+                others = [asyncio.create_task(store.commit(*ready[2]))]
+                await anyio.wait_all_tasks_blocked()
+                tasks[0].cancel()  # the leader: it does the work of the third before it goes
+                with pytest.raises(asyncio.CancelledError):
+                    await tasks[0]
+                await asyncio.gather(*others)
+                assert sorted(await store.receipts()) == [3]
+            else:
+                await tasks[1]
+                assert sorted(await store.receipts()) == [2]
+            for tree, _ in ready:
+                await store.abandon(tree, keep=False)
+            assert staged(tmp_path) == []
+
+    async def test_alone_in_its_group_it_was_not_begun(self, tmp_path: Path) -> None:
+        async with open_store(tmp_path) as store:
+            ready = await self.staged_three(store)
+            with anyio.move_on_after(0.01) as scope:
+                await store.commit(*ready[0])
+            assert scope.cancelled_caught
+            assert await store.receipts() == {}
+            await asyncio.gather(*[store.commit(*one) for one in ready])
+            assert sorted(await store.receipts()) == [1, 2, 3]
+
+    @pytest.mark.parametrize("victim", [0, 1, 2])
+    async def test_while_the_group_runs_it_is_done_to_the_end(
+        self, tmp_path: Path, disk: Disk, victim: int
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        async with open_store(tmp_path) as store:
+            ready = await self.staged_three(store)
+            tasks: list[asyncio.Task[Any]] = []
+
+            def cancel(*_: Any, **__: Any) -> None:
+                # Called in the thread, in the middle of the group: wait until it is under way.
+                asyncio.run_coroutine_threadsafe(request(), loop).result()
+
+            async def request() -> None:
+                tasks[victim].cancel()
+                await asyncio.sleep(0)
+                tasks[victim].cancel()
+
+            disk.fail["rename"] = cancel
+            tasks += [asyncio.create_task(store.commit(*one)) for one in ready]
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            disk.fail.clear()
+            assert sorted(await store.receipts()) == [1, 2, 3]
+            assert [isinstance(end, asyncio.CancelledError) for end in ended] == [
+                number == victim for number in range(3)
+            ]
+            assert all(tree.settled for tree, _ in ready)
+
+    async def test_a_cancelled_call_whose_thread_fails_is_cancelled(self, tmp_path: Path) -> None:
+        async with open_store(tmp_path) as store:
+            loop = asyncio.get_running_loop()
+
+            def fail() -> None:
+                loop.call_soon_threadsafe(task.cancel)
+                done.wait_for_cancel(loop)
+                raise OSError(errno.EIO, "late")
+
+            done = _Waiter()
+            task = asyncio.create_task(store._in_thread("try", fail))
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
+class _Waiter:
+    def wait_for_cancel(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Return when the loop has done all that was asked of it before."""
+
+        async def pass_by() -> None:
+            await asyncio.sleep(0)
+
+        asyncio.run_coroutine_threadsafe(pass_by(), loop).result()
