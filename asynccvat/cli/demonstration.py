@@ -67,7 +67,10 @@ def _show(options: SimulatorOptions, place: Path) -> int:
             f"A simulated CVAT at {server.url}: {counted(options.tasks, 'task')}, "
             f"{options.export_workers} exports at once of {options.export_seconds} s each."
         )
-        for title in (f"Mirroring it into {place}", "Mirroring again: nothing is left to do"):
+        for title in (
+            f"Mirroring it into {place}",
+            "Mirroring it once more, with nothing left to do",
+        ):
             output.write(f"\n{title}")
             output.flush()
             code = carry_out(
@@ -79,7 +82,7 @@ def _show(options: SimulatorOptions, place: Path) -> int:
                 ),
                 Results(),
                 place=str(place),
-                verbose=False,
+                resumable=False,
             )
             if code != ExitCode.DONE:
                 return code

@@ -76,7 +76,7 @@ def list_tasks(
                     task.size,
                     task.project_id,
                     task.subset,
-                    task.updated_date,
+                    _minute(task.updated_date),
                 )
                 for task in listing.tasks
             ],
@@ -112,7 +112,7 @@ def list_projects(
                 project.name,
                 project.status,
                 project.owner.username if project.owner else None,
-                project.updated_date,
+                _minute(project.updated_date),
             )
             for project in projects
         ],
@@ -237,6 +237,11 @@ def _record(value: Any) -> Any:
     import msgspec  # noqa: PLC0415 - the start-up of `--help` stays light
 
     return msgspec.to_builtins(value)
+
+
+def _minute(date: str) -> str:
+    """`2026-03-31 08:00` of an ISO date: what a table has room for; JSON has it whole."""
+    return date[:16].replace("T", " ")
 
 
 def _cell(value: Any) -> str:

@@ -30,7 +30,7 @@ def mirror(
     connection: Connection,
     *,
     destination: Annotated[
-        Path, typer.Argument(metavar="DEST", help="The folder that holds the mirror.")
+        str, typer.Argument(metavar="DEST", help="The folder that holds the mirror.")
     ],
     project_id: selecting.ProjectIds = None,
     task_id: selecting.TaskIds = None,
@@ -45,7 +45,10 @@ def mirror(
     ] = False,
     folder_prefix: selecting.FolderPrefix = "task",
     keep_archive: Annotated[
-        bool, typer.Option("--keep-archive", help="Keep each archive beside its task's folder.")
+        bool,
+        typer.Option(
+            "--keep-archive", help="Keep each archive as it came, in .asynccvat/archives/."
+        ),
     ] = False,
     concurrency: Annotated[
         int | None,
@@ -158,6 +161,10 @@ def mirror(
 
     asynccvat mirror data/ --status completed --prune --dry-run
     """
+    if not destination:
+        # A shell variable that is not set, more likely than the working directory.
+        raise typer.BadParameter("it is empty: name a folder", param_hint="DEST")
+    place = Path(destination)
     results = Results(as_json=as_json, report_file=report_json, log_file=log_json)
     settings = connection.settings()
     selection = selecting.selection(
@@ -195,15 +202,15 @@ def mirror(
     spec = asynccvat.ExportSpec(format_, images=images)
     client = client_for(settings)
     if dry_run:
-        plan = running.run(lambda: _plan(client, destination, selection, spec, options))
+        plan = running.run(lambda: _plan(client, place, selection, spec, options))
         return show_plan(plan, as_json=as_json)
     return carry_out(
         client,
         lambda client, on_event: asynccvat.mirror(
-            client, destination, selection, spec, options=options, on_event=on_event
+            client, place, selection, spec, options=options, on_event=on_event
         ),
         results,
-        place=str(destination),
+        place=str(place),
         verbose=connection.verbose,
     )
 

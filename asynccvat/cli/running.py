@@ -68,6 +68,7 @@ async def _supervised(
 
     # Elsewhere than in the main thread of a Unix there are no signals to listen to.
     listens = threading.current_thread() is threading.main_thread() and os.name == "posix"
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     if listens:
         for number in SIGNALS:
             loop.add_signal_handler(number, stop, number)
@@ -79,8 +80,9 @@ async def _supervised(
         raise
     finally:
         if listens:
-            for number in SIGNALS:
+            for number, handler in before.items():
                 loop.remove_signal_handler(number)
+                signal.signal(number, handler)
 
 
 def leave(code: int) -> NoReturn:

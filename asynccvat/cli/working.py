@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asynccvat.cli import output, running
-from asynccvat.cli.failures import explain, report_code
+from asynccvat.cli.failures import ExitCode, explain, report_code
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, MirrorReport
@@ -40,11 +40,25 @@ class Results:
 
 
 def carry_out(
-    client: CvatClient, work: Work, results: Results, *, place: str, verbose: bool
+    client: CvatClient,
+    work: Work,
+    results: Results,
+    *,
+    place: str,
+    verbose: bool = False,
+    resumable: bool = True,
 ) -> int:
     """Let the engine work, show it, write what is to be written, and return the exit code.
 
     The report is written after an interruption, too, with what was done until then.
+
+    Args:
+        client: The server; entered and left here.
+        work: What to do with it.
+        results: Where the report and the events go.
+        place: Where the tasks go, as the summary says it.
+        verbose: Show retries and the causes of errors.
+        resumable: Whether the same command goes on where this one was stopped.
     """
     reports: list[MirrorReport] = []
     stopped: running.Interrupted | None = None
@@ -53,17 +67,29 @@ def carry_out(
     except running.Interrupted as interrupted:
         stopped = interrupted
     finally:
-        if reports and results.report_file is not None:
-            output.save_json(reports[-1].to_json(), results.report_file, "--report-json")
+        # The latest is the most complete; there is none where the engine could not begin.
+        for report in reports[-1:]:
+            _write(report, results)
     for report in reports[-1:]:
-        if results.as_json:
-            output.write_json(report.to_json())
-        else:
+        if not results.as_json:
             output.summary(report, place)
     if stopped is not None:
-        output.remark("Stopped. Run the same command again to go on from here.")
+        if resumable:
+            output.remark("Run the same command again to go on from here.")
         return stopped.code
-    (report,) = reports[-1:]
+    return _conclude(reports[-1], verbose=verbose)
+
+
+def _write(report: MirrorReport, results: Results) -> None:
+    """Write the report for programs, wherever it is wanted."""
+    if results.report_file is not None:
+        output.save_json(report.to_json(), results.report_file, "--report-json")
+    if results.as_json:
+        output.write_json(report.to_json())
+
+
+def _conclude(report: MirrorReport, *, verbose: bool) -> ExitCode:
+    """Say why the run ended early, if it did, and find its exit code."""
     if report.stopped_by is not None:
         for line in explain(report.stopped_by, verbose=verbose):
             output.remark(line)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
 from asynccvat.cli import output
-from asynccvat.simulator import SimulatedServer
+from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
+from asynccvat.simulator.threads import serve_in_thread
 
 if TYPE_CHECKING:
     from command_line import Shell
@@ -72,6 +74,23 @@ def test_a_task_that_is_not_there_is_told_and_shows_in_the_code(shell: Shell) ->
     assert [task["id"] for task in ended.json] == [1]
     assert "task 99" in ended.err
     assert ended.code == 1
+
+
+def test_a_list_that_never_agrees_with_its_count_is_shown_with_a_warning(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = {"id": 1, "name": "street-00001", "updated_date": "2026-01-05T08:00:31.149677Z"}
+    page = json.dumps({"count": 2, "next": None, "previous": None, "results": [task]})
+    wrong = Fault(
+        path="^/api/tasks", status=200, body=page, times=None, content_type="application/json"
+    )
+    with serve_in_thread(SimulatorOptions(tasks=1)) as server:
+        server.faults.add(wrong)
+        monkeypatch.setenv("CVAT_URL", server.url)
+        ended = shell("list-tasks")
+    assert ended.code == 1
+    assert ended.out.splitlines()[1].startswith("1\tstreet-00001")
+    assert "some may be missing" in ended.err
 
 
 def test_projects_are_listed(shell: Shell) -> None:

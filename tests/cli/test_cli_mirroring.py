@@ -27,9 +27,8 @@ ASYNCCVAT = (sys.executable, "-m", "asynccvat")
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch, shell: Shell) -> Iterator[SimulatedServer]:
-    """A server for one test, to be changed and broken."""
-    assert shell
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedServer]:
+    """A server for one test, to be changed and broken; `shell` is asked for before it."""
     with serve_in_thread(SimulatorOptions(tasks=4, frames=2)) as server:
         monkeypatch.setenv("CVAT_URL", server.url)
         yield server
@@ -239,8 +238,8 @@ def test_a_signal_takes_back_what_is_queued_and_leaves_a_mirror_to_go_on_with(
     assert len(folders(tmp_path / "data")) == 4
 
 
-def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean(shell: Shell, tmp_path: Path) -> None:
-    assert shell
+@pytest.mark.usefixtures("shell")
+def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean(tmp_path: Path) -> None:
     outer, inner = pty.openpty()
     with os.fdopen(outer, "rb", buffering=0) as terminal:
         ended = subprocess.run(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
+import signal
 import socket
 import subprocess
 import sys
@@ -11,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
-from asynccvat import __version__, errors
+from asynccvat import CvatClient, __version__, errors
 from asynccvat.cli import failures, output
 from asynccvat.cli.connection import Connection
 from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
@@ -116,6 +119,7 @@ def test_a_connection_s_repr_shows_no_secret() -> None:
     [
         (("nonsense",), 2, "'nonsense'"),
         (("mirror",), 2, "DEST"),
+        (("mirror", ""), 2, "name a folder"),
         (("mirror", "out", "--imges"), 2, "--images"),
         (("mirror", "out", "--status", "done"), 2, "annotation"),
         (("mirror", "out", "--concurrency", "0"), 2, "--concurrency"),
@@ -224,6 +228,30 @@ def test_on_a_terminal_a_missing_password_is_asked_for_and_not_shown(
             assert typed.encode() not in terminal.read(1000)
 
 
+@pytest.mark.parametrize("given_up", [EOFError, KeyboardInterrupt])
+def test_who_does_not_answer_the_question_for_the_password_has_stopped_the_command(
+    nobody: Shell, monkeypatch: pytest.MonkeyPatch, given_up: type[BaseException]
+) -> None:
+    def question(_prompt: str, stream: object) -> str:
+        assert stream is sys.stderr
+        raise given_up
+
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", question)
+    assert nobody("formats", "--url", "http://127.0.0.1:1", "-u", "ann").code == 130
+
+
+def test_a_question_is_stopped_by_a_signal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(_client: CvatClient) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(CvatClient, "projects", slow)
+    ended = shell("list-projects")
+    assert (ended.code, ended.out, ended.err) == (130, "", "Stopped.\n")
+
+
 def test_with_v_the_causes_are_shown(shell: Shell) -> None:
     lines = shell("check-connection", "--url", "http://127.0.0.1:1", "-v").err.splitlines()
     assert lines[0].startswith("Error: ")
@@ -247,6 +275,19 @@ def test_a_reader_that_leaves_is_no_error(simulated: SimulatedServer) -> None:
     finally:
         os.close(writing)
     assert ended.stderr == b""
+
+
+def test_a_reader_that_leaves_at_the_very_end_is_no_error_either(
+    nobody: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave() -> None:
+        raise BrokenPipeError
+
+    given_up: list[bool] = []
+    monkeypatch.setattr("asynccvat.cli.output.flush", leave)
+    monkeypatch.setattr("asynccvat.cli.output.give_up_stdout", lambda: given_up.append(True))
+    ended = nobody("--version")
+    assert (ended.code, ended.err, given_up) == (0, "", [True])
 
 
 def test_a_port_that_is_taken_is_told(nobody: Shell) -> None:
@@ -334,6 +375,11 @@ def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
         ),
         "The list of tasks kept changing while it was read: run again for the rest.",
     ]
+
+
+def test_a_report_that_cannot_be_written_any_more_is_told(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="cannot write"):
+        output.save_json({}, tmp_path / "absent" / "report.json", "--report-json")
 
 
 def test_an_event_log_that_fills_its_disk_says_so_once(
