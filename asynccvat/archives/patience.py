@@ -6,33 +6,15 @@ sleep.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-
-import anyio
+from collections.abc import Callable
 
 from asynccvat.core.bandwidth import TokenBucket
 from asynccvat.core.retry import GiveUp, RetryBudget, RetryPolicy, decide
 from asynccvat.errors import AsyncCvatError
+from asynccvat.http.gate import Timing
 
 # So much has to come before a broken connection is a new trouble rather than the same.
 _PROGRESS_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Time and chance, replaceable so that tests need not wait.
-
-    Attributes:
-        clock: Seconds of a clock that does not go back.
-        sleep: Waits for so many seconds.
-        chance: A random number from 0 to 1.
-    """
-
-    clock: Callable[[], float] = anyio.current_time
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    chance: Callable[[], float] = random.random
 
 
 class Patience:
@@ -45,18 +27,18 @@ class Patience:
         self,
         policy: RetryPolicy,
         on_retry: Callable[[AsyncCvatError, float], None],
-        surroundings: Surroundings,
+        timing: Timing,
     ) -> None:
         """Begin without a failure.
 
         Args:
             policy: How patient to be.
             on_retry: Told of each failure that is borne, and of the seconds until the next try.
-            surroundings: Time and chance.
+            timing: Time and chance.
         """
         self._policy = policy
         self._on_retry = on_retry
-        self._surroundings = surroundings
+        self._timing = timing
         self._budget = RetryBudget()
         self._attempt = 0
         self._received = 0
@@ -77,8 +59,8 @@ class Patience:
             error,
             attempt=self._attempt,
             budget=self._budget,
-            now=self._surroundings.clock(),
-            jitter=self._surroundings.chance(),
+            now=self._timing.clock(),
+            jitter=self._timing.jitter(),
             policy=self._policy,
         )
         if isinstance(decision, GiveUp):
@@ -86,24 +68,24 @@ class Patience:
         self._attempt += 1
         self._received = 0
         self._on_retry(error, decision.delay)
-        await self._surroundings.sleep(decision.delay)
+        await self._timing.sleep(decision.delay)
 
 
 class Bandwidth:
     """A limit that all transfers keep to together."""
 
-    def __init__(self, rate: int, surroundings: Surroundings) -> None:
+    def __init__(self, rate: int, timing: Timing) -> None:
         """Set the limit.
 
         Args:
             rate: Bytes a second.
-            surroundings: Time and chance.
+            timing: Time and chance.
         """
         self._bucket = TokenBucket(rate)
-        self._surroundings = surroundings
+        self._timing = timing
 
     async def take(self, size: int) -> None:
         """Wait until `size` bytes that have come may count as received."""
-        delay = self._bucket.take(size, self._surroundings.clock())
+        delay = self._bucket.take(size, self._timing.clock())
         if delay > 0:
-            await self._surroundings.sleep(delay)
+            await self._timing.sleep(delay)

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from asynccvat.archives.kept import ArchiveCopy, archive_copy
-from asynccvat.archives.patience import Bandwidth, Surroundings
+from asynccvat.archives.patience import Bandwidth
 from asynccvat.archives.reading import ArchiveRead, Reading
 from asynccvat.archives.settings import ReadSettings
 from asynccvat.archives.source import ArchiveSource
@@ -20,6 +20,7 @@ from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event
 from asynccvat.extract import StagedFiles
+from asynccvat.http.gate import Timing
 from asynccvat.store import Staging
 
 
@@ -34,7 +35,7 @@ class ArchiveReader:
         emit: Callable[[Event], None] = lambda _: None,
         *,
         ranges: RangeOptions | None = None,
-        surroundings: Surroundings | None = None,
+        timing: Timing | None = None,
     ) -> None:
         """Say where archives come from and how they are read.
 
@@ -44,9 +45,9 @@ class ArchiveReader:
             rules: What names the destination can hold.
             emit: Told what happens.
             ranges: How archives are cut into requests.
-            surroundings: Time and chance.
+            timing: Time and chance.
         """
-        surroundings = surroundings or Surroundings()
+        timing = timing or Timing()
         self._client = client
         self._settings = ReadSettings(
             rules=rules,
@@ -54,10 +55,8 @@ class ArchiveReader:
             reuse=options.reuse,
             ranges=ranges or RangeOptions(),
             policy=RetryPolicy(attempts=options.retries),
-            bandwidth=(
-                None if options.bandwidth is None else Bandwidth(options.bandwidth, surroundings)
-            ),
-            surroundings=surroundings,
+            bandwidth=(None if options.bandwidth is None else Bandwidth(options.bandwidth, timing)),
+            timing=timing,
         )
         self._emit = emit
         self._unfinished: dict[int, StagedFiles] = {}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asynccvat.archives.patience import Bandwidth, Surroundings
+from asynccvat.archives.patience import Bandwidth
 from asynccvat.core.paths import NameRules
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.zip import ArchiveLimits
+from asynccvat.http.gate import Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class ReadSettings:
         ranges: How archives are cut into requests.
         policy: How patiently broken connections are made again.
         bandwidth: A limit that all archives keep to together, if any.
-        surroundings: Time and chance.
+        timing: Time and chance.
     """
 
     rules: NameRules
@@ -31,4 +32,4 @@ class ReadSettings:
     ranges: RangeOptions = field(default_factory=RangeOptions)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     bandwidth: Bandwidth | None = None
-    surroundings: Surroundings = field(default_factory=Surroundings)
+    timing: Timing = field(default_factory=Timing)

@@ -22,7 +22,7 @@ class RangeOptions:
         tail: Bytes of the first request. A small archive is whole in it; of CVAT's directories,
             with about 100 bytes a member, it holds 2,500 members.
         parallel: Requests of one archive at once. What they gain is more threads that create
-            and fill files, and the server's round trips overlapped.
+            and fill files; on two cores, two or three were quickest.
         divide_from: Bytes still to be fetched from which they are divided among that many.
         requests: Ranges that an archive is cut into at most, to leave out what is here already.
             A request costs a server about 20 ms: beyond so many, leaving out one more member is
@@ -31,7 +31,7 @@ class RangeOptions:
     """
 
     tail: int = 256 * 1024
-    parallel: int = 4
+    parallel: int = 3
     divide_from: int = 64 * 1024 * 1024
     requests: int = 64
     reuse_from: int = 64 * 1024

@@ -1,0 +1,239 @@
+"""Taking members over from a committed folder, or from what a killed run staged."""
+
+from __future__ import annotations
+
+import errno
+import os
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archive_site import RESULT, ArchiveSite, numbered
+
+from asynccvat import files
+from asynccvat.archives import ArchiveRead
+from asynccvat.core.ranges import RangeOptions
+from asynccvat.core.receipts import Receipt, ReceiptHead
+from asynccvat.errors import DiskFullError, StoreError
+from asynccvat.store import MirrorStore, Staging
+
+pytestmark = pytest.mark.anyio
+
+TASK = 147
+IMAGES = numbered("images/", [70_000, 80_000, 65_536, 65_535])
+OLD = {"annotations.xml": b"<old/>" * 1000} | IMAGES
+NEW = {"annotations.xml": b"<new/>" * 1000} | IMAGES
+BIG = sum(len(content) for content in IMAGES.values() if len(content) >= 65_536)
+
+
+def pack(members: dict[str, bytes]) -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+async def folder(site: ArchiveSite, store: MirrorStore, make_reader: Any) -> Path:
+    """The task's folder as an earlier run committed it."""
+    site.content = pack(OLD)
+    staging = await store.stage(TASK)
+    read: ArchiveRead = await make_reader().read(RESULT, staging)
+    head = ReceiptHead(
+        task_id=TASK,
+        folder="task147",
+        format="CVAT for images 1.1",
+        images=True,
+        updated_date="2026-11-23",
+        origin=site.url,
+        digest=read.directory.digest,
+        files=len(read.members),
+        bytes=read.directory.total_size,
+        requested_at="2026-11-23T11:00:00Z",
+        committed_at="2026-11-23T11:00:01Z",
+    )
+    committed = await store.commit(staging, Receipt(head, read.members))
+    site.content = pack(NEW)
+    site.requests.clear()
+    return committed.path
+
+
+async def update(
+    store: MirrorStore, make_reader: Any, **options: Any
+) -> tuple[Staging, ArchiveRead]:
+    staging = await store.stage(TASK)
+    read = await make_reader(RangeOptions(tail=2000, parallel=2), **options).read(RESULT, staging)
+    assert tree(staging.tree) == NEW
+    return staging, read
+
+
+def is_linked(folder: Path, staging: Staging, name: str) -> bool:
+    return (folder / name).samefile(staging.tree / name)
+
+
+async def test_an_update_fetches_what_changed_and_what_is_small(
+    folder: Path, site: ArchiveSite, store: MirrorStore, make_reader: Any
+) -> None:
+    staging, read = await update(store, make_reader)
+
+    assert read.reused == BIG
+    assert read.transferred < len(site.content) - BIG
+    for name, content in IMAGES.items():
+        assert is_linked(folder, staging, name) == (len(content) >= 65_536)
+    for record in read.members:
+        assert record.mtime_ns == (staging.tree / record.path).stat().st_mtime_ns
+
+
+async def test_without_reuse_everything_is_fetched(
+    folder: Path, site: ArchiveSite, store: MirrorStore, make_reader: Any
+) -> None:
+    staging, read = await update(store, make_reader, reuse=False)
+
+    assert (read.reused, read.transferred) == (0, len(site.content))
+    assert not is_linked(folder, staging, "images/0000.bin")
+
+
+@pytest.mark.usefixtures("folder")
+async def test_a_kept_archive_is_fetched_whole(
+    site: ArchiveSite, store: MirrorStore, make_reader: Any, tmp_path: Path
+) -> None:
+    staging = await store.stage(TASK)
+
+    read = await make_reader().read(RESULT, staging, keep_archive=tmp_path / "a.zip")
+
+    assert (read.reused, read.transferred) == (0, len(site.content))
+    assert (tmp_path / "a.zip").read_bytes() == site.content
+
+
+async def test_a_file_of_the_right_size_is_not_trusted_unread(
+    folder: Path, store: MirrorStore, make_reader: Any
+) -> None:
+    image = folder / "images/0000.bin"
+    status = image.stat()
+    image.write_bytes(bytes(status.st_size))
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    _, read = await update(store, make_reader)
+
+    assert read.reused == BIG - 70_000
+
+
+async def test_files_that_are_gone_or_changed_or_links_are_fetched(
+    folder: Path, store: MirrorStore, make_reader: Any, tmp_path: Path
+) -> None:
+    (folder / "images/0000.bin").unlink()
+    (folder / "images/0001.bin").write_bytes(b"short")
+    outside = tmp_path / "outside"
+    (folder / "images/0002.bin").rename(outside)
+    (folder / "images/0002.bin").symlink_to(outside)
+
+    _, read = await update(store, make_reader)
+
+    assert read.reused == 0
+
+
+async def test_what_cannot_be_linked_is_copied(
+    folder: Path, store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMLINK, "Too many links")
+
+    monkeypatch.setattr(files, "link", refuse)
+
+    staging, read = await update(store, make_reader)
+
+    assert read.reused == BIG
+    assert not is_linked(folder, staging, "images/0000.bin")
+
+
+@pytest.mark.usefixtures("folder")
+async def test_a_copy_that_finds_no_room_ends_the_reading(
+    store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMLINK, "Too many links")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "link", refuse)
+    monkeypatch.setattr(files, "write", full)
+    staging = await store.stage(TASK)
+
+    with pytest.raises(DiskFullError):
+        await make_reader().read(RESULT, staging)
+
+    assert tree(staging.tree) == {}
+
+
+async def test_a_file_replaced_while_it_is_linked_is_not_taken(
+    folder: Path, store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.link
+
+    def replace_and_link(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+        if name == "0000.bin":
+            files.unlink(name, dir_fd=dir_fd)
+            os.close(files.open_for_writing(name, dir_fd=dir_fd))
+        real(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+
+    monkeypatch.setattr(files, "link", replace_and_link)
+
+    staging, _ = await update(store, make_reader)
+
+    assert not is_linked(folder, staging, "images/0000.bin")
+
+
+async def test_a_file_that_changes_while_it_is_copied_is_fetched(
+    folder: Path, store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change_and_refuse(name: str, *_: object, **__: object) -> None:
+        if name == "0000.bin":
+            (folder / "images/0000.bin").write_bytes(b"changed" * 10_000)
+        raise OSError(errno.EMLINK, "Too many links")
+
+    monkeypatch.setattr(files, "link", change_and_refuse)
+
+    _, read = await update(store, make_reader)
+
+    assert read.reused == BIG - 70_000
+
+
+async def test_what_a_killed_run_staged_is_taken_over(
+    site: ArchiveSite, store: MirrorStore, make_reader: Any
+) -> None:
+    site.content = pack(NEW)
+    left = store.path / ".asynccvat/staging/147/tree/images"
+    left.mkdir(parents=True)
+    (left / "0000.bin").write_bytes(IMAGES["images/0000.bin"])
+    (left / "0001.bin").write_bytes(bytes(80_000))
+    (left / "0002.bin").write_bytes(IMAGES["images/0002.bin"][:-1])
+
+    _, read = await update(store, make_reader)
+
+    assert read.reused == 70_000
+
+
+@pytest.mark.usefixtures("folder")
+async def test_a_link_where_a_folder_should_be_made_is_refused(
+    store: MirrorStore, make_reader: Any, tmp_path: Path
+) -> None:
+    staging = await store.stage(TASK)
+    (tmp_path / "outside").mkdir()
+    (staging.tree / "images").symlink_to(tmp_path / "outside")
+
+    with pytest.raises(StoreError):
+        await make_reader().read(RESULT, staging)
+
+    assert tree(tmp_path / "outside") == {}
