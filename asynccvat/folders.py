@@ -8,11 +8,12 @@ from pathlib import Path
 
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
+from asynccvat.core.layouts import holds_annotations
 from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.dispatch import Dispatcher
-from asynccvat.errors import AsyncCvatError, ConfigError
+from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError
 from asynccvat.events import Event
 from asynccvat.runs import Journal, MirrorRun
 from asynccvat.store import LooseFolder
@@ -107,15 +108,22 @@ class LooseDownloads:
         path = self._paths[task_id]
         order = Order(task=Task(id=task_id), folder=path.name, reason=_REASON)
         try:
-            if self._skip_existing and await LooseFolder.holds_export(path, self._spec.format):
-                journal.done(
-                    TaskOutcome(
-                        task_id=task_id, action=Action.SKIPPED, reason="existing", path=path
-                    )
-                )
-                return None
-            await LooseFolder.check(path)
+            present = await LooseFolder.contents(path)
         except AsyncCvatError as error:
             journal.done(failed(order, error, 0.0))
             return None
-        return order
+        if not present:
+            return order
+        if self._skip_existing and holds_annotations(present, self._spec.format):
+            journal.done(
+                TaskOutcome(task_id=task_id, action=Action.SKIPPED, reason="existing", path=path)
+            )
+            return None
+        filled = ForeignFolderError(
+            f"{path} holds something already, and a download replaces nothing: move it away, or "
+            "name another folder",
+            task_id=task_id,
+            step="plan",
+        )
+        journal.done(failed(order, filled, 0.0))
+        return None

@@ -54,8 +54,8 @@ _CONFIRMATIONS_AT_ONCE = 4
 class _StoreShelf:
     """The one place for all orders of a mirror."""
 
-    def __init__(self, store: MirrorStore, reader: ArchiveReader) -> None:
-        self._place = Place(store, reader)
+    def __init__(self, store: MirrorStore, reader: ArchiveReader, *, keep_archives: bool) -> None:
+        self._place = Place(store, reader, store.archives if keep_archives else None)
 
     def place(self, order: Order) -> AbstractAsyncContextManager[Place]:
         """The store holds the places of all."""
@@ -113,13 +113,15 @@ class Mirror:
             journal.warn(plan_.guard)
         fetches = longest_first(plan_.of(Fetch))
         await store.sweep({fetch.task_id for fetch in fetches})
+        # An archive kept earlier must not outlive what it held.
+        await store.archives.remove([fetch.task_id for fetch in fetches])
         self._settle(plan_, store, journal)
         for move in plan_.of(Move):
             await self._move(move, store, journal)
         reader = ArchiveReader(self._client, self._options, store.rules, run.emit)
         dispatcher = Dispatcher(
             self._client,
-            _StoreShelf(store, reader),
+            _StoreShelf(store, reader, keep_archives=self._options.keep_archive),
             self._spec,
             self._options,
             emit=run.emit,
@@ -201,6 +203,7 @@ class Mirror:
     async def _remove(self, removal: Remove, store: MirrorStore, journal: Journal) -> None:
         try:
             removed = await store.remove(removal.previous)
+            await store.archives.remove([removal.task_id])
         except AsyncCvatError as error:
             journal.done(_step_failed(removal, error))
             return

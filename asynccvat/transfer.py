@@ -7,6 +7,7 @@ they run under, and what is done again when a result goes away between them.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, Retrying, TransferFinished
 from asynccvat.exports import Exports, ExportSlots
-from asynccvat.store import Committed, Staging
+from asynccvat.store import Committed, KeptArchives, Staging
 
 
 class Folders(Protocol):
@@ -45,10 +46,17 @@ class Folders(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an order goes: the folders, and the reader that knows what names they can hold."""
+    """Where an order goes.
+
+    Attributes:
+        folders: Where its tree is staged and committed.
+        reader: The reader that knows what names can be held there.
+        archives: Where its archive is kept as it came, None where it is not.
+    """
 
     folders: Folders
     reader: ArchiveReader
+    archives: KeptArchives | None = None
 
 
 class Shelf(Protocol):
@@ -131,7 +139,7 @@ class Transfers:
             staging = await place.folders.stage(order.task.id)
             worth_keeping = True
             try:
-                read = await self._read(order, request, staging, place.reader)
+                read = await self._read(order, request, staging, place)
                 self._emit(TransferFinished(order.task.id))
                 receipt = self._receipt(order, read, requested_at)
                 committed = await place.folders.commit(staging, receipt, adopt=order.adopt)
@@ -142,6 +150,8 @@ class Transfers:
                 # After a commit this does nothing.
                 with anyio.CancelScope(shield=True):
                     await place.folders.abandon(staging, keep=worth_keeping)
+            if place.archives is not None:
+                await place.archives.publish(order.task.id)
         return TaskOutcome(
             task_id=order.task.id,
             name=order.task.name,
@@ -162,19 +172,22 @@ class Transfers:
             self._slots.release()
 
     async def _read(
-        self, order: Order, request: ExportRequest, staging: Staging, reader: ArchiveReader
+        self, order: Order, request: ExportRequest, staging: Staging, place: Place
     ) -> ArchiveRead:
         """Read the archive; a result that went away meanwhile is exported again."""
-        for _ in range(self._retries):
+        task_id = order.task.id
+        for attempt in itertools.count():
             assert request.result_url is not None
+            copy = None if place.archives is None else await place.archives.begin(task_id)
             try:
-                return await reader.read(request.result_url, staging)
+                return await place.reader.read(request.result_url, staging, keep_archive=copy)
             except (ExportExpiredError, ExportNotReadyError) as error:
-                self._emit(Retrying(order.task.id, "download", str(error), 0.0))
+                if attempt == self._retries:
+                    raise
+                self._emit(Retrying(task_id, "download", str(error), 0.0))
             await self._slots.acquire()
             request = await self._exported(order)
-        assert request.result_url is not None
-        return await reader.read(request.result_url, staging)
+        raise AssertionError("the loop above has no end of its own")
 
     def _receipt(self, order: Order, read: ArchiveRead, requested_at: str) -> Receipt:
         head = ReceiptHead(

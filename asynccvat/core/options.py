@@ -17,7 +17,7 @@ class MirrorOptions:
 
     Attributes:
         folder_prefix: A task's folder is this and the task's id.
-        keep_archive: Keep each archive beside its task's folder as `<folder>.zip`.
+        keep_archive: Keep each archive as it came, in `.asynccvat/archives/`; a mirror's only.
         concurrency: Exports in flight; None learns how many the server runs at once.
         transfers: Archives read at once.
         bandwidth: Bytes a second for all transfers together, None for no limit.

@@ -7,7 +7,7 @@ only while its task's folder holds just what it holds.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from asynccvat import files
 from asynccvat.store.layout import OWN_FOLDER, Layout
 from asynccvat.store.threads import in_thread
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _FOLDER = "archives"
@@ -47,19 +48,19 @@ class KeptArchives:
         """
         return await self._in_thread("keep an archive in", self._publish, task_id)
 
-    async def remove(self, task_id: int) -> None:
-        """Remove the archive of a task, if one is kept.
+    async def remove(self, task_ids: Collection[int]) -> None:
+        """Remove the archives of tasks, where any are kept.
 
         Raises:
-            StoreError: It cannot be removed.
+            StoreError: One cannot be removed.
         """
-        await self._in_thread("remove from", self._remove, task_id)
+        await self._in_thread("remove from", self._remove, task_ids)
 
     def _begin(self, task_id: int) -> Path:
         if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
             files.mkdir(_FOLDER, dir_fd=self._layout.own)
             self._layout.sync_folder(self._layout.own)
-        self._remove(task_id)
+        self._remove([task_id])
         return self.path / _unfinished(task_id)
 
     def _publish(self, task_id: int) -> Path:
@@ -73,18 +74,19 @@ class KeptArchives:
             self._layout.sync_folder(fd)
         return self.path / _name(task_id)
 
-    def _remove(self, task_id: int) -> None:
+    def _remove(self, task_ids: Collection[int]) -> None:
         if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
             return
         with files.folder(_FOLDER, dir_fd=self._layout.own) as fd:
-            for name in (_name(task_id), _unfinished(task_id)):
-                if files.lstat(name, dir_fd=fd) is not None:
-                    files.unlink(name, dir_fd=fd)
+            for task_id in task_ids:
+                for name in (_name(task_id), _unfinished(task_id)):
+                    if files.lstat(name, dir_fd=fd) is not None:
+                        files.unlink(name, dir_fd=fd)
 
-    async def _in_thread(self, doing: str, call: Callable[[int], T], task_id: int) -> T:
+    async def _in_thread(self, doing: str, call: Callable[[A], T], argument: A) -> T:
         def explained() -> T:
-            with files.explained(doing, self.path, task_id=task_id):
-                return call(task_id)
+            with files.explained(doing, self.path):
+                return call(argument)
 
         return await in_thread(self._limiter, explained)
 

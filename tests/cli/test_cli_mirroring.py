@@ -74,7 +74,7 @@ def test_options_reach_the_engine(shell: Shell, tmp_path: Path) -> None:
     )
     assert ended.code == 0, ended.err
     held = files(tmp_path / "data")
-    assert "t_1.zip" in held
+    assert (tmp_path / "data" / ".asynccvat" / "archives" / "1.zip").is_file()
     assert "t_1/annotations/instances_default.json" in held
     assert sum(name.startswith("t_1/images/") for name in held) == 2
     assert not [name for name in held if name.startswith("t_2")]
