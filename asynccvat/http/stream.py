@@ -52,6 +52,7 @@ class ResultStream:
         else:
             self.start, self.length, self.total = 0, content_length, content_length
         self.received = 0
+        self._broken: AsyncCvatError | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives, in pieces of whatever size.
@@ -72,12 +73,27 @@ class ResultStream:
             raise ReadError(f"the body ended after {self.received} of {self.length} bytes")
 
     async def _read(self) -> bytes:
+        if self._broken is not None:
+            raise self._broken
         try:
             return await self._response.content.readany()
         except HTTP_FAILURES as exc:
             failure = self._failure(exc)
         # Outside the handler, so that aiohttp's exception is no context of ours.
+        self._broken = failure
+        if left := self._arrived_before_the_break():
+            return left
         raise failure
+
+    def _arrived_before_the_break(self) -> bytes:
+        """What aiohttp holds back: it raises first, whatever came before is still unread.
+
+        There is no public way to it. Without it a reader that is slower than the network would
+        lose a whole buffer with each break, and fetch it again.
+        """
+        read_nowait = getattr(self._response.content, "_read_nowait", None)
+        left: bytes = b"" if read_nowait is None else read_nowait(-1)
+        return left
 
     def close(self) -> None:
         """Leave the rest unread.

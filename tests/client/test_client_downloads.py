@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import random
 from pathlib import Path
 from typing import Any
 
+import anyio.lowlevel
 import pytest
-from aiohttp import web
+from aiohttp import StreamReader, web
 from scripted import Connect, FakeTime, ScriptedServer, raw_server, reply
 
 from asynccvat.client import CvatClient
@@ -180,6 +182,30 @@ async def test_a_body_that_breaks_off_is_a_read_error(connect: Connect) -> None:
         client = await connect(url, token=TOKEN)
         with pytest.raises(ReadError, match="broke off before its end"):
             await read(client)
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+async def test_what_arrived_before_a_break_is_not_lost_on_a_slow_reader(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, held_back: bool
+) -> None:
+    async with raw_server(raw("Content-Length: 100", body=b"x" * 60)) as url:
+        client = await connect(url, token=TOKEN)
+        async with client.open_result(RESULT) as stream, asyncio.timeout(20):
+            content = stream._response.content
+            while content.exception() is None:  # the reader is busy elsewhere meanwhile
+                await anyio.lowlevel.checkpoint()
+            if not held_back:
+                # Another aiohttp may keep it elsewhere: then it is lost, and nothing else.
+                monkeypatch.delattr(StreamReader, "_read_nowait")
+            received = bytearray()
+
+            async def read_all() -> None:
+                async for chunk in stream.chunks():
+                    received.extend(chunk)
+
+            with pytest.raises(ReadError, match="broke off before its end"):
+                await read_all()
+    assert received == (b"x" * 60 if held_back else b"")
 
 
 async def test_a_part_that_ends_early_is_a_read_error(connect: Connect) -> None:
