@@ -164,6 +164,11 @@ def mirror(
     if not destination:
         # A shell variable that is not set, more likely than the working directory.
         raise typer.BadParameter("it is empty: name a folder", param_hint="DEST")
+    if dry_run and (report_json or log_json):
+        raise typer.BadParameter(
+            "a dry run has no report and no events: --json writes its plan to stdout",
+            param_hint="--dry-run",
+        )
     place = Path(destination)
     results = Results(as_json=as_json, report_file=report_json, log_file=log_json)
     settings = connection.settings()

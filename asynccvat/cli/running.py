@@ -7,7 +7,6 @@ mirror survives as it survives being killed.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -48,12 +47,16 @@ def run(
     Raises:
         Interrupted: A signal came, and `main` ended by the cancellation.
     """
+    import asyncio  # noqa: PLC0415 - the start-up of `--help` stays light
+
     return asyncio.run(_supervised(main, on_signal))
 
 
 async def _supervised(
     main: Callable[[], Coroutine[Any, Any, T]], on_signal: Callable[[], None]
 ) -> T:
+    import asyncio  # noqa: PLC0415 - the start-up of `--help` stays light
+
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     received: list[int] = []
