@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -109,6 +108,11 @@ class Mirror:
         )
         for warning in store.warnings:
             journal.warn(warning)
+        if not plan_.listing.complete:
+            journal.warn(
+                "the listing was incomplete, as the tasks kept changing while they were listed: "
+                "what it showed is mirrored, nothing is removed; run again for the rest"
+            )
         if plan_.guard is not None:
             journal.warn(plan_.guard)
         fetches = longest_first(plan_.of(Fetch))
@@ -128,13 +132,7 @@ class Mirror:
             done=journal.done,
             listed_at=plan_.listing.read_at,
         )
-        await dispatcher.carry_out(
-            [
-                order
-                for fetch in fetches
-                if (order := await self._order(fetch, store, journal)) is not None
-            ]
-        )
+        await dispatcher.carry_out([self._order(fetch) for fetch in fetches])
         if dispatcher.stopped_by is None and plan_.guard is None:
             for removal in plan_.of(Remove):
                 await self._remove(removal, store, journal)
@@ -184,15 +182,12 @@ class Mirror:
             )
         )
 
-    async def _order(self, fetch: Fetch, store: MirrorStore, journal: Journal) -> Order | None:
-        """What has to be brought for a fetch; a folder under an older prefix moves first."""
-        previous = fetch.previous
-        if previous is not None and previous.folder != fetch.folder:
-            try:
-                await store.move(previous, fetch.folder)
-            except AsyncCvatError as error:
-                journal.done(_step_failed(fetch, error))
-                return None
+    def _order(self, fetch: Fetch) -> Order:
+        """What has to be brought for a fetch.
+
+        Under an older prefix, the folder that is replaced goes with the commit: until then it
+        stays where it is, so that a failure changes nothing.
+        """
         return Order(
             task=fetch.task,
             folder=fetch.folder,
@@ -228,7 +223,7 @@ async def prepare(
     emit: Callable[[Event], None] = lambda _: None,
 ) -> Plan:
     """Read the listing and, meanwhile, what is here; then compare."""
-    listing_call = asyncio.ensure_future(_listing(client, selection))
+    listing_call = asyncio.ensure_future(client.tasks(selection))
     try:
         heads = await store.receipts()
         # Which folders are worth a look follows from the listing; until it is here all those of
@@ -268,21 +263,6 @@ async def prepare(
     return plan_
 
 
-async def _listing(client: CvatClient, selection: Selection) -> TaskListing:
-    listing = await client.tasks(selection)
-    others = (
-        selection.status,
-        selection.subset,
-        selection.name,
-        selection.updated_since,
-        selection.filter,
-    )
-    if selection.project_ids or any(other is not None for other in others):
-        # An id that was asked for may only not match the rest: that is no failure.
-        return replace(listing, missing=())
-    return listing
-
-
 def _worth_a_look(
     heads: Mapping[int, ReceiptHead],
     selection: Selection,
@@ -291,12 +271,8 @@ def _worth_a_look(
 ) -> Iterable[ReceiptHead]:
     if options.force:
         return ()
-    wanted = set(selection.task_ids)
-    return [
-        head
-        for head in heads.values()
-        if head.spec == spec and (not wanted or head.task_id in wanted)
-    ]
+    wanted = heads.keys() if selection.task_ids is None else set(selection.task_ids)
+    return [head for head in heads.values() if head.spec == spec and head.task_id in wanted]
 
 
 def _new_folders(
@@ -352,7 +328,7 @@ def _refused(refusal: Refuse, dest: Path) -> TaskOutcome:
     return _step_failed(refusal, error)
 
 
-def _step_failed(step: Fetch | Move | Remove | Refuse, error: AsyncCvatError) -> TaskOutcome:
+def _step_failed(step: Move | Remove | Refuse, error: AsyncCvatError) -> TaskOutcome:
     return TaskOutcome(
         task_id=step.task_id,
         name=step.name,

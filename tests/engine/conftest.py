@@ -1,0 +1,39 @@
+"""The engine's tests: quick waits, and a guard against blocking calls in the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from asynccvat.core import polling
+from asynccvat.core.retry import RetryPolicy
+
+pytest_plugins = ["engine_serving"]
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[BlockBuster]:
+    """Fail when anything but the simulated server, which shares the loop, blocks it."""
+    with blockbuster_ctx("asynccvat", excluded_modules=["asynccvat.simulator"]) as guard:
+        for function in guard.functions.values():
+            # Listeners of these tests look at the disk in the midst of a run.
+            function.can_block_in("engine_serving.py", {"__call__"})
+        yield guard
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulated server exports in no time: look at once, and try again at once."""
+    monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
+    monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
+    monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _self, _attempt, _jitter: 0.0)
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)

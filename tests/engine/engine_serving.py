@@ -1,0 +1,177 @@
+"""A simulated server with a client of it, and looks at what a mirror made of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+import asynccvat as ac
+from asynccvat.events import Event, Retrying, to_json
+from asynccvat.simulator import CallRecord, SimulatedServer, SimulatorOptions
+
+Tree = dict[str, bytes]
+E = TypeVar("E")
+
+QUICK = ac.MirrorOptions(durable=False)
+"""Nothing is synced: what a power cut would do is the business of the store's tests."""
+
+
+@dataclass
+class Serving:
+    """A simulated server, and a client of it."""
+
+    server: SimulatedServer
+    client: ac.CvatClient
+
+    async def archive(self, task_id: int, spec: ac.ExportSpec | None = None) -> Tree:
+        """What the server's own archive of a task holds now, as Python's `zipfile` reads it."""
+        accepted = await self.client.request_export(task_id, spec or ac.ExportSpec())
+        while not (request := await self.client.request(accepted.rq_id)).ended:
+            await anyio.lowlevel.checkpoint()
+        assert request.result_url is not None, request.message
+        async with self.client.open_result(request.result_url) as stream:
+            data = b"".join([chunk async for chunk in stream.chunks()])
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+
+    async def archives(self, spec: ac.ExportSpec | None = None, *, prefix: str = "task") -> Tree:
+        """What a mirror of the whole server has to hold."""
+        return {
+            f"{prefix}{task_id}/{name}": data
+            for task_id, task in sorted(self.server.dataset.tasks.items())
+            if task.size is not None
+            for name, data in (await self.archive(task_id, spec)).items()
+        }
+
+    def calls(self, *needles: str, since: int = 0) -> list[CallRecord]:
+        """The calls whose method and path hold all of these words."""
+        return [
+            call
+            for call in self.server.calls[since:]
+            if all(needle in f"{call.method} {call.path}" for needle in needles)
+        ]
+
+
+@asynccontextmanager
+async def serving(
+    tasks: int = 3, *, client: dict[str, Any] | None = None, **options: Any
+) -> AsyncIterator[Serving]:
+    """A server with so many small tasks, and a client that logs in by password."""
+    given = {"frames": 2, "tasks": tasks, **options}
+    async with (
+        SimulatedServer(SimulatorOptions(**given)) as server,
+        connected(server, **(client or {})) as connection,
+    ):
+        yield Serving(server, connection)
+
+
+@asynccontextmanager
+async def connected(server: SimulatedServer, **options: Any) -> AsyncIterator[ac.CvatClient]:
+    """A client of a simulated server, its superuser's unless told otherwise."""
+    if "token" not in options:
+        options = {"username": server.username, "password": server.password, **options}
+    async with ac.CvatClient(server.url, **options) as client:
+        yield client
+
+
+def files(place: Path, *, own: bool = False) -> Tree:
+    """The files below a folder, by path; `own` adds those that the mirror keeps for itself."""
+    return {
+        path.relative_to(place).as_posix(): path.read_bytes()
+        for path in sorted(place.rglob("*"))
+        if path.is_file() and (own or ".asynccvat" not in path.parts)
+    }
+
+
+def kept(place: Path) -> dict[str, bytes]:
+    """What was put aside, by file name."""
+    folder = place / ".asynccvat" / "kept"
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def staged(place: Path) -> list[str]:
+    """What still lies in staging."""
+    return sorted(path.name for path in (place / ".asynccvat" / "staging").iterdir())
+
+
+def receipt_head(place: Path, task_id: int) -> dict[str, Any]:
+    path = place / ".asynccvat" / "receipts" / f"{task_id}.json"
+    head: dict[str, Any] = json.loads(path.read_bytes().splitlines()[0])
+    return head
+
+
+def actions(report: ac.MirrorReport) -> dict[int, tuple[str, str]]:
+    """Action and reason of each task."""
+    return {one.task_id: (str(one.action), one.reason) for one in report.outcomes}
+
+
+def outcome(report: ac.MirrorReport, task_id: int) -> ac.TaskOutcome:
+    (found,) = [one for one in report.outcomes if one.task_id == task_id]
+    return found
+
+
+def error(report: ac.MirrorReport, task_id: int) -> ac.AsyncCvatError:
+    found = outcome(report, task_id).error
+    assert found is not None
+    return found
+
+
+@dataclass
+class Log:
+    """Remembers events, and does something at some of them."""
+
+    events: list[Event] = field(default_factory=list)
+    reactions: list[tuple[type, Callable[[Any], None]]] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        for kind, reaction in self.reactions:
+            if isinstance(event, kind):
+                reaction(event)
+
+    def on(self, kind: type[E], reaction: Callable[[E], None]) -> None:
+        self.reactions.append((kind, reaction))
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def retries(self, step: str) -> int:
+        return sum(event.step == step for event in self.of(Retrying))
+
+    @property
+    def names(self) -> list[str]:
+        return [to_json(event)["event"] for event in self.events]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the others go on until something is so; a test that waits in vain fails."""
+    with anyio.fail_after(10):
+        while not condition():
+            await anyio.lowlevel.checkpoint()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A destination that is not there yet."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as opened:
+        yield opened
