@@ -265,14 +265,15 @@ class CvatClient:
             found.update((task.id, task) for task in listing.items)
         tasks = tuple(found[task_id] for task_id in sorted(found))
         await self._check_projects(selection, tasks)
-        # With other filters set, an id can also be missing because it does not match them.
-        missing = sorted(set(selection.task_ids) - found.keys())
+        missing: list[int] = []
+        if selection.only_by_id:
+            missing = sorted(set(selection.task_ids or ()) - found.keys())
         return TaskListing(tasks, read_at, complete, tuple(missing))
 
     async def _check_projects(self, selection: Selection, tasks: Sequence[Task]) -> None:
         """Tell an empty project from one that is not there: the list shows no difference."""
         seen = {task.project_id for task in tasks}
-        for project_id in sorted(set(selection.project_ids) - seen):
+        for project_id in sorted(set(selection.project_ids or ()) - seen):
             await self.project(project_id)
 
     async def task(self, task_id: int) -> Task:

@@ -201,7 +201,6 @@ def mirror(
         break_lock=break_lock,
     )
     if failed_from is not None and not selection.task_ids:
-        # An empty selection would be every task.
         output.remark(f"Nothing to do: no task failed in {failed_from}.")
         return ExitCode.DONE
     spec = asynccvat.ExportSpec(format_, images=images)

@@ -128,8 +128,8 @@ def selection(
     if default_project is not None and not project_ids and not task_ids:
         project_ids = (default_project,)
     return Selection(
-        project_ids=project_ids,
-        task_ids=task_ids,
+        project_ids=project_ids or None,
+        task_ids=task_ids if tasks or failed_from is not None else None,
         status=status.value if status else None,
         subset=subset,
         name=name,

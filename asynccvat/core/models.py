@@ -199,7 +199,8 @@ class TaskListing:
         tasks: In ascending order of id, each once.
         read_at: The latest `Date` of the answers (server's clock), None where none was sent.
         complete: Whether the distinct ids equalled the server's count in the end.
-        missing: Ids that were asked for one by one and are not there.
+        missing: Ids that were asked for and are not there. With other conditions beside the ids
+            none is named, as it may only not meet those.
     """
 
     tasks: tuple[Task, ...]
@@ -231,8 +232,9 @@ class Selection:
     """Which tasks: all that the user may see, narrowed by what is set here.
 
     Attributes:
-        project_ids: Tasks of these projects; none given does not narrow.
-        task_ids: These tasks; none given does not narrow.
+        project_ids: Tasks of these projects. None does not narrow; an empty sequence selects
+            nothing, so that a computed one never means everything by accident.
+        task_ids: These tasks; None and empty as for projects.
         status: `annotation`, `validation` or `completed`.
         subset: The task's subset.
         name: The task's exact name.
@@ -244,8 +246,8 @@ class Selection:
         ConfigError: The filter or the date cannot be read.
     """
 
-    project_ids: Sequence[int] = ()
-    task_ids: Sequence[int] = ()
+    project_ids: Sequence[int] | None = None
+    task_ids: Sequence[int] | None = None
     status: str | None = None
     subset: str | None = None
     name: str | None = None
@@ -269,6 +271,19 @@ class Selection:
         if self.updated_since is not None:
             object.__setattr__(self, "updated_since", _moment(self.updated_since))
 
+    @property
+    def only_by_id(self) -> bool:
+        """Whether an id of `task_ids` can be absent for one reason only: it is not there."""
+        others = (
+            self.project_ids,
+            self.status,
+            self.subset,
+            self.name,
+            self.updated_since,
+            self.filter,
+        )
+        return self.task_ids is not None and all(other is None for other in others)
+
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
         plain = {
@@ -281,17 +296,21 @@ class Selection:
             if value is not None
         }
         terms: list[Any] = []
-        projects = sorted(set(self.project_ids))
-        if len(projects) == 1:
-            plain["project_id"] = str(projects[0])
-        elif projects:
-            terms.append({"in": [{"var": "project_id"}, projects]})
+        if self.project_ids is not None:
+            projects = sorted(set(self.project_ids))
+            if not projects:
+                return
+            if len(projects) == 1:
+                plain["project_id"] = str(projects[0])
+            else:
+                terms.append({"in": [{"var": "project_id"}, projects]})
         if self.updated_since is not None:
             terms.append({">=": [{"var": "updated_date"}, self.updated_since]})
         if self.filter is not None:
             terms.append(json.loads(self.filter))
-        if not self.task_ids:
+        if self.task_ids is None:
             yield plain | _filter(terms)
+            return
         for ids in id_batches(self.task_ids):
             yield plain | _filter([*terms, {"in": [{"var": "id"}, ids]}])
 
