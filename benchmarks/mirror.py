@@ -43,7 +43,7 @@ def fresh(arguments: argparse.Namespace) -> dict[str, Any]:
         latency=arguments.latency,
     )
     bound = options.tasks * arguments.export_seconds / options.export_workers
-    runs = []
+    runs: list[dict[str, Any]] = []
     for _ in range(arguments.runs):
         with ServerProcess(options) as server, tempfile.TemporaryDirectory() as dest:
             report, seconds = asyncio.run(mirrored(server, Path(dest)))
@@ -91,7 +91,7 @@ def unchanged(arguments: argparse.Namespace) -> dict[str, Any]:
             api_workers=arguments.api_workers,
             latency=arguments.latency,
         )
-        pairs = []
+        pairs: list[dict[str, Any]] = []
         with ServerProcess(costly) as server:
             for _ in range(arguments.runs):
                 listing = asyncio.run(listed(server))
@@ -152,7 +152,9 @@ def calls_by_kind(calls: list[dict[str, Any]]) -> dict[str, int]:
 
 def idle_share(exports: list[dict[str, Any]], workers: int) -> float:
     """The share of the workers' time that was idle between the first export and the last."""
-    spans = [(item["started"], item["finished"]) for item in exports if item["finished"]]
+    spans: list[tuple[float, float]] = [
+        (item["started"], item["finished"]) for item in exports if item["finished"]
+    ]
     wall = max(end for _, end in spans) - min(start for start, _ in spans)
     return 1 - sum(end - start for start, end in spans) / (workers * wall)
 
