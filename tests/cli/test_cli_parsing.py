@@ -92,11 +92,11 @@ def test_what_is_no_date_is_refused(written: str) -> None:
 
 
 def test_ids_come_from_repeated_options_and_comma_lists_each_once_in_order() -> None:
-    assert parsing.ids(["148, 147", "3", "147"], "--task-id") == (148, 147, 3)
+    assert parsing.ids(["148, 147", "3,", "147"], "--task-id") == (148, 147, 3)
     assert parsing.ids([], "--task-id") == ()
 
 
-@pytest.mark.parametrize("written", ["x", "1,x", "0", "-4", "1.5", "²"])
+@pytest.mark.parametrize("written", ["", ",", "1,,2", "x", "1,x", "0", "-4", "1.5", "²"])
 def test_what_is_no_id_is_refused(written: str) -> None:
     with pytest.raises(typer.BadParameter, match="147"):
         parsing.ids([written], "--task-id")
