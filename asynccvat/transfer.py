@@ -135,7 +135,7 @@ class Transfers:
         clock = asyncio.get_running_loop().time
         began, requested_at = clock(), _now()
         request = await self._exported(order)
-        async with self._reading, self._shelf.place(order) as place:
+        async with self._shelf.place(order) as place:
             staging = await place.folders.stage(order.task.id)
             worth_keeping = True
             try:
@@ -178,13 +178,16 @@ class Transfers:
         task_id = order.task.id
         for attempt in itertools.count():
             assert request.result_url is not None
-            copy = None if place.archives is None else await place.archives.begin(task_id)
-            try:
-                return await place.reader.read(request.result_url, staging, keep_archive=copy)
-            except (ExportExpiredError, ExportNotReadyError) as error:
-                if attempt == self._retries:
-                    raise
-                self._emit(Retrying(task_id, "download", str(error), 0.0))
+            # Neither the server's queue nor the commit, which waits for others to join it, holds
+            # a place among the transfers.
+            async with self._reading:
+                copy = None if place.archives is None else await place.archives.begin(task_id)
+                try:
+                    return await place.reader.read(request.result_url, staging, keep_archive=copy)
+                except (ExportExpiredError, ExportNotReadyError) as error:
+                    if attempt == self._retries:
+                        raise
+                    self._emit(Retrying(task_id, "download", str(error), 0.0))
             await self._slots.acquire()
             request = await self._exported(order)
         raise AssertionError("the loop above has no end of its own")

@@ -113,6 +113,7 @@ class MirrorReport:
         """Whether everything that was planned is done."""
         return (
             not self.interrupted
+            and self.listing_complete
             and self.guard is None
             and all(outcome.ok for outcome in self.outcomes)
         )
