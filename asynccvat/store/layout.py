@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from asynccvat import files
 from asynccvat.core.receipts import (
     MemberRecord,
@@ -38,14 +36,6 @@ NOT_THERE = -1
 """Stands for the handle of a folder that is not there, where one is only looked for."""
 
 _HEAD_BYTES = 4096
-
-
-class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """What a destination mirrors: one server, seen with the eyes of one organization."""
-
-    version: int = 1
-    origin: str
-    organization: str | None = None
 
 
 @dataclass
@@ -257,84 +247,6 @@ def is_same(one: os.stat_result, other: os.stat_result | None) -> bool:
     return other is not None and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
-def open_layout(path: Path, *, durable: bool) -> Layout:
-    """Open a destination's folders, making those that are not there.
-
-    Raises:
-        OSError: As the system says, also where a link stands for one of our folders.
-    """
-    make_folders(path, durable=durable)
-    with contextlib.ExitStack() as opened:
-
-        def held(fd: int) -> int:
-            opened.callback(os.close, fd)
-            return fd
-
-        dest = held(files.open_directory(path))
-        own = held(_folder(OWN_FOLDER, dest, durable=durable))
-        staging, receipts, kept = (
-            held(_folder(name, own, durable=durable)) for name in ("staging", "receipts", "kept")
-        )
-        opened.pop_all()
-    return Layout(
-        path,
-        dest,
-        own,
-        staging,
-        receipts,
-        kept,
-        durable=durable,
-        can_sync_filesystem=durable and files.can_sync_filesystem(own),
-    )
-
-
-def find_layout(path: Path) -> Layout:
-    """Open what is there of a destination's folders, and change nothing.
-
-    Raises:
-        OSError: As `open_layout`, but for what is not there.
-    """
-    layout = Layout(
-        path, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, durable=False
-    )
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            layout.dest = files.open_directory(path)
-            layout.own = files.open_folder(OWN_FOLDER, dir_fd=layout.dest)
-            layout.receipts = files.open_folder("receipts", dir_fd=layout.own)
-    except BaseException:
-        layout.close()
-        raise
-    return layout
-
-
-def make_folders(path: Path, *, durable: bool) -> None:
-    """Make a folder that the user named and those above it, where they are not there yet."""
-    missing = []
-    folder = path.absolute()
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    files.make_directories(path)
-    if durable:
-        for folder in missing:
-            fd = files.open_directory(folder.parent)
-            try:
-                files.fsync(fd)
-            finally:
-                os.close(fd)
-
-
-def _folder(name: str, dir_fd: int, *, durable: bool) -> int:
-    if files.lstat(name, dir_fd=dir_fd) is None:
-        # Another process may make it at the same time; the lock is yet to be taken.
-        with contextlib.suppress(FileExistsError):
-            files.mkdir(name, dir_fd=dir_fd)
-        if durable:
-            files.fsync(dir_fd)
-    return files.open_folder(name, dir_fd=dir_fd)
-
-
 def write_file(name: str, content: bytes, *, dir_fd: int, durable: bool) -> None:
     """Write a small file whole or not at all: beside its place, then renamed onto it.
 
@@ -351,55 +263,3 @@ def write_file(name: str, content: bytes, *, dir_fd: int, durable: bool) -> None
     finally:
         os.close(fd)
     files.rename(part, name, dir_fd=dir_fd, new_dir_fd=dir_fd)
-
-
-def check_destination(layout: Layout, wanted: Destination, *, create: bool = True) -> None:
-    """Hold a destination to the one server and organization that it mirrors.
-
-    They stand in a file of their own, not only in the receipts: one read tells, an empty mirror
-    has it as well, and no single damaged receipt can hide it. Where the file is gone, the first
-    readable receipt tells.
-
-    Raises:
-        ConfigError: It mirrors another server or organization.
-    """
-    name = "destination.json"
-    content = None if layout.own == NOT_THERE else files.read_file(name, dir_fd=layout.own)
-    found: Destination | None = None
-    if content is not None:
-        try:
-            found = msgspec.json.decode(content, type=Destination)
-        except msgspec.MsgspecError:
-            content = None
-    if found is None:
-        found = _from_receipts(layout)
-    if found is not None and (found.origin, found.organization) != (
-        wanted.origin,
-        wanted.organization,
-    ):
-        raise ConfigError(
-            f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}: "
-            "choose another destination, one for each server and organization"
-        )
-    if create and content is None:
-        encoded = msgspec.json.encode(wanted) + b"\n"
-        write_file(name, encoded, dir_fd=layout.own, durable=layout.durable)
-        layout.sync_folder(layout.own)
-
-
-def _from_receipts(layout: Layout) -> Destination | None:
-    for task_id in layout.receipt_ids():
-        with contextlib.suppress(OSError, StoreError):
-            head = layout.head(task_id)
-            return Destination(origin=head.origin, organization=head.organization)
-    return None
-
-
-def _in_words(destination: Destination) -> str:
-    match destination.organization:
-        case None:
-            return destination.origin
-        case "":
-            return f"the personal workspace at {destination.origin}"
-        case slug:
-            return f"organization {slug!r} at {destination.origin}"

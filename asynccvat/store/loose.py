@@ -22,10 +22,12 @@ from asynccvat.core.paths import NameRules
 from asynccvat.core.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError
 from asynccvat.store import names, trees
-from asynccvat.store.commit import SYNCFS_FROM, Committed
-from asynccvat.store.layout import TREE, make_folders
-from asynccvat.store.lock import Lock, acquire
+from asynccvat.store.commit import Committed
+from asynccvat.store.group import SYNCFS_FROM
+from asynccvat.store.layout import TREE
+from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
 from asynccvat.store.mirror import check_space
+from asynccvat.store.opening import make_folders
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in
 from asynccvat.store.threads import in_thread
 
@@ -184,9 +186,11 @@ class LooseFolder:
     def _close(self) -> None:
         places = self._places
         try:
-            if not self._kept:
-                discard(places.hidden, _AREA, keep_above=None)
-            places.lock.release(remove=not self._kept)
+            try:
+                if not self._kept:
+                    discard(places.hidden, _AREA, keep_above=None)
+            finally:
+                places.lock.release(remove=not self._kept)
             # Another process may have come in between; the folder is its own then.
             trees.remove_if_empty(places.hidden_name, dir_fd=places.parent)
         finally:
@@ -218,6 +222,9 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:
         opened.callback(os.close, hidden)
         lock = acquire(hidden, path)
         opened.callback(lock.release)
+        for name in files.names(hidden):
+            if name not in (LOCK_NAME, EXCLUSIVE_NAME, _AREA):
+                trees.remove(name, dir_fd=hidden)  # of a download that was killed at the start
         rules = names.probe(hidden, str(path.parent / hidden_name))
         folder = cls(_Places(path, hidden_name, parent, hidden, lock), rules, durable=durable)
         opened.pop_all()

@@ -27,21 +27,23 @@ from asynccvat.store.commit import (
     MoveFolder,
     Operation,
     RemoveFolder,
-    run_group,
 )
+from asynccvat.store.group import run_group
 from asynccvat.store.grouping import Groups
 from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.layout import (
     NOT_THERE,
     OWN_FOLDER,
-    Destination,
     Layout,
-    check_destination,
-    find_layout,
     is_folder_name,
-    open_layout,
 )
 from asynccvat.store.lock import Lock, acquire
+from asynccvat.store.opening import (
+    Destination,
+    check_destination,
+    find_layout,
+    open_layout,
+)
 from asynccvat.store.recovery import recover
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, is_unfinished, new_staging
 from asynccvat.store.threads import in_thread

@@ -14,7 +14,6 @@ from asynccvat import files
 from asynccvat.core.planning import FolderState
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.store import trees
-from asynccvat.store.commit import finish, record_intent
 from asynccvat.store.layout import (
     INTENT,
     OLD,
@@ -24,6 +23,7 @@ from asynccvat.store.layout import (
     decode_leniently,
     decode_or_none,
 )
+from asynccvat.store.steps import finish, record_intent
 
 
 class Kind(Enum):
@@ -200,7 +200,8 @@ class _Recovery:
             superseded=superseded,
             tree=kinds["tree"],
             old=kinds["old"],
-            final=kinds.get("final", Kind.ABSENT),
+            # Where no receipt says which name it had, nothing can be put there.
+            final=kinds.get("final", Kind.UNKNOWN),
             whole=whole,
         )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, AsyncContextManager
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -37,8 +38,8 @@ class Disk:
         self.crash_at: int | None = None
         self.dead = False
         self.fail: dict[str, Callable[..., OSError | None]] = {}
-        # A process that dies loses nothing that it wrote: only a power cut tells the difference, and
-        # the tests would wait for the drive.
+        # A process that dies loses nothing that it wrote: only a power cut tells the difference,
+        # and the tests would wait for the drive.
         for name in ("fsync", "sync_filesystem"):
             monkeypatch.setattr(files, name, lambda _fd: None)
         for name in files.EFFECTS:
@@ -79,7 +80,7 @@ def failing(number: int, name: str | None = None) -> Callable[..., OSError]:
     return decide  # type: ignore[return-value]  # None where the call is to go through
 
 
-def open_store(dest: Path, **options: Any) -> AsyncContextManager[MirrorStore]:
+def open_store(dest: Path, **options: Any) -> AbstractAsyncContextManager[MirrorStore]:
     return MirrorStore.open(dest, **({"origin": ORIGIN, "organization": None} | options))
 
 
@@ -90,9 +91,7 @@ def fill(staging: Staging, tree: Tree) -> tuple[MemberRecord, ...]:
         file = staging.tree / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-        members.append(
-            MemberRecord(path, len(content), crc32(content), file.stat().st_mtime_ns)
-        )
+        members.append(MemberRecord(path, len(content), crc32(content), file.stat().st_mtime_ns))
     return tuple(members)
 
 
@@ -153,10 +152,14 @@ def read_tree(folder: Path) -> dict[str, bytes] | None:
     }
 
 
+def listing(folder: Path) -> list[str]:
+    """The names in a folder, in order."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 def staged(dest: Path) -> list[str]:
-    return sorted(path.name for path in (dest / ".asynccvat/staging").iterdir())
+    return listing(dest / ".asynccvat/staging")
 
 
 def kept(dest: Path) -> list[dict[str, bytes] | None]:
     return [read_tree(path) for path in sorted((dest / ".asynccvat/kept").iterdir())]
-

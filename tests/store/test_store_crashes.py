@@ -11,7 +11,18 @@ from pathlib import Path
 
 import anyio
 import pytest
-from destinations import Crash, Disk, Tree, failing, fill, open_store, put, read_tree, receipt_of
+from destinations import (
+    Crash,
+    Disk,
+    Tree,
+    failing,
+    fill,
+    listing,
+    open_store,
+    put,
+    read_tree,
+    receipt_of,
+)
 
 from asynccvat.core.paths import NameRules
 from asynccvat.core.planning import FolderState
@@ -165,7 +176,7 @@ async def check_at_rest(dest: Path, scenario: Scenario) -> None:
     async with open_store(dest) as store:
         assert store.warnings == [] or user_files(dest)
         heads = await store.receipts()
-        folders = {path.name for path in dest.iterdir() if path.name != ".asynccvat"}
+        folders = set(listing(dest)) - {".asynccvat"}
         claimed = {head.folder for head in heads.values()}
         assert claimed <= folders
         if scenario.before is not folder_of_the_user:
@@ -244,7 +255,7 @@ async def test_killed_before_any_effect_every_folder_is_whole_and_the_next_run_e
         }
         assert ended == scenario.end
         assert user_files(dest) == mine
-        assert list((dest / ".asynccvat/staging").iterdir()) == []
+        assert listing(dest / ".asynccvat/staging") == []
         if not died:
             assert number > 8
             return

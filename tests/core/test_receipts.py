@@ -1,0 +1,79 @@
+"""Receipts as they stand on disk."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynccvat.core.models import ExportSpec
+from asynccvat.core.receipts import (
+    MemberRecord,
+    Receipt,
+    ReceiptHead,
+    decode_head,
+    decode_receipt,
+    encode_receipt,
+)
+from asynccvat.errors import StoreError
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+MEMBERS = st.builds(
+    MemberRecord,
+    TEXT,
+    st.integers(0, 2**62),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**62),
+)
+
+
+def receipt_of(members: tuple[MemberRecord, ...], name: str = "a task") -> Receipt:
+    head = ReceiptHead(
+        task_id=7,
+        task_name=name,
+        folder="task7",
+        format="COCO 1.0",
+        images=True,
+        updated_date="2026-01-01T00:00:00Z",
+        origin="https://cvat.example.com",
+        digest="d",
+        files=len(members),
+        bytes=sum(member.size for member in members),
+        requested_at="r",
+        committed_at="c",
+    )
+    return Receipt(head, members)
+
+
+@given(st.lists(MEMBERS, max_size=5).map(tuple), TEXT)
+def test_what_was_written_is_read_again(members: tuple[MemberRecord, ...], name: str) -> None:
+    receipt = receipt_of(members, name)
+    content = encode_receipt(receipt)
+    assert decode_receipt(content) == receipt
+    assert decode_head(content.split(b"\n", 1)[0]) == receipt.head
+    assert content.count(b"\n") == 1 + len(members)
+
+
+@given(st.data())
+def test_a_receipt_that_was_cut_anywhere_is_damaged(data: st.DataObject) -> None:
+    content = encode_receipt(receipt_of((MemberRecord("a", 1, 2, 3), MemberRecord("b", 4, 5, 6))))
+    cut = data.draw(st.integers(0, len(content) - 1))
+    with pytest.raises(StoreError, match="damaged receipt"):
+        decode_receipt(content[:cut])
+
+
+def test_a_member_that_is_no_record_is_damage() -> None:
+    content = encode_receipt(receipt_of((MemberRecord("a", 1, 2, 3),)))
+    with pytest.raises(StoreError, match="damaged receipt"):
+        decode_receipt(content.replace(b'["a",1,2,3]', b'["a",1,2,"3"]'))
+
+
+def test_a_receipt_of_a_newer_version_is_refused_with_a_word() -> None:
+    head = msgspec.structs.replace(receipt_of(()).head, version=99)
+    with pytest.raises(StoreError, match="use the newer asynccvat"):
+        decode_head(msgspec.json.encode(head))
+
+
+def test_a_head_knows_what_it_was_made_with() -> None:
+    assert receipt_of(()).head.spec == ExportSpec("COCO 1.0", images=True)

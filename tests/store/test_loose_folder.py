@@ -1,0 +1,184 @@
+"""The place of a single download: whole or absent, and nothing of anybody's replaced."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from pathlib import Path
+
+import pytest
+from destinations import Crash, Disk, failing, fill, listing, put_loose, read_tree, receipt_of
+
+from asynccvat.errors import (
+    ConfigError,
+    DiskFullError,
+    ForeignFolderError,
+    StoreError,
+    StoreLockedError,
+)
+from asynccvat.store import REUSE_FROM, LooseFolder
+
+pytestmark = pytest.mark.anyio
+
+TREE = {"a.txt": b"a", "images/b.jpg": b"b"}
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """The disk, watched."""
+    return Disk(monkeypatch)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_download_ends_as_its_folder_and_nothing_else(
+    tmp_path: Path, disk: Disk, *, durable: bool
+) -> None:
+    target = tmp_path / "out/deep/task1"
+    async with LooseFolder.open(target, durable=durable) as folder:
+        assert folder.rules.component_bytes == 255
+        committed = await put_loose(folder, TREE)
+        assert committed.path == target
+        assert read_tree(target) == TREE
+    assert listing(target.parent) == ["task1"]
+    assert ("fsync" in disk.names()) == durable
+
+
+async def test_many_files_are_synced_at_once_where_that_can_be_trusted(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynccvat.files.can_sync_filesystem", lambda _fd: True)
+    async with LooseFolder.open(tmp_path / "t") as folder:
+        await put_loose(folder, {f"{number}.txt": b"" for number in range(20)})
+    assert disk.names().count("sync_filesystem") == 1
+
+
+async def test_an_empty_folder_may_be_there_a_filled_one_may_not(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    async with LooseFolder.open(tmp_path / "empty") as folder:
+        await put_loose(folder, TREE)
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "link").symlink_to("empty")
+    for name in ("empty", "file", "link"):
+        with pytest.raises(ForeignFolderError, match="holds something already"):
+            async with LooseFolder.open(tmp_path / name):
+                pass
+    assert listing(tmp_path) == ["empty", "file", "link"]
+
+
+@pytest.mark.parametrize("raced", [False, True])
+async def test_a_folder_filled_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, raced: bool
+) -> None:
+    target = tmp_path / "t"
+    async with LooseFolder.open(target) as folder:
+        staging = await folder.stage(1)
+        receipt = receipt_of(1, fill(staging, TREE))
+        target.mkdir()
+        (target / "mine.txt").write_bytes(b"mine")
+        if raced:
+            monkeypatch.setattr("asynccvat.store.loose._refuse_filled", lambda *_: None)
+        with pytest.raises(ForeignFolderError):
+            await folder.commit(staging, receipt)
+        await folder.abandon(staging, keep=False)
+    assert read_tree(target) == {"mine.txt": b"mine"}
+    assert listing(tmp_path) == ["t"]
+
+
+@pytest.mark.parametrize("name", ["..", "/", ".asynccvat"])
+async def test_a_path_that_can_be_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="name another one"):
+        async with LooseFolder.open(tmp_path / name):
+            pass
+
+
+async def test_on_windows_it_points_to_wsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(ConfigError, match="WSL"):
+        async with LooseFolder.open(tmp_path / "t"):
+            pass
+
+
+async def test_what_a_folder_holds_can_be_asked(tmp_path: Path) -> None:
+    assert await LooseFolder.contents(tmp_path / "none") == ()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.txt").write_bytes(b"")
+    (tmp_path / "b.txt").write_bytes(b"")
+    assert await LooseFolder.contents(tmp_path) == ("b.txt", "d/a.txt")
+    with pytest.raises(StoreError, match="cannot look at"):
+        await LooseFolder.contents(tmp_path / "b.txt")
+
+
+async def test_two_downloads_to_one_place_exclude_each_other(tmp_path: Path) -> None:
+    async with LooseFolder.open(tmp_path / "t") as folder:
+        with pytest.raises(StoreLockedError):
+            async with LooseFolder.open(tmp_path / "t"):
+                pass
+        await put_loose(folder, TREE)
+    assert read_tree(tmp_path / "t") == TREE
+
+
+async def test_what_a_failed_download_leaves_is_kept_only_if_it_is_worth_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynccvat.store.loose.KEEP_ABOVE", REUSE_FROM)
+    target = tmp_path / "t"
+    for size, left in ((REUSE_FROM, []), (REUSE_FROM + 1, [".t.asynccvat"])):
+        async with LooseFolder.open(target) as folder:
+            staging = await folder.stage(1)
+            fill(staging, {"d/big.bin": b"x" * size})
+            await folder.abandon(staging, keep=True)
+            await folder.abandon(staging, keep=False)  # it is over: nothing happens
+        assert listing(tmp_path) == left
+    async with LooseFolder.open(target) as folder:
+        staging = await folder.stage(1)
+        (source,) = staging.reusable["d/big.bin"]
+        assert (source.size, source.crc) == (REUSE_FROM + 1, None)
+        with staging.open_source(source, "d/big.bin") as (_, name):
+            assert name == "big.bin"
+        await folder.commit(staging, receipt_of(1, fill(staging, TREE)))
+    assert listing(tmp_path) == ["t"]
+    assert read_tree(target) == TREE
+
+
+async def test_killed_before_any_effect_it_is_whole_or_absent_and_can_be_done_again(
+    tmp_path: Path, disk: Disk
+) -> None:
+    for number in itertools.count(1):
+        target = tmp_path / str(number) / "t"
+        disk.revive(crash_at=number)
+        try:
+            async with LooseFolder.open(target) as folder:
+                await put_loose(folder, TREE)
+        except Crash:
+            disk.revive()
+            tree = read_tree(target)
+            assert tree in (None, TREE)
+            if tree is None:
+                async with LooseFolder.open(target) as folder:
+                    await put_loose(folder, TREE)
+                assert listing(target.parent) == ["t"]
+            assert read_tree(target) == TREE
+        else:
+            assert number > 20
+            return
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, DiskFullError), (errno.EACCES, StoreError)]
+)
+async def test_a_commit_that_fails_leaves_nothing(
+    tmp_path: Path, disk: Disk, number: int, kind: type[StoreError]
+) -> None:
+    async with LooseFolder.open(tmp_path / "t") as folder:
+        staging = await folder.stage(1)
+        receipt = receipt_of(1, fill(staging, TREE))
+        disk.fail["rename"] = failing(number)
+        with pytest.raises(kind, match=r"task 1: cannot commit to .*t:"):
+            await folder.commit(staging, receipt)
+        disk.fail.clear()
+        await folder.abandon(staging, keep=False)
+        free = await folder.free_bytes()
+        await folder.ensure_space(free // 2)
+        with pytest.raises(DiskFullError):
+            await folder.ensure_space(free * 1000)
+    assert listing(tmp_path) == []
