@@ -117,7 +117,7 @@ class BarDisplay:
         )
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self._live.start(refresh=True)
         return self
 
     def __exit__(

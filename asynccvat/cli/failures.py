@@ -73,8 +73,11 @@ def report_code(report: MirrorReport) -> ExitCode:
 def explain(error: BaseException, *, verbose: bool) -> Iterator[str]:
     """The lines for stderr: one, and with `verbose` its causes."""
     if exit_code(error) is ExitCode.BROKEN:
-        what = printable(str(error)) or "no message"
-        yield f"Error: asynccvat met a bug of its own: {type(error).__name__}: {what}"
+        first = error
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        what = printable(str(first)) or "no message"
+        yield f"Error: asynccvat met a bug of its own: {type(first).__name__}: {what}"
         if verbose:
             # Without locals: these could hold secrets.
             yield from "".join(traceback.format_exception(error)).splitlines()

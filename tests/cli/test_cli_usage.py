@@ -357,6 +357,8 @@ def test_a_bug_is_told_as_one_and_its_place_only_when_asked() -> None:
     assert "ZeroDivisionError" in short[0]
     assert "-v" in short[1]
     assert any("1 / 0" in line for line in long)
+    several = ExceptionGroup("several", [ExceptionGroup("more", [caught.value])])
+    assert "ZeroDivisionError" in next(iter(failures.explain(several, verbose=False)))
 
 
 def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
