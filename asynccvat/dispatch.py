@@ -34,7 +34,7 @@ from asynccvat.transfer import Order, Shelf, Transfers, failed
 from asynccvat.watcher import Watcher
 
 # What ends a run: the next task would fail of the very same.
-_FATAL = (AuthenticationError, ConfigError, DiskFullError, StoreLockedError)
+_FATAL = (AuthenticationError, ConfigError, DiskFullError)
 # So many tasks in a row that failed for want of a server mean that it is gone.
 _FAILURES_OF_A_SERVER_GONE = 16
 # Exports that wait to be read, for each place among the transfers: a slow network must not let
@@ -59,6 +59,7 @@ class Dispatcher:
         emit: Callable[[Event], None],
         done: Callable[[TaskOutcome], None],
         listed_at: datetime | None = None,
+        one_lock: bool = True,
     ) -> None:
         """Prepare to carry orders out.
 
@@ -70,10 +71,13 @@ class Dispatcher:
             emit: Told what happens.
             done: Told each outcome.
             listed_at: The server's `Date` when it listed the tasks, None where it did not.
+            one_lock: Whether all orders are under the same lock, so that the next one would
+                find it as this one did.
         """
         self.stopped_by: AsyncCvatError | None = None
         self._emit = emit
         self._done = done
+        self._fatal = (*_FATAL, StoreLockedError) if one_lock else _FATAL
         self._watcher = Watcher(
             client,
             timeout=options.export_timeout,
@@ -158,6 +162,6 @@ class Dispatcher:
             gone = self._failures_in_a_row >= _FAILURES_OF_A_SERVER_GONE
         else:
             gone = False
-        if (gone or isinstance(error, _FATAL)) and self.stopped_by is None:
+        if (gone or isinstance(error, self._fatal)) and self.stopped_by is None:
             self.stopped_by = error
             self._scope.cancel()

@@ -158,8 +158,11 @@ class Exports:
                 for watched in self._own.values():
                     if watched.started_at is None and not watched.ended.is_set():
                         group.start_soon(self._cancel, watched.rq_id, limiter)
-        for task in self._asking:
-            task.cancel()
+        if self._asking:
+            for task in self._asking:
+                task.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(self._asking)
         self._own.clear()
 
     async def _cancel(self, rq_id: str, limiter: anyio.CapacityLimiter) -> None:

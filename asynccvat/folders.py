@@ -99,6 +99,7 @@ class LooseDownloads:
             self._options,
             emit=run.emit,
             done=journal.done,
+            one_lock=False,
         )
         await dispatcher.carry_out(orders)
         return dispatcher.stopped_by

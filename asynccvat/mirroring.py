@@ -234,10 +234,12 @@ async def prepare(
             states = await store.folder_states(candidates)
         listing = await listing_call
     finally:
-        if not listing_call.done():
-            listing_call.cancel()
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([listing_call])
+        listing_call.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([listing_call])
+        if not listing_call.cancelled():
+            # Seen, also where what is here could not be read either, which is then raised.
+            listing_call.exception()
     emit(ListingRead(len(listing.tasks), listing.complete))
     presence: dict[int, Presence] | None = None
     if options.prune:

@@ -185,9 +185,12 @@ class Transfers:
                 try:
                     return await place.reader.read(request.result_url, staging, keep_archive=copy)
                 except (ExportExpiredError, ExportNotReadyError) as error:
-                    if attempt == self._retries:
+                    if attempt < self._retries:
+                        self._emit(Retrying(task_id, "download", str(error), 0.0))
+                    elif isinstance(error, ExportExpiredError):
                         raise
-                    self._emit(Retrying(task_id, "download", str(error), 0.0))
+                    else:
+                        raise _never_there(task_id, error) from error
             await self._slots.acquire()
             request = await self._exported(order)
         raise AssertionError("the loop above has no end of its own")
@@ -220,6 +223,16 @@ def failed(order: Order, error: AsyncCvatError, seconds: float) -> TaskOutcome:
         reason=order.reason,
         error=error,
         seconds=seconds,
+    )
+
+
+def _never_there(task_id: int, error: ExportNotReadyError) -> ExportExpiredError:
+    return ExportExpiredError(
+        f"the export of task {task_id} was replaced by another one each time before it could be "
+        "read; another client of the same user may be at the same tasks",
+        task_id=task_id,
+        step=error.step,
+        retryable=True,
     )
 
 

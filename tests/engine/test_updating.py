@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -26,6 +25,7 @@ from engine_serving import (
 import asynccvat as ac
 from asynccvat.events import Planned
 from asynccvat.simulator import Fault
+from asynccvat.store import MirrorStore
 
 pytestmark = pytest.mark.anyio
 
@@ -409,9 +409,6 @@ async def test_nothing_is_removed_after_the_run_was_stopped(serve: Serving, data
 async def test_a_folder_that_cannot_be_removed_fails_alone(
     serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asynccvat.store import MirrorStore  # noqa: PLC0415
-
-    assert asyncio.get_running_loop()
     remove = MirrorStore.remove
 
     async def failing(store: MirrorStore, head: object) -> object:

@@ -1,0 +1,555 @@
+"""Exports: how many are in flight, whose are adopted, and what is asked for again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from engine_serving import (
+    QUICK,
+    Log,
+    Serving,
+    actions,
+    connected,
+    error,
+    files,
+    outcome,
+    receipt_head,
+    serving,
+    until,
+)
+
+import asynccvat as ac
+from asynccvat import watcher as watching
+from asynccvat.core import admission
+from asynccvat.events import (
+    ExportFinished,
+    ExportRequested,
+    ExportStarted,
+    TaskDone,
+    TransferProgress,
+)
+from asynccvat.simulator import Fault, SimulatedServer
+from asynccvat.watcher import Watcher
+
+pytestmark = pytest.mark.anyio
+
+JSON = "application/vnd.cvat+json"
+
+
+@asynccontextmanager
+async def mirroring(
+    serve: Serving, data: Path, options: ac.MirrorOptions = QUICK, log: Log | None = None
+) -> AsyncIterator[list[ac.MirrorReport]]:
+    """A mirror that goes on beside the block; its report is there afterwards."""
+    reports: list[ac.MirrorReport] = []
+
+    async def run() -> None:
+        reports.append(await ac.mirror(serve.client, data, options=options, on_event=log))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        yield reports
+
+
+def under_way(server: SimulatedServer) -> int:
+    return sum(not request.ended for request in server.queue.requests.values())
+
+
+# How many
+
+
+async def test_never_more_exports_are_in_flight_than_was_fixed(data: Path) -> None:
+    async with serving(12, export_workers=4) as serve:
+        log, most = Log(), []
+        log.on(ExportRequested, lambda _: most.append(under_way(serve.server)))
+        serve.server.pause_exports()
+        options = replace(QUICK, concurrency=3)
+        async with mirroring(serve, data, options, log):
+            await until(lambda: under_way(serve.server) == 3)
+            # Polls go on, and nothing more is asked for.
+            polled = len(serve.calls("GET", "/api/requests"))
+            await until(lambda: len(serve.calls("GET", "/api/requests")) >= polled + 3)
+            assert len(serve.calls("POST", "dataset/export")) == 3
+            serve.server.release_exports()
+        assert max(most) == 3
+        assert len(log.of(ExportRequested)) == 12
+        assert files(data) == await serve.archives()
+
+
+async def test_a_server_that_is_not_known_yet_gets_few_exports_and_then_more(data: Path) -> None:
+    async with serving(40, export_workers=4) as serve:
+        serve.server.pause_exports()
+        log, most = Log(), []
+        log.on(ExportRequested, lambda _: most.append(under_way(serve.server)))
+        async with mirroring(serve, data, log=log):
+            await until(lambda: under_way(serve.server) == admission.FIRST_LIMIT)
+            serve.server.release_exports()
+        assert max(most) <= admission.MOST_IN_FLIGHT
+        assert len(log.of(TaskDone)) == 40
+
+
+async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: Path) -> None:
+    async with serving(9) as serve:
+        reading: set[int] = set()
+        most = 0
+        real = ac.CvatClient.open_result
+
+        @asynccontextmanager
+        async def watched(self: ac.CvatClient, url: str, **more: Any) -> AsyncIterator[Any]:
+            nonlocal most
+            reading.add(more["task_id"])
+            most = max(most, len(reading))
+            await anyio.lowlevel.checkpoint()
+            try:
+                async with real(self, url, **more) as stream:
+                    yield stream
+            finally:
+                reading.discard(more["task_id"])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ac.CvatClient, "open_result", watched)
+            report = await ac.mirror(
+                serve.client, data, options=replace(QUICK, transfers=2, concurrency=9)
+            )
+        assert report.ok
+        assert most == 2
+
+
+async def test_waiting_in_the_queue_holds_no_place_among_the_transfers(
+    data: Path, log: Log
+) -> None:
+    async with serving(3) as serve:
+        # The first result goes away at the download, so that its task waits in the queue again.
+        serve.server.faults.add(
+            Fault(path="dataset/download", task_id=1, expire=True),
+            Fault(export="stick", task_id=1, nth=2),
+        )
+        options = replace(QUICK, transfers=1)
+        async with mirroring(serve, data, options, log):
+            await until(
+                lambda: {event.outcome.task_id for event in log.of(TaskDone)} == {2, 3}
+            )
+            serve.server.release_exports()
+        assert files(data) == await serve.archives()
+
+
+async def test_one_login_serves_the_whole_run(data: Path) -> None:
+    async with serving(10) as serve:
+        assert (await ac.mirror(serve.client, data, options=QUICK)).ok
+        assert len(serve.calls("/api/auth/login")) == 1
+        assert serve.calls("logout") == []
+
+
+# Polling
+
+
+async def test_many_are_asked_about_with_one_list_and_a_single_one_by_itself(
+    data: Path, log: Log
+) -> None:
+    async with serving(8) as serve:
+        serve.server.pause_exports()
+        async with mirroring(serve, data, replace(QUICK, concurrency=8), log):
+            await until(lambda: len(log.of(ExportRequested)) == 8)
+            seen = len(serve.server.calls)
+            await until(lambda: len(serve.calls("GET", "/api/requests", since=seen)) >= 2)
+            polls = {call.path for call in serve.calls("GET", "/api/requests", since=seen)}
+            assert polls == {"/api/requests"}
+            serve.server.release_exports()
+    async with serving(1) as serve:
+        assert (await ac.mirror(serve.client, data / "one", options=QUICK)).ok
+        assert {call.path for call in serve.calls("GET", "/api/requests")} != {"/api/requests"}
+
+
+async def test_lists_that_are_dearer_than_single_calls_are_given_up(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ac.CvatClient.requests
+    lists = 0
+
+    async def dear(self: ac.CvatClient, **more: Any) -> Any:
+        nonlocal lists
+        lists += 1
+        await anyio.sleep(0.05)  # what the list costs the server, not a wait for something
+        return await real(self, **more)
+
+    monkeypatch.setattr(ac.CvatClient, "requests", dear)
+    async with serving(30) as serve:
+        assert (await ac.mirror(serve.client, data, options=replace(QUICK, concurrency=3))).ok
+        single = [call for call in serve.calls("GET", "/api/requests/")]
+        assert lists <= 3
+        assert len(single) >= 20
+
+
+async def test_a_list_that_does_not_show_a_request_is_not_the_last_word(
+    data: Path, log: Log
+) -> None:
+    async with serving(6) as serve:
+        serve.server.faults.add(
+            Fault(
+                path=r"^/api/requests\?",
+                status=200,
+                body='{"count": 0, "next": null, "previous": null, "results": []}',
+                content_type=JSON,
+                times=None,
+            )
+        )
+        report = await ac.mirror(
+            serve.client, data, options=replace(QUICK, concurrency=6), on_event=log
+        )
+        assert report.ok
+        assert log.retries("export") == 0
+
+
+async def test_a_list_that_the_server_cannot_give_is_replaced_by_single_calls(
+    data: Path, log: Log
+) -> None:
+    async with serving(6, client={"policy": ac_policy(0)}) as serve:
+        serve.server.faults.add(Fault(path=r"^/api/requests\?", status=500, times=None))
+        options = replace(QUICK, concurrency=6)
+        report = await ac.mirror(serve.client, data, options=options, on_event=log)
+        assert report.ok, report.failures
+
+
+def ac_policy(attempts: int) -> Any:
+    from asynccvat.core.retry import RetryPolicy  # noqa: PLC0415
+
+    return RetryPolicy(attempts=attempts)
+
+
+async def test_a_poll_that_fails_for_one_request_fails_one_task(data: Path) -> None:
+    async with serving(4) as serve:
+        serve.server.faults.add(
+            Fault(
+                path=r"^/api/requests\?",
+                status=200,
+                body='{"count": 0, "next": null, "previous": null, "results": []}',
+                content_type=JSON,
+                times=None,
+            ),
+            Fault(path="^/api/requests/.*target_id=2&", status=403, times=None),
+        )
+        report = await ac.mirror(serve.client, data, options=QUICK)
+        assert isinstance(error(report, 2), ac.PermissionDeniedError)
+        assert report.count(ac.Action.FETCHED) == 3
+
+
+# Whose
+
+
+@asynccontextmanager
+async def somebody_else(serve: Serving) -> AsyncIterator[ac.CvatClient]:
+    """Another process of the same user."""
+    async with connected(serve.server, token=serve.server.token) as other:
+        yield other
+
+
+async def test_an_export_begun_before_the_listing_is_not_adopted(data: Path, log: Log) -> None:
+    async with serving(1) as serve, somebody_else(serve) as other:
+        serve.server.faults.add(Fault(export="stick"))
+        old = await other.request_export(1, ac.ExportSpec())
+        await until(lambda: serve.server.queue.requests[old.rq_id].status == "started")
+        # It holds the old state; the listing will show the new one.
+        task = serve.server.edit_task(1)
+        async with mirroring(serve, data, log=log) as reports:
+            await until(lambda: len(log.of(ExportRequested)) == 1)
+            serve.server.release_exports()
+        assert reports[0].ok
+        assert [event.created for event in log.of(ExportRequested)] == [False, True]
+        assert log.retries("export") == 1
+        assert files(data) == await serve.archives()
+        assert receipt_head(data, 1)["updated_date"].startswith(
+            task.updated_date.strftime("%Y-%m-%dT%H:%M:%S")
+        )
+
+
+async def test_a_queued_export_of_somebody_else_is_adopted(data: Path, log: Log) -> None:
+    async with serving(1) as serve, somebody_else(serve) as other:
+        serve.server.pause_exports()
+        await other.request_export(1, ac.ExportSpec())
+        serve.server.edit_task(1)
+        async with mirroring(serve, data, log=log) as reports:
+            await until(
+                lambda: any(call.status == 200 for call in serve.calls("GET", "/api/requests"))
+            )
+            serve.server.release_exports()
+        assert reports[0].ok
+        assert [event.created for event in log.of(ExportRequested)] == [False]
+        assert len(serve.calls("POST", "dataset/export")) == 2
+        assert files(data) == await serve.archives()
+
+
+async def test_an_export_begun_well_after_the_listing_is_adopted(
+    data: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(1) as serve, somebody_else(serve) as other:
+        real = ac.CvatClient.tasks
+
+        async def earlier(self: ac.CvatClient, *args: Any) -> ac.TaskListing:
+            """The listing, as if a slow plan lay between it and the exports."""
+            listing = await real(self, *args)
+            assert listing.read_at is not None
+            serve.server.faults.add(Fault(export="stick"))
+            await other.request_export(1, ac.ExportSpec())
+            (request,) = serve.server.queue.requests.values()
+            await until(lambda: request.status == "started")
+            return replace(listing, read_at=listing.read_at - timedelta(seconds=5))
+
+        monkeypatch.setattr(ac.CvatClient, "tasks", earlier)
+        async with mirroring(serve, data, log=log) as reports:
+            await until(lambda: len(log.of(ExportRequested)) == 1)
+            serve.server.release_exports()
+        assert reports[0].ok
+        assert [event.created for event in log.of(ExportRequested)] == [False]
+
+
+async def test_exports_that_somebody_begins_again_and_again_are_given_up(data: Path) -> None:
+    async with serving(1) as serve:
+        started = serve.server.queue
+        serve.server.faults.add(
+            Fault(
+                method="POST",
+                path="dataset/export",
+                status=409,
+                body='{"rq_id": "somebody-elses"}',
+                content_type=JSON,
+                times=None,
+            ),
+            Fault(
+                path="^/api/requests/somebody-elses",
+                status=200,
+                body=json.dumps(
+                    {
+                        "id": "somebody-elses",
+                        "status": "finished",
+                        "operation": {},
+                        "started_date": "2020-01-01T00:00:00Z",
+                        "finished_date": "2020-01-01T00:00:01Z",
+                        "result_url": f"{serve.server.url}/api/tasks/1/dataset/download?rq_id=x",
+                    }
+                ),
+                content_type=JSON,
+                times=None,
+            ),
+        )
+        report = await ac.mirror(serve.client, data, options=replace(QUICK, retries=2))
+        assert isinstance(error(report, 1), ac.ExportError)
+        assert "another client of the same user" in str(error(report, 1))
+        assert len(serve.calls("POST", "dataset/export")) == 3
+        assert started.requests == {}
+
+
+async def test_a_collision_in_plain_text_is_found_by_listing(data: Path, log: Log) -> None:
+    async with serving(1) as serve, somebody_else(serve) as other:
+        serve.server.pause_exports()
+        await other.request_export(1, ac.ExportSpec())
+        serve.server.faults.add(Fault(path="dataset/export", plain_conflict=True, times=None))
+        async with mirroring(serve, data, log=log) as reports:
+            await until(lambda: len(log.of(ExportRequested)) == 1)
+            await until(
+                lambda: any(call.status == 200 for call in serve.calls("GET", "/api/requests/"))
+            )
+            serve.server.release_exports()
+        assert reports[0].ok
+        assert [event.created for event in log.of(ExportRequested)] == [False]
+
+
+async def test_two_mirrors_of_one_user_on_the_same_tasks_both_end_whole(data: Path) -> None:
+    async with serving(6) as serve, somebody_else(serve) as other:
+        reports = {}
+
+        async def run(client: ac.CvatClient, name: str) -> None:
+            reports[name] = await ac.mirror(
+                client, data / name, options=replace(QUICK, retries=20)
+            )
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, serve.client, "a")
+            group.start_soon(run, other, "b")
+        assert reports["a"].ok, reports["a"].failures
+        assert reports["b"].ok, reports["b"].failures
+        held = files(data / "a")
+        assert held.keys() == files(data / "b").keys() == (await serve.archives()).keys()
+
+
+# What is asked for again
+
+
+async def test_a_queue_that_was_lost_is_filled_again(data: Path, log: Log) -> None:
+    async with serving(4) as serve:
+        serve.server.pause_exports()
+        async with mirroring(serve, data, log=log) as reports:
+            await until(lambda: len(log.of(ExportRequested)) == 4)
+            serve.server.forget_requests()
+            serve.server.release_exports()
+        assert reports[0].ok
+        assert log.retries("export") == 4
+        assert files(data) == await serve.archives()
+
+
+async def test_a_queue_that_is_lost_again_and_again_is_an_expired_export(
+    data: Path, log: Log
+) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(path="^/api/requests", lose_queue=True, times=None))
+        options = replace(QUICK, retries=3)
+        report = await ac.mirror(serve.client, data, options=options, on_event=log)
+        assert isinstance(error(report, 1), ac.ExportExpiredError)
+        assert len(serve.calls("POST", "dataset/export")) == 4
+        assert log.retries("export") == 3
+
+
+async def test_a_result_that_expired_is_exported_again(data: Path, log: Log) -> None:
+    async with serving(3) as serve:
+        serve.server.faults.add(Fault(path="dataset/download", task_id=2, expire=True))
+        report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
+        assert report.ok
+        assert log.retries("download") == 1
+        assert files(data) == await serve.archives()
+
+
+async def test_a_result_that_always_expires_is_given_up(data: Path) -> None:
+    async with serving(2) as serve:
+        serve.server.faults.add(
+            Fault(path="dataset/download", task_id=2, expire=True, times=None)
+        )
+        report = await ac.mirror(serve.client, data, options=replace(QUICK, retries=2))
+        assert isinstance(error(report, 2), ac.ExportExpiredError)
+        assert actions(report)[1] == ("fetched", "new")
+        assert len(serve.calls("POST", "tasks/2/dataset/export")) == 3
+
+
+NOT_FINISHED = Fault(
+    path="dataset/download",
+    task_id=2,
+    status=400,
+    body="The export process is not finished",
+)
+
+
+async def test_a_result_that_is_not_finished_is_waited_for(data: Path, log: Log) -> None:
+    async with serving(2) as serve:
+        serve.server.faults.add(NOT_FINISHED)
+        report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
+        assert report.ok
+        assert log.retries("download") == 1
+
+
+async def test_a_result_that_is_never_finished_is_given_up(data: Path) -> None:
+    async with serving(2) as serve:
+        serve.server.faults.add(replace(NOT_FINISHED, times=None))
+        report = await ac.mirror(serve.client, data, options=replace(QUICK, retries=2))
+        assert isinstance(error(report, 2), ac.ExportExpiredError)
+        assert error(report, 2).task_id == 2
+        assert len(serve.calls("POST", "tasks/2/dataset/export")) == 3
+        assert actions(report)[1] == ("fetched", "new")
+
+
+async def test_an_export_asked_for_by_somebody_else_during_the_download_is_waited_for(
+    data: Path, log: Log
+) -> None:
+    async with serving(1) as serve, somebody_else(serve) as other:
+        spec = ac.ExportSpec()
+
+        async def meanwhile() -> None:
+            await until(lambda: len(log.of(ExportFinished)) == 1)
+            await other.request_export(1, spec)
+
+        serve.server.faults.add(replace(NOT_FINISHED, task_id=1))
+        async with anyio.create_task_group() as group:
+            group.start_soon(meanwhile)
+            report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
+        assert report.ok
+        assert files(data) == await serve.archives()
+
+
+async def test_an_export_that_goes_back_to_the_queue_is_waited_for(data: Path, log: Log) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(export="requeue"), Fault(export="stick", nth=2))
+        async with mirroring(serve, data, log=log) as reports:
+            (request,) = await _requests(serve)
+            await until(lambda: request.requeued and request.status == "started")
+            serve.server.release_exports()
+        assert reports[0].ok
+        assert len(serve.calls("POST", "dataset/export")) == 1
+
+
+async def _requests(serve: Serving) -> tuple[Any, ...]:
+    await until(lambda: len(serve.server.queue.requests) > 0)
+    return tuple(serve.server.queue.requests.values())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_finished_exports_whose_dates_are_not_there_yet_count(
+    data: Path, log: Log, count: int
+) -> None:
+    async with serving(3) as serve:
+        serve.server.faults.add(Fault(export="null_dates", count=count, times=None))
+        report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
+        assert report.ok
+        assert any(event.seconds is None for event in log.of(ExportFinished))
+        assert len(serve.calls("POST", "dataset/export")) == 3
+
+
+# How long
+
+
+async def test_the_timeout_counts_from_the_start_and_not_from_the_queue(
+    data: Path, log: Log
+) -> None:
+    async with serving(1) as serve:
+        serve.server.pause_exports()
+        options = replace(QUICK, export_timeout=0.15)
+        async with mirroring(serve, data, options, log) as reports:
+            (request,) = await _requests(serve)
+            clock = anyio.current_time
+            queued_until = clock() + 0.3
+            # The time in the queue is what is tested: twice the timeout has to pass in it.
+            await until(lambda: clock() > queued_until)
+            assert reports == []
+            serve.server.release_exports()
+            await until(lambda: request.ended)
+        assert reports[0].ok
+
+
+async def test_an_export_that_runs_for_too_long_is_given_up(data: Path, log: Log) -> None:
+    async with serving(3) as serve:
+        serve.server.faults.add(Fault(export="stick", task_id=2))
+        options = replace(QUICK, export_timeout=0.05)
+        report = await ac.mirror(serve.client, data, options=options, on_event=log)
+        assert isinstance(error(report, 2), ac.ExportTimeoutError)
+        assert "--export-timeout" in str(error(report, 2))
+        assert error(report, 2).task_id == 2
+        assert report.count(ac.Action.FETCHED) == 2
+        assert [event.task_id for event in log.of(ExportStarted)] == [2]
+        assert serve.calls("POST", "cancel") == []
+
+
+async def test_a_watcher_that_nobody_waits_for_asks_nothing() -> None:
+    async with serving(1) as serve:
+        watcher = Watcher(serve.client, timeout=10)
+        async with anyio.create_task_group() as group:
+            group.start_soon(watcher.run)
+            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        assert serve.server.calls == []
+        assert watching.Watched("x", 1, 0.0, created=True).pending().rq_id == "x"
+
+
+async def test_progress_adds_up_to_what_was_transferred(data: Path, log: Log) -> None:
+    async with serving(3, frame_bytes=200_000) as serve:
+        spec = ac.ExportSpec(images=True)
+        report = await ac.mirror(serve.client, data, spec=spec, options=QUICK, on_event=log)
+        for task_id in (1, 2, 3):
+            came = sum(e.transferred for e in log.of(TransferProgress) if e.task_id == task_id)
+            assert came == outcome(report, task_id).transferred
+        assert sum(one.transferred for one in report.outcomes) == report.transferred
