@@ -120,8 +120,10 @@ def next_look(
     due_at = due_times(model, pending, ended_at)
     wakes = sorted((due, request.rq_id) for request, due in zip(pending, due_at, strict=True))
     if more_to_ask:
-        runs_dry = wakes[max(0, len(wakes) - model.workers - 1)][0]
-        at = max(wakes[0][0], min(runs_dry, last_look + poll_interval(model)))
+        interval = SHORTEST_INTERVAL if model.is_learning else poll_interval(model)
+        # A look takes its time, and so does asking for what comes next.
+        runs_dry = wakes[max(0, len(wakes) - model.workers - 1)][0] - _look_seconds(model)
+        at = max(wakes[0][0], min(runs_dry, last_look + interval))
     else:
         at = wakes[(len(wakes) - 1) // 2][0]
     at = max(at, last_look + _SHORTEST_PAUSE)
@@ -140,6 +142,10 @@ def _patiently(request: Pending, due: float) -> float:
         _OVERDUE_SHARE * (request.looked_at - begun), _SHORTEST_PAUSE, LONGEST_INTERVAL
     )
     return max(due, request.looked_at + patience)
+
+
+def _look_seconds(model: ServerModel) -> float:
+    return (model.list_seconds or 0.0) + (model.call_seconds or 0.0)
 
 
 def _list_is_cheaper(model: ServerModel, due: int) -> bool:

@@ -14,6 +14,7 @@ from statistics import median
 from asynccvat.core.models import ExportRequest
 
 _EXPORTS_REMEMBERED = 48
+_EXPORTS_TO_LEARN_FROM = 8
 _SMOOTHING = 0.3
 
 
@@ -51,6 +52,11 @@ class ServerModel:
     def with_list(self, seconds: float) -> ServerModel:
         """Remember how long a filtered list of requests took."""
         return replace(self, list_seconds=_smoothed(self.list_seconds, seconds))
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether too little was seen yet to foretell anything."""
+        return len(self.exports) < _EXPORTS_TO_LEARN_FROM
 
     @cached_property
     def export_seconds(self) -> float | None:
