@@ -19,7 +19,6 @@ from asynccvat.core.zip import (
     Directory,
     Entry,
     MemberData,
-    MemberEnd,
     MemberStart,
     ZipReader,
 )
@@ -194,15 +193,14 @@ class Extractor:
         try:
             for chunk in chunks:
                 for event in self.reader.feed(chunk):
-                    match event:
-                        case MemberData(data=data):
-                            if self._fd >= 0:
-                                self._staged.reserve(len(data))
-                                files.write(self._fd, data)
-                        case MemberStart(entry=entry):
-                            self._start(entry)
-                        case MemberEnd(entry=entry):
-                            self._end(entry)
+                    if isinstance(event, MemberData):
+                        if self._fd >= 0:
+                            self._staged.reserve(len(event.data))
+                            files.write(self._fd, event.data)
+                    elif isinstance(event, MemberStart):
+                        self._start(event.entry)
+                    else:
+                        self._end(event.entry)
         except OSError as error:
             raise files.explain(
                 error, "write", self._member, task_id=self._staged.task_id

@@ -69,18 +69,18 @@ def main() -> int:
             file=sys.stderr,
         )
     with serve(archive) as url, tempfile.TemporaryDirectory(dir=options.output) as scratch:
+        # No tree is removed before the end: ext4 takes several times as long to create files
+        # while it still remembers many that were deleted (`recently_deleted`, half a minute).
         work = Path(scratch)
         for contender in contenders:
-            run(contender, url, work)
-            check_tree(work / "tree", archive)
-            shutil.rmtree(work / "tree")
+            run(contender, url, work / "check" / contender.split()[0])
+            check_tree(work / "check" / contender.split()[0] / "tree", archive)
         runs = []
         for pair in range(options.pairs):
             # Who goes first alternates, so that neither profits from the other's leavings.
             for contender in contenders if pair % 2 == 0 else reversed(contenders):
-                os.sync()
-                runs.append(run(contender, url, work))
-                shutil.rmtree(work / "tree")
+                level_ground(work, archive.stat().st_size)
+                runs.append(run(contender, url, work / f"{pair}-{contender.split()[0]}"))
     figures = summarize(runs, archive)
     report = to_markdown(figures)
     print(json.dumps(figures, indent=1))
@@ -103,7 +103,12 @@ def _parse_arguments() -> argparse.Namespace:
         default=Path(tempfile.gettempdir()) / "asynccvat-benchmarks",
         help="folder that keeps the archive",
     )
-    parser.add_argument("--output", type=Path, default=None, help="folder to write trees into")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=None,
+        help="folder to write trees into, each as large as the archive",
+    )
     parser.add_argument("--json", type=Path, default=None, help="file for the figures")
     parser.add_argument("--markdown", type=Path, default=None, help="file for the table")
     return parser.parse_args()
@@ -144,9 +149,9 @@ def serve(archive: Path) -> Iterator[str]:
 
 def run(contender: str, url: str, work: Path) -> Run:
     """Let one contender write the archive at `url` into `work / "tree"`."""
+    work.mkdir(parents=True)
     tree = work / "tree"
     if contender == OURS:
-        (work / "dest").mkdir(exist_ok=True)
         worker = str(HERE / "extract_worker.py")
         command = [sys.executable, worker, url, str(work / "dest"), str(tree)]
     else:
@@ -162,6 +167,21 @@ def run(contender: str, url: str, work: Path) -> Run:
     cpu -= before.children_user + before.children_system
     peak = json.loads(done.stdout)["peak_bytes"] / 2**20 if contender == OURS else None
     return Run(contender, wall, cpu, peak)
+
+
+def level_ground(work: Path, size: int) -> None:
+    """Give each run the same start: nothing left to be written, and as much memory at hand.
+
+    In a virtual machine, memory that was idle for a while has to be had from the host again page
+    by page, which can take longer than everything that is measured here.
+    """
+    os.sync()
+    filler = work / "filler"
+    block = bytes(1 << 20)
+    with filler.open("wb") as file:
+        for _ in range(size >> 20):
+            file.write(block)
+    filler.unlink()
 
 
 def check_tree(tree: Path, archive: Path) -> None:

@@ -250,7 +250,8 @@ class Reading:
         await in_thread(self._require_room, version, directory, linked)
 
         async def take_over(batch: Sequence[reuse.Candidate]) -> None:
-            self._reused += await in_thread(reuse.take_over, batch, self._staging, self._staged)
+            taken = await in_thread(reuse.take_over, batch, self._staging, self._staged)
+            self._reused += taken
 
         await together(self._parallel, [partial(take_over, batch) for batch in batches])
 

@@ -17,7 +17,7 @@ from archive_site import RESULT, ArchiveSite, FakeTime, numbered
 from blockbuster import BlockBuster
 
 from asynccvat import files
-from asynccvat.archives import ArchiveRead
+from asynccvat.archives import ArchiveRead, reading
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.zip import ArchiveLimits
 from asynccvat.errors import (
@@ -184,6 +184,25 @@ async def test_without_ranges_the_archive_is_read_as_a_stream(
 
     check_read(read, staging, MEMBERS)
     assert len(site.requests) == 1
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+async def test_what_comes_in_many_batches_is_written_in_order(
+    ranges: bool,
+    site: ArchiveSite,
+    staging: Staging,
+    make_reader: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "_BATCH_BYTES", 10_000)
+    members = numbered("images/", [200_000] * 20)
+    site.content, site.ranges = pack(members), ranges
+
+    read = await make_reader(RangeOptions(tail=5000, parallel=2, divide_from=1_000_000)).read(
+        RESULT, staging
+    )
+
+    check_read(read, staging, members)
 
 
 @pytest.mark.parametrize("ranges", [True, False])

@@ -13,7 +13,7 @@ import pytest
 from archive_site import RESULT, ArchiveSite, numbered
 
 from asynccvat import files
-from asynccvat.archives import ArchiveRead
+from asynccvat.archives import ArchiveRead, reuse
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.receipts import Receipt, ReceiptHead
 from asynccvat.errors import DiskFullError, StoreError
@@ -93,6 +93,22 @@ async def test_an_update_fetches_what_changed_and_what_is_small(
         assert is_linked(folder, staging, name) == (len(content) >= 65_536)
     for record in read.members:
         assert record.mtime_ns == (staging.tree / record.path).stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("batch", [1, 140_000])
+async def test_large_members_are_taken_over_in_batches(
+    batch: int,
+    folder: Path,
+    store: MirrorStore,
+    make_reader: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reuse, "_BATCH_BYTES", batch)
+
+    staging, read = await update(store, make_reader)
+
+    assert read.reused == BIG
+    assert is_linked(folder, staging, "images/0002.bin")
 
 
 async def test_without_reuse_everything_is_fetched(
