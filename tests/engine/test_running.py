@@ -1,0 +1,418 @@
+"""Runs: outcomes as they land, events, leaving early, cancellation at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from engine_serving import (
+    QUICK,
+    Log,
+    Serving,
+    actions,
+    connected,
+    files,
+    serving,
+    staged,
+    until,
+)
+
+import asynccvat as ac
+from asynccvat.events import Event, ExportRequested, Planned, RunFinished, TaskDone, to_json
+from asynccvat.simulator import Fault
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+async def nothing_stays_behind() -> AsyncIterator[None]:
+    """No task of the event loop outlives a test, and no thread but anyio's idle workers."""
+    before = asyncio.all_tasks()
+    yield
+    left = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}
+    assert {name for name in left if not name.startswith("TestRunner.")} == set()
+    names = {thread.name for thread in threading.enumerate()}
+    assert all(name.startswith(("MainThread", "AnyIO worker", "asyncio_")) for name in names), names
+
+
+async def test_outcomes_are_met_as_they_land(data: Path) -> None:
+    async with serving(4) as serve:
+        serve.server.faults.add(Fault(export="stick", task_id=4))
+        met = []
+        async with ac.open_mirror(serve.client, data, options=QUICK) as run:
+            async for outcome in run:
+                met.append(outcome.task_id)
+                assert outcome.path is not None
+                assert outcome.path.is_dir()
+                if len(met) == 3:
+                    # The fourth goes on only now: nobody waited for the whole.
+                    serve.server.release_exports()
+            assert run.plan is not None
+            assert run.plan.counts == {"fetch": 4}
+        assert sorted(met[:3]) == [1, 2, 3]
+        assert met[3] == 4
+        assert run.report.ok
+        assert [one.task_id for one in run.report.outcomes] == met
+
+
+async def test_a_slow_reader_holds_nobody_up(data: Path) -> None:
+    async with serving(5) as serve, ac.open_mirror(serve.client, data, options=QUICK) as run:
+        report = await run.wait()
+        assert report is run.report
+        assert len(report.outcomes) == 5
+        assert [one.task_id async for one in run] == [one.task_id for one in report.outcomes]
+        assert await run.wait() is report
+
+
+async def test_leaving_without_waiting_cancels(data: Path) -> None:
+    async with serving(3) as serve:
+        async with ac.open_mirror(serve.client, data, options=QUICK) as run:
+            assert not run.report.ok
+        assert run.report.interrupted
+        assert run.report.outcomes == ()
+
+
+async def test_leaving_early_takes_only_its_own_requests_out_of_the_queue(
+    data: Path, log: Log
+) -> None:
+    async with (
+        serving(6) as serve,
+        connected(serve.server, token=serve.server.token) as other,
+    ):
+        serve.server.pause_exports()
+        spec = ac.ExportSpec()
+        # One that the mirror will find queued, one that it has nothing to do with.
+        adopted = await other.request_export(1, spec)
+        foreign = await other.request_export(2, ac.ExportSpec("COCO 1.0"))
+        options = replace(QUICK, concurrency=4)
+        async with ac.open_mirror(serve.client, data, options=options, on_event=log) as run:
+            await until(lambda: len(log.of(ExportRequested)) == 4)
+        left = serve.server.queue.requests
+        assert set(left) == {adopted.rq_id, foreign.rq_id}
+        assert len(serve.calls("POST", "/cancel")) == 3
+        assert run.report.interrupted
+        assert staged(data) == []
+        # The lock is free again, and the rest is done by the next run.
+        serve.server.release_exports()
+        assert (await ac.mirror(serve.client, data, options=QUICK)).ok
+        assert files(data) == await serve.archives()
+
+
+async def test_what_already_runs_at_the_server_is_left_to_end(data: Path, log: Log) -> None:
+    async with serving(2, export_workers=1) as serve:
+        serve.server.faults.add(Fault(export="stick"))
+        async with ac.open_mirror(serve.client, data, options=QUICK, on_event=log):
+            await until(lambda: "export_started" in log.names and len(log.of(ExportRequested)) == 2)
+        assert [call.status for call in serve.calls("POST", "/cancel")] == [200]
+        assert [one.status for one in serve.server.queue.requests.values()] == ["started"]
+        serve.server.release_exports()
+
+
+async def test_an_export_that_was_just_asked_for_is_cancelled_too(data: Path) -> None:
+    async with serving(1) as serve:
+        serve.server.pause_exports()
+        serve.server.faults.add(Fault(method="POST", path="dataset/export", delay=0.05))
+        async with ac.open_mirror(serve.client, data, options=QUICK):
+            await until(lambda: len(serve.calls("POST", "dataset/export")) == 1)
+        assert [call.status for call in serve.calls("POST", "/cancel")] == [200]
+        assert serve.server.queue.requests == {}
+
+
+async def test_a_server_that_does_not_answer_holds_an_aborted_run_up_for_seconds_at_most(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asynccvat import exports  # noqa: PLC0415 - for its patience alone
+
+    monkeypatch.setattr(exports, "_CANCEL_SECONDS", 0.05)
+    async with serving(2) as serve:
+        serve.server.pause_exports()
+        serve.server.faults.add(
+            Fault(method="POST", path="tasks/1/dataset/export", stall_at=0),
+            Fault(method="POST", path="cancel", stall_at=0, times=None),
+        )
+        async with ac.open_mirror(serve.client, data, options=QUICK):
+            await until(lambda: len(serve.calls("POST", "dataset/export")) == 2)
+            await until(lambda: len(serve.calls("GET", "/api/requests")) > 0)
+
+
+async def test_a_server_that_is_gone_does_not_hold_an_aborted_run_up(data: Path) -> None:
+    async with serving(2) as serve:
+        serve.server.pause_exports()
+        serve.server.faults.add(Fault(method="POST", path="cancel", status=500, times=None))
+        async with ac.open_mirror(serve.client, data, options=QUICK) as run:
+            await until(lambda: len(serve.server.queue.requests) == 2)
+        assert run.report.interrupted
+
+
+async def test_an_error_in_the_block_ends_the_run_and_passes(data: Path) -> None:
+    async with serving(3) as serve:
+        with pytest.raises(LookupError, match="mine"):
+            async with ac.open_mirror(serve.client, data, options=QUICK) as run:
+                async for _ in run:
+                    raise LookupError("mine")
+        assert (await ac.mirror(serve.client, data, options=QUICK)).ok
+
+
+async def test_what_keeps_a_run_from_beginning_is_raised_by_whoever_asks(data: Path) -> None:
+    async with serving(1, client={"password": "wrong"}) as serve:
+        with pytest.raises(ac.AuthenticationError):
+            async with ac.open_mirror(serve.client, data, options=QUICK) as run:
+                await run.wait()
+        with pytest.raises(ac.AuthenticationError):
+            async with ac.open_mirror(serve.client, data, options=QUICK) as run:
+                [one async for one in run]
+        log = Log()
+        with pytest.raises(ac.AuthenticationError):
+            async with ac.open_mirror(serve.client, data, options=QUICK, on_event=log) as run:
+                await until(lambda: "run_finished" in log.names)
+        assert run.report.interrupted
+        async with ac.open_mirror(serve.client, data, options=QUICK) as run:
+            with pytest.raises(ac.AuthenticationError):
+                await run.wait()
+        # It was raised once; leaving the block does not raise it again.
+
+
+# Events
+
+
+async def test_a_listener_that_raises_is_detached_and_logged(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Event] = []
+
+    def listener(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, Planned):
+            raise RuntimeError("the display is broken")
+
+    async with serving(3) as serve:
+        with caplog.at_level(logging.ERROR, "asynccvat"):
+            report = await ac.mirror(serve.client, data, options=QUICK, on_event=listener)
+        assert report.ok
+        assert isinstance(told[-1], Planned)
+        assert "the listener of events raised" in caplog.text
+        assert "the display is broken" in caplog.text
+
+
+async def test_every_event_of_a_run_is_json_and_comes_in_its_order(data: Path, log: Log) -> None:
+    async with serving(5, tasks_without_data=1) as serve:
+        serve.server.faults.add(Fault(export="fail", task_id=2))
+        await ac.mirror(serve.client, data, options=QUICK, on_event=log)
+        lines = [json.loads(json.dumps(to_json(event))) for event in log.events]
+        assert {line["v"] for line in lines} == {1}
+        assert lines[0]["event"] == "listing_read"
+        assert lines[1]["event"] == "planned"
+        assert lines[-1]["event"] == "run_finished"
+        order = ["export_requested", "export_finished", "transfer_progress"]
+        order += ["transfer_finished", "task_done"]
+        for task_id in (1, 3, 4):
+            names = [line["event"] for line in lines if line.get("task_id") == task_id]
+            firsts = [names.index(name) for name in order]
+            assert firsts == sorted(firsts), names
+            assert names[-1] == "task_done"
+        failed = [line for line in lines if line["event"] == "task_done" and line["task_id"] == 2]
+        assert failed[0]["error"]["type"] == "ExportFailedError"
+
+
+async def test_retries_and_pauses_are_events_of_the_run_that_met_them(
+    data: Path, log: Log
+) -> None:
+    async with serving(2) as serve:
+        serve.server.faults.add(
+            Fault(path="/api/tasks", status=503, headers={"Retry-After": "0.01"}),
+            Fault(path="dataset/export", status=429, headers={"Retry-After": "0"}),
+        )
+        report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
+        assert report.ok
+        assert "retrying" in log.names
+        told = len(log.events)
+        await serve.client.tasks()
+        assert len(log.events) == told
+
+
+# Cancellation
+
+
+async def cancelled_at(serve: Serving, data: Path, number: int) -> int:
+    """Mirror, cancelled at the event of this number; how many events there were."""
+    told = 0
+
+    def listener(_: Event) -> None:
+        nonlocal told
+        told += 1
+        if told == number:
+            mirroring.cancel()
+
+    mirroring = asyncio.create_task(
+        ac.mirror(serve.client, data, options=QUICK, on_event=listener)
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await mirroring
+    return told
+
+
+async def test_a_run_cancelled_at_any_event_and_started_again_ends_in_the_same_tree(
+    tmp_path: Path,
+) -> None:
+    async with serving(3) as serve:
+        log = Log()
+        await ac.mirror(serve.client, tmp_path / "whole", options=QUICK, on_event=log)
+        wanted = files(tmp_path / "whole")
+        # The last two: the outcome of the last task, after which all is done, and the end.
+        for number in range(1, len(log.events) - 1):
+            data = tmp_path / f"data{number}"
+            serve.server.forget_requests()
+            await cancelled_at(serve, data, number)
+            assert {one.status for one in serve.server.queue.requests.values()} <= {
+                "started",
+                "finished",
+            }
+            held = files(data)
+            for task_id in {int(path[4]) for path in held}:
+                assert {path for path in wanted if path.startswith(f"task{task_id}/")} == {
+                    path for path in held if path.startswith(f"task{task_id}/")
+                }
+            report = await ac.mirror(serve.client, data, options=QUICK)
+            assert report.ok
+            assert files(data) .keys() == wanted.keys()
+            assert staged(data) == []
+
+
+async def test_updates_cancelled_at_any_event_lose_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with serving(3) as serve:
+        await ac.mirror(serve.client, data, options=QUICK)
+        for number in (1, 2, 3, 5, 7, 9, 11, 13):
+            for task_id in (1, 2, 3):
+                serve.server.edit_task(task_id)
+            before = files(data)
+            await cancelled_at(serve, data, number)
+            assert files(data).keys() == before.keys()
+        report = await ac.mirror(serve.client, data, options=QUICK)
+        assert report.ok
+        assert files(data) == await serve.archives()
+
+
+async def test_the_report_of_a_cancelled_run_tells_what_was_done(data: Path) -> None:
+    async with serving(4) as serve:
+        serve.server.faults.add(Fault(export="stick", task_id=3))
+        log = Log()
+        run = ac.open_mirror(serve.client, data, options=QUICK, on_event=log)
+
+        async def reading() -> None:
+            async with run:
+                await run.wait()
+
+        task = asyncio.create_task(reading())
+        await until(lambda: len(log.of(TaskDone)) == 3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert run.report.interrupted
+        assert set(actions(run.report)) == {1, 2, 4}
+        (finished,) = log.of(RunFinished)
+        assert finished.report is run.report
+        assert json.loads(json.dumps(run.report.to_json()))["interrupted"] is True
+        serve.server.release_exports()
+
+
+async def test_a_second_cancellation_does_not_cut_the_cleanup_off(data: Path) -> None:
+    async with serving(3) as serve:
+        serve.server.pause_exports()
+        # The server takes its time over the cancellations, and meanwhile another one comes.
+        serve.server.faults.add(Fault(method="POST", path="cancel", delay=0.05, times=None))
+        task = asyncio.create_task(ac.mirror(serve.client, data, options=QUICK))
+        await until(lambda: len(serve.server.queue.requests) == 3)
+        task.cancel()
+        await until(lambda: len(serve.calls("POST", "/cancel")) > 0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert serve.server.queue.requests == {}
+        assert not any(name.get_name() == "asynccvat run" for name in asyncio.all_tasks())
+
+
+async def test_an_anyio_timeout_around_a_mirror_is_clean(data: Path) -> None:
+    async with serving(2) as serve:
+        serve.server.pause_exports()
+        with anyio.move_on_after(0.1) as scope:
+            await ac.mirror(serve.client, data, options=QUICK)
+        assert scope.cancelled_caught
+        assert serve.server.queue.requests == {}
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_a_bug_passes_to_the_caller_and_the_report_is_written(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asynccvat.archives import ArchiveReader  # noqa: PLC0415 - broken by this test alone
+
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(ArchiveReader, "read", broken)
+    async with serving(2) as serve:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with ac.open_mirror(serve.client, data, options=QUICK) as run:
+                await run.wait()
+        assert caught.value.subgroup(ZeroDivisionError) is not None
+        assert run.report.interrupted
+        assert staged(data) == []
+
+
+# Several at once
+
+
+async def test_two_mirrors_in_one_loop_do_not_meet(tmp_path: Path) -> None:
+    async with serving(4) as one, serving(3, seed=9) as two:
+        reports: dict[str, ac.MirrorReport] = {}
+
+        async def run(serve: Serving, name: str) -> None:
+            reports[name] = await ac.mirror(serve.client, tmp_path / name, options=QUICK)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, one, "one")
+            group.start_soon(run, two, "two")
+        assert reports["one"].ok
+        assert reports["two"].ok
+        assert files(tmp_path / "one") == await one.archives()
+        assert files(tmp_path / "two") == await two.archives()
+
+
+async def test_two_mirrors_of_one_client_with_different_formats(tmp_path: Path) -> None:
+    coco = ac.ExportSpec("COCO 1.0")
+    async with serving(4) as serve:
+        async with anyio.create_task_group() as group:
+            for name, spec in (("cvat", ac.ExportSpec()), ("coco", coco)):
+                group.start_soon(
+                    lambda name, spec: ac.mirror(
+                        serve.client, tmp_path / name, spec=spec, options=QUICK
+                    ),
+                    name,
+                    spec,
+                )
+        assert files(tmp_path / "cvat") == await serve.archives()
+        assert files(tmp_path / "coco") == await serve.archives(coco)
+
+
+async def test_two_mirrors_on_one_destination_exclude_each_other(data: Path) -> None:
+    async with serving(2) as serve:
+        serve.server.pause_exports()
+        async with ac.open_mirror(serve.client, data, options=QUICK) as first:
+            await until(lambda: len(serve.server.queue.requests) == 2)
+            with pytest.raises(ac.StoreLockedError):
+                await ac.mirror(serve.client, data, options=QUICK)
+            # Looking is allowed meanwhile.
+            assert (await ac.plan(serve.client, data)).counts == {"fetch": 2}
+            serve.server.release_exports()
+            assert (await first.wait()).ok
+        assert (await ac.mirror(serve.client, data, options=QUICK)).ok
