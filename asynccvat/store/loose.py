@@ -221,7 +221,8 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:
         hidden = files.open_folder(hidden_name, dir_fd=parent)
         opened.callback(os.close, hidden)
         lock = acquire(hidden, path)
-        opened.callback(lock.release)
+        opened.callback(trees.remove_if_empty, hidden_name, dir_fd=parent)
+        opened.callback(lock.release, remove=True)
         for name in files.names(hidden):
             if name not in (LOCK_NAME, EXCLUSIVE_NAME, _AREA):
                 trees.remove(name, dir_fd=hidden)  # of a download that was killed at the start

@@ -140,6 +140,14 @@ async def test_what_a_failed_download_leaves_is_kept_only_if_it_is_worth_it(
     assert read_tree(target) == TREE
 
 
+async def test_a_place_that_cannot_be_held_is_left_as_it_was(tmp_path: Path, disk: Disk) -> None:
+    disk.fail["open_for_writing"] = failing(errno.ENOSPC)
+    with pytest.raises(DiskFullError, match="cannot use"):
+        async with LooseFolder.open(tmp_path / "t"):
+            pass
+    assert listing(tmp_path) == []
+
+
 async def test_killed_before_any_effect_it_is_whole_or_absent_and_can_be_done_again(
     tmp_path: Path, disk: Disk
 ) -> None:

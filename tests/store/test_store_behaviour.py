@@ -463,6 +463,60 @@ async def test_a_removal_takes_what_is_ours_and_puts_the_rest_aside(tmp_path: Pa
     assert read_tree(tmp_path / "elsewhere") == {"a.txt": b"3"}
 
 
+async def test_a_removal_also_takes_what_is_staged_of_its_task(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1"})
+        tree = await store.stage(1)
+        fill(tree, {"b.txt": b"2"})
+        head = (await store.receipts())[1]
+        with pytest.raises(StoreError, match="under way already"):
+            await store.remove(head)
+        store._active.clear()
+        removed = await store.remove(head)
+        assert removed.warnings == ()
+    assert kept(tmp_path) == []
+    assert staged(tmp_path) == []
+
+
+async def test_a_new_folder_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "job1").mkdir()
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1"})
+        with pytest.raises(ForeignFolderError):
+            await put(store, 1, {"a.txt": b"2"}, folder="job1")
+    assert read_tree(tmp_path / "task1") == {"a.txt": b"1"}
+
+
+async def test_a_name_that_differs_in_case_only_can_be_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_lstat, real_exchange = files.lstat, files.exchange
+
+    def folded(name: str) -> str:
+        """The name that the folder was made with, as a file system that folds case finds it."""
+        made_with = "task1" if (tmp_path / "task1").exists() else "TASK1"
+        return made_with if name.lower() == "task1" else name
+
+    def lstat(name: str, *, dir_fd: int) -> os.stat_result | None:
+        return real_lstat(folded(name), dir_fd=dir_fd)
+
+    def exchange(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+        real_exchange(name, folded(new_name), dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+
+    monkeypatch.setattr(files, "lstat", lstat)
+    monkeypatch.setattr(files, "exchange", exchange)
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1"})
+        await put(store, 1, {"a.txt": b"2"}, folder="TASK1", updated="v2")
+        assert read_tree(tmp_path / "task1") == {"a.txt": b"2"}
+        head = (await store.receipts())[1]
+        assert head.folder == "TASK1"
+        await put(store, 1, {"a.txt": b"3"}, folder="task1", updated="v3")
+        await store.move((await store.receipts())[1], "TASK1")
+    assert listing(tmp_path) == [".asynccvat", "TASK1"]
+    assert read_tree(tmp_path / "TASK1") == {"a.txt": b"3"}
+
+
 async def test_a_new_folder_name_takes_the_old_folder_away(tmp_path: Path) -> None:
     async with open_store(tmp_path) as store:
         await put(store, 1, {"a.txt": b"1"})
@@ -632,6 +686,14 @@ async def test_a_destination_that_is_a_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="move it away"):
             async with open_store(path):
                 pass
+
+
+async def test_a_destination_that_loops_is_refused_also_for_a_look(tmp_path: Path) -> None:
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "dest/.asynccvat").symlink_to(".asynccvat")
+    with pytest.raises(StoreError, match="link stands"):
+        async with open_store(tmp_path / "dest", read_only=True):
+            pass
 
 
 async def test_a_destination_that_is_a_link_is_the_users_own_and_is_followed(
