@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from asynccvat import files
 from asynccvat.archives.kept import ArchiveCopy, archive_copy
 from asynccvat.archives.patience import Bandwidth
 from asynccvat.archives.reading import ArchiveRead, Reading
@@ -105,3 +106,5 @@ class ArchiveReader:
         except AsyncCvatError as error:
             error.task_id = error.task_id or staging.task_id
             raise
+        except OSError as error:
+            raise files.explain(error, "fill", staging.tree, task_id=staging.task_id) from error

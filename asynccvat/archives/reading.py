@@ -96,6 +96,7 @@ class Reading:
         self._jobs: list[_Job] = []
         self._reused = 0
         self._announced = False
+        self._unannounced = 0
 
     async def run(self) -> ArchiveRead:
         """Read it, as often as that is worth trying."""
@@ -151,6 +152,7 @@ class Reading:
             await self._copy.restart()
         if version.tail_start > 0:
             await self._fetch(version, found)
+        self._announce(version.total)
         if self._copy is not None:
             await self._copy.write([version.tail])
         return found
@@ -337,9 +339,14 @@ class Reading:
         if not self._announced:
             self._announced = True
             self._emit(TransferStarted(self._staging.task_id, size, self._reused))
+            self._progressed(self._unannounced)
 
     def _progressed(self, size: int) -> None:
-        self._emit(TransferProgress(self._staging.task_id, size))
+        """Tell of bytes that came; not before the start was told of."""
+        if not self._announced:
+            self._unannounced += size
+        elif size:
+            self._emit(TransferProgress(self._staging.task_id, size))
 
 
 def _finish(jobs: Iterable[_Job], version: Version) -> None:

@@ -87,7 +87,7 @@ def open_handles() -> int:
 
 
 async def test_a_small_archive_comes_in_one_request(
-    site: ArchiveSite, staging: Staging, make_reader: Any
+    site: ArchiveSite, staging: Staging, make_reader: Any, events: list[Event]
 ) -> None:
     site.content = pack(MEMBERS)
 
@@ -96,6 +96,8 @@ async def test_a_small_archive_comes_in_one_request(
     check_read(read, staging, MEMBERS)
     assert [request.range for request in site.requests] == ["bytes=-262144"]
     assert read.transferred == len(site.content)
+    size = len(site.content)
+    assert events == [TransferStarted(147, size, 0), TransferProgress(147, size)]
 
 
 async def test_an_empty_zip_archive_makes_an_empty_tree(
@@ -658,6 +660,22 @@ async def test_a_link_planted_in_the_tree_is_not_followed(
         await make_reader().read(RESULT, staging)
 
     assert tree(tmp_path / "outside") == {}
+
+
+async def test_a_tree_that_vanishes_meanwhile_is_a_store_error(
+    site: ArchiveSite, staging: Staging, make_reader: Any
+) -> None:
+    site.content = pack(MEMBERS)
+
+    async def remove() -> None:
+        staging.tree.rename(staging.tree.with_name("elsewhere"))
+
+    site.turns = {0: remove}
+
+    with pytest.raises(StoreError, match="cannot fill") as raised:
+        await make_reader().read(RESULT, staging)
+
+    assert raised.value.task_id == 147
 
 
 # Cancelling
