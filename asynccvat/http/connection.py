@@ -37,11 +37,13 @@ class Connection:
     Attributes:
         requests_sent: Requests sent so far.
         answered: Whether the server, or a proxy before it, ever answered.
+        is_cvat: Whether an answer ever had the media type that only CVAT sends.
     """
 
     def __init__(self, server: ServerUrl, options: HttpOptions) -> None:
         self.requests_sent = 0
         self.answered = False
+        self.is_cvat = False
         self._server = server
         self._options = options
         self._session: aiohttp.ClientSession | None = None
@@ -125,6 +127,7 @@ class Connection:
             failure = self.failure(exc)
         else:
             self.answered = True
+            self.is_cvat = self.is_cvat or response.content_type == "application/vnd.cvat+json"
             return response
         # Outside the handler, so that aiohttp's exception is no context of ours.
         raise failure

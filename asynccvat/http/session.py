@@ -296,11 +296,14 @@ class HttpSession:
             retry_after = parse_retry_after(response.headers.get("Retry-After"), date)
             if retry_after is not None:
                 self._pause(self._options.policy.pause(retry_after))
+        remedy = _REMEDIES.get(status, "")
+        if not remedy and not self._connection.is_cvat:
+            remedy = "; check that the URL is that of a CVAT server"
         return response_error(
             status,
             f"{_subject(call)}: {self.server.origin} answered {status}"
             + (f", {text}" if text else "")
-            + _REMEDIES.get(status, ""),
+            + remedy,
             detail=text,
             task_id=call.task_id,
             rq_id=call.rq_id,

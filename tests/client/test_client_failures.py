@@ -82,7 +82,7 @@ async def test_an_answer_without_a_word_is_told_by_its_status(
 ) -> None:
     server["GET /api/tasks/5"] = reply(status=418, text="")
     client = await connect(token=TOKEN)
-    with pytest.raises(ResponseError, match=r"answered 418$"):
+    with pytest.raises(ResponseError, match=r"answered 418; check that the URL is that of a CVAT server$"):
         await client.task(5)
 
 
