@@ -82,8 +82,12 @@ async def test_an_answer_without_a_word_is_told_by_its_status(
 ) -> None:
     server["GET /api/tasks/5"] = reply(status=418, text="")
     client = await connect(token=TOKEN)
-    with pytest.raises(ResponseError, match=r"answered 418; check that the URL is that of a CVAT server$"):
+    with pytest.raises(ResponseError) as caught:
         await client.task(5)
+    assert str(caught.value) == (
+        f"detail of task 5: {client.origin} answered 418; check that the URL is that of a CVAT "
+        "server"
+    )
 
 
 async def test_an_unknown_organization_is_a_matter_of_configuration(
