@@ -268,6 +268,22 @@ async def test_edited_and_added_files_are_put_aside_when_their_task_is_replaced(
     assert {"a.txt": b"edited again"} in kept(tmp_path)
 
 
+@pytest.mark.parametrize(("content", "later"), [(b"old", 1), (b"longer", 0)])
+async def test_another_time_or_another_size_alone_makes_a_file_the_users(
+    tmp_path: Path, content: bytes, later: int
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"old"})
+        file = tmp_path / "task1/a.txt"
+        (member,) = await store.members(1)
+        file.write_bytes(content)
+        os.utime(file, ns=(member.mtime_ns, member.mtime_ns + later))
+        heads = await store.receipts()
+        assert await store.folder_states(heads.values()) == {1: FolderState.EDITED}
+        await put(store, 1, {"a.txt": b"new"}, updated="v2")
+    assert kept(tmp_path) == [{"a.txt": content}]
+
+
 async def test_missing_files_and_folders_are_seen(tmp_path: Path) -> None:
     async with open_store(tmp_path) as store:
         for task_id in range(1, 8):
