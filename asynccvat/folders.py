@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from asynccvat.core.layouts import holds_annotations
 from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.paths import NameRules
 from asynccvat.dispatch import Dispatcher
 from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError
 from asynccvat.events import Event
@@ -32,18 +34,16 @@ class _FolderShelf:
         options: MirrorOptions,
         emit: Callable[[Event], None],
     ) -> None:
-        self._client = client
         self._paths = paths
-        self._options = options
-        self._emit = emit
+        self._durable = options.durable
+        self._reader = ArchiveReader(client, options, NameRules(), emit)
 
     @asynccontextmanager
     async def place(self, order: Order) -> AsyncIterator[Place]:
         """Hold the folder of an order."""
         path = self._paths[order.task.id]
-        async with LooseFolder.open(path, durable=self._options.durable) as folder:
-            reader = ArchiveReader(self._client, self._options, folder.rules, self._emit)
-            yield Place(folder, reader)
+        async with LooseFolder.open(path, durable=self._durable) as folder:
+            yield Place(folder, self._reader.with_rules(folder.rules))
 
 
 class LooseDownloads:
@@ -63,9 +63,9 @@ class LooseDownloads:
         Raises:
             ConfigError: Two tasks have the same folder.
         """
-        owners: dict[Path, int] = {}
+        owners: dict[str, int] = {}
         for task_id, path in paths.items():
-            other = owners.setdefault(path.absolute(), task_id)
+            other = owners.setdefault(os.path.normpath(path.absolute()), task_id)
             if other != task_id:
                 raise ConfigError(f"tasks {other} and {task_id} cannot both go to {path}")
         self._client = client

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from asynccvat import files
@@ -61,6 +63,13 @@ class ArchiveReader:
         )
         self._emit = emit
         self._unfinished: dict[int, StagedFiles] = {}
+
+    def with_rules(self, rules: NameRules) -> ArchiveReader:
+        """A reader for another destination, which shares the bandwidth with this one."""
+        other = copy.copy(self)
+        other._settings = replace(self._settings, rules=rules)  # noqa: SLF001 - our own
+        other._unfinished = {}  # noqa: SLF001 - our own
+        return other
 
     async def read(
         self, result_url: str, staging: Staging, *, keep_archive: Path | None = None

@@ -1,0 +1,240 @@
+"""Downloads: explicit tasks into explicit folders, each whole or absent, without receipts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+from engine_serving import QUICK, Log, actions, error, files, outcome, serving, until
+
+import asynccvat as ac
+from asynccvat.archives import patience
+from asynccvat.events import ExportRequested, TransferFinished
+from asynccvat.simulator import Fault
+
+pytestmark = pytest.mark.anyio
+
+IMAGES = ac.ExportSpec("COCO 1.0", images=True)
+
+
+async def test_one_task_lands_in_the_folder_that_was_named(tmp_path: Path) -> None:
+    async with serving(2) as serve:
+        path = tmp_path / "out" / "deep" / "mine"
+        one = await ac.download(serve.client, 2, path, IMAGES, options=QUICK)
+        assert (one.action, one.reason, one.path) == (ac.Action.FETCHED, "asked for", path)
+        assert files(path) == await serve.archive(2, IMAGES)
+        assert [item.name for item in path.parent.iterdir()] == ["mine"]
+        assert serve.calls("GET", "/api/tasks") == serve.calls("GET", "dataset/download")
+
+
+async def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        (tmp_path / "out").mkdir()
+        await ac.download(serve.client, 1, tmp_path / "out", options=QUICK)
+        assert files(tmp_path / "out") == await serve.archive(1)
+
+
+async def test_a_durable_download_is_the_same(tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        await ac.download(serve.client, 1, str(tmp_path / "out"))
+        assert files(tmp_path / "out") == await serve.archive(1)
+
+
+async def test_many_land_at_once(tmp_path: Path, log: Log) -> None:
+    async with serving(7) as serve:
+        paths = {task_id: tmp_path / f"t{task_id}" for task_id in range(1, 8)}
+        report = await ac.download_many(serve.client, paths, options=QUICK, on_event=log)
+        assert report.ok
+        for task_id, path in paths.items():
+            assert files(path) == await serve.archive(task_id)
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+            path.name for path in paths.values()
+        )
+        assert log.names[-1] == "run_finished"
+        json.dumps(report.to_json())
+
+
+async def test_nothing_to_download_is_no_failure() -> None:
+    async with serving(1) as serve:
+        assert (await ac.download_many(serve.client, {})).ok
+
+
+async def test_a_filled_folder_is_refused_and_nothing_is_asked(tmp_path: Path) -> None:
+    async with serving(2) as serve:
+        path = tmp_path / "out"
+        path.mkdir()
+        (path / "mine.txt").write_text("mine")
+        with pytest.raises(ac.ForeignFolderError, match="replaces nothing"):
+            await ac.download(serve.client, 1, path, options=QUICK)
+        with pytest.raises(ac.ForeignFolderError):
+            await ac.download(serve.client, 1, path, options=QUICK, skip_existing=True)
+        report = await ac.download_many(
+            serve.client, {1: path, 2: tmp_path / "other"}, options=QUICK
+        )
+        assert actions(report) == {1: ("failed", "asked for"), 2: ("fetched", "asked for")}
+        assert files(path) == {"mine.txt": b"mine"}
+        assert serve.calls("tasks/1/") == []
+
+
+@pytest.mark.parametrize("export_format", ["CVAT for images 1.1", "COCO 1.0", "PASCAL VOC 1.1"])
+async def test_existing_ones_are_skipped_where_that_is_wished(
+    tmp_path: Path, export_format: str
+) -> None:
+    async with serving(2) as serve:
+        spec = ac.ExportSpec(export_format)
+        paths = {1: tmp_path / "a", 2: tmp_path / "b"}
+        await ac.download(serve.client, 1, paths[1], spec, options=QUICK)
+        before = files(paths[1])
+        report = await ac.download_many(
+            serve.client, paths, spec, options=QUICK, skip_existing=True
+        )
+        assert actions(report) == {1: ("skipped", "existing"), 2: ("fetched", "asked for")}
+        assert outcome(report, 1).path == paths[1]
+        assert files(paths[1]) == before
+        one = await ac.download(
+            serve.client, 1, paths[1], spec, options=QUICK, skip_existing=True
+        )
+        assert one.action is ac.Action.SKIPPED
+
+
+async def test_two_tasks_cannot_have_the_same_folder(tmp_path: Path) -> None:
+    async with serving(2) as serve:
+        paths = {1: tmp_path / "a", 2: str(tmp_path / "x" / ".." / "a")}
+        with pytest.raises(ac.ConfigError, match="tasks 1 and 2"):
+            await ac.download_many(serve.client, {**paths, 2: tmp_path / "a"}, options=QUICK)
+        with pytest.raises(ac.ConfigError, match="tasks 1 and 2"):
+            await ac.download_many(serve.client, paths, options=QUICK)
+        assert serve.server.calls == []
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_task_that_is_not_there_is_told(tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        with pytest.raises(ac.NotFoundError) as caught:
+            await ac.download(serve.client, 9, tmp_path / "out", options=QUICK)
+        assert caught.value.task_id == 9
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_task_without_data_fails_with_the_servers_word(tmp_path: Path) -> None:
+    async with serving(2, tasks_without_data=1) as serve:
+        with pytest.raises(ac.ExportFailedError, match="NoneType"):
+            await ac.download(serve.client, 2, tmp_path / "out", options=QUICK)
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_stops_a_download_is_raised(tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        with pytest.raises(ac.ConfigError, match="COCO"):
+            await ac.download(
+                serve.client, 1, tmp_path / "out", ac.ExportSpec("COCO"), options=QUICK
+            )
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_broken_archive_leaves_nothing(tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(path="dataset/download", alter_at=200, times=None))
+        with pytest.raises(ac.ArchiveError):
+            await ac.download(serve.client, 1, tmp_path / "out", options=QUICK)
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        log = Log()
+        with anyio.CancelScope() as scope:
+            log.on(TransferFinished, lambda _: scope.cancel())
+            await ac.download(serve.client, 1, tmp_path / "out", options=QUICK, on_event=log)
+        assert scope.cancelled_caught
+        assert list(tmp_path.iterdir()) in ([], [tmp_path / "out"])
+        if (tmp_path / "out").exists():
+            assert files(tmp_path / "out") == await serve.archive(1)
+
+
+async def test_a_folder_that_is_filled_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        log = Log()
+        path = tmp_path / "out"
+        log.on(ExportRequested, lambda _: path.mkdir())
+        log.on(ExportRequested, lambda _: (path / "mine").write_text("mine"))
+        with pytest.raises(ac.ForeignFolderError):
+            await ac.download(serve.client, 1, path, options=QUICK, on_event=log)
+        assert files(path) == {"mine": b"mine"}
+        assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_folder_that_somebody_else_fills_fails_alone(tmp_path: Path) -> None:
+    async with serving(4) as serve:
+        serve.server.faults.add(
+            Fault(path="dataset/download", task_id=1, delay=0.2),
+        )
+        first: list[ac.TaskOutcome] = []
+
+        async def hold() -> None:
+            first.append(await ac.download(serve.client, 1, tmp_path / "a", options=QUICK))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(hold)
+            await until(lambda: len(serve.calls("dataset/download")) == 1)
+            report = await ac.download_many(
+                serve.client,
+                {2: tmp_path / "a", 3: tmp_path / "b", 4: tmp_path / "c"},
+                options=QUICK,
+            )
+        assert isinstance(error(report, 2), ac.StoreLockedError)
+        assert report.stopped_by is None
+        assert report.count(ac.Action.FETCHED) == 2
+        assert first[0].ok
+        assert files(tmp_path / "a") == await serve.archive(1)
+
+
+async def test_a_result_that_expired_is_exported_again(tmp_path: Path, log: Log) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(path="dataset/download", expire=True))
+        await ac.download(serve.client, 1, tmp_path / "out", options=QUICK, on_event=log)
+        assert log.retries("download") == 1
+
+
+async def test_a_path_that_cannot_be_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with serving(1) as serve:
+        for path in (tmp_path / "file", tmp_path / "file" / "below"):
+            with pytest.raises(ac.StoreError):
+                await ac.download(serve.client, 1, path, options=QUICK)
+        with pytest.raises(ac.ConfigError):
+            await ac.download(serve.client, 1, tmp_path / ".asynccvat", options=QUICK)
+        assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+async def test_an_adopted_export_has_to_be_seen_queued(tmp_path: Path, log: Log) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(export="stick"))
+        accepted = await serve.client.request_export(1, ac.ExportSpec())
+        await until(lambda: serve.server.queue.requests[accepted.rq_id].status == "started")
+        serve.server.edit_task(1)
+        log.on(ExportRequested, lambda _: serve.server.release_exports())
+        await ac.download(serve.client, 1, tmp_path / "out", options=QUICK, on_event=log)
+        assert [event.created for event in log.of(ExportRequested)] == [False, True]
+        assert files(tmp_path / "out") == await serve.archive(1)
+
+
+async def test_all_downloads_share_one_bandwidth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    real = patience.Bandwidth.__init__
+
+    def counted(self: patience.Bandwidth, rate: int, surroundings: object) -> None:
+        made.append(rate)
+        real(self, rate, surroundings)  # type: ignore[arg-type]  # handed on as it came
+
+    monkeypatch.setattr(patience.Bandwidth, "__init__", counted)
+    async with serving(3) as serve:
+        paths = {task_id: tmp_path / str(task_id) for task_id in (1, 2, 3)}
+        options = replace(QUICK, bandwidth=50_000_000)
+        assert (await ac.download_many(serve.client, paths, options=options)).ok
+        assert made == [50_000_000]
