@@ -1,0 +1,346 @@
+"""Mirrors in processes of their own, to be killed; and what they leave behind.
+
+The processes are forked from one that has the engine loaded, so that each starts within
+milliseconds. None shares anything with the test but a pipe, on which it tells its events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import asynccvat
+from asynccvat import events, files
+from asynccvat.core import polling
+from asynccvat.core.receipts import Receipt, decode_receipt
+from asynccvat.simulator.processes import ServerProcess
+
+PATIENCE = 60.0
+"""Seconds after which a process that says nothing counts as hung."""
+
+Tree = dict[str, bytes]
+Version = dict[str, Tree]
+"""By folder's name, what the whole destination holds."""
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["asynccvat.engine", "asynccvat.archives", "asynccvat.simulator"])
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process does, and where it dies.
+
+    Attributes:
+        url: The server.
+        token: The superuser's key.
+        dest: The destination.
+        images: Whether the images are wanted.
+        options: Those of `MirrorOptions`.
+        effects: The effects on the disk that count.
+        die_at: The number of the effect that the process kills itself at, from 1.
+        after: Whether that effect is done before.
+        can_exchange: Whether the file system can exchange two names in one step.
+        full_after: How many bytes can be written until the disk is full.
+    """
+
+    url: str
+    token: str
+    dest: Path
+    images: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    effects: Sequence[str] = files.EFFECTS
+    die_at: int | None = None
+    after: bool = False
+    can_exchange: bool = True
+    full_after: int | None = None
+
+
+def job(server: ServerProcess, dest: Path, **rest: Any) -> Job:
+    """A mirror of all that a server has."""
+    return Job(server.url, server.token, dest, **rest)
+
+
+# --- inside the process ------------------------------------------------------------------------
+
+
+def _hurry() -> None:
+    """Wait for nothing that is not about being killed.
+
+    A process that dies loses nothing that it wrote: only a power cut would tell whether it was
+    synced. And how often the server is asked is tested elsewhere.
+    """
+    for name in ("fsync", "sync_filesystem"):
+        setattr(files, name, lambda _fd: None)
+    for name in ("SHORTEST_INTERVAL", "_SHORTEST_PAUSE", "_FIRST_LOOK"):
+        assert hasattr(polling, name)
+        setattr(polling, name, 0.02)
+
+
+def _refuse_exchange(*_args: Any, **_kwargs: Any) -> None:
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+def _die_at(wanted: Job) -> None:
+    """Count effects, and end this process at the one that was asked for, as SIGKILL does."""
+    lock = threading.Lock()
+    seen = 0
+
+    def watched(effect: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        nonlocal seen
+        with lock:
+            seen += 1
+            is_last = seen == wanted.die_at
+        if not is_last:
+            return effect(*args, **kwargs)
+        try:
+            return effect(*args, **kwargs) if wanted.after else None
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for name in wanted.effects:
+        setattr(files, name, functools.partial(watched, getattr(files, name)))
+
+
+def _fill_up(room: int) -> None:
+    """Let the disk be full after so many bytes."""
+    lock = threading.Lock()
+    written = 0
+    write = files.write
+
+    def limited(fd: int, data: bytes | bytearray | memoryview) -> None:
+        nonlocal written
+        with lock:
+            written += len(data)
+            is_full = written > room
+        if is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(fd, data)
+
+    setattr(files, "write", limited)  # noqa: B010 - so do the other effects
+
+
+async def _mirror(wanted: Job, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    async with asynccvat.CvatClient(wanted.url, token=wanted.token) as client:
+        report = await asynccvat.mirror(
+            client,
+            wanted.dest,
+            spec=asynccvat.ExportSpec("COCO 1.0", images=wanted.images),
+            options=asynccvat.MirrorOptions(**wanted.options),
+            on_event=lambda event: tell(events.to_json(event)),
+        )
+    return report.to_json()
+
+
+def _run(pipe: Connection, wanted: Job) -> None:
+    _hurry()
+    if not wanted.can_exchange:
+        setattr(files, "exchange", _refuse_exchange)  # noqa: B010 - so do the other effects
+    if wanted.die_at is not None:
+        _die_at(wanted)
+    if wanted.full_after is not None:
+        _fill_up(wanted.full_after)
+    try:
+        try:
+            report = asyncio.run(_mirror(wanted, pipe.send))
+        except asynccvat.AsyncCvatError as error:
+            said = {"type": type(error).__name__, "message": str(error)}
+            report = {"interrupted": True, "stopped_by": said}
+        pipe.send({"event": "report", "report": report})
+    except BaseException:
+        pipe.send({"event": "traceback", "text": traceback.format_exc()})
+        raise
+
+
+# --- outside of it -----------------------------------------------------------------------------
+
+
+class Mirroring:
+    """A mirror that runs in a process."""
+
+    def __init__(self, process: ForkServerProcess, pipe: Connection) -> None:
+        self._process = process
+        self._pipe = pipe
+        self.report: dict[str, Any] | None = None
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What it tells, until it ends or is dead.
+
+        Raises:
+            TimeoutError: It says nothing any more.
+            AssertionError: An error ended it.
+        """
+        while True:
+            if not self._pipe.poll(PATIENCE):
+                raise TimeoutError("the mirror hangs")
+            try:
+                event = self._pipe.recv()
+            except (EOFError, ConnectionResetError):
+                return
+            assert event["event"] != "traceback", event["text"]
+            if event["event"] == "report":
+                self.report = event["report"]
+                return
+            yield event
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+
+    def finish(self) -> int:
+        """Wait for its end, and return its code; negative for the signal that killed it."""
+        for _ in self.events():
+            pass
+        self._process.join(PATIENCE)
+        assert self._process.exitcode is not None, "the mirror does not end"
+        return self._process.exitcode
+
+
+@contextlib.contextmanager
+def mirroring(wanted: Job) -> Iterator[Mirroring]:
+    """Start a mirror; it is dead afterwards in any case."""
+    pipe, theirs = processes.Pipe(duplex=False)
+    process = processes.Process(target=_run, args=(theirs, wanted))
+    process.start()
+    theirs.close()
+    try:
+        yield Mirroring(process, pipe)
+    finally:
+        process.kill()
+        process.join(PATIENCE)
+        process.close()
+        pipe.close()
+
+
+def mirror_stopping(wanted: Job) -> dict[str, Any]:
+    """Mirror until something stops it, and return the report."""
+    with mirroring(wanted) as running:
+        assert running.finish() == 0
+        assert running.report is not None
+        return running.report
+
+
+def mirror(wanted: Job) -> dict[str, Any]:
+    """Mirror to the end, and return the report."""
+    report = mirror_stopping(wanted)
+    assert report.get("ok"), report
+    return report
+
+
+def mirror_dying(wanted: Job, number: int, **how: Any) -> bool:
+    """Mirror until the effect of that number; tell whether it came so far."""
+    with mirroring(replace(wanted, die_at=number, **how)) as running:
+        code = running.finish()
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+def mirror_killed(wanted: Job, number: int) -> bool:
+    """Mirror, and kill the process once it told so many events; tell whether it was in time."""
+    with mirroring(wanted) as running:
+        for seen, _ in enumerate(running.events(), start=1):
+            if seen == number:
+                running.kill()
+                break
+        code = running.finish()
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+# --- what is there afterwards ------------------------------------------------------------------
+
+
+def read_tree(folder: Path) -> Tree:
+    """The files of a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def read_folders(dest: Path) -> Version:
+    """What stands under final names, and nothing else."""
+    if not dest.is_dir():
+        return {}
+    return {path.name: read_tree(path) for path in dest.iterdir() if path.name != ".asynccvat"}
+
+
+def read_receipts(dest: Path) -> dict[int, Receipt]:
+    """The receipts as they are."""
+    folder = dest / ".asynccvat/receipts"
+    return {int(path.stem): decode_receipt(path.read_bytes()) for path in folder.glob("*.json")}
+
+
+def comparable_receipts(dest: Path) -> dict[int, Receipt]:
+    """The receipts without what differs from run to run: times and inodes."""
+    return {
+        task_id: Receipt(
+            msgspec.structs.replace(
+                receipt.head, requested_at="", committed_at="", device=0, inode=0
+            ),
+            tuple(msgspec.structs.replace(member, mtime_ns=0) for member in receipt.members),
+        )
+        for task_id, receipt in read_receipts(dest).items()
+    }
+
+
+def check_receipts(dest: Path) -> None:
+    """Each receipt says of its folder just what is there."""
+    for receipt in read_receipts(dest).values():
+        folder = dest / receipt.head.folder
+        here = {
+            path.relative_to(folder).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        assert here == {member.path: (member.size, member.mtime_ns) for member in receipt.members}
+
+
+def check_parts(folders: Version, *allowed: Version) -> None:
+    """Every folder is one complete version, of those that the server ever had."""
+    for name, tree in folders.items():
+        versions = [version[name] for version in allowed if name in version]
+        assert tree in versions, f"{name} is no whole version: {sorted(tree)}"
+
+
+def check_end(dest: Path, reference: Path) -> None:
+    """A destination is as one that was never disturbed."""
+    assert read_folders(dest) == read_folders(reference)
+    assert comparable_receipts(dest) == comparable_receipts(reference)
+    check_receipts(dest)
+    assert list((dest / ".asynccvat/staging").iterdir()) == []
+    assert list((dest / ".asynccvat/kept").iterdir()) == []
+
+
+def exports_asked(server: ServerProcess, since: int = 0) -> Counter[int]:
+    """By task, how often an export was asked for."""
+    return Counter(
+        call["task_id"]
+        for call in server.calls[since:]
+        if call["method"] == "POST" and call["path"].endswith("/dataset/export")
+    )
+
+
+def bytes_downloaded(server: ServerProcess, since: int = 0) -> int:
+    """How many bytes of archives the server sent."""
+    return sum(
+        call["bytes_sent"]
+        for call in server.calls[since:]
+        if call["path"].endswith("/dataset/download")
+    )

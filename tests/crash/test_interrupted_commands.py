@@ -1,0 +1,113 @@
+"""Ctrl-C and SIGTERM in the middle of `asynccvat mirror`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import ask_for_export, happened, requests_by_status, run, started
+from mirror_processes import check_end, check_parts, exports_asked, job, mirror, read_folders
+
+from asynccvat.simulator.faults import Fault
+from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.processes import ServerProcess
+
+TASKS = 8
+
+
+@pytest.fixture
+def server() -> Iterator[ServerProcess]:
+    """Archives that are larger than their tails; one export at a time."""
+    options = SimulatorOptions(tasks=TASKS, frames=3, frame_bytes=200_000, export_workers=1)
+    with ServerProcess(options) as running:
+        yield running
+
+
+def complete(server: ServerProcess, dest: Path) -> None:
+    ended = run(server, dest, "-v")
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_interrupted_it_takes_back_its_own_queued_requests_and_the_next_run_completes(
+    tmp_path: Path, server: ServerProcess, number: int, code: int
+) -> None:
+    dest = tmp_path / "interrupted"
+    # One export never ends, so that all behind it stay queued; and one archive never comes whole.
+    server.add_faults(
+        Fault(export="stick", nth=4),
+        Fault(method="GET", path="dataset/download", nth=2, stall_at=100_000),
+    )
+
+    def is_midway(seen: list[dict[str, Any]]) -> bool:
+        return (
+            happened("export_requested", TASKS)(seen)
+            and happened("export_started")(seen)
+            and happened("task_done", 2)(seen)
+        )
+
+    with started(server, dest, "--concurrency", str(TASKS)) as command:
+        command.wait_for(is_midway)
+        of_others = {
+            ask_for_export(server, 8, "COCO 1.0", "false"),
+            ask_for_export(server, 7, "CVAT for images 1.1", "true"),
+        }
+        assert len(requests_by_status(server)["queued"]) == TASKS - 4 + len(of_others)
+        command.signal(number)
+        ended = command.finish()
+
+    assert ended.code == code
+    assert len(ended.out.splitlines()) == 1
+    assert ended.out.startswith("Interrupted after")
+    assert requests_by_status(server)["queued"] == of_others
+    server.do("release_exports")
+    mirror(job(server, tmp_path / "undisturbed"))
+    left = read_folders(dest)
+    assert len(left) == 2
+    check_parts(left, read_folders(tmp_path / "undisturbed"))
+    assert list((dest / ".asynccvat/staging").iterdir()) == []
+
+    since = len(server.calls)
+    complete(server, dest)
+    assert len(exports_asked(server, since)) == TASKS - 2
+    check_end(dest, tmp_path / "undisturbed")
+
+
+def test_interrupted_it_leaves_requests_alone_that_it_only_joined(
+    tmp_path: Path, server: ServerProcess
+) -> None:
+    server.do("pause_exports")
+    others = {ask_for_export(server, task_id, "COCO 1.0", "true") for task_id in (2, 5)}
+    with started(server, tmp_path / "dest", "--concurrency", str(TASKS)) as command:
+        command.wait_for(happened("export_requested", TASKS))
+        assert len(requests_by_status(server)["queued"]) == TASKS
+        command.signal(signal.SIGINT)
+        assert command.finish().code == 130
+    assert requests_by_status(server) == {"queued": others}
+
+
+def test_interrupted_twice_it_leaves_at_once_and_the_next_run_completes(
+    tmp_path: Path, server: ServerProcess
+) -> None:
+    mirror(job(server, tmp_path / "undisturbed"))
+    server.do("pause_exports")
+    # The server is slow to take requests back; nobody has to wait for that.
+    server.add_faults(Fault(path="/cancel$", delay=3600, times=None))
+    dest = tmp_path / "dest"
+    with started(server, dest) as command:
+        command.wait_for(happened("export_requested"))
+        command.signal(signal.SIGINT)
+        assert command.read_remark().startswith("Stopping")
+        command.signal(signal.SIGINT)
+        ended = command.finish()
+    assert ended.code == 130
+    assert ended.out == "", "whoever leaves at once has no summary"
+    server.do("release_exports")
+    check_parts(read_folders(dest))
+    complete(server, dest)
+    check_end(dest, tmp_path / "undisturbed")

@@ -1,0 +1,211 @@
+"""SIGKILL at any moment of a mirror: what stands is whole, and the next run ends the same."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mirror_processes import (
+    bytes_downloaded,
+    check_end,
+    check_parts,
+    exports_asked,
+    job,
+    mirror,
+    mirror_dying,
+    mirror_killed,
+    mirroring,
+    read_folders,
+)
+
+from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.processes import ServerProcess
+
+TASKS = 3
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    """Tasks whose images are worth taking over when only the annotations changed."""
+    options = SimulatorOptions(
+        tasks=TASKS,
+        frames=3,
+        frame_bytes=70_000,
+        # Exports take a moment, so that a kill finds some of them queued and some running.
+        costs=True,
+        latency=0.001,
+        export_seconds=0.02,
+        cached_export_seconds=0.005,
+        requests_list_seconds=0.001,
+        remembered_request_seconds=0.0,
+    )
+    with ServerProcess(options) as running:
+        yield running
+
+
+@pytest.fixture
+def task_ids(server: ServerProcess, tmp_path: Path) -> list[int]:
+    """The tasks of the server."""
+    report = mirror(job(server, tmp_path / "looked at", images=False))
+    return sorted(task["task_id"] for task in report["tasks"])
+
+
+class Destination:
+    """A destination that is killed and finished again and again, beside one that never is."""
+
+    def __init__(self, server: ServerProcess, folder: Path, task_ids: list[int]) -> None:
+        self._server = server
+        self._folder = folder
+        self.edited = task_ids[:-1]
+        self.dest = folder / "killed"
+        self._reference = folder / "undisturbed"
+        self._before = read_folders(self._reference)
+        self._now = self._before
+        self._trials = 0
+
+    def start_anew(self) -> None:
+        """An empty destination, of the tasks as they are."""
+        self._trials += 1
+        self.dest = self._folder / f"killed {self._trials}"
+        if not self._now:
+            self.follow()
+        self._before = {}
+
+    def begin(self) -> None:
+        """The tasks as they are, undisturbed so far."""
+        self.follow()
+        mirror(job(self._server, self.dest))
+
+    def edit(self) -> None:
+        """Change most tasks at the server, so that there is something to update."""
+        for task_id in self.edited:
+            self._server.do("edit_task", task_id=task_id)
+        self.follow()
+
+    def follow(self) -> None:
+        """Bring the undisturbed one up to date."""
+        mirror(job(self._server, self._reference))
+        self._before, self._now = self._now, read_folders(self._reference)
+
+    def finish(self, *, can_exchange: bool = True) -> None:
+        """Check what a kill left, then run to the end and check that."""
+        left = read_folders(self.dest)
+        check_parts(left, self._before, self._now)
+        # With two renames in the place of an exchange, one folder has no name for an instant. What
+        # recovery makes of that decides whether its task is fetched again.
+        absent = set(self._before) - set(left)
+        assert len(absent) <= (0 if can_exchange else 1), f"{absent} was there and is gone"
+        done = {name for name, tree in left.items() if tree == self._now[name]}
+        since = len(self._server.calls)
+        mirror(job(self._server, self.dest, can_exchange=can_exchange))
+        asked = {f"task{task_id}" for task_id in exports_asked(self._server, since)}
+        assert asked - absent == set(self._now) - done - absent, (
+            "what was done is not paid for again, and the rest is"
+        )
+        check_end(self.dest, self._reference)
+
+
+@pytest.fixture
+def destination(server: ServerProcess, tmp_path: Path, task_ids: list[int]) -> Destination:
+    """One that is not there yet."""
+    return Destination(server, tmp_path, task_ids)
+
+
+def test_killed_at_ten_moments_of_a_first_mirror_the_next_run_ends_as_if_nothing_happened(
+    server: ServerProcess, destination: Destination
+) -> None:
+    chance = random.Random("first mirror")
+    killed = 0
+    for _ in range(10):
+        destination.start_anew()
+        # Of each task some six events are told, after two about the whole.
+        killed += mirror_killed(job(server, destination.dest), chance.randrange(1, 6 * TASKS))
+        destination.finish()
+    assert killed >= 8
+
+
+def test_killed_at_ten_moments_of_an_update_the_next_run_ends_as_if_nothing_happened(
+    server: ServerProcess, destination: Destination
+) -> None:
+    chance = random.Random("update")
+    destination.begin()
+    killed = 0
+    for _ in range(10):
+        destination.edit()
+        killed += mirror_killed(job(server, destination.dest), chance.randrange(1, 6 * TASKS))
+        destination.finish()
+    assert killed >= 8
+
+
+def test_killed_at_any_effect_of_an_update_the_next_run_ends_as_if_nothing_happened(
+    server: ServerProcess, destination: Destination
+) -> None:
+    chance = random.Random("effects")
+    destination.begin()
+    killed = 0
+    for _ in range(10):
+        destination.edit()
+        killed += mirror_dying(job(server, destination.dest), chance.randrange(1, 40 * TASKS))
+        destination.finish()
+    assert killed >= 6
+
+
+def test_killed_before_each_rename_of_a_first_mirror_the_next_run_ends_as_if_nothing_happened(
+    server: ServerProcess, destination: Destination
+) -> None:
+    for number in itertools.count(1):
+        destination.start_anew()
+        died = mirror_dying(job(server, destination.dest), number, effects=("rename",))
+        destination.finish()
+        if not died:
+            assert number > 2 * TASKS
+            return
+
+
+@pytest.mark.parametrize(
+    ("can_exchange", "after"),
+    [(True, False), (True, True), (False, False)],
+    ids=["before", "after", "before, without exchange"],
+)
+def test_killed_around_each_rename_of_an_update_the_next_run_ends_as_if_nothing_happened(
+    server: ServerProcess, destination: Destination, *, can_exchange: bool, after: bool
+) -> None:
+    destination.begin()
+    effects = ("rename", "exchange") if can_exchange else ("rename",)
+    for number in itertools.count(1):
+        destination.edit()
+        wanted = job(server, destination.dest, can_exchange=can_exchange)
+        died = mirror_dying(wanted, number, effects=effects, after=after)
+        destination.finish(can_exchange=can_exchange)
+        if not died:
+            assert number > (2 if can_exchange else 3) * len(destination.edited)
+            return
+
+
+def test_killed_within_a_large_archive_the_next_run_takes_over_what_came(tmp_path: Path) -> None:
+    size = 40 * MIB
+    options = SimulatorOptions(tasks=1, frames=40, frame_bytes=MIB)
+    with ServerProcess(options) as server:
+        mirror(job(server, tmp_path / "undisturbed"))
+        assert bytes_downloaded(server) > size
+        for part in (24, 34):
+            dest = tmp_path / f"killed after {part} MiB"
+            received = 0
+            with mirroring(job(server, dest)) as running:
+                for event in running.events():
+                    received += event.get("transferred", 0)
+                    if received >= part * MIB:
+                        running.kill()
+                        break
+                assert running.finish() != 0
+            assert read_folders(dest) == {}
+            since = len(server.calls)
+            report = mirror(job(server, dest))
+            # What was under way in each connection is fetched again, and the archive's end.
+            assert bytes_downloaded(server, since) < size - part * MIB / 2
+            assert report["transferred"] < size - part * MIB / 2
+            check_end(dest, tmp_path / "undisturbed")
