@@ -255,8 +255,8 @@ def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean(tmp_path: Path) -> 
         os.close(inner)
     assert ended.returncode == 0
     assert json.loads(ended.stdout)["counts"] == {"fetched": 6}
-    # How much of a quick run a refreshing bar shows is a matter of moments.
-    assert "/6 tasks" in shown.decode() or "listing the tasks" in shown.decode()
+    # What a bar that is redrawn now and then shows of a quick run is a matter of moments.
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" in shown.decode()
     assert "\x1b[?25h" in shown.decode()
 
 
