@@ -71,9 +71,11 @@ def plan_spans(
     """
     offsets = [*(entry.header_offset for entry in directory.entries), directory.start]
     runs = _runs(wanted)
-    excess = sum(offsets[first] < tail_start for first, _ in runs) - options.requests
-    if excess > 0:
-        runs = _bridge(offsets, runs, excess)
+    # Those that begin in the tail cost no request, and come last.
+    asking = sum(offsets[first] < tail_start for first, _ in runs)
+    if asking > options.requests:
+        bridged = _bridge(offsets, runs[:asking], asking - options.requests)
+        runs = bridged + runs[asking:]
     to_fetch = sum(_to_fetch(offsets, first, last, tail_start) for first, last in runs)
     divided = to_fetch >= options.divide_from
     part = -(-to_fetch // options.parallel) if divided else to_fetch

@@ -77,6 +77,16 @@ def test_spans_in_the_tail_cost_no_request() -> None:
     assert [(span.first, span.last) for span in spans] == [(0, 1), (2, 3), (4, 5)]
 
 
+def test_gaps_in_the_tail_are_not_closed_in_place_of_others() -> None:
+    directory = directory_of(10, 500, 10, 400, 10, 1, 10)
+    wanted = [True, False] * 3 + [True]
+    tail_start = directory.entries[4].header_offset
+
+    spans = plan_spans(directory, wanted, tail_start, RangeOptions(requests=1))
+
+    assert [(span.first, span.last) for span in spans] == [(0, 3), (4, 5), (6, 7)]
+
+
 def test_much_is_divided_at_the_ends_of_members() -> None:
     directory = directory_of(*[1000] * 8)
     options = RangeOptions(parallel=4, divide_from=5000)
