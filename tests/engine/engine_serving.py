@@ -131,7 +131,7 @@ class Log:
     """Remembers events, and does something at some of them."""
 
     events: list[Event] = field(default_factory=list)
-    reactions: list[tuple[type, Callable[[Any], None]]] = field(default_factory=list)
+    reactions: list[tuple[type, Callable[[Any], object]]] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)
@@ -139,7 +139,7 @@ class Log:
             if isinstance(event, kind):
                 reaction(event)
 
-    def on(self, kind: type[E], reaction: Callable[[E], None]) -> None:
+    def on(self, kind: type[E], reaction: Callable[[E], object]) -> None:
         self.reactions.append((kind, reaction))
 
     def of(self, kind: type[E]) -> list[E]:

@@ -60,12 +60,12 @@ async def play(script: list[tuple[str, int]], data: Path) -> None:
             if step == "run":
                 await run(serve, data, model, prune=bool(task_id))
             else:
-                change(serve, data, model, step, task_id, f"mine {number}".encode())
+                change(serve, data, model, step, task_id=task_id, mine=f"mine {number}".encode())
         await run(serve, data, model, prune=True)
 
 
 def change(
-    serve: Serving, data: Path, model: Model, step: str, task_id: int, mine: bytes
+    serve: Serving, data: Path, model: Model, step: str, *, task_id: int, mine: bytes
 ) -> None:
     there = task_id in serve.server.dataset.tasks
     folder = data / f"task{task_id}"

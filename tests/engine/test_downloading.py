@@ -94,19 +94,15 @@ async def test_existing_ones_are_skipped_where_that_is_wished(
         assert actions(report) == {1: ("skipped", "existing"), 2: ("fetched", "asked for")}
         assert outcome(report, 1).path == paths[1]
         assert files(paths[1]) == before
-        one = await ac.download(
-            serve.client, 1, paths[1], spec, options=QUICK, skip_existing=True
-        )
+        one = await ac.download(serve.client, 1, paths[1], spec, options=QUICK, skip_existing=True)
         assert one.action is ac.Action.SKIPPED
 
 
 async def test_two_tasks_cannot_have_the_same_folder(tmp_path: Path) -> None:
     async with serving(2) as serve:
-        paths = {1: tmp_path / "a", 2: str(tmp_path / "x" / ".." / "a")}
-        with pytest.raises(ac.ConfigError, match="tasks 1 and 2"):
-            await ac.download_many(serve.client, {**paths, 2: tmp_path / "a"}, options=QUICK)
-        with pytest.raises(ac.ConfigError, match="tasks 1 and 2"):
-            await ac.download_many(serve.client, paths, options=QUICK)
+        for same in (tmp_path / "a", tmp_path / "x" / ".." / "a"):
+            with pytest.raises(ac.ConfigError, match="tasks 1 and 2"):
+                await ac.download_many(serve.client, {1: tmp_path / "a", 2: same}, options=QUICK)
         assert serve.server.calls == []
         assert list(tmp_path.iterdir()) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 from engine_serving import (
     QUICK,
@@ -20,6 +22,7 @@ from engine_serving import (
     files,
     serving,
     staged,
+    until,
 )
 
 import asynccvat as ac
@@ -97,9 +100,7 @@ async def test_a_killed_work_horse_is_asked_once_more_at_the_end_alone(
     data: Path, log: Log
 ) -> None:
     async with serving(6, export_workers=2) as serve:
-        serve.server.faults.add(
-            Fault(export="kill", task_id=1), Fault(export="kill", task_id=4)
-        )
+        serve.server.faults.add(Fault(export="kill", task_id=1), Fault(export="kill", task_id=4))
         report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
         assert report.ok
         assert files(data) == await serve.archives()
@@ -158,7 +159,7 @@ async def test_an_archive_that_was_broken_once_is_fetched_again(data: Path) -> N
 async def test_a_task_that_is_deleted_during_the_run_fails_alone(data: Path) -> None:
     async with serving(3) as serve:
         log = Log()
-        log.on(ExportRequested, lambda _: 3 in serve.server.dataset.tasks and serve.server.delete_task(3))
+        log.on(ExportRequested, lambda _: serve.server.dataset.tasks.pop(3, None))
         options = replace(QUICK, concurrency=1)
         report = await ac.mirror(serve.client, data, options=options, on_event=log)
         assert isinstance(error(report, 3), ac.NotFoundError)
@@ -182,7 +183,12 @@ async def test_trouble_that_passes_is_outwaited(data: Path, log: Log) -> None:
 
 
 async def test_an_export_without_a_result_url_says_why(data: Path) -> None:
-    finished = {"id": "x", "status": "finished", "operation": {}, "result_url": None}
+    finished: dict[str, Any] = {
+        "id": "x",
+        "status": "finished",
+        "operation": {},
+        "result_url": None,
+    }
     async with serving(1) as serve:
         serve.server.faults.add(
             Fault(
@@ -268,6 +274,46 @@ async def test_a_token_that_is_revoked_during_the_run_stops_it(data: Path) -> No
         assert to_json(log.events[-1])["stopped_by"]["type"] == "AuthenticationError"
 
 
+async def test_a_token_that_is_revoked_while_exports_are_waited_for_stops_the_run(
+    data: Path,
+) -> None:
+    async with serving(6) as serve:
+        serve.server.pause_exports()
+        async with connected(serve.server, token=serve.server.create_access_token()) as client:
+            serve.server.faults.add(
+                Fault(
+                    path="/api/requests",
+                    status=401,
+                    body='{"detail":"Invalid token."}',
+                    content_type="application/vnd.cvat+json",
+                    times=None,
+                )
+            )
+            options = replace(QUICK, concurrency=6)
+            report = await ac.mirror(client, data, options=options)
+        assert isinstance(report.stopped_by, ac.AuthenticationError)
+        assert report.count(ac.Action.FETCHED) == 0
+        assert staged(data) == []
+
+
+async def test_a_failed_listing_is_seen_also_where_the_disk_fails_after_it(
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(1, client={"password": "wrong"}) as serve:
+
+        async def unreadable(_store: MirrorStore) -> object:
+            await until(lambda: any(call.status == 400 for call in serve.server.calls))
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            raise ac.StoreError("the disk is gone")
+
+        monkeypatch.setattr(MirrorStore, "receipts", unreadable)
+        with pytest.raises(ac.StoreError, match="the disk is gone"):
+            await ac.mirror(serve.client, data, options=QUICK)
+        gc.collect()
+        assert "never retrieved" not in caplog.text
+
+
 def full(monkeypatch: pytest.MonkeyPatch, effect: str, number: int, after: int) -> None:
     """Let an effect on the disk fail from its `after`-th time on."""
     real: Callable[..., Any] = getattr(disk, effect)
@@ -350,9 +396,7 @@ async def test_a_server_in_trouble_that_answers_now_and_then_is_not_gone(data: P
     async with serving(40, client={"policy": policy}) as serve:
         for nth in range(3, 41):
             if nth % 4:
-                serve.server.faults.add(
-                    Fault(method="POST", path="dataset", nth=nth, status=500)
-                )
+                serve.server.faults.add(Fault(method="POST", path="dataset", nth=nth, status=500))
         report = await ac.mirror(serve.client, data, options=QUICK)
         assert report.stopped_by is None
         assert report.count(ac.Action.FETCHED) + len(report.failures) == 40

@@ -166,9 +166,7 @@ async def test_only_what_was_selected_is_mirrored(data: Path) -> None:
 
 async def test_an_id_that_is_not_there_fails_alone(data: Path) -> None:
     async with serving(2) as serve:
-        report = await ac.mirror(
-            serve.client, data, ac.Selection(task_ids=[2, 77]), options=QUICK
-        )
+        report = await ac.mirror(serve.client, data, ac.Selection(task_ids=[2, 77]), options=QUICK)
         assert actions(report) == {2: ("fetched", "new"), 77: ("failed", "not found")}
         assert isinstance(error(report, 77), ac.NotFoundError)
         assert "task 77" in str(error(report, 77))
@@ -229,7 +227,9 @@ async def test_a_plan_changes_nothing(data: Path) -> None:
         serve.server.edit_task(2)
         exported = len(serve.calls("POST", "dataset/export"))
         plan = await ac.plan(serve.client, data)
-        assert [(one["task_id"], one["step"], one["reason"]) for one in plan.to_json()["steps"]] == [
+        assert [
+            (one["task_id"], one["step"], one["reason"]) for one in plan.to_json()["steps"]
+        ] == [
             (1, "keep", "unchanged"),
             (2, "fetch", "changed"),
             (3, "skip", "no data"),

@@ -27,6 +27,8 @@ from engine_serving import (
 )
 
 import asynccvat as ac
+from asynccvat import exports
+from asynccvat.archives import ArchiveReader
 from asynccvat.events import Event, ExportRequested, Planned, RunFinished, TaskDone, to_json
 from asynccvat.simulator import Fault
 
@@ -38,8 +40,10 @@ async def nothing_stays_behind() -> AsyncIterator[None]:
     """No task of the event loop outlives a test, and no thread but anyio's idle workers."""
     before = asyncio.all_tasks()
     yield
-    left = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}
-    assert {name for name in left if not name.startswith("TestRunner.")} == set()
+    left = {repr(task.get_coro()) for task in asyncio.all_tasks() - before}
+    # The fixtures run in one of the runner's own; calls that faults hold up are the server's.
+    own = ("TestRunner.", "RequestHandler.")
+    assert {name for name in left if not any(part in name for part in own)} == set()
     names = {thread.name for thread in threading.enumerate()}
     assert all(name.startswith(("MainThread", "AnyIO worker", "asyncio_")) for name in names), names
 
@@ -52,7 +56,7 @@ async def test_outcomes_are_met_as_they_land(data: Path) -> None:
             async for outcome in run:
                 met.append(outcome.task_id)
                 assert outcome.path is not None
-                assert outcome.path.is_dir()
+                assert Path(outcome.path).is_dir()
                 if len(met) == 3:
                     # The fourth goes on only now: nobody waited for the whole.
                     serve.server.release_exports()
@@ -130,14 +134,12 @@ async def test_an_export_that_was_just_asked_for_is_cancelled_too(data: Path) ->
 async def test_a_server_that_does_not_answer_holds_an_aborted_run_up_for_seconds_at_most(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asynccvat import exports  # noqa: PLC0415 - for its patience alone
-
     monkeypatch.setattr(exports, "_CANCEL_SECONDS", 0.05)
     async with serving(2) as serve:
         serve.server.pause_exports()
         serve.server.faults.add(
-            Fault(method="POST", path="tasks/1/dataset/export", stall_at=0),
-            Fault(method="POST", path="cancel", stall_at=0, times=None),
+            Fault(method="POST", path="tasks/1/dataset/export", delay=2),
+            Fault(method="POST", path="cancel", delay=2, times=None),
         )
         async with ac.open_mirror(serve.client, data, options=QUICK):
             await until(lambda: len(serve.calls("POST", "dataset/export")) == 2)
@@ -155,10 +157,14 @@ async def test_a_server_that_is_gone_does_not_hold_an_aborted_run_up(data: Path)
 
 async def test_an_error_in_the_block_ends_the_run_and_passes(data: Path) -> None:
     async with serving(3) as serve:
+
+        async def use(outcomes: ac.MirrorRun) -> None:
+            async for _ in outcomes:
+                raise LookupError("mine")
+
         with pytest.raises(LookupError, match="mine"):
             async with ac.open_mirror(serve.client, data, options=QUICK) as run:
-                async for _ in run:
-                    raise LookupError("mine")
+                await use(run)
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok
 
 
@@ -191,8 +197,8 @@ async def test_a_listener_that_raises_is_detached_and_logged(
 
     def listener(event: Event) -> None:
         told.append(event)
-        if isinstance(event, Planned):
-            raise RuntimeError("the display is broken")
+        if len(told) == 2:
+            raise LookupError("the display is broken")
 
     async with serving(3) as serve:
         with caplog.at_level(logging.ERROR, "asynccvat"):
@@ -223,9 +229,7 @@ async def test_every_event_of_a_run_is_json_and_comes_in_its_order(data: Path, l
         assert failed[0]["error"]["type"] == "ExportFailedError"
 
 
-async def test_retries_and_pauses_are_events_of_the_run_that_met_them(
-    data: Path, log: Log
-) -> None:
+async def test_retries_and_pauses_are_events_of_the_run_that_met_them(data: Path, log: Log) -> None:
     async with serving(2) as serve:
         serve.server.faults.add(
             Fault(path="/api/tasks", status=503, headers={"Retry-After": "0.01"}),
@@ -252,9 +256,7 @@ async def cancelled_at(serve: Serving, data: Path, number: int) -> int:
         if told == number:
             mirroring.cancel()
 
-    mirroring = asyncio.create_task(
-        ac.mirror(serve.client, data, options=QUICK, on_event=listener)
-    )
+    mirroring = asyncio.create_task(ac.mirror(serve.client, data, options=QUICK, on_event=listener))
     with pytest.raises(asyncio.CancelledError):
         await mirroring
     return told
@@ -283,7 +285,7 @@ async def test_a_run_cancelled_at_any_event_and_started_again_ends_in_the_same_t
                 }
             report = await ac.mirror(serve.client, data, options=QUICK)
             assert report.ok
-            assert files(data) .keys() == wanted.keys()
+            assert files(data).keys() == wanted.keys()
             assert staged(data) == []
 
 
@@ -354,8 +356,6 @@ async def test_an_anyio_timeout_around_a_mirror_is_clean(data: Path) -> None:
 async def test_a_bug_passes_to_the_caller_and_the_report_is_written(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asynccvat.archives import ArchiveReader  # noqa: PLC0415 - broken by this test alone
-
     async def broken(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("a bug")
 

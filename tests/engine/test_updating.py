@@ -84,7 +84,7 @@ async def test_a_task_edited_while_it_was_exported_is_fetched_again_next_run(
 ) -> None:
     serve.server.edit_task(2)
     log = Log()
-    log.on(Planned, lambda _: serve.server.edit_task(2) and None)
+    log.on(Planned, lambda _: serve.server.edit_task(2))
     first = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
     assert actions(first)[2] == ("fetched", "changed")
     assert actions(await again(serve, data))[2] == ("fetched", "changed")
@@ -248,7 +248,7 @@ async def test_a_folder_that_appears_during_the_run_is_not_replaced(data: Path) 
     async with serving(2) as serve:
         log = Log()
         log.on(Planned, lambda _: (data / "task2").mkdir())
-        log.on(Planned, lambda _: (data / "task2" / "mine").write_text("mine") and None)
+        log.on(Planned, lambda _: (data / "task2" / "mine").write_text("mine"))
         report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
         assert isinstance(error(report, 2), ac.ForeignFolderError)
         assert actions(report)[1] == ("fetched", "new")
@@ -261,8 +261,8 @@ async def test_a_folder_at_the_new_prefix_that_appears_during_the_run_is_not_rep
 ) -> None:
     serve.server.edit_task(1)
     log = Log()
-    for name in ("job-1", "job-2"):
-        log.on(Planned, lambda _, name=name: (data / name).mkdir())
+    log.on(Planned, lambda _: (data / "job-1").mkdir())
+    log.on(Planned, lambda _: (data / "job-2").mkdir())
     options = replace(QUICK, folder_prefix="job-")
     report = await ac.mirror(serve.client, data, options=options, on_event=log)
     assert isinstance(error(report, 1), ac.ForeignFolderError)
@@ -271,7 +271,8 @@ async def test_a_folder_at_the_new_prefix_that_appears_during_the_run_is_not_rep
     assert (data / "task1" / XML).is_file()
 
 
-async def test_the_mirror_of_another_server_is_left_alone(serve: Serving, data: Path) -> None:
+@pytest.mark.usefixtures("serve")
+async def test_the_mirror_of_another_server_is_left_alone(data: Path) -> None:
     before = files(data)
     async with serving(2, seed=5) as other:
         with pytest.raises(ac.ConfigError, match="mirror"):
@@ -284,9 +285,7 @@ async def test_the_mirror_of_another_server_is_left_alone(serve: Serving, data: 
 # Gone from the server
 
 
-async def test_without_prune_the_folder_of_a_deleted_task_stays(
-    serve: Serving, data: Path
-) -> None:
+async def test_without_prune_the_folder_of_a_deleted_task_stays(serve: Serving, data: Path) -> None:
     serve.server.delete_task(2)
     report = await again(serve, data)
     assert set(actions(report)) == {1, 3, 4}
