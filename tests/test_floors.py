@@ -14,7 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("core",),
     ("events",),
-    ("files", "http"),
+    ("files", "http", "threads"),
     ("client", "extract", "store", "settings"),
     ("archives", "watcher"),
     ("exports", "runs"),

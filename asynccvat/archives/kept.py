@@ -11,7 +11,7 @@ import anyio
 from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
 from asynccvat import files
-from asynccvat.archives.lanes import in_thread
+from asynccvat.threads import in_thread
 
 
 class ArchiveCopy:

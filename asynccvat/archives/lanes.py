@@ -8,22 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Self, TypeVar, TypeVarTuple
+from typing import Self, TypeVarTuple
 
 import anyio
-import anyio.to_thread
 
-T = TypeVar("T")
+from asynccvat.threads import begun, uninterrupted
+
 Ts = TypeVarTuple("Ts")
-
-
-async def in_thread(work: Callable[[*Ts], T], *args: *Ts) -> T:
-    """Run `work` in a worker thread and wait for it, even when cancelled meanwhile.
-
-    A cancellation is raised once the thread has ended, so that nothing goes on behind the
-    caller's back.
-    """
-    return await _settle(_start(work, *args))
 
 
 async def together(limit: int, jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
@@ -72,7 +63,7 @@ class Lane:
         running, self._running = self._running, None
         if running is not None:
             # The block has failed already; that the last piece did, too, adds nothing.
-            await _settle(asyncio.gather(running, return_exceptions=True))
+            await uninterrupted(asyncio.gather(running, return_exceptions=True))
 
     async def submit(self, work: Callable[[*Ts], None], *args: *Ts) -> None:
         """Wait for the piece under way, then start this one.
@@ -81,7 +72,7 @@ class Lane:
             Exception: Whatever the piece before raised.
         """
         await self.settle()
-        self._running = _start(work, *args)
+        self._running = begun(work, *args)
 
     async def settle(self) -> None:
         """Wait for the piece under way.
@@ -91,23 +82,4 @@ class Lane:
         """
         running, self._running = self._running, None
         if running is not None:
-            await _settle(running)
-
-
-def _start(work: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-    return asyncio.ensure_future(anyio.to_thread.run_sync(work, *args))
-
-
-async def _settle(running: asyncio.Future[T]) -> T:
-    """Wait for a future to end; a cancellation meanwhile is raised then, and not passed on."""
-    cancelled: asyncio.CancelledError | None = None
-    with anyio.CancelScope(shield=True):
-        while not running.done():
-            try:
-                await asyncio.wait([running])
-            except asyncio.CancelledError as error:
-                cancelled = error
-    if cancelled is not None:
-        running.exception()  # seen: the cancellation is what the caller hears of
-        raise cancelled
-    return running.result()
+            await uninterrupted(running)

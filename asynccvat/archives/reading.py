@@ -14,7 +14,7 @@ from functools import partial
 
 from asynccvat.archives import reuse
 from asynccvat.archives.kept import ArchiveCopy
-from asynccvat.archives.lanes import Lane, in_thread, together
+from asynccvat.archives.lanes import Lane, together
 from asynccvat.archives.patience import Patience
 from asynccvat.archives.settings import ReadSettings
 from asynccvat.archives.source import ArchiveSource, BrokenError, MovedError, Version
@@ -26,6 +26,7 @@ from asynccvat.events import Event, Retrying, TransferProgress, TransferStarted
 from asynccvat.extract import Extractor, StagedFiles
 from asynccvat.http import ResultStream
 from asynccvat.store import Staging
+from asynccvat.threads import in_thread
 
 _BATCH_BYTES = 1024 * 1024
 # How often one archive may turn into another while it is read.

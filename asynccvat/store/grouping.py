@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from asynccvat.store.commit import Operation
-from asynccvat.store.threads import in_thread, uninterrupted
+from asynccvat.threads import in_limited_thread, uninterrupted
 
 GROUP_SECONDS = 0.05
 GROUP_SIZE = 64
@@ -60,7 +60,7 @@ class Groups:
             AsyncCvatError: The operation's own error, or that of its group.
         """
         if not self._grouped:
-            await in_thread(self._limiter, self._run, [operation])
+            await in_limited_thread(self._limiter, self._run, [operation])
         else:
             ticket = _Ticket(operation)
             group = self._open
@@ -98,7 +98,7 @@ class Groups:
     async def _finish(self, group: _Group) -> None:
         self._close(group)
         try:
-            await in_thread(self._limiter, self._run_in_thread, group)
+            await in_limited_thread(self._limiter, self._run_in_thread, group)
         finally:
             self._turn.release()
             for ticket in group.tickets:

@@ -15,7 +15,7 @@ import anyio
 
 from asynccvat import files
 from asynccvat.store.layout import OWN_FOLDER, Layout
-from asynccvat.store.threads import in_thread
+from asynccvat.threads import in_limited_thread
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class KeptArchives:
             with files.explained(doing, self.path):
                 return call(argument)
 
-        return await in_thread(self._limiter, explained)
+        return await in_limited_thread(self._limiter, explained)
 
 
 def _name(task_id: int) -> str:

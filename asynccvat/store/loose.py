@@ -29,7 +29,7 @@ from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
 from asynccvat.store.mirror import check_space
 from asynccvat.store.opening import make_folders
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in
-from asynccvat.store.threads import in_thread
+from asynccvat.threads import in_limited_thread, in_thread
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class LooseFolder:
             folders.append(_open(cls, Path(path), durable=durable))
 
         try:
-            await in_thread(anyio.CapacityLimiter(1), opening)
+            await in_thread(opening)
             yield folders[0]
         finally:
             for folder in folders:
@@ -113,7 +113,7 @@ class LooseFolder:
                     os.close(fd)
             return ()
 
-        return await in_thread(anyio.CapacityLimiter(1), look)
+        return await in_thread(look)
 
     async def stage(self, task_id: int) -> Staging:
         """Make a fresh tree to fill, and find what a killed download left to be taken over."""
@@ -203,7 +203,7 @@ class LooseFolder:
             with files.explained(doing, self.path, task_id=task_id):
                 return call(*args)
 
-        return await in_thread(self._limiter, explained)
+        return await in_limited_thread(self._limiter, explained)
 
 
 def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:

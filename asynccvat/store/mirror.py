@@ -46,7 +46,7 @@ from asynccvat.store.opening import (
 )
 from asynccvat.store.recovery import recover
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, is_unfinished, new_staging
-from asynccvat.store.threads import in_thread
+from asynccvat.threads import in_limited_thread, in_thread
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -122,12 +122,12 @@ class MirrorStore:
                 stores.append(_open(cls, path, wanted, durable=durable, break_lock=break_lock))
 
         try:
-            await in_thread(anyio.CapacityLimiter(1), opening)
+            await in_thread(opening)
             yield stores[0]
         finally:
             # Also where a cancellation came while it was being opened.
             for store in stores:
-                await in_thread(store._limiter, store._close)  # noqa: SLF001 - our own
+                await in_limited_thread(store._limiter, store._close)  # noqa: SLF001 - our own
 
     # --- what is here -----------------------------------------------------------------------
 
@@ -408,7 +408,7 @@ class MirrorStore:
             with files.explained(doing, self.path, task_id=task_id):
                 return call(*args)
 
-        return await in_thread(self._limiter, explained)
+        return await in_limited_thread(self._limiter, explained)
 
     async def _in_chunks(
         self, call: Callable[[Sequence[Item]], T], items: Sequence[Item]

@@ -8,7 +8,8 @@ import threading
 import anyio
 import pytest
 
-from asynccvat.archives.lanes import Lane, in_thread, together
+from asynccvat.archives.lanes import Lane, together
+from asynccvat.threads import in_thread
 
 pytestmark = pytest.mark.anyio
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -14,20 +14,29 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def in_thread(
-    limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
+async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking call in a thread and stay until it ends, whatever happens meanwhile.
 
     A cancellation, be it anyio's or asyncio's own, is raised after the call has ended: its effects
     are then either there or not, and nothing goes on behind the caller's back.
     """
-    return await uninterrupted(
-        anyio.to_thread.run_sync(functools.partial(call, *args, **kwargs), limiter=limiter)
-    )
+    return await uninterrupted(begun(call, *args, **kwargs))
 
 
-async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+async def in_limited_thread(
+    limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """As `in_thread`, with so many threads at once as a limiter allows."""
+    work = functools.partial(call, *args, **kwargs)
+    return await uninterrupted(anyio.to_thread.run_sync(work, limiter=limiter))
+
+
+def begun(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+    """Begin a blocking call in a thread; wait for what is returned with `uninterrupted`."""
+    return asyncio.ensure_future(anyio.to_thread.run_sync(functools.partial(call, *args, **kwargs)))
+
+
+async def uninterrupted(work: Awaitable[T]) -> T:
     """Await something to its end, and raise a cancellation that came meanwhile only then."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
