@@ -76,7 +76,7 @@ class ResultStream:
         if self._broken is not None:
             raise self._broken
         try:
-            return await self._response.content.readany()
+            return await self._next_chunk()
         except HTTP_FAILURES as exc:
             failure = self._failure(exc)
         # Outside the handler, so that aiohttp's exception is no context of ours.
@@ -84,6 +84,15 @@ class ResultStream:
         if left := self._arrived_before_the_break():
             return left
         raise failure
+
+    async def _next_chunk(self) -> bytes:
+        """The next piece just as it arrived, b"" at the end: joining pieces would copy them."""
+        content = self._response.content
+        while True:
+            chunk, _ = await content.readchunk()
+            # In a chunked body, pieces that only end a chunk are empty, too.
+            if chunk or content.at_eof():
+                return chunk
 
     def _arrived_before_the_break(self) -> bytes:
         """What aiohttp holds back: it raises first, whatever came before is still unread.
