@@ -33,10 +33,10 @@ def server() -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture
-def undisturbed(server: ServerProcess, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def undisturbed(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mirror for which there was room."""
-    dest = tmp_path / "undisturbed"
+    dest = tmp_path_factory.mktemp("undisturbed") / "mirror"
     mirror(job(server, dest))
     return dest
 

@@ -9,13 +9,23 @@ from typing import Any
 
 import pytest
 from commands import ask_for_export, happened, requests_by_status, run, started
-from mirror_processes import check_end, check_parts, exports_asked, job, mirror, read_folders
+from mirror_processes import (
+    bytes_downloaded,
+    check_end,
+    check_parts,
+    exports_asked,
+    job,
+    mirror,
+    read_folders,
+)
 
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 
 TASKS = 8
+MIB = 1024 * 1024
+STAGING = ".asynccvat/staging"
 
 
 @pytest.fixture
@@ -70,7 +80,7 @@ def test_interrupted_it_takes_back_its_own_queued_requests_and_the_next_run_comp
     left = read_folders(dest)
     assert len(left) == 2
     check_parts(left, read_folders(tmp_path / "undisturbed"))
-    assert list((dest / ".asynccvat/staging").iterdir()) == []
+    assert list((dest / STAGING).iterdir()) == []
 
     since = len(server.calls)
     complete(server, dest)
@@ -111,3 +121,34 @@ def test_interrupted_twice_it_leaves_at_once_and_the_next_run_completes(
     check_parts(read_folders(dest))
     complete(server, dest)
     check_end(dest, tmp_path / "undisturbed")
+
+
+def test_interrupted_within_a_large_archive_the_next_run_takes_over_or_sweeps_what_came(
+    tmp_path: Path,
+) -> None:
+    size = 40 * MIB
+    with ServerProcess(SimulatorOptions(tasks=2, frames=40, frame_bytes=MIB)) as server:
+        mirror(job(server, tmp_path / "undisturbed"))
+
+        def interrupt(dest: Path) -> None:
+            slowly = ("--task-id", "1", "--bwlimit", "32M")
+            with started(server, dest, *slowly) as command:
+                command.wait_for(
+                    lambda seen: sum(one.get("transferred", 0) for one in seen) > 28 * MIB
+                )
+                command.signal(signal.SIGINT)
+                assert command.finish().code == 130
+            assert read_folders(dest) == {}
+            assert [path.name for path in (dest / STAGING).iterdir()] == ["1"]
+
+        dest = tmp_path / "taken over"
+        interrupt(dest)
+        since = len(server.calls)
+        complete(server, dest)
+        assert bytes_downloaded(server, since) < 2 * size - 14 * MIB
+        check_end(dest, tmp_path / "undisturbed")
+
+        dest = tmp_path / "swept"
+        interrupt(dest)
+        assert run(server, dest, "--task-id", "2").code == 0
+        assert list((dest / STAGING).iterdir()) == []
