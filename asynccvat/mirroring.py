@@ -120,7 +120,7 @@ class Mirror:
         # An archive kept earlier must not outlive what it held.
         await store.archives.remove([fetch.task_id for fetch in fetches])
         self._settle(plan_, store, journal)
-        for move in plan_.of(Move):
+        for move in sorted(plan_.of(Move), key=_way_clear_first):
             await self._move(move, store, journal)
         reader = ArchiveReader(self._client, self._options, store.rules, run.emit)
         dispatcher = Dispatcher(
@@ -311,6 +311,15 @@ async def _presence(client: CvatClient, candidates: Iterable[ReceiptHead]) -> di
         for head in candidates:
             group.start_soon(confirm, head.task_id)
     return dict(sorted(presence.items()))
+
+
+def _way_clear_first(move: Move) -> int:
+    """Order moves so that none goes where another's folder still is: `task1` with prefix `task1`.
+
+    Longer prefixes lengthen all names, so the longest has to go first, and the other way round.
+    """
+    length = len(move.folder)
+    return -length if length > len(move.previous.folder) else length
 
 
 def _refused(refusal: Refuse, dest: Path) -> TaskOutcome:

@@ -33,7 +33,8 @@ class MirrorRun:
 
     Attributes:
         plan: What is to be done, None before the listing was read.
-        report: What was done so far; the whole once the run ended, in whichever way.
+        report: What was done, once the run has ended in whichever way; before that it is empty
+            and says that the run was interrupted.
     """
 
     def __init__(

@@ -214,6 +214,38 @@ async def test_another_prefix_and_a_change_are_one_fetch(serve: Serving, data: P
     assert files(data) == await serve.archives(prefix="job-")
 
 
+async def test_edits_go_along_with_a_folder_that_is_renamed(serve: Serving, data: Path) -> None:
+    (data / "task2" / XML).write_text("mine")
+    (data / "task3" / XML).write_text("mine, too")
+    serve.server.edit_task(3)
+    report = await again(serve, data, replace(QUICK, folder_prefix="job-"))
+    assert actions(report)[2] == ("moved", "prefix")
+    assert (data / "job-2" / XML).read_text() == "mine"
+    assert actions(report)[3] == ("fetched", "changed")
+    assert kept(data) == {XML: b"mine, too"}
+    assert not (data / "task3").exists()
+
+
+async def test_a_failed_fetch_under_another_prefix_leaves_the_folder_where_it_was(
+    serve: Serving, data: Path
+) -> None:
+    serve.server.edit_task(2)
+    serve.server.faults.add(Fault(export="fail", task_id=2))
+    options = replace(QUICK, folder_prefix="job-")
+    assert actions(await again(serve, data, options))[2] == ("failed", "changed")
+    assert (data / "task2" / XML).is_file()
+    assert actions(await again(serve, data, options))[2] == ("fetched", "changed")
+    assert files(data) == await serve.archives(prefix="job-")
+
+
+async def test_prefixes_whose_folder_names_meet_are_renamed_in_one_run(data: Path) -> None:
+    async with serving(12, frames=1) as serve:
+        for prefix in ("task", "task1", "task", "task11"):
+            report = await again(serve, data, replace(QUICK, folder_prefix=prefix))
+            assert report.ok, report.failures
+            assert files(data) == await serve.archives(prefix=prefix)
+
+
 async def test_a_foreign_folder_is_refused_and_nothing_of_it_is_touched(data: Path) -> None:
     (data / "task2").mkdir(parents=True)
     (data / "task2" / "mine.txt").write_text("mine")
