@@ -8,6 +8,7 @@ know, a server that is gone.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -28,18 +29,57 @@ from asynccvat.errors import (
     StoreLockedError,
     TransportError,
 )
-from asynccvat.events import Event, ExportStarted, Retrying
+from asynccvat.events import (
+    Event,
+    ExportFinished,
+    ExportRequested,
+    ExportStarted,
+    Retrying,
+    TransferFinished,
+)
 from asynccvat.exports import Exports, ExportSlots
 from asynccvat.transfer import Order, Shelf, Transfers, failed
 from asynccvat.watcher import Watcher
 
 # What ends a run: the next task would fail of the very same.
 _FATAL = (AuthenticationError, ConfigError, DiskFullError)
-# So many tasks in a row that failed for want of a server mean that it is gone.
+# So many tasks whose same step failed for want of a server, and none whose step was done in
+# between, mean that it is gone.
 _FAILURES_OF_A_SERVER_GONE = 16
 # Exports that wait to be read, for each place among the transfers: a slow network must not let
 # the server export days ahead of it, as results expire.
 _EXPORTED_AHEAD = 8
+
+
+class _Troubles:
+    """Tells a server that is gone from one that fails some tasks.
+
+    Counted by step: what fails fails soon, and may overtake any number of slow successes, but not
+    those of the same step.
+    """
+
+    def __init__(self) -> None:
+        self._in_a_row: Counter[str] = Counter()
+
+    def hear(self, event: Event) -> None:
+        """A step that was done begins its count anew."""
+        match event:
+            case ExportRequested():
+                del self._in_a_row["export"]
+            case ExportFinished():
+                del self._in_a_row["wait"], self._in_a_row["list"]
+            case TransferFinished():
+                self._in_a_row.clear()
+            case _:
+                pass
+
+    def server_is_gone(self, error: AsyncCvatError) -> bool:
+        """Count a failure, and say whether it was one too many."""
+        if not isinstance(error, TransportError | ServerError):
+            return False
+        step = error.step or "download"
+        self._in_a_row[step] += 1
+        return self._in_a_row[step] >= _FAILURES_OF_A_SERVER_GONE
 
 
 class Dispatcher:
@@ -75,13 +115,14 @@ class Dispatcher:
                 find it as this one did.
         """
         self.stopped_by: AsyncCvatError | None = None
-        self._emit = emit
         self._done = done
+        self._emit = emit
+        self._troubles = _Troubles()
         self._fatal = (*_FATAL, StoreLockedError) if one_lock else _FATAL
         self._watcher = Watcher(
             client,
             timeout=options.export_timeout,
-            on_started=lambda task_id: emit(ExportStarted(task_id)),
+            on_started=lambda task_id: self._tell(ExportStarted(task_id)),
         )
         self._slots = ExportSlots(self._watcher, options.concurrency)
         self._exports = Exports(
@@ -89,7 +130,7 @@ class Dispatcher:
             self._watcher,
             spec,
             retries=options.retries,
-            emit=emit,
+            emit=self._tell,
             listed_at=listed_at,
         )
         self._transfers = Transfers(
@@ -101,13 +142,12 @@ class Dispatcher:
             organization=client.organization,
             transfers=options.transfers,
             retries=options.retries,
-            emit=emit,
+            emit=self._tell,
         )
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)
         self._scope = anyio.CancelScope()
         self._last_chances: list[Order] = []
-        self._failures_in_a_row = 0
 
     async def carry_out(self, orders: Sequence[Order]) -> None:
         """Carry orders out, in this order as far as places allow.
@@ -145,23 +185,21 @@ class Dispatcher:
             outcome = await self._transfers.bring(order)
         except AsyncCvatError as error:
             if isinstance(error, ExportFailedError) and error.retryable and not last_chance:
-                self._emit(Retrying(order.task.id, "export", str(error), 0.0))
+                self._tell(Retrying(order.task.id, "export", str(error), 0.0))
                 self._last_chances.append(order)
                 return
             outcome = failed(order, error, clock() - began)
             self._note_failure(error)
-        else:
-            self._failures_in_a_row = 0
         finally:
             self._under_way.release()
         self._done(outcome)
 
+    def _tell(self, event: Event) -> None:
+        self._troubles.hear(event)
+        self._emit(event)
+
     def _note_failure(self, error: AsyncCvatError) -> None:
-        if isinstance(error, TransportError | ServerError):
-            self._failures_in_a_row += 1
-            gone = self._failures_in_a_row >= _FAILURES_OF_A_SERVER_GONE
-        else:
-            gone = False
+        gone = self._troubles.server_is_gone(error)
         if (gone or isinstance(error, self._fatal)) and self.stopped_by is None:
             self.stopped_by = error
             self._scope.cancel()

@@ -403,6 +403,16 @@ async def test_a_server_in_trouble_that_answers_now_and_then_is_not_gone(data: P
         assert report.count(ac.Action.FETCHED) >= 10
 
 
+async def test_a_server_that_gives_no_archives_any_more_stops_the_run(data: Path) -> None:
+    policy = RetryPolicy(attempts=0)
+    async with serving(40, client={"policy": policy}) as serve:
+        serve.server.faults.add(Fault(path="dataset/download", status=502, times=None))
+        report = await ac.mirror(serve.client, data, options=QUICK)
+        assert isinstance(report.stopped_by, ac.ServerError)
+        assert 16 <= len(report.failures) < 40
+        assert staged(data) == []
+
+
 async def test_an_unreachable_server_is_told_at_once(data: Path) -> None:
     async with serving(1) as serve:
         url = serve.server.url
