@@ -274,15 +274,16 @@ async def test_a_token_that_is_revoked_during_the_run_stops_it(data: Path) -> No
         assert to_json(log.events[-1])["stopped_by"]["type"] == "AuthenticationError"
 
 
+@pytest.mark.parametrize("path", [r"^/api/requests\?", "^/api/requests"], ids=["list", "single"])
 async def test_a_token_that_is_revoked_while_exports_are_waited_for_stops_the_run(
-    data: Path,
+    data: Path, path: str
 ) -> None:
     async with serving(6) as serve:
         serve.server.pause_exports()
         async with connected(serve.server, token=serve.server.create_access_token()) as client:
             serve.server.faults.add(
                 Fault(
-                    path="/api/requests",
+                    path=path,
                     status=401,
                     body='{"detail":"Invalid token."}',
                     content_type="application/vnd.cvat+json",
@@ -334,7 +335,8 @@ async def test_a_full_disk_stops_the_run_and_the_next_one_completes(
     async with serving(12) as serve:
         with monkeypatch.context() as patch:
             full(patch, "write", number, after=8)
-            report = await ac.mirror(serve.client, data, options=QUICK)
+            one_by_one = replace(QUICK, concurrency=1, transfers=1)
+            report = await ac.mirror(serve.client, data, options=one_by_one)
         assert isinstance(report.stopped_by, ac.DiskFullError)
         assert any(isinstance(one.error, ac.DiskFullError) for one in report.failures)
         assert len(report.outcomes) < 12
@@ -407,7 +409,9 @@ async def test_a_server_that_gives_no_archives_any_more_stops_the_run(data: Path
     policy = RetryPolicy(attempts=0)
     async with serving(40, client={"policy": policy}) as serve:
         serve.server.faults.add(Fault(path="dataset/download", status=502, times=None))
-        report = await ac.mirror(serve.client, data, options=QUICK)
+        report = await ac.mirror(
+            serve.client, data, options=replace(QUICK, concurrency=1, transfers=1)
+        )
         assert isinstance(report.stopped_by, ac.ServerError)
         assert 16 <= len(report.failures) < 40
         assert staged(data) == []
