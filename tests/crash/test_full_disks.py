@@ -92,7 +92,7 @@ def test_a_full_disk_stops_the_command_with_one_line_and_with_room_the_next_run_
     check_end(dest, undisturbed)
 
 
-@pytest.mark.parametrize("room", [0, 400, 5_000, 300_000, 1_000_000, 3_000_000])
+@pytest.mark.parametrize("room", [0, 400, 300_000, 3_000_000])
 def test_full_at_any_write_the_run_stops_and_with_room_the_next_one_completes(
     tmp_path: Path, server: ServerProcess, undisturbed: Path, room: int
 ) -> None:
