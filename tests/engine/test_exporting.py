@@ -519,7 +519,7 @@ async def test_an_export_that_runs_for_too_long_is_given_up(data: Path, log: Log
         assert "--export-timeout" in str(error(report, 2))
         assert error(report, 2).task_id == 2
         assert report.count(ac.Action.FETCHED) == 2
-        assert [event.task_id for event in log.of(ExportStarted)] == [2]
+        assert 2 in [event.task_id for event in log.of(ExportStarted)]
         assert serve.calls("POST", "cancel") == []
 
 
