@@ -16,8 +16,6 @@ from asynccvat.simulator.threads import serve_in_thread
 if TYPE_CHECKING:
     from command_line import Shell
 
-pytest_plugins = ["command_line"]
-
 
 def test_tasks_are_listed_one_a_line_for_pipes(shell: Shell) -> None:
     ended = shell("list-tasks")

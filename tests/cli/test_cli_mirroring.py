@@ -21,8 +21,6 @@ from asynccvat.simulator.threads import serve_in_thread
 if TYPE_CHECKING:
     from command_line import Shell
 
-pytest_plugins = ["command_line"]
-
 ASYNCCVAT = (sys.executable, "-m", "asynccvat")
 
 

@@ -17,8 +17,6 @@ from asynccvat.cli.demonstration import tree
 if TYPE_CHECKING:
     from command_line import Shell
 
-pytest_plugins = ["command_line"]
-
 ASYNCCVAT = (sys.executable, "-m", "asynccvat")
 
 

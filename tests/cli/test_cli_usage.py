@@ -24,8 +24,6 @@ from asynccvat.simulator import SimulatedServer
 if TYPE_CHECKING:
     from command_line import Shell
 
-pytest_plugins = ["command_line"]
-
 COMMANDS = (
     "mirror",
     "download",

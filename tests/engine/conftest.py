@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from engine_serving import data, log, stack
 
 from asynccvat.core import polling
 from asynccvat.core.retry import RetryPolicy
 
-pytest_plugins = ["engine_serving"]
+__all__ = ["data", "log", "stack"]
 
 
 @pytest.fixture(autouse=True)
