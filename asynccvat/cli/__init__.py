@@ -7,6 +7,7 @@ imported by the commands that need them, so that `asynccvat --help` comes at onc
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -115,4 +116,11 @@ def usage_message(error: Exception) -> str:
     message = error.format_message()  # type: ignore[attr-defined]  # all of typer's usage errors do
     context = getattr(error, "ctx", None)
     command = "asynccvat" if context is None else context.command_path
-    return f"{' '.join(message.split())} See '{command} --help'."
+    return f"{as_sentence(message)} See '{command} --help'."
+
+
+def as_sentence(message: str) -> str:
+    """A usage error in one line with an end, alike whether typer or a command worded it."""
+    line = " ".join(message.split()).replace("Value error, ", "", 1)
+    line = re.sub(r"^(Invalid value for )'([^']+)'", r"\1\2", line)
+    return line if line.endswith((".", "?", "!")) else f"{line}."

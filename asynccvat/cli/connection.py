@@ -162,8 +162,10 @@ class Session:
     connection: Connection = field(default_factory=Connection)
 
 
-def client_for(settings: Settings) -> CvatClient:
+def client_for(settings: Settings, *, retries: int | None = None) -> CvatClient:
     """A client for the server and the user of the settings.
+
+    `retries` is how often a call is tried again, if that is not the client's own default.
 
     Raises:
         ConfigError: There are no credentials, or something about them cannot be used.
@@ -180,6 +182,7 @@ def client_for(settings: Settings) -> CvatClient:
         token=settings.token,
         organization=settings.organization,
         verify=settings.verify,
+        policy=None if retries is None else asynccvat.RetryPolicy(attempts=retries),
     )
 
 

@@ -27,7 +27,7 @@ def demo(
     destination: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DEST]", help="Folder for the mirror; a new temporary one without it."
+            metavar="DEST", help="Folder for the mirror; a new temporary one without it."
         ),
     ] = None,
     tasks: Annotated[

@@ -41,7 +41,7 @@ def download(
         typer.Option(
             "--save-images/--no-save-images",
             "--images/--no-images",
-            help="Whether the images are wanted, too.",
+            help="Fetch the images, too.",
         ),
     ] = False,
     skip_existing: Annotated[

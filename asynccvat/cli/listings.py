@@ -127,7 +127,7 @@ def task_info(
     connection: Connection,
     *,
     tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="The tasks.", show_default=False)
+        list[str] | None, typer.Argument(metavar="ID", help="The tasks.", show_default=False)
     ] = None,
     task_id: Annotated[
         list[str] | None,

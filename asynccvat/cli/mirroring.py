@@ -41,7 +41,7 @@ def mirror(
     filter_: selecting.Filter = None,
     format_: selecting.Format = selecting.DEFAULT_FORMAT,
     images: Annotated[
-        bool, typer.Option("--images/--no-images", help="Whether the images are wanted, too.")
+        bool, typer.Option("--images/--no-images", help="Fetch the images, too.")
     ] = False,
     folder_prefix: selecting.FolderPrefix = "task",
     keep_archive: Annotated[
@@ -91,11 +91,11 @@ def mirror(
     ] = False,
     no_reuse: Annotated[
         bool,
-        _option("--no-reuse", panel=_HOW, help="Fetch members that are here already, too."),
+        _option("--no-reuse", panel=_HOW, help="Fetch files that are here already, too."),
     ] = False,
     trust_receipts: Annotated[
         bool,
-        _option("--trust-receipts", panel=_HOW, help="Do not look at the files of kept tasks."),
+        _option("--trust-receipts", panel=_HOW, help="Do not check the files of unchanged tasks."),
     ] = False,
     failed_from: Annotated[
         Path | None,
@@ -204,7 +204,7 @@ def mirror(
         output.remark(f"Nothing to do: no task failed in {failed_from}.")
         return ExitCode.DONE
     spec = asynccvat.ExportSpec(format_, images=images)
-    client = client_for(settings)
+    client = client_for(settings, retries=options.retries)
     if dry_run:
         plan = running.run(lambda: _plan(client, place, selection, spec, options))
         return show_plan(plan, as_json=as_json)

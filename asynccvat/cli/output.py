@@ -90,9 +90,14 @@ def summary(report: MirrorReport, place: str) -> None:
     counts = report.to_json()["counts"]
     nothing = "none done yet" if report.interrupted else "nothing to do"
     parts = [f"{count:,} {action}" for action, count in counts.items()] or [nothing]
-    how = "Interrupted after" if report.interrupted else "Done in"
+    how, idle = "Done in", ""
+    if report.interrupted:
+        # Nobody interrupted what an error stopped.
+        how = "Interrupted after" if report.stopped_by is None else "Stopped after"
+    elif counts and counts.keys() <= {"kept", "skipped"}:
+        idle = ", nothing to do"
     write(
-        f"{how} {span(report.seconds)}: {counted(len(report.outcomes), 'task')} "
+        f"{how} {span(report.seconds)}{idle}: {counted(len(report.outcomes), 'task')} "
         f"({', '.join(parts)}), {number_of_bytes(report.transferred)} received, "
         f"{counted(report.requests, 'request')}: {place}"
     )

@@ -77,7 +77,7 @@ Filter = Annotated[
     typer.Option(
         "--filter",
         metavar="JSON",
-        help="""JSON logic as CVAT's own filters, like '{"==":[{"var":"assignee"},"ann"]}'.""",
+        help="""JSON logic as CVAT's own filters, like '{"==": [{"var": "assignee"}, "ann"]}'.""",
         rich_help_panel=_WHAT,
     ),
 ]
@@ -91,11 +91,11 @@ Format = Annotated[
     ),
 ]
 FolderPrefix = Annotated[
-    str, typer.Option("--folder-prefix", help="A task's folder is this and its id.")
+    str, typer.Option("--folder-prefix", help="What the task's id follows in its folder's name.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 OutputOption = Annotated[
-    Output, typer.Option("--output", help="table, or json, which is --json.", show_default=False)
+    Output, typer.Option("--output", help="'json' is the same as --json.", show_default=False)
 ]
 
 

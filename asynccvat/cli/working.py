@@ -129,6 +129,7 @@ def _watch(
         running.run(
             main,
             on_signal=lambda: shown.say(
-                "Stopping: taking back what is queued at the server. Again to leave at once."
+                "Stopping: cancelling what is queued at the server. "
+                "Press Ctrl-C again to leave at once."
             ),
         )
