@@ -31,6 +31,7 @@ _HOMES = {
     "asynccvat.core.options": ("MirrorOptions",),
     "asynccvat.core.outcomes": ("Action", "MirrorReport", "TaskOutcome"),
     "asynccvat.core.planning": ("Plan", "Reason"),
+    "asynccvat.core.retry": ("RetryPolicy",),
     "asynccvat.core.zip.limits": ("ArchiveLimits",),
     "asynccvat.engine": ("download", "download_many", "mirror", "open_mirror", "plan"),
     "asynccvat.errors": (

@@ -57,6 +57,9 @@ from asynccvat.core.planning import (
 from asynccvat.core.planning import (
     Reason as Reason,
 )
+from asynccvat.core.retry import (
+    RetryPolicy as RetryPolicy,
+)
 from asynccvat.core.zip.limits import (
     ArchiveLimits as ArchiveLimits,
 )

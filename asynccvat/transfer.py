@@ -7,7 +7,6 @@ they run under, and what is done again when a result goes away between them.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -176,7 +175,8 @@ class Transfers:
     ) -> ArchiveRead:
         """Read the archive; a result that went away meanwhile is exported again."""
         task_id = order.task.id
-        for attempt in itertools.count():
+        attempt = 0
+        while True:
             assert request.result_url is not None
             # Neither the server's queue nor the commit, which waits for others to join it, holds
             # a place among the transfers.
@@ -191,9 +191,9 @@ class Transfers:
                         raise
                     else:
                         raise _never_there(task_id, error) from error
+            attempt += 1
             await self._slots.acquire()
             request = await self._exported(order)
-        raise AssertionError("the loop above has no end of its own")
 
     def _receipt(self, order: Order, read: ArchiveRead, requested_at: str) -> Receipt:
         head = ReceiptHead(

@@ -21,7 +21,8 @@ class MirrorOptions:
         concurrency: Exports in flight; None learns how many the server runs at once.
         transfers: Archives read at once.
         bandwidth: Bytes a second for all transfers together, None for no limit.
-        retries: How often one step of one task is tried again.
+        retries: How often one step of one task is tried again. Calls are tried again by the
+            client's own `RetryPolicy`.
         export_timeout: Seconds that one export may run, counted from its start; the time in the
             server's queue is unlimited.
         force: Fetch every task, changed or not.

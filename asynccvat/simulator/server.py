@@ -33,6 +33,15 @@ from asynccvat.simulator.world import Organization, World
 T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
+_CONNECTIONS = logging.getLogger(f"{__name__}.connections")
+
+
+def _is_worth_a_word(record: logging.LogRecord) -> bool:
+    """Clients that go away in mid-answer, killed or by a scripted fault, are nothing to report."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
+
+
+_CONNECTIONS.addFilter(_is_worth_a_word)
 
 
 class SimulatedServer:
@@ -113,6 +122,7 @@ class SimulatedServer:
         server = web.Server(
             self._app.handle,
             access_log=None,
+            logger=_CONNECTIONS,
             max_line_size=1 << 18,
             max_field_size=1 << 18,
             lingering_time=0.0,
