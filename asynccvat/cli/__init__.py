@@ -83,11 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: Those after the program's name; None takes them from `sys.argv`.
     """
+    output.prepare_stdout()
     code = _invoke(sys.argv[1:] if arguments is None else list(arguments))
     try:
         output.flush()
     except BrokenPipeError:
         output.give_up_stdout()
+    except output.StdoutError as error:
+        output.remark(f"Error: {error}")
+        code = code or ExitCode.SOME_FAILED
     sys.exit(code)
 
 
@@ -101,6 +105,9 @@ def _invoke(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         output.remark("Stopped.")
         return ExitCode.INTERRUPTED
+    except output.StdoutError as error:
+        output.remark(f"Error: {error}")
+        return ExitCode.SOME_FAILED
     except Interrupted as stopped:
         output.remark("Stopped.")
         return stopped.code

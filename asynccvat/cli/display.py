@@ -22,6 +22,8 @@ from asynccvat.events import Event
 LINES_EVERY_SECONDS = 5.0
 """Where there is no terminal: at most one line of progress in so many seconds."""
 
+_BAR_WIDEST, _BAR_NARROWEST = 30, 6
+
 Clock = Callable[[], float]
 
 
@@ -143,6 +145,10 @@ class BarDisplay:
         progress = self._progress
         overall = Table.grid(padding=(0, 1))
         waiting = progress.total is None
-        bar = ProgressBar(total=1.0, completed=progress.fraction, width=30, pulse=waiting)
-        overall.add_row(bar, Text(progress.overall(self._clock())))
-        return Group(overall, Text("" if waiting else progress.stages(), style="dim"))
+        numbers = Text(progress.overall(self._clock()), no_wrap=True, overflow="ellipsis")
+        # The numbers come first where a terminal is narrow: a second line of them would jump.
+        width = max(_BAR_NARROWEST, min(_BAR_WIDEST, self._console.width - numbers.cell_len - 2))
+        bar = ProgressBar(total=1.0, completed=progress.fraction, width=width, pulse=waiting)
+        overall.add_row(bar, numbers)
+        stages = "" if waiting else progress.stages()
+        return Group(overall, Text(stages, style="dim", no_wrap=True, overflow="ellipsis"))

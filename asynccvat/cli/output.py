@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -35,9 +36,23 @@ def remarks() -> Console:
     return Console(stderr=True, highlight=False, markup=False)
 
 
+class StdoutError(Exception):
+    """Stdout takes nothing any more, and not because its reader left."""
+
+
+def prepare_stdout() -> None:
+    """Let names that stdout's encoding does not know be written as escapes, not end a command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def write(line: str) -> None:
-    """One line on stdout."""
-    sys.stdout.write(line + "\n")
+    """One line on stdout.
+
+    Raises:
+        StdoutError: It cannot be written.
+    """
+    _on_stdout(lambda: sys.stdout.write(line + "\n"))
 
 
 def remark(line: str) -> None:
@@ -47,18 +62,33 @@ def remark(line: str) -> None:
 
 
 def flush() -> None:
-    """Let stdout go out now."""
-    sys.stdout.flush()
+    """Let stdout go out now.
+
+    Raises:
+        StdoutError: It cannot be written.
+    """
+    _on_stdout(sys.stdout.flush)
+
+
+def _on_stdout(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except BrokenPipeError:
+        raise  # whoever read it has left, as `head` does: nobody to tell
+    except OSError as error:
+        give_up_stdout()
+        raise StdoutError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def give_up_stdout() -> None:
-    """Send what is still to be written nowhere: whoever read stdout has left."""
+    """Send what is still to be written nowhere, or Python tries once more at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_json(value: Any) -> None:
     """A value as indented JSON on stdout."""
-    write(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    write(json.dumps(value, indent=2, ensure_ascii=not unicode, default=str))
 
 
 def table(columns: Sequence[str], rows: Iterable[Row], *, numbers: Sequence[str] = ()) -> None:
@@ -125,7 +155,7 @@ class EventLog:
             return
         try:
             line = json.dumps({"at": at, **record}, ensure_ascii=False, default=str)
-            self._file.write(f"{line}\n".encode())
+            self._file.write(f"{line}\n".encode("utf-8", "backslashreplace"))
         except OSError as error:
             self.close()
             remark(f"warning: {self._path}: {error.strerror}: the event log ends here")
@@ -146,6 +176,10 @@ def check_writable(path: Path, option: str) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(0, "is a folder, not a file")
+        if _is_special(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(0, "Permission denied")
+            return
         with _beside(path).open("w", encoding="utf-8"):
             pass
         _beside(path).unlink()
@@ -154,18 +188,29 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def save_json(value: Any, path: Path, option: str) -> None:
-    """A value as JSON in a file, which is replaced whole.
+    """A value as JSON in a file, which is replaced whole where it is a file of its own.
 
     Raises:
         typer.BadParameter: It cannot be written.
     """
     try:
-        _beside(path).write_text(
-            json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
+        # In UTF-8 only lone surrogates are escaped (bytes of a path that is not UTF-8), as \\udcff,
+        # which JSON reads.
+        encoded = (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode(
+            "utf-8", "backslashreplace"
         )
-        _beside(path).replace(path)
+        if _is_special(path):
+            path.write_bytes(encoded)
+        else:
+            _beside(path).write_bytes(encoded)
+            _beside(path).replace(path)
     except OSError as error:
         raise _unwritable(path, option, error) from error
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a device, a pipe or a link: to be written to, never to be replaced."""
+    return path.is_symlink() or (path.exists() and not path.is_file())
 
 
 def _beside(path: Path) -> Path:

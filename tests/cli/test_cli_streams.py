@@ -1,0 +1,63 @@
+"""What stdout and the files of reports cannot take, or must not lose."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asynccvat.cli import output
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+def test_a_full_stdout_is_one_line_and_no_bug() -> None:
+    with FULL.open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "asynccvat", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "Error: cannot write to stdout: No space left on device\n"
+
+
+def test_a_report_is_written_into_what_is_no_file_of_its_own_and_never_over_it(
+    tmp_path: Path,
+) -> None:
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("old, and longer than what comes")
+    link.symlink_to(target)
+    output.check_writable(link, "--report-json")
+    output.save_json({}, link, "--report-json")
+    assert link.is_symlink()
+    assert json.loads(target.read_text()) == {}
+    reading, writing = os.pipe()
+    try:
+        pipe = Path(f"/dev/fd/{writing}")
+        if not pipe.exists():
+            pytest.skip("there is no /dev/fd here")
+        output.check_writable(pipe, "--report-json")
+        output.save_json([1], pipe, "--report-json")
+        assert json.loads(os.read(reading, 100)) == [1]
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_path_that_is_not_unicode_is_escaped_as_json_escapes(tmp_path: Path) -> None:
+    path = os.fsdecode(b"data-\xff")
+    output.save_json({"path": path}, tmp_path / "report.json", "--report-json")
+    assert json.loads((tmp_path / "report.json").read_text("utf-8")) == {"path": path}
+    log = output.EventLog(tmp_path / "log.json")
+    log.write({"path": path}, "2026-03-31T12:00:00Z")
+    log.close()
+    assert json.loads((tmp_path / "log.json").read_text("utf-8"))["path"] == path
