@@ -103,9 +103,10 @@ def _folder(name: str, dir_fd: int, *, durable: bool) -> int:
 def check_destination(layout: Layout, wanted: Destination, *, create: bool = True) -> None:
     """Hold a destination to the one server and organization that it mirrors.
 
-    They stand in a file of their own, not only in the receipts: one read tells, an empty mirror
-    has it as well, and no single damaged receipt can hide it. Where the file is gone, the first
-    readable receipt tells.
+    They stand in a file of their own, not only in the receipts: one read tells, and no single
+    damaged receipt can hide it. Where the file is gone, the first readable receipt tells. A
+    destination to which nothing came yet is not held to anything: a run with a mistyped URL must
+    not spoil it for the next.
 
     Raises:
         ConfigError: It mirrors another server or organization.
@@ -124,14 +125,22 @@ def check_destination(layout: Layout, wanted: Destination, *, create: bool = Tru
         wanted.origin,
         wanted.organization,
     ):
-        raise ConfigError(
-            f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}: "
-            "choose another destination, one for each server and organization"
-        )
+        if not _is_unused(layout):
+            raise ConfigError(
+                f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}: "
+                "choose another destination, one for each server and organization"
+            )
+        content = None
     if create and content is None:
         encoded = msgspec.json.encode(wanted) + b"\n"
         write_file(name, encoded, dir_fd=layout.own, durable=layout.durable)
         layout.sync_folder(layout.own)
+
+
+def _is_unused(layout: Layout) -> bool:
+    """Whether nothing was mirrored into the destination, and nothing is about to be."""
+    staged = layout.staging != NOT_THERE and files.names(layout.staging)
+    return not layout.receipt_ids() and not staged
 
 
 def _from_receipts(layout: Layout) -> Destination | None:

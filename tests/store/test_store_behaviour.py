@@ -737,6 +737,31 @@ async def test_a_destination_mirrors_one_server_and_one_organization(tmp_path: P
         pass
 
 
+async def test_a_destination_to_which_nothing_came_can_mirror_another_server(
+    tmp_path: Path,
+) -> None:
+    async with open_store(tmp_path, origin="https://mistyped.example.com"):
+        pass
+    async with open_store(tmp_path, read_only=True):
+        pass
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a": b"1"})
+    with pytest.raises(ConfigError, match=r"mirrors https://cvat\.example\.com"):
+        async with open_store(tmp_path, origin="https://mistyped.example.com"):
+            pass
+
+
+async def test_what_an_interrupted_run_staged_holds_a_destination_to_its_server(
+    tmp_path: Path,
+) -> None:
+    async with open_store(tmp_path):
+        pass
+    (tmp_path / ".asynccvat/staging/1").mkdir()
+    with pytest.raises(ConfigError, match=r"mirrors https://cvat\.example\.com"):
+        async with open_store(tmp_path, origin="https://other.example.com"):
+            pass
+
+
 @pytest.mark.parametrize("damage", [None, b"{"])
 async def test_where_that_file_is_lost_the_receipts_tell(
     tmp_path: Path, damage: bytes | None
