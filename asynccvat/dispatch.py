@@ -41,8 +41,10 @@ from asynccvat.exports import Exports, ExportSlots
 from asynccvat.transfer import Order, Shelf, Transfers, failed
 from asynccvat.watcher import Watcher
 
+# The fault of no task: the run ends for it, which is said once and not for each task under way.
+_OF_THE_RUN = (AuthenticationError, ConfigError)
 # What ends a run: the next task would fail of the very same.
-_FATAL = (AuthenticationError, ConfigError, DiskFullError)
+_FATAL = (*_OF_THE_RUN, DiskFullError)
 # So many tasks whose same step failed for want of a server, and none whose step was done in
 # between, mean that it is gone.
 _FAILURES_OF_A_SERVER_GONE = 16
@@ -152,7 +154,8 @@ class Dispatcher:
     async def carry_out(self, orders: Sequence[Order]) -> None:
         """Carry orders out, in this order as far as places allow.
 
-        Returns when each has its outcome, or once `stopped_by` says why not. A cancellation takes
+        Returns when each has its outcome, or once `stopped_by` says why not: a task that met what
+        is the whole run's trouble, or whose turn did not come, has none. A cancellation takes
         what was queued at the server out of the queue again.
         """
         try:
@@ -188,8 +191,10 @@ class Dispatcher:
                 self._tell(Retrying(order.task.id, "export", str(error), 0.0))
                 self._last_chances.append(order)
                 return
-            outcome = failed(order, error, clock() - began)
             self._note_failure(error)
+            if isinstance(error, _OF_THE_RUN):
+                return
+            outcome = failed(order, error, clock() - began)
         finally:
             self._under_way.release()
         self._done(outcome)
