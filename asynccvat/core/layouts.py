@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-# By the beginning of the exporter's name; the layouts are those of CVAT 2.54's own archives.
+# By the beginning of the exporter's name, the first that fits; the layouts are those of CVAT 2.54's own archives.
 _ANNOTATION_FILES = (
     ("CVAT", ("annotations.xml",)),
     ("COCO", ("annotations/*.json",)),
     ("Datumaro", ("annotations/*.json",)),
     ("PASCAL VOC", ("Annotations/*.xml", "labelmap.txt")),
+    # Nothing but folders of images, one for each label.
+    ("Ultralytics YOLO Classification", ("*",)),
     ("Ultralytics YOLO", ("data.yaml",)),
     ("YOLO", ("obj.data",)),
 )

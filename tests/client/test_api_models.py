@@ -137,6 +137,10 @@ def test_filters_that_are_no_expression_are_refused(text: str) -> None:
         Selection(filter=text)
 
 
+def test_a_selection_of_no_project_asks_for_nothing() -> None:
+    assert list(Selection(project_ids=[]).queries()) == []
+
+
 def test_many_ids_take_several_queries() -> None:
     batches = list(id_batches(range(100_000, 101_000)))
     assert [len(batch) for batch in batches] == [444, 444, 112]
