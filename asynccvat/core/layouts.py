@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-# By the beginning of the exporter's name, the first that fits; the layouts are those of CVAT 2.54's own archives.
+# By the beginning of the exporter's name, the first that fits counts; the layouts are those of
+# CVAT 2.54's own archives.
 _ANNOTATION_FILES = (
     ("CVAT", ("annotations.xml",)),
     ("COCO", ("annotations/*.json",)),
