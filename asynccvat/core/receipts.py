@@ -87,6 +87,9 @@ class Receipt(msgspec.Struct, frozen=True):
 _encoder = msgspec.json.Encoder()
 _head_decoder = msgspec.json.Decoder(ReceiptHead)
 _member_decoder = msgspec.json.Decoder(MemberRecord)
+# Bytes that are no UTF-8 and depth without end are not told of by errors of msgspec's own.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON that was damaged."""
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
@@ -106,7 +109,7 @@ def decode_head(line: bytes) -> ReceiptHead:
     """
     try:
         head = _head_decoder.decode(line)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise StoreError(f"damaged receipt: {error}") from error
     if head.version > RECEIPT_VERSION:
         raise StoreError(
@@ -128,6 +131,6 @@ def decode_receipt(content: bytes) -> Receipt:
         raise StoreError(f"damaged receipt: {len(rest) - 1} of {head.files} members are there")
     try:
         members = tuple(_member_decoder.decode(line) for line in rest[:-1])
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise StoreError(f"damaged receipt: {error}") from error
     return Receipt(head, members)

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from asynccvat import files
+from asynccvat.core.receipts import UNREADABLE
 from asynccvat.errors import StoreLockedError
 
 if sys.platform != "win32":
@@ -176,6 +177,8 @@ def _acquire_by_existence(dir_fd: int, path: Path) -> Lock:
             files.write(fd, msgspec.json.encode(_ourselves()) + b"\n")
         except BaseException:
             os.close(fd)
+            # Left there, it would be a lock that nobody can be shown to have let go.
+            files.unlink(EXCLUSIVE_NAME, dir_fd=dir_fd)
             raise
         return Lock(dir_fd, path, fd, name=EXCLUSIVE_NAME)
     raise _locked(path, dir_fd, EXCLUSIVE_NAME)
@@ -203,7 +206,7 @@ def _read_owner(dir_fd: int, name: str) -> Owner | None:
     try:
         content = files.read_file(name, dir_fd=dir_fd)
         return None if content is None else msgspec.json.decode(content, type=Owner)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNREADABLE):
         return None  # it is for the message, and for proving an owner dead, no more
 
 

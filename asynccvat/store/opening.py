@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from asynccvat import files
+from asynccvat.core.receipts import UNREADABLE
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.store.layout import NOT_THERE, OWN_FOLDER, Layout, write_file
 
@@ -117,7 +118,7 @@ def check_destination(layout: Layout, wanted: Destination, *, create: bool = Tru
     if content is not None:
         try:
             found = msgspec.json.decode(content, type=Destination)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             content = None
     if found is None:
         found = _from_receipts(layout)

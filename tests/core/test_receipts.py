@@ -69,6 +69,13 @@ def test_a_member_that_is_no_record_is_damage() -> None:
         decode_receipt(content.replace(b'["a",1,2,3]', b'["a",1,2,"3"]'))
 
 
+@pytest.mark.parametrize("text", [b"a task", b"a.jpg"])
+def test_bytes_that_are_no_utf8_are_damage(text: bytes) -> None:
+    content = encode_receipt(receipt_of((MemberRecord("a.jpg", 1, 2, 3),)))
+    with pytest.raises(StoreError, match="damaged receipt"):
+        decode_receipt(content.replace(text, b"\xff" + text[1:]))
+
+
 def test_a_receipt_of_a_newer_version_is_refused_with_a_word() -> None:
     head = msgspec.structs.replace(receipt_of(()).head, version=99)
     with pytest.raises(StoreError, match="use the newer asynccvat"):

@@ -187,8 +187,11 @@ def test_an_owner_that_runs_as_another_user_is_alive(
 
 
 @pytest.mark.usefixtures("without_flock")
-def test_a_lock_that_names_nobody_is_not_succeeded(tmp_path: Path, folder: int) -> None:
-    (tmp_path / EXCLUSIVE_NAME).write_bytes(b"")
+@pytest.mark.parametrize("content", [b"", b'{"host": "\xff"}'])
+def test_a_lock_that_names_nobody_is_not_succeeded(
+    tmp_path: Path, folder: int, content: bytes
+) -> None:
+    (tmp_path / EXCLUSIVE_NAME).write_bytes(content)
     with pytest.raises(StoreLockedError, match="by another process"):
         acquire(folder, tmp_path)
 
@@ -249,6 +252,9 @@ def test_a_lock_that_cannot_be_written_leaks_nothing(
     with pytest.raises(OSError, match="No space"):
         acquire(folder, tmp_path)
     assert len(listing(Path("/dev/fd"))) == before
+    # Once there is room again, nobody is taken for its owner.
+    disk.fail.clear()
+    acquire(folder, tmp_path).release()
 
 
 def test_a_link_planted_for_the_lock_is_refused(tmp_path: Path, folder: int) -> None:

@@ -321,18 +321,21 @@ async def test_a_damaged_receipt_is_a_warning_and_its_folder_nobodys(tmp_path: P
             await put(store, task_id, {"a.txt": b"1"})
     receipts = tmp_path / ".asynccvat/receipts"
     (receipts / "1.json").write_bytes(b"\x00" * 300)
+    (receipts / "5.json").write_bytes(
+        (receipts / "5.json").read_bytes().replace(b"name of", b"name\xffof")
+    )
     (receipts / "2.json").write_bytes((receipts / "3.json").read_bytes())
     (receipts / "4.json").write_bytes(
         (receipts / "4.json").read_bytes().replace(b'"folder":"task4"', b'"folder":"../x"')
     )
     (receipts / "notes.txt").write_text("not a receipt")
     async with open_store(tmp_path) as store:
-        assert sorted(await store.receipts()) == [3, 5]
+        assert sorted(await store.receipts()) == [3]
         assert [line.split("(")[0].strip() for line in store.warnings] == [
-            f"the receipt of task {task_id} cannot be used" for task_id in (1, 2, 4)
+            f"the receipt of task {task_id} cannot be used" for task_id in (1, 2, 4, 5)
         ]
         names = [f"task{task_id}" for task_id in range(7)]
-        assert await store.unclaimed(names) == {"task1", "task2", "task4"}
+        assert await store.unclaimed(names) == {"task1", "task2", "task4", "task5"}
         with pytest.raises(ForeignFolderError):
             await put(store, 1, {"a.txt": b"2"})
     async with open_store(tmp_path) as store:
@@ -762,7 +765,7 @@ async def test_what_an_interrupted_run_staged_holds_a_destination_to_its_server(
             pass
 
 
-@pytest.mark.parametrize("damage", [None, b"{"])
+@pytest.mark.parametrize("damage", [None, b"{", b'{"origin": "\xff"}'])
 async def test_where_that_file_is_lost_the_receipts_tell(
     tmp_path: Path, damage: bytes | None
 ) -> None:
