@@ -84,12 +84,13 @@ def _take_over(
         with staging.open_source(source, entry.name) as (source_fd, name):
             fd = files.open_for_reading(name, dir_fd=source_fd)
             try:
+                before = os.fstat(fd)
                 if not _is_right(fd, entry):
                     return False
                 parent, _, new_name = entry.name.rpartition("/")
                 with files.explained("write", entry.name, task_id=staged.task_id):
                     new_dir_fd = folders.get(parent)
-                mtime_ns = _link(fd, name, source_fd, new_name, new_dir_fd)
+                mtime_ns = _link(fd, before, name, source_fd, new_name, new_dir_fd)
                 if mtime_ns is None:
                     with files.explained("write", entry.name, task_id=staged.task_id):
                         staged.reserve(entry.size)
@@ -116,16 +117,24 @@ def _is_right(fd: int, entry: Entry) -> bool:
     return (size, crc) == (entry.size, entry.crc)
 
 
-def _link(fd: int, name: str, dir_fd: int, new_name: str, new_dir_fd: int) -> int | None:
-    """Link the very file that was read; return its mtime, None where it cannot be linked."""
+def _link(
+    fd: int, before: os.stat_result, name: str, dir_fd: int, new_name: str, new_dir_fd: int
+) -> int | None:
+    """Link the very file that was read; return its mtime, None where it cannot be linked.
+
+    `before` is a look at it from before it was read: a time taken later could be that of an edit,
+    and would call the edited file ours.
+    """
     try:
         files.link(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
     except OSError:
         return None
     read, linked = os.fstat(fd), files.lstat(new_name, dir_fd=new_dir_fd)
-    if linked is not None and os.path.samestat(read, linked):
-        return read.st_mtime_ns
-    files.unlink(new_name, dir_fd=new_dir_fd)  # the name was given to another file meanwhile
+    same = linked is not None and os.path.samestat(read, linked)
+    if same and (read.st_mtime_ns, read.st_size) == (before.st_mtime_ns, before.st_size):
+        return before.st_mtime_ns
+    # The name was given to another file meanwhile, or this one was edited.
+    files.unlink(new_name, dir_fd=new_dir_fd)
     return None
 
 

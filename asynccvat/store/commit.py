@@ -166,6 +166,7 @@ class CommitTree(Operation):
 
     def publish(self) -> None:
         """Exchange the tree with the final name, or rename it there."""
+        self._check_tree()
         status = files.lstat(self.folder, dir_fd=self.layout.dest)
         if status is not None and not self._is_ours(status):
             self._check_way()
@@ -181,6 +182,16 @@ class CommitTree(Operation):
         """Rename the intent onto the receipt."""
         record_intent(self.layout, self.area, self.task_id)
         self.layout.claim(self.task_id, folder=self.folder, instead_of=self.old_folder)
+
+    def _check_tree(self) -> None:
+        changed = trees.first_changed(TREE, self.receipt.members, dir_fd=self.area)
+        if changed is not None:
+            raise StoreError(
+                f"task {self.task_id}: {changed} was edited here while the task was on its way: "
+                "run again (the edited file is put aside then, and fetched)",
+                task_id=self.task_id,
+                step="commit",
+            )
 
     def _check_way(self) -> None:
         status = files.lstat(self.folder, dir_fd=self.layout.dest)

@@ -96,6 +96,23 @@ def is_as_recorded(member: MemberRecord, status: os.stat_result) -> bool:
     )
 
 
+def first_changed(name: str, members: Iterable[MemberRecord], *, dir_fd: int) -> str | None:
+    """Find a member of a staged tree that is no longer what was checked; None where all are.
+
+    A member that was taken over has a second name, in the folder that is being replaced: edited
+    there in place, it is edited here as well. The time counts for such only: some network file
+    systems still change it after a file was written.
+    """
+    with files.folder(name, dir_fd=dir_fd) as fd:
+        for member in members:
+            status = files.lstat(member.path, dir_fd=fd)
+            if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != member.size:
+                return member.path
+            if status.st_nlink > 1 and status.st_mtime_ns != member.mtime_ns:
+                return member.path
+    return None
+
+
 def clear(name: str, members: Iterable[MemberRecord], *, dir_fd: int) -> bool:
     """Unlink what still is as recorded, and the folders that are empty then.
 

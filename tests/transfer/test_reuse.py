@@ -44,26 +44,30 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture
-async def folder(site: ArchiveSite, store: MirrorStore, make_reader: Any) -> Path:
-    """The task's folder as an earlier run committed it."""
-    site.content = pack(OLD)
-    staging = await store.stage(TASK)
-    read: ArchiveRead = await make_reader().read(RESULT, staging)
+def receipt_of(read: ArchiveRead) -> Receipt:
     head = ReceiptHead(
         task_id=TASK,
         folder="task147",
         format="CVAT for images 1.1",
         images=True,
         updated_date="2026-11-23",
-        origin=site.url,
+        origin="https://cvat.example.com",
         digest=read.directory.digest,
         files=len(read.members),
         bytes=read.directory.total_size,
         requested_at="2026-11-23T11:00:00Z",
         committed_at="2026-11-23T11:00:01Z",
     )
-    committed = await store.commit(staging, Receipt(head, read.members))
+    return Receipt(head, read.members)
+
+
+@pytest.fixture
+async def folder(site: ArchiveSite, store: MirrorStore, make_reader: Any) -> Path:
+    """The task's folder as an earlier run committed it."""
+    site.content = pack(OLD)
+    staging = await store.stage(TASK)
+    read: ArchiveRead = await make_reader().read(RESULT, staging)
+    committed = await store.commit(staging, receipt_of(read))
     site.content = pack(NEW)
     site.requests.clear()
     return committed.path
@@ -209,6 +213,52 @@ async def test_a_file_replaced_while_it_is_linked_is_not_taken(
     staging, _ = await update(store, make_reader)
 
     assert not is_linked(folder, staging, "images/0000.bin")
+
+
+def edit_in_place(file: Path) -> bytes:
+    """Change a file's first byte under all its names, as an editor that rewrites it does."""
+    with file.open("r+b") as stream:
+        stream.write(b"!")
+    status = file.stat()
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    return file.read_bytes()
+
+
+async def test_a_file_edited_while_it_is_linked_is_not_taken(
+    folder: Path, store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.link
+
+    def edit_and_link(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+        if name == "0000.bin":
+            edit_in_place(folder / "images/0000.bin")
+        real(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+
+    monkeypatch.setattr(files, "link", edit_and_link)
+
+    staging, read = await update(store, make_reader)
+
+    assert not is_linked(folder, staging, "images/0000.bin")
+    assert read.reused == BIG - 70_000
+
+
+async def test_a_file_edited_after_it_was_linked_is_not_published_and_not_lost(
+    folder: Path, store: MirrorStore, make_reader: Any
+) -> None:
+    staging, read = await update(store, make_reader)
+    edited = edit_in_place(folder / "images/0000.bin")
+    receipt = receipt_of(read)
+    with pytest.raises(StoreError, match=r"images/0000\.bin.*run again"):
+        await store.commit(staging, receipt)
+    await store.abandon(staging, keep=True)
+    assert tree(folder) == OLD | {"images/0000.bin": edited}
+
+    staging, read = await update(store, make_reader)
+    await store.commit(staging, receipt_of(read))
+
+    assert tree(folder) == NEW
+    (aside,) = (store.path / ".asynccvat/kept").iterdir()
+    assert tree(aside) == {"images/0000.bin": edited}
 
 
 async def test_a_file_that_changes_while_it_is_copied_is_fetched(
