@@ -77,14 +77,7 @@ class LooseDownloads:
     async def work(self, run: MirrorRun) -> None:
         """Do all of it; the run's report is written in any case."""
         journal = Journal(run, self._client)
-        stopped_by: AsyncCvatError | None = None
-        interrupted = True
-        try:
-            with self._client.listening(on_retry=journal.retrying, on_pause=journal.paused):
-                stopped_by = await self._download(run, journal)
-            interrupted = stopped_by is not None
-        finally:
-            journal.close(interrupted=interrupted, stopped_by=stopped_by)
+        await journal.keep(self._download(run, journal))
 
     async def _download(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
         orders = [

@@ -83,21 +83,17 @@ class Mirror:
     async def work(self, run: MirrorRun) -> None:
         """Do all of it; the run's report is written in any case."""
         journal = Journal(run, self._client)
-        stopped_by: AsyncCvatError | None = None
-        interrupted = True
-        try:
-            with self._client.listening(on_retry=journal.retrying, on_pause=journal.paused):
-                async with MirrorStore.open(
-                    self._dest,
-                    origin=self._client.origin,
-                    organization=self._client.organization,
-                    durable=self._options.durable,
-                    break_lock=self._options.break_lock,
-                ) as store:
-                    stopped_by = await self._mirror(store, run, journal)
-            interrupted = stopped_by is not None
-        finally:
-            journal.close(interrupted=interrupted, stopped_by=stopped_by)
+        await journal.keep(self._in_store(run, journal))
+
+    async def _in_store(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
+        async with MirrorStore.open(
+            self._dest,
+            origin=self._client.origin,
+            organization=self._client.organization,
+            durable=self._options.durable,
+            break_lock=self._options.break_lock,
+        ) as store:
+            return await self._mirror(store, run, journal)
 
     async def _mirror(
         self, store: MirrorStore, run: MirrorRun, journal: Journal

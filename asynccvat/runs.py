@@ -1,8 +1,8 @@
 """A run that goes on in the background while its outcomes are read: the handle of `open_mirror`.
 
 It buffers outcomes, so a slow reader never holds the engine up, and it holds no cancel scope
-across a yield: the engine is a task of its own, which leaving the block ends. What the engine
-does is left to `engine`.
+across a yield: the engine is a task of its own, which leaving the block ends. What is done
+meanwhile is left to `mirroring` and `folders`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
@@ -161,7 +161,22 @@ class Journal:
         self._warnings.append(message)
         self._run.emit(Warned(message))
 
-    def close(self, *, interrupted: bool, stopped_by: AsyncCvatError | None = None) -> None:
+    async def keep(self, work: Awaitable[AsyncCvatError | None]) -> None:
+        """Await the run's work, and write the run's report however it ends.
+
+        Args:
+            work: Returns what stopped it before its end, if anything did.
+        """
+        stopped_by: AsyncCvatError | None = None
+        interrupted = True
+        try:
+            with self._client.listening(on_retry=self._retrying, on_pause=self._paused):
+                stopped_by = await work
+            interrupted = stopped_by is not None
+        finally:
+            self._close(interrupted=interrupted, stopped_by=stopped_by)
+
+    def _close(self, *, interrupted: bool, stopped_by: AsyncCvatError | None) -> None:
         """Write the run's report and say that it has ended."""
         plan_ = self._run.plan
         self._run.report = MirrorReport(
@@ -177,9 +192,10 @@ class Journal:
         )
         self._run.emit(RunFinished(self._run.report))
 
-    def retrying(self, step: str, task_id: int | None, error: AsyncCvatError, delay: float) -> None:
+    def _retrying(
+        self, step: str, task_id: int | None, error: AsyncCvatError, delay: float
+    ) -> None:
         self._run.emit(Retrying(task_id, step, str(error), delay))
 
-    def paused(self, seconds: float) -> None:
-        """The server asked for a pause."""
+    def _paused(self, seconds: float) -> None:
         self._run.emit(ServerPaused(seconds))

@@ -1,7 +1,7 @@
 """What a mirror has to do: remote tasks x receipts x spec -> a plan, each step with its reason.
 
 Pure comparison. `updated_date` is compared for inequality, never by order: whatever is not
-exactly what the receipt says is fetched. Reading the server and the disk is left to `engine`
+exactly what the receipt says is fetched. Reading the server and the disk is left to `mirroring`
 and `store`.
 """
 
