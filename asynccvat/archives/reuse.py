@@ -90,7 +90,9 @@ def _take_over(
                 parent, _, new_name = entry.name.rpartition("/")
                 with files.explained("write", entry.name, task_id=staged.task_id):
                     new_dir_fd = folders.get(parent)
-                mtime_ns = _link(fd, before, name, source_fd, new_name, new_dir_fd)
+                mtime_ns = _link(
+                    fd, before, name, new_name, dir_fd=source_fd, new_dir_fd=new_dir_fd
+                )
                 if mtime_ns is None:
                     with files.explained("write", entry.name, task_id=staged.task_id):
                         staged.reserve(entry.size)
@@ -118,7 +120,7 @@ def _is_right(fd: int, entry: Entry) -> bool:
 
 
 def _link(
-    fd: int, before: os.stat_result, name: str, dir_fd: int, new_name: str, new_dir_fd: int
+    fd: int, before: os.stat_result, name: str, new_name: str, *, dir_fd: int, new_dir_fd: int
 ) -> int | None:
     """Link the very file that was read; return its mtime, None where it cannot be linked.
 
