@@ -61,10 +61,12 @@ class ServerUrl:
             )
         if not host or _UNSAFE.search(parts.netloc):
             raise ConfigError(f"the server URL {stripped!r} names no host: {_EXAMPLE}")
-        if parts.path.rstrip("/") not in ("", "/api") or parts.query or parts.fragment:
-            raise ConfigError(
-                f"the server URL has more than a host: leave {parts.path!r} and what follows away"
-            )
+        whole_path = parts.path.rstrip("/") in ("", "/api")
+        if not whole_path or parts.query or parts.fragment:
+            # What follows may hold a secret, and is not repeated.
+            first = ("the '?'" if parts.query else "the '#'") if whole_path else repr(parts.path)
+            more = " and what follows" if parts.query or parts.fragment else ""
+            raise ConfigError(f"the server URL has more than a host: leave {first}{more} away")
         shown = f"[{host}]" if ":" in host else host
         if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
             shown += f":{port}"

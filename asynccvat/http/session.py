@@ -56,6 +56,8 @@ _REMEDIES = {
     403: "; ask for access, or use another account or organization",
     414: "; select less at once",
 }
+# What a server that is no CVAT says of CVAT's calls.
+_NO_SUCH_CALL = frozenset({404, 405, 501})
 
 
 class _Login(msgspec.Struct):
@@ -296,7 +298,18 @@ class HttpSession:
             retry_after = parse_retry_after(response.headers.get("Retry-After"), date)
             if retry_after is not None:
                 self._pause(self._options.policy.pause(retry_after))
-        remedy = _REMEDIES.get(status, "")
+        of_one_thing = call.task_id is not None or call.rq_id is not None
+        if (
+            status in _NO_SUCH_CALL
+            and not self._connection.is_cvat
+            and not is_json(content_type)
+            and not of_one_thing
+        ):
+            return ConfigError(
+                f"{_subject(call)}: {self.server.origin} answered {status}, and nothing that it "
+                "sent is CVAT's; check that the URL is that of a CVAT server"
+            )
+        remedy = _remedy(call, status)
         if not remedy and not self._connection.is_cvat:
             remedy = "; check that the URL is that of a CVAT server"
         return response_error(
@@ -341,12 +354,16 @@ class HttpSession:
         """Decode the JSON of an answer.
 
         Raises:
+            ConfigError: It is no JSON, and the server never sent what only CVAT sends.
             ProtocolError: It is no JSON, or not the JSON that was due.
         """
         if not is_json(answer.content_type):
-            raise ProtocolError(
-                f"{self.server.origin} sent {media_type(answer.content_type) or 'something'} "
-                "where JSON was due; check that the URL is that of a CVAT server"
+            what = media_type(answer.content_type) or "something"
+            # One that never spoke as CVAT is a wrong URL rather than a server out of order.
+            kind = ProtocolError if self._connection.is_cvat else ConfigError
+            raise kind(
+                f"{self.server.origin} sent {what} where JSON was due; check that the URL is that "
+                "of a CVAT server"
             )
         try:
             return decoder.decode(answer.body)
@@ -359,6 +376,19 @@ class HttpSession:
         for secret in self._authorization.secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _remedy(call: Call, status: int) -> str:
+    """What to do about a refusal, where that is known; it follows the message."""
+    if call.task_id is not None and call.step in ("detail", "export"):
+        # CVAT says the one or the other of a task that the user may not see.
+        if status == 404:
+            return "; there is no such task, or this user may not see it"
+        if status == 403:
+            return "; this user may not see or export it: ask for access, or use another account"
+    if status == 400 and call.step == "list" and "filter" in call.params:
+        return "; check the filter, which may only use the variables that CVAT filters by"
+    return _REMEDIES.get(status, "")
 
 
 def _subject(call: Call) -> str:

@@ -71,7 +71,7 @@ async def test_the_server_s_words_are_in_the_error(
     error = caught.value
     assert str(error) == (
         f"detail of task 5: {client.origin} answered 403, You do not have permission to perform "
-        "this action.; ask for access, or use another account or organization"
+        "this action.; this user may not see or export it: ask for access, or use another account"
     )
     assert error.detail == "You do not have permission to perform this action."
     assert (error.task_id, error.step, error.status) == (5, "detail", 403)
@@ -148,8 +148,6 @@ async def test_compressed_answers_are_unpacked(server: ScriptedServer, connect: 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (reply(text="<html><h1>Welcome</h1></html>"), "text/html where JSON was due; check that"),
-        (reply(body=b"", content_type=""), "something where JSON was due"),
         (reply({"id": "seven"}), "JSON that cannot be read: Expected `int`, got `str`"),
         (reply(body=USER[:9]), "JSON that cannot be read"),
         (reply(body=USER, Content_Encoding="gzip"), "compressed answer that cannot be unpacked"),
@@ -163,6 +161,37 @@ async def test_an_answer_that_cannot_be_read_is_a_protocol_error(
     with pytest.raises(ProtocolError, match=message):
         await client.user()
     assert client.requests_sent == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (reply(text="<html><h1>Welcome</h1></html>"), "text/html where JSON was due; check that"),
+        (reply(body=b"", content_type=""), "something where JSON was due"),
+        (reply(status=404, text="<h1>Not here</h1>"), "answered 404, and nothing .* check that"),
+        (reply(status=405, text="<h1>Not so</h1>"), "answered 405, and nothing .* check that"),
+        (reply(status=501, text="<h1>Not so</h1>"), "answered 501, and nothing .* check that"),
+    ],
+)
+async def test_a_server_that_never_spoke_as_cvat_does_is_a_wrong_url(
+    server: ScriptedServer, connect: Connect, answer: web.Response, message: str
+) -> None:
+    server["GET /api/users/self"] = answer
+    client = await connect(token=TOKEN)
+    with pytest.raises(ConfigError, match=message):
+        await client.user()
+    assert client.requests_sent == 1
+
+
+async def test_a_cvat_that_sends_a_page_instead_is_out_of_order(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server["GET /api/tasks/5"] = reply({"id": 5})
+    server["GET /api/users/self"] = reply(text="<html><h1>Welcome</h1></html>")
+    client = await connect(token=TOKEN)
+    await client.task(5)
+    with pytest.raises(ProtocolError, match="text/html where JSON was due"):
+        await client.user()
 
 
 async def test_an_answer_without_end_is_not_read(
@@ -542,7 +571,7 @@ async def test_not_found_and_server_errors_have_their_classes(
 ) -> None:
     server["GET /api/tasks/2"] = reply(status=500, text="<html><h1>Server Error (500)</h1></html>")
     client = await connect(token=TOKEN, policy=ONCE)
-    with pytest.raises(NotFoundError, match="answered 404, Not Found"):
+    with pytest.raises(NotFoundError, match="Not Found; there is no such task, or this user may"):
         await client.task(1)
     with pytest.raises(ServerError, match=r"answered 500, Server Error \(500\)"):
         await client.task(2)

@@ -199,7 +199,9 @@ async def test_a_refused_filter_is_told_in_the_server_s_words(
 ) -> None:
     server["GET /api/tasks"] = reply(["filter: term 'nosuch' is not supported"], 400)
     client = await connect(token=TOKEN)
-    with pytest.raises(ResponseError, match="filter: term 'nosuch' is not supported") as caught:
+    with pytest.raises(
+        ResponseError, match=r"term 'nosuch' is not supported; check the filter"
+    ) as caught:
         await client.tasks(Selection(filter='{"==":[{"var":"nosuch"},1]}'))
     assert caught.value.status == 400
 

@@ -197,7 +197,6 @@ async def test_an_explicit_login_is_tried_again_too(
     [
         reply({"token": "x"}),
         reply([1]),
-        reply(text="<html>Sign in</html>"),
         reply(body=b"{bad", content_type="application/json"),
     ],
 )

@@ -47,9 +47,10 @@ def test_the_host_stands_without_brackets() -> None:
         ("https://cvat.example.com:port", "cannot be read"),
         ("https://cvat.example.com:99999", "cannot be read"),
         ("https://[::1", "cannot be read"),
-        ("https://cvat.example.com/tasks/5", "more than a host: leave '/tasks/5'"),
-        ("https://cvat.example.com/?page=1", "more than a host"),
-        ("https://cvat.example.com/#tasks", "more than a host"),
+        ("https://cvat.example.com/tasks/5", "more than a host: leave '/tasks/5' away"),
+        ("https://cvat.example.com/tasks?page=1", "leave '/tasks' and what follows away"),
+        ("https://cvat.example.com?page=1", "a host: leave the '?' and what follows away"),
+        ("https://cvat.example.com/#tasks", "a host: leave the '#' and what follows away"),
     ],
 )
 def test_what_is_no_server_address_is_refused_with_a_remedy(text: str, message: str) -> None:
