@@ -372,15 +372,23 @@ class CvatClient:
                 return request.id
         return None
 
+    async def check_format(self, name: str) -> None:
+        """Make sure that the server exports in a format, by its exact name.
+
+        Raises:
+            ConfigError: It does not, or not now; the nearest names are given.
+        """
+        if not any(item.name == name and item.enabled for item in (await self.formats()).exporters):
+            raise await self._unknown_format(name)
+
     async def _unknown_format(self, name: str) -> ConfigError:
         exporters = [item.name for item in (await self.formats()).exporters if item.enabled]
         folded = {item.lower(): item for item in exporters}
         near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
-        hint = ", ".join(repr(folded[item]) for item in near) or ", ".join(map(repr, exporters))
-        return ConfigError(
-            f"{self.origin} cannot export as {name!r}; the nearest of its formats: {hint}",
-            step="export",
-        )
+        hint = "list its formats with client.formats() or `asynccvat formats`"
+        if near:
+            hint = "the nearest of its formats: " + ", ".join(repr(folded[item]) for item in near)
+        return ConfigError(f"{self.origin} cannot export as {name!r}; {hint}", step="export")
 
     async def request(self, rq_id: str) -> ExportRequest:
         """One entry of the server's requests.

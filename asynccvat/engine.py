@@ -10,7 +10,7 @@ from asynccvat.client import CvatClient
 from asynccvat.core.models import ExportSpec, Selection
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import MirrorReport, TaskOutcome
-from asynccvat.core.planning import Plan
+from asynccvat.core.planning import Fetch, Plan
 from asynccvat.folders import LooseDownloads
 from asynccvat.mirroring import Mirror, prepare
 from asynccvat.runs import EventListener, MirrorRun
@@ -37,7 +37,8 @@ async def plan(
         options: How; the guards and the prefix count here.
 
     Raises:
-        ConfigError: The destination belongs to another server, or an option cannot be used.
+        ConfigError: The destination belongs to another server, the server does not export in
+            that format, or an option cannot be used.
         StoreError: The destination cannot be read.
         AsyncCvatError: The server cannot be reached or refuses the listing.
     """
@@ -45,7 +46,12 @@ async def plan(
     async with MirrorStore.open(
         Path(dest), origin=client.origin, organization=client.organization, read_only=True
     ) as store:
-        return await prepare(client, store, selection or Selection(), spec or ExportSpec(), options)
+        spec = spec or ExportSpec()
+        plan_ = await prepare(client, store, selection or Selection(), spec, options)
+    if plan_.of(Fetch):
+        # A mirror learns it from its first export.
+        await client.check_format(spec.format)
+    return plan_
 
 
 def open_mirror(
