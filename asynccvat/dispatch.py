@@ -206,5 +206,20 @@ class Dispatcher:
     def _note_failure(self, error: AsyncCvatError) -> None:
         gone = self._troubles.server_is_gone(error)
         if (gone or isinstance(error, self._fatal)) and self.stopped_by is None:
-            self.stopped_by = error
+            self.stopped_by = _server_gone(error) if gone else error
             self._scope.cancel()
+
+
+def _server_gone(last: AsyncCvatError) -> AsyncCvatError:
+    """What became of the server, rather than of the task that happened to be the last."""
+    message = (
+        f"the server is gone: {_FAILURES_OF_A_SERVER_GONE} tasks in a row failed in the same way, "
+        f"the last of them with: {last}"
+    )
+    gone: AsyncCvatError
+    if isinstance(last, ServerError):
+        gone = ServerError(message, status=last.status, detail=last.detail, step=last.step)
+    else:
+        gone = TransportError(message, step=last.step)
+    gone.__cause__ = last
+    return gone

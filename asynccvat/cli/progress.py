@@ -137,7 +137,4 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
 
 def failure(outcome: TaskOutcome) -> str:
     """One line for a task that failed."""
-    text = printable(str(outcome.error or outcome.reason))
-    if f"task {outcome.task_id}" not in text.lower():
-        text = f"task {outcome.task_id}: {text}"
-    return f"failed: {text}"
+    return f"failed: {printable(outcome.failure)}"

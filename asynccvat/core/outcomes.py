@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
@@ -27,7 +28,7 @@ class TaskOutcome:
 
     Attributes:
         task_id: The task.
-        name: Its name on the server, "" where it is not known.
+        name: Its name on the server, "" where it is not known: a download does not list tasks.
         action: What was done.
         reason: Why, in the plan's words (`new`, `changed`, `unchanged`, ...).
         path: The task's folder, None where there is none.
@@ -55,6 +56,15 @@ class TaskOutcome:
     def ok(self) -> bool:
         """Whether the folder is there, whole and up to date (or gone, as planned)."""
         return self.action is not Action.FAILED
+
+    @property
+    def failure(self) -> str:
+        """Why it failed, with the task's id, which is named once; "" where it did not."""
+        if self.ok:
+            return ""
+        text = str(self.error or self.reason)
+        named = f"task {self.task_id}"
+        return text if re.search(rf"\b{named}\b", text, re.IGNORECASE) else f"{named}: {text}"
 
     def to_json(self) -> dict[str, Any]:
         """The outcome as JSON types, without what is empty."""
@@ -137,10 +147,9 @@ class MirrorReport:
             raise MirrorFailedError(f"the run stopped: {self.stopped_by}", report=self)
         failures = self.failures
         if failures:
-            first = failures[0]
             raise MirrorFailedError(
                 f"{len(failures)} of {len(self.outcomes)} tasks failed; "
-                f"the first, task {first.task_id}: {first.error}",
+                f"the first: {failures[0].failure}",
                 report=self,
             )
 

@@ -43,6 +43,22 @@ def test_a_failure_is_in_the_report_and_raised_only_on_demand() -> None:
     assert caught.value.report is report
 
 
+@pytest.mark.parametrize("text", ["task 2: no data", "the export of task 2: no data", "no data"])
+def test_a_failure_names_its_task_once(text: str) -> None:
+    bad = TaskOutcome(task_id=2, action=Action.FAILED, reason="new", error=ExportFailedError(text))
+    assert bad.failure.count("task 2") == 1
+    with pytest.raises(MirrorFailedError) as caught:
+        MirrorReport(outcomes=(bad,)).raise_for_failures()
+    assert str(caught.value) == f"1 of 1 tasks failed; the first: {bad.failure}"
+    assert GOOD.failure == ""
+
+
+def test_the_failure_of_another_task_does_not_hide_whose_this_is() -> None:
+    error = ExportFailedError("task 21 is in the way")
+    bad = TaskOutcome(task_id=2, action=Action.FAILED, reason="new", error=error)
+    assert bad.failure == "task 2: task 21 is in the way"
+
+
 def test_a_run_that_was_stopped_raises_what_stopped_it() -> None:
     report = MirrorReport(interrupted=True, stopped_by=DiskFullError("no room"))
     assert not report.ok

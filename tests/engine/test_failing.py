@@ -237,6 +237,15 @@ async def test_an_unknown_format_stops_the_run_with_the_nearest_names(data: Path
         assert staged(data) == []
 
 
+async def test_an_unknown_format_is_found_by_a_plan_that_would_fetch(data: Path) -> None:
+    async with serving(2) as serve:
+        wrong = ac.ExportSpec("coco 1.0")
+        with pytest.raises(ac.ConfigError, match=r"cannot export as 'coco 1\.0'.*'COCO 1\.0'"):
+            await ac.plan(serve.client, data, spec=wrong)
+        nothing = await ac.plan(serve.client, data, ac.Selection(task_ids=[]), wrong)
+        assert nothing.steps == ()
+
+
 async def test_a_login_that_is_revoked_during_the_run_is_renewed_once(data: Path) -> None:
     async with serving(5) as serve:
         serve.server.faults.add(
@@ -390,6 +399,8 @@ async def test_a_server_that_is_gone_stops_the_run(data: Path) -> None:
         serve.server.faults.add(Fault(method="POST", path="dataset", drop=True, times=None))
         report = await ac.mirror(serve.client, data, options=QUICK)
         assert isinstance(report.stopped_by, ac.TransportError)
+        assert str(report.stopped_by).startswith("the server is gone: 16 tasks in a row failed")
+        assert report.stopped_by.task_id is None, "it is no task's fault"
         assert 16 <= len(report.failures) < 40
 
 
