@@ -191,11 +191,13 @@ def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
     seen = ""
     if status is not None and name == EXCLUSIVE_NAME:
         seen = f" (last sign of life {max(0, int(time.time() - status.st_mtime))} s ago)"
-    return StoreLockedError(
-        f"{path} is being written by {who}{seen}; wait until that ends, "
-        "or use --break-lock if it surely is no longer running",
-        step="lock",
+    remedy = (
+        "wait until that ends, or use break_lock (--break-lock) if it surely is no longer running"
     )
+    if owner is not None and msgspec.structs.replace(_ourselves(), since=owner.since) == owner:
+        who = f"this very process {owner.pid}, since {owner.since}"
+        remedy = "wait until its other run into the same folder ends"
+    return StoreLockedError(f"{path} is being written by {who}{seen}; {remedy}", step="lock")
 
 
 def _in_words(owner: Owner) -> str:
