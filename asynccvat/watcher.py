@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
@@ -17,7 +17,7 @@ import anyio
 
 from asynccvat.client import CvatClient
 from asynccvat.core.models import ExportRequest, RequestStatus
-from asynccvat.core.polling import Look, Pending, next_look
+from asynccvat.core.polling import Look, Pending, list_patience, next_look
 from asynccvat.core.servermodel import ServerModel
 from asynccvat.errors import (
     AsyncCvatError,
@@ -98,7 +98,6 @@ class Watcher:
         self._last_look = 0.0
         self._clock_offsets: list[float] = []
         self._ended_at: list[float] = []
-        self._lists_refused = False
 
     def watch(self, rq_id: str, task_id: int, *, asked_at: float, created: bool) -> Watched:
         """Begin to poll for a request; `wait` for what is returned."""
@@ -144,8 +143,6 @@ class Watcher:
                 more_to_ask=self.more_to_ask,
                 ended_at=self._ended_at,
             )
-            if self._lists_refused:
-                look = replace(look, as_list=False)
             with anyio.move_on_after(max(0.0, look.at - clock())):
                 await self._changed.wait()
                 continue
@@ -166,19 +163,23 @@ class Watcher:
     async def _look_at_list(self, watched: list[Watched]) -> list[Watched]:
         """Ask with one list; returns those that it did not show.
 
-        A server that cannot give the list, as its filters are not those that we know, is asked
-        about each request by itself from then on.
+        A server that cannot give the list, as its filters are not those that we know, or that
+        takes too long over it, is asked about each request by itself from then on.
         """
         clock = asyncio.get_running_loop().time
         began = clock()
         task_ids = {one.task_id for one in watched}
+        requests = None
         try:
-            requests = await self._client.requests(task_ids=sorted(task_ids))
+            with anyio.move_on_after(list_patience(self.model)):
+                requests = await self._client.requests(task_ids=sorted(task_ids))
         except (AuthenticationError, RateLimitError):
             raise
         except (ProtocolError, ResponseError):
-            self._lists_refused = True
-            return watched
+            pass
+        if requests is None:
+            self.model = self.model.without_lists()
+            return []
         self.model = self.model.with_list(clock() - began)
         by_id = {request.id: request for request in requests}
         self._take((one, by_id[one.rq_id]) for one in watched if one.rq_id in by_id)

@@ -9,6 +9,7 @@ same always. Whichever has been measured to be cheaper for what is due is used.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,9 @@ _SHORTEST_PAUSE = 0.1
 _FIRST_LOOK = 0.3
 _EXPORTS_PER_LOOK = 8
 # Polls take at most this share of one connection's time.
-_POLLING_SHARE = 0.25
+_POLLING_SHARE = 0.08
+# No list is waited for much longer; what it would save is not worth it any more.
+_LONGEST_LIST = 1.5
 # An export that is overdue is looked at again after this share of the time it has taken so far.
 _OVERDUE_SHARE = 0.15
 
@@ -57,9 +60,15 @@ def poll_interval(model: ServerModel) -> float:
     Long enough for a look to find several exports ended, and for polling to stay a small share
     of the calls; short enough for nobody to wait long.
     """
-    cost = model.list_seconds if model.list_seconds is not None else model.call_seconds
     batch = _EXPORTS_PER_LOOK * (model.export_seconds or 0.0) / model.workers
-    return _clamp(max((cost or 0.0) / _POLLING_SHARE, batch), SHORTEST_INTERVAL, LONGEST_INTERVAL)
+    return _clamp(
+        max(_list_seconds(model) / _POLLING_SHARE, batch), SHORTEST_INTERVAL, LONGEST_INTERVAL
+    )
+
+
+def list_patience(model: ServerModel) -> float:
+    """Seconds after which a list is given up: its cost grows with all that a server remembers."""
+    return _LONGEST_LIST + 10 * (model.call_seconds or 0.0)
 
 
 def due_times(
@@ -145,15 +154,23 @@ def _patiently(request: Pending, due: float) -> float:
 
 
 def _look_seconds(model: ServerModel) -> float:
-    return (model.list_seconds or 0.0) + (model.call_seconds or 0.0)
+    return _list_seconds(model) + (model.call_seconds or 0.0)
+
+
+def _list_seconds(model: ServerModel) -> float:
+    """What a look costs that is worth a list; single calls are paid by the export."""
+    seconds = model.list_seconds
+    return 0.0 if seconds is None or math.isinf(seconds) else seconds
 
 
 def _list_is_cheaper(model: ServerModel, due: int) -> bool:
     if due <= 1:
         # One single call never costs more than a list that finds the same one.
         return False
-    if model.list_seconds is None or model.call_seconds is None:
+    if model.list_seconds is None:
         return True
+    if model.call_seconds is None:
+        return not math.isinf(model.list_seconds)
     return model.list_seconds <= due * model.call_seconds
 
 

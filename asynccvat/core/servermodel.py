@@ -6,6 +6,7 @@ seconds, and only differences of the server's own dates are used, so clocks need
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +26,8 @@ class ServerModel:
     Attributes:
         exports: `(started, finished)` of the exports that ended last, server's clock.
         call_seconds: Smoothed time of a call about one request, None before the first.
-        list_seconds: Smoothed time of a filtered list of requests, None before the first.
+        list_seconds: Smoothed time of a filtered list of requests, None before the first;
+            infinite where the server cannot give one, or not in reasonable time.
     """
 
     exports: tuple[tuple[float, float], ...] = ()
@@ -52,6 +54,10 @@ class ServerModel:
     def with_list(self, seconds: float) -> ServerModel:
         """Remember how long a filtered list of requests took."""
         return replace(self, list_seconds=_smoothed(self.list_seconds, seconds))
+
+    def without_lists(self) -> ServerModel:
+        """Remember that this server is not to be asked with lists."""
+        return replace(self, list_seconds=math.inf)
 
     @property
     def is_learning(self) -> bool:

@@ -20,6 +20,7 @@ from asynccvat.core.polling import (
     SHORTEST_INTERVAL,
     Pending,
     due_times,
+    list_patience,
     next_look,
     poll_interval,
 )
@@ -173,6 +174,17 @@ class TestNextLook:
         look = next_look(model, pending, last_look=0.0, more_to_ask=False)
         assert not look.as_list
         assert 0 < len(look.rq_ids) < 12
+
+    @pytest.mark.parametrize("model", [ServerModel(), ServerModel(call_seconds=0.04)])
+    def test_a_server_without_lists_is_asked_singly(self, model: ServerModel) -> None:
+        pending = [Pending(str(n), 0.0) for n in range(12)]
+        model = model.without_lists().with_list(0.01)
+        look = next_look(model, pending, last_look=0.0, more_to_ask=True)
+        assert not look.as_list
+        assert poll_interval(model) <= LONGEST_INTERVAL
+
+    def test_a_list_is_waited_for_longer_where_all_calls_are_slow(self) -> None:
+        assert list_patience(ServerModel(call_seconds=1.0)) > list_patience(ServerModel())
 
     @given(
         st.lists(

@@ -29,7 +29,7 @@ from engine_serving import (
 
 import asynccvat as ac
 from asynccvat import watcher as watching
-from asynccvat.core import admission
+from asynccvat.core import admission, polling
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.events import (
     ExportFinished,
@@ -206,6 +206,17 @@ async def test_a_list_that_the_server_cannot_give_is_replaced_by_single_calls(
         report = await ac.mirror(serve.client, data, options=options, on_event=log)
         assert report.ok, report.failures
         assert len([call for call in serve.calls("GET") if call.path == "/api/requests"]) == 1
+
+
+async def test_a_list_that_takes_too_long_is_given_up_for_single_calls(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "_LONGEST_LIST", -1.0)
+    async with serving(12) as serve:
+        report = await ac.mirror(serve.client, data, options=replace(QUICK, concurrency=6))
+        assert report.ok, report.failures
+        lists = [call for call in serve.calls("GET") if call.path == "/api/requests"]
+        assert len(lists) <= 1
 
 
 async def test_a_poll_that_fails_for_one_request_fails_one_task(data: Path) -> None:
