@@ -76,6 +76,18 @@ def test_the_check_runs_the_line_for_the_tests() -> None:
     assert re.search(rf"^{pattern[1]}$", README, re.MULTILINE)
 
 
-def test_the_promises_are_the_designs_own() -> None:
-    section = README.partition("## Promises")[2].partition("\n## ")[0]
-    assert list(re.findall(r"^(\d)\. \*\*", section, re.MULTILINE)) == list("1234567")
+def promises(text: str) -> list[str]:
+    """The numbered promises of a document, without its line breaks."""
+    section = re.split(r"\n#+ (?:\d+\. )?Promises\n", text)[1].partition("\n## ")[0]
+    found = re.findall(r"^\d\. (.*?)(?=\n\d\. |\n\n|\Z)", section, re.MULTILINE | re.DOTALL)
+    return [" ".join(promise.split()) for promise in found]
+
+
+def test_the_promises_are_seven_and_each_has_its_name() -> None:
+    found = promises(README)
+    assert len(found) == 7
+    assert all(promise.startswith("**") for promise in found)
+
+
+def test_the_promises_are_the_designs_own(shared: Path) -> None:
+    assert promises(README) == promises((shared / "DESIGN.md").read_text("utf-8"))
