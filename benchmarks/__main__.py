@@ -1,0 +1,95 @@
+"""`python -m benchmarks --quick|--full [--only NAME]`: measure, compare, and write it all down.
+
+Each benchmark writes its JSON and its plots below `results/`; all that are there make one page,
+which the full set writes to `benchmarks/RESULTS.md`, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import reporting
+from benchmarks.cases import CASES
+from benchmarks.environments import DEFAULT_CACHE
+from benchmarks.results import Result
+from benchmarks.setting import FULL, QUICK, Setting
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks that were asked for.
+
+    Returns:
+        0: they ran, whether the goals were met or not.
+    """
+    options = _parser().parse_args(arguments)
+    sizes = QUICK if options.quick else FULL
+    if options.rounds is not None:
+        sizes = dataclasses.replace(sizes, rounds=options.rounds)
+    if options.pairs is not None:
+        sizes = dataclasses.replace(sizes, pairs=options.pairs)
+    names = options.only or list(CASES)
+    results = options.results / sizes.label
+    results.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    for name in [] if options.report else names:
+        with tempfile.TemporaryDirectory(dir=options.work, prefix="benchmark-") as work:
+            around = reporting.surroundings(sizes.label)
+            print(f"{name}:", flush=True)
+            result = CASES[name](Setting(sizes, Path(work), options.cache))
+            reporting.write_json(result.to_json(), around, results)
+            _plot(result, results)
+            _tell(result)
+    command = f"python -m benchmarks --{sizes.label}"
+    page = reporting.page(reporting.read_json(results, list(CASES)), command)
+    (results / "RESULTS.md").write_text(page, "utf-8")
+    if sizes.label == "full":
+        (HERE / "RESULTS.md").write_text(page, "utf-8")
+    print(f"{time.perf_counter() - began:.0f} s; see {results / 'RESULTS.md'}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0]
+    )
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--quick", action="store_true", help="small sizes, some minutes")
+    size.add_argument("--full", action="store_true", help="the sizes of the goals")
+    parser.add_argument("--only", action="append", choices=list(CASES), help="may be repeated")
+    parser.add_argument("--rounds", type=int, help="turns at the simulated server")
+    parser.add_argument("--pairs", type=int, help="turns at archives")
+    parser.add_argument("--report", action="store_true", help="only write the page again")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="where to write")
+    parser.add_argument("--work", type=Path, help="folder for the trees, removed afterwards")
+    parser.add_argument(
+        "--cache", type=Path, default=DEFAULT_CACHE, help="keeps archives and environments"
+    )
+    return parser
+
+
+def _plot(result: Result, folder: Path) -> None:
+    try:
+        from benchmarks import plotting  # noqa: PLC0415 - matplotlib may not be here
+    except ModuleNotFoundError as error:
+        print(f"  no plots: {error}; pip install 'asynccvat[bench]' brings what they need")
+        return
+    for path in plotting.plot(result, folder):
+        print(f"    {path}")
+
+
+def _tell(result: Result) -> None:
+    for goal in result.goals:
+        met = "met" if goal.passed else "NOT MET"
+        print(f"  {met}: {goal.what}: {goal.measured} (goal {goal.goal}) {goal.note}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""The benchmarks by name, in the order in which they run."""
+
+from collections.abc import Callable
+
+from benchmarks.cases.curves import curves
+from benchmarks.cases.data_plane import four_at_once, stored_archive, text_archive
+from benchmarks.cases.images import images
+from benchmarks.cases.official import documented
+from benchmarks.cases.planning import changed, durability, unchanged
+from benchmarks.cases.scheduling import fresh, shared
+from benchmarks.results import Result
+from benchmarks.setting import Setting
+
+CASES: dict[str, Callable[[Setting], Result]] = {
+    "fresh": fresh,
+    "shared": shared,
+    "documented": documented,
+    "images": images,
+    "stored": stored_archive,
+    "text": text_archive,
+    "four": four_at_once,
+    "unchanged": unchanged,
+    "changed": changed,
+    "durability": durability,
+    "curves": curves,
+}

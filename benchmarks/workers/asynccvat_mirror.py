@@ -1,0 +1,49 @@
+"""asynccvat mirrors a server, or only lists its tasks.
+
+`python -m benchmarks.workers.asynccvat_mirror '{"url": ..., "username": ..., "password": ...,
+"dest": ...}'`. Seconds count from before the login. Optional: `images`, `concurrency`, `durable`,
+`task_ids`, and `list_only`, which leaves out all but the listing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import asynccvat
+from benchmarks.workers.memory import peak_bytes
+
+
+async def mirror(job: dict[str, Any]) -> dict[str, Any]:
+    """Do the job and tell of it."""
+    began = time.perf_counter()
+    told: dict[str, Any] = {}
+    async with asynccvat.CvatClient(
+        job["url"], username=job["username"], password=job["password"]
+    ) as client:
+        selection = asynccvat.Selection(task_ids=job.get("task_ids"))
+        if job.get("list_only"):
+            told["listed"] = len((await client.tasks(selection)).tasks)
+        else:
+            report = await asynccvat.mirror(
+                client,
+                Path(job["dest"]),
+                selection,
+                asynccvat.ExportSpec(images=job.get("images", False)),
+                options=asynccvat.MirrorOptions(
+                    concurrency=job.get("concurrency"), durable=job.get("durable", True)
+                ),
+            )
+            report.raise_for_failures()
+            actions = Counter(str(outcome.action) for outcome in report.outcomes)
+            told["actions"] = dict(actions)
+    return told | {"seconds": time.perf_counter() - began, "peak_bytes": peak_bytes()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(mirror(json.loads(sys.argv[1])))))
