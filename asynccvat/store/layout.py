@@ -225,9 +225,10 @@ def decode_or_none(content: bytes | None) -> Receipt | None:
     if content is None:
         return None
     try:
-        return decode_receipt(content)
+        receipt = decode_receipt(content)
     except StoreError:
         return None
+    return receipt if is_folder_name(receipt.head.folder) else None
 
 
 def decode_leniently(content: bytes) -> tuple[ReceiptHead | None, tuple[MemberRecord, ...]]:

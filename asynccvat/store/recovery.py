@@ -188,13 +188,15 @@ class _Recovery:
             kinds |= dict.fromkeys(new, Kind.NEW)
         if head is not None:
             kinds |= dict.fromkeys(_place_of(places, kinds, head, members), Kind.PREVIOUS)
+        if intent_bytes is None and kinds["tree"] is Kind.PREVIOUS and not self._is_tree(members):
+            # Nothing was published, so this is a fresh tree that got the inode of a folder that
+            # was deleted.
+            kinds["tree"] = Kind.UNKNOWN
         superseded = Superseded.ABSENT
         if old_bytes is not None:
             same = old_bytes == current_bytes
             superseded = Superseded.IN_FORCE if same else Superseded.REPLACED
-        whole = intent is not None and (
-            trees.folder_state(TREE, intent.members, dir_fd=area) is FolderState.INTACT
-        )
+        whole = intent is not None and self._is_tree(intent.members)
         return Found(
             intent=intent_bytes is not None,
             superseded=superseded,
@@ -204,6 +206,10 @@ class _Recovery:
             final=kinds.get("final", Kind.UNKNOWN),
             whole=whole,
         )
+
+    def _is_tree(self, members: tuple[MemberRecord, ...]) -> bool:
+        state = trees.folder_state(TREE, members, dir_fd=self._area)
+        return state is FolderState.INTACT
 
     def _do(self, step: Step) -> None:
         layout, area = self._layout, self._area

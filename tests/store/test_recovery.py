@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from destinations import ORIGIN, fill, kept, open_store, put, read_tree, receipt_of, staged
+from destinations import ORIGIN, fill, kept, listing, open_store, put, read_tree, receipt_of, staged
 
-from asynccvat.core.receipts import Receipt, encode_receipt
+from asynccvat.core.planning import FolderState
+from asynccvat.core.receipts import Receipt, decode_receipt, encode_receipt
 from asynccvat.store.recovery import Found, Kind, Step, Superseded, decide
 
 OLD = {"a.txt": b"old", "b/c.txt": b"old"}
@@ -167,6 +168,34 @@ async def test_a_damaged_intent_brings_the_old_version_back(tmp_path: Path) -> N
     assert "no receipt explains" in warnings[0]
     assert read_tree(tmp_path / "task1") == OLD
     assert kept(tmp_path) == [NEW]
+
+
+async def test_a_fresh_tree_with_the_inode_of_a_deleted_folder_is_not_taken_for_it(
+    tmp_path: Path,
+) -> None:
+    area, _ = await prepare(tmp_path)
+    (area / "receipt.json").unlink()
+    receipt = tmp_path / ".asynccvat/receipts/1.json"
+    old = decode_receipt(receipt.read_bytes())
+    status = (area / "tree").stat()
+    head = msgspec.structs.replace(old.head, device=status.st_dev, inode=status.st_ino)
+    receipt.write_bytes(encode_receipt(Receipt(head, old.members)))
+    shutil.rmtree(tmp_path / "task1")
+    async with open_store(tmp_path) as store:
+        heads = await store.receipts()
+        assert await store.folder_states(heads.values()) == {1: FolderState.MISSING}
+    assert read_tree(tmp_path / "task1") is None
+    assert read_tree(area / "tree") == NEW
+
+
+async def test_an_intent_that_leads_elsewhere_is_damage(tmp_path: Path) -> None:
+    area, receipt = await prepare(tmp_path / "d", old=False)
+    head = msgspec.structs.replace(receipt.head, folder="../elsewhere")
+    interrupt(tmp_path / "d", Receipt(head, receipt.members))
+    (area / "tree").rename(area / "old")
+    async with open_store(tmp_path / "d"):
+        pass
+    assert listing(tmp_path) == ["d"]
 
 
 async def test_a_damaged_intent_of_a_first_commit_leaves_the_tree(tmp_path: Path) -> None:
