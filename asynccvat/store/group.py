@@ -14,6 +14,7 @@ from asynccvat.errors import AsyncCvatError
 from asynccvat.store import trees
 from asynccvat.store.commit import Operation
 from asynccvat.store.layout import INTENT, TREE, Layout
+from asynccvat.store.staging import staged_trees
 
 SYNCFS_FROM = 8
 """Files and folders in one step from which a single syncfs is cheaper than an fsync of each.
@@ -105,9 +106,13 @@ def _sync(layout: Layout, operations: Sequence[Operation], *, trees_too: bool = 
 
 
 def _forget_trees(operations: Sequence[Operation]) -> None:
-    """Remove trees whose content may be on disk or not: nothing may be taken over from them."""
+    """Remove trees whose content may be on disk or not: nothing may be taken over from them.
+
+    Those of killed runs, too, which share files with them that were taken over by a link.
+    """
     for operation in operations:
         if operation.tree_files is not None:
             with contextlib.suppress(OSError):  # the error that counts is told already
                 files.unlink(INTENT, dir_fd=operation.area)
-                trees.remove(TREE, dir_fd=operation.area)
+                for name in staged_trees(operation.area):
+                    trees.remove(name, dir_fd=operation.area)

@@ -28,7 +28,7 @@ from asynccvat.store.layout import TREE
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
 from asynccvat.store.mirror import check_space
 from asynccvat.store.opening import make_folders
-from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in
+from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in, staged_trees
 from asynccvat.threads import in_limited_thread, in_thread
 
 T = TypeVar("T")
@@ -52,12 +52,12 @@ class LooseFolder:
     `abandon`, `free_bytes`, `ensure_space`.
 
     Attributes:
-        path: The folder.
+        path: The folder, as it was named.
         rules: What names its file system can hold.
     """
 
-    def __init__(self, places: _Places, rules: NameRules, *, durable: bool) -> None:
-        self.path = places.path
+    def __init__(self, path: Path, places: _Places, rules: NameRules, *, durable: bool) -> None:
+        self.path = path
         self.rules = rules
         self._places = places
         self._durable = durable
@@ -120,7 +120,7 @@ class LooseFolder:
         return await self._in_thread("stage in", self._stage, task_id, task_id=task_id)
 
     def _stage(self, task_id: int) -> Staging:
-        base = self.path.parent / self._places.hidden_name
+        base = self._places.path.parent / self._places.hidden_name
         return stage_in(self._places.hidden, _AREA, base, task_id=task_id)
 
     async def commit(
@@ -145,9 +145,9 @@ class LooseFolder:
         with files.folder(_AREA, dir_fd=places.hidden) as area:
             if self._durable:
                 _sync_tree(area, len(receipt.members))
-            _refuse_filled(places.parent, self.path)
+            _refuse_filled(places.parent, places.path)
             try:
-                files.rename(TREE, self.path.name, dir_fd=area, new_dir_fd=places.parent)
+                files.rename(TREE, places.path.name, dir_fd=area, new_dir_fd=places.parent)
             except OSError as error:
                 if trees.is_not_empty(error):
                     raise _filled(self.path) from error
@@ -207,7 +207,7 @@ class LooseFolder:
 
 
 def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:
-    path = path.absolute()
+    named, path = path, path.absolute()
     if path.name in ("", "..") or path.name.startswith(".asynccvat"):
         raise ConfigError(f"{path} cannot be the folder of a task: name another one")
     with files.explained("use", path), contextlib.ExitStack() as opened:
@@ -227,7 +227,8 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:
             if name not in (LOCK_NAME, EXCLUSIVE_NAME, _AREA):
                 trees.remove(name, dir_fd=hidden)  # of a download that was killed at the start
         rules = names.probe(hidden, str(path.parent / hidden_name))
-        folder = cls(_Places(path, hidden_name, parent, hidden, lock), rules, durable=durable)
+        places = _Places(path, hidden_name, parent, hidden, lock)
+        folder = cls(named, places, rules, durable=durable)
         opened.pop_all()
     return folder
 
@@ -252,10 +253,17 @@ def _filled(path: Path) -> ForeignFolderError:
 
 
 def _sync_tree(area: int, members: int) -> None:
-    if members >= SYNCFS_FROM and files.can_sync_filesystem(area):
-        files.sync_filesystem(area)
-    else:
-        trees.sync(TREE, dir_fd=area)
+    try:
+        if members >= SYNCFS_FROM and files.can_sync_filesystem(area):
+            files.sync_filesystem(area)
+        else:
+            trees.sync(TREE, dir_fd=area)
+    except OSError:
+        # What they hold may be on disk or not, and a second sync might not tell: nothing may be
+        # taken over from them.
+        for name in staged_trees(area):
+            trees.remove(name, dir_fd=area)
+        raise
 
 
 def _close_places(places: _Places) -> None:

@@ -140,6 +140,21 @@ async def test_what_a_failed_download_leaves_is_kept_only_if_it_is_worth_it(
     assert read_tree(target) == TREE
 
 
+async def test_after_a_failed_sync_nothing_is_taken_over(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynccvat.store.loose.KEEP_ABOVE", 0)
+    async with LooseFolder.open(tmp_path / "t") as folder:
+        staging = await folder.stage(1)
+        receipt = receipt_of(1, fill(staging, TREE))
+        disk.fail["sync_filesystem"] = disk.fail["fsync"] = failing(errno.EIO)
+        with pytest.raises(StoreError, match="drive failed"):
+            await folder.commit(staging, receipt)
+        disk.fail.clear()
+        await folder.abandon(staging, keep=True)
+    assert listing(tmp_path) == []
+
+
 async def test_a_place_that_cannot_be_held_is_left_as_it_was(tmp_path: Path, disk: Disk) -> None:
     disk.fail["open_for_writing"] = failing(errno.ENOSPC)
     with pytest.raises(DiskFullError, match="cannot use"):
