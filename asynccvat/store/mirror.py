@@ -8,6 +8,7 @@ removed is decided elsewhere.
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from asynccvat import files
 from asynccvat.core.paths import NameRules
 from asynccvat.core.planning import FolderState
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead
+from asynccvat.core.units import number_of_bytes
 from asynccvat.errors import ConfigError, DiskFullError, StoreError
 from asynccvat.store import names, trees
 from asynccvat.store.commit import (
@@ -53,6 +55,7 @@ Item = TypeVar("Item")
 
 _THREADS = 4
 _CHUNK = 512
+_OF_ONE_FOLDER = (errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class MirrorStore:
@@ -174,10 +177,19 @@ class MirrorStore:
                 # Without its members nobody can say that it is intact.
                 states[head.task_id] = FolderState.MISSING
                 continue
-            with files.explained("look at", self.path / head.folder, task_id=head.task_id):
+            try:
                 states[head.task_id] = trees.folder_state(
                     head.folder, members, dir_fd=self._layout.dest
                 )
+            except OSError as error:
+                if error.errno not in _OF_ONE_FOLDER:
+                    raise
+                # Whatever closed or broke it was not us; one folder does not stop the others.
+                states[head.task_id] = FolderState.EDITED
+                problem = files.explain(
+                    error, "look at", self.path / head.folder, task_id=head.task_id
+                )
+                self.warnings.append(str(problem))
         return states
 
     async def members(self, task_id: int) -> tuple[MemberRecord, ...]:
@@ -290,6 +302,8 @@ class MirrorStore:
             self._active.discard(staging.task_id)
 
     def _abandon(self, task_id: int, keep: bool) -> None:
+        if self._lock is not None and not self._lock.is_ours():
+            return  # what is staged now is that of whoever took the lock over
         self._recover(task_id)
         discard(self._layout.staging, str(task_id), keep_above=KEEP_ABOVE if keep else None)
 
@@ -319,6 +333,7 @@ class MirrorStore:
         await self._in_thread("sweep", self._sweep, frozenset(planned))
 
     def _sweep(self, planned: frozenset[int]) -> None:
+        self._verify_lock()
         for name in files.names(self._layout.staging):
             task_id = _task_of(name)
             if task_id in self._active:
@@ -355,17 +370,24 @@ class MirrorStore:
             self._active.discard(operation.task_id)
 
     async def _put_right(self, task_id: int) -> None:
-        await self._in_thread("put right", self._recover, task_id, task_id=task_id)
+        def put_right() -> None:
+            self._verify_lock()
+            self._recover(task_id)
+
+        await self._in_thread("put right", put_right, task_id=task_id)
 
     async def _join(self, operation: Operation) -> Committed:
         await self._groups.join(operation)
         return Committed(operation.path, tuple(operation.warnings))
 
     def _run_group(self, operations: Sequence[Operation]) -> None:
+        self._verify_lock()
+        run_group(self._layout, operations)
+
+    def _verify_lock(self) -> None:
         if self._lock is not None:
             with files.explained("look at the lock of", self.path):
                 self._lock.verify()
-        run_group(self._layout, operations)
 
     def _is_unfinished(self, name: str) -> bool:
         if not trees.is_folder(name, dir_fd=self._layout.staging):
@@ -440,8 +462,8 @@ def check_space(free: int, needed: int, path: Path, *, task_id: int | None = Non
     if needed > free:
         whose = "" if task_id is None else f"task {task_id}: "
         raise DiskFullError(
-            f"{whose}{needed:,} bytes are needed in {path}, and {free:,} are free; "
-            "free some space (what is whole stays), then run again",
+            f"{whose}{number_of_bytes(needed)} are needed in {path}, and {number_of_bytes(free)} "
+            "are free; free some space (what is whole stays), then run again",
             task_id=task_id,
             step="store",
         )

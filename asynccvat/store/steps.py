@@ -69,20 +69,26 @@ def swap(layout: Layout, area: int, folder: str) -> None:
         raise
 
 
-def take_old_folder(layout: Layout, task_id: int, area: int, folder: str) -> None:
-    """Move the folder of an old receipt into the area, if it is not the task's any more."""
+def take_old_folder(layout: Layout, task_id: int, area: int, folder: str) -> bool:
+    """Move the folder of an old receipt into the area, if it is not the task's any more.
+
+    Returns:
+        Whether it was moved.
+    """
     status = files.lstat(folder, dir_fd=layout.dest)
     if status is None or files.lstat(OLD, dir_fd=area) is not None:
-        return
+        return False
     current = layout.head_or_none(task_id)
     if current is not None and (
         current.folder == folder
         # A name that differs in case only can be the same folder.
         or is_same(status, files.lstat(current.folder, dir_fd=layout.dest))
     ):
-        return
-    if layout.claimed_by(folder) in (None, task_id):
-        files.rename(folder, OLD, dir_fd=layout.dest, new_dir_fd=area)
+        return False
+    if layout.claimed_by(folder) not in (None, task_id):
+        return False
+    files.rename(folder, OLD, dir_fd=layout.dest, new_dir_fd=area)
+    return True
 
 
 def finish(layout: Layout, task_id: int, area: int) -> list[str]:
@@ -108,7 +114,10 @@ def _clear_old(layout: Layout, task_id: int, area: int, content: bytes) -> list[
     folder = str(task_id)
     if head is not None:
         folder = head.folder
-        take_old_folder(layout, task_id, area, folder)
+        if take_old_folder(layout, task_id, area, folder):
+            # Before anything in it goes: under its own name it is never there in part.
+            layout.sync_folder(area)
+            layout.sync_folder(layout.dest)
     warnings = []
     for name in (TREE, OLD):
         if trees.clear(name, members, dir_fd=area):

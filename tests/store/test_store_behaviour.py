@@ -196,7 +196,10 @@ async def test_a_failed_sync_fails_the_group_and_forgets_the_trees(
     tmp_path: Path, disk: Disk
 ) -> None:
     async with open_store(tmp_path) as store:
+        fill(await store.stage(1), {"big.bin": BIG})
+    async with open_store(tmp_path) as store:
         tree = await store.stage(1)
+        assert list(tree.reusable) == ["big.bin"]
         receipt = receipt_of(1, fill(tree, {f"{n}.txt": b"a" for n in range(20)}))
         disk.fail["sync_filesystem"] = disk.fail["fsync"] = failing(errno.EIO)
         store._layout.can_sync_filesystem = True
@@ -206,6 +209,8 @@ async def test_a_failed_sync_fails_the_group_and_forgets_the_trees(
         disk.fail.clear()
         assert not tree.tree.exists()
         assert not (tmp_path / "task1").exists()
+        # That of the killed run is gone as well: files of it may have been linked into the tree.
+        assert listing(tree.tree.parent) == []
         await store.abandon(tree, keep=True)
         assert await store.receipts() == {}
         await put(store, 1, {"a.txt": b"a"})
@@ -313,6 +318,42 @@ async def test_missing_files_and_folders_are_seen(tmp_path: Path) -> None:
         await put(store, 7, {"d.txt": b"new"}, updated="v2")
         # Without the old members nothing of the old folder is known to be ours.
         assert kept(tmp_path) == [{"a/b/c.txt": b"1", "d.txt": b"2"}]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+async def test_a_folder_that_cannot_be_looked_at_is_a_warning_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    real = files.open_folder
+
+    def closed(name: str, *, dir_fd: int) -> int:
+        if name == "task1":
+            raise OSError(number, os.strerror(number))
+        return real(name, dir_fd=dir_fd)
+
+    async with open_store(tmp_path) as store:
+        for task_id in (1, 2):
+            await put(store, task_id, {"a.txt": b"1"})
+        heads = await store.receipts()
+        monkeypatch.setattr(files, "open_folder", closed)
+        states = await store.folder_states(heads.values())
+    assert states == {1: FolderState.EDITED, 2: FolderState.INTACT}
+    (warning,) = store.warnings
+    assert warning.startswith(f"task 1: cannot look at {tmp_path / 'task1'}: ")
+
+
+async def test_out_of_handles_no_folder_counts_as_edited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_handles(name: str, *, dir_fd: int) -> int:
+        raise OSError(errno.EMFILE, f"{name} in {dir_fd}")
+
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1"})
+        heads = await store.receipts()
+        monkeypatch.setattr(files, "open_folder", out_of_handles)
+        with pytest.raises(StoreError, match="ulimit -n"):
+            await store.folder_states(heads.values())
 
 
 async def test_a_damaged_receipt_is_a_warning_and_its_folder_nobodys(tmp_path: Path) -> None:
@@ -542,6 +583,20 @@ async def test_a_new_folder_name_takes_the_old_folder_away(tmp_path: Path) -> No
         await put(store, 1, {"a.txt": b"2"}, folder="job1", updated="v2")
     assert listing(tmp_path) == [".asynccvat", "job1"]
     assert read_tree(tmp_path / "job1") == {"a.txt": b"2"}
+
+
+async def test_the_old_folder_has_lost_its_name_durably_before_anything_in_it_goes(
+    tmp_path: Path, disk: Disk
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1", "b.txt": b"2"})
+        staging = await store.stage(1)
+        receipt = receipt_of(1, fill(staging, {"a.txt": b"1"}), folder="job1")
+        disk.revive()
+        await store.commit(staging, receipt)
+        effects = disk.log[disk.log.index(("rename", "task1")) + 1 :]
+    names = [name for name, _ in effects]
+    assert names[: names.index("unlink")] == ["fsync", "fsync"]
 
 
 async def test_the_folder_being_replaced_and_killed_runs_are_offered_for_taking_over(
@@ -829,6 +884,20 @@ async def test_a_lock_taken_over_stops_commits(tmp_path: Path) -> None:
             with pytest.raises(StoreLockedError, match="taken over by process"):
                 await store.commit(tree, receipt)
         assert await store.receipts() == {}
+
+
+async def test_whoever_lost_the_lock_leaves_staging_to_its_new_owner(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        mine = await store.stage(1)
+        async with open_store(tmp_path, break_lock=True) as other:
+            theirs = await other.stage(1)
+            receipt = receipt_of(1, fill(theirs, {"a": b"1"}))
+            await store.abandon(mine, keep=False)
+            for attempt in (store.stage(1), store.sweep(())):
+                with pytest.raises(StoreLockedError, match="taken over by process"):
+                    await attempt
+            await other.commit(theirs, receipt)
+    assert read_tree(tmp_path / "task1") == {"a": b"1"}
 
 
 async def test_every_member_of_a_group_learns_of_a_failure_of_the_whole(tmp_path: Path) -> None:
