@@ -34,8 +34,9 @@ from asynccvat.simulator.answers import (
 )
 from asynccvat.simulator.calls import Backend, Call, link_origin, split_target
 from asynccvat.simulator.costs import ApiWorkers
-from asynccvat.simulator.downloads import ArchiveMaker, Download, choose, send
+from asynccvat.simulator.downloads import Download, choose, send
 from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.making import ArchiveMaker
 from asynccvat.simulator.records import CallRecord
 from asynccvat.simulator.routes import Handler, Match, find_route, service_seconds
 from asynccvat.simulator.routes_exports import describe, find_result

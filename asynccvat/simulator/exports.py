@@ -2,7 +2,7 @@
 
 A request is known by an id made of what is asked and by whom, so asking twice meets the same
 request. Workers take requests first in, first out. A result is the memory of *what* was exported;
-its bytes are made when somebody downloads them (`downloads`), since making them here would take
+its bytes are made when somebody downloads them (`making`), since making them here would take
 the time of the one processor that serves the calls.
 """
 
