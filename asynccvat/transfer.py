@@ -141,7 +141,7 @@ class Transfers:
                 read = await self._read(order, request, staging, place)
                 self._emit(TransferFinished(order.task.id))
                 receipt = self._receipt(order, read, requested_at)
-                committed = await place.folders.commit(staging, receipt, adopt=order.adopt)
+                committed = await self._commit(order, staging, receipt, place)
             except ArchiveError:
                 worth_keeping = False
                 raise
@@ -149,8 +149,6 @@ class Transfers:
                 # After a commit this does nothing.
                 with anyio.CancelScope(shield=True):
                     await place.folders.abandon(staging, keep=worth_keeping)
-            if place.archives is not None:
-                await place.archives.publish(order.task.id)
         return TaskOutcome(
             task_id=order.task.id,
             name=order.task.name,
@@ -194,6 +192,25 @@ class Transfers:
             attempt += 1
             await self._slots.acquire()
             request = await self._exported(order)
+
+    async def _commit(
+        self, order: Order, staging: Staging, receipt: Receipt, place: Place
+    ) -> Committed:
+        """Commit a tree, and before it the archive that is kept of it.
+
+        In this order a run that is killed between the two fetches the task again, and its archive;
+        in the other the task would be done, and its archive missing for ever.
+        """
+        archives = place.archives
+        try:
+            if archives is not None:
+                await archives.publish(order.task.id)
+            return await place.folders.commit(staging, receipt, adopt=order.adopt)
+        except BaseException:
+            if archives is not None and not staging.settled:
+                with anyio.CancelScope(shield=True):
+                    await archives.remove([order.task.id])
+            raise
 
     def _receipt(self, order: Order, read: ArchiveRead, requested_at: str) -> Receipt:
         head = ReceiptHead(

@@ -1,7 +1,8 @@
 """Archives that are kept as they came, in `.asynccvat/archives/`: `--keep-archive`.
 
-In our own folder, so that no file of the user's is ever in the way. An archive is there, whole,
-only while its task's folder holds just what it holds.
+In our own folder, so that no file of the user's is ever in the way. An archive that has its name
+is whole. It is published right before its task's folder, and removed where that fails, or where a
+task is to be fetched: so it does not outlive what the folder holds, but for the instant between.
 """
 
 from __future__ import annotations

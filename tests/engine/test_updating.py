@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 from engine_serving import (
     QUICK,
@@ -23,9 +24,10 @@ from engine_serving import (
 )
 
 import asynccvat as ac
+from asynccvat.core.receipts import Receipt
 from asynccvat.events import Planned
 from asynccvat.simulator import Fault
-from asynccvat.store import MirrorStore
+from asynccvat.store import Committed, MirrorStore, Staging
 
 pytestmark = pytest.mark.anyio
 
@@ -266,6 +268,31 @@ async def test_a_foreign_folder_is_refused_and_nothing_of_it_is_touched(data: Pa
         assert actions(report)[2] == ("fetched", "new")
         assert files(data) == await serve.archives()
         assert kept(data) == {"mine.txt": b"mine"}
+
+
+async def test_a_kept_archive_is_there_before_its_folder_and_gone_where_that_is_refused(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = data / ".asynccvat" / "archives"
+    before: dict[int, bool] = {}
+    real = MirrorStore.commit
+
+    async def commit(
+        store: MirrorStore, staging: Staging, receipt: Receipt, *, adopt: bool = False
+    ) -> Committed:
+        # Killed here, the task counts as not done, and is fetched again with its archive.
+        archive = anyio.Path(archives / f"{staging.task_id}.zip")
+        before[staging.task_id] = await archive.is_file()
+        if staging.task_id == 2:
+            await anyio.Path(data / "task2").mkdir()
+        return await real(store, staging, receipt, adopt=adopt)
+
+    monkeypatch.setattr(MirrorStore, "commit", commit)
+    async with serving(3) as serve:
+        report = await again(serve, data, replace(QUICK, keep_archive=True))
+    assert actions(report)[2] == ("failed", "new")
+    assert before == {1: True, 2: True, 3: True}
+    assert sorted(files(archives, own=True)) == ["1.zip", "3.zip"]
 
 
 async def test_a_foreign_folder_at_the_new_prefix_is_refused(serve: Serving, data: Path) -> None:
