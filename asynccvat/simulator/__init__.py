@@ -4,11 +4,11 @@ It answers as CVAT 2.54 was seen to answer; its content comes from a seed or fro
 archives. It shares no code with the client, so that the two cannot agree on a mistake.
 """
 
-from asynccvat.simulator.exports import ExportSpan
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.options import ExportStart, SimulatorOptions, UserSpec
 from asynccvat.simulator.processes import ServerProcess
 from asynccvat.simulator.records import CallRecord
+from asynccvat.simulator.requests import ExportSpan
 from asynccvat.simulator.server import SimulatedServer, serve
 from asynccvat.simulator.threads import serve_in_thread
 

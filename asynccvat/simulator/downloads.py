@@ -19,9 +19,9 @@ from urllib.parse import quote
 from aiohttp import web
 
 from asynccvat.simulator.answers import Answer, nginx_page
-from asynccvat.simulator.exports import Result
 from asynccvat.simulator.making import Archive, Piece
 from asynccvat.simulator.records import CallRecord
+from asynccvat.simulator.requests import Result
 
 _PIECE: Final = 1 << 18
 

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO, Final
 
 from asynccvat.simulator.answers import encode
 from asynccvat.simulator.dataset import Project, Task
-from asynccvat.simulator.exports import Result, Wanted
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.formats import ready_archive, write_archive
+from asynccvat.simulator.requests import Result, Wanted
 from asynccvat.simulator.views import annotations_json, label_json
 
 _IN_MEMORY: Final = 16 << 20

@@ -18,8 +18,8 @@ from asynccvat.simulator.answers import (
     text,
 )
 from asynccvat.simulator.calls import Call
-from asynccvat.simulator.exports import ExportRequest, Result, Target, Wanted, request_json
 from asynccvat.simulator.listing import Terms, compile_logic, cut_page, parse_logic, select
+from asynccvat.simulator.requests import ExportRequest, Result, Target, Wanted, request_json
 from asynccvat.simulator.routes_accounts import list_answer
 from asynccvat.simulator.routes_server import EXPORT_FORMATS, never_cached
 

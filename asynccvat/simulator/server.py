@@ -23,11 +23,12 @@ from asynccvat.simulator.app import Application
 from asynccvat.simulator.calls import Backend
 from asynccvat.simulator.costs import ApiWorkers, make_processor
 from asynccvat.simulator.dataset import Dataset, Task
-from asynccvat.simulator.exports import ExportQueue, ExportSpan
+from asynccvat.simulator.exports import ExportQueue
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.making import ArchiveMaker
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.records import CallRecord
+from asynccvat.simulator.requests import ExportSpan
 from asynccvat.simulator.world import Organization, World
 
 T = TypeVar("T")

@@ -26,10 +26,11 @@ from asynccvat.simulator.dataset import (
     build_dataset,
     project_labels,
 )
-from asynccvat.simulator.exports import NO_DATA, Wanted
+from asynccvat.simulator.exports import NO_DATA
 from asynccvat.simulator.formats import WRITTEN_FORMATS, ExportUnavailableError, ready_archive
 from asynccvat.simulator.listing import Terms, select
 from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.requests import Wanted
 from asynccvat.simulator.times import utc_now
 
 _KEPT_SELECTIONS: Final = 16

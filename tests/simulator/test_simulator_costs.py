@@ -17,8 +17,9 @@ from asynccvat.simulator.costs import (
     call_seconds,
     make_processor,
 )
-from asynccvat.simulator.exports import ExportQueue, Wanted
+from asynccvat.simulator.exports import ExportQueue
 from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.requests import Wanted
 from asynccvat.simulator.world import World
 
 T = TypeVar("T")
