@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from asynccvat import files
 from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.units import number_of_bytes
 from asynccvat.core.zip import (
     Directory,
     Entry,
@@ -115,8 +116,10 @@ class StagedFiles:
         free = files.free_bytes(self.root)
         if size + SPARE_BYTES > free:
             raise DiskFullError(
-                f"task {self.task_id} needs {size} bytes more and {SPARE_BYTES} have to stay "
-                f"free, but only {free} are there: free some space, then run again",
+                f"task {self.task_id} needs {number_of_bytes(size)} more, and "
+                f"{number_of_bytes(SPARE_BYTES)} have to stay free, but only "
+                f"{number_of_bytes(free)} are there; free some space (what is whole stays), then "
+                "run again",
                 task_id=self.task_id,
                 step="extract",
             )

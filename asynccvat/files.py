@@ -392,9 +392,12 @@ def explain(
     whose = "" if task_id is None else f"task {task_id}: "
     said = os.strerror(error.errno) if error.errno is not None else str(error)
     if error.errno in _FULL:
+        remedy = "free some space (what is whole stays), then run again"
+        if error.errno == errno.ENOSPC and _out_of_inodes(path):
+            said = "no free inodes: the file system can hold no more files"
+            remedy = "remove some files, however small (what is whole stays), then run again"
         return DiskFullError(
-            f"{whose}cannot {doing} {path}: {said}; "
-            "free some space (what is whole stays), then run again",
+            f"{whose}cannot {doing} {path}: {said}; {remedy}",
             task_id=task_id,
             step="store",
         )
@@ -402,6 +405,17 @@ def explain(
     return StoreError(
         f"{whose}cannot {doing} {path}: {said}; {remedy}", task_id=task_id, step="store"
     )
+
+
+def _out_of_inodes(path: PurePath | str) -> bool:
+    """Whether the file system of a path, or of what is there of it, has room but for its files."""
+    place = Path(path).absolute()
+    for folder in (place, *place.parents):
+        with contextlib.suppress(OSError):
+            figures = os.statvfs(folder)
+            # Some file systems do not count files, and say 0 of 0.
+            return figures.f_files > 0 and figures.f_favail == 0
+    return False
 
 
 @contextlib.contextmanager

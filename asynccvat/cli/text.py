@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-_KIBI = 1024
+from asynccvat.core.units import number_of_bytes
 
-
-def number_of_bytes(count: float) -> str:
-    """`0 B`, `812 B`, `1.5 MiB`: three digits or so."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < _KIBI:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= _KIBI
-    return f"{value:.1f} TiB"
+__all__ = ["counted", "number_of_bytes", "printable", "span"]
 
 
 def span(seconds: float) -> str:

@@ -189,9 +189,22 @@ def test_errors_say_what_happened_where_and_what_to_do() -> None:
     full = files.explain(OSError(errno.ENOSPC, "x"), "write", "/d/f", task_id=3)
     assert isinstance(full, DiskFullError)
     assert str(full).startswith("task 3: cannot write /d/f: No space left on device; free some")
+    assert "inodes" not in str(full)
     plain = files.explain(OSError("no number"), "write", "/d/f")
     assert type(plain) is StoreError
     assert str(plain) == "cannot write /d/f: no number; see to it, then run again"
+
+
+@pytest.mark.parametrize(("files_at_all", "told"), [(1000, True), (0, False)])
+def test_a_file_system_that_can_hold_no_more_files_is_told_from_one_without_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_at_all: int, told: bool
+) -> None:
+    figures = list(os.statvfs(tmp_path))
+    figures[5:8] = [files_at_all, 0, 0]
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(figures))
+    full = files.explain(OSError(errno.ENOSPC, "x"), "write", tmp_path / "not" / "there")
+    assert isinstance(full, DiskFullError)
+    assert ("no free inodes" in str(full)) is told
 
 
 def test_this_file_system_is_probed_and_left_as_it_was(tmp_path: Path, folder: int) -> None:
