@@ -75,13 +75,26 @@ def find_layout(path: Path) -> Layout:
 
 
 def make_folders(path: Path, *, durable: bool) -> None:
-    """Make a folder that the user named and those above it, where they are not there yet."""
+    """Make a folder that the user named and those above it, where they are not there yet.
+
+    Raises:
+        StoreError: A file stands there, or nothing can be made there.
+        OSError: As the system says.
+    """
     missing = []
     folder = path.absolute()
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
-    files.make_directories(path)
+    if not folder.is_dir():
+        raise StoreError(f"{folder} is a file, not a folder: name another one", step="store")
+    try:
+        files.make_directories(path)
+    except FileNotFoundError as error:
+        # So answers /proc, which lets nobody make anything; nothing has vanished.
+        raise StoreError(
+            f"{path} cannot be created in {folder}: choose another folder", step="store"
+        ) from error
     if durable:
         for folder in missing:
             fd = files.open_directory(folder.parent)

@@ -158,8 +158,17 @@ def test_a_destination_that_cannot_be_written_to_is_told(shell: Shell, tmp_path:
     ended = shell("mirror", "file/data")
     assert (ended.code, ended.out) == (2, "")
     (line,) = ended.err.splitlines()
-    assert "file" in line
+    assert "file is a file, not a folder: name another one" in line
     assert (tmp_path / "file").read_text() == "mine"
+    assert "file is a file, not a folder" in shell("mirror", "file").err
+
+
+def test_a_destination_that_cannot_be_made_is_told(shell: Shell) -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("this system has no /proc")
+    ended = shell("mirror", "/proc/data")
+    assert ended.code == 2
+    assert "/proc/data cannot be created in /proc: choose another folder" in ended.err
 
 
 def test_another_server_s_mirror_is_not_mixed_up(
