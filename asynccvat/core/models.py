@@ -216,12 +216,26 @@ class ExportSpec:
     Attributes:
         format: The exporter's exact name, case included.
         images: Whether the archive holds the images, too.
+
+    Raises:
+        ConfigError: No format is named.
     """
 
     format: str = "CVAT for images 1.1"
     images: bool = False
 
+    def __post_init__(self) -> None:
+        given: object = self.format
+        if not isinstance(given, str) or not given.strip():
+            raise ConfigError(
+                f"{self.format!r} names no format; give an exporter's exact name, like "
+                "'CVAT for images 1.1'"
+            )
+        if not isinstance(self.images, bool):
+            raise ConfigError(f"images must be True or False, not {self.images!r}")
 
+
+_STATUSES = ("annotation", "validation", "completed")
 # A request line of 8 KiB is the limit of CVAT's nginx (414 beyond); ids are cut into lists that
 # leave room for the rest of the URL.
 _MAX_FILTER_LENGTH = 4000
@@ -243,7 +257,8 @@ class Selection:
         filter: A JSON logic expression as CVAT's own user interface builds them.
 
     Raises:
-        ConfigError: The filter or the date cannot be read.
+        ConfigError: Something cannot be what it is given as: an id, the status, the filter, the
+            date.
     """
 
     project_ids: Sequence[int] | None = None
@@ -255,6 +270,14 @@ class Selection:
     filter: str | None = None
 
     def __post_init__(self) -> None:
+        _check_ids("project_ids", self.project_ids)
+        _check_ids("task_ids", self.task_ids)
+        if self.status is not None and self.status not in _STATUSES:
+            raise ConfigError(f"status must be one of {', '.join(_STATUSES)}, not {self.status!r}")
+        for name in ("subset", "name", "updated_since", "filter"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise ConfigError(f"{name} must be a text, not {value!r}")
         if self.filter is not None:
             try:
                 expression = json.loads(self.filter)
@@ -313,6 +336,17 @@ class Selection:
             return
         for ids in id_batches(self.task_ids):
             yield plain | _filter([*terms, {"in": [{"var": "id"}, ids]}])
+
+
+def _check_ids(name: str, ids: object) -> None:
+    """Refuse what is no sequence of ids; a text is one of characters, and meant otherwise."""
+    if ids is None:
+        return
+    if isinstance(ids, str | bytes) or not isinstance(ids, Sequence):
+        raise ConfigError(f"{name} must be a list of ids, like [147, 148], not {ids!r}")
+    for value in ids:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} must be positive whole numbers, not {value!r}")
 
 
 def id_batches(ids: Sequence[int]) -> Iterator[list[int]]:

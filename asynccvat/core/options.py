@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.errors import ConfigError
@@ -54,11 +54,13 @@ class MirrorOptions:
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)
 
     def __post_init__(self) -> None:
+        for option in fields(self):
+            _check_kind(option.name, getattr(self, option.name), type(option.default))
         for name, least in (("concurrency", 1), ("transfers", 1), ("bandwidth", 1), ("retries", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} must be at least {least}, not {value}")
-        if self.export_timeout <= 0:
+        if not self.export_timeout > 0:
             raise ConfigError(f"export_timeout must be positive, not {self.export_timeout}")
         self.deletions_allowed(0)
 
@@ -80,3 +82,29 @@ class MirrorOptions:
         except ValueError:
             pass
         raise ConfigError(f"max_delete must be a number or a percentage like 10%, not {text!r}")
+
+
+def _check_kind(name: str, value: object, default: type) -> None:
+    """Refuse a value of another type than the option's, before it fails somewhere deep inside.
+
+    Raises:
+        ConfigError: It is of another type.
+    """
+    number = isinstance(value, int) and not isinstance(value, bool)
+    fits: bool
+    if name == "limits":
+        fits, kind = isinstance(value, ArchiveLimits), "ArchiveLimits"
+    elif name == "max_delete":
+        fits, kind = number or isinstance(value, str), "a number or a percentage like 10%"
+    elif name in ("concurrency", "bandwidth"):
+        fits, kind = number or value is None, "a whole number or None"
+    elif default is bool:
+        fits, kind = isinstance(value, bool), "True or False"
+    elif default is str:
+        fits, kind = isinstance(value, str), "a text"
+    elif default is float:
+        fits, kind = number or isinstance(value, float), "a number of seconds"
+    else:
+        fits, kind = number, "a whole number"
+    if not fits:
+        raise ConfigError(f"{name} must be {kind}, not {value!r}")

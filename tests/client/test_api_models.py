@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from asynccvat.core.models import (
     ExportRequest,
+    ExportSpec,
     Page,
     Project,
     RequestStatus,
@@ -135,6 +136,36 @@ def test_filters_that_are_no_json_are_refused(text: str) -> None:
 def test_filters_that_are_no_expression_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="must be a JSON logic expression"):
         Selection(filter=text)
+
+
+@pytest.mark.parametrize(
+    ("selected", "told"),
+    [
+        ({"task_ids": "147"}, "task_ids must be a list of ids, like [147, 148], not '147'"),
+        ({"task_ids": 147}, "task_ids must be a list of ids"),
+        ({"task_ids": {1: 2}}, "task_ids must be a list of ids"),
+        ({"task_ids": ["147"]}, "task_ids must be positive whole numbers, not '147'"),
+        ({"project_ids": [0]}, "project_ids must be positive whole numbers, not 0"),
+        ({"project_ids": [True]}, "project_ids must be positive whole numbers"),
+        ({"status": "done"}, "status must be one of annotation, validation, completed, not 'done'"),
+        ({"name": 5}, "name must be a text, not 5"),
+        ({"filter": {"==": [1, 1]}}, "filter must be a text"),
+    ],
+)
+def test_a_selection_by_what_cannot_be_is_refused(selected: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Selection(**selected)
+    assert told in str(caught.value)
+
+
+def test_ids_may_come_in_any_kind_of_sequence() -> None:
+    assert list(Selection(task_ids=range(1, 3)).queries()) == queries(task_ids=(1, 2))
+
+
+@pytest.mark.parametrize("spec", [{"format": ""}, {"format": " "}, {"format": None}, {"images": 1}])
+def test_a_spec_that_says_nothing_is_refused(spec: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        ExportSpec(**spec)
 
 
 def test_a_selection_of_no_project_asks_for_nothing() -> None:

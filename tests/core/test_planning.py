@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import ClassVar
+from dataclasses import fields
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -247,6 +248,36 @@ def test_limits_that_allow_nothing_are_refused(option: dict[str, float]) -> None
     (name,) = option
     with pytest.raises(ConfigError, match=name):
         MirrorOptions(**option)  # type: ignore[arg-type]  # one option of many types at a time
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"concurrency": "4"}, "concurrency must be a whole number or None, not '4'"),
+        ({"bandwidth": 1.5}, "bandwidth must be a whole number or None"),
+        ({"transfers": None}, "transfers must be a whole number, not None"),
+        ({"retries": True}, "retries must be a whole number, not True"),
+        ({"export_timeout": "4h"}, "export_timeout must be a number of seconds"),
+        ({"export_timeout": float("nan")}, "export_timeout must be positive"),
+        ({"folder_prefix": 5}, "folder_prefix must be a text"),
+        ({"force": 1}, "force must be True or False"),
+        ({"max_delete": None}, "max_delete must be a number or a percentage"),
+        ({"max_delete": 0.1}, "max_delete must be a number or a percentage"),
+        ({"limits": {}}, "limits must be ArchiveLimits"),
+    ],
+)
+def test_options_of_another_type_are_refused_where_they_are_given(
+    option: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        MirrorOptions(**option)
+    assert told in str(caught.value)
+
+
+def test_every_option_takes_its_default() -> None:
+    options = MirrorOptions()
+    given = {option.name: getattr(options, option.name) for option in fields(options)}
+    assert MirrorOptions(**given) == options
 
 
 def test_the_longest_exports_come_first() -> None:
