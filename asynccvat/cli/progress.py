@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from asynccvat import Action, TaskOutcome
-from asynccvat.cli.text import number_of_bytes, printable, span
+from asynccvat import (
+    Action,
+    AuthenticationError,
+    ConfigError,
+    DiskFullError,
+    MirrorReport,
+    StoreLockedError,
+    TaskOutcome,
+)
+from asynccvat.cli.text import counted, number_of_bytes, printable, span
 from asynccvat.events import (
     Event,
     ExportFinished,
@@ -15,6 +23,7 @@ from asynccvat.events import (
     ListingRead,
     Planned,
     Retrying,
+    RunFinished,
     ServerPaused,
     TaskDone,
     TransferFinished,
@@ -22,6 +31,11 @@ from asynccvat.events import (
     TransferStarted,
     Warned,
 )
+
+_NOTHING_DONE = (Action.KEPT, Action.SKIPPED)
+# These end a run, and several tasks that are under way may meet one.
+_ENDS_A_RUN = (AuthenticationError, ConfigError, DiskFullError, StoreLockedError)
+_MOST_WARNINGS_ALIKE = 10
 
 
 @dataclass(slots=True)
@@ -105,7 +119,7 @@ class Progress:
 
     def _finish(self, outcome: TaskOutcome) -> None:
         # Where there is nothing to do, nothing was counted into the total.
-        if outcome.action not in (Action.KEPT, Action.SKIPPED):
+        if outcome.action not in _NOTHING_DONE:
             self.done += 1
             self.failed += outcome.action is Action.FAILED
 
@@ -117,13 +131,15 @@ class Progress:
 
 
 def messages(event: Event, *, verbose: bool) -> Iterator[str]:
-    """What of an event deserves a line of its own: failures and warnings, and retries if asked."""
+    """What of an event deserves a line of its own: failures and warnings, and retries if asked.
+
+    What many tasks can have in common is held back until the run's end, to be said once.
+    """
     match event:
         case TaskDone(outcome=outcome):
-            if outcome.action is Action.FAILED:
-                yield failure(outcome)
-            for warning in outcome.warnings:
-                yield f"warning: task {outcome.task_id}: {printable(warning)}"
+            yield from _at_once(outcome)
+        case RunFinished(report=report):
+            yield from _at_the_end(report)
         case Warned():
             yield f"warning: {printable(event.message)}"
         case ServerPaused():
@@ -133,6 +149,38 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
             yield f"{whose}{event.step} again in {span(event.delay)}: {printable(event.error)}"
         case _:
             pass
+
+
+def _at_once(outcome: TaskOutcome) -> Iterator[str]:
+    if outcome.action is Action.FAILED and not isinstance(outcome.error, _ENDS_A_RUN):
+        yield failure(outcome)
+    if outcome.action not in _NOTHING_DONE:
+        for warning in outcome.warnings:
+            yield f"warning: task {outcome.task_id}: {printable(warning)}"
+
+
+def _at_the_end(report: MirrorReport) -> Iterator[str]:
+    for outcome in report.failures:
+        # What ended the run is said of the run; whatever did not is its task's own.
+        held_back = isinstance(outcome.error, _ENDS_A_RUN)
+        if held_back and not isinstance(report.stopped_by, type(outcome.error)):
+            yield failure(outcome)
+    # The warnings about tasks that were left as they are: one line where they are many.
+    tasks: dict[str, list[int]] = {}
+    for outcome in report.outcomes:
+        if outcome.action in _NOTHING_DONE:
+            for warning in outcome.warnings:
+                tasks.setdefault(printable(warning), []).append(outcome.task_id)
+    for warning, task_ids in tasks.items():
+        if len(task_ids) <= _MOST_WARNINGS_ALIKE:
+            for task_id in task_ids:
+                yield f"warning: task {task_id}: {warning}"
+        else:
+            first = ", ".join(map(str, task_ids[:3]))
+            yield (
+                f"warning: {counted(len(task_ids), 'task')} ({first}, ...): {warning}; "
+                "the report (--report-json) names them all"
+            )
 
 
 def failure(outcome: TaskOutcome) -> str:

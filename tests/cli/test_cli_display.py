@@ -109,6 +109,37 @@ def test_failures_and_warnings_have_lines_of_their_own(
     assert list(messages(event, verbose=False)) == lines
 
 
+def said(*happened: events.Event) -> list[str]:
+    return [line for event in happened for line in messages(event, verbose=False)]
+
+
+def finished(*tasks: events.TaskDone, **rest: Any) -> tuple[events.Event, ...]:
+    report = MirrorReport(outcomes=tuple(task.outcome for task in tasks), **rest)
+    return (*tasks, events.RunFinished(report))
+
+
+def test_what_ends_a_run_is_left_to_the_run_to_say() -> None:
+    full = errors.DiskFullError("task 1: no room")
+    tasks = [done(number, Action.FAILED, error=full) for number in (1, 2, 3)]
+    assert said(*finished(*tasks, stopped_by=full)) == []
+
+
+def test_what_could_have_ended_a_run_and_did_not_is_its_task_s_own() -> None:
+    full = done(1, Action.FAILED, error=errors.DiskFullError("no room"))
+    assert said(*finished(full)) == ["failed: task 1: no room"]
+    locked = errors.StoreLockedError("taken over")
+    assert said(*finished(full, stopped_by=locked)) == ["failed: task 1: no room"]
+
+
+def test_a_warning_that_many_unchanged_tasks_share_is_said_once_with_their_number() -> None:
+    edited = [done(number, Action.KEPT, warnings=("edited here",)) for number in range(1, 12)]
+    assert said(*finished(*edited[:10])) == [
+        f"warning: task {number}: edited here" for number in range(1, 11)
+    ]
+    (line,) = said(*finished(*edited))
+    assert line.startswith("warning: 11 tasks (1, 2, 3, ...): edited here; the report")
+
+
 def test_retries_are_told_when_asked() -> None:
     event = events.Retrying(7, "export", "502", 0.5)
     assert list(messages(event, verbose=True)) == ["task 7: export again in 0.5 s: 502"]
