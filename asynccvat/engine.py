@@ -181,6 +181,7 @@ async def download_many(
 
     Raises:
         ConfigError: Two tasks have the same folder.
+        StoreError: A folder's parent cannot be written to.
     """
     work = LooseDownloads(
         client,

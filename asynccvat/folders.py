@@ -14,14 +14,14 @@ from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import NameRules
+from asynccvat.core.planning import Reason
 from asynccvat.dispatch import Dispatcher
 from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError
 from asynccvat.events import Event
 from asynccvat.runs import Journal, MirrorRun
 from asynccvat.store import LooseFolder
+from asynccvat.threads import in_thread
 from asynccvat.transfer import Order, Place, failed
-
-_REASON = "asked for"
 
 
 class _FolderShelf:
@@ -58,16 +58,7 @@ class LooseDownloads:
         *,
         skip_existing: bool,
     ) -> None:
-        """Download tasks of a client.
-
-        Raises:
-            ConfigError: Two tasks have the same folder.
-        """
-        owners: dict[str, int] = {}
-        for task_id, path in paths.items():
-            other = owners.setdefault(os.path.normpath(path.absolute()), task_id)
-            if other != task_id:
-                raise ConfigError(f"tasks {other} and {task_id} cannot both go to {path}")
+        """Download tasks of a client."""
         self._client = client
         self._paths = paths
         self._spec = spec
@@ -80,11 +71,16 @@ class LooseDownloads:
         await journal.keep(self._download(run, journal))
 
     async def _download(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
+        await in_thread(_refuse_shared, self._paths)
         orders = [
             order
             for task_id in self._paths
             if (order := await self._order(task_id, journal)) is not None
         ]
+        # Better known now than after the server has exported everything.
+        wanted = [self._paths[order.task.id] for order in orders]
+        for path in {path.parent: path for path in wanted}.values():
+            await LooseFolder.check_parent(path, durable=self._options.durable)
         dispatcher = Dispatcher(
             self._client,
             _FolderShelf(self._client, self._paths, self._options, run.emit),
@@ -100,7 +96,7 @@ class LooseDownloads:
     async def _order(self, task_id: int, journal: Journal) -> Order | None:
         """What has to be brought; nothing where the folder is filled, as it should be or not."""
         path = self._paths[task_id]
-        order = Order(task=Task(id=task_id), folder=path.name, reason=_REASON)
+        order = Order(task=Task(id=task_id), folder=path.name, reason=Reason.ASKED_FOR)
         try:
             present = await LooseFolder.contents(path)
         except AsyncCvatError as error:
@@ -110,7 +106,9 @@ class LooseDownloads:
             return order
         if self._skip_existing and holds_annotations(present, self._spec.format):
             journal.done(
-                TaskOutcome(task_id=task_id, action=Action.SKIPPED, reason="existing", path=path)
+                TaskOutcome(
+                    task_id=task_id, action=Action.SKIPPED, reason=Reason.EXISTING, path=path
+                )
             )
             return None
         filled = ForeignFolderError(
@@ -121,3 +119,16 @@ class LooseDownloads:
         )
         journal.done(failed(order, filled, 0.0))
         return None
+
+
+def _refuse_shared(paths: Mapping[int, Path]) -> None:
+    """Make sure that each task has a folder of its own; blocks while the system is asked where.
+
+    Raises:
+        ConfigError: Two tasks have the same folder.
+    """
+    owners: dict[str, int] = {}
+    for task_id, path in paths.items():
+        other = owners.setdefault(os.path.normpath(path.absolute()), task_id)
+        if other != task_id:
+            raise ConfigError(f"tasks {other} and {task_id} cannot both go to {path}")

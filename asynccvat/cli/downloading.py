@@ -97,6 +97,11 @@ def folders(
     if not task_ids:
         raise typer.BadParameter("name at least one task, like -t 147", param_hint="--task-id")
     if out_paths:
+        if out_dir is not None:
+            raise typer.BadParameter(
+                "-o names a folder for all tasks, --out-path one for each: give only one of them",
+                param_hint="--out-path",
+            )
         if len(out_paths) != len(task_ids):
             raise typer.BadParameter(
                 f"{len(out_paths)} paths for {len(task_ids)} tasks: give one for each task",

@@ -30,7 +30,7 @@ class TaskOutcome:
         task_id: The task.
         name: Its name on the server, "" where it is not known: a download does not list tasks.
         action: What was done.
-        reason: Why, in the plan's words (`new`, `changed`, `unchanged`, ...).
+        reason: Why: the value of a `Reason` (`new`, `changed`, `unchanged`, `asked for`, ...).
         path: The task's folder, None where there is none.
         error: Why it failed, None otherwise.
         files: Files that the folder holds, for fetched ones.

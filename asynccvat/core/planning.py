@@ -37,7 +37,7 @@ class Presence(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a step is taken."""
+    """Why a step is taken; the last two are those of downloads."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -54,6 +54,8 @@ class Reason(StrEnum):
     NO_DATA = "no data"
     FOREIGN = "foreign"
     NOT_FOUND = "not found"
+    ASKED_FOR = "asked for"
+    EXISTING = "existing"
 
 
 EXPLANATIONS: Mapping[Reason, str] = {
@@ -72,6 +74,8 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.NO_DATA: "the task has no data, so CVAT cannot export it",
     Reason.FOREIGN: "a folder of that name is there and is not asynccvat's; --adopt takes it over",
     Reason.NOT_FOUND: "there is no such task, or this user may not see it",
+    Reason.ASKED_FOR: "named for a download",
+    Reason.EXISTING: "downloaded before",
 }
 
 
@@ -310,7 +314,7 @@ def _guard(listing: TaskListing, removals: int, folders: int, options: MirrorOpt
     allowed = options.deletions_allowed(folders)
     if removals > allowed:
         return (
-            f"nothing is removed: {removals} of {folders} folders would go, and --max-delete "
-            f"{options.max_delete} allows {allowed}; raise it if that is right"
+            f"nothing is removed: {removals} of {folders} folders would go, and max_delete "
+            f"(--max-delete) of {options.max_delete} allows {allowed}; raise it if that is right"
         )
     return None

@@ -7,6 +7,7 @@ receipts, so nothing that is there is ever replaced.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -105,6 +106,8 @@ class LooseFolder:
         """
 
         def look() -> tuple[str, ...]:
+            if not os.path.lexists(path):
+                return ()  # also where a file stands above it, which `check_parent` finds
             with files.explained("look at", path), contextlib.suppress(FileNotFoundError):
                 fd = files.open_directory(path)
                 try:
@@ -114,6 +117,23 @@ class LooseFolder:
             return ()
 
         return await in_thread(look)
+
+    @staticmethod
+    async def check_parent(path: Path, *, durable: bool = True) -> None:
+        """Make the folder above a path, if need be, and see whether it can be written to.
+
+        Raises:
+            StoreError: It cannot be made, or not be written to.
+        """
+
+        def check() -> None:
+            parent = path.absolute().parent
+            with files.explained("write to", parent):
+                make_folders(parent, durable=durable)
+                if not os.access(parent, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        await in_thread(check)
 
     async def stage(self, task_id: int) -> Staging:
         """Make a fresh tree to fill, and find what a killed download left to be taken over."""

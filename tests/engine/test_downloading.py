@@ -30,6 +30,34 @@ async def test_one_task_lands_in_the_folder_that_was_named(tmp_path: Path) -> No
         assert serve.calls("GET", "/api/tasks") == serve.calls("GET", "dataset/download")
 
 
+async def test_the_outcome_names_the_folder_as_the_caller_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with serving(1) as serve:
+        fetched = await ac.download(serve.client, 1, "out/mine", options=QUICK)
+        assert (fetched.path, fetched.reason) == (Path("out/mine"), ac.Reason.ASKED_FOR)
+        assert files(tmp_path / "out/mine") == await serve.archive(1)
+        again = await ac.download(serve.client, 1, "out/mine", options=QUICK, skip_existing=True)
+        assert (again.path, again.reason) == (Path("out/mine"), ac.Reason.EXISTING)
+
+
+async def test_a_place_that_cannot_be_written_to_is_found_before_anything_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    async with serving(2) as serve:
+        paths = {task_id: tmp_path / "file" / f"task{task_id}" for task_id in (1, 2)}
+        with pytest.raises(ac.StoreError, match=r"a file"):
+            await ac.download_many(serve.client, paths, options=QUICK)
+        with monkeypatch.context() as patched:
+            # Whoever runs the tests may be allowed to write anywhere.
+            patched.setattr("os.access", lambda *_: False)
+            with pytest.raises(ac.StoreError, match=r"cannot write to .*/out: Permission denied"):
+                await ac.download(serve.client, 1, tmp_path / "out" / "task1", options=QUICK)
+        assert serve.calls("POST", "export") == []
+
+
 async def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     async with serving(1) as serve:
         (tmp_path / "out").mkdir()
