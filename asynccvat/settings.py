@@ -121,6 +121,12 @@ def load_settings(
         "insecure": "true" if insecure else None,
         "ca_bundle": None if ca_bundle is None else str(ca_bundle),
     }
+    for name in ("username", "password", "token"):
+        if flags[name] == "":
+            raise ConfigError(
+                f"{_FLAGS[name]} is empty: give a value (is a variable of the shell not set?), or "
+                "leave it away"
+            )
     file = _config_file(config, variables, directory or Path())
     layers = [
         {name: _Value(text, _FLAGS[name]) for name, text in flags.items() if text is not None},

@@ -151,7 +151,12 @@ class Connection:
 
     def overridden_by(self, other: Connection) -> Connection:
         """These options with those that `other` gives put over them."""
-        given = {item.name: value for item in fields(other) if (value := getattr(other, item.name))}
+        # An empty text is given, too: as a shell variable that is not set, which has to be told.
+        given = {
+            item.name: value
+            for item in fields(other)
+            if (value := getattr(other, item.name)) or value == ""
+        }
         return replace(self, **given)
 
 

@@ -195,7 +195,7 @@ def mirror(
         reuse=not no_reuse,
         trust_receipts=trust_receipts,
         prune=prune,
-        max_delete=max_delete,
+        max_delete=parsing.count_or_share(max_delete, "--max-delete"),
         adopt=adopt,
         durable=not no_fsync,
         break_lock=break_lock,

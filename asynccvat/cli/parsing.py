@@ -46,6 +46,18 @@ def duration(text: str, option: str) -> float:
     return value
 
 
+def count_or_share(text: str, option: str) -> str:
+    """A whole number, or a percentage from 0 to 100.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    found = re.fullmatch(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,9})?)\s*%", text.strip())
+    if found is None or (found[2] is not None and float(found[2]) > 100):
+        raise _bad(option, text, "write a number, or a percentage like 10%")
+    return text.strip()
+
+
 def since(text: str, option: str, *, now: datetime) -> str:
     """An ISO date and time from an ISO one, or from a duration before `now` like `2d` or `12h`.
 

@@ -75,7 +75,7 @@ def test_a_second_process_is_told_who_holds_the_lock_and_since_when(
 @pytest.mark.anyio
 async def test_two_mirrors_in_one_process_exclude_each_other(tmp_path: Path) -> None:
     async with open_store(tmp_path):
-        with pytest.raises(StoreLockedError, match="this very process .* other run") as told:
+        with pytest.raises(StoreLockedError, match=r"this very process .* other run") as told:
             async with open_store(tmp_path):
                 pass
         assert "--break-lock" not in str(told.value), "that would break what is at work here"
