@@ -61,6 +61,16 @@ class Serving:
             if all(needle in f"{call.method} {call.path}" for needle in needles)
         ]
 
+    async def stuck(self, task_id: int) -> None:
+        """Wait until the export of a task is under way, and with it the fault that holds it."""
+        requests = self.server.queue.requests
+        await until(
+            lambda: any(
+                request.task_id == task_id and request.status == "started"
+                for request in requests.values()
+            )
+        )
+
 
 @asynccontextmanager
 async def serving(

@@ -137,6 +137,8 @@ async def test_waiting_in_the_queue_holds_no_place_among_the_transfers(
         options = replace(QUICK, transfers=1)
         async with mirroring(serve, data, options, log):
             await until(lambda: {event.outcome.task_id for event in log.of(TaskDone)} == {2, 3})
+            await until(lambda: len(serve.calls("POST", "tasks/1/dataset/export")) == 2)
+            await serve.stuck(1)
             serve.server.release_exports()
         assert files(data) == await serve.archives()
 

@@ -59,6 +59,7 @@ async def test_outcomes_are_met_as_they_land(data: Path) -> None:
                 assert Path(outcome.path).is_dir()
                 if len(met) == 3:
                     # The fourth goes on only now: nobody waited for the whole.
+                    await serve.stuck(4)
                     serve.server.release_exports()
             assert run.plan is not None
             assert run.plan.counts == {"fetch": 4}
