@@ -47,13 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reporting.write_json(result.to_json(), around, results)
             _plot(result, results)
             _tell(result)
-    command = f"python -m benchmarks --{sizes.label}"
-    page = reporting.page(reporting.read_json(results, list(CASES)), command)
-    (results / "RESULTS.md").write_text(page, "utf-8")
-    if sizes.label == "full":
-        (HERE / "RESULTS.md").write_text(page, "utf-8")
+        # After each one: what is measured is not lost to one that fails.
+        _write_page(results, sizes.label)
+    if options.report:
+        _write_page(results, sizes.label)
     print(f"{time.perf_counter() - began:.0f} s; see {results / 'RESULTS.md'}")
     return 0
+
+
+def _write_page(results: Path, label: str) -> None:
+    found = reporting.read_json(results, list(CASES))
+    page = reporting.page(found, f"python -m benchmarks --{label}")
+    (results / "RESULTS.md").write_text(page, "utf-8")
+    if label == "full":
+        (HERE / "RESULTS.md").write_text(page, "utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -28,6 +28,8 @@ _COLUMNS = {
     "requests_per_task": "requests a task",
     "polls_per_export": "polls an export",
     "workers_idle": "workers idle",
+    "before_exports": "before the exports, s",
+    "after_exports": "after them, s",
     "notice_seconds": "notice, s",
     "notice_seconds_at_end": "notice at the end, s",
     "most_in_flight": "most in flight",
@@ -39,17 +41,17 @@ def surroundings(sizes: str) -> dict[str, Any]:
     load = os.getloadavg()[0]
     return {
         "sizes": sizes,
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
+        "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
         "load_before": round(load, 2),
         "versions": {
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("asynccvat", "aiohttp", "isal")},
-            "commit": _first_line("git", "rev-parse", "--short", "HEAD"),
+            "commit": _first_line("git", "describe", "--always", "--dirty"),
             "peers": ", ".join(part for parts in PEERS.values() for part in parts),
-            "curl": _first_line("curl", "--version"),
-            "bsdtar": _first_line("bsdtar", "--version"),
-            "unzip": _first_line("unzip", "-v"),
+            "curl": _version("curl", "--version"),
+            "bsdtar": _version("bsdtar", "--version"),
+            "unzip": _version("unzip", "-v"),
         },
     }
 
@@ -61,6 +63,11 @@ def _first_line(*command: str) -> str:
         command, check=False, capture_output=True, text=True, cwd=Path(__file__).parent
     )
     return done.stdout.partition("\n")[0].strip()
+
+
+def _version(*command: str) -> str:
+    """Name and version, without what it was built with."""
+    return " ".join(_first_line(*command).split()[:2])
 
 
 def write_json(result: dict[str, Any], around: dict[str, Any], folder: Path) -> Path:
@@ -79,6 +86,12 @@ def read_json(folder: Path, names: list[str]) -> list[dict[str, Any]]:
 def page(results: list[dict[str, Any]], command: str) -> str:
     """The whole page: surroundings, goals, and a table of the contenders of each benchmark."""
     lines = ["# What the benchmarks show", "", *_introduction(results, command)]
+    if results[0]["surroundings"]["sizes"] == "quick":
+        lines += [
+            "These are the quick sizes, a look at whether everything works: the goals are meant for "
+            "the full ones, and here the start and the end of a run weigh most.",
+            "",
+        ]
     lines += ["## Goals", "", "| case | goal | measured | met |", "|---|---|---|---|"]
     for result in results:
         for goal in result["goals"]:

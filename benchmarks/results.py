@@ -98,6 +98,8 @@ _FIGURES = (
     "requests_per_task",
     "polls_per_export",
     "workers_idle",
+    "before_exports",
+    "after_exports",
     "notice_seconds",
     "notice_seconds_at_end",
     "most_in_flight",

@@ -16,6 +16,7 @@ class Sizes:
         rounds: Turns of the contenders at the simulated server.
         pairs: Turns of the contenders at archives.
         poll_tasks: Tasks on which the pool's best poll interval is looked for.
+        polls: Intervals to try, seconds.
         documented_tasks: Tasks for the SDK as documented; 5 seconds each.
         loop_tasks: Tasks for the command line in a loop; some 4 seconds each.
         old_tasks: Tasks for the client of the old endpoints; 33 seconds each.
@@ -33,6 +34,7 @@ class Sizes:
     rounds: int
     pairs: int
     poll_tasks: int
+    polls: tuple[float, ...]
     documented_tasks: int
     loop_tasks: int
     old_tasks: int
@@ -51,6 +53,7 @@ QUICK = Sizes(
     rounds=1,
     pairs=1,
     poll_tasks=20,
+    polls=(0.5, 1.0),
     documented_tasks=2,
     loop_tasks=2,
     old_tasks=1,
@@ -68,6 +71,7 @@ FULL = Sizes(
     rounds=3,
     pairs=5,
     poll_tasks=100,
+    polls=(0.2, 0.5, 1.0, 2.0),
     documented_tasks=20,
     loop_tasks=5,
     old_tasks=1,

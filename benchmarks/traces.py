@@ -24,15 +24,20 @@ def calls_by_kind(calls: Sequence[Call]) -> dict[str, int]:
     return dict(kinds.most_common())
 
 
-def scheduler_figures(calls: Sequence[Call], spans: Sequence[Span], workers: int) -> dict[str, Any]:
+def scheduler_figures(
+    calls: Sequence[Call], spans: Sequence[Span], workers: int, seconds: float
+) -> dict[str, Any]:
     """The scheduler's figures of one run from nothing.
 
     Args:
         calls: What the server was asked, in order of arrival.
         spans: The exports that it ran.
         workers: Its export workers.
+        seconds: The wall time of the run.
 
     Returns:
+        `before_exports` and `after_exports`, the seconds of the run before its first export began
+        and after its last one ended, which the bound has no room for;
         `requests_per_task`; `polls_per_export`, which counts statuses, lists of requests and
         downloads that came too early; `workers_idle`, the share of the workers' time between the
         first export and the last; `queue_seconds` and `export_seconds`, medians;
@@ -51,7 +56,11 @@ def scheduler_figures(calls: Sequence[Call], spans: Sequence[Span], workers: int
     notices = [_notice(span, downloads, offset) for span in ended]
     known = [notice for notice in notices if notice is not None]
     known_at_end = [notice for notice in notices[-in_flight:] if notice is not None]
+    before = min(span["started"] for span in spans) + offset - calls[0]["started"]
+    exporting = ended[-1]["finished"] - min(span["started"] for span in spans)
     figures: dict[str, Any] = {
+        "before_exports": before,
+        "after_exports": seconds - before - exporting,
         "requests_per_task": len(calls) / len(spans),
         "polls_per_export": polls / len(spans),
         "workers_idle": idle_share(spans, workers),

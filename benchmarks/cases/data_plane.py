@@ -25,7 +25,7 @@ from benchmarks.contenders import (
     asynccvat_extract,
     extractors,
 )
-from benchmarks.measuring import Run, check_equal, in_turns, level_ground
+from benchmarks.measuring import Run, check_equal, in_turns, level_ground, median_ratio
 from benchmarks.results import Goal, Result, at_least, at_most
 from benchmarks.setting import Setting
 
@@ -74,8 +74,7 @@ def four_at_once(setting: Setting) -> Result:
 
     runs = _compete(setting, "four", archive, {OURS: asynccvat_extract, _FOUR: four})
     gains = [
-        4 * one.process_seconds / four.process_seconds
-        for one, four in zip(runs[OURS], runs[_FOUR], strict=True)
+        4 * one.seconds / four.seconds for one, four in zip(runs[OURS], runs[_FOUR], strict=True)
     ]
     busy = statistics.median(run.cpu_seconds / run.process_seconds for run in runs[OURS])
     return Result(
@@ -105,7 +104,9 @@ def _compete(
         def turn(label: str, extract: Extractor) -> Callable[[int], Run]:
             def run(number: int) -> Run:
                 level_ground(work, size)
-                return extract(ExtractJob(url, work / f"{number}-{label}"))
+                done = extract(ExtractJob(url, work / f"{number}-{label}"))
+                done.seconds = done.process_seconds
+                return done
 
             return run
 
@@ -126,10 +127,7 @@ def _ratio_goals(runs: Mapping[str, list[Run]], limits: Mapping[str, float]) -> 
     goals = []
     for peer, limit in limits.items():
         if peer in runs:
-            ratio = statistics.median(
-                other.process_seconds / ours.process_seconds
-                for other, ours in zip(runs[peer], runs[OURS], strict=True)
-            )
+            ratio = median_ratio(runs[peer], runs[OURS])
             goals.append(at_least(f"wall of {peer} / ours", ratio, limit))
     return goals
 

@@ -57,7 +57,7 @@ def timed(
         folders = sum(path.is_dir() for path in dest.glob("task*"))
         if folders != len(exports):
             raise SystemExit(f"{done.contender} made {folders} folders of {len(exports)} exports")
-        done.figures |= scheduler_figures(calls, exports, options.export_workers)
+        done.figures |= scheduler_figures(calls, exports, options.export_workers, done.seconds)
         if spans is not None:
             spans[done.contender] = exports
         return done

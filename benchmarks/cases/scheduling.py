@@ -17,7 +17,6 @@ from benchmarks.measuring import Run, in_turns, median_ratio, median_seconds
 from benchmarks.results import Goal, Result, at_least, at_most
 from benchmarks.setting import Setting
 
-_POLLS = (0.2, 0.5, 1.0, 2.0)
 _CALL_SECONDS, _EXPORT_SECONDS = 0.017, 0.18
 _REMEMBERED = 5000
 _BUSY = "asynccvat, server remembers 5,000 requests"
@@ -132,7 +131,7 @@ def _best_poll(setting: Setting) -> tuple[float, str]:
     )
     work = setting.folder("polls")
     found = {}
-    for poll in _POLLS:
+    for poll in setting.sizes.polls:
         pool = sdk_mirror(setting.cache, threads=POOL_THREADS, poll=poll)
         found[poll] = timed(pool, options, work)(0).seconds
     best = min(found, key=lambda poll: found[poll])
