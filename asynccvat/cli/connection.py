@@ -61,7 +61,8 @@ Organization = Annotated[
     str | None,
     typer.Option(
         "--org",
-        help="Slug of the organization to work in (environment: CVAT_ORGANIZATION).",
+        help="Slug of the organization to work in, '' for the personal workspace (environment: "
+        "CVAT_ORGANIZATION).",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from zlib import crc32
 
 import typer
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from asynccvat.simulator import SimulatorOptions
 
 TASKS = 200
+# Below those that systems give away by themselves.
+_FIRST_PORT, _PORTS = 20_000, 10_000
 _FOLDERS_SHOWN = 3
 _FILES_SHOWN = 6
 
@@ -36,7 +40,8 @@ def demo(
 ) -> None:
     """Mirror 200 tasks of a simulated server, and again, to see it work; about 15 seconds.
 
-    The server runs on this machine and ends with the command. The mirror stays, to be looked at.
+    The server runs on this machine and ends with the command. The mirror stays, to be looked at,
+    and can be given again.
 
     For example:
 
@@ -46,6 +51,7 @@ def demo(
 
     place = destination or Path(tempfile.mkdtemp(prefix="asynccvat-demo-"))
     options = SimulatorOptions(
+        port=0 if destination is None else port_for(destination),
         tasks=tasks,
         frames=3,
         costs=True,
@@ -56,6 +62,29 @@ def demo(
         login_seconds=0.05,
     )
     raise typer.Exit(_show(options, place))
+
+
+def port_for(place: Path) -> int:
+    """The port for a folder's server: the same each time, as a mirror is that of one address.
+
+    Raises:
+        typer.BadParameter: It is taken, and the folder holds something already.
+    """
+    path = str(place.absolute()).encode("utf-8", "surrogateescape")
+    port = _FIRST_PORT + crc32(path) % _PORTS
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            if place.is_dir() and any(place.iterdir()):
+                raise typer.BadParameter(
+                    f"the simulated server of {place} would need port {port}, which cannot be "
+                    f"had ({error.strerror}): name another folder",
+                    param_hint="DEST",
+                ) from error
+            return 0
+    return port
 
 
 def _show(options: SimulatorOptions, place: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asynccvat.cli.demonstration import tree
+from asynccvat.cli.demonstration import port_for, tree
 
 if TYPE_CHECKING:
     from command_line import Shell
@@ -64,6 +65,24 @@ def test_the_demonstration_mirrors_twice_and_leaves_the_mirror(
     assert "annotations.xml" in ended.out
     assert "... and 2 folders more" in ended.out
     assert (tmp_path / "shown" / "task5" / "annotations.xml").is_file()
+    again = nobody("demo", tmp_path / "shown", "--tasks", 5)
+    assert again.code == 0, again.err
+    assert again.out.count("5 tasks (5 kept)") == 2
+
+
+def test_a_demonstration_whose_port_is_taken_says_what_to_do(nobody: Shell, tmp_path: Path) -> None:
+    place = tmp_path / "shown"
+    port = port_for(place)
+    assert port == port_for(place) != 0
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        assert port_for(place) == 0, "nothing is bound to the port yet: any will do"
+        place.mkdir()
+        (place / "task1").mkdir()
+        ended = nobody("demo", place)
+        assert ended.code == 2
+        assert "name another folder" in ended.err
 
 
 def test_without_a_place_the_demonstration_takes_a_temporary_one_and_names_it(
