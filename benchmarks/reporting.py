@@ -18,6 +18,10 @@ from typing import Any
 
 from benchmarks.environments import PEERS
 
+_QUICK = (
+    "These are the quick sizes, a look at whether everything works: the goals are meant for the "
+    "full ones, and here the start and the end of a run weigh most."
+)
 _COLUMNS = {
     "contender": "contender",
     "runs": "runs",
@@ -87,11 +91,7 @@ def page(results: list[dict[str, Any]], command: str) -> str:
     """The whole page: surroundings, goals, and a table of the contenders of each benchmark."""
     lines = ["# What the benchmarks show", "", *_introduction(results, command)]
     if results[0]["surroundings"]["sizes"] == "quick":
-        lines += [
-            "These are the quick sizes, a look at whether everything works: the goals are meant for "
-            "the full ones, and here the start and the end of a run weigh most.",
-            "",
-        ]
+        lines += [_QUICK, ""]
     lines += ["## Goals", "", "| case | goal | measured | met |", "|---|---|---|---|"]
     for result in results:
         for goal in result["goals"]:
