@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0: they ran, whether the goals were met or not.
     """
     options = _parser().parse_args(arguments)
-    sizes = QUICK if options.quick else FULL
+    sizes = options.sizes
     if options.rounds is not None:
         sizes = dataclasses.replace(sizes, rounds=options.rounds)
     if options.pairs is not None:
@@ -48,18 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _plot(result, results)
             _tell(result)
         # After each one: what is measured is not lost to one that fails.
-        _write_page(results, sizes.label)
+        _write_page(results, sizes.label, whole=not options.only)
     if options.report:
-        _write_page(results, sizes.label)
+        _write_page(results, sizes.label, whole=not options.only)
     print(f"{time.perf_counter() - began:.0f} s; see {results / 'RESULTS.md'}")
     return 0
 
 
-def _write_page(results: Path, label: str) -> None:
+def _write_page(results: Path, label: str, *, whole: bool) -> None:
+    """Write the page of the results that are there, and the one that is kept, if it is whole."""
     found = reporting.read_json(results, list(CASES))
     page = reporting.page(found, f"python -m benchmarks --{label}")
     (results / "RESULTS.md").write_text(page, "utf-8")
-    if label == "full":
+    if label == "full" and (whole or len(found) == len(CASES)):
         (HERE / "RESULTS.md").write_text(page, "utf-8")
 
 
@@ -67,9 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0]
     )
-    size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--quick", action="store_true", help="small sizes, some minutes")
-    size.add_argument("--full", action="store_true", help="the sizes of the goals")
+    parser.set_defaults(sizes=QUICK)
+    for name, sizes, told in (
+        ("--quick", QUICK, "small sizes, some minutes (default)"),
+        ("--full", FULL, "the sizes of the goals"),
+    ):
+        parser.add_argument(name, dest="sizes", action="store_const", const=sizes, help=told)
     parser.add_argument("--only", action="append", choices=list(CASES), help="may be repeated")
     parser.add_argument("--rounds", type=int, help="turns at the simulated server")
     parser.add_argument("--pairs", type=int, help="turns at archives")

@@ -70,7 +70,7 @@ FULL = Sizes(
     tasks=300,
     rounds=3,
     pairs=5,
-    poll_tasks=100,
+    poll_tasks=60,
     polls=(0.2, 0.5, 1.0, 2.0),
     documented_tasks=20,
     loop_tasks=5,
@@ -81,7 +81,7 @@ FULL = Sizes(
     unchanged=(10_000, 100_000),
     changed=1000,
     small_tasks=1000,
-    curve_tasks=60,
+    curve_tasks=40,
 )
 
 

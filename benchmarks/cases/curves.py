@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from asynccvat.simulator import SimulatorOptions
-from benchmarks.cases.mirrors import POOL_POLL, POOL_THREADS, small_tasks, timed
+from benchmarks.cases.mirrors import POOL_POLL, POOL_THREADS, check_mirrors, small_tasks, timed
 from benchmarks.contenders import OURS, Mirrorer, asynccvat_mirror, sdk_mirror
 from benchmarks.results import Curve, Result
 from benchmarks.setting import Setting
@@ -21,6 +21,7 @@ def curves(setting: Setting) -> Result:
     quick = setting.sizes.label == "quick"
     pool = sdk_mirror(setting.cache, threads=POOL_THREADS, poll=POOL_POLL)
     ours = asynccvat_mirror()
+    check_mirrors({OURS: ours, _POOL: pool}, small_tasks(6, costs=False), setting.folder("check"))
 
     def points(values: Iterable[float], options: Callable[[Any], SimulatorOptions]) -> list[Point]:
         chosen = list(values)[-2:] if quick else list(values)

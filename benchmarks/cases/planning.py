@@ -14,6 +14,7 @@ import asynccvat
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, encode_receipt
 from asynccvat.simulator import ServerProcess, SimulatorOptions
 from benchmarks.cases.images import ready_archives
+from benchmarks.cases.mirrors import check_mirrors
 from benchmarks.contenders import OURS, MirrorJob, asynccvat_mirror
 from benchmarks.measuring import Run, check_equal, in_turns, median_ratio, tree_of
 from benchmarks.results import Goal, Result, at_most
@@ -209,6 +210,8 @@ def durability(setting: Setting) -> Result:
     sizes = setting.sizes
     small = SimulatorOptions(tasks=sizes.small_tasks, frames=5)
     large = SimulatorOptions(tasks=0, archives=ready_archives(setting.cache, sizes.image_tasks))
+    both = {OURS: asynccvat_mirror(), _NOT_DURABLE: asynccvat_mirror(durable=False)}
+    check_mirrors(both, SimulatorOptions(tasks=6), setting.folder("durability"))
     goals: list[Goal] = []
     runs: dict[str, list[Run]] = {}
     for label, options, images in (
