@@ -157,7 +157,8 @@ class MirrorStore:
             except (StoreError, OSError) as error:
                 problems.append(
                     f"the receipt of task {task_id} cannot be used ({error}): its folder counts "
-                    "as not asynccvat's; --adopt fetches it again and puts aside what it holds"
+                    "as not asynccvat's; adopt (--adopt) fetches it again and puts aside what it "
+                    "holds"
                 )
         return heads, problems
 

@@ -148,7 +148,7 @@ def foreign(task_id: int, path: Path) -> ForeignFolderError:
     """The error for something that stands where a task's folder should."""
     return ForeignFolderError(
         f"task {task_id}: {path} is there and is not asynccvat's: move it away, "
-        "or take it over with --adopt (what it holds is put aside, not deleted)",
+        "or take it over with adopt (--adopt; what it holds is put aside, not deleted)",
         task_id=task_id,
         step="commit",
     )
