@@ -1,8 +1,9 @@
 """asynccvat: a bulk-transfer engine for CVAT servers.
 
-The public names, nothing else. They are loaded when they are first used, so that importing the
-package, or asking the command line for help, costs next to nothing. `__init__.pyi` shows them to
-type checkers.
+The public names, nothing else: classes, functions, and the module `events` with the classes of
+what `on_event` is told. They are loaded when they are first used, so that importing the package,
+or asking the command line for help, costs next to nothing. `__init__.pyi` shows them to type
+checkers.
 """
 
 from __future__ import annotations
@@ -70,10 +71,14 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - the table's names are strings
+_MODULES = ("events",)
+
+__all__ = ["__version__", *sorted((*_HOME_OF, *_MODULES))]  # noqa: PLE0604 - the table's names are strings
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"asynccvat.{name}")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,8 @@
 # What the type checker sees of the package; `__init__.py` loads the same names on first use.
 
+from asynccvat import (
+    events as events,
+)
 from asynccvat.client import (
     CvatClient as CvatClient,
 )

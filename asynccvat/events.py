@@ -1,6 +1,20 @@
 """What happens during a run, as frozen values that are delivered in the loop's thread.
 
-`to_json` gives the line that `--log-json` writes; the clock is left to whoever writes it.
+A public module: `on_event` of `mirror`, `open_mirror`, `download` and `download_many` is told each
+event, and tells them apart by their classes:
+
+    import asynccvat
+    from asynccvat import events
+
+    def on_event(event: asynccvat.Event) -> None:
+        match event:
+            case events.TaskDone(outcome=outcome):
+                print(outcome.task_id, outcome.action)
+            case events.Warned(message=message):
+                print(message)
+
+More classes and more fields may come; none goes without a new `EVENT_SCHEMA_VERSION`. `to_json`
+gives the line that `--log-json` writes; the clock is left to whoever writes it.
 """
 
 from __future__ import annotations
@@ -135,6 +149,7 @@ Event = (
     | TaskDone
     | RunFinished
 )
+"""Any of the events, in the order in which a run has them: the argument of `on_event`."""
 
 
 def to_json(event: Event) -> dict[str, Any]:
