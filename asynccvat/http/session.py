@@ -42,6 +42,7 @@ from asynccvat.http.auth import Authorization, Credentials
 from asynccvat.http.calls import Answer, Call, HttpOptions
 from asynccvat.http.connection import Connection
 from asynccvat.http.gate import PauseGate, Timing
+from asynccvat.http.refusals import is_of_no_cvat, remedy_for, subject
 from asynccvat.http.stream import ResultStream
 
 T = TypeVar("T")
@@ -51,13 +52,6 @@ _ACCEPT = "application/vnd.cvat+json, */*"
 _MAX_REDIRECTS = 5
 _NO_SLUG = re.compile(r"[^\x21-\x7e]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_REMEDIES = {
-    401: "; give a valid token, or user name and password",
-    403: "; ask for access, or use another account or organization",
-    414: "; select less at once",
-}
-# What a server that is no CVAT says of CVAT's calls.
-_NO_SUCH_CALL = frozenset({404, 405, 501})
 
 
 class _Login(msgspec.Struct):
@@ -298,23 +292,17 @@ class HttpSession:
             retry_after = parse_retry_after(response.headers.get("Retry-After"), date)
             if retry_after is not None:
                 self._pause(self._options.policy.pause(retry_after))
-        of_one_thing = call.task_id is not None or call.rq_id is not None
-        if (
-            status in _NO_SUCH_CALL
-            and not self._connection.is_cvat
-            and not is_json(content_type)
-            and not of_one_thing
-        ):
+        if not self._connection.is_cvat and is_of_no_cvat(call, status, content_type):
             return ConfigError(
-                f"{_subject(call)}: {self.server.origin} answered {status}, and nothing that it "
+                f"{subject(call)}: {self.server.origin} answered {status}, and nothing that it "
                 "sent is CVAT's; check that the URL is that of a CVAT server"
             )
-        remedy = _remedy(call, status)
+        remedy = remedy_for(call, status)
         if not remedy and not self._connection.is_cvat:
             remedy = "; check that the URL is that of a CVAT server"
         return response_error(
             status,
-            f"{_subject(call)}: {self.server.origin} answered {status}"
+            f"{subject(call)}: {self.server.origin} answered {status}"
             + (f", {text}" if text else "")
             + remedy,
             detail=text,
@@ -376,22 +364,3 @@ class HttpSession:
         for secret in self._authorization.secrets:
             text = text.replace(secret, "***")
         return text
-
-
-def _remedy(call: Call, status: int) -> str:
-    """What to do about a refusal, where that is known; it follows the message."""
-    if call.task_id is not None and call.step in ("detail", "export"):
-        # CVAT says the one or the other of a task that the user may not see.
-        if status == 404:
-            return "; there is no such task, or this user may not see it"
-        if status == 403:
-            return "; this user may not see or export it: ask for access, or use another account"
-    if status == 400 and call.step == "list" and "filter" in call.params:
-        return "; check the filter, which may only use the variables that CVAT filters by"
-    return _REMEDIES.get(status, "")
-
-
-def _subject(call: Call) -> str:
-    if call.task_id is not None:
-        return f"{call.step} of task {call.task_id}"
-    return call.step
