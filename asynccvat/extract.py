@@ -40,9 +40,15 @@ class Folders:
     For one thread at a time. Another may make the same folders meanwhile.
     """
 
-    def __init__(self, root: int) -> None:
-        """Start at an open folder, whose handle stays the caller's."""
+    def __init__(self, root: int, made: set[str] | None = None) -> None:
+        """Start at an open folder.
+
+        Args:
+            root: Its handle, which stays the caller's.
+            made: Told the path of each folder that was made.
+        """
         self._root = root
+        self._made = set() if made is None else made
         self._open: OrderedDict[str, int] = OrderedDict()
 
     def get(self, path: str) -> int:
@@ -61,6 +67,7 @@ class Folders:
         parent_fd = self.get(parent)
         with contextlib.suppress(FileExistsError):
             files.mkdir(name, dir_fd=parent_fd)
+            self._made.add(path)
         fd = files.open_folder(name, dir_fd=parent_fd)
         self._open[path] = fd
         if len(self._open) > _OPEN_FOLDERS:
@@ -81,6 +88,7 @@ class StagedFiles:
         root: Handle of the tree; -1 while nothing is read.
         records: The files, by path.
         directories: Folders that the archive lists as members.
+        made: All folders that were made, also for members that then were not kept.
     """
 
     def __init__(self, task_id: int, root: int = -1) -> None:
@@ -89,6 +97,7 @@ class StagedFiles:
         self.root = root
         self.records: dict[str, MemberRecord] = {}
         self.directories: set[str] = set()
+        self.made: set[str] = set()
         self._room = 0
 
     def holds(self, entry: Entry) -> bool:
@@ -139,18 +148,17 @@ class StagedFiles:
             for path in self.records
             if path not in entries or entries[path].is_directory or not self.holds(entries[path])
         ]
-        folders = self.directories - {e.name for e in directory.entries if e.is_directory}
         for path in stale:
             self.remove(path)
-            folders |= _parents(path)
-        self.directories -= folders
+        self.directories &= {e.name for e in directory.entries if e.is_directory}
         kept = self.directories.union(
             *map(_parents, self.records), *map(_parents, self.directories)
         )
-        for path in sorted(folders - kept, key=len, reverse=True):
+        for path in sorted(self.made - kept, key=len, reverse=True):
             parent, _, name = path.rpartition("/")
             with files.folder(parent, dir_fd=self.root) as fd:
                 files.rmdir(name, dir_fd=fd)
+            self.made.remove(path)
 
     def in_order(self, directory: Directory) -> tuple[MemberRecord, ...]:
         """The records of all file members of the directory, in its order.
@@ -179,7 +187,7 @@ class Extractor:
         """Write what `reader` reports into the tree of `staged`."""
         self.reader = reader
         self._staged = staged
-        self._folders = Folders(staged.root)
+        self._folders = Folders(staged.root, staged.made)
         self._member = ""
         # The file being written: its handle, and whether there is one to remove.
         self._fd = -1

@@ -67,7 +67,7 @@ def take_over(batch: Sequence[Candidate], staging: Staging, staged: StagedFiles)
         StoreError: The tree in staging cannot be written.
     """
     taken = 0
-    folders = Folders(staged.root)
+    folders = Folders(staged.root, staged.made)
     try:
         for entry, sources in batch:
             if any(_take_over(entry, source, staging, staged, folders) for source in sources):

@@ -104,6 +104,24 @@ def test_an_abandoned_member_leaves_nothing(tmp_path: Path) -> None:
     assert list(staged.records) == ["whole"]
 
 
+def test_no_folder_stays_of_a_member_that_was_abandoned(tmp_path: Path) -> None:
+    first, second = pack({"a/b/c": b"c" * 1000}), pack({"a": b"a file", "d/e": b"e"})
+    with opened(tmp_path) as root:
+        staged = StagedFiles(1, root)
+        extractor = Extractor(forward(), staged)
+        extractor.feed([first[:500]])
+        extractor.abandon()
+        directory = directory_of(second)
+        staged.reconcile(directory)
+        assert list(tmp_path.iterdir()) == []
+
+        extractor = Extractor(forward(), staged)
+        extractor.feed([second])
+        assert extractor.finish() == directory
+        staged.reconcile(directory)
+    assert tree(tmp_path) == {"a": b"a file", "d/e": b"e"}
+
+
 def test_a_member_that_fails_as_it_is_closed_is_not_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
