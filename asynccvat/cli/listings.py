@@ -227,6 +227,8 @@ def check_connection(connection: Connection, *, as_json: AsJson = False) -> int:
         )
         return ExitCode.DONE
     where = f" in the organization {client.organization}" if client.organization else ""
+    if client.organization == "":
+        where = " in the personal workspace"
     output.write(
         printable(f"{client.origin}: CVAT {about.version}, logged in as {user.username}{where}")
     )

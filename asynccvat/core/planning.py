@@ -65,7 +65,10 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.MISSING: "files are missing here",
     Reason.FORCED: "fetched because of force (--force)",
     Reason.UNCHANGED: "unchanged",
-    Reason.EDITED: "unchanged on the server, edited here; force (--force) replaces it",
+    Reason.EDITED: (
+        "unchanged on the server, edited here (or copied without the times of its files); "
+        "force (--force) replaces it"
+    ),
     Reason.PREFIX: "the folder prefix changed",
     Reason.GONE: "deleted on the server",
     Reason.ELSEWHERE: "still on the server, but not in this selection",

@@ -35,7 +35,10 @@ def remedy_for(call: Call, status: int) -> str:
         if status == 403:
             return "; this user may not see or export it: ask for access, or use another account"
     if status == 400 and call.step == "list" and "filter" in call.params:
-        return "; check the filter, which may only use the variables that CVAT filters by"
+        return (
+            "; check the filter: its variables are those that CVAT filters by, such as id, name, "
+            "status, owner, assignee, project_name or updated_date"
+        )
     return _REMEDIES.get(status, "")
 
 

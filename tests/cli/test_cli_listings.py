@@ -145,6 +145,10 @@ def test_the_organization_is_named_where_one_is_worked_in(
     assert shell("list-tasks", "--org", "lab", "--json").json == []
 
 
+def test_an_empty_organization_is_the_personal_workspace(shell: Shell) -> None:
+    assert shell("check-connection", "--org", "").out.endswith(" in the personal workspace\n")
+
+
 def test_an_access_token_does_instead_of_a_password(
     nobody: Shell, simulated: SimulatedServer
 ) -> None:
