@@ -1,7 +1,8 @@
-"""Which server, as whom: from the command line's flags, the environment and a YAML file.
+"""Which server, as whom: from the command line's flags, the environment and YAML files.
 
-Flags win over the environment, the environment over the file. Every mistake is a `ConfigError`
-that names its place and the remedy. Asking for a missing password is left to `cli`.
+Flags win over the environment, the environment over the file, the file over the user's profile.
+Every mistake is a `ConfigError` that names its place and the remedy. Asking for a missing password
+is left to `cli`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import platformdirs
 import yaml
 
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environment
@@ -21,6 +23,8 @@ from asynccvat.errors import ConfigError
 
 DEFAULT_FILES = ("config/server.yaml", "server.yaml")
 """Looked for in the working directory, in this order, where no file is named."""
+PROFILE = "profile.yaml"
+"""The user's own file, in the folder where the system keeps settings."""
 
 _FLAGS = {
     "url": "--url",
@@ -87,8 +91,9 @@ def load_settings(
     config: Path | None = None,
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    profile: Path | None = None,
 ) -> Settings:
-    """Put the settings together; blocks while the file is read.
+    """Put the settings together; blocks while files are read.
 
     A token and a user name exclude each other: the one that is named higher up wins, a token
     where both are named in one place. User name and password may come from different places.
@@ -105,6 +110,9 @@ def load_settings(
         config: `--config`: the YAML file; else the environment's, else the default ones.
         environment: The process's own by default.
         directory: Where the default files are looked for; the working directory by default.
+        profile: The user's own file, `profile.yaml` in `~/.config/asynccvat` or where else the
+            system keeps settings by default. It counts for the server that it names: where
+            another URL is given above it, nothing in it does.
 
     Raises:
         ConfigError: A setting is missing, unknown or unusable; the message says where and what
@@ -136,6 +144,7 @@ def load_settings(
         },
         {} if file is None else dict(_read_file(file)),
     ]
+    layers.append(_of_profile(profile or _default_profile(), layers))
     return _settings(layers, file)
 
 
@@ -232,6 +241,26 @@ def _config_file(
         (path for name in DEFAULT_FILES if (path := directory / name).is_file()),
         None,
     )
+
+
+def _default_profile() -> Path:
+    return platformdirs.user_config_path("asynccvat", appauthor=False) / PROFILE
+
+
+def _of_profile(path: Path, above: list[dict[str, _Value]]) -> dict[str, _Value]:
+    """What the profile says of the server at hand: its secrets are for that one alone."""
+    if not path.is_file():
+        return {}
+    own = dict(_read_file(path))
+    given = next((layer["url"] for layer in above if "url" in layer), None)
+    if given is None:
+        return own
+    try:
+        same = "url" in own and ServerUrl.parse(own["url"].text) == ServerUrl.parse(given.text)
+    except ConfigError:
+        # The one that is used is looked at where it counts.
+        same = False
+    return own if same else {}
 
 
 def _read_file(path: Path) -> Iterator[tuple[str, _Value]]:

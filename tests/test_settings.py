@@ -17,6 +17,7 @@ URL = "https://cvat.example.com"
 
 def load(directory: Path, **options: Any) -> Settings:
     options.setdefault("environment", {})
+    options.setdefault("profile", directory / "profile.yaml")
     return load_settings(directory=directory, **options)
 
 
@@ -62,10 +63,42 @@ def test_the_process_s_own_environment_and_folder_are_the_default(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CVAT_URL", URL)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("platformdirs.user_config_path", lambda name, **_: tmp_path / "own" / name)
     write(tmp_path, "project_id: 3")
+    write(tmp_path, f"url: {URL}\norganization: lab", "own/asynccvat/profile.yaml")
     settings = load_settings()
-    assert (settings.url, settings.project_id) == (URL, 3)
+    assert (settings.url, settings.project_id, settings.organization) == (URL, 3, "lab")
     assert settings.config == Path("server.yaml")
+
+
+def test_the_profile_is_below_the_file(tmp_path: Path) -> None:
+    write(tmp_path, "username: alice\norganization: lab")
+    write(tmp_path, f"url: {URL}\norganization: plant\nproject_id: 3", "profile.yaml")
+    settings = load(tmp_path)
+    assert settings == Settings(
+        url=URL,
+        username="alice",
+        organization="lab",
+        project_id=3,
+        config=tmp_path / "server.yaml",
+    )
+
+
+@pytest.mark.parametrize("own", ["https://other.example.com", "nonsense", None])
+def test_a_profile_speaks_of_its_own_server_only(tmp_path: Path, own: str | None) -> None:
+    write(tmp_path, (f"url: {own}\n" if own else "") + "token: secret", "profile.yaml")
+    assert load(tmp_path, url=URL) == Settings(url=URL)
+
+
+def test_a_profile_of_the_same_server_counts_however_its_url_is_written(tmp_path: Path) -> None:
+    write(tmp_path, "url: https://CVAT.example.com:443/\ntoken: secret", "profile.yaml")
+    assert load(tmp_path, environment={"CVAT_URL": URL}) == Settings(url=URL, token="secret")
+
+
+def test_a_mistake_in_the_profile_is_named_with_its_place(tmp_path: Path) -> None:
+    write(tmp_path, "url: https://cvat.example.com\nusernme: a", "profile.yaml")
+    with pytest.raises(ConfigError, match=r"profile\.yaml, line 2: .*did you mean 'username'"):
+        load(tmp_path)
 
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:

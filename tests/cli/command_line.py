@@ -60,6 +60,9 @@ def nobody(
     for name in list(os.environ):
         if name.startswith("CVAT_"):
             monkeypatch.delenv(name)
+    # Whoever runs the tests may have a profile.
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return Shell(capsys)
 
