@@ -173,6 +173,10 @@ class Journal:
             with self._client.listening(on_retry=self._retrying, on_pause=self._paused):
                 stopped_by = await work
             interrupted = stopped_by is not None
+        except AsyncCvatError as error:
+            # What is raised is gone with its process; the report is what stays.
+            stopped_by = error
+            raise
         finally:
             self._close(interrupted=interrupted, stopped_by=stopped_by)
 

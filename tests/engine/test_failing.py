@@ -216,8 +216,12 @@ async def test_a_failure_without_a_message_says_so(data: Path) -> None:
 
 async def test_a_wrong_password_ends_the_run_before_it_began(data: Path) -> None:
     async with serving(1, client={"password": "wrong"}) as serve:
-        with pytest.raises(ac.AuthenticationError, match="refuses the login"):
-            await ac.mirror(serve.client, data, options=QUICK)
+        run = ac.open_mirror(serve.client, data, options=QUICK)
+        with pytest.raises(ac.AuthenticationError, match="refuses the login") as caught:
+            async with run:
+                await run.wait()
+        assert run.report.interrupted
+        assert run.report.stopped_by is caught.value
         assert files(data) == {}
 
 
