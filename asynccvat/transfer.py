@@ -136,19 +136,14 @@ class Transfers:
         request = await self._exported(order)
         async with self._shelf.place(order) as place:
             staging = await place.folders.stage(order.task.id)
-            worth_keeping = True
             try:
                 read = await self._read(order, request, staging, place)
                 self._emit(TransferFinished(order.task.id))
                 receipt = self._receipt(order, read, requested_at)
                 committed = await self._commit(order, staging, receipt, place)
-            except ArchiveError:
-                worth_keeping = False
+            except BaseException as error:
+                await _abandon(place.folders, staging, error)
                 raise
-            finally:
-                # After a commit this does nothing.
-                with anyio.CancelScope(shield=True):
-                    await place.folders.abandon(staging, keep=worth_keeping)
         return TaskOutcome(
             task_id=order.task.id,
             name=order.task.name,
@@ -229,6 +224,17 @@ class Transfers:
             committed_at=_now(),
         )
         return Receipt(head, read.members)
+
+
+async def _abandon(folders: Folders, staging: Staging, why: BaseException) -> None:
+    """Give a tree up; what goes wrong with that is only a note to what went wrong before."""
+    # A broken archive is worth nothing to the next run.
+    keep = not isinstance(why, ArchiveError)
+    with anyio.CancelScope(shield=True):
+        try:
+            await folders.abandon(staging, keep=keep)
+        except AsyncCvatError as error:
+            why.add_note(str(error))
 
 
 def failed(order: Order, error: AsyncCvatError, seconds: float) -> TaskOutcome:

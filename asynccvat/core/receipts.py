@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.models import ExportSpec
 from asynccvat.errors import StoreError
 
@@ -87,9 +88,6 @@ class Receipt(msgspec.Struct, frozen=True):
 _encoder = msgspec.json.Encoder()
 _head_decoder = msgspec.json.Decoder(ReceiptHead)
 _member_decoder = msgspec.json.Decoder(MemberRecord)
-# Bytes that are no UTF-8 and depth without end are not told of by errors of msgspec's own.
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for JSON that was damaged."""
 
 
 def encode_receipt(receipt: Receipt) -> bytes:

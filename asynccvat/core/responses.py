@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from asynccvat.core.decoding import UNREADABLE
 from asynccvat.errors import (
     AuthenticationError,
     NotFoundError,
@@ -48,7 +49,7 @@ def error_text(content_type: str | None, body: bytes) -> str:
     if is_json(content_type):
         try:
             return _one_line(_json_text(msgspec.json.decode(body)))
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             pass  # cut short or mislabelled: shown as the text that it is
     text = body.decode("utf-8", "replace")
     if re.search(r"<(!doctype|html|body|head)\b", text, re.IGNORECASE):

@@ -19,6 +19,7 @@ from urllib.parse import urlencode, urljoin
 import aiohttp
 import msgspec
 
+from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.responses import (
     ByteRange,
     error_text,
@@ -355,7 +356,7 @@ class HttpSession:
             )
         try:
             return decoder.decode(answer.body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise ProtocolError(
                 f"{self.server.origin} sent JSON that cannot be read: {error}"
             ) from error

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from asynccvat import files
-from asynccvat.core.receipts import UNREADABLE
+from asynccvat.core.decoding import UNREADABLE
 from asynccvat.errors import StoreLockedError
 
 if sys.platform != "win32":

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from asynccvat import files
-from asynccvat.core.receipts import UNREADABLE
+from asynccvat.core.decoding import UNREADABLE
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.store.layout import NOT_THERE, OWN_FOLDER, Layout, write_file
 

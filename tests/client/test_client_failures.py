@@ -150,6 +150,7 @@ async def test_compressed_answers_are_unpacked(server: ScriptedServer, connect: 
     [
         (reply({"id": "seven"}), "JSON that cannot be read: Expected `int`, got `str`"),
         (reply(body=USER[:9]), "JSON that cannot be read"),
+        (reply(body=USER.replace(b'"a', b'"\xe9')), "JSON that cannot be read"),
         (reply(body=USER, Content_Encoding="gzip"), "compressed answer that cannot be unpacked"),
     ],
 )

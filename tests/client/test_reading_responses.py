@@ -87,6 +87,12 @@ def test_each_shape_of_error_becomes_one_line(
     assert error_text(content_type, body) == text
 
 
+def test_json_that_is_no_utf_8_is_shown_as_text() -> None:
+    assert (
+        error_text(JSON, b'{"detail": "caf\xe9"}') == '{"detail": "caf\N{REPLACEMENT CHARACTER}"}'
+    )
+
+
 def test_deeply_nested_json_is_shown_as_text() -> None:
     assert error_text(JSON, b"[" * 100_000).startswith("[[[")
 
