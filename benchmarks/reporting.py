@@ -34,6 +34,7 @@ _COLUMNS = {
     "workers_idle": "workers idle",
     "before_exports": "before the exports, s",
     "after_exports": "after them, s",
+    "without_server": "without the server, s",
     "notice_seconds": "notice, s",
     "notice_seconds_at_end": "notice at the end, s",
     "most_in_flight": "most in flight",
@@ -134,16 +135,19 @@ def _introduction(results: list[dict[str, Any]], command: str) -> list[str]:
         (
             "Contenders take turns, and before anything is timed their trees are compared, file by "
             "file. Seconds are medians, ratios medians over the turns. Whoever logs in counts from "
-            "before its login; the start of its interpreter is in the column after. The server is "
-            "simulated, in a process of its own on the same machine; its calls and exports take "
-            "the times that were measured on a real CVAT 2.54."
+            "before its login, with everything imported; the start of the process is in the column "
+            "after. The server is simulated, in a process of its own on the same machine; its "
+            "calls and exports take the times that were measured on a real CVAT 2.54."
         ),
         "",
         (
             "*Polls* are statuses, lists of requests and downloads that came too early. *Workers "
             "idle* is the share of the export workers' time between the first export and the last. "
             "*Notice* is the median time from an export's end to the first request of its "
-            "archive; *at the end*, once fewer exports remained than were in flight at most."
+            "archive; *at the end*, once fewer exports remained than were in flight at most. The "
+            "seconds before and after the exports are those of the login and the listing, and of "
+            "the last archives; those without the server lie before the first call and after the "
+            "last."
         ),
         "",
     ]

@@ -100,6 +100,7 @@ _FIGURES = (
     "workers_idle",
     "before_exports",
     "after_exports",
+    "without_server",
     "notice_seconds",
     "notice_seconds_at_end",
     "most_in_flight",

@@ -36,8 +36,10 @@ def scheduler_figures(
         seconds: The wall time of the run.
 
     Returns:
-        `before_exports` and `after_exports`, the seconds of the run before its first export began
-        and after its last one ended, which the bound has no room for;
+        `before_exports`, the seconds from the first call to the start of the first export,
+        `after_exports`, those from the end of the last export to that of the last call, and
+        `without_server`, those of the run before the first call and after the last: what the bound
+        has no room for;
         `requests_per_task`; `polls_per_export`, which counts statuses, lists of requests and
         downloads that came too early; `workers_idle`, the share of the workers' time between the
         first export and the last; `queue_seconds` and `export_seconds`, medians;
@@ -57,10 +59,11 @@ def scheduler_figures(
     known = [notice for notice in notices if notice is not None]
     known_at_end = [notice for notice in notices[-in_flight:] if notice is not None]
     before = min(span["started"] for span in spans) + offset - calls[0]["started"]
-    exporting = ended[-1]["finished"] - min(span["started"] for span in spans)
+    last_call = max(call["started"] + call["seconds"] for call in calls)
     figures: dict[str, Any] = {
         "before_exports": before,
-        "after_exports": seconds - before - exporting,
+        "after_exports": last_call - ended[-1]["finished"] - offset,
+        "without_server": seconds - (last_call - calls[0]["started"]),
         "requests_per_task": len(calls) / len(spans),
         "polls_per_export": polls / len(spans),
         "workers_idle": idle_share(spans, workers),

@@ -82,7 +82,8 @@ def test_the_notice_at_the_end_leaves_out_exports_while_the_backlog_was_full() -
 def test_what_the_bound_has_no_room_for_is_told() -> None:
     figures = scheduler_figures(*trace(), workers=1, seconds=4.3)
     assert figures["before_exports"] == pytest.approx(1.0)
-    assert figures["after_exports"] == pytest.approx(4.3 - 1.0 - 2.5)
+    assert figures["after_exports"] == pytest.approx(4.2 - 3.5)
+    assert figures["without_server"] == pytest.approx(0.1)
 
 
 def test_idle_workers_are_counted_between_the_first_export_and_the_last() -> None:
