@@ -99,11 +99,15 @@ def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
     """The ids of the tasks that failed, from a report that `--report-json` or `--json` wrote.
 
     Raises:
-        typer.BadParameter: The file cannot be read, or is no such report.
+        typer.BadParameter: The file cannot be read, or is no such report, or is that of a run
+            which was stopped before any task failed: what it did not come to is not in it.
     """
     try:
         report: Any = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(int(task["task_id"]) for task in report["tasks"] if task["action"] == "failed")
+        failed = tuple(
+            int(task["task_id"]) for task in report["tasks"] if task["action"] == "failed"
+        )
+        stopped = bool(report.get("interrupted"))
     except OSError as error:
         raise typer.BadParameter(
             f"cannot read {path}: {error.strerror}", param_hint=option
@@ -112,6 +116,13 @@ def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
         raise typer.BadParameter(
             f"{path} is not a report: give a file that --report-json wrote", param_hint=option
         ) from error
+    if stopped and not failed:
+        raise typer.BadParameter(
+            f"the run of {path} was stopped before its end, and not by the failure of a task: run "
+            f"it again without {option}",
+            param_hint=option,
+        )
+    return failed
 
 
 def _duration(text: str) -> float:

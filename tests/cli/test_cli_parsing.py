@@ -107,6 +107,15 @@ def test_failed_tasks_are_read_from_a_report(tmp_path: Path) -> None:
     tasks = [{"task_id": 1, "action": "failed"}, {"task_id": 2, "action": "fetched"}]
     report.write_text(json.dumps({"tasks": tasks}))
     assert parsing.failed_tasks(report, "--failed-from") == (1,)
+    report.write_text(json.dumps({"tasks": tasks, "interrupted": True}))
+    assert parsing.failed_tasks(report, "--failed-from") == (1,)
+
+
+def test_a_run_that_was_stopped_is_no_run_in_which_nothing_failed(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"tasks": [], "interrupted": True}))
+    with pytest.raises(typer.BadParameter, match="without --failed-from"):
+        parsing.failed_tasks(report, "--failed-from")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"tasks": 3}', '{"tasks": [{}]}', "\x00"])
