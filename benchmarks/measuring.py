@@ -40,7 +40,8 @@ class Run:
             start of the interpreter is then left out, to the good of whoever imports most.
         process_seconds: Wall time of the process.
         cpu_seconds: Processor time, that of its children included.
-        peak_mib: Resident memory at its peak, MiB, that of its children included.
+        peak_mib: Resident memory at its peak, MiB, that of its children included; 0 where it is
+            not known.
         memory: Samples of resident memory: seconds since the start, MiB.
         told: The JSON that it printed.
         figures: What a case adds: requests, scheduler figures and so on.
@@ -172,7 +173,7 @@ def in_turns(rounds: int, contenders: Mapping[str, Callable[[int], Run]]) -> dic
             run = contenders[name](number)
             runs[name].append(run)
             print(
-                f"    {name}: {run.seconds:.2f} s, peak {run.peak_mib:.0f} MiB {_brief(run)}",
+                f"    {name}: {run.seconds:.2f} s, {run.peak_mib:.0f} MiB {_brief(run)}",
                 flush=True,
             )
     return runs

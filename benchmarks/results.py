@@ -117,8 +117,9 @@ def contender_rows(runs: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
             "seconds": round(statistics.median(run.seconds for run in them), 2),
             "process_seconds": round(statistics.median(run.process_seconds for run in them), 2),
             "cpu_seconds": round(statistics.median(run.cpu_seconds for run in them), 2),
-            "peak_mib": round(max(run.peak_mib for run in them)),
         }
+        if peak := max(run.peak_mib for run in them):
+            row["peak_mib"] = round(peak)
         for figure in _FIGURES:
             values = [run.figures[figure] for run in them if figure in run.figures]
             if values:
