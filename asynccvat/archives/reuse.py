@@ -90,9 +90,11 @@ def _take_over(
                 parent, _, new_name = entry.name.rpartition("/")
                 with files.explained("write", entry.name, task_id=staged.task_id):
                     new_dir_fd = folders.get(parent)
-                mtime_ns = _link(
-                    fd, before, name, new_name, dir_fd=source_fd, new_dir_fd=new_dir_fd
-                )
+                mtime_ns = None
+                if source.mtime_ns in (None, before.st_mtime_ns):
+                    mtime_ns = _link(
+                        fd, before, name, new_name, dir_fd=source_fd, new_dir_fd=new_dir_fd
+                    )
                 if mtime_ns is None:
                     with files.explained("write", entry.name, task_id=staged.task_id):
                         staged.reserve(entry.size)

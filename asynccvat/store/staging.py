@@ -40,11 +40,14 @@ class Reusable:
         folder: The root below which it has the member's path.
         size: Bytes, as last seen.
         crc: CRC-32 as its receipt says, None where nobody knows: what a killed run left.
+        mtime_ns: Modification time as its receipt says, nanoseconds; None as for the CRC. A file
+            of another time is the user's by now: it may be copied, and is not to be shared.
     """
 
     folder: Path
     size: int
     crc: int | None
+    mtime_ns: int | None = None
 
 
 @dataclass
@@ -117,7 +120,7 @@ def new_staging(layout: Layout, task_id: int) -> Staging:
         folder = receipt.head.folder
         root = sources.add_root(layout.path / folder, layout.dest, folder)
         for member in receipt.members:
-            sources.add(member.path, Reusable(root, member.size, member.crc))
+            sources.add(member.path, Reusable(root, member.size, member.crc, member.mtime_ns))
     return stage_in(
         layout.staging,
         str(task_id),

@@ -163,6 +163,17 @@ async def test_files_that_are_gone_or_changed_or_links_are_fetched(
     assert read.reused == 0
 
 
+async def test_a_file_that_was_touched_is_copied_and_not_shared(
+    folder: Path, store: MirrorStore, make_reader: Any
+) -> None:
+    touched, *others = [name for name, content in IMAGES.items() if len(content) >= 65_536]
+    os.utime(folder / touched, ns=(0, 0))
+    staging, read = await update(store, make_reader)
+    assert read.reused == BIG
+    assert not is_linked(folder, staging, touched)
+    assert all(is_linked(folder, staging, other) for other in others)
+
+
 async def test_what_cannot_be_linked_is_copied(
     folder: Path, store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
