@@ -24,7 +24,6 @@ _HOMES = {
         "Formats",
         "Project",
         "RequestStatus",
-        "Selection",
         "Task",
         "TaskListing",
         "User",
@@ -33,6 +32,7 @@ _HOMES = {
     "asynccvat.core.outcomes": ("Action", "MirrorReport", "TaskOutcome"),
     "asynccvat.core.planning": ("Plan", "Reason"),
     "asynccvat.core.retry": ("RetryPolicy",),
+    "asynccvat.core.selection": ("Selection",),
     "asynccvat.core.zip.limits": ("ArchiveLimits",),
     "asynccvat.engine": ("download", "download_many", "mirror", "open_mirror", "plan"),
     "asynccvat.errors": (

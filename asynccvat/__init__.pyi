@@ -31,9 +31,6 @@ from asynccvat.core.models import (
     RequestStatus as RequestStatus,
 )
 from asynccvat.core.models import (
-    Selection as Selection,
-)
-from asynccvat.core.models import (
     Task as Task,
 )
 from asynccvat.core.models import (
@@ -62,6 +59,9 @@ from asynccvat.core.planning import (
 )
 from asynccvat.core.retry import (
     RetryPolicy as RetryPolicy,
+)
+from asynccvat.core.selection import (
+    Selection as Selection,
 )
 from asynccvat.core.zip.limits import (
     ArchiveLimits as ArchiveLimits,

@@ -29,14 +29,13 @@ from asynccvat.core.models import (
     Page,
     Project,
     RequestId,
-    Selection,
     Task,
     TaskListing,
     User,
-    id_batches,
 )
 from asynccvat.core.responses import ByteRange, is_json
 from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.selection import Selection, id_batches
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,

@@ -7,10 +7,11 @@ from os import PathLike
 from pathlib import Path
 
 from asynccvat.client import CvatClient
-from asynccvat.core.models import ExportSpec, Selection
+from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import MirrorReport, TaskOutcome
 from asynccvat.core.planning import Fetch, Plan
+from asynccvat.core.selection import Selection
 from asynccvat.folders import LooseDownloads
 from asynccvat.mirroring import Mirror, prepare
 from asynccvat.runs import EventListener, MirrorRun

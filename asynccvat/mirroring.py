@@ -15,7 +15,7 @@ import anyio
 
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
-from asynccvat.core.models import ExportSpec, Selection, TaskListing
+from asynccvat.core.models import ExportSpec, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import task_folder_name
@@ -35,6 +35,7 @@ from asynccvat.core.planning import (
     plan_mirror,
 )
 from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.selection import Selection
 from asynccvat.dispatch import Dispatcher
 from asynccvat.errors import (
     AsyncCvatError,

@@ -11,16 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import (
-    ExportRequest,
-    ExportSpec,
-    Page,
-    Project,
-    RequestStatus,
-    Selection,
-    Task,
-    id_batches,
-)
+from asynccvat.core.models import ExportRequest, ExportSpec, Page, Project, RequestStatus, Task
+from asynccvat.core.selection import Selection, id_batches
 from asynccvat.errors import ConfigError
 
 

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from scripted import Connect, ScriptedServer, page, reply
 
-from asynccvat.core.models import Selection
 from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.selection import Selection
 from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, ServerError
 from asynccvat.http.paging import gather
 

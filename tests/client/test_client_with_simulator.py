@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asynccvat.client import CvatClient
-from asynccvat.core.models import ExportSpec, Selection
+from asynccvat.core.models import ExportSpec
+from asynccvat.core.selection import Selection
 from asynccvat.errors import AuthenticationError, ExportExpiredError, NotFoundError
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 
