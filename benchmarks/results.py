@@ -86,12 +86,21 @@ class Result:
 
 def at_most(what: str, measured: float, limit: float, unit: str = "", note: str = "") -> Goal:
     """A goal that is met from below."""
-    return Goal(what, f"<= {limit:g}{unit}", f"{measured:.3g}{unit}", measured <= limit, note=note)
+    return Goal(
+        what, f"<= {limit:g}{unit}", f"{_figure(measured)}{unit}", measured <= limit, note=note
+    )
 
 
 def at_least(what: str, measured: float, limit: float, unit: str = "", note: str = "") -> Goal:
     """A goal that is met from above."""
-    return Goal(what, f">= {limit:g}{unit}", f"{measured:.3g}{unit}", measured >= limit, note=note)
+    return Goal(
+        what, f">= {limit:g}{unit}", f"{_figure(measured)}{unit}", measured >= limit, note=note
+    )
+
+
+def _figure(value: float) -> str:
+    """Three digits that count, and a thousand without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 _FIGURES = (
