@@ -165,7 +165,7 @@ class Log:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the others go on until something is so; a test that waits in vain fails."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not condition():
             await anyio.lowlevel.checkpoint()
 

@@ -98,7 +98,9 @@ async def test_a_server_that_is_not_known_yet_gets_few_exports_and_then_more(dat
         assert len(log.of(TaskDone)) == 40
 
 
-async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: Path) -> None:
+async def test_no_more_archives_are_read_at_once_than_there_are_transfers(
+    data: Path, log: Log
+) -> None:
     async with serving(9) as serve:
         reading: set[int] = set()
         most = 0
@@ -108,8 +110,9 @@ async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: 
         async def watched(self: ac.CvatClient, url: str, **more: Any) -> AsyncIterator[Any]:
             nonlocal most
             reading.add(more["task_id"])
+            # Nobody goes on before all are exported, so that whoever may read is reading.
+            await until(lambda: most > 1 or (len(reading) > 1 and len(log.of(ExportFinished)) == 9))
             most = max(most, len(reading))
-            await anyio.lowlevel.checkpoint()
             try:
                 async with real(self, url, **more) as stream:
                     yield stream
@@ -118,9 +121,8 @@ async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: 
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ac.CvatClient, "open_result", watched)
-            report = await ac.mirror(
-                serve.client, data, options=replace(QUICK, transfers=2, concurrency=9)
-            )
+            options = replace(QUICK, transfers=2, concurrency=9)
+            report = await ac.mirror(serve.client, data, options=options, on_event=log)
         assert report.ok
         assert most == 2
 
