@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0: they ran, whether the goals were met or not.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(given)
     sizes = options.sizes
     if options.rounds is not None:
         sizes = dataclasses.replace(sizes, rounds=options.rounds)
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     for name in [] if options.report else names:
         with tempfile.TemporaryDirectory(dir=options.work, prefix="benchmark-") as work:
-            around = reporting.surroundings(sizes.label)
+            around = reporting.surroundings(sizes.label, given)
             print(f"{name}:", flush=True)
             result = CASES[name](Setting(sizes, Path(work), options.cache))
             reporting.write_json(result.to_json(), around, results)
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write_page(results: Path, label: str, *, whole: bool) -> None:
     """Write the page of the results that are there, and the one that is kept, if it is whole."""
     found = reporting.read_json(results, list(CASES))
-    page = reporting.page(found, f"python -m benchmarks --{label}")
+    page = reporting.page(found)
     (results / "RESULTS.md").write_text(page, "utf-8")
     if label == "full" and (whole or len(found) == len(CASES)):
         (HERE / "RESULTS.md").write_text(page, "utf-8")

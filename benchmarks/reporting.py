@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ _COLUMNS = {
     "runs": "runs",
     "seconds": "seconds",
     "process_seconds": "of the process",
+    "without_start": "without its start",
     "cpu_seconds": "CPU seconds",
     "peak_mib": "peak MiB",
     "requests_per_task": "requests a task",
@@ -41,11 +43,12 @@ _COLUMNS = {
 }
 
 
-def surroundings(sizes: str) -> dict[str, Any]:
-    """Where and when: the machine, the versions, the date."""
+def surroundings(sizes: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Where, when and how: the machine, the versions, the date, the command."""
     load = os.getloadavg()[0]
     return {
         "sizes": sizes,
+        "command": " ".join(("python -m benchmarks", *arguments)),
         "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
         "load_before": round(load, 2),
@@ -88,9 +91,9 @@ def read_json(folder: Path, names: list[str]) -> list[dict[str, Any]]:
     return [json.loads(path.read_text("utf-8")) for path in paths if path.exists()]
 
 
-def page(results: list[dict[str, Any]], command: str) -> str:
+def page(results: list[dict[str, Any]]) -> str:
     """The whole page: surroundings, goals, and a table of the contenders of each benchmark."""
-    lines = ["# What the benchmarks show", "", *_introduction(results, command)]
+    lines = ["# What the benchmarks show", "", *_introduction(results)]
     if results[0]["surroundings"]["sizes"] == "quick":
         lines += [_QUICK, ""]
     lines += ["## Goals", "", "| case | goal | measured | met |", "|---|---|---|---|"]
@@ -114,10 +117,11 @@ def page(results: list[dict[str, Any]], command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _introduction(results: list[dict[str, Any]], command: str) -> list[str]:
+def _introduction(results: list[dict[str, Any]]) -> list[str]:
     around = results[0]["surroundings"]
     dates = [result["surroundings"]["date"] for result in results]
     commits = sorted({result["surroundings"]["versions"]["commit"] for result in results})
+    commands = sorted({result["surroundings"]["command"] for result in results})
     loads = [result["surroundings"]["load_before"] for result in results]
     versions = ", ".join(
         f"{name} {version}"
@@ -126,7 +130,8 @@ def _introduction(results: list[dict[str, Any]], command: str) -> list[str]:
     )
     tools = "; ".join(around["versions"][name] for name in ("peers", "curl", "bsdtar", "unzip"))
     return [
-        f"`{command}` on {min(dates)} to {max(dates)} UTC, commit {', '.join(commits)}.",
+        f"{', '.join(f'`{command}`' for command in commands)} on {min(dates)} to {max(dates)} UTC, "
+        f"commit {', '.join(commits)}.",
         "",
         f"- Machine: {around['machine']}; load before each benchmark {min(loads)} to {max(loads)}.",
         f"- Versions: {versions}.",
@@ -158,8 +163,12 @@ def _contenders(rows: list[dict[str, Any]]) -> list[str]:
     if not rows:
         return []
     lines = [_row([_COLUMNS[name] for name in columns]), "|" + "---|" * len(columns)]
-    lines += [_row([str(row.get(name, "")) for name in columns]) for row in rows]
+    lines += [_row([_cell(row.get(name, "")) for name in columns]) for row in rows]
     return lines
+
+
+def _cell(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _curve(curve: dict[str, Any]) -> list[str]:

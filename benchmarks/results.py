@@ -107,6 +107,7 @@ _FIGURES = (
     "requests_per_task",
     "polls_per_export",
     "workers_idle",
+    "without_start",
     "before_exports",
     "after_exports",
     "without_server",

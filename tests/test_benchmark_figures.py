@@ -136,14 +136,16 @@ def test_the_page_shows_goals_contenders_curves_and_notes() -> None:
     )
     around = {
         "sizes": "full",
+        "command": "python -m benchmarks --full",
         "date": "2026-03-01 10:00",
         "machine": "a machine",
         "load_before": 0.1,
         "versions": {"python": "3.13", "commit": "abc", "peers": "sdk", "curl": "curl 8",
                      "bsdtar": "bsdtar 3", "unzip": "UnZip 6"},
     }  # fmt: skip
-    text = page([{"surroundings": around, **result.to_json()}], "python -m benchmarks --full")
+    text = page([{"surroundings": around, **result.to_json()}])
     assert "| One benchmark: wall | <= 1.05 | 2 (the disk) | **no** |" in text
-    assert "| curl \\| bsdtar | 1 | 2.0 |" in text
+    assert "| curl \\| bsdtar | 1 | 2 |" in text
     assert "| 3 | 2.0 |" in text
+    assert "`python -m benchmarks --full` on 2026-03-01 10:00" in text
     assert "A note." in text

@@ -105,6 +105,8 @@ def _compete(
             def run(number: int) -> Run:
                 level_ground(work, size)
                 done = extract(ExtractJob(url, work / f"{number}-{label}"))
+                if "seconds" in done.told:
+                    done.figures["without_start"] = done.told["seconds"]
                 done.seconds = done.process_seconds
                 return done
 
