@@ -121,7 +121,8 @@ def _introduction(results: list[dict[str, Any]]) -> list[str]:
     around = results[0]["surroundings"]
     dates = [result["surroundings"]["date"] for result in results]
     commits = sorted({result["surroundings"]["versions"]["commit"] for result in results})
-    commands = sorted({result["surroundings"]["command"] for result in results})
+    commands = {result["surroundings"]["command"] for result in results}
+    ran = ", ".join(f"`{command}`" for command in sorted(commands))
     loads = [result["surroundings"]["load_before"] for result in results]
     versions = ", ".join(
         f"{name} {version}"
@@ -130,8 +131,7 @@ def _introduction(results: list[dict[str, Any]]) -> list[str]:
     )
     tools = "; ".join(around["versions"][name] for name in ("peers", "curl", "bsdtar", "unzip"))
     return [
-        f"{', '.join(f'`{command}`' for command in commands)} on {min(dates)} to {max(dates)} UTC, "
-        f"commit {', '.join(commits)}.",
+        f"{ran} on {min(dates)} to {max(dates)} UTC, commit {', '.join(commits)}.",
         "",
         f"- Machine: {around['machine']}; load before each benchmark {min(loads)} to {max(loads)}.",
         f"- Versions: {versions}.",
