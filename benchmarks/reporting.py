@@ -55,7 +55,7 @@ def surroundings(sizes: str, arguments: Sequence[str]) -> dict[str, Any]:
         "versions": {
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("asynccvat", "aiohttp", "isal")},
-            "commit": _first_line("git", "describe", "--always", "--dirty"),
+            "commit": _commit(),
             "peers": ", ".join(part for parts in PEERS.values() for part in parts),
             "curl": _version("curl", "--version"),
             "bsdtar": _version("bsdtar", "--version"),
@@ -71,6 +71,12 @@ def _first_line(*command: str) -> str:
         command, check=False, capture_output=True, text=True, cwd=Path(__file__).parent
     )
     return done.stdout.partition("\n")[0].strip()
+
+
+def _commit() -> str:
+    """The commit, and whether anything but the page itself was changed since."""
+    changes = _first_line("git", "status", "--porcelain", "--", ".", "..", ":!RESULTS.md")
+    return _first_line("git", "rev-parse", "--short", "HEAD") + (" with changes" if changes else "")
 
 
 def _version(*command: str) -> str:
