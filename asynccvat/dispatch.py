@@ -146,6 +146,8 @@ class Dispatcher:
             retries=options.retries,
             emit=self._tell,
         )
+        self._watcher.may_try = lambda: self._exports.may_foretell
+        self._watcher.has_room = lambda: self._transfers.has_room
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)
         self._scope = anyio.CancelScope()

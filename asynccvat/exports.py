@@ -1,4 +1,4 @@
-"""Finished exports for tasks: ask, or adopt what already runs; wait; ask again where that is due.
+"""Exports of tasks: ask, or adopt what already runs; wait; ask again where that is due.
 
 Who may be in flight when is decided in `core.admission`, whether a request that somebody else
 began will do in `core.adoption`. Reading the archives is left to `archives`.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 import anyio
@@ -17,12 +18,13 @@ from asynccvat.client import CvatClient
 from asynccvat.core.admission import exports_allowed
 from asynccvat.core.adoption import may_adopt
 from asynccvat.core.models import ExportAccepted, ExportRequest, ExportSpec, RequestStatus
-from asynccvat.core.polling import poll_interval
+from asynccvat.core.results import ResultPlaces
 from asynccvat.errors import (
     AsyncCvatError,
     ExportError,
     ExportExpiredError,
     ExportFailedError,
+    ExportNotReadyError,
     ProtocolError,
 )
 from asynccvat.events import Event, ExportFinished, ExportRequested, Retrying
@@ -52,8 +54,7 @@ class ExportSlots:
     @property
     def limit(self) -> int:
         """How many exports may be in flight now."""
-        model = self._watcher.model
-        return exports_allowed(model, poll_interval(model), self._fixed)
+        return exports_allowed(self._watcher.model, self._fixed)
 
     async def acquire(self) -> None:
         """Wait for a place and take it."""
@@ -77,6 +78,20 @@ class ExportSlots:
         while self._waiting and self._taken < self.limit:
             self._taken += 1
             self._waiting.popleft().set()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An export's result, there or about to be.
+
+    Attributes:
+        url: Where the archive is.
+        foretold: The request behind it, where the server was not asked whether it has ended:
+            whoever reads the archive says so, with `Exports.found` or `Exports.not_yet`.
+    """
+
+    url: str
+    foretold: Watched | None = None
 
 
 class Exports:
@@ -111,12 +126,18 @@ class Exports:
         self._emit = emit
         self._asking: set[asyncio.Task[ExportAccepted]] = set()
         self._own: dict[str, Watched] = {}
+        self._places = ResultPlaces()
 
-    async def finished(self, task_id: int) -> ExportRequest:
+    @property
+    def may_foretell(self) -> bool:
+        """Whether it is known where results will be."""
+        return self._places.known
+
+    async def result(self, task_id: int) -> Result:
         """Have a task exported, whole and no older than the listing.
 
         Returns:
-            The finished request; its `result_url` is there.
+            The result: it is there, or should be there now.
 
         Raises:
             ExportFailedError: The server tried and failed; `retryable` where its process was
@@ -131,18 +152,58 @@ class Exports:
                 self._emit(Retrying(task_id, "export", str(problem), 0.0))
             try:
                 watched = await self._ask(task_id)
-                request = await self._watcher.wait(watched)
+                return await self._wait(watched)
             except ExportExpiredError as error:
                 problem = error
-                continue
-            if watched.created:
-                self._own.pop(watched.rq_id, None)
-            elif not may_adopt(request, listed_at=self.listed_at, seen_queued=watched.seen_queued):
-                problem = _too_old(task_id, request)
-                continue
-            return self._checked(task_id, request)
+            except _TooOldError as error:
+                problem = error
         assert problem is not None
         raise problem
+
+    def found(self, result: Result) -> None:
+        """Say that a result was there, foretold or not."""
+        watched = result.foretold
+        if watched is not None:
+            self._watcher.tried(watched, ended=True)
+            self._own.pop(watched.rq_id, None)
+            self._emit(ExportFinished(watched.task_id, None))
+
+    async def not_yet(self, result: Result, why: AsyncCvatError) -> Result:
+        """Say that a foretold result was not there; return it once it is, or should be.
+
+        Args:
+            result: The result.
+            why: What the server said instead.
+
+        Raises:
+            AsyncCvatError: As `result`.
+        """
+        assert result.foretold is not None
+        if not isinstance(why, ExportNotReadyError):
+            # Not early, but wrong: this server's places are not what we take them for.
+            self._places = ResultPlaces(reliable=False)
+        self._watcher.tried(result.foretold, ended=False)
+        return await self._wait(result.foretold)
+
+    def give_up(self, result: Result) -> None:
+        """Say that nobody waits for a result any more."""
+        if result.foretold is not None:
+            self._watcher.forget(result.foretold)
+
+    async def _wait(self, watched: Watched) -> Result:
+        task_id = watched.task_id
+        request = await self._watcher.wait(watched)
+        if request is None:
+            url = self._places.foretell(watched.rq_id, task_id)
+            assert url is not None
+            return Result(url, foretold=watched)
+        if watched.created:
+            self._own.pop(watched.rq_id, None)
+        elif not may_adopt(request, listed_at=self.listed_at, seen_queued=watched.seen_queued):
+            raise _too_old(task_id, request)
+        url = self._checked(task_id, request)
+        self._places = self._places.with_place(watched.rq_id, task_id, url)
+        return Result(url)
 
     async def cancel_queued(self) -> None:
         """Take out of the server's queue what this very object put there; for aborted runs.
@@ -156,7 +217,7 @@ class Exports:
             limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
             async with anyio.create_task_group() as group:
                 for watched in self._own.values():
-                    if watched.started_at is None and not watched.ended.is_set():
+                    if not watched.started and not watched.ended:
                         group.start_soon(self._cancel, watched.rq_id, limiter)
         if self._asking:
             for task in self._asking:
@@ -197,10 +258,10 @@ class Exports:
         if accepted.created:
             now = asyncio.get_running_loop().time()
             self._own[accepted.rq_id] = self._watcher.watch(
-                accepted.rq_id, task_id, asked_at=(began + now) / 2, created=True
+                accepted.rq_id, task_id, asked_at=(began + now) / 2, created=True, triable=True
             )
 
-    def _checked(self, task_id: int, request: ExportRequest) -> ExportRequest:
+    def _checked(self, task_id: int, request: ExportRequest) -> str:
         if request.state is RequestStatus.FAILED:
             message = (request.message or "").strip() or "no reason given"
             raise ExportFailedError(
@@ -222,11 +283,15 @@ class Exports:
         if request.started_date is not None and request.finished_date is not None:
             seconds = (request.finished_date - request.started_date).total_seconds()
         self._emit(ExportFinished(task_id, seconds))
-        return request
+        return request.result_url
+
+
+class _TooOldError(ExportError):
+    """The export of somebody else began too early to stand for ours."""
 
 
 def _too_old(task_id: int, request: ExportRequest) -> ExportError:
-    return ExportError(
+    return _TooOldError(
         f"an export of task {task_id} that somebody else began was running, and may be older "
         "than what the listing showed; another client of the same user may be at the same tasks",
         task_id=task_id,

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 import anyio
 
 from asynccvat.archives import ArchiveRead, ArchiveReader
-from asynccvat.core.models import ExportRequest, ExportSpec, Task
+from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.receipts import Receipt, ReceiptHead
 from asynccvat.errors import (
@@ -24,10 +24,14 @@ from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,
     ExportNotReadyError,
+    ResponseError,
 )
 from asynccvat.events import Event, Retrying, TransferFinished
-from asynccvat.exports import Exports, ExportSlots
+from asynccvat.exports import Exports, ExportSlots, Result
 from asynccvat.store import Committed, KeptArchives, Staging
+
+# What a server may say of a result that it does not have, beside that its export has not ended.
+_NO_SUCH_RESULT = (400, 403, 404, 410)
 
 
 class Folders(Protocol):
@@ -82,6 +86,65 @@ class Order:
     adopt: bool = False
 
 
+class _Export:
+    """The export of one task, as its transfer sees it.
+
+    It holds a place among the exports in flight from the beginning until its result is there.
+    """
+
+    def __init__(self, exports: Exports, slots: ExportSlots, task_id: int) -> None:
+        self._exports = exports
+        self._slots = slots
+        self._task_id = task_id
+        self._in_flight = True
+        self._result: Result | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._in_flight and self._result is not None:
+            self._exports.give_up(self._result)
+        self._land()
+
+    async def url(self) -> str:
+        """Wait for the result, which is there then, or should be."""
+        if not self._in_flight:
+            await self._slots.acquire()
+            self._in_flight = True
+        return self._take(await self._exports.result(self._task_id))
+
+    def was_early(self, why: AsyncCvatError) -> bool:
+        """Whether a failed reading means only that the result was foretold too early."""
+        foretold = self._in_flight and self._result is not None
+        return foretold and (
+            isinstance(why, ExportNotReadyError | ExportExpiredError)
+            or (isinstance(why, ResponseError) and why.status in _NO_SUCH_RESULT)
+        )
+
+    async def url_after(self, why: AsyncCvatError) -> str:
+        """Wait on, after what was foretold too early."""
+        assert self._result is not None
+        return self._take(await self._exports.not_yet(self._result, why))
+
+    def found(self) -> None:
+        """Note that the server sends the result."""
+        if self._in_flight and self._result is not None:
+            self._exports.found(self._result)
+        self._land()
+
+    def _take(self, result: Result) -> str:
+        self._result = result
+        if result.foretold is None:
+            self._land()
+        return result.url
+
+    def _land(self) -> None:
+        if self._in_flight:
+            self._in_flight = False
+            self._slots.release()
+
+
 class Transfers:
     """Carries tasks from the server to a shelf, one by one or many at once.
 
@@ -133,17 +196,18 @@ class Transfers:
         """
         clock = asyncio.get_running_loop().time
         began, requested_at = clock(), _now()
-        request = await self._exported(order)
-        async with self._shelf.place(order) as place:
-            staging = await place.folders.stage(order.task.id)
-            try:
-                read = await self._read(order, request, staging, place)
-                self._emit(TransferFinished(order.task.id))
-                receipt = self._receipt(order, read, requested_at)
-                committed = await self._commit(order, staging, receipt, place)
-            except BaseException as error:
-                await _abandon(place.folders, staging, error)
-                raise
+        with _Export(self._exports, self._slots, order.task.id) as export:
+            url = await export.url()
+            async with self._shelf.place(order) as place:
+                staging = await place.folders.stage(order.task.id)
+                try:
+                    read = await self._read(export, url, staging, place)
+                    self._emit(TransferFinished(order.task.id))
+                    receipt = self._receipt(order, read, requested_at)
+                    committed = await self._commit(order, staging, receipt, place)
+                except BaseException as error:
+                    await _abandon(place.folders, staging, error)
+                    raise
         return TaskOutcome(
             task_id=order.task.id,
             name=order.task.name,
@@ -157,36 +221,45 @@ class Transfers:
             warnings=committed.warnings,
         )
 
-    async def _exported(self, order: Order) -> ExportRequest:
-        try:
-            return await self._exports.finished(order.task.id)
-        finally:
-            self._slots.release()
+    @property
+    def has_room(self) -> bool:
+        """Whether an archive could be read at once."""
+        return self._reading.available_tokens > 0
 
-    async def _read(
-        self, order: Order, request: ExportRequest, staging: Staging, place: Place
-    ) -> ArchiveRead:
+    async def _read(self, export: _Export, url: str, staging: Staging, place: Place) -> ArchiveRead:
         """Read the archive; a result that went away meanwhile is exported again."""
-        task_id = order.task.id
         attempt = 0
         while True:
-            assert request.result_url is not None
-            # Neither the server's queue nor the commit, which waits for others to join it, holds
-            # a place among the transfers.
-            async with self._reading:
-                copy = None if place.archives is None else await place.archives.begin(task_id)
-                try:
-                    return await place.reader.read(request.result_url, staging, keep_archive=copy)
-                except (ExportExpiredError, ExportNotReadyError) as error:
-                    if attempt < self._retries:
-                        self._emit(Retrying(task_id, "download", str(error), 0.0))
-                    elif isinstance(error, ExportExpiredError):
-                        raise
-                    else:
-                        raise _never_there(task_id, error) from error
+            try:
+                return await self._read_once(export, url, staging, place)
+            except AsyncCvatError as error:
+                if export.was_early(error):
+                    url = await export.url_after(error)
+                    continue
+                self._bear(error, staging.task_id, attempt)
             attempt += 1
-            await self._slots.acquire()
-            request = await self._exported(order)
+            url = await export.url()
+
+    def _bear(self, error: AsyncCvatError, task_id: int, attempt: int) -> None:
+        """Raise an error, unless it is one after which the export can be asked for again."""
+        if not isinstance(error, ExportExpiredError | ExportNotReadyError):
+            raise error
+        if attempt < self._retries:
+            self._emit(Retrying(task_id, "download", str(error), 0.0))
+        elif isinstance(error, ExportExpiredError):
+            raise error
+        else:
+            raise _never_there(task_id, error) from error
+
+    async def _read_once(
+        self, export: _Export, url: str, staging: Staging, place: Place
+    ) -> ArchiveRead:
+        # Neither the server's queue nor the commit, which waits for others to join it, holds
+        # a place among the transfers.
+        async with self._reading:
+            archives = place.archives
+            copy = None if archives is None else await archives.begin(staging.task_id)
+            return await place.reader.read(url, staging, keep_archive=copy, on_open=export.found)
 
     async def _commit(
         self, order: Order, staging: Staging, receipt: Receipt, place: Place

@@ -1,23 +1,23 @@
-"""The one poller: it asks the server how the requests go that many tasks wait for.
+"""The one poller: it finds out how the requests go that many tasks wait for.
 
-When to ask, about which, and whether with one list or with single calls is decided in
-`core.polling` from what `core.servermodel` has learned; this module asks, remembers the answers
-and wakes whoever waits.
+What is known of them, and when to look at which and how, is kept and decided in `core.inflight`;
+this module asks, tells it the answers, and wakes whoever waits: because a request has ended, or
+because its result should be there, which whoever waits then tries and reports.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from statistics import median
 
 import anyio
 
 from asynccvat.client import CvatClient
+from asynccvat.core.inflight import Answer, InFlight, State
 from asynccvat.core.models import ExportRequest, RequestStatus
-from asynccvat.core.polling import Look, Pending, list_patience, next_look
+from asynccvat.core.polling import How, Look, list_patience
 from asynccvat.core.servermodel import ServerModel
 from asynccvat.errors import (
     AsyncCvatError,
@@ -32,8 +32,6 @@ from asynccvat.errors import (
 
 # Single looks that run at once: as many as a small server has workers for calls.
 _CALLS_AT_ONCE = 2
-_OFFSETS_REMEMBERED = 16
-_ENDS_REMEMBERED = 16
 
 
 @dataclass(slots=True)
@@ -43,35 +41,30 @@ class Watched:
     Attributes:
         rq_id: Its id.
         task_id: The task that it is about.
-        asked_at: When it was asked for, seconds of the loop's clock.
         created: Whether our own call queued it.
         seen_queued: Whether an answer showed it in the queue.
-        started_at: When it began, on the loop's clock; None while it is not known to have.
-        looked_at: When an answer about it came last.
+        started: Whether an answer showed that it began, and none later that it was queued again.
+        request: What the server said of it last, None before it did.
     """
 
     rq_id: str
     task_id: int
-    asked_at: float
     created: bool
     seen_queued: bool = False
-    started_at: float | None = None
-    looked_at: float | None = None
+    started: bool = False
     request: ExportRequest | None = None
     error: AsyncCvatError | None = None
-    ended: anyio.Event = field(default_factory=anyio.Event)
-
-    def pending(self) -> Pending:
-        """What polling has to know of it."""
-        return Pending(self.rq_id, self.asked_at, self.started_at, self.looked_at)
+    ended: bool = False
+    turn: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Watcher:
     """Polls for all; `run` has to run in a task of its own.
 
     Attributes:
-        model: What was learned of the server.
         more_to_ask: Set by the engine: whether exports wait for a place in flight.
+        may_try: Set by the engine: whether results can be tried before they are known to be there.
+        has_room: Set by the engine: whether one that is tried now is asked for at once.
     """
 
     def __init__(
@@ -88,29 +81,46 @@ class Watcher:
             timeout: Seconds that a request may run, counted from its start.
             on_started: Told the task of each request that is seen to have started.
         """
-        self.model = ServerModel()
         self.more_to_ask = False
+        self.may_try: Callable[[], bool] = lambda: False
+        self.has_room: Callable[[], bool] = lambda: True
         self._client = client
         self._timeout = timeout
         self._on_started = on_started or (lambda _task_id: None)
         self._watched: dict[str, Watched] = {}
+        self._inflight = InFlight()
         self._changed = anyio.Event()
-        self._last_look = 0.0
-        self._clock_offsets: list[float] = []
-        self._ended_at: list[float] = []
 
-    def watch(self, rq_id: str, task_id: int, *, asked_at: float, created: bool) -> Watched:
-        """Begin to poll for a request; `wait` for what is returned."""
-        watched = Watched(rq_id, task_id, asked_at, created)
+    @property
+    def model(self) -> ServerModel:
+        """What was learned of the server."""
+        return self._inflight.model
+
+    def watch(
+        self, rq_id: str, task_id: int, *, asked_at: float, created: bool, triable: bool = False
+    ) -> Watched:
+        """Begin to look after a request; `wait` for what is returned.
+
+        Args:
+            rq_id: Its id.
+            task_id: The task that it is about.
+            asked_at: When it was asked for, seconds of the loop's clock.
+            created: Whether our own call queued it.
+            triable: Whether whoever waits can try its result before it is known to be there.
+        """
+        watched = Watched(rq_id, task_id, created)
         self._watched[rq_id] = watched
+        self._inflight.remove(rq_id)
+        self._inflight.add(rq_id, asked_at, ours=created, triable=triable)
         self._changed.set()
         return watched
 
-    async def wait(self, watched: Watched) -> ExportRequest:
-        """Wait until a request has ended, whichever way.
+    async def wait(self, watched: Watched) -> ExportRequest | None:
+        """Wait until a request has ended, whichever way, or its result should be tried.
 
         Returns:
-            The request, finished or failed.
+            The request, finished or failed; None where the result should be there by now: then
+            try it, and say with `tried` how that went.
 
         Raises:
             ExportTimeoutError: It runs for longer than the timeout.
@@ -118,41 +128,62 @@ class Watcher:
             AsyncCvatError: The server could not be asked.
         """
         try:
-            await watched.ended.wait()
-        finally:
-            if self._watched.get(watched.rq_id) is watched:
-                del self._watched[watched.rq_id]
+            await watched.turn.wait()
+        except BaseException:
+            self.forget(watched)
+            raise
+        if not watched.ended:
+            return None
+        self.forget(watched)
         if watched.error is not None:
             raise watched.error
-        assert watched.request is not None
         return watched.request
 
+    def tried(self, watched: Watched, *, ended: bool) -> None:
+        """Say whether the result was there; if it was not, `wait` again."""
+        now = asyncio.get_running_loop().time()
+        self._inflight.tried(watched.rq_id, now, ended=ended)
+        if ended:
+            self.forget(watched)
+        elif not watched.ended:
+            watched.turn = anyio.Event()
+        self._changed.set()
+
+    def forget(self, watched: Watched) -> None:
+        """Look after a request no more."""
+        if self._watched.get(watched.rq_id) is watched:
+            del self._watched[watched.rq_id]
+            self._inflight.remove(watched.rq_id)
+            self._changed.set()
+
     async def run(self) -> None:
-        """Poll, as long as it is not cancelled."""
+        """Look, as long as it is not cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
             self._changed = anyio.Event()
-            waiting = [watched for watched in self._watched.values() if not watched.ended.is_set()]
-            if not waiting:
-                await self._changed.wait()
-                continue
-            look = next_look(
-                self.model,
-                [watched.pending() for watched in waiting],
-                last_look=self._last_look,
-                more_to_ask=self.more_to_ask,
-                ended_at=self._ended_at,
+            look = self._inflight.next_look(
+                more_to_ask=self.more_to_ask, may_try=self.may_try(), room=self.has_room()
             )
-            with anyio.move_on_after(max(0.0, look.at - clock())):
+            if look is None:
                 await self._changed.wait()
                 continue
+            if look.at > clock():
+                with anyio.move_on_after(look.at - clock()):
+                    await self._changed.wait()
+                # It may have been set just as the time was up.
+                if self._changed.is_set():
+                    continue
             await self._look(look)
-            self._last_look = clock()
 
     async def _look(self, look: Look) -> None:
-        watched = [self._watched[rq_id] for rq_id in look.rq_ids if rq_id in self._watched]
+        if look.how is How.TRY:
+            self._inflight.begin_tries(look.rq_ids)
+            for rq_id in look.rq_ids:
+                self._watched[rq_id].turn.set()
+            return
+        watched = [self._watched[rq_id] for rq_id in look.rq_ids]
         try:
-            if look.as_list:
+            if look.how is How.LIST:
                 watched = await self._look_at_list(watched)
             await self._look_at_each(watched)
         except AsyncCvatError as error:
@@ -178,11 +209,11 @@ class Watcher:
         except (ProtocolError, ResponseError):
             pass
         if requests is None:
-            self.model = self.model.without_lists()
+            self._inflight.model = self.model.without_lists()
             return []
-        self.model = self.model.with_list(clock() - began)
+        self._inflight.model = self.model.with_list(clock() - began)
         by_id = {request.id: request for request in requests}
-        self._take((one, by_id[one.rq_id]) for one in watched if one.rq_id in by_id)
+        self._take([(one, by_id[one.rq_id]) for one in watched if one.rq_id in by_id])
         return [one for one in watched if one.rq_id not in by_id]
 
     async def _look_at_each(self, watched: Iterable[Watched]) -> None:
@@ -200,56 +231,52 @@ class Watcher:
                 except AsyncCvatError as error:
                     self._end(one, error=error)
                     return
-                self.model = self.model.with_call(clock() - began)
+                self._inflight.model = self.model.with_call(clock() - began)
                 self._take([(one, request)])
 
         async with anyio.create_task_group() as group:
             for one in watched:
                 group.start_soon(look_at, one)
 
-    def _take(self, answers: Iterable[tuple[Watched, ExportRequest]]) -> None:
+    def _take(self, answers: Sequence[tuple[Watched, ExportRequest]]) -> None:
         """Learn from answers, and wake those whose request has ended."""
         now = asyncio.get_running_loop().time()
-        ended: list[ExportRequest] = []
+        self._inflight.answered([_answer(request) for _, request in answers], now)
         for watched, request in answers:
             watched.request = request
-            watched.looked_at = now
-            self._note_times(watched, request, now)
             if request.ended:
-                ended.append(request)
-                self._ended_at.append(self._on_our_clock(request.finished_date, now))
                 self._end(watched)
-            elif watched.started_at is not None and now - watched.started_at > self._timeout:
-                self._end(watched, error=_timed_out(watched, self._timeout))
-        self.model = self.model.with_ended(ended)
-        self._ended_at = sorted(self._ended_at)[-_ENDS_REMEMBERED:]
-
-    def _note_times(self, watched: Watched, request: ExportRequest, now: float) -> None:
-        if watched.created and request.created_date is not None:
-            # The server made it while our call was on its way: that compares the two clocks.
-            offset = watched.asked_at - request.created_date.timestamp()
-            self._clock_offsets = [*self._clock_offsets, offset][-_OFFSETS_REMEMBERED:]
-        match request.state:
-            case RequestStatus.QUEUED:
-                watched.seen_queued = True
-                # A request can go back from started to queued.
-                watched.started_at = None
-            case RequestStatus.STARTED if watched.started_at is None:
-                begun = self._on_our_clock(request.started_date, now)
-                watched.started_at = max(begun, watched.asked_at)
+                continue
+            if request.state is RequestStatus.QUEUED:
+                watched.seen_queued, watched.started = True, False
+                continue
+            if not watched.started:
+                watched.started = True
                 self._on_started(watched.task_id)
-            case _:
-                pass
-
-    def _on_our_clock(self, date: datetime | None, now: float) -> float:
-        """A date of the server on the loop's clock, `now` at the latest or where unknown."""
-        if date is None or not self._clock_offsets:
-            return now
-        return min(date.timestamp() + median(self._clock_offsets), now)
+            started_at = self._inflight.started_at(watched.rq_id)
+            if started_at is not None and now - started_at > self._timeout:
+                self._end(watched, error=_timed_out(watched, self._timeout))
 
     def _end(self, watched: Watched, *, error: AsyncCvatError | None = None) -> None:
         watched.error = error
-        watched.ended.set()
+        watched.ended = True
+        self._inflight.remove(watched.rq_id)
+        watched.turn.set()
+
+
+def _answer(request: ExportRequest) -> Answer:
+    if request.ended:
+        state = State.ENDED
+    elif request.state is RequestStatus.QUEUED:
+        state = State.QUEUED
+    else:
+        state = State.STARTED
+    dates = (request.created_date, request.started_date, request.finished_date)
+    return Answer(request.id, state, *map(_seconds, dates))
+
+
+def _seconds(date: datetime | None) -> float | None:
+    return None if date is None else date.timestamp()
 
 
 def _vanished(watched: Watched) -> ExportExpiredError:

@@ -72,7 +72,12 @@ class ArchiveReader:
         return other
 
     async def read(
-        self, result_url: str, staging: Staging, *, keep_archive: Path | None = None
+        self,
+        result_url: str,
+        staging: Staging,
+        *,
+        keep_archive: Path | None = None,
+        on_open: Callable[[], None] | None = None,
     ) -> ArchiveRead:
         """Read one archive into a staged tree.
 
@@ -84,6 +89,7 @@ class ArchiveReader:
             staging: The tree to fill.
             keep_archive: File to keep the archive in as it came; then it is fetched whole and in
                 order. It must not be there yet, and is removed when the reading fails.
+            on_open: Called once the server begins to send the archive: it is there.
 
         Raises:
             ExportNotReadyError: The export has not ended, or another one was started since.
@@ -99,7 +105,9 @@ class ArchiveReader:
         if staged is None:
             staged = self._unfinished[id(staging)] = StagedFiles(staging.task_id)
             weakref.finalize(staging, self._unfinished.pop, id(staging), None)
-        source = ArchiveSource(self._client, result_url, staging.task_id, self._settings.bandwidth)
+        source = ArchiveSource(
+            self._client, result_url, staging.task_id, self._settings.bandwidth, on_open
+        )
         try:
             async with AsyncExitStack() as stack:
                 copy: ArchiveCopy | None = None

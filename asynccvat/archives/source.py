@@ -6,7 +6,7 @@ happens is left to `reading`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -58,8 +58,14 @@ class ArchiveSource:
     """The requests for one archive, and the counting of what they bring."""
 
     def __init__(
-        self, client: CvatClient, result_url: str, task_id: int, bandwidth: Bandwidth | None
+        self,
+        client: CvatClient,
+        result_url: str,
+        task_id: int,
+        bandwidth: Bandwidth | None,
+        on_open: Callable[[], None] | None = None,
     ) -> None:
+        self._on_open = on_open
         self._client = client
         self._result_url = result_url
         self._task_id = task_id
@@ -73,6 +79,9 @@ class ArchiveSource:
             async with self._client.open_result(
                 self._result_url, suffix=size, task_id=self._task_id
             ) as stream:
+                if self._on_open is not None:
+                    self._on_open()
+                    self._on_open = None
                 yield stream
         except ResponseError as error:
             if error.status != 416:

@@ -1,11 +1,8 @@
-"""Admission, polling and adoption, alone and together against a queue that is only arithmetic."""
+"""Admission, polling and adoption, each by itself: what they decide from what they are told."""
 
 from __future__ import annotations
 
-import heapq
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,28 +11,50 @@ from hypothesis import strategies as st
 
 from asynccvat.core.admission import FIRST_LIMIT, MOST_IN_FLIGHT, exports_allowed
 from asynccvat.core.adoption import may_adopt
+from asynccvat.core.inflight import Answer, InFlight, State
 from asynccvat.core.models import ExportRequest
 from asynccvat.core.polling import (
     LONGEST_INTERVAL,
     SHORTEST_INTERVAL,
+    How,
+    Look,
     Pending,
+    Queue,
     due_times,
     list_patience,
+    look_interval,
     next_look,
-    poll_interval,
 )
-from asynccvat.core.servermodel import ServerModel
+from asynccvat.core.results import ResultPlaces
+from asynccvat.core.servermodel import Seen, ServerModel
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def finished(started: float, seconds: float) -> ExportRequest:
-    return ExportRequest(
-        id=f"rq-{started}",
-        status="finished",
-        started_date=EPOCH + timedelta(seconds=started),
-        finished_date=EPOCH + timedelta(seconds=started + seconds),
+def seen(number: int, started: float, seconds: float, *, waited: float = 1.0) -> Seen:
+    return Seen(number, started - waited, started, started + seconds)
+
+
+def model_of(
+    service: float,
+    workers: int,
+    *,
+    call: float | None = 0.04,
+    listing: float | None = 0.05,
+    exports: int = 24,
+) -> ServerModel:
+    """A server that has run exports of one length, one after the other on each worker."""
+    model = ServerModel(call_seconds=call, list_seconds=listing, ended=exports)
+    return model.with_exports(
+        [
+            seen(number, 100 + (number - 1) // workers * service, service)
+            for number in range(1, exports + 1)
+        ]
     )
+
+
+def pending(count: int, *, triable: bool = True, first: int = 1) -> tuple[Pending, ...]:
+    return tuple(Pending(str(n), n, 0.0, triable=triable) for n in range(first, first + count))
 
 
 class TestServerModel:
@@ -43,23 +62,45 @@ class TestServerModel:
         model = ServerModel()
         assert model.export_seconds is None
         assert model.workers == 1
+        assert model.occupied_seconds == model.spread == 0
+        assert model.is_learning
+        assert not model.is_idle
 
     def test_workers_are_the_greatest_overlap(self) -> None:
-        model = ServerModel().with_ended([finished(0, 2), finished(1, 2), finished(1.5, 2)])
+        model = ServerModel().with_exports([seen(1, 0, 2), seen(2, 1, 2), seen(3, 1.5, 2)])
         assert model.workers == 3
         assert model.export_seconds == pytest.approx(2)
 
     def test_an_export_that_begins_as_another_ends_is_no_overlap(self) -> None:
-        assert ServerModel().with_ended([finished(0, 1), finished(1, 1)]).workers == 1
+        assert ServerModel().with_exports([seen(1, 0, 1), seen(2, 1, 1)]).workers == 1
+
+    def test_workers_that_are_seen_seldom_are_counted_by_the_pace(self) -> None:
+        model = ServerModel().with_exports([seen(n, n * 0.25, 1.0) for n in range(1, 100, 12)])
+        assert model.workers == 4
+        assert model.occupied_seconds == pytest.approx(1.0)
 
     def test_follows_a_server_that_lost_its_workers(self) -> None:
-        model = ServerModel().with_ended([finished(0, 2), finished(0, 2)])
-        model = model.with_ended([finished(10 + number, 1) for number in range(100)])
+        model = model_of(1.0, 4)
+        assert model.workers == 4
+        model = model.with_exports([seen(n, 200 + n * 1.0, 1.0) for n in range(100, 180)])
         assert model.workers == 1
 
-    def test_exports_without_dates_tell_nothing(self) -> None:
-        model = ServerModel()
-        assert model.with_ended([ExportRequest(id="a", status="finished")]) is model
+    def test_the_exports_of_others_between_ours_are_counted_in(self) -> None:
+        model = ServerModel().with_exports([seen(n, n * 1.0, 0.25) for n in range(1, 33)])
+        assert model.workers == 1
+        assert model.export_seconds == pytest.approx(0.25)
+        assert model.occupied_seconds == pytest.approx(1.0)
+
+    def test_exports_of_long_ago_are_forgotten_but_for_some(self) -> None:
+        model = ServerModel().with_exports([seen(n, n, 1.0) for n in range(1, 200)])
+        assert [export.number for export in model.exports] == list(range(136, 200))
+        model = model.with_exports([seen(1000, 1000, 1.0)])
+        assert len(model.exports) == 12
+
+    def test_a_server_with_a_free_worker_is_idle(self) -> None:
+        model = ServerModel().with_exports([seen(1, 0, 1, waited=0.01)])
+        assert model.is_idle
+        assert not model.with_exports([seen(2, 1, 1, waited=0.5)]).is_idle
 
     def test_call_times_are_smoothed(self) -> None:
         model = ServerModel().with_call(1.0).with_list(2.0)
@@ -68,33 +109,61 @@ class TestServerModel:
         assert 1.0 < (model.call_seconds or 0) < 2.0
         assert model.list_seconds == 2.0
 
+    def test_what_is_foretold_comes_sooner_until_it_is_wrong(self) -> None:
+        model = ServerModel().with_probe(right=True)
+        assert model.haste < 1.0
+        assert model.with_probe(right=False).haste > model.haste
+        for _ in range(100):
+            model = model.with_probe(right=True)
+        assert model.haste == 0.25
+        # Dates are worth more than what tries showed.
+        assert 0.25 < model.with_exports([seen(1, 0, 1)]).haste < 1.0
+        assert model.with_exports([]).haste == 0.25
+
+    def test_luck_follows_what_was_foretold(self) -> None:
+        model = ServerModel()
+        for _ in range(20):
+            model = model.with_foretold(right=False)
+        assert model.luck < 0.1
+        assert model.with_foretold(right=True).luck > model.luck
+
 
 class TestAdmission:
     def test_begins_with_few(self) -> None:
-        assert exports_allowed(ServerModel(), 1.0) == FIRST_LIMIT
+        assert exports_allowed(ServerModel()) == FIRST_LIMIT
 
     def test_the_users_choice_is_obeyed(self) -> None:
-        assert exports_allowed(ServerModel(), 1.0, fixed=17) == 17
+        assert exports_allowed(ServerModel(), fixed=17) == 17
 
     def test_covers_what_ends_between_two_looks(self) -> None:
-        model = ServerModel(call_seconds=0.0).with_ended(
-            [finished(number // 2 * 0.5, 0.5) for number in range(40)]
+        model = model_of(0.5, 2, call=0.0)
+        # Eight in two seconds, some in the time that a look takes, and those that run.
+        assert 11 <= exports_allowed(model) <= 13
+
+    def test_more_where_exports_differ_in_length(self) -> None:
+        even = model_of(0.5, 2)
+        uneven = even.with_exports(
+            [seen(n, 100 + n * 0.25, 0.1 if n % 2 else 0.9) for n in range(1, 25)]
         )
-        assert exports_allowed(model, 1.0) == 2 * (1 + 2) + 1
+        assert exports_allowed(uneven) > exports_allowed(even)
 
     def test_grows_by_what_was_seen_only(self) -> None:
-        model = ServerModel().with_ended([finished(0, 0.001)])
-        assert exports_allowed(model, 5.0) <= 2 + FIRST_LIMIT
+        model = ServerModel(ended=1).with_exports([seen(1, 0, 0.001)])
+        assert exports_allowed(model) <= 2 + FIRST_LIMIT
+
+    def test_a_server_that_tells_no_dates_gets_some_more(self) -> None:
+        assert FIRST_LIMIT < exports_allowed(ServerModel(ended=100)) < MOST_IN_FLIGHT
 
     @given(
         st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e5)), max_size=60),
-        st.floats(0.0, 10.0),
+        st.none() | st.floats(0.0, 10.0),
     )
     def test_is_never_below_two_nor_beyond_the_most(
-        self, exports: list[tuple[float, float]], interval: float
+        self, exports: list[tuple[float, float]], call: float | None
     ) -> None:
-        model = ServerModel().with_ended([finished(*export) for export in exports])
-        assert 2 <= exports_allowed(model, interval) <= MOST_IN_FLIGHT
+        rows = [seen(n, *export) for n, export in enumerate(exports, start=1)]
+        model = ServerModel(call_seconds=call, ended=len(rows)).with_exports(rows)
+        assert 2 <= exports_allowed(model) <= MOST_IN_FLIGHT
 
 
 class TestAdoption:
@@ -124,205 +193,324 @@ class TestAdoption:
         assert may_adopt(request, listed_at=None, seen_queued=True)
 
 
-def model_of(
-    service: float, workers: int, *, call: float = 0.04, listing: float = 0.05
-) -> ServerModel:
-    model = ServerModel(call_seconds=call, list_seconds=listing)
-    return model.with_ended([finished(n // workers * service, service) for n in range(20)])
-
-
 class TestDueTimes:
     def test_the_queue_is_first_in_first_out_over_the_workers(self) -> None:
-        pending = [Pending(str(n), asked_at=0.0) for n in range(4)]
-        assert due_times(model_of(1.0, 2), pending) == pytest.approx([1, 1, 2, 2])
+        assert due_times(model_of(1.0, 2), Queue(pending(4))) == pytest.approx([1, 1, 2, 2])
 
     def test_what_has_started_is_due_from_its_start(self) -> None:
-        pending = [Pending("a", 0.0, started_at=5.0), Pending("b", 0.0)]
-        assert due_times(model_of(1.0, 1), pending) == pytest.approx([6, 7])
+        queue = Queue((Pending("a", 1, 0.0, started_at=5.0), Pending("b", 2, 0.0)))
+        assert due_times(model_of(1.0, 1), queue) == pytest.approx([6, 7])
 
     def test_what_was_seen_in_the_queue_cannot_be_due_before_a_whole_export(self) -> None:
-        pending = [Pending("a", 0.0, looked_at=10.0)]
-        assert due_times(model_of(2.0, 1), pending)[0] >= 12.0
+        queue = Queue((Pending("a", 1, 0.0, queued_at=10.0, looked_at=10.0),))
+        assert due_times(model_of(2.0, 1), queue)[0] >= 12.0
 
     def test_a_worker_is_not_free_before_its_last_export_ended(self) -> None:
-        pending = [Pending("a", 0.0), Pending("b", 0.0)]
-        assert due_times(model_of(1.0, 2), pending, [7.0, 8.0]) == pytest.approx([8, 9])
+        queue = Queue(pending(2), ends=(7.0, 8.0))
+        assert due_times(model_of(1.0, 2), queue) == pytest.approx([8, 9])
+
+    def test_what_was_overtaken_has_ended_unless_it_was_seen_since(self) -> None:
+        late = Pending("2", 2, 0.0, looked_at=9.0)
+        queue = Queue((*pending(1), late, *pending(1, first=3)), overtaken=3)
+        ended, running, queued = due_times(model_of(1.0, 2), queue)
+        assert ended == 0.0
+        assert 9.0 < running < 11.0
+        assert queued == pytest.approx(1.0)
 
     def test_an_overdue_export_is_asked_about_less_and_less_often(self) -> None:
-        model = model_of(1.0, 1)
-        soon = due_times(model, [Pending("a", 0.0, started_at=0.0, looked_at=2.0)])[0] - 2.0
-        late = due_times(model, [Pending("a", 0.0, started_at=0.0, looked_at=20.0)])[0] - 20.0
-        assert soon < late <= LONGEST_INTERVAL
+        def after(looked_at: float) -> float:
+            queue = Queue((Pending("a", 1, 0.0, started_at=0.0, looked_at=looked_at),))
+            return due_times(model_of(1.0, 1), queue)[0] - looked_at
+
+        assert after(2.0) < after(20.0) <= LONGEST_INTERVAL
+
+
+def look(model: ServerModel, queue: Queue, *, may_try: bool = True, room: bool = True) -> Look:
+    found = next_look(model, queue, may_try=may_try, room=room)
+    assert found is not None
+    return found
 
 
 class TestNextLook:
-    def test_a_single_request_is_asked_about_when_due(self) -> None:
-        look = next_look(model_of(1.0, 1), [Pending("a", 10.0)], last_look=0.0, more_to_ask=False)
-        assert look.at == pytest.approx(11.0)
-        assert look.rq_ids == ("a",)
-        assert not look.as_list
+    def test_a_single_request_is_tried_when_due(self) -> None:
+        found = look(model_of(1.0, 1), Queue((Pending("a", 1, 10.0),)))
+        assert found.at == pytest.approx(11.0, abs=0.1)
+        assert (found.rq_ids, found.how) == (("a",), How.TRY)
+
+    def test_what_cannot_be_tried_is_asked_about(self) -> None:
+        queue = Queue((Pending("a", 1, 10.0, triable=False),))
+        assert look(model_of(1.0, 1), queue).how is How.ASK
+        queue = Queue((Pending("a", 1, 10.0),))
+        assert look(model_of(1.0, 1), queue, may_try=False).how is How.ASK
+
+    def test_what_was_tried_too_early_is_asked_about(self) -> None:
+        queue = Queue((Pending("a", 1, 10.0, looked_at=11.0, doubtful=True),))
+        assert look(model_of(1.0, 1), queue).how is How.ASK
+
+    def test_while_more_are_to_come_one_deep_in_the_queue_is_tried(self) -> None:
+        queue = Queue(pending(12), more_to_ask=True)
+        found = look(model_of(0.25, 2), queue)
+        assert found.how is How.TRY
+        (rq_id,) = found.rq_ids
+        assert int(rq_id) >= 4
+
+    def test_without_room_for_a_try_it_is_asked_about(self) -> None:
+        queue = Queue(pending(12), more_to_ask=True)
+        found = look(model_of(0.25, 2), queue, room=False)
+        assert found.how is How.ASK
+        assert len(found.rq_ids) == 1
+
+    def test_those_before_one_that_ended_are_tried_together(self) -> None:
+        queue = Queue(pending(8), more_to_ask=True, last_look=5.0, overtaken=8)
+        found = look(model_of(0.25, 2), queue)
+        assert (found.at, found.how) == (5.0, How.TRY)
+        assert set(found.rq_ids) == {str(n) for n in range(1, 8)}
+
+    def test_nothing_is_looked_at_while_a_try_is_to_tell_of_all(self) -> None:
+        queue = Queue(
+            (*pending(8), replace(pending(1, first=9)[0], tried=True)),
+            more_to_ask=True,
+            probing=True,
+        )
+        assert next_look(model_of(0.25, 2), queue, may_try=True, room=True) is None
+
+    def test_nothing_is_looked_at_where_all_are_tried(self) -> None:
+        queue = Queue(tuple(replace(one, tried=True) for one in pending(3)))
+        assert next_look(model_of(0.25, 2), queue, may_try=True, room=True) is None
+
+    def test_after_a_miss_one_nearer_to_the_front_is_looked_at(self) -> None:
+        queue = Queue(pending(12), more_to_ask=True)
+        deep = int(look(model_of(0.25, 2), queue).rq_ids[0])
+        assert int(look(model_of(0.25, 2), replace(queue, missed=1)).rq_ids[0]) < deep
+
+    def test_dates_are_asked_for_now_and_then(self) -> None:
+        queue = Queue(pending(12), more_to_ask=True, without_dates=30)
+        assert look(model_of(0.25, 2), queue).how is How.ASK
+        assert look(model_of(0.25, 2), Queue(pending(2), without_dates=30)).how is How.ASK
+
+    def test_exports_that_take_long_are_always_asked_about(self) -> None:
+        assert look(model_of(9.0, 2), Queue(pending(12), more_to_ask=True)).how is How.ASK
+
+    def test_neighbours_are_asked_about_where_the_server_is_idle(self) -> None:
+        model = model_of(0.25, 2, listing=5.0).with_exports([seen(25, 200, 0.25, waited=0.0)])
+        found = look(model, Queue(pending(12), more_to_ask=True))
+        assert found.how is How.ASK
+        assert 1 < len(found.rq_ids) <= 4
+        assert look_interval(model) < look_interval(model_of(0.25, 2))
+
+    def test_tries_are_given_up_where_foresight_fails(self) -> None:
+        model = replace(model_of(0.25, 2), luck=0.1)
+        assert look(model, Queue(pending(12), more_to_ask=True)).how is How.LIST
 
     def test_many_are_asked_about_with_one_list_while_it_is_cheaper(self) -> None:
-        pending = [Pending(str(n), 0.0) for n in range(12)]
-        look = next_look(model_of(0.25, 2), pending, last_look=0.0, more_to_ask=True)
-        assert look.as_list
-        assert len(look.rq_ids) == 12
+        queue = Queue(pending(12, triable=False), more_to_ask=True)
+        found = look(model_of(0.25, 2), queue)
+        assert found.how is How.LIST
+        assert len(found.rq_ids) == 12
 
     def test_only_those_that_are_due_are_asked_about_singly_where_lists_are_dear(self) -> None:
-        pending = [Pending(str(n), 0.0) for n in range(12)]
         model = replace(model_of(0.25, 2), list_seconds=5.0)
-        look = next_look(model, pending, last_look=0.0, more_to_ask=False)
-        assert not look.as_list
-        assert 0 < len(look.rq_ids) < 12
+        found = look(model, Queue(pending(12, triable=False), more_to_ask=True))
+        assert found.how is How.ASK
+        assert 0 < len(found.rq_ids) < 12
 
-    @pytest.mark.parametrize("model", [ServerModel(), ServerModel(call_seconds=0.04)])
-    def test_a_server_without_lists_is_asked_singly(self, model: ServerModel) -> None:
-        pending = [Pending(str(n), 0.0) for n in range(12)]
-        model = model.without_lists().with_list(0.01)
-        look = next_look(model, pending, last_look=0.0, more_to_ask=True)
-        assert not look.as_list
-        assert poll_interval(model) <= LONGEST_INTERVAL
+    def test_the_first_list_is_asked_for_where_many_are_due(self) -> None:
+        model = replace(model_of(0.25, 2), list_seconds=None)
+        many = Queue(pending(12, triable=False), more_to_ask=True)
+        assert look(model, many).how is How.LIST
+        few = Queue(pending(2, triable=False))
+        assert look(model, few).how is How.ASK
+
+    @pytest.mark.parametrize("call", [None, 0.04])
+    def test_a_server_without_lists_is_asked_singly(self, call: float | None) -> None:
+        model = model_of(0.25, 2, call=call).without_lists().with_list(0.01)
+        queue = Queue(pending(12, triable=False), more_to_ask=True)
+        assert look(model, queue).how is How.ASK
+
+    def test_little_is_asked_before_anything_is_known(self) -> None:
+        found = look(ServerModel(), Queue(pending(4), more_to_ask=True))
+        assert found.how is How.ASK
+        assert len(found.rq_ids) <= 2
 
     def test_a_list_is_waited_for_longer_where_all_calls_are_slow(self) -> None:
         assert list_patience(ServerModel(call_seconds=1.0)) > list_patience(ServerModel())
 
     @given(
-        st.lists(
+        times=st.lists(
             st.tuples(
                 st.floats(0, 100), st.none() | st.floats(0, 100), st.none() | st.floats(0, 100)
             ),
             min_size=1,
             max_size=30,
         ),
-        st.floats(0.01, 100),
-        st.integers(1, 8),
-        st.booleans(),
+        service=st.floats(0.01, 100),
+        workers=st.integers(1, 8),
+        more_to_ask=st.booleans(),
+        missed=st.integers(0, 3),
+        overtaken=st.integers(0, 30),
     )
-    def test_something_is_always_asked_and_never_at_once_again(
+    def test_something_is_always_looked_at_and_after_a_miss_not_at_once(
         self,
+        *,
         times: list[tuple[float, float | None, float | None]],
         service: float,
         workers: int,
         more_to_ask: bool,
+        missed: int,
+        overtaken: int,
     ) -> None:
-        pending = [Pending(str(n), *row) for n, row in enumerate(times)]
-        look = next_look(
-            model_of(service, workers), pending, last_look=100.0, more_to_ask=more_to_ask
+        rows = tuple(
+            Pending(str(n), n, asked, started_at=started, looked_at=looked)
+            for n, (asked, started, looked) in enumerate(times, start=1)
         )
-        assert look.rq_ids
-        assert look.at > 100.0
+        queue = Queue(
+            rows, more_to_ask=more_to_ask, last_look=100.0, missed=missed, overtaken=overtaken
+        )
+        found = look(model_of(service, workers), queue)
+        assert found.rq_ids
+        assert len(set(found.rq_ids)) == len(found.rq_ids)
+        assert found.at >= 100.0
+        if missed and found.how is not How.TRY:
+            assert found.at > 100.0
 
-    @given(st.floats(0.001, 1e4), st.integers(1, 16), st.floats(0, 10))
-    def test_the_interval_has_bounds(self, service: float, workers: int, cost: float) -> None:
-        model = model_of(service, workers, listing=cost)
-        assert SHORTEST_INTERVAL <= poll_interval(model) <= LONGEST_INTERVAL
-
-
-@dataclass
-class Queue:
-    """A server that is only arithmetic: workers, a queue, service times; and a client of it.
-
-    Asking and looking take `latency` seconds each, one call at a time, as if the server had one
-    worker for calls: the pessimist's view.
-    """
-
-    tasks: int
-    workers: int
-    service: Callable[[int], float]
-    latency: float
-    remembered: int = 0
-    busy_until: list[float] = field(default_factory=list)
-    ends: dict[str, tuple[float, float]] = field(default_factory=dict)
-    ended_at: list[float] = field(default_factory=list)
-    looks: int = 0
-    calling: float = 0.0
-
-    def run(self) -> float:
-        """Run all tasks through the policies; returns when the last end was seen."""
-        self.busy_until = [0.0] * self.workers
-        now, asked, last_look = 0.0, 0, 0.0
-        model = ServerModel()
-        pending: dict[str, Pending] = {}
-        while asked < self.tasks or pending:
-            limit = exports_allowed(model, poll_interval(model))
-            while asked < self.tasks and len(pending) < limit:
-                now += self.latency
-                self.calling += self.latency
-                rq_id = str(asked)
-                begin = max(heapq.heappop(self.busy_until), now)
-                end = begin + self.service(asked)
-                heapq.heappush(self.busy_until, end)
-                self.ends[rq_id] = (begin, end)
-                pending[rq_id] = Pending(rq_id, now)
-                asked += 1
-            look = next_look(
-                model,
-                list(pending.values()),
-                last_look=last_look,
-                more_to_ask=asked < self.tasks,
-                ended_at=self.ended_at[-16:],
-            )
-            now = max(now, look.at)
-            now, model, ended = self._look(look.rq_ids, now, model, as_list=look.as_list)
-            last_look = now
-            for rq_id in look.rq_ids:
-                if rq_id in ended:
-                    del pending[rq_id]
-                else:
-                    begin, _ = self.ends[rq_id]
-                    pending[rq_id] = replace(
-                        pending[rq_id],
-                        looked_at=now,
-                        started_at=begin if begin <= now else None,
-                    )
-        return now
-
-    def _look(
-        self, rq_ids: tuple[str, ...], now: float, model: ServerModel, *, as_list: bool
-    ) -> tuple[float, ServerModel, set[str]]:
-        cost = self.latency
-        if as_list:
-            cost += 0.0017 * (self.remembered + len(self.ends))
-            self.looks += 1
-            model = model.with_list(cost)
-        else:
-            self.looks += len(rq_ids)
-            model = model.with_call(cost)
-            cost *= len(rq_ids)
-        now += cost
-        self.calling += cost
-        ended = {rq_id for rq_id in rq_ids if self.ends[rq_id][1] <= now}
-        spans = sorted(self.ends[rq_id] for rq_id in ended)
-        self.ended_at.extend(sorted(end for _, end in spans))
-        return now, model.with_ended([finished(b, e - b) for b, e in spans]), ended
-
-    @property
-    def bound(self) -> float:
-        """The least time that the workers need: work shared out evenly, or the longest export."""
-        spans = [end - begin for begin, end in self.ends.values()]
-        return max(sum(spans) / self.workers, *spans)
+    @given(st.floats(0.001, 1e4), st.integers(1, 16))
+    def test_the_interval_has_bounds(self, service: float, workers: int) -> None:
+        interval = look_interval(model_of(service, workers))
+        assert SHORTEST_INTERVAL <= interval <= LONGEST_INTERVAL
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4, 8])
-@pytest.mark.parametrize("service", [0.15, 0.25, 1.0, 5.0])
-def test_the_workers_of_a_server_are_kept_busy(workers: int, service: float) -> None:
-    queue = Queue(tasks=200, workers=workers, service=lambda _n: service, latency=0.02)
-    wall = queue.run()
-    # Here one lane carries all calls, which bounds what eight fast workers can get.
-    assert wall <= 1.25 * max(queue.bound, queue.calling) + 1.0
-    # Exports that take seconds are looked at one by one: a call is nothing beside them.
-    assert queue.looks <= (0.6 if service < 1 else 1.1) * 200
+class TestInFlight:
+    def test_without_exports_there_is_nothing_to_look_at(self) -> None:
+        assert InFlight().next_look(more_to_ask=False, may_try=True) is None
+
+    def test_an_export_that_nobody_waits_for_is_forgotten(self) -> None:
+        inflight = InFlight()
+        inflight.add("a", 0.0, ours=True)
+        inflight.remove("a")
+        inflight.tried("a", 1.0, ended=True)
+        inflight.answered([Answer("a", State.ENDED)], 1.0)
+        assert inflight.next_look(more_to_ask=False, may_try=True) is None
+        assert inflight.model.ended == 0
+
+    def test_the_servers_clock_may_be_ahead_by_years(self) -> None:
+        inflight = InFlight()
+        inflight.add("a", 5.0, ours=True)
+        inflight.answered([Answer("a", State.STARTED, created=1e9, started=1e9 + 2)], 9.0)
+        assert inflight.started_at("a") == pytest.approx(7.0)
+
+    def test_the_requests_of_others_tell_nothing_of_the_clocks(self) -> None:
+        inflight = InFlight()
+        inflight.add("a", 5.0, ours=False)
+        inflight.answered([Answer("a", State.STARTED, created=1e9, started=1e9 + 2)], 9.0)
+        assert inflight.started_at("a") == 9.0
+
+    def test_a_request_can_go_back_to_the_queue(self) -> None:
+        inflight = InFlight()
+        inflight.add("a", 0.0, ours=True)
+        inflight.answered([Answer("a", State.STARTED, 0.0, 1.0)], 2.0)
+        assert inflight.started_at("a") == pytest.approx(1.0)
+        inflight.answered([Answer("a", State.QUEUED, 0.0)], 3.0)
+        assert inflight.started_at("a") is None
+
+    @pytest.mark.parametrize(
+        "answer",
+        [Answer("a", State.ENDED), Answer("a", State.ENDED, 0.0, None, 3.0),
+         Answer("a", State.ENDED, 0.0, 3.0, 2.0)],
+    )  # fmt: skip
+    def test_an_export_without_dates_ended_all_the_same(self, answer: Answer) -> None:
+        inflight = InFlight()
+        inflight.add("a", 0.0, ours=True)
+        inflight.answered([answer], 4.0)
+        assert inflight.model.ended == 1
+        assert inflight.model.exports == ()
+
+    def test_an_export_without_its_creation_counts_as_begun_at_once(self) -> None:
+        inflight = InFlight()
+        inflight.add("a", 0.0, ours=True)
+        inflight.answered([Answer("a", State.ENDED, None, 1.0, 2.0)], 4.0)
+        assert inflight.model.exports == (Seen(1, 1.0, 1.0, 2.0),)
+
+    def test_a_try_that_came_too_early_is_followed_by_a_question(self) -> None:
+        inflight = InFlight()
+        inflight.add("a", 0.0, ours=True)
+        inflight.model = model_of(0.25, 1)
+        found = inflight.next_look(more_to_ask=False, may_try=True)
+        assert found is not None
+        assert found.how is How.TRY
+        inflight.begin_tries(found.rq_ids)
+        assert inflight.next_look(more_to_ask=False, may_try=True) is None
+        inflight.tried("a", 1.0, ended=False)
+        found = inflight.next_look(more_to_ask=False, may_try=True)
+        assert found is not None
+        assert found.how is How.ASK
+
+    def test_a_removed_try_holds_nothing_up(self) -> None:
+        inflight = InFlight()
+        for number in range(12):
+            inflight.add(str(number), 0.0, ours=True)
+        inflight.model = model_of(0.25, 2)
+        found = inflight.next_look(more_to_ask=True, may_try=True)
+        assert found is not None
+        inflight.begin_tries(found.rq_ids)
+        assert inflight.next_look(more_to_ask=True, may_try=True) is None
+        inflight.remove(found.rq_ids[0])
+        assert inflight.next_look(more_to_ask=True, may_try=True) is not None
+
+    def test_what_was_guessed_is_set_right_by_dates(self) -> None:
+        inflight = InFlight()
+        inflight.model = model_of(1.0, 1, exports=8)
+        for number in range(6):
+            inflight.add(str(number), 100.0, ours=True)
+        # One end by its dates, one that is only known to lie behind: it is taken as foretold.
+        inflight.answered([Answer("0", State.ENDED, 0.0, 0.0, 1.0)], 101.5)
+        inflight.begin_tries(["1"])
+        inflight.tried("1", 105.0, ended=True)
+        # The third began half a second later than foretold, and so must have the second ended.
+        inflight.answered([Answer("2", State.STARTED, 0.0, 2.5)], 105.0)
+        found = inflight.next_look(more_to_ask=False, may_try=False)
+        assert found is not None
+        assert inflight.started_at("2") == pytest.approx(102.5)
 
 
-def test_exports_of_very_different_length_do_not_starve_the_workers() -> None:
-    times = random.Random(7)
-    service = [times.expovariate(1 / 0.5) for _ in range(300)]
-    queue = Queue(tasks=300, workers=2, service=service.__getitem__, latency=0.02)
-    assert queue.run() <= 1.2 * queue.bound
+class TestResultPlaces:
+    ORIGIN = "https://cvat.example.com"
 
+    def url(self, task_id: int) -> str:
+        rq_id = f"action%3Dexport%26target%3Dtask%26target_id%3D{task_id}%26user_id%3D1"
+        return f"{self.ORIGIN}/api/tasks/{task_id}/dataset/download?rq_id={rq_id}"
 
-def test_a_server_that_remembers_thousands_of_requests_is_not_listed_to_death() -> None:
-    queue = Queue(tasks=200, workers=2, service=lambda _n: 0.25, latency=0.02, remembered=5000)
-    wall = queue.run()
-    assert wall <= 1.6 * queue.bound
-    assert queue.looks <= 2.5 * 200
+    def rq_id(self, task_id: int) -> str:
+        return f"action=export&target=task&target_id={task_id}&user_id=1"
+
+    def test_one_place_tells_that_of_all(self) -> None:
+        places = ResultPlaces()
+        assert not places.known
+        assert places.foretell(self.rq_id(7), 7) is None
+        places = places.with_place(self.rq_id(3), 3, self.url(3))
+        assert places.known
+        assert places.foretell(self.rq_id(77), 77) == self.url(77)
+
+    def test_what_differs_from_the_foretold_ends_the_foretelling(self) -> None:
+        places = ResultPlaces().with_place(self.rq_id(3), 3, self.url(3))
+        assert places.with_place(self.rq_id(4), 4, self.url(4)) == places
+        places = places.with_place(self.rq_id(5), 5, self.url(5) + "&part=2")
+        assert not places.known
+        assert places.foretell(self.rq_id(77), 77) is None
+        assert places.with_place(self.rq_id(3), 3, self.url(3)) == places
+
+    def test_a_place_without_the_request_tells_nothing(self) -> None:
+        places = ResultPlaces().with_place("a-b", 3, f"{self.ORIGIN}/results/123.zip")
+        assert not places.known
+
+    @given(
+        st.text(st.characters(codec="ascii", categories=("L", "N", "P")), min_size=1, max_size=12),
+        st.integers(1, 10**6),
+        st.integers(1, 10**6),
+    )
+    def test_other_forms_of_ids_are_found_too(self, word: str, one: int, other: int) -> None:
+        def place(task_id: int) -> str:
+            return f"{self.ORIGIN}/tasks/{task_id}/result?id={word}-{task_id}&x=1"
+
+        places = ResultPlaces().with_place(f"{word}-{one}", one, place(one))
+        foretold = places.foretell(f"{word}-{other}", other)
+        assert foretold in (place(other), None)

@@ -28,9 +28,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat import watcher as watching
-from asynccvat.core import admission, polling
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core import admission
 from asynccvat.events import (
     ExportFinished,
     ExportRequested,
@@ -39,7 +37,6 @@ from asynccvat.events import (
     TransferProgress,
 )
 from asynccvat.simulator import Fault, SimulatedServer
-from asynccvat.watcher import Watcher
 
 pytestmark = pytest.mark.anyio
 
@@ -98,9 +95,7 @@ async def test_a_server_that_is_not_known_yet_gets_few_exports_and_then_more(dat
         assert len(log.of(TaskDone)) == 40
 
 
-async def test_no_more_archives_are_read_at_once_than_there_are_transfers(
-    data: Path, log: Log
-) -> None:
+async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: Path) -> None:
     async with serving(9) as serve:
         reading: set[int] = set()
         most = 0
@@ -110,8 +105,10 @@ async def test_no_more_archives_are_read_at_once_than_there_are_transfers(
         async def watched(self: ac.CvatClient, url: str, **more: Any) -> AsyncIterator[Any]:
             nonlocal most
             reading.add(more["task_id"])
-            # Nobody goes on before all are exported, so that whoever may read is reading.
-            await until(lambda: most > 1 or (len(reading) > 1 and len(log.of(ExportFinished)) == 9))
+            # Nobody goes on before others had the time to begin, too, if they may.
+            await until(lambda: most > 1 or len(reading) > 1)
+            for _ in range(50):
+                await anyio.lowlevel.checkpoint()
             most = max(most, len(reading))
             try:
                 async with real(self, url, **more) as stream:
@@ -122,7 +119,7 @@ async def test_no_more_archives_are_read_at_once_than_there_are_transfers(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ac.CvatClient, "open_result", watched)
             options = replace(QUICK, transfers=2, concurrency=9)
-            report = await ac.mirror(serve.client, data, options=options, on_event=log)
+            report = await ac.mirror(serve.client, data, options=options)
         assert report.ok
         assert most == 2
 
@@ -155,72 +152,11 @@ async def test_one_login_serves_the_whole_run(data: Path) -> None:
 # Polling
 
 
-async def test_many_are_asked_about_with_one_list_and_a_single_one_by_itself(
-    data: Path, log: Log
-) -> None:
-    async with serving(8) as serve:
-        serve.server.pause_exports()
-        async with mirroring(serve, data, replace(QUICK, concurrency=8), log):
-            await until(lambda: len(log.of(ExportRequested)) == 8)
-            seen = len(serve.server.calls)
-            await until(lambda: len(serve.calls("GET", "/api/requests", since=seen)) >= 2)
-            polls = {call.path for call in serve.calls("GET", "/api/requests", since=seen)}
-            assert polls == {"/api/requests"}
-            serve.server.release_exports()
-    async with serving(1) as serve:
-        assert (await ac.mirror(serve.client, data / "one", options=QUICK)).ok
-        assert {call.path for call in serve.calls("GET", "/api/requests")} != {"/api/requests"}
-
-
-async def test_lists_that_are_dearer_than_single_calls_are_given_up(data: Path) -> None:
-    async with serving(30) as serve:
-        serve.server.faults.add(Fault(path=r"^/api/requests\?", delay=0.3, times=None))
-        assert (await ac.mirror(serve.client, data, options=replace(QUICK, concurrency=3))).ok
-        paths = [call.path for call in serve.calls("GET", "/api/requests")]
-        assert 1 <= paths.count("/api/requests") <= 3
-        assert len(paths) >= 20
-
-
-async def test_a_list_that_does_not_show_a_request_is_not_the_last_word(
-    data: Path, log: Log
-) -> None:
-    async with serving(6) as serve:
-        serve.server.faults.add(
-            Fault(
-                path=r"^/api/requests\?",
-                status=200,
-                body='{"count": 0, "next": null, "previous": null, "results": []}',
-                content_type=JSON,
-                times=None,
-            )
-        )
-        report = await ac.mirror(
-            serve.client, data, options=replace(QUICK, concurrency=6), on_event=log
-        )
-        assert report.ok
-        assert log.retries("export") == 0
-
-
-async def test_a_list_that_the_server_cannot_give_is_replaced_by_single_calls(
-    data: Path, log: Log
-) -> None:
-    async with serving(24, client={"policy": RetryPolicy(attempts=0)}) as serve:
-        serve.server.faults.add(Fault(path=r"^/api/requests\?", status=500, times=None))
-        options = replace(QUICK, concurrency=6)
-        report = await ac.mirror(serve.client, data, options=options, on_event=log)
-        assert report.ok, report.failures
-        assert len([call for call in serve.calls("GET") if call.path == "/api/requests"]) == 1
-
-
-async def test_a_list_that_takes_too_long_is_given_up_for_single_calls(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(polling, "_LONGEST_LIST", -1.0)
-    async with serving(12) as serve:
-        report = await ac.mirror(serve.client, data, options=replace(QUICK, concurrency=6))
-        assert report.ok, report.failures
-        lists = [call for call in serve.calls("GET") if call.path == "/api/requests"]
-        assert len(lists) <= 1
+async def test_results_are_tried_rather_than_asked_about(data: Path) -> None:
+    async with serving(60) as serve:
+        assert (await ac.mirror(serve.client, data, options=QUICK)).ok
+        assert len(serve.calls("GET", "dataset/download")) >= 60
+        assert len(serve.calls("GET", "/api/requests")) < 40
 
 
 async def test_a_poll_that_fails_for_one_request_fails_one_task(data: Path) -> None:
@@ -525,18 +461,6 @@ async def test_an_export_that_runs_for_too_long_is_given_up(data: Path, log: Log
         assert report.count(ac.Action.FETCHED) == 2
         assert 2 in [event.task_id for event in log.of(ExportStarted)]
         assert serve.calls("POST", "cancel") == []
-
-
-async def test_a_watcher_that_nobody_waits_for_asks_nothing() -> None:
-    async with serving(1) as serve:
-        watcher = Watcher(serve.client, timeout=10)
-        async with anyio.create_task_group() as group:
-            group.start_soon(watcher.run)
-            await anyio.lowlevel.checkpoint()
-            await anyio.lowlevel.checkpoint()
-            group.cancel_scope.cancel()
-        assert serve.server.calls == []
-        assert watching.Watched("x", 1, 0.0, created=True).pending().rq_id == "x"
 
 
 async def test_progress_adds_up_to_what_was_transferred(data: Path, log: Log) -> None:

@@ -1,0 +1,231 @@
+"""The scheduler against simulated servers, by discrete events: how near it comes to the bound.
+
+Nothing sleeps here: seconds are numbers, and the same seed gives the same run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass, replace
+
+import pytest
+from queue_simulation import Scenario, Service, Simulation, Trace
+
+SEEDS = range(5)
+
+
+def constant(seconds: float) -> Service:
+    return lambda _chance: seconds
+
+
+def about(seconds: float) -> Service:
+    return lambda chance: seconds * chance.lognormvariate(0, 0.3)
+
+
+def exponential(seconds: float) -> Service:
+    return lambda chance: chance.expovariate(1 / seconds)
+
+
+def heavy_tailed(seconds: float) -> Service:
+    # A mean of three times the least, and now and then one that is a hundred times as long.
+    return lambda chance: seconds / 3 * chance.paretovariate(1.5)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a scenario cost, beside what it must."""
+
+    scenario: Scenario
+    trace: Trace
+
+    @property
+    def bound(self) -> float:
+        """The least seconds: the workers', the longest export's, or those of two calls a task."""
+        scenario, trace = self.scenario, self.trace
+        workers = scenario.workers / (1 + scenario.others_share)
+        calls = 2 * scenario.tasks * scenario.latency / scenario.api_workers
+        return max(trace.work / workers, trace.longest, calls)
+
+    @property
+    def ratio(self) -> float:
+        # The first calls and the last are on nobody's bound.
+        return (self.trace.wall - 6 * self.scenario.latency) / self.bound
+
+    @property
+    def polls(self) -> float:
+        return self.trace.polls / self.scenario.tasks
+
+
+def run(scenario: Scenario) -> Outcome:
+    return Outcome(scenario, Simulation(scenario).run())
+
+
+def mean(scenario: Scenario) -> tuple[float, float]:
+    """Mean ratio to the bound, and mean polls an export, over the seeds."""
+    outcomes = [run(replace(scenario, seed=seed)) for seed in SEEDS]
+    return (
+        sum(one.ratio for one in outcomes) / len(outcomes),
+        sum(one.polls for one in outcomes) / len(outcomes),
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("latency", [0.005, 0.017, 0.04])
+def test_equal_exports_come_within_a_few_percent_of_the_bound(workers: int, latency: float) -> None:
+    tasks = 150 * workers
+    ratio, polls = mean(Scenario(tasks=tasks, workers=workers, latency=latency))
+    assert ratio <= 1.05
+    assert polls <= 0.15
+
+
+@pytest.mark.parametrize(
+    ("service", "ratio", "polls"),
+    [
+        (about(0.25), 1.05, 0.15),
+        (exponential(0.25), 1.10, 0.35),
+        (heavy_tailed(0.25), 1.12, 0.45),
+        (constant(5.0), 1.05, 1.3),
+        (exponential(5.0), 1.15, 1.8),
+    ],
+    ids=["about equal", "exponential", "heavy-tailed", "long", "long, exponential"],
+)
+def test_exports_of_differing_length_do_not_starve_the_workers(
+    service: Service, ratio: float, polls: float
+) -> None:
+    found = mean(Scenario(tasks=200, service=service))
+    assert found[0] <= ratio
+    assert found[1] <= polls
+
+
+def test_the_end_of_each_of_the_last_exports_is_noticed_soon() -> None:
+    for seed in SEEDS:
+        scenario = Scenario(tasks=150, service=lambda chance: 0.25 * chance.uniform(0.95, 1.05))
+        notices = run(replace(scenario, seed=seed)).trace.notices[-8:]
+        assert sorted(notices)[4] <= 0.15
+
+
+def test_more_workers_are_found_out_soon() -> None:
+    assert run(Scenario(tasks=300, workers=8, service=constant(1.0))).ratio <= 1.15
+    grown = run(Scenario(tasks=300, workers=2, changes=((5.0, 4),)))
+    assert grown.trace.wall <= 1.25 * (5 + (300 - 40) * 0.25 / 4)
+
+
+def test_workers_that_are_lost_cost_no_storm_of_polls() -> None:
+    lost = run(Scenario(tasks=300, workers=4, changes=((5.0, 1),)))
+    assert lost.trace.wall <= 1.15 * (5 + (300 - 80) * 0.25)
+    assert lost.polls <= 0.4
+
+
+def test_a_server_that_runs_one_export_of_a_user_at_a_time_is_kept_busy() -> None:
+    outcome = run(Scenario(tasks=150, workers=4, one_per_user=True))
+    assert outcome.trace.wall <= 1.05 * outcome.trace.work + 1
+    assert outcome.trace.most_in_flight <= 20
+
+
+@pytest.mark.parametrize("service", [constant(0.25), exponential(0.25)])
+def test_the_exports_of_others_are_no_trouble(service: Service) -> None:
+    ratio, polls = mean(Scenario(tasks=200, service=service, others=3.0))
+    assert ratio <= 1.25
+    assert polls <= 0.6
+
+
+@pytest.mark.parametrize("order", ["random", "lifo"])
+def test_a_server_that_keeps_no_order_is_served_all_the_same(order: str) -> None:
+    ratio, polls = mean(Scenario(tasks=200, order=order))
+    assert ratio <= 1.6
+    assert polls <= 1.3
+
+
+def test_the_servers_clock_does_not_matter() -> None:
+    outcome = run(Scenario(tasks=100))
+    for clock in (-86_400.0, 3.0, 1e8):
+        # Dates lose some digits to a great offset, and with them the runs part a little.
+        assert run(Scenario(tasks=100, clock=clock)).trace.wall == pytest.approx(
+            outcome.trace.wall, rel=0.05
+        )
+
+
+def test_a_server_without_dates_is_only_slower() -> None:
+    outcome = run(Scenario(tasks=100, dates=False))
+    assert outcome.polls <= 2
+    assert outcome.ratio <= 3
+
+
+def test_what_the_server_remembers_does_not_matter() -> None:
+    assert run(Scenario(tasks=200, remembered=5000)).trace.wall <= 1.05 * (
+        run(Scenario(tasks=200)).trace.wall
+    )
+
+
+def test_the_users_own_number_of_exports_in_flight_is_kept_to() -> None:
+    outcome = run(Scenario(tasks=60, concurrency=2))
+    assert outcome.trace.most_in_flight == 2
+    # Each worker waits for a try and for a new request: that is what so few cost.
+    assert outcome.ratio <= (0.25 + 3 * 0.04) / 0.25
+
+
+SERVICES = {
+    "constant": constant(0.25),
+    "about equal": about(0.25),
+    "exponential": exponential(0.25),
+    "heavy-tailed": heavy_tailed(0.25),
+    "long": constant(3.0),
+    "long, exponential": exponential(3.0),
+}
+GRID = {
+    f"{name}, {workers} workers, {latency} s a call, {others} of others a second": Scenario(
+        tasks=100,
+        workers=workers,
+        service=service,
+        latency=latency,
+        others=others,
+    )
+    for (name, service), workers, latency, others in itertools.product(
+        SERVICES.items(), (1, 2, 4, 8), (0.005, 0.04, 0.2), (0.0, 0.5)
+    )
+    # The queue of a server with more work than workers grows for ever.
+    if others * (3.0 if name.startswith("long") else 0.25) < 0.8 * workers
+}
+WORST = "heavy-tailed, 8 workers, 0.005 s a call, 0.0 of others a second"
+"""The worst case found: twelve exports a worker, some a hundred times as long as most.
+
+Before it is known how many workers there are, and how little a few exports tell, half is done.
+"""
+
+
+def test_the_worst_of_a_wide_grid_is_known_and_no_disaster() -> None:
+    ratios = {}
+    for name, scenario in GRID.items():
+        outcome = run(scenario)
+        assert len(outcome.trace.notices) == scenario.tasks
+        assert outcome.polls <= 3, name
+        ratios[name] = outcome.ratio
+    assert max(ratios, key=ratios.__getitem__) == WORST
+    assert ratios[WORST] <= 2.1
+    assert sorted(ratios.values())[len(ratios) // 2] <= 1.05
+
+
+def test_no_server_however_odd_keeps_a_run_from_its_end() -> None:
+    chance = random.Random(20)
+    for seed in range(150):
+        scenario = Scenario(
+            tasks=chance.randint(1, 30),
+            workers=chance.randint(1, 12),
+            service=chance.choice((constant(0.02), exponential(0.3), heavy_tailed(1.0))),
+            latency=chance.choice((0.001, 0.02, 0.1)),
+            api_workers=chance.randint(1, 4),
+            remembered=chance.choice((0, 300, 5000)),
+            others=chance.choice((0.0, 1.0)),
+            order=chance.choice(("fifo", "random", "lifo")),
+            one_per_user=chance.random() < 0.2,
+            clock=chance.choice((0.0, -3600.0)),
+            dates=chance.random() < 0.8,
+            concurrency=chance.choice((None, None, 1, 3, 20)),
+            transfers=chance.randint(1, 8),
+            changes=((chance.uniform(0, 3), chance.randint(1, 8)),),
+            seed=seed,
+        )
+        trace = run(scenario).trace
+        assert len(trace.notices) == scenario.tasks
+        assert trace.calls <= 2 * scenario.tasks + trace.polls

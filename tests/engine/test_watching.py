@@ -1,0 +1,186 @@
+"""The one poller: lists and single calls, tries, and what it says to those who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from engine_serving import Serving, serving, until
+
+import asynccvat as ac
+from asynccvat.core import polling
+from asynccvat.core.models import ExportRequest
+from asynccvat.core.retry import RetryPolicy
+from asynccvat.simulator import Fault
+from asynccvat.watcher import Watched, Watcher
+
+pytestmark = pytest.mark.anyio
+
+JSON = "application/vnd.cvat+json"
+EMPTY = '{"count": 0, "next": null, "previous": null, "results": []}'
+
+
+@asynccontextmanager
+async def watching(serve: Serving, *, more_to_ask: bool = True) -> AsyncIterator[Watcher]:
+    """A watcher at work; more exports seem to wait for a place, so that it may take its time."""
+    watcher = Watcher(serve.client, timeout=10)
+    watcher.more_to_ask = more_to_ask
+    async with anyio.create_task_group() as group:
+        group.start_soon(watcher.run)
+        yield watcher
+        group.cancel_scope.cancel()
+
+
+async def export(serve: Serving, watcher: Watcher, task_id: int, *, triable: bool) -> Watched:
+    accepted = await serve.client.request_export(task_id, ac.ExportSpec())
+    return watcher.watch(
+        accepted.rq_id,
+        task_id,
+        asked_at=asyncio.get_running_loop().time(),
+        created=True,
+        triable=triable,
+    )
+
+
+async def ended(serve: Serving, tasks: int) -> list[ExportRequest | ac.AsyncCvatError]:
+    """Watch the exports of so many tasks that cannot be tried; returns how each ended."""
+    ends: list[ExportRequest | ac.AsyncCvatError] = []
+
+    async def wait(watcher: Watcher, watched: Watched) -> None:
+        try:
+            request = await watcher.wait(watched)
+        except ac.AsyncCvatError as error:
+            ends.append(error)
+        else:
+            assert request is not None
+            ends.append(request)
+
+    async with watching(serve) as watcher, anyio.create_task_group() as group:
+        for task_id in range(1, tasks + 1):
+            watched = await export(serve, watcher, task_id, triable=False)
+            group.start_soon(wait, watcher, watched)
+    return ends
+
+
+def slow(tasks: int, **more: Any) -> AbstractAsyncContextManager[Serving]:
+    """A server whose exports take some time, so that several are looked at together."""
+    return serving(tasks, costs=True, latency=0.0, login_seconds=0.0, export_seconds=0.02, **more)
+
+
+def lists(serve: Serving) -> int:
+    return sum(call.path == "/api/requests" for call in serve.calls("GET"))
+
+
+def finished(ends: list[ExportRequest | ac.AsyncCvatError]) -> int:
+    return sum(isinstance(end, ExportRequest) and end.status == "finished" for end in ends)
+
+
+async def test_one_that_nobody_waits_for_asks_nothing() -> None:
+    async with serving(1) as serve, watching(serve):
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        assert serve.server.calls == []
+
+
+async def test_many_that_cannot_be_tried_are_asked_about_with_lists() -> None:
+    async with slow(32) as serve:
+        assert finished(await ended(serve, 32)) == 32
+        assert lists(serve) > 0
+        assert len(serve.calls("GET", "/api/requests")) < 32
+
+
+async def test_a_single_one_is_asked_about_by_itself() -> None:
+    async with slow(1) as serve:
+        assert finished(await ended(serve, 1)) == 1
+        assert lists(serve) == 0
+
+
+async def test_lists_that_are_dearer_than_single_calls_are_given_up() -> None:
+    async with slow(32) as serve:
+        serve.server.faults.add(Fault(path=r"^/api/requests\?", delay=0.1, times=None))
+        assert finished(await ended(serve, 32)) == 32
+        assert lists(serve) <= 3
+
+
+async def test_a_list_that_does_not_show_a_request_is_not_the_last_word() -> None:
+    async with slow(32) as serve:
+        serve.server.faults.add(
+            Fault(path=r"^/api/requests\?", status=200, body=EMPTY, content_type=JSON, times=None)
+        )
+        assert finished(await ended(serve, 32)) == 32
+        assert lists(serve) > 0
+
+
+async def test_a_list_that_the_server_cannot_give_is_replaced_by_single_calls() -> None:
+    async with slow(32, client={"policy": RetryPolicy(attempts=0)}) as serve:
+        serve.server.faults.add(Fault(path=r"^/api/requests\?", status=500, times=None))
+        assert finished(await ended(serve, 32)) == 32
+        assert lists(serve) == 1
+
+
+async def test_a_list_that_takes_too_long_is_given_up_for_single_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(polling, "_LONGEST_LIST", -1.0)
+    async with slow(32) as serve:
+        assert finished(await ended(serve, 32)) == 32
+        assert lists(serve) <= 1
+
+
+async def test_a_revoked_token_is_told_to_all_that_a_list_was_about() -> None:
+    async with slow(32) as serve:
+        serve.server.faults.add(
+            Fault(
+                path=r"^/api/requests\?",
+                status=401,
+                body='{"detail":"Invalid token."}',
+                content_type=JSON,
+                times=None,
+            )
+        )
+        ends = await ended(serve, 32)
+        assert sum(isinstance(end, ac.AuthenticationError) for end in ends) > 1
+
+
+async def test_a_result_that_should_be_there_is_left_to_be_tried() -> None:
+    async with slow(12) as serve, watching(serve) as watcher:
+        watcher.may_try = lambda: True
+        tried = 0
+        for task_id in range(1, 13):
+            watched = await export(serve, watcher, task_id, triable=True)
+            request = await watcher.wait(watched)
+            if request is None:
+                tried += 1
+                watcher.tried(watched, ended=True)
+        assert tried > 0
+        assert len(serve.calls("GET", "/api/requests")) < 12 + tried
+
+
+async def test_a_result_that_was_tried_too_early_is_waited_for_again() -> None:
+    async with slow(12) as serve, watching(serve) as watcher:
+        watcher.may_try = lambda: True
+        early = 0
+        for task_id in range(1, 13):
+            watched = await export(serve, watcher, task_id, triable=True)
+            while await watcher.wait(watched) is None:
+                early += 1
+                watcher.tried(watched, ended=False)
+        assert early > 0
+
+
+async def test_a_request_that_is_forgotten_is_looked_at_no_more() -> None:
+    async with serving(1) as serve:
+        serve.server.pause_exports()
+        async with watching(serve) as watcher:
+            watched = await export(serve, watcher, 1, triable=True)
+            await until(lambda: len(serve.calls("GET", "/api/requests")) > 1)
+            watcher.forget(watched)
+            seen = len(serve.server.calls)
+            for _ in range(50):
+                await anyio.lowlevel.checkpoint()
+            assert len(serve.calls("GET", "/api/requests", since=seen)) <= 1
