@@ -31,6 +31,7 @@ _EXPORTS_PER_LOOK_AND_WORKER = 4
 _LONGEST_LIST = 1.5
 # An export that is overdue is looked at again after this share of the time it has taken so far.
 _OVERDUE_SHARE = 0.15
+_STUCK_AFTER = 4
 # Clocks are compared by calls, whose way takes some time.
 _CLOCK_SLACK = 0.03
 # Of the foretold ends so many must be right for tries to be worth while.
@@ -159,7 +160,11 @@ def due_times(model: ServerModel, queue: Queue) -> list[float]:
         request.rq_id: _due_without_queueing(request, queue, service) for request in queue.pending
     }
     workers = sorted([*queue.ends, *[0.0] * model.workers])[-model.workers :]
-    running = sorted(at for at in due.values() if at)
+    running = sorted(
+        _frees_worker(request, at, service)
+        for request in queue.pending
+        if (at := due[request.rq_id])
+    )
     for at in running[: len(workers)]:
         heapq.heapreplace(workers, at)
     for request in queue.pending:
@@ -169,6 +174,18 @@ def due_times(model: ServerModel, queue: Queue) -> list[float]:
         due[request.rq_id] = at = _patiently(request, begins + service)
         heapq.heapreplace(workers, at - service + occupied)
     return [at or 0.0 for at in due.values()]
+
+
+def _frees_worker(request: Pending, due: float, service: float) -> float:
+    """When its worker goes on to the next one.
+
+    One that takes much longer than others may be stuck, and must not put off for ever all that
+    are behind it: they are looked at as if it had just ended.
+    """
+    looked_at = request.looked_at
+    if looked_at is None or looked_at - _begun(request) <= _STUCK_AFTER * service:
+        return due
+    return looked_at
 
 
 def _due_without_queueing(request: Pending, queue: Queue, service: float) -> float | None:
@@ -319,11 +336,15 @@ def _patiently(request: Pending, due: float) -> float:
     """When it should end; of one that is overdue, after a further part of its age."""
     if request.looked_at is None:
         return due
-    begun = request.started_at if request.started_at is not None else request.asked_at
-    patience = _clamp(
-        _OVERDUE_SHARE * (request.looked_at - begun), _SHORTEST_PAUSE, LONGEST_INTERVAL
+    age = request.looked_at - _begun(request)
+    return max(
+        due, request.looked_at + _clamp(_OVERDUE_SHARE * age, _SHORTEST_PAUSE, LONGEST_INTERVAL)
     )
-    return max(due, request.looked_at + patience)
+
+
+def _begun(request: Pending) -> float:
+    """When it began, or at the earliest could have."""
+    return request.asked_at if request.started_at is None else request.started_at
 
 
 def _list_is_cheaper(model: ServerModel, due: int) -> bool:

@@ -233,9 +233,9 @@ def test_a_signal_takes_back_what_is_queued_and_leaves_a_mirror_to_go_on_with(
     out, err = command.communicate(timeout=60)
     assert command.returncode == code
     cancelled = [call for call in own.calls if call.path.endswith("/cancel")]
-    assert {call.task_id for call in cancelled} <= {3, 4}
-    assert cancelled
-    assert not [call for call in cancelled if call.status != 200]
+    assert {call.task_id for call in cancelled} <= {2, 3, 4}
+    # What runs already cannot be cancelled, and need not be known to run.
+    assert [call.task_id for call in cancelled if call.status == 200] in ([3], [4])
     assert "Stopping" in err
     assert "Interrupted after" in out
     assert json.loads((tmp_path / "report.json").read_text())["interrupted"]

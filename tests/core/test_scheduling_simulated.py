@@ -130,6 +130,18 @@ def test_the_exports_of_others_are_no_trouble(service: Service) -> None:
     assert polls <= 0.6
 
 
+def test_one_export_that_is_stuck_hides_none_behind_it() -> None:
+    def one_in_ten_is_stuck(chance: random.Random) -> float:
+        return 60.0 if chance.random() < 0.1 else 0.25
+
+    scenario = Scenario(tasks=20, workers=4, service=one_in_ten_is_stuck)
+    for seed in SEEDS:
+        outcome = run(replace(scenario, seed=seed))
+        quick = sum(notice <= 15 for notice in outcome.trace.notices)
+        assert quick == 20
+        assert outcome.polls <= 10
+
+
 @pytest.mark.parametrize("order", ["random", "lifo"])
 def test_a_server_that_keeps_no_order_is_served_all_the_same(order: str) -> None:
     ratio, polls = mean(Scenario(tasks=200, order=order))
