@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +18,14 @@ from asynccvat.errors import ConfigError
 from asynccvat.settings import Settings, load_settings
 
 URL = "https://cvat.example.com"
+OTHER = "https://other.example.com"
+
+posix = pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX's")
 
 
 def load(directory: Path, **options: Any) -> Settings:
     options.setdefault("environment", {})
-    options.setdefault("profile", directory / "profile.yaml")
+    options.setdefault("profiles", directory / "own" / "auth.json")
     return load_settings(directory=directory, **options)
 
 
@@ -25,7 +33,30 @@ def write(directory: Path, text: str, name: str = "server.yaml") -> Path:
     path = directory / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
+    path.chmod(0o600)
     return path
+
+
+def save_profiles(directory: Path, document: object = None, **profiles: str) -> Path:
+    """An auth.json as CVAT's tools write it: names and servers; each token is the name's own."""
+    path = directory / "own" / "auth.json"
+    path.parent.mkdir(mode=0o700)
+    if document is None:
+        document = {
+            "version": 1,
+            "profiles": {
+                name: {"server": server, "token": f"token-of-{name}", "created_date": ""}
+                for name, server in profiles.items()
+            },
+        }
+    path.write_text(json.dumps(document), "utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def make_default(path: Path, **entries: str) -> None:
+    """Set `default_profile` or `default_server`."""
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | entries), "utf-8")
 
 
 def test_flags_win_over_environment_and_environment_over_file(tmp_path: Path) -> None:
@@ -63,42 +94,14 @@ def test_the_process_s_own_environment_and_folder_are_the_default(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CVAT_URL", URL)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("platformdirs.user_config_path", lambda name, **_: tmp_path / "own" / name)
-    write(tmp_path, "project_id: 3")
-    write(tmp_path, f"url: {URL}\norganization: lab", "own/asynccvat/profile.yaml")
+    monkeypatch.setattr("platformdirs.user_config_path", lambda name, *_: tmp_path / name)
+    own = tmp_path / "cvat-sdk" / "auth.json"
+    save_profiles(tmp_path, lab=URL).parent.rename(own.parent)
+    write(tmp_path, "project_id: 3\norganization: lab")
     settings = load_settings()
     assert (settings.url, settings.project_id, settings.organization) == (URL, 3, "lab")
+    assert settings.token == "token-of-lab"
     assert settings.config == Path("server.yaml")
-
-
-def test_the_profile_is_below_the_file(tmp_path: Path) -> None:
-    write(tmp_path, "username: alice\norganization: lab")
-    write(tmp_path, f"url: {URL}\norganization: plant\nproject_id: 3", "profile.yaml")
-    settings = load(tmp_path)
-    assert settings == Settings(
-        url=URL,
-        username="alice",
-        organization="lab",
-        project_id=3,
-        config=tmp_path / "server.yaml",
-    )
-
-
-@pytest.mark.parametrize("own", ["https://other.example.com", "nonsense", None])
-def test_a_profile_speaks_of_its_own_server_only(tmp_path: Path, own: str | None) -> None:
-    write(tmp_path, (f"url: {own}\n" if own else "") + "token: secret", "profile.yaml")
-    assert load(tmp_path, url=URL) == Settings(url=URL)
-
-
-def test_a_profile_of_the_same_server_counts_however_its_url_is_written(tmp_path: Path) -> None:
-    write(tmp_path, "url: https://CVAT.example.com:443/\ntoken: secret", "profile.yaml")
-    assert load(tmp_path, environment={"CVAT_URL": URL}) == Settings(url=URL, token="secret")
-
-
-def test_a_mistake_in_the_profile_is_named_with_its_place(tmp_path: Path) -> None:
-    write(tmp_path, "url: https://cvat.example.com\nusernme: a", "profile.yaml")
-    with pytest.raises(ConfigError, match=r"profile\.yaml, line 2: .*did you mean 'username'"):
-        load(tmp_path)
 
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
@@ -209,7 +212,7 @@ def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
         ("url: {u}\npassword: 'hidden\n", "this is not YAML"),
         ("url: {u}\n\tpassword: hidden\n", "line 2: this is not YAML"),
         ("url: {u}\npassword: hid\x07den\n", "this is not YAML: it holds characters that"),
-        ("username: a\n", "no server is given: use --url, set CVAT_URL, or write"),
+        ("username: a\n", "no server is given: use --url or --profile, set CVAT_URL, or write"),
         ("url: {u}\npassword: hidden\n", "line 2 gives a password, and nothing a user"),
     ],
 )
@@ -253,7 +256,264 @@ def test_any_text_as_file_gives_settings_or_a_configuration_error(
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_text(text, "utf-8", newline="")
     try:
-        settings = load_settings(url=URL, config=path, environment={})
+        settings = load_settings(url=URL, token="t", config=path, environment={})
     except ConfigError:
         return
     assert settings.url == URL
+
+
+def test_the_default_profile_says_which_server_and_as_whom_where_nothing_else_does(
+    tmp_path: Path,
+) -> None:
+    path = save_profiles(tmp_path, lab=URL, plant=OTHER)
+    with pytest.raises(ConfigError, match="no server is given"):
+        load(tmp_path)
+    make_default(path, default_profile="plant")
+    assert load(tmp_path) == Settings(url=OTHER, token="token-of-plant")
+    write(tmp_path, "organization: lab\nproject_id: 3")
+    settings = load(tmp_path)
+    assert (settings.url, settings.token) == (OTHER, "token-of-plant")
+    assert (settings.organization, settings.project_id) == ("lab", 3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "file", "expected"),
+    [
+        ({"url": URL}, {}, "", (URL, "token-of-lab")),
+        ({}, {"CVAT_URL": URL}, "", (URL, "token-of-lab")),
+        ({}, {}, f"url: {URL}", (URL, "token-of-lab")),
+        ({"url": URL, "token": "flag"}, {}, "", (URL, "flag")),
+        ({}, {"CVAT_URL": URL, "CVAT_ACCESS_TOKEN": "env"}, "", (URL, "env")),
+        ({}, {}, f"url: {URL}\ntoken: file", (URL, "file")),
+        ({"url": URL, "username": "ann"}, {}, "", (URL, None)),
+        # A password alone says nothing of who somebody is.
+        ({"url": URL}, {"CVAT_PASSWORD": "leftover"}, "", (URL, "token-of-lab")),
+    ],
+)
+def test_profiles_are_below_flags_environment_and_file(
+    tmp_path: Path,
+    flags: dict[str, str],
+    environment: dict[str, str],
+    file: str,
+    expected: tuple[str, str | None],
+) -> None:
+    make_default(save_profiles(tmp_path, lab=URL, plant=OTHER), default_profile="plant")
+    write(tmp_path, file)
+    settings = load(tmp_path, environment=environment, **flags)
+    assert (settings.url, settings.token) == expected
+
+
+@pytest.mark.parametrize("own", [OTHER, "http://cvat.example.com", "https://cvat.example.com:8443"])
+def test_a_profile_s_token_is_for_its_own_server_only(tmp_path: Path, own: str) -> None:
+    make_default(save_profiles(tmp_path, lab=own), default_profile="lab")
+    assert load(tmp_path, url=URL) == Settings(url=URL)
+
+
+@pytest.mark.parametrize("own", ["https://CVAT.example.com:443/", "cvat.example.com"])
+def test_a_profile_of_the_same_server_counts_however_its_url_is_written(
+    tmp_path: Path, own: str
+) -> None:
+    save_profiles(tmp_path, lab=own)
+    assert load(tmp_path, url=URL) == Settings(url=URL, token="token-of-lab")
+
+
+def test_a_url_that_cannot_be_read_gets_no_profile_s_token_and_is_told_itself(
+    tmp_path: Path,
+) -> None:
+    save_profiles(tmp_path, lab=URL)
+    with pytest.raises(ConfigError, match=r"^--url: the server URL 'cvat' does not start"):
+        load(tmp_path, url="cvat")
+
+
+def test_of_several_profiles_for_a_server_the_default_one_counts_or_one_must_be_named(
+    tmp_path: Path,
+) -> None:
+    path = save_profiles(tmp_path, ann=URL, bob=URL, plant=OTHER)
+    make_default(path, default_profile="plant")
+    with pytest.raises(ConfigError, match=r"ann and bob are all for .*--profile"):
+        load(tmp_path, url=URL)
+    make_default(path, default_profile="bob")
+    assert load(tmp_path, url=URL).token == "token-of-bob"
+
+
+def test_a_named_profile_wins_over_environment_and_file(tmp_path: Path) -> None:
+    save_profiles(tmp_path, lab=URL, plant=OTHER)
+    write(tmp_path, "url: https://file\ntoken: file\norganization: field")
+    environment = {"CVAT_URL": "https://env", "CVAT_USERNAME": "env", "CVAT_PASSWORD": "env"}
+    settings = load(tmp_path, profile="plant", environment=environment)
+    assert (settings.url, settings.username, settings.password) == (OTHER, None, None)
+    assert (settings.token, settings.organization) == ("token-of-plant", "field")
+
+
+@pytest.mark.parametrize("flag", ["url", "username", "password", "token"])
+def test_a_named_profile_goes_with_no_other_server_or_credentials(
+    tmp_path: Path, flag: str
+) -> None:
+    save_profiles(tmp_path, lab=URL)
+    with pytest.raises(ConfigError, match=rf"^--profile names .*: --{flag}; leave"):
+        load(tmp_path, profile="lab", **{flag: URL})
+
+
+def test_a_profile_that_is_not_saved_is_told_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no profile 'lab'; save one with `cvat-cli profile cr"):
+        load(tmp_path, profile="lab")
+    save_profiles(tmp_path, plant=URL, quarry=URL)
+    with pytest.raises(ConfigError, match=r"auth\.json has no profile 'planet'; did you mean 'pl"):
+        load(tmp_path, profile="planet")
+    with pytest.raises(ConfigError, match=r"no profile 'zzz'; there are plant, quarry"):
+        load(tmp_path, profile="zzz")
+    with pytest.raises(ConfigError, match=r"--profile is empty"):
+        load(tmp_path, profile="")
+
+
+def test_the_default_server_of_cvat_s_tools_counts_for_credentials_without_one(
+    tmp_path: Path,
+) -> None:
+    path = save_profiles(tmp_path, lab=OTHER)
+    make_default(path, default_server="cvat.example.com", default_profile="lab")
+    settings = load(tmp_path, username="ann", password="secret")
+    assert settings == Settings(url=URL, username="ann", password="secret")
+    make_default(path, default_profile="deleted")
+    assert load(tmp_path) == Settings(url=URL)
+    make_default(path, default_server="ftp://x")
+    with pytest.raises(ConfigError, match=r"auth\.json, default_server: the server URL 'ftp://x'"):
+        load(tmp_path)
+
+
+def test_the_file_of_profiles_is_left_alone_where_it_is_not_needed(tmp_path: Path) -> None:
+    save_profiles(tmp_path, document="broken")
+    assert load(tmp_path, url=URL, token="t").token == "t"
+    with pytest.raises(ConfigError, match="not what CVAT's tools write"):
+        load(tmp_path, url=URL)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("folder", "file", "message"),
+    [
+        (0o755, 0o600, r"the folder '.*own' has permissions 755, expected 700; run: chmod 700 '"),
+        (
+            0o700,
+            0o644,
+            r"the file '.*auth\.json' has permissions 644, expected 600; run: chmod 600",
+        ),
+        (0o700, 0o400, r"the file '.*auth\.json' has permissions 400, expected 600"),
+    ],
+)
+def test_profiles_that_others_may_touch_are_refused(
+    tmp_path: Path, folder: int, file: int, message: str
+) -> None:
+    path = save_profiles(tmp_path, lab=URL)
+    path.chmod(file)
+    path.parent.chmod(folder)
+    with pytest.raises(ConfigError, match=f"^refusing to use .*auth\\.json: {message}"):
+        load(tmp_path, url=URL)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], r"this is not what CVAT's tools write"),
+        ({"profiles": {}}, r"\(there is no 'version'\); save the profiles again"),
+        ({"version": 2}, r"has version 2, and asynccvat reads version 1"),
+        ({"version": 1, "profiles": []}, r"'profiles' is not an object"),
+        ({"version": 1, "profiles": {"lab": "hidden"}}, r"the profile 'lab' has no server"),
+        (
+            {"version": 1, "profiles": {"lab": {"server": URL, "token": ""}}},
+            r"the profile 'lab' has no token; save it again with `cvat-cli profile create --force",
+        ),
+    ],
+)
+def test_profiles_that_cvat_s_tools_did_not_write_are_told(
+    tmp_path: Path, document: object, message: str
+) -> None:
+    save_profiles(tmp_path, document)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(tmp_path, url=URL)
+    assert str(caught.value).startswith(str(tmp_path / "own" / "auth.json"))
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_file_of_profiles_that_cannot_be_read_is_told_with_its_line(tmp_path: Path) -> None:
+    path = save_profiles(tmp_path, lab=URL)
+    path.write_text('{"version": 1,\n "token": "hidden}', "utf-8")
+    with pytest.raises(ConfigError, match=r"auth\.json, line 2: this is not JSON") as caught:
+        load(tmp_path)
+    assert "hidden" not in str(caught.value)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"auth\.json: this is not a text file"):
+        load(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ConfigError, match=r"auth\.json must be a file"):
+        load(tmp_path)
+
+
+def test_a_file_of_profiles_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_profiles(tmp_path, lab=URL)
+    read = Path.read_text
+
+    def refuse(self: Path, *arguments: Any) -> str:
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return read(self, *arguments)
+
+    # Whoever is root may read everything.
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(ConfigError, match=r"auth\.json cannot be read: Permission denied"):
+        load(tmp_path)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("text", "mode", "warned"),
+    [
+        ("username: a\npassword: hidden", 0o644, True),
+        ("token: hidden", 0o640, True),
+        ("token: hidden", 0o600, False),
+        ("username: a", 0o644, False),
+        ("username: a\npassword:", 0o644, False),
+    ],
+)
+def test_a_file_of_secrets_that_others_can_read_is_warned_of(
+    tmp_path: Path, text: str, mode: int, warned: bool
+) -> None:
+    path = write(tmp_path, f"url: {URL}\n{text}")
+    path.chmod(mode)
+    warnings = load(tmp_path).warnings
+    assert bool(warnings) == warned
+    for warning in warnings:
+        assert warning.startswith(f"{path}, line ")
+        assert f"mode is {mode:04o}" in warning
+        assert f"chmod 600 '{path}'" in warning
+        assert "hidden" not in warning
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cvat_sdk") is None, reason="cvat-sdk is absent")
+def test_what_cvat_s_own_tools_saved_is_read_where_they_keep_it(tmp_path: Path) -> None:
+    # In a process of its own: importing the SDK warns.
+    script = (
+        "from cvat_sdk.core.auth import AuthStore, ProfileEntry\n"
+        "store = AuthStore()\n"
+        f"store.put_profile('lab', ProfileEntry({URL!r}, 'secret', '2026-11-23T11:42:53Z'))\n"
+        f"store.put_profile('plant', ProfileEntry({OTHER!r}, 'other', ''))\n"
+        "print(store.path)\n"
+    )
+    home = tmp_path / "home"
+    environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+    saved = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    path = Path(saved.stdout.strip())
+    before = path.read_bytes()
+    asked = "from asynccvat.settings.profiles import profiles_path; print(profiles_path())"
+    ours = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ours.stdout == saved.stdout
+    # The first that is saved becomes the default.
+    assert load(tmp_path, profiles=path) == Settings(url=URL, token="secret")
+    assert load(tmp_path, profiles=path, profile="plant") == Settings(url=OTHER, token="other")
+    assert path.read_bytes() == before

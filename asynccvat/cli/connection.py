@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 import asynccvat
+from asynccvat.cli import output
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient
@@ -49,6 +50,14 @@ Password = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+PasswordStdin = Annotated[
+    bool,
+    typer.Option(
+        "--password-stdin",
+        help="Read the password from the first line of stdin.",
+        rich_help_panel=_PANEL,
+    ),
+]
 Token = Annotated[
     str | None,
     typer.Option(
@@ -72,6 +81,15 @@ Config = Annotated[
         "--config",
         "-c",
         help="YAML file with these settings (environment: CVAT_SERVER_CONFIG).",
+        rich_help_panel=_PANEL,
+    ),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Server and token that 'cvat-cli profile create' saved, without it the default ones.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -109,9 +127,11 @@ class Connection:
     url: Url = None
     username: Username = None
     password: Password = None
+    password_stdin: PasswordStdin = False
     token: Token = None
     organization: Organization = None
     config: Config = None
+    profile: Profile = None
     insecure: Insecure = False
     ca_bundle: CaBundle = None
     verbosity: Verbosity = 0
@@ -126,9 +146,9 @@ class Connection:
         return self.verbosity > 0
 
     def settings(self) -> Settings:
-        """These options, the environment and the settings file put together.
+        """These options, the environment and files put together; call it once in a command.
 
-        A password that nothing gives is asked for where there is a terminal to ask.
+        Warnings go to stderr. What nothing gives is asked for later, by `client_for`.
 
         Raises:
             ConfigError: A setting is missing or unusable.
@@ -138,17 +158,33 @@ class Connection:
         settings = load_settings(
             url=self.url,
             username=self.username,
-            password=self.password,
+            password=self._password_of_stdin() if self.password_stdin else self.password,
             token=self.token,
             organization=self.organization,
             insecure=self.insecure,
             ca_bundle=self.ca_bundle,
             config=self.config,
+            profile=self.profile,
         )
-        if settings.password_missing:
-            question = f"Password of {settings.username} at {settings.url}: "
-            return replace(settings, password=ask_password(question))
+        for warning in settings.warnings:
+            output.remark(f"warning: {warning}")
         return settings
+
+    def _password_of_stdin(self) -> str:
+        others = ("password", "token", "profile")
+        for other in (name for name in others if getattr(self, name) is not None):
+            raise asynccvat.ConfigError(
+                f"--password-stdin and --{other} exclude each other; leave one away"
+            )
+        if sys.stdin.isatty():
+            return ask_password("Password: ")
+        password = sys.stdin.readline().rstrip("\r\n")
+        if not password:
+            raise asynccvat.ConfigError(
+                "--password-stdin found no password: write it to the first line of stdin, like "
+                "`asynccvat ... --password-stdin < password.txt`"
+            )
+        return password
 
     def overridden_by(self, other: Connection) -> Connection:
         """These options with those that `other` gives put over them."""
@@ -171,16 +207,18 @@ class Session:
 def client_for(settings: Settings, *, retries: int | None = None) -> CvatClient:
     """A client for the server and the user of the settings.
 
-    `retries` is how often a call is tried again, if that is not the client's own default.
+    User name and password that nothing gave are asked for where there is a terminal to ask, so
+    let everything else be checked before. `retries` is how often a call is tried again, if that
+    is not the client's own default.
 
     Raises:
         ConfigError: There are no credentials, or something about them cannot be used.
     """
     if settings.username is None and settings.token is None:
-        raise asynccvat.ConfigError(
-            "no credentials are given: use --token, or --username (and --password), or set "
-            "CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD"
-        )
+        settings = replace(settings, username=ask_username(settings.url))
+    if settings.password_missing:
+        question = f"Password of {settings.username} at {settings.url}: "
+        settings = replace(settings, password=ask_password(question))
     return asynccvat.CvatClient(
         settings.url,
         username=settings.username,
@@ -192,20 +230,42 @@ def client_for(settings: Settings, *, retries: int | None = None) -> CvatClient:
     )
 
 
+def ask_username(url: str) -> str:
+    """Ask for a user name.
+
+    Raises:
+        ConfigError: There is no terminal, or nothing was typed.
+    """
+    if _on_a_terminal():
+        sys.stderr.write(f"User name at {url}: ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline().strip()
+        if answer:
+            return answer
+    raise asynccvat.ConfigError(
+        "no credentials are given: use --token, --profile, or --username (and --password), or set "
+        "CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD"
+    )
+
+
 def ask_password(question: str) -> str:
     """Ask for a password without showing it.
 
     Raises:
         ConfigError: There is no terminal, or nothing was typed.
     """
-    if sys.stdin.isatty() and sys.stderr.isatty():
+    if _on_a_terminal():
         answer = getpass.getpass(question, stream=sys.stderr)
         if answer:
             return answer
     raise asynccvat.ConfigError(
-        "no password is given: use --password, set CVAT_PASSWORD, or run it on a terminal, "
-        "where it is asked for"
+        "no password is given: use --password-stdin or --password, set CVAT_PASSWORD, or run it "
+        "on a terminal, where it is asked for"
     )
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def connected(command: Callable[..., int]) -> Callable[..., None]:

@@ -1,0 +1,185 @@
+"""The profiles of CVAT's own tools: servers and tokens as `cvat-cli profile create` saves them.
+
+They are read, never written. Where the file lies, what it holds and when it is refused is as in
+`cvat_sdk.core.auth` (cvat-sdk 2.80, the first with profiles). A profile's token is for its server
+alone: it is never offered to another.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from asynccvat.core.urls import ServerUrl
+from asynccvat.errors import ConfigError
+from asynccvat.settings.values import Value
+
+_VERSION = 1
+_MODES = ((0o700, "folder"), (0o600, "file"))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A server and the token for it."""
+
+    server: Value
+    token: Value
+
+    @property
+    def settings(self) -> dict[str, Value]:
+        """What the profile sets."""
+        return {"url": self.server, "token": self.token}
+
+    def is_for(self, url: str) -> bool:
+        """Whether its server is the one of an address, however either is written."""
+        try:
+            return ServerUrl.parse(self.server.text) == ServerUrl.parse(url)
+        except ConfigError:
+            # The address that is used in the end is checked where it is.
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """All that is saved.
+
+    Attributes:
+        path: The file.
+        saved: The profiles by their names.
+        default: The name of the default one, None for none.
+        default_server: The server to use with credentials that come without one.
+    """
+
+    path: Path
+    saved: Mapping[str, Profile] = field(default_factory=dict)
+    default: str | None = None
+    default_server: Value | None = None
+
+    def named(self, name: str) -> Profile:
+        """The profile of a name.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if name in self.saved:
+            return self.saved[name]
+        near = difflib.get_close_matches(name, self.saved, n=1)
+        if near:
+            hint = f"did you mean {near[0]!r}?"
+        elif self.saved:
+            hint = f"there are {', '.join(sorted(self.saved))}"
+        else:
+            hint = f"save one with `cvat-cli profile create --name {name}`"
+        raise ConfigError(f"--profile: {self.path} has no profile {name!r}; {hint}")
+
+    def for_server(self, url: str) -> Profile | None:
+        """The profile of a server: the default one if it is for it, else the only one that is.
+
+        Raises:
+            ConfigError: Several are, and none is the default.
+        """
+        fitting = [name for name, profile in self.saved.items() if profile.is_for(url)]
+        if self.default in fitting:
+            fitting = [self.default]
+        if len(fitting) > 1:
+            raise ConfigError(
+                f"{self.path}: the profiles {' and '.join(sorted(fitting))} are all for {url}; "
+                "choose one with --profile instead of the URL"
+            )
+        return self.saved[fitting[0]] if fitting else None
+
+
+def profiles_path() -> Path:
+    """Where CVAT's own tools save their profiles."""
+    return platformdirs.user_config_path("cvat-sdk", "CVAT.ai") / "auth.json"
+
+
+def read_profiles(path: Path) -> Profiles:
+    """What is saved in a file, nothing where there is none; blocks while it is read.
+
+    Raises:
+        ConfigError: Others may touch it, or it is not what CVAT's tools write; the message says
+            what to do, and repeats no secret.
+    """
+    if not path.exists():
+        return Profiles(path)
+    if not path.is_file():
+        raise ConfigError(f"{path} must be a file, as `cvat-cli profile create` makes it")
+    _check_modes(path)
+    document = _document(path)
+    entries = document.get("profiles", {})
+    if not isinstance(entries, dict):
+        raise ConfigError(f"{path}: 'profiles' is not an object of profiles by their names")
+    saved = {name: _profile(path, name, entry) for name, entry in entries.items()}
+    default = document.get("default_profile")
+    server = document.get("default_server")
+    return Profiles(
+        path,
+        saved,
+        # One that was deleted by other means is none, to CVAT's tools as well.
+        default if isinstance(default, str) and default in saved else None,
+        Value(_with_scheme(server), f"{path}, default_server")
+        if isinstance(server, str) and server
+        else None,
+    )
+
+
+def _check_modes(path: Path) -> None:
+    if os.name != "posix":
+        return
+    for place, (expected, kind) in zip((path.parent, path), _MODES, strict=True):
+        mode = stat.S_IMODE(place.stat().st_mode) & 0o777
+        if mode != expected:
+            raise ConfigError(
+                f"refusing to use {path}: the {kind} {str(place)!r} has permissions {mode:o}, "
+                f"expected {expected:o}; run: chmod {expected:o} '{place}'"
+            )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: this is not a text file in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}, line {error.lineno}: this is not JSON: {error.msg}") from None
+    if not isinstance(document, dict) or "version" not in document:
+        raise ConfigError(
+            f"{path}: this is not what CVAT's tools write (there is no 'version'); save the "
+            "profiles again with `cvat-cli profile create`"
+        )
+    if document["version"] != _VERSION:
+        raise ConfigError(
+            f"{path} has version {document['version']!r}, and asynccvat reads version {_VERSION}: "
+            "give --url and --token instead"
+        )
+    return document
+
+
+def _profile(path: Path, name: str, entry: object) -> Profile:
+    def value(key: str) -> Value:
+        text = entry.get(key) if isinstance(entry, dict) else None
+        if not isinstance(text, str) or not text:
+            raise ConfigError(
+                f"{path}: the profile {name!r} has no {key}; save it again with "
+                f"`cvat-cli profile create --force --name {name}`"
+            )
+        return Value(text, f"{path}, profile {name!r}")
+
+    server = value("server")
+    return Profile(Value(_with_scheme(server.text), server.place), value("token"))
+
+
+def _with_scheme(server: str) -> str:
+    """The address as CVAT's tools take it: `https` where it names no scheme."""
+    return server if "://" in server else f"https://{server}"

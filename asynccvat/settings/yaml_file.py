@@ -1,0 +1,96 @@
+"""Settings from a YAML file: texts as they were written, with the lines that they stand on."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from asynccvat.core.environment import CONFIG_VARIABLE
+from asynccvat.errors import ConfigError
+from asynccvat.settings.values import FLAGS, SECRETS, Value
+
+_KEYS = {**{name: name for name in FLAGS}, "access_token": "token"}
+
+
+def read_settings(path: Path) -> dict[str, Value]:
+    """The settings of a file; blocks while it is read.
+
+    Raises:
+        ConfigError: It cannot be read, or holds what is no setting; the message names the line,
+            and repeats no secret.
+    """
+    root = _root(path)
+    return {} if root is None else dict(_settings(root, path))
+
+
+def exposure(path: Path, settings: Mapping[str, Value]) -> str | None:
+    """What to warn of where others can read the secrets of a file, None where all is well."""
+    secret = next((settings[name] for name in sorted(SECRETS) if name in settings), None)
+    if secret is None or os.name != "posix":
+        return None
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & (stat.S_IRGRP | stat.S_IROTH):
+        return None
+    return (
+        f"{secret.place}: others can read this secret (the file's mode is {mode:04o}); run: "
+        f"chmod 600 '{path}'"
+    )
+
+
+def _root(path: Path) -> yaml.MappingNode | None:
+    try:
+        root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise ConfigError(
+            f"the settings file {str(path)!r} cannot be read: {error.strerror}; check --config "
+            f"and {CONFIG_VARIABLE}"
+        ) from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: this is not a text file in UTF-8") from None
+    except yaml.YAMLError as error:
+        # Its own text would quote the lines around the mistake, secrets included.
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
+        problem = getattr(error, "problem", None) or "it holds characters that YAML forbids"
+        raise ConfigError(f"{place}: this is not YAML: {problem}") from None
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        raise ConfigError(
+            f"{path}, line {root.start_mark.line + 1}: the file must hold lines like "
+            "`url: https://cvat.example.com`"
+        )
+    return root
+
+
+def _settings(root: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Value]]:
+    seen: set[str] = set()
+    for key, node in root.value:
+        place = f"{path}, line {key.start_mark.line + 1}"
+        name = _name(key, place)
+        if name in seen:
+            raise ConfigError(f"{place}: {key.value!r} is set already; leave one away")
+        seen.add(name)
+        if not isinstance(node, yaml.ScalarNode):
+            raise ConfigError(f"{place}: {key.value!r} must be a single value")
+        # A key without a value, or null, is not set. The rest stays the text that was written:
+        # a password of digits is no number.
+        if node.tag != "tag:yaml.org,2002:null" and node.value:
+            text = (
+                str(path.parent / Path(node.value).expanduser())
+                if name == "ca_bundle"
+                else node.value
+            )
+            yield name, Value(text, place)
+
+
+def _name(key: yaml.Node, place: str) -> str:
+    text = key.value if isinstance(key, yaml.ScalarNode) else ""
+    if text in _KEYS:
+        return _KEYS[text]
+    near = difflib.get_close_matches(text.lower(), _KEYS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(FLAGS)}"
+    raise ConfigError(f"{place}: there is no setting {text!r}; {hint}")
