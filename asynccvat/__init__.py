@@ -22,6 +22,9 @@ _HOMES = {
         "ExportSpec",
         "Format",
         "Formats",
+        "Job",
+        "Operation",
+        "Owner",
         "Project",
         "RequestStatus",
         "Task",
@@ -32,7 +35,7 @@ _HOMES = {
     "asynccvat.core.outcomes": ("Action", "MirrorReport", "TaskOutcome"),
     "asynccvat.core.planning": ("Plan", "Reason"),
     "asynccvat.core.retry": ("RetryPolicy",),
-    "asynccvat.core.selection": ("Selection",),
+    "asynccvat.core.selection": ("JobSelection", "ProjectSelection", "Selection"),
     "asynccvat.core.zip.limits": ("ArchiveLimits",),
     "asynccvat.engine": ("download", "download_many", "mirror", "open_mirror", "plan"),
     "asynccvat.errors": (

@@ -25,6 +25,15 @@ from asynccvat.core.models import (
     Formats as Formats,
 )
 from asynccvat.core.models import (
+    Job as Job,
+)
+from asynccvat.core.models import (
+    Operation as Operation,
+)
+from asynccvat.core.models import (
+    Owner as Owner,
+)
+from asynccvat.core.models import (
     Project as Project,
 )
 from asynccvat.core.models import (
@@ -59,6 +68,12 @@ from asynccvat.core.planning import (
 )
 from asynccvat.core.retry import (
     RetryPolicy as RetryPolicy,
+)
+from asynccvat.core.selection import (
+    JobSelection as JobSelection,
+)
+from asynccvat.core.selection import (
+    ProjectSelection as ProjectSelection,
 )
 from asynccvat.core.selection import (
     Selection as Selection,

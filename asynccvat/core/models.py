@@ -73,6 +73,31 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     task_subsets: tuple[str, ...] = ()
 
 
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job: the frames of a task that one person annotates, reviews or accepts.
+
+    `stage` is `annotation`, `validation` or `acceptance`; `state` is `new`, `in progress`,
+    `completed` or `rejected`; `type` is `annotation`, `ground_truth` or `consensus_replica`.
+    """
+
+    id: int
+    task_id: int | None = None
+    project_id: int | None = None
+    assignee: Owner | None = None
+    stage: str | None = None
+    state: str | None = None
+    type: str | None = None
+    dimension: str | None = None
+    mode: str | None = None
+    frame_count: int | None = None
+    start_frame: int | None = None
+    stop_frame: int | None = None
+    created_date: str | None = None
+    updated_date: str = ""
+    organization: int | None = None
+    parent_job_id: int | None = None
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """The user that the credentials belong to (`GET /api/users/self`)."""
 
@@ -131,16 +156,19 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of `/api/requests`.
+    """An entry of `/api/requests`: an export, an import, whatever takes the server long.
 
-    Any date can be null, even of a finished request: CVAT fills them in a moment later.
-    A status that is not known here counts as queued; CVAT shows deferred ones so, too.
+    `progress` goes from 0 to 1 where the server counts it; of exports it stays 0. Any date can be
+    null, even of a finished request: CVAT fills them in a moment later. A status that is not known
+    here counts as queued; CVAT shows deferred ones so, too.
     """
 
     id: str
     status: str
     message: str | None = None
     operation: Operation = Operation()
+    progress: float | None = None
+    owner: Owner | None = None
     created_date: datetime | None = None
     started_date: datetime | None = None
     finished_date: datetime | None = None

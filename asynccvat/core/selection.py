@@ -1,23 +1,65 @@
-"""Which tasks: a selection, checked where it is given, and the queries that CVAT understands."""
+"""Which tasks, projects or jobs: selections, checked where they are given, and CVAT's queries."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from asynccvat.errors import ConfigError
 
 _STATUSES = ("annotation", "validation", "completed")
+_STAGES = ("annotation", "validation", "acceptance")
+_STATES = ("new", "in progress", "completed", "rejected")
+_TYPES = ("annotation", "ground_truth", "consensus_replica")
 # A request line of 8 KiB is the limit of CVAT's nginx (414 beyond); ids are cut into lists that
 # leave room for the rest of the URL.
 _MAX_FILTER_LENGTH = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class _Narrowing:
+    """What every list can be narrowed by.
+
+    Whom something is assigned to, since when it has changed, and whatever else the server's
+    filters can express.
+    """
+
+    assignee: str | None = None
+    updated_since: str | None = None
+    filter: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("_ids"):
+                _check_ids(field.name, value)
+            elif value is not None and not isinstance(value, str):
+                raise ConfigError(f"{field.name} must be a text, not {value!r}")
+        if self.filter is not None:
+            _check_filter(self.filter)
+        if self.updated_since is not None:
+            object.__setattr__(self, "updated_since", _moment(self.updated_since))
+
+    def _plain(self, **parameters: str | None) -> dict[str, str]:
+        """The parameters that CVAT compares for equality."""
+        given = {**parameters, "assignee": self.assignee}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _terms(self) -> list[Any]:
+        """What only JSON logic can say."""
+        terms: list[Any] = []
+        if self.updated_since is not None:
+            terms.append({">=": [{"var": "updated_date"}, self.updated_since]})
+        if self.filter is not None:
+            terms.append(json.loads(self.filter))
+        return terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection(_Narrowing):
     """Which tasks: all that the user may see, narrowed by what is set here.
 
     Attributes:
@@ -27,6 +69,8 @@ class Selection:
         status: `annotation`, `validation` or `completed`.
         subset: The task's subset.
         name: The task's exact name.
+        owner: The user name of who made the task.
+        assignee: The user name of who it is assigned to.
         updated_since: ISO date or date and time (UTC unless it says otherwise); tasks updated
             then or later.
         filter: A JSON logic expression as CVAT's own user interface builds them.
@@ -41,76 +85,154 @@ class Selection:
     status: str | None = None
     subset: str | None = None
     name: str | None = None
-    updated_since: str | None = None
-    filter: str | None = None
+    owner: str | None = None
 
     def __post_init__(self) -> None:
-        _check_ids("project_ids", self.project_ids)
-        _check_ids("task_ids", self.task_ids)
-        if self.status is not None and self.status not in _STATUSES:
-            raise ConfigError(f"status must be one of {', '.join(_STATUSES)}, not {self.status!r}")
-        for name in ("subset", "name", "updated_since", "filter"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                raise ConfigError(f"{name} must be a text, not {value!r}")
-        if self.filter is not None:
-            try:
-                expression = json.loads(self.filter)
-            except (ValueError, RecursionError) as error:
-                raise ConfigError(
-                    f"the filter is not JSON ({error}); give a JSON logic expression like "
-                    '{"==":[{"var":"owner"},"alice"]}'
-                ) from None
-            if not isinstance(expression, dict) or not expression:
-                raise ConfigError(
-                    "the filter must be a JSON logic expression, an object like "
-                    '{"==":[{"var":"owner"},"alice"]}'
-                )
-        if self.updated_since is not None:
-            object.__setattr__(self, "updated_since", _moment(self.updated_since))
+        # No super(): a class with slots is made anew, and an older cell would name the first.
+        _Narrowing.__post_init__(self)
+        _check_word("status", self.status, _STATUSES)
 
     @property
     def only_by_id(self) -> bool:
         """Whether an id of `task_ids` can be absent for one reason only: it is not there."""
-        others = (
-            self.project_ids,
-            self.status,
-            self.subset,
-            self.name,
-            self.updated_since,
-            self.filter,
-        )
+        others = (getattr(self, field.name) for field in fields(self) if field.name != "task_ids")
         return self.task_ids is not None and all(other is None for other in others)
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
-        plain = {
-            key: value
-            for key, value in (
-                ("status", self.status),
-                ("subset", self.subset),
-                ("name", self.name),
-            )
-            if value is not None
-        }
-        terms: list[Any] = []
-        if self.project_ids is not None:
-            projects = sorted(set(self.project_ids))
-            if not projects:
-                return
-            if len(projects) == 1:
-                plain["project_id"] = str(projects[0])
-            else:
-                terms.append({"in": [{"var": "project_id"}, projects]})
-        if self.updated_since is not None:
-            terms.append({">=": [{"var": "updated_date"}, self.updated_since]})
-        if self.filter is not None:
-            terms.append(json.loads(self.filter))
-        if self.task_ids is None:
-            yield plain | _filter(terms)
+        plain = self._plain(
+            status=self.status, subset=self.subset, name=self.name, owner=self.owner
+        )
+        yield from _of_projects(plain, self._terms(), self.project_ids, "id", self.task_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSelection(_Narrowing):
+    """Which projects: all that the user may see, narrowed by what is set here.
+
+    Attributes:
+        project_ids: These projects; None does not narrow, an empty sequence selects nothing.
+        status: `annotation`, `validation` or `completed`.
+        name: The project's exact name.
+        owner: The user name of who made the project.
+        assignee: The user name of who it is assigned to.
+        updated_since: As in `Selection`.
+        filter: As in `Selection`.
+
+    Raises:
+        ConfigError: Something cannot be what it is given as.
+    """
+
+    project_ids: Sequence[int] | None = None
+    status: str | None = None
+    name: str | None = None
+    owner: str | None = None
+
+    def __post_init__(self) -> None:
+        _Narrowing.__post_init__(self)
+        _check_word("status", self.status, _STATUSES)
+
+    def queries(self) -> Iterator[dict[str, str]]:
+        """Yield the query parameters of the lists that together hold the selection."""
+        plain = self._plain(status=self.status, name=self.name, owner=self.owner)
+        yield from _in_batches(plain, self._terms(), "id", self.project_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSelection(_Narrowing):
+    """Which jobs: all that the user may see, narrowed by what is set here.
+
+    CVAT filters jobs by neither the status nor the subset of their tasks.
+
+    Attributes:
+        project_ids: Jobs of these projects; None does not narrow, an empty sequence selects
+            nothing.
+        task_ids: Jobs of these tasks; None and empty as for projects.
+        task_name: The exact name of the task.
+        stage: `annotation`, `validation` or `acceptance`.
+        state: `new`, `in progress`, `completed` or `rejected`.
+        type: `annotation`, `ground_truth` or `consensus_replica`.
+        assignee: The user name of who the job is assigned to.
+        updated_since: As in `Selection`; of the job.
+        filter: As in `Selection`; with the terms that CVAT knows of jobs.
+
+    Raises:
+        ConfigError: Something cannot be what it is given as.
+    """
+
+    project_ids: Sequence[int] | None = None
+    task_ids: Sequence[int] | None = None
+    task_name: str | None = None
+    stage: str | None = None
+    state: str | None = None
+    type: str | None = None
+
+    def __post_init__(self) -> None:
+        _Narrowing.__post_init__(self)
+        _check_word("stage", self.stage, _STAGES)
+        _check_word("state", self.state, _STATES)
+        _check_word("type", self.type, _TYPES)
+
+    def queries(self) -> Iterator[dict[str, str]]:
+        """Yield the query parameters of the lists that together hold the selection."""
+        plain = self._plain(
+            task_name=self.task_name, stage=self.stage, state=self.state, type=self.type
+        )
+        yield from _of_projects(plain, self._terms(), self.project_ids, "task_id", self.task_ids)
+
+
+def after(query: Mapping[str, str], last_id: int) -> dict[str, str]:
+    """A list's query, narrowed to what follows an id in a list sorted by ids."""
+    terms = [json.loads(query["filter"])] if "filter" in query else []
+    return {**query, **_filter([*terms, {">": [{"var": "id"}, last_id]}])}
+
+
+def _of_projects(
+    plain: dict[str, str],
+    terms: list[Any],
+    project_ids: Sequence[int] | None,
+    key: str,
+    ids: Sequence[int] | None,
+) -> Iterator[dict[str, str]]:
+    if project_ids is not None:
+        projects = sorted(set(project_ids))
+        if not projects:
             return
-        for ids in id_batches(self.task_ids):
-            yield plain | _filter([*terms, {"in": [{"var": "id"}, ids]}])
+        if len(projects) == 1:
+            plain = {**plain, "project_id": str(projects[0])}
+        else:
+            terms = [{"in": [{"var": "project_id"}, projects]}, *terms]
+    yield from _in_batches(plain, terms, key, ids)
+
+
+def _in_batches(
+    plain: dict[str, str], terms: list[Any], key: str, ids: Sequence[int] | None
+) -> Iterator[dict[str, str]]:
+    if ids is None:
+        yield plain | _filter(terms)
+        return
+    for batch in id_batches(ids):
+        yield plain | _filter([*terms, {"in": [{"var": key}, batch]}])
+
+
+def _check_word(name: str, value: str | None, words: Sequence[str]) -> None:
+    if value is not None and value not in words:
+        raise ConfigError(f"{name} must be one of {', '.join(words)}, not {value!r}")
+
+
+def _check_filter(text: str) -> None:
+    try:
+        expression = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"the filter is not JSON ({error}); give a JSON logic expression like "
+            '{"==":[{"var":"owner"},"alice"]}'
+        ) from None
+    if not isinstance(expression, dict) or not expression:
+        raise ConfigError(
+            "the filter must be a JSON logic expression, an object like "
+            '{"==":[{"var":"owner"},"alice"]}'
+        )
 
 
 def _check_ids(name: str, ids: object) -> None:

@@ -1,13 +1,19 @@
-"""CVAT's paged lists, read whole: the first page, then the others in parallel.
+"""CVAT's paged lists, read whole (`list_all`) or as they come (`follow`).
 
-A list can change while it is read: an entry that appears or goes shifts the pages after it. The
-proof of a whole list is that its distinct ids are as many as the server counts; without it the
-list is read again, a bounded number of times, and then called incomplete.
+A list can change while it is read: an entry that appears or goes shifts the pages after it.
+
+Read whole, the first page is followed by the others in parallel. The proof of a whole list is that
+its distinct ids are as many as the server counts; without it the list is read again, a bounded
+number of times, and then called incomplete.
+
+Followed, a list is sorted by ids, and each page begins after the last id of the one before,
+whatever came or went meanwhile: what is in the list all the time is met once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,7 +23,8 @@ import anyio
 import msgspec
 
 from asynccvat.core.models import Page
-from asynccvat.errors import NotFoundError
+from asynccvat.core.selection import after
+from asynccvat.errors import NotFoundError, ProtocolError
 from asynccvat.http.calls import Answer, Call
 from asynccvat.http.session import HttpSession
 
@@ -34,7 +41,15 @@ class Identified(Protocol):
     def id(self) -> int | str: ...
 
 
+class Numbered(Protocol):
+    """What a list sorted by ids holds."""
+
+    @property
+    def id(self) -> int: ...
+
+
 ItemT = TypeVar("ItemT", bound=Identified)
+NumberedT = TypeVar("NumberedT", bound=Numbered)
 T = TypeVar("T")
 
 
@@ -70,6 +85,61 @@ async def list_all(
     return await gather([partial(reader.read, query) for query in queries])
 
 
+async def follow(
+    http: HttpSession,
+    path: str,
+    queries: Iterable[Mapping[str, str]],
+    decoder: msgspec.json.Decoder[Page[NumberedT]],
+    *,
+    page_size: int,
+) -> AsyncGenerator[NumberedT, None]:
+    """Yield what the lists of several queries hold, one after the other, each sorted by ids.
+
+    While one page is used the next one is on its way, and no more than that. Close the generator
+    (`contextlib.aclosing`) where it may be left early.
+
+    Raises:
+        ProtocolError: The server sends what it sent before.
+        AsyncCvatError: A page cannot be had.
+    """
+    reader = _Reader(http, path, decoder, page_size)
+    remaining = iter([{**query, "sort": "id"} for query in queries])
+    query, last_id = next(remaining, None), 0
+    coming = _begin(reader, query)
+    try:
+        while query is not None and coming is not None:
+            page = await coming
+            if any(item.id <= last_id for item in page.results):
+                raise ProtocolError(
+                    f"{http.server.origin} does not go on with the list of {path}: asked for what "
+                    f"follows {last_id}, it sent what comes before",
+                    step="list",
+                )
+            if page.results and page.count > len(page.results):
+                last_id = max(item.id for item in page.results)
+                coming = _begin(reader, after(query, last_id))
+            else:
+                query, last_id = next(remaining, None), 0
+                coming = _begin(reader, query)
+            for item in page.results:
+                yield item
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.wait({coming})
+
+
+def _begin(
+    reader: _Reader[NumberedT], query: Mapping[str, str] | None
+) -> asyncio.Task[Page[NumberedT]] | None:
+    """Start reading a page; how that ends is of no interest to whoever leaves before."""
+    if query is None:
+        return None
+    task = asyncio.create_task(reader.first(query))
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
+
+
 class _Reader(Generic[ItemT]):
     def __init__(
         self,
@@ -97,6 +167,12 @@ class _Reader(Generic[ItemT]):
             passes += 1
             if complete or passes == MAX_PASSES:
                 return Listing(tuple(items.values()), read_at, complete)
+
+    async def first(self, query: Mapping[str, str]) -> Page[ItemT]:
+        """The first page of a query."""
+        _, page = await self._page(query, 1)
+        assert page is not None
+        return page
 
     async def _pass(self, query: Mapping[str, str]) -> list[tuple[Answer, Page[ItemT] | None]]:
         answer, first = await self._page(query, 1)

@@ -152,6 +152,7 @@ class Job:
     created_date: datetime
     updated_date: datetime
     assignee: User | None = None
+    task_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,7 @@ class Task:
                 created_date=self.created_date,
                 updated_date=self.updated_date,
                 assignee=self.assignee,
+                task_name=self.name,
             ),
         )
 

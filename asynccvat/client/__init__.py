@@ -1,16 +1,16 @@
 """CvatClient: CVAT's REST API as typed coroutines.
 
-It knows paths, parameters and what CVAT's answers mean. How exchanges are made, tried again and
-reported is left to `http`; what is to be done with tasks, to the engine above.
+It knows paths, parameters and what CVAT's answers mean; `lists` knows it of lists. How exchanges
+are made, tried again and reported is left to `http`; what is to be done with tasks, to the engine
+above.
 """
 
 from __future__ import annotations
 
 import asyncio
 import difflib
-import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from asynccvat.client.lists import Lists
 from asynccvat.core.environment import from_environment
 from asynccvat.core.models import (
     About,
@@ -26,7 +27,7 @@ from asynccvat.core.models import (
     ExportRequest,
     ExportSpec,
     Formats,
-    Page,
+    Job,
     Project,
     RequestId,
     Task,
@@ -35,34 +36,26 @@ from asynccvat.core.models import (
 )
 from asynccvat.core.responses import ByteRange, is_json
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.selection import Selection, id_batches
+from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
     ExportExpiredError,
     ExportNotReadyError,
-    NotFoundError,
     ProtocolError,
     ResponseError,
 )
 from asynccvat.http import Call, Credentials, HttpOptions, HttpSession, ResultStream
-from asynccvat.http.paging import list_all
 
 T = TypeVar("T")
 
-_TASKS = msgspec.json.Decoder(Page[Task])
-_PROJECTS = msgspec.json.Decoder(Page[Project])
-_REQUESTS = msgspec.json.Decoder(Page[ExportRequest])
 _TASK = msgspec.json.Decoder(Task)
-_PROJECT = msgspec.json.Decoder(Project)
 _REQUEST = msgspec.json.Decoder(ExportRequest)
 _REQUEST_ID = msgspec.json.Decoder(RequestId)
 _FORMATS = msgspec.json.Decoder(Formats)
 _ABOUT = msgspec.json.Decoder(About)
 _USER = msgspec.json.Decoder(User)
 
-# The cost of a list of requests is in what the server remembers, not in the size of its pages.
-_REQUESTS_PAGE = 10_000
 _MAX_COLLISIONS = 3
 
 
@@ -122,6 +115,7 @@ class CvatClient:
                 policy=policy or RetryPolicy(),
             ),
         )
+        self._lists = Lists(self._http)
         self._formats: Formats | None = None
         self._formats_lock = asyncio.Lock()
 
@@ -246,34 +240,28 @@ class CvatClient:
             NotFoundError: A project of the selection is not there.
             ResponseError: The server refuses the filter, or the call.
         """
-        selection = selection or Selection()
-        found: dict[int, Task] = {}
-        read_at: datetime | None = None
-        complete = True
-        listings = await list_all(
-            self._http,
-            "/api/tasks",
-            tuple({**query, "sort": "id"} for query in selection.queries()),
-            _TASKS,
-            page_size=page_size,
-        )
-        for listing in listings:
-            complete = complete and listing.complete
-            if listing.read_at is not None and (read_at is None or listing.read_at > read_at):
-                read_at = listing.read_at
-            found.update((task.id, task) for task in listing.items)
-        tasks = tuple(found[task_id] for task_id in sorted(found))
-        await self._check_projects(selection, tasks)
-        missing: list[int] = []
-        if selection.only_by_id:
-            missing = sorted(set(selection.task_ids or ()) - found.keys())
-        return TaskListing(tasks, read_at, complete, tuple(missing))
+        return await self._lists.tasks(selection or Selection(), page_size)
 
-    async def _check_projects(self, selection: Selection, tasks: Sequence[Task]) -> None:
-        """Tell an empty project from one that is not there: the list shows no difference."""
-        seen = {task.project_id for task in tasks}
-        for project_id in sorted(set(selection.project_ids or ()) - seen):
-            await self.project(project_id)
+    def iter_tasks(
+        self, selection: Selection | None = None, *, page_size: int = 500
+    ) -> AsyncGenerator[Task, None]:
+        """Iterate over the tasks of a selection while their list is read, in ascending order.
+
+        While one page is used the next one is on its way, and no more than that. A task that is
+        in the selection from the beginning to the end is met once, whatever comes and goes
+        meanwhile. Ids that are not there are passed over: `tasks` names them.
+
+        Leave the loop early within `contextlib.aclosing`, and nothing is left behind at once.
+
+        Args:
+            selection: Which tasks.
+            page_size: Tasks in a page.
+
+        Raises:
+            NotFoundError: A project of the selection is not there; at the end.
+            ResponseError: The server refuses the filter, or the call.
+        """
+        return self._lists.each_task(selection or Selection(), page_size)
 
     async def task(self, task_id: int) -> Task:
         """One task.
@@ -284,13 +272,22 @@ class CvatClient:
         """
         return await self._get(f"/api/tasks/{int(task_id)}", _TASK, "detail", task_id=task_id)
 
-    async def projects(self, *, page_size: int = 500) -> tuple[Project, ...]:
-        """All projects that the user may see, in ascending order of id."""
-        listings = await list_all(
-            self._http, "/api/projects", ({"sort": "id"},), _PROJECTS, page_size=page_size
-        )
-        found = {project.id: project for listing in listings for project in listing.items}
-        return tuple(found[project_id] for project_id in sorted(found))
+    async def projects(
+        self, selection: ProjectSelection | None = None, *, page_size: int = 500
+    ) -> tuple[Project, ...]:
+        """The projects of a selection, all that the user may see by default, in order of id."""
+        projects = [item async for item in self.iter_projects(selection, page_size=page_size)]
+        return tuple(sorted(projects, key=lambda project: project.id))
+
+    def iter_projects(
+        self, selection: ProjectSelection | None = None, *, page_size: int = 500
+    ) -> AsyncGenerator[Project, None]:
+        """Iterate over projects while their list is read, as `iter_tasks` does over tasks.
+
+        Raises:
+            ResponseError: The server refuses the filter, or the call.
+        """
+        return self._lists.each_project(selection or ProjectSelection(), page_size)
 
     async def project(self, project_id: int) -> Project:
         """One project.
@@ -298,16 +295,33 @@ class CvatClient:
         Raises:
             NotFoundError: It is not there, or not for this user.
         """
-        try:
-            return await self._get(f"/api/projects/{int(project_id)}", _PROJECT, "project")
-        except NotFoundError as error:
-            raise NotFoundError(
-                f"there is no project {project_id} at {self.origin} for this user; check the id "
-                "and the organization",
-                status=error.status,
-                detail=error.detail,
-                step="project",
-            ) from None
+        return await self._lists.project(project_id)
+
+    async def jobs(
+        self, selection: JobSelection | None = None, *, page_size: int = 500
+    ) -> tuple[Job, ...]:
+        """The jobs of a selection, all that the user may see by default, in order of id.
+
+        Raises:
+            NotFoundError: A project of the selection is not there.
+            ResponseError: The server refuses the filter, or the call.
+        """
+        jobs = [item async for item in self.iter_jobs(selection, page_size=page_size)]
+        return tuple(sorted(jobs, key=lambda job: job.id))
+
+    def iter_jobs(
+        self, selection: JobSelection | None = None, *, page_size: int = 500
+    ) -> AsyncGenerator[Job, None]:
+        """Iterate over jobs while their list is read, as `iter_tasks` does over tasks.
+
+        They come in ascending order of id, but for those of hundreds of tasks named one by one,
+        which are asked for in several lists.
+
+        Raises:
+            NotFoundError: A project of the selection is not there; at the end.
+            ResponseError: The server refuses the filter, or the call.
+        """
+        return self._lists.each_job(selection or JobSelection(), page_size)
 
     async def request_export(self, task_id: int, spec: ExportSpec) -> ExportAccepted:
         """Ask the server to export a task.
@@ -415,28 +429,7 @@ class CvatClient:
             status: `queued`, `started`, `finished` or `failed`; None for all.
             export_format: Only those of this format, by its readable name.
         """
-        plain = {
-            key: value
-            for key, value in (("action", action), ("status", status), ("format", export_format))
-            if value is not None
-        }
-        if task_ids is None:
-            queries = [plain]
-        else:
-            # The one filter that CVAT understands here: `and`, `or` and comparisons are 500.
-            queries = [
-                {
-                    **plain,
-                    "filter": json.dumps({"in": [{"var": "task_id"}, ids]}, separators=(",", ":")),
-                }
-                for ids in id_batches(task_ids)
-            ]
-        listings = await list_all(
-            self._http, "/api/requests", queries, _REQUESTS, page_size=_REQUESTS_PAGE
-        )
-        return tuple(
-            {request.id: request for listing in listings for request in listing.items}.values()
-        )
+        return await self._lists.requests(task_ids, action, status, export_format)
 
     async def cancel_request(self, rq_id: str) -> bool:
         """Cancel a queued request; False where it has started, has ended or is not there."""

@@ -1,0 +1,140 @@
+"""The lists of CVAT's API: tasks, projects, jobs, and the requests that the server works on.
+
+How pages are read is left to `http.paging`, what a selection asks for to `core.selection`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
+from datetime import datetime
+
+import msgspec
+
+from asynccvat.core.models import ExportRequest, Job, Page, Project, Task, TaskListing
+from asynccvat.core.selection import JobSelection, ProjectSelection, Selection, id_batches
+from asynccvat.errors import NotFoundError
+from asynccvat.http import Call, HttpSession
+from asynccvat.http.paging import follow, list_all
+
+_TASKS = msgspec.json.Decoder(Page[Task])
+_PROJECTS = msgspec.json.Decoder(Page[Project])
+_JOBS = msgspec.json.Decoder(Page[Job])
+_REQUESTS = msgspec.json.Decoder(Page[ExportRequest])
+_PROJECT = msgspec.json.Decoder(Project)
+
+# The cost of a list of requests is in what the server remembers, not in the size of its pages.
+_REQUESTS_PAGE = 10_000
+
+
+class Lists:
+    """Lists of one server; `CvatClient` documents them."""
+
+    def __init__(self, http: HttpSession) -> None:
+        """Read lists in a session."""
+        self._http = http
+
+    async def tasks(self, selection: Selection, page_size: int) -> TaskListing:
+        """All tasks of a selection, proven by the server's count."""
+        found: dict[int, Task] = {}
+        read_at: datetime | None = None
+        complete = True
+        listings = await list_all(
+            self._http,
+            "/api/tasks",
+            tuple({**query, "sort": "id"} for query in selection.queries()),
+            _TASKS,
+            page_size=page_size,
+        )
+        for listing in listings:
+            complete = complete and listing.complete
+            if listing.read_at is not None and (read_at is None or listing.read_at > read_at):
+                read_at = listing.read_at
+            found.update((task.id, task) for task in listing.items)
+        tasks = tuple(found[task_id] for task_id in sorted(found))
+        await self._check_projects(selection.project_ids, {task.project_id for task in tasks})
+        missing: list[int] = []
+        if selection.only_by_id:
+            missing = sorted(set(selection.task_ids or ()) - found.keys())
+        return TaskListing(tasks, read_at, complete, tuple(missing))
+
+    async def each_task(self, selection: Selection, page_size: int) -> AsyncGenerator[Task, None]:
+        """The tasks of a selection as they come."""
+        projects: set[int | None] = set()
+        pages = follow(self._http, "/api/tasks", selection.queries(), _TASKS, page_size=page_size)
+        async with aclosing(pages):
+            async for task in pages:
+                projects.add(task.project_id)
+                yield task
+        await self._check_projects(selection.project_ids, projects)
+
+    async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
+        """The jobs of a selection as they come."""
+        projects: set[int | None] = set()
+        pages = follow(self._http, "/api/jobs", selection.queries(), _JOBS, page_size=page_size)
+        async with aclosing(pages):
+            async for job in pages:
+                projects.add(job.project_id)
+                yield job
+        await self._check_projects(selection.project_ids, projects)
+
+    def each_project(
+        self, selection: ProjectSelection, page_size: int
+    ) -> AsyncGenerator[Project, None]:
+        """The projects of a selection as they come."""
+        return follow(
+            self._http, "/api/projects", selection.queries(), _PROJECTS, page_size=page_size
+        )
+
+    async def _check_projects(
+        self, project_ids: Sequence[int] | None, seen: Collection[int | None]
+    ) -> None:
+        """Tell an empty project from one that is not there: the list shows no difference."""
+        for project_id in sorted(set(project_ids or ()) - set(seen)):
+            await self.project(project_id)
+
+    async def project(self, project_id: int) -> Project:
+        """One project."""
+        call = Call(method="GET", path=f"/api/projects/{int(project_id)}", step="project")
+        try:
+            return self._http.decode(await self._http.call(call), _PROJECT)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"there is no project {project_id} at {self._http.server.origin} for this user; "
+                "check the id and the organization",
+                status=error.status,
+                detail=error.detail,
+                step="project",
+            ) from None
+
+    async def requests(
+        self,
+        task_ids: Sequence[int] | None,
+        action: str | None,
+        status: str | None,
+        export_format: str | None,
+    ) -> tuple[ExportRequest, ...]:
+        """The user's own requests, newest first."""
+        plain = {
+            key: value
+            for key, value in (("action", action), ("status", status), ("format", export_format))
+            if value is not None
+        }
+        if task_ids is None:
+            queries = [plain]
+        else:
+            # The one filter that CVAT understands here: `and`, `or` and comparisons are 500.
+            queries = [
+                {
+                    **plain,
+                    "filter": json.dumps({"in": [{"var": "task_id"}, ids]}, separators=(",", ":")),
+                }
+                for ids in id_batches(task_ids)
+            ]
+        listings = await list_all(
+            self._http, "/api/requests", queries, _REQUESTS, page_size=_REQUESTS_PAGE
+        )
+        return tuple(
+            {request.id: request for listing in listings for request in listing.items}.values()
+        )
