@@ -17,6 +17,7 @@ _HOMES = {
     "asynccvat.client": ("CvatClient",),
     "asynccvat.core.models": (
         "About",
+        "Cancellation",
         "ExportAccepted",
         "ExportRequest",
         "ExportSpec",

@@ -10,6 +10,9 @@ from asynccvat.core.models import (
     About as About,
 )
 from asynccvat.core.models import (
+    Cancellation as Cancellation,
+)
+from asynccvat.core.models import (
     ExportAccepted as ExportAccepted,
 )
 from asynccvat.core.models import (

@@ -20,8 +20,10 @@ from asynccvat.cli.connection import Connection, Session, shared_options, sign
 from asynccvat.cli.demonstration import demo
 from asynccvat.cli.downloading import download
 from asynccvat.cli.failures import EXIT_CODES, ExitCode
-from asynccvat.cli.listings import check_connection, formats, list_projects, list_tasks, task_info
+from asynccvat.cli.inspecting import check_connection, formats, task_info
+from asynccvat.cli.listings import list_jobs, list_projects, list_tasks
 from asynccvat.cli.mirroring import mirror
+from asynccvat.cli.requests import requests
 from asynccvat.cli.running import Interrupted
 from asynccvat.cli.simulation import simulate
 
@@ -70,8 +72,10 @@ app.command()(mirror)
 app.command()(download)
 app.command("list-tasks")(list_tasks)
 app.command("list-projects")(list_projects)
+app.command("list-jobs")(list_jobs)
 app.command("task-info")(task_info)
 app.command()(formats)
+app.add_typer(requests)
 app.command("check-connection")(check_connection)
 app.command()(simulate)
 app.command()(demo)

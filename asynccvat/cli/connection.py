@@ -271,8 +271,9 @@ def _on_a_terminal() -> bool:
 def connected(command: Callable[..., int]) -> Callable[..., None]:
     """Give a command the shared options; it is called with one `Connection` before its own.
 
-    What it returns is the exit code. typer reads a command's options from its signature, so the
-    shared ones are written into that.
+    What it returns is the exit code. Of a group it is what happens without a command of the
+    group; one that follows is given the shared options that stand before it. typer reads a
+    command's options from its signature, so the shared ones are written into that.
     """
     shared = shared_options()
 
@@ -281,12 +282,27 @@ def connected(command: Callable[..., int]) -> Callable[..., None]:
         session = ctx.ensure_object(Session)
         given = Connection(**{item.name: options.pop(item.name) for item in shared})
         session.connection = session.connection.overridden_by(given)
+        if ctx.invoked_subcommand is not None:
+            _refuse_options_of_the_group(ctx, [item.name for item in own])
+            return
         raise typer.Exit(command(session.connection, **options))
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     sign(wrapper, [context, *own, *shared])
     return wrapper
+
+
+def _refuse_options_of_the_group(ctx: typer.Context, names: list[str]) -> None:
+    """They would mean nothing to the command that follows, which may remove things."""
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(
+                f"it is not for '{ctx.invoked_subcommand}': put that command's own options after "
+                "it",
+                param_hint=parameter.opts[0],
+            )
 
 
 def shared_options() -> list[inspect.Parameter]:

@@ -1,32 +1,23 @@
-"""The commands that ask and print: tasks, projects, formats, the connection itself."""
+"""The commands that list: tasks, projects, jobs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asynccvat.cli import output, parsing, running, selecting
-from asynccvat.cli.connection import Connection, client_for, connected
+from asynccvat.cli import asking, output, selecting
+from asynccvat.cli.asking import minute
+from asynccvat.cli.connection import Connection, connected
 from asynccvat.cli.failures import ExitCode
-from asynccvat.cli.selecting import AsJson, Output, OutputOption
-from asynccvat.cli.text import counted, printable
+from asynccvat.cli.selecting import AsJson, AsJsonLines, Output, OutputOption
+from asynccvat.cli.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Iterable
 
-    from asynccvat import About, CvatClient, Formats, Project, Task, TaskListing, User
-
-
-def _ask(connection: Connection, call: Callable[[CvatClient], Awaitable[Any]]) -> Any:
-    """The answer to one call of a client that lives as long as the call."""
-    client = client_for(connection.settings())
-
-    async def main() -> Any:
-        async with client:
-            return await call(client)
-
-    return running.run(main)
+    from asynccvat import Owner, Selection, Task
+    from asynccvat.settings import Settings
 
 
 @connected
@@ -38,10 +29,13 @@ def list_tasks(
     status: selecting.StatusOption = None,
     subset: selecting.Subset = None,
     name: selecting.Name = None,
+    owner: selecting.Owner = None,
+    assignee: selecting.Assignee = None,
     updated_since: selecting.UpdatedSince = None,
     filter_: selecting.Filter = None,
     as_json: AsJson = False,
-    output_: OutputOption = Output.TABLE,
+    as_jsonl: AsJsonLines = False,
+    output_: OutputOption = None,
 ) -> int:
     """List the tasks that the user may see.
 
@@ -49,8 +43,9 @@ def list_tasks(
 
     asynccvat list-tasks --project-id 5 --status completed
 
-    asynccvat list-tasks --updated-since 2d --json
+    asynccvat list-tasks --updated-since 2d --jsonl
     """
+    form = selecting.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
     settings = connection.settings()
     selection = selecting.selection(
         projects=project_id,
@@ -58,195 +53,230 @@ def list_tasks(
         status=status,
         subset=subset,
         name=name,
+        owner=owner,
+        assignee=assignee,
         updated_since=updated_since,
         filter_=filter_,
         default_project=settings.project_id,
     )
-    listing: TaskListing = _ask(connection, lambda client: client.tasks(selection))
-    if as_json or output_ is Output.JSON:
-        output.write_json([_record(task) for task in listing.tasks])
-    else:
-        output.table(
-            ("id", "name", "status", "frames", "project", "subset", "updated"),
-            [
-                (
-                    task.id,
-                    task.name,
-                    task.status,
-                    task.size,
-                    task.project_id,
-                    task.subset,
-                    _minute(task.updated_date),
-                )
-                for task in listing.tasks
-            ],
-            numbers=("id", "frames", "project"),
-        )
+    if form is Output.JSONL:
+        return _stream_tasks(settings, selection)
+    listing = asking.ask(settings, lambda client: client.tasks(selection))
+    asking.show(
+        form,
+        listing.tasks,
+        ("id", "name", "status", "frames", "project", "subset", "assignee", "updated"),
+        [
+            (
+                task.id,
+                task.name,
+                task.status,
+                task.size,
+                task.project_id,
+                task.subset,
+                _username(task.assignee),
+                minute(task.updated_date),
+            )
+            for task in listing.tasks
+        ],
+        numbers=("id", "frames", "project"),
+    )
+    if form is Output.TABLE:
         output.remark(counted(len(listing.tasks), "task"))
-    for missing in listing.missing:
-        output.remark(f"task {missing}: there is no such task, or this user may not see it")
     if not listing.complete:
         output.remark("warning: the list kept changing while it was read: some may be missing")
+    _tell_missing(listing.missing)
     return ExitCode.SOME_FAILED if listing.missing or not listing.complete else ExitCode.DONE
+
+
+def _stream_tasks(settings: Settings, selection: Selection) -> int:
+    missing = set(selection.task_ids or ()) if selection.only_by_id else set()
+
+    def seen(task: Task) -> None:
+        missing.discard(task.id)
+
+    asking.stream(settings, lambda client: client.iter_tasks(selection), seen)
+    _tell_missing(sorted(missing))
+    return ExitCode.SOME_FAILED if missing else ExitCode.DONE
+
+
+def _tell_missing(missing: Iterable[int]) -> None:
+    for task_id in missing:
+        output.remark(f"task {task_id}: there is no such task, or this user may not see it")
 
 
 @connected
 def list_projects(
-    connection: Connection, *, as_json: AsJson = False, output_: OutputOption = Output.TABLE
+    connection: Connection,
+    *,
+    project_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--project-id",
+            metavar="ID",
+            help="This project; may be repeated, or a list like 5,6.",
+            rich_help_panel=selecting.PANEL,
+        ),
+    ] = None,
+    status: Annotated[
+        selecting.Status | None,
+        typer.Option("--status", help="Projects in this state.", rich_help_panel=selecting.PANEL),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", help="Projects of exactly this name.", rich_help_panel=selecting.PANEL
+        ),
+    ] = None,
+    owner: selecting.Owner = None,
+    assignee: selecting.Assignee = None,
+    updated_since: selecting.UpdatedSince = None,
+    filter_: selecting.Filter = None,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonLines = False,
+    output_: OutputOption = None,
 ) -> int:
     """List the projects that the user may see.
 
     For example:
 
-    asynccvat list-projects --json
+    asynccvat list-projects --owner ann --json
     """
-    projects: tuple[Project, ...] = _ask(connection, lambda client: client.projects())
-    if as_json or output_ is Output.JSON:
-        output.write_json([_record(project) for project in projects])
+    form = selecting.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
+    settings = connection.settings()
+    selection = selecting.project_selection(
+        projects=project_id,
+        status=status,
+        name=name,
+        owner=owner,
+        assignee=assignee,
+        updated_since=updated_since,
+        filter_=filter_,
+    )
+    if form is Output.JSONL:
+        asking.stream(settings, lambda client: client.iter_projects(selection))
         return ExitCode.DONE
-    output.table(
-        ("id", "name", "status", "owner", "updated"),
+    projects = asking.ask(settings, lambda client: client.projects(selection))
+    asking.show(
+        form,
+        projects,
+        ("id", "name", "status", "owner", "assignee", "updated"),
         [
             (
                 project.id,
                 project.name,
                 project.status,
-                project.owner.username if project.owner else None,
-                _minute(project.updated_date),
+                _username(project.owner),
+                _username(project.assignee),
+                minute(project.updated_date),
             )
             for project in projects
         ],
         numbers=("id",),
     )
-    output.remark(counted(len(projects), "project"))
+    if form is Output.TABLE:
+        output.remark(counted(len(projects), "project"))
     return ExitCode.DONE
 
 
 @connected
-def task_info(
+def list_jobs(
     connection: Connection,
     *,
-    tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="The tasks.", show_default=False)
+    project_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--project-id",
+            metavar="ID",
+            help="Jobs of this project; may be repeated (environment: CVAT_PROJECT_ID).",
+            rich_help_panel=selecting.PANEL,
+        ),
     ] = None,
     task_id: Annotated[
         list[str] | None,
-        typer.Option("--task-id", "-t", metavar="ID", help="The same, as an option."),
+        typer.Option(
+            "--task-id",
+            "-t",
+            metavar="ID",
+            help="Jobs of this task; may be repeated, or a list like 147,148.",
+            rich_help_panel=selecting.PANEL,
+        ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", help="Jobs of tasks of exactly this name.", rich_help_panel=selecting.PANEL
+        ),
+    ] = None,
+    stage: Annotated[
+        selecting.Stage | None,
+        typer.Option("--stage", help="Jobs in this stage.", rich_help_panel=selecting.PANEL),
+    ] = None,
+    state: Annotated[
+        selecting.State | None,
+        typer.Option("--state", help="Jobs in this state.", rich_help_panel=selecting.PANEL),
+    ] = None,
+    type_: Annotated[
+        selecting.Type | None,
+        typer.Option("--type", help="Jobs of this type.", rich_help_panel=selecting.PANEL),
+    ] = None,
+    assignee: selecting.Assignee = None,
+    updated_since: selecting.UpdatedSince = None,
+    filter_: selecting.Filter = None,
     as_json: AsJson = False,
-    output_: OutputOption = Output.TABLE,
+    as_jsonl: AsJsonLines = False,
+    output_: OutputOption = None,
 ) -> int:
-    """Show all that the server says of some tasks.
+    """List the jobs that the user may see.
 
     For example:
 
-    asynccvat task-info 147 148 --json
+    asynccvat list-jobs --project-id 5 --stage annotation --assignee ann
+
+    asynccvat list-jobs -t 147,148 --jsonl
     """
-    from asynccvat import NotFoundError  # noqa: PLC0415 - the start-up of `--help` stays light
-
-    ids = parsing.ids([*(tasks or ()), *(task_id or ())], "ID")
-    if not ids:
-        raise typer.BadParameter("name at least one task", param_hint="ID")
-
-    async def details(client: CvatClient) -> tuple[list[Task], list[NotFoundError]]:
-        found: list[Task] = []
-        absent: list[NotFoundError] = []
-        for item in ids:
-            try:
-                found.append(await client.task(item))
-            except NotFoundError as error:
-                absent.append(error)
-        return found, absent
-
-    found, absent = _ask(connection, details)
-    if as_json or output_ is Output.JSON:
-        output.write_json([_record(task) for task in found])
-    else:
-        for task in found:
-            rows = [
-                (key, _cell(value)) for key, value in _record(task).items() if value is not None
-            ]
-            output.table(("field", "value"), rows)
-    for error in absent:
-        output.remark(f"Error: {printable(str(error))}")
-    return ExitCode.SOME_FAILED if absent else ExitCode.DONE
-
-
-@connected
-def formats(
-    connection: Connection, *, as_json: AsJson = False, output_: OutputOption = Output.TABLE
-) -> int:
-    """List the formats that the server exports (and imports).
-
-    For example:
-
-    asynccvat formats --json
-    """
-    known: Formats = _ask(connection, lambda client: client.formats())
-    if as_json or output_ is Output.JSON:
-        output.write_json(_record(known))
-        return ExitCode.DONE
-    imported = {item.name for item in known.importers}
-    rows = [
-        (item.name, item.ext, "" if item.enabled else "disabled", item.dimension)
-        for item in known.exporters
-    ]
-    output.table(("export format", "file", "state", "dimension"), rows)
-    output.remark(f"For uploads: {', '.join(sorted(imported))}")
-    return ExitCode.DONE
-
-
-@connected
-def check_connection(connection: Connection, *, as_json: AsJson = False) -> int:
-    """Log in, and show who is there and what the server is.
-
-    For example:
-
-    asynccvat check-connection --url https://cvat.example.com -u ann
-    """
-
-    async def ask(client: CvatClient) -> tuple[About, User]:
-        return await client.about(), await client.user()
-
-    client = client_for(connection.settings())
-
-    async def main() -> tuple[About, User]:
-        async with client:
-            return await ask(client)
-
-    about, user = running.run(main)
-    if as_json:
-        output.write_json(
-            {
-                "url": client.origin,
-                "version": about.version,
-                "user": user.username,
-                "user_id": user.id,
-                "organization": client.organization,
-            }
-        )
-        return ExitCode.DONE
-    where = f" in the organization {client.organization}" if client.organization else ""
-    if client.organization == "":
-        where = " in the personal workspace"
-    output.write(
-        printable(f"{client.origin}: CVAT {about.version}, logged in as {user.username}{where}")
+    form = selecting.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
+    settings = connection.settings()
+    selection = selecting.job_selection(
+        projects=project_id,
+        tasks=task_id,
+        name=name,
+        stage=stage,
+        state=state,
+        type_=type_,
+        assignee=assignee,
+        updated_since=updated_since,
+        filter_=filter_,
+        default_project=settings.project_id,
     )
+    if form is Output.JSONL:
+        asking.stream(settings, lambda client: client.iter_jobs(selection))
+        return ExitCode.DONE
+    jobs = asking.ask(settings, lambda client: client.jobs(selection))
+    asking.show(
+        form,
+        jobs,
+        ("id", "task", "project", "stage", "state", "type", "frames", "assignee", "updated"),
+        [
+            (
+                job.id,
+                job.task_id,
+                job.project_id,
+                job.stage,
+                job.state,
+                job.type,
+                job.frame_count,
+                _username(job.assignee),
+                minute(job.updated_date),
+            )
+            for job in jobs
+        ],
+        numbers=("id", "task", "project", "frames"),
+    )
+    if form is Output.TABLE:
+        output.remark(counted(len(jobs), "job"))
     return ExitCode.DONE
 
 
-def _record(value: Any) -> Any:
-    import msgspec  # noqa: PLC0415 - the start-up of `--help` stays light
-
-    return msgspec.to_builtins(value)
-
-
-def _minute(date: str) -> str:
-    """`2026-03-31 08:00` of an ISO date: what a table has room for; JSON has it whole."""
-    return date[:16].replace("T", " ")
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return str(value.get("username", value))
-    return str(value)
+def _username(user: Owner | None) -> str | None:
+    return user.username if user else None

@@ -91,6 +91,12 @@ def write_json(value: Any) -> None:
     write(json.dumps(value, indent=2, ensure_ascii=not unicode, default=str))
 
 
+def write_json_line(value: Any) -> None:
+    """A value as one line of JSON on stdout."""
+    unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    write(json.dumps(value, ensure_ascii=not unicode, default=str))
+
+
 def table(columns: Sequence[str], rows: Iterable[Row], *, numbers: Sequence[str] = ()) -> None:
     """A table: drawn on a terminal, one line of tab-separated cells a row elsewhere.
 

@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import difflib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import quote
 
+import anyio
 import msgspec
 
 from asynccvat.client.lists import Lists
 from asynccvat.core.environment import from_environment
 from asynccvat.core.models import (
     About,
+    Cancellation,
     ExportAccepted,
     ExportRequest,
     ExportSpec,
@@ -42,10 +45,13 @@ from asynccvat.errors import (
     ConfigError,
     ExportExpiredError,
     ExportNotReadyError,
+    NotFoundError,
+    PermissionDeniedError,
     ProtocolError,
     ResponseError,
 )
 from asynccvat.http import Call, Credentials, HttpOptions, HttpSession, ResultStream
+from asynccvat.http.paging import gather
 
 T = TypeVar("T")
 
@@ -57,6 +63,7 @@ _ABOUT = msgspec.json.Decoder(About)
 _USER = msgspec.json.Decoder(User)
 
 _MAX_COLLISIONS = 3
+_CANCELS_AT_ONCE = 8
 
 
 class CvatClient:
@@ -443,6 +450,32 @@ class CvatClient:
             )
         )
         return answer.status < 300
+
+    async def cancel_requests(self, rq_ids: Iterable[str]) -> dict[str, Cancellation]:
+        """Cancel queued requests, a few at once, and tell of each what became of it.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked; what was cancelled until then stays so.
+        """
+        limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
+
+        async def cancel(rq_id: str) -> tuple[str, Cancellation]:
+            async with limiter:
+                return rq_id, await self._cancellation(rq_id)
+
+        return dict(await gather([partial(cancel, rq_id) for rq_id in dict.fromkeys(rq_ids)]))
+
+    async def _cancellation(self, rq_id: str) -> Cancellation:
+        try:
+            if await self.cancel_request(rq_id):
+                return Cancellation.CANCELLED
+            # Why it was not is known to the request, if there is one.
+            request = await self.request(rq_id)
+        except PermissionDeniedError:
+            return Cancellation.FORBIDDEN
+        except NotFoundError:
+            return Cancellation.UNKNOWN
+        return Cancellation.ENDED if request.ended else Cancellation.STARTED
 
     @asynccontextmanager
     async def open_result(

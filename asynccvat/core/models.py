@@ -190,6 +190,21 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in (RequestStatus.FINISHED, RequestStatus.FAILED)
 
 
+class Cancellation(StrEnum):
+    """What became of the wish to cancel a request."""
+
+    CANCELLED = "cancelled"
+    """It waited, and was taken out of the queue."""
+    STARTED = "started"
+    """It runs by now: CVAT cancels only what still waits."""
+    ENDED = "ended"
+    """It has finished or failed."""
+    UNKNOWN = "unknown"
+    """The server knows no such request, or not any more."""
+    FORBIDDEN = "forbidden"
+    """It is another user's."""
+
+
 class RequestId(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to an accepted (202) or colliding (409) export."""
 

@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core.models import ExportRequest, ExportSpec, Page, Project, RequestStatus, Task
-from asynccvat.core.selection import Selection, id_batches
+from asynccvat.core.selection import (
+    JobSelection,
+    ProjectSelection,
+    Selection,
+    after,
+    id_batches,
+)
 from asynccvat.errors import ConfigError
 
 
@@ -176,3 +182,85 @@ def test_ids_are_cut_into_lists_that_fit_into_a_url(ids: list[int]) -> None:
     assert all(batches)
     for query in Selection(task_ids=ids).queries() if ids else ():
         assert len(urlencode(query)) < 6000
+
+
+def test_people_narrow_a_selection_by_their_user_names() -> None:
+    assert queries(owner="ann", assignee="bob") == [{"owner": "ann", "assignee": "bob"}]
+    assert not Selection(task_ids=[1], owner="ann").only_by_id
+    assert not Selection(task_ids=[1], assignee="ann").only_by_id
+
+
+def test_projects_are_selected_by_id_and_by_what_cvat_filters_them_by() -> None:
+    selection = ProjectSelection(
+        project_ids=[6, 5, 5], status="completed", name="a", owner="ann", assignee="bob"
+    )
+    assert list(selection.queries()) == [
+        {
+            "status": "completed",
+            "name": "a",
+            "owner": "ann",
+            "assignee": "bob",
+            "filter": '{"in":[{"var":"id"},[5,6]]}',
+        }
+    ]
+    assert list(ProjectSelection().queries()) == [{}]
+    assert list(ProjectSelection(project_ids=[]).queries()) == []
+
+
+def test_jobs_are_selected_by_task_and_by_what_cvat_filters_them_by() -> None:
+    selection = JobSelection(
+        project_ids=[5],
+        task_ids=[148, 147],
+        task_name="street",
+        stage="validation",
+        state="in progress",
+        type="ground_truth",
+        updated_since="2026-03-31",
+    )
+    assert list(selection.queries()) == [
+        {
+            "task_name": "street",
+            "stage": "validation",
+            "state": "in progress",
+            "type": "ground_truth",
+            "project_id": "5",
+            "filter": '{"and":[{">=":[{"var":"updated_date"},"2026-03-31T00:00:00Z"]},'
+            '{"in":[{"var":"task_id"},[147,148]]}]}',
+        }
+    ]
+    assert list(JobSelection(project_ids=[]).queries()) == []
+    assert len(list(JobSelection(task_ids=range(1, 5001)).queries())) > 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (ProjectSelection, {"status": "done"}, "status must be one of annotation, validation"),
+        (ProjectSelection, {"project_ids": "5"}, "project_ids must be a list of ids"),
+        (JobSelection, {"stage": "done"}, "stage must be one of annotation, validation, accept"),
+        (JobSelection, {"state": "done"}, "state must be one of new, in progress, completed"),
+        (JobSelection, {"type": "done"}, "type must be one of annotation, ground_truth"),
+        (JobSelection, {"task_ids": [0]}, "task_ids must be positive whole numbers"),
+        (JobSelection, {"task_name": 7}, "task_name must be a text"),
+        (JobSelection, {"assignee": 7}, "assignee must be a text"),
+        (JobSelection, {"filter": "{"}, "the filter is not JSON"),
+        (JobSelection, {"updated_since": "lately"}, "neither a date nor a date and time"),
+    ],
+)
+def test_selections_of_projects_and_jobs_are_checked_where_they_are_given(
+    kind: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kind(**options)
+
+
+@given(filter_=st.none() | st.just('{"==":[{"var":"owner"},"a"]}'), last=st.integers(1, 10**9))
+def test_a_list_goes_on_after_an_id_under_the_same_conditions(
+    filter_: str | None, last: int
+) -> None:
+    query = {"status": "completed"} | ({} if filter_ is None else {"filter": filter_})
+    narrowed = after(query, last)
+    beyond = {">": [{"var": "id"}, last]}
+    expected = beyond if filter_ is None else {"and": [json.loads(filter_), beyond]}
+    assert json.loads(narrowed["filter"]) == expected
+    assert narrowed["status"] == "completed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from aiohttp import web
 from scripted import Connect, ScriptedServer, page, reply
 
+from asynccvat.core.models import Cancellation
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.selection import Selection
+from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, ServerError
 from asynccvat.http.paging import gather
 
@@ -267,3 +269,212 @@ async def test_a_gathering_keeps_order_and_raises_what_failed_itself() -> None:
     assert await gather([]) == []
     with pytest.raises(ZeroDivisionError):
         await gather([lambda: value(1), fail, fail])
+
+
+class Growing:
+    """A list sorted by ids that is asked for what follows one; it can change meanwhile."""
+
+    def __init__(self, *ids: int) -> None:
+        self.ids = list(ids)
+        self.asked_after: list[int] = []
+        self.on_call: dict[int, Any] = {}
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        assert request.query["sort"] == "id"
+        assert "page" not in request.query
+        ids, last = sorted(self.ids), 0
+        for term in self.terms(request):
+            if ">" in term:
+                last = term[">"][1]
+                ids = [task_id for task_id in ids if task_id > last]
+            else:
+                ids = [task_id for task_id in ids if task_id in term["in"][1]]
+        self.asked_after.append(last)
+        answer = page(*ids[: int(request.query["page_size"])], count=len(ids))
+        if action := self.on_call.pop(len(self.asked_after), None):
+            action()
+        return answer
+
+    @staticmethod
+    def terms(request: web.Request) -> list[Any]:
+        logic = json.loads(request.query.get("filter", '{"and":[]}'))
+        found = logic.get("and", [logic])
+        assert isinstance(found, list)
+        return found
+
+
+async def test_tasks_come_page_by_page_each_after_the_last_of_the_one_before(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    tasks = Growing(*range(1, 8))
+    server["GET /api/tasks"] = tasks
+    client = await connect(token=TOKEN)
+    assert [task.id async for task in client.iter_tasks(page_size=3)] == list(range(1, 8))
+    assert tasks.asked_after == [0, 3, 6]
+
+
+async def test_what_comes_and_goes_while_tasks_are_iterated_over_shifts_no_page(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    tasks = Growing(*range(1, 10))
+    server["GET /api/tasks"] = tasks
+
+    def change() -> None:
+        tasks.ids = [*range(3, 11)]
+
+    tasks.on_call[1] = change
+    client = await connect(token=TOKEN)
+    assert [task.id async for task in client.iter_tasks(page_size=3)] == list(range(1, 11))
+
+
+async def test_no_more_than_the_next_page_is_read_ahead(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    tasks = Growing(*range(1, 100))
+    arrived = asyncio.Event()
+    server["GET /api/tasks"] = tasks
+    server["GET /api/server/about"] = reply({"version": "2.54.1"})
+    tasks.on_call[2] = arrived.set
+    client = await connect(token=TOKEN)
+    async with aclosing(client.iter_tasks(page_size=10)) as iterator:
+        assert (await anext(iterator)).id == 1
+        await arrived.wait()
+        for expected in range(2, 11):
+            assert (await anext(iterator)).id == expected
+        # Whatever else had been asked for would have arrived before this.
+        await client.about()
+        assert tasks.asked_after == [0, 10]
+
+
+async def test_a_loop_that_is_left_early_leaves_nothing_behind(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    arrived, over = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if "filter" in request.query:
+            arrived.set()
+            await over.wait()
+        return page(1, 2, count=9)
+
+    server["GET /api/tasks"] = answer
+    client = await connect(token=TOKEN)
+    before = asyncio.all_tasks()
+    async with aclosing(client.iter_tasks(page_size=2)) as tasks:
+        async for task in tasks:
+            assert task.id == 1
+            await arrived.wait()
+            break
+    over.set()
+    left = {task for task in asyncio.all_tasks() - before if "page" in repr(task.get_coro())}
+    assert not left
+
+
+async def test_a_page_that_fails_while_another_is_used_fails_the_loop_when_it_is_due(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    def answer(request: web.Request) -> web.Response:
+        if "filter" in request.query:
+            return reply(status=500, text="<h1>Server Error (500)</h1>")
+        return page(1, 2, count=9)
+
+    server["GET /api/tasks"] = answer
+    client = await connect(token=TOKEN, policy=RetryPolicy(attempts=0))
+    tasks = client.iter_tasks(page_size=2)
+    assert [(await anext(tasks)).id, (await anext(tasks)).id] == [1, 2]
+    with pytest.raises(ServerError, match=r"list: .* answered 500"):
+        await anext(tasks)
+
+
+async def test_a_server_that_does_not_go_on_is_not_asked_for_ever(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server["GET /api/tasks"] = page(1, 2, count=9)
+    client = await connect(token=TOKEN)
+    with pytest.raises(ProtocolError, match=r"does not go on with the list of /api/tasks"):
+        _ = [task async for task in client.iter_tasks(page_size=2)]
+
+
+async def test_a_list_that_is_shorter_than_its_count_ends(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server["GET /api/tasks"] = [page(1, 2, count=3), page(count=1)]
+    client = await connect(token=TOKEN)
+    assert [task.id async for task in client.iter_tasks(page_size=2)] == [1, 2]
+
+
+async def test_tasks_named_one_by_one_come_in_batches_and_in_order(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    there = [number for number in range(100_000, 101_000) if number != 100_500]
+    tasks = Growing(*there, 7)
+    server["GET /api/tasks"] = tasks
+    client = await connect(token=TOKEN)
+    selection = Selection(task_ids=range(100_000, 101_000))
+    assert [task.id async for task in client.iter_tasks(selection, page_size=400)] == there
+    assert all(len(one.raw_path) < 8000 for one in server.asked)
+    assert [task async for task in client.iter_tasks(Selection(task_ids=[]))] == []
+
+
+async def test_a_project_that_is_not_there_is_told_after_the_loop(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server["GET /api/tasks"] = page(1, project_id=5)
+    server["GET /api/jobs"] = page(1, project_id=5)
+    client = await connect(token=TOKEN)
+    with pytest.raises(NotFoundError, match=r"there is no project 7 at"):
+        _ = [task async for task in client.iter_tasks(Selection(project_ids=[5, 7]))]
+    with pytest.raises(NotFoundError, match=r"there is no project 7 at"):
+        await client.jobs(JobSelection(project_ids=[5, 7]))
+
+
+async def test_jobs_and_projects_are_asked_for_as_they_are_selected(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server["GET /api/jobs"] = page(4, 9, stage="validation", task_id=3)
+    server["GET /api/projects"] = page(4)
+    client = await connect(token=TOKEN)
+    jobs = await client.jobs(JobSelection(stage="validation", assignee="ann"))
+    assert [(job.id, job.task_id, job.stage) for job in jobs] == [
+        (4, 3, "validation"),
+        (9, 3, "validation"),
+    ]
+    assert server.asked[-1].query == {
+        "stage": "validation",
+        "assignee": "ann",
+        "sort": "id",
+        "page_size": "500",
+    }
+    await client.projects(ProjectSelection(owner="ann"), page_size=7)
+    assert server.asked[-1].query == {"owner": "ann", "sort": "id", "page_size": "7"}
+
+
+async def test_of_each_request_it_is_told_whether_it_could_be_cancelled(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    no = reply(status=400, text="Only requests that have not yet been started can be cancelled")
+    unknown = reply(status=404, text="There is no request with specified id")
+    server["POST /api/requests/waits/cancel"] = reply(status=200, text="")
+    server["POST /api/requests/runs/cancel"] = no
+    server["GET /api/requests/runs"] = reply({"id": "runs", "status": "started"})
+    server["POST /api/requests/ended/cancel"] = no
+    server["GET /api/requests/ended"] = reply({"id": "ended", "status": "failed"})
+    server["POST /api/requests/vanishes/cancel"] = no
+    server["GET /api/requests/vanishes"] = unknown
+    server["POST /api/requests/nosuch/cancel"] = unknown
+    server["GET /api/requests/nosuch"] = unknown
+    server["POST /api/requests/other/cancel"] = reply(
+        {"detail": "You do not have permission."}, 403
+    )
+    client = await connect(token=TOKEN)
+    ids = ["waits", "runs", "ended", "vanishes", "nosuch", "other"]
+    assert await client.cancel_requests([*ids, "waits"]) == {
+        "waits": Cancellation.CANCELLED,
+        "runs": Cancellation.STARTED,
+        "ended": Cancellation.ENDED,
+        "vanishes": Cancellation.UNKNOWN,
+        "nosuch": Cancellation.UNKNOWN,
+        "other": Cancellation.FORBIDDEN,
+    }
+    assert server.times("POST /api/requests/waits/cancel") == 1
+    assert await client.cancel_requests([]) == {}

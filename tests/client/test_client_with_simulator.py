@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asynccvat.client import CvatClient
-from asynccvat.core.models import ExportSpec
-from asynccvat.core.selection import Selection
+from asynccvat.core.models import Cancellation, ExportSpec
+from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import AuthenticationError, ExportExpiredError, NotFoundError
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 
@@ -51,6 +51,64 @@ async def test_tasks_are_listed_by_pages_and_by_id(client: CvatClient) -> None:
     projects = await client.projects()
     in_project = await client.tasks(Selection(project_ids=[projects[0].id]))
     assert {task.project_id for task in in_project.tasks} == {projects[0].id}
+
+
+async def test_iterating_meets_what_listing_finds(client: CvatClient) -> None:
+    listing = await client.tasks()
+    assert tuple([task async for task in client.iter_tasks(page_size=2)]) == listing.tasks
+    completed = Selection(status="completed", filter='{"<":[{"var":"id"},6]}')
+    found = [task async for task in client.iter_tasks(completed, page_size=1)]
+    assert tuple(found) == (await client.tasks(completed)).tasks
+    assert [task.id for task in found] == [3]
+
+
+async def test_jobs_are_listed_by_what_they_are_selected_by(
+    client: CvatClient, simulated: SimulatedServer
+) -> None:
+    jobs = await client.jobs(page_size=2)
+    assert [job.id for job in jobs] == [task.id for task in (await client.tasks()).tasks]
+    assert (jobs[0].task_id, jobs[0].frame_count, jobs[0].type) == (1, 2, "annotation")
+
+    async def ids(**options: object) -> list[int]:
+        return [job.id for job in await client.jobs(JobSelection(**options))]  # type: ignore[arg-type]  # by name
+
+    assert await ids(task_ids=[2, 5, 99]) == [2, 5]
+    assert await ids(stage="acceptance", state="completed") == [3, 6]
+    assert await ids(task_name="street-00004") == [4]
+    assert await ids(type="ground_truth") == []
+    assert await ids(assignee="nobody") == []
+    assert await ids(filter='{"==":[{"var":"task_id"},2]}') == [2]
+    simulated.edit_task(5)
+    assert await ids(updated_since="2000-01-01", task_ids=[5]) == [5]
+    assert await ids(project_ids=[1], task_ids=[1, 2]) == [1, 2]
+
+
+async def test_projects_are_listed_by_what_they_are_selected_by(client: CvatClient) -> None:
+    (project,) = await client.projects()
+    assert await client.projects(ProjectSelection(project_ids=[project.id, 99])) == (project,)
+    assert await client.projects(ProjectSelection(owner="admin")) == (project,)
+    assert await client.projects(ProjectSelection(owner="nobody")) == ()
+
+
+async def test_queued_requests_are_cancelled_and_the_others_are_told(
+    client: CvatClient, simulated: SimulatedServer
+) -> None:
+    simulated.pause_exports()
+    accepted = [await client.request_export(task_id, ExportSpec()) for task_id in (1, 2)]
+    first, second = (item.rq_id for item in accepted)
+    queued = await client.requests(action=None, status="queued")
+    assert [request.id for request in queued] == [second, first]
+    assert queued[0].owner is not None
+    assert (queued[0].owner.username, queued[0].progress) == ("admin", 0.0)
+    assert await client.cancel_requests([first, "junk"]) == {
+        first: Cancellation.CANCELLED,
+        "junk": Cancellation.UNKNOWN,
+    }
+    simulated.release_exports()
+    async with asyncio.timeout(20):
+        while not (await client.request(second)).ended:  # each is a call
+            pass
+    assert await client.cancel_requests([second]) == {second: Cancellation.ENDED}
 
 
 async def test_an_export_is_followed_and_read(client: CvatClient) -> None:
