@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,12 +28,23 @@ def test_tasks_are_listed_one_a_line_for_pipes(shell: Shell) -> None:
     assert ended.code == 0
 
 
-@pytest.mark.parametrize("flags", [("--json",), ("--output", "json")])
+@pytest.mark.parametrize("flags", [("--json",), ("--output", "json"), ("--json", "--output=json")])
 def test_tasks_are_listed_as_json_for_programs(shell: Shell, flags: tuple[str, ...]) -> None:
     ended = shell("list-tasks", *flags)
     assert [task["id"] for task in ended.json] == [1, 2, 3, 4, 5, 6]
     assert ended.json[0]["size"] == 2
     assert ended.err == ""
+
+
+@pytest.mark.parametrize("flags", [("--jsonl",), ("--output", "jsonl")])
+@pytest.mark.parametrize("command", ["list-tasks", "list-projects", "list-jobs"])
+def test_lists_are_written_one_object_a_line_with_what_the_document_holds(
+    shell: Shell, command: str, flags: tuple[str, ...]
+) -> None:
+    ended = shell(command, *flags)
+    assert [json.loads(line) for line in ended.out.splitlines()] == shell(command, "--json").json
+    assert ended.out
+    assert (ended.code, ended.err) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -44,12 +57,64 @@ def test_tasks_are_listed_as_json_for_programs(shell: Shell, flags: tuple[str, .
         (("--updated-since", "2030-01-01"), []),
         (("--updated-since", "2000-01-01"), [1, 2, 3, 4, 5, 6]),
         (("--filter", '{"==":[{"var":"id"},5]}'), [5]),
+        (("--owner", "admin", "-t", "3"), [3]),
+        (("--owner", "nobody"), []),
+        (("--assignee", "nobody"), []),
     ],
 )
 def test_a_selection_narrows_the_list(
     shell: Shell, flags: tuple[str, ...], expected: list[int]
 ) -> None:
     assert [task["id"] for task in shell("list-tasks", "--json", *flags).json] == expected
+    lines = shell("list-tasks", "--jsonl", *flags).out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ((), [1, 2, 3, 4, 5, 6]),
+        (("-t", "2,4"), [2, 4]),
+        (("--stage", "acceptance", "--state", "completed"), [3, 6]),
+        (("--name", "street-00002"), [2]),
+        (("--type", "consensus_replica"), []),
+        (("--assignee", "nobody"), []),
+        (("--updated-since", "2030-01-01"), []),
+        (("--filter", '{"==":[{"var":"task_id"},5]}'), [5]),
+        (("--project-id", "1", "--project-id", "2", "-t", "1"), [1]),
+    ],
+)
+def test_jobs_are_narrowed_by_what_the_server_filters_them_by(
+    shell: Shell, flags: tuple[str, ...], expected: list[int]
+) -> None:
+    assert [job["id"] for job in shell("list-jobs", "--json", *flags).json] == expected
+
+
+def test_jobs_are_listed_one_a_line_for_pipes(shell: Shell) -> None:
+    ended = shell("list-jobs", "-t", 3)
+    header, row = ended.out.splitlines()
+    assert header.split("\t")[:5] == ["id", "task", "project", "stage", "state"]
+    assert row.split("\t")[:2] == ["3", "3"]
+    assert row.split("\t")[3:7] == ["acceptance", "completed", "annotation", "2"]
+    assert ended.err == "1 job\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--project-id", "2,99"), [2]),
+        (("--status", "annotation"), [1, 2]),
+        (("--name", "project-2"), [2]),
+        (("--owner", "nobody"), []),
+        (("--assignee", "nobody"), []),
+        (("--updated-since", "2000-01-01", "--owner", "admin"), [1, 2]),
+        (("--filter", '{"==":[{"var":"id"},1]}'), [1]),
+    ],
+)
+def test_projects_are_narrowed_by_what_the_server_filters_them_by(
+    shell: Shell, flags: tuple[str, ...], expected: list[int]
+) -> None:
+    assert [item["id"] for item in shell("list-projects", "--json", *flags).json] == expected
 
 
 def test_the_environment_s_project_counts_where_no_task_or_project_is_named(
@@ -65,13 +130,18 @@ def test_the_environment_s_project_counts_where_no_task_or_project_is_named(
     assert [task["id"] for task in listed] == of_project[1]
     listed = shell("list-tasks", "--json", "-t", of_project[1][0]).json
     assert [task["id"] for task in listed] == of_project[1][:1]
+    assert [job["id"] for job in shell("list-jobs", "--json").json] == of_project[2]
+    assert [item["id"] for item in shell("list-projects", "--json").json] == [1, 2]
 
 
-def test_a_task_that_is_not_there_is_told_and_shows_in_the_code(shell: Shell) -> None:
-    ended = shell("list-tasks", "-t", "1,99", "--json")
-    assert [task["id"] for task in ended.json] == [1]
-    assert "task 99" in ended.err
+@pytest.mark.parametrize("form", ["--json", "--jsonl"])
+def test_a_task_that_is_not_there_is_told_and_shows_in_the_code(shell: Shell, form: str) -> None:
+    ended = shell("list-tasks", "-t", "1,99", form)
+    assert "street-00001" in ended.out
+    assert "task 99: there is no such task" in ended.err
     assert ended.code == 1
+    narrowed = shell("list-tasks", "-t", "1,99", "--status", "completed", form)
+    assert (narrowed.code, narrowed.err) == (0, "")
 
 
 def test_a_list_that_never_agrees_with_its_count_is_shown_with_a_warning(
@@ -104,7 +174,16 @@ def test_a_task_is_shown_field_by_field(shell: Shell) -> None:
     assert "owner\tadmin" in ended.out.splitlines()
     assert "id\t4" in ended.out.splitlines()
     assert ended.code == 0
-    assert [task["id"] for task in shell("task-info", 3, 4, "--json").json] == [3, 4]
+    assert [task["id"] for task in shell("task-info", 4, 3, "--json").json] == [4, 3]
+    lines = shell("task-info", "--jsonl", "4,3").out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [4, 3]
+
+
+def test_many_tasks_cost_one_list(shell: Shell, simulated: SimulatedServer) -> None:
+    before = len(simulated.calls)
+    assert shell("task-info", "1,2,3,4,5,6", "--json").code == 0
+    asked = [call.path for call in simulated.calls[before:]]
+    assert asked == ["/api/auth/login", "/api/tasks"]
 
 
 def test_an_unknown_task_does_not_hide_the_others(shell: Shell) -> None:
@@ -114,12 +193,34 @@ def test_an_unknown_task_does_not_hide_the_others(shell: Shell) -> None:
     assert ended.code == 1
 
 
-def test_formats_are_listed_with_their_exact_names(shell: Shell) -> None:
-    ended = shell("formats")
-    assert "CVAT for images 1.1\tZIP\t\t2d" in ended.out.splitlines()
-    assert "CVAT 1.1" in ended.err
-    names = {item["name"] for item in shell("formats", "--json").json["exporters"]}
-    assert {"COCO 1.0", "CVAT for images 1.1"} <= names
+def test_formats_are_listed_with_their_exact_names_and_what_they_can_be_used_for(
+    shell: Shell,
+) -> None:
+    rows = shell("formats").out.splitlines()
+    assert rows[0] == "format\texport\timport\tdimension"
+    assert "CVAT for images 1.1\tZIP\t\t2d" in rows
+    assert "CVAT 1.1\t\tXML, ZIP\t2d" in rows
+    assert "COCO 1.0\tZIP\tJSON, ZIP\t2d" in rows
+    known = shell("formats", "--json").json
+    assert {"COCO 1.0", "CVAT for images 1.1"} <= {item["name"] for item in known["exporters"]}
+    lines = [json.loads(line) for line in shell("formats", "--jsonl").out.splitlines()]
+    assert [line["name"] for line in lines if line["direction"] == "import"] == [
+        item["name"] for item in known["importers"]
+    ]
+    assert len(lines) == len(known["exporters"]) + len(known["importers"])
+
+
+def test_a_format_that_is_switched_off_says_so(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps(
+        {"exporters": [{"name": "A", "ext": "ZIP", "enabled": False}], "importers": []}
+    )
+    fault = Fault(path="/formats$", status=200, body=body, content_type="application/json")
+    with serve_in_thread(SimulatorOptions(tasks=1)) as server:
+        server.faults.add(fault)
+        monkeypatch.setenv("CVAT_URL", server.url)
+        assert shell("formats").out.splitlines()[1] == "A\tZIP (disabled)\t\t"
 
 
 def test_a_connection_is_checked(shell: Shell, simulated: SimulatedServer) -> None:
@@ -167,6 +268,25 @@ def test_on_a_terminal_lists_are_drawn_as_tables(
         "results",
         lambda: Console(file=drawn, force_terminal=True, width=160, markup=False, highlight=False),
     )
-    shell("list-tasks", "-t", 3)
+    assert shell("list-tasks", "-t", 3).err == "1 task\n"
     assert "street-00003" in drawn.getvalue()
     assert "┃" in drawn.getvalue()
+
+
+def test_a_reader_that_leaves_a_long_list_ends_it_without_a_word() -> None:
+    # Far more than a pipe holds: each job has some hundreds of bytes.
+    with serve_in_thread(SimulatorOptions(tasks=500, frames=1)) as server:
+        account = ("-u", server.username, "-p", server.password)
+        command = (sys.executable, "-m", "asynccvat", "list-jobs", "--jsonl")
+        listing = subprocess.Popen(
+            [*command, "--url", server.url, *account],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        with listing.stdout, listing.stderr:
+            assert json.loads(listing.stdout.readline())["id"] == 1
+            listing.stdout.close()
+            assert listing.stderr.read() == b""
+        listing.wait(timeout=60)

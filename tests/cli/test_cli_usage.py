@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import os
 import pty
 import signal
@@ -29,8 +31,11 @@ COMMANDS = (
     "download",
     "list-tasks",
     "list-projects",
+    "list-jobs",
     "task-info",
     "formats",
+    "requests",
+    "requests cancel",
     "check-connection",
     "simulate",
     "demo",
@@ -49,13 +54,13 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command_and_the_exit_codes(nobody: Shell) -> None:
     ended = nobody("--help")
     assert ended.code == 0
-    assert not [command for command in COMMANDS if command not in ended.out]
+    assert not [command for command in COMMANDS if command.split()[0] not in ended.out]
     assert "130" in ended.out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_every_command_has_an_example(nobody: Shell, command: str) -> None:
-    ended = nobody(command, "--help")
+    ended = nobody(*command.split(), "--help")
     assert ended.code == 0
     assert f"asynccvat {command}" in ended.out.split("For example:")[1]
 
@@ -144,6 +149,18 @@ def test_a_connection_s_repr_shows_no_secret() -> None:
         (("download", "-t", "1,2", "--out-path", "a"), 2, "1 paths for 2 tasks"),
         (("download", "-t", "1", "-o", "a", "--out-path", "b"), 2, "give only one of them"),
         (("task-info",), 2, "at least one task"),
+        (("list-tasks", "--json", "--jsonl"), 2, "leave one away"),
+        (("list-tasks", "--output", "jsonl", "--json"), 2, "not as json and jsonl"),
+        (("list-tasks", "--profile", "lab"), 2, "has no profile 'lab'; save one with"),
+        (("list-tasks", "--profile", "lab", "--url", "http://x"), 2, "do not go with it: --url"),
+        (("list-jobs", "--stage", "done"), 2, "acceptance"),
+        (("list-jobs", "--state", "done"), 2, "in progress"),
+        (("list-jobs", "--type", "done"), 2, "ground_truth"),
+        (("list-jobs", "--subset", "train"), 2, "--subset"),
+        (("list-jobs", "--project-id", "99"), 2, "no project 99"),
+        (("list-projects", "--project-id", "five"), 2, "147"),
+        (("list-tasks", "--password-stdin", "--password", "x"), 2, "--password-stdin and --passw"),
+        (("list-tasks", "--password-stdin", "--token", "x"), 2, "--password-stdin and --token"),
         (("list-tasks", "--project-id", "99"), 2, "99"),
         (("list-tasks", "--org", "nosuch"), 2, "nosuch"),
         (("list-tasks", "--url", "cvat.example.com"), 2, "https://"),
@@ -199,6 +216,53 @@ def test_without_server_or_user_it_says_how_to_give_them(
     assert "CVAT_ACCESS_TOKEN" in ended.err
 
 
+def test_a_password_comes_from_the_first_line_of_stdin(
+    nobody: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("check-connection", "--url", simulated.url, "-u", "admin", "--password-stdin")
+    for typed, code in (("simulated\n", 0), ("simulated\r\nmore", 0), ("simulated", 0), ("no", 3)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        assert nobody(*command).code == code
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    ended = nobody(*command)
+    assert (ended.code, ended.out) == (2, "")
+    assert "--password-stdin found no password" in ended.err
+
+
+def test_a_saved_profile_is_used_by_its_name_and_by_default(
+    nobody: Shell, simulated: SimulatedServer
+) -> None:
+    from asynccvat.settings.profiles import profiles_path  # noqa: PLC0415 - where the test's own is
+
+    path = profiles_path()
+    path.parent.mkdir(parents=True, mode=0o700)
+    lab = {"server": simulated.url, "token": simulated.token}
+    gone = {"server": "http://127.0.0.1:1", "token": simulated.token}
+    document = {"version": 1, "profiles": {"lab": lab, "gone": gone}, "default_profile": "gone"}
+    path.write_text(json.dumps(document))
+    path.chmod(0o600)
+    assert nobody("check-connection").code == 4
+    assert nobody("check-connection", "--profile", "lab").code == 0
+    assert nobody("--profile", "lab", "check-connection").code == 0
+    assert nobody("check-connection", "--url", simulated.url).code == 0
+    path.chmod(0o644)
+    ended = nobody("check-connection", "--profile", "lab")
+    assert (ended.code, ended.out) == (2, "")
+    assert "chmod 600" in ended.err
+
+
+def test_a_settings_file_whose_password_others_can_read_is_warned_of(
+    nobody: Shell, simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "server.yaml"
+    file.write_text(f"url: {simulated.url}\nusername: admin\npassword: simulated\n")
+    file.chmod(0o644)
+    ended = nobody("list-tasks", "--json")
+    assert ended.code == 0
+    (line,) = ended.err.splitlines()
+    assert line.startswith("warning: server.yaml, line 3: others can read this secret")
+
+
 def test_without_a_terminal_a_missing_password_is_not_asked_for(
     nobody: Shell, simulated: SimulatedServer
 ) -> None:
@@ -235,6 +299,42 @@ def test_on_a_terminal_a_missing_password_is_asked_for_and_not_shown(
             assert typed.encode() not in terminal.read(1000)
 
 
+@pytest.mark.parametrize(("typed", "code"), [("admin", 0), ("", 2)])
+def test_on_a_terminal_a_missing_user_is_asked_for_once(
+    nobody: Shell,
+    simulated: SimulatedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    code: int,
+) -> None:
+    questions: list[str] = []
+
+    def question(prompt: str, stream: object) -> str:
+        del stream
+        questions.append(prompt)
+        return "simulated"
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{typed}\n"))
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", question)
+    ended = nobody("list-tasks", "--url", simulated.url, "--json")
+    assert ended.code == code
+    assert f"User name at {simulated.url}: " in ended.err
+    assert len(questions) == (1 if typed else 0)
+    assert ("no credentials are given" in ended.err) == (not typed)
+
+
+def test_on_a_terminal_a_password_of_stdin_is_asked_for(
+    nobody: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda *_, **__: "simulated")
+    command = ("check-connection", "--url", simulated.url, "-u", "admin", "--password-stdin")
+    assert nobody(*command).code == 0
+
+
 @pytest.mark.parametrize("given_up", [EOFError, KeyboardInterrupt])
 def test_who_does_not_answer_the_question_for_the_password_has_stopped_the_command(
     nobody: Shell, monkeypatch: pytest.MonkeyPatch, given_up: type[BaseException]
@@ -250,7 +350,7 @@ def test_who_does_not_answer_the_question_for_the_password_has_stopped_the_comma
 
 
 def test_a_question_is_stopped_by_a_signal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def slow(_client: CvatClient) -> None:
+    async def slow(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.Event().wait()
 

@@ -1,0 +1,185 @@
+"""`asynccvat requests`: what the server is doing, shown and cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asynccvat import CvatClient, ExportSpec
+from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
+from asynccvat.simulator.threads import serve_in_thread
+
+if TYPE_CHECKING:
+    from command_line import Shell
+
+
+def export(server: SimulatedServer, task_id: int, *, until: str) -> str:
+    """Ask for an export and wait for a state of it; its id."""
+
+    async def main() -> str:
+        async with CvatClient(server.url, token=server.token) as client, asyncio.timeout(20):
+            rq_id = (await client.request_export(task_id, ExportSpec())).rq_id
+            while (await client.request(rq_id)).status != until:  # each is a call
+                pass
+            return rq_id
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def ids(nobody: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The ids of requests by their states, on a server that works on them for whoever asks."""
+    del nobody  # it has cleared the environment
+    options = SimulatorOptions(tasks=5, frames=1, export_workers=1, export_seconds=0.0, projects=2)
+    with serve_in_thread(options) as server:
+        monkeypatch.setenv("CVAT_URL", server.url)
+        monkeypatch.setenv("CVAT_ACCESS_TOKEN", server.token)
+        server.faults.add(Fault(export="fail", task_id=3, message="MemoryError\nno room\n"))
+        server.faults.add(Fault(export="stick", task_id=1))
+        yield {
+            "failed": export(server, 3, until="failed"),
+            "finished": export(server, 4, until="finished"),
+            "started": export(server, 1, until="started"),
+            "queued": export(server, 2, until="queued"),
+        }
+        server.release_exports()
+
+
+def test_what_the_server_is_doing_is_shown_newest_first(nobody: Shell, ids: dict[str, str]) -> None:
+    ended = nobody("requests")
+    header, *rows = [line.split("\t") for line in ended.out.splitlines()]
+    assert header == ["status", "progress", "age", "operation", "of", "format", "message", "id"]
+    assert [row[0] for row in rows] == ["queued", "started"]
+    assert rows[0][3:6] == ["export:annotations", "task 2", "CVAT for images 1.1"]
+    assert rows[0][1] == ""
+    assert rows[0][2].endswith(" s")
+    # Whole, however long: it is what `cancel` takes.
+    assert [row[-1] for row in rows] == [ids["queued"], ids["started"]]
+    assert ended.err == "2 requests; 2 ended, which --all shows\n"
+
+
+def test_all_of_them_are_shown_with_why_they_failed(nobody: Shell, ids: dict[str, str]) -> None:
+    rows = [line.split("\t") for line in nobody("requests", "--all").out.splitlines()[1:]]
+    assert [row[-1] for row in rows] == [
+        ids[state] for state in ("queued", "started", "finished", "failed")
+    ]
+    assert rows[3][6] == "MemoryError no room"
+
+
+@pytest.mark.parametrize(
+    ("flags", "states"),
+    [
+        ((), ["queued", "started"]),
+        (("--status", "failed"), ["failed"]),
+        (("--action", "import", "--all"), []),
+        (("--action", "export", "-t", "1,4"), ["started"]),
+        (("-t", "1,4", "--all"), ["started", "finished"]),
+    ],
+)
+def test_requests_are_narrowed(
+    nobody: Shell, ids: dict[str, str], flags: tuple[str, ...], states: list[str]
+) -> None:
+    expected = [ids[state] for state in states]
+    shown = nobody("requests", "--json", *flags).json
+    assert [request["id"] for request in shown] == expected
+    lines = nobody("requests", "--jsonl", *flags).out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == expected
+
+
+def test_requests_of_a_project_are_those_of_its_tasks(nobody: Shell, ids: dict[str, str]) -> None:
+    everything = nobody("requests", "--all", "--json").json
+    assert {request["id"] for request in everything} == set(ids.values())
+    for project in (1, 2):
+        shown = nobody("requests", "--all", "--json", "--project-id", project).json
+        assert shown == [
+            request for request in everything if request["operation"]["project_id"] == project
+        ]
+        assert shown
+
+
+def test_a_progress_that_the_server_counts_is_shown(
+    nobody: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = {
+        "id": "action=import&target=task&target_id=7",
+        "status": "started",
+        "progress": 0.25,
+        "operation": {"type": "import:annotations", "target": "project", "project_id": 5},
+    }
+    body = json.dumps({"count": 1, "next": None, "previous": None, "results": [request]})
+    fault = Fault(path="^/api/requests", status=200, body=body, content_type="application/json")
+    with serve_in_thread(SimulatorOptions(tasks=1)) as server:
+        server.faults.add(fault)
+        monkeypatch.setenv("CVAT_URL", server.url)
+        monkeypatch.setenv("CVAT_ACCESS_TOKEN", server.token)
+        row = nobody("requests").out.splitlines()[1].split("\t")
+    assert row == ["started", "25%", "", "import:annotations", "project 5", "", "", request["id"]]
+
+
+def test_what_waits_is_cancelled_and_of_the_rest_it_is_told_why_not(
+    nobody: Shell, ids: dict[str, str]
+) -> None:
+    ended = nobody("requests", "cancel", *ids.values(), "junk")
+    assert ended.code == 1
+    assert ended.out.splitlines() == [
+        "result\tid",
+        f"ended\t{ids['failed']}",
+        f"ended\t{ids['finished']}",
+        f"started\t{ids['started']}",
+        f"cancelled\t{ids['queued']}",
+        "unknown\tjunk",
+    ]
+    told = ended.err.splitlines()
+    assert len(told) == 4
+    assert f"{ids['started']}: it runs already, and CVAT cancels only what still waits" in told[2]
+    assert "'asynccvat requests' shows it" in told[3]
+    assert [item["id"] for item in nobody("requests", "--json").json] == [ids["started"]]
+
+
+@pytest.mark.parametrize("flags", [("--all",), ("-t", "1,2")])
+def test_what_waits_is_cancelled_without_naming_it(
+    nobody: Shell, ids: dict[str, str], flags: tuple[str, ...]
+) -> None:
+    ended = nobody("requests", "cancel", "--json", *flags)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.json == [{"id": ids["queued"], "result": "cancelled"}]
+    again = nobody("requests", "cancel", *flags)
+    assert (again.code, again.out) == (0, "result\tid\n")
+    assert again.err == "Nothing to do: no such request waits in the server's queue.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("requests", "cancel"), "name a request"),
+        (("requests", "cancel", ""), "it is empty"),
+        (("requests", "cancel", "--all", "junk"), "leave it or the ids away"),
+        (("requests", "cancel", "--all", "-t", "1"), "leave it or the ids away"),
+        (("requests", "-t", "1", "cancel", "--all"), "--task-id: it is not for 'cancel'"),
+        (("requests", "--status", "done"), "queued"),
+        (("requests", "cancle"), "'cancle'"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_cancelled(
+    nobody: Shell, ids: dict[str, str], arguments: tuple[str, ...], told: str
+) -> None:
+    ended = nobody(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert told in line
+    assert ids["queued"] in [item["id"] for item in nobody("requests", "--json").json]
+
+
+def test_shared_options_may_stand_before_the_group_s_command_and_after_it(
+    nobody: Shell, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = os.environ["CVAT_URL"]
+    monkeypatch.setenv("CVAT_URL", "http://127.0.0.1:1")
+    assert nobody("requests", "cancel", ids["queued"]).code == 4
+    assert nobody("requests", "--url", url, "cancel", ids["started"]).code == 1
+    assert nobody("requests", "cancel", ids["queued"], "--url", url).code == 0
