@@ -6,12 +6,17 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from asynccvat.cli import app
+from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES
+from asynccvat.settings import DEFAULT_FILES
+from asynccvat.settings.values import FLAGS
 from asynccvat.simulator import ServerProcess, SimulatorOptions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,11 +50,52 @@ def test_the_program_mirrors_the_completed_tasks(tmp_path: Path) -> None:
         assert list((tmp_path / "data" / folder / "images").rglob("*.jpg"))
 
 
-def test_every_command_is_named() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]  # a group has them
-    assert commands
-    for name in commands:
-        assert f"`{name}" in README, f"README does not name {name}"
+def commands(group: Any, *path: str) -> Iterator[tuple[str, set[str]]]:
+    """The commands of a group, those of its groups too, each with all forms of its options."""
+    for name, command in getattr(group, "commands", {}).items():
+        yield " ".join((*path, name)), flags(command)
+        yield from commands(command, *path, name)
+
+
+def flags(command: Any) -> set[str]:
+    given = {flag for item in command.params for flag in (*item.opts, *item.secondary_opts)}
+    return {flag for flag in given if flag.startswith("-")} | {"--help", "-h"}
+
+
+CLI = get_command(app)
+COMMANDS = dict(commands(CLI))
+TABLE = {
+    name.strip("`"): set(re.findall(r"(?<=[` ])-[a-z-]+", options))
+    for name, options in re.findall(
+        r"^\| (.+?) \| (.+) \|$", README.partition("## Every command and option")[2], re.MULTILINE
+    )
+}
+SHARED = TABLE["all, before or after the command"]
+
+
+def test_every_command_is_named_where_readme_says_what_it_does() -> None:
+    overview = README.partition("## Every command and option")[0]
+    assert {"mirror", "requests cancel"} <= COMMANDS.keys()
+    for name in COMMANDS:
+        assert f"`{name}" in overview, f"README does not say what {name} does"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_named_and_no_other(name: str) -> None:
+    shared = SHARED if "--url" in COMMANDS[name] else {"--help", "-h"}
+    assert TABLE[name] == COMMANDS[name] - shared
+
+
+def test_the_options_of_every_command_are_named() -> None:
+    assert flags(CLI) == SHARED | TABLE["none"]
+    assert COMMANDS["mirror"] >= SHARED
+    rows = {"command", "---", "none", "all, before or after the command"}
+    assert TABLE.keys() - rows == COMMANDS.keys()
+
+
+def test_every_place_of_settings_is_named() -> None:
+    for name in (*VARIABLES.values(), CONFIG_VARIABLE, *DEFAULT_FILES, *FLAGS):
+        assert f"`{name}`" in README, f"README does not name {name}"
 
 
 @pytest.mark.parametrize("line", re.findall(r"^asynccvat .*$", README, re.MULTILINE))
@@ -57,9 +103,7 @@ def test_every_option_that_is_shown_exists(line: str) -> None:
     command, *options = re.findall(
         r"(?<=asynccvat )[a-z-]+|(?<= )--[a-z-]+", line.partition("#")[0]
     )
-    parameters = get_command(app).commands[command].params  # type: ignore[attr-defined]  # the same
-    known = {flag for parameter in parameters for flag in parameter.opts}
-    assert set(options) <= known
+    assert set(options) <= COMMANDS[command]
 
 
 def test_the_lines_that_set_everything_up_are_there() -> None:

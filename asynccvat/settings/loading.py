@@ -11,13 +11,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environment
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import ConfigError
-from asynccvat.settings.profiles import profiles_path, read_profiles
 from asynccvat.settings.values import FLAGS, Value
-from asynccvat.settings.yaml_file import exposure, read_settings
+
+if TYPE_CHECKING:
+    from asynccvat.settings.profiles import Profiles
 
 DEFAULT_FILES = ("config/server.yaml", "server.yaml")
 """Looked for in the working directory, in this order, where no file is named."""
@@ -130,11 +132,10 @@ def load_settings(
                 "away"
             )
     given = {name: Value(text, FLAGS[name]) for name, text in flags.items() if text is not None}
-    saved = profiles or profiles_path()
     if profile is not None:
-        given |= _named_profile(profile, saved, given)
+        given |= _named_profile(profile, profiles, given)
     file = _config_file(config, variables, directory or Path())
-    of_file = {} if file is None else read_settings(file)
+    of_file, warnings = _of_file(file)
     layers = [
         given,
         {
@@ -143,12 +144,30 @@ def load_settings(
         },
         of_file,
     ]
-    warning = None if file is None else exposure(file, of_file)
-    layers.append(_from_profiles(saved, layers))
-    return _settings(layers, file, () if warning is None else (warning,))
+    layers.append(_from_profiles(profiles, layers))
+    return _settings(layers, file, warnings)
 
 
-def _named_profile(name: str, saved: Path, given: _Layer) -> _Layer:
+def _of_file(file: Path | None) -> tuple[_Layer, tuple[str, ...]]:
+    """What the YAML file sets, and what there is to warn of."""
+    if file is None:
+        return {}, ()
+    # Most commands find all they need in the environment: they need not wait for a YAML reader.
+    from asynccvat.settings.yaml_file import exposure, read_settings  # noqa: PLC0415 - as said
+
+    settings = read_settings(file)
+    warning = exposure(file, settings)
+    return settings, () if warning is None else (warning,)
+
+
+def _saved(path: Path | None) -> Profiles:
+    """The saved profiles; where CVAT's own tools keep them if no other place is given."""
+    from asynccvat.settings import profiles  # noqa: PLC0415 - as the YAML reader
+
+    return profiles.read_profiles(path or profiles.profiles_path())
+
+
+def _named_profile(name: str, saved: Path | None, given: _Layer) -> _Layer:
     """What a profile that is asked for by its name sets."""
     others = [FLAGS[other] for other in ("url", "username", "password", "token") if other in given]
     if others:
@@ -156,16 +175,16 @@ def _named_profile(name: str, saved: Path, given: _Layer) -> _Layer:
             f"--profile names a server and a token, and so do not go with it: {', '.join(others)}; "
             "leave the one or the other away"
         )
-    return read_profiles(saved).named(name).settings
+    return _saved(saved).named(name).settings
 
 
-def _from_profiles(saved: Path, above: list[_Layer]) -> _Layer:
+def _from_profiles(saved: Path | None, above: list[_Layer]) -> _Layer:
     """What the saved profiles add to what is known from above; most often they need no reading."""
     server = next((layer["url"] for layer in above if "url" in layer), None)
     known = any(_CREDENTIALS & layer.keys() for layer in above)
     if server is not None and known:
         return {}
-    profiles = read_profiles(saved)
+    profiles = _saved(saved)
     if server is not None:
         profile = profiles.for_server(server.text)
         # The server stays the one that was named, as it was written.
