@@ -53,6 +53,7 @@ def show(
     rows: Iterable[output.Row],
     *,
     numbers: Sequence[str] = (),
+    wraps: Sequence[str] = (),
 ) -> None:
     """Write values in the form that was asked for; `rows` are theirs in a table."""
     if form is Output.JSON:
@@ -61,7 +62,7 @@ def show(
         for value in values:
             output.write_json_line(record(value))
     else:
-        output.table(columns, rows, numbers=numbers)
+        output.table(columns, rows, numbers=numbers, wraps=wraps)
 
 
 def record(value: Any) -> Any:

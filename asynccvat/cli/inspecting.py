@@ -46,7 +46,7 @@ def task_info(
     if form is Output.TABLE:
         for task in found:
             rows = [(key, _cell(value)) for key, value in record(task).items() if value is not None]
-            output.table(("field", "value"), rows)
+            output.table(("field", "value"), rows, wraps=("value",))
     else:
         asking.show(form, found, (), ())
     for error in absent:
@@ -108,7 +108,9 @@ def formats(
             for item in items:
                 output.write_json_line({"direction": direction, **record(item)})
     else:
-        output.table(("format", "export", "import", "dimension"), _format_rows(known))
+        output.table(
+            ("format", "export", "import", "dimension"), _format_rows(known), wraps=("format",)
+        )
         output.remark("'export' and 'import' say which files; without one it is not possible.")
     return ExitCode.DONE
 

@@ -80,6 +80,7 @@ def list_tasks(
             for task in listing.tasks
         ],
         numbers=("id", "frames", "project"),
+        wraps=("name", "subset", "assignee"),
     )
     if form is Output.TABLE:
         output.remark(counted(len(listing.tasks), "task"))
@@ -173,6 +174,7 @@ def list_projects(
             for project in projects
         ],
         numbers=("id",),
+        wraps=("name", "owner", "assignee"),
     )
     if form is Output.TABLE:
         output.remark(counted(len(projects), "project"))
@@ -272,6 +274,7 @@ def list_jobs(
             for job in jobs
         ],
         numbers=("id", "task", "project", "frames"),
+        wraps=("assignee",),
     )
     if form is Output.TABLE:
         output.remark(counted(len(jobs), "job"))

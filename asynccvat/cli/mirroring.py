@@ -247,6 +247,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> ExitCode:
                 for step in described["steps"]
             ],
             numbers=("task",),
+            wraps=("folder", "reason", "name"),
         )
         counts = ", ".join(f"{count:,} to {step}" for step, count in described["counts"].items())
         output.remark(f"Dry run, nothing was changed: {counts or 'no tasks'}.")

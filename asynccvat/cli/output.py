@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 Row = Sequence[object]
 
+# Places on the screen: between two columns, and of a folded one that can still be read.
+_MARGIN = 3
+_FOLDED = 8
+
 
 def results() -> Console:
     """The console of stdout."""
@@ -97,13 +101,23 @@ def write_json_line(value: Any) -> None:
     write(json.dumps(value, ensure_ascii=not unicode, default=str))
 
 
-def table(columns: Sequence[str], rows: Iterable[Row], *, numbers: Sequence[str] = ()) -> None:
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    *,
+    numbers: Sequence[str] = (),
+    wraps: Sequence[str] = (),
+) -> None:
     """A table: drawn on a terminal, one line of tab-separated cells a row elsewhere.
+
+    A terminal shows no column that has nothing in it, and nothing is cut off: what is too wide for
+    it is folded.
 
     Args:
         columns: Their titles.
         rows: Their cells; None is an empty one.
         numbers: The titles of the columns that are set to the right.
+        wraps: The titles of the columns that give way where the terminal is narrow.
     """
     cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
     console = results()
@@ -111,13 +125,30 @@ def table(columns: Sequence[str], rows: Iterable[Row], *, numbers: Sequence[str]
         for row in [list(columns), *cells]:
             write("\t".join(row))
         return
-    from rich.table import Table  # noqa: PLC0415 - the start-up of `--help` stays light
+    from rich import box  # noqa: PLC0415 - the start-up of `--help` stays light
+    from rich.cells import cell_len  # noqa: PLC0415 - the same
+    from rich.table import Table  # noqa: PLC0415 - the same
 
-    drawn = Table()
-    for column in columns:
-        drawn.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    for row in cells:
-        drawn.add_row(*row)
+    told = {
+        title: column
+        for title, *column in zip(columns, *cells, strict=True)
+        if any(column) or not cells
+    }
+    needed = sum(
+        _FOLDED if title in wraps else max(map(cell_len, [title, *column]))
+        for title, column in told.items()
+    )
+    folds = needed + _MARGIN * (len(told) - 1) > console.width
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for title in told:
+        drawn.add_column(
+            title,
+            justify="right" if title in numbers else "left",
+            overflow="fold",
+            no_wrap=not folds and title not in wraps,
+        )
+    for cells_of_row in zip(*told.values(), strict=True):
+        drawn.add_row(*cells_of_row)
     console.print(drawn)
 
 

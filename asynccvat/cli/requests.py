@@ -122,7 +122,14 @@ def list_requests(
         for item in fitting
         if (item.state == status.value if status else ended or not item.ended)
     ]
-    asking.show(form, shown, _COLUMNS, [_row(item, now) for item in shown], numbers=("age",))
+    asking.show(
+        form,
+        shown,
+        _COLUMNS,
+        [_row(item, now) for item in shown],
+        numbers=("age", "progress"),
+        wraps=("operation", "format", "message", "id"),
+    )
     if form is Output.TABLE:
         hidden = len(fitting) - len(shown)
         rest = f"; {hidden:,} ended, which --all shows" if hidden and status is None else ""
@@ -200,7 +207,8 @@ def cancel(
 
     ends = asking.ask(connection.settings(), work)
     records = [{"id": rq_id, "result": end} for rq_id, end in ends.items()]
-    asking.show(form, records, ("result", "id"), [(end, rq_id) for rq_id, end in ends.items()])
+    rows = [(end, rq_id) for rq_id, end in ends.items()]
+    asking.show(form, records, ("result", "id"), rows, wraps=("id",))
     if not ends:
         output.remark("Nothing to do: no such request waits in the server's queue.")
     failed = [rq_id for rq_id, end in ends.items() if end in _WHY_NOT]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from asynccvat.cli import output
@@ -259,18 +264,55 @@ def test_an_access_token_does_instead_of_a_password(
     assert token not in ended.out + ended.err
 
 
-def test_on_a_terminal_lists_are_drawn_as_tables(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
+    """What is drawn on a terminal from now on."""
     drawn = io.StringIO()
     monkeypatch.setattr(
         output,
         "results",
-        lambda: Console(file=drawn, force_terminal=True, width=160, markup=False, highlight=False),
+        lambda: Console(
+            file=drawn, force_terminal=True, width=width, markup=False, highlight=False
+        ),
     )
+    return drawn
+
+
+def test_on_a_terminal_lists_are_drawn_as_tables_without_columns_that_tell_nothing(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = terminal(monkeypatch, 160)
     assert shell("list-tasks", "-t", 3).err == "1 task\n"
-    assert "street-00003" in drawn.getvalue()
-    assert "┃" in drawn.getvalue()
+    titles, rule, row = drawn.getvalue().splitlines()
+    assert "frames" in titles
+    assert "assignee" not in titles
+    assert set(rule.strip()) == {"─"}
+    assert row.split()[:3] == ["3", "street-00003", "completed"]
+
+
+@given(
+    width=st.integers(30, 120),
+    rows=st.lists(
+        st.tuples(
+            st.integers(1, 10**9),
+            st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=60),
+            st.sampled_from(["annotation", "validation", "completed"]),
+        ),
+        max_size=4,
+    ),
+)
+def test_a_table_fits_its_terminal_and_loses_nothing(
+    width: int, rows: list[tuple[int, str, str]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        drawn = terminal(patch, width)
+        output.table(("id", "name", "status"), rows, numbers=("id",), wraps=("name",))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", drawn.getvalue()).splitlines()
+    assert all(cell_len(line) <= width for line in lines)
+    shown = Counter("".join(lines[2:]))
+    for row in rows:
+        for cell in row:
+            shown.subtract(str(cell))
+    assert not {letter: count for letter, count in shown.items() if count and letter != " "}
 
 
 def test_a_reader_that_leaves_a_long_list_ends_it_without_a_word() -> None:
