@@ -164,3 +164,29 @@ async def test_links_are_made_from_the_headers_of_the_call() -> None:
         assert page["next"] == "https://cvat.example.com/api/tasks?page=2&page_size=1"
         plain = (await ask.get("/api/tasks?page_size=1")).json
         assert plain["next"].startswith(ask.server.url)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("task_name=street-00002", [2]),
+        ("stage=acceptance", [3]),
+        ("state=new&sort=id", [1, 2]),
+        ("type=annotation&sort=-id", [3, 2, 1]),
+        ("type=ground_truth", []),
+        ("search=street-00003", [3]),
+        # What CVAT does not filter jobs by is passed over without a word.
+        ("subset=train&sort=id", [1, 2, 3]),
+        (f"filter={quote(json.dumps({'>': [{'var': 'id'}, 1]}))}&sort=id", [2, 3]),
+    ],
+)
+async def test_jobs_are_filtered_by_what_cvat_filters_them_by(query: str, found: list[int]) -> None:
+    async with asking(SimulatorOptions(tasks=3, frames=1)) as ask:
+        answer = await ask.get(f"/api/jobs?{query}")
+        assert [job["id"] for job in answer.json["results"]] == found
+
+
+async def test_a_job_s_parent_is_named_by_a_number() -> None:
+    async with asking() as ask:
+        answer = await ask.get("/api/jobs?parent_job_id=junk")
+        assert (answer.status, answer.json) == (400, {"parent_job_id": ["Enter a number."]})
