@@ -8,16 +8,16 @@ from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.options import ExportStart, SimulatorOptions, UserSpec
 from asynccvat.simulator.processes import ServerProcess
 from asynccvat.simulator.records import CallRecord
-from asynccvat.simulator.requests import ExportSpan
+from asynccvat.simulator.requests import RequestSpan
 from asynccvat.simulator.server import SimulatedServer, serve
 from asynccvat.simulator.threads import serve_in_thread
 
 __all__ = [
     "CallRecord",
-    "ExportSpan",
     "ExportStart",
     "Fault",
     "Faults",
+    "RequestSpan",
     "ServerProcess",
     "SimulatedServer",
     "SimulatorOptions",

@@ -16,14 +16,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from xml.sax.saxutils import escape
 
-from asynccvat.simulator.dataset import (
-    Attribute,
-    Frame,
-    Label,
-    Shape,
-    Tag,
-    Task,
-)
+from asynccvat.simulator.annotations import Attribute, Label, Shape, Tag
+from asynccvat.simulator.dataset import Frame, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +45,9 @@ def draw(tasks: Sequence[Task]) -> list[Drawn]:
         annotations = task.annotations()
         for shape in annotations.shapes:
             shapes[shape.frame].append(shape)
+        for number, track in enumerate(annotations.tracks):
+            for shape in track.shapes_until(task.size or 0, number):
+                shapes[shape.frame].append(shape)
         for tag in annotations.tags:
             tags[tag.frame].append(tag)
         for frame in task.frames():

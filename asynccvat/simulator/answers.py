@@ -122,6 +122,12 @@ def not_found_page() -> RefusedError:
     return RefusedError(Answer(404, page.encode(), TEXT_TYPE, bare=True))
 
 
+def bad_request_page() -> RefusedError:
+    """Django's page for a call that it will not read, as one with too large a body."""
+    page = _DJANGO_PAGE.format(title="Bad Request (400)", text="")
+    return RefusedError(Answer(400, page.encode(), TEXT_TYPE, bare=True))
+
+
 def server_error_page() -> RefusedError:
     """Django's page for an exception in a view."""
     page = _DJANGO_PAGE.format(title="Server Error (500)", text="")
@@ -139,6 +145,7 @@ def no_such(model: str) -> RefusedError:
 
 
 _NGINX_TITLES: Final = {
+    413: "413 Request Entity Too Large",
     414: "414 Request-URI Too Large",
     416: "416 Requested Range Not Satisfiable",
 }

@@ -44,6 +44,8 @@ from asynccvat.simulator.routes_exports import describe, find_result
 _LONGEST_LINE: Final = 8180
 """Bytes of a request line past which nginx answers 414 (its buffers hold 8 KiB)."""
 _LONGEST_HEADER: Final = 8180
+_LARGEST_BODY: Final = 1 << 30
+"""Bytes of a body past which nginx answers 413, as CVAT sets it up."""
 
 _APPLICATION_HEADERS: Final = {
     "X-Frame-Options": "DENY",
@@ -106,38 +108,31 @@ class Application:
         return self._backend.options.public_url or link_origin(request.headers, request.scheme)
 
     async def _serve(self, call: Call) -> web.StreamResponse:
-        request = call.request
-        answer: Answer | Download | None = None
-        for fault in call.faults:
-            if fault.delay:
-                await asyncio.sleep(fault.delay)
-            if fault.lose_queue:
-                self._backend.queue.forget()
-            if fault.drop:
-                if request.transport is not None:
-                    request.transport.abort()
-                raise ConnectionResetError("dropped by a scripted fault")
-            answer = answer or _scripted_answer(fault)
-        if answer is None:
-            answer = await self._answer(call)
+        answer = await self._faulty_answer(call) or await self._answer(call)
+        async for _ in call.pieces():  # nginx reads what nobody wanted, too
+            pass
+        if any(fault.lose_answer for fault in call.faults):
+            raise _broken(call, "the answer was lost by a scripted fault")
         for fault in call.faults:
             answer.headers.update(fault.headers)
         call.record.scheme = call.identity.scheme
         call.record.status = answer.status
         if isinstance(answer, Download):
-            return await send(answer, request, call.record)
-        response = _response(answer, call)
-        limit = min(
-            (fault.cut_at for fault in call.faults if fault.cut_at is not None), default=None
-        )
-        body = response.body if isinstance(response.body, bytes) else b""
-        if limit is not None and limit < len(body):
-            call.record.bytes_sent = limit
-            await _send_cut(response, request, body[:limit])
-        call.record.bytes_sent = len(body)
-        await response.prepare(request)
-        await response.write_eof()
-        return response
+            return await send(answer, call.request, call.record)
+        return await _send(answer, call)
+
+    async def _faulty_answer(self, call: Call) -> Answer | None:
+        """What faults do before a call is served: the first answer that one of them gives."""
+        answer = None
+        for fault in call.faults:
+            if fault.delay:
+                await asyncio.sleep(fault.delay)
+            if fault.lose_queue:
+                self._backend.forget_requests()
+            if fault.drop:
+                raise _broken(call, "dropped by a scripted fault")
+            answer = answer or _scripted_answer(fault)
+        return answer
 
     async def _answer(self, call: Call) -> Answer | Download:
         """The answer of nginx, Django or the handler, in that order."""
@@ -146,11 +141,13 @@ class Application:
             return nginx_page(414)
         if any(len(name) + len(value) > _LONGEST_HEADER for name, value in request.raw_headers):
             return header_too_large_page()
+        if (request.content_length or 0) > _LARGEST_BODY:
+            return nginx_page(413)
         match = find_route(call.path)
         try:
             if match is None:
                 raise not_found_page()
-            call.id, call.rq_id = match.id, match.rq_id
+            call.id, call.rq_id, call.file_id = match.id, match.rq_id, match.file_id
             return await self._view(call, match)
         except RefusedError as refused:
             answer = refused.answer
@@ -229,7 +226,7 @@ def _handler(call: Call, match: Match) -> Handler:
     method = call.request.method
     if method == "OPTIONS":
         return describe
-    if method == "HEAD":
+    if method == "HEAD" and "HEAD" not in match.route.methods:
         if not match.route.anonymous and call.path != "/api/users/self":
             raise server_error_page()
         method = "GET"
@@ -284,6 +281,13 @@ def _as_page(answer: Answer) -> Answer:
     return Answer(answer.status, page.encode(), TEXT_TYPE, answer.headers)
 
 
+def _broken(call: Call, words: str) -> ConnectionResetError:
+    """Break the connection of the call: what to raise then."""
+    if call.request.transport is not None:
+        call.request.transport.abort()
+    return ConnectionResetError(words)
+
+
 def _response(answer: Answer, call: Call) -> web.Response:
     headers = {"Server": "nginx", **answer.headers}
     if not answer.by_nginx:
@@ -313,6 +317,20 @@ _numbers = iter(range(1, 1 << 62))
 
 def _request_number() -> int:
     return (next(_numbers) << 64) | (4 << 76) | (2 << 62)
+
+
+async def _send(answer: Answer, call: Call) -> web.Response:
+    """Send an answer, as far as the faults let it pass."""
+    response = _response(answer, call)
+    limit = min((fault.cut_at for fault in call.faults if fault.cut_at is not None), default=None)
+    body = response.body if isinstance(response.body, bytes) else b""
+    if limit is not None and limit < len(body):
+        call.record.bytes_sent = limit
+        await _send_cut(response, call.request, body[:limit])
+    call.record.bytes_sent = len(body)
+    await response.prepare(call.request)
+    await response.write_eof()
+    return response
 
 
 async def _send_cut(response: web.Response, request: web.BaseRequest, start: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
@@ -11,13 +11,19 @@ from urllib.parse import parse_qsl, unquote
 from aiohttp import web
 
 from asynccvat.simulator.accounts import ANONYMOUS, Account, Accounts, Identity
-from asynccvat.simulator.answers import detail, server_error_page
+from asynccvat.simulator.answers import bad_request_page, detail, server_error_page
 from asynccvat.simulator.exports import ExportQueue
 from asynccvat.simulator.faults import Fault
+from asynccvat.simulator.imports import ImportQueue
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.pages import PageCache
 from asynccvat.simulator.records import CallRecord
+from asynccvat.simulator.registry import RequestRegistry
+from asynccvat.simulator.tus import Uploads
 from asynccvat.simulator.world import OrganizationScope, World
+
+LARGEST_BODY: Final = 100 << 20
+"""Bytes of a body that is no form past which CVAT's application refuses it."""
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
@@ -29,8 +35,16 @@ class Backend:
     options: SimulatorOptions
     accounts: Accounts
     world: World
+    registry: RequestRegistry
     queue: ExportQueue
+    imports: ImportQueue
+    uploads: Uploads
     pages: PageCache = field(default_factory=PageCache)
+
+    def forget_requests(self) -> None:
+        """Lose all requests, as a restarted queue without its memory does."""
+        self.queue.forget()
+        self.imports.forget()
 
 
 @dataclass(slots=True)
@@ -46,6 +60,7 @@ class Call:
         record: What the server remembers of it.
         id: The number in the path, or None.
         rq_id: The request's id in the path, or an empty text.
+        file_id: The id of an uploaded file in the path, or an empty text.
         identity: Who calls.
         faults: The scripted faults that strike the call.
     """
@@ -58,6 +73,7 @@ class Call:
     record: CallRecord
     id: int | None = None
     rq_id: str = ""
+    file_id: str = ""
     identity: Identity = ANONYMOUS
     faults: list[Fault] = field(default_factory=list)
 
@@ -90,13 +106,49 @@ class Call:
         """Whether the method only reads."""
         return self.request.method in _SAFE_METHODS
 
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes in; none of it is held back.
+
+        Raises:
+            ConnectionResetError: The connection broke, or a fault broke it.
+        """
+        while piece := await self.request.content.readany():
+            self.count_received(piece)
+            yield piece
+
+    def count_received(self, piece: bytes) -> None:
+        """Tell the record of a piece of the body that came in.
+
+        Raises:
+            ConnectionResetError: A fault broke the connection there.
+        """
+        self.record.bytes_received += len(piece)
+        for fault in self.faults:
+            if fault.break_at is not None and self.record.bytes_received >= fault.break_at:
+                if self.request.transport is not None:
+                    self.request.transport.abort()
+                raise ConnectionResetError("broken by a scripted fault")
+
+    async def body(self) -> bytes:
+        """The body as a whole.
+
+        Raises:
+            RefusedError: 400, it is larger than CVAT takes.
+        """
+        body = bytearray()
+        async for piece in self.pieces():
+            body += piece
+            if len(body) > LARGEST_BODY:
+                raise bad_request_page()
+        return bytes(body)
+
     async def json(self) -> Any:
         """The body as JSON.
 
         Raises:
-            RefusedError: 415 for another type of body, 400 for broken JSON.
+            RefusedError: 415 for another type of body, 400 for broken JSON or too much of it.
         """
-        body = await self.request.read()
+        body = await self.body()
         if not body:
             return {}
         if self.request.content_type != "application/json":

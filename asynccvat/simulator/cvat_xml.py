@@ -12,7 +12,8 @@ from datetime import datetime
 from xml.sax.saxutils import escape, quoteattr
 
 from asynccvat.simulator.annotation_files import Drawn, pairs
-from asynccvat.simulator.dataset import Label, Project, Shape, Task
+from asynccvat.simulator.annotations import Label, Shape
+from asynccvat.simulator.dataset import Project, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 Everything is a value. A task knows how to make its frames and annotations and makes them when
 asked, so a hundred thousand tasks cost little; an edit is the same task with the next revision
-number and a new date, which changes the annotations and nothing else. JSON and HTTP are the routes'
-business, the layout of an export is that of `formats`, and folders of ready archives that of
-`archives`.
+number and a new date, which changes the annotations and nothing else. Annotations that a client
+gave are kept with the task instead. JSON and HTTP are the routes' business, the layout of an export
+is that of `formats`, and folders of ready archives that of `archives`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
+from asynccvat.simulator.annotations import Annotations, Attribute, Label, Shape, ShapeType, Tag
 from asynccvat.simulator.jpeg import draw_jpeg
-
-ShapeType = Literal["rectangle", "polygon", "points"]
 
 _FIRST_DAY: Final = datetime(2026, 1, 5, 8, 0, 0, tzinfo=UTC)
 
@@ -52,30 +51,6 @@ ADMIN: Final = User(1, "admin", email="admin@example.com")
 
 
 @dataclass(frozen=True, slots=True)
-class Attribute:
-    """One attribute of a label; `values` are the choices of a select."""
-
-    id: int
-    name: str
-    mutable: bool
-    input_type: str
-    default_value: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """A label of a project, or of a task that has none (`project_id` None)."""
-
-    id: int
-    name: str
-    color: str
-    type: str
-    attributes: tuple[Attribute, ...]
-    project_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Project:
     """A project; its labels are those of its tasks."""
 
@@ -104,37 +79,6 @@ class Frame:
     def data(self) -> bytes:
         """The JPEG file, the same at every call."""
         return draw_jpeg(self.seed, self.width, self.height, self.size)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A rectangle (xtl, ytl, xbr, ybr), polygon or set of points (x, y, x, y ...) in pixels."""
-
-    id: int
-    type: ShapeType
-    label: Label
-    frame: int
-    points: tuple[float, ...]
-    occluded: bool
-    z_order: int
-    attributes: tuple[tuple[Attribute, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """A label on a whole frame."""
-
-    id: int
-    label: Label
-    frame: int
-
-
-@dataclass(frozen=True, slots=True)
-class Annotations:
-    """All annotations of a task, ordered by frame."""
-
-    shapes: tuple[Shape, ...] = ()
-    tags: tuple[Tag, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +131,8 @@ class ReadyArchive:
 class Task:
     """A task. `size` is its number of frames, None while it has no data.
 
-    `revision` counts the edits of its annotations. `ready` holds archives that are served as they
+    `revision` counts the edits of its annotations; `given` are those that a client gave it, which
+    the revision stands for where tasks are compared. `ready` holds archives that are served as they
     are; a task that has some makes no others.
     """
 
@@ -209,6 +154,7 @@ class Task:
     image_quality: int = 70
     data_chunk_size: int = 72
     ready: tuple[ReadyArchive, ...] = ()
+    given: Annotations | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def overlap(self) -> int | None:
@@ -249,7 +195,9 @@ class Task:
         )
 
     def annotations(self) -> Annotations:
-        """The shapes and tags of this revision."""
+        """The annotations of this revision."""
+        if self.given is not None:
+            return self.given
         if not self.content.boxes_per_frame or self.ready:
             return Annotations()
         shapes: list[Shape] = []
@@ -259,8 +207,14 @@ class Task:
         return Annotations(tuple(shapes), tuple(tags))
 
     def edited(self, at: datetime) -> Task:
-        """The task after an edit of its annotations at that time."""
-        return dataclasses.replace(self, revision=self.revision + 1, updated_date=at)
+        """The task after an edit at that time, which makes all its annotations anew."""
+        return dataclasses.replace(self, revision=self.revision + 1, updated_date=at, given=None)
+
+    def annotated(self, annotations: Annotations, at: datetime) -> Task:
+        """The task with these annotations in the place of its own, given at that time."""
+        return dataclasses.replace(
+            self, revision=self.revision + 1, updated_date=at, given=annotations
+        )
 
     def _frame(self, index: int) -> Frame:
         content = self.content
@@ -326,6 +280,14 @@ class Dataset:
             KeyError: There is no such task.
         """
         return self._store(self.tasks[task_id].edited(at))
+
+    def annotate(self, task_id: int, annotations: Annotations, at: datetime) -> Task:
+        """Replace the annotations of a task at that time (timezone-aware).
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        return self._store(self.tasks[task_id].annotated(annotations, at))
 
     def change(self, task_id: int, at: datetime, *, name: str = "", subset: str = "") -> Task:
         """Rename a task or move it to another subset; an empty text leaves it as it is.

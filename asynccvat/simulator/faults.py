@@ -1,7 +1,8 @@
-"""Scripted faults: which calls and exports go wrong, and how.
+"""Scripted faults: which calls, exports and imports go wrong, and how.
 
 A `Fault` says whom it meets and what it does; `Faults` keeps the script and answers what happens to
-the call or the export at hand. Doing it is left to `app` and `downloads` (calls) and to `exports`.
+the call, the export or the import at hand. Doing it is left to `app`, `calls` and `downloads`
+(calls) and to `queues` (exports and imports).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-ExportFault = Literal["fail", "kill", "stick", "requeue", "null_dates"]
+RequestFault = Literal["fail", "kill", "stick", "requeue", "null_dates"]
 
 
 @dataclass
@@ -20,15 +21,15 @@ class Fault:
     r"""One scripted fault.
 
     It meets a call when `method`, `path` and `task_id` match, an export when `export` is set and
-    `task_id` matches (and `path`, if given, the request's id). `nth` picks one of the matching
-    ones, `times` bounds how often it strikes (None: always), `probability` makes it strike by
-    chance, from the seed of the server.
+    `task_id` matches (and `path`, if given, the request's id), an import in the same way when
+    `importing` is set. `nth` picks one of the matching ones, `times` bounds how often it strikes
+    (None: always), `probability` makes it strike by chance, from the seed of the server.
 
     Attributes:
         method: The method of the call, or None for any.
         path: A regular expression found in the path, decoded, or in `path?query`.
         task_id: The task in the path or in the request's id.
-        nth: Strike at this matching call or export only, counting from 1.
+        nth: Strike at this matching call, export or import only, counting from 1.
         times: How often to strike.
         probability: Chance to strike at a matching one.
         delay: Seconds to wait before the call is served.
@@ -38,6 +39,8 @@ class Fault:
         headers: Headers set on the answer, whoever made it.
         redirect: Answer 302 to this URL.
         drop: Close the connection without an answer.
+        break_at: Reset the connection after this many bytes of the call's own body came in.
+        lose_answer: Serve the call, and close the connection without telling.
         cut_at: Reset the connection after this many bytes of the body.
         stall_at: Send nothing more after this many bytes of the body, and keep the connection.
         alter_at: Change the byte at this place of the archive.
@@ -52,7 +55,8 @@ class Fault:
         export: What happens to the export: `fail` with `message`; `kill` its work-horse; `stick`
             as started until it is released; `requeue` once after it started; `null_dates` in the
             first answers that call it finished.
-        message: The message of a failed export.
+        importing: The same for an import.
+        message: The message of a failed export or import.
         count: How many answers have null dates; all but the last of them lack `started_date` too.
     """
 
@@ -69,6 +73,8 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     redirect: str | None = None
     drop: bool = False
+    break_at: int | None = None
+    lose_answer: bool = False
     cut_at: int | None = None
     stall_at: int | None = None
     alter_at: int | None = None
@@ -80,9 +86,15 @@ class Fault:
     move_etag: bool = False
     plain_conflict: bool = False
     origin: str | None = None
-    export: ExportFault | None = None
+    export: RequestFault | None = None
+    importing: RequestFault | None = None
     message: str = "MemoryError\n"
     count: int = 1
+
+    @property
+    def kind(self) -> RequestFault | None:
+        """What happens to the export or import, if it is one that it meets."""
+        return self.export or self.importing
 
     def to_json(self) -> dict[str, Any]:
         """The fault as JSON values, for a server in a process of its own."""
@@ -166,7 +178,7 @@ class Faults:
         return [
             scripted.fault
             for scripted in self._scripted
-            if scripted.fault.export is None
+            if scripted.fault.kind is None
             and scripted.fault.method in (None, method)
             and scripted.strikes(subject, task_id, self._chance)
         ]
@@ -177,4 +189,13 @@ class Faults:
             scripted.fault
             for scripted in self._scripted
             if scripted.fault.export is not None and scripted.strikes(rq_id, task_id, self._chance)
+        ]
+
+    def for_import(self, rq_id: str, task_id: int | None) -> list[Fault]:
+        """The faults that strike the import that starts now."""
+        return [
+            scripted.fault
+            for scripted in self._scripted
+            if scripted.fault.importing is not None
+            and scripted.strikes(rq_id, task_id, self._chance)
         ]

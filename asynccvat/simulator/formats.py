@@ -29,8 +29,9 @@ from asynccvat.simulator.annotation_files import (
     yolo_labels,
     yolo_yaml,
 )
+from asynccvat.simulator.annotations import Label
 from asynccvat.simulator.cvat_xml import Origin, cvat_images_xml, cvat_video_xml
-from asynccvat.simulator.dataset import Label, Project, Task
+from asynccvat.simulator.dataset import Project, Task
 
 _DEFAULT_URL: Final = "http://127.0.0.1:8080"
 

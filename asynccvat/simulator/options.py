@@ -77,6 +77,8 @@ class SimulatorOptions:
         export_workers: Exports run at the same time; the others queue, first in first out.
         export_seconds: Seconds of an export worker for one export, or a function of the export.
         cached_export_seconds: The same where the archive is still cached; None: as any other.
+        import_workers: Imports run at the same time; the others queue, first in first out.
+        import_seconds: Seconds of an import worker for one import.
         basic_seconds: More for a call with HTTP Basic (200 ms seen: PBKDF2).
         login_seconds: More for a login, which hashes the password too.
         listed_task_seconds: More for each task on a page of a tasks list (0.5 ms seen).
@@ -114,6 +116,8 @@ class SimulatorOptions:
     export_workers: int = 2
     export_seconds: ExportSeconds = 0.25
     cached_export_seconds: float | None = None
+    import_workers: int = 2
+    import_seconds: float = 0.25
     basic_seconds: float = 0.2
     login_seconds: float = 0.2
     listed_task_seconds: float = 0.0005
@@ -137,7 +141,7 @@ class SimulatorOptions:
         for name in ("tasks", "frames", "projects", "remembered_requests"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
-        for name in ("api_workers", "export_workers"):
+        for name in ("api_workers", "export_workers", "import_workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
 

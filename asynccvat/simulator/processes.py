@@ -100,6 +100,12 @@ class ServerProcess:
         exports: list[dict[str, Any]] = self._ask("GET", "exports")
         return exports
 
+    @property
+    def imports(self) -> list[dict[str, Any]]:
+        """As `SimulatedServer.imports`, each a dictionary."""
+        imports: list[dict[str, Any]] = self._ask("GET", "imports")
+        return imports
+
     def add_faults(self, *faults: Fault) -> None:
         """Append to the script of faults."""
         self._ask("POST", "faults", [fault.to_json() for fault in faults])

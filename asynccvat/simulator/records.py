@@ -19,7 +19,8 @@ class CallRecord:
         range: The Range header.
         status: The status; 0 until it is answered, and where the connection was dropped.
         seconds: How long it took until the last byte was handed on; 0 until then.
-        bytes_sent: Bytes of the body that were handed on.
+        bytes_received: Bytes of the call's own body that came in; of a form those of its file.
+        bytes_sent: Bytes of the answer's body that were handed on.
         scheme: How it authenticated: `token`, `bearer`, `session`, `basic` or `anonymous`.
     """
 
@@ -32,5 +33,6 @@ class CallRecord:
     range: str | None
     status: int = 0
     seconds: float = 0.0
+    bytes_received: int = 0
     bytes_sent: int = 0
     scheme: str = "anonymous"

@@ -1,6 +1,7 @@
 """Requests as values: what was asked for, how far it is, what it left, and its entry in lists.
 
-How requests come to their ends is the business of `exports`.
+How requests come to their ends is the business of `exports` and `imports`, which of them the server
+remembers that of `registry`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from asynccvat.simulator.annotations import Annotations
 from asynccvat.simulator.dataset import Task, User
 from asynccvat.simulator.times import stamp, utc_now
+from asynccvat.simulator.tus import Upload
 
 Status = Literal["queued", "started", "finished", "failed"]
 Target = Literal["task", "project", "job"]
@@ -71,13 +74,13 @@ class Result:
         self.modified = max(int(utc_now().timestamp()), self.modified + 1)
 
 
-@dataclass(slots=True)
-class ExportRequest:
-    """One entry of `/api/requests`."""
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """One entry of `/api/requests`, whatever it asks for."""
 
     id: str
-    wanted: Wanted
     owner: User
+    target: Target
     project_id: int | None
     task_id: int | None
     job_id: int | None
@@ -88,8 +91,6 @@ class ExportRequest:
     started: datetime | None = None
     finished: datetime | None = None
     expiry: datetime | None = None
-    result: Result | None = None
-    file_name: str | None = None
     null_dates: int = 0
     requeued: bool = False
     worker: int | None = None
@@ -101,15 +102,97 @@ class ExportRequest:
         return self.status in ("finished", "failed")
 
     @property
+    def action(self) -> str:
+        """What it does: `export` or `import`."""
+        raise NotImplementedError
+
+    @property
+    def subresource(self) -> str:
+        """What of the target it is about."""
+        raise NotImplementedError
+
+    @property
+    def format(self) -> str | None:
+        """The format, where entries tell it."""
+        return None
+
+    @property
+    def result_path(self) -> str | None:
+        """The path of the download that it leaves, without its query."""
+        return None
+
+    @property
+    def result_id(self) -> int | None:
+        """The number of what it made."""
+        return None
+
+
+@dataclass(slots=True, kw_only=True)
+class ExportRequest(Request):
+    """A request for a file.
+
+    Attributes:
+        wanted: What is exported.
+        tasks: The tasks as they were when it started, or the message by which it fails.
+        result: What it left.
+        file_name: The name that the client wants the download to have.
+    """
+
+    wanted: Wanted
+    tasks: tuple[Task, ...] | str = ()
+    result: Result | None = None
+    file_name: str | None = None
+
+    @property
+    def action(self) -> str:
+        """Always `export`."""
+        return "export"
+
+    @property
+    def subresource(self) -> str:
+        """`dataset`, `annotations` or `backup`."""
+        return self.wanted.subresource
+
+    @property
+    def format(self) -> str | None:
+        """The format's name; a backup has none."""
+        return self.wanted.format
+
+    @property
     def result_path(self) -> str:
         """The path of the download, without its query."""
         resource = "backup" if self.wanted.subresource == "backup" else "dataset"
         return f"/api/{self.wanted.target}s/{self.wanted.target_id}/{resource}/download"
 
 
+@dataclass(slots=True, kw_only=True)
+class ImportRequest(Request):
+    """A request to read a file that was uploaded.
+
+    Attributes:
+        upload: The file.
+        format_name: The importer's name.
+        read: What the file says, or the message by which the import fails.
+    """
+
+    upload: Upload
+    format_name: str
+    read: Annotations | str = ""
+
+    @property
+    def action(self) -> str:
+        """Always `import`."""
+        return "import"
+
+    @property
+    def subresource(self) -> str:
+        """Always `annotations`."""
+        return "annotations"
+
+
 @dataclass(frozen=True, slots=True)
-class ExportSpan:
-    """When a worker ran an export, in seconds since the server started.
+class RequestSpan:
+    """When a worker ran a request, in seconds since the server started.
 
     Attributes:
         rq_id: The request.
@@ -128,7 +211,7 @@ class ExportSpan:
     status: str
 
 
-def request_json(request: ExportRequest, origin: str) -> dict[str, Any]:
+def request_json(request: Request, origin: str) -> dict[str, Any]:
     """An entry of `/api/requests`, as one answer shows it.
 
     An answer that calls it finished may lack the dates: the queue writes its status first.
@@ -138,7 +221,7 @@ def request_json(request: ExportRequest, origin: str) -> dict[str, Any]:
     if hides_dates:
         request.null_dates -= 1
     url = None
-    if request.status == "finished":
+    if request.status == "finished" and request.result_path is not None:
         escaped = request.id.replace("&", "%26").replace("=", "%3D")
         url = f"{origin}{request.result_path}?rq_id={escaped}"
     return {
@@ -146,12 +229,12 @@ def request_json(request: ExportRequest, origin: str) -> dict[str, Any]:
         "message": request.message,
         "id": request.id,
         "operation": {
-            "type": f"export:{request.wanted.subresource}",
-            "target": request.wanted.target,
+            "type": f"{request.action}:{request.subresource}",
+            "target": request.target,
             "project_id": request.project_id,
             "task_id": request.task_id,
             "job_id": request.job_id,
-            "format": request.wanted.format,
+            "format": request.format,
             "lightweight": None,
         },
         "progress": 0.0,
@@ -161,5 +244,5 @@ def request_json(request: ExportRequest, origin: str) -> dict[str, Any]:
         "expiry_date": None if hides_dates else stamp(request.expiry),
         "owner": {"id": request.owner.id, "username": request.owner.username},
         "result_url": url,
-        "result_id": None,
+        "result_id": request.result_id,
     }

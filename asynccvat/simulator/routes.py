@@ -6,10 +6,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from asynccvat.simulator import routes_accounts, routes_exports, routes_server, routes_tasks
+from asynccvat.simulator import (
+    routes_accounts,
+    routes_annotations,
+    routes_exports,
+    routes_imports,
+    routes_server,
+    routes_tasks,
+)
 from asynccvat.simulator.answers import Answer
 from asynccvat.simulator.calls import Call
 from asynccvat.simulator.costs import call_seconds
+from asynccvat.simulator.tus import FILE_ID
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
@@ -40,6 +48,7 @@ class Match:
     route: Route
     id: int | None = None
     rq_id: str = ""
+    file_id: str = ""
 
 
 def _route(
@@ -60,6 +69,19 @@ _ACCOUNTS: Final = routes_accounts
 _TASKS: Final = routes_tasks
 _EXPORTS: Final = routes_exports
 _SERVER: Final = routes_server
+
+_ANNOTATIONS: Final = _route(
+    GET=routes_annotations.show_annotations,
+    POST=routes_imports.upload_annotations,
+    PUT=routes_annotations.replace_annotations,
+    PATCH=routes_annotations.change_annotations,
+    DELETE=routes_annotations.delete_annotations,
+)
+_UPLOAD: Final = _route(
+    HEAD=routes_imports.show_upload,
+    PATCH=routes_imports.append_to_upload,
+    allow="PATCH, HEAD, OPTIONS",
+)
 
 _ROUTES: Final[dict[str, Route]] = {
     "/api/server/about": _route(GET=_SERVER.show_about, anonymous=True),
@@ -88,6 +110,9 @@ _ROUTES: Final[dict[str, Route]] = {
     "/api/tasks/{id}": _route(
         GET=_TASKS.show_task, PATCH=_TASKS.change_task, DELETE=_TASKS.delete_task
     ),
+    "/api/tasks/{id}/annotations": _ANNOTATIONS,
+    "/api/tasks/{id}/annotations/": _ANNOTATIONS,
+    "/api/tasks/{id}/annotations/{file}": _UPLOAD,
     "/api/tasks/{id}/data/meta": _route(
         GET=_TASKS.show_data_meta, allow="GET, PATCH, HEAD, OPTIONS"
     ),
@@ -115,24 +140,14 @@ _ROUTES: Final[dict[str, Route]] = {
     "/api/jobs": _route(GET=_TASKS.list_jobs, allow="GET, POST, HEAD, OPTIONS"),
     "/api/jobs/{id}": _route(GET=_TASKS.show_job, allow="GET, PATCH, DELETE, HEAD, OPTIONS"),
     "/api/jobs/{id}/dataset": _route(GET=_TASKS.old_endpoint),
-    "/api/jobs/{id}/annotations": _route(
-        GET=_TASKS.old_endpoint, allow="GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"
-    ),
+    "/api/jobs/{id}/annotations": _ANNOTATIONS,
+    "/api/jobs/{id}/annotations/": _ANNOTATIONS,
+    "/api/jobs/{id}/annotations/{file}": _UPLOAD,
     "/api/jobs/{id}/dataset/export": _route(POST=_EXPORTS.start_export),
     "/api/jobs/{id}/dataset/download": _route(GET=_EXPORTS.show_request, downloads=True),
     "/api/labels": _route(GET=_TASKS.list_labels),
     "/api/requests": _route(GET=_EXPORTS.list_requests),
 }
-
-_ANNOTATIONS: Final = _route(
-    GET=_TASKS.show_annotations,
-    PUT=_TASKS.change_annotations,
-    PATCH=_TASKS.change_annotations,
-    DELETE=_TASKS.delete_annotations,
-    allow="GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS",
-)
-_ROUTES["/api/tasks/{id}/annotations"] = _ANNOTATIONS
-_ROUTES["/api/tasks/{id}/annotations/"] = _ANNOTATIONS
 
 _REQUEST: Final = _route(GET=_EXPORTS.show_request)
 _CANCEL: Final = _route(POST=_EXPORTS.cancel_request)
@@ -154,6 +169,10 @@ def find_route(path: str) -> Match | None:
     parts = path.split("/", 4)
     if len(parts) < 4 or parts[1] != "api" or not parts[3]:
         return None
+    file_id = ""
+    if FILE_ID.fullmatch(path.rpartition("/")[2]):
+        path, _, file_id = path.rpartition("/")
+        parts = f"{path}/{{file}}".split("/", 4)
     if parts[2] == "auth":
         parts = path.rsplit("/", 1)
         number, template = parts[1], parts[0] + "/{id}"
@@ -163,7 +182,7 @@ def find_route(path: str) -> Match | None:
     route = _ROUTES.get(template)
     if route is None:
         return None
-    return Match(route, int(number) if number.isdecimal() else -1)
+    return Match(route, int(number) if number.isdecimal() else -1, file_id=file_id)
 
 
 def service_seconds(call: Call, match: Match) -> float:
@@ -182,7 +201,7 @@ def service_seconds(call: Call, match: Match) -> float:
             else 0
         ),
         lists_requests=lists_requests,
-        remembered_requests=call.backend.queue.remembered if lists_requests else 0,
+        remembered_requests=call.backend.registry.remembered if lists_requests else 0,
         hashes_password=match.route is _ROUTES["/api/auth/login"],
         basic=call.identity.scheme == "basic",
     )

@@ -19,7 +19,15 @@ from asynccvat.simulator.answers import (
 )
 from asynccvat.simulator.calls import Call
 from asynccvat.simulator.listing import Terms, compile_logic, cut_page, parse_logic, select
-from asynccvat.simulator.requests import ExportRequest, Result, Target, Wanted, request_json
+from asynccvat.simulator.requests import (
+    ExportRequest,
+    ImportRequest,
+    Request,
+    Result,
+    Target,
+    Wanted,
+    request_json,
+)
 from asynccvat.simulator.routes_accounts import list_answer
 from asynccvat.simulator.routes_server import EXPORT_FORMATS, never_cached
 
@@ -30,16 +38,16 @@ _TARGETS: Final = {"tasks": "task", "projects": "project", "jobs": "job"}
 PLAIN_CONFLICT: Final = "Export process is already running"
 """How versions that do not give the `rq_id` word a 409."""
 
-REQUEST_TERMS: Final = Terms[ExportRequest](
+REQUEST_TERMS: Final = Terms[Request](
     read={
         "status": lambda request: request.status,
         "project_id": lambda request: request.project_id,
         "task_id": lambda request: request.task_id,
         "job_id": lambda request: request.job_id,
-        "action": lambda _: "export",
-        "target": lambda request: request.wanted.target,
-        "subresource": lambda request: request.wanted.subresource,
-        "format": lambda request: request.wanted.format,
+        "action": lambda request: request.action,
+        "target": lambda request: request.target,
+        "subresource": lambda request: request.subresource,
+        "format": lambda request: request.format,
         "created_date": lambda request: request.created,
     },
     simple=(
@@ -60,7 +68,7 @@ REQUEST_TERMS: Final = Terms[ExportRequest](
 async def start_export(call: Call) -> Answer:
     """`POST /api/{tasks|projects|jobs}/{id}/dataset/export`: everything is in the query."""
     query = call.query
-    target, project_id, task_id, job_id = _find_target(call)
+    target, project_id, task_id, job_id = find_target(call)
     save_images = query.get("save_images", "false").lower()
     if save_images not in (*_TRUE, *_FALSE):
         raise server_error_page()
@@ -79,14 +87,19 @@ async def start_export(call: Call) -> Answer:
 
 async def start_backup(call: Call) -> Answer:
     """`POST /api/{tasks|projects}/{id}/backup/export`."""
-    target, project_id, task_id, job_id = _find_target(call)
+    target, project_id, task_id, job_id = find_target(call)
     if target == "task" and call.backend.world.dataset.tasks[call.number].size is None:
         raise messages(400, "Backup of a task without data is not allowed")
     wanted = Wanted(target, call.number, None, "backup")
     return await _submit(call, wanted, project_id, task_id, job_id)
 
 
-def _find_target(call: Call) -> tuple[Target, int | None, int | None, int | None]:
+def find_target(call: Call) -> tuple[Target, int | None, int | None, int | None]:
+    """What the path names: its kind, and the project, task and job that requests tell of it.
+
+    Raises:
+        RefusedError: 404 if there is none, 403 if the user may not see it.
+    """
     world, account = call.backend.world, call.account
     match call.path.split("/")[2]:
         case "tasks":
@@ -124,7 +137,7 @@ async def _submit(
 async def list_requests(call: Call) -> Answer:
     """`GET /api/requests`: the user's own, newest first."""
     query = dict(call.query)
-    rows: Any = call.backend.queue.owned_by(call.account.user)
+    rows: Any = call.backend.registry.owned_by(call.account.user)
     _ = call.scope
     expression = query.pop("filter", "")
     rows = select(rows, query, REQUEST_TERMS)
@@ -142,7 +155,7 @@ async def list_requests(call: Call) -> Answer:
     return answer
 
 
-def _request_filter(expression: str) -> Callable[[ExportRequest], bool]:
+def _request_filter(expression: str) -> Callable[[Request], bool]:
     """JSON logic of requests: `and`, `or` and comparisons fail in CVAT 2.54."""
     logic = parse_logic(expression)
     if isinstance(logic, dict) and set(logic) & {"and", "or", "<", "<=", ">", ">="}:
@@ -161,14 +174,19 @@ async def show_request(call: Call) -> Answer:
 async def cancel_request(call: Call) -> Answer:
     """`POST /api/requests/{rq_id}/cancel`: while it is queued."""
     request = _find_request(call)
-    if not call.backend.queue.cancel(request):
+    if isinstance(request, ImportRequest):
+        cancelled = call.backend.imports.cancel(request)
+    else:
+        assert isinstance(request, ExportRequest), "there are no other requests"
+        cancelled = call.backend.queue.cancel(request)
+    if not cancelled:
         raise _uncached(text(400, "Only requests that have not yet been started can be cancelled"))
     return Answer(200, content_type=None, headers=never_cached())
 
 
-def _find_request(call: Call) -> ExportRequest:
+def _find_request(call: Call) -> Request:
     account = call.account
-    request = call.backend.queue.find(call.rq_id)
+    request = call.backend.registry.find(call.rq_id)
     if request is None:
         raise _uncached(text(404, "There is no request with specified id"))
     if not account.superuser and request.owner.id != account.user.id:
@@ -187,7 +205,7 @@ def find_result(call: Call) -> Result:
     Raises:
         RefusedError: Every way in which there is none.
     """
-    _find_target(call)
+    find_target(call)
     resource = call.path.split("/")[4]
     rq_id = call.query.get("rq_id")
     if not rq_id:
@@ -201,13 +219,13 @@ def find_result(call: Call) -> Result:
         resource == "backup"
     ):
         raise messages(400, "Invalid export request id")
-    request = call.backend.queue.find(rq_id)
-    if request is None:
+    request = call.backend.registry.find(rq_id)
+    if not isinstance(request, ExportRequest):
         raise text(400, "Unknown export request id")
     if not call.account.superuser and request.owner.id != call.account.user.id:
         raise forbidden()
     if any(fault.expire for fault in call.faults):
-        call.backend.queue.expire(lambda other: other is request)
+        call.backend.queue.remove_results(lambda other: other is request)
     if request.status != "finished":
         raise text(400, "The export process is not finished")
     if request.result is None:

@@ -100,6 +100,9 @@ _THREE_DIMENSIONAL: Final = frozenset(
 EXPORT_FORMATS: Final = frozenset(_EXPORTERS)
 """Names that an export can ask for, exactly."""
 
+IMPORT_FORMATS: Final = frozenset(_IMPORTERS)
+"""Names that an import can ask for, exactly."""
+
 
 def _format_json(name: str, extension: str) -> dict[str, object]:
     return {

@@ -1,4 +1,4 @@
-"""Handlers of tasks, projects, jobs, labels and annotations."""
+"""Handlers of tasks, projects, jobs and labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from asynccvat.simulator.answers import (
     Answer,
     RefusedError,
     detail,
-    encode,
     field_error,
     forbidden,
     json_answer,
@@ -21,7 +20,6 @@ from asynccvat.simulator.dataset import Task
 from asynccvat.simulator.listing import cut_page, page_size
 from asynccvat.simulator.routes_accounts import list_answer
 from asynccvat.simulator.views import (
-    annotations_json,
     data_meta_json,
     job_json,
     label_json,
@@ -57,11 +55,12 @@ _GONE: Final = (
     "To download the prepared file, use the result_url obtained from the response of the previous "
     "request.\n"
 )
-_GONE_IMPORT: Final = (
+GONE_IMPORT: Final = (
     "This endpoint no longer supports checking the status of the import process.\n"
     "The common requests API should be used instead: GET /api/requests/rq_id,\n"
     "where rq_id is obtained from the response of the initializing request.\n"
 )
+"""410 of the calls by which older servers told how an import goes."""
 
 
 def count_listed_tasks(call: Call) -> int:
@@ -126,7 +125,7 @@ async def create_task(call: Call) -> Answer:
 
 async def change_task(call: Call) -> Answer:
     """`PATCH /api/tasks/{id}`: name, subset, status and assignee are kept, the rest is accepted."""
-    task = _changeable(call)
+    task = changeable(call)
     given = await call.json_object()
     if set(given) - _TASK_FIELDS:
         raise detail(403, "Attempted to update an unknown field")
@@ -154,11 +153,16 @@ def _assignee(call: Call, user_id: Any) -> Any:
 
 async def delete_task(call: Call) -> Answer:
     """`DELETE /api/tasks/{id}`."""
-    call.backend.world.delete_task(_changeable(call).id)
+    call.backend.world.delete_task(changeable(call).id)
     return Answer(204, content_type=None)
 
 
-def _changeable(call: Call) -> Task:
+def changeable(call: Call) -> Task:
+    """The task that the path names, which the caller may change.
+
+    Raises:
+        RefusedError: 404 if there is none, 403 if the caller may not.
+    """
     if call.identity.read_only:
         raise forbidden()
     return call.backend.world.task(call.number, call.account)
@@ -178,44 +182,6 @@ async def show_status(call: Call) -> Answer:
     answer = json_answer({"state": "Finished", "message": "", "progress": 0.0})
     answer.headers["Deprecation"] = "true"
     return answer
-
-
-async def show_annotations(call: Call) -> Answer:
-    """`GET /api/tasks/{id}/annotations`: JSON; with a format it is an old endpoint, and gone."""
-    task = call.backend.world.task(call.number, call.account)
-    if "format" in call.query:
-        raise gone("tasks", "dataset/export?save_images=False")
-    if task.size is None:
-        raise text(400, "Exporting annotations from a task without data is not allowed")
-    return json_answer(annotations_json(task.annotations()))
-
-
-async def change_annotations(call: Call) -> Answer:
-    """`PUT` and `PATCH /api/tasks/{id}/annotations`: the body comes back, the task is edited.
-
-    What the body says is not kept: the task's annotations become other ones.
-    """
-    task = _changeable(call)
-    if call.request.method == "PUT" and "format" in call.query:
-        raise text(410, _GONE_IMPORT)
-    given = await call.json_object()
-    shapes = given.get("shapes", [])
-    if call.request.method == "PUT" and any("id" in shape for shape in shapes):
-        raise RefusedError(
-            Answer(400, encode({"shapes": [{"id": ["must be absent"]} for _ in shapes]}))
-        )
-    known = {label.id for label in task.labels}
-    for shape in shapes:
-        if shape.get("label_id") not in known:
-            raise messages(400, f"label_id `{shape.get('label_id')}` is invalid")
-    call.backend.world.edit_task(task.id)
-    return json_answer({"version": 0, "tags": [], "shapes": [], "tracks": []} | given)
-
-
-async def delete_annotations(call: Call) -> Answer:
-    """`DELETE /api/tasks/{id}/annotations`: the task is edited."""
-    call.backend.world.edit_task(_changeable(call).id)
-    return Answer(204, content_type=None)
 
 
 async def list_projects(call: Call) -> Answer:
@@ -291,7 +257,7 @@ async def old_endpoint(call: Call) -> Answer:
         singular = {"tasks": "task", "projects": "project", "jobs": "job"}[plural]
         getattr(call.backend.world, singular)(call.number, call.account)
     if call.query.get("action") == "import_status":
-        raise text(410, _GONE_IMPORT)
+        raise text(410, GONE_IMPORT)
     if resource == "backup":
         raise gone(plural, "backup/export")
     flag = "True" if resource == "dataset" else "False"

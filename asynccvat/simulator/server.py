@@ -25,10 +25,13 @@ from asynccvat.simulator.costs import ApiWorkers, make_processor
 from asynccvat.simulator.dataset import Dataset, Task
 from asynccvat.simulator.exports import ExportQueue
 from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.imports import ImportQueue
 from asynccvat.simulator.making import ArchiveMaker
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.records import CallRecord
-from asynccvat.simulator.requests import ExportSpan
+from asynccvat.simulator.registry import RequestRegistry
+from asynccvat.simulator.requests import RequestSpan
+from asynccvat.simulator.tus import FILE_ID, Uploads
 from asynccvat.simulator.world import Organization, World
 
 T = TypeVar("T")
@@ -61,7 +64,9 @@ class SimulatedServer:
         faults: The script of faults; add to it at any time.
         accounts: Users and tokens.
         world: Tasks, projects, organizations.
-        queue: Requests and export workers.
+        queue: Export workers, and all requests.
+        import_queue: Import workers.
+        uploads: Files that are not imported yet.
     """
 
     def __init__(self, options: SimulatorOptions | None = None) -> None:
@@ -75,10 +80,31 @@ class SimulatedServer:
         self.accounts = Accounts(self.options)
         self.world = World(self.options, self.accounts.by_id[1].user)
         processor = make_processor(self.options)
-        self.queue = ExportQueue(self.options, processor, self.faults, self.world.snapshot)
+        registry = RequestRegistry(self.options.remembered_requests)
+        self.uploads = Uploads()
+        self.queue = ExportQueue(
+            self.options, processor, self.faults, registry, self.world.snapshot
+        )
+        self.import_queue = ImportQueue(
+            self.options,
+            processor,
+            self.faults,
+            registry=registry,
+            uploads=self.uploads,
+            world=self.world,
+        )
         self._maker = ArchiveMaker(self.world.dataset.projects)
+        self._backend = Backend(
+            self.options,
+            self.accounts,
+            self.world,
+            registry,
+            self.queue,
+            self.import_queue,
+            self.uploads,
+        )
         self._app = Application(
-            Backend(self.options, self.accounts, self.world, self.queue),
+            self._backend,
             ApiWorkers(self.options.api_workers, processor),
             self.faults,
             self._maker,
@@ -111,7 +137,7 @@ class SimulatedServer:
         await self.stop()
 
     async def start(self) -> None:
-        """Add the ready archives, start the export workers and listen.
+        """Add the ready archives, start the workers and listen.
 
         Raises:
             OSError: The address cannot be listened on, or the archives cannot be read.
@@ -137,15 +163,18 @@ class SimulatedServer:
             raise
         self._port = self._runner.addresses[0][1]
         self.queue.start()
+        self.import_queue.start()
 
     async def stop(self) -> None:
-        """Stop the export workers and listening; open connections are closed."""
+        """Stop the workers and listening; open connections are closed."""
         await self.queue.stop()
+        await self.import_queue.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
         self._loop = None
         await asyncio.to_thread(self._maker.close)
+        await asyncio.to_thread(self.uploads.close)
 
     def _do_in_loop(self, function: Callable[[], T]) -> T:
         """Call the function where the server runs, so that any thread may steer it.
@@ -266,12 +295,12 @@ class SimulatedServer:
             How many results were removed.
         """
         return self._do_in_loop(
-            lambda: self.queue.expire(lambda request: task_id in (None, request.task_id))
+            lambda: self.queue.remove_results(lambda request: task_id in (None, request.task_id))
         )
 
     def forget_requests(self) -> None:
         """Lose the queue and all requests, as a restarted server without its memory does."""
-        self._do_in_loop(self.queue.forget)
+        self._do_in_loop(self._backend.forget_requests)
 
     def pause_exports(self) -> None:
         """Leave further exports queued, until `release_exports`."""
@@ -281,6 +310,14 @@ class SimulatedServer:
         """Let exports go on that were paused, or that a fault made stick."""
         self._do_in_loop(self.queue.release)
 
+    def pause_imports(self) -> None:
+        """Leave further imports queued, until `release_imports`."""
+        self._do_in_loop(self.import_queue.pause)
+
+    def release_imports(self) -> None:
+        """Let imports go on that were paused, or that a fault made stick."""
+        self._do_in_loop(self.import_queue.release)
+
     # What it saw.
 
     @property
@@ -289,22 +326,23 @@ class SimulatedServer:
         return self._app.calls
 
     @property
-    def exports(self) -> list[ExportSpan]:
+    def exports(self) -> list[RequestSpan]:
         """Every export run so far, in the order of their ends."""
         return self.queue.timeline
 
     @property
+    def imports(self) -> list[RequestSpan]:
+        """Every import run so far, in the order of their ends."""
+        return self.import_queue.timeline
+
+    @property
     def stats(self) -> dict[str, Any]:
-        """Sums over what it saw: calls by kind and status, bytes, exports, idle workers.
+        """Sums over what it saw: calls by kind and status, bytes, exports, imports, idle workers.
 
         `export_span` are the seconds from the first start to the last end of an export;
-        `export_idle` those that export workers did nothing within them.
+        `export_idle` those that export workers did nothing within them. Likewise for imports.
         """
         calls = self.calls
-        spans = self.exports
-        first = min((span.started for span in spans), default=0.0)
-        last = max((span.finished for span in spans), default=0.0)
-        busy = sum(span.finished - span.started for span in spans)
         return {
             "calls": len(calls),
             "calls_by_kind": dict(Counter(_kind(call) for call in calls)),
@@ -312,11 +350,10 @@ class SimulatedServer:
                 str(status): count for status, count in Counter(c.status for c in calls).items()
             },
             "bytes_sent": sum(call.bytes_sent for call in calls),
-            "exports": len(spans),
-            "exports_failed": sum(span.status == "failed" for span in spans),
-            "export_span": last - first,
-            "export_idle": (last - first) * self.options.export_workers - busy,
-            "requests_remembered": self.queue.remembered,
+            "bytes_received": sum(call.bytes_received for call in calls),
+            **_sums("export", self.exports, self.options.export_workers),
+            **_sums("import", self.imports, self.options.import_workers),
+            "requests_remembered": self.queue.registry.remembered,
         }
 
     def _control(self, method: str, path: str, body: bytes) -> Any:
@@ -328,6 +365,8 @@ class SimulatedServer:
                 return [asdict(call) for call in self.calls]
             case "GET", "exports":
                 return [asdict(span) for span in self.exports]
+            case "GET", "imports":
+                return [asdict(span) for span in self.imports]
             case "POST", "faults":
                 given = json.loads(body)
                 faults = given if isinstance(given, list) else [given]
@@ -360,9 +399,23 @@ _STEERABLE = frozenset(
         "forget_requests",
         "pause_exports",
         "release_exports",
+        "pause_imports",
+        "release_imports",
         "create_access_token",
     }
 )
+
+
+def _sums(kind: str, spans: list[RequestSpan], workers: int) -> dict[str, Any]:
+    first = min((span.started for span in spans), default=0.0)
+    last = max((span.finished for span in spans), default=0.0)
+    busy = sum(span.finished - span.started for span in spans)
+    return {
+        f"{kind}s": len(spans),
+        f"{kind}s_failed": sum(span.status == "failed" for span in spans),
+        f"{kind}_span": last - first,
+        f"{kind}_idle": (last - first) * workers - busy,
+    }
 
 
 def _kind(call: CallRecord) -> str:
@@ -372,7 +425,7 @@ def _kind(call: CallRecord) -> str:
         tail = "/cancel" if path.endswith("/cancel") else ""
         return f"{call.method} /api/requests/{{id}}{tail}"
     return f"{call.method} " + "/".join(
-        "{id}" if part.isdecimal() else part for part in path.split("/")
+        "{id}" if part.isdecimal() or FILE_ID.fullmatch(part) else part for part in path.split("/")
     )
 
 

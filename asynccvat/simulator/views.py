@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from asynccvat.simulator.accounts import user_json
-from asynccvat.simulator.dataset import Annotations, Job, Label, Project, Shape, Tag, Task
+from asynccvat.simulator.annotations import Annotations, AttributeValues, Label, Shape, Tag, Track
+from asynccvat.simulator.dataset import Job, Project, Task
 from asynccvat.simulator.times import stamp
 from asynccvat.simulator.world import Organization
 
@@ -182,7 +183,7 @@ def annotations_json(annotations: Annotations) -> dict[str, Any]:
         "version": 0,
         "tags": [_tag_json(tag) for tag in annotations.tags],
         "shapes": [_shape_json(shape) for shape in annotations.shapes],
-        "tracks": [],
+        "tracks": [_track_json(track) for track in annotations.tracks],
     }
 
 
@@ -192,19 +193,17 @@ def _shape_json(shape: Shape) -> dict[str, Any]:
         "label_id": shape.label.id,
         "type": shape.type,
         "frame": shape.frame,
-        "group": None,
-        "source": "manual",
+        "group": shape.group,
+        "source": shape.source,
         "occluded": shape.occluded,
         "outside": False,
         "z_order": shape.z_order,
-        "rotation": 0.0,
+        "rotation": shape.rotation,
         "points": list(shape.points),
         "view_id": None,
-        "description": None,
-        "needs_review": None,
-        "attributes": [
-            {"spec_id": attribute.id, "value": value} for attribute, value in shape.attributes
-        ],
+        "description": shape.description,
+        "needs_review": shape.needs_review,
+        "attributes": _attributes_json(shape.attributes),
         "elements": [],
     }
 
@@ -214,10 +213,40 @@ def _tag_json(tag: Tag) -> dict[str, Any]:
         "id": tag.id,
         "label_id": tag.label.id,
         "frame": tag.frame,
-        "group": None,
-        "source": "manual",
-        "attributes": [],
+        "group": tag.group,
+        "source": tag.source,
+        "attributes": _attributes_json(tag.attributes),
     }
+
+
+def _track_json(track: Track) -> dict[str, Any]:
+    return {
+        "id": track.id,
+        "label_id": track.label.id,
+        "frame": track.frame,
+        "group": track.group,
+        "source": track.source,
+        "shapes": [
+            {
+                "id": shape.id,
+                "frame": shape.frame,
+                "type": shape.type,
+                "occluded": shape.occluded,
+                "outside": shape.outside,
+                "z_order": shape.z_order,
+                "rotation": shape.rotation,
+                "points": list(shape.points),
+                "attributes": _attributes_json(shape.attributes),
+            }
+            for shape in track.shapes
+        ],
+        "attributes": _attributes_json(track.attributes),
+        "elements": [],
+    }
+
+
+def _attributes_json(attributes: AttributeValues) -> list[dict[str, Any]]:
+    return [{"spec_id": attribute.id, "value": value} for attribute, value in attributes]
 
 
 def organization_json(organization: Organization, origin: str) -> dict[str, Any]:

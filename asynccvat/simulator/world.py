@@ -7,14 +7,16 @@ make. Every change moves `version`, by which answers made earlier are known to b
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from asynccvat.simulator.accounts import Account
+from asynccvat.simulator.annotations import Annotations
 from asynccvat.simulator.answers import detail, forbidden, messages, no_such
 from asynccvat.simulator.archives import add_archives
 from asynccvat.simulator.dataset import (
@@ -33,7 +35,12 @@ from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.requests import Wanted
 from asynccvat.simulator.times import utc_now
 
+NO_TASK: Final = "cvat.apps.engine.models.Task.DoesNotExist: Task matching query does not exist.\n"
+"""What CVAT says of a request whose task was deleted."""
+
 _KEPT_SELECTIONS: Final = 16
+_FIRST_ANNOTATION_ID: Final = 1_000_001
+"""Ids of annotations that clients make count from here; generated ones from 1 in each task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,7 @@ class World:
         )
         self.version = 0
         self.organizations: dict[int, Organization] = {}
+        self.annotation_ids: Iterator[int] = itertools.count(_FIRST_ANNOTATION_ID)
         self._admin = admin
         self._latest = utc_now()
         self._selections: OrderedDict[Hashable, Sequence[Any]] = OrderedDict()
@@ -349,10 +357,7 @@ class World:
         else:
             task = self.dataset.tasks.get(wanted.target_id)
             if task is None:
-                return (
-                    "cvat.apps.engine.models.Task.DoesNotExist: "
-                    "Task matching query does not exist.\n"
-                )
+                return NO_TASK
             tasks = [task]
         if wanted.format is None:
             return tuple(tasks)
@@ -391,6 +396,15 @@ class World:
         """
         self.version += 1
         return self.dataset.edit(task_id, self.now())
+
+    def annotate_task(self, task_id: int, annotations: Annotations) -> Task:
+        """Replace the task's annotations by these; the date moves.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        self.version += 1
+        return self.dataset.annotate(task_id, annotations, self.now())
 
     def change_task(self, task_id: int, **fields: Any) -> Task:
         """Change fields of the task, as name, subset, status or assignee; the date moves.

@@ -42,6 +42,14 @@ NULLABLE_IN_LISTS: Final = frozenset(
 )
 """The same for the rows of a list of requests, which tell of other requests than the recorded."""
 
+FILE_ID: Final = re.compile(r"1_[0-9a-f-]{36}")
+
+ANNOTATION_FILE: Final = (
+    b'<annotations><image id="0" name="street_0000.jpg" width="640" height="480"><box label="car" '
+    b'occluded="0" xtl="1.00" ytl="2.00" xbr="3.00" ybr="4.00" z_order="0"></box></image>'
+).ljust(5849 - len("</annotations>")) + b"</annotations>"
+"""A file as long as the one that was uploaded in pieces."""
+
 OPTIONS: Final = SimulatorOptions(
     tasks=323,
     projects=3,
@@ -76,6 +84,7 @@ class Replay:
     access_tokens: list[str] = field(default_factory=list)
     validators: dict[str, str] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
+    file_id: str = ""
 
     async def call(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
@@ -152,6 +161,7 @@ class Replay:
             value = json.loads(answer.body)
             if isinstance(value, dict) and "value" in value:
                 self.access_tokens.append(value["value"])
+        self.file_id = answer.headers.get("upload-filename", self.file_id)
         for name in VALIDATORS & set(answer.headers) & set(recorded.get("headers", {})):
             self.validators[recorded["headers"][name]] = answer.headers[name]
 
@@ -282,7 +292,7 @@ async def _stop_redis(replay: Replay) -> None:
 
 
 async def _expire(replay: Replay) -> None:
-    replay.server.queue.expire(lambda request: request.task_id == 202)
+    replay.server.queue.remove_results(lambda request: request.task_id == 202)
 
 
 async def _use_up_the_anonymous_calls(replay: Replay) -> None:
@@ -345,11 +355,9 @@ async def _replay_exchange(replay: Replay, index: int, exchange: dict[str, Any])
     if request["method"] == "POST" and "/export?" in request["path"]:
         replay.asked.add(request["path"])
     headers = replay.headers(index, request.get("headers", {}))
-    recorded_body = request.get("body")
-    if recorded_body is not None:
-        headers.setdefault("content-type", "application/json")
-    body = None if recorded_body is None else _body(replay, index, recorded_body, headers)
-    answer = await replay.call(request["method"], lengthen(request["path"]), headers, body)
+    body = _body(replay, index, exchange, headers)
+    path = FILE_ID.sub(replay.file_id, lengthen(request["path"]))
+    answer = await replay.call(request["method"], path, headers, body)
     replay.learn(response, answer)
     if replay.scenario == "auth_login" and index == 0:
         replay.cookies = _cookies_of(replay)
@@ -369,7 +377,19 @@ def _needs_ended_exports(replay: Replay, request: dict[str, Any], response: dict
     return "/download" in path or path.startswith("/api/requests")
 
 
-def _body(replay: Replay, index: int, recorded: Any, headers: dict[str, str]) -> bytes:
+def _body(
+    replay: Replay, index: int, exchange: dict[str, Any], headers: dict[str, str]
+) -> bytes | None:
+    recorded = exchange["request"].get("body")
+    if headers.get("content-type", "").startswith("multipart/form-data"):
+        return _form(exchange.get("label") or "", headers["content-type"])
+    if recorded is None:
+        return None
+    piece = re.fullmatch(r"<(\d+) bytes>", recorded) if isinstance(recorded, str) else None
+    if piece is not None:
+        start = int(headers["upload-offset"])
+        return ANNOTATION_FILE[start : start + int(piece[1])]
+    headers.setdefault("content-type", "application/json")
     text = recorded if isinstance(recorded, str) else json.dumps(recorded)
     password = WORKER_PASSWORD if "worker1" in text else ADMIN_PASSWORD
     if replay.scenario == "auth_login_bad" and index == 0:
@@ -378,6 +398,18 @@ def _body(replay: Replay, index: int, recorded: Any, headers: dict[str, str]) ->
     if "urlencoded" in headers.get("content-type", ""):
         return b"username=admin&password=x"
     return text.encode()
+
+
+def _form(label: str, content_type: str) -> bytes:
+    """A form like the one that was sent, of which nothing but the type is recorded."""
+    boundary = content_type.rpartition("boundary=")[2]
+    content = b"rubbish" if label == "rubbish file" else ANNOTATION_FILE
+    head = (
+        f"--{boundary}\r\n"
+        'Content-Disposition: form-data; name="annotation_file"; filename="annotations.xml"\r\n'
+        "Content-Type: application/xml\r\n\r\n"
+    )
+    return head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
 
 
 def _cookies_of(replay: Replay) -> dict[str, str]:

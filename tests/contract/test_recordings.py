@@ -15,12 +15,6 @@ pytestmark = pytest.mark.anyio
 RECORDED: Final[dict[str, Any]] = json.loads(FIXTURE.read_bytes())
 
 EXEMPT: Final = {
-    **{
-        ("annotation_upload", index): "the simulator takes no annotation files yet"
-        for index in range(24)
-        if index != 5  # PUT, which is gone
-    },
-    ("annotation_upload", 25): "the simulator does not keep what it is told to annotate",
     ("annotation_upload", 29): "the recorder cut the body of the request",
     ("errors", 11): "OPTIONS describes each view at length there; nobody reads it",
     ("export_errors", 21): "the simulator does not write MOT 1.1, so that export fails",

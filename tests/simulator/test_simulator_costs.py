@@ -19,6 +19,7 @@ from asynccvat.simulator.costs import (
 )
 from asynccvat.simulator.exports import ExportQueue
 from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.registry import RequestRegistry
 from asynccvat.simulator.requests import Wanted
 from asynccvat.simulator.world import World
 
@@ -169,7 +170,13 @@ def ends_of_exports(
 
     async def main() -> Any:
         world = World(options, Accounts(options).by_id[1].user)
-        queue = ExportQueue(options, make_processor(options), faults or Faults(), world.snapshot)
+        queue = ExportQueue(
+            options,
+            make_processor(options),
+            faults or Faults(),
+            RequestRegistry(),
+            world.snapshot,
+        )
         queue.start()
         owner = Accounts(options).by_id[1].user
         for _ in range(1 + again):

@@ -222,8 +222,9 @@ async def test_tasks_are_assigned_to_users_that_exist() -> None:
         assert (await ask("PATCH", "/api/tasks/1", json={"name": ""})).status == 400
         wrong = await ask("POST", "/api/tasks", json={"name": "x", "project_id": 99})
         assert wrong.status == 400
-        shape = {"label_id": 99999}
-        refused = await ask("PATCH", "/api/tasks/1/annotations", json={"shapes": [shape]})
+        shape = {"label_id": 99999, "type": "rectangle", "frame": 0, "points": [1, 2, 3, 4]}
+        path = "/api/tasks/1/annotations?action=create"
+        refused = await ask("PATCH", path, json={"shapes": [shape]})
         assert refused.json == ["label_id `99999` is invalid"]
 
 

@@ -1,0 +1,186 @@
+"""Labels and annotations as values: shapes, tags and tracks of one task.
+
+Where annotations come from (made from a seed, read from a file, sent as JSON) and what is written
+of them is left to other modules; what a track looks like on a frame is told here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal, get_args
+
+ShapeType = Literal["rectangle", "polygon", "polyline", "points", "ellipse", "cuboid", "mask"]
+
+SHAPE_TYPES: Final[tuple[ShapeType, ...]] = get_args(ShapeType)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of a label; `values` are the choices of a select."""
+
+    id: int
+    name: str
+    mutable: bool
+    input_type: str
+    default_value: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label of a project, or of a task that has none (`project_id` None)."""
+
+    id: int
+    name: str
+    color: str
+    type: str
+    attributes: tuple[Attribute, ...]
+    project_id: int | None
+
+
+AttributeValues = tuple[tuple[Attribute, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A shape on one frame.
+
+    Attributes:
+        id: Its number.
+        type: What the points mean.
+        label: Its label.
+        frame: The frame, from 0.
+        points: Pixels: xtl, ytl, xbr, ybr of a rectangle; cx, cy, right, top of an ellipse; eight
+            corners of a cuboid; run lengths and the box (left, top, right, bottom, inclusive) of a
+            mask; x, y, x, y ... of the others.
+        occluded: Whether something hides part of it.
+        z_order: Larger ones are in front.
+        attributes: Values of the label's attributes.
+        rotation: Degrees, clockwise.
+        group: Number of its group; none where it was made so.
+        source: `manual`, `file`, `auto` or `semi-auto`.
+        description: What an annotator wrote.
+        needs_review: What an annotator ticked.
+        track_id: Of a shape that stands for a track on one frame: which track of the task.
+        keyframe: Of such a shape: whether it was drawn there, and not interpolated.
+    """
+
+    id: int
+    type: ShapeType
+    label: Label
+    frame: int
+    points: tuple[float, ...]
+    occluded: bool
+    z_order: int
+    attributes: AttributeValues
+    rotation: float = 0.0
+    group: int | None = None
+    source: str = "manual"
+    description: str | None = None
+    needs_review: bool | None = None
+    track_id: int | None = None
+    keyframe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A label on a whole frame."""
+
+    id: int
+    label: Label
+    frame: int
+    group: int | None = None
+    source: str = "manual"
+    attributes: AttributeValues = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedShape:
+    """What a track looks like from a frame on; `attributes` holds its mutable ones.
+
+    With `outside` it is not seen from there on.
+    """
+
+    id: int
+    type: ShapeType
+    frame: int
+    points: tuple[float, ...]
+    occluded: bool
+    outside: bool
+    z_order: int = 0
+    rotation: float = 0.0
+    attributes: AttributeValues = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One object through the frames: its shapes on keyframes, ordered by frame.
+
+    `attributes` holds the immutable ones.
+    """
+
+    id: int
+    label: Label
+    shapes: tuple[TrackedShape, ...]
+    group: int | None = None
+    source: str = "manual"
+    attributes: AttributeValues = ()
+
+    @property
+    def frame(self) -> int:
+        """The first frame of it."""
+        return self.shapes[0].frame
+
+    def shapes_until(self, frames: int, track_id: int) -> Iterator[Shape]:
+        """Its shape on each frame on which it is seen, of so many frames.
+
+        Between keyframes with equally many points these move evenly; otherwise a shape stays as it
+        is until the next keyframe.
+        """
+        end = dataclasses.replace(self.shapes[-1], frame=frames)
+        for here, there in pairwise((*self.shapes, end)):
+            if here.outside:
+                continue
+            for frame in range(here.frame, min(there.frame, frames)):
+                part = (frame - here.frame) / (there.frame - here.frame)
+                yield self._shape(_between(here, there, part), frame, track_id)
+
+    def _shape(self, seen: TrackedShape, frame: int, track_id: int) -> Shape:
+        values = dict((*self.attributes, *seen.attributes))
+        return Shape(
+            id=seen.id,
+            type=seen.type,
+            label=self.label,
+            frame=frame,
+            points=seen.points,
+            occluded=seen.occluded,
+            z_order=seen.z_order,
+            attributes=tuple((one, values[one]) for one in self.label.attributes if one in values),
+            rotation=seen.rotation,
+            group=self.group,
+            source=self.source,
+            track_id=track_id,
+            keyframe=seen.frame == frame,
+        )
+
+
+def _between(here: TrackedShape, there: TrackedShape, part: float) -> TrackedShape:
+    if not part or here.type != there.type or len(here.points) != len(there.points):
+        return here
+    if here.type == "mask":  # its run lengths are no coordinates
+        return here
+    moved = tuple(a + (b - a) * part for a, b in zip(here.points, there.points, strict=True))
+    turned = here.rotation + ((there.rotation - here.rotation + 180) % 360 - 180) * part
+    return dataclasses.replace(here, points=moved, rotation=turned % 360)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """All annotations of a task; shapes and tags of generated ones are ordered by frame."""
+
+    shapes: tuple[Shape, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    tracks: tuple[Track, ...] = ()
