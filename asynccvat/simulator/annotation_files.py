@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 from xml.sax.saxutils import escape
 
-from asynccvat.simulator.annotations import Attribute, Label, Shape, Tag
+from asynccvat.simulator.annotations import Attribute, Label, Shape, ShapeType, Tag
 from asynccvat.simulator.dataset import Frame, Task
+from asynccvat.simulator.masks import coco_counts, mask_points, pack_counts, shape_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +94,17 @@ def coco_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
             }
         )
         for shape in one.shapes:
-            if shape.type == "points":  # only "COCO Keypoints 1.0" has them
-                continue
-            box = _bounding_box(shape.points)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": category[shape.label.id],
-                    "segmentation": [list(shape.points)] if shape.type == "polygon" else [],
-                    "area": _area(shape),
-                    "bbox": box,
-                    "iscrowd": 0,
-                    "attributes": _json_attributes(shape),
-                }
-            )
+            if shape.type in _IN_COCO:
+                number = len(annotations) + 1
+                annotations.append(
+                    {
+                        "id": number,
+                        "image_id": image_id,
+                        "category_id": category[shape.label.id],
+                        **_coco_place(shape, one.frame),
+                        "attributes": _json_attributes(shape),
+                    }
+                )
     info = dict.fromkeys(("contributor", "date_created", "description", "url", "version"), "")
     document = {
         "licenses": [{"name": "", "id": 0, "url": ""}],
@@ -119,6 +116,34 @@ def coco_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
         "annotations": annotations,
     }
     return _compact(document)
+
+
+_IN_COCO: Final = frozenset({"rectangle", "polygon", "mask", "ellipse"})
+"""What "COCO 1.0" has; points are in "COCO Keypoints 1.0" only, an ellipse becomes a mask."""
+
+
+def _coco_place(shape: Shape, frame: Frame) -> dict[str, Any]:
+    """Where a shape is: polygons by their corners, masks by runs."""
+    if shape.type in ("mask", "ellipse"):
+        bits = shape_bits(shape, frame.width, frame.height)
+        counts = coco_counts(bits, frame.width)
+        return {
+            "segmentation": {"counts": counts, "size": [frame.height, frame.width]},
+            "area": float(sum(bits)),
+            "bbox": _box_of_bits(bits, frame.width),
+            "iscrowd": 1,
+        }
+    return {
+        "segmentation": [list(shape.points)] if shape.type == "polygon" else [],
+        "area": _area(shape),
+        "bbox": _bounding_box(shape.points),
+        "iscrowd": 0,
+    }
+
+
+def _box_of_bits(bits: bytes, width: int) -> list[float]:
+    *_, left, top, right, bottom = mask_points(bits, width) or (0, 0, -1, -1)
+    return [float(left), float(top), float(right - left + 1), float(bottom - top + 1)]
 
 
 def datumaro_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
@@ -142,8 +167,11 @@ def datumaro_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
             {
                 "id": item_id(one.frame),
                 "annotations": [
-                    *(_datumaro_shape(shape, index[shape.label.id]) for shape in one.shapes),
-                    *(_datumaro_tag(index[tag.label.id]) for tag in one.tags),
+                    *(
+                        _datumaro_shape(shape, index[shape.label.id], one.frame)
+                        for shape in one.shapes
+                    ),
+                    *(_datumaro_tag(tag, index[tag.label.id]) for tag in one.tags),
                 ],
                 "attr": {"frame": one.frame.index},
                 "image": {
@@ -157,24 +185,42 @@ def datumaro_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
     return _compact(document)
 
 
-def _datumaro_tag(label: int) -> dict[str, Any]:
-    return {"id": 0, "type": "label", "attributes": {}, "group": 0, "label_id": label}
+def _datumaro_tag(tag: Tag, label: int) -> dict[str, Any]:
+    values = {attribute.name: _json_value(attribute, value) for attribute, value in tag.attributes}
+    return {
+        "id": 0,
+        "type": "label",
+        "attributes": values,
+        "group": tag.group or 0,
+        "label_id": label,
+    }
 
 
-def _datumaro_shape(shape: Shape, label: int) -> dict[str, Any]:
+def _datumaro_shape(shape: Shape, label: int, frame: Frame) -> dict[str, Any]:
     common = {
         "id": 0,
-        "type": "bbox" if shape.type == "rectangle" else shape.type,
+        "type": _DATUMARO_TYPES.get(shape.type, shape.type),
         "attributes": _json_attributes(shape),
-        "group": 0,
+        "group": shape.group or 0,
         "label_id": label,
     }
     if shape.type == "rectangle":
         return {**common, "z_order": shape.z_order, "bbox": _bounding_box(shape.points)}
+    if shape.type == "mask":
+        counts = coco_counts(shape_bits(shape, frame.width, frame.height), frame.width)
+        packed = {"counts": pack_counts(counts), "size": [frame.height, frame.width]}
+        return {**common, "z_order": shape.z_order, "rle": packed}
+    if shape.type == "ellipse":  # the corners of its box
+        x, y, right, top = shape.points
+        box = [2 * x - right, top, right, 2 * y - top]
+        return {**common, "points": box, "z_order": shape.z_order}
     points = {**common, "points": list(shape.points), "z_order": shape.z_order}
     if shape.type == "points":
         points["visibility"] = [2] * (len(shape.points) // 2)
     return points
+
+
+_DATUMARO_TYPES: Final[dict[ShapeType, str]] = {"rectangle": "bbox", "cuboid": "cuboid_2d"}
 
 
 def _json_attributes(shape: Shape) -> dict[str, Any]:
@@ -182,8 +228,10 @@ def _json_attributes(shape: Shape) -> dict[str, Any]:
         attribute.name: _json_value(attribute, value) for attribute, value in shape.attributes
     }
     values["occluded"] = shape.occluded
-    if shape.type == "rectangle":
-        values["rotation"] = 0.0
+    if shape.type in ("rectangle", "ellipse"):
+        values["rotation"] = shape.rotation
+    if shape.track_id is not None:
+        values |= {"track_id": shape.track_id, "keyframe": shape.keyframe}
     return values
 
 

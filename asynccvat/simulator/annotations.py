@@ -7,7 +7,7 @@ of them is left to other modules; what a track looks like on a frame is told her
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, get_args
@@ -15,6 +15,21 @@ from typing import Final, Literal, get_args
 ShapeType = Literal["rectangle", "polygon", "polyline", "points", "ellipse", "cuboid", "mask"]
 
 SHAPE_TYPES: Final[tuple[ShapeType, ...]] = get_args(ShapeType)
+
+
+_NUMBERS: Final[dict[ShapeType, int]] = {"rectangle": 4, "ellipse": 4, "cuboid": 16}
+
+
+def points_fit(type_: ShapeType, points: Sequence[float]) -> bool:
+    """Whether so many numbers make a shape of that type."""
+    if type_ in _NUMBERS:
+        return len(points) == _NUMBERS[type_]
+    if type_ != "mask":
+        return len(points) > 0 and len(points) % 2 == 0
+    if len(points) < 5 or min(points) < 0:
+        return False
+    *runs, left, top, right, bottom = points
+    return sum(runs) == (right - left + 1) * (bottom - top + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from asynccvat.simulator.annotations import (
     Tag,
     Track,
     TrackedShape,
+    points_fit,
 )
 from asynccvat.simulator.dataset import Task
 
@@ -132,7 +133,12 @@ class Collector:
         return label
 
     def add_shape(self, frame: int, label: Label, look: Look, group: int = 0) -> None:
-        """Add a shape on one frame."""
+        """Add a shape on one frame.
+
+        Raises:
+            ImportFailedError: Its points make no such shape, or a value is none of its attribute.
+        """
+        _check(look)
         self._shapes.append(
             Shape(
                 id=next(self._ids),
@@ -159,7 +165,11 @@ class Collector:
         self._tags.append(Tag(next(self._ids), label, frame, group, self._source, values))
 
     def add_track(self, label: Label, keyframes: Iterable[Keyframe], group: int = 0) -> None:
-        """Add a track; one whose keyframes all lie past the task's end is dropped."""
+        """Add a track; one whose keyframes all lie past the task's end is dropped.
+
+        Raises:
+            ImportFailedError: As for shapes.
+        """
         ordered = sorted(keyframes, key=lambda keyframe: keyframe.frame)
         inside = [one for one in ordered if 0 <= one.frame < (self._task.size or 0)]
         if not inside:
@@ -179,6 +189,7 @@ class Collector:
 
     def _tracked(self, keyframe: Keyframe, attributes: tuple[Attribute, ...]) -> TrackedShape:
         look = keyframe.look
+        _check(look)
         return TrackedShape(
             id=next(self._ids),
             type=look.type,
@@ -190,6 +201,11 @@ class Collector:
             rotation=look.rotation,
             attributes=_values(attributes, look.attributes),
         )
+
+
+def _check(look: Look) -> None:
+    if not points_fit(look.type, look.points):
+        raise ImportFailedError(f"ValueError: {len(look.points)} numbers make no {look.type}\n")
 
 
 def _values(attributes: Iterable[Attribute], given: Mapping[str, Any]) -> AttributeValues:

@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
+from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from asynccvat.simulator.annotation_files import Drawn, pairs
-from asynccvat.simulator.annotations import Label, Shape
+from asynccvat.simulator.annotations import (
+    AttributeValues,
+    Label,
+    Shape,
+    ShapeType,
+    Track,
+    TrackedShape,
+)
 from asynccvat.simulator.dataset import Project, Task
 
 
@@ -39,15 +48,13 @@ def cvat_images_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
             f'width="{frame.width}" height="{frame.height}">'
         )
         for shape in one.shapes:
-            element = _XML_ELEMENTS[shape.type]
-            lines.append(
-                f'    <{element} label={quoteattr(shape.label.name)} source="manual" '
-                f'occluded="{shape.occluded:d}" {_xml_points(shape)} z_order="{shape.z_order}">'
-            )
-            lines += _xml_attributes(shape)
-            lines.append(f"    </{element}>")
+            lines += _image_shape(shape)
         for tag in one.tags:
-            lines.append(f'    <tag label={quoteattr(tag.label.name)} source="manual">')
+            lines.append(
+                f'    <tag label={quoteattr(tag.label.name)} source="{tag.source}"'
+                f"{_xml_group(tag.group)}>"
+            )
+            lines += _xml_attributes(tag.attributes)
             lines.append("    </tag>")
         lines.append("  </image>")
     return "\n".join([*lines, "</annotations>", ""])
@@ -56,37 +63,115 @@ def cvat_images_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
 def cvat_video_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
     """`annotations.xml` of "CVAT for video 1.1": each shape is a track that lives for one frame."""
     lines = [*_cvat_head(origin)]
-    shapes = [(one.frame.index, shape) for one in drawn for shape in one.shapes]
-    for number, (frame, shape) in enumerate(shapes):
-        lines.append(f'  <track id="{number}" label={quoteattr(shape.label.name)} source="manual">')
-        element = _XML_ELEMENTS[shape.type]
-        for outside in (0, 1):
-            if frame + outside >= len(drawn):
-                continue
-            lines.append(
-                f'    <{element} frame="{frame + outside}" keyframe="1" '
-                f'outside="{outside}" occluded="{shape.occluded:d}" {_xml_points(shape)} '
-                f'z_order="{shape.z_order}">'
-            )
-            lines += _xml_attributes(shape)
-            lines.append(f"    </{element}>")
-        lines.append("  </track>")
+    number = 0
+    for start, track in _tracks(drawn):
+        lines += _track(track, number, start)
+        number += 1
+    for one in drawn:
+        for shape in one.shapes:
+            if shape.track_id is None:
+                lines += _short_track(shape, number, one.frame.index, len(drawn))
+                number += 1
     return "\n".join([*lines, "</annotations>", ""])
 
 
-_XML_ELEMENTS = {"rectangle": "box", "polygon": "polygon", "points": "points"}
+def _tracks(drawn: Sequence[Drawn]) -> Iterator[tuple[int, Track]]:
+    """The tracks of all tasks, each with the number that its task's first frame has."""
+    for _, frames in groupby(drawn, key=lambda one: one.task.id):
+        first = next(frames)
+        for track in first.task.annotations().tracks:
+            yield first.frame.index, track
 
 
-def _xml_points(shape: Shape) -> str:
-    if shape.type == "rectangle":
-        left, top, right, bottom = shape.points
-        return f'xtl="{left:.2f}" ytl="{top:.2f}" xbr="{right:.2f}" ybr="{bottom:.2f}"'
-    corners = (f"{x:.2f},{y:.2f}" for x, y in pairs(shape.points))
-    return f'points="{";".join(corners)}"'
+def _track(track: Track, number: int, start: int) -> Iterator[str]:
+    yield (
+        f'  <track id="{number}" label={quoteattr(track.label.name)} source="{track.source}"'
+        f"{_xml_group(track.group)}>"
+    )
+    for shape in track.shapes:
+        values = dict((*track.attributes, *shape.attributes))
+        attributes = tuple((one, values[one]) for one in track.label.attributes if one in values)
+        yield from _tracked(shape, start + shape.frame, shape.outside, attributes)
+    yield "  </track>"
 
 
-def _xml_attributes(shape: Shape) -> Iterator[str]:
-    for attribute, value in shape.attributes:
+def _short_track(shape: Shape, number: int, frame: int, frames: int) -> Iterator[str]:
+    yield (
+        f'  <track id="{number}" label={quoteattr(shape.label.name)} source="{shape.source}"'
+        f"{_xml_group(shape.group)}>"
+    )
+    for outside in (False, True):
+        if frame + outside < frames:
+            yield from _tracked(shape, frame + outside, outside, shape.attributes)
+    yield "  </track>"
+
+
+def _tracked(
+    shape: Shape | TrackedShape, frame: int, outside: bool, attributes: AttributeValues
+) -> Iterator[str]:
+    element = _XML_ELEMENTS[shape.type]
+    yield (
+        f'    <{element} frame="{frame}" keyframe="1" outside="{outside:d}" '
+        f'occluded="{shape.occluded:d}" {_xml_points(shape)} z_order="{shape.z_order}">'
+    )
+    yield from _xml_attributes(attributes)
+    yield f"    </{element}>"
+
+
+def _image_shape(shape: Shape) -> Iterator[str]:
+    element = _XML_ELEMENTS[shape.type]
+    yield (
+        f'    <{element} label={quoteattr(shape.label.name)} source="{shape.source}" '
+        f'occluded="{shape.occluded:d}" {_xml_points(shape)} z_order="{shape.z_order}"'
+        f"{_xml_group(shape.group)}>"
+    )
+    yield from _xml_attributes(shape.attributes)
+    yield f"    </{element}>"
+
+
+_XML_ELEMENTS: Final[dict[ShapeType, str]] = {
+    "rectangle": "box",
+    "polygon": "polygon",
+    "polyline": "polyline",
+    "points": "points",
+    "ellipse": "ellipse",
+    "cuboid": "cuboid",
+    "mask": "mask",
+}
+_CUBOID_CORNERS: Final = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
+
+
+def _xml_points(shape: Shape | TrackedShape) -> str:
+    points = shape.points
+    rotation = f' rotation="{shape.rotation:.2f}"' if shape.rotation else ""
+    match shape.type:
+        case "rectangle":
+            left, top, right, bottom = points
+            return (
+                f'xtl="{left:.2f}" ytl="{top:.2f}" xbr="{right:.2f}" ybr="{bottom:.2f}"{rotation}'
+            )
+        case "ellipse":
+            x, y, right, top = points
+            return f'cx="{x:.2f}" cy="{y:.2f}" rx="{right - x:.2f}" ry="{y - top:.2f}"{rotation}'
+        case "mask":
+            *runs, left, top, right, bottom = (int(number) for number in points)
+            size = f'width="{right - left + 1}" height="{bottom - top + 1}"'
+            return f'rle="{", ".join(map(str, runs))}" left="{left}" top="{top}" {size}'
+        case "cuboid":
+            corners = zip(_CUBOID_CORNERS, pairs(points), strict=True)
+            return " ".join(
+                f'x{corner}="{x:.2f}" y{corner}="{y:.2f}"' for corner, (x, y) in corners
+            )
+        case _:
+            return f'points="{";".join(f"{x:.2f},{y:.2f}" for x, y in pairs(points))}"'
+
+
+def _xml_group(group: int | None) -> str:
+    return f' group_id="{group}"' if group else ""
+
+
+def _xml_attributes(attributes: AttributeValues) -> Iterator[str]:
+    for attribute, value in attributes:
         name = quoteattr(attribute.name)
         yield f"      <attribute name={name}>{escape(value)}</attribute>"
 

@@ -136,7 +136,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
             return options.export_seconds(start)
         return options.export_seconds
 
-    def complete(self, request: ExportRequest) -> str:
+    def complete(self, request: ExportRequest) -> str | None:
         """Leave the result."""
         tasks = request.tasks
         if isinstance(tasks, str):
@@ -154,7 +154,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
         if request.file_name is not None:
             result = dataclasses.replace(result, file_name=request.file_name)
         request.result = result
-        return ""
+        return None
 
     def set_expiry(self, request: ExportRequest) -> None:
         """As long as results are kept."""

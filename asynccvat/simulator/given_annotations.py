@@ -20,6 +20,7 @@ from asynccvat.simulator.annotations import (
     Tag,
     Track,
     TrackedShape,
+    points_fit,
 )
 from asynccvat.simulator.dataset import Task
 
@@ -182,6 +183,8 @@ def _wrong(row: Any, required: Iterable[str]) -> dict[str, Any]:
         found["type"] = [f'"{row["type"]}" is not a valid choice.']
     if not _are_numbers(row.get("points", [])):
         found["points"] = ["A valid number is required."]
+    elif row.get("type") in SHAPE_TYPES and not points_fit(row["type"], row.get("points", [])):
+        found["points"] = [f"{len(row.get('points', []))} numbers make no {row['type']}."]
     if isinstance(row.get("shapes"), list):
         found |= _wrong_shapes(row["shapes"])
     return found

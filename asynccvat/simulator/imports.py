@@ -127,7 +127,7 @@ class ImportQueue(WorkQueue[ImportRequest]):
             self._world.annotation_ids,
         )
 
-    def complete(self, request: ImportRequest) -> str:
+    def complete(self, request: ImportRequest) -> str | None:
         """Replace the task's annotations by those of the file."""
         if isinstance(request.read, str):
             return request.read
@@ -136,7 +136,7 @@ class ImportQueue(WorkQueue[ImportRequest]):
         except ImportFailedError as error:  # it was deleted meanwhile
             return str(error)
         self._world.annotate_task(task.id, request.read)
-        return ""
+        return None
 
     def _task(self, request: ImportRequest) -> Task:
         task = self._world.dataset.tasks.get(request.task_id or 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Set as AbstractSet
 from typing import Final, Generic, TypeVar
 
 from asynccvat.simulator.faults import Fault
@@ -115,8 +114,8 @@ class WorkQueue(ABC, Generic[R]):
         await self.spend(seconds)
 
     @abstractmethod
-    def complete(self, request: R) -> str:
-        """Let the outcome of its work take effect, at its end: how it failed, or an empty text."""
+    def complete(self, request: R) -> str | None:
+        """Let the outcome of its work take effect, at its end: how it failed, or None."""
 
     @abstractmethod
     def set_expiry(self, request: R) -> None:
@@ -171,7 +170,7 @@ class WorkQueue(ABC, Generic[R]):
         await self.perform(request, seconds)
         if "stick" in kinds:
             await request.hold.wait()
-        self._end(request, faults, kinds)
+        self._end(request, faults)
         finished = asyncio.get_running_loop().time()
         self.timeline.append(
             RequestSpan(
@@ -184,16 +183,16 @@ class WorkQueue(ABC, Generic[R]):
             )
         )
 
-    def _end(self, request: R, faults: list[Fault], kinds: AbstractSet[str | None]) -> None:
+    def _end(self, request: R, faults: list[Fault]) -> None:
         request.finished = self.registry.now()
+        failure: str | None = None
         for fault in faults:
-            if fault.kind == "fail":
-                request.message = fault.message
-            elif fault.kind == "kill":
-                request.message = KILLED
+            if fault.kind in ("fail", "kill"):
+                failure = fault.message if fault.kind == "fail" else KILLED
             elif fault.kind == "null_dates":
                 request.null_dates = fault.count
-        if not kinds & {"fail", "kill"}:
-            request.message = self.complete(request)
-        request.status = "failed" if request.message else "finished"
+        if failure is None:
+            failure = self.complete(request)
+        request.status = "finished" if failure is None else "failed"
+        request.message = failure or ""
         self.set_expiry(request)

@@ -14,14 +14,22 @@ from typing import Final
 from asynccvat.simulator.annotations import Annotations
 from asynccvat.simulator.collecting import Collector, ImportFailedError
 from asynccvat.simulator.dataset import Task
+from asynccvat.simulator.reading_boxes import read_darknet, read_ultralytics, read_voc
 from asynccvat.simulator.reading_cvat import read_cvat_xml
+from asynccvat.simulator.reading_json import read_coco, read_datumaro
 
 __all__ = ["READ_FORMATS", "ImportFailedError", "read_annotations"]
 
 Reader = Callable[[Path, Collector], None]
 
+# With the `source` that CVAT notes on what it reads.
 _READERS: Final[dict[str, tuple[str, Reader]]] = {
     "CVAT 1.1": ("file", read_cvat_xml),
+    "COCO 1.0": ("manual", read_coco),
+    "Datumaro 1.0": ("manual", read_datumaro),
+    "PASCAL VOC 1.1": ("manual", read_voc),
+    "YOLO 1.1": ("manual", read_darknet),
+    "Ultralytics YOLO Detection 1.0": ("manual", read_ultralytics),
 }
 
 READ_FORMATS: Final = tuple(_READERS)
