@@ -48,6 +48,16 @@ def simulate(
             "--export-seconds", min=0, help="Seconds of one export.", rich_help_panel=_TIMES
         ),
     ] = 0.25,
+    import_workers: Annotated[
+        int,
+        typer.Option("--import-workers", min=1, help="Imports at once.", rich_help_panel=_TIMES),
+    ] = 2,
+    import_seconds: Annotated[
+        float,
+        typer.Option(
+            "--import-seconds", min=0, help="Seconds of one import.", rich_help_panel=_TIMES
+        ),
+    ] = 0.25,
     api_workers: Annotated[
         int, typer.Option("--api-workers", min=1, help="Calls at once.", rich_help_panel=_TIMES)
     ] = 2,
@@ -90,6 +100,8 @@ def simulate(
         costs=costs,
         export_workers=export_workers,
         export_seconds=export_seconds,
+        import_workers=import_workers,
+        import_seconds=import_seconds,
         api_workers=api_workers,
         latency=latency,
         one_export_per_user=one_export_per_user,
