@@ -109,8 +109,9 @@ class Application:
 
     async def _serve(self, call: Call) -> web.StreamResponse:
         answer = await self._faulty_answer(call) or await self._answer(call)
-        async for _ in call.pieces():  # nginx reads what nobody wanted, too
-            pass
+        if (call.request.content_length or 0) <= _LARGEST_BODY:
+            async for _ in call.pieces():  # nginx reads what nobody wanted, too
+                pass
         if any(fault.lose_answer for fault in call.faults):
             raise _broken(call, "the answer was lost by a scripted fault")
         for fault in call.faults:

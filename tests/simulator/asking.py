@@ -49,13 +49,14 @@ class Asking:
         token: str | None = None,
         anonymous: bool = False,
         json: Any = None,
+        data: Any = None,
     ) -> Answered:
         sent = dict(headers or {})
         if not anonymous:
             sent.setdefault("Authorization", f"Token {token or self.server.token}")
         url = URL(path if "://" in path else self.server.url + path, encoded=True)
         async with self.session.request(
-            method, url, headers=sent, json=json, allow_redirects=False
+            method, url, headers=sent, json=json, data=data, allow_redirects=False
         ) as response:
             return Answered(response.status, response.headers, await response.read())
 
