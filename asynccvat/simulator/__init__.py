@@ -1,7 +1,8 @@
 """A simulated CVAT server, for demonstrations, tests and benchmarks.
 
 It answers as CVAT 2.54 was seen to answer; its content comes from a seed or from a folder of ready
-archives. It shares no code with the client, so that the two cannot agree on a mistake.
+archives, and changes by what its clients upload. It shares no code with the client, so that the two
+cannot agree on a mistake.
 """
 
 from asynccvat.simulator.faults import Fault, Faults

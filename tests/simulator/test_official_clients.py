@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -20,6 +21,7 @@ import pytest
 
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 from asynccvat.simulator.dataset import ReadyArchive
+from asynccvat.simulator.formats import export_archive
 from asynccvat.simulator.threads import serve_in_thread
 
 COMMAND: Final = Path(sys.executable).with_name("cvat-cli")
@@ -29,6 +31,43 @@ needs_sdk = pytest.mark.skipif(
     importlib.util.find_spec("cvat_sdk") is None, reason="cvat-sdk is not installed"
 )
 needs_cli = pytest.mark.skipif(not COMMAND.exists(), reason="cvat-cli is not installed")
+
+UPLOADS: Final = {
+    "CVAT for images 1.1": "CVAT 1.1",
+    "CVAT for video 1.1": "CVAT 1.1",
+    "COCO 1.0": "COCO 1.0",
+    "Datumaro 1.0": "Datumaro 1.0",
+    "PASCAL VOC 1.1": "PASCAL VOC 1.1",
+    "Ultralytics YOLO Detection 1.0": "Ultralytics YOLO Detection 1.0",
+}
+"""Exporters, each with the importer of what it wrote."""
+
+UPLOAD_SCRIPT: Final = """
+import json, sys
+from pathlib import Path
+from cvat_sdk import make_client
+from cvat_sdk.core.exceptions import CvatSdkException
+
+given = json.loads(sys.argv[1])
+folder = Path(given["folder"])
+told = {}
+with make_client(given["url"], credentials=(given["username"], given["password"])) as client:
+    source, target = client.tasks.retrieve(1), client.tasks.retrieve(2)
+    for exporter, importer in given["formats"].items():
+        first, second = folder / f"first {exporter}.zip", folder / f"second {exporter}.zip"
+        source.export_dataset(exporter, first, include_images=False, status_check_period=0)
+        target.import_annotations(importer, first, status_check_period=0)
+        target.export_dataset(exporter, second, include_images=False, status_check_period=0)
+    target.set_annotations({"shapes": [], "tags": [], "tracks": []})
+    told["left"] = len(target.get_annotations().shapes)
+    rubbish = folder / "rubbish.xml"
+    rubbish.write_text("rubbish")
+    try:
+        target.import_annotations("CVAT 1.1", rubbish, status_check_period=0)
+    except CvatSdkException as error:
+        told["failure"] = str(error)
+print(json.dumps(told))
+"""
 
 SDK_SCRIPT: Final = """
 import json, os, sys
@@ -205,3 +244,54 @@ def test_ready_archives_reach_the_sdk_byte_by_byte(tmp_path: Path) -> None:
         (ready,) = running.dataset.tasks[5].ready
         assert ready == ReadyArchive(folder / "task5_coco-10_images.zip", "COCO 1.0", True)
     assert target.read_bytes() == (folder / "task5_coco-10_images.zip").read_bytes()
+
+
+@needs_sdk
+def test_what_the_sdk_uploads_is_what_it_exports_afterwards(tmp_path: Path) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=2)) as running:
+        given = {
+            "url": running.url,
+            "username": running.username,
+            "password": running.password,
+            "folder": str(tmp_path),
+            "formats": UPLOADS,
+        }
+        told = json.loads(run([sys.executable, "-c", UPLOAD_SCRIPT, json.dumps(given)], tmp_path))
+        assert len(running.uploads) == 0
+        assert running.stats["calls_by_kind"]["PATCH /api/tasks/{id}/annotations/{id}"] == 7
+    assert told["left"] == 0
+    assert "ParseError: syntax error: line 1, column 0" in told["failure"]
+    for exporter in UPLOADS:
+        first = annotations_in(tmp_path / f"first {exporter}.zip")
+        second = annotations_in(tmp_path / f"second {exporter}.zip")
+        assert second == first, exporter
+
+
+def annotations_in(path: Path) -> dict[str, list[str]]:
+    """The files of an archive as sorted lines, without what tells the task and the source.
+
+    Sorted, since of shapes that one format has no order for, another need not keep it.
+    """
+    told = {}
+    for name, data in members(path.read_bytes()).items():
+        text = data.decode().partition("</meta>")[2] if name == "annotations.xml" else data.decode()
+        text = text.replace('source="manual"', 'source="file"')
+        text = re.sub(r'<track id="\d+"', "<track", text)
+        text = re.sub(r'"id":\d+,"image_id"', '"image_id"', text)
+        told[name] = sorted(re.split(r"(?<=>)\n|(?<=\}),|\n", text))
+    return told
+
+
+@needs_cli
+def test_the_command_line_uploads_annotations(tmp_path: Path) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=2)) as running:
+        path = tmp_path / "annotations.zip"
+        path.write_bytes(export_archive(running.dataset.tasks[1], "COCO 1.0", save_images=False))
+        run_cli(running, tmp_path, "task", "import-dataset", "--format", "COCO 1.0", "2", str(path))
+        found = running.dataset.tasks[2].annotations().shapes
+        held = running.dataset.tasks[1].annotations().shapes
+        assert [shape.points for shape in found] == [
+            shape.points
+            for shape in sorted(held, key=lambda shape: (shape.frame, shape.z_order))
+            if shape.type != "points"
+        ]
