@@ -44,7 +44,18 @@ class Groups:
         limiter: anyio.CapacityLimiter,
         *,
         grouped: bool,
+        under_way: Callable[[], int],
     ) -> None:
+        """Form groups.
+
+        Args:
+            run: Does the operations of a group, in a thread.
+            limiter: Of the threads.
+            grouped: Whether to form groups at all.
+            under_way: How many operations are joined or about to be: when all of them are in a
+                group, it waits for no others.
+        """
+        self._under_way = under_way
         self._run = run
         self._limiter = limiter
         self._grouped = grouped
@@ -77,8 +88,9 @@ class Groups:
     async def _lead(self, group: _Group, ticket: _Ticket) -> None:
         group.tickets.append(ticket)
         try:
-            with anyio.move_on_after(GROUP_SECONDS):
-                await group.full.wait()
+            if not self._is_full(group):
+                with anyio.move_on_after(GROUP_SECONDS):
+                    await group.full.wait()
             # Until the group before it has ended, others may still come.
             await self._turn.acquire()
         except BaseException:
@@ -90,6 +102,9 @@ class Groups:
                 self._close(group)
             raise
         await self._finish(group)
+
+    def _is_full(self, group: _Group) -> bool:
+        return len(group.tickets) >= min(GROUP_SIZE, self._under_way())
 
     async def _run_for_others(self, group: _Group) -> None:
         await self._turn.acquire()
@@ -117,7 +132,7 @@ class Groups:
 
     async def _follow(self, group: _Group, ticket: _Ticket) -> None:
         group.tickets.append(ticket)
-        if len(group.tickets) >= GROUP_SIZE:
+        if self._is_full(group):
             self._open = None
             group.full.set()
         try:

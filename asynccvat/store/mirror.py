@@ -77,7 +77,12 @@ class MirrorStore:
         self._layout = layout
         self._lock = lock
         self._limiter = anyio.CapacityLimiter(_THREADS)
-        self._groups = Groups(self._run_group, self._limiter, grouped=layout.durable)
+        self._groups = Groups(
+            self._run_group,
+            self._limiter,
+            grouped=layout.durable,
+            under_way=lambda: len(self._active),
+        )
         self._active: set[int] = set()
 
     @classmethod
