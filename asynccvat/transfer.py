@@ -259,7 +259,13 @@ class Transfers:
         async with self._reading:
             archives = place.archives
             copy = None if archives is None else await archives.begin(staging.task_id)
-            return await place.reader.read(url, staging, keep_archive=copy, on_open=export.found)
+            return await place.reader.read(
+                url,
+                staging,
+                expected=staging.expected(self._spec),
+                keep_archive=copy,
+                on_open=export.found,
+            )
 
     async def _commit(
         self, order: Order, staging: Staging, receipt: Receipt, place: Place

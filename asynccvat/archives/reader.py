@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from asynccvat.client import CvatClient
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import NameRules
 from asynccvat.core.ranges import RangeOptions
+from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event
@@ -76,6 +77,7 @@ class ArchiveReader:
         result_url: str,
         staging: Staging,
         *,
+        expected: Sequence[MemberRecord] = (),
         keep_archive: Path | None = None,
         on_open: Callable[[], None] | None = None,
     ) -> ArchiveRead:
@@ -87,6 +89,8 @@ class ArchiveReader:
         Args:
             result_url: As the finished request has it.
             staging: The tree to fill.
+            expected: What the archive should hold but for changed annotations, in the order of
+                its places; it decides how much is asked for first, and nothing else.
             keep_archive: File to keep the archive in as it came; then it is fetched whole and in
                 order. It must not be there yet, and is removed when the reading fails.
             on_open: Called once the server begins to send the archive: it is there.
@@ -116,7 +120,13 @@ class ArchiveReader:
                         archive_copy(keep_archive, staging.task_id)
                     )
                 reading = Reading(
-                    source, staging, staged, self._settings, copy=copy, emit=self._emit
+                    source,
+                    staging,
+                    staged,
+                    self._settings,
+                    expected=expected,
+                    copy=copy,
+                    emit=self._emit,
                 )
                 stack.push_async_callback(reading.close)
                 return await reading.run()

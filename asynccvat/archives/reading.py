@@ -18,7 +18,7 @@ from asynccvat.archives.lanes import Lane, together
 from asynccvat.archives.patience import Patience
 from asynccvat.archives.settings import ReadSettings
 from asynccvat.archives.source import ArchiveSource, BrokenError, MovedError, Version
-from asynccvat.core.ranges import Span, plan_spans
+from asynccvat.core.ranges import Span, first_request, left_out, plan_spans
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import Directory, TailNeeded, ZipReader, read_directory
 from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError
@@ -81,6 +81,7 @@ class Reading:
         staged: StagedFiles,
         options: ReadSettings,
         *,
+        expected: Sequence[MemberRecord],
         copy: ArchiveCopy | None,
         emit: Callable[[Event], None],
     ) -> None:
@@ -92,6 +93,9 @@ class Reading:
         self._emit = emit
         # An archive that is kept comes in order: all of it in one span, whatever is here.
         self._parallel = options.ranges.parallel if copy is None else 1
+        self._reuses = options.reuse and copy is None
+        # What is not taken over is fetched, and then the end need not come alone.
+        self._first = first_request(expected if self._reuses else (), options.ranges)
         self._tree = ExitStack()
         self._directory: Directory | None = None
         self._jobs: list[_Job] = []
@@ -139,7 +143,7 @@ class Reading:
             await in_thread(self._close)
 
     async def _read_once(self) -> Directory:
-        async with self._source.open_tail(self._options.ranges.tail) as stream:
+        async with self._source.open_tail(self._first) as stream:
             if stream.status == 200:
                 return await self._read_forward(stream)
             assert stream.total is not None
@@ -240,23 +244,32 @@ class Reading:
         await in_thread(self._abandon)
 
     async def _take_over(self, version: Version, directory: Directory) -> None:
-        if not self._options.reuse or self._copy is not None or not self._staging.reusable:
+        if not self._reuses or not self._staging.reusable:
             return
-        wanted = [
-            entry
-            for entry in directory.entries
-            if entry.header_offset < version.tail_start and not self._staged.holds(entry)
-        ]
-        least = self._options.ranges.reuse_from
-        batches = list(reuse.candidates(wanted, self._staging.reusable, least))
-        linked = sum(entry.size for batch in batches for entry, _ in batch)
+        candidates = await in_thread(self._candidates, version, directory)
+        linked = sum(entry.size for entry, _ in candidates)
         await in_thread(self._require_room, version, directory, linked)
 
         async def take_over(batch: Sequence[reuse.Candidate]) -> None:
             taken = await in_thread(reuse.take_over, batch, self._staging, self._staged)
             self._reused += taken
 
-        await together(self._parallel, [partial(take_over, batch) for batch in batches])
+        await together(
+            self._parallel, [partial(take_over, batch) for batch in reuse.batches(candidates)]
+        )
+
+    def _candidates(self, version: Version, directory: Directory) -> list[reuse.Candidate]:
+        """Find what may be here already and is worth leaving out."""
+        entries = directory.entries
+        found = [reuse.sources(entry, self._staging.reusable) for entry in entries]
+        held = [self._staged.holds(entry) for entry in entries]
+        wanted = [not (here or files) for here, files in zip(held, found, strict=True)]
+        out = left_out(directory, wanted, version.tail_start, self._options.ranges)
+        return [
+            (entry, files)
+            for entry, files, here, leave in zip(entries, found, held, out, strict=True)
+            if leave and not here
+        ]
 
     async def _bring(self, job: _Job, version: Version) -> None:
         """Read one span, however often its connection breaks."""

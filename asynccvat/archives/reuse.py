@@ -23,33 +23,32 @@ _BATCH_BYTES = 32 * 1024 * 1024
 Candidate = tuple[Entry, Sequence[Reusable]]
 
 
-def candidates(
-    entries: Iterable[Entry], reusable: Mapping[str, Sequence[Reusable]], least: int
-) -> Iterator[list[Candidate]]:
-    """Find the members that may be here, by path, size and CRC where that is known.
+def sources(entry: Entry, reusable: Mapping[str, Sequence[Reusable]]) -> list[Reusable]:
+    """Find the files that may be a member, by path, size and CRC where that is known.
 
     Args:
-        entries: The members that are wanted.
+        entry: The member.
         reusable: The files that are offered, by member's path.
-        least: Bytes of a member from which it is looked for.
+    """
+    if entry.is_directory:
+        return []
+    return [
+        source
+        for source in reusable.get(entry.name, ())
+        if source.size == entry.size and source.crc in (None, entry.crc)
+    ]
 
-    Yields:
-        Batches of about 32 MiB, so that many threads can share the work and a cancellation need
-        not wait for all of it.
+
+def batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+    """Divide members into batches of about 32 MiB.
+
+    So many threads can share the work, and a cancellation need not wait for all of it.
     """
     batch: list[Candidate] = []
     size = 0
-    for entry in entries:
-        if entry.is_directory or entry.size < least:
-            continue
-        sources = [
-            source
-            for source in reusable.get(entry.name, ())
-            if source.size == entry.size and source.crc in (None, entry.crc)
-        ]
-        if sources:
-            batch.append((entry, sources))
-            size += entry.size
+    for candidate in candidates:
+        batch.append(candidate)
+        size += candidate[0].size
         if size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0

@@ -30,6 +30,17 @@ def annotation_files(export_format: str) -> tuple[str, ...]:
     return ("*",)
 
 
+_TEXTS = (".xml", ".json", ".txt", ".yaml", ".yml", ".csv", ".names", ".data")
+
+
+def is_text(path: str) -> bool:
+    """Whether a member is text, by its name: annotations, and lists of what there is.
+
+    All else is media, or what was drawn from them: it rarely changes, and takes most of the room.
+    """
+    return path.endswith(_TEXTS)
+
+
 def holds_annotations(paths: Iterable[str], export_format: str) -> bool:
     """Whether a folder with files at these paths holds an export in this format."""
     patterns = annotation_files(export_format)

@@ -9,11 +9,10 @@ from asynccvat.store.commit import Committed
 from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.loose import LooseFolder
 from asynccvat.store.mirror import MirrorStore
-from asynccvat.store.staging import KEEP_ABOVE, REUSE_FROM, Reusable, Staging
+from asynccvat.store.staging import KEEP_ABOVE, Reusable, Staging
 
 __all__ = [
     "KEEP_ABOVE",
-    "REUSE_FROM",
     "Committed",
     "KeptArchives",
     "LooseFolder",

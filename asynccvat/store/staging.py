@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asynccvat import files
+from asynccvat.core.models import ExportSpec
+from asynccvat.core.receipts import MemberRecord, Receipt
 from asynccvat.store import trees
 from asynccvat.store.layout import (
     INTENT,
@@ -24,9 +26,6 @@ from asynccvat.store.layout import (
     Layout,
     decode_or_none,
 )
-
-REUSE_FROM = 64 * 1024
-"""Bytes; smaller members are fetched, which is cheaper than a look at what is here."""
 
 KEEP_ABOVE = 16 * 1024 * 1024
 """Bytes; less than that in staging is not worth keeping for the next run."""
@@ -58,6 +57,7 @@ class Staging:
         task_id: The task.
         tree: The folder to fill. Write through `open_tree`, not by this path: it is for messages.
         reusable: By a member's path, the files that it may be taken over from.
+        previous: What the folder that will be replaced holds, None where there is none.
         attempted: Whether a commit was tried.
         settled: Whether it was committed or abandoned, and is over.
     """
@@ -65,11 +65,17 @@ class Staging:
     task_id: int
     tree: Path
     reusable: Mapping[str, tuple[Reusable, ...]]
+    previous: Receipt | None = None
     attempted: bool = False
     settled: bool = False
     _base: int = -1
     _name: str = ""
     _roots: Mapping[Path, tuple[int, str]] = field(default_factory=dict)
+
+    def expected(self, spec: ExportSpec) -> tuple[MemberRecord, ...]:
+        """What an archive of this spec should hold, if little changed; nothing if nobody knows."""
+        previous = self.previous
+        return () if previous is None or previous.head.spec != spec else previous.members
 
     @contextlib.contextmanager
     def open_tree(self) -> Iterator[int]:
@@ -114,9 +120,10 @@ def prepare_area(base: int, name: str) -> list[str]:
 
 def new_staging(layout: Layout, task_id: int) -> Staging:
     """Stage a task of a mirror. Whatever an operation left unfinished has to be recovered."""
-    sources = _Sources({}, {})
+    sources = _Sources()
     receipt = decode_or_none(layout.receipt_bytes(task_id))
     if receipt is not None and trees.is_folder(receipt.head.folder, dir_fd=layout.dest):
+        sources.previous = receipt
         folder = receipt.head.folder
         root = sources.add_root(layout.path / folder, layout.dest, folder)
         for member in receipt.members:
@@ -132,16 +139,16 @@ def new_staging(layout: Layout, task_id: int) -> Staging:
 
 @dataclass
 class _Sources:
-    files: dict[str, list[Reusable]]
-    roots: dict[Path, tuple[int, str]]
+    files: dict[str, list[Reusable]] = field(default_factory=dict)
+    roots: dict[Path, tuple[int, str]] = field(default_factory=dict)
+    previous: Receipt | None = None
 
     def add_root(self, path: Path, dir_fd: int, name: str) -> Path:
         self.roots[path] = (dir_fd, name)
         return path
 
     def add(self, path: str, file: Reusable) -> None:
-        if file.size >= REUSE_FROM:
-            self.files.setdefault(path, []).append(file)
+        self.files.setdefault(path, []).append(file)
 
 
 def stage_in(
@@ -156,7 +163,7 @@ def stage_in(
         task_id: The task.
         sources: What else can be taken over from.
     """
-    sources = sources or _Sources({}, {})
+    sources = sources or _Sources()
     for tree in prepare_area(base, name):
         root = sources.add_root(base_path / name / tree, base, f"{name}/{tree}")
         for path, size in trees.regular_files(f"{name}/{tree}", dir_fd=base):
@@ -165,6 +172,7 @@ def stage_in(
         task_id,
         base_path / name / TREE,
         {path: tuple(found) for path, found in sources.files.items()},
+        sources.previous,
         _base=base,
         _name=name,
         _roots=sources.roots,

@@ -16,7 +16,7 @@ from asynccvat.errors import (
     StoreError,
     StoreLockedError,
 )
-from asynccvat.store import REUSE_FROM, LooseFolder
+from asynccvat.store import LooseFolder
 
 pytestmark = pytest.mark.anyio
 
@@ -120,9 +120,9 @@ async def test_two_downloads_to_one_place_exclude_each_other(tmp_path: Path) -> 
 async def test_what_a_failed_download_leaves_is_kept_only_if_it_is_worth_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynccvat.store.loose.KEEP_ABOVE", REUSE_FROM)
+    monkeypatch.setattr("asynccvat.store.loose.KEEP_ABOVE", 1000)
     target = tmp_path / "t"
-    for size, left in ((REUSE_FROM, []), (REUSE_FROM + 1, [".t.asynccvat"])):
+    for size, left in ((1000, []), (1001, [".t.asynccvat"])):
         async with LooseFolder.open(target) as folder:
             staging = await folder.stage(1)
             fill(staging, {"d/big.bin": b"x" * size})
@@ -132,7 +132,7 @@ async def test_what_a_failed_download_leaves_is_kept_only_if_it_is_worth_it(
     async with LooseFolder.open(target) as folder:
         staging = await folder.stage(1)
         (source,) = staging.reusable["d/big.bin"]
-        assert (source.size, source.crc) == (REUSE_FROM + 1, None)
+        assert (source.size, source.crc) == (1001, None)
         with staging.open_source(source, "d/big.bin") as (_, name):
             assert name == "big.bin"
         await folder.commit(staging, receipt_of(1, fill(staging, TREE)))

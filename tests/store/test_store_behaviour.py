@@ -30,6 +30,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asynccvat import files
+from asynccvat.core.models import ExportSpec
 from asynccvat.core.planning import FolderState
 from asynccvat.errors import (
     ConfigError,
@@ -38,11 +39,11 @@ from asynccvat.errors import (
     StoreError,
     StoreLockedError,
 )
-from asynccvat.store import REUSE_FROM, MirrorStore, group, grouping
+from asynccvat.store import MirrorStore, group, grouping
 
 pytestmark = pytest.mark.anyio
 
-BIG = b"x" * REUSE_FROM
+BIG = b"x" * 100_000
 
 
 @pytest.fixture
@@ -609,7 +610,11 @@ async def test_the_folder_being_replaced_and_killed_runs_are_offered_for_taking_
             fill(killed, {"d/big.bin": BIG + b"more", "tiny": b""})
             store._active.clear()
         tree = await store.stage(1)
-        assert sorted(tree.reusable) == ["big.bin", "d/big.bin"]
+        assert sorted(tree.reusable) == ["big.bin", "d/big.bin", "small.txt", "tiny"]
+        assert tree.previous is not None
+        assert [one.path for one in tree.previous.members] == ["big.bin", "small.txt", "d/big.bin"]
+        assert tree.expected(tree.previous.head.spec) == tree.previous.members
+        assert tree.expected(ExportSpec("YOLO 1.1")) == ()
         (source,) = tree.reusable["big.bin"]
         assert source.folder == tmp_path / "task1"
         assert source.size == len(BIG)

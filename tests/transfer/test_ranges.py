@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -10,8 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core.paths import NameRules
-from asynccvat.core.ranges import RangeOptions, Span, if_range, is_same_archive, plan_spans
-from asynccvat.core.zip import ArchiveLimits, Directory, read_directory
+from asynccvat.core.ranges import (
+    RangeOptions,
+    Span,
+    first_request,
+    if_range,
+    is_same_archive,
+    left_out,
+    plan_spans,
+)
+from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.zip import ArchiveLimits, ArchiveSize, Directory, read_directory
 
 
 def directory_of(*sizes: int) -> Directory:
@@ -27,6 +37,7 @@ def directory_of(*sizes: int) -> Directory:
 
 
 HEADER = 33  # a local header with a name of three characters
+EACH = RangeOptions(request_bytes=0)  # requests cost nothing: each gap is left out
 
 
 def test_all_members_are_one_span() -> None:
@@ -50,7 +61,7 @@ def test_an_empty_archive_is_no_span() -> None:
 def test_what_is_not_wanted_is_left_out() -> None:
     directory = directory_of(100, 200, 300, 400)
 
-    spans = plan_spans(directory, [True, False, True, True], directory.start, RangeOptions())
+    spans = plan_spans(directory, [True, False, True, True], directory.start, EACH)
 
     assert spans == (
         Span(0, 1, 0, 100 + HEADER),
@@ -62,7 +73,7 @@ def test_the_smallest_gaps_are_read_where_there_are_too_many() -> None:
     directory = directory_of(10, 500, 10, 100, 10, 300, 10)
     wanted = [True, False] * 3 + [True]
 
-    spans = plan_spans(directory, wanted, directory.start, RangeOptions(requests=2))
+    spans = plan_spans(directory, wanted, directory.start, replace(EACH, requests=2))
 
     assert [(span.first, span.last) for span in spans] == [(0, 1), (2, 7)]
 
@@ -72,9 +83,44 @@ def test_spans_in_the_tail_cost_no_request() -> None:
     wanted = [True, False, True, False, True]
     tail_start = directory.entries[2].header_offset
 
-    spans = plan_spans(directory, wanted, tail_start, RangeOptions(requests=1))
+    spans = plan_spans(directory, wanted, tail_start, replace(EACH, requests=1))
 
     assert [(span.first, span.last) for span in spans] == [(0, 1), (2, 3), (4, 5)]
+
+
+def test_gaps_that_are_not_worth_a_request_are_read() -> None:
+    directory = directory_of(10, 500, 10, 100, 10, 300, 10)
+    wanted = [True, False] * 3 + [True]
+    options = RangeOptions(request_bytes=300 + HEADER)
+
+    spans = plan_spans(directory, wanted, directory.start, options)
+
+    assert [(span.first, span.last) for span in spans] == [(0, 1), (2, 5), (6, 7)]
+    out = left_out(directory, wanted, directory.start, options)
+    assert out == [False, True, False, False, False, True, False]
+
+
+def test_what_lies_before_all_or_right_before_the_tail_costs_nothing_to_leave_out() -> None:
+    directory = directory_of(100, 10, 100, 100, 10)
+    wanted = [False, True, False, False, True]
+    tail_start = directory.entries[3].header_offset
+    options = RangeOptions(request_bytes=10**6)
+
+    out = left_out(directory, wanted, tail_start, options)
+
+    assert out == [True, False, True, False, False]
+    assert [(s.first, s.last) for s in plan_spans(directory, wanted, tail_start, options)] == [
+        (1, 2),
+        (4, 5),
+    ]
+
+
+def test_where_nothing_is_wanted_all_before_the_tail_is_left_out() -> None:
+    directory = directory_of(100, 100, 100)
+    tail_start = directory.entries[2].header_offset + 1
+
+    assert left_out(directory, [False] * 3, tail_start, RangeOptions()) == [True, True, True]
+    assert left_out(directory, [False] * 3, 0, RangeOptions()) == [False] * 3
 
 
 def test_gaps_in_the_tail_are_not_closed_in_place_of_others() -> None:
@@ -82,7 +128,7 @@ def test_gaps_in_the_tail_are_not_closed_in_place_of_others() -> None:
     wanted = [True, False] * 3 + [True]
     tail_start = directory.entries[4].header_offset
 
-    spans = plan_spans(directory, wanted, tail_start, RangeOptions(requests=1))
+    spans = plan_spans(directory, wanted, tail_start, replace(EACH, requests=1))
 
     assert [(span.first, span.last) for span in spans] == [(0, 3), (4, 5), (6, 7)]
 
@@ -121,20 +167,116 @@ def test_a_short_rest_gets_no_request_of_its_own() -> None:
     assert [(span.first, span.last) for span in spans] == [(0, 1), (1, 3)]
 
 
+def members(*sizes: tuple[str, int]) -> list[MemberRecord]:
+    return [MemberRecord(name, size, 0, 0) for name, size in sizes]
+
+
+def images(count: int, size: int) -> list[tuple[str, int]]:
+    return [(f"images/{number:04d}.jpg", size) for number in range(count)]
+
+
+@given(st.lists(st.tuples(st.text(max_size=20), st.integers(0, 5000)), max_size=30))
+def test_the_size_of_an_archive_follows_from_its_members(sizes: list[tuple[str, int]]) -> None:
+    buffer = BytesIO()
+    foretold = ArchiveSize()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number, (name, size) in enumerate(sizes):
+            path = f"{number}{name}".replace("\0", "0").replace("/", "0")
+            before = buffer.tell()
+            archive.writestr(zipfile.ZipInfo(path), bytes(size))
+            assert foretold.add(path, size) == buffer.tell() - before
+        start = buffer.tell()
+
+    assert foretold.members == start
+    assert foretold.end == len(buffer.getvalue()) - start
+    assert foretold.whole == len(buffer.getvalue())
+
+
+def test_large_archives_have_the_wide_forms() -> None:
+    """As `zipfile` writes them: from 2 GiB on, or from 65,536 members."""
+    size = ArchiveSize()
+    assert size.add("a", 2**31 - 1 - 62) == 2**31 - 1 - 62 + 31
+    assert size.end == 47 + 22
+    assert size.add("b", 0) == 31
+    assert size.end == 2 * 47 + 22
+    size.add("c", 2**31)
+    assert size.end == 3 * 47 + 20 + 22 + 76
+    size.add("d", 1)
+    assert size.end == 4 * 47 + 20 + 12 + 22 + 76
+    many = ArchiveSize()
+    for _ in range(65_536):
+        many.add("m", 0)
+    assert many.end == 65_536 * 47 + 22 + 76
+
+
+OPTIONS = RangeOptions(tail=256_000, request_bytes=64_000)
+
+
+def test_of_an_unknown_archive_the_tail_is_asked_for() -> None:
+    assert first_request([], OPTIONS) == 256_000
+
+
+def test_of_a_small_archive_of_annotations_all_is_asked_for() -> None:
+    assert first_request(members(("annotations.xml", 5000)), OPTIONS) == 256_000
+    assert first_request(members(("annotations.xml", 200_000)), OPTIONS) == 256_000
+
+
+def test_of_a_large_archive_the_directory_is_asked_for() -> None:
+    known = members(("annotations.xml", 5000), *images(100, 20_000))
+    assert first_request(known, OPTIONS) == 46 + 15 + 100 * (46 + 15) + 22 + 64
+
+
+def test_annotations_at_the_end_are_asked_for_with_the_directory() -> None:
+    known = members(*images(100, 20_000), ("labels/a.txt", 3000), ("labels/b.txt", 138))
+    texts = 3138 + 2 * (30 + 12)
+    end = 100 * (46 + 15) + 2 * (46 + 12) + 22
+    assert first_request(known, OPTIONS) == end + 64 + texts + texts // 32
+
+
+def test_long_annotations_at_the_end_are_not_waited_for() -> None:
+    known = members(*images(100, 20_000), ("annotations/instances.json", 3_000_000))
+    assert first_request(known, OPTIONS) == 256_000
+
+
+def test_a_directory_longer_than_the_tail_is_asked_for_at_once() -> None:
+    known = members(("annotations.xml", 5000), *images(10_000, 20_000))
+    assert first_request(known, OPTIONS) == 46 + 15 + 10_000 * (46 + 15) + 22 + 64
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(6_000, 256_000), (7_000, 10 * (46 + 15) + 46 + 15 + 22 + 64)],
+    ids=["not worth it", "worth it"],
+)
+def test_images_of_a_small_archive_are_left_out_where_they_are_worth_a_request(
+    size: int, expected: int
+) -> None:
+    known = members(("annotations.xml", 5000), *images(10, size))
+    assert first_request(known, OPTIONS) == expected
+
+
+def test_images_are_left_out_for_nothing_where_that_takes_no_further_request() -> None:
+    known = members(*images(10, 1000), ("annotations.json", 1000))
+    assert first_request(known, OPTIONS) < 3000
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 3000), st.booleans()), max_size=40),
     st.integers(0, 60_000),
-    st.integers(1, 6),
-    st.integers(1, 8),
-    st.integers(0, 40_000),
+    st.builds(
+        RangeOptions,
+        parallel=st.integers(1, 6),
+        requests=st.integers(1, 8),
+        divide_from=st.integers(0, 40_000),
+        request_bytes=st.integers(0, 5_000),
+    ),
 )
 def test_spans_cover_what_is_wanted_once_and_in_order(
-    members: list[tuple[int, bool]], tail: int, parallel: int, requests: int, divide_from: int
+    sizes: list[tuple[int, bool]], tail: int, options: RangeOptions
 ) -> None:
-    directory = directory_of(*(size for size, _ in members))
-    wanted = [want for _, want in members]
+    directory = directory_of(*(size for size, _ in sizes))
+    wanted = [want for _, want in sizes]
     tail_start = max(0, directory.start - tail)
-    options = RangeOptions(parallel=parallel, requests=requests, divide_from=divide_from)
 
     spans = plan_spans(directory, wanted, tail_start, options)
 
@@ -143,8 +285,11 @@ def test_spans_cover_what_is_wanted_once_and_in_order(
     assert {index for index, want in enumerate(wanted) if want} <= set(read)
     offsets = [*(entry.header_offset for entry in directory.entries), directory.start]
     assert all((s.start, s.stop) == (offsets[s.first], offsets[s.last]) for s in spans)
+    out = left_out(directory, wanted, tail_start, options)
+    in_tail = {i for i, offset in enumerate(offsets[:-1]) if offset >= tail_start}
+    assert set(range(len(wanted))) - set(read) - in_tail == {i for i, o in enumerate(out) if o}
     # Dividing comes on top of the cuts: at most `parallel` more.
-    assert sum(span.start < tail_start for span in spans) <= requests + parallel
+    assert sum(span.start < tail_start for span in spans) <= options.requests + options.parallel
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from archive_site import RESULT, ArchiveSite, numbered
 
 from asynccvat import files
 from asynccvat.archives import ArchiveRead, reuse
+from asynccvat.core.models import ExportSpec
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.receipts import Receipt, ReceiptHead
 from asynccvat.errors import DiskFullError, StoreError
@@ -22,10 +23,10 @@ from asynccvat.store import MirrorStore, Staging
 pytestmark = pytest.mark.anyio
 
 TASK = 147
-IMAGES = numbered("images/", [70_000, 80_000, 65_536, 65_535])
+IMAGES = numbered("images/", [70_000, 80_000, 60_000, 5_000])
 OLD = {"annotations.xml": b"<old/>" * 1000} | IMAGES
 NEW = {"annotations.xml": b"<new/>" * 1000} | IMAGES
-BIG = sum(len(content) for content in IMAGES.values() if len(content) >= 65_536)
+ALL = sum(len(content) for content in IMAGES.values())
 
 
 def pack(members: dict[str, bytes]) -> bytes:
@@ -86,15 +87,16 @@ def is_linked(folder: Path, staging: Staging, name: str) -> bool:
     return (folder / name).samefile(staging.tree / name)
 
 
-async def test_an_update_fetches_what_changed_and_what_is_small(
-    folder: Path, site: ArchiveSite, store: MirrorStore, make_reader: Any
+async def test_an_update_fetches_what_changed(
+    folder: Path, store: MirrorStore, make_reader: Any
 ) -> None:
     staging, read = await update(store, make_reader)
 
-    assert read.reused == BIG
-    assert read.transferred < len(site.content) - BIG
-    for name, content in IMAGES.items():
-        assert is_linked(folder, staging, name) == (len(content) >= 65_536)
+    assert read.reused == ALL
+    # The tail reaches into the images.
+    assert read.transferred < len(NEW["annotations.xml"]) + 2000 + 50
+    for name in IMAGES:
+        assert is_linked(folder, staging, name)
     for record in read.members:
         assert record.mtime_ns == (staging.tree / record.path).stat().st_mtime_ns
 
@@ -111,8 +113,71 @@ async def test_large_members_are_taken_over_in_batches(
 
     staging, read = await update(store, make_reader)
 
-    assert read.reused == BIG
+    assert read.reused == ALL
     assert is_linked(folder, staging, "images/0002.bin")
+
+
+@pytest.mark.usefixtures("folder")
+async def test_what_was_here_foretells_how_much_to_ask_for_first(
+    site: ArchiveSite, store: MirrorStore, make_reader: Any
+) -> None:
+    staging = await store.stage(TASK)
+    expected = staging.expected(ExportSpec(images=True))
+    reader = make_reader(RangeOptions(tail=100_000))
+    read = await reader.read(RESULT, staging, expected=expected)
+    assert tree(staging.tree) == NEW
+    assert read.reused == ALL
+    names = [name.encode() for name in NEW]
+    end = sum(46 + len(name) for name in names) + 22
+    assert [request.sent for request in site.requests] == [
+        end + 64,
+        30 + len(names[0]) + len(NEW["annotations.xml"]),
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+async def test_a_directory_that_grew_costs_one_more_small_request(
+    site: ArchiveSite, store: MirrorStore, make_reader: Any
+) -> None:
+    grown = NEW | numbered("images/new", [1000] * 20)
+    site.content = pack(grown)
+    staging = await store.stage(TASK)
+    expected = staging.expected(ExportSpec(images=True))
+    read = await make_reader(RangeOptions()).read(RESULT, staging, expected=expected)
+    assert tree(staging.tree) == grown
+    assert read.reused == ALL
+    first, second, *rest = [request.sent for request in site.requests]
+    assert max(first, second) < 2000
+    assert len(rest) == 2
+    assert read.transferred < len(site.content) - ALL
+
+
+@pytest.mark.usefixtures("folder")
+async def test_an_archive_that_shrank_below_what_is_asked_for_comes_whole(
+    site: ArchiveSite, store: MirrorStore, make_reader: Any
+) -> None:
+    site.content = pack({"a": b"b"})
+    staging = await store.stage(TASK)
+    expected = staging.expected(ExportSpec(images=True))
+    read = await make_reader(RangeOptions()).read(RESULT, staging, expected=expected)
+    assert tree(staging.tree) == {"a": b"b"}
+    assert [request.sent for request in site.requests] == [len(site.content)] == [read.transferred]
+
+
+async def test_small_members_between_changed_ones_are_read_with_them(
+    folder: Path, site: ArchiveSite, store: MirrorStore, make_reader: Any
+) -> None:
+    changed = {"annotations.xml", "images/0001.bin", "images/0003.bin"}
+    content = {name: data[:-1] + b"!" if name in changed else data for name, data in NEW.items()}
+    site.content = pack(content)
+    staging = await store.stage(TASK)
+    options = RangeOptions(tail=1000, request_bytes=65_000)
+    read = await make_reader(options).read(RESULT, staging)
+    assert tree(staging.tree) == content
+    # What lies between the first two is worth a request, what lies between the others is not.
+    assert read.reused == 70_000
+    assert [is_linked(folder, staging, name) for name in IMAGES] == [True, False, False, False]
+    assert len(site.requests) == 3
 
 
 async def test_without_reuse_everything_is_fetched(
@@ -146,7 +211,7 @@ async def test_a_file_of_the_right_size_is_not_trusted_unread(
 
     _, read = await update(store, make_reader)
 
-    assert read.reused == BIG - 70_000
+    assert read.reused == ALL - 70_000
 
 
 async def test_files_that_are_gone_or_changed_or_links_are_fetched(
@@ -160,16 +225,16 @@ async def test_files_that_are_gone_or_changed_or_links_are_fetched(
 
     _, read = await update(store, make_reader)
 
-    assert read.reused == 0
+    assert read.reused == 5_000  # the one that nobody touched
 
 
 async def test_a_file_that_was_touched_is_copied_and_not_shared(
     folder: Path, store: MirrorStore, make_reader: Any
 ) -> None:
-    touched, *others = [name for name, content in IMAGES.items() if len(content) >= 65_536]
+    touched, *others = IMAGES
     os.utime(folder / touched, ns=(0, 0))
     staging, read = await update(store, make_reader)
-    assert read.reused == BIG
+    assert read.reused == ALL
     assert not is_linked(folder, staging, touched)
     assert all(is_linked(folder, staging, other) for other in others)
 
@@ -184,7 +249,7 @@ async def test_what_cannot_be_linked_is_copied(
 
     staging, read = await update(store, make_reader)
 
-    assert read.reused == BIG
+    assert read.reused == ALL
     assert not is_linked(folder, staging, "images/0000.bin")
 
 
@@ -250,7 +315,7 @@ async def test_a_file_edited_while_it_is_linked_is_not_taken(
     staging, read = await update(store, make_reader)
 
     assert not is_linked(folder, staging, "images/0000.bin")
-    assert read.reused == BIG - 70_000
+    assert read.reused == ALL - 70_000
 
 
 async def test_a_file_edited_after_it_was_linked_is_not_published_and_not_lost(
@@ -284,7 +349,7 @@ async def test_a_file_that_changes_while_it_is_copied_is_fetched(
 
     _, read = await update(store, make_reader)
 
-    assert read.reused == BIG - 70_000
+    assert read.reused == ALL - 70_000
 
 
 async def test_what_a_killed_run_staged_is_taken_over(

@@ -2,8 +2,8 @@
 
 `fields` decodes names and extra fields, `records` parses single records, `ends` finds the end of
 an archive, `directory` reads and checks the central directory. `reader` takes members apart with
-what `members` counts and `sources` know; `limits` holds the limits. Fetching bytes and writing
-files are left to others.
+what `members` counts and `sources` know; `limits` holds the limits, and `sizes`
+foretells how large an archive is. Fetching bytes and writing files are left to others.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from asynccvat.core.zip.members import (
 )
 from asynccvat.core.zip.reader import ZipReader
 from asynccvat.core.zip.records import Entry
+from asynccvat.core.zip.sizes import ArchiveSize
 
 __all__ = [
     "UNKNOWN_SIZE",
     "ArchiveLimits",
+    "ArchiveSize",
     "Directory",
     "Entry",
     "Event",
