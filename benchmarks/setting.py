@@ -25,6 +25,7 @@ class Sizes:
         image_tasks: Tasks with images, 20 MB each.
         unchanged: Numbers of tasks of which none changed.
         changed: Tasks with images of which one in a hundred changed.
+        resumed_mb: The archive that is cut off.
         small_tasks: Tasks for durability on against off.
         curve_tasks: Tasks for each point of the curves.
     """
@@ -43,6 +44,7 @@ class Sizes:
     image_tasks: int
     unchanged: tuple[int, ...]
     changed: int
+    resumed_mb: int
     small_tasks: int
     curve_tasks: int
 
@@ -62,6 +64,7 @@ QUICK = Sizes(
     image_tasks=4,
     unchanged=(500,),
     changed=100,
+    resumed_mb=400,
     small_tasks=60,
     curve_tasks=8,
 )
@@ -80,6 +83,7 @@ FULL = Sizes(
     image_tasks=12,
     unchanged=(10_000, 100_000),
     changed=1000,
+    resumed_mb=2000,
     small_tasks=1000,
     curve_tasks=40,
 )

@@ -3,20 +3,25 @@
 `python -m benchmarks.workers.asynccvat_mirror '{"url": ..., "username": ..., "password": ...,
 "dest": ...}'`. Seconds count from before the login, with everything imported, as for the peers,
 whose imports are at the top of their scripts. Optional: `images`, `concurrency`, `durable`,
-`task_ids`, and `list_only`, which leaves out all but the listing.
+`task_ids`, `list_only`, which leaves out all but the listing, and `kill_after`: bytes of archives
+after which the process kills itself, as nobody can who watches it from outside.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import asynccvat
+from asynccvat.events import Event, TransferProgress
 from benchmarks.workers.memory import peak_bytes
 
 
@@ -39,11 +44,25 @@ async def mirror(job: dict[str, Any]) -> dict[str, Any]:
                 options=asynccvat.MirrorOptions(
                     concurrency=job.get("concurrency"), durable=job.get("durable", True)
                 ),
+                on_event=_killing(job["kill_after"]) if "kill_after" in job else None,
             )
             report.raise_for_failures()
             actions = Counter(str(outcome.action) for outcome in report.outcomes)
             told["actions"] = dict(actions)
     return told | {"seconds": time.perf_counter() - began, "peak_bytes": peak_bytes()}
+
+
+def _killing(after: int) -> Callable[[Event], None]:
+    received = 0
+
+    def kill(event: Event) -> None:
+        nonlocal received
+        if isinstance(event, TransferProgress):
+            received += event.transferred
+            if received >= after:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return kill
 
 
 if __name__ == "__main__":
