@@ -38,6 +38,7 @@ from asynccvat.events import (
     TransferFinished,
 )
 from asynccvat.exports import Exports, ExportSlots
+from asynccvat.media import Media
 from asynccvat.transfer import Order, Shelf, Transfers, failed
 from asynccvat.watcher import Watcher
 
@@ -102,6 +103,7 @@ class Dispatcher:
         done: Callable[[TaskOutcome], None],
         listed_at: datetime | None = None,
         one_lock: bool = True,
+        refresh: bool = False,
     ) -> None:
         """Prepare to carry orders out.
 
@@ -115,6 +117,7 @@ class Dispatcher:
             listed_at: The server's `Date` when it listed the tasks, None where it did not.
             one_lock: Whether all orders are under the same lock, so that the next one would
                 find it as this one did.
+            refresh: Whether images that did not change are left where they are.
         """
         self.stopped_by: AsyncCvatError | None = None
         self._done = done
@@ -145,6 +148,7 @@ class Dispatcher:
             transfers=options.transfers,
             retries=options.retries,
             emit=self._tell,
+            media=Media(client) if refresh else None,
         )
         self._watcher.may_try = lambda: self._exports.may_foretell
         self._watcher.has_room = lambda: self._transfers.has_room

@@ -133,8 +133,12 @@ class Exports:
         """Whether it is known where results will be."""
         return self._places.known
 
-    async def result(self, task_id: int) -> Result:
+    async def result(self, task_id: int, spec: ExportSpec | None = None) -> Result:
         """Have a task exported, whole and no older than the listing.
+
+        Args:
+            task_id: The task.
+            spec: How, where that is not as all others.
 
         Returns:
             The result: it is there, or should be there now.
@@ -151,7 +155,7 @@ class Exports:
             if problem is not None:
                 self._emit(Retrying(task_id, "export", str(problem), 0.0))
             try:
-                watched = await self._ask(task_id)
+                watched = await self._ask(task_id, spec or self._spec)
                 return await self._wait(watched)
             except ExportExpiredError as error:
                 problem = error
@@ -234,11 +238,11 @@ class Exports:
                 # It runs by now, or the server is gone; either way nothing is left to be done.
                 return
 
-    async def _ask(self, task_id: int) -> Watched:
+    async def _ask(self, task_id: int, spec: ExportSpec) -> Watched:
         """Ask for an export; a cancellation meanwhile must not lose what the server queued."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        call = asyncio.ensure_future(self._client.request_export(task_id, self._spec))
+        call = asyncio.ensure_future(self._client.request_export(task_id, spec))
         self._asking.add(call)
         call.add_done_callback(lambda done: self._asked(done, task_id, began))
         accepted = await asyncio.shield(call)

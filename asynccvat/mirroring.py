@@ -128,6 +128,10 @@ class Mirror:
             emit=run.emit,
             done=journal.done,
             listed_at=plan_.listing.read_at,
+            # A kept archive is the server's own, with the images.
+            refresh=self._options.refresh
+            and self._options.reuse
+            and not self._options.keep_archive,
         )
         await dispatcher.carry_out([self._order(fetch) for fetch in fetches])
         if dispatcher.stopped_by is None and plan_.guard is None:
@@ -189,6 +193,7 @@ class Mirror:
             task=fetch.task,
             folder=fetch.folder,
             reason=fetch.reason,
+            previous=fetch.previous,
             adopt=self._options.adopt,
         )
 

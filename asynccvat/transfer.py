@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, Self
 
@@ -19,6 +19,7 @@ from asynccvat.archives import ArchiveRead, ArchiveReader
 from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.receipts import Receipt, ReceiptHead
+from asynccvat.core.refresh import fits, is_worth_refreshing, media_here
 from asynccvat.errors import (
     ArchiveError,
     AsyncCvatError,
@@ -28,6 +29,7 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, Retrying, TransferFinished
 from asynccvat.exports import Exports, ExportSlots, Result
+from asynccvat.media import Media
 from asynccvat.store import Committed, KeptArchives, Staging
 
 # What a server may say of a result that it does not have, beside that its export has not ended.
@@ -77,12 +79,14 @@ class Order:
         task: The task, as listed.
         folder: The folder's name.
         reason: Why, in the plan's words.
+        previous: What is mirrored of it now, None where nothing is or it does not matter.
         adopt: Whether a folder that is in the way and not ours is put aside.
     """
 
     task: Task
     folder: str
     reason: str
+    previous: ReceiptHead | None = None
     adopt: bool = False
 
 
@@ -90,9 +94,15 @@ class _Export:
     """The export of one task, as its transfer sees it.
 
     It holds a place among the exports in flight from the beginning until its result is there.
+
+    Attributes:
+        spec: What is exported.
     """
 
-    def __init__(self, exports: Exports, slots: ExportSlots, task_id: int) -> None:
+    def __init__(
+        self, exports: Exports, slots: ExportSlots, task_id: int, spec: ExportSpec
+    ) -> None:
+        self.spec = spec
         self._exports = exports
         self._slots = slots
         self._task_id = task_id
@@ -112,7 +122,7 @@ class _Export:
         if not self._in_flight:
             await self._slots.acquire()
             self._in_flight = True
-        return self._take(await self._exports.result(self._task_id))
+        return self._take(await self._exports.result(self._task_id, self.spec))
 
     def was_early(self, why: AsyncCvatError) -> bool:
         """Whether a failed reading means only that the result was foretold too early."""
@@ -164,6 +174,7 @@ class Transfers:
         transfers: int,
         retries: int,
         emit: Callable[[Event], None],
+        media: Media | None = None,
     ) -> None:
         """Prepare transfers.
 
@@ -177,6 +188,7 @@ class Transfers:
             transfers: How many archives are read at once.
             retries: How often a result that went away is asked for again.
             emit: Told what happens.
+            media: Tells whether images need not be exported again; None exports all.
         """
         self._exports = exports
         self._slots = slots
@@ -187,6 +199,7 @@ class Transfers:
         self._reading = anyio.CapacityLimiter(transfers)
         self._retries = retries
         self._emit = emit
+        self._media = media
 
     async def bring(self, order: Order) -> TaskOutcome:
         """Bring one task; a place among the exports must be held, and is given back.
@@ -196,14 +209,16 @@ class Transfers:
         """
         clock = asyncio.get_running_loop().time
         began, requested_at = clock(), _now()
-        with _Export(self._exports, self._slots, order.task.id) as export:
+        with self._export(order) as export:
+            export.spec = await self._spec_of(order)
             url = await export.url()
             async with self._shelf.place(order) as place:
                 staging = await place.folders.stage(order.task.id)
                 try:
-                    read = await self._read(export, url, staging, place)
+                    bring = self._fetch if export.spec == self._spec else self._refresh
+                    read, media = await bring(order, export, url, staging, place)
                     self._emit(TransferFinished(order.task.id))
-                    receipt = self._receipt(order, read, requested_at)
+                    receipt = self._receipt(order, read, media, requested_at)
                     committed = await self._commit(order, staging, receipt, place)
                 except BaseException as error:
                     await _abandon(place.folders, staging, error)
@@ -225,6 +240,52 @@ class Transfers:
     def has_room(self) -> bool:
         """Whether an archive could be read at once."""
         return self._reading.available_tokens > 0
+
+    def _export(self, order: Order) -> _Export:
+        """An export of a task, whole; a place among the exports must be held."""
+        return _Export(self._exports, self._slots, order.task.id, self._spec)
+
+    async def _spec_of(self, order: Order) -> ExportSpec:
+        """How to export a task: without images where those that are here are still right."""
+        here = media_here(order.task, order.reason, order.previous, self._spec)
+        if self._media is None or here is None:
+            return self._spec
+        unchanged = await self._media.is_still(here, order.task)
+        return replace(self._spec, images=not unchanged)
+
+    async def _fetch(
+        self, order: Order, export: _Export, url: str, staging: Staging, place: Place
+    ) -> tuple[ArchiveRead, str | None]:
+        """Read all of a task; tell by what its images can be known later, if they are worth it."""
+        read = await self._read(export, url, staging, place)
+        media = None
+        if self._media is not None and is_worth_refreshing(read.members, self._spec):
+            media = await self._media.held(order.task, read.members)
+        return read, media
+
+    async def _refresh(
+        self, order: Order, export: _Export, url: str, staging: Staging, place: Place
+    ) -> tuple[ArchiveRead, str | None]:
+        """Read the annotations and take the images over; or all, where that will not do."""
+        assert self._media is not None
+        annotations = await self._read(export, url, staging, place)
+        previous = staging.previous
+        if (
+            previous is not None
+            and previous.head.media is not None
+            and fits(annotations.members, previous.members)
+            and await self._media.is_still(previous.head.media, order.task)
+        ):
+            async with self._reading:
+                read = await place.reader.complete(annotations, staging, previous.members)
+            if read is not None:
+                return read, previous.head.media
+        why = "its images are not those any more that are here: all of it is exported"
+        self._emit(Retrying(order.task.id, "export", why, 0.0))
+        await self._slots.acquire()
+        with self._export(order) as whole:
+            read, media = await self._fetch(order, whole, await whole.url(), staging, place)
+        return replace(read, transferred=annotations.transferred + read.transferred), media
 
     async def _read(self, export: _Export, url: str, staging: Staging, place: Place) -> ArchiveRead:
         """Read the archive; a result that went away meanwhile is exported again."""
@@ -262,7 +323,7 @@ class Transfers:
             return await place.reader.read(
                 url,
                 staging,
-                expected=staging.expected(self._spec),
+                expected=staging.expected(export.spec),
                 keep_archive=copy,
                 on_open=export.found,
             )
@@ -286,7 +347,9 @@ class Transfers:
                     await archives.remove([order.task.id])
             raise
 
-    def _receipt(self, order: Order, read: ArchiveRead, requested_at: str) -> Receipt:
+    def _receipt(
+        self, order: Order, read: ArchiveRead, media: str | None, requested_at: str
+    ) -> Receipt:
         head = ReceiptHead(
             task_id=order.task.id,
             task_name=order.task.name,
@@ -296,7 +359,8 @@ class Transfers:
             updated_date=order.task.updated_date,
             origin=self._origin,
             organization=self._organization,
-            digest=read.directory.digest,
+            digest=read.digest,
+            media=media,
             files=len(read.members),
             bytes=sum(member.size for member in read.members),
             requested_at=requested_at,

@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("events",),
     ("files", "http", "threads"),
     ("client", "extract", "store", "settings"),
-    ("archives", "watcher"),
+    ("archives", "media", "watcher"),
     ("exports", "runs"),
     ("transfer",),
     ("dispatch",),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from asynccvat import files
+from asynccvat.archives.completing import complete
 from asynccvat.archives.kept import ArchiveCopy, archive_copy
 from asynccvat.archives.patience import Bandwidth
 from asynccvat.archives.reading import ArchiveRead, Reading
@@ -105,10 +106,7 @@ class ArchiveReader:
             TransportError: The connection broke too often.
             ProtocolError: What came is no archive, or another one every time.
         """
-        staged = self._unfinished.get(id(staging))
-        if staged is None:
-            staged = self._unfinished[id(staging)] = StagedFiles(staging.task_id)
-            weakref.finalize(staging, self._unfinished.pop, id(staging), None)
+        staged = self._staged(staging)
         source = ArchiveSource(
             self._client, result_url, staging.task_id, self._settings.bandwidth, on_open
         )
@@ -135,3 +133,32 @@ class ArchiveReader:
             raise
         except OSError as error:
             raise files.explain(error, "fill", staging.tree, task_id=staging.task_id) from error
+
+    async def complete(
+        self, read: ArchiveRead, staging: Staging, previous: Sequence[MemberRecord]
+    ) -> ArchiveRead | None:
+        """Take the images over that an archive of annotations alone lacks.
+
+        Args:
+            read: What `read` returned for that archive.
+            staging: The same.
+            previous: What the folder that is being replaced holds.
+
+        Returns:
+            What an archive with the images would have left, None where an image is not here any
+            more as it was; then `read` one with the same `staging`.
+
+        Raises:
+            DiskFullError: There is no room for it.
+            StoreError: The file system refuses it.
+        """
+        with files.explained("fill", staging.tree, task_id=staging.task_id):
+            parallel = self._settings.ranges.parallel
+            return await complete(read, previous, staging, self._staged(staging), parallel)
+
+    def _staged(self, staging: Staging) -> StagedFiles:
+        staged = self._unfinished.get(id(staging))
+        if staged is None:
+            staged = self._unfinished[id(staging)] = StagedFiles(staging.task_id)
+            weakref.finalize(staging, self._unfinished.pop, id(staging), None)
+        return staged

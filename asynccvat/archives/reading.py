@@ -39,13 +39,13 @@ class ArchiveRead:
 
     Attributes:
         members: Its files, in the order of their places in the archive.
-        directory: Its central directory.
+        digest: Its directory's digest.
         transferred: Bytes that came over the network, those that came twice included.
         reused: Bytes of the members that were taken over from what was here.
     """
 
     members: tuple[MemberRecord, ...]
-    directory: Directory
+    digest: str
     transferred: int
     reused: int
 
@@ -132,7 +132,7 @@ class Reading:
             else:
                 return ArchiveRead(
                     self._staged.in_order(directory),
-                    directory,
+                    directory.digest,
                     self._source.transferred,
                     self._reused,
                 )
@@ -247,7 +247,7 @@ class Reading:
         if not self._reuses or not self._staging.reusable:
             return
         candidates = await in_thread(self._candidates, version, directory)
-        linked = sum(entry.size for entry, _ in candidates)
+        linked = sum(one.size for one in candidates)
         await in_thread(self._require_room, version, directory, linked)
 
         async def take_over(batch: Sequence[reuse.Candidate]) -> None:
@@ -261,15 +261,15 @@ class Reading:
     def _candidates(self, version: Version, directory: Directory) -> list[reuse.Candidate]:
         """Find what may be here already and is worth leaving out."""
         entries = directory.entries
-        found = [reuse.sources(entry, self._staging.reusable) for entry in entries]
+        reusable = self._staging.reusable
         held = [self._staged.holds(entry) for entry in entries]
-        wanted = [not (here or files) for here, files in zip(held, found, strict=True)]
-        out = left_out(directory, wanted, version.tail_start, self._options.ranges)
-        return [
-            (entry, files)
-            for entry, files, here, leave in zip(entries, found, held, out, strict=True)
-            if leave and not here
+        found = [
+            None if here or e.is_directory else reuse.candidate(e.name, e.size, e.crc, reusable)
+            for e, here in zip(entries, held, strict=True)
         ]
+        wanted = [not here and one is None for here, one in zip(held, found, strict=True)]
+        out = left_out(directory, wanted, version.tail_start, self._options.ranges)
+        return [one for one, leave in zip(found, out, strict=True) if leave and one is not None]
 
     async def _bring(self, job: _Job, version: Version) -> None:
         """Read one span, however often its connection breaks."""

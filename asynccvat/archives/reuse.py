@@ -9,34 +9,53 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from isal import isal_zlib
 
 from asynccvat import files
 from asynccvat.core.receipts import MemberRecord
-from asynccvat.core.zip import Entry
 from asynccvat.extract import Folders, StagedFiles
 from asynccvat.store import Reusable, Staging
 
 _READ_BYTES = 256 * 1024
 _BATCH_BYTES = 32 * 1024 * 1024
-Candidate = tuple[Entry, Sequence[Reusable]]
 
 
-def sources(entry: Entry, reusable: Mapping[str, Sequence[Reusable]]) -> list[Reusable]:
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A member that may be here already.
+
+    Attributes:
+        name: Its path.
+        size: Bytes.
+        crc: CRC-32 of its bytes.
+        sources: The files that may be it.
+    """
+
+    name: str
+    size: int
+    crc: int
+    sources: tuple[Reusable, ...]
+
+
+def candidate(
+    name: str, size: int, crc: int, reusable: Mapping[str, Sequence[Reusable]]
+) -> Candidate | None:
     """Find the files that may be a member, by path, size and CRC where that is known.
 
     Args:
-        entry: The member.
+        name: The member's path.
+        size: Its bytes.
+        crc: Its CRC-32.
         reusable: The files that are offered, by member's path.
     """
-    if entry.is_directory:
-        return []
-    return [
+    sources = tuple(
         source
-        for source in reusable.get(entry.name, ())
-        if source.size == entry.size and source.crc in (None, entry.crc)
-    ]
+        for source in reusable.get(name, ())
+        if source.size == size and source.crc in (None, crc)
+    )
+    return Candidate(name, size, crc, sources) if sources else None
 
 
 def batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
@@ -46,9 +65,9 @@ def batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
     """
     batch: list[Candidate] = []
     size = 0
-    for candidate in candidates:
-        batch.append(candidate)
-        size += candidate[0].size
+    for one in candidates:
+        batch.append(one)
+        size += one.size
         if size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -68,26 +87,26 @@ def take_over(batch: Sequence[Candidate], staging: Staging, staged: StagedFiles)
     taken = 0
     folders = Folders(staged.root, staged.made)
     try:
-        for entry, sources in batch:
-            if any(_take_over(entry, source, staging, staged, folders) for source in sources):
-                taken += entry.size
+        for one in batch:
+            if any(_take_over(one, source, staging, staged, folders) for source in one.sources):
+                taken += one.size
     finally:
         folders.close()
     return taken
 
 
 def _take_over(
-    entry: Entry, source: Reusable, staging: Staging, staged: StagedFiles, folders: Folders
+    member: Candidate, source: Reusable, staging: Staging, staged: StagedFiles, folders: Folders
 ) -> bool:
     try:
-        with staging.open_source(source, entry.name) as (source_fd, name):
+        with staging.open_source(source, member.name) as (source_fd, name):
             fd = files.open_for_reading(name, dir_fd=source_fd)
             try:
                 before = os.fstat(fd)
-                if not _is_right(fd, entry):
+                if not _is_right(fd, member):
                     return False
-                parent, _, new_name = entry.name.rpartition("/")
-                with files.explained("write", entry.name, task_id=staged.task_id):
+                parent, _, new_name = member.name.rpartition("/")
+                with files.explained("write", member.name, task_id=staged.task_id):
                     new_dir_fd = folders.get(parent)
                 mtime_ns = None
                 if source.mtime_ns in (None, before.st_mtime_ns):
@@ -95,9 +114,9 @@ def _take_over(
                         fd, before, name, new_name, dir_fd=source_fd, new_dir_fd=new_dir_fd
                     )
                 if mtime_ns is None:
-                    with files.explained("write", entry.name, task_id=staged.task_id):
-                        staged.reserve(entry.size)
-                        mtime_ns = _copy(fd, entry, new_name, new_dir_fd)
+                    with files.explained("write", member.name, task_id=staged.task_id):
+                        staged.reserve(member.size)
+                        mtime_ns = _copy(fd, member, new_name, new_dir_fd)
             finally:
                 os.close(fd)
     except OSError:
@@ -105,19 +124,19 @@ def _take_over(
         return False
     if mtime_ns is None:
         return False
-    staged.records[entry.name] = MemberRecord(entry.name, entry.size, entry.crc, mtime_ns)
+    staged.records[member.name] = MemberRecord(member.name, member.size, member.crc, mtime_ns)
     return True
 
 
-def _is_right(fd: int, entry: Entry) -> bool:
+def _is_right(fd: int, member: Candidate) -> bool:
     """Read a file from its start: whether it has the member's size and CRC."""
-    if os.fstat(fd).st_size != entry.size:
+    if os.fstat(fd).st_size != member.size:
         return False
     crc = size = 0
     while data := os.read(fd, _READ_BYTES):
         crc = isal_zlib.crc32(data, crc)
         size += len(data)
-    return (size, crc) == (entry.size, entry.crc)
+    return (size, crc) == (member.size, member.crc)
 
 
 def _link(
@@ -141,7 +160,7 @@ def _link(
     return None
 
 
-def _copy(fd: int, entry: Entry, new_name: str, new_dir_fd: int) -> int | None:
+def _copy(fd: int, member: Candidate, new_name: str, new_dir_fd: int) -> int | None:
     """Copy an open file, checked once more on the way; return the mtime, None if it changed."""
     os.lseek(fd, 0, os.SEEK_SET)
     crc = size = 0
@@ -152,7 +171,7 @@ def _copy(fd: int, entry: Entry, new_name: str, new_dir_fd: int) -> int | None:
             crc = isal_zlib.crc32(data, crc)
             size += len(data)
             files.write(new_fd, data)
-        whole = (size, crc) == (entry.size, entry.crc)
+        whole = (size, crc) == (member.size, member.crc)
         mtime_ns = os.fstat(new_fd).st_mtime_ns
     finally:
         os.close(new_fd)

@@ -95,6 +95,10 @@ def mirror(
         bool,
         _option("--no-reuse", panel=_HOW, help="Fetch files that are here already, too."),
     ] = False,
+    no_refresh: Annotated[
+        bool,
+        _option("--no-refresh", panel=_HOW, help="Export images again that did not change."),
+    ] = False,
     trust_receipts: Annotated[
         bool,
         _option("--trust-receipts", panel=_HOW, help="Do not check the files of unchanged tasks."),
@@ -197,6 +201,7 @@ def mirror(
         export_timeout=parsing.duration(export_timeout, "--export-timeout"),
         force=force,
         reuse=not no_reuse,
+        refresh=not no_refresh,
         trust_receipts=trust_receipts,
         prune=prune,
         max_delete=parsing.count_or_share(max_delete, "--max-delete"),

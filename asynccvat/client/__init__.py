@@ -26,6 +26,7 @@ from asynccvat.core.environment import from_environment
 from asynccvat.core.models import (
     About,
     Cancellation,
+    DataMeta,
     ExportAccepted,
     ExportRequest,
     ExportSpec,
@@ -55,6 +56,7 @@ from asynccvat.http.paging import gather
 
 T = TypeVar("T")
 
+_DATA_META = msgspec.json.Decoder(DataMeta)
 _TASK = msgspec.json.Decoder(Task)
 _REQUEST = msgspec.json.Decoder(ExportRequest)
 _REQUEST_ID = msgspec.json.Decoder(RequestId)
@@ -278,6 +280,16 @@ class CvatClient:
             PermissionDeniedError: It is, but not for this user.
         """
         return await self._get(f"/api/tasks/{int(task_id)}", _TASK, "detail", task_id=task_id)
+
+    async def data_meta(self, task_id: int) -> DataMeta:
+        """What the server says of a task's media; its answer grows with the number of frames.
+
+        Raises:
+            NotFoundError: The task is not there.
+            ResponseError: It has no data.
+        """
+        path = f"/api/tasks/{int(task_id)}/data/meta"
+        return await self._get(path, _DATA_META, "detail", task_id=task_id)
 
     async def projects(
         self, selection: ProjectSelection | None = None, *, page_size: int = 500

@@ -58,6 +58,26 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return self.size is None and self.data is None
 
 
+class DataMeta(msgspec.Struct, frozen=True, kw_only=True):
+    """What CVAT says of a task's media (`GET /api/tasks/{id}/data/meta`), but for their frames.
+
+    Attributes:
+        size: Frames, deleted ones included.
+        deleted_frames: Those that are deleted; they are left out of exports.
+        included_frames: Those that belong to it, None where all do.
+        chunks_updated_date: When the media last changed; older servers do not tell.
+        storage: Where the files are: `local`, `share` or `cloud_storage`.
+        cloud_storage_id: The bucket, if any.
+    """
+
+    size: int | None = None
+    deleted_frames: tuple[int, ...] = ()
+    included_frames: tuple[int, ...] | None = None
+    chunks_updated_date: datetime | None = None
+    storage: str | None = None
+    cloud_storage_id: int | None = None
+
+
 class Project(msgspec.Struct, frozen=True, kw_only=True):
     """A project as CVAT lists it."""
 

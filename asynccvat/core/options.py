@@ -27,6 +27,8 @@ class MirrorOptions:
             server's queue is unlimited.
         force: Fetch every task, changed or not.
         reuse: Take over members that are here already, after reading them again.
+        refresh: Export annotations alone where a task's images did not change, and leave those
+            where they are, after reading them again; needs `reuse`.
         trust_receipts: Skip the look at the files of unchanged tasks.
         prune: Remove the folders of tasks that are gone from the server.
         max_delete: How many folders `prune` may remove: a number, or a share like `"10%"`.
@@ -45,6 +47,7 @@ class MirrorOptions:
     export_timeout: float = DEFAULT_EXPORT_TIMEOUT
     force: bool = False
     reuse: bool = True
+    refresh: bool = True
     trust_receipts: bool = False
     prune: bool = False
     max_delete: int | str = "10%"

@@ -47,6 +47,8 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True):
         origin: Scheme, host and port of the server.
         organization: Slug, "" for the personal workspace, None for everything visible.
         digest: The archive's directory digest.
+        media: Digest of what the server said of the images that are here, by which a later run
+            may leave them where they are; None where it may not. See `core.refresh`.
         files: Number of members.
         bytes: Sum of the members' sizes.
         requested_at: When the export was asked for, ISO 8601.
@@ -65,6 +67,7 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     organization: str | None = None
     digest: str
+    media: str | None = None
     files: int
     bytes: int
     requested_at: str

@@ -51,7 +51,7 @@ def draw(tasks: Sequence[Task]) -> list[Drawn]:
                 shapes[shape.frame].append(shape)
         for tag in annotations.tags:
             tags[tag.frame].append(tag)
-        for frame in task.frames():
+        for frame in task.exported_frames():
             name = _unique_name(frame.name, taken)
             back_to_front = sorted(shapes[frame.index], key=lambda shape: shape.z_order)
             numbered = replace(frame, index=len(drawn), name=name)

@@ -131,8 +131,10 @@ class ReadyArchive:
 class Task:
     """A task. `size` is its number of frames, None while it has no data.
 
-    `revision` counts the edits of its annotations; `given` are those that a client gave it, which
-    the revision stands for where tasks are compared. `ready` holds archives that are served as they
+    `revision` counts the edits of its annotations, `media_revision` those of its images; the latest
+    of them was at `chunks_updated_date`, None when it was created. Exports leave `deleted_frames`
+    out. `given` are annotations that a client gave it, which the revision stands for where tasks
+    are compared. `ready` holds archives that are served as they
     are; a task that has some makes no others.
     """
 
@@ -150,6 +152,9 @@ class Task:
     owner: User = ADMIN
     assignee: User | None = None
     revision: int = 0
+    media_revision: int = 0
+    chunks_updated_date: datetime | None = None
+    deleted_frames: tuple[int, ...] = ()
     organization_id: int | None = None
     image_quality: int = 70
     data_chunk_size: int = 72
@@ -169,6 +174,11 @@ class Task:
     def frames(self) -> tuple[Frame, ...]:
         """The images, in frame order."""
         return tuple(self._frame(index) for index in range(self.size or 0))
+
+    def exported_frames(self) -> tuple[Frame, ...]:
+        """The images that exports hold."""
+        deleted = frozenset(self.deleted_frames)
+        return tuple(frame for frame in self.frames() if frame.index not in deleted)
 
     def jobs(self) -> tuple[Job, ...]:
         """The one job of a task with data; its id is the task's."""
@@ -224,6 +234,7 @@ class Task:
             if index >= len(_UNICODE_FRAME_NAMES):
                 name = f"{index // len(_UNICODE_FRAME_NAMES)}/{name}"
         seed = (content.seed * 1_000_003 + self.id) * 1_000_003 + index
+        seed += self.media_revision * 1_000_000_007
         return Frame(index, name, content.width, content.height, seed, content.frame_bytes)
 
 

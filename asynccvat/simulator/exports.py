@@ -16,6 +16,7 @@ from typing import Any, Final
 from asynccvat.simulator.costs import Processor
 from asynccvat.simulator.dataset import Task, User
 from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.formats import media_bytes
 from asynccvat.simulator.options import ExportStart, SimulatorOptions
 from asynccvat.simulator.queues import WorkQueue
 from asynccvat.simulator.registry import RequestRegistry
@@ -134,7 +135,10 @@ class ExportQueue(WorkQueue[ExportRequest]):
                 wanted.target, wanted.target_id, wanted.format or "", wanted.save_images, is_cached
             )
             return options.export_seconds(start)
-        return options.export_seconds
+        packed = 0
+        if wanted.save_images and not cached and not isinstance(snapshot, str):
+            packed = sum(media_bytes(task, wanted.format or "") for task in snapshot)
+        return options.export_seconds + options.media_seconds * packed / 1e6
 
     def complete(self, request: ExportRequest) -> str | None:
         """Leave the result."""

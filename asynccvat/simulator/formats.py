@@ -33,6 +33,8 @@ from asynccvat.simulator.annotations import Label
 from asynccvat.simulator.cvat_xml import Origin, cvat_images_xml, cvat_video_xml
 from asynccvat.simulator.dataset import Project, Task
 
+_FRAME_BYTES: Final = 30_000
+"""About the bytes of a drawn frame."""
 _DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
 
@@ -245,6 +247,13 @@ def ready_archive(
         )
     best = min(fitting, key=lambda ready: (ready.format_name is None, ready.save_images is None))
     return best.path
+
+
+def media_bytes(task: Task, format_name: str) -> int:
+    """About how many bytes of images an archive of a task with images holds."""
+    if task.ready:
+        return ready_archive(task, format_name, True).stat().st_size
+    return len(task.exported_frames()) * (task.content.frame_bytes or _FRAME_BYTES)
 
 
 def _entry(name: str, when: datetime) -> zipfile.ZipInfo:

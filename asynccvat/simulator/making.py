@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Final
 from asynccvat.simulator.answers import encode
 from asynccvat.simulator.dataset import Project, Task
 from asynccvat.simulator.faults import Fault
-from asynccvat.simulator.formats import ready_archive, write_archive
+from asynccvat.simulator.formats import media_bytes, ready_archive, write_archive
 from asynccvat.simulator.requests import Result, Wanted
 from asynccvat.simulator.views import annotations_json, label_json
 
@@ -180,9 +180,9 @@ def _ready_path(result: Result) -> Path | None:
 
 
 def _expected_bytes(result: Result) -> int:
-    if not result.wanted.save_images:
+    if not result.wanted.save_images or result.wanted.format is None:
         return 0
-    return sum((task.size or 0) * (task.content.frame_bytes or 30_000) for task in result.tasks)
+    return sum(media_bytes(task, result.wanted.format) for task in result.tasks)
 
 
 def _write_backup(stream: BinaryIO, wanted: Wanted, tasks: Sequence[Task]) -> None:

@@ -247,8 +247,16 @@ class SimulatedServer:
         """
         return self._do_in_loop(lambda: self.world.change_task(task_id, name=name))
 
+    def change_media(self, task_id: int) -> Task:
+        """Change the task's images, of the same names and sizes, and so its date and its archives.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        return self._do_in_loop(lambda: self.world.change_media(task_id))
+
     def change_task(self, task_id: int, **fields: Any) -> Task:
-        """Change fields of the task, as `subset`, `status` or `organization_id`.
+        """Change fields of the task, as `subset`, `deleted_frames` or `organization_id`.
 
         Raises:
             KeyError: There is no such task.
@@ -391,6 +399,7 @@ class SimulatedServer:
 
 _STEERABLE = frozenset(
     {
+        "change_media",
         "edit_task",
         "rename_task",
         "delete_task",

@@ -153,7 +153,7 @@ def data_meta_json(task: Task) -> dict[str, Any]:
     size = task.size or 0
     return {
         "chapters": None,
-        "chunks_updated_date": stamp(task.created_date),
+        "chunks_updated_date": stamp(task.chunks_updated_date or task.created_date),
         "chunk_size": task.data_chunk_size,
         "size": size,
         "image_quality": task.image_quality,
@@ -170,7 +170,7 @@ def data_meta_json(task: Task) -> dict[str, Any]:
             }
             for frame in task.frames()
         ],
-        "deleted_frames": [],
+        "deleted_frames": list(task.deleted_frames),
         "included_frames": None,
         "storage": "local",
         "cloud_storage_id": None,

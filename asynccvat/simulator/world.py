@@ -406,6 +406,18 @@ class World:
         self.version += 1
         return self.dataset.annotate(task_id, annotations, self.now())
 
+    def change_media(self, task_id: int) -> Task:
+        """Change the task's images, of the same names and sizes, and so its date and its archives.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        now = self.now()
+        revision = self.dataset.tasks[task_id].media_revision + 1
+        return self.change_task(
+            task_id, media_revision=revision, chunks_updated_date=now, updated_date=now
+        )
+
     def change_task(self, task_id: int, **fields: Any) -> Task:
         """Change fields of the task, as name, subset, status or assignee; the date moves.
 

@@ -7,6 +7,7 @@ from benchmarks.cases.data_plane import four_at_once, stored_archive, text_archi
 from benchmarks.cases.images import images
 from benchmarks.cases.official import documented
 from benchmarks.cases.planning import changed, durability, unchanged
+from benchmarks.cases.refreshing import refreshing
 from benchmarks.cases.resuming import resuming
 from benchmarks.cases.scheduling import fresh, shared
 from benchmarks.results import Result
@@ -22,6 +23,7 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "four": four_at_once,
     "unchanged": unchanged,
     "changed": changed,
+    "refreshing": refreshing,
     "resuming": resuming,
     "durability": durability,
     "curves": curves,

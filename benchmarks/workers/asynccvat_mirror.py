@@ -3,8 +3,8 @@
 `python -m benchmarks.workers.asynccvat_mirror '{"url": ..., "username": ..., "password": ...,
 "dest": ...}'`. Seconds count from before the login, with everything imported, as for the peers,
 whose imports are at the top of their scripts. Optional: `images`, `concurrency`, `durable`,
-`task_ids`, `list_only`, which leaves out all but the listing, and `kill_after`: bytes of archives
-after which the process kills itself, as nobody can who watches it from outside.
+`refresh`, `task_ids`, `list_only`, which leaves out all but the listing, and `kill_after`: bytes of
+archives after which the process kills itself, as nobody can who watches it from outside.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ async def mirror(job: dict[str, Any]) -> dict[str, Any]:
                 selection,
                 asynccvat.ExportSpec(images=job.get("images", False)),
                 options=asynccvat.MirrorOptions(
-                    concurrency=job.get("concurrency"), durable=job.get("durable", True)
+                    concurrency=job.get("concurrency"),
+                    durable=job.get("durable", True),
+                    refresh=job.get("refresh", True),
                 ),
                 on_event=_killing(job["kill_after"]) if "kill_after" in job else None,
             )

@@ -66,8 +66,17 @@ def test_options_reach_the_engine(shell: Shell, tmp_path: Path) -> None:
     ended = shell(
         *("mirror", "data", "-t", "1,2", "--status", "annotation", "-f", "COCO 1.0", "--images"),
         *("--folder-prefix", "t_", "--keep-archive", "--concurrency", 2, "--transfers", 1),
-        *("--bwlimit", "1G", "--retries", 1, "--export-timeout", "1h", "--no-reuse", "--no-fsync"),
-        *("--trust-receipts", "--force", "--adopt", "--break-lock", "--prune"),
+        *(
+            "--bwlimit",
+            "1G",
+            "--retries",
+            1,
+            "--export-timeout",
+            "1h",
+            "--no-reuse",
+            "--no-refresh",
+        ),
+        *("--no-fsync", "--trust-receipts", "--force", "--adopt", "--break-lock", "--prune"),
         *("--max-delete", "50%"),
     )
     assert ended.code == 0, ended.err

@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from asynccvat.core.models import About, ExportRequest, Formats, Page, Project, Task, User
+from asynccvat.core.models import (
+    About,
+    DataMeta,
+    ExportRequest,
+    Formats,
+    Page,
+    Project,
+    Task,
+    User,
+)
 from asynccvat.core.responses import error_text, is_json, parse_date
 
 KINDS: dict[str, Any] = {
@@ -42,6 +51,8 @@ def kind_of(path: str) -> Any:
     parts = path.split("/")
     if len(parts) == 4 and parts[2] == "tasks" and parts[3].isdigit():
         return Task
+    if len(parts) == 6 and parts[2] == "tasks" and parts[4:] == ["data", "meta"]:
+        return DataMeta
     if len(parts) == 4 and parts[2] == "requests":
         return ExportRequest
     return KINDS.get(path)
@@ -54,7 +65,7 @@ def test_recorded_answers_decode(shared: Path) -> None:
         if status == 200 and kind is not None and is_json(headers.get("content-type")):
             msgspec.json.decode(body, type=kind)
             decoded[kind] = decoded.get(kind, 0) + 1
-    assert decoded.keys() == {*KINDS.values(), Task, ExportRequest}
+    assert decoded.keys() == {*KINDS.values(), Task, DataMeta, ExportRequest}
 
 
 def test_recorded_refusals_are_said_in_one_line(shared: Path) -> None:

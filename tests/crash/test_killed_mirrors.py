@@ -209,3 +209,23 @@ def test_killed_within_a_large_archive_the_next_run_takes_over_what_came(tmp_pat
             assert bytes_downloaded(server, since) < size - part * MIB / 2
             assert report["transferred"] < size - part * MIB / 2
             check_end(dest, tmp_path / "undisturbed")
+
+
+def test_killed_at_any_effect_of_a_refresh_the_next_run_ends_as_if_nothing_happened(
+    tmp_path: Path,
+) -> None:
+    options = SimulatorOptions(tasks=2, frames=2, frame_bytes=2_200_000)
+    with ServerProcess(options) as server:
+        destination = Destination(server, tmp_path, [1, 2])
+        destination.begin()
+        chance = random.Random("refresh")
+        killed = 0
+        for _ in range(8):
+            destination.edit()
+            since = len(server.calls)
+            killed += mirror_dying(job(server, destination.dest), chance.randrange(1, 40))
+            destination.finish()
+            exports = [call for call in server.calls[since:] if call["method"] == "POST"]
+            assert exports
+            assert not [call for call in exports if "save_images=true" in call["query"]]
+        assert killed >= 4

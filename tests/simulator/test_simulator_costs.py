@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from asynccvat.simulator import ExportStart, SimulatorOptions
 from asynccvat.simulator.accounts import Accounts
+from asynccvat.simulator.archives import add_archives
 from asynccvat.simulator.costs import (
     AmpleProcessor,
     ApiWorkers,
@@ -17,8 +19,10 @@ from asynccvat.simulator.costs import (
     call_seconds,
     make_processor,
 )
+from asynccvat.simulator.dataset import build_dataset
 from asynccvat.simulator.exports import ExportQueue
 from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.formats import media_bytes
 from asynccvat.simulator.registry import RequestRegistry
 from asynccvat.simulator.requests import Wanted
 from asynccvat.simulator.world import World
@@ -165,6 +169,7 @@ def ends_of_exports(
     *task_ids: int,
     faults: Faults | None = None,
     again: bool = False,
+    images: bool = False,
 ) -> Any:
     """Run exports that are asked for together: the last span of each task, in seconds."""
 
@@ -181,7 +186,12 @@ def ends_of_exports(
         owner = Accounts(options).by_id[1].user
         for _ in range(1 + again):
             for task_id in task_ids:
-                wanted = Wanted("task", task_id, "CVAT for images 1.1", "annotations")
+                wanted = Wanted(
+                    "task",
+                    task_id,
+                    "CVAT for images 1.1",
+                    "dataset" if images else "annotations",
+                )
                 queue.submit(
                     wanted, owner, project_id=1, task_id=task_id, job_id=None, file_name=None
                 )
@@ -228,6 +238,22 @@ def test_an_archive_that_is_cached_can_take_less() -> None:
     options = SimulatorOptions(tasks=1, costs=True, cached_export_seconds=0.1)
     queue_times = ends_of_exports(options, 1, again=True)
     assert queue_times == {1: (0.25, 0.35)}
+
+
+def test_images_take_an_export_more_time_unless_they_are_cached() -> None:
+    options = SimulatorOptions(
+        tasks=1, frames=10, frame_bytes=500_000, costs=True, media_seconds=0.1
+    )
+    assert ends_of_exports(options, 1) == {1: (0, 0.25)}
+    assert ends_of_exports(options, 1, images=True) == {1: (0, 0.75)}
+    assert ends_of_exports(options, 1, images=True, again=True) == {1: (0.75, 1.0)}
+
+
+def test_a_ready_archive_is_as_large_as_its_file(tmp_path: Path) -> None:
+    (tmp_path / "task5.zip").write_bytes(bytes(2_000_000))
+    dataset = build_dataset(tasks=0)
+    add_archives(dataset, tmp_path)
+    assert media_bytes(dataset.tasks[5], "COCO 1.0") == 2_000_000
 
 
 def test_exports_of_one_user_can_be_made_to_wait_for_each_other() -> None:

@@ -162,6 +162,25 @@ async def test_a_task_tells_of_its_data_jobs_and_labels() -> None:
         assert (await ask("POST", "/api/tasks/2/backup/export")).status == 400
 
 
+async def test_data_meta_tells_whether_the_images_changed() -> None:
+    async with asking(SimulatorOptions(tasks=1, frames=3)) as ask:
+        before = (await ask.get("/api/tasks/1/data/meta")).json
+        ask.server.edit_task(1)
+        assert (await ask.get("/api/tasks/1/data/meta")).json == before
+        images = [frame.data() for frame in ask.server.dataset.tasks[1].exported_frames()]
+        ask.server.change_media(1)
+        changed = (await ask.get("/api/tasks/1/data/meta")).json
+        assert changed["chunks_updated_date"] > before["chunks_updated_date"]
+        others = [frame.data() for frame in ask.server.dataset.tasks[1].exported_frames()]
+        assert not set(images) & set(others)
+        ask.server.change_task(1, deleted_frames=(1,))
+        deleted = (await ask.get("/api/tasks/1/data/meta")).json
+        assert (deleted["size"], deleted["deleted_frames"]) == (3, [1])
+        assert len(deleted["frames"]) == 3
+        left = [frame.data() for frame in ask.server.dataset.tasks[1].exported_frames()]
+        assert left == [others[0], others[2]]
+
+
 async def test_access_tokens_are_made_listed_and_deleted() -> None:
     async with asking() as ask:
         given = {"name": "mine", "expiry_date": "2100-01-01T00:00:00Z"}

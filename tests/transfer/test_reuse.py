@@ -53,9 +53,9 @@ def receipt_of(read: ArchiveRead) -> Receipt:
         images=True,
         updated_date="2026-11-23",
         origin="https://cvat.example.com",
-        digest=read.directory.digest,
+        digest=read.digest,
         files=len(read.members),
-        bytes=read.directory.total_size,
+        bytes=sum(member.size for member in read.members),
         requested_at="2026-11-23T11:00:00Z",
         committed_at="2026-11-23T11:00:01Z",
     )

@@ -8,7 +8,7 @@ foretells how large an archive is. Fetching bytes and writing files are left to 
 
 from __future__ import annotations
 
-from asynccvat.core.zip.directory import Directory, read_directory
+from asynccvat.core.zip.directory import Directory, read_directory, stored_digest
 from asynccvat.core.zip.ends import TailNeeded
 from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.core.zip.members import (
@@ -35,4 +35,5 @@ __all__ = [
     "TailNeeded",
     "ZipReader",
     "read_directory",
+    "stored_digest",
 ]

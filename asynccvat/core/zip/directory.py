@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import stat
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -59,12 +59,10 @@ class Directory:
 
         Independent of the members' order and places: equal content gives an equal digest.
         """
-        lines = sorted(
-            f"{entry.name}\0{entry.is_directory:d} {entry.method} {entry.crc} "
-            f"{entry.size} {entry.compressed_size}\n"
-            for entry in self.entries
+        return _digest(
+            (e.name, e.is_directory, e.method, e.crc, e.size, e.compressed_size)
+            for e in self.entries
         )
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @cached_property
     def _offsets(self) -> list[int]:
@@ -101,6 +99,23 @@ class Directory:
 
     def __hash__(self) -> int:
         return hash((self.start, self.archive_size, len(self.entries)))
+
+
+def stored_digest(members: Iterable[tuple[str, int, int]]) -> str:
+    """The digest of an archive that holds these members stored, as CVAT writes them.
+
+    Args:
+        members: Name, CRC and size of each.
+    """
+    return _digest((name, False, STORED, crc, size, size) for name, crc, size in members)
+
+
+def _digest(members: Iterable[tuple[str, bool, int, int, int, int]]) -> str:
+    lines = sorted(
+        f"{name}\0{is_directory:d} {method} {crc} {size} {compressed_size}\n"
+        for name, is_directory, method, crc, size, compressed_size in members
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 _identity = attrgetter(

@@ -1,0 +1,42 @@
+"""What a server says of tasks' media: whether they are still those that a folder holds.
+
+Deciding what follows is left to `core.refresh`, doing it to `transfer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asynccvat.client import CvatClient
+from asynccvat.core.models import DataMeta, Task
+from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.refresh import held_media, media_digest
+from asynccvat.errors import ProtocolError, ResponseError
+
+
+class Media:
+    """Asks a server about tasks' media.
+
+    A server that does not answer the question, or not so that it can be read, only makes a full
+    export of a task that might have been refreshed: what is the matter with it shows then.
+    """
+
+    def __init__(self, client: CvatClient) -> None:
+        """Ask by a client."""
+        self._client = client
+
+    async def is_still(self, digest: str, task: Task) -> bool:
+        """Whether a task's media still have a digest."""
+        meta = await self._meta(task)
+        return meta is not None and media_digest(meta, task) == digest
+
+    async def held(self, task: Task, members: Sequence[MemberRecord]) -> str | None:
+        """The digest of the media that a full export brought, None where that is not certain."""
+        meta = await self._meta(task)
+        return None if meta is None else held_media(meta, task, members)
+
+    async def _meta(self, task: Task) -> DataMeta | None:
+        try:
+            return await self._client.data_meta(task.id)
+        except (ResponseError, ProtocolError):
+            return None
