@@ -11,14 +11,15 @@ from asynccvat.client import CvatClient
 from asynccvat.core.models import DataMeta, Task
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.refresh import held_media, media_digest
-from asynccvat.errors import ProtocolError, ResponseError
+from asynccvat.errors import AsyncCvatError
 
 
 class Media:
     """Asks a server about tasks' media.
 
-    A server that does not answer the question, or not so that it can be read, only makes a full
-    export of a task that might have been refreshed: what is the matter with it shows then.
+    Whatever keeps a server from answering only makes a full export of a task that might have been
+    refreshed, now or next time. If it was no passing trouble, the run meets it again in a call
+    that it cannot do without.
     """
 
     def __init__(self, client: CvatClient) -> None:
@@ -38,5 +39,5 @@ class Media:
     async def _meta(self, task: Task) -> DataMeta | None:
         try:
             return await self._client.data_meta(task.id)
-        except (ResponseError, ProtocolError):
+        except AsyncCvatError:
             return None

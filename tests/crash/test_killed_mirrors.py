@@ -203,8 +203,13 @@ def test_killed_within_a_large_archive_the_next_run_takes_over_what_came(tmp_pat
                         break
                 assert running.finish() != 0
             assert read_folders(dest) == {}
+            left = [path.stat().st_size for path in (dest / ".asynccvat/staging").rglob("*.jpg")]
+            whole = MIB * left.count(MIB)
+            assert whole > (part - 8) * MIB
             since = len(server.calls)
             report = mirror(job(server, dest))
+            # Nothing that is whole on disk is fetched again, and nothing else twice.
+            assert size - whole < report["transferred"] < size - whole + 40_000
             # What was under way in each connection is fetched again, and the archive's end.
             assert bytes_downloaded(server, since) < size - part * MIB / 2
             assert report["transferred"] < size - part * MIB / 2
