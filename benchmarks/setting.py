@@ -64,7 +64,7 @@ QUICK = Sizes(
     image_tasks=4,
     unchanged=(500,),
     changed=100,
-    resumed_mb=400,
+    resumed_mb=800,
     small_tasks=60,
     curve_tasks=8,
 )
