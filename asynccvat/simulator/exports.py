@@ -136,8 +136,8 @@ class ExportQueue(WorkQueue[ExportRequest]):
             )
             return options.export_seconds(start)
         packed = 0
-        if wanted.save_images and not cached and not isinstance(snapshot, str):
-            packed = sum(media_bytes(task, wanted.format or "") for task in snapshot)
+        if wanted.save_images and not is_cached and not isinstance(request.tasks, str):
+            packed = sum(media_bytes(task, wanted.format or "") for task in request.tasks)
         return options.export_seconds + options.media_seconds * packed / 1e6
 
     def complete(self, request: ExportRequest) -> str | None:
