@@ -20,7 +20,7 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     A cancellation, be it anyio's or asyncio's own, is raised after the call has ended: its effects
     are then either there or not, and nothing goes on behind the caller's back.
     """
-    return await uninterrupted(begun(call, *args, **kwargs))
+    return await uninterrupted(anyio.to_thread.run_sync(functools.partial(call, *args, **kwargs)))
 
 
 async def in_limited_thread(
@@ -31,9 +31,12 @@ async def in_limited_thread(
     return await uninterrupted(anyio.to_thread.run_sync(work, limiter=limiter))
 
 
-def begun(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+def begun(
+    limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> asyncio.Future[T]:
     """Begin a blocking call in a thread; wait for what is returned with `uninterrupted`."""
-    return asyncio.ensure_future(anyio.to_thread.run_sync(functools.partial(call, *args, **kwargs)))
+    work = functools.partial(call, *args, **kwargs)
+    return asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=limiter))
 
 
 async def uninterrupted(work: Awaitable[T]) -> T:

@@ -44,12 +44,16 @@ async def together(limit: int, jobs: Iterable[Callable[[], Awaitable[None]]]) ->
 class Lane:
     """Pieces of work for a worker thread, one at a time and in order.
 
+    They take no place among the threads that everybody shares: a piece may last as long as an
+    archive, and short work must not wait for it.
+
     Leaving the `async with` block waits for the piece under way, even when cancelled.
     """
 
     def __init__(self) -> None:
         """Begin without work."""
         self._running: asyncio.Future[None] | None = None
+        self._limiter = anyio.CapacityLimiter(1)
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,7 +76,7 @@ class Lane:
             Exception: Whatever the piece before raised.
         """
         await self.settle()
-        self._running = begun(work, *args)
+        self._running = begun(self._limiter, work, *args)
 
     async def settle(self) -> None:
         """Wait for the piece under way.

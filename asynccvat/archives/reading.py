@@ -21,7 +21,7 @@ from asynccvat.archives.source import ArchiveSource, BrokenError, MovedError, Ve
 from asynccvat.core.ranges import Span, first_request, left_out, plan_spans
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import Directory, TailNeeded, ZipReader, read_directory
-from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError
+from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError, TransportError
 from asynccvat.events import Event, Retrying, TransferProgress, TransferStarted
 from asynccvat.extract import Extractor, StagedFiles
 from asynccvat.http import ResultStream
@@ -277,11 +277,30 @@ class Reading:
         while (start := job.position) < stop:
             try:
                 async with self._source.open(version, start, stop) as stream:
-                    await self._pump(stream, job.extractor)
+                    await self._pour(stream, job.extractor)
             except BrokenError as broken:
                 job.patience.progress(job.position - start)
                 await job.patience.bear(broken.error)
         await in_thread(job.finish, version)
+
+    async def _pour(self, stream: ResultStream, extractor: Extractor) -> None:
+        """Have a worker thread read a body off its connection, if that pays.
+
+        Raises:
+            BrokenError: It broke off; what came before is written.
+        """
+        intake = None if self._copy is not None else self._source.intake(stream, self._progressed)
+        if intake is None:
+            await self._pump(stream, extractor)
+            return
+        async with Lane() as lane:
+            with intake:
+                await lane.submit(intake.drain, extractor.feed)
+                await intake.drained()
+        try:
+            intake.check()
+        except TransportError as error:
+            raise BrokenError(error) from error
 
     # The archive as a stream
 

@@ -14,7 +14,7 @@ from asynccvat.archives.patience import Bandwidth
 from asynccvat.client import CvatClient
 from asynccvat.core.ranges import if_range, is_same_archive
 from asynccvat.errors import ProtocolError, ResponseError, TransportError, TruncatedArchiveError
-from asynccvat.http import ResultStream
+from asynccvat.http import Intake, ResultStream
 
 _SIGNATURE = b"PK"
 
@@ -140,6 +140,20 @@ class ArchiveSource:
                 yield chunk
         except TransportError as error:
             raise BrokenError(error) from error
+
+    def intake(self, stream: ResultStream, on_bytes: Callable[[int], None]) -> Intake | None:
+        """Take a long body off its connection, which cannot be done where it is slowed down.
+
+        Args:
+            stream: The body, not read yet.
+            on_bytes: Told how many bytes came, every now and then.
+        """
+
+        def count(size: int) -> None:
+            self.transferred += size
+            on_bytes(size)
+
+        return None if self._bandwidth is not None else stream.intake(count)
 
     async def collect(self, stream: ResultStream) -> bytes:
         async with aclosing(self.chunks(stream)) as chunks:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from asynccvat.http.auth import Credentials
 from asynccvat.http.calls import Answer, Call, HttpOptions
+from asynccvat.http.intake import Intake
 from asynccvat.http.session import HttpSession
 from asynccvat.http.stream import ResultStream
 
-__all__ = ["Answer", "Call", "Credentials", "HttpOptions", "HttpSession", "ResultStream"]
+__all__ = ["Answer", "Call", "Credentials", "HttpOptions", "HttpSession", "Intake", "ResultStream"]

@@ -157,7 +157,9 @@ class HttpSession:
         """
         response = await self._retrying(call, lambda: self._open(call, auto_decompress=False))
         try:
-            return ResultStream(response, asked, self._connection.failure)
+            return ResultStream(
+                response, asked, self._connection.failure, self._options.stall_timeout
+            )
         except ProtocolError as error:
             response.close()
             error.task_id, error.step = call.task_id, call.step

@@ -10,6 +10,7 @@ import aiohttp
 from asynccvat.core.responses import ByteRange, is_json, media_type, parse_date
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
 from asynccvat.http.failures import HTTP_FAILURES
+from asynccvat.http.intake import WORTHWHILE, Intake
 
 
 class ResultStream:
@@ -29,9 +30,11 @@ class ResultStream:
         response: aiohttp.ClientResponse,
         asked: ByteRange | None,
         failure: Callable[[BaseException], AsyncCvatError],
+        stall_timeout: float,
     ) -> None:
         self._response = response
         self._failure = failure
+        self._stall_timeout = stall_timeout
         headers = response.headers
         self.status = response.status
         self.length: int | None
@@ -71,6 +74,33 @@ class ResultStream:
             yield chunk
         if self.length is not None and self.received < self.length:
             raise ReadError(f"the body ended after {self.received} of {self.length} bytes")
+
+    def intake(self, on_bytes: Callable[[int], None]) -> Intake | None:
+        """Take the body off its connection, for a worker thread; instead of `chunks`.
+
+        Args:
+            on_bytes: Told how many bytes came, every now and then.
+
+        Returns:
+            None where that does not pay, or cannot be done: the body is short, its length is not
+            known, or it has broken already.
+        """
+        response = self._response
+        if (
+            self.length is None
+            or self.length < WORTHWHILE
+            or response.content_length != self.length
+            or response.connection is None
+            or response.connection.transport is None
+        ):
+            return None
+        return Intake(
+            response,
+            self.length,
+            failure_of=self._failure,
+            stall_timeout=self._stall_timeout,
+            on_bytes=on_bytes,
+        )
 
     async def _read(self) -> bytes:
         if self._broken is not None:
