@@ -31,7 +31,8 @@ class RangeOptions:
             members.
         parallel: Requests of one archive at once. What they gain is more threads that create
             and fill files; on two cores, two or three were quickest.
-        divide_from: Bytes still to be fetched from which they are divided among that many.
+        divide_from: Bytes of work from which it is divided among that many: those still to be
+            fetched, or what they make unpacked, if that is more.
         request_bytes: Bytes that are as dear as one more request. A request costs a server 20 to
             40 ms, in which a line of 20 Mbit/s carries 64 KiB: on a slower one bytes are dearer,
             on a faster one requests. To read what is here already and check its CRC is cheap
@@ -120,7 +121,13 @@ def plan_spans(
     offsets = _offsets(directory)
     runs = _runs_to_read(offsets, wanted, tail_start, options)
     to_fetch = sum(_to_fetch(offsets, first, last, tail_start) for first, last in runs)
-    divided = to_fetch >= options.divide_from
+    unpacked = sum(
+        entry.size
+        for first, last in runs
+        for entry in directory.entries[first:last]
+        if entry.header_offset < tail_start
+    )
+    divided = max(to_fetch, unpacked) >= options.divide_from
     part = -(-to_fetch // options.parallel) if divided else to_fetch
     return tuple(
         Span(first, last, offsets[first], offsets[last])

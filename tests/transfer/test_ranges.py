@@ -24,10 +24,10 @@ from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import ArchiveLimits, ArchiveSize, Directory, read_directory
 
 
-def directory_of(*sizes: int) -> Directory:
-    """The directory of an archive with stored members of these sizes."""
+def directory_of(*sizes: int, method: int = zipfile.ZIP_STORED) -> Directory:
+    """The directory of an archive with members of these sizes, zeros all of them."""
     buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for number, size in enumerate(sizes):
             archive.writestr(f"{number:03d}", bytes(size))
     content = buffer.getvalue()
@@ -148,6 +148,17 @@ def test_little_is_not_divided() -> None:
     spans = plan_spans(directory, [True] * 4, directory.start, RangeOptions(divide_from=5000))
 
     assert len(spans) == 1
+
+
+def test_what_is_much_unpacked_is_divided_however_densely_it_is_packed() -> None:
+    directory = directory_of(*[10_000] * 4, method=zipfile.ZIP_DEFLATED)
+    assert directory.archive_size < 1000
+
+    spans = plan_spans(
+        directory, [True] * 4, directory.start, RangeOptions(parallel=2, divide_from=40_000)
+    )
+
+    assert [(span.first, span.last) for span in spans] == [(0, 2), (2, 4)]
 
 
 def test_what_the_tail_holds_does_not_count_for_dividing() -> None:

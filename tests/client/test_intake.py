@@ -1,0 +1,247 @@
+"""Long bodies straight off their connection: whole, bounded, and never longer than anyone waits."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio.lowlevel
+import pytest
+import trustme
+from aiohttp import web
+from scripted import Connect, ScriptedServer, raw_server, reply, scripted_server
+
+from asynccvat.client import CvatClient
+from asynccvat.errors import ReadError, StallError
+from asynccvat.http.intake import BUFFER_BYTES, BUFFERS, WORTHWHILE, Intake
+from asynccvat.threads import in_thread
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "abcdefgh.0123456789ABCDEFGHIJKLMNOPQRSTUV"
+RESULT = "/api/tasks/5/dataset/download?rq_id=1"
+DOWNLOAD = "GET /api/tasks/5/dataset/download"
+BODY = random.Random(7).randbytes(WORTHWHILE + 1_234_567)
+SOME = BODY[: WORTHWHILE - 1]
+
+
+class Sink:
+    """What a worker thread does with the pieces: it copies them."""
+
+    def __init__(self, held: threading.Event | None = None) -> None:
+        self.received = bytearray()
+        self.told = 0
+        self._held = held
+
+    def consume(self, pieces: Iterable[memoryview]) -> None:
+        for piece in pieces:
+            if self._held is not None:
+                assert self._held.wait(20)
+            self.received += piece
+
+    def tell(self, size: int) -> None:
+        self.told += size
+
+
+@asynccontextmanager
+async def taken(client: CvatClient, sink: Sink) -> AsyncIterator[Intake]:
+    async with asyncio.timeout(20), client.open_result(RESULT) as stream:
+        intake = stream.intake(sink.tell)
+        assert intake is not None
+        with intake:
+            yield intake
+
+
+async def drain(client: CvatClient, sink: Sink) -> Intake:
+    async with taken(client, sink) as intake:
+        await in_thread(intake.drain, sink.consume)
+        await intake.drained()
+    return intake
+
+
+def raw(body: bytes, length: int) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: {length}\r\n\r\n"
+    return head.encode() + body
+
+
+def in_pieces(seed: int) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Answers with the body in pieces of any size, with a pause for the reader now and then."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        chance = random.Random(seed)
+        response = web.StreamResponse(headers={"Content-Type": "application/zip"})
+        response.content_length = len(BODY)
+        await response.prepare(request)
+        position = 0
+        while position < len(BODY):
+            size = chance.choice((1, 700, 40_000, 900_000))
+            await response.write(BODY[position : position + size])
+            position += size
+            if chance.random() < 0.5:
+                await anyio.lowlevel.checkpoint()
+        return response
+
+    return answer
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_body_comes_whole_however_it_is_sent(
+    server: ScriptedServer, connect: Connect, seed: int
+) -> None:
+    server[DOWNLOAD] = in_pieces(seed)
+    sink = Sink()
+    intake = await drain(await connect(token=TOKEN), sink)
+    intake.check()
+    assert sink.received == BODY
+    assert sink.told == len(BODY)
+
+
+async def test_a_body_comes_whole_through_tls(connect: Connect, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    sink = Sink()
+    async with scripted_server(context) as secure:
+        secure[DOWNLOAD] = in_pieces(4)
+        intake = await drain(
+            await connect(secure.url, token=TOKEN, verify=tmp_path / "ca.pem"), sink
+        )
+        intake.check()
+    assert sink.received == BODY
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+async def test_its_connection_is_given_back(
+    server: ScriptedServer, connect: Connect, limit: int
+) -> None:
+    server[DOWNLOAD] = reply(body=BODY, content_type="application/zip")
+    server["GET /api/users/self"] = reply({"id": 1, "username": "alice"})
+    client = await connect(token=TOKEN, max_connections=limit)
+    for _ in range(2):
+        (await drain(client, Sink())).check()
+    assert (await client.user()).id == 1
+
+
+async def test_a_slow_thread_stops_the_network_and_is_no_stall(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server[DOWNLOAD] = reply(body=BODY, content_type="application/zip")
+    go_on = threading.Event()
+    sink = Sink(held=go_on)
+    client = await connect(token=TOKEN, stall_timeout=0.05)
+    async with taken(client, sink) as intake:
+        at_first = sink.told
+        draining = asyncio.ensure_future(in_thread(intake.drain, sink.consume))
+        while not intake._full:
+            await anyio.lowlevel.checkpoint()
+        looks: list[None] = []
+        look = intake._look
+        intake._look = lambda: looks.append(look())  # type: ignore[method-assign] # count them
+        while len(looks) < 2:
+            await anyio.lowlevel.checkpoint()
+        # The thread holds what aiohttp had read, or the first buffer.
+        assert sink.told <= at_first + (BUFFERS + 1) * BUFFER_BYTES < len(BODY)
+        go_on.set()
+        await draining
+    intake.check()
+    assert sink.received == BODY
+
+
+async def test_a_body_that_breaks_off_is_drained_and_a_read_error(connect: Connect) -> None:
+    sink = Sink()
+    async with raw_server(raw(SOME, len(BODY))) as url:
+        intake = await drain(await connect(url, token=TOKEN), sink)
+    with pytest.raises(ReadError, match="broke off before its end"):
+        intake.check()
+    assert sink.received == SOME
+    assert sink.told == len(SOME)
+
+
+async def test_a_connection_that_is_lost_is_a_read_error(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    lost = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/zip"})
+        response.content_length = len(BODY)
+        await response.prepare(request)
+        await response.write(SOME)
+        await lost.wait()
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    server[DOWNLOAD] = answer
+    sink = Sink()
+    async with taken(await connect(token=TOKEN), sink) as intake:
+        transport = intake._transport
+        intake.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
+        await in_thread(intake.drain, sink.consume)
+        transport.abort()
+    lost.set()
+    with pytest.raises(ReadError, match="was lost: Connection reset by peer"):
+        intake.check()
+    assert SOME.startswith(sink.received)
+
+
+async def test_silence_is_a_stall(connect: Connect) -> None:
+    sink = Sink()
+    async with raw_server(raw(SOME, len(BODY)), hold=True) as url:
+        client = await connect(url, token=TOKEN, stall_timeout=0.05)
+        intake = await drain(client, sink)
+    with pytest.raises(StallError, match=r"sent nothing for 0\.05 s"):
+        intake.check()
+    assert SOME.startswith(sink.received)
+
+
+async def test_a_thread_that_fails_ends_the_body(server: ScriptedServer, connect: Connect) -> None:
+    def fail(pieces: Iterable[memoryview]) -> None:
+        for _ in pieces:
+            raise OverflowError("mine")
+
+    server[DOWNLOAD] = in_pieces(5)
+    async with taken(await connect(token=TOKEN), Sink()) as intake:
+        with pytest.raises(OverflowError, match="mine"):
+            await in_thread(intake.drain, fail)
+        await intake.drained()
+    intake.check()
+
+
+async def test_leaving_lets_the_thread_go(connect: Connect) -> None:
+    sink = Sink()
+    async with raw_server(raw(SOME, len(BODY)), hold=True) as url:
+        client = await connect(url, token=TOKEN)
+        async with taken(client, sink) as intake:
+            draining = asyncio.ensure_future(in_thread(intake.drain, sink.consume))
+            while sink.told < BUFFER_BYTES:
+                await anyio.lowlevel.checkpoint()
+        await draining
+    assert SOME.startswith(sink.received)
+    assert len(sink.received) >= BUFFER_BYTES
+
+
+async def test_short_and_boundless_bodies_are_left_to_chunks(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    async def boundless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/zip"})
+        await response.prepare(request)
+        await response.write(BODY)
+        return response
+
+    server[DOWNLOAD] = [
+        reply(body=BODY[: WORTHWHILE - 1], content_type="application/zip"),
+        boundless,
+    ]
+    client = await connect(token=TOKEN)
+    for size in (WORTHWHILE - 1, len(BODY)):
+        async with client.open_result(RESULT) as stream:
+            assert stream.intake(Sink().tell) is None
+            assert b"".join([chunk async for chunk in stream.chunks()]) == BODY[:size]
