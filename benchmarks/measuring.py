@@ -230,8 +230,23 @@ def check_equal(trees: Mapping[str, Path], expected: dict[str, tuple[int, int]])
     print(f"    equal trees: {', '.join(trees)} ({len(expected)} files)", flush=True)
 
 
+def let_deletions_age() -> None:
+    """Wait until ext4 does not mind what was deleted here before.
+
+    For a minute it looks at each deleted inode again for every file that it creates
+    (`recently_deleted`), which takes several times as long as the creation itself.
+    """
+    os.sync()
+    print("    waiting for a minute: ext4 creates files slowly until then", flush=True)
+    time.sleep(61)
+
+
 def level_ground(work: Path, size: int) -> None:
     """Give each run the same start: nothing left to be written, and as much memory at hand.
+
+    Args:
+        work: A folder on the file system that is written to.
+        size: Bytes that the run will write.
 
     In a virtual machine, memory that was idle for a while has to be had from the host again page
     by page, which can take longer than everything that is measured here.
