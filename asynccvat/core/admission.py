@@ -39,4 +39,6 @@ def exports_allowed(model: ServerModel, fixed: int | None = None) -> int:
     # Each step at most doubles what is known to be used: a few lucky first exports from the
     # server's cache must not flood a queue that others share.
     ceiling = max(FIRST_LIMIT, 2 * model.ended + FIRST_LIMIT)
-    return max(2, min(wanted, ceiling, MOST_IN_FLIGHT))
+    # The first exports that end tell of one worker, and not yet of the others.
+    least = FIRST_LIMIT if model.is_learning else 2
+    return max(least, min(wanted, ceiling, MOST_IN_FLIGHT))

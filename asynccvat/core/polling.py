@@ -48,7 +48,7 @@ _UNEVEN, _EXPORTS_WITHOUT_DATES_IF_UNEVEN = 0.3, 8
 _PACE_TO_ASK_ALWAYS = 0.5
 _SOONER_WHERE_IDLE = 4
 # Likewise once each is tried when it is due, for which the time has to be known better.
-EXPORTS_WITHOUT_DATES_AT_THE_END = 6
+EXPORTS_WITHOUT_DATES_AT_THE_END = 3
 
 
 @dataclass(frozen=True, slots=True)

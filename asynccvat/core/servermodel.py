@@ -55,7 +55,8 @@ class ServerModel:
     Attributes:
         exports: Exports whose dates were seen lately, by their number.
         ended: How many exports are known to have ended, with dates or without.
-        workers: How many exports run at once: 1 where the server serialises a user's.
+        workers: How many exports run at once, at first as many as CVAT comes with; 1 where the
+            server serialises a user's.
         call_seconds: Smoothed time of a call about one request, None before the first.
         list_seconds: Smoothed time of a filtered list of requests, None before the first;
             infinite where the server cannot give one, or not in reasonable time.
@@ -66,7 +67,7 @@ class ServerModel:
 
     exports: tuple[Seen, ...] = ()
     ended: int = 0
-    workers: int = 1
+    workers: int = 2
     call_seconds: float | None = None
     list_seconds: float | None = None
     luck: float = 1.0

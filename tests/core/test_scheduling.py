@@ -61,7 +61,7 @@ class TestServerModel:
     def test_knows_nothing_at_first(self) -> None:
         model = ServerModel()
         assert model.export_seconds is None
-        assert model.workers == 1
+        assert model.workers == 2
         assert model.occupied_seconds == model.spread == 0
         assert model.is_learning
         assert not model.is_idle
@@ -72,7 +72,8 @@ class TestServerModel:
         assert model.export_seconds == pytest.approx(2)
 
     def test_an_export_that_begins_as_another_ends_is_no_overlap(self) -> None:
-        assert ServerModel().with_exports([seen(1, 0, 1), seen(2, 1, 1)]).workers == 1
+        one_by_one = [seen(n, n, 1) for n in range(1, 20)]
+        assert ServerModel().with_exports(one_by_one).workers == 1
 
     def test_workers_that_are_seen_seldom_are_counted_by_the_pace(self) -> None:
         model = ServerModel().with_exports([seen(n, n * 0.25, 1.0) for n in range(1, 100, 12)])
@@ -146,6 +147,10 @@ class TestAdmission:
             [seen(n, 100 + n * 0.25, 0.1 if n % 2 else 0.9) for n in range(1, 25)]
         )
         assert exports_allowed(uneven) > exports_allowed(even)
+
+    def test_what_one_worker_told_does_not_make_fewer(self) -> None:
+        model = ServerModel(ended=1).with_exports([seen(1, 0, 9.0)])
+        assert exports_allowed(model) >= FIRST_LIMIT
 
     def test_grows_by_what_was_seen_only(self) -> None:
         model = ServerModel(ended=1).with_exports([seen(1, 0, 0.001)])
