@@ -175,12 +175,13 @@ class Dispatcher:
 
     async def _carry_out(self, orders: Sequence[Order]) -> None:
         async with anyio.create_task_group() as group:
-            for number, order in enumerate(orders, start=1):
-                self._watcher.more_to_ask = True
+            for number, order in enumerate(orders):
+                # The last ones are not worth another batch: from there on each end counts.
+                self._watcher.more_to_ask = len(orders) - number >= self._slots.limit // 2
                 await self._under_way.acquire()
                 await self._slots.acquire()
-                self._watcher.more_to_ask = number < len(orders)
                 group.start_soon(self._carry, order)
+            self._watcher.more_to_ask = False
         # Their server ran out of memory, perhaps for what ran beside them: once more, each alone.
         for order in self._last_chances:
             await self._under_way.acquire()

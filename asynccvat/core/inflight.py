@@ -13,7 +13,6 @@ from enum import Enum
 from statistics import median
 
 from asynccvat.core.polling import (
-    EXPORTS_WITHOUT_DATES_AT_THE_END,
     Look,
     Pending,
     Queue,
@@ -83,6 +82,7 @@ class InFlight:
         self._probe: str | None = None
         self._missed = 0
         self._without_dates = 0
+        self._unsure = False
 
     def add(self, rq_id: str, asked_at: float, *, ours: bool, triable: bool = True) -> None:
         """Note a request that was asked for.
@@ -117,7 +117,7 @@ class InFlight:
             return None
         if self._more_to_ask and not more_to_ask:
             # From now on each is tried when it is due: that has to be known well.
-            self._without_dates = max(self._without_dates, EXPORTS_WITHOUT_DATES_AT_THE_END)
+            self._unsure = True
         self._more_to_ask = more_to_ask
         return next_look(self.model, self._queue(), may_try=may_try, room=room)
 
@@ -148,6 +148,7 @@ class InFlight:
     def answered(self, answers: Iterable[Answer], now: float) -> None:
         """Note what the server told of requests."""
         self.last_look = now
+        self._unsure = False
         answers = [answer for answer in answers if answer.rq_id in self._pending]
         for answer in answers:
             self._note_clock(answer)
@@ -185,6 +186,7 @@ class InFlight:
             probing=self._probe is not None,
             missed=self._missed,
             without_dates=self._without_dates,
+            unsure=self._unsure,
         )
 
     def _look_again(self, request: Pending, now: float, **changes: float | None) -> None:

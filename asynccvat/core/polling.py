@@ -48,7 +48,7 @@ _UNEVEN, _EXPORTS_WITHOUT_DATES_IF_UNEVEN = 0.3, 8
 _PACE_TO_ASK_ALWAYS = 0.5
 _SOONER_WHERE_IDLE = 4
 # Likewise once each is tried when it is due, for which the time has to be known better.
-EXPORTS_WITHOUT_DATES_AT_THE_END = 3
+_EXPORTS_WITHOUT_DATES_AT_THE_END = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ class Queue:
         probing: Whether a try is under way that tells of those before it.
         missed: How many looks in a row found nothing ended.
         without_dates: How many exports ended since dates of any were seen.
+        unsure: Whether nothing was asked since the last export was asked for.
     """
 
     pending: Sequence[Pending]
@@ -118,6 +119,7 @@ class Queue:
     probing: bool = False
     missed: int = 0
     without_dates: int = 0
+    unsure: bool = False
 
 
 def look_interval(model: ServerModel) -> float:
@@ -240,9 +242,13 @@ def _in_time(row: Due) -> tuple[float, int]:
 
 def _look_at_due(model: ServerModel, queue: Queue, rows: Sequence[Due], *, may_try: bool) -> Look:
     """Nothing else is to come, or to keep the workers busy: look when the next is due."""
+    running = [row for row in rows if row.request.number >= queue.overtaken][: model.workers]
+    if queue.unsure and may_try and running:
+        # Those that run now tell when all that are behind them will end.
+        return _look(model, queue.last_look, running, rows, may_try=False)
     at = max(rows[0].at + _CLOCK_SLACK, _not_before(queue))
     due = [row for row in rows if row.at + _CLOCK_SLACK <= at]
-    if queue.without_dates >= EXPORTS_WITHOUT_DATES_AT_THE_END:
+    if queue.without_dates >= _EXPORTS_WITHOUT_DATES_AT_THE_END:
         return _look(model, at, due[:1], rows, may_try=False)
     return _look(model, at, due, rows, may_try=may_try)
 

@@ -109,6 +109,7 @@ class Simulation:
         self._exports: dict[str, _Export] = {}
         self._asked = self._held = self._done = 0
         self._looking = False
+        self._allowed = 0
         self._next_look: Look | None = None
         self._reading = 0
         self._to_read: deque[str] = deque()
@@ -206,8 +207,8 @@ class Simulation:
 
     def _ask_for_more(self) -> None:
         scenario = self.scenario
-        allowed = exports_allowed(self.inflight.model, scenario.concurrency)
-        while self._asked < scenario.tasks and self._held < allowed:
+        self._allowed = exports_allowed(self.inflight.model, scenario.concurrency)
+        while self._asked < scenario.tasks and self._held < self._allowed:
             rq_id = str(self._asked)
             self._asked += 1
             self._held += 1
@@ -232,7 +233,7 @@ class Simulation:
         if self._looking:
             return
         look = self.inflight.next_look(
-            more_to_ask=self._asked < self.scenario.tasks,
+            more_to_ask=self.scenario.tasks - self._asked >= max(1, self._allowed // 2),
             may_try=bool(self._known),
             room=self._reading < self.scenario.transfers,
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import statistics
 from dataclasses import dataclass, replace
 
 import pytest
@@ -82,7 +83,7 @@ def test_equal_exports_come_within_a_few_percent_of_the_bound(workers: int, late
 @pytest.mark.parametrize(
     ("service", "ratio", "polls"),
     [
-        (about(0.25), 1.05, 0.15),
+        (about(0.25), 1.05, 0.2),
         (exponential(0.25), 1.10, 0.35),
         (heavy_tailed(0.25), 1.12, 0.45),
         (constant(5.0), 1.05, 1.3),
@@ -101,8 +102,9 @@ def test_exports_of_differing_length_do_not_starve_the_workers(
 def test_the_end_of_each_of_the_last_exports_is_noticed_soon() -> None:
     for seed in SEEDS:
         scenario = Scenario(tasks=150, service=lambda chance: 0.25 * chance.uniform(0.95, 1.05))
-        notices = run(replace(scenario, seed=seed)).trace.notices[-8:]
-        assert sorted(notices)[4] <= 0.15
+        trace = run(replace(scenario, seed=seed)).trace
+        last = trace.notices[-trace.most_in_flight :]
+        assert statistics.median(last) <= 0.15
 
 
 def test_more_workers_are_found_out_soon() -> None:
