@@ -262,7 +262,12 @@ class Exports:
         if accepted.created:
             now = asyncio.get_running_loop().time()
             self._own[accepted.rq_id] = self._watcher.watch(
-                accepted.rq_id, task_id, asked_at=(began + now) / 2, created=True, triable=True
+                accepted.rq_id,
+                task_id,
+                asked_at=(began + now) / 2,
+                created=True,
+                triable=True,
+                uncertainty=(now - began) / 2,
             )
 
     def _checked(self, task_id: int, request: ExportRequest) -> str:

@@ -97,7 +97,14 @@ class Watcher:
         return self._inflight.model
 
     def watch(
-        self, rq_id: str, task_id: int, *, asked_at: float, created: bool, triable: bool = False
+        self,
+        rq_id: str,
+        task_id: int,
+        *,
+        asked_at: float,
+        created: bool,
+        triable: bool = False,
+        uncertainty: float = 0.0,
     ) -> Watched:
         """Begin to look after a request; `wait` for what is returned.
 
@@ -107,11 +114,12 @@ class Watcher:
             asked_at: When it was asked for, seconds of the loop's clock.
             created: Whether our own call queued it.
             triable: Whether whoever waits can try its result before it is known to be there.
+            uncertainty: Seconds by which it may have been queued sooner or later.
         """
         watched = Watched(rq_id, task_id, created)
         self._watched[rq_id] = watched
         self._inflight.remove(rq_id)
-        self._inflight.add(rq_id, asked_at, ours=created, triable=triable)
+        self._inflight.add(rq_id, asked_at, ours=created, triable=triable, uncertainty=uncertainty)
         self._changed.set()
         return watched
 

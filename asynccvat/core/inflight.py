@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from statistics import median
 
 from asynccvat.core.polling import (
     Look,
@@ -75,16 +74,24 @@ class InFlight:
         self._pending: dict[str, Pending] = {}
         self._number = 0
         self._more_to_ask = False
-        self._ours: set[str] = set()
+        self._ours: dict[str, tuple[float, float]] = {}
         self._ends: list[_End] = []
-        self._offsets: list[float] = []
+        self._offsets: list[tuple[float, float]] = []
         self._overtaken = 0
         self._probe: str | None = None
         self._missed = 0
         self._without_dates = 0
         self._unsure = False
 
-    def add(self, rq_id: str, asked_at: float, *, ours: bool, triable: bool = True) -> None:
+    def add(
+        self,
+        rq_id: str,
+        asked_at: float,
+        *,
+        ours: bool,
+        triable: bool = True,
+        uncertainty: float = 0.0,
+    ) -> None:
         """Note a request that was asked for.
 
         Args:
@@ -92,16 +99,17 @@ class InFlight:
             asked_at: When, on our own clock.
             ours: Whether our call queued it, rather than finding it there.
             triable: Whether its result may be asked for before it is known to have ended.
+            uncertainty: Seconds by which the server may have queued it sooner or later.
         """
         self._number += 1
         self._pending[rq_id] = Pending(rq_id, self._number, asked_at, triable=triable and ours)
         if ours:
-            self._ours.add(rq_id)
+            self._ours[rq_id] = (asked_at, uncertainty)
 
     def remove(self, rq_id: str) -> None:
         """Forget a request that nobody waits for any more."""
         self._pending.pop(rq_id, None)
-        self._ours.discard(rq_id)
+        self._ours.pop(rq_id, None)
         if self._probe == rq_id:
             self._probe = None
 
@@ -248,14 +256,23 @@ class InFlight:
     def _note_clock(self, answer: Answer) -> None:
         """Compare the clocks: the server made a request of ours while our call was on its way."""
         if answer.rq_id in self._ours and answer.created is not None:
-            offset = self._pending[answer.rq_id].asked_at - answer.created
-            self._offsets = [*self._offsets, offset][-_OFFSETS_REMEMBERED:]
+            asked_at, uncertainty = self._ours[answer.rq_id]
+            offset = asked_at - answer.created
+            bounds = (offset - uncertainty, offset + uncertainty)
+            self._offsets = [*self._offsets, bounds][-_OFFSETS_REMEMBERED:]
+
+    @property
+    def _offset(self) -> float:
+        """Seconds from the server's clock to ours: what all calls allow, else the last one."""
+        least = max(bounds[0] for bounds in self._offsets)
+        most = min(bounds[1] for bounds in self._offsets)
+        return (least + most) / 2 if least <= most else sum(self._offsets[-1]) / 2
 
     def _on_our_clock(self, date: float | None, now: float) -> float:
         """A date of the server on our own clock, `now` at the latest or where unknown."""
         if date is None or not self._offsets:
             return now
-        return min(date + median(self._offsets), now)
+        return min(date + self._offset, now)
 
 
 def _seen(request: Pending, answer: Answer) -> list[Seen]:

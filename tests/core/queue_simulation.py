@@ -226,7 +226,8 @@ class Simulation:
         self.trace.longest = max(self.trace.longest, seconds)
         self._exports[rq_id] = export = _Export(rq_id, seconds, self.now)
         self._enqueue(export)
-        self.inflight.add(rq_id, (began + self.now) / 2, ours=True)
+        took = self.now - began
+        self.inflight.add(rq_id, began + took / 2, ours=True, uncertainty=took / 2)
         self._decide()
 
     def _decide(self) -> None:

@@ -403,6 +403,28 @@ class TestInFlight:
         inflight.answered([Answer("a", State.STARTED, created=1e9, started=1e9 + 2)], 9.0)
         assert inflight.started_at("a") == pytest.approx(7.0)
 
+    def test_quick_calls_tell_more_of_the_clocks_than_slow_ones(self) -> None:
+        inflight = InFlight()
+        inflight.add("slow", 50.0, ours=True, uncertainty=10.0)
+        inflight.add("quick", 60.0, ours=True, uncertainty=0.1)
+        inflight.answered(
+            [
+                Answer("quick", State.STARTED, created=160.0, started=161.0),
+                Answer("slow", State.STARTED, created=141.0, started=162.0),
+            ],
+            70.0,
+        )
+        assert inflight.started_at("quick") == pytest.approx(61.0, abs=0.1)
+        assert inflight.started_at("slow") == pytest.approx(62.0, abs=0.1)
+
+    def test_a_clock_that_was_set_is_followed(self) -> None:
+        inflight = InFlight()
+        inflight.add("a", 10.0, ours=True, uncertainty=0.1)
+        inflight.add("b", 20.0, ours=True, uncertainty=0.1)
+        inflight.answered([Answer("a", State.STARTED, created=110.0, started=111.0)], 30.0)
+        inflight.answered([Answer("b", State.STARTED, created=220.0, started=221.0)], 30.0)
+        assert inflight.started_at("b") == pytest.approx(21.0)
+
     def test_the_requests_of_others_tell_nothing_of_the_clocks(self) -> None:
         inflight = InFlight()
         inflight.add("a", 5.0, ours=False)
