@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +69,8 @@ def port_for(place: Path) -> int:
     Raises:
         typer.BadParameter: It is taken, and the folder holds something already.
     """
+    import socket  # noqa: PLC0415 - the start-up of `--help` stays light
+
     path = str(place.absolute()).encode("utf-8", "surrogateescape")
     port = _FIRST_PORT + crc32(path) % _PORTS
     with socket.socket() as trial:

@@ -120,8 +120,7 @@ def table(
         wraps: The titles of the columns that give way where the terminal is narrow.
     """
     cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
-    console = results()
-    if not console.is_terminal:
+    if not sys.stdout.isatty():
         for row in [list(columns), *cells]:
             write("\t".join(row))
         return
@@ -129,6 +128,7 @@ def table(
     from rich.cells import cell_len  # noqa: PLC0415 - the same
     from rich.table import Table  # noqa: PLC0415 - the same
 
+    console = results()
     told = {
         title: column
         for title, *column in zip(columns, *cells, strict=True)

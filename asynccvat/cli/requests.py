@@ -11,6 +11,7 @@ import typer
 from asynccvat.cli import asking, output, parsing, selecting
 from asynccvat.cli.connection import Connection, connected
 from asynccvat.cli.failures import ExitCode
+from asynccvat.cli.light import LightCommand, LightGroup
 from asynccvat.cli.selecting import AsJson, AsJsonLines, Output, OutputOption
 from asynccvat.cli.text import counted, printable, span
 
@@ -56,7 +57,7 @@ TaskIds = Annotated[
     ),
 ]
 
-requests = typer.Typer(name="requests", invoke_without_command=True)
+requests = typer.Typer(name="requests", cls=LightGroup, invoke_without_command=True)
 
 
 @connected
@@ -218,4 +219,4 @@ def cancel(
 
 
 requests.callback()(list_requests)
-requests.command()(cancel)
+requests.command(cls=LightCommand)(cancel)

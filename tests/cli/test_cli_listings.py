@@ -274,6 +274,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
             file=drawn, force_terminal=True, width=width, markup=False, highlight=False
         ),
     )
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     return drawn
 
 

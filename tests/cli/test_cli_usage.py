@@ -45,9 +45,14 @@ ASYNCCVAT = (sys.executable, "-m", "asynccvat")
 PASSWORD = "hunter2-and-more"
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
     )
 
 
@@ -80,13 +85,27 @@ def test_help_loads_neither_the_engine_nor_what_it_stands_on() -> None:
         "-c",
         "import sys\n"
         "from asynccvat.cli import main\n"
-        "try:\n    main(['mirror', '--help'])\n"
-        "except SystemExit as ended:\n    assert not ended.code\n"
-        "heavy = {'aiohttp', 'anyio', 'asyncio', 'asynccvat.engine', 'msgspec', 'yaml'}\n"
+        f"for command in ([], *(name.split() for name in {COMMANDS!r})):\n"
+        "    try:\n        main([*command, '--help'])\n"
+        "    except SystemExit as ended:\n        assert not ended.code\n"
+        "heavy = {'aiohttp', 'anyio', 'asyncio', 'asynccvat.engine', 'asynccvat.simulator',\n"
+        "         'msgspec', 'pydantic', 'ssl', 'yaml'}\n"
         "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n",
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_command_loads_only_what_it_needs(simulated: SimulatedServer) -> None:
+    ended = python(
+        "-X", "importtime", "-m", "asynccvat", "list-tasks",
+        CVAT_URL=simulated.url, CVAT_USERNAME=simulated.username, CVAT_PASSWORD=simulated.password,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert "aiohttp" in loaded
+    # Values that nobody gave, a settings file and a terminal that are not there.
+    assert not loaded & {"pydantic", "rich.console", "yaml", "asynccvat.engine"}
 
 
 def test_it_runs_as_a_module_too() -> None:
