@@ -98,13 +98,13 @@ def test_help_loads_neither_the_engine_nor_what_it_stands_on() -> None:
 
 def test_a_command_loads_only_what_it_needs(simulated: SimulatedServer) -> None:
     ended = python(
-        "-X", "importtime", "-m", "asynccvat", "list-tasks",
+        "-X", "importtime", "-m", "asynccvat", "list-tasks", "--project-id", "1", "--name", "x",
         CVAT_URL=simulated.url, CVAT_USERNAME=simulated.username, CVAT_PASSWORD=simulated.password,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
     assert "aiohttp" in loaded
-    # Values that nobody gave, a settings file and a terminal that are not there.
+    # Text needs no conversion, and there is no settings file and no terminal.
     assert not loaded & {"pydantic", "rich.console", "yaml", "asynccvat.engine"}
 
 
