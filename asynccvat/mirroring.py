@@ -276,7 +276,7 @@ def _worth_a_look(
     if options.force:
         return ()
     wanted = heads.keys() if selection.task_ids is None else set(selection.task_ids)
-    return [head for head in heads.values() if head.spec == spec and head.task_id in wanted]
+    return [head for head in heads.values() if head.is_made_as(spec) and head.task_id in wanted]
 
 
 def _new_folders(

@@ -10,23 +10,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from sys import intern
 from typing import Generic, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from asynccvat.errors import ConfigError
 
 T = TypeVar("T")
 
 
-class Owner(msgspec.Struct, frozen=True, kw_only=True):
+def share(struct: msgspec.Struct, text: str | None, field: str) -> None:
+    """Let a struct that is being made hold the one copy of a text that many of its kind hold.
+
+    A hundred thousand tasks are decoded at once, and most of their texts are the same few.
+    """
+    if text:
+        force_setattr(struct, field, intern(text))
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A user as other objects refer to it."""
 
     id: int
     username: str = ""
 
+    def __post_init__(self) -> None:
+        share(self, self.username, "username")
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A task as CVAT lists it.
 
     `updated_date` stays the server's own text: it is compared for inequality only. A task
@@ -51,6 +65,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     overlap: int | None = None
     segment_size: int | None = None
     image_quality: int | None = None
+
+    def __post_init__(self) -> None:
+        share(self, self.status, "status")
+        share(self, self.subset, "subset")
+        share(self, self.mode, "mode")
+        share(self, self.dimension, "dimension")
 
     @property
     def without_data(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from asynccvat.errors import ConfigError, UnsafePathError
 
@@ -217,8 +218,6 @@ def task_folder_name(prefix: str, task_id: int) -> str:
             asynccvat keeps for itself.
     """
     problem = _prefix_problem(prefix)
-    if problem is None and len(prefix.encode()) > _LONGEST_TASK_FOLDER:
-        problem = f"it takes more than {_LONGEST_TASK_FOLDER} bytes"
     if problem is not None:
         raise ConfigError(f"the folder prefix {prefix!r} cannot be used: {problem}; choose another")
     if task_id < 1:
@@ -226,6 +225,7 @@ def task_folder_name(prefix: str, task_id: int) -> str:
     return f"{prefix}{task_id}"
 
 
+@lru_cache(maxsize=16)
 def _prefix_problem(prefix: str) -> str | None:
     if "/" in prefix or "\\" in prefix:
         return "it holds a path separator"
@@ -239,4 +239,6 @@ def _prefix_problem(prefix: str) -> str | None:
         return "it starts with a drive letter"
     if prefix.casefold().startswith(_OWN_FOLDER):
         return f"names that start with {_OWN_FOLDER!r} are asynccvat's own"
+    if len(prefix.encode()) > _LONGEST_TASK_FOLDER:
+        return f"it takes more than {_LONGEST_TASK_FOLDER} bytes"
     return None

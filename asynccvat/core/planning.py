@@ -269,7 +269,7 @@ def longest_first(steps: Iterable[Fetch]) -> list[Fetch]:
 
 
 def _differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:
-    if head.spec != spec:
+    if not head.is_made_as(spec):
         return Reason.SPEC
     if head.updated_date != task.updated_date:
         return Reason.CHANGED
@@ -302,7 +302,7 @@ def _task_step(
     if head.folder != folder:
         return Move(task.id, task.name, folder, Reason.PREFIX, head)
     kept = Reason.EDITED if state is FolderState.EDITED else Reason.UNCHANGED
-    return Keep(task.id, task.name, folder, kept)
+    return Keep(task.id, task.name, head.folder, kept)
 
 
 def _gone_step(head: ReceiptHead, presence: Presence) -> Keep | Remove:

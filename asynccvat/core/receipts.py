@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import ExportSpec, share
 from asynccvat.errors import StoreError
 
 RECEIPT_VERSION = 1
 
 
-class MemberRecord(msgspec.Struct, frozen=True, array_like=True):
+class MemberRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A file as it was committed.
 
     Attributes:
@@ -33,7 +33,7 @@ class MemberRecord(msgspec.Struct, frozen=True, array_like=True):
     mtime_ns: int
 
 
-class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True):
+class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a task's folder is.
 
     Attributes:
@@ -75,10 +75,14 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True):
     device: int = 0
     inode: int = 0
 
-    @property
-    def spec(self) -> ExportSpec:
-        """The format and images setting that it was made with."""
-        return ExportSpec(self.format, images=self.images)
+    def __post_init__(self) -> None:
+        share(self, self.format, "format")
+        share(self, self.origin, "origin")
+        share(self, self.organization, "organization")
+
+    def is_made_as(self, spec: ExportSpec) -> bool:
+        """Whether it was made with this format and images setting."""
+        return self.format == spec.format and self.images == spec.images
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -56,7 +56,12 @@ def media_here(
         spec: What it is fetched as.
     """
     # Other reasons: what is missing here may be images, and who forces wants everything anew.
-    if previous is None or previous.spec != spec or reason != Reason.CHANGED or task.without_data:
+    if (
+        previous is None
+        or not previous.is_made_as(spec)
+        or reason != Reason.CHANGED
+        or task.without_data
+    ):
         return None
     return previous.media if is_refreshable(spec) else None
 

@@ -25,7 +25,7 @@ import msgspec
 from asynccvat.core.models import Page
 from asynccvat.core.selection import after
 from asynccvat.errors import NotFoundError, ProtocolError
-from asynccvat.http.calls import Answer, Call
+from asynccvat.http.calls import Call
 from asynccvat.http.session import HttpSession
 
 MAX_PASSES = 3
@@ -140,6 +140,10 @@ def _begin(
     return task
 
 
+_Answered = tuple[datetime | None, Page[ItemT] | None]
+"""When a page was read (server's clock), and what it holds."""
+
+
 class _Reader(Generic[ItemT]):
     def __init__(
         self,
@@ -158,12 +162,14 @@ class _Reader(Generic[ItemT]):
         read_at: datetime | None = None
         passes = 0
         while True:
-            answers = await self._pass(query)
-            dates = [answer.date for answer, _ in answers if answer.date is not None]
+            answered = await self._pass(query)
+            dates = [date for date, _ in answered if date is not None]
             read_at = max([*dates, *([read_at] if read_at else [])], default=None)
-            pages = [page for _, page in answers if page is not None]
+            pages = [page for _, page in answered if page is not None]
             items = {item.id: item for page in pages for item in page.results}
-            complete = len(pages) == len(answers) and {page.count for page in pages} == {len(items)}
+            complete = len(pages) == len(answered) and {page.count for page in pages} == {
+                len(items)
+            }
             passes += 1
             if complete or passes == MAX_PASSES:
                 return Listing(tuple(items.values()), read_at, complete)
@@ -174,21 +180,19 @@ class _Reader(Generic[ItemT]):
         assert page is not None
         return page
 
-    async def _pass(self, query: Mapping[str, str]) -> list[tuple[Answer, Page[ItemT] | None]]:
-        answer, first = await self._page(query, 1)
-        answers = [(answer, first)]
+    async def _pass(self, query: Mapping[str, str]) -> list[_Answered[ItemT]]:
+        date, first = await self._page(query, 1)
+        answered = [(date, first)]
         if first is not None and first.results and first.count > len(first.results):
             # A server may serve smaller pages than it was asked for.
             pages = -(-first.count // len(first.results))
-            answers += await gather(
+            answered += await gather(
                 [partial(self._page, query, number) for number in range(2, pages + 1)]
             )
-        return answers
+        return answered
 
-    async def _page(
-        self, query: Mapping[str, str], number: int
-    ) -> tuple[Answer, Page[ItemT] | None]:
-        """One page; None for one that is not there any more."""
+    async def _page(self, query: Mapping[str, str], number: int) -> _Answered[ItemT]:
+        """One page, without the bytes that it came as; None for one that is not there any more."""
         params = {**query, "page_size": str(self._page_size)}
         if number > 1:
             params["page"] = str(number)
@@ -211,8 +215,8 @@ class _Reader(Generic[ItemT]):
                     detail=answer.text,
                     step="list",
                 )
-            return answer, None
-        return answer, self._http.decode(answer, self._decoder)
+            return answer.date, None
+        return answer.date, self._http.decode(answer, self._decoder)
 
 
 async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -55,6 +56,8 @@ Item = TypeVar("Item")
 
 _THREADS = 4
 _CHUNK = 512
+# How many times longer than its processor time a look at files takes where it waits for the disk.
+_DISK_WAITS = 4
 _OF_ONE_FOLDER = (errno.EACCES, errno.EPERM, errno.EIO)
 
 
@@ -441,11 +444,26 @@ class MirrorStore:
     async def _in_chunks(
         self, call: Callable[[Sequence[Item]], T], items: Sequence[Item]
     ) -> list[T]:
-        """Run a call over many things, some at a time, in several threads."""
+        """Run a call over many things, some at a time, and in several threads if the disk waits.
+
+        Where all is in memory, threads would only wait for each other: the interpreter runs one at
+        a time, and handing over at each look at a file costs more than the look itself.
+        """
         results: list[T] = []
+        at_once = anyio.CapacityLimiter(1)
+
+        def timed(chunk: Sequence[Item]) -> tuple[T, bool]:
+            began, busy = time.perf_counter(), time.thread_time()
+            result = call(chunk)
+            busy = time.thread_time() - busy
+            return result, time.perf_counter() - began > _DISK_WAITS * busy
 
         async def run(chunk: Sequence[Item]) -> None:
-            results.append(await self._in_thread("read", call, chunk))
+            async with at_once:
+                result, waited = await self._in_thread("read", timed, chunk)
+            results.append(result)
+            if waited:
+                at_once.total_tokens = _THREADS
 
         try:
             async with anyio.create_task_group() as group:

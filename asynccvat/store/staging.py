@@ -75,7 +75,9 @@ class Staging:
     def expected(self, spec: ExportSpec) -> tuple[MemberRecord, ...]:
         """What an archive of this spec should hold, if little changed; nothing if nobody knows."""
         previous = self.previous
-        return () if previous is None or previous.head.spec != spec else previous.members
+        if previous is None or not previous.head.is_made_as(spec):
+            return ()
+        return previous.members
 
     @contextlib.contextmanager
     def open_tree(self) -> Iterator[int]:

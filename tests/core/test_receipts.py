@@ -83,4 +83,7 @@ def test_a_receipt_of_a_newer_version_is_refused_with_a_word() -> None:
 
 
 def test_a_head_knows_what_it_was_made_with() -> None:
-    assert receipt_of(()).head.spec == ExportSpec("COCO 1.0", images=True)
+    head = receipt_of(()).head
+    assert head.is_made_as(ExportSpec("COCO 1.0", images=True))
+    assert not head.is_made_as(ExportSpec("COCO 1.0"))
+    assert not head.is_made_as(ExportSpec("YOLO 1.1", images=True))

@@ -6,6 +6,8 @@ import asyncio
 import errno
 import os
 import stat
+import threading
+import time
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ from asynccvat.errors import (
     StoreLockedError,
 )
 from asynccvat.store import MirrorStore, group, grouping
+from asynccvat.store import mirror as store_mirror
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +99,27 @@ async def test_files_and_folders_get_the_modes_of_the_umask(tmp_path: Path) -> N
         "task1": 0o750,
         ".asynccvat/staging": 0o750,
     }
+
+
+async def test_receipts_are_read_by_several_threads_once_the_disk_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = threading.Barrier(2)
+    opened = files.open_for_reading
+
+    def waiting(name: str, *, dir_fd: int) -> int:
+        if name in ("2.json", "3.json"):
+            others.wait(timeout=60)  # both are being read now
+        return opened(name, dir_fd=dir_fd)
+
+    async with open_store(tmp_path) as store:
+        for task_id in range(1, 4):
+            await put(store, task_id, {})
+        monkeypatch.setattr(store_mirror, "_CHUNK", 1)
+        # No processor time passes while the disk is waited for.
+        monkeypatch.setattr(time, "thread_time", lambda: 0.0)
+        monkeypatch.setattr(files, "open_for_reading", waiting)
+        assert sorted(await store.receipts()) == [1, 2, 3]
 
 
 async def test_many_commits_at_once_share_their_syncs(tmp_path: Path, disk: Disk) -> None:
@@ -613,7 +637,8 @@ async def test_the_folder_being_replaced_and_killed_runs_are_offered_for_taking_
         assert sorted(tree.reusable) == ["big.bin", "d/big.bin", "small.txt", "tiny"]
         assert tree.previous is not None
         assert [one.path for one in tree.previous.members] == ["big.bin", "small.txt", "d/big.bin"]
-        assert tree.expected(tree.previous.head.spec) == tree.previous.members
+        head = tree.previous.head
+        assert tree.expected(ExportSpec(head.format, images=head.images)) == tree.previous.members
         assert tree.expected(ExportSpec("YOLO 1.1")) == ()
         (source,) = tree.reusable["big.bin"]
         assert source.folder == tmp_path / "task1"
