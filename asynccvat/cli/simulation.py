@@ -78,6 +78,12 @@ def simulate(
             rich_help_panel=_TIMES,
         ),
     ] = False,
+    old_exports: Annotated[
+        bool,
+        typer.Option(
+            "--old-exports", help="Serve the export endpoints of older servers, too, not 410."
+        ),
+    ] = False,
 ) -> None:
     """Run a simulated CVAT server on this machine, until it is stopped (Ctrl-C).
 
@@ -105,6 +111,7 @@ def simulate(
         api_workers=api_workers,
         latency=latency,
         one_export_per_user=one_export_per_user,
+        old_exports=old_exports,
     )
     try:
         running.run(lambda: _serve(options))

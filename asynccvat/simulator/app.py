@@ -38,8 +38,9 @@ from asynccvat.simulator.downloads import Download, choose, send
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.making import ArchiveMaker
 from asynccvat.simulator.records import CallRecord
+from asynccvat.simulator.requests import Result
 from asynccvat.simulator.routes import Handler, Match, find_route, service_seconds
-from asynccvat.simulator.routes_exports import describe, find_result
+from asynccvat.simulator.routes_exports import describe
 
 _LONGEST_LINE: Final = 8180
 """Bytes of a request line past which nginx answers 414 (its buffers hold 8 KiB)."""
@@ -172,9 +173,9 @@ class Application:
         handler = _handler(call, match)
         if match.id == -1:
             raise detail(404, "Not found.")
-        if match.route.downloads and handler is not describe:
-            return await self._download(call)
         answer = await handler(call)
+        if isinstance(answer, Result):
+            return await self._download(call, answer)
         if as_page and answer.content_type == JSON_TYPE:
             answer = _as_page(answer)
         answer.headers.setdefault("Allow", match.route.allow)
@@ -190,8 +191,7 @@ class Application:
         if identity is not ANONYMOUS or match.route.negotiates:
             self._backend.accounts.check_rate(identity, forwarded or call.request.remote or "")
 
-    async def _download(self, call: Call) -> Answer | Download:
-        result = find_result(call)
+    async def _download(self, call: Call, result: Result) -> Answer | Download:
         archive = await self._maker.archive(result, call.origin)
         if call.faults:
             archive = await asyncio.to_thread(archive.damaged, call.faults)

@@ -92,6 +92,8 @@ class SimulatorOptions:
         cpu_cores: Processor cores that calls and exports share, or None for ample ones. When
             they share, each spends its seconds of processor time, slower the more are at work.
         one_export_per_user: Whether the exports of one user run one after the other.
+        old_exports: Whether tasks can be exported by the endpoints of older servers, too, which
+            CVAT 2.54 answers with 410: `GET .../annotations?format=` and `GET .../dataset?format=`.
         result_seconds: How long the server keeps results and requests (24 h by default).
         throttle_anonymous: Anonymous calls allowed per address and minute, or None.
         throttle_users: Calls allowed per user and minute, or None.
@@ -131,6 +133,7 @@ class SimulatorOptions:
     remembered_requests: int = 0
     cpu_cores: float | None = None
     one_export_per_user: bool = False
+    old_exports: bool = False
     result_seconds: float = 24 * 3600.0
     throttle_anonymous: int | None = 100
     throttle_users: int | None = None

@@ -11,15 +11,18 @@ from asynccvat.simulator import (
     routes_annotations,
     routes_exports,
     routes_imports,
+    routes_old,
     routes_server,
     routes_tasks,
 )
 from asynccvat.simulator.answers import Answer
 from asynccvat.simulator.calls import Call
 from asynccvat.simulator.costs import call_seconds
+from asynccvat.simulator.requests import Result
 from asynccvat.simulator.tus import FILE_ID
 
-Handler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Call], Awaitable[Answer | Result]]
+"""Answers a call, or names the result whose bytes are to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,12 @@ class Route:
         methods: Its handlers.
         anonymous: Whether anybody may call it; such calls are throttled by address.
         allow: The Allow header of its answers.
-        downloads: Whether GET sends a result; `app` does that itself, and asks no handler.
         negotiates: Whether the Accept header counts.
     """
 
     methods: dict[str, Handler]
     anonymous: bool = False
     allow: str = ""
-    downloads: bool = False
     negotiates: bool = True
 
 
@@ -55,23 +56,23 @@ def _route(
     *,
     anonymous: bool = False,
     allow: str = "",
-    downloads: bool = False,
     negotiates: bool = True,
     **methods: Handler,
 ) -> Route:
     if not allow:
         names = [name for name in ("GET", "POST", "PUT", "PATCH", "DELETE") if name in methods]
         allow = ", ".join([*names, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
-    return Route(methods, anonymous, allow, downloads, negotiates)
+    return Route(methods, anonymous, allow, negotiates)
 
 
 _ACCOUNTS: Final = routes_accounts
 _TASKS: Final = routes_tasks
 _EXPORTS: Final = routes_exports
+_OLD: Final = routes_old
 _SERVER: Final = routes_server
 
 _ANNOTATIONS: Final = _route(
-    GET=routes_annotations.show_annotations,
+    GET=_OLD.show_annotations,
     POST=routes_imports.upload_annotations,
     PUT=routes_annotations.replace_annotations,
     PATCH=routes_annotations.change_annotations,
@@ -117,12 +118,12 @@ _ROUTES: Final[dict[str, Route]] = {
         GET=_TASKS.show_data_meta, allow="GET, PATCH, HEAD, OPTIONS"
     ),
     "/api/tasks/{id}/status": _route(GET=_TASKS.show_status),
-    "/api/tasks/{id}/dataset": _route(GET=_TASKS.old_endpoint),
+    "/api/tasks/{id}/dataset": _route(GET=_OLD.show_dataset),
     "/api/tasks/{id}/backup": _route(GET=_TASKS.old_endpoint),
     "/api/tasks/{id}/dataset/export": _route(POST=_EXPORTS.start_export),
-    "/api/tasks/{id}/dataset/download": _route(GET=_EXPORTS.show_request, downloads=True),
+    "/api/tasks/{id}/dataset/download": _route(GET=_EXPORTS.send_result),
     "/api/tasks/{id}/backup/export": _route(POST=_EXPORTS.start_backup),
-    "/api/tasks/{id}/backup/download": _route(GET=_EXPORTS.show_request, downloads=True),
+    "/api/tasks/{id}/backup/download": _route(GET=_EXPORTS.send_result),
     "/api/projects": _route(GET=_TASKS.list_projects, allow="GET, POST, HEAD, OPTIONS"),
     "/api/projects/{id}": _route(
         GET=_TASKS.show_project, allow="GET, PATCH, DELETE, HEAD, OPTIONS"
@@ -134,9 +135,9 @@ _ROUTES: Final[dict[str, Route]] = {
     "/api/projects/{id}/annotations": _route(GET=_TASKS.old_endpoint),
     "/api/projects/{id}/backup": _route(GET=_TASKS.old_endpoint),
     "/api/projects/{id}/dataset/export": _route(POST=_EXPORTS.start_export),
-    "/api/projects/{id}/dataset/download": _route(GET=_EXPORTS.show_request, downloads=True),
+    "/api/projects/{id}/dataset/download": _route(GET=_EXPORTS.send_result),
     "/api/projects/{id}/backup/export": _route(POST=_EXPORTS.start_backup),
-    "/api/projects/{id}/backup/download": _route(GET=_EXPORTS.show_request, downloads=True),
+    "/api/projects/{id}/backup/download": _route(GET=_EXPORTS.send_result),
     "/api/jobs": _route(GET=_TASKS.list_jobs, allow="GET, POST, HEAD, OPTIONS"),
     "/api/jobs/{id}": _route(GET=_TASKS.show_job, allow="GET, PATCH, DELETE, HEAD, OPTIONS"),
     "/api/jobs/{id}/dataset": _route(GET=_TASKS.old_endpoint),
@@ -144,7 +145,7 @@ _ROUTES: Final[dict[str, Route]] = {
     "/api/jobs/{id}/annotations/": _ANNOTATIONS,
     "/api/jobs/{id}/annotations/{file}": _UPLOAD,
     "/api/jobs/{id}/dataset/export": _route(POST=_EXPORTS.start_export),
-    "/api/jobs/{id}/dataset/download": _route(GET=_EXPORTS.show_request, downloads=True),
+    "/api/jobs/{id}/dataset/download": _route(GET=_EXPORTS.send_result),
     "/api/labels": _route(GET=_TASKS.list_labels),
     "/api/requests": _route(GET=_EXPORTS.list_requests),
 }

@@ -199,8 +199,8 @@ def _uncached(refused: RefusedError) -> RefusedError:
     return refused
 
 
-def find_result(call: Call) -> Result:
-    """The result that a download asks for.
+async def send_result(call: Call) -> Result:
+    """`GET result_url`: the result that a download asks for.
 
     Raises:
         RefusedError: Every way in which there is none.
@@ -224,6 +224,15 @@ def find_result(call: Call) -> Result:
         raise text(400, "Unknown export request id")
     if not call.account.superuser and request.owner.id != call.account.user.id:
         raise forbidden()
+    return result_of(call, request)
+
+
+def result_of(call: Call, request: ExportRequest) -> Result:
+    """The result of an export request.
+
+    Raises:
+        RefusedError: It has none: not yet, or no longer.
+    """
     if any(fault.expire for fault in call.faults):
         call.backend.queue.remove_results(lambda other: other is request)
     if request.status != "finished":

@@ -277,3 +277,69 @@ async def test_a_broken_export_time_fails_the_export_and_spares_the_worker() -> 
         for task_id in (1, 2):
             failed = await ask.exported(task_id)
             assert failed["message"] == "ZeroDivisionError: no time\n"
+
+
+OLD = "/api/tasks/1/annotations?format=CVAT+for+images+1.1"
+
+
+def old_servers() -> SimulatorOptions:
+    return SimulatorOptions(tasks=3, frames=2, old_exports=True)
+
+
+async def test_an_old_endpoint_asks_for_an_export_tells_of_it_and_sends_it() -> None:
+    async with asking(old_servers()) as ask:
+        ask.server.pause_exports()
+        assert [(await ask.get(OLD)).status for _ in range(2)] == [202, 202]
+        ask.server.release_exports()
+        (rq_id,) = ask.server.queue.requests
+        await ask.ended(rq_id)
+        assert (await ask.get(OLD)).status == 201
+        archive = await ask.get(f"{OLD}&action=download")
+        assert (archive.status, archive.type) == (200, "application/zip")
+        with zipfile.ZipFile(io.BytesIO(archive.body)) as members:
+            assert members.namelist() == ["annotations.xml"]
+        new = await ask.exported()
+        assert archive.body != (await ask.get(new["result_url"])).body  # that one has images
+
+
+async def test_an_old_endpoint_exports_anew_what_was_edited_or_has_expired() -> None:
+    async with asking(old_servers()) as ask:
+        assert (await ask.get(OLD)).status == 202
+        (rq_id,) = ask.server.queue.requests
+        for change in (
+            lambda: ask.server.edit_task(1),
+            lambda: ask.server.queue.remove_results(lambda _: True),
+        ):
+            await ask.ended(rq_id)
+            assert (await ask.get(OLD)).status == 201
+            change()
+            assert (await ask.get(f"{OLD}&action=download")).status == 202
+
+
+async def test_an_old_endpoint_tells_of_a_failure() -> None:
+    async with asking(old_servers()) as ask:
+        ask.server.faults.add(Fault(export="fail", message="MemoryError: all of it"))
+        assert (await ask.get("/api/tasks/1/dataset?format=COCO+1.0")).status == 202
+        (rq_id,) = ask.server.queue.requests
+        await ask.ended(rq_id)
+        failed = await ask.get("/api/tasks/1/dataset?format=COCO+1.0")
+        assert (failed.status, failed.body) == (500, b"MemoryError: all of it")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("format=cvat", b"Unknown format specified for the request"),
+        ("format=COCO+1.0&action=look", b"Unexpected action specified for the request"),
+    ],
+)
+async def test_an_old_endpoint_refuses_what_it_does_not_know(query: str, words: bytes) -> None:
+    async with asking(old_servers()) as ask:
+        refused = await ask.get(f"/api/tasks/1/annotations?{query}")
+        assert refused.status == 400
+        assert words in refused.body
+
+
+async def test_old_servers_still_list_annotations_as_json() -> None:
+    async with asking(old_servers()) as ask:
+        assert (await ask.get("/api/tasks/1/annotations")).json["shapes"]
