@@ -121,8 +121,9 @@ def cli_mirror(cache: Path) -> Mirrorer:
 def datnvt_mirror(cache: Path, task_ids: tuple[int, ...]) -> Mirrorer:
     """`datnvt-cvat-cli download` of some tasks.
 
-    It asks for endpoints that CVAT 2.54 answers with 404 and 410, and says so for each task while
-    its exit code stays 0: look at what it left, not at how it ended.
+    It asks for endpoints of older servers (`SimulatorOptions.old_exports`). CVAT 2.54 answers them
+    with 404 and 410; it says so for each task while its exit code stays 0: look at what it left,
+    not at how it ended.
     """
 
     def run(job: MirrorJob) -> Run:

@@ -19,7 +19,7 @@ class Sizes:
         polls: Intervals to try, seconds.
         documented_tasks: Tasks for the SDK as documented; 5 seconds each.
         loop_tasks: Tasks for the command line in a loop; some 4 seconds each.
-        old_tasks: Tasks for the client of the old endpoints; 33 seconds each.
+        old_tasks: Tasks for the client of the old endpoints; 2 seconds each.
         archive_mib: The stored archive.
         text_mb: The deflated archive's content.
         image_tasks: Tasks with images, 20 MB each.
@@ -58,7 +58,7 @@ QUICK = Sizes(
     polls=(0.5, 1.0),
     documented_tasks=2,
     loop_tasks=2,
-    old_tasks=1,
+    old_tasks=2,
     archive_mib=64,
     text_mb=30,
     image_tasks=4,
@@ -77,7 +77,7 @@ FULL = Sizes(
     polls=(0.2, 0.5, 1.0, 2.0),
     documented_tasks=20,
     loop_tasks=5,
-    old_tasks=1,
+    old_tasks=20,
     archive_mib=1024,
     text_mb=300,
     image_tasks=12,

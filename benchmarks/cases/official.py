@@ -52,7 +52,7 @@ def documented(setting: Setting) -> Result:
                 note=f"both on {sizes.documented_tasks} tasks, the start of the run included",
             )
         ],
-        runs=runs | {_OLD: [old]},
+        runs=runs | old,
         notes=[
             "Seconds a task: "
             + ", ".join(f"{name} {each:.2f}" for name, each in seconds.items())
@@ -63,21 +63,45 @@ def documented(setting: Setting) -> Result:
     )
 
 
-def _old_endpoints(setting: Setting) -> tuple[Run, list[str]]:
-    """The client of endpoints that CVAT no longer has: how long it takes to have nothing."""
-    count = setting.sizes.old_tasks
-    dest = setting.folder("old") / "tree"
-    with ServerProcess(small_tasks(count)) as server:
-        run = datnvt_mirror(setting.cache, tuple(range(1, count + 1)))(MirrorJob(server, dest))
-        calls = server.calls
-    made = sum(path.is_file() for path in dest.rglob("*"))
-    run.figures |= {"tasks": count, "files": made, "requests_per_task": len(calls) / count}
-    refused = {f"{call['method']} {call['status']}" for call in calls if call["status"] >= 400}
-    return run, [
+def _old_endpoints(setting: Setting) -> tuple[dict[str, list[Run]], list[str]]:
+    """The client of endpoints that CVAT no longer has: on a server that has them, and on this one.
+
+    Only where they are served is there a tree to compare, and a time to call one.
+    """
+    sizes, work = setting.sizes, setting.folder("old")
+    check_mirrors(
+        {OURS: asynccvat_mirror(), _OLD: datnvt_mirror(setting.cache, (1, 2))},
+        small_tasks(2, costs=False, old_exports=True),
+        work,
+    )
+    task_ids = tuple(range(1, sizes.old_tasks + 1))
+    who = datnvt_mirror(setting.cache, task_ids)
+    served = timed(who, small_tasks(sizes.old_tasks, old_exports=True), work)(0)
+    served.figures["tasks"] = sizes.old_tasks
+    refused, note = _refused(setting)
+    return {
+        f"{_OLD}, on an older server": [served],
+        f"{_OLD}, on CVAT 2.54": [refused],
+    }, [
         (
-            f"{_OLD} 0.1.0 asks for endpoints that CVAT 2.54, and so the simulated server, answers "
-            f"with {' and '.join(sorted(refused))}: {run.seconds / count:.1f} s and "
-            f"{len(calls) / count:.0f} requests a task, {made} files. "
-            f"Calls: {calls_by_kind(calls)}."
+            f"{_OLD} 0.1.0 was timed on a server that still has its endpoints "
+            f"(`asynccvat simulate --old-exports`): {served.seconds / sizes.old_tasks:.1f} s a "
+            f"task, {served.figures['requests_per_task']:.0f} requests each. {note}"
         )
     ]
+
+
+def _refused(setting: Setting) -> tuple[Run, str]:
+    """How long it takes to have nothing, one task long."""
+    dest = setting.folder("refused") / "tree"
+    with ServerProcess(small_tasks(1)) as server:
+        run = datnvt_mirror(setting.cache, (1,))(MirrorJob(server, dest))
+        calls = server.calls
+    made = sum(path.is_file() for path in dest.rglob("*"))
+    run.figures |= {"tasks": 1, "files": made, "requests_per_task": float(len(calls))}
+    refused = {f"{call['method']} {call['status']}" for call in calls if call["status"] >= 400}
+    return run, (
+        f"CVAT 2.54, and so the simulated server by default, answers them with "
+        f"{' and '.join(sorted(refused))}: {run.seconds:.1f} s a task, {made} files. "
+        f"Calls: {calls_by_kind(calls)}."
+    )
