@@ -10,6 +10,7 @@ from benchmarks.cases.planning import changed, durability, unchanged
 from benchmarks.cases.refreshing import refreshing
 from benchmarks.cases.resuming import resuming
 from benchmarks.cases.scheduling import fresh, shared
+from benchmarks.cases.starting import starting
 from benchmarks.results import Result
 from benchmarks.setting import Setting
 
@@ -26,5 +27,6 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "refreshing": refreshing,
     "resuming": resuming,
     "durability": durability,
+    "starting": starting,
     "curves": curves,
 }
