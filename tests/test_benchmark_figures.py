@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import pkgutil
+from importlib import import_module
+
 import pytest
 
+from benchmarks import cases
 from benchmarks.measuring import Run, in_turns, median_ratio
 from benchmarks.reporting import page
 from benchmarks.results import Curve, Result, at_least, at_most
@@ -115,6 +120,23 @@ def test_contenders_take_turns_and_alternate_who_goes_first() -> None:
     )
     assert order == ["ours", "peer", "peer", "ours"]
     assert median_ratio(runs["peer"], runs["ours"]) == (4.0 + 2.0) / 2
+
+
+def test_every_case_can_be_asked_for() -> None:
+    modules = [
+        import_module(f"{cases.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(cases.__path__)
+    ]
+    found = {
+        value
+        for module in modules
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+        and inspect.signature(value, eval_str=True).return_annotation is Result
+    }
+    assert found == set(cases.CASES.values())
 
 
 def test_goals_say_whether_they_are_met() -> None:
