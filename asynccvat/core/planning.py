@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
+import msgspec
+
 from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import task_folder_name
@@ -84,8 +86,7 @@ EXPLANATIONS: Mapping[Reason, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(msgspec.Struct, frozen=True, gc=False):
     """Export and commit a task. `previous` is what is mirrored of it now."""
 
     task: Task
@@ -104,8 +105,7 @@ class Fetch:
         return self.task.name
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(msgspec.Struct, frozen=True, gc=False):
     """Leave a folder as it is."""
 
     task_id: int
@@ -114,8 +114,7 @@ class Keep:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(msgspec.Struct, frozen=True, gc=False):
     """There is nothing to fetch, nor a folder to keep."""
 
     task_id: int
@@ -124,8 +123,7 @@ class Skip:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(msgspec.Struct, frozen=True, gc=False):
     """Rename the folder `previous.folder` to `folder`."""
 
     task_id: int
@@ -135,8 +133,7 @@ class Move:
     previous: ReceiptHead
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(msgspec.Struct, frozen=True, gc=False):
     """Remove the folder of a task that is gone from the server."""
 
     task_id: int
@@ -146,8 +143,7 @@ class Remove:
     previous: ReceiptHead
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True, gc=False):
     """Fail a task without asking the server for anything."""
 
     task_id: int
