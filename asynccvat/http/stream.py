@@ -92,6 +92,7 @@ class ResultStream:
             or response.content_length != self.length
             or response.connection is None
             or response.connection.transport is None
+            or response.content.exception() is not None
         ):
             return None
         return Intake(

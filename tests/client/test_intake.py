@@ -245,3 +245,16 @@ async def test_short_and_boundless_bodies_are_left_to_chunks(
         async with client.open_result(RESULT) as stream:
             assert stream.intake(Sink().tell) is None
             assert b"".join([chunk async for chunk in stream.chunks()]) == BODY[:size]
+
+
+async def test_a_body_that_broke_before_anyone_asked_is_left_to_chunks(connect: Connect) -> None:
+    async with raw_server(raw(SOME[:1000], len(BODY))) as url:
+        client = await connect(url, token=TOKEN)
+        async with asyncio.timeout(20), client.open_result(RESULT) as stream:
+            while stream._response.content.exception() is None:
+                await anyio.lowlevel.checkpoint()
+            assert stream.intake(Sink().tell) is None
+            chunks = stream.chunks()
+            assert await anext(aiter(chunks)) == SOME[:1000]
+            with pytest.raises(ReadError, match="broke off before its end"):
+                await anext(aiter(chunks))
