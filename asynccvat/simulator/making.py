@@ -10,6 +10,7 @@ import asyncio
 import io
 import itertools
 import tempfile
+import threading
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -103,6 +104,7 @@ class ArchiveMaker:
         self._kept: OrderedDict[Any, bytes] = OrderedDict()
         self._kept_bytes = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._making_folder = threading.Lock()
         self._files: dict[Any, Archive] = {}
         self._numbers = itertools.count()
         self._writing: dict[Any, asyncio.Lock] = {}
@@ -168,8 +170,10 @@ class ArchiveMaker:
         )
 
     def _new_path(self) -> Path:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="simulated-cvat-")
+        # Two threads may come at once, and a second folder would take the first one's files away.
+        with self._making_folder:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="simulated-cvat-")
         return Path(self._folder.name) / f"{next(self._numbers)}.zip"
 
 
