@@ -54,6 +54,9 @@ from asynccvat.core.models import (
 from asynccvat.core.options import (
     MirrorOptions as MirrorOptions,
 )
+from asynccvat.core.options import (
+    UploadOptions as UploadOptions,
+)
 from asynccvat.core.outcomes import (
     Action as Action,
 )
@@ -81,6 +84,12 @@ from asynccvat.core.selection import (
 from asynccvat.core.selection import (
     Selection as Selection,
 )
+from asynccvat.core.uploading import (
+    UploadPlan as UploadPlan,
+)
+from asynccvat.core.uploading import (
+    UploadReason as UploadReason,
+)
 from asynccvat.core.zip.limits import (
     ArchiveLimits as ArchiveLimits,
 )
@@ -97,7 +106,19 @@ from asynccvat.engine import (
     open_mirror as open_mirror,
 )
 from asynccvat.engine import (
+    open_upload as open_upload,
+)
+from asynccvat.engine import (
     plan as plan,
+)
+from asynccvat.engine import (
+    plan_upload as plan_upload,
+)
+from asynccvat.engine import (
+    upload as upload,
+)
+from asynccvat.errors import (
+    AnnotationFileError as AnnotationFileError,
 )
 from asynccvat.errors import (
     ArchiveError as ArchiveError,
@@ -139,6 +160,12 @@ from asynccvat.errors import (
     ForeignFolderError as ForeignFolderError,
 )
 from asynccvat.errors import (
+    ImportFailedError as ImportFailedError,
+)
+from asynccvat.errors import (
+    ImportUncertainError as ImportUncertainError,
+)
+from asynccvat.errors import (
     IntegrityError as IntegrityError,
 )
 from asynccvat.errors import (
@@ -175,6 +202,9 @@ from asynccvat.errors import (
     StoreLockedError as StoreLockedError,
 )
 from asynccvat.errors import (
+    TaskChangedError as TaskChangedError,
+)
+from asynccvat.errors import (
     TransportError as TransportError,
 )
 from asynccvat.errors import (
@@ -185,6 +215,9 @@ from asynccvat.errors import (
 )
 from asynccvat.errors import (
     UnsupportedArchiveError as UnsupportedArchiveError,
+)
+from asynccvat.errors import (
+    UploadError as UploadError,
 )
 from asynccvat.events import (
     Event as Event,

@@ -34,6 +34,8 @@ from asynccvat.events import (
     ExportFinished,
     ExportRequested,
     ExportStarted,
+    ImportFinished,
+    ImportRequested,
     Retrying,
     TransferFinished,
 )
@@ -43,9 +45,9 @@ from asynccvat.transfer import Order, Shelf, Transfers, failed
 from asynccvat.watcher import Watcher
 
 # The fault of no task: the run ends for it, which is said once and not for each task under way.
-_OF_THE_RUN = (AuthenticationError, ConfigError)
+OF_THE_RUN = (AuthenticationError, ConfigError)
 # What ends a run: the next task would fail of the very same.
-_FATAL = (*_OF_THE_RUN, DiskFullError)
+_FATAL = (*OF_THE_RUN, DiskFullError)
 # So many tasks whose same step failed for want of a server, and none whose step was done in
 # between, mean that it is gone.
 _FAILURES_OF_A_SERVER_GONE = 16
@@ -54,7 +56,7 @@ _FAILURES_OF_A_SERVER_GONE = 16
 _EXPORTED_AHEAD = 8
 
 
-class _Troubles:
+class Troubles:
     """Tells a server that is gone from one that fails some tasks.
 
     Counted by step: what fails fails soon, and may overtake any number of slow successes, but not
@@ -71,7 +73,9 @@ class _Troubles:
                 del self._in_a_row["export"]
             case ExportFinished():
                 del self._in_a_row["wait"], self._in_a_row["list"]
-            case TransferFinished():
+            case ImportRequested():
+                del self._in_a_row["upload"]
+            case TransferFinished() | ImportFinished():
                 self._in_a_row.clear()
             case _:
                 pass
@@ -122,7 +126,7 @@ class Dispatcher:
         self.stopped_by: AsyncCvatError | None = None
         self._done = done
         self._emit = emit
-        self._troubles = _Troubles()
+        self._troubles = Troubles()
         self._fatal = (*_FATAL, StoreLockedError) if one_lock else _FATAL
         self._watcher = Watcher(
             client,
@@ -199,7 +203,7 @@ class Dispatcher:
                 self._last_chances.append(order)
                 return
             self._note_failure(error)
-            if isinstance(error, _OF_THE_RUN):
+            if isinstance(error, OF_THE_RUN):
                 return
             outcome = failed(order, error, clock() - began)
         finally:
@@ -213,11 +217,11 @@ class Dispatcher:
     def _note_failure(self, error: AsyncCvatError) -> None:
         gone = self._troubles.server_is_gone(error)
         if (gone or isinstance(error, self._fatal)) and self.stopped_by is None:
-            self.stopped_by = _server_gone(error) if gone else error
+            self.stopped_by = server_gone(error) if gone else error
             self._scope.cancel()
 
 
-def _server_gone(last: AsyncCvatError) -> AsyncCvatError:
+def server_gone(last: AsyncCvatError) -> AsyncCvatError:
     """What became of the server, rather than of the task that happened to be the last."""
     message = (
         f"the server is gone: {_FAILURES_OF_A_SERVER_GONE} tasks in a row failed in the same way, "

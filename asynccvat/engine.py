@@ -1,21 +1,23 @@
-"""Many tasks: plan, mirror, download. What callers use; the work itself is done below."""
+"""Many tasks: plan, mirror, download, upload. What callers use; the work itself is done below."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 from asynccvat.client import CvatClient
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.outcomes import MirrorReport, TaskOutcome
 from asynccvat.core.planning import Fetch, Plan
 from asynccvat.core.selection import Selection
+from asynccvat.core.uploading import UploadPlan
 from asynccvat.folders import LooseDownloads
 from asynccvat.mirroring import Mirror, prepare
 from asynccvat.runs import EventListener, MirrorRun
 from asynccvat.store import MirrorStore
+from asynccvat.uploading import Uploading
 
 PathText = str | PathLike[str]
 
@@ -193,3 +195,100 @@ async def download_many(
     )
     async with MirrorRun(work.work, on_event) as run:
         return await run.wait()
+
+
+async def plan_upload(
+    client: CvatClient,
+    source: Mapping[int, PathText] | PathText,
+    task_ids: Sequence[int] | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 - CVAT's own word for it
+    options: UploadOptions | None = None,
+) -> UploadPlan:
+    """What `upload` would do, and why; nothing is changed, here or there.
+
+    The arguments and errors are those of `open_upload`.
+    """
+    return await _uploading(client, source, task_ids, format, options).plan()
+
+
+def open_upload(
+    client: CvatClient,
+    source: Mapping[int, PathText] | PathText,
+    task_ids: Sequence[int] | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 - CVAT's own word for it
+    options: UploadOptions | None = None,
+    on_event: EventListener | None = None,
+) -> MirrorRun:
+    """Upload annotation files and meet each outcome as it lands: a run, for `async with`.
+
+    Where the files lie in a mirror of this server, its receipts learn of it: the next mirror
+    fetches those tasks once and no other.
+
+    Args:
+        client: The server.
+        source: The folder that holds the tasks' folders (a mirror, for one), or the file or
+            folder of each task.
+        task_ids: With a folder of folders: these tasks. None takes all that it holds, but for
+            those whose files are as they were mirrored.
+        format: The importer's name, or that of the exporter that wrote the files; without it, the
+            format of the mirror, else CVAT's own XML.
+        options: How.
+        on_event: Told each event, synchronously, in the loop's thread.
+
+    Returns:
+        The run, an async context manager and an async iterator of `TaskOutcome`. What cannot be
+        uploaded is refused before anything is sent of it, and fails its task alone; what keeps
+        the run from beginning is raised by iterating, by `wait` or by leaving the block.
+
+    Raises:
+        ConfigError: The arguments contradict each other.
+    """
+    work = _uploading(client, source, task_ids, format, options)
+    return MirrorRun(work.work, on_event)
+
+
+async def upload(
+    client: CvatClient,
+    source: Mapping[int, PathText] | PathText,
+    task_ids: Sequence[int] | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 - CVAT's own word for it
+    options: UploadOptions | None = None,
+    on_event: EventListener | None = None,
+) -> MirrorReport:
+    """Upload annotation files into tasks, many at a time.
+
+    The arguments are those of `open_upload`.
+
+    Returns:
+        The report. Failures of tasks are in it, and never raised; see
+        `MirrorReport.raise_for_failures`.
+
+    Raises:
+        ConfigError: The server cannot import in that format or mode, the folder is not there, or
+            it mirrors another server.
+        StoreLockedError: A mirror is at work on the folder.
+        StoreError: The receipts cannot be used.
+        AsyncCvatError: The server cannot be reached, or refuses the user.
+    """
+    async with open_upload(
+        client, source, task_ids, format=format, options=options, on_event=on_event
+    ) as run:
+        return await run.wait()
+
+
+def _uploading(
+    client: CvatClient,
+    source: Mapping[int, PathText] | PathText,
+    task_ids: Sequence[int] | None,
+    format_name: str | None,
+    options: UploadOptions | None,
+) -> Uploading:
+    place: Mapping[int, Path] | Path
+    if isinstance(source, Mapping):
+        place = {task_id: Path(path) for task_id, path in source.items()}
+    else:
+        place = Path(source)
+    return Uploading(client, place, task_ids, format_name, options or UploadOptions())

@@ -152,6 +152,29 @@ class ExportExpiredError(ExportError):
     """The result vanished or expired before it was read, more often than is asked again."""
 
 
+class UploadError(AsyncCvatError):
+    """Annotations did not get into a task."""
+
+
+class AnnotationFileError(UploadError):
+    """A file cannot be what it claims to be, or is not there; nothing of it was sent."""
+
+
+class TaskChangedError(UploadError):
+    """The task is not as it was mirrored, and the upload was for that state only."""
+
+
+class ImportFailedError(UploadError):
+    """The server tried and failed; the message is the server's own."""
+
+
+class ImportUncertainError(UploadError):
+    """The import may have happened or not: nobody could say. Look at the task before trying again.
+
+    Sent again blindly, a file could replace what somebody did since.
+    """
+
+
 class ArchiveError(AsyncCvatError):
     """An archive is broken, unsafe or beyond the limits.
 

@@ -1,7 +1,7 @@
 """What happens during a run, as frozen values that are delivered in the loop's thread.
 
-A public module: `on_event` of `mirror`, `open_mirror`, `download` and `download_many` is told each
-event, and tells them apart by their classes:
+A public module: `on_event` of `mirror`, `download`, `upload` and their like is told each event, and
+tells them apart by their classes:
 
     import asynccvat
     from asynccvat import events
@@ -46,6 +46,7 @@ class Planned:
     move: int
     remove: int
     refuse: int
+    upload: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,45 @@ class TransferFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadStarted:
+    """A file of `size` bytes is being sent."""
+
+    task_id: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadProgress:
+    """`sent` bytes of a task's file went out since the last such event."""
+
+    task_id: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequested:
+    """The server has the whole file, and queued its import."""
+
+    task_id: int
+    rq_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportStarted:
+    """A worker of the server has begun with an import."""
+
+    task_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFinished:
+    """An import is done; `seconds` is the worker's time where the server told it."""
+
+    task_id: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """A step failed in a way that may pass; it is tried again after `delay` seconds."""
 
@@ -143,6 +183,11 @@ Event = (
     | TransferStarted
     | TransferProgress
     | TransferFinished
+    | UploadStarted
+    | UploadProgress
+    | ImportRequested
+    | ImportStarted
+    | ImportFinished
     | Retrying
     | ServerPaused
     | Warned

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 import anyio
@@ -29,6 +30,25 @@ async def in_limited_thread(
     """As `in_thread`, with so many threads at once as a limiter allows."""
     work = functools.partial(call, *args, **kwargs)
     return await uninterrupted(anyio.to_thread.run_sync(work, limiter=limiter))
+
+
+@asynccontextmanager
+async def in_threads(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """Hold a context whose entering and leaving block, each in a thread and each to its end."""
+    entered = False
+
+    def enter() -> T:
+        nonlocal entered
+        value = manager.__enter__()
+        entered = True
+        return value
+
+    try:
+        yield await in_thread(enter)
+    finally:
+        # Also where a cancellation came while it was being entered.
+        if entered:
+            await in_thread(manager.__exit__, None, None, None)
 
 
 def begun(

@@ -8,13 +8,13 @@ because its result should be there, which whoever waits then tries and reports.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from asynccvat.client import CvatClient
 from asynccvat.core.inflight import Answer, InFlight, State
 from asynccvat.core.models import ExportRequest, RequestStatus
 from asynccvat.core.polling import How, Look, list_patience
@@ -29,6 +29,11 @@ from asynccvat.errors import (
     RateLimitError,
     ResponseError,
 )
+
+if TYPE_CHECKING:
+    from asynccvat.client import CvatClient
+
+T = TypeVar("T")
 
 # Single looks that run at once: as many as a small server has workers for calls.
 _CALLS_AT_ONCE = 2
@@ -72,6 +77,7 @@ class Watcher:
         client: CvatClient,
         *,
         timeout: float,
+        action: str = "export",
         on_started: Callable[[int], None] | None = None,
     ) -> None:
         """Watch requests of a client.
@@ -79,6 +85,7 @@ class Watcher:
         Args:
             client: Whose requests.
             timeout: Seconds that a request may run, counted from its start.
+            action: `export` or `import`: what all of them are.
             on_started: Told the task of each request that is seen to have started.
         """
         self.more_to_ask = False
@@ -86,6 +93,7 @@ class Watcher:
         self.has_room: Callable[[], bool] = lambda: True
         self._client = client
         self._timeout = timeout
+        self._action = action
         self._on_started = on_started or (lambda _task_id: None)
         self._watched: dict[str, Watched] = {}
         self._inflight = InFlight()
@@ -164,6 +172,21 @@ class Watcher:
             self._inflight.remove(watched.rq_id)
             self._changed.set()
 
+    async def during(self, work: Awaitable[T]) -> T:
+        """Poll while some work is awaited; what it returns or raises goes on to the caller."""
+        done: list[T] = []
+        failed: list[AsyncCvatError] = []
+        async with anyio.create_task_group() as polling:
+            polling.start_soon(self.run)
+            try:
+                done.append(await work)
+            except AsyncCvatError as error:
+                failed.append(error)
+            polling.cancel_scope.cancel()
+        if failed:
+            raise failed[0]
+        return done[0]
+
     async def run(self) -> None:
         """Look, as long as it is not cancelled."""
         clock = asyncio.get_running_loop().time
@@ -211,7 +234,9 @@ class Watcher:
         requests = None
         try:
             with anyio.move_on_after(list_patience(self.model)):
-                requests = await self._client.requests(task_ids=sorted(task_ids))
+                requests = await self._client.requests(
+                    task_ids=sorted(task_ids), action=self._action
+                )
         except (AuthenticationError, RateLimitError):
             raise
         except (ProtocolError, ResponseError):

@@ -23,6 +23,7 @@ import msgspec
 
 from asynccvat.client.lists import Lists
 from asynccvat.core.environment import from_environment
+from asynccvat.core.importers import importer_for
 from asynccvat.core.models import (
     About,
     Cancellation,
@@ -30,6 +31,7 @@ from asynccvat.core.models import (
     ExportAccepted,
     ExportRequest,
     ExportSpec,
+    Format,
     Formats,
     Job,
     Project,
@@ -38,9 +40,11 @@ from asynccvat.core.models import (
     TaskListing,
     User,
 )
+from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT
 from asynccvat.core.responses import ByteRange, is_json
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.core.uploading import Mode
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
@@ -53,6 +57,11 @@ from asynccvat.errors import (
 )
 from asynccvat.http import Call, Credentials, HttpOptions, HttpSession, ResultStream
 from asynccvat.http.paging import gather
+from asynccvat.imports import Imports
+from asynccvat.sending import AnnotationUpload, FileToSend
+from asynccvat.sources import find, ready
+from asynccvat.threads import in_thread, in_threads
+from asynccvat.watcher import Watcher
 
 T = TypeVar("T")
 
@@ -127,6 +136,7 @@ class CvatClient:
         self._lists = Lists(self._http)
         self._formats: Formats | None = None
         self._formats_lock = asyncio.Lock()
+        self._appends: bool | None = None
 
     @classmethod
     def from_environment(
@@ -412,6 +422,117 @@ class CvatClient:
         """
         if not any(item.name == name and item.enabled for item in (await self.formats()).exporters):
             raise await self._unknown_format(name)
+
+    async def importer(self, name: str) -> Format:
+        """The importer that reads a format, by its own name or by the exporter's.
+
+        Raises:
+            ConfigError: There is none; the nearest names are given.
+        """
+        return importer_for(name, await self.formats(), origin=self.origin)
+
+    async def check_mode(self, mode: str) -> None:
+        """Make sure that the server imports in a mode: `replace` all do, `append` newer ones.
+
+        CVAT ignores parameters that it does not know, and would replace. So its own description
+        of its API is asked, once.
+
+        Raises:
+            ConfigError: It does not; nothing was sent.
+        """
+        if mode not in tuple(Mode):
+            raise ConfigError(f"mode must be {' or '.join(Mode)}, not {mode!r}")
+        if mode == Mode.REPLACE:
+            return
+        if self._appends is None:
+            call = Call(method="GET", path="/api/schema/", step="schema", expect=(200, 403, 404))
+            answer = await self._http.call(call)
+            self._appends = answer.status == 200 and b"import_mode" in answer.body
+        if not self._appends:
+            raise ConfigError(
+                f"{self.origin} cannot append: it replaces a task's annotations with those of the "
+                "file; merge them into the file first, or use a newer CVAT",
+                step="upload",
+            )
+
+    def begin_upload(
+        self,
+        task_id: int,
+        file: FileToSend,
+        *,
+        importer: str,
+        mode: str = Mode.REPLACE,
+        on_progress: Callable[[int], None] = lambda _count: None,
+    ) -> AnnotationUpload:
+        """An upload of one file into one task, for whoever brings it and asks for its import.
+
+        Args:
+            task_id: The task.
+            file: The file.
+            importer: The importer's exact name.
+            mode: `replace` or `append`; see `check_mode`.
+            on_progress: Told the bytes of each piece that went out.
+        """
+
+        async def known_imports(of_task: int) -> tuple[ExportRequest, ...]:
+            return await self.requests(task_ids=[of_task], action="import")
+
+        return AnnotationUpload(
+            self._http,
+            file,
+            task_id=int(task_id),
+            importer=importer,
+            mode=Mode(mode),
+            known_imports=known_imports,
+            on_progress=on_progress,
+        )
+
+    async def upload_annotations(
+        self,
+        task_id: int,
+        path: str | os.PathLike[str],
+        *,
+        format: str = "CVAT 1.1",  # noqa: A002 - CVAT's own word for it
+        mode: str = "replace",
+        timeout: float = DEFAULT_EXPORT_TIMEOUT,
+    ) -> ExportRequest:
+        """Import an annotation file into a task, and wait until that is done.
+
+        A large file goes in pieces, and goes on where a break left off. The receipts of a mirror
+        are not looked at: `asynccvat.upload` does that, and many at a time.
+
+        Args:
+            task_id: The task.
+            path: The file; or a task's folder, whose annotations are looked for (and packed, for
+                formats of many files).
+            format: The importer's name, or that of the exporter that wrote the file.
+            mode: `replace`, or `append` where the server has it.
+            timeout: Seconds that the import may run; the time in the queue is unlimited.
+
+        Returns:
+            The finished request.
+
+        Raises:
+            AnnotationFileError: The file cannot be what the format needs; nothing was sent.
+            ConfigError: The server cannot import in that format, or mode.
+            ImportFailedError: The server tried and failed; the message is its own.
+            ImportUncertainError: It may have happened or not: look at the task.
+            NotFoundError: There is no such task.
+            AsyncCvatError: The server cannot be reached, or refuses it.
+        """
+        source = await in_thread(lambda: find(Path(path), format).looked_at())
+        importer = await self.importer(format)
+        await self.check_mode(mode)
+        kind = source.check(importer)
+        async with in_threads(ready(source, kind)) as (file, _):
+            upload = self.begin_upload(task_id, file, importer=importer.name, mode=mode)
+            await upload.bring()
+            watcher = Watcher(self, timeout=timeout, action="import")
+            imports = Imports(self, watcher, retries=_MAX_COLLISIONS, emit=lambda _event: None)
+            try:
+                return await watcher.during(imports.finished(upload))
+            finally:
+                await imports.cancel_queued()
 
     async def _unknown_format(self, name: str) -> ConfigError:
         exporters = [item.name for item in (await self.formats()).exporters if item.enabled]

@@ -1,9 +1,11 @@
-"""How a mirror works, as one frozen value: limits, guards and habits, apart from what and how."""
+"""How a mirror or an upload works, as one frozen value: limits, guards and habits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from asynccvat.core.uploading import Mode
 from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.errors import ConfigError
 
@@ -57,12 +59,7 @@ class MirrorOptions:
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            _check_kind(option.name, getattr(self, option.name), type(option.default))
-        for name, least in (("concurrency", 1), ("transfers", 1), ("bandwidth", 1), ("retries", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"{name} must be at least {least}, not {value}")
+        _check(self, {"concurrency": 1, "transfers": 1, "bandwidth": 1, "retries": 0})
         if not self.export_timeout > 0:
             raise ConfigError(f"export_timeout must be positive, not {self.export_timeout}")
         self.deletions_allowed(0)
@@ -85,6 +82,57 @@ class MirrorOptions:
         except ValueError:
             pass
         raise ConfigError(f"max_delete must be a number or a percentage like 10%, not {text!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadOptions:
+    """Options of `upload`, `open_upload` and `plan_upload`.
+
+    Attributes:
+        folder_prefix: A task's folder is this and the task's id, where no receipt says otherwise.
+        mode: `"replace"`, what every CVAT does, or `"append"`, which newer ones can.
+        only_if_unchanged: Upload to tasks only that are as they were mirrored.
+        force: Upload also what was found in a mirror and is as it was mirrored.
+        concurrency: Imports in flight; None learns how many the server runs at once.
+        transfers: Large files sent at once.
+        retries: How often one step of one task is tried again, where that is known to be safe.
+        import_timeout: Seconds that one import may run, counted from its start; the time in the
+            server's queue is unlimited.
+        durable: Sync receipts to disk before an upload counts as done.
+        break_lock: Take a mirror's lock over whose owner cannot be asked.
+    """
+
+    folder_prefix: str = "task"
+    mode: str = Mode.REPLACE.value
+    only_if_unchanged: bool = False
+    force: bool = False
+    concurrency: int | None = None
+    transfers: int = 4
+    retries: int = 5
+    import_timeout: float = DEFAULT_EXPORT_TIMEOUT
+    durable: bool = True
+    break_lock: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, {"concurrency": 1, "transfers": 1, "retries": 0})
+        if not self.import_timeout > 0:
+            raise ConfigError(f"import_timeout must be positive, not {self.import_timeout}")
+        if self.mode not in tuple(Mode):
+            raise ConfigError(f"mode must be {' or '.join(Mode)}, not {self.mode!r}")
+
+
+def _check(options: MirrorOptions | UploadOptions, least: Mapping[str, int]) -> None:
+    """Refuse values of another type than their option's, and numbers that are too small.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for option in fields(options):
+        _check_kind(option.name, getattr(options, option.name), type(option.default))
+    for name, at_least in least.items():
+        value = getattr(options, name)
+        if value is not None and value < at_least:
+            raise ConfigError(f"{name} must be at least {at_least}, not {value}")
 
 
 def _check_kind(name: str, value: object, default: type) -> None:

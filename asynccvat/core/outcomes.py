@@ -15,6 +15,7 @@ class Action(StrEnum):
     """What was done with a task."""
 
     FETCHED = "fetched"
+    UPLOADED = "uploaded"
     KEPT = "kept"
     MOVED = "moved"
     REMOVED = "removed"
@@ -30,13 +31,15 @@ class TaskOutcome:
         task_id: The task.
         name: Its name on the server, "" where it is not known: a download does not list tasks.
         action: What was done.
-        reason: Why: the value of a `Reason` (`new`, `changed`, `unchanged`, `asked for`, ...).
-        path: The task's folder, None where there is none.
+        reason: Why: the value of a `Reason` (`new`, `changed`, `unchanged`, `asked for`, ...), or
+            of an `UploadReason`.
+        path: The task's folder, or what was uploaded; None where there is none.
         error: Why it failed, None otherwise.
-        files: Files that the folder holds, for fetched ones.
+        files: Files that the folder holds, for fetched ones; files that were uploaded.
         bytes: Sum of their sizes.
-        transferred: Bytes that came over the network for it.
-        seconds: From asking for the export to the commit.
+        transferred: Bytes that came, or were sent, over the network for it.
+        seconds: From asking for the export to the commit; from the first byte sent to the import's
+            end.
         warnings: What the user ought to know: edited files put aside, and so on.
     """
 
@@ -78,7 +81,7 @@ class TaskOutcome:
             record["path"] = str(self.path)
         if self.error is not None:
             record["error"] = _error(self.error)
-        if self.action is Action.FETCHED:
+        if self.action in (Action.FETCHED, Action.UPLOADED):
             record |= {
                 "files": self.files,
                 "bytes": self.bytes,
@@ -98,7 +101,7 @@ class MirrorReport:
         outcomes: One for each task of the plan, in the order in which they landed.
         seconds: Wall time of the run.
         requests: HTTP requests sent, login and listing included.
-        transferred: Bytes of archives received.
+        transferred: Bytes of archives received, or of files sent.
         listing_complete: False where the listing never agreed with the server's count; nothing
             was removed then.
         interrupted: True after a cancellation or an error that ended the run.

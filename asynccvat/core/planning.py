@@ -43,6 +43,7 @@ class Reason(StrEnum):
 
     NEW = "new"
     CHANGED = "changed"
+    UPLOADED = "uploaded"
     SPEC = "spec"
     MISSING = "missing"
     FORCED = "forced"
@@ -63,6 +64,7 @@ class Reason(StrEnum):
 EXPLANATIONS: Mapping[Reason, str] = {
     Reason.NEW: "not mirrored yet",
     Reason.CHANGED: "changed on the server",
+    Reason.UPLOADED: "its edited files were uploaded, and the server's own version is due",
     Reason.SPEC: "mirrored with another format or images setting",
     Reason.MISSING: "files are missing here",
     Reason.FORCED: "fetched because of force (--force)",
@@ -267,6 +269,8 @@ def longest_first(steps: Iterable[Fetch]) -> list[Fetch]:
 def _differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:
     if not head.is_made_as(spec):
         return Reason.SPEC
+    if head.uploaded_at is not None:
+        return Reason.UPLOADED
     if head.updated_date != task.updated_date:
         return Reason.CHANGED
     return None

@@ -6,7 +6,7 @@ store decides when one is written and where; this module knows only what it says
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -53,6 +53,8 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         bytes: Sum of the members' sizes.
         requested_at: When the export was asked for, ISO 8601.
         committed_at: When the folder was committed, ISO 8601.
+        uploaded_at: When edited files of the folder were uploaded, ISO 8601: the folder is no
+            longer what an export held, and is fetched again. None where none were.
         device: Device number of the tree while it is an intent in staging.
         inode: Inode number of the tree while it is an intent in staging.
     """
@@ -72,6 +74,7 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bytes: int
     requested_at: str
     committed_at: str
+    uploaded_at: str | None = None
     device: int = 0
     inode: int = 0
 
@@ -90,6 +93,33 @@ class Receipt(msgspec.Struct, frozen=True):
 
     head: ReceiptHead
     members: tuple[MemberRecord, ...]
+
+
+def after_upload(
+    receipt: Receipt, uploaded: Iterable[MemberRecord], *, at: str, updated_date: str | None
+) -> Receipt:
+    """The receipt of a folder whose files were uploaded as they are now.
+
+    What the server has now of these files came from here: so they count as known, and whatever
+    replaces the folder need not put them aside. Files that were no part of the export stay the
+    user's own.
+
+    Args:
+        receipt: As it was.
+        uploaded: The files as they were read; others than members are left out.
+        at: When, ISO 8601.
+        updated_date: The task's, where that is known to be the import's own doing; None leaves
+            the state that was mirrored.
+    """
+    known = {member.path: member for member in uploaded}
+    members = tuple(known.get(member.path, member) for member in receipt.members)
+    head = msgspec.structs.replace(
+        receipt.head,
+        uploaded_at=at,
+        updated_date=receipt.head.updated_date if updated_date is None else updated_date,
+        bytes=sum(member.size for member in members),
+    )
+    return Receipt(head, members)
 
 
 _encoder = msgspec.json.Encoder()

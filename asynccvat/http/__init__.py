@@ -6,9 +6,19 @@ What the calls mean is left to `client`.
 from __future__ import annotations
 
 from asynccvat.http.auth import Credentials
-from asynccvat.http.calls import Answer, Call, HttpOptions
+from asynccvat.http.calls import Answer, Call, FormFile, HttpOptions, Streamed
 from asynccvat.http.intake import Intake
 from asynccvat.http.session import HttpSession
 from asynccvat.http.stream import ResultStream
 
-__all__ = ["Answer", "Call", "Credentials", "HttpOptions", "HttpSession", "Intake", "ResultStream"]
+__all__ = [
+    "Answer",
+    "Call",
+    "Credentials",
+    "FormFile",
+    "HttpOptions",
+    "HttpSession",
+    "Intake",
+    "ResultStream",
+    "Streamed",
+]

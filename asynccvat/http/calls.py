@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +40,36 @@ class HttpOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormFile:
+    """A body that is a form with one file in it, small enough to be held.
+
+    Attributes:
+        name: The form's field.
+        filename: The file's name, as the server is to see it.
+        content_type: Its media type.
+        content: Its bytes.
+    """
+
+    name: str
+    filename: str
+    content_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A body that is read while it is sent, each time anew.
+
+    Attributes:
+        length: Its bytes.
+        pieces: Reads it from its start.
+    """
+
+    length: int
+    pieces: Callable[[], AsyncIterator[bytes]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request and what it is for; messages and errors name the latter.
 
@@ -49,6 +79,7 @@ class Call:
         step: What is being done, in a word.
         params: The query.
         json: The body.
+        body: The body, where it is no JSON.
         expect: Statuses that are answers; all others are errors.
         headers: Besides the usual ones.
         anonymous: Send no credentials.
@@ -62,6 +93,7 @@ class Call:
     step: str
     params: Mapping[str, str] = field(default_factory=dict)
     json: object = field(default=None, repr=False)
+    body: FormFile | Streamed | None = None
     expect: tuple[int, ...] = (200,)
     headers: Mapping[str, str] = field(default_factory=dict)
     anonymous: bool = False
@@ -79,12 +111,14 @@ class Answer:
         content_type: The Content-Type header.
         body: The content, unpacked.
         date: The server's clock when it answered.
+        headers: All of its headers; names in any case.
     """
 
     status: int
     content_type: str | None
     body: bytes = field(repr=False)
     date: datetime | None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def text(self) -> str:

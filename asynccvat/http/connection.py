@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -20,7 +20,7 @@ from yarl import URL
 
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import AsyncCvatError, ConfigError, ProtocolError
-from asynccvat.http.calls import HttpOptions
+from asynccvat.http.calls import FormFile, HttpOptions, Streamed
 from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
 from asynccvat.http.proxy import environment_proxy
 
@@ -90,6 +90,7 @@ class Connection:
         headers: Mapping[str, str],
         *,
         json: object = None,
+        body: FormFile | Streamed | None = None,
         auto_decompress: bool = True,
     ) -> aiohttp.ClientResponse:
         """Send a request; return when the headers of its answer are here.
@@ -99,6 +100,7 @@ class Connection:
             url: Quoted.
             headers: All but those of the connection itself.
             json: The body.
+            body: The body, where it is no JSON. The stall timeout counts for each of its pieces.
             auto_decompress: Unpack a compressed answer while it is read.
 
         Raises:
@@ -112,17 +114,20 @@ class Connection:
             headers = {**headers, **(self._proxy_headers or {})}
         self.requests_sent += 1
         try:
-            response = await self._session.request(
-                method,
-                URL(url, encoded=True),
-                headers=headers,
-                json=json,
-                allow_redirects=False,
-                auto_decompress=auto_decompress,
-                read_bufsize=_READ_BUFFER,
-                proxy=self._proxy,
-                proxy_headers=self._proxy_headers,
-            )
+            # aiohttp's own timeout begins with the wait for the answer.
+            async with asyncio.timeout(None) as patience:
+                response = await self._session.request(
+                    method,
+                    URL(url, encoded=True),
+                    headers=_with_length(headers, body),
+                    json=json,
+                    data=_data(body, patience, self._options.stall_timeout),
+                    allow_redirects=False,
+                    auto_decompress=auto_decompress,
+                    read_bufsize=_READ_BUFFER,
+                    proxy=self._proxy,
+                    proxy_headers=self._proxy_headers,
+                )
         except HTTP_FAILURES as exc:
             failure = self.failure(exc)
         else:
@@ -172,6 +177,41 @@ class Connection:
         )
         failure.__cause__ = exc if may_be_shown(exc) else None
         return failure
+
+
+def _with_length(headers: Mapping[str, str], body: FormFile | Streamed | None) -> Mapping[str, str]:
+    """Tell the length of a body that is streamed: CVAT takes no chunked ones."""
+    if isinstance(body, Streamed):
+        return {**headers, "Content-Length": str(body.length)}
+    return headers
+
+
+def _data(
+    body: FormFile | Streamed | None, patience: asyncio.Timeout, stall_timeout: float
+) -> aiohttp.FormData | AsyncIterator[bytes] | None:
+    """A body as aiohttp takes it; each piece of it has so many seconds to go out."""
+    match body:
+        case FormFile():
+            form = aiohttp.FormData()
+            form.add_field(
+                body.name, body.content, filename=body.filename, content_type=body.content_type
+            )
+            return form
+        case Streamed():
+            return _patiently(body.pieces(), patience, stall_timeout)
+        case _:
+            return None
+
+
+async def _patiently(
+    pieces: AsyncIterator[bytes], patience: asyncio.Timeout, stall_timeout: float
+) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    async for piece in pieces:
+        patience.reschedule(clock() + stall_timeout)
+        yield piece
+    # The last piece, and then the answer.
+    patience.reschedule(clock() + 2 * stall_timeout)
 
 
 def _tls_context(verify: bool | str | Path) -> ssl.SSLContext | bool:

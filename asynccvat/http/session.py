@@ -166,7 +166,6 @@ class HttpSession:
             raise
 
     async def _retrying(self, call: Call, once: Callable[[], Awaitable[T]]) -> T:
-        policy = self._options.policy
         attempt = 0
         while True:
             try:
@@ -176,29 +175,47 @@ class HttpSession:
                     error.step = call.step
                 error.task_id = error.task_id or call.task_id
                 error.rq_id = error.rq_id or call.rq_id
-                # A server that never answered is a wrong URL more often than a passing trouble.
-                hopeless = isinstance(error, ConnectError) and not self._connection.answered
-                if not call.retry or hopeless:
+                if not call.retry:
                     raise
-                decision, self._budget = decide(
-                    error,
-                    attempt=attempt,
-                    budget=self._budget,
-                    now=self._timing.clock(),
-                    jitter=self._timing.jitter(),
-                    policy=policy,
-                )
-                if isinstance(decision, GiveUp):
-                    raise
-                delay = decision.delay
-                if isinstance(error, RateLimitError) and error.retry_after is None:
-                    # Asked to slow down without a time: everyone waits as long as this call.
-                    self._pause(delay)
-                for listener in tuple(self._listeners):
-                    if listener.on_retry is not None:
-                        listener.on_retry(call.step, call.task_id, error, delay)
-            await self._timing.sleep(delay)
+                failure = error
+            await self.before_retry(failure, attempt)
             attempt += 1
+
+    async def before_retry(self, error: AsyncCvatError, attempt: int) -> None:
+        """Wait as long as is right before a failed step is tried again, out of the shared budget.
+
+        Args:
+            error: What happened; its step and its task are those of the call.
+            attempt: How many retries of this step there were.
+
+        Raises:
+            AsyncCvatError: That very error, where trying again is not right.
+        """
+        # A server that never answered is a wrong URL more often than a passing trouble.
+        if isinstance(error, ConnectError) and not self._connection.answered:
+            raise error
+        decision, self._budget = decide(
+            error,
+            attempt=attempt,
+            budget=self._budget,
+            now=self._timing.clock(),
+            jitter=self._timing.jitter(),
+            policy=self._options.policy,
+        )
+        if isinstance(decision, GiveUp):
+            raise error
+        delay = decision.delay
+        if isinstance(error, RateLimitError) and error.retry_after is None:
+            # Asked to slow down without a time: everyone waits as long as this call.
+            self._pause(delay)
+        for listener in tuple(self._listeners):
+            if listener.on_retry is not None:
+                listener.on_retry(error.step or "", error.task_id, error, delay)
+        await self._timing.sleep(delay)
+
+    async def rest(self, attempt: int) -> None:
+        """Wait as before a retry, where nothing failed: for something that is still to come."""
+        await self._timing.sleep(self._options.policy.backoff(attempt, self._timing.jitter()))
 
     async def _answer(self, call: Call) -> Answer:
         response = await self._open(call)
@@ -208,6 +225,7 @@ class HttpSession:
                 response.headers.get("Content-Type"),
                 await self._connection.read(response),
                 parse_date(response.headers.get("Date")),
+                response.headers,
             )
         finally:
             response.close()
@@ -247,7 +265,12 @@ class HttpSession:
             headers["X-Organization"] = self.organization
         await self._gate.passage()
         response = await self._connection.send(
-            call.method, url, headers, json=call.json, auto_decompress=auto_decompress
+            call.method,
+            url,
+            headers,
+            json=call.json,
+            body=call.body,
+            auto_decompress=auto_decompress,
         )
         date = parse_date(response.headers.get("Date"))
         if date is not None and (self.server_date is None or date > self.server_date):

@@ -22,6 +22,7 @@ from asynccvat.core.receipts import (
     ReceiptHead,
     decode_head,
     decode_receipt,
+    encode_receipt,
 )
 from asynccvat.errors import ConfigError, StoreError
 
@@ -145,6 +146,12 @@ class Layout:
         if content is None:
             raise StoreError(f"task {task_id} has no receipt in {self.path}", task_id=task_id)
         return decode_receipt(content)
+
+    def write_receipt(self, receipt: Receipt) -> None:
+        """Replace a task's receipt, whole or not at all, and durably where anything is."""
+        name = receipt_name(receipt.head.task_id)
+        write_file(name, encode_receipt(receipt), dir_fd=self.receipts, durable=self.durable)
+        self.sync_folder(self.receipts)
 
     def claimed_by(self, folder: str) -> int | None:
         """The task whose receipt claims a folder, None where none does."""

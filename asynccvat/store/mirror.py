@@ -12,6 +12,7 @@ import errno
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ import anyio
 from asynccvat import files
 from asynccvat.core.paths import NameRules
 from asynccvat.core.planning import FolderState
-from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead
+from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
 from asynccvat.core.units import number_of_bytes
 from asynccvat.errors import ConfigError, DiskFullError, StoreError
 from asynccvat.store import names, trees
@@ -332,6 +333,34 @@ class MirrorStore:
             StoreError: As `commit`.
         """
         return await self._alone(RemoveFolder(self._layout, head.task_id, head))
+
+    async def note_upload(
+        self, task_id: int, uploaded: Sequence[MemberRecord], *, updated_date: str | None = None
+    ) -> None:
+        """Let a task's receipt know that files of its folder were uploaded as they are now.
+
+        Args:
+            task_id: The task.
+            uploaded: The files, as they were read, with paths relative to the folder.
+            updated_date: The task's, where that is known to be the upload's own doing.
+
+        Raises:
+            StoreError: There is no receipt, it cannot be written, or as `commit`.
+        """
+
+        def note() -> None:
+            self._verify_lock()
+            receipt = self._layout.receipt(task_id)
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            noted = after_upload(receipt, uploaded, at=at, updated_date=updated_date)
+            self._layout.write_receipt(noted)
+
+        self._begin(task_id)
+        try:
+            await self._put_right(task_id)
+            await self._in_thread("write the receipt in", note, task_id=task_id)
+        finally:
+            self._active.discard(task_id)
 
     async def sweep(self, planned: Collection[int]) -> None:
         """Remove what interrupted runs left in staging, but for trees worth keeping.
