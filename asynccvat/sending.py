@@ -132,6 +132,9 @@ class AnnotationUpload:
         # A file that was brought is consumed by its import: asked twice, it is imported once.
         self._in_one_request = file.size <= ONE_REQUEST and mode is Mode.REPLACE
         self._brought: str | None = None
+        # Of a file that has come whole CVAT says that it is not there: until its import is asked
+        # for, nobody knows which it is.
+        self._may_be_gone = False
         self._lost_since: datetime | None = None
         self._answer_was_lost = False
 
@@ -205,7 +208,13 @@ class AnnotationUpload:
                     # It is elsewhere than we thought: as after any break, it says where.
                     error.retryable = True
                 await self._http.before_retry(error, attempt)
-                reached = await self._offset(address)
+                try:
+                    reached = await self._offset(address)
+                except NotFoundError:
+                    if offset + chunk_length(self.file.size, offset) < self.file.size:
+                        raise
+                    self._may_be_gone = True
+                    return
                 attempt = 0 if reached > offset else attempt + 1
                 offset = reached
 
@@ -275,10 +284,15 @@ class AnnotationUpload:
                     return found
                 await self._http.before_retry(error, attempt)
             except ResponseError as error:
-                if self._answer_was_lost and error.status == 400 and "such file" in error.detail:
+                if error.status != 400 or "such file" not in error.detail:
+                    raise
+                if self._answer_was_lost:
                     # Consumed by the import that our lost request began, however that ended.
                     return await self._must_be_there(error)
-                raise
+                if not self._may_be_gone:
+                    raise
+                self._may_be_gone = False
+                await self.bring()
             else:
                 return await self._understood(answer)
             attempt += 1

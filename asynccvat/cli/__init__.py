@@ -29,6 +29,7 @@ from asynccvat.cli.mirroring import mirror
 from asynccvat.cli.requests import requests
 from asynccvat.cli.running import Interrupted
 from asynccvat.cli.simulation import simulate
+from asynccvat.cli.uploading import upload
 
 __all__ = ["app", "main"]
 
@@ -39,7 +40,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 app = typer.Typer(
     name="asynccvat",
     cls=LightGroup,
-    help="Mirror the tasks of a CVAT server, as fast as it allows, safe to kill at any moment.",
+    help="Mirror the tasks of a CVAT server, and upload what was edited, as fast as it allows.",
     epilog=f"Exit codes: {' '.join(EXIT_CODES.split())}.",
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -75,6 +76,7 @@ app.callback(invoke_without_command=True)(_shared)
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "mirror": mirror,
     "download": download,
+    "upload": upload,
     "list-tasks": list_tasks,
     "list-projects": list_projects,
     "list-jobs": list_jobs,

@@ -53,7 +53,12 @@ def exit_code(error: BaseException) -> ExitCode:
             return ExitCode.UNREACHABLE
         case errors.StoreLockedError() | errors.ForeignFolderError():
             return ExitCode.REFUSED
-        case errors.DiskFullError() | errors.ExportError() | errors.ArchiveError():
+        case (
+            errors.DiskFullError()
+            | errors.ExportError()
+            | errors.ArchiveError()
+            | errors.UploadError()
+        ):
             return ExitCode.SOME_FAILED
         case errors.AsyncCvatError():
             return ExitCode.USAGE

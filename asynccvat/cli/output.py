@@ -156,6 +156,7 @@ def summary(report: MirrorReport, place: str) -> None:
     """What a run did, in a line or two on stdout."""
     counts = report.to_json()["counts"]
     nothing = "none done yet" if report.interrupted else "nothing to do"
+    moved = "sent" if "uploaded" in counts else "received"
     parts = [f"{count:,} {action}" for action, count in counts.items()] or [nothing]
     how, idle = "Done in", ""
     if report.interrupted:
@@ -165,7 +166,7 @@ def summary(report: MirrorReport, place: str) -> None:
         idle = ", nothing to do"
     write(
         f"{how} {span(report.seconds)}{idle}: {counted(len(report.outcomes), 'task')} "
-        f"({', '.join(parts)}), {number_of_bytes(report.transferred)} received, "
+        f"({', '.join(parts)}), {number_of_bytes(report.transferred)} {moved}, "
         f"{counted(report.requests, 'request')}: {place}"
     )
     if not report.listing_complete:

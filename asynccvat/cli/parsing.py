@@ -95,6 +95,23 @@ def ids(texts: Iterable[str], option: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def pairs(texts: Iterable[str], option: str) -> dict[int, Path]:
+    """Tasks and their files from texts like `147=street.xml`.
+
+    Raises:
+        typer.BadParameter: One is no such pair, or a task has two.
+    """
+    found: dict[int, Path] = {}
+    for text in texts:
+        number, equals, path = text.partition("=")
+        if not (number.isascii() and number.isdigit() and int(number) and equals and path):
+            raise _bad(option, text, "write a task's id and a path, like 147=street.xml")
+        if int(number) in found:
+            raise _bad(option, text, f"task {int(number)} has a path already, and can take one")
+        found[int(number)] = Path(path)
+    return found
+
+
 def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
     """The ids of the tasks that failed, from a report that `--report-json` or `--json` wrote.
 

@@ -20,6 +20,9 @@ from asynccvat.events import (
     ExportFinished,
     ExportRequested,
     ExportStarted,
+    ImportFinished,
+    ImportRequested,
+    ImportStarted,
     ListingRead,
     Planned,
     Retrying,
@@ -29,6 +32,8 @@ from asynccvat.events import (
     TransferFinished,
     TransferProgress,
     TransferStarted,
+    UploadProgress,
+    UploadStarted,
     Warned,
 )
 
@@ -45,23 +50,25 @@ class Progress:
     Attributes:
         started: When the run began, in seconds of the clock that `overall` is given, too.
         listed: Tasks that the server's list has; None until it is read.
-        total: Tasks to fetch, move, remove or refuse; None until the plan stands.
+        uploads: Whether files are sent rather than fetched.
+        total: Tasks to fetch, upload, move, remove or refuse; None until the plan stands.
         done: How many of them have their outcome.
         failed: How many of those failed.
-        transferred: Bytes of archives received.
-        queued: Tasks whose export waits in the server's queue.
-        exporting: Tasks that the server is exporting.
-        transferring: Tasks whose archive is being read.
+        transferred: Bytes of archives received, or of files sent.
+        queued: Tasks whose export or import waits in the server's queue.
+        at_work: Tasks that the server is exporting, or importing into.
+        transferring: Tasks whose archive is being read, or whose file is being sent.
     """
 
     started: float
     listed: int | None = None
+    uploads: bool = False
     total: int | None = None
     done: int = 0
     failed: int = 0
     transferred: int = 0
     queued: set[int] = field(default_factory=set)
-    exporting: set[int] = field(default_factory=set)
+    at_work: set[int] = field(default_factory=set)
     transferring: set[int] = field(default_factory=set)
 
     def apply(self, event: Event) -> None:
@@ -70,17 +77,21 @@ class Progress:
             case ListingRead():
                 self.listed = event.tasks
             case Planned():
-                self.total = event.fetch + event.move + event.remove + event.refuse
-            case ExportRequested():
+                self.uploads = event.upload > 0
+                to_do = event.fetch + event.upload + event.move + event.remove
+                self.total = to_do + event.refuse
+            case ExportRequested() | ImportRequested():
                 self._move(event.task_id, self.queued)
-            case ExportStarted():
-                self._move(event.task_id, self.exporting)
-            case TransferStarted():
+            case ExportStarted() | ImportStarted():
+                self._move(event.task_id, self.at_work)
+            case TransferStarted() | UploadStarted():
                 self._move(event.task_id, self.transferring)
-            case ExportFinished() | TransferFinished():
+            case ExportFinished() | ImportFinished() | TransferFinished():
                 self._move(event.task_id, None)
             case TransferProgress():
                 self.transferred += event.transferred
+            case UploadProgress():
+                self.transferred += event.sent
             case TaskDone():
                 self._move(event.outcome.task_id, None)
                 self._finish(event.outcome)
@@ -110,8 +121,8 @@ class Progress:
         """How many tasks are where, in one line."""
         parts = [
             f"{len(self.queued)} queued at the server",
-            f"{len(self.exporting)} exporting",
-            f"{len(self.transferring)} transferring",
+            f"{len(self.at_work)} {'importing' if self.uploads else 'exporting'}",
+            f"{len(self.transferring)} {'sending' if self.uploads else 'transferring'}",
         ]
         if self.failed:
             parts.append(f"{self.failed} failed")
@@ -124,7 +135,7 @@ class Progress:
             self.failed += outcome.action is Action.FAILED
 
     def _move(self, task_id: int, to: set[int] | None) -> None:
-        for stage in (self.queued, self.exporting, self.transferring):
+        for stage in (self.queued, self.at_work, self.transferring):
             stage.discard(task_id)
         if to is not None:
             to.add(task_id)
