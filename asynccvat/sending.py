@@ -38,7 +38,7 @@ from asynccvat.errors import (
 from asynccvat.http import Answer, Call, FormFile, HttpSession, Streamed
 
 _REQUEST_ID = msgspec.json.Decoder(RequestId)
-_PIECE = 256 * 1024
+_PIECE = 1 << 20
 _TUS_VERSION = "1.0.0"
 # Looks at the server's requests after an answer was lost: the call may still be on its way there.
 _LOOKS = 3
@@ -241,16 +241,17 @@ class AnnotationUpload:
         return read_offset(answer.headers.get("Upload-Offset"), size=self.file.size)
 
     async def _pieces(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        left = length
-        async with aiofiles.open(self.file.path, "rb") as file:
-            await file.seek(offset)
-            while left:
-                piece = await file.read(min(left, _PIECE))
-                if not piece:
-                    raise self._changed()
-                left -= len(piece)
-                self._note_sent(len(piece))
-                yield piece
+        end = offset + length
+        while offset < end:
+            # Opened for each piece: a call that breaks leaves the rest unread, and nothing open.
+            async with aiofiles.open(self.file.path, "rb") as file:
+                await file.seek(offset)
+                piece = await file.read(min(end - offset, _PIECE))
+            if not piece:
+                raise self._changed()
+            offset += len(piece)
+            self._note_sent(len(piece))
+            yield piece
 
     def _note_sent(self, count: int) -> None:
         self.sent += count

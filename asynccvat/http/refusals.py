@@ -28,12 +28,13 @@ def is_of_no_cvat(call: Call, status: int, content_type: str | None) -> bool:
 
 def remedy_for(call: Call, status: int) -> str:
     """What to do about a refusal, where that is known; it follows the message."""
-    if call.task_id is not None and call.step in ("detail", "export"):
+    if call.task_id is not None and call.step in ("detail", "export", "upload"):
         # CVAT says the one or the other of a task that the user may not see.
         if status == 404:
             return "; there is no such task, or this user may not see it"
         if status == 403:
-            return "; this user may not see or export it: ask for access, or use another account"
+            what = "annotate" if call.step == "upload" else "see or export"
+            return f"; this user may not {what} it: ask for access, or use another account"
     if status == 400 and call.step == "list" and "filter" in call.params:
         return (
             "; check the filter: its variables are those that CVAT filters by, such as id, name, "

@@ -1,0 +1,534 @@
+"""One annotation file into one task: in one request or in pieces, and after lost answers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from scripted import Connect, ScriptedServer, reply
+
+import asynccvat as ac
+from asynccvat.core.annotation_files import Kind
+from asynccvat.core.tus import ONE_REQUEST
+from asynccvat.sending import FileToSend
+
+pytestmark = pytest.mark.anyio
+
+XML = b"<annotations>\n</annotations>\n"
+RQ_ID = "action=import&target=task&target_id=7&subresource=annotations"
+FORMATS = {
+    "importers": [
+        {"name": "CVAT 1.1", "ext": "XML, ZIP", "enabled": True},
+        {"name": "COCO 1.0", "ext": "JSON, ZIP", "enabled": True},
+    ],
+    "exporters": [{"name": "CVAT for images 1.1", "ext": "ZIP", "enabled": True}],
+}
+ASK = "POST /api/tasks/7/annotations/"
+STATUS = f"GET /api/requests/{RQ_ID}"
+
+
+def entry(status: str = "finished", **more: Any) -> dict[str, Any]:
+    return {
+        "id": RQ_ID,
+        "status": status,
+        "message": "",
+        "operation": {"type": "import:annotations", "target": "task", "task_id": 7},
+        "created_date": "2026-11-23T11:42:54.000001Z",
+        **more,
+    }
+
+
+def listed(*entries: dict[str, Any]) -> web.Response:
+    return reply({"count": len(entries), "next": None, "results": list(entries)})
+
+
+@pytest.fixture
+def taking(server: ScriptedServer) -> ScriptedServer:
+    """A server that takes files and imports them at once."""
+    server["GET /api/server/annotation/formats"] = reply(FORMATS)
+    server[ASK] = reply({"rq_id": RQ_ID}, status=202)
+    server[STATUS] = reply(entry())
+    server["GET /api/requests"] = listed()
+    return server
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "annotations.xml"
+    path.write_bytes(XML)
+    return path
+
+
+def large(tmp_path: Path, size: int = 3 * ONE_REQUEST + 5) -> Path:
+    path = tmp_path / "large.xml"
+    path.write_bytes(b"<annotations>" + b" " * (size - 27) + b"</annotations>")
+    return path
+
+
+# --- in one request -------------------------------------------------------------------------------
+
+
+async def test_a_small_file_goes_in_one_request(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    client = await connect()
+    request = await client.upload_annotations(7, file, format="CVAT for images 1.1")
+    assert request.state is ac.RequestStatus.FINISHED
+    (asked,) = [one for one in taking.asked if one.path == "/api/tasks/7/annotations/"]
+    assert asked.query["format"] == "CVAT 1.1"
+    # Without it, a task whose default source is a bucket would look there.
+    assert asked.query["location"] == "local"
+    assert asked.headers["Content-Type"].startswith("multipart/form-data; boundary=")
+    assert b'name="annotation_file"; filename="annotations.xml"' in asked.body
+    assert XML in asked.body
+
+
+async def test_a_failed_import_gives_the_servers_message(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    message = "xml.etree.ElementTree.ParseError: syntax error: line 1, column 0\n"
+    taking[STATUS] = reply(entry("failed", message=message))
+    client = await connect()
+    with pytest.raises(ac.ImportFailedError, match=r"annotations\.xml: xml\.etree.* column 0$"):
+        await client.upload_annotations(7, file)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is empty"),
+        (b"<html></html>", "an HTML page"),
+        (b"{}", "is JSON, and"),
+        (None, "is not there"),
+    ],
+)
+async def test_what_cannot_be_imported_is_refused_before_a_byte_is_sent(
+    taking: ScriptedServer, connect: Connect, tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    path = tmp_path / "annotations.xml"
+    if content is not None:
+        path.write_bytes(content)
+    client = await connect()
+    with pytest.raises(ac.AnnotationFileError, match=why):
+        await client.upload_annotations(7, path)
+    assert taking.times(ASK) == 0
+
+
+async def test_a_format_that_the_server_does_not_read_is_refused(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    client = await connect()
+    with pytest.raises(ac.ConfigError, match=r"nearest of its importers: 'COCO 1\.0'"):
+        await client.upload_annotations(7, file, format="COCO 2.0")
+    assert taking.times(ASK) == 0
+
+
+async def test_a_task_that_is_not_there_is_said_so(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = reply({"detail": "No Task matches the given query."}, status=404)
+    client = await connect()
+    with pytest.raises(ac.NotFoundError, match=r"upload of task 7: .* no such task"):
+        await client.upload_annotations(7, file)
+
+
+# --- replace or append ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "schema", [reply(status=404), reply(text="paths:\n  format: string\n")], ids=["none", "older"]
+)
+async def test_append_is_refused_where_the_server_would_replace(
+    taking: ScriptedServer, connect: Connect, file: Path, schema: web.Response
+) -> None:
+    taking["GET /api/schema/"] = schema
+    client = await connect()
+    for _ in range(2):
+        with pytest.raises(ac.ConfigError, match="cannot append: it replaces"):
+            await client.upload_annotations(7, file, mode="append")
+    assert taking.times("GET /api/schema/") == 1
+    assert taking.times(ASK) == 0
+
+
+async def test_append_goes_in_pieces_so_that_the_file_can_be_imported_but_once(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking["GET /api/schema/"] = reply(text="- name: import_mode\n")
+    taking[ASK] = _tus_answers(taking)
+    taking["PATCH /api/tasks/7/annotations/1_a"] = reply(
+        status=204, Upload_Offset=str(len(XML)), text=""
+    )
+    client = await connect()
+    await client.upload_annotations(7, file, mode="append")
+    finish = [one for one in taking.asked if "Upload-Finish" in one.headers]
+    assert [(one.query["import_mode"], one.query["filename"]) for one in finish] == [
+        ("append", "1_a")
+    ]
+
+
+def _tus_answers(
+    server: ScriptedServer, *finishes: web.Response
+) -> Callable[[web.Request], web.Response]:
+    last = list(finishes)
+
+    def answer(request: web.Request) -> web.Response:
+        if "Upload-Start" in request.headers:
+            return reply(status=202, text="")
+        if "Upload-Length" in request.headers:
+            assert request.headers["Origin"] == server.url
+            location = "http://wrong.example/api/tasks/7/annotations/1_a"
+            return reply(status=201, text="", Location=location, Upload_Filename="1_a")
+        return last.pop(0) if last else reply({"rq_id": RQ_ID}, status=202)
+
+    return answer
+
+
+async def test_an_unknown_mode_is_refused(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    client = await connect()
+    with pytest.raises(ac.ConfigError, match="mode must be replace or append, not 'merge'"):
+        await client.upload_annotations(7, file, mode="merge")
+    assert taking.times(ASK) == 0
+
+
+# --- never blindly --------------------------------------------------------------------------------
+
+
+def lost(request: web.Request) -> web.Response:
+    """Take a call and break the connection instead of answering."""
+    assert request.transport is not None
+    request.transport.abort()
+    return reply(status=202, text="")
+
+
+async def test_after_a_lost_answer_the_import_that_is_there_is_followed(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = lost
+    taking["GET /api/requests"] = listed(entry("started"))
+    client = await connect()
+    request = await client.upload_annotations(7, file)
+    assert request.id == RQ_ID
+    assert taking.times(ASK) == 1
+
+
+async def test_an_import_from_before_is_not_taken_for_ours(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = [lost, reply({"rq_id": RQ_ID}, status=202)]
+    taking["GET /api/requests"] = listed(
+        entry(created_date="2026-11-23T11:42:52.9Z"),
+        entry(id="other")
+        | {"operation": {"type": "import:annotations", "target": "task", "task_id": 8}},
+        entry(id="data") | {"operation": {"type": "create:task", "target": "task", "task_id": 7}},
+    )
+    client = await connect()
+    await client.upload_annotations(7, file)
+    # Looked at three times, as it may have been on its way; then asked once more.
+    assert taking.times("GET /api/requests") == 3
+    assert taking.times(ASK) == 2
+
+
+async def test_where_nobody_can_say_whether_it_happened_it_is_not_sent_again(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = lost
+    taking["GET /api/requests"] = reply("Redis is away", status=400)
+    client = await connect()
+    with pytest.raises(ac.ImportUncertainError, match="may have been imported or not") as caught:
+        await client.upload_annotations(7, file)
+    assert not caught.value.retryable
+    assert taking.times(ASK) == 1
+
+
+async def test_a_call_that_did_not_get_in_is_made_again_without_a_look(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = [
+        reply({"detail": "Request was throttled."}, status=429, Retry_After="1"),
+        reply({"rq_id": RQ_ID}, status=202),
+    ]
+    client = await connect()
+    await client.upload_annotations(7, file)
+    assert taking.times(ASK) == 2
+    assert taking.times("GET /api/requests") == 0
+
+
+async def test_a_running_import_of_another_one_is_waited_for_and_ours_asked_for_after_it(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = [
+        reply({"rq_id": RQ_ID}, status=409),
+        reply({"rq_id": RQ_ID}, status=202),
+    ]
+    client = await connect()
+    await client.upload_annotations(7, file)
+    assert taking.times(ASK) == 2
+    assert taking.times(STATUS) == 2
+
+
+async def test_another_users_import_cannot_be_waited_for(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = reply({"rq_id": RQ_ID}, status=409)
+    taking[STATUS] = reply({"detail": "You do not have permission"}, status=403)
+    client = await connect()
+    with pytest.raises(ac.UploadError, match="busy with another import, and nothing was uploaded"):
+        await client.upload_annotations(7, file)
+
+
+async def test_a_task_that_stays_busy_is_given_up(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = reply({"rq_id": RQ_ID}, status=409)
+    client = await connect()
+    with pytest.raises(ac.UploadError, match="busy with another import"):
+        await client.upload_annotations(7, file)
+
+
+async def test_a_conflict_after_a_lost_answer_is_our_own_import(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = [lost, reply({"rq_id": RQ_ID}, status=409)]
+    taking["GET /api/requests"] = [listed(), listed(), listed(), listed(entry("queued"))]
+    client = await connect()
+    request = await client.upload_annotations(7, file)
+    assert request.id == RQ_ID
+    assert taking.times(ASK) == 2
+
+
+async def test_a_conflict_in_plain_text_is_not_understood(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = reply(status=409, text="An import is running")
+    client = await connect()
+    with pytest.raises(ac.ProtocolError, match="An import is running"):
+        await client.upload_annotations(7, file)
+
+
+async def test_an_import_that_the_server_forgot_is_uncertain(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[STATUS] = reply(status=404, text="not found")
+    client = await connect()
+    with pytest.raises(ac.ImportUncertainError, match="no longer knows of the import"):
+        await client.upload_annotations(7, file)
+
+
+async def test_an_import_that_cannot_be_asked_about_is_uncertain(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[STATUS] = reply({"detail": "no"}, status=403)
+    client = await connect()
+    with pytest.raises(ac.ImportUncertainError, match="could not be asked how that went"):
+        await client.upload_annotations(7, file)
+
+
+async def test_an_import_that_runs_for_too_long_is_given_up(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[STATUS] = reply(entry("started", started_date="2026-11-23T11:42:54Z"))
+    taking[f"POST /api/requests/{RQ_ID}/cancel"] = reply(status=400, text="it runs")
+    client = await connect()
+    with pytest.raises(ac.UploadError, match="runs for too long and may end yet"):
+        await client.upload_annotations(7, file, timeout=0.001)
+
+
+# --- in pieces ------------------------------------------------------------------------------------
+
+
+async def test_a_file_that_the_server_forgot_is_sent_anew(
+    taking: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    path = large(tmp_path, ONE_REQUEST + 10)
+    taking[ASK] = _tus_answers(taking)
+    taking["PATCH /api/tasks/7/annotations/1_a"] = [
+        reply(status=404, text=""),
+        reply(status=204, text="", Upload_Offset=str(ONE_REQUEST)),
+        reply(status=204, text="", Upload_Offset=str(ONE_REQUEST + 10)),
+    ]
+    client = await connect()
+    taking.routes[ASK] = _tus_answers(taking)
+    await client.upload_annotations(7, path)
+    assert sum("Upload-Length" in one.headers for one in taking.asked) == 2
+
+
+async def test_a_last_piece_that_was_not_there_after_all_is_sent_anew(
+    taking: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    size = ONE_REQUEST + 10
+    gone = reply(["No such file were uploaded"], status=400)
+    taking[ASK] = _tus_answers(taking, gone)
+    taking["PATCH /api/tasks/7/annotations/1_a"] = [
+        reply(status=204, text="", Upload_Offset=str(ONE_REQUEST)),
+        lost,
+        reply(status=204, text="", Upload_Offset=str(ONE_REQUEST)),
+        reply(status=204, text="", Upload_Offset=str(size)),
+    ]
+    client = await connect()
+    request = await client.upload_annotations(7, large(tmp_path, size))
+    assert request.id == RQ_ID
+    assert sum("Upload-Length" in one.headers for one in taking.asked) == 2
+    assert sum("Upload-Finish" in one.headers for one in taking.asked) == 2
+
+
+async def test_an_offset_that_is_none_ends_the_upload(
+    taking: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    taking[ASK] = _tus_answers(taking)
+    taking["PATCH /api/tasks/7/annotations/1_a"] = reply(status=204, text="", Upload_Offset="-1")
+    client = await connect()
+    with pytest.raises(ac.ProtocolError, match="Upload-Offset '-1'"):
+        await client.upload_annotations(7, large(tmp_path))
+
+
+async def test_a_server_that_does_not_say_where_to_is_not_understood(
+    taking: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    taking[ASK] = lambda request: reply(
+        status=202 if "Upload-Start" in request.headers else 201, text=""
+    )
+    client = await connect()
+    with pytest.raises(ac.ProtocolError, match="does not say where"):
+        await client.upload_annotations(7, large(tmp_path))
+
+
+async def test_a_piece_at_the_wrong_place_goes_where_the_server_says(
+    taking: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    path = large(tmp_path, ONE_REQUEST + 10)
+    taking[ASK] = _tus_answers(taking)
+    taking["PATCH /api/tasks/7/annotations/1_a"] = [
+        reply(status=409, text=""),
+        reply(status=204, text="", Upload_Offset=str(ONE_REQUEST + 10)),
+    ]
+    taking["HEAD /api/tasks/7/annotations/1_a"] = reply(text="", Upload_Offset=str(ONE_REQUEST))
+    client = await connect()
+    await client.upload_annotations(7, path)
+    pieces = [one for one in taking.asked if one.method == "PATCH"]
+    assert [(one.headers["Upload-Offset"], len(one.body)) for one in pieces] == [
+        ("0", ONE_REQUEST),
+        (str(ONE_REQUEST), 10),
+    ]
+
+
+async def test_a_consumed_file_whose_import_nobody_remembers_is_uncertain(
+    taking: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    def finished(request: web.Request) -> web.Response:
+        if "Upload-Finish" not in request.headers:
+            return others(request)
+        if not any("Upload-Finish" in one.headers for one in taking.asked[:-1]):
+            return lost(request)
+        return reply(["No such file were uploaded"], status=400)
+
+    others = _tus_answers(taking)
+    taking[ASK] = finished
+    taking["PATCH /api/tasks/7/annotations/1_a"] = reply(
+        status=204, text="", Upload_Offset=str(ONE_REQUEST + 10)
+    )
+    client = await connect()
+    with pytest.raises(ac.ImportUncertainError, match="remembers no such import"):
+        await client.upload_annotations(7, large(tmp_path, ONE_REQUEST + 10))
+
+
+async def test_any_other_refusal_of_the_finish_is_told(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = reply(["Unknown input format 'CVAT 1.1'"], status=400)
+    client = await connect()
+    with pytest.raises(ac.ResponseError, match="Unknown input format"):
+        await client.upload_annotations(7, file)
+
+
+# --- the file changes -----------------------------------------------------------------------------
+
+
+async def test_a_large_file_that_changes_on_its_way_is_not_imported(
+    taking: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    path = large(tmp_path, ONE_REQUEST + 10)
+
+    def edited(request: web.Request) -> web.Response:
+        del request
+        path.write_bytes(path.read_bytes() + b"\n")
+        return reply(status=204, text="", Upload_Offset=str(ONE_REQUEST + 10))
+
+    taking[ASK] = _tus_answers(taking)
+    taking["PATCH /api/tasks/7/annotations/1_a"] = edited
+    client = await connect()
+    with pytest.raises(ac.AnnotationFileError, match="changed while it was being uploaded"):
+        await client.upload_annotations(7, path)
+    assert not any("Upload-Finish" in one.headers for one in taking.asked)
+
+
+async def test_a_large_file_that_shrinks_or_goes_ends_its_upload(
+    taking: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    path = large(tmp_path)
+
+    def shrunk(request: web.Request) -> web.Response:
+        if "Upload-Length" in request.headers:
+            path.write_bytes(XML)
+        return others(request)
+
+    others = _tus_answers(taking)
+    taking[ASK] = shrunk
+    client = await connect()
+    with pytest.raises(ac.AnnotationFileError, match="changed while it was being uploaded"):
+        await client.upload_annotations(7, path)
+
+
+async def test_a_small_file_that_is_gone_is_not_sent(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    client = await connect()
+    looked_at = FileToSend(file, file, Kind.XML, len(XML), file.stat().st_mtime_ns)
+    upload = client.begin_upload(7, looked_at, importer="CVAT 1.1")
+    file.unlink()
+    with pytest.raises(ac.AnnotationFileError, match="changed while it was being uploaded"):
+        await upload.ask()
+    assert taking.times(ASK) == 0
+
+
+# --- the recording --------------------------------------------------------------------------------
+
+
+async def test_what_is_sent_is_what_the_recorded_server_took(
+    shared: Path, taking: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    """Every header and parameter of the recorded exchange that CVAT reads is there."""
+    recorded = json.loads((shared / "contract/http/annotation_upload.json").read_text("utf-8"))
+    steps = {
+        name: one["request"]
+        for one in recorded["exchanges"]
+        for name in ("upload-start", "upload-length", "upload-offset", "upload-finish")
+        if name in one["request"]["headers"] and one["response"]["status"] in (201, 202, 204)
+    }
+    taking[ASK] = _tus_answers(taking)
+    size = ONE_REQUEST + 10
+    taking["PATCH /api/tasks/7/annotations/1_a"] = [
+        reply(status=204, text="", Upload_Offset=str(ONE_REQUEST)),
+        reply(status=204, text="", Upload_Offset=str(size)),
+    ]
+    client = await connect()
+    await client.upload_annotations(7, large(tmp_path, size))
+    needed = {"tus-resumable", "origin", "upload-start", "upload-length", "upload-metadata"} | {
+        "upload-offset",
+        "upload-finish",
+        "content-length",
+    }
+    for name, request in steps.items():
+        ours = next(one for one in taking.asked if name in {key.lower() for key in one.headers})
+        assert ours.method == request["method"]
+        sent = {key.lower() for key in ours.headers}
+        assert request["headers"].keys() & needed <= sent, name
+    created = next(one for one in taking.asked if "Upload-Length" in one.headers)
+    coded = created.headers["Upload-Metadata"].partition(" ")[2]
+    assert base64.b64decode(coded) == b"annotations.xml"

@@ -1,0 +1,211 @@
+"""Which file of a folder is meant, and what a file is by its first and last bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynccvat.core.annotation_files import (
+    HEAD_BYTES,
+    TAIL_BYTES,
+    Chosen,
+    Kind,
+    check,
+    choose,
+    kind_of,
+    kinds,
+)
+from asynccvat.core.models import Format
+from asynccvat.errors import AnnotationFileError
+
+CVAT = Format(name="CVAT 1.1", ext="XML, ZIP")
+COCO = Format(name="COCO 1.0", ext="JSON, ZIP")
+YOLO = Format(name="YOLO 1.1", ext="ZIP")
+XML = b'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n</annotations>\n'
+
+
+def zipped(**members: bytes) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return target.getvalue()
+
+
+def look(data: bytes, importer: Format = CVAT) -> Kind:
+    return check(data[:HEAD_BYTES], data[-TAIL_BYTES:], importer, name="f")
+
+
+def chosen(*paths: str, format_name: str) -> str | tuple[str, ...]:
+    found = choose(paths, format_name, folder="task1")
+    return found.paths if found.packed else found.paths[0]
+
+
+@pytest.mark.parametrize(
+    ("paths", "format_name", "expected"),
+    [
+        (("annotations.xml",), "CVAT for images 1.1", "annotations.xml"),
+        (("annotations.xml", "annotations_pseudo.xml"), "CVAT 1.1", "annotations_pseudo.xml"),
+        (("annotations.xml", "images/1.jpg"), "CVAT for video 1.1", "annotations.xml"),
+        (("other.zip",), "CVAT 1.1", "other.zip"),
+        (
+            ("annotations/instances_default.json", "annotations/instances_default_pseudo.json"),
+            "COCO 1.0",
+            "annotations/instances_default_pseudo.json",
+        ),
+        (
+            ("annotations/instances_default.json",),
+            "COCO 1.0",
+            "annotations/instances_default.json",
+        ),
+        (("annotations/instances_Train.json",), "COCO 1.0", "annotations/instances_Train.json"),
+        (
+            ("annotations/instances_Train.json", "annotations/instances_Train_pseudo.json"),
+            "COCO 1.0",
+            "annotations/instances_Train_pseudo.json",
+        ),
+        (
+            ("annotations/person_keypoints_default.json", "annotations/instances_default.json"),
+            "COCO Keypoints 1.0",
+            "annotations/person_keypoints_default.json",
+        ),
+        (("task1.zip", "labels/1.txt"), "YOLO 1.1", "task1.zip"),
+    ],
+)
+def test_the_file_that_a_format_writes_is_chosen(
+    paths: tuple[str, ...], format_name: str, expected: str
+) -> None:
+    assert chosen(*paths, format_name=format_name) == expected
+
+
+@pytest.mark.parametrize(
+    ("paths", "format_name", "both"),
+    [
+        (
+            ("annotations/instances_a.json", "annotations/instances_b.json"),
+            "COCO 1.0",
+            "instances_a.json and annotations/instances_b.json",
+        ),
+        (("a.zip", "b.ZIP", "c.zip"), "YOLO 1.1", "a.zip, b.ZIP and c.zip"),
+    ],
+)
+def test_two_that_could_be_meant_are_both_named(
+    paths: tuple[str, ...], format_name: str, both: str
+) -> None:
+    with pytest.raises(AnnotationFileError, match=f"task1 holds .*{both}"):
+        choose(paths, format_name, folder="task1")
+
+
+def test_what_was_looked_for_is_named_where_nothing_is_there() -> None:
+    with pytest.raises(AnnotationFileError, match=r"annotations_pseudo\.xml, annotations\.xml"):
+        choose(["readme.txt"], "CVAT for images 1.1", folder="task1")
+    with pytest.raises(AnnotationFileError, match=r"instances_default\.json, annotations/inst"):
+        choose([], "COCO 1.0", folder="task1")
+    with pytest.raises(AnnotationFileError, match=r"no annotations to pack for 'YOLO 1\.1'"):
+        choose(["images/1.jpg", ".hidden"], "YOLO 1.1", folder="task1")
+
+
+def test_formats_of_many_files_are_packed_without_the_images() -> None:
+    voc = ["Annotations/a.xml", "ImageSets/Main/default.txt", "JPEGImages/a.jpg", "labelmap.txt"]
+    assert chosen(*voc, format_name="PASCAL VOC 1.1") == tuple(
+        path for path in voc if "JPEG" not in path
+    )
+    yolo = ["obj_train_data/a.txt", "obj_train_data/a.PNG", "obj.data", "train.txt"]
+    assert chosen(*yolo, format_name="YOLO 1.1") == (
+        "obj.data",
+        "obj_train_data/a.txt",
+        "train.txt",
+    )
+
+
+def test_masks_and_what_says_its_label_by_its_folder_are_no_media() -> None:
+    masks = ("SegmentationClass/a.png", "labelmap.txt")
+    assert chosen("JPEGImages/a.png", *masks, format_name="Segmentation mask 1.1") == masks
+    labelled = ("cat/a.jpg", "dog/b.jpg")
+    assert chosen(*labelled, format_name="ImageNet 1.0") == labelled
+
+
+@given(st.lists(st.sampled_from(["a.txt", "labels/b.txt", "data.yaml", ".x", "images/c.jpg"])))
+def test_the_choice_does_not_depend_on_the_order(paths: list[str]) -> None:
+    def outcome(order: list[str]) -> Chosen | str:
+        try:
+            return choose(order, "YOLO 1.1", folder="f")
+        except AnnotationFileError as error:
+            return str(error)
+
+    assert outcome(paths) == outcome(sorted(paths, reverse=True))
+
+
+@pytest.mark.parametrize(
+    ("data", "importer", "kind"),
+    [
+        (XML, CVAT, Kind.XML),
+        (b"\xef\xbb\xbf" + XML, CVAT, Kind.XML),
+        (XML.decode().replace("utf-8", "utf-16").encode("utf-16"), CVAT, Kind.XML),
+        (b"<!-- made by a model --><annotations/>", CVAT, Kind.XML),
+        (b"<!DOCTYPE annotations [<!ENTITY a 'b'>]><annotations/>", CVAT, Kind.XML),
+        (b'  {"images": []}\n', COCO, Kind.JSON),
+        (zipped(**{"annotations.xml": XML}), CVAT, Kind.ZIP),
+        (zipped(a=b"1"), YOLO, Kind.ZIP),
+        (b"<other/>", Format(name="Kitti Raw Format 1.0", ext="ZIP, XML"), Kind.XML),
+        (b"{}", Format(name="Unheard of 1.0", ext="PARQUET"), Kind.JSON),
+    ],
+)
+def test_what_can_be_what_it_claims_is_taken(data: bytes, importer: Format, kind: Kind) -> None:
+    assert look(data, importer) is kind
+
+
+@pytest.mark.parametrize(
+    ("data", "importer", "why"),
+    [
+        (b"", CVAT, "f is empty"),
+        (b" \n", CVAT, "nothing but blanks"),
+        (bytes(4096), CVAT, "nothing but blanks or zeros"),
+        (b"<!DOCTYPE html><html><body>Sign in</body></html>", CVAT, "an HTML page"),
+        (b"<!-- nginx --><html>\n<h1>502 Bad Gateway</h1></html>\n", CVAT, "an HTML page"),
+        (XML[:-5], CVAT, "XML that is cut short"),
+        (b'{"images": [', COCO, "JSON that is cut short"),
+        (zipped(a=b"1")[:-30], YOLO, "a zip that is cut short"),
+        (zipped(), YOLO, "a zip that holds nothing"),
+        (b"hello", CVAT, "neither XML nor a JSON object nor a zip"),
+        (b"[]", COCO, "neither XML nor a JSON object nor a zip"),
+        (b"{}", CVAT, r"f is JSON, and 'CVAT 1\.1' takes XML or ZIP"),
+        (XML, COCO, r"f is XML, and 'COCO 1\.0' takes JSON or ZIP"),
+        (b"<annotation><object/></annotation>", CVAT, "begins with <annotation>, and CVAT's"),
+        (b"< >", CVAT, "begins with no element"),
+    ],
+)
+def test_what_cannot_be_what_it_claims_is_refused(data: bytes, importer: Format, why: str) -> None:
+    with pytest.raises(AnnotationFileError, match=why):
+        look(data, importer)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_told_or_refused_by_the_files_name(data: bytes) -> None:
+    try:
+        told = str(kind_of(data, data, name="f"))
+    except AnnotationFileError as error:
+        told = str(error)
+    assert told in tuple(Kind) or told.startswith("f ")
+
+
+@given(st.dictionaries(st.text(), st.integers()))
+def test_any_json_object_is_json(value: dict[str, int]) -> None:
+    assert look(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), COCO) is Kind.JSON
+
+
+def test_a_long_files_end_is_what_tells_that_it_is_whole() -> None:
+    long = b"<annotations>" + b" " * (HEAD_BYTES + TAIL_BYTES) + b"</annotations>"
+    assert look(long) is Kind.XML
+    with pytest.raises(AnnotationFileError, match="cut short"):
+        look(long[:-1])
+
+
+def test_the_kinds_of_an_importer_are_those_that_the_server_names() -> None:
+    assert kinds(COCO) == {Kind.JSON, Kind.ZIP}
+    assert kinds(Format(name="x")) == frozenset()

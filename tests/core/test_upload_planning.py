@@ -1,0 +1,236 @@
+"""Plans of uploads, the chunks that large files go in, and what receipts say afterwards."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynccvat.core.models import ExportSpec, Task, TaskListing
+from asynccvat.core.options import MirrorOptions, UploadOptions
+from asynccvat.core.planning import Fetch, FolderState, Reason, plan_mirror
+from asynccvat.core.receipts import (
+    MemberRecord,
+    Receipt,
+    ReceiptHead,
+    after_upload,
+    decode_receipt,
+    encode_receipt,
+)
+from asynccvat.core.tus import ONE_REQUEST, chunk_length, metadata, read_offset
+from asynccvat.core.uploading import (
+    Candidate,
+    Refuse,
+    Skip,
+    Step,
+    Upload,
+    UploadReason,
+    plan_uploads,
+)
+from asynccvat.errors import (
+    AnnotationFileError,
+    AsyncCvatError,
+    ConfigError,
+    NotFoundError,
+    ProtocolError,
+    TaskChangedError,
+)
+
+LISTING = TaskListing(
+    (
+        Task(id=1, name="one", updated_date="u1", size=5),
+        Task(id=2, name="two", updated_date="u2", size=5),
+        Task(id=3, name="empty", updated_date="u3"),
+    )
+)
+
+
+def candidate(task_id: int = 1, **given_: Any) -> Candidate:
+    fields = {"path": PurePath(f"task{task_id}/a.xml"), "importer": "CVAT 1.1", "named": False}
+    return Candidate(task_id=task_id, **{**fields, **given_})
+
+
+def plan(*candidates: Candidate, **rest: bool) -> tuple[Step, ...]:
+    return plan_uploads(candidates, LISTING, **rest).steps
+
+
+@pytest.mark.parametrize(
+    ("given_", "force", "reason"),
+    [
+        ({"edited": True}, False, UploadReason.EDITED),
+        ({"edited": True, "named": True}, False, UploadReason.EDITED),
+        ({"edited": None}, False, UploadReason.FOUND),
+        ({"edited": False, "named": True}, False, UploadReason.ASKED_FOR),
+        ({"edited": False}, True, UploadReason.FORCED),
+    ],
+)
+def test_what_was_edited_named_or_never_mirrored_is_uploaded(
+    given_: dict[str, Any], force: bool, reason: UploadReason
+) -> None:
+    (step,) = plan(candidate(**given_), force=force)
+    assert step == Upload(1, "one", PurePath("task1/a.xml"), reason, "CVAT 1.1")
+
+
+def test_what_was_found_as_it_was_mirrored_is_left_alone_without_a_look_at_the_server() -> None:
+    (step,) = plan(candidate(9, name="nine", edited=False))
+    assert step == Skip(9, "nine", PurePath("task9/a.xml"), UploadReason.UNCHANGED)
+
+
+@pytest.mark.parametrize(
+    ("given_", "reason", "kind"),
+    [
+        ({"problem": AnnotationFileError("a.xml is empty")}, "file", AnnotationFileError),
+        ({"task_id": 7}, "not found", NotFoundError),
+        ({"task_id": 3}, "no data", AsyncCvatError),
+    ],
+)
+def test_what_cannot_be_right_is_refused(
+    given_: dict[str, Any], reason: str, kind: type[AsyncCvatError]
+) -> None:
+    (step,) = plan(candidate(**given_))
+    assert isinstance(step, Refuse)
+    assert step.reason == reason
+    assert isinstance(step.problem, kind)
+
+
+def test_only_if_unchanged_holds_the_task_to_the_state_that_was_mirrored() -> None:
+    same, changed, unknown = plan(
+        candidate(1, edited=True, mirrored_date="u1"),
+        candidate(2, edited=True, mirrored_date="older"),
+        candidate(1, named=True),
+        only_if_unchanged=True,
+    )
+    assert isinstance(same, Upload)
+    assert same.mirrored_date == "u1"
+    assert isinstance(changed, Refuse)
+    assert isinstance(changed.problem, TaskChangedError)
+    assert "kept/" in str(changed.problem)
+    assert isinstance(unknown, Refuse)
+    assert unknown.reason == "not mirrored"
+
+
+def test_a_plan_is_told_as_json() -> None:
+    made = plan_uploads(
+        [
+            candidate(1, edited=True),
+            candidate(2, edited=False),
+            candidate(2, problem=AnnotationFileError("a.xml is empty")),
+        ],
+        LISTING,
+    )
+    assert made.counts == {"upload": 1, "skip": 1, "refuse": 1}
+    first, second, third = made.to_json()["steps"]
+    assert first["importer"] == "CVAT 1.1"
+    assert second == {
+        "step": "skip",
+        "task_id": 2,
+        "name": "two",
+        "path": "task2/a.xml",
+        "reason": "unchanged",
+    }
+    assert third["error"] == "a.xml is empty"
+
+
+# --- chunks -------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 25 << 30), st.data())
+def test_chunks_lead_to_the_end_and_five_breaks_cost_less_than_a_tenth(
+    size: int, data: st.DataObject
+) -> None:
+    offset = data.draw(st.integers(0, size - 1))
+    length = chunk_length(size, offset)
+    assert 1 <= length <= size - offset
+    assert length <= max(ONE_REQUEST, size / 50, 1 << 16)
+
+
+def test_a_file_of_200_mb_goes_in_some_sixty_chunks() -> None:
+    size, offset, chunks = 200_000_000, 0, 0
+    while offset < size:
+        offset += chunk_length(size, offset)
+        chunks += 1
+    assert offset == size
+    assert 50 <= chunks <= 70
+    assert 5 * chunk_length(size, 0) < 0.1 * size
+
+
+def test_metadata_names_the_file_in_base64() -> None:
+    # As in the recording of a real upload.
+    assert metadata("annotations.zip") == "filename YW5ub3RhdGlvbnMuemlw"
+
+
+def test_an_offset_is_within_the_file_or_nonsense() -> None:
+    assert read_offset(" 7 ", size=7) == 7
+    for nonsense in (None, "", "-1", "8", "7.0", "\u0663", "9" * 30):
+        with pytest.raises(ProtocolError, match="Upload-Offset"):
+            read_offset(nonsense, size=7)
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mode": "merge"},
+        {"mode": 1},
+        {"transfers": 0},
+        {"concurrency": 0},
+        {"retries": -1},
+        {"import_timeout": 0},
+        {"only_if_unchanged": "yes"},
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        UploadOptions(**wrong)
+
+
+# --- receipts -----------------------------------------------------------------------------------
+
+
+def receipt() -> Receipt:
+    members = (MemberRecord("annotations.xml", 10, 1, 100), MemberRecord("images/1.jpg", 5, 2, 101))
+    head = ReceiptHead(
+        task_id=1,
+        folder="task1",
+        format="CVAT for images 1.1",
+        images=False,
+        updated_date="u1",
+        origin="http://cvat",
+        digest="d",
+        files=2,
+        bytes=15,
+        requested_at="r",
+        committed_at="c",
+    )
+    return Receipt(head, members)
+
+
+def test_an_uploaded_member_counts_as_known_and_a_file_of_ones_own_does_not() -> None:
+    edited = MemberRecord("annotations.xml", 20, 9, 500)
+    own = MemberRecord("annotations_pseudo.xml", 1, 1, 1)
+    noted = after_upload(receipt(), [edited, own], at="now", updated_date=None)
+    assert noted.members == (edited, receipt().members[1])
+    assert noted.head.bytes == 25
+    assert noted.head.uploaded_at == "now"
+    assert noted.head.updated_date == "u1"
+    assert after_upload(receipt(), [], at="now", updated_date="u2").head.updated_date == "u2"
+    assert decode_receipt(encode_receipt(noted)) == noted
+
+
+@pytest.mark.parametrize("updated_date", ["u1", "u2"])
+def test_a_task_whose_files_were_uploaded_is_fetched_whatever_its_date(updated_date: str) -> None:
+    head = after_upload(receipt(), [], at="now", updated_date=updated_date).head
+    made = plan_mirror(
+        TaskListing((Task(id=1, updated_date="u2", size=1),)),
+        {1: head},
+        ExportSpec(),
+        MirrorOptions(),
+        states={1: FolderState.INTACT},
+    )
+    (step,) = made.of(Fetch)
+    assert step.reason is Reason.UPLOADED
