@@ -71,6 +71,16 @@ class Serving:
             )
         )
 
+    async def stuck_importing(self, task_id: int) -> None:
+        """Wait until an import into a task is under way, and with it the fault that holds it."""
+        await until(
+            lambda: any(
+                request.task_id == task_id and request.status == "started"
+                for request in self.server.queue.registry.requests.values()
+                if request.id.startswith("action=import")
+            )
+        )
+
 
 @asynccontextmanager
 async def serving(

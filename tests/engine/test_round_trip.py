@@ -1,0 +1,358 @@
+"""Mirror, edit, upload, mirror: the server holds the edit, and that task alone is fetched again."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from engine_serving import (
+    QUICK,
+    Log,
+    Serving,
+    actions,
+    connected,
+    data,
+    error,
+    files,
+    kept,
+    log,
+    outcome,
+    receipt_head,
+    serving,
+    stack,
+    until,
+)
+
+import asynccvat as ac
+from asynccvat.events import ImportFinished, ImportRequested
+from asynccvat.simulator import Fault
+
+__all__ = ["data", "log", "stack"]
+
+pytestmark = pytest.mark.anyio
+
+CVAT = "annotations.xml"
+UPLOAD = ac.UploadOptions(durable=False)
+GUARDED = ac.UploadOptions(durable=False, only_if_unchanged=True)
+
+
+def edit(path: Path, old: str = 'occluded="0"', new: str = 'occluded="1"') -> None:
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+async def mirrored(
+    stack: AsyncExitStack, data: Path, tasks: int = 4, spec: ac.ExportSpec | None = None
+) -> Serving:
+    serve = await stack.enter_async_context(serving(tasks))
+    report = await ac.mirror(serve.client, data, None, spec, options=QUICK)
+    assert report.ok
+    return serve
+
+
+async def test_an_edit_goes_to_the_server_and_its_task_alone_is_fetched_again(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data)
+    edited = data / "task2" / CVAT
+    edit(edited)
+    report = await ac.upload(serve.client, data, options=UPLOAD)
+    assert actions(report)[2] == ("uploaded", "edited")
+    assert {actions(report)[number] for number in (1, 3, 4)} == {("skipped", "unchanged")}
+    assert b'occluded="0"' not in (await serve.archive(2))[CVAT]
+
+    again = await ac.mirror(serve.client, data, options=QUICK)
+    assert actions(again)[2] == ("fetched", "uploaded")
+    assert {actions(again)[number] for number in (1, 3, 4)} == {("kept", "unchanged")}
+    # What was uploaded is known to be at the server: nothing of it had to be put aside.
+    assert outcome(again, 2).warnings == ()
+    assert kept(data) == {}
+    assert files(data) == await serve.archives()
+    third = await ac.mirror(serve.client, data, options=QUICK)
+    assert {action for action, _ in actions(third).values()} == {"kept"}
+
+
+async def test_what_was_uploaded_is_not_uploaded_again_until_it_is_edited_again(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    path = data / "task1" / CVAT
+    edit(path)
+    assert actions(await ac.upload(serve.client, data, options=UPLOAD))[1][0] == "uploaded"
+    assert actions(await ac.upload(serve.client, data, options=UPLOAD))[1][0] == "skipped"
+    forced = ac.UploadOptions(durable=False, force=True)
+    assert actions(await ac.upload(serve.client, data, options=forced))[1] == ("uploaded", "forced")
+    edit(path, 'occluded="1"', 'occluded="0"')
+    assert actions(await ac.upload(serve.client, data, options=UPLOAD))[1] == ("uploaded", "edited")
+
+
+async def test_an_edit_after_the_upload_is_put_aside_by_the_next_mirror(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    path = data / "task1" / CVAT
+    edit(path)
+    await ac.upload(serve.client, data, options=UPLOAD)
+    path.write_bytes(b"<annotations>mine</annotations>")
+    report = await ac.mirror(serve.client, data, options=QUICK)
+    assert actions(report)[1] == ("fetched", "uploaded")
+    assert kept(data) == {CVAT: b"<annotations>mine</annotations>"}
+
+
+async def test_an_edit_while_it_is_imported_is_put_aside_too(
+    data: Path, stack: AsyncExitStack, log: Log
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    path = data / "task1" / CVAT
+    edit(path)
+    later = b"<annotations>later</annotations>"
+    log.on(ImportRequested, lambda _event: path.write_bytes(later))
+    report = await ac.upload(serve.client, data, options=UPLOAD, on_event=log)
+    assert report.ok
+    await ac.mirror(serve.client, data, options=QUICK)
+    assert kept(data) == {CVAT: later}
+
+
+async def test_a_file_of_ones_own_is_uploaded_and_stays_ones_own(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    path = data / "task1" / CVAT
+    predicted = path.read_bytes().replace(b'occluded="0"', b'occluded="1"')
+    (data / "task1" / "annotations_pseudo.xml").write_bytes(predicted)
+    report = await ac.upload(serve.client, data, options=UPLOAD)
+    assert actions(report)[1] == ("uploaded", "edited")
+    assert b'occluded="0"' not in (await serve.archive(1))[CVAT]
+    again = await ac.mirror(serve.client, data, options=QUICK)
+    assert actions(again)[1][0] == "fetched"
+    assert kept(data) == {"annotations_pseudo.xml": predicted}
+
+
+async def test_a_packed_folder_is_known_file_by_file(data: Path, stack: AsyncExitStack) -> None:
+    spec = ac.ExportSpec("Ultralytics YOLO Detection 1.0")
+    serve = await mirrored(stack, data, 2, spec)
+    labels = sorted((data / "task1" / "labels").rglob("*.txt"))
+    labels[0].write_text("0 0.5 0.5 0.25 0.25\n")
+    report = await ac.upload(serve.client, data, options=UPLOAD)
+    assert actions(report) == {1: ("uploaded", "edited"), 2: ("skipped", "unchanged")}
+    again = await ac.mirror(serve.client, data, None, spec, options=QUICK)
+    assert actions(again)[1] == ("fetched", "uploaded")
+    assert actions(again)[2][0] == "kept"
+    assert kept(data) == {}
+    assert labels[0].read_text().startswith("0 0.5")
+
+
+async def test_a_label_file_that_was_removed_is_an_edit(data: Path, stack: AsyncExitStack) -> None:
+    spec = ac.ExportSpec("Ultralytics YOLO Detection 1.0")
+    serve = await mirrored(stack, data, 1, spec)
+    removed = min((data / "task1" / "labels").rglob("*.txt"))
+    name = removed.relative_to(data / "task1").as_posix()
+    removed.unlink()
+    report = await ac.upload(serve.client, data, options=UPLOAD)
+    assert actions(report)[1] == ("uploaded", "edited")
+    assert not (await serve.archive(1, spec)).get(name)
+
+
+async def test_a_pair_in_a_mirror_is_known_to_its_receipt(
+    data: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = ac.ExportSpec("COCO 1.0")
+    serve = await mirrored(stack, data, 2, spec)
+    monkeypatch.chdir(data / "task1" / "annotations")
+    path = Path("instances_default.json")
+    path.write_bytes(path.read_bytes() + b"\n")
+    report = await ac.upload(serve.client, {1: path}, options=UPLOAD)
+    assert actions(report)[1] == ("uploaded", "edited")
+    again = await ac.mirror(serve.client, data, None, spec, options=QUICK)
+    assert actions(again)[1] == ("fetched", "uploaded")
+    assert kept(data) == {}
+
+
+async def test_a_pair_from_another_tasks_folder_concerns_no_receipt_of_it(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 2)
+    report = await ac.upload(serve.client, {1: data / "task2" / CVAT}, options=UPLOAD)
+    assert actions(report)[1] == ("uploaded", "asked for")
+    assert "uploaded_at" not in {
+        key for key, value in receipt_head(data, 1).items() if value is not None
+    }
+    again = await ac.mirror(serve.client, data, options=QUICK)
+    assert actions(again)[1] == ("fetched", "changed")
+
+
+async def test_a_mirror_of_another_server_is_not_uploaded_from_but_by_pairs(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    await mirrored(stack, data, 1)
+    before = files(data, own=True)
+    other = await stack.enter_async_context(serving(1))
+    with pytest.raises(ac.ConfigError, match="mirrors"):
+        await ac.upload(other.client, data, options=UPLOAD)
+    pairs = {1: data / "task1" / CVAT, 2: data / "task1" / CVAT}
+    report = await ac.upload(other.client, pairs, options=UPLOAD)
+    assert actions(report)[1] == ("uploaded", "asked for")
+    assert files(data, own=True) == before
+
+
+async def test_a_mirror_at_work_and_an_upload_exclude_each_other(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    edit(data / "task1" / CVAT)
+    serve.server.pause_imports()
+    async with ac.open_upload(serve.client, data, options=UPLOAD) as run:
+        await until(lambda: bool(serve.calls("POST", "/annotations")))
+        with pytest.raises(ac.StoreLockedError):
+            await ac.mirror(serve.client, data, options=QUICK)
+        # A look is free.
+        assert (await ac.plan_upload(serve.client, data)).counts == {"upload": 1}
+        serve.server.release_imports()
+        assert (await run.wait()).ok
+
+
+# --- the guard ------------------------------------------------------------------------------------
+
+
+async def test_a_task_that_changed_since_it_was_mirrored_is_refused(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 3)
+    for number in (1, 2):
+        edit(data / f"task{number}" / CVAT)
+    serve.server.edit_task(2)
+    theirs = await serve.archive(2)
+    report = await ac.upload(serve.client, data, options=GUARDED)
+    assert actions(report)[1] == ("uploaded", "edited")
+    assert isinstance(error(report, 2), ac.TaskChangedError)
+    assert outcome(report, 2).reason == "conflict"
+    assert (await serve.archive(2)) == theirs
+
+
+async def test_a_change_between_the_listing_and_the_upload_is_seen(
+    data: Path, stack: AsyncExitStack, log: Log
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    edit(data / "task1" / CVAT)
+    log.on(ac.events.Planned, lambda _event: serve.server.edit_task(1))
+    report = await ac.upload(serve.client, data, options=GUARDED, on_event=log)
+    assert isinstance(error(report, 1), ac.TaskChangedError)
+    assert serve.calls("POST", "/annotations") == []
+
+
+async def test_ones_own_upload_is_no_conflict(data: Path, stack: AsyncExitStack) -> None:
+    serve = await mirrored(stack, data, 1)
+    for old, new in (("0", "1"), ("1", "0")):
+        edit(data / "task1" / CVAT, f'occluded="{old}"', f'occluded="{new}"')
+        report = await ac.upload(serve.client, data, options=GUARDED)
+        assert actions(report)[1] == ("uploaded", "edited"), report.failures
+    assert receipt_head(data, 1)["updated_date"] == (await serve.client.task(1)).updated_date
+
+
+async def test_a_change_by_others_right_after_the_import_stays_a_conflict(
+    data: Path, stack: AsyncExitStack, log: Log
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    edit(data / "task1" / CVAT)
+    log.on(ImportFinished, lambda _event: serve.server.edit_task(1))
+    assert (await ac.upload(serve.client, data, options=GUARDED, on_event=log)).ok
+    edit(data / "task1" / CVAT, 'occluded="1"', 'occluded="0"')
+    report = await ac.upload(serve.client, data, options=GUARDED)
+    assert isinstance(error(report, 1), ac.TaskChangedError)
+
+
+async def test_what_no_receipt_speaks_of_is_refused_by_the_guard(
+    data: Path, stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    loose = tmp_path / "loose.xml"
+    loose.write_bytes((data / "task1" / CVAT).read_bytes())
+    report = await ac.upload(serve.client, {1: loose}, options=GUARDED)
+    assert outcome(report, 1).reason == "not mirrored"
+
+
+async def test_dates_that_the_server_fills_in_later_are_no_conflict_of_ones_own(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    serve.server.faults.add(Fault(importing="null_dates", count=3))
+    edit(data / "task1" / CVAT)
+    assert (await ac.upload(serve.client, data, options=GUARDED)).ok
+    assert receipt_head(data, 1)["updated_date"] == (await serve.client.task(1)).updated_date
+
+
+# --- receipts that cannot be used -----------------------------------------------------------------
+
+
+async def test_a_damaged_receipt_says_nothing_and_the_file_is_uploaded_all_the_same(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 2)
+    receipts = data / ".asynccvat" / "receipts"
+    (receipts / "1.json").write_bytes(b"{}\n")
+    whole = (receipts / "2.json").read_bytes()
+    (receipts / "2.json").write_bytes(whole[:-20])
+    report = await ac.upload(serve.client, data, options=UPLOAD)
+    assert actions(report) == {1: ("uploaded", "found"), 2: ("uploaded", "found")}
+    assert "receipt of task 1 cannot be used" in report.warnings[0]
+
+
+async def test_a_receipt_that_cannot_be_written_is_a_warning(
+    data: Path, stack: AsyncExitStack, log: Log
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    edit(data / "task1" / CVAT)
+    receipt = data / ".asynccvat" / "receipts" / "1.json"
+    log.on(ImportFinished, lambda _event: receipt.unlink())
+    report = await ac.upload(serve.client, data, options=UPLOAD, on_event=log)
+    assert report.ok
+    (warning,) = outcome(report, 1).warnings
+    assert "uploaded, but the receipt does not know it" in warning
+
+
+async def test_states_that_cannot_be_asked_for_afterwards_are_a_warning(
+    data: Path, stack: AsyncExitStack, log: Log
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    edit(data / "task1" / CVAT)
+    client = await stack.enter_async_context(
+        connected(serve.server, policy=ac.RetryPolicy(attempts=0))
+    )
+    fault = Fault(method="GET", path="/api/tasks", status=502, times=None)
+    log.on(ImportFinished, lambda _event: serve.server.faults.add(fault))
+    report = await ac.upload(client, data, options=UPLOAD, on_event=log)
+    assert report.ok
+    assert "do not know the new states" in report.warnings[0]
+    serve.server.faults.clear()
+    assert actions(await ac.mirror(serve.client, data, options=QUICK))[1] == ("fetched", "uploaded")
+
+
+async def test_a_folder_under_an_older_prefix_is_found_by_its_receipt(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await stack.enter_async_context(serving(1))
+    await ac.mirror(
+        serve.client, data, options=ac.MirrorOptions(durable=False, folder_prefix="job_")
+    )
+    edit(data / "job_1" / CVAT)
+    report = await ac.upload(serve.client, data, options=UPLOAD)
+    assert actions(report)[1] == ("uploaded", "edited")
+
+
+async def test_a_link_in_place_of_a_file_is_the_users_own_and_read(
+    data: Path, stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    path = data / "task1" / CVAT
+    elsewhere = tmp_path / "elsewhere.xml"
+    path.rename(elsewhere)
+    edit(elsewhere)
+    path.symlink_to(elsewhere)
+    report = await ac.upload(serve.client, {1: path}, options=UPLOAD)
+    assert actions(report)[1] == ("uploaded", "edited")
+    assert b'occluded="0"' not in (await serve.archive(1))[CVAT]
+    # The receipt may know what was sent; the link itself is not what a mirror made.
+    await ac.mirror(serve.client, data, options=QUICK)
+    assert elsewhere.exists()
