@@ -193,6 +193,8 @@ class WorkQueue(ABC, Generic[R]):
                 request.null_dates = fault.count
         if failure is None:
             failure = self.complete(request)
+            # The date that its work gave a task is none of a time after its end.
+            request.finished = self.registry.now()
         request.status = "finished" if failure is None else "failed"
         request.message = failure or ""
         self.set_expiry(request)
