@@ -27,6 +27,7 @@ class Sizes:
         changed: Tasks with images of which one in a hundred changed.
         resumed_mb: The archive that is cut off.
         small_tasks: Tasks for durability on against off.
+        upload_mb: The large annotation file.
         curve_tasks: Tasks for each point of the curves.
     """
 
@@ -46,6 +47,7 @@ class Sizes:
     changed: int
     resumed_mb: int
     small_tasks: int
+    upload_mb: int
     curve_tasks: int
 
 
@@ -66,6 +68,7 @@ QUICK = Sizes(
     changed=100,
     resumed_mb=800,
     small_tasks=60,
+    upload_mb=200,
     curve_tasks=8,
 )
 FULL = Sizes(
@@ -85,6 +88,7 @@ FULL = Sizes(
     changed=1000,
     resumed_mb=2000,
     small_tasks=1000,
+    upload_mb=200,
     curve_tasks=40,
 )
 

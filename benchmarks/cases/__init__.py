@@ -11,6 +11,7 @@ from benchmarks.cases.refreshing import refreshing
 from benchmarks.cases.resuming import resuming
 from benchmarks.cases.scheduling import fresh, shared
 from benchmarks.cases.starting import starting
+from benchmarks.cases.uploading import cut_upload, many_uploads
 from benchmarks.results import Result
 from benchmarks.setting import Setting
 
@@ -28,5 +29,7 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "resuming": resuming,
     "durability": durability,
     "starting": starting,
+    "uploads": many_uploads,
+    "cut": cut_upload,
     "curves": curves,
 }
