@@ -1,0 +1,213 @@
+"""`upload` with the real engine, against the simulated server."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
+from asynccvat.simulator.threads import serve_in_thread
+
+if TYPE_CHECKING:
+    from command_line import Shell
+
+READ_BACK = """
+import json, sys
+from cvat_sdk import make_client
+
+given = json.loads(sys.argv[1])
+with make_client(given["url"], credentials=(given["username"], given["password"])) as client:
+    shapes = client.tasks.retrieve(1).get_annotations().shapes
+print(json.dumps([[shape.frame, shape.occluded, shape.points] for shape in shapes]))
+"""
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedServer]:
+    """A server for one test, to be changed and broken; `shell` is asked for before it."""
+    with serve_in_thread(SimulatorOptions(tasks=4, frames=2)) as server:
+        monkeypatch.setenv("CVAT_URL", server.url)
+        yield server
+
+
+def edit(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert 'occluded="0"' in text
+    path.write_text(text.replace('occluded="0"', 'occluded="1"'), "utf-8")
+
+
+@pytest.fixture
+def edited(shell: Shell, own: SimulatedServer, tmp_path: Path) -> Path:
+    """A mirror in which the second task was edited."""
+    del own
+    assert shell("mirror", "data", "--no-fsync").code == 0
+    edit(tmp_path / "data" / "task2" / "annotations.xml")
+    return tmp_path / "data"
+
+
+def test_what_was_edited_in_a_mirror_is_uploaded_and_fetched_once(
+    shell: Shell, own: SimulatedServer, edited: Path
+) -> None:
+    ended = shell("upload", "--all", "-i", edited, "--only-if-unchanged", "--no-fsync")
+    assert ended.code == 0
+    (line,) = ended.out.splitlines()
+    assert "4 tasks (1 uploaded, 3 skipped)" in line
+    assert " sent, " in line
+    assert line.endswith(own.url)
+    assert "1 fetched, 3 kept" in shell("mirror", "data", "--no-fsync").out
+    assert "4 kept" in shell("mirror", "data", "--no-fsync").out
+
+
+def test_options_reach_the_engine(shell: Shell, own: SimulatedServer, edited: Path) -> None:
+    ended = shell(
+        *("upload", "-t", "2,3", "-i", edited, "-f", "CVAT for images 1.1", "--mode", "replace"),
+        *("--concurrency", 1, "--transfers", 1, "--retries", 0, "--import-timeout", "1h"),
+        *("--folder-prefix", "task", "--force", "--break-lock", "--no-fsync", "--json"),
+    )
+    assert ended.code == 0
+    assert {task["task_id"]: task["action"] for task in ended.json["tasks"]} == {
+        2: "uploaded",
+        3: "uploaded",
+    }
+    assert len(own.imports) == 2
+
+
+def test_pairs_are_uploaded_and_what_is_wrong_is_told_in_a_line(
+    shell: Shell, own: SimulatedServer, edited: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.xml").touch()
+    ended = shell(
+        *("upload", "--pair", f"1={edited / 'task2'}", "--pair", "3=empty.xml"),
+        *("--report-json", "report.json", "--log-json", "log.jsonl"),
+    )
+    assert ended.code == 1
+    assert ended.err.splitlines() == ["failed: task 3: empty.xml is empty"]
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["counts"] == {"uploaded": 1, "failed": 1}
+    events = [json.loads(line)["event"] for line in Path("log.jsonl").read_text().splitlines()]
+    assert "import_requested" in events
+    assert len(own.imports) == 1
+
+
+def test_what_failed_is_uploaded_again_from_the_report(
+    shell: Shell, own: SimulatedServer, edited: Path
+) -> None:
+    own.faults.add(Fault(importing="fail", task_id=2, message="Boom\n"))
+    first = ("upload", "-t", "1,2", "-i", edited, "--report-json", "report.json")
+    ended = shell(*first)
+    assert ended.code == 1
+    assert "the server could not import" in ended.err
+    assert "Boom" in ended.err
+    again = ("upload", "--failed-from", "report.json", "-i", edited)
+    assert "1 task (1 uploaded)" in shell(*again, "--report-json", "report.json").out
+    assert "no task failed" in shell(*again).err
+
+
+def test_a_dry_run_prints_the_plan_and_uploads_nothing(
+    shell: Shell, own: SimulatedServer, edited: Path
+) -> None:
+    ended = shell("upload", "--all", "-i", edited, "--dry-run")
+    assert ended.code == 0
+    rows = [line.split("\t") for line in ended.out.splitlines()]
+    assert rows[0] == ["step", "task", "reason", "path", "name"]
+    assert [row[:3] for row in rows if row[0] == "upload"] == [["upload", "2", "edited"]]
+    assert "3 to skip" in ended.err
+    ended = shell("upload", "-t", "2,99", "-i", edited, "--dry-run")
+    assert ended.code == 1
+    assert "refused: " in ended.err
+    plan = shell("upload", "-t", "2", "-i", edited, "--dry-run", "--json").json
+    assert plan["steps"][0]["importer"] == "CVAT 1.1"
+    assert own.imports == []
+
+
+def test_a_conflict_is_a_failure_that_says_what_to_do(
+    shell: Shell, own: SimulatedServer, edited: Path
+) -> None:
+    own.edit_task(2)
+    ended = shell("upload", "--all", "-i", edited, "--only-if-unchanged")
+    assert ended.code == 1
+    assert "task 2 changed on the server since it was mirrored" in ended.err
+    assert "kept/" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "say what to upload"),
+        (("-i", "data"), "name the tasks"),
+        (("-i", "data", "--all", "-t", "1"), "give either it or -t"),
+        (("--pair", "1=a.xml", "-t", "1"), "it names file and task already"),
+        (("--pair", "1"), "write a task's id and a path"),
+        (("--pair", "0=a.xml"), "write a task's id and a path"),
+        (("--pair", "1=a", "--pair", "1=b"), "has a path already"),
+        (("-i", "data", "--all", "--mode", "merge"), "merge"),
+        (("-i", "data", "--all", "--import-timeout", "soon"), "write seconds"),
+        (("-i", "data", "--all", "--dry-run", "--log-json", "x"), "a dry run has no report"),
+        (("-i", "absent", "--all"), "absent cannot be read"),
+        (("-i", "data", "-t", "1", "--format", "COCO 2.0"), "the nearest of its importers"),
+        (("-i", "data", "-t", "1", "--mode", "append"), "cannot append"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_sent(
+    shell: Shell,
+    simulated: SimulatedServer,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    says: str,
+) -> None:
+    folder = tmp_path / "data" / "task1"
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "annotations.xml").write_bytes(b"<annotations/>")
+    (folder / "annotations" / "instances_default.json").write_bytes(b"{}")
+    ended = shell("upload", *arguments)
+    assert ended.code == 2
+    assert says in ended.err
+    assert simulated.imports == []
+
+
+def test_a_mirror_at_work_is_a_guard(shell: Shell, own: SimulatedServer, edited: Path) -> None:
+    own.pause_exports()
+    environment = os.environ | {"PYTHONWARNINGS": "error"}
+    command = [sys.executable, "-m", "asynccvat", "mirror", str(edited), "--force"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as mirror:
+        while not own.queue.registry.requests or not own.queue.queued:
+            assert mirror.poll() is None
+        ended = shell("upload", "--all", "-i", edited)
+        mirror.send_signal(signal.SIGINT)
+    assert ended.code == 5
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("cvat_sdk") is None, reason="cvat-sdk is not installed"
+)
+def test_the_official_sdk_reads_back_what_was_uploaded(
+    shell: Shell, own: SimulatedServer, tmp_path: Path
+) -> None:
+    frame = own.dataset.tasks[1].frames()[1]
+    label = own.dataset.tasks[1].labels[0].name
+    (tmp_path / "one.xml").write_text(
+        f'<annotations><image id="1" name="{frame.name}">'
+        f'<box label="{label}" occluded="1" xtl="1.5" ytl="2" xbr="30.25" ybr="40"/>'
+        "</image></annotations>"
+    )
+    assert shell("upload", "--pair", "1=one.xml").code == 0
+    given = {"url": own.url, "username": own.username, "password": own.password}
+    done = subprocess.run(
+        [sys.executable, "-c", READ_BACK, json.dumps(given)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[1, True, [1.5, 2, 30.25, 40]]]
