@@ -55,6 +55,7 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         committed_at: When the folder was committed, ISO 8601.
         uploaded_at: When edited files of the folder were uploaded, ISO 8601: the folder is no
             longer what an export held, and is fetched again. None where none were.
+        uploaded: Members that are as they were uploaded, not as the export made them.
         device: Device number of the tree while it is an intent in staging.
         inode: Inode number of the tree while it is an intent in staging.
     """
@@ -75,6 +76,7 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     requested_at: str
     committed_at: str
     uploaded_at: str | None = None
+    uploaded: tuple[str, ...] = ()
     device: int = 0
     inode: int = 0
 
@@ -100,9 +102,9 @@ def after_upload(
 ) -> Receipt:
     """The receipt of a folder whose files were uploaded as they are now.
 
-    What the server has now of these files came from here: so they count as known, and whatever
-    replaces the folder need not put them aside. Files that were no part of the export stay the
-    user's own.
+    What the server has of these files now came from here: so they count as known, and the fetch
+    that replaces the folder need not put them aside. A removal does: with the task, what was
+    uploaded is gone from the server. Files that were no part of the export stay the user's own.
 
     Args:
         receipt: As it was.
@@ -113,9 +115,13 @@ def after_upload(
     """
     known = {member.path: member for member in uploaded}
     members = tuple(known.get(member.path, member) for member in receipt.members)
+    changed = {
+        new.path for old, new in zip(receipt.members, members, strict=True) if new.crc != old.crc
+    }
     head = msgspec.structs.replace(
         receipt.head,
         uploaded_at=at,
+        uploaded=tuple(sorted(changed.union(receipt.head.uploaded))),
         updated_date=receipt.head.updated_date if updated_date is None else updated_date,
         bytes=sum(member.size for member in members),
     )

@@ -118,6 +118,9 @@ def _clear_old(layout: Layout, task_id: int, area: int, content: bytes) -> list[
             # Before anything in it goes: under its own name it is never there in part.
             layout.sync_folder(area)
             layout.sync_folder(layout.dest)
+        if head.uploaded and layout.head_or_none(task_id) is None:
+            # The user's own work, and the server's copy of it went with the task.
+            members = tuple(one for one in members if one.path not in head.uploaded)
     warnings = []
     for name in (TREE, OLD):
         if trees.clear(name, members, dir_fd=area):

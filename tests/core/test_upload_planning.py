@@ -217,6 +217,9 @@ def test_an_uploaded_member_counts_as_known_and_a_file_of_ones_own_does_not() ->
     assert noted.members == (edited, receipt().members[1])
     assert noted.head.bytes == 25
     assert noted.head.uploaded_at == "now"
+    assert noted.head.uploaded == ("annotations.xml",)
+    again = after_upload(noted, [edited], at="later", updated_date=None)
+    assert again.head.uploaded == ("annotations.xml",)
     assert noted.head.updated_date == "u1"
     assert after_upload(receipt(), [], at="now", updated_date="u2").head.updated_date == "u2"
     assert decode_receipt(encode_receipt(noted)) == noted

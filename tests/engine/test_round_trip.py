@@ -115,6 +115,23 @@ async def test_an_edit_while_it_is_imported_is_put_aside_too(
     assert kept(data) == {CVAT: later}
 
 
+async def test_an_uploaded_edit_survives_the_removal_of_its_task(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 2)
+    path = data / "task2" / CVAT
+    edit(path)
+    mine = path.read_bytes()
+    await ac.upload(serve.client, data, options=UPLOAD)
+    serve.server.delete_task(2)
+    report = await ac.mirror(
+        serve.client, data, options=ac.MirrorOptions(durable=False, prune=True)
+    )
+    assert actions(report)[2] == ("removed", "gone")
+    # With the task, the server's copy is gone: this is the last one.
+    assert kept(data) == {CVAT: mine}
+
+
 async def test_a_file_of_ones_own_is_uploaded_and_stays_ones_own(
     data: Path, stack: AsyncExitStack
 ) -> None:
