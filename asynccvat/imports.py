@@ -7,12 +7,13 @@ one at a time for each task. How a file gets to the server is left to `sending`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
 
-from asynccvat.core.models import ExportRequest, RequestStatus
+from asynccvat.core.models import Cancellation, ExportRequest, RequestStatus
 from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 # Seconds that an aborted run spends on taking its own requests out of the server's queue.
 _CANCEL_SECONDS = 5.0
-_CANCELS_AT_ONCE = 8
 
 
 class Imports:
@@ -89,36 +89,25 @@ class Imports:
         Takes at most 5 seconds.
 
         Returns:
-            The tasks whose imports could not be taken out: the server is at them, or is gone.
+            The tasks whose imports could not be taken back: the server is at them, has done them,
+            or cannot be asked.
         """
-        left: set[int] = set()
+        left: dict[str, int] = {}
         with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
             if self._asking:
                 await asyncio.wait(self._asking)
-            limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
-            under_way = [one for one in self._own.values() if not one.ended]
-            left = {watched.task_id for watched in under_way}
-            async with anyio.create_task_group() as group:
-                for watched in under_way:
-                    group.start_soon(self._cancel, watched, limiter, left)
+            left = {rq_id: watched.task_id for rq_id, watched in self._own.items()}
+            with contextlib.suppress(AsyncCvatError):
+                for rq_id, became in (await self._client.cancel_requests(left)).items():
+                    if became is Cancellation.CANCELLED:
+                        del left[rq_id]
         if self._asking:
             for task in self._asking:
                 task.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait(self._asking)
         self._own.clear()
-        return tuple(sorted(left))
-
-    async def _cancel(
-        self, watched: Watched, limiter: anyio.CapacityLimiter, left: set[int]
-    ) -> None:
-        async with limiter:
-            try:
-                cancelled = await self._client.cancel_request(watched.rq_id)
-            except AsyncCvatError:
-                return
-            if cancelled:
-                left.discard(watched.task_id)
+        return tuple(sorted(left.values()))
 
     async def _ask(self, upload: AnnotationUpload) -> ImportAccepted:
         """Ask for an import; a cancellation meanwhile must not lose what the server queued."""

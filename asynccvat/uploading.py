@@ -195,7 +195,8 @@ class _Carrier:
             left = await self._imports.cancel_queued()
             if left:
                 self._journal.warn(
-                    f"the server was importing into {_tasks(left)} already, and goes on with that"
+                    f"the import into {_tasks(left)} could not be taken back: the server is at it, "
+                    "or has done it"
                 )
 
     async def _carry_all(self, orders: Sequence[UploadOrder]) -> None:
