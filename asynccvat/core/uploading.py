@@ -139,13 +139,10 @@ def _record(step: Step) -> dict[str, Any]:
         "path": str(step.path),
         "reason": str(step.reason),
     }
-    match step:
-        case Upload():
-            record["importer"] = step.importer
-        case Refuse():
-            record["error"] = str(step.problem)
-        case Skip():
-            pass
+    if isinstance(step, Upload):
+        record["importer"] = step.importer
+    elif isinstance(step, Refuse):
+        record["error"] = str(step.problem)
     return record
 
 

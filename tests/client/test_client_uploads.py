@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from scripted import Connect, ScriptedServer, reply
+from scripted import Connect, ScriptedServer, raw_server, reply
 
 import asynccvat as ac
 from asynccvat.core.annotation_files import Kind
 from asynccvat.core.tus import ONE_REQUEST
+from asynccvat.http import Call, Streamed
 from asynccvat.sending import FileToSend
 
 pytestmark = pytest.mark.anyio
@@ -445,6 +446,23 @@ async def test_any_other_refusal_of_the_finish_is_told(
     client = await connect()
     with pytest.raises(ac.ResponseError, match="Unknown input format"):
         await client.upload_annotations(7, file)
+
+
+async def test_a_server_that_takes_no_more_is_given_up(connect: Connect) -> None:
+    length = 1 << 27  # more than sockets hold for a server that does not read
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(length >> 20):
+            yield bytes(1 << 20)
+
+    async with raw_server(None, hold=True) as url:
+        client = await connect(url, stall_timeout=0.1)
+        body = Streamed(length, pieces)
+        call = Call(
+            method="PATCH", path="/x", step="upload", body=body, retry=False, anonymous=True
+        )
+        with pytest.raises(ac.StallError):
+            await client._http.call(call)
 
 
 # --- the file changes -----------------------------------------------------------------------------

@@ -222,7 +222,9 @@ async def test_no_more_imports_are_in_flight_than_was_said(data: Path, log: Log)
         serve.server.pause_imports()
         options = ac.UploadOptions(durable=False, concurrency=2)
         async with ac.open_upload(serve.client, data, options=options, on_event=log) as run:
-            await until(lambda: len(serve.calls("GET", "/api/requests")) >= 3)
+            await until(lambda: len(serve.calls("POST", "/annotations")) == 2)
+            looks = len(serve.calls("GET", "/api/requests"))
+            await until(lambda: len(serve.calls("GET", "/api/requests")) >= looks + 3)
             assert len(serve.calls("POST", "/annotations")) == 2
             serve.server.release_imports()
             assert (await run.wait()).count(ac.Action.UPLOADED) == 6
