@@ -37,6 +37,8 @@ _FORMATS = frozenset(
     }
 )
 _MEDIA_FOLDER = "images/"
+# What may have changed no images.
+_OF_ANNOTATIONS = (Reason.CHANGED, Reason.UPLOADED)
 
 
 def is_refreshable(spec: ExportSpec) -> bool:
@@ -59,7 +61,7 @@ def media_here(
     if (
         previous is None
         or not previous.is_made_as(spec)
-        or reason != Reason.CHANGED
+        or reason not in _OF_ANNOTATIONS
         or task.without_data
     ):
         return None

@@ -42,6 +42,7 @@ MEMBERS = [member("images/train/a.jpg"), member("images/train/b.jpg"), member("a
 
 def test_a_changed_task_whose_images_are_known_is_asked_about() -> None:
     assert media_here(TASK, Reason.CHANGED, HEAD, SPEC) == "digest"
+    assert media_here(TASK, Reason.UPLOADED, HEAD, SPEC) == "digest"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_other_formats_and_unknown_images_are_not(
     assert media_here(TASK, Reason.CHANGED, head, spec) is None
 
 
-@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.CHANGED}))
+@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.CHANGED, Reason.UPLOADED}))
 def test_whatever_else_the_reason_is_all_is_exported(reason: Reason) -> None:
     assert media_here(TASK, reason, HEAD, SPEC) is None
 

@@ -147,6 +147,25 @@ async def test_a_file_of_ones_own_is_uploaded_and_stays_ones_own(
     assert kept(data) == {"annotations_pseudo.xml": predicted}
 
 
+async def test_images_stay_where_they_are_when_the_edit_beside_them_comes_back(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    spec = ac.ExportSpec(images=True)
+    serve = await mirrored(stack, data, 2, spec)
+    edit(data / "task1" / CVAT)
+    image = next((data / "task1" / "images").rglob("*.jpg"))
+    before = image.read_bytes()
+    report = await ac.upload(serve.client, data, options=UPLOAD)
+    assert actions(report) == {1: ("uploaded", "edited"), 2: ("skipped", "unchanged")}
+    again = await ac.mirror(serve.client, data, None, spec, options=QUICK)
+    assert actions(again)[1] == ("fetched", "uploaded")
+    assert kept(data) == {}
+    assert image.read_bytes() == before
+    assert b'occluded="0"' not in (data / "task1" / CVAT).read_bytes()
+    third = await ac.mirror(serve.client, data, None, spec, options=QUICK)
+    assert {action for action, _ in actions(third).values()} == {"kept"}
+
+
 async def test_a_packed_folder_is_known_file_by_file(data: Path, stack: AsyncExitStack) -> None:
     spec = ac.ExportSpec("Ultralytics YOLO Detection 1.0")
     serve = await mirrored(stack, data, 2, spec)
