@@ -1,49 +1,40 @@
 """What people write for sizes, durations, dates and ids, turned into values.
 
-Pure functions over text; "now" is handed in. What cannot be read is a usage error that names the
-option and shows what would have been right.
+What cannot be read is a usage error that names the option and shows what would have been right.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 
-_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+from asynccvat.core import quantities
+
+T = TypeVar("T")
 
 
 def size(text: str, option: str) -> int:
-    """Bytes from `800K`, `10M`, `1.5G` or a plain number; units are powers of 1024.
+    """Bytes, as `quantities.size` reads them.
 
     Raises:
         typer.BadParameter: It is not a positive size.
     """
-    found = re.fullmatch(
-        r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?(?:/s)?", text.strip(), re.IGNORECASE
-    )
-    value = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
-    if value < 1:
-        raise _bad(option, text, "write a size like 800K, 10M or 1.5G")
-    return value
+    return _read(quantities.size, text, option)
 
 
 def duration(text: str, option: str) -> float:
-    """Seconds from `90`, `90s`, `30m`, `4h`, `2d`, `1w` or a sum like `1h30m`.
+    """Seconds, as `quantities.duration` reads them.
 
     Raises:
         typer.BadParameter: It is not a positive duration.
     """
-    value = _duration(text)
-    if not value:
-        raise _bad(option, text, "write seconds, or a duration like 90s, 30m, 4h or 1h30m")
-    return value
+    return _read(quantities.duration, text, option)
 
 
 def count_or_share(text: str, option: str) -> str:
@@ -52,30 +43,16 @@ def count_or_share(text: str, option: str) -> str:
     Raises:
         typer.BadParameter: It is neither.
     """
-    found = re.fullmatch(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,9})?)\s*%", text.strip())
-    if found is None or (found[2] is not None and float(found[2]) > 100):
-        raise _bad(option, text, "write a number, or a percentage like 10%")
-    return text.strip()
+    return _read(quantities.count_or_share, text, option)
 
 
 def since(text: str, option: str, *, now: datetime) -> str:
-    """An ISO date and time from an ISO one, or from a duration before `now` like `2d` or `12h`.
-
-    A date without a time zone is taken as UTC, which is what CVAT's own dates are in.
+    """An ISO date and time, as `quantities.since` reads it.
 
     Raises:
-        typer.BadParameter: It is neither.
+        typer.BadParameter: It is neither a date nor an age.
     """
-    back = _duration(text) if re.search(r"[a-z]$", text.strip()) else 0
-    try:
-        if back:
-            moment = now.astimezone(UTC) - timedelta(seconds=back)
-        else:
-            moment = datetime.fromisoformat(text.strip())
-    except (ValueError, OverflowError):
-        raise _bad(option, text, "write a date like 2026-03-31, or an age like 2d") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.isoformat().replace("+00:00", "Z")
+    return _read(partial(quantities.since, now=now), text, option)
 
 
 def ids(texts: Iterable[str], option: str) -> tuple[int, ...]:
@@ -142,14 +119,11 @@ def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
     return failed
 
 
-def _duration(text: str) -> float:
-    stripped = text.strip().lower()
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", stripped):
-        return float(stripped)
-    if re.fullmatch(r"(\d{1,12}(\.\d{1,9})?[smhdw])+", stripped):
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", stripped)
-        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    return 0.0
+def _read(read: Callable[[str], T], text: str, option: str) -> T:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise _bad(option, text, str(error)) from None
 
 
 def _bad(option: str, text: str, hint: str) -> typer.BadParameter:

@@ -1,0 +1,82 @@
+"""What people write for sizes, durations, shares and dates, turned into values.
+
+Pure functions over text; "now" is handed in. What cannot be read is a `ValueError` whose text says
+what would have been right; whose option or key it was is known above.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def size(text: str) -> int:
+    """Bytes from `800K`, `10M`, `1.5G` or a plain number; units are powers of 1024.
+
+    Raises:
+        ValueError: It is not a positive size.
+    """
+    found = re.fullmatch(
+        r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?(?:/s)?", text.strip(), re.IGNORECASE
+    )
+    value = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if value < 1:
+        raise ValueError("write a size like 800K, 10M or 1.5G")
+    return value
+
+
+def duration(text: str) -> float:
+    """Seconds from `90`, `90s`, `30m`, `4h`, `2d`, `1w` or a sum like `1h30m`.
+
+    Raises:
+        ValueError: It is not a positive duration.
+    """
+    value = _duration(text)
+    if not value:
+        raise ValueError("write seconds, or a duration like 90s, 30m, 4h or 1h30m")
+    return value
+
+
+def count_or_share(text: str) -> str:
+    """A whole number, or a percentage from 0 to 100.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    found = re.fullmatch(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,9})?)\s*%", text.strip())
+    if found is None or (found[2] is not None and float(found[2]) > 100):
+        raise ValueError("write a number, or a percentage like 10%")
+    return text.strip()
+
+
+def since(text: str, *, now: datetime) -> str:
+    """An ISO date and time from an ISO one, or from a duration before `now` like `2d` or `12h`.
+
+    A date without a time zone is taken as UTC, which is what CVAT's own dates are in.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    back = _duration(text) if re.search(r"[a-z]$", text.strip()) else 0
+    try:
+        if back:
+            moment = now.astimezone(UTC) - timedelta(seconds=back)
+        else:
+            moment = datetime.fromisoformat(text.strip())
+    except (ValueError, OverflowError):
+        raise ValueError("write a date like 2026-03-31, or an age like 2d") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _duration(text: str) -> float:
+    stripped = text.strip().lower()
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", stripped):
+        return float(stripped)
+    if re.fullmatch(r"(\d{1,12}(\.\d{1,9})?[smhdw])+", stripped):
+        parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", stripped)
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return 0.0
