@@ -10,7 +10,7 @@ import functools
 import getpass
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -23,6 +23,7 @@ from asynccvat.cli import output
 if TYPE_CHECKING:
     from asynccvat import CvatClient
     from asynccvat.settings import Settings
+    from asynccvat.settings.values import Value
 
 _PANEL = "Server and account"
 
@@ -153,12 +154,28 @@ class Connection:
         Raises:
             ConfigError: A setting is missing or unusable.
         """
+        settings = self.settings_for({}, self.given_password())
+        for warning in settings.warnings:
+            output.remark(f"warning: {warning}")
+        return settings
+
+    def settings_for(self, named: Mapping[str, Value], password: str | None) -> Settings:
+        """The same for work that itself says something of its server; warnings are not shown.
+
+        Args:
+            named: What it says; counts less than these options, and more than all else.
+            password: What `given_password` returned.
+
+        Raises:
+            ConfigError: A setting is missing or unusable.
+        """
         from asynccvat.settings import load_settings  # noqa: PLC0415 - `--help` stays light
 
-        settings = load_settings(
+        return load_settings(
+            named=named,
             url=self.url,
             username=self.username,
-            password=self._password_of_stdin() if self.password_stdin else self.password,
+            password=password,
             token=self.token,
             organization=self.organization,
             insecure=self.insecure,
@@ -166,11 +183,15 @@ class Connection:
             config=self.config,
             profile=self.profile,
         )
-        for warning in settings.warnings:
-            output.remark(f"warning: {warning}")
-        return settings
 
-    def _password_of_stdin(self) -> str:
+    def given_password(self) -> str | None:
+        """The password that an option gives; call it once, as it may read stdin.
+
+        Raises:
+            ConfigError: Stdin has none, or options contradict each other.
+        """
+        if not self.password_stdin:
+            return self.password
         others = ("password", "token", "profile")
         for other in (name for name in others if getattr(self, name) is not None):
             raise asynccvat.ConfigError(
@@ -214,11 +235,7 @@ def client_for(settings: Settings, *, retries: int | None = None) -> CvatClient:
     Raises:
         ConfigError: There are no credentials, or something about them cannot be used.
     """
-    if settings.username is None and settings.token is None:
-        settings = replace(settings, username=ask_username(settings.url))
-    if settings.password_missing:
-        question = f"Password of {settings.username} at {settings.url}: "
-        settings = replace(settings, password=ask_password(question))
+    settings = complete(settings)
     return asynccvat.CvatClient(
         settings.url,
         username=settings.username,
@@ -228,6 +245,20 @@ def client_for(settings: Settings, *, retries: int | None = None) -> CvatClient:
         verify=settings.verify,
         policy=None if retries is None else asynccvat.RetryPolicy(attempts=retries),
     )
+
+
+def complete(settings: Settings) -> Settings:
+    """Settings with user name and password, which are asked for where nothing gave them.
+
+    Raises:
+        ConfigError: There is no terminal to ask, or no answer.
+    """
+    if settings.username is None and settings.token is None:
+        settings = replace(settings, username=ask_username(settings.url))
+    if settings.password_missing:
+        question = f"Password of {settings.username} at {settings.url}: "
+        settings = replace(settings, password=ask_password(question))
+    return settings
 
 
 def ask_username(url: str) -> str:

@@ -75,6 +75,7 @@ def load_settings(
     ca_bundle: Path | None = None,
     config: Path | None = None,
     profile: str | None = None,
+    named: Mapping[str, Value] | None = None,
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
     profiles: Path | None = None,
@@ -100,6 +101,10 @@ def load_settings(
         ca_bundle: `--ca-bundle`.
         config: `--config`: the YAML file; else the environment's, else the default ones.
         profile: `--profile`: the name of a saved profile.
+        named: What the work itself says of its server, as a step of a run file does. It counts
+            less than flags and more than the rest. Where it names a server, whatever else is
+            known of another one says nothing of this one: no secret goes to a server that it
+            was not meant for.
         environment: The process's own by default.
         directory: Where the default files are looked for; the working directory by default.
         profiles: The file of saved profiles; where CVAT's own tools keep it by default. It is
@@ -138,14 +143,27 @@ def load_settings(
     of_file, warnings = _of_file(file)
     layers = [
         given,
+        dict(named or {}),
         {
             name: Value(text, f"the environment's {VARIABLES[name]}")
             for name, text in from_environment(variables).items()
         },
         of_file,
     ]
+    if named:
+        layers = _about_one_server(layers)
     layers.append(_from_profiles(profiles, layers))
     return _settings(layers, file, warnings)
+
+
+def _about_one_server(layers: list[_Layer]) -> list[_Layer]:
+    """Without the places that name another server than the highest that names one."""
+    servers = [layer["url"].text.rstrip("/") if "url" in layer else None for layer in layers]
+    chosen = next((server for server in servers if server is not None), None)
+    return [
+        layer if server in (None, chosen) else {}
+        for layer, server in zip(layers, servers, strict=True)
+    ]
 
 
 def _of_file(file: Path | None) -> tuple[_Layer, tuple[str, ...]]:

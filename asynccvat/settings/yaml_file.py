@@ -42,22 +42,37 @@ def exposure(path: Path, settings: Mapping[str, Value]) -> str | None:
     )
 
 
-def _root(path: Path) -> yaml.MappingNode | None:
+def compose(path: Path) -> yaml.Node | None:
+    """The tree of a YAML file, with the place of each node; None of an empty one.
+
+    Raises:
+        OSError: It cannot be read.
+        ConfigError: It is no YAML; the message names the line and repeats nothing of the file.
+    """
     try:
-        root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except OSError as error:
-        raise ConfigError(
-            f"the settings file {str(path)!r} cannot be read: {error.strerror}; check --config "
-            f"and {CONFIG_VARIABLE}"
-        ) from error
+        return yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: this is not a text file in UTF-8") from None
+    except RecursionError:
+        raise ConfigError(
+            f"{path}: this is not YAML that anybody wrote: it nests too deep"
+        ) from None
     except yaml.YAMLError as error:
         # Its own text would quote the lines around the mistake, secrets included.
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
         problem = getattr(error, "problem", None) or "it holds characters that YAML forbids"
         raise ConfigError(f"{place}: this is not YAML: {problem}") from None
+
+
+def _root(path: Path) -> yaml.MappingNode | None:
+    try:
+        root = compose(path)
+    except OSError as error:
+        raise ConfigError(
+            f"the settings file {str(path)!r} cannot be read: {error.strerror}; check --config "
+            f"and {CONFIG_VARIABLE}"
+        ) from error
     if root is not None and not isinstance(root, yaml.MappingNode):
         raise ConfigError(
             f"{path}, line {root.start_mark.line + 1}: the file must hold lines like "
