@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from asynccvat.client import CvatClient
+from asynccvat.core.downloading import DownloadPlan
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.outcomes import MirrorReport, TaskOutcome
@@ -186,15 +187,48 @@ async def download_many(
         ConfigError: Two tasks have the same folder.
         StoreError: A folder's parent cannot be written to.
     """
-    work = LooseDownloads(
+    work = _downloads(client, paths, spec, options, skip_existing=skip_existing)
+    async with MirrorRun(work.work, on_event) as run:
+        return await run.wait()
+
+
+async def plan_downloads(
+    client: CvatClient,
+    paths: Mapping[int, PathText],
+    spec: ExportSpec | None = None,
+    *,
+    skip_existing: bool = False,
+) -> DownloadPlan:
+    """What `download_many` would do, and why; nothing is changed, and the server not asked.
+
+    Args:
+        client: The server.
+        paths: The folder of each task.
+        spec: Format and images.
+        skip_existing: Leave folders alone that hold the format's annotation file already.
+
+    Raises:
+        ConfigError: Two tasks have the same folder.
+        StoreError: A folder cannot be read.
+    """
+    return await _downloads(client, paths, spec, None, skip_existing=skip_existing).plan()
+
+
+def _downloads(
+    client: CvatClient,
+    paths: Mapping[int, PathText],
+    spec: ExportSpec | None,
+    options: MirrorOptions | None,
+    *,
+    skip_existing: bool,
+) -> LooseDownloads:
+    return LooseDownloads(
         client,
         {task_id: Path(path) for task_id, path in paths.items()},
         spec or ExportSpec(),
         options or MirrorOptions(),
         skip_existing=skip_existing,
     )
-    async with MirrorRun(work.work, on_event) as run:
-        return await run.wait()
 
 
 async def plan_upload(

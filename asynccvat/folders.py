@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
-from asynccvat.core.layouts import holds_annotations
+from asynccvat.core.downloading import Choice, Download, DownloadPlan, choose
 from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -70,6 +70,22 @@ class LooseDownloads:
         journal = Journal(run, self._client)
         await journal.keep(self._download(run, journal))
 
+    async def plan(self) -> DownloadPlan:
+        """What would be done; nothing is changed, and the server not asked."""
+        await in_thread(_refuse_shared, self._paths)
+        return DownloadPlan(
+            tuple(
+                [
+                    Download(await self._choice(path), task_id, path)
+                    for task_id, path in self._paths.items()
+                ]
+            )
+        )
+
+    async def _choice(self, path: Path) -> Choice:
+        present = await LooseFolder.contents(path)
+        return choose(present, self._spec.format, skip_existing=self._skip_existing)
+
     async def _download(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
         await in_thread(_refuse_shared, self._paths)
         orders = [
@@ -98,13 +114,13 @@ class LooseDownloads:
         path = self._paths[task_id]
         order = Order(task=Task(id=task_id), folder=path.name, reason=Reason.ASKED_FOR)
         try:
-            present = await LooseFolder.contents(path)
+            choice = await self._choice(path)
         except AsyncCvatError as error:
             journal.done(failed(order, error, 0.0))
             return None
-        if not present:
+        if choice is Choice.FETCH:
             return order
-        if self._skip_existing and holds_annotations(present, self._spec.format):
+        if choice is Choice.SKIP:
             journal.done(
                 TaskOutcome(
                     task_id=task_id, action=Action.SKIPPED, reason=Reason.EXISTING, path=path
