@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "asynccvat.client": ("CvatClient",),
+    "asynccvat.core.downloading": ("DownloadPlan",),
     "asynccvat.core.models": (
         "About",
         "Cancellation",
@@ -46,6 +47,7 @@ _HOMES = {
         "open_mirror",
         "open_upload",
         "plan",
+        "plan_downloads",
         "plan_upload",
         "upload",
     ),
@@ -70,10 +72,12 @@ _HOMES = {
         "MirrorFailedError",
         "NotFoundError",
         "PermissionDeniedError",
+        "Problem",
         "ProtocolError",
         "RateLimitError",
         "ReadError",
         "ResponseError",
+        "RunFileError",
         "ServerError",
         "StallError",
         "StoreError",
@@ -86,6 +90,16 @@ _HOMES = {
         "UploadError",
     ),
     "asynccvat.events": ("Event",),
+    "asynccvat.runfiles": (
+        "RunFile",
+        "RunFileReport",
+        "StepPlan",
+        "StepReport",
+        "load_run_file",
+        "plan_run_file",
+        "run_file",
+        "run_file_schema",
+    ),
     "asynccvat.runs": ("MirrorRun",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -6,6 +6,9 @@ from asynccvat import (
 from asynccvat.client import (
     CvatClient as CvatClient,
 )
+from asynccvat.core.downloading import (
+    DownloadPlan as DownloadPlan,
+)
 from asynccvat.core.models import (
     About as About,
 )
@@ -112,6 +115,9 @@ from asynccvat.engine import (
     plan as plan,
 )
 from asynccvat.engine import (
+    plan_downloads as plan_downloads,
+)
+from asynccvat.engine import (
     plan_upload as plan_upload,
 )
 from asynccvat.engine import (
@@ -178,6 +184,9 @@ from asynccvat.errors import (
     PermissionDeniedError as PermissionDeniedError,
 )
 from asynccvat.errors import (
+    Problem as Problem,
+)
+from asynccvat.errors import (
     ProtocolError as ProtocolError,
 )
 from asynccvat.errors import (
@@ -188,6 +197,9 @@ from asynccvat.errors import (
 )
 from asynccvat.errors import (
     ResponseError as ResponseError,
+)
+from asynccvat.errors import (
+    RunFileError as RunFileError,
 )
 from asynccvat.errors import (
     ServerError as ServerError,
@@ -221,6 +233,30 @@ from asynccvat.errors import (
 )
 from asynccvat.events import (
     Event as Event,
+)
+from asynccvat.runfiles import (
+    RunFile as RunFile,
+)
+from asynccvat.runfiles import (
+    RunFileReport as RunFileReport,
+)
+from asynccvat.runfiles import (
+    StepPlan as StepPlan,
+)
+from asynccvat.runfiles import (
+    StepReport as StepReport,
+)
+from asynccvat.runfiles import (
+    load_run_file as load_run_file,
+)
+from asynccvat.runfiles import (
+    plan_run_file as plan_run_file,
+)
+from asynccvat.runfiles import (
+    run_file as run_file,
+)
+from asynccvat.runfiles import (
+    run_file_schema as run_file_schema,
 )
 from asynccvat.runs import (
     MirrorRun as MirrorRun,

@@ -6,9 +6,12 @@ whether the same call may succeed later; deciding when is left to `core.retry`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from asynccvat.core.outcomes import MirrorReport
 
 
@@ -50,6 +53,36 @@ class AsyncCvatError(Exception):
 
 class ConfigError(AsyncCvatError):
     """An option, a setting or a combination of them cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a run file cannot be run: one of perhaps many.
+
+    Attributes:
+        place: File, line and column, or wherever else it was said.
+        message: What is wrong, and what to do.
+        error: What the server or the network answered, None where nobody was asked.
+    """
+
+    place: str
+    message: str
+    error: AsyncCvatError | None = None
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+class RunFileError(ConfigError):
+    """A run file cannot be run: nothing of it was begun.
+
+    Attributes:
+        problems: All that was found, in the order of the file.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
 class TransportError(AsyncCvatError):

@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("dispatch",),
     ("folders", "mirroring", "uploading"),
     ("engine",),
+    ("runfiles",),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -29,6 +29,7 @@ from asynccvat.cli.mirroring import mirror
 from asynccvat.cli.requests import requests
 from asynccvat.cli.running import Interrupted
 from asynccvat.cli.simulation import simulate
+from asynccvat.cli.stepping import run
 from asynccvat.cli.uploading import upload
 
 __all__ = ["app", "main"]
@@ -77,6 +78,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "mirror": mirror,
     "download": download,
     "upload": upload,
+    "run": run,
     "list-tasks": list_tasks,
     "list-projects": list_projects,
     "list-jobs": list_jobs,

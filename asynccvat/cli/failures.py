@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from asynccvat.cli.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from asynccvat import MirrorReport
 
@@ -37,6 +37,17 @@ class ExitCode(IntEnum):
 EXIT_CODES = """\
 0 all done; 1 some tasks failed; 2 usage or configuration; 3 authentication or permission;
 4 server unreachable; 5 refused by a guard; 130 interrupted; 143 terminated"""
+
+
+_SEVERITY = (
+    ExitCode.DONE,
+    ExitCode.REFUSED,
+    ExitCode.SOME_FAILED,
+    ExitCode.USAGE,
+    ExitCode.NOT_ALLOWED,
+    ExitCode.UNREACHABLE,
+    ExitCode.BROKEN,
+)
 
 
 def exit_code(error: BaseException) -> ExitCode:
@@ -73,6 +84,11 @@ def report_code(report: MirrorReport) -> ExitCode:
     if report.failures or report.interrupted or not report.listing_complete:
         return ExitCode.SOME_FAILED
     return ExitCode.DONE if report.guard is None else ExitCode.REFUSED
+
+
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """The code of several things that were done: that of the one which most is wrong with."""
+    return max(codes, key=_SEVERITY.index, default=ExitCode.DONE)
 
 
 def explain(error: BaseException, *, verbose: bool) -> Iterator[str]:

@@ -20,6 +20,9 @@ Work = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["MirrorRepo
 """What a command wants of the engine: called with a client and with what is told the events."""
 
 
+STOPPING = "Stopping: cancelling what is queued at the server. Press Ctrl-C again to leave at once."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """Where the results of a run go, besides the summary on stdout.
@@ -128,8 +131,5 @@ def _watch(
 
         running.run(
             main,
-            on_signal=lambda: shown.say(
-                "Stopping: cancelling what is queued at the server. "
-                "Press Ctrl-C again to leave at once."
-            ),
+            on_signal=lambda: shown.say(STOPPING),
         )

@@ -80,7 +80,8 @@ def test_the_version_is_shown(nobody: Shell) -> None:
     assert nobody("--version").out == f"asynccvat {__version__}\n"
 
 
-def test_help_loads_neither_the_engine_nor_what_it_stands_on() -> None:
+@pytest.mark.parametrize("command", ["mirror", "run"])
+def test_help_loads_neither_the_engine_nor_what_it_stands_on(command: str) -> None:
     ended = python(
         "-c",
         "import sys\n"

@@ -1,0 +1,400 @@
+"""What a run file may say, and what becomes of everything that is wrong with one."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import asynccvat as ac
+from asynccvat.cli.mirroring import mirror as mirror_command
+from asynccvat.runfiles.declarations import MIRROR, PARAMETERS
+from asynccvat.runfiles.steps import DownloadStep, MirrorStep, UploadStep
+
+EXAMPLES = Path(__file__).with_name("examples")
+SECRET = "hunter2-and-more"
+XML = '<?xml version="1.0" encoding="utf-8"?>\n<annotations></annotations>\n'
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def loaded(text: str) -> ac.RunFile:
+    file = Path("steps.yaml")
+    file.write_text(text)
+    file.chmod(0o600)
+    return ac.load_run_file(file)
+
+
+def told(text: str) -> list[str]:
+    """What is wrong, without the file's name."""
+    with pytest.raises(ac.RunFileError) as caught:
+        loaded(text)
+    assert str(caught.value) == "\n".join(map(str, caught.value.problems))
+    return [str(problem).removeprefix("steps.yaml, ") for problem in caught.value.problems]
+
+
+def only(text: str) -> Any:
+    (step,) = loaded(text).steps
+    return step
+
+
+def write(path: str, text: str = XML) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_files_of_datnvt_cvat_cli_are_taken_unchanged(path: Path) -> None:
+    for task_id in (147, 150, 151):
+        write(f"data/processed/task{task_id}_annotations.xml")
+        write(f"data/processed/task{task_id}_annotations.json", "{}")
+        write(f"data/processed/task{task_id}/annotations.xml")
+    file = ac.load_run_file(path)
+    assert file.warnings == ()
+    for step in file.steps:
+        if isinstance(step, DownloadStep):
+            assert step.paths == {n: Path(f"data/raw/task{n}") for n in (147, 150, 151)}
+            assert step.spec == ac.ExportSpec("CVAT for images 1.1", images=False)
+            assert step.skip_existing
+        else:
+            assert isinstance(step, UploadStep)
+            ids = [task_id for batch in step.batches for task_id in batch.task_ids]
+            assert ids == [147, 150, 151]
+
+
+def test_one_format_of_an_upload_is_one_batch() -> None:
+    for task_id in (1, 2, 3):
+        write(f"{task_id}.xml")
+    write("4.json", "{}")
+    step = only(
+        "- task: upload\n"
+        "  parameters:\n"
+        "    dataset_format: CVAT 1.1\n"
+        "    tasks:\n"
+        "      - {task_id: 1, annotation_path: 1.xml}\n"
+        "      - {task_id: 4, annotation_path: 4.json, dataset_format: COCO 1.0}\n"
+        "      - {task_id: 2, annotation_path: 2.xml}\n"
+    )
+    first, second = step.batches
+    assert (first.format, first.task_ids, first.among) == ("CVAT 1.1", (1, 2), None)
+    assert (second.format, second.source) == ("COCO 1.0", {4: Path("4.json")})
+
+
+def test_the_folder_of_each_task_can_be_named_and_then_wins() -> None:
+    file = loaded(
+        "- task: download\n"
+        "  parameters: {task_ids: [1, 2], out_dir: x, out_paths: [a, ~/b], folder_prefix: ''}\n"
+    )
+    (step,) = file.steps
+    assert isinstance(step, DownloadStep)
+    assert step.paths == {1: Path("a"), 2: Path("~/b").expanduser()}
+    (warning,) = file.warnings
+    assert warning.startswith("steps.yaml, line 2, column 34: 'out_dir': 'out_paths' names every")
+
+
+def test_what_is_null_is_left_out_and_a_prefix_may_be_empty() -> None:
+    step = only(
+        "- task: download\n"
+        "  server:\n"
+        "  parameters:\n"
+        "    task_ids: [7]\n"
+        "    out_dir: x\n"
+        "    out_paths: null\n"
+        "    skip_existing: ~\n"
+        "    folder_prefix: ''\n"
+    )
+    assert step.paths == {7: Path("x/7")}
+    assert (step.server, step.skip_existing) == ({}, True)
+
+
+def test_a_mirror_takes_everything_that_its_command_takes() -> None:
+    step = only(
+        "- task: mirror\n"
+        "  parameters:\n"
+        "    dest: data\n"
+        "    project_id: 5\n"
+        "    task_id: [1, 2]\n"
+        "    status: completed\n"
+        "    subset: train\n"
+        "    name: street\n"
+        "    owner: ann\n"
+        "    assignee: bob\n"
+        "    updated_since: 2026-03-31\n"
+        "    filter: {'==': [{var: dimension}, 3d]}\n"
+        "    format: COCO 1.0\n"
+        "    images: yes\n"
+        "    folder_prefix: t_\n"
+        "    keep_archive: true\n"
+        "    concurrency: 3\n"
+        "    transfers: 2\n"
+        "    bwlimit: 10M\n"
+        "    retries: 0\n"
+        "    export_timeout: 1h30m\n"
+        "    force: true\n"
+        "    no_reuse: true\n"
+        "    no_refresh: true\n"
+        "    trust_receipts: true\n"
+        "    prune: true\n"
+        "    max_delete: 50%\n"
+        "    adopt: true\n"
+        "    no_fsync: true\n"
+        "    break_lock: true\n"
+    )
+    assert isinstance(step, MirrorStep)
+    assert step.dest == Path("data")
+    assert step.spec == ac.ExportSpec("COCO 1.0", images=True)
+    assert step.selection == ac.Selection(
+        project_ids=(5,),
+        task_ids=(1, 2),
+        status="completed",
+        subset="train",
+        name="street",
+        owner="ann",
+        assignee="bob",
+        updated_since="2026-03-31T00:00:00Z",
+        filter=json.dumps({"==": [{"var": "dimension"}, "3d"]}),
+    )
+    assert step.options == ac.MirrorOptions(
+        folder_prefix="t_",
+        keep_archive=True,
+        concurrency=3,
+        transfers=2,
+        bandwidth=10 * 1024**2,
+        retries=0,
+        export_timeout=5400,
+        force=True,
+        reuse=False,
+        refresh=False,
+        trust_receipts=True,
+        prune=True,
+        max_delete="50%",
+        adopt=True,
+        durable=False,
+        break_lock=True,
+    )
+
+
+def test_a_mirror_s_keys_are_the_names_of_its_options() -> None:
+    of_the_command = {
+        name.rstrip("_") for name in inspect.signature(mirror_command).parameters if name != "ctx"
+    }
+    elsewhere = {"destination", "dry_run", "as_json", "report_json", "log_json", "failed_from"}
+    shared = {
+        *("url", "username", "password", "password_stdin", "token", "organization", "config"),
+        *("profile", "insecure", "ca_bundle", "verbosity"),
+    }
+    assert set(PARAMETERS[MIRROR].keys) == of_the_command - elsewhere - shared | {"dest"}
+
+
+def test_a_mirror_asked_for_nothing_else_is_the_command_s_own() -> None:
+    step = only("- {task: mirror, parameters: {dest: data}}\n")
+    assert (step.selection, step.spec) == (ac.Selection(), ac.ExportSpec())
+    assert step.options == ac.MirrorOptions()
+
+
+@pytest.mark.parametrize("text", ['{"==": [{"var": "id"}, 1]}', "3"])
+def test_a_filter_may_be_its_text(text: str) -> None:
+    source = f"- task: mirror\n  parameters:\n    dest: x\n    filter: '{text}'\n"
+    if text == "3":
+        assert "JSON logic expression" in told(source)[0]
+    else:
+        assert only(source).selection.filter == text
+
+
+def test_anchors_and_merged_keys_are_understood() -> None:
+    file = loaded(
+        "- task: download\n"
+        "  server: &lab {url: http://a, token: t}\n"
+        "  parameters: &all {task_ids: [1], out_dir: x}\n"
+        "- task: download\n"
+        "  server: *lab\n"
+        "  parameters: &more {<<: *all, out_dir: y}\n"
+        "- {task: download, parameters: *more}\n"
+    )
+    first, second, third = file.steps
+    assert isinstance(third, DownloadStep)
+    assert third.paths == {1: Path("y/task1")}
+    assert isinstance(second, DownloadStep)
+    assert second.paths == {1: Path("y/task1")}
+    assert {name: value.text for name, value in second.server.items()} == {
+        "url": "http://a",
+        "token": "t",
+    }
+    assert first.server.keys() == second.server.keys()
+
+
+def test_a_server_s_settings_are_the_texts_that_were_written() -> None:
+    step = only(
+        "- task: mirror\n"
+        "  server: {url: http://a, username: 7, password: 0123, project_id: 0, insecure: false,\n"
+        "           organization: ''}\n"
+        "  parameters: {dest: x}\n"
+    )
+    assert {name: value.text for name, value in step.server.items()} == {
+        "url": "http://a",
+        "username": "7",
+        "password": "0123",
+        "insecure": "false",
+    }
+    assert "0123" not in repr(step)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o600])
+def test_a_file_of_secrets_that_others_can_read_is_warned_of_once(mode: int) -> None:
+    file = Path("steps.yaml")
+    step = f"- task: mirror\n  server: {{url: http://a, token: {SECRET}}}\n"
+    file.write_text(f"{step}  parameters: {{dest: x}}\n{step}  parameters: {{dest: y}}\n")
+    file.chmod(mode)
+    warnings = ac.load_run_file(file).warnings
+    assert len(warnings) == (mode != 0o600)
+    assert all("chmod 600 'steps.yaml'" in one and SECRET not in one for one in warnings)
+
+
+def test_what_an_earlier_step_brings_need_not_be_there_yet() -> None:
+    file = loaded(
+        "- {task: download, parameters: {task_ids: [1], out_dir: raw}}\n"
+        "- {task: mirror, parameters: {dest: data}}\n"
+        "- {task: upload, parameters: {task_ids: [1], in_dir: raw}}\n"
+        "- {task: upload, parameters: {task_ids: [5], in_dir: data/../data}}\n"
+    )
+    third, fourth = file.steps[2:]
+    assert isinstance(third, UploadStep)
+    assert isinstance(fourth, UploadStep)
+    assert third.awaits == frozenset({1})
+    assert fourth.awaits == frozenset({5})
+    assert third.batches[0].without(third.awaits).task_ids == ()
+
+
+def test_everything_that_is_wrong_is_told_at_once_with_its_place() -> None:
+    lines = told(
+        "- task: download_cvat_task\n"
+        "- task: download\n"
+        "  server: {url: http://a, usrname: x, password: [hunter2-and-more]}\n"
+        "  parameters:\n"
+        "    task_ids: [1, '2', 1, 0]\n"
+        "    out_dir: 2026\n"
+        "    skip_existing: maybe\n"
+        "    out_dir: y\n"
+        "- task: upload\n"
+        "  parameters:\n"
+        "    tasks:\n"
+        "      - {task_id: 1, annotation_path: nope.xml}\n"
+        "      - {task_id: 1, annotation_path: nope.xml}\n"
+        "      - {task_id: 2, annotation_pth: nope.xml}\n"
+        "      - 5\n"
+        "- {task: upload, parameters: {in_dir: x}}\n"
+        "- {task: mirror, parameters: {bwlimit: fast, export_timeout: [], filter: 7}}\n"
+        "- {task: download, parameters: {task_ids: [], out_dir: x}}\n"
+        "- {task: download, parameters: {task_ids: [1, 2], out_paths: [x]}}\n"
+        "- {task: download, parameters: {task_ids: [1, 2], out_paths: [x, ./x]}}\n"
+        "- {task: download, parameters: {task_ids: [1], out_dir: x, folder_prefix: ../}}\n"
+        "- {task: mirror, parameters: {dest: x, folder_prefix: 7, status: done}}\n"
+        "- {task: mirror, parameters: {dest: '', retries: -1, updated_since: lately}}\n"
+        "- {parameters: {dest: x}}\n"
+        "- {task: mirror}\n"
+        "- {task: mirror, server: here, parameters: here}\n"
+        "- foo\n"
+    )
+    assert not [line for line in lines if SECRET in line]
+    assert (
+        lines
+        == [
+            "line 1, column 3: 'parameters' is missing here; download_cvat_tasks has x",
+            *lines[1:],
+        ]
+        or lines
+    )
+    expected = [
+        (1, "did you mean 'download_cvat_tasks'?"),
+        (3, "no key 'usrname' here; did you mean 'username'?"),
+        (3, "'password' must be a single value"),
+        (5, "whole number from 1 (write it without quotes), not the text '2'"),
+        (5, "1 is in 'task_ids' already"),
+        (5, "whole number from 1 like 147, not the number '0'"),
+        (7, "'skip_existing' must be true or false, not the text 'maybe'"),
+        (8, "'out_dir' is there already"),
+        (12, "nope.xml is not there"),
+        (13, "task 1 is named already"),
+        (14, "'annotation_path' is missing here"),
+        (14, "did you mean 'annotation_path'?"),
+        (15, "must hold keys like 'task_id': the number '5'"),
+        (16, "'tasks' or 'task_ids' and 'in_dir' is missing here"),
+        (17, "'dest' is missing here"),
+        (17, "'bwlimit' cannot be the text 'fast': write a size like 800K"),
+        (17, "'export_timeout' must be a text, in quotes, not an empty list"),
+        (17, "'filter' must be JSON logic"),
+        (18, "'task_ids' must be a list like [147, 150], not an empty list"),
+        (19, "'out_paths' names 1 folders for 2 tasks"),
+        (20, "tasks 1 and 2 cannot both go to x"),
+        (21, "the folder prefix '../' cannot be used"),
+        (22, "'folder_prefix' must be a text (put it in quotes), not the number '7'"),
+        (22, "'status' must be one of annotation, validation, completed, not 'done'"),
+        (23, "'dest' must be a text, not an empty text"),
+        (23, "'retries' must be a whole number from 0"),
+        (23, "'updated_since' cannot be the text 'lately': write a date like 2026-03-31"),
+        (24, "'task' is missing here: one of download_cvat_tasks"),
+        (25, "'parameters' is missing here; mirror has dest, project_id"),
+        (26, "'server' must hold keys like 'url'"),
+        (26, "'parameters' must hold keys like 'dest'"),
+        (27, "a step must hold 'task' and 'parameters'"),
+    ]
+    for line, words in expected:
+        assert any(
+            told_.startswith(f"line {line}, column ") and words in told_ for told_ in lines
+        ), (line, words)
+    assert len(lines) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("<html>Login</html>", "is an HTML page"),
+        ("<annotations", "cut short"),
+        ("hello", "neither XML nor a JSON object nor a zip"),
+    ],
+)
+def test_a_file_that_cannot_be_right_is_refused_with_the_place_that_names_it(
+    content: str, words: str
+) -> None:
+    write("one.xml", content)
+    (line,) = told(
+        "- task: upload\n"
+        "  parameters:\n"
+        "    tasks:\n"
+        "      - {task_id: 1, annotation_path: one.xml}\n"
+    )
+    assert line.startswith("line 4, column 9: ")
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "line 1, column 1: it holds no steps; write `- task:"),
+        ("[]", "line 1, column 1: it must be a list of steps, not an empty list"),
+        ("task: mirror\n", "line 1, column 1: it must be a list of steps, not a mapping"),
+        ("- {<<: 5, task: mirror}\n", "'<<' takes over the keys of another mapping"),
+        ("- ? [a]\n  : b\n", "there is no key '' here"),
+        ("- task: mirror\n  parameters: {dest: x, filter: &a {k: *a}}\n", "JSON logic"),
+    ],
+)
+def test_what_holds_no_steps_is_told(text: str, words: str) -> None:
+    assert any(words in line for line in told(text))
+
+
+def test_what_cannot_be_read_is_told_and_repeats_nothing() -> None:
+    with pytest.raises(ac.ConfigError, match=r"'absent.yaml' cannot be read: No such file"):
+        ac.load_run_file("absent.yaml")
+    for text in (f"- task: [\n  {SECRET}", "[" * 5000):
+        with pytest.raises(ac.ConfigError, match="this is not YAML") as caught:
+            loaded(text)
+        assert SECRET not in str(caught.value)
+        assert str(caught.value).startswith("steps.yaml")

@@ -1,0 +1,212 @@
+"""The JSON Schema and the validator say the same of the same document.
+
+The schema knows less on purpose: lists as long as each other, files that are there, what a number
+means. What it refuses the validator refuses, too; the rest is named here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+import asynccvat as ac
+from asynccvat.runfiles.declarations import PARAMETERS
+
+SCHEMA = Draft202012Validator(ac.run_file_schema())
+
+DOWNLOAD = {
+    "task": "download_cvat_tasks",
+    "server": {"url": "http://a", "username": "ann", "password": 123, "project_id": 0},
+    "parameters": {
+        "task_ids": [147, 150],
+        "out_dir": "raw",
+        "dataset_format": "COCO 1.0",
+        "save_images": True,
+        "skip_existing": False,
+        "folder_prefix": "",
+    },
+}
+PLACES = {"task": "download", "parameters": {"task_ids": [1], "out_paths": ["a"]}}
+PAIRS = {
+    "task": "upload_anno_with_cvat_tasks",
+    "parameters": {
+        "tasks": [{"task_id": 1, "annotation_path": "raw/1.xml", "dataset_format": "CVAT 1.1"}],
+        "dataset_format": "COCO 1.0",
+        "folder_prefix": "t_",
+        "mode": "append",
+        "only_if_unchanged": True,
+    },
+}
+IN_DIR = {"task": "upload", "server": None, "parameters": {"task_ids": [1], "in_dir": "raw"}}
+MIRROR = {
+    "task": "mirror",
+    "parameters": {
+        "dest": "data",
+        "project_id": 5,
+        "task_id": [1, 2],
+        "status": "completed",
+        "subset": "train",
+        "name": "street",
+        "owner": "ann",
+        "assignee": None,
+        "updated_since": "2d",
+        "filter": {"==": [{"var": "owner"}, "ann"]},
+        "format": "COCO 1.0",
+        "images": False,
+        "folder_prefix": "t_",
+        "keep_archive": True,
+        "concurrency": 2,
+        "transfers": 3,
+        "bwlimit": "1.5G",
+        "retries": 0,
+        "export_timeout": 90,
+        "force": True,
+        "no_reuse": True,
+        "no_refresh": True,
+        "trust_receipts": True,
+        "prune": True,
+        "max_delete": "10%",
+        "adopt": True,
+        "no_fsync": True,
+        "break_lock": True,
+    },
+}
+STEPS: list[Any] = [DOWNLOAD, PLACES, PAIRS, IN_DIR, MIRROR]
+OF_FILES = ("is not there", "cannot be read", "is no file", "holds none", "holds no annotations")
+
+
+def accepted(document: Any) -> bool:
+    """Whether the validator takes a document, whatever files there are."""
+    file = Path("steps.yaml")
+    file.write_text(yaml.safe_dump(document))
+    file.chmod(0o600)
+    try:
+        ac.load_run_file(file)
+    except ac.RunFileError as error:
+        return all(any(words in one.message for words in OF_FILES) for one in error.problems)
+    return True
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of everything that a document holds."""
+    yield path
+    if isinstance(value, dict):
+        if value.keys() == {"=="}:
+            return  # the server's own filters are its own business
+        for key in value:
+            yield from places(value[key], (*path, key))
+    elif isinstance(value, list):
+        for index in range(len(value)):
+            yield from places(value[index], (*path, index))
+
+
+def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A document with another value at a path."""
+    if not path:
+        return value
+    result = copy.deepcopy(document)
+    parent = result
+    for part in path[:-1]:
+        parent = parent[part]
+    parent[path[-1]] = value
+    return result
+
+
+def without(document: Any, path: tuple[Any, ...]) -> Any:
+    result = copy.deepcopy(document)
+    parent = result
+    for part in path[:-1]:
+        parent = parent[part]
+    del parent[path[-1]]
+    return result
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(ac.run_file_schema())
+
+
+def test_every_key_is_in_an_example_here() -> None:
+    """What is not would not be held against the schema below."""
+    used: dict[str, set[str]] = {}
+    for step in STEPS:
+        name = {"download": DOWNLOAD["task"], "upload": PAIRS["task"]}.get(
+            step["task"], step["task"]
+        )
+        used.setdefault(str(name), set()).update(step["parameters"])
+    assert used == {task: set(keys.keys) for task, keys in PARAMETERS.items()}
+
+
+def test_both_take_what_is_right() -> None:
+    assert SCHEMA.is_valid(STEPS)
+    assert accepted(STEPS)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in places(STEPS) if path and path not in [(n,) for n in range(5)]],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_both_say_the_same_of_another_value_anywhere(path: tuple[Any, ...]) -> None:
+    for value in (None, True, -1, 0, 7, 2.5, "", "text", "7", [], [7], [7, 7], {}, {"a": 1}):
+        document = changed(STEPS, path, value)[path[0] : path[0] + 1]
+        if not SCHEMA.is_valid(document):
+            assert not accepted(document), f"{value!r} is refused by the schema alone"
+        elif not accepted(document):
+            assert beyond_the_schema(path, value), f"{value!r} is refused by the validator alone"
+
+
+def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
+    """What the validator knows and the schema does not say."""
+    match path[1:]:
+        case ("parameters", "out_paths") | ("parameters", "task_ids"):
+            # One folder for each task, and no two the same.
+            return isinstance(value, list) and path[0] == 1
+        case ("parameters", "filter", *_):
+            return True  # JSON logic is more than a mapping
+        case ("parameters", "updated_since"):
+            return value == "7"  # no date
+        case ("parameters", "export_timeout" | "bwlimit"):
+            return value == 0
+        case ("parameters", "max_delete"):
+            return value == 2.5
+        case _:
+            return False
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in places(STEPS) if len(path) > 1], ids=lambda path: str(path)
+)
+def test_both_say_the_same_of_what_is_left_out(path: tuple[Any, ...]) -> None:
+    document = without(STEPS, path)[path[0] : path[0] + 1]
+    if "filter" not in path:
+        assert accepted(document) == SCHEMA.is_valid(document)
+
+
+@given(st.sampled_from([p for p in places(STEPS) if p]), st.text(min_size=1, max_size=9))
+def test_both_refuse_a_key_that_is_not_there(path: tuple[Any, ...], name: str) -> None:
+    value: Any = STEPS
+    for part in path:
+        value = value[part]
+    if not isinstance(value, dict) or value.keys() == {"=="} or name in value:
+        return
+    if name in ("server", "token", "organization", "insecure", "ca_bundle"):
+        return
+    document = changed(STEPS, path, {**value, name: 1})
+    assert not SCHEMA.is_valid(document)
+    assert not accepted(document)
