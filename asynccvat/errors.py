@@ -77,7 +77,7 @@ class RunFileError(ConfigError):
     """A run file cannot be run: nothing of it was begun.
 
     Attributes:
-        problems: All that was found, in the order of the file.
+        problems: All that was found: of the file, or else of the servers that it names.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -11,13 +11,15 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
+from typer.main import get_command
 
-from asynccvat import CvatClient, __version__, errors
+from asynccvat import CvatClient, __version__, cli, errors
 from asynccvat.cli import failures, output
 from asynccvat.cli.connection import Connection
 from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
@@ -26,20 +28,15 @@ from asynccvat.simulator import SimulatedServer
 if TYPE_CHECKING:
     from command_line import Shell
 
-COMMANDS = (
-    "mirror",
-    "download",
-    "list-tasks",
-    "list-projects",
-    "list-jobs",
-    "task-info",
-    "formats",
-    "requests",
-    "requests cancel",
-    "check-connection",
-    "simulate",
-    "demo",
-)
+
+def commands(group: Any, *path: str) -> Iterator[str]:
+    """Every command, those of groups too."""
+    for name, command in getattr(group, "commands", {}).items():
+        yield " ".join((*path, name))
+        yield from commands(command, *path, name)
+
+
+COMMANDS = tuple(commands(get_command(cli.app)))
 
 ASYNCCVAT = (sys.executable, "-m", "asynccvat")
 PASSWORD = "hunter2-and-more"
@@ -191,6 +188,9 @@ def test_a_connection_s_repr_shows_no_secret() -> None:
         (("check-connection", "--url", "http://127.0.0.1:1"), 4, "http://127.0.0.1:1"),
         (("check-connection", "--url", "http://nowhere.invalid"), 4, "nowhere.invalid"),
         (("mirror", "out", "--url", "http://127.0.0.1:1"), 4, "http://127.0.0.1:1"),
+        (("run",), 2, "FILE.yaml"),
+        (("run", "absent.yaml"), 2, "absent.yaml"),
+        (("run", "steps.yaml", "--dry-run", "--report-json", "r.json"), 2, "--json"),
         (("simulate", "--archives", "absent"), 2, "absent"),
     ],
 )

@@ -1,0 +1,270 @@
+"""`run` as a shell sees it: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import asynccvat as ac
+from asynccvat.cli.failures import ExitCode, worst
+from asynccvat.simulator import Fault, ServerProcess, SimulatedServer, SimulatorOptions
+from asynccvat.simulator.threads import serve_in_thread
+
+if TYPE_CHECKING:
+    from command_line import Shell
+
+SECRET = "hunter2-and-more"
+EXAMPLES = Path(__file__).parent.parent / "runfiles" / "examples"
+
+
+def written(text: str, mode: int = 0o600) -> Path:
+    file = Path("steps.yaml")
+    file.write_text(text)
+    file.chmod(mode)
+    return file
+
+
+STEPS = (
+    "- {task: download_cvat_tasks, parameters: {task_ids: [1, 2], out_dir: raw}}\n"
+    "- {task: upload_anno_with_cvat_tasks, parameters: {task_ids: [1], in_dir: raw}}\n"
+    "- {task: mirror, parameters: {dest: data, task_id: 3, no_fsync: true}}\n"
+)
+
+
+def test_each_step_is_shown_and_summed_up(shell: Shell) -> None:
+    ended = shell("run", written(STEPS))
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        "step\twhat\tdone\tskipped\twarned\tfailed",
+        "1\tdownload_cvat_tasks\t2\t0\t0\t0",
+        "2\tupload_anno_with_cvat_tasks\t1\t0\t0\t0",
+        "3\tmirror\t1\t0\t0\t0",
+    ]
+    assert ended.err.splitlines() == [
+        "step 1 of 3: download_cvat_tasks",
+        "step 2 of 3: upload_anno_with_cvat_tasks",
+        "step 3 of 3: mirror",
+    ]
+    assert Path("raw/task2/annotations.xml").is_file()
+    assert shell("run", written(STEPS)).out.splitlines()[1:] == [
+        "1\tdownload_cvat_tasks\t0\t2\t0\t0",
+        "2\tupload_anno_with_cvat_tasks\t1\t0\t0\t0",
+        "3\tmirror\t0\t1\t0\t0",
+    ]
+
+
+def test_a_dry_run_prints_what_each_step_would_do(shell: Shell, tmp_path: Path) -> None:
+    ended = shell("run", written(STEPS), "--dry-run")
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        "number\twhat\tstep\ttask\tpath\treason",
+        "1\tdownload_cvat_tasks\tfetch\t1\traw/task1\tasked for",
+        "1\tdownload_cvat_tasks\tfetch\t2\traw/task2\tasked for",
+        "2\tupload_anno_with_cvat_tasks\tupload\t1\traw/task1\tbrought by an earlier step",
+        "3\tmirror\tfetch\t3\ttask3\tnew",
+    ]
+    assert ended.err == "Dry run, nothing was changed.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.yaml"]
+    plan = shell("run", "steps.yaml", "--dry-run", "--json").json
+    assert [step["step"] for step in plan["steps"]] == [1, 2, 3]
+    assert plan["steps"][1]["awaits"] == {"1": "raw/task1"}
+
+
+def test_a_dry_run_s_code_tells_what_would_be_refused(shell: Shell) -> None:
+    Path("mine/task1").mkdir(parents=True)
+    Path("mine/task1/notes.txt").write_text("mine")
+    file = written("- {task: download, parameters: {task_ids: [1], out_dir: mine}}\n")
+    ended = shell("run", file, "--dry-run")
+    assert ended.code == 1
+    assert "refuse\t1\tmine/task1" in ended.out
+    ended = shell("run", written("- {task: mirror, parameters: {dest: steps.yaml}}\n"), "--dry-run")
+    assert ended.code == 2
+    assert "step 1: " in ended.err
+
+
+def test_a_dry_run_tells_of_a_guard(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=4, frames=1)) as own:
+        monkeypatch.setenv("CVAT_URL", own.url)
+        step = "- {task: mirror, parameters: {dest: data, no_fsync: true, prune: true}}\n"
+        assert shell("run", written(step)).code == 0
+        for task_id in (1, 2, 3):
+            own.delete_task(task_id)
+        ended = shell("run", "steps.yaml", "--dry-run")
+        assert ended.code == 5
+        assert "step 1: refused: " in ended.err
+        ended = shell("run", "steps.yaml")
+        assert ended.code == 5
+
+
+def test_the_report_is_json(shell: Shell) -> None:
+    ended = shell("run", written(STEPS), "--json", "--report-json", "r.json", "--log-json", "log")
+    report = ended.json
+    assert report["ok"]
+    assert not report["interrupted"]
+    assert [step["done"] for step in report["steps"]] == [2, 1, 1]
+    assert json.loads(Path("r.json").read_text()) == report
+    events = [json.loads(line) for line in Path("log").read_text().splitlines()]
+    ends = [event["step_number"] for event in events if event["event"] == "run_finished"]
+    assert ends == [1, 2, 3]
+
+
+def test_everything_that_is_wrong_is_told_and_no_secret(shell: Shell) -> None:
+    file = written(
+        f"- {{task: upload, server: {{url: http://a, pasword: {SECRET}, token: [{SECRET}]}},\n"
+        "   parameters: {task_ids: [1], in_dir: gone}}\n"
+        "- {task: mirror, parameters: {dest: x, formt: y}}\n"
+    )
+    ended = shell("run", file)
+    assert (ended.code, ended.out) == (2, "")
+    lines = ended.err.splitlines()
+    assert lines[-1] == "Nothing was done."
+    assert len(lines) == 5
+    assert all(line.startswith("Error: steps.yaml, line ") for line in lines[:-1])
+    assert "did you mean 'password'?" in ended.err
+    assert "did you mean 'format'?" in ended.err
+    assert "gone/task1 is not there" in ended.err
+    assert SECRET not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("server", "code", "words"),
+    [
+        ("{url: http://127.0.0.1:1, token: abc}", 4, "no connection"),
+        ("{password: wrong}", 3, "user name and password"),
+        ("{project_id: 99}", 2, "no project 99"),
+        ("{url: cvat.example.com, token: x}", 2, "https://"),
+    ],
+)
+def test_the_worst_of_what_is_wrong_is_the_code(
+    shell: Shell, simulated: SimulatedServer, server: str, code: int, words: str
+) -> None:
+    server = server.replace("{p", f"{{username: admin, url: '{simulated.url}', p")
+    server = server.replace("project_id", "password: simulated, project_id")
+    file = written(f"- task: mirror\n  server: {server}\n  parameters: {{dest: x}}\n" + STEPS)
+    ended = shell("run", file, "-v")
+    assert ended.code == code
+    assert words in ended.err
+    assert "Nothing was done." in ended.err
+    assert not Path("raw").exists()
+
+
+def test_flags_count_more_than_what_a_step_says(nobody: Shell, simulated: SimulatedServer) -> None:
+    file = written(
+        f"- task: download\n  server: {{url: http://127.0.0.1:1, token: {SECRET}}}\n"
+        "  parameters: {task_ids: [1], out_dir: raw}\n"
+    )
+    account = ("-u", simulated.username, "-p", simulated.password)
+    assert nobody("run", file, "--url", simulated.url, *account).code == 0
+    # A token for another server is not sent to this one.
+    ended = nobody("run", file, "--url", simulated.url)
+    assert ended.code == 2
+    assert "no credentials are given" in ended.err
+
+
+def test_a_file_of_secrets_that_others_can_read_is_warned_of(
+    nobody: Shell, simulated: SimulatedServer
+) -> None:
+    file = written(
+        f"- task: download\n  server: {{url: {simulated.url}, token: {simulated.token}}}\n"
+        "  parameters: {task_ids: [1], out_dir: raw}\n",
+        0o644,
+    )
+    ended = nobody("run", file)
+    assert ended.code == 0
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
+    assert "steps.yaml, line 2" in line
+    assert simulated.token not in ended.err
+
+
+def test_a_settings_file_that_others_can_read_is_warned_of_once(
+    nobody: Shell, simulated: SimulatedServer
+) -> None:
+    Path("server.yaml").write_text(f"url: {simulated.url}\ntoken: {simulated.token}\n")
+    Path("server.yaml").chmod(0o644)
+    ended = nobody("run", written(STEPS), "--dry-run")
+    assert ended.code == 0
+    assert ended.err.count("warning: server.yaml, line 2: others can read") == 1
+
+
+def test_a_server_that_refuses_later_is_told_and_its_steps_are_not_run(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=4, frames=1)) as own:
+        monkeypatch.setenv("CVAT_URL", own.url)
+        own.faults.add(Fault(path="/dataset/export", status=401, times=None))
+        ended = shell("run", written(STEPS))
+    assert ended.code == 3
+    assert ended.out.splitlines()[1:] == [
+        "1\tdownload_cvat_tasks\t0\t0\t0\t0",
+        "2\tupload_anno_with_cvat_tasks\t0\t0\t0\t0",
+        "3\tmirror\t0\t0\t0\t0",
+    ]
+    assert "Error: step 1: " in ended.err
+    assert "step 3 was not run, as its server failed an earlier one: " in ended.err
+
+
+def test_a_failed_task_is_code_1_and_the_other_steps_are_run(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=4, frames=1)) as own:
+        monkeypatch.setenv("CVAT_URL", own.url)
+        own.faults.add(Fault(export="fail", task_id=2, message="no frames", times=None))
+        ended = shell("run", written(STEPS))
+    assert ended.code == 1
+    assert ended.out.splitlines()[1:] == [
+        "1\tdownload_cvat_tasks\t1\t0\t0\t1",
+        "2\tupload_anno_with_cvat_tasks\t1\t0\t0\t0",
+        "3\tmirror\t1\t0\t0\t0",
+    ]
+    assert "failed: " in ended.err
+
+
+def test_an_interrupted_run_tells_what_was_done_until_then(tmp_path: Path) -> None:
+    with ServerProcess(SimulatorOptions(tasks=4, frames=1)) as server:
+        server.add_faults(Fault(export="stick", task_id=3, times=None))
+        file = tmp_path / "steps.yaml"
+        file.write_text(STEPS + "- {task: mirror, parameters: {dest: more}}\n")
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("CVAT_")
+        }
+        command = subprocess.Popen(
+            [sys.executable, "-m", "asynccvat", "run", "steps.yaml", "--json"],
+            env=environment | {"CVAT_URL": server.url, "CVAT_ACCESS_TOKEN": server.token},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert command.stderr is not None
+        line = ""
+        while not line.startswith("step 3 of 4"):
+            line = command.stderr.readline()
+        command.send_signal(signal.SIGINT)
+        out, err = command.communicate(timeout=60)
+    assert command.returncode == 130
+    report = json.loads(out)
+    assert (report["ok"], report["interrupted"]) == (False, True)
+    assert [step["ok"] for step in report["steps"]] == [True, True, False]
+    assert "Stopping" in err
+    assert err.splitlines()[-1] == "Interrupted; steps that were not begun: 1."
+
+
+def test_the_schema_is_printed_without_a_file(nobody: Shell) -> None:
+    ended = nobody("run", "--schema")
+    assert ended.code == 0
+    assert ended.json == ac.run_file_schema()
+
+
+def test_the_worst_code_is_that_of_which_most_is_wrong_with() -> None:
+    assert worst([]) is ExitCode.DONE
+    assert worst([ExitCode.DONE, ExitCode.REFUSED]) is ExitCode.REFUSED
+    assert worst([ExitCode.SOME_FAILED, ExitCode.REFUSED]) is ExitCode.SOME_FAILED
+    assert worst([ExitCode.UNREACHABLE, ExitCode.USAGE]) is ExitCode.UNREACHABLE
+    assert worst([ExitCode.NOT_ALLOWED, ExitCode.USAGE]) is ExitCode.NOT_ALLOWED

@@ -1,0 +1,340 @@
+"""Run files against the simulated server: checked as a whole, then one step after the other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from engine_serving import Serving, files, serving, until
+
+import asynccvat as ac
+from asynccvat.events import Event, ExportRequested, RunFinished
+from asynccvat.runfiles.steps import Step
+from asynccvat.settings import Settings
+from asynccvat.simulator import Fault
+
+pytestmark = pytest.mark.anyio
+
+EXAMPLES = Path(__file__).parent.parent / "runfiles" / "examples"
+IDS = (147, 150, 151)
+COCO = ac.ExportSpec("COCO 1.0")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@asynccontextmanager
+async def named(monkeypatch: pytest.MonkeyPatch, tasks: int = 3) -> AsyncIterator[Serving]:
+    """A server that the environment names."""
+    async with serving(tasks) as serve:
+        for name, value in (
+            ("URL", serve.server.url),
+            ("USERNAME", serve.server.username),
+            ("PASSWORD", serve.server.password),
+        ):
+            monkeypatch.setenv(f"CVAT_{name}", value)
+        yield serve
+
+
+def written(text: str) -> Path:
+    file = Path("steps.yaml")
+    file.write_text(text)
+    file.chmod(0o600)
+    return file
+
+
+def counts(report: ac.RunFileReport) -> list[tuple[int, int, int, int]]:
+    return [(step.done, step.skipped, step.warned, step.failed) for step in report.steps]
+
+
+async def told(file: Path, settings: Callable[[Step], Settings] | None = None) -> list[str]:
+    with pytest.raises(ac.RunFileError) as caught:
+        await ac.run_file(file, settings=settings)
+    return [str(problem) for problem in caught.value.problems]
+
+
+async def test_the_examples_of_datnvt_cvat_cli_do_what_they_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch, 151) as serve:
+        report = await ac.run_file(EXAMPLES / "download.yaml")
+        assert counts(report) == [(3, 0, 0, 0)]
+        for task_id in IDS:
+            assert files(Path(f"data/raw/task{task_id}")) == await serve.archive(task_id)
+        again = await ac.run_file(EXAMPLES / "download.yaml")
+        assert counts(again) == [(0, 3, 0, 0)]
+
+        processed = Path("data/processed")
+        processed.mkdir()
+        for task_id in IDS:
+            text = Path(f"data/raw/task{task_id}/annotations.xml").read_text()
+            assert 'occluded="0"' in text
+            edited = text.replace('occluded="0"', 'occluded="1"')
+            (processed / f"task{task_id}_annotations.xml").write_text(edited)
+            (processed / f"task{task_id}").mkdir()
+            (processed / f"task{task_id}" / "annotations.xml").write_text(text)
+        coco = json.loads((await serve.archive(151, COCO))["annotations/instances_default.json"])
+        del coco["annotations"][1:]
+        (processed / "task151_annotations.json").write_text(json.dumps(coco))
+
+        assert counts(await ac.run_file(EXAMPLES / "upload.yaml")) == [(3, 0, 0, 0)]
+        for task_id in (147, 150):
+            assert b'occluded="0"' not in (await serve.archive(task_id))["annotations.xml"]
+        assert (await serve.archive(151))["annotations.xml"].count(b"<box ") == 1
+
+        assert counts(await ac.run_file(EXAMPLES / "tasks.yaml")) == [(0, 3, 0, 0), (3, 0, 0, 0)]
+        assert b'occluded="0"' not in (await serve.archive(151))["annotations.xml"]
+
+        # The folders hold what was there at first; predictions go before what was annotated.
+        shutil.copy(
+            processed / "task147_annotations.xml", processed / "task147/annotations_pseudo.xml"
+        )
+        assert counts(await ac.run_file(EXAMPLES / "upload_in_dir.yaml")) == [(3, 0, 0, 0)]
+        for task_id, edit in ((147, True), (150, False), (151, False)):
+            held = (await serve.archive(task_id))["annotations.xml"]
+            assert (b'occluded="0"' not in held) == edit
+
+
+async def test_steps_run_in_order_and_share_one_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with named(monkeypatch) as serve:
+        file = written(
+            "- {task: mirror, parameters: {dest: data, no_fsync: true}}\n"
+            "- {task: upload, parameters: {in_dir: data, task_ids: [1, 2]}}\n"
+            "- {task: mirror, parameters: {dest: data, no_fsync: true}}\n"
+        )
+        heard: list[tuple[int, Event]] = []
+        ended: list[int] = []
+        report = await ac.run_file(
+            file,
+            on_event=lambda step, event: heard.append((step.number, event)),
+            on_step=lambda step: ended.append(step.step.number),
+        )
+        assert report.ok
+        assert counts(report) == [(3, 0, 0, 0), (2, 0, 0, 0), (2, 1, 0, 0)]
+        assert ended == [1, 2, 3]
+        assert [n for n, event in heard if isinstance(event, RunFinished)] == [1, 2, 3]
+        assert len(serve.calls("POST", "/api/auth/login")) == 1
+        described = report.to_json()
+        json.dumps(described)
+        assert [step["line"] for step in described["steps"]] == [1, 2, 3]
+        assert described["steps"][0]["reports"][0]["counts"] == {"fetched": 3}
+
+
+async def test_a_step_s_own_server_counts_more_than_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as other, serving(2) as own:
+        file = written(
+            "- task: download\n"
+            f"  server: {{url: {own.server.url}, username: admin, password: simulated}}\n"
+            "  parameters: {task_ids: [1], out_dir: own}\n"
+            "- {task: download, parameters: {task_ids: [1], out_dir: other}}\n"
+        )
+        assert (await ac.run_file(file)).ok
+        assert files(Path("own/task1")) == await own.archive(1)
+        assert files(Path("other/task1")) == await other.archive(1)
+
+
+async def test_a_step_s_server_is_sent_no_secret_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch), serving(2) as own:
+        file = written(
+            "- task: download\n"
+            f"  server: {{url: {own.server.url}}}\n"
+            "  parameters: {task_ids: [1], out_dir: own}\n"
+        )
+        (line,) = await told(file)
+        assert line.startswith("steps.yaml, line 1, column 3: no credentials are given for ")
+        assert own.server.calls == []
+
+
+async def test_everything_that_the_servers_know_better_is_told_before_the_first_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve:
+        Path("one.xml").write_text("<annotations></annotations>")
+        Path("one.json").write_text("{}")
+        file = written(
+            "- {task: download, parameters: {task_ids: [1], out_dir: out}}\n"
+            "- task: download\n"
+            "  parameters: {task_ids: [1, 77], out_dir: more, dataset_format: coco 1.0}\n"
+            "- task: upload\n"
+            "  parameters:\n"
+            "    folder_prefix: task\n"
+            "    tasks:\n"
+            "      - {task_id: 88, annotation_path: one.xml}\n"
+            "      - {task_id: 1, annotation_path: one.json, dataset_format: CVAT 1.1}\n"
+            "      - {task_id: 2, annotation_path: one.json, dataset_format: Coco}\n"
+            "- {task: mirror, parameters: {dest: data, project_id: [1, 9], format: VOC}}\n"
+            "- {task: mirror, parameters: {dest: data, project_id: 9, task_id: 66}}\n"
+            "- {task: mirror, parameters: {dest: data, task_id: [1, 66]}}\n"
+            "- {task: mirror, parameters: {dest: data, task_id: 66, prune: true}}\n"
+            "- task: mirror\n"
+            "  server: {url: 'http://127.0.0.1:1', token: abc}\n"
+            "  parameters: {dest: gone}\n"
+            "- task: mirror\n"
+            f"  server: {{url: {serve.server.url}, username: admin, password: wrong}}\n"
+            "  parameters: {dest: refused}\n"
+            "- task: mirror\n"
+            "  server: {project_id: 44}\n"
+            "  parameters: {dest: data}\n"
+            "- {task: upload, parameters: {task_ids: [1, 99], in_dir: data}}\n"
+            "- {task: upload, parameters: {task_ids: [1], in_dir: data, mode: append}}\n"
+        )
+        lines = await told(file)
+        expected = (
+            ("line 3, column ", " has no task 77, or this user may not see it"),
+            ("line 3, column ", " cannot export as 'coco 1.0'; the nearest of its formats"),
+            ("line 25, column ", " cannot append: it replaces a task's annotations"),
+            ("line 8, column ", "task 88: there is no such task"),
+            ("line 9, column ", "one.json is JSON, and 'CVAT 1.1' takes "),
+            ("line 10, column ", " cannot import 'Coco'; the nearest of its importers"),
+            ("line 11, column ", "there is no project 9 at "),
+            ("line 11, column ", " cannot export as 'VOC'"),
+            ("line 12, column ", "there is no project 9 at "),
+            ("line 13, column ", " has no task 66, or"),
+            ("line 16, column ", "no connection to http://127.0.0.1:1: "),
+            ("line 19, column ", " refuses the login of 'admin'"),
+            ("line 22, column ", "there is no project 44 at "),
+            ("line 24, column ", " has no task 99, or"),
+        )
+        for place, words in expected:
+            assert any(place in line and words in line for line in lines), (place, lines)
+        assert len(lines) == len(expected)
+        assert not Path("out").exists()
+        assert serve.calls("POST", "export") == []
+
+
+async def test_a_step_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with named(monkeypatch) as serve:
+        serve.server.faults.add(Fault(export="fail", task_id=1, message="no", times=None))
+        Path("mine").mkdir()
+        Path("mine/task2").write_text("a file, no folder")
+        report = await ac.run_file(
+            written(
+                "- {task: download, parameters: {task_ids: [1, 3], out_dir: out}}\n"
+                "- {task: download, parameters: {task_ids: [2, 3], out_dir: mine}}\n"
+                "- {task: mirror, parameters: {dest: data, task_id: 2, no_fsync: true}}\n"
+            )
+        )
+        assert not report.ok
+        assert counts(report) == [(1, 0, 0, 1), (1, 0, 0, 1), (1, 0, 0, 0)]
+        assert report.steps[0].stopped_by is None
+
+
+async def test_what_kept_a_step_from_beginning_is_in_its_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch):
+        Path("data").write_text("a file")
+        report = await ac.run_file(
+            written(
+                "- {task: mirror, parameters: {dest: data}}\n"
+                "- {task: mirror, parameters: {dest: more, no_fsync: true}}\n"
+            )
+        )
+        assert isinstance(report.steps[0].stopped_by, ac.AsyncCvatError)
+        assert [step.ok for step in report.steps] == [False, True]
+
+
+async def test_a_server_that_is_gone_ends_its_own_steps_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve, serving(2) as other:
+        file = written(
+            "- {task: mirror, parameters: {dest: data, no_fsync: true}}\n"
+            "- task: mirror\n"
+            f"  server: {{url: {other.server.url}, username: admin, password: simulated}}\n"
+            "  parameters: {dest: other, no_fsync: true}\n"
+            "- {task: download, parameters: {task_ids: [1], out_dir: out}}\n"
+        )
+
+        def refuse(step: Step, event: Event) -> None:
+            if step.number == 1 and isinstance(event, ExportRequested):
+                serve.server.faults.add(Fault(path="/api/", status=401, times=None))
+
+        report = await ac.run_file(file, on_event=refuse)
+        first, second, third = report.steps
+        assert isinstance(first.stopped_by, ac.AuthenticationError)
+        assert second.ok
+        assert third.not_run is first.stopped_by
+        assert (third.reports, third.ok) == ((), False)
+        assert third.to_json()["not_run"] == str(first.stopped_by)
+        assert not Path("out").exists()
+
+
+async def test_a_cancelled_run_tells_of_the_step_that_was_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve:
+        serve.server.faults.add(Fault(export="stick", task_id=2, times=None))
+        file = written(
+            "- {task: mirror, parameters: {dest: a, task_id: 1, no_fsync: true}}\n"
+            "- {task: mirror, parameters: {dest: b, no_fsync: true}}\n"
+            "- {task: mirror, parameters: {dest: c, no_fsync: true}}\n"
+        )
+        ended: list[ac.StepReport] = []
+        async with anyio.create_task_group() as group:
+
+            async def run() -> None:
+                await ac.run_file(file, on_step=ended.append)
+
+            group.start_soon(run)
+            await until(lambda: len(list(Path("b").glob("task*"))) == 2)
+            group.cancel_scope.cancel()
+        assert [step.step.number for step in ended] == [1, 2]
+        assert [step.ok for step in ended] == [True, False]
+        assert not Path("c").exists()
+        serve.server.release_exports()
+
+
+async def test_the_project_of_the_settings_is_what_a_mirror_without_another_is_of() -> None:
+    async with serving(4, projects=2) as serve:
+        server = f"{{url: {serve.server.url}, token: {serve.server.token}, project_id: 2}}"
+        file = written(
+            f"- {{task: mirror, server: {server}, parameters: {{dest: two, no_fsync: true}}}}\n"
+            f"- task: mirror\n  server: {server}\n"
+            "  parameters: {dest: one, project_id: 1, no_fsync: true}\n"
+        )
+        plans = await ac.plan_run_file(file)
+        report = await ac.run_file(file)
+        tasks = [{one.task_id for one in step.outcomes} for step in report.steps]
+        project = serve.server.dataset.tasks
+        assert tasks[0] == {n for n, task in project.items() if task.project_id == 2}
+        assert tasks[1] == {n for n, task in project.items() if task.project_id == 1}
+        planned = [plan.to_json()["plans"][0]["counts"] for plan in plans]
+        assert planned == [{"fetch": len(ids)} for ids in tasks]
+
+
+async def test_a_plan_names_what_each_step_would_do_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with named(monkeypatch) as serve:
+        Path("2.xml").write_text("<annotations></annotations>")
+        Path("mine/task3").mkdir(parents=True)
+        Path("mine/task3/notes.txt").write_text("mine")
+        file = written(
+            "- {task: download, parameters: {task_ids: [1, 2, 3], out_dir: mine}}\n"
+            "- {task: upload, parameters: {tasks: [{task_id: 2, annotation_path: 2.xml},\n"
+            "   {task_id: 1, annotation_path: mine/task1/annotations.xml}]}}\n"
+            "- {task: upload, parameters: {task_ids: [1], in_dir: mine}}\n"
+            "- {task: mirror, parameters: {dest: 2.xml}}\n"
+        )
+        first, second, third, fourth = await ac.plan_run_file(file)
+        assert first.plans[0].counts == {"fetch": 2, "refuse": 1}
+        assert second.plans[0].counts == {"upload": 1}
+        assert second.awaits == {1: Path("mine/task1/annotations.xml")}
+        assert (third.plans, third.awaits) == ((), {1: Path("mine/task1")})
+        assert isinstance(fourth.error, ac.AsyncCvatError)
+        json.dumps([plan.to_json() for plan in (first, second, third, fourth)])
+        assert serve.calls("POST", "export") == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["2.xml", "mine", "steps.yaml"]
