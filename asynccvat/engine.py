@@ -129,6 +129,7 @@ async def download(
     *,
     options: MirrorOptions | None = None,
     skip_existing: bool = False,
+    replace: bool = False,
     on_event: EventListener | None = None,
 ) -> TaskOutcome:
     """Export one task into a folder, whole or not at all; no receipt is kept.
@@ -136,10 +137,12 @@ async def download(
     Args:
         client: The server.
         task_id: The task.
-        path: The folder, which must not hold anything yet.
+        path: The folder, which must not hold anything yet, but for what the options below say.
         spec: Format and images; annotations as `CVAT for images 1.1` by default.
         options: Limits, retries and durability.
         skip_existing: Leave a folder alone that holds the format's annotation file already.
+        replace: Let the task's export replace one that is there already; what that held and the
+            new one does not, edited files for example, is put aside, beside it.
         on_event: Told each event, synchronously, in the loop's thread.
 
     Raises:
@@ -151,6 +154,7 @@ async def download(
         spec,
         options=options,
         skip_existing=skip_existing,
+        replace=replace,
         on_event=on_event,
     )
     if report.stopped_by is not None:
@@ -168,6 +172,7 @@ async def download_many(
     *,
     options: MirrorOptions | None = None,
     skip_existing: bool = False,
+    replace: bool = False,
     on_event: EventListener | None = None,
 ) -> MirrorReport:
     """Export tasks into folders of their own, many at a time; the stateless sibling of `mirror`.
@@ -178,6 +183,7 @@ async def download_many(
         spec: Format and images.
         options: Limits, retries and durability.
         skip_existing: Leave folders alone that hold the format's annotation file already.
+        replace: As in `download`.
         on_event: Told each event, synchronously, in the loop's thread.
 
     Returns:
@@ -187,7 +193,7 @@ async def download_many(
         ConfigError: Two tasks have the same folder.
         StoreError: A folder's parent cannot be written to.
     """
-    work = _downloads(client, paths, spec, options, skip_existing=skip_existing)
+    work = _downloads(client, paths, spec, options, skip_existing=skip_existing, replace=replace)
     async with MirrorRun(work.work, on_event) as run:
         return await run.wait()
 
@@ -198,6 +204,7 @@ async def plan_downloads(
     spec: ExportSpec | None = None,
     *,
     skip_existing: bool = False,
+    replace: bool = False,
 ) -> DownloadPlan:
     """What `download_many` would do, and why; nothing is changed, and the server not asked.
 
@@ -206,12 +213,15 @@ async def plan_downloads(
         paths: The folder of each task.
         spec: Format and images.
         skip_existing: Leave folders alone that hold the format's annotation file already.
+        replace: As in `download`.
 
     Raises:
         ConfigError: Two tasks have the same folder.
         StoreError: A folder cannot be read.
     """
-    return await _downloads(client, paths, spec, None, skip_existing=skip_existing).plan()
+    return await _downloads(
+        client, paths, spec, None, skip_existing=skip_existing, replace=replace
+    ).plan()
 
 
 def _downloads(
@@ -221,6 +231,7 @@ def _downloads(
     options: MirrorOptions | None,
     *,
     skip_existing: bool,
+    replace: bool,
 ) -> LooseDownloads:
     return LooseDownloads(
         client,
@@ -228,6 +239,7 @@ def _downloads(
         spec or ExportSpec(),
         options or MirrorOptions(),
         skip_existing=skip_existing,
+        replace=replace,
     )
 
 

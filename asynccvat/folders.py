@@ -33,16 +33,20 @@ class _FolderShelf:
         paths: Mapping[int, Path],
         options: MirrorOptions,
         emit: Callable[[Event], None],
+        *,
+        replace: bool,
     ) -> None:
         self._paths = paths
         self._durable = options.durable
+        self._replace = replace
         self._reader = ArchiveReader(client, options, NameRules(), emit)
 
     @asynccontextmanager
     async def place(self, order: Order) -> AsyncIterator[Place]:
         """Hold the folder of an order."""
         path = self._paths[order.task.id]
-        async with LooseFolder.open(path, durable=self._durable) as folder:
+        opening = LooseFolder.open(path, durable=self._durable, replace=self._replace)
+        async with opening as folder:
             yield Place(folder, self._reader.with_rules(folder.rules))
 
 
@@ -57,6 +61,7 @@ class LooseDownloads:
         options: MirrorOptions,
         *,
         skip_existing: bool,
+        replace: bool,
     ) -> None:
         """Download tasks of a client."""
         self._client = client
@@ -64,6 +69,7 @@ class LooseDownloads:
         self._spec = spec
         self._options = options
         self._skip_existing = skip_existing
+        self._replace = replace
 
     async def work(self, run: MirrorRun) -> None:
         """Do all of it; the run's report is written in any case."""
@@ -84,7 +90,12 @@ class LooseDownloads:
 
     async def _choice(self, path: Path) -> Choice:
         present = await LooseFolder.contents(path)
-        return choose(present, self._spec.format, skip_existing=self._skip_existing)
+        return choose(
+            present,
+            self._spec.format,
+            skip_existing=self._skip_existing,
+            replace=self._replace,
+        )
 
     async def _download(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
         await in_thread(_refuse_shared, self._paths)
@@ -99,7 +110,7 @@ class LooseDownloads:
             await LooseFolder.check_parent(path, durable=self._options.durable)
         dispatcher = Dispatcher(
             self._client,
-            _FolderShelf(self._client, self._paths, self._options, run.emit),
+            _FolderShelf(self._client, self._paths, self._options, run.emit, replace=self._replace),
             self._spec,
             self._options,
             emit=run.emit,
@@ -128,8 +139,8 @@ class LooseDownloads:
             )
             return None
         filled = ForeignFolderError(
-            f"{path} holds something already, and a download replaces nothing: move it away, or "
-            "name another folder",
+            f"{path} holds something already, and a download replaces nothing"
+            f"{' but an export' if self._replace else ''}: move it away, or name another folder",
             task_id=task_id,
             step="plan",
         )

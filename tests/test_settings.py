@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from asynccvat.errors import ConfigError
 from asynccvat.settings import Settings, load_settings
+from asynccvat.settings.values import Value
 
 URL = "https://cvat.example.com"
 OTHER = "https://other.example.com"
@@ -70,6 +71,49 @@ def test_flags_win_over_environment_and_environment_over_file(tmp_path: Path) ->
     assert settings.username == "env"
     assert settings.password == "file"
     assert settings.organization == "file"
+
+
+def said(**settings: str) -> dict[str, Value]:
+    """What a piece of work says of its server."""
+    return {name: Value(text, f"steps.yaml, {name}") for name, text in settings.items()}
+
+
+def test_what_the_work_says_wins_over_the_environment_and_flags_over_it(tmp_path: Path) -> None:
+    environment = {"CVAT_USERNAME": "env", "CVAT_PASSWORD": "env", "CVAT_PROJECT_ID": "5"}
+    named = said(url=URL, username="work")
+    settings = load(tmp_path, named=named, environment=environment)
+    assert (settings.url, settings.username, settings.password) == (URL, "work", "env")
+    assert settings.project_id == 5
+    assert load(tmp_path, named=named, username="flag", password="x").username == "flag"
+
+
+def test_no_secret_goes_to_a_server_that_the_work_did_not_mean_it_for(tmp_path: Path) -> None:
+    write(tmp_path, f"url: {OTHER}\ntoken: of-other\norganization: lab\ninsecure: true\n")
+    settings = load(
+        tmp_path,
+        named=said(url=URL),
+        environment={"CVAT_URL": OTHER, "CVAT_USERNAME": "env", "CVAT_PASSWORD": "env"},
+    )
+    assert (settings.url, settings.username, settings.password) == (URL, None, None)
+    assert (settings.token, settings.organization, settings.verify) == (None, None, True)
+    # What names the same server, or none, counts.
+    settings = load(tmp_path, named=said(url=f"{OTHER}/"), environment={"CVAT_ORGANIZATION": "env"})
+    assert (settings.token, settings.organization) == ("of-other", "env")
+    # And what the work says is for its own server alone.
+    settings = load(tmp_path, named=said(url=URL, token="work"), url="https://flag", token=None)
+    assert (settings.url, settings.token) == ("https://flag", None)
+
+
+def test_without_a_server_of_its_own_the_work_only_adds(tmp_path: Path) -> None:
+    write(tmp_path, f"url: {OTHER}\ntoken: of-other\n")
+    settings = load(tmp_path, named=said(project_id="7"), environment={"CVAT_URL": URL})
+    assert (settings.url, settings.project_id) == (URL, 7)
+
+
+def test_a_profile_of_the_work_s_own_server_is_used(tmp_path: Path) -> None:
+    path = save_profiles(tmp_path, lab=URL, other=OTHER)
+    make_default(path, default_profile="other")
+    assert load(tmp_path, named=said(url=URL)).token == "token-of-lab"
 
 
 def test_every_variable_of_the_environment_is_read(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def download(
         bool,
         typer.Option(
             "--skip-existing/--no-skip-existing",
-            help="Leave out tasks whose annotation file is there already.",
+            help="Leave out tasks whose annotation file is there already, or else replace it: what "
+            "was edited is put aside.",
         ),
     ] = True,
     folder_prefix: selecting.FolderPrefix = "task",
@@ -78,7 +79,12 @@ def download(
     return carry_out(
         client_for(connection.settings()),
         lambda client, on_event: asynccvat.download_many(
-            client, paths, spec, skip_existing=skip_existing, on_event=on_event
+            client,
+            paths,
+            spec,
+            skip_existing=skip_existing,
+            replace=not skip_existing,
+            on_event=on_event,
         ),
         results,
         place=", ".join(map(str, out_path)) if out_path else str(out_dir),

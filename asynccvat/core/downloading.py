@@ -64,16 +64,24 @@ class DownloadPlan:
         }
 
 
-def choose(present: Collection[str], export_format: str, *, skip_existing: bool) -> Choice:
+def choose(
+    present: Collection[str], export_format: str, *, skip_existing: bool, replace: bool
+) -> Choice:
     """What to do about a folder that holds these files.
+
+    Only what holds an export already is replaced: anything else is there for another reason.
 
     Args:
         present: Their paths; none where the folder is not there.
         export_format: What the task would be exported as.
         skip_existing: Whether an export that is there already will do.
+        replace: Whether one that will not do is to be replaced.
     """
     if not present:
         return Choice.FETCH
-    if skip_existing and holds_annotations(present, export_format):
-        return Choice.SKIP
+    if holds_annotations(present, export_format):
+        if skip_existing:
+            return Choice.SKIP
+        if replace:
+            return Choice.FETCH
     return Choice.REFUSE

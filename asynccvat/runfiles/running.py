@@ -175,6 +175,7 @@ async def _work(step: Step, account: Account, hear: Callable[[Event], None]) -> 
                 step.paths,
                 step.spec,
                 skip_existing=step.skip_existing,
+                replace=not step.skip_existing,
                 on_event=hear,
             )
         )
@@ -226,7 +227,13 @@ async def _plans(step: Step, account: Account) -> tuple[AnyPlan, ...]:
         )
     if isinstance(step, DownloadStep):
         return (
-            await plan_downloads(client, step.paths, step.spec, skip_existing=step.skip_existing),
+            await plan_downloads(
+                client,
+                step.paths,
+                step.spec,
+                skip_existing=step.skip_existing,
+                replace=not step.skip_existing,
+            ),
         )
     assert isinstance(step, MirrorStep)
     selection = _selection(step, account)

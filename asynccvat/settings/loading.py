@@ -150,7 +150,7 @@ def load_settings(
         },
         of_file,
     ]
-    if named:
+    if named and "url" in named:
         layers = _about_one_server(layers)
     layers.append(_from_profiles(profiles, layers))
     return _settings(layers, file, warnings)

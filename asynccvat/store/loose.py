@@ -1,7 +1,7 @@
 """LooseFolder: one folder for one task, outside of any mirror, whole or absent.
 
-What is under way lies in a hidden folder beside the target and is gone at the end; there are no
-receipts, so nothing that is there is ever replaced.
+What is under way lies in a hidden folder beside the target and is gone at the end. There are no
+receipts, so what is there is replaced only where that is asked for, and then put aside.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from asynccvat.core.paths import NameRules
 from asynccvat.core.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError
 from asynccvat.store import names, trees
+from asynccvat.store.aside import clear_copies, put_aside
 from asynccvat.store.commit import Committed
 from asynccvat.store.group import SYNCFS_FROM
 from asynccvat.store.layout import TREE
@@ -57,22 +58,28 @@ class LooseFolder:
         rules: What names its file system can hold.
     """
 
-    def __init__(self, path: Path, places: _Places, rules: NameRules, *, durable: bool) -> None:
+    def __init__(
+        self, path: Path, places: _Places, rules: NameRules, *, durable: bool, replace: bool
+    ) -> None:
         self.path = path
         self.rules = rules
         self._places = places
         self._durable = durable
+        self._replace = replace
         self._limiter = anyio.CapacityLimiter(1)
         self._kept = False
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, path: Path | str, *, durable: bool = True) -> AsyncIterator[LooseFolder]:
+    async def open(
+        cls, path: Path | str, *, durable: bool = True, replace: bool = False
+    ) -> AsyncIterator[LooseFolder]:
         """Hold a place for a folder, making the folders above it where they are not there.
 
         Args:
             path: The folder to be; it may exist if it is empty.
             durable: Sync to disk before it counts as done.
+            replace: It may hold something, which is put aside but for what comes again.
 
         Raises:
             ConfigError: The path cannot be that of a folder, or this is Windows.
@@ -88,7 +95,7 @@ class LooseFolder:
         folders: list[LooseFolder] = []
 
         def opening() -> None:
-            folders.append(_open(cls, Path(path), durable=durable))
+            folders.append(_open(cls, Path(path), durable=durable, replace=replace))
 
         try:
             await in_thread(opening)
@@ -156,25 +163,39 @@ class LooseFolder:
             ForeignFolderError: Meanwhile the folder was filled by somebody else.
             StoreError: It could not be done, and nothing has changed.
         """
-        await self._in_thread("commit to", self._commit, staging, receipt, task_id=staging.task_id)
-        return Committed(self.path)
+        left = await self._in_thread(
+            "commit to", self._commit, staging, receipt, task_id=staging.task_id
+        )
+        if left is None:
+            return Committed(self.path)
+        put = self.path.with_name(left)
+        return Committed(self.path, (f"what it held before and does not hold now is in {put}",))
 
-    def _commit(self, staging: Staging, receipt: Receipt) -> None:
-        places = self._places
+    def _commit(self, staging: Staging, receipt: Receipt) -> str | None:
+        """Returns the name of what is left of the folder that was replaced."""
+        places, name = self._places, self._places.path.name
         places.lock.verify()
+        aside = None
         with files.folder(_AREA, dir_fd=places.hidden) as area:
             if self._durable:
                 _sync_tree(area, len(receipt.members))
+            if self._replace:
+                aside = put_aside(name, dir_fd=places.parent)
             _refuse_filled(places.parent, places.path)
             try:
-                files.rename(TREE, places.path.name, dir_fd=area, new_dir_fd=places.parent)
+                files.rename(TREE, name, dir_fd=area, new_dir_fd=places.parent)
             except OSError as error:
                 if trees.is_not_empty(error):
                     raise _filled(self.path) from error
+                if aside is not None:
+                    files.rename(aside, name, dir_fd=places.parent, new_dir_fd=places.parent)
                 raise
         staging.settled = True
         if self._durable:
             files.fsync(places.parent)
+        if aside is not None and clear_copies(aside, name, dir_fd=places.parent):
+            return aside
+        return None
 
     async def abandon(self, staging: Staging, *, keep: bool) -> None:
         """End a staging that is not to be committed. After a commit it does nothing.
@@ -226,7 +247,7 @@ class LooseFolder:
         return await in_limited_thread(self._limiter, explained)
 
 
-def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:
+def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -> LooseFolder:
     named, path = path, path.absolute()
     if path.name in ("", "..") or path.name.startswith(".asynccvat"):
         raise ConfigError(f"{path} cannot be the folder of a task: name another one")
@@ -234,7 +255,8 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:
         make_folders(path.parent, durable=durable)
         parent = files.open_directory(path.parent)
         opened.callback(os.close, parent)
-        _refuse_filled(parent, path)
+        if not (replace and trees.is_folder(path.name, dir_fd=parent)):
+            _refuse_filled(parent, path)
         hidden_name = f".{path.name}.asynccvat"
         if files.lstat(hidden_name, dir_fd=parent) is None:
             files.mkdir(hidden_name, dir_fd=parent)
@@ -248,7 +270,7 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool) -> LooseFolder:
                 trees.remove(name, dir_fd=hidden)  # of a download that was killed at the start
         rules = names.probe(hidden, str(path.parent / hidden_name))
         places = _Places(path, hidden_name, parent, hidden, lock)
-        folder = cls(named, places, rules, durable=durable)
+        folder = cls(named, places, rules, durable=durable, replace=replace)
         opened.pop_all()
     return folder
 

@@ -291,9 +291,29 @@ def test_tasks_are_downloaded_into_folders_and_those_that_are_there_are_skipped(
     ended = shell(
         "download", "-t", 1, "-o", "out", "--folder-prefix", "data_", "--no-skip-existing"
     )
-    assert ended.code == 1
-    assert "data_1" in ended.err
+    assert (ended.code, ended.err) == (0, "")
+    assert "1 fetched" in ended.out
     assert files(tmp_path / "out") == before
+
+
+def test_what_was_edited_is_put_aside_by_a_download_that_skips_nothing(
+    shell: Shell, tmp_path: Path
+) -> None:
+    command = ("download", "-t", 1, "-o", "out", "--no-skip-existing")
+    assert shell(*command).code == 0
+    before = files(tmp_path / "out")
+    (tmp_path / "out/task1/annotations.xml").write_text("edited")
+    ended = shell(*command)
+    assert ended.code == 0
+    assert ended.err == (
+        "warning: task 1: what it held before and does not hold now is in out/task1.old-1\n"
+    )
+    assert files(tmp_path / "out") == before | {"task1.old-1/annotations.xml": b"edited"}
+    (tmp_path / "mine/task1").mkdir(parents=True)
+    (tmp_path / "mine/task1/notes.txt").write_text("no export")
+    ended = shell("download", "-t", 1, "-o", "mine", "--no-skip-existing")
+    assert ended.code == 1
+    assert "a download replaces nothing but an export" in ended.err
 
 
 def test_each_task_may_have_a_path_of_its_own(shell: Shell, tmp_path: Path) -> None:

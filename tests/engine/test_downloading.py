@@ -126,6 +126,24 @@ async def test_existing_ones_are_skipped_where_that_is_wished(
         assert one.action is ac.Action.SKIPPED
 
 
+async def test_an_export_is_replaced_where_that_is_wished(tmp_path: Path) -> None:
+    async with serving(2) as serve:
+        paths = {1: tmp_path / "a", 2: tmp_path / "b"}
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b/mine.txt").write_text("no export")
+        await ac.download(serve.client, 1, paths[1], options=QUICK)
+        before = files(paths[1])
+        (tmp_path / "a/annotations.xml").write_text("edited")
+        plan = await ac.plan_downloads(serve.client, paths, replace=True)
+        assert plan.counts == {"fetch": 1, "refuse": 1}
+        report = await ac.download_many(serve.client, paths, options=QUICK, replace=True)
+        assert actions(report) == {1: ("fetched", "asked for"), 2: ("failed", "asked for")}
+        assert files(paths[1]) == before
+        assert files(tmp_path / "a.old-1") == {"annotations.xml": b"edited"}
+        (warning,) = outcome(report, 1).warnings
+        assert "a.old-1" in warning
+
+
 async def test_two_tasks_cannot_have_the_same_folder(tmp_path: Path) -> None:
     async with serving(2) as serve:
         for same in (tmp_path / "a", tmp_path / "x" / ".." / "a"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from destinations import Crash, Disk, failing, fill, listing, put_loose, read_tree, receipt_of
 
+from asynccvat import files
 from asynccvat.errors import (
     ConfigError,
     DiskFullError,
@@ -63,6 +64,59 @@ async def test_an_empty_folder_may_be_there_a_filled_one_may_not(tmp_path: Path)
             async with LooseFolder.open(tmp_path / name):
                 pass
     assert listing(tmp_path) == ["empty", "file", "link"]
+
+
+async def replaced(target: Path, tree: dict[str, bytes]) -> tuple[str, ...]:
+    async with LooseFolder.open(target, durable=False, replace=True) as folder:
+        return (await put_loose(folder, tree)).warnings
+
+
+async def test_where_that_is_asked_for_a_folder_is_replaced_and_what_was_in_it_stays(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "t"
+    assert await replaced(target, TREE) == ()
+    assert await replaced(target, TREE) == ()
+    assert listing(tmp_path) == ["t"]
+    (target / "a.txt").write_bytes(b"A")
+    (target / "mine").mkdir()
+    (target / "mine/b.txt").write_bytes(b"mine")
+    (target / "link").symlink_to("a.txt")
+    (warning,) = await replaced(target, TREE)
+    assert str(tmp_path / "t.old-1") in warning
+    assert read_tree(target) == TREE
+    assert (tmp_path / "t.old-1/link").is_symlink()
+    (tmp_path / "t.old-1/link").unlink()
+    assert read_tree(tmp_path / "t.old-1") == {"a.txt": b"A", "mine/b.txt": b"mine"}
+    (target / "a.txt").write_bytes(b"longer")
+    await replaced(target, TREE)
+    assert read_tree(tmp_path / "t.old-2") == {"a.txt": b"longer"}
+    assert listing(tmp_path) == ["t", "t.old-1", "t.old-2"]
+
+
+async def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(b"mine")
+    with pytest.raises(ForeignFolderError, match="holds something already"):
+        await replaced(tmp_path / "t", TREE)
+
+
+async def test_a_replacement_that_fails_leaves_the_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "t"
+    await replaced(target, {"old.txt": b"old"})
+    real = files.rename
+
+    def rename(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+        if name == "tree":
+            raise OSError(errno.EIO, "broken")
+        real(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+
+    monkeypatch.setattr(files, "rename", rename)
+    with pytest.raises(StoreError, match="Input/output error"):
+        await replaced(target, TREE)
+    assert read_tree(target) == {"old.txt": b"old"}
+    assert listing(tmp_path) == ["t"]
 
 
 @pytest.mark.parametrize("raced", [False, True])
