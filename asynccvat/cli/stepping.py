@@ -204,7 +204,7 @@ def _carry_out(
         output.save_json(report, results.report_file, "--report-json")
     if results.as_json:
         output.write_json(report)
-    else:
+    elif done:
         _summary(done)
     for step in done:
         _say_why(step, verbose=verbose)

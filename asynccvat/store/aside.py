@@ -24,12 +24,10 @@ def put_aside(name: str, *, dir_fd: int) -> str | None:
     with files.folder(name, dir_fd=dir_fd) as fd:
         if not files.names(fd):
             return None
-    for number in itertools.count(1):
-        aside = f"{name}.old-{number}"
-        if files.lstat(aside, dir_fd=dir_fd) is None:
-            files.rename(name, aside, dir_fd=dir_fd, new_dir_fd=dir_fd)
-            return aside
-    raise AssertionError("there is always another number")
+    names = (f"{name}.old-{number}" for number in itertools.count(1))
+    aside = next(other for other in names if files.lstat(other, dir_fd=dir_fd) is None)
+    files.rename(name, aside, dir_fd=dir_fd, new_dir_fd=dir_fd)
+    return aside
 
 
 def clear_copies(aside: str, name: str, *, dir_fd: int) -> bool:

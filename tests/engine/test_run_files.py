@@ -214,6 +214,60 @@ async def test_everything_that_the_servers_know_better_is_told_before_the_first_
         assert serve.calls("POST", "export") == []
 
 
+async def test_a_mirror_of_another_server_is_no_place_to_upload_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(2) as other:
+        await ac.mirror(other.client, "data", options=ac.MirrorOptions(durable=False))
+    async with named(monkeypatch):
+        (line,) = await told(written("- {task: upload, parameters: {task_ids: [1], in_dir: data}}"))
+        assert line.startswith("steps.yaml, line 1, column 3: ")
+        assert "data" in line
+
+
+async def test_a_server_that_lists_no_tasks_is_told_before_the_first_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve:
+        serve.server.faults.add(Fault(method="GET", path=r"/api/tasks\b", status=403, times=None))
+        file = written("- {task: download, parameters: {task_ids: [1], out_dir: out}}\n")
+        with pytest.raises(ac.RunFileError) as caught:
+            await ac.run_file(file)
+        (problem,) = caught.value.problems
+        assert isinstance(problem.error, ac.PermissionDeniedError)
+
+
+async def test_what_the_state_of_a_task_forbids_fails_its_task_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve:
+        await ac.mirror(serve.client, "data", options=ac.MirrorOptions(durable=False))
+        serve.server.edit_task(1)
+        report = await ac.run_file(
+            written(
+                "- task: upload\n"
+                "  parameters: {task_ids: [1, 2], in_dir: data, only_if_unchanged: true}\n"
+            )
+        )
+        assert counts(report) == [(1, 0, 0, 1)]
+        (failed,) = (one for one in report.steps[0].outcomes if not one.ok)
+        assert isinstance(failed.error, ac.TaskChangedError)
+
+
+async def test_skip_existing_false_fetches_again_what_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve:
+        file = written(
+            "- task: download\n  parameters: {task_ids: [1], out_dir: raw, skip_existing: false}\n"
+        )
+        assert counts(await ac.run_file(file)) == [(1, 0, 0, 0)]
+        Path("raw/task1/annotations.xml").write_text("edited")
+        assert counts(await ac.run_file(file)) == [(1, 0, 1, 0)]
+        assert files(Path("raw/task1")) == await serve.archive(1)
+        assert files(Path("raw/task1.old-1")) == {"annotations.xml": b"edited"}
+
+
 async def test_a_step_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     async with named(monkeypatch) as serve:
         serve.server.faults.add(Fault(export="fail", task_id=1, message="no", times=None))

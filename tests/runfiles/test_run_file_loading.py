@@ -87,6 +87,24 @@ def test_one_format_of_an_upload_is_one_batch() -> None:
     assert (second.format, second.source) == ("COCO 1.0", {4: Path("4.json")})
 
 
+def test_files_that_are_named_for_each_task_win_over_a_folder() -> None:
+    write("1.xml")
+    file = loaded(
+        "- task: upload\n"
+        "  parameters:\n"
+        "    tasks: [{task_id: 1, annotation_path: 1.xml}]\n"
+        "    task_ids: [2]\n"
+        "    in_dir: gone\n"
+    )
+    (step,) = file.steps
+    assert isinstance(step, UploadStep)
+    assert step.batches[0].source == {1: Path("1.xml")}
+    assert [warning.partition(": ")[0] for warning in file.warnings] == [
+        "steps.yaml, line 4, column 5",
+        "steps.yaml, line 5, column 5",
+    ]
+
+
 def test_the_folder_of_each_task_can_be_named_and_then_wins() -> None:
     file = loaded(
         "- task: download\n"
@@ -384,6 +402,7 @@ def test_a_file_that_cannot_be_right_is_refused_with_the_place_that_names_it(
         ("- {<<: 5, task: mirror}\n", "'<<' takes over the keys of another mapping"),
         ("- ? [a]\n  : b\n", "there is no key '' here"),
         ("- task: mirror\n  parameters: {dest: x, filter: &a {k: *a}}\n", "JSON logic"),
+        ("- task: mirror\n  parameters: {dest: x, filter: {[a]: 1}}\n", "JSON logic"),
     ],
 )
 def test_what_holds_no_steps_is_told(text: str, words: str) -> None:

@@ -75,6 +75,7 @@ async def test_where_that_is_asked_for_a_folder_is_replaced_and_what_was_in_it_s
     tmp_path: Path,
 ) -> None:
     target = tmp_path / "t"
+    target.mkdir()
     assert await replaced(target, TREE) == ()
     assert await replaced(target, TREE) == ()
     assert listing(tmp_path) == ["t"]
