@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -57,11 +57,10 @@ from asynccvat.errors import (
 )
 from asynccvat.http import Call, Credentials, HttpOptions, HttpSession, ResultStream
 from asynccvat.http.paging import gather
-from asynccvat.imports import Imports
-from asynccvat.sending import AnnotationUpload, FileToSend
-from asynccvat.sources import find, ready
 from asynccvat.threads import in_thread, in_threads
-from asynccvat.watcher import Watcher
+
+if TYPE_CHECKING:
+    from asynccvat.sending import AnnotationUpload, FileToSend
 
 T = TypeVar("T")
 
@@ -473,6 +472,7 @@ class CvatClient:
             mode: `replace` or `append`; see `check_mode`.
             on_progress: Told the bytes of each piece that went out.
         """
+        from asynccvat.sending import AnnotationUpload  # noqa: PLC0415 - lists begin without
 
         async def known_imports(of_task: int) -> tuple[ExportRequest, ...]:
             return await self.requests(task_ids=[of_task], action="import")
@@ -520,6 +520,10 @@ class CvatClient:
             NotFoundError: There is no such task.
             AsyncCvatError: The server cannot be reached, or refuses it.
         """
+        from asynccvat.imports import Imports  # noqa: PLC0415 - lists begin without
+        from asynccvat.sources import find, ready  # noqa: PLC0415 - the same
+        from asynccvat.watcher import Watcher  # noqa: PLC0415 - the same
+
         source = await in_thread(lambda: find(Path(path), format).looked_at())
         importer = await self.importer(format)
         await self.check_mode(mode)

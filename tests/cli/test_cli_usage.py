@@ -102,7 +102,8 @@ def test_a_command_loads_only_what_it_needs(simulated: SimulatedServer) -> None:
     loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
     assert "aiohttp" in loaded
     # Text needs no conversion, and there is no settings file and no terminal.
-    assert not loaded & {"pydantic", "rich.console", "yaml", "asynccvat.engine"}
+    assert not loaded & {"pydantic", "rich.console", "yaml"}
+    assert not loaded & {"asynccvat.engine", "asynccvat.imports", "asynccvat.watcher"}
 
 
 def test_it_runs_as_a_module_too() -> None:
