@@ -8,6 +8,8 @@ into staging below `dest`, and moves the staged trees to `trees`.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import gc
 import json
 import sys
 import time
@@ -47,4 +49,6 @@ async def extract(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # As the command line does.
+    atexit.register(gc.freeze)
     print(json.dumps(asyncio.run(extract(json.loads(sys.argv[1])))))
