@@ -10,7 +10,8 @@ import os
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from asynccvat.core.annotation_files import (
     Chosen,
     Kind,
     check,
+    check_members,
     choose,
     kind_of,
 )
@@ -45,11 +47,13 @@ class Source:
         folder: Where it lies.
         chosen: Which of its files.
         ends: The first and the last bytes of a single file; none of what is packed.
+        members: The files in a zip, with the first bytes of those in XML; none of other files.
     """
 
     folder: Path
     chosen: Chosen
     ends: tuple[bytes, bytes] | None = None
+    members: Mapping[str, bytes] | None = None
 
     @property
     def shown(self) -> Path:
@@ -73,8 +77,9 @@ class Source:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
                 ends = head, file.read(TAIL_BYTES)
         # What no format takes is known without asking the server for its formats.
-        kind_of(*ends, name=str(path))
-        return Source(self.folder, self.chosen, ends)
+        kind = kind_of(*ends, name=str(path))
+        members = _members(path) if kind is Kind.ZIP else None
+        return Source(self.folder, self.chosen, ends, members)
 
     def check(self, importer: Format) -> Kind:
         """Make sure that an importer can take it, once it was looked at.
@@ -84,7 +89,32 @@ class Source:
         """
         if self.ends is None:
             return Kind.ZIP
-        return check(*self.ends, importer, name=str(self.shown))
+        kind = check(*self.ends, importer, name=str(self.shown))
+        if self.members is not None:
+            check_members(self.members, importer, name=str(self.shown))
+        return kind
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """The files in a zip, with the first bytes of those in XML.
+
+    Raises:
+        AnnotationFileError: It cannot be read.
+    """
+    try:
+        with _explained(path), zipfile.ZipFile(path) as archive:
+            found = {}
+            for info in archive.infolist():
+                if not info.is_dir():
+                    found[info.filename] = b""
+                    if info.filename.endswith(".xml"):
+                        with archive.open(info) as member:
+                            found[info.filename] = member.read(HEAD_BYTES)
+            return found
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise AnnotationFileError(
+            f"{path} is a zip that cannot be read ({error}): make it again"
+        ) from error
 
 
 def find(path: Path, format_name: str) -> Source:
@@ -212,7 +242,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise AnnotationFileError(
-            f"{error.filename or path} is not there: mirror or download the task, or name the file"
+            f"{error.filename or path} is not there: check the name, or mirror or download the task"
         ) from error
     except OSError as error:
         raise AnnotationFileError(

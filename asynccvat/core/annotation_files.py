@@ -8,10 +8,13 @@ sent. Reading and packing are left to `sources`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
 
 from asynccvat.core.importers import importer_name
 from asynccvat.core.models import Format
@@ -32,6 +35,9 @@ _MEDIA = frozenset({
 # fmt: on
 _XML_ROOT = re.compile(r"<([A-Za-z_][\w.:-]*)")
 _XML_ASIDE = re.compile(r"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[[^\]]*\])?[^>]*>", re.DOTALL)
+_XML_CLOSED = re.compile(
+    r"(?:</annotations\s*>|<annotations\b[^<>]*/>)(?:\s|<!--.*?-->)*\Z", re.DOTALL
+)
 _HTML = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
@@ -98,7 +104,10 @@ def choose(paths: Iterable[str], format_name: str, *, folder: str) -> Chosen:
         )
     packable = tuple(path for path in present if not _is_media(path))
     if not packable:
-        raise AnnotationFileError(f"{folder} holds no annotations to pack for {importer!r}")
+        raise AnnotationFileError(
+            f"{folder} holds no annotations to pack for {importer!r}: name the file itself, or "
+            "another format"
+        )
     return Chosen(packable, packed=True)
 
 
@@ -153,17 +162,74 @@ def check(head: bytes, tail: bytes, importer: Format, *, name: str) -> Kind:
     takes = kinds(importer)
     if takes and kind not in takes:
         raise AnnotationFileError(
-            f"{name} is {kind}, and {importer.name!r} takes {' or '.join(sorted(takes))}"
+            f"{name} is {kind}, and {importer.name!r} takes {' or '.join(sorted(takes))}: name "
+            "another file, or the format that it has"
         )
     if kind is Kind.XML and importer.name.startswith("CVAT "):
-        root = _XML_ROOT.match(_XML_ASIDE.sub("", _text(head)).lstrip())
-        if root is None or root[1] != "annotations":
-            what = "no element" if root is None else f"<{root[1]}>"
+        _check_cvat_xml(head, name)
+        if not _XML_CLOSED.search(_text(tail)):
             raise AnnotationFileError(
-                f"{name} begins with {what}, and CVAT's XML with <annotations>: importing it would "
-                "leave the task without annotations"
+                f"{name} is XML that is cut short, as it does not end with </annotations>: make it "
+                "again"
             )
+    if kind is Kind.JSON and importer.name.startswith("COCO ") and len(head) < HEAD_BYTES:
+        # A longer file can have it further on.
+        _check_coco_json(head, name)
     return kind
+
+
+def check_members(members: Mapping[str, bytes], importer: Format, *, name: str) -> None:
+    """Make sure that a zip holds what an importer reads, as far as that is known here.
+
+    CVAT takes a zip without any annotations, too, and leaves the task without any.
+
+    Args:
+        members: The first `HEAD_BYTES` of each XML file by its path; of others the path counts.
+        importer: What is to read it.
+        name: The zip, for the messages.
+
+    Raises:
+        AnnotationFileError: It does not.
+    """
+    if importer.name.startswith("CVAT "):
+        texts = [path for path in members if path.endswith(".xml") and not _is_hidden(path)]
+        if not texts:
+            raise AnnotationFileError(
+                f"{name} is a zip without an XML file, and {importer.name!r} reads one: importing "
+                "it would leave the task without annotations; name another file, or its format"
+            )
+        for path in texts:
+            _check_cvat_xml(members[path], f"{path} in {name}")
+    elif importer.name.startswith("COCO ") and not fnmatchcase(
+        "\n".join(members), "*annotations/*.json*"
+    ):
+        raise AnnotationFileError(
+            f"{name} is a zip without annotations/*.json, and {importer.name!r} reads that: name "
+            "another file, or the format that it has"
+        )
+
+
+def _check_cvat_xml(head: bytes, name: str) -> None:
+    root = _XML_ROOT.match(_XML_ASIDE.sub("", _text(head)).lstrip())
+    if root is None or root[1] != "annotations":
+        what = "no element" if root is None else f"<{root[1]}>"
+        raise AnnotationFileError(
+            f"{name} begins with {what}, and CVAT's XML with <annotations>: importing it would "
+            "leave the task without annotations; name another file, or the format that it has"
+        )
+
+
+def _check_coco_json(document: bytes, name: str) -> None:
+    try:
+        keys = msgspec.json.decode(document.removeprefix(b"\xef\xbb\xbf"), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise AnnotationFileError(f"{name} is not JSON ({error}): make it again") from None
+    missing = [key for key in ("images", "annotations") if key not in keys]
+    if missing:
+        raise AnnotationFileError(
+            f"{name} has no {' and no '.join(map(repr, missing))}, and so is not COCO's JSON: name "
+            "another file, or the format that it has"
+        )
 
 
 def kind_of(head: bytes, tail: bytes, *, name: str) -> Kind:
@@ -173,26 +239,30 @@ def kind_of(head: bytes, tail: bytes, *, name: str) -> Kind:
         AnnotationFileError: It is empty, an HTML page, cut short, or nothing that CVAT imports.
     """
     if not head:
-        raise AnnotationFileError(f"{name} is empty")
+        raise AnnotationFileError(f"{name} is empty: make it again, or name another file")
     if head.startswith(b"PK\x03\x04"):
         if b"PK\x05\x06" not in tail:
             raise AnnotationFileError(f"{name} is a zip that is cut short: make it again")
         return Kind.ZIP
     if head.startswith(b"PK\x05\x06"):
-        raise AnnotationFileError(f"{name} is a zip that holds nothing")
+        raise AnnotationFileError(f"{name} is a zip that holds nothing: make it again")
     start, end = _text(head).lstrip(), _text(tail).rstrip()
     if not start:
-        raise AnnotationFileError(f"{name} holds nothing but blanks or zeros")
+        raise AnnotationFileError(f"{name} holds nothing but blanks or zeros: make it again")
     if _HTML.match(_XML_ASIDE.sub("", start).lstrip()) or _HTML.match(start):
         raise AnnotationFileError(
-            f"{name} is an HTML page, perhaps a login or an error page that was saved in its place"
+            f"{name} is an HTML page, perhaps a login or an error page that was saved in its "
+            "place: fetch it again"
         )
     for opening, closing, kind in (("<", ">", Kind.XML), ("{", "}", Kind.JSON)):
         if start.startswith(opening):
             if not end.endswith(closing):
                 raise AnnotationFileError(f"{name} is {kind} that is cut short: make it again")
             return kind
-    raise AnnotationFileError(f"{name} is neither XML nor a JSON object nor a zip")
+    raise AnnotationFileError(
+        f"{name} is neither XML nor a JSON object nor a zip, which is all that CVAT imports: name "
+        "another file"
+    )
 
 
 def kinds(importer: Format) -> frozenset[Kind]:

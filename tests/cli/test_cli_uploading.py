@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,28 @@ def test_options_reach_the_engine(shell: Shell, own: SimulatedServer, edited: Pa
     assert len(own.imports) == 2
 
 
+def test_a_zip_that_would_empty_a_task_is_refused_before_a_byte_is_sent(
+    shell: Shell, own: SimulatedServer, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("folder/", b"")
+        archive.writestr("a.txt", b"no annotations")
+    with zipfile.ZipFile(tmp_path / "page.zip", "w") as archive:
+        archive.writestr("annotations.xml", b"<html>x</html>")
+    broken = bytearray((tmp_path / "page.zip").read_bytes())
+    broken[broken.index(b"PK\x01\x02")] = 0
+    (tmp_path / "broken.zip").write_bytes(broken)
+    pairs = [f"--pair={n}={name}.zip" for n, name in enumerate(("other", "page", "broken"), 1)]
+    ended = shell("upload", *pairs)
+    assert ended.code == 1
+    assert [line.partition(".zip")[2][:30] for line in ended.err.splitlines()] == [
+        " is a zip without an XML file,",
+        " begins with <html>, and CVAT'",
+        " is a zip that cannot be read ",
+    ]
+    assert own.imports == []
+
+
 def test_pairs_are_uploaded_and_what_is_wrong_is_told_in_a_line(
     shell: Shell, own: SimulatedServer, edited: Path, tmp_path: Path
 ) -> None:
@@ -90,7 +113,9 @@ def test_pairs_are_uploaded_and_what_is_wrong_is_told_in_a_line(
         *("--report-json", "report.json", "--log-json", "log.jsonl"),
     )
     assert ended.code == 1
-    assert ended.err.splitlines() == ["failed: task 3: empty.xml is empty"]
+    assert ended.err.splitlines() == [
+        "failed: task 3: empty.xml is empty: make it again, or name another file"
+    ]
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert report["counts"] == {"uploaded": 1, "failed": 1}
     events = [json.loads(line)["event"] for line in Path("log.jsonl").read_text().splitlines()]

@@ -16,6 +16,7 @@ from asynccvat.core.annotation_files import (
     Chosen,
     Kind,
     check,
+    check_members,
     choose,
     kind_of,
     kinds,
@@ -149,7 +150,8 @@ def test_the_choice_does_not_depend_on_the_order(paths: list[str]) -> None:
         (XML.decode().replace("utf-8", "utf-16").encode("utf-16"), CVAT, Kind.XML),
         (b"<!-- made by a model --><annotations/>", CVAT, Kind.XML),
         (b"<!DOCTYPE annotations [<!ENTITY a 'b'>]><annotations/>", CVAT, Kind.XML),
-        (b'  {"images": []}\n', COCO, Kind.JSON),
+        (b'  {"images": [], "annotations": []}\n', COCO, Kind.JSON),
+        (b"<annotations></annotations>\n<!-- the end -->\n", CVAT, Kind.XML),
         (zipped(**{"annotations.xml": XML}), CVAT, Kind.ZIP),
         (zipped(a=b"1"), YOLO, Kind.ZIP),
         (b"<other/>", Format(name="Kitti Raw Format 1.0", ext="ZIP, XML"), Kind.XML),
@@ -178,6 +180,9 @@ def test_what_can_be_what_it_claims_is_taken(data: bytes, importer: Format, kind
         (XML, COCO, r"f is XML, and 'COCO 1\.0' takes JSON or ZIP"),
         (b"<annotation><object/></annotation>", CVAT, "begins with <annotation>, and CVAT's"),
         (b"< >", CVAT, "begins with no element"),
+        (b"<annotations><image><box></box>", CVAT, "does not end with </annotations>"),
+        (b'{"info": {}}', COCO, "has no 'images' and no 'annotations'"),
+        (b'{"images": [}', COCO, "is not JSON"),
     ],
 )
 def test_what_cannot_be_what_it_claims_is_refused(data: bytes, importer: Format, why: str) -> None:
@@ -196,7 +201,40 @@ def test_any_bytes_are_told_or_refused_by_the_files_name(data: bytes) -> None:
 
 @given(st.dictionaries(st.text(), st.integers()))
 def test_any_json_object_is_json(value: dict[str, int]) -> None:
-    assert look(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), COCO) is Kind.JSON
+    data = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    assert look(data, Format(name="Unheard of 1.0", ext="JSON")) is Kind.JSON
+
+
+def test_a_long_json_file_can_have_its_annotations_anywhere() -> None:
+    assert look(b'{"info": "' + b" " * HEAD_BYTES + b'"}', COCO) is Kind.JSON
+
+
+@pytest.mark.parametrize(
+    ("members", "importer", "why"),
+    [
+        ({"a.txt": b""}, CVAT, "a zip without an XML file"),
+        ({"annotations.xml": b"<html>x</html>"}, CVAT, r"annotations\.xml in f begins with <html>"),
+        ({"__MACOSX/annotations.xml": b""}, CVAT, "a zip without an XML file"),
+        ({"instances.json": b""}, COCO, r"a zip without annotations/\*\.json"),
+    ],
+)
+def test_a_zip_without_annotations_is_refused(
+    members: dict[str, bytes], importer: Format, why: str
+) -> None:
+    with pytest.raises(AnnotationFileError, match=why):
+        check_members(members, importer, name="f")
+
+
+@pytest.mark.parametrize(
+    ("members", "importer"),
+    [
+        ({"annotations.xml": XML, "images/a.jpg": b""}, CVAT),
+        ({"annotations/instances_default.json": b""}, COCO),
+        ({"obj.data": b""}, YOLO),
+    ],
+)
+def test_a_zip_with_annotations_is_taken(members: dict[str, bytes], importer: Format) -> None:
+    check_members(members, importer, name="f")
 
 
 def test_a_long_files_end_is_what_tells_that_it_is_whole() -> None:
