@@ -13,6 +13,7 @@ from typing import Any
 from asynccvat.core import quantities
 from asynccvat.core.models import ExportSpec
 from asynccvat.runfiles.kinds import (
+    Address,
     Flag,
     JsonLogic,
     Key,
@@ -42,7 +43,7 @@ _SECONDS = r"^\s*\d+(\.\d+)?([smhdwSMHDW]\s*)?(\d.*)?$"
 
 SERVER = Keys(
     {
-        "url": Key(Setting(), "The server's address, like https://cvat.example.com"),
+        "url": Key(Address(), "The server's address, like https://cvat.example.com"),
         "username": Key(Setting(), "User to log in as"),
         "password": Key(Setting(), "The user's password"),
         "token": Key(Setting(), "A personal access token, instead of user and password"),

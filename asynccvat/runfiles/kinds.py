@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import yaml
 
+from asynccvat.core.urls import ServerUrl
+from asynccvat.errors import ConfigError
 from asynccvat.runfiles.reading import Entry, Place, Reader, described, tag
 
 Schema = dict[str, Any]
@@ -120,6 +122,28 @@ class Setting:
         """The value of a node."""
         if tag(node) not in _SCALARS:
             reader.tell(node, f"{name!r} must be a single value")
+            return None
+        return str(node.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server's address."""
+
+    @property
+    def schema(self) -> Schema:
+        """As JSON Schema."""
+        return {"type": "string", "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+(/api)?/?\s*$"}
+
+    def read(self, node: yaml.Node, reader: Reader, name: str) -> str | None:
+        """The value of a node."""
+        if tag(node) not in _SCALARS:
+            reader.tell(node, f"{name!r} must be a single value")
+            return None
+        try:
+            ServerUrl.parse(str(node.value))
+        except ConfigError as error:
+            reader.tell(node, f"{name!r}: {error.message}")
             return None
         return str(node.value)
 

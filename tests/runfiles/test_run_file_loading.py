@@ -290,6 +290,23 @@ def test_what_an_earlier_step_brings_need_not_be_there_yet() -> None:
     assert third.batches[0].without(third.awaits).task_ids == ()
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("5", "does not start with http"),
+        ("ftp://cvat.example.com", "does not start with http"),
+        ("[http://a]", "must be a single value"),
+        ("http://a/tasks/1", "more than a host"),
+    ],
+)
+def test_an_address_that_is_none_is_told_with_its_place(url: str, why: str) -> None:
+    (line,) = told(
+        f"- task: download\n  server: {{url: {url}}}\n  parameters: {{task_ids: [1], out_dir: x}}\n"
+    )
+    assert "line 2, column 17" in line
+    assert why in line
+
+
 def test_everything_that_is_wrong_is_told_at_once_with_its_place() -> None:
     lines = told(
         "- task: download_cvat_task\n"
