@@ -40,8 +40,8 @@ _WORK_HORSE_KILLED = "Work-horse terminated unexpectedly"
 class ExportSlots:
     """Places for exports in flight, as many as the server's model calls for at the moment.
 
-    Waiting is first come, first served. A place is free again as soon as its export has ended:
-    reading the archive takes none.
+    Waiting is first come, first served. A place is free again as soon as its export has ended, or
+    should have and waits to be read: reading the archive takes none.
     """
 
     def __init__(self, watcher: Watcher, fixed: int | None) -> None:
@@ -183,7 +183,7 @@ class Exports:
             AsyncCvatError: As `result`.
         """
         assert result.foretold is not None
-        if not isinstance(why, ExportNotReadyError):
+        if not isinstance(why, ExportNotReadyError | ExportExpiredError):
             # Not early, but wrong: this server's places are not what we take them for.
             self._places = ResultPlaces(reliable=False)
         self._watcher.tried(result.foretold, ended=False)
@@ -196,11 +196,12 @@ class Exports:
 
     async def _wait(self, watched: Watched) -> Result:
         task_id = watched.task_id
-        request = await self._watcher.wait(watched)
-        if request is None:
+        while (request := await self._watcher.wait(watched)) is None:
             url = self._places.foretell(watched.rq_id, task_id)
-            assert url is not None
-            return Result(url, foretold=watched)
+            if url is not None:
+                return Result(url, foretold=watched)
+            # Another result has shown meanwhile that places cannot be foretold here.
+            self._watcher.tried(watched, ended=False)
         if watched.created:
             self._own.pop(watched.rq_id, None)
         elif not may_adopt(request, listed_at=self.listed_at, seen_queued=watched.seen_queued):
@@ -221,7 +222,7 @@ class Exports:
             limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
             async with anyio.create_task_group() as group:
                 for watched in self._own.values():
-                    if not watched.started and not watched.ended:
+                    if _may_be_queued(watched):
                         group.start_soon(self._cancel, watched.rq_id, limiter)
         if self._asking:
             for task in self._asking:
@@ -293,6 +294,13 @@ class Exports:
             seconds = (request.finished_date - request.started_date).total_seconds()
         self._emit(ExportFinished(task_id, seconds))
         return request.result_url
+
+
+def _may_be_queued(watched: Watched) -> bool:
+    """Whether a request can still be in the server's queue, as far as is known."""
+    # Where the server could only not be asked, nothing is known of its end.
+    has_ended = watched.error is None or isinstance(watched.error, ExportError)
+    return not watched.started and not (watched.ended and has_ended)
 
 
 class _TooOldError(ExportError):

@@ -25,6 +25,7 @@ from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,
     ExportNotReadyError,
+    ProtocolError,
     ResponseError,
 )
 from asynccvat.events import Event, Retrying, TransferFinished
@@ -106,53 +107,57 @@ class _Export:
         self._exports = exports
         self._slots = slots
         self._task_id = task_id
-        self._in_flight = True
-        self._result: Result | None = None
+        self._holds_place = True
+        # Of a result that was foretold, and that the server has not begun to send.
+        self._foretold: Result | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._in_flight and self._result is not None:
-            self._exports.give_up(self._result)
-        self._land()
+        if self._foretold is not None:
+            self._exports.give_up(self._foretold)
+        self.give_place_back()
 
     async def url(self) -> str:
-        """Wait for the result, which is there then, or should be."""
-        if not self._in_flight:
+        """Have the task exported, and wait for the result, which is there then, or should be."""
+        if not self._holds_place:
             await self._slots.acquire()
-            self._in_flight = True
+            self._holds_place = True
         return self._take(await self._exports.result(self._task_id, self.spec))
 
     def was_early(self, why: AsyncCvatError) -> bool:
         """Whether a failed reading means only that the result was foretold too early."""
-        foretold = self._in_flight and self._result is not None
-        return foretold and (
-            isinstance(why, ExportNotReadyError | ExportExpiredError)
+        return self._foretold is not None and (
+            isinstance(why, ExportNotReadyError | ExportExpiredError | ProtocolError)
             or (isinstance(why, ResponseError) and why.status in _NO_SUCH_RESULT)
         )
 
     async def url_after(self, why: AsyncCvatError) -> str:
         """Wait on, after what was foretold too early."""
-        assert self._result is not None
-        return self._take(await self._exports.not_yet(self._result, why))
+        assert self._foretold is not None
+        foretold, self._foretold = self._foretold, None
+        return self._take(await self._exports.not_yet(foretold, why))
 
     def found(self) -> None:
         """Note that the server sends the result."""
-        if self._in_flight and self._result is not None:
-            self._exports.found(self._result)
-        self._land()
+        if self._foretold is not None:
+            self._exports.found(self._foretold)
+            self._foretold = None
+        self.give_place_back()
+
+    def give_place_back(self) -> None:
+        """Let another export have the place: this one has ended, or should have."""
+        if self._holds_place:
+            self._holds_place = False
+            self._slots.release()
 
     def _take(self, result: Result) -> str:
-        self._result = result
         if result.foretold is None:
-            self._land()
+            self.give_place_back()
+        else:
+            self._foretold = result
         return result.url
-
-    def _land(self) -> None:
-        if self._in_flight:
-            self._in_flight = False
-            self._slots.release()
 
 
 class Transfers:
@@ -292,19 +297,28 @@ class Transfers:
         attempt = 0
         while True:
             try:
-                return await self._read_once(export, url, staging, place)
-            except AsyncCvatError as error:
-                if export.was_early(error):
-                    url = await export.url_after(error)
-                    continue
+                return await self._read_when_there(export, url, staging, place)
+            except (ExportExpiredError, ExportNotReadyError) as error:
                 self._bear(error, staging.task_id, attempt)
             attempt += 1
             url = await export.url()
 
-    def _bear(self, error: AsyncCvatError, task_id: int, attempt: int) -> None:
-        """Raise an error, unless it is one after which the export can be asked for again."""
-        if not isinstance(error, ExportExpiredError | ExportNotReadyError):
-            raise error
+    async def _read_when_there(
+        self, export: _Export, url: str, staging: Staging, place: Place
+    ) -> ArchiveRead:
+        """Read the archive; where it was tried too early, once it is there."""
+        while True:
+            try:
+                return await self._read_once(export, url, staging, place)
+            except AsyncCvatError as error:
+                if not export.was_early(error):
+                    raise
+                url = await export.url_after(error)
+
+    def _bear(
+        self, error: ExportExpiredError | ExportNotReadyError, task_id: int, attempt: int
+    ) -> None:
+        """Raise an error, unless the export can be asked for again."""
         if attempt < self._retries:
             self._emit(Retrying(task_id, "download", str(error), 0.0))
         elif isinstance(error, ExportExpiredError):
@@ -316,7 +330,9 @@ class Transfers:
         self, export: _Export, url: str, staging: Staging, place: Place
     ) -> ArchiveRead:
         # Neither the server's queue nor the commit, which waits for others to join it, holds
-        # a place among the transfers.
+        # a place among the transfers; nor does waiting for one hold a place among the exports.
+        if not self.has_room:
+            export.give_place_back()
         async with self._reading:
             archives = place.archives
             copy = None if archives is None else await archives.begin(staging.task_id)
