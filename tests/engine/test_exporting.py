@@ -471,3 +471,20 @@ async def test_progress_adds_up_to_what_was_transferred(data: Path, log: Log) ->
             came = sum(e.transferred for e in log.of(TransferProgress) if e.task_id == task_id)
             assert came == outcome(report, task_id).transferred
         assert sum(one.transferred for one in report.outcomes) == report.transferred
+
+
+async def test_results_that_a_restarted_server_forgot_are_asked_for_again(data: Path) -> None:
+    async with serving(40) as serve:
+        log = Log()
+        forgot: list[int] = []
+
+        def forget(_event: TaskDone) -> None:
+            if len(log.of(TaskDone)) in (12, 25):
+                forgot.append(1)
+                serve.server.forget_requests()
+
+        log.on(TaskDone, forget)
+        report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
+        assert len(forgot) == 2
+        assert report.ok, report.failures
+        assert files(data) == await serve.archives()
