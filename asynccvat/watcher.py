@@ -208,7 +208,7 @@ class Watcher:
 
     async def _look(self, look: Look) -> None:
         if look.how is How.TRY:
-            self._inflight.begin_tries(look.rq_ids)
+            self._inflight.begin_tries(look.rq_ids, asyncio.get_running_loop().time())
             for rq_id in look.rq_ids:
                 self._watched[rq_id].turn.set()
             return
@@ -273,6 +273,8 @@ class Watcher:
 
     def _take(self, answers: Sequence[tuple[Watched, ExportRequest]]) -> None:
         """Learn from answers, and wake those whose request has ended."""
+        # Whom nobody waits for any more is nobody's business either.
+        answers = [answer for answer in answers if self._watched.get(answer[0].rq_id) is answer[0]]
         now = asyncio.get_running_loop().time()
         self._inflight.answered([_answer(request) for _, request in answers], now)
         for watched, request in answers:
@@ -293,7 +295,8 @@ class Watcher:
     def _end(self, watched: Watched, *, error: AsyncCvatError | None = None) -> None:
         watched.error = error
         watched.ended = True
-        self._inflight.remove(watched.rq_id)
+        if self._watched.get(watched.rq_id) is watched:
+            self._inflight.remove(watched.rq_id)
         watched.turn.set()
 
 

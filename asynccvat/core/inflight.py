@@ -17,6 +17,7 @@ from asynccvat.core.polling import (
     Queue,
     due_times,
     next_look,
+    probe_patience,
 )
 from asynccvat.core.servermodel import Seen, ServerModel
 
@@ -79,6 +80,7 @@ class InFlight:
         self._offsets: list[tuple[float, float]] = []
         self._overtaken = 0
         self._probe: str | None = None
+        self._probed_at = 0.0
         self._missed = 0
         self._without_dates = 0
         self._unsure = False
@@ -129,13 +131,13 @@ class InFlight:
         self._more_to_ask = more_to_ask
         return next_look(self.model, self._queue(), may_try=may_try, room=room)
 
-    def begin_tries(self, rq_ids: Iterable[str]) -> None:
+    def begin_tries(self, rq_ids: Iterable[str], now: float) -> None:
         """Note that results are being asked for; `tried` says how it went."""
         for rq_id in rq_ids:
             request = self._pending[rq_id]
             self._pending[rq_id] = replace(request, tried=True)
             if request.number > self._overtaken:
-                self._probe = rq_id
+                self._probe, self._probed_at = rq_id, now
 
     def tried(self, rq_id: str, now: float, *, ended: bool) -> None:
         """Note whether a result was there."""
@@ -182,7 +184,8 @@ class InFlight:
 
     def started_at(self, rq_id: str) -> float | None:
         """When a request began, on our own clock; None while it is not known to have."""
-        return self._pending[rq_id].started_at
+        request = self._pending.get(rq_id)
+        return None if request is None else request.started_at
 
     def _queue(self) -> Queue:
         return Queue(
@@ -191,7 +194,9 @@ class InFlight:
             last_look=self.last_look,
             ends=tuple(end.at for end in self._ends),
             overtaken=self._overtaken,
-            probing=self._probe is not None,
+            probing_until=(
+                None if self._probe is None else self._probed_at + probe_patience(self.model)
+            ),
             missed=self._missed,
             without_dates=self._without_dates,
             unsure=self._unsure,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from asynccvat.core.servermodel import ServerModel
@@ -29,6 +29,7 @@ _EXPORTS_PER_LOOK = 8
 _EXPORTS_PER_LOOK_AND_WORKER = 4
 # No list is waited for much longer; what it would save is not worth it any more.
 _LONGEST_LIST = 1.5
+_LONGEST_PROBE = 1.0
 # An export that is overdue is looked at again after this share of the time it has taken so far.
 _OVERDUE_SHARE = 0.15
 _STUCK_AFTER = 4
@@ -105,7 +106,8 @@ class Queue:
         last_look: When the last look was answered, on our own clock.
         ends: When the last exports ended, on our own clock: their workers were not free before.
         overtaken: Exports with smaller numbers must have ended, as one behind them has.
-        probing: Whether a try is under way that tells of those before it.
+        probing_until: Until when a try that is under way is waited for, as it tells of all before
+            it; None where there is none.
         missed: How many looks in a row found nothing ended.
         without_dates: How many exports ended since dates of any were seen.
         unsure: Whether nothing was asked since the last export was asked for.
@@ -116,7 +118,7 @@ class Queue:
     last_look: float = 0.0
     ends: Sequence[float] = ()
     overtaken: int = 0
-    probing: bool = False
+    probing_until: float | None = None
     missed: int = 0
     without_dates: int = 0
     unsure: bool = False
@@ -143,6 +145,11 @@ def lead_seconds(model: ServerModel) -> float:
     That of the look itself, and of asking for new exports, beside the archives that it released.
     """
     return (3 + _exports_per_look(model) / 4) * (model.call_seconds or 0.0) + _CLOCK_SLACK
+
+
+def probe_patience(model: ServerModel) -> float:
+    """Seconds for which a try that tells of others is waited for: its answer comes at once."""
+    return _LONGEST_PROBE + 10 * (model.call_seconds or 0.0)
 
 
 def list_patience(model: ServerModel) -> float:
@@ -255,7 +262,7 @@ def _look_at_due(model: ServerModel, queue: Queue, rows: Sequence[Due], *, may_t
 
 def _look_at_many(
     model: ServerModel, queue: Queue, rows: Sequence[Due], *, may_try: bool, room: bool
-) -> Look | None:
+) -> Look:
     """There is time until the server's queue runs dry: look when several have ended.
 
     One that is deep in the queue is looked at. If it has ended, those before it have, too, but
@@ -268,9 +275,11 @@ def _look_at_many(
         at = max(overtaken[0].at, queue.last_look)
         ended = [row for row in overtaken if row.at <= at]
         looks.append(_look(model, at, ended, rows, may_try=True))
-    if not queue.probing:
-        looks.append(_probe(model, queue, rows, may_try=may_try, room=room))
-    return min(looks, key=lambda look: look.at, default=None)
+    probe = _probe(model, queue, rows, may_try=may_try, room=room)
+    if queue.probing_until is not None:
+        # It should tell soon; if it hangs, the others must not wait for it.
+        probe = replace(probe, at=max(probe.at, queue.probing_until))
+    return min([*looks, probe], key=lambda look: look.at)
 
 
 def _probe(

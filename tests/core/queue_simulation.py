@@ -246,7 +246,7 @@ class Simulation:
         if look is not self._next_look or self._looking:
             return
         if look.how is How.TRY:
-            self.inflight.begin_tries(look.rq_ids)
+            self.inflight.begin_tries(look.rq_ids, self.now)
             for rq_id in look.rq_ids:
                 self._read(rq_id)
             self._decide()

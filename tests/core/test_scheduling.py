@@ -271,13 +271,14 @@ class TestNextLook:
         assert (found.at, found.how) == (5.0, How.TRY)
         assert set(found.rq_ids) == {str(n) for n in range(1, 8)}
 
-    def test_nothing_is_looked_at_while_a_try_is_to_tell_of_all(self) -> None:
+    def test_a_try_that_is_to_tell_of_all_is_waited_for_but_not_for_ever(self) -> None:
         queue = Queue(
             (*pending(8), replace(pending(1, first=9)[0], tried=True)),
             more_to_ask=True,
-            probing=True,
+            probing_until=50.0,
         )
-        assert next_look(model_of(0.25, 2), queue, may_try=True, room=True) is None
+        assert look(model_of(0.25, 2), queue).at == 50.0
+        assert look(model_of(0.25, 2), replace(queue, probing_until=None)).at < 5.0
 
     def test_nothing_is_looked_at_where_all_are_tried(self) -> None:
         queue = Queue(tuple(replace(one, tried=True) for one in pending(3)))
@@ -464,7 +465,7 @@ class TestInFlight:
         found = inflight.next_look(more_to_ask=False, may_try=True)
         assert found is not None
         assert found.how is How.TRY
-        inflight.begin_tries(found.rq_ids)
+        inflight.begin_tries(found.rq_ids, 0.5)
         assert inflight.next_look(more_to_ask=False, may_try=True) is None
         inflight.tried("a", 1.0, ended=False)
         found = inflight.next_look(more_to_ask=False, may_try=True)
@@ -478,10 +479,13 @@ class TestInFlight:
         inflight.model = model_of(0.25, 2)
         found = inflight.next_look(more_to_ask=True, may_try=True)
         assert found is not None
-        inflight.begin_tries(found.rq_ids)
-        assert inflight.next_look(more_to_ask=True, may_try=True) is None
+        inflight.begin_tries(found.rq_ids, 0.5)
+        waited_for = inflight.next_look(more_to_ask=True, may_try=True)
         inflight.remove(found.rq_ids[0])
-        assert inflight.next_look(more_to_ask=True, may_try=True) is not None
+        looked_at = inflight.next_look(more_to_ask=True, may_try=True)
+        assert waited_for is not None
+        assert looked_at is not None
+        assert looked_at.at < waited_for.at
 
     def test_what_was_guessed_is_set_right_by_dates(self) -> None:
         inflight = InFlight()
@@ -490,7 +494,7 @@ class TestInFlight:
             inflight.add(str(number), 100.0, ours=True)
         # One end by its dates, one that is only known to lie behind: it is taken as foretold.
         inflight.answered([Answer("0", State.ENDED, 0.0, 0.0, 1.0)], 101.5)
-        inflight.begin_tries(["1"])
+        inflight.begin_tries(["1"], 0.5)
         inflight.tried("1", 105.0, ended=True)
         # The third began half a second later than foretold, and so must have the second ended.
         inflight.answered([Answer("2", State.STARTED, 0.0, 2.5)], 105.0)
