@@ -78,6 +78,11 @@ class Lane:
         await self.settle()
         self._running = begun(self._limiter, work, *args)
 
+    async def ended(self) -> None:
+        """Wait until the piece under way has ended, however: `settle` tells. Can be cancelled."""
+        if self._running is not None:
+            await asyncio.wait([self._running])
+
     async def settle(self) -> None:
         """Wait for the piece under way.
 

@@ -296,7 +296,7 @@ class Reading:
         async with Lane() as lane:
             with intake:
                 await lane.submit(intake.drain, extractor.feed)
-                await intake.drained()
+                await lane.ended()
         try:
             intake.check()
         except TransportError as error:

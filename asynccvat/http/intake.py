@@ -69,7 +69,6 @@ class Intake(asyncio.BufferedProtocol):
         self._filled: SimpleQueue[memoryview | None] = SimpleQueue()
         self._full = False
         self._open = True
-        self._drained = asyncio.Event()
         self._heard_at = self._loop.time()
         self._timer = self._loop.call_later(stall_timeout, self._look)
         # So long a body is not over when aiohttp has handed out all that it holds.
@@ -92,10 +91,7 @@ class Intake(asyncio.BufferedProtocol):
 
         A piece is valid until the next one is asked for.
         """
-        try:
-            consume(self._pieces())
-        finally:
-            self._loop.call_soon_threadsafe(self._drained.set)
+        consume(self._pieces())
 
     def _pieces(self) -> Iterator[memoryview]:
         for chunk in self._arrived:
@@ -117,10 +113,6 @@ class Intake(asyncio.BufferedProtocol):
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._end()
-
-    async def drained(self) -> None:
-        """Wait until `drain` has returned."""
-        await self._drained.wait()
 
     def check(self) -> None:
         """Make sure that the body came whole; whatever came was drained in any case.
@@ -157,10 +149,10 @@ class Intake(asyncio.BufferedProtocol):
         self._former.connection_lost(exc)
 
     def _hand_over(self) -> None:
-        if self._size:
-            self._filled.put(self._buffer[: self._size])
-            self._on_bytes(self._size)
-        self._size = 0
+        size, self._size = self._size, 0
+        if size:
+            self._filled.put(self._buffer[:size])
+            self._on_bytes(size)
 
     def _next_buffer(self) -> None:
         # In this order the thread, which gives back first and looks then, cannot miss it.
@@ -197,9 +189,11 @@ class Intake(asyncio.BufferedProtocol):
             self._open = False
             self._timer.cancel()
             self._transport.pause_reading()
-            if not self._full:
-                self._hand_over()
-            self._filled.put(None)
+            try:
+                if not self._full:
+                    self._hand_over()
+            finally:
+                self._filled.put(None)
 
 
 def _arrived(response: aiohttp.ClientResponse) -> list[bytes]:

@@ -60,7 +60,6 @@ async def taken(client: CvatClient, sink: Sink) -> AsyncIterator[Intake]:
 async def drain(client: CvatClient, sink: Sink) -> Intake:
     async with taken(client, sink) as intake:
         await in_thread(intake.drain, sink.consume)
-        await intake.drained()
     return intake
 
 
@@ -210,7 +209,6 @@ async def test_a_thread_that_fails_ends_the_body(server: ScriptedServer, connect
     async with taken(await connect(token=TOKEN), Sink()) as intake:
         with pytest.raises(OverflowError, match="mine"):
             await in_thread(intake.drain, fail)
-        await intake.drained()
     intake.check()
 
 
@@ -258,3 +256,22 @@ async def test_a_body_that_broke_before_anyone_asked_is_left_to_chunks(connect: 
             assert await anext(aiter(chunks)) == SOME[:1000]
             with pytest.raises(ReadError, match="broke off before its end"):
                 await anext(aiter(chunks))
+
+
+async def test_a_listener_that_fails_lets_the_thread_go(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    def fail(size: int) -> None:
+        raise OverflowError(f"{size} is too much")
+
+    loop, told = asyncio.get_running_loop(), []
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    try:
+        server[DOWNLOAD] = in_pieces(7)
+        async with taken(await connect(token=TOKEN), Sink()) as intake:
+            intake._on_bytes = fail
+            await in_thread(intake.drain, Sink().consume)
+    finally:
+        loop.set_exception_handler(handler)
+    assert any(isinstance(error, OverflowError) for error in told)

@@ -169,3 +169,25 @@ async def test_the_first_failure_comes_out_bare_and_cancels_the_others() -> None
         await together(3, [wait, fail_at_once, wait])
 
     assert cancelled
+
+
+async def test_the_end_of_a_piece_can_be_waited_for_without_its_failure() -> None:
+    def fail() -> None:
+        raise OverflowError("mine")
+
+    with pytest.raises(OverflowError, match="mine"):  # noqa: PT012 - the block is what fails
+        async with Lane() as lane:
+            await lane.ended()
+            await lane.submit(fail)
+            await lane.ended()
+            await lane.settle()
+
+
+async def test_waiting_for_the_end_of_a_piece_can_be_cancelled(held: Held) -> None:
+    async with Lane() as lane:
+        await lane.submit(held.work)
+        with anyio.move_on_after(0):
+            await lane.ended()
+        assert not held.ended
+        held.let_go()
+    assert held.ended
