@@ -213,7 +213,8 @@ def next_look(model: ServerModel, queue: Queue, *, may_try: bool, room: bool) ->
         model: What is known of the server.
         queue: The exports in flight.
         may_try: Whether results can be asked for before they are known to be there.
-        room: Whether a result that is tried is asked for at once.
+        room: Whether a result that is tried is asked for at once, as one has to be that is to tell
+            of others.
 
     Returns:
         What to do next and when, or None where nothing is to be done before something happens.
