@@ -156,7 +156,11 @@ def open_for_writing(name: str, *, dir_fd: int) -> int:
         FileExistsError: Anything of that name is there, a link included.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _CLOSE_ON_EXEC
-    return os.open(name, flags, 0o666, dir_fd=dir_fd)
+    try:
+        return os.open(name, flags, 0o666, dir_fd=dir_fd)
+    except OSError as error:
+        _tell_of_inodes(error, dir_fd)
+        raise
 
 
 def open_or_create(name: str, *, dir_fd: int) -> int:
@@ -234,7 +238,11 @@ def rmdir(name: str, *, dir_fd: int) -> None:
 
 def mkdir(name: str, *, dir_fd: int) -> None:
     """Make a folder with the umask's mode."""
-    os.mkdir(name, 0o777, dir_fd=dir_fd)
+    try:
+        os.mkdir(name, 0o777, dir_fd=dir_fd)
+    except OSError as error:
+        _tell_of_inodes(error, dir_fd)
+        raise
 
 
 def make_directories(path: Path) -> None:
@@ -366,6 +374,7 @@ def _kernel() -> tuple[int, ...]:
 # --- errors in words --------------------------------------------------------------------------
 
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_NO_INODES = "no free inodes: the file system can hold no more files"
 _REMEDIES = {
     errno.EACCES: "give this user the right to write there, or choose another destination",
     errno.EPERM: "give this user the right to write there, or choose another destination",
@@ -401,8 +410,8 @@ def explain(
     said = os.strerror(error.errno) if error.errno is not None else str(error)
     if error.errno in _FULL:
         remedy = "free some space (what is whole stays), then run again"
-        if error.errno == errno.ENOSPC and _out_of_inodes(path):
-            said = "no free inodes: the file system can hold no more files"
+        if error.strerror == _NO_INODES:
+            said = _NO_INODES
             remedy = "remove some files, however small (what is whole stays), then run again"
         return DiskFullError(
             f"{whose}cannot {doing} {path}: {said}; {remedy}",
@@ -415,15 +424,16 @@ def explain(
     )
 
 
-def _out_of_inodes(path: PurePath | str) -> bool:
-    """Whether the file system of a path, or of what is there of it, has room but for its files."""
-    place = Path(path).absolute()
-    for folder in (place, *place.parents):
-        with contextlib.suppress(OSError):
-            figures = os.statvfs(folder)
-            # Some file systems do not count files, and say 0 of 0.
-            return figures.f_files > 0 and figures.f_favail == 0
-    return False
+def _tell_of_inodes(error: OSError, folder: int) -> None:
+    """Let an error say that a file system has room, but for no more files, where that is so.
+
+    Only the moment of the failure knows: what is cleaned up after it gives files back.
+    """
+    if error.errno == errno.ENOSPC:
+        figures = os.statvfs(folder)
+        # Some file systems do not count files, and say 0 of 0.
+        if figures.f_files > 0 and figures.f_favail == 0:
+            error.strerror = _NO_INODES
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import errno
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,16 +195,33 @@ def test_errors_say_what_happened_where_and_what_to_do() -> None:
     assert str(plain) == "cannot write /d/f: no number; see to it, then run again"
 
 
+@pytest.mark.parametrize("create", [files.open_for_writing, files.mkdir])
 @pytest.mark.parametrize(("files_at_all", "told"), [(1000, True), (0, False)])
 def test_a_file_system_that_can_hold_no_more_files_is_told_from_one_without_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_at_all: int, told: bool
+    tmp_path: Path,
+    folder: int,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    create: Callable[..., object],
+    files_at_all: int,
+    told: bool,
 ) -> None:
     figures = list(os.statvfs(tmp_path))
     figures[5:8] = [files_at_all, 0, 0]
-    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(figures))
-    full = files.explain(OSError(errno.ENOSPC, "x"), "write", tmp_path / "not" / "there")
-    assert isinstance(full, DiskFullError)
-    assert ("no free inodes" in str(full)) is told
+    monkeypatch.setattr(os, "statvfs", lambda _folder: os.statvfs_result(figures))
+
+    def full_up(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "open", full_up)
+    monkeypatch.setattr(os, "mkdir", full_up)
+    with pytest.raises(OSError) as failed:
+        create("new", dir_fd=folder)
+    monkeypatch.undo()
+    explained = files.explain(failed.value, "write", tmp_path / "new")
+    assert isinstance(explained, DiskFullError)
+    assert ("no free inodes" in str(explained)) is told
+    assert ("free some space" in str(explained)) is not told
 
 
 def test_this_file_system_is_probed_and_left_as_it_was(tmp_path: Path, folder: int) -> None:
