@@ -1,8 +1,16 @@
-"""Fixtures that the whole suite shares."""
+"""Fixtures that the whole suite shares, and the bookkeeping of the proofs.
+
+A proof is a suite that shows that one of the promises of `docs/reliability.md` holds. Its modules
+are marked `pytest.mark.proof("its name")`. It runs a sample of its cases with the other tests, and
+all of them with `--thorough`; tests marked `thorough` run only then. A test is one case, unless it
+says through the fixture `count_cases` how many it went through; a summary tells them by proof.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -13,12 +21,89 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
+THOROUGH_SECONDS = 7200.0
+"""When a test of a thorough run counts as hung."""
+
+CASES = pytest.StashKey[Counter[str]]()
+SECONDS = pytest.StashKey[Counter[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="run every case of the proofs instead of a sample (about an hour; see "
+        "docs/reliability.md)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "proof(name): shows that a promise holds")
+    config.addinivalue_line("markers", "thorough: runs only with --thorough")
+    config.stash[CASES] = Counter()
+    config.stash[SECONDS] = Counter()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("thorough"):
+        for item in items:
+            if item.get_closest_marker("proof"):
+                item.add_marker(pytest.mark.timeout(THOROUGH_SECONDS))
+        return
+    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if proof := item.get_closest_marker("proof"):
+        item.config.stash[SECONDS][proof.args[0]] += report.duration
+        if report.when == "call" and report.passed and not _counts_cases(item):
+            item.config.stash[CASES][proof.args[0]] += 1
+    return report
+
+
+def _counts_cases(item: pytest.Item) -> bool:
+    return "count_cases" in getattr(item, "fixturenames", ())
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if config.getoption("thorough") or "proof" in config.getoption("markexpr"):
+        terminalreporter.section("proofs")
+        for name, cases in sorted(config.stash[CASES].items()):
+            terminalreporter.line(f"{name}: {cases:,} cases, {config.stash[SECONDS][name]:,.0f} s")
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Only asyncio is claimed."""
     return "asyncio"
+
+
+@pytest.fixture
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether every case is to be run, rather than a sample."""
+    return bool(request.config.getoption("thorough"))
+
+
+@pytest.fixture
+def count_cases(request: pytest.FixtureRequest) -> Callable[[int], None]:
+    """Tells how many cases a test of a proof went through."""
+    proof = request.node.get_closest_marker("proof")
+    assert proof is not None, "only tests marked as a proof count cases"
+    cases = request.config.stash[CASES]
+
+    def count(number: int) -> None:
+        cases[proof.args[0]] += number
+
+    return count
 
 
 @pytest.fixture(scope="session")
