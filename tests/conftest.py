@@ -9,7 +9,7 @@ says through the fixture `count_cases` how many it went through; a summary tells
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -25,7 +25,7 @@ THOROUGH_SECONDS = 7200.0
 """When a test of a thorough run counts as hung."""
 
 CASES = pytest.StashKey[Counter[str]]()
-SECONDS = pytest.StashKey[Counter[str]]()
+SECONDS = pytest.StashKey[defaultdict[str, float]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "proof(name): shows that a promise holds")
     config.addinivalue_line("markers", "thorough: runs only with --thorough")
     config.stash[CASES] = Counter()
-    config.stash[SECONDS] = Counter()
+    config.stash[SECONDS] = defaultdict(float)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
