@@ -55,8 +55,8 @@ class Progress:
         done: How many of them have their outcome.
         failed: How many of those failed.
         transferred: Bytes of archives received, or of files sent.
-        queued: Tasks whose export or import waits in the server's queue.
-        at_work: Tasks that the server is exporting, or importing into.
+        at_server: Tasks whose export or import waits or runs at the server. Which of them run is
+            not shown, as an export is rarely asked about before it is read.
         transferring: Tasks whose archive is being read, or whose file is being sent.
     """
 
@@ -67,8 +67,7 @@ class Progress:
     done: int = 0
     failed: int = 0
     transferred: int = 0
-    queued: set[int] = field(default_factory=set)
-    at_work: set[int] = field(default_factory=set)
+    at_server: set[int] = field(default_factory=set)
     transferring: set[int] = field(default_factory=set)
 
     def apply(self, event: Event) -> None:
@@ -80,10 +79,8 @@ class Progress:
                 self.uploads = event.upload > 0
                 to_do = event.fetch + event.upload + event.move + event.remove
                 self.total = to_do + event.refuse
-            case ExportRequested() | ImportRequested():
-                self._move(event.task_id, self.queued)
-            case ExportStarted() | ImportStarted():
-                self._move(event.task_id, self.at_work)
+            case ExportRequested() | ImportRequested() | ExportStarted() | ImportStarted():
+                self._move(event.task_id, self.at_server)
             case TransferStarted() | UploadStarted():
                 self._move(event.task_id, self.transferring)
             case ExportFinished() | ImportFinished() | TransferFinished():
@@ -120,8 +117,7 @@ class Progress:
     def stages(self) -> str:
         """How many tasks are where, in one line."""
         parts = [
-            f"{len(self.queued)} queued at the server",
-            f"{len(self.at_work)} {'importing' if self.uploads else 'exporting'}",
+            f"{len(self.at_server)} at the server",
             f"{len(self.transferring)} {'sending' if self.uploads else 'transferring'}",
         ]
         if self.failed:
@@ -135,7 +131,7 @@ class Progress:
             self.failed += outcome.action is Action.FAILED
 
     def _move(self, task_id: int, to: set[int] | None) -> None:
-        for stage in (self.queued, self.at_work, self.transferring):
+        for stage in (self.at_server, self.transferring):
             stage.discard(task_id)
         if to is not None:
             to.add(task_id)

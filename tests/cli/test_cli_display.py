@@ -62,7 +62,7 @@ def test_a_task_is_counted_where_it_is() -> None:
     ]
     for event in happened:
         progress.apply(event)
-    assert progress.stages() == "1 queued at the server, 1 exporting, 1 transferring"
+    assert progress.stages() == "2 at the server, 1 transferring"
     progress.apply(events.TransferFinished(3))
     progress.apply(done(3))
     progress.apply(done(9, Action.KEPT))
@@ -167,7 +167,7 @@ def test_without_a_terminal_progress_comes_every_so_many_seconds_and_failures_at
         "failed: task 2: a long message that is not wrapped, however narrow the console",
         (
             "2/3 tasks, 0 B, 0 B/s, 0.2 tasks/s, 5.5 s left; "
-            "1 queued at the server, 0 exporting, 0 transferring, 1 failed"
+            "1 at the server, 0 transferring, 1 failed"
         ),
     ]
 
@@ -185,7 +185,7 @@ def test_on_a_terminal_there_is_a_bar_with_the_numbers_and_messages_above_it() -
         shown.on_event(events.Warned("look out"))
     written = written_to(console)
     assert "2/2 tasks" in written
-    assert "0 queued at the server, 0 exporting, 0 transferring, 1 failed" in written
+    assert "0 at the server, 0 transferring, 1 failed" in written
     assert "failed: task 2: [red]no[/red]" in written
     assert "warning: look out" in written
 
