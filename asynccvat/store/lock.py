@@ -4,12 +4,19 @@
 file's mere existence is the lock: made exclusively, touched every ten seconds, and taken over
 only where the owner is known to be dead, or by force. What is done under the lock is left to
 others; they ask `verify` before each commit.
+
+Taking over from a dead owner has to be one step, or two would do it at once: one removes the
+file and makes its own, and the other, which looked before, removes that. So a dead owner's file is
+never removed. Its successor makes a file that is named after its content, exclusively, which only
+one process can; and then renames that onto the lock. One that dies in between has a successor by
+the same rule: the files form a line, and the lock is that of whoever is last in it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import socket
 import sys
@@ -129,8 +136,7 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
     """
     if break_lock:
         for name in (LOCK_NAME, EXCLUSIVE_NAME):
-            if files.lstat(name, dir_fd=dir_fd) is not None:
-                files.unlink(name, dir_fd=dir_fd)
+            _remove(name, dir_fd)
     while True:
         fd = files.open_or_create(LOCK_NAME, dir_fd=dir_fd)
         try:
@@ -145,7 +151,7 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
             os.close(fd)
             if error.errno not in _FLOCK_UNSUPPORTED:
                 raise
-            files.unlink(LOCK_NAME, dir_fd=dir_fd)  # it locks nothing there
+            _remove(LOCK_NAME, dir_fd)  # it locks nothing there
             return _acquire_by_existence(dir_fd, path)
         except BaseException:
             os.close(fd)
@@ -161,27 +167,74 @@ def _flock(fd: int, path: Path, dir_fd: int) -> None:
 
 
 def _acquire_by_existence(dir_fd: int, path: Path) -> Lock:
-    """Make the lock file exclusively, taking over from an owner that is known to be dead.
-
-    Two that take over at once may both believe to have it; `verify` tells the loser.
-    """
-    for _ in range(2):
+    """Make the lock file exclusively, or succeed an owner that is known to be dead."""
+    while True:
+        name = _end_of_line(dir_fd, path)
         try:
-            fd = files.open_for_writing(EXCLUSIVE_NAME, dir_fd=dir_fd)
+            fd = files.open_for_writing(name, dir_fd=dir_fd)
         except FileExistsError:
-            if not _is_dead(_read_owner(dir_fd, EXCLUSIVE_NAME)):
-                break
-            files.unlink(EXCLUSIVE_NAME, dir_fd=dir_fd)
-            continue
+            continue  # somebody was quicker: who, the next look tells
         try:
             files.write(fd, msgspec.json.encode(_ourselves()) + b"\n")
+            if _leads_to(name, dir_fd):
+                if name != EXCLUSIVE_NAME:
+                    files.rename(name, EXCLUSIVE_NAME, dir_fd=dir_fd, new_dir_fd=dir_fd)
+                    name = EXCLUSIVE_NAME
+                    _remove_line(dir_fd)
+                return Lock(dir_fd, path, fd, name=EXCLUSIVE_NAME)
         except BaseException:
             os.close(fd)
             # Left there, it would be a lock that nobody can be shown to have let go.
-            files.unlink(EXCLUSIVE_NAME, dir_fd=dir_fd)
+            _remove(name, dir_fd)
             raise
-        return Lock(dir_fd, path, fd, name=EXCLUSIVE_NAME)
-    raise _locked(path, dir_fd, EXCLUSIVE_NAME)
+        os.close(fd)
+        _remove(name, dir_fd)
+
+
+def _end_of_line(dir_fd: int, path: Path) -> str:
+    """The name of the file that the next owner has to make.
+
+    Raises:
+        StoreLockedError: The last owner in the line is not known to be dead.
+    """
+    name = EXCLUSIVE_NAME
+    while (successor := _successor(name, dir_fd)) is not None:
+        name = successor
+    if files.lstat(name, dir_fd=dir_fd) is not None:
+        raise _locked(path, dir_fd, name)
+    return name
+
+
+def _leads_to(name: str, dir_fd: int) -> bool:
+    """Whether a file is in the line, now that it is there: it may have been made too late."""
+    current: str | None = EXCLUSIVE_NAME
+    while current not in (None, name):
+        current = _successor(current, dir_fd)
+    return current is not None
+
+
+def _successor(name: str, dir_fd: int) -> str | None:
+    """Which file whoever takes over from an owner has to make, None where it may be alive."""
+    try:
+        content = files.read_file(name, dir_fd=dir_fd)
+    except OSError:
+        return None
+    if content is None or not _is_dead(_decoded(content)):
+        return None
+    # Nobody writes these bytes again: the process is dead, and they tell when it began.
+    return f"{EXCLUSIVE_NAME}-{hashlib.sha256(content).hexdigest()[:32]}"
+
+
+def _remove_line(dir_fd: int) -> None:
+    """Clear away what was made in the line, now that the lock is ours and leads nowhere."""
+    for name in files.names(dir_fd):
+        if name.startswith(f"{EXCLUSIVE_NAME}-"):
+            _remove(name, dir_fd)
+
+
+def _remove(name: str, dir_fd: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        files.unlink(name, dir_fd=dir_fd)
 
 
 def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
@@ -207,9 +260,16 @@ def _in_words(owner: Owner) -> str:
 def _read_owner(dir_fd: int, name: str) -> Owner | None:
     try:
         content = files.read_file(name, dir_fd=dir_fd)
-        return None if content is None else msgspec.json.decode(content, type=Owner)
-    except (OSError, *UNREADABLE):
-        return None  # it is for the message, and for proving an owner dead, no more
+    except OSError:
+        return None  # it is for the message, no more
+    return None if content is None else _decoded(content)
+
+
+def _decoded(content: bytes) -> Owner | None:
+    try:
+        return msgspec.json.decode(content, type=Owner)
+    except UNREADABLE:
+        return None
 
 
 def _ourselves() -> Owner:
