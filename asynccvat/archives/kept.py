@@ -7,42 +7,55 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiofiles
-import anyio
-from aiofiles.threadpool.binary import AsyncBufferedIOBase
+from aiofiles.threadpool.binary import AsyncFileIO
 
 from asynccvat import files
-from asynccvat.threads import in_thread
+from asynccvat.threads import in_thread, uninterrupted
 
 
 class ArchiveCopy:
     """The archive itself, kept as it came."""
 
-    def __init__(self, file: AsyncBufferedIOBase, path: Path, task_id: int) -> None:
+    def __init__(self, file: AsyncFileIO, path: Path, task_id: int) -> None:
         self._file = file
         self._path = path
         self._task_id = task_id
 
     async def restart(self) -> None:
         """Forget what came so far."""
-        await self._file.seek(0)
-        await self._file.truncate()
+        with files.explained("write", self._path, task_id=self._task_id):
+            await uninterrupted(self._file.seek(0))
+            await uninterrupted(self._file.truncate())
 
     async def write(self, chunks: Sequence[bytes]) -> None:
+        rest = memoryview(b"".join(chunks))
         with files.explained("write", self._path, task_id=self._task_id):
-            await self._file.write(b"".join(chunks))
+            while rest:
+                # A disk that is nearly full takes a part, and refuses only the next.
+                rest = rest[await uninterrupted(self._file.write(rest)) :]
 
 
 @asynccontextmanager
 async def archive_copy(path: Path, task_id: int) -> AsyncIterator[ArchiveCopy]:
-    """Hold the file open that an archive is kept in; it is removed when the block fails."""
-    with files.explained("create", path, task_id=task_id):
-        file = await aiofiles.open(path, "xb")
+    """Hold the file open that an archive is kept in; it is removed when the block fails.
+
+    aiofiles leaves the thread alone that a cancelled call of it runs in, and with it a file that
+    was just opened: so each is awaited to its end.
+    """
+    opened: list[AsyncFileIO] = []
+
+    async def open_() -> None:
+        # Unbuffered: what a full disk refused must not come again when the file is closed.
+        opened.append(await aiofiles.open(path, "xb", buffering=0))
+
     try:
-        yield ArchiveCopy(file, path, task_id)
+        with files.explained("create", path, task_id=task_id):
+            await uninterrupted(open_())
+        yield ArchiveCopy(opened[0], path, task_id)
+        with files.explained("write", path, task_id=task_id):
+            await uninterrupted(opened[0].close())
     except BaseException:
-        with anyio.CancelScope(shield=True):
-            await file.close()
+        for file in opened:
+            await uninterrupted(file.close())
             await in_thread(path.unlink)
         raise
-    with files.explained("write", path, task_id=task_id):
-        await file.close()
