@@ -85,7 +85,7 @@ def take_over(batch: Sequence[Candidate], staging: Staging, staged: StagedFiles)
         StoreError: The tree in staging cannot be written.
     """
     taken = 0
-    folders = Folders(staged.root, staged.made)
+    folders = Folders(staged.root, staged.made, most=staged.open_folders)
     try:
         for one in batch:
             if any(_take_over(one, source, staging, staged, folders) for source in one.sources):
@@ -151,13 +151,17 @@ def _link(
         files.link(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
     except OSError:
         return None
-    read, linked = os.fstat(fd), files.lstat(new_name, dir_fd=new_dir_fd)
-    same = linked is not None and os.path.samestat(read, linked)
-    if same and (read.st_mtime_ns, read.st_size) == (before.st_mtime_ns, before.st_size):
-        return before.st_mtime_ns
-    # The name was given to another file meanwhile, or this one was edited.
-    files.unlink(new_name, dir_fd=new_dir_fd)
-    return None
+    right = False
+    try:
+        read, linked = os.fstat(fd), files.lstat(new_name, dir_fd=new_dir_fd)
+        same = linked is not None and os.path.samestat(read, linked)
+        unedited = (read.st_mtime_ns, read.st_size) == (before.st_mtime_ns, before.st_size)
+        right = same and unedited
+    finally:
+        if not right:
+            # The name was given to another file meanwhile, or this one was edited, or nobody knows.
+            files.unlink(new_name, dir_fd=new_dir_fd)
+    return before.st_mtime_ns if right else None
 
 
 def _copy(fd: int, member: Candidate, new_name: str, new_dir_fd: int) -> int | None:
