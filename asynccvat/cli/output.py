@@ -225,11 +225,12 @@ def check_writable(path: Path, option: str) -> None:
         raise _unwritable(path, option, error) from error
 
 
-def save_json(value: Any, path: Path, option: str) -> None:
+def save_json(value: Any, path: Path) -> bool:
     """A value as JSON in a file, which is replaced whole where it is a file of its own.
 
-    Raises:
-        typer.BadParameter: It cannot be written.
+    Returns:
+        Whether it could be written. If not, a line says so: what was done stays done, and why it
+        ended counts for more.
     """
     try:
         # In UTF-8 only lone surrogates are escaped (bytes of a path that is not UTF-8), as \\udcff,
@@ -240,10 +241,16 @@ def save_json(value: Any, path: Path, option: str) -> None:
         if _is_special(path):
             path.write_bytes(encoded)
         else:
-            _beside(path).write_bytes(encoded)
-            _beside(path).replace(path)
+            try:
+                _beside(path).write_bytes(encoded)
+                _beside(path).replace(path)
+            except OSError:
+                _beside(path).unlink(missing_ok=True)
+                raise
     except OSError as error:
-        raise _unwritable(path, option, error) from error
+        remark(f"warning: {path}: {error.strerror}: the report could not be written")
+        return False
+    return True
 
 
 def _is_special(path: Path) -> bool:

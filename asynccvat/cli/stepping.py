@@ -200,8 +200,9 @@ def _carry_out(
         "ok": stopped is None and all(step.ok for step in done),
         "interrupted": stopped is not None,
     }
+    written = True
     if results.report_file is not None:
-        output.save_json(report, results.report_file, "--report-json")
+        written = output.save_json(report, results.report_file)
     if results.as_json:
         output.write_json(report)
     elif done:
@@ -212,7 +213,8 @@ def _carry_out(
         left = len(file.steps) - len(done)
         output.remark(f"Interrupted; steps that were not begun: {left}.")
         return stopped.code
-    return worst(_code(step) for step in done)
+    code = worst(_code(step) for step in done)
+    return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
 
 
 def _summary(done: Sequence[StepReport]) -> None:

@@ -65,6 +65,7 @@ def carry_out(
     """
     reports: list[MirrorReport] = []
     stopped: running.Interrupted | None = None
+    written = True
     try:
         _watch(client, work, results, reports, verbose=verbose)
     except running.Interrupted as interrupted:
@@ -72,7 +73,7 @@ def carry_out(
     finally:
         # The latest is the most complete; there is none where the engine could not begin.
         for report in reports[-1:]:
-            _write(report, results)
+            written = _write(report, results)
     for report in reports[-1:]:
         if not results.as_json:
             output.summary(report, place)
@@ -80,15 +81,18 @@ def carry_out(
         if resumable:
             output.remark("Run the same command again to go on from here.")
         return stopped.code
-    return _conclude(reports[-1], verbose=verbose)
+    code = _conclude(reports[-1], verbose=verbose)
+    return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
 
 
-def _write(report: MirrorReport, results: Results) -> None:
-    """Write the report for programs, wherever it is wanted."""
+def _write(report: MirrorReport, results: Results) -> bool:
+    """Write the report for programs, wherever it is wanted; tell whether that could be done."""
+    written = True
     if results.report_file is not None:
-        output.save_json(report.to_json(), results.report_file, "--report-json")
+        written = output.save_json(report.to_json(), results.report_file)
     if results.as_json:
         output.write_json(report.to_json())
+    return written
 
 
 def _conclude(report: MirrorReport, *, verbose: bool) -> ExitCode:

@@ -37,7 +37,7 @@ def test_a_report_is_written_into_what_is_no_file_of_its_own_and_never_over_it(
     target.write_text("old, and longer than what comes")
     link.symlink_to(target)
     output.check_writable(link, "--report-json")
-    output.save_json({}, link, "--report-json")
+    assert output.save_json({}, link)
     assert link.is_symlink()
     assert json.loads(target.read_text()) == {}
     reading, writing = os.pipe()
@@ -46,7 +46,7 @@ def test_a_report_is_written_into_what_is_no_file_of_its_own_and_never_over_it(
         if not pipe.exists():
             pytest.skip("there is no /dev/fd here")
         output.check_writable(pipe, "--report-json")
-        output.save_json([1], pipe, "--report-json")
+        assert output.save_json([1], pipe)
         assert json.loads(os.read(reading, 100)) == [1]
     finally:
         os.close(reading)
@@ -55,7 +55,7 @@ def test_a_report_is_written_into_what_is_no_file_of_its_own_and_never_over_it(
 
 def test_a_path_that_is_not_unicode_is_escaped_as_json_escapes(tmp_path: Path) -> None:
     path = os.fsdecode(b"data-\xff")
-    output.save_json({"path": path}, tmp_path / "report.json", "--report-json")
+    assert output.save_json({"path": path}, tmp_path / "report.json")
     assert json.loads((tmp_path / "report.json").read_text("utf-8")) == {"path": path}
     log = output.EventLog(tmp_path / "log.json")
     log.write({"path": path}, "2026-03-31T12:00:00Z")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer
 from typer.main import get_command
 
 from asynccvat import CvatClient, __version__, cli, errors
@@ -506,9 +505,15 @@ def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
-def test_a_report_that_cannot_be_written_any_more_is_told(tmp_path: Path) -> None:
-    with pytest.raises(typer.BadParameter, match="cannot write"):
-        output.save_json({}, tmp_path / "absent" / "report.json", "--report-json")
+def test_a_report_that_cannot_be_written_any_more_is_told_and_hides_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not output.save_json({}, tmp_path / "absent" / "report.json")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("warning: ")
+    assert "No such file" in err
 
 
 def test_an_event_log_that_fills_its_disk_says_so_once(
