@@ -60,6 +60,7 @@ _HOMES = {
         "ConfigError",
         "ConnectError",
         "DiskFullError",
+        "DriveError",
         "ExportError",
         "ExportExpiredError",
         "ExportFailedError",

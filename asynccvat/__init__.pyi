@@ -148,6 +148,9 @@ from asynccvat.errors import (
     DiskFullError as DiskFullError,
 )
 from asynccvat.errors import (
+    DriveError as DriveError,
+)
+from asynccvat.errors import (
     ExportError as ExportError,
 )
 from asynccvat.errors import (

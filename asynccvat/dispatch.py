@@ -1,8 +1,8 @@
 """Many orders at once: one poller for all, places for exports and for transfers, and when to stop.
 
 One failed task never stops the others, but for failures that every other task would meet, too:
-no room on the disk, credentials that are no longer accepted, a format that the server does not
-know, a server that is gone.
+no room on the disk, a drive that failed, credentials that are no longer accepted, a format that the
+server does not know, a server that is gone, a destination where nothing succeeds any more.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from asynccvat.errors import (
     AuthenticationError,
     ConfigError,
     DiskFullError,
+    DriveError,
     ExportFailedError,
     ServerError,
+    StoreError,
     StoreLockedError,
     TransportError,
 )
@@ -47,17 +49,17 @@ from asynccvat.watcher import Watcher
 # The fault of no task: the run ends for it, which is said once and not for each task under way.
 OF_THE_RUN = (AuthenticationError, ConfigError)
 # What ends a run: the next task would fail of the very same.
-_FATAL = (*OF_THE_RUN, DiskFullError)
+OF_EVERY_TASK = (*OF_THE_RUN, DiskFullError, DriveError)
 # So many tasks whose same step failed for want of a server, and none whose step was done in
-# between, mean that it is gone.
-_FAILURES_OF_A_SERVER_GONE = 16
+# between, mean that it is gone. Likewise a destination where the system refuses task after task.
+_FAILURES_IN_A_ROW = 16
 # Exports that wait to be read, for each place among the transfers: a slow network must not let
 # the server export days ahead of it, as results expire.
 _EXPORTED_AHEAD = 8
 
 
 class Troubles:
-    """Tells a server that is gone from one that fails some tasks.
+    """Tells a server or a destination that is gone from one that fails some tasks.
 
     Counted by step: what fails fails soon, and may overtake any number of slow successes, but not
     those of the same step.
@@ -65,6 +67,7 @@ class Troubles:
 
     def __init__(self) -> None:
         self._in_a_row: Counter[str] = Counter()
+        self._not_stored = 0
 
     def hear(self, event: Event) -> None:
         """A step that was done begins its count anew."""
@@ -86,7 +89,17 @@ class Troubles:
             return False
         step = error.step or "download"
         self._in_a_row[step] += 1
-        return self._in_a_row[step] >= _FAILURES_OF_A_SERVER_GONE
+        return self._in_a_row[step] >= _FAILURES_IN_A_ROW
+
+    def destination_is_gone(self, error: AsyncCvatError) -> bool:
+        """Count a failure, if it is of what the system refused, and say whether it was too many."""
+        if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+            self._not_stored += 1
+        return self._not_stored >= _FAILURES_IN_A_ROW
+
+    def stored(self) -> None:
+        """A task is in its place: the destination can still be written."""
+        self._not_stored = 0
 
 
 class Dispatcher:
@@ -127,7 +140,7 @@ class Dispatcher:
         self._done = done
         self._emit = emit
         self._troubles = Troubles()
-        self._fatal = (*_FATAL, StoreLockedError) if one_lock else _FATAL
+        self._fatal = (*OF_EVERY_TASK, StoreLockedError) if one_lock else OF_EVERY_TASK
         self._watcher = Watcher(
             client,
             timeout=options.export_timeout,
@@ -206,6 +219,8 @@ class Dispatcher:
             if isinstance(error, OF_THE_RUN):
                 return
             outcome = failed(order, error, clock() - began)
+        else:
+            self._troubles.stored()
         finally:
             self._under_way.release()
         self._done(outcome)
@@ -215,16 +230,23 @@ class Dispatcher:
         self._emit(event)
 
     def _note_failure(self, error: AsyncCvatError) -> None:
-        gone = self._troubles.server_is_gone(error)
-        if (gone or isinstance(error, self._fatal)) and self.stopped_by is None:
-            self.stopped_by = server_gone(error) if gone else error
+        why = self._reason_to_stop(error)
+        if why is not None and self.stopped_by is None:
+            self.stopped_by = why
             self._scope.cancel()
+
+    def _reason_to_stop(self, error: AsyncCvatError) -> AsyncCvatError | None:
+        if self._troubles.server_is_gone(error):
+            return server_gone(error)
+        if isinstance(error, self._fatal):
+            return error
+        return _destination_gone(error) if self._troubles.destination_is_gone(error) else None
 
 
 def server_gone(last: AsyncCvatError) -> AsyncCvatError:
     """What became of the server, rather than of the task that happened to be the last."""
     message = (
-        f"the server is gone: {_FAILURES_OF_A_SERVER_GONE} tasks in a row failed in the same way, "
+        f"the server is gone: {_FAILURES_IN_A_ROW} tasks in a row failed in the same way, "
         f"the last of them with: {last}"
     )
     gone: AsyncCvatError
@@ -232,5 +254,15 @@ def server_gone(last: AsyncCvatError) -> AsyncCvatError:
         gone = ServerError(message, status=last.status, detail=last.detail, step=last.step)
     else:
         gone = TransportError(message, step=last.step)
+    gone.__cause__ = last
+    return gone
+
+
+def _destination_gone(last: AsyncCvatError) -> DriveError:
+    gone = DriveError(
+        f"nothing can be stored any more: {_FAILURES_IN_A_ROW} tasks in a row were refused by the "
+        f"system, the last of them with: {last}",
+        step=last.step,
+    )
     gone.__cause__ = last
     return gone

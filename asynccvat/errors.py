@@ -267,6 +267,10 @@ class DiskFullError(StoreError):
     """The file system or the quota has no room left; trying again would not help."""
 
 
+class DriveError(StoreError):
+    """Nothing can be stored any more: the drive failed, is gone, or is mounted read-only."""
+
+
 class MirrorFailedError(AsyncCvatError):
     """Some tasks failed. Raised by `MirrorReport.raise_for_failures` only.
 

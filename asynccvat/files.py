@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
-from asynccvat.errors import DiskFullError, StoreError
+from asynccvat.errors import DiskFullError, DriveError, StoreError
 
 EFFECTS = (
     "open_for_writing",
@@ -374,6 +374,7 @@ def _kernel() -> tuple[int, ...]:
 # --- errors in words --------------------------------------------------------------------------
 
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_OF_THE_DRIVE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.EROFS})
 _NO_INODES = "no free inodes: the file system can hold no more files"
 _REMEDIES = {
     errno.EACCES: "give this user the right to write there, or choose another destination",
@@ -381,7 +382,10 @@ _REMEDIES = {
     errno.EROFS: "mount the file system for writing, or choose another destination",
     errno.EMFILE: "raise the limit with `ulimit -n`, or lower transfers (--transfers)",
     errno.ENFILE: "the whole system is out of file handles: lower transfers (--transfers)",
-    errno.EIO: "the drive failed; check it before anything else",
+    errno.EIO: "the drive failed: check it before anything else",
+    errno.ENXIO: "the drive is gone: attach it and check it, then run again",
+    errno.ENODEV: "the drive is gone: attach it and check it, then run again",
+    getattr(errno, "ESTALE", -1): "its file server lost it: mount it anew, then run again",
     errno.ELOOP: "a symbolic link stands there, and none is followed: move it away",
     errno.ENOTDIR: "a file or a link stands where a folder should: move it away",
     errno.EEXIST: "something stands there already: move it away",
@@ -404,7 +408,8 @@ def explain(
         task_id: For which task, when it was for one.
 
     Returns:
-        A `DiskFullError` where the disk or the quota is full, else a `StoreError`.
+        A `DiskFullError` where the disk or the quota is full, a `DriveError` where nothing can be
+        written any more, else a `StoreError`.
     """
     whose = "" if task_id is None else f"task {task_id}: "
     said = os.strerror(error.errno) if error.errno is not None else str(error)
@@ -419,9 +424,8 @@ def explain(
             step="store",
         )
     remedy = _REMEDIES.get(error.errno or 0, "see to it, then run again")
-    return StoreError(
-        f"{whose}cannot {doing} {path}: {said}; {remedy}", task_id=task_id, step="store"
-    )
+    kind = DriveError if error.errno in _OF_THE_DRIVE else StoreError
+    return kind(f"{whose}cannot {doing} {path}: {said}; {remedy}", task_id=task_id, step="store")
 
 
 def _tell_of_inodes(error: OSError, folder: int) -> None:

@@ -36,7 +36,7 @@ from asynccvat.core.planning import (
 )
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
-from asynccvat.dispatch import Dispatcher
+from asynccvat.dispatch import OF_EVERY_TASK, Dispatcher
 from asynccvat.errors import (
     AsyncCvatError,
     ForeignFolderError,
@@ -118,25 +118,28 @@ class Mirror:
         await store.archives.remove([fetch.task_id for fetch in fetches])
         self._settle(plan_, store, journal)
         for move in sorted(plan_.of(Move), key=_way_clear_first):
-            await self._move(move, store, journal)
-        reader = ArchiveReader(self._client, self._options, store.rules, run.emit)
+            failure = await self._move(move, store, journal)
+            if isinstance(failure, OF_EVERY_TASK):
+                return failure
+        options = self._options
+        reader = ArchiveReader(self._client, options, store.rules, run.emit)
         dispatcher = Dispatcher(
             self._client,
-            _StoreShelf(store, reader, keep_archives=self._options.keep_archive),
+            _StoreShelf(store, reader, keep_archives=options.keep_archive),
             self._spec,
-            self._options,
+            options,
             emit=run.emit,
             done=journal.done,
             listed_at=plan_.listing.read_at,
             # A kept archive is the server's own, with the images.
-            refresh=self._options.refresh
-            and self._options.reuse
-            and not self._options.keep_archive,
+            refresh=options.refresh and options.reuse and not options.keep_archive,
         )
         await dispatcher.carry_out([self._order(fetch) for fetch in fetches])
         if dispatcher.stopped_by is None and plan_.guard is None:
             for removal in plan_.of(Remove):
-                await self._remove(removal, store, journal)
+                failure = await self._remove(removal, store, journal)
+                if isinstance(failure, OF_EVERY_TASK):
+                    return failure
         return dispatcher.stopped_by
 
     def _settle(self, plan_: Plan, store: MirrorStore, journal: Journal) -> None:
@@ -166,12 +169,15 @@ class Mirror:
         for refusal in plan_.of(Refuse):
             journal.done(_refused(refusal, store.path))
 
-    async def _move(self, move: Move, store: MirrorStore, journal: Journal) -> None:
+    async def _move(
+        self, move: Move, store: MirrorStore, journal: Journal
+    ) -> AsyncCvatError | None:
+        """Move a folder; returns what went wrong, if anything did."""
         try:
             moved = await store.move(move.previous, move.folder)
         except AsyncCvatError as error:
             journal.done(_step_failed(move, error))
-            return
+            return error
         journal.done(
             TaskOutcome(
                 task_id=move.task_id,
@@ -182,6 +188,7 @@ class Mirror:
                 warnings=moved.warnings,
             )
         )
+        return None
 
     def _order(self, fetch: Fetch) -> Order:
         """What has to be brought for a fetch.
@@ -197,13 +204,16 @@ class Mirror:
             adopt=self._options.adopt,
         )
 
-    async def _remove(self, removal: Remove, store: MirrorStore, journal: Journal) -> None:
+    async def _remove(
+        self, removal: Remove, store: MirrorStore, journal: Journal
+    ) -> AsyncCvatError | None:
+        """Remove a folder; returns what went wrong, if anything did."""
         try:
             removed = await store.remove(removal.previous)
             await store.archives.remove([removal.task_id])
         except AsyncCvatError as error:
             journal.done(_step_failed(removal, error))
-            return
+            return error
         journal.done(
             TaskOutcome(
                 task_id=removal.task_id,
@@ -213,6 +223,7 @@ class Mirror:
                 warnings=removed.warnings,
             )
         )
+        return None
 
 
 async def prepare(

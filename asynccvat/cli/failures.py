@@ -66,6 +66,7 @@ def exit_code(error: BaseException) -> ExitCode:
             return ExitCode.REFUSED
         case (
             errors.DiskFullError()
+            | errors.DriveError()
             | errors.ExportError()
             | errors.ArchiveError()
             | errors.UploadError()

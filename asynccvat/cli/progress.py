@@ -10,6 +10,7 @@ from asynccvat import (
     AuthenticationError,
     ConfigError,
     DiskFullError,
+    DriveError,
     MirrorReport,
     StoreLockedError,
     TaskOutcome,
@@ -39,7 +40,7 @@ from asynccvat.events import (
 
 _NOTHING_DONE = (Action.KEPT, Action.SKIPPED)
 # These end a run, and several tasks that are under way may meet one.
-_ENDS_A_RUN = (AuthenticationError, ConfigError, DiskFullError, StoreLockedError)
+_ENDS_A_RUN = (AuthenticationError, ConfigError, DiskFullError, DriveError, StoreLockedError)
 _MOST_WARNINGS_ALIKE = 10
 
 

@@ -73,11 +73,7 @@ def _fail(operation: Operation, error: AsyncCvatError) -> None:
 
 
 def _sync(layout: Layout, operations: Sequence[Operation], *, trees_too: bool = False) -> bool:
-    """Make durable what a step did; a failure is every member's, and is not tried again.
-
-    After a failed fsync the kernel may call the same pages clean: a second one would succeed
-    without writing anything.
-    """
+    """Make durable what a step did; a failure is every member's, and is not tried again."""
     if not operations:
         return True
     folders = [op.area for op in operations]
@@ -87,14 +83,14 @@ def _sync(layout: Layout, operations: Sequence[Operation], *, trees_too: bool = 
         count += sum(operation.tree_files or 0 for operation in operations)
     try:
         if count >= SYNCFS_FROM and layout.can_sync_filesystem:
-            files.sync_filesystem(layout.own)
+            layout.sync_filesystem()
             return True
         if trees_too:
             for operation in operations:
                 if operation.tree_files is not None:
-                    trees.sync(TREE, dir_fd=operation.area)
+                    trees.sync(TREE, dir_fd=operation.area, fsync=layout.fsync)
         for fd in folders:
-            files.fsync(fd)
+            layout.fsync(fd)
     except OSError as error:
         for operation in operations:
             operation.error = files.explain(

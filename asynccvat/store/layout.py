@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class Layout:
         claims: Which task each folder belongs to, as far as receipts were read; None before.
         exchange_unsupported: Whether two names turned out not to be exchangeable there.
         can_sync_filesystem: Whether one call can make everything durable.
+        sync_failure: The first sync that failed, None while none did.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Layout:
     claims: dict[str, int] | None = None
     exchange_unsupported: bool = False
     can_sync_filesystem: bool = False
+    sync_failure: OSError | None = None
     claims_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -82,7 +84,36 @@ class Layout:
     def sync_folder(self, fd: int) -> None:
         """Make an open folder's entries durable, where anything is."""
         if self.durable:
-            files.fsync(fd)
+            self.fsync(fd)
+
+    def fsync(self, fd: int) -> None:
+        """Make a file or a folder durable; see `check_sync` for what a failure means."""
+        self._sync(files.fsync, fd)
+
+    def sync_filesystem(self) -> None:
+        """Make everything durable, where `can_sync_filesystem`; see `check_sync`."""
+        self._sync(files.sync_filesystem, self.own)
+
+    def _sync(self, sync: Callable[[int], None], fd: int) -> None:
+        self.check_sync()
+        try:
+            sync(fd)
+        except OSError as error:
+            self.sync_failure = error
+            raise
+
+    def check_sync(self) -> None:
+        """Make sure that no sync has failed since the destination was opened.
+
+        A failed one tells its error once. Afterwards the kernel may call the same pages clean, and
+        a second sync succeed without having written anything: so nothing is built on one any more,
+        until another run looks at what is there.
+
+        Raises:
+            OSError: One has, with that very error.
+        """
+        if self.sync_failure is not None:
+            raise OSError(*self.sync_failure.args)
 
     @contextlib.contextmanager
     def area(self, task_id: int) -> Iterator[int]:

@@ -259,7 +259,9 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -
             _refuse_filled(parent, path)
         hidden_name = f".{path.name}.asynccvat"
         if files.lstat(hidden_name, dir_fd=parent) is None:
-            files.mkdir(hidden_name, dir_fd=parent)
+            # Another process may make it at the same time; the lock is yet to be taken.
+            with contextlib.suppress(FileExistsError):
+                files.mkdir(hidden_name, dir_fd=parent)
         hidden = files.open_folder(hidden_name, dir_fd=parent)
         opened.callback(os.close, hidden)
         lock = acquire(hidden, path)
@@ -299,7 +301,7 @@ def _sync_tree(area: int, members: int) -> None:
         if members >= SYNCFS_FROM and files.can_sync_filesystem(area):
             files.sync_filesystem(area)
         else:
-            trees.sync(TREE, dir_fd=area)
+            trees.sync(TREE, dir_fd=area, fsync=files.fsync)
     except OSError:
         # What they hold may be on disk or not, and a second sync might not tell: nothing may be
         # taken over from them.

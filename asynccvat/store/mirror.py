@@ -314,6 +314,8 @@ class MirrorStore:
     def _abandon(self, task_id: int, keep: bool) -> None:
         if self._lock is not None and not self._lock.is_ours():
             return  # what is staged now is that of whoever took the lock over
+        if self._layout.sync_failure is not None:
+            return  # nobody knows what is on the disk: the next run puts it right
         self._recover(task_id)
         discard(self._layout.staging, str(task_id), keep_above=KEEP_ABOVE if keep else None)
 
@@ -349,7 +351,7 @@ class MirrorStore:
         """
 
         def note() -> None:
-            self._verify_lock()
+            self._verify()
             receipt = self._layout.receipt(task_id)
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
             noted = after_upload(receipt, uploaded, at=at, updated_date=updated_date)
@@ -371,7 +373,7 @@ class MirrorStore:
         await self._in_thread("sweep", self._sweep, frozenset(planned))
 
     def _sweep(self, planned: frozenset[int]) -> None:
-        self._verify_lock()
+        self._verify()
         for name in files.names(self._layout.staging):
             task_id = _task_of(name)
             if task_id in self._active:
@@ -409,7 +411,7 @@ class MirrorStore:
 
     async def _put_right(self, task_id: int) -> None:
         def put_right() -> None:
-            self._verify_lock()
+            self._verify()
             self._recover(task_id)
 
         await self._in_thread("put right", put_right, task_id=task_id)
@@ -419,13 +421,16 @@ class MirrorStore:
         return Committed(operation.path, tuple(operation.warnings))
 
     def _run_group(self, operations: Sequence[Operation]) -> None:
-        self._verify_lock()
+        self._verify()
         run_group(self._layout, operations)
 
-    def _verify_lock(self) -> None:
+    def _verify(self) -> None:
+        """Make sure that the lock is ours, and that what was synced so far is durable."""
         if self._lock is not None:
             with files.explained("look at the lock of", self.path):
                 self._lock.verify()
+        with files.explained("make durable what came to", self.path):
+            self._layout.check_sync()
 
     def _is_unfinished(self, name: str) -> bool:
         if not trees.is_folder(name, dir_fd=self._layout.staging):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from asynccvat import files
 from asynccvat.core.planning import FolderState
@@ -202,24 +202,24 @@ def size(name: str, *, dir_fd: int) -> int:
     return sum(length for _, length in regular_files(name, dir_fd=dir_fd))
 
 
-def sync(name: str, *, dir_fd: int) -> None:
+def sync(name: str, *, dir_fd: int, fsync: Callable[[int], None]) -> None:
     """Make a tree durable: its files, its folders, itself; not its name in the folder above."""
     with files.folder(name, dir_fd=dir_fd) as fd:
         for entry in files.scan(fd):
             if entry.is_dir(follow_symlinks=False):
-                sync(entry.name, dir_fd=fd)
+                sync(entry.name, dir_fd=fd, fsync=fsync)
             elif entry.is_file(follow_symlinks=False):
-                sync_file(entry.name, dir_fd=fd)
-        files.fsync(fd)
+                sync_file(entry.name, dir_fd=fd, fsync=fsync)
+        fsync(fd)
 
 
-def sync_file(name: str, *, dir_fd: int) -> None:
+def sync_file(name: str, *, dir_fd: int, fsync: Callable[[int], None]) -> None:
     """Make a file's content durable.
 
     A write error that nobody was told of yet is told to the first fsync of any handle.
     """
     fd = files.open_for_reading(name, dir_fd=dir_fd)
     try:
-        files.fsync(fd)
+        fsync(fd)
     finally:
         os.close(fd)

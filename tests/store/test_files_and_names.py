@@ -181,7 +181,7 @@ def test_a_real_sync_returns(tmp_path: Path, folder: int) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/a").write_bytes(b"a")
     (tmp_path / "link").symlink_to("d")
-    trees.sync("d", dir_fd=folder)
+    trees.sync("d", dir_fd=folder, fsync=files.fsync)
     files.fsync(folder)
 
 
@@ -347,7 +347,7 @@ def test_a_tree_with_links_and_pipes_is_walked_past_them(tmp_path: Path, folder:
     (tmp_path / "t/d/a").write_bytes(b"abc")
     os.mkfifo(tmp_path / "t/pipe")
     (tmp_path / "t/link").symlink_to("d")
-    trees.sync("t", dir_fd=folder)
+    trees.sync("t", dir_fd=folder, fsync=files.fsync)
     assert list(trees.regular_files("t", dir_fd=folder)) == [("d/a", 3)]
     assert trees.size("t", dir_fd=folder) == 3
     assert trees.size("t/link", dir_fd=folder) == 0
