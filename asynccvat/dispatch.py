@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import anyio
 
+from asynccvat import handles
 from asynccvat.client import CvatClient
 from asynccvat.core.admission import MOST_IN_FLIGHT
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import TaskOutcome
+from asynccvat.core.ranges import RangeOptions
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -241,6 +244,19 @@ class Dispatcher:
         if isinstance(error, self._fatal):
             return error
         return _destination_gone(error) if self._troubles.destination_is_gone(error) else None
+
+
+def within_handles(options: MirrorOptions, warn: Callable[[str], None]) -> MirrorOptions:
+    """Options with no more transfers than the limit on open files allows; warns of fewer."""
+    limit = handles.limit()
+    share = handles.share(limit, options.transfers, writers=RangeOptions().parallel)
+    if share.transfers == options.transfers:
+        return options
+    warn(
+        f"{share.transfers} archives are read at once, not {options.transfers}, as this process "
+        f"may have only {limit} files open: raise that limit (ulimit -n) for more"
+    )
+    return replace(options, transfers=share.transfers)
 
 
 def server_gone(last: AsyncCvatError) -> AsyncCvatError:

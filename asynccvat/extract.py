@@ -31,7 +31,7 @@ SPARE_BYTES = 16 * 1024 * 1024
 # How much is written between two looks at the free space.
 _LOOK_AFTER = 64 * 1024 * 1024
 # A folder's handle saves opening each folder on the way for each of its files.
-_OPEN_FOLDERS = 16
+OPEN_FOLDERS = 16
 
 
 class Folders:
@@ -40,13 +40,17 @@ class Folders:
     For one thread at a time. Another may make the same folders meanwhile.
     """
 
-    def __init__(self, root: int, made: set[str] | None = None) -> None:
+    def __init__(
+        self, root: int, made: set[str] | None = None, *, most: int = OPEN_FOLDERS
+    ) -> None:
         """Start at an open folder.
 
         Args:
             root: Its handle, which stays the caller's.
             made: Told the path of each folder that was made.
+            most: How many stay open.
         """
+        self._most = most
         self._root = root
         self._made = set() if made is None else made
         self._open: OrderedDict[str, int] = OrderedDict()
@@ -70,7 +74,7 @@ class Folders:
             self._made.add(path)
         fd = files.open_folder(name, dir_fd=parent_fd)
         self._open[path] = fd
-        if len(self._open) > _OPEN_FOLDERS:
+        if len(self._open) > self._most:
             os.close(self._open.popitem(last=False)[1])
         return fd
 
@@ -89,11 +93,13 @@ class StagedFiles:
         records: The files, by path.
         directories: Folders that the archive lists as members.
         made: All folders that were made, also for members that then were not kept.
+        open_folders: How many folders each thread that writes into it keeps open.
     """
 
-    def __init__(self, task_id: int, root: int = -1) -> None:
+    def __init__(self, task_id: int, root: int = -1, *, open_folders: int = OPEN_FOLDERS) -> None:
         """Start with an empty tree, whose handle stays the caller's."""
         self.task_id = task_id
+        self.open_folders = open_folders
         self.root = root
         self.records: dict[str, MemberRecord] = {}
         self.directories: set[str] = set()
@@ -187,7 +193,7 @@ class Extractor:
         """Write what `reader` reports into the tree of `staged`."""
         self.reader = reader
         self._staged = staged
-        self._folders = Folders(staged.root, staged.made)
+        self._folders = Folders(staged.root, staged.made, most=staged.open_folders)
         self._member = ""
         # The file being written: its handle, and whether there is one to remove.
         self._fd = -1

@@ -15,7 +15,7 @@ from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import NameRules
 from asynccvat.core.planning import Reason
-from asynccvat.dispatch import Dispatcher
+from asynccvat.dispatch import Dispatcher, within_handles
 from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError
 from asynccvat.events import Event
 from asynccvat.runs import Journal, MirrorRun
@@ -108,11 +108,12 @@ class LooseDownloads:
         wanted = [self._paths[order.task.id] for order in orders]
         for path in {path.parent: path for path in wanted}.values():
             await LooseFolder.check_parent(path, durable=self._options.durable)
+        options = within_handles(self._options, journal.warn)
         dispatcher = Dispatcher(
             self._client,
-            _FolderShelf(self._client, self._paths, self._options, run.emit, replace=self._replace),
+            _FolderShelf(self._client, self._paths, options, run.emit, replace=self._replace),
             self._spec,
-            self._options,
+            options,
             emit=run.emit,
             done=journal.done,
             one_lock=False,

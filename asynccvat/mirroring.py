@@ -36,7 +36,7 @@ from asynccvat.core.planning import (
 )
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
-from asynccvat.dispatch import OF_EVERY_TASK, Dispatcher
+from asynccvat.dispatch import OF_EVERY_TASK, Dispatcher, within_handles
 from asynccvat.errors import (
     AsyncCvatError,
     ForeignFolderError,
@@ -121,7 +121,7 @@ class Mirror:
             failure = await self._move(move, store, journal)
             if isinstance(failure, OF_EVERY_TASK):
                 return failure
-        options = self._options
+        options = within_handles(self._options, journal.warn)
         reader = ArchiveReader(self._client, options, store.rules, run.emit)
         dispatcher = Dispatcher(
             self._client,

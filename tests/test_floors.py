@@ -15,7 +15,7 @@ PACKAGE = ROOT / "asynccvat"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("core",),
-    ("events",),
+    ("events", "handles"),
     ("files", "http", "threads"),
     ("sending", "watcher"),
     ("imports", "sources"),

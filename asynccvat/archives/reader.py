@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from asynccvat import files
+from asynccvat import files, handles
 from asynccvat.archives.completing import complete
 from asynccvat.archives.kept import ArchiveCopy, archive_copy
 from asynccvat.archives.patience import Bandwidth
@@ -53,15 +53,19 @@ class ArchiveReader:
             timing: Time and chance.
         """
         timing = timing or Timing()
+        ranges = ranges or RangeOptions()
         self._client = client
         self._settings = ReadSettings(
             rules=rules,
             limits=options.limits,
             reuse=options.reuse,
-            ranges=ranges or RangeOptions(),
+            ranges=ranges,
             policy=RetryPolicy(attempts=options.retries),
             bandwidth=(None if options.bandwidth is None else Bandwidth(options.bandwidth, timing)),
             timing=timing,
+            open_folders=handles.share(
+                handles.limit(), options.transfers, writers=ranges.parallel
+            ).folders,
         )
         self._emit = emit
         self._unfinished: dict[int, StagedFiles] = {}
@@ -159,6 +163,8 @@ class ArchiveReader:
     def _staged(self, staging: Staging) -> StagedFiles:
         staged = self._unfinished.get(id(staging))
         if staged is None:
-            staged = self._unfinished[id(staging)] = StagedFiles(staging.task_id)
+            staged = self._unfinished[id(staging)] = StagedFiles(
+                staging.task_id, open_folders=self._settings.open_folders
+            )
             weakref.finalize(staging, self._unfinished.pop, id(staging), None)
         return staged

@@ -9,6 +9,7 @@ from asynccvat.core.paths import NameRules
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.zip import ArchiveLimits
+from asynccvat.extract import OPEN_FOLDERS
 from asynccvat.http.gate import Timing
 
 
@@ -23,6 +24,7 @@ class ReadSettings:
         ranges: How archives are cut into requests.
         policy: How patiently broken connections are made again.
         bandwidth: A limit that all archives keep to together, if any.
+        open_folders: How many folders each thread that writes an archive keeps open.
         timing: Time and chance.
     """
 
@@ -32,4 +34,5 @@ class ReadSettings:
     ranges: RangeOptions = field(default_factory=RangeOptions)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     bandwidth: Bandwidth | None = None
+    open_folders: int = OPEN_FOLDERS
     timing: Timing = field(default_factory=Timing)

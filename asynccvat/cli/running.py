@@ -3,10 +3,13 @@
 The first SIGINT or SIGTERM cancels: the engine ends its tasks, cancels its queued exports at the
 server (at most 5 seconds) and lets go of the destination. The second leaves at once, which a
 mirror survives as it survives being killed.
+
+Before anything is begun, the process lets itself have more files open, where the system permits it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -16,7 +19,13 @@ from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
+if sys.platform != "win32":
+    import resource
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+# More than any run uses. Where the hard limit is higher still, or none, it need not be tried out.
+_ENOUGH_HANDLES = 16_384
 
 
 class Interrupted(Exception):  # noqa: N818 - a state rather than an error, as CancelledError is
@@ -49,7 +58,23 @@ def run(
     """
     import asyncio  # noqa: PLC0415 - the start-up of `--help` stays light
 
+    raise_handle_limit()
     return asyncio.run(_supervised(main, on_signal))
+
+
+def raise_handle_limit() -> None:
+    """Let this process have as many files open as it may have for the asking.
+
+    The soft limit is low for the sake of programs that use `select`, which this is none of.
+    """
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH_HANDLES if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH_HANDLES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # macOS says that there is no hard limit, and has one all the same.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _supervised(

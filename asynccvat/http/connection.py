@@ -18,6 +18,7 @@ import anyio.to_thread
 from aiohttp.abc import ResolveResult
 from yarl import URL
 
+from asynccvat import handles
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import AsyncCvatError, ConfigError, ProtocolError
 from asynccvat.http.calls import FormFile, HttpOptions, Streamed
@@ -63,7 +64,7 @@ class Connection:
             self._proxy, self._proxy_headers = environment_proxy(self._server)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self._options.max_connections,
+                limit=handles.connections(handles.limit(), self._options.max_connections),
                 ssl=context,
                 resolver=_TimedResolver(self._options.connect_timeout),
             ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import aiohttp
 
 from asynccvat.errors import (
@@ -84,6 +86,11 @@ def _no_connection(
             return ConnectError(
                 f"the host of {origin} cannot be found ({_reason(exc)}); check the URL and the "
                 "network"
+            )
+        case aiohttp.ClientConnectorError(os_error=OSError(errno=errno.EMFILE | errno.ENFILE)):
+            return ConnectError(
+                f"no connection to {origin}: {_reason(exc)}; raise the limit with `ulimit -n`, or "
+                "do less at once (--transfers)"
             )
         case _:
             return ConnectError(
