@@ -1,0 +1,229 @@
+"""A disk that refuses something, and mirrors in this very process that meet it.
+
+Each case begins with the same destination and the same server, whose tasks were edited, deleted and
+added since it was mirrored, and are wanted under another prefix: one run fetches, takes over, moves
+and removes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mirror_processes import Tree, Version, check_end, read_folders
+
+import asynccvat as ac
+from asynccvat import files
+from asynccvat.core import polling
+from asynccvat.core.retry import RetryPolicy
+from asynccvat.simulator import SimulatedServer, SimulatorOptions
+
+LOOKS = (
+    "open_directory",
+    "open_folder",
+    "open_for_reading",
+    "read_file",
+    "lstat",
+    "scan",
+    "names",
+    "free_bytes",
+    "longest_name",
+)
+"""The functions that only look at the disk."""
+
+SYNCS = ("fsync", "sync_filesystem")
+SPEC = ac.ExportSpec("COCO 1.0", images=True)
+BEFORE = ac.MirrorOptions(transfers=1, concurrency=1)
+AFTER = replace(BEFORE, folder_prefix="t", prune=True, max_delete="100%")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What the disk refuses.
+
+    Attributes:
+        number: The error's.
+        at: The number of the call that it meets, from 1.
+        calls: The names of the calls that count.
+        for_good: Whether all later ones are refused as well.
+    """
+
+    number: int
+    at: int
+    calls: Collection[str] = files.EFFECTS
+    for_good: bool = False
+
+    def __str__(self) -> str:
+        which = "from" if self.for_good else "at"
+        kinds = "effects" if self.calls == files.EFFECTS else "/".join(self.calls)
+        return f"{os.strerror(self.number)} {which} {self.at} of {kinds}"
+
+
+class FailingDisk:
+    """Counts calls, and refuses the one that it is told to.
+
+    Attributes:
+        refusal: What is to be refused, None for nothing.
+        refused: The names of the calls that were refused.
+        synced_again: How often something was synced whose sync had been refused.
+        counts: How often each call was made since the refusal was set.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refusal: Refusal | None = None
+        self.refused: list[str] = []
+        self.synced_again = 0
+        self.counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._seen = 0
+        self._not_synced: set[tuple[int, int]] = set()
+        for name in SYNCS:
+            # Whether anything reaches the disk is the business of other proofs.
+            monkeypatch.setattr(files, name, lambda _fd: None)
+        for name in (*files.EFFECTS, *LOOKS):
+            monkeypatch.setattr(files, name, self._watched(name, getattr(files, name)))
+
+    def refuse(self, refusal: Refusal | None) -> None:
+        """Count anew, and refuse something else or nothing."""
+        with self._lock:
+            self.refusal, self._seen = refusal, 0
+            self.refused.clear()
+            self.synced_again = 0
+            self.counts.clear()
+            self._not_synced.clear()
+
+    def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                self.counts[name] += 1
+                self._seen += self.refusal is not None and name in self.refusal.calls
+                if name in SYNCS:
+                    self._note_sync(name, args[0])
+                if self._is_refused(name):
+                    assert self.refusal is not None
+                    self.refused.append(name)
+                    raise OSError(self.refusal.number, os.strerror(self.refusal.number))
+            return call(*args, **kwargs)
+
+        return watched
+
+    def _is_refused(self, name: str) -> bool:
+        refusal = self.refusal
+        if refusal is None or name not in refusal.calls:
+            return False
+        return self._seen == refusal.at or (refusal.for_good and self._seen > refusal.at)
+
+    def _note_sync(self, name: str, fd: int) -> None:
+        status = os.fstat(fd)
+        which = (status.st_dev, status.st_ino)
+        everything = name == "sync_filesystem"
+        if which in self._not_synced or (everything and self._not_synced):
+            self.synced_again += 1
+        if self._is_refused(name):
+            self._not_synced.add(which)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A server, a destination as it was mirrored earlier, and one as it is to become.
+
+    Attributes:
+        server: The server.
+        client: A client of it.
+        place: A folder for what the cases make.
+        before: The destination to begin with.
+        after: The destination to end with.
+        whole: By task, the trees that it may have.
+    """
+
+    server: SimulatedServer
+    client: ac.CvatClient
+    place: Path
+    before: Path
+    after: Path
+    whole: dict[int, list[Tree]]
+
+    def fresh(self) -> Path:
+        """A destination to begin a case with."""
+        dest = self.place / "case"
+        shutil.rmtree(dest, ignore_errors=True)
+        return shutil.copytree(self.before, dest, copy_function=shutil.copy2)
+
+    async def mirror(self, dest: Path) -> ac.MirrorReport:
+        """Bring a destination up to date."""
+        return await ac.mirror(self.client, dest, spec=SPEC, options=AFTER)
+
+    def check_whole(self, dest: Path) -> None:
+        """Every folder is one whole version, and no task that is at the server was lost."""
+        folders = read_folders(dest)
+        for name, tree in folders.items():
+            assert tree in self.whole[_task_of(name)], f"{name} is no whole version: {sorted(tree)}"
+        left = set(map(_task_of, folders))
+        assert left >= {1, 2, 3}, f"only {sorted(left)} are left"
+
+    async def check_next_run(self, dest: Path) -> None:
+        """The next run, which nothing disturbs, ends as if nothing had ever happened."""
+        report = await self.mirror(dest)
+        assert report.ok, report.to_json()
+        check_end(dest, self.after)
+
+
+def open_below(place: Path) -> list[str]:
+    """What this process holds open below a folder."""
+    found = []
+    for handle in Path("/proc/self/fd").iterdir():
+        try:
+            path = handle.readlink()
+        except OSError:
+            continue  # it was the handle of this very listing
+        if path.is_relative_to(place):
+            found.append(str(path))
+    return found
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the server at once: it takes no time."""
+    monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
+    monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
+    monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _self, _attempt, _jitter: 0.0)
+
+
+@asynccontextmanager
+async def scene(place: Path) -> AsyncIterator[Scene]:
+    """Tasks 1 to 4 were mirrored; since then 2 was edited, 4 deleted, and 5 added."""
+    async with (
+        SimulatedServer(SimulatorOptions(tasks=4, frames=2, frame_bytes=70_000)) as server,
+        ac.CvatClient(server.url, token=server.token) as client,
+    ):
+        before, after = place / "before", place / "after"
+        report = await ac.mirror(client, before, spec=SPEC, options=BEFORE)
+        assert report.ok, report.to_json()
+        server.edit_task(2)
+        server.add_task(frames=2)
+        server.delete_task(4)
+        shutil.copytree(before, after, copy_function=shutil.copy2)
+        report = await ac.mirror(client, after, spec=SPEC, options=AFTER)
+        assert report.ok, report.to_json()
+        yield Scene(server, client, place, before, after, _by_task(before, after))
+
+
+def _by_task(*places: Path) -> dict[int, list[Tree]]:
+    versions: dict[int, list[Tree]] = {}
+    for place in places:
+        folders: Version = read_folders(place)
+        for name, tree in folders.items():
+            versions.setdefault(_task_of(name), []).append(tree)
+    return versions
+
+
+def _task_of(folder: str) -> int:
+    return int(folder.removeprefix("task").removeprefix("t"))

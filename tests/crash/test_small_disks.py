@@ -1,0 +1,485 @@
+"""A real file system that fills up in the midst of a command, at a random moment.
+
+Another program fills it, really, right before one of the command's effects; from there on the
+kernel refuses whatever no longer fits: the next member, the middle of one, a receipt, the lock, a
+folder, the report. Later it is gone again, and the same command ends as if there had been room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import random
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import requests_by_status
+from mirror_processes import (
+    Tree,
+    check_end,
+    check_parts,
+    job,
+    mirror,
+    read_folders,
+    read_receipts,
+    read_tree,
+)
+
+from asynccvat import cli, files
+from asynccvat.core import polling
+from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.processes import ServerProcess
+
+pytestmark = pytest.mark.proof("Full disks")
+
+TASKS = 8
+SIZE = "48m"
+FORMAT = ("--format", "COCO 1.0")
+RUNS = 10
+THOROUGH_RUNS = 150
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything is; made once.
+
+    Attributes:
+        server: A server whose tasks were edited, deleted and added after `before` was made.
+        before: A mirror of what it had.
+        after: A mirror of what it has.
+    """
+
+    server: ServerProcess
+    before: Path
+    after: Path
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    folder = tmp_path_factory.mktemp("mirrors")
+    options = SimulatorOptions(tasks=TASKS, frames=4, frame_bytes=90_000)
+    with ServerProcess(options) as server:
+        before, after = folder / "before", folder / "after"
+        mirror(job(server, before))
+        for task_id in (2, 3, 4):
+            server.do("edit_task", task_id=task_id)
+        server.do("add_task", frames=9)
+        server.do("delete_task", task_id=TASKS)
+        shutil.copytree(before, after, copy_function=shutil.copy2)
+        mirror(job(server, after, options={"prune": True, "max_delete": "100%"}))
+        yield Places(server, before, after)
+
+
+def _mount(folder: Path, *arguments: str) -> None:
+    done = subprocess.run(
+        ["mount", *arguments, str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, kind: str) -> Iterator[Path]:
+    """A small file system: `tmpfs`, or `ext4` in a file."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a small file system")
+    place = folder / "small"
+    place.mkdir()
+    if kind == "tmpfs":
+        _mount(place, "-t", "tmpfs", "-o", f"size={SIZE},nr_inodes=2000", "tmpfs")
+    else:
+        if shutil.which("mkfs.ext4") is None:
+            pytest.skip("there is no mkfs.ext4 here")
+        image = folder / "image"
+        with image.open("wb") as file:
+            file.truncate(64 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-N", "2048", str(image)], check=True)
+        _mount(place, "-o", "loop", str(image))
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture(scope="module")
+def tmpfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with mounted(tmp_path_factory.mktemp("tmpfs"), "tmpfs") as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def ext4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with mounted(tmp_path_factory.mktemp("ext4"), "ext4") as place:
+        yield place
+
+
+class OtherProgram:
+    """Fills a file system, and frees it."""
+
+    def __init__(self, disk: Path) -> None:
+        self._ballast = disk / "ballast"
+
+    def fill(self, *, left: int, inodes: bool) -> None:
+        """Leave room for so many bytes, or for so many files, and for no more."""
+        self._ballast.mkdir()
+        with contextlib.suppress(OSError):
+            for number in range(1 << 20):
+                if inodes:
+                    (self._ballast / str(number)).touch()
+                else:
+                    self._write(self._ballast / str(number))
+        if inodes:
+            for number in range(left):
+                (self._ballast / str(number)).unlink(missing_ok=True)
+        elif left:
+            largest = max(self._ballast.iterdir(), key=lambda path: path.stat().st_size)
+            os.truncate(largest, max(0, largest.stat().st_size - left))
+
+    def free(self) -> None:
+        """Go away."""
+        shutil.rmtree(self._ballast, ignore_errors=True)
+
+    @staticmethod
+    def _write(path: Path) -> None:
+        with path.open("wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)) == size:
+                        pass
+        raise OSError(errno.ENOSPC, "full")
+
+
+class Moment:
+    """Calls something right before an effect of a given number; and counts the effects.
+
+    Attributes:
+        seen: How many effects there were.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen = 0
+        self._at: int | None = None
+        self._act: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+        for name in files.EFFECTS:
+            monkeypatch.setattr(files, name, self._watched(getattr(files, name)))
+
+    def set(self, at: int | None, act: Callable[[], None] = lambda: None) -> None:
+        """Begin to count anew."""
+        self.seen, self._at, self._act = 0, at, act
+
+    def _watched(self, effect: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                self.seen += 1
+                if self.seen == self._at:
+                    self._act()
+            return effect(*args, **kwargs)
+
+        return watched
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    errors: tuple[str, ...]
+    out: str
+
+
+Shell = Callable[[Sequence[str]], Ended]
+
+
+@pytest.fixture
+def shell(
+    places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Shell:
+    """The command line in this process, which shares the file system's room with nobody."""
+    for name in [name for name in os.environ if name.startswith("CVAT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CVAT_URL", places.server.url)
+    monkeypatch.setenv("CVAT_USERNAME", places.server.username)
+    monkeypatch.setenv("CVAT_PASSWORD", places.server.password)
+    for name in ("SHORTEST_INTERVAL", "_SHORTEST_PAUSE", "_FIRST_LOOK"):
+        monkeypatch.setattr(polling, name, 0.01)
+
+    def run(arguments: Sequence[str]) -> Ended:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        errors = tuple(line for line in err.splitlines() if line.startswith("Error: "))
+        assert isinstance(ended.value.code, int)
+        return Ended(int(ended.value.code), errors, out)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One kind of command on a small disk.
+
+    Attributes:
+        name: What it is.
+        arguments: The command, given the folder.
+        begins: What is there before.
+        check_left: Holds what a full disk left against what may be there.
+        check_end: Holds what is there at last against what has to be.
+    """
+
+    name: str
+    arguments: Callable[[Path], list[str]]
+    begins: Callable[[Path, Places], None]
+    check_left: Callable[[Path, Places], None]
+    check_end: Callable[[Path, Places], None]
+
+
+FEW = ("--concurrency", "2", "--transfers", "1")
+
+
+def _mirror(*options: str) -> Callable[[Path], list[str]]:
+    return lambda disk: ["mirror", str(disk / "m"), *FORMAT, "--images", *FEW, *options]
+
+
+def _nothing(disk: Path, places: Places) -> None:
+    """Begin with an empty disk."""
+
+
+def _mirrored(disk: Path, places: Places) -> None:
+    shutil.copytree(places.before, disk / "m", copy_function=shutil.copy2)
+
+
+def _parts(disk: Path, places: Places) -> None:
+    check_parts(read_folders(disk / "m"), read_folders(places.before), read_folders(places.after))
+
+
+def _old_or_new(disk: Path, places: Places) -> None:
+    _parts(disk, places)
+    assert read_folders(disk / "m").keys() >= {f"task{n}" for n in range(1, TASKS)}, "one is lost"
+
+
+def _as_after(disk: Path, places: Places) -> None:
+    assert read_folders(disk / "m") == read_folders(places.after)
+    check_end(disk / "m", places.after)
+
+
+def _with_archives(disk: Path, places: Places) -> None:
+    archives = disk / "m/.asynccvat/archives"
+    assert len(list(archives.iterdir())) == len(read_folders(places.after))
+    _as_after(disk, places)
+
+
+def _with_report(disk: Path, places: Places) -> None:
+    assert json.loads((disk / "report.json").read_text())["ok"]
+    assert (disk / "events.json").read_text().splitlines()
+    _as_after(disk, places)
+
+
+def _downloaded(disk: Path) -> dict[str, Tree]:
+    place = disk / "d"
+    return {
+        path.name: read_tree(path)
+        for path in (place.iterdir() if place.is_dir() else ())
+        if not path.name.startswith(".")
+    }
+
+
+def _some_downloaded(disk: Path, places: Places) -> None:
+    check_parts(_downloaded(disk), read_folders(places.after))
+
+
+def _all_downloaded(disk: Path, places: Places) -> None:
+    wanted = read_folders(places.after)
+    assert _downloaded(disk) == {f"task{n}": wanted[f"task{n}"] for n in (1, 2, 3)}
+    assert sorted(path.name for path in (disk / "d").iterdir()) == ["task1", "task2", "task3"]
+
+
+SHAPES = (
+    Shape("fresh", _mirror(), _nothing, _parts, _as_after),
+    Shape(
+        "updated",
+        _mirror("--prune", "--max-delete", "100%"),
+        _mirrored,
+        _old_or_new,
+        _as_after,
+    ),
+    Shape("with archives", _mirror("--keep-archive"), _nothing, _parts, _with_archives),
+    Shape(
+        "with its report there",
+        lambda disk: [
+            *_mirror()(disk),
+            *("--report-json", str(disk / "report.json"), "--log-json", str(disk / "events.json")),
+        ],
+        _nothing,
+        _parts,
+        _with_report,
+    ),
+    Shape(
+        "downloads",
+        lambda disk: [
+            *("download", "-t", "1", "-t", "2", "-t", "3", "-o", str(disk / "d")),
+            *("--images", *FORMAT),
+        ],
+        _nothing,
+        _some_downloaded,
+        _all_downloaded,
+    ),
+)
+
+
+def fill_up(
+    disk: Path, places: Places, shape: Shape, *, shell: Shell, moment: Moment, chance: random.Random
+) -> bool:
+    """One run on a disk that is full from some moment on, and one with room again.
+
+    Returns:
+        Whether the command met the full disk.
+    """
+    for path in disk.iterdir():
+        if path.name != "lost+found":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shape.begins(disk, places)
+    other = OtherProgram(disk)
+    inodes = chance.random() < 0.3
+    left = chance.choice([0, 1, 3, 8] if inodes else [0, 0, 1000, 5000, 40_000, 200_000])
+    # Most effects are those of single tasks; the first ones make the folders and the lock.
+    at = chance.choice([chance.randint(1, 40), chance.randint(41, 260)])
+    moment.set(at, partial(other.fill, left=left, inodes=inodes))
+    arguments = shape.arguments(disk)
+    try:
+        ended = shell(arguments)
+        moment.set(None)
+        _check_ended(ended, places)
+        shape.check_left(disk, places)
+    except BaseException as error:
+        error.add_note(f"{shape.name}: full before effect {at}, {left} left, inodes: {inodes}")
+        raise
+    finally:
+        other.free()
+    again = shell(arguments)
+    assert again.code == 0, again
+    shape.check_end(disk, places)
+    return ended.code != 0
+
+
+def _check_ended(ended: Ended, places: Places) -> None:
+    assert ended.code in (0, 1), ended
+    if ended.code == 0:
+        assert ended.errors == (), ended
+        return
+    assert len(ended.errors) == 1 or (not ended.errors and ended.out.startswith("Done")), ended
+    for error in ended.errors:
+        assert "free some space" in error or "remove some files" in error, error
+        assert len(error) < 500
+    assert "queued" not in requests_by_status(places.server)
+
+
+def test_a_disk_that_fills_up_at_any_moment_ends_the_command_with_one_line(
+    tmpfs: Path,
+    places: Places,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    count_cases: Callable[[int], None],
+    *,
+    thorough: bool,
+) -> None:
+    runs = THOROUGH_RUNS if thorough else RUNS
+    met = _fill_up_often(tmpfs, places, shell, monkeypatch, runs)
+    assert met >= runs // 2, "the disk was hardly ever full"
+    count_cases(runs)
+
+
+@pytest.mark.thorough
+def test_so_it_does_where_the_file_system_is_ext4(
+    ext4: Path,
+    places: Places,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    count_cases: Callable[[int], None],
+) -> None:
+    _fill_up_often(ext4, places, shell, monkeypatch, THOROUGH_RUNS // 3)
+    count_cases(THOROUGH_RUNS // 3)
+
+
+def _fill_up_often(
+    disk: Path, places: Places, shell: Shell, monkeypatch: pytest.MonkeyPatch, runs: int
+) -> int:
+    moment = Moment(monkeypatch)
+    chance = random.Random(2054)
+    return sum(
+        fill_up(
+            disk,
+            places,
+            SHAPES[number % len(SHAPES)],
+            shell=shell,
+            moment=moment,
+            chance=chance,
+        )
+        for number in range(runs)
+    )
+
+
+def test_an_upload_onto_a_disk_that_fills_up_is_refused_or_done_and_its_receipt_stays_whole(
+    tmpfs: Path,
+    places: Places,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    count_cases: Callable[[int], None],
+    *,
+    thorough: bool,
+) -> None:
+    moment = Moment(monkeypatch)
+    dest = tmpfs / "m"
+    arguments = ["upload", "-i", str(dest), "-t", "1", "--json"]
+    _begin_upload(tmpfs, places)
+    assert shell(arguments).code == 0
+    effects = moment.seen
+    warned = 0
+    moments = range(1, effects + 1) if thorough else range(2, effects + 1, 11)
+    for at in moments:
+        _begin_upload(tmpfs, places)
+        receipts = read_receipts(dest)
+        other = OtherProgram(tmpfs)
+        moment.set(at, partial(other.fill, left=0, inodes=False))
+        try:
+            ended = shell(arguments)
+        finally:
+            moment.set(None)
+            other.free()
+        if ended.code != 0:
+            # Refused before anything was imported.
+            assert len(ended.errors) == 1, ended
+            assert "free some space" in ended.errors[0]
+            assert read_receipts(dest) == receipts
+        else:
+            (outcome,) = json.loads(ended.out)["tasks"]
+            assert outcome["action"] == "uploaded", outcome
+            warned += "warnings" in outcome
+            noted = read_receipts(dest)[1].head.uploaded
+            assert bool(noted) != ("warnings" in outcome), "the receipt is as is told"
+        assert shell(arguments).code == 0
+        assert read_receipts(dest)[1].head.uploaded
+    assert warned or not thorough
+    count_cases(len(moments))
+
+
+def _begin_upload(disk: Path, places: Places) -> None:
+    """A mirror whose first task was edited here."""
+    for path in disk.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _mirrored(disk, places)
+    edited = disk / "m/task1/annotations/instances_default.json"
+    content = json.loads(edited.read_text())
+    content["info"]["description"] = "edited here"
+    edited.write_text(json.dumps(content))
