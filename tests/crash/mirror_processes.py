@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import functools
 import multiprocessing
 import os
@@ -57,6 +58,7 @@ class Job:
         after: Whether that effect is done before.
         can_exchange: Whether the file system can exchange two names in one step.
         full_after: How many bytes can be written until the disk is full.
+        can_flock: Whether the file system knows flock.
     """
 
     url: str
@@ -69,6 +71,7 @@ class Job:
     after: bool = False
     can_exchange: bool = True
     full_after: int | None = None
+    can_flock: bool = True
 
 
 def job(server: ServerProcess, dest: Path, **rest: Any) -> Job:
@@ -94,6 +97,10 @@ def _hurry() -> None:
 
 def _refuse_exchange(*_args: Any, **_kwargs: Any) -> None:
     raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+def _refuse_flock(*_args: Any) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
 def _die_at(wanted: Job) -> None:
@@ -151,6 +158,8 @@ def _run(pipe: Connection, wanted: Job) -> None:
     _hurry()
     if not wanted.can_exchange:
         setattr(files, "exchange", _refuse_exchange)  # noqa: B010 - so do the other effects
+    if not wanted.can_flock:
+        fcntl.flock = _refuse_flock
     if wanted.die_at is not None:
         _die_at(wanted)
     if wanted.full_after is not None:
@@ -197,6 +206,12 @@ class Mirroring:
                 self.report = event["report"]
                 return
             yield event
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process.pid is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL."""

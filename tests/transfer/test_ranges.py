@@ -192,7 +192,7 @@ def test_the_size_of_an_archive_follows_from_its_members(sizes: list[tuple[str, 
     foretold = ArchiveSize()
     with zipfile.ZipFile(buffer, "w") as archive:
         for number, (name, size) in enumerate(sizes):
-            path = f"{number}{name}".replace("\0", "0").replace("/", "0")
+            path = f"{number} {name}".replace("\0", "0").replace("/", "0")
             before = buffer.tell()
             archive.writestr(zipfile.ZipInfo(path), bytes(size))
             assert foretold.add(path, size) == buffer.tell() - before
