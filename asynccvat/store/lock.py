@@ -19,6 +19,7 @@ import errno
 import hashlib
 import os
 import socket
+import stat
 import sys
 import threading
 import time
@@ -144,9 +145,11 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
             lock = Lock(dir_fd, path, fd)
             # Whoever held it before may have removed the file between our opening and locking.
             if lock.is_ours():
-                files.truncate(fd)
-                files.write(fd, msgspec.json.encode(_ourselves()) + b"\n")
-                return lock
+                if _is_plain(fd):
+                    files.truncate(fd)
+                    files.write(fd, msgspec.json.encode(_ourselves()) + b"\n")
+                    return lock
+                _remove(LOCK_NAME, dir_fd)
         except OSError as error:
             os.close(fd)
             if error.errno not in _FLOCK_UNSUPPORTED:
@@ -157,6 +160,15 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
             os.close(fd)
             raise
         lock.release()
+
+
+def _is_plain(fd: int) -> bool:
+    """Whether an open file may be written to: it is a file, and has no second name elsewhere.
+
+    That would be a backup's, or planted so that we write where we should not.
+    """
+    status = os.fstat(fd)
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _flock(fd: int, path: Path, dir_fd: int) -> None:

@@ -282,3 +282,42 @@ async def test_on_windows_the_store_points_to_wsl(
         async with open_store(tmp_path):
             pass
     assert not isinstance(refused.value, StoreError)
+
+
+def test_a_lock_with_a_second_name_elsewhere_is_replaced_not_written_to(
+    tmp_path: Path, folder: int
+) -> None:
+    """A backup of hard links gives it one, or somebody who wants a file of theirs overwritten."""
+    other = tmp_path / "other"
+    other.write_bytes(b"theirs")
+    (tmp_path / LOCK_NAME).hardlink_to(other)
+
+    lock = acquire(folder, tmp_path)
+
+    assert other.read_bytes() == b"theirs"
+    assert other.stat().st_ino != (tmp_path / LOCK_NAME).stat().st_ino
+    lock.verify()
+    with pytest.raises(StoreLockedError):
+        acquire(folder, tmp_path)
+    lock.release()
+
+
+def test_a_lock_with_a_second_name_that_somebody_holds_is_left_alone(
+    tmp_path: Path, folder: int
+) -> None:
+    lock = acquire(folder, tmp_path)
+    (tmp_path / "backup").hardlink_to(tmp_path / LOCK_NAME)
+
+    with pytest.raises(StoreLockedError):
+        acquire(folder, tmp_path)
+
+    lock.verify()
+    lock.release()
+
+
+def test_a_pipe_planted_for_the_lock_is_replaced(tmp_path: Path, folder: int) -> None:
+    os.mkfifo(tmp_path / LOCK_NAME)
+    lock = acquire(folder, tmp_path)
+    assert (tmp_path / LOCK_NAME).is_file()
+    lock.verify()
+    lock.release()
