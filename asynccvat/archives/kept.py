@@ -10,6 +10,7 @@ import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
 
 from asynccvat import files
+from asynccvat.store import UnfinishedArchive
 from asynccvat.threads import in_thread, uninterrupted
 
 
@@ -36,7 +37,7 @@ class ArchiveCopy:
 
 
 @asynccontextmanager
-async def archive_copy(path: Path, task_id: int) -> AsyncIterator[ArchiveCopy]:
+async def archive_copy(archive: UnfinishedArchive, task_id: int) -> AsyncIterator[ArchiveCopy]:
     """Hold the file open that an archive is kept in; it is removed when the block fails.
 
     aiofiles leaves the thread alone that a cancelled call of it runs in, and with it a file that
@@ -45,17 +46,18 @@ async def archive_copy(path: Path, task_id: int) -> AsyncIterator[ArchiveCopy]:
     opened: list[AsyncFileIO] = []
 
     async def open_() -> None:
+        fd = await in_thread(archive.create)
         # Unbuffered: what a full disk refused must not come again when the file is closed.
-        opened.append(await aiofiles.open(path, "xb", buffering=0))
+        opened.append(await aiofiles.open(fd, "wb", buffering=0))
 
     try:
-        with files.explained("create", path, task_id=task_id):
+        with files.explained("create", archive.path, task_id=task_id):
             await uninterrupted(open_())
-        yield ArchiveCopy(opened[0], path, task_id)
-        with files.explained("write", path, task_id=task_id):
+        yield ArchiveCopy(opened[0], archive.path, task_id)
+        with files.explained("write", archive.path, task_id=task_id):
             await uninterrupted(opened[0].close())
     except BaseException:
         for file in opened:
             await uninterrupted(file.close())
-            await in_thread(path.unlink)
+            await in_thread(archive.remove)
         raise

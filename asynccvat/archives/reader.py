@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from asynccvat import files, handles
 from asynccvat.archives.completing import complete
@@ -26,7 +25,7 @@ from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event
 from asynccvat.extract import StagedFiles
 from asynccvat.http.gate import Timing
-from asynccvat.store import Staging
+from asynccvat.store import Staging, UnfinishedArchive
 
 
 class ArchiveReader:
@@ -83,7 +82,7 @@ class ArchiveReader:
         staging: Staging,
         *,
         expected: Sequence[MemberRecord] = (),
-        keep_archive: Path | None = None,
+        keep_archive: UnfinishedArchive | None = None,
         on_open: Callable[[], None] | None = None,
     ) -> ArchiveRead:
         """Read one archive into a staged tree.

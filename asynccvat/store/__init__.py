@@ -6,7 +6,7 @@ removed is decided elsewhere; every effect on the disk goes through `files`.
 """
 
 from asynccvat.store.commit import Committed
-from asynccvat.store.kept_archives import KeptArchives
+from asynccvat.store.kept_archives import KeptArchives, UnfinishedArchive
 from asynccvat.store.loose import LooseFolder
 from asynccvat.store.mirror import MirrorStore
 from asynccvat.store.staging import KEEP_ABOVE, Reusable, Staging
@@ -19,4 +19,5 @@ __all__ = [
     "MirrorStore",
     "Reusable",
     "Staging",
+    "UnfinishedArchive",
 ]

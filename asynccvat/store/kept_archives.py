@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +26,33 @@ T = TypeVar("T")
 _FOLDER = "archives"
 
 
+@dataclass(frozen=True, slots=True)
+class UnfinishedArchive:
+    """The file that an archive is kept in while it comes.
+
+    Attributes:
+        path: Where it is, for messages.
+        open_folder: Holds the folder open that it lies in.
+    """
+
+    path: Path
+    open_folder: Callable[[], AbstractContextManager[int]]
+
+    def create(self) -> int:
+        """Make it, and return its handle.
+
+        Raises:
+            OSError: It is there already, or as the system says.
+        """
+        with self.open_folder() as fd:
+            return files.open_for_writing(self.path.name, dir_fd=fd)
+
+    def remove(self) -> None:
+        """Remove it."""
+        with self.open_folder() as fd:
+            files.unlink(self.path.name, dir_fd=fd)
+
+
 class KeptArchives:
     """The kept archives of a destination."""
 
@@ -33,7 +62,7 @@ class KeptArchives:
         self._layout = layout
         self._limiter = anyio.CapacityLimiter(1)
 
-    async def begin(self, task_id: int) -> Path:
+    async def begin(self, task_id: int) -> UnfinishedArchive:
         """Make room for a task's archive, and say where it is to be written.
 
         Raises:
@@ -57,15 +86,15 @@ class KeptArchives:
         """
         await self._in_thread("remove from", self._remove, task_ids)
 
-    def _begin(self, task_id: int) -> Path:
+    def _begin(self, task_id: int) -> UnfinishedArchive:
         if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
             files.mkdir(_FOLDER, dir_fd=self._layout.own)
             self._layout.sync_folder(self._layout.own)
         self._remove([task_id])
-        return self.path / _unfinished(task_id)
+        return UnfinishedArchive(self.path / _unfinished(task_id), self._open)
 
     def _publish(self, task_id: int) -> Path:
-        with files.folder(_FOLDER, dir_fd=self._layout.own) as fd:
+        with self._open() as fd:
             archive = files.open_for_reading(_unfinished(task_id), dir_fd=fd)
             try:
                 self._layout.sync_folder(archive)
@@ -78,11 +107,14 @@ class KeptArchives:
     def _remove(self, task_ids: Collection[int]) -> None:
         if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
             return
-        with files.folder(_FOLDER, dir_fd=self._layout.own) as fd:
+        with self._open() as fd:
             for task_id in task_ids:
                 for name in (_name(task_id), _unfinished(task_id)):
                     if files.lstat(name, dir_fd=fd) is not None:
                         files.unlink(name, dir_fd=fd)
+
+    def _open(self) -> AbstractContextManager[int]:
+        return files.folder(_FOLDER, dir_fd=self._layout.own)
 
     async def _in_thread(self, doing: str, call: Callable[[A], T], argument: A) -> T:
         def explained() -> T:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 from aiohttp import web
+
+from asynccvat import files
+from asynccvat.store import UnfinishedArchive
 
 RESULT = "/api/requests/result"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -169,6 +174,20 @@ class FakeTime:
         self.slept.append(seconds)
         self.now += seconds
         await anyio.lowlevel.checkpoint()
+
+
+def keeping(path: Path) -> UnfinishedArchive:
+    """Keep an archive in a file of that name."""
+
+    @contextmanager
+    def folder() -> Iterator[int]:
+        fd = files.open_directory(path.parent)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    return UnfinishedArchive(path, folder)
 
 
 def numbered(prefix: str, sizes: list[int]) -> dict[str, bytes]:

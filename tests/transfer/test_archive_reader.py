@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from aiohttp import web
-from archive_site import RESULT, ArchiveSite, FakeTime, numbered
+from archive_site import RESULT, ArchiveSite, FakeTime, keeping, numbered
 from blockbuster import BlockBuster
 
 from asynccvat import files
@@ -723,7 +723,7 @@ async def test_a_kept_archive_is_the_servers_own(
     kept = staging.tree.parent / "kept.zip"
 
     read = await make_reader(RangeOptions(tail=tail, divide_from=1000)).read(
-        RESULT, staging, keep_archive=kept
+        RESULT, staging, keep_archive=keeping(kept)
     )
 
     check_read(read, staging, MEMBERS)
@@ -743,7 +743,7 @@ async def test_a_kept_archive_never_mixes_two_versions(
     site.becomes(2, bytes(renewed), etag='"2"')
     kept = tmp_path / "kept.zip"
 
-    read = await make_reader().read(RESULT, staging, keep_archive=kept)
+    read = await make_reader().read(RESULT, staging, keep_archive=keeping(kept))
 
     check_read(read, staging, MEMBERS)
     assert kept.read_bytes() == bytes(renewed)
@@ -756,7 +756,7 @@ async def test_a_failed_reading_keeps_no_archive(
     site.refuses(1, 400, "The export process is not finished")
 
     with pytest.raises(ExportNotReadyError):
-        await make_reader().read(RESULT, staging, keep_archive=tmp_path / "kept.zip")
+        await make_reader().read(RESULT, staging, keep_archive=keeping(tmp_path / "kept.zip"))
 
     assert not (tmp_path / "kept.zip").exists()
 
@@ -768,7 +768,7 @@ async def test_a_kept_archive_replaces_nothing(
     (tmp_path / "kept.zip").write_text("somebody's")
 
     with pytest.raises(StoreError, match=r"kept\.zip"):
-        await make_reader().read(RESULT, staging, keep_archive=tmp_path / "kept.zip")
+        await make_reader().read(RESULT, staging, keep_archive=keeping(tmp_path / "kept.zip"))
 
     assert (tmp_path / "kept.zip").read_text() == "somebody's"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_site import RESULT, ArchiveSite, numbered
+from archive_site import RESULT, ArchiveSite, keeping, numbered
 
 from asynccvat import files
 from asynccvat.archives import ArchiveRead, reuse
@@ -195,7 +195,7 @@ async def test_a_kept_archive_is_fetched_whole(
 ) -> None:
     staging = await store.stage(TASK)
 
-    read = await make_reader().read(RESULT, staging, keep_archive=tmp_path / "a.zip")
+    read = await make_reader().read(RESULT, staging, keep_archive=keeping(tmp_path / "a.zip"))
 
     assert (read.reused, read.transferred) == (0, len(site.content))
     assert (tmp_path / "a.zip").read_bytes() == site.content
