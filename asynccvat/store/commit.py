@@ -166,7 +166,7 @@ class CommitTree(Operation):
 
     def publish(self) -> None:
         """Exchange the tree with the final name, or rename it there."""
-        self._check_tree()
+        check_unchanged(self.area, self.receipt)
         status = files.lstat(self.folder, dir_fd=self.layout.dest)
         if status is not None and not self._is_ours(status):
             self._check_way()
@@ -183,16 +183,6 @@ class CommitTree(Operation):
         record_intent(self.layout, self.area, self.task_id)
         self.layout.claim(self.task_id, folder=self.folder, instead_of=self.old_folder)
 
-    def _check_tree(self) -> None:
-        changed = trees.first_changed(TREE, self.receipt.members, dir_fd=self.area)
-        if changed is not None:
-            raise StoreError(
-                f"task {self.task_id}: {changed} was edited here while the task was on its way: "
-                "run again (the edited file is put aside then, and fetched)",
-                task_id=self.task_id,
-                step="commit",
-            )
-
     def _check_way(self) -> None:
         status = files.lstat(self.folder, dir_fd=self.layout.dest)
         if status is None or self._is_ours(status):
@@ -207,6 +197,23 @@ class CommitTree(Operation):
             return self.old_folder is not None
         # A name that differs in case only can be the same folder.
         return is_same(status, files.lstat(self.old_folder, dir_fd=self.layout.dest))
+
+
+def check_unchanged(area: int, receipt: Receipt) -> None:
+    """Make sure that the tree in an area is what was checked and is about to be published.
+
+    Raises:
+        StoreError: Somebody changed it meanwhile.
+    """
+    changed = trees.first_changed(TREE, receipt.members, dir_fd=area)
+    if changed is not None:
+        task_id = receipt.head.task_id
+        raise StoreError(
+            f"task {task_id}: {changed} was edited here while the task was on its way: "
+            "run again (the edited file is put aside then, and fetched)",
+            task_id=task_id,
+            step="commit",
+        )
 
 
 @dataclass

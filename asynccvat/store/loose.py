@@ -24,7 +24,7 @@ from asynccvat.core.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError
 from asynccvat.store import names, trees
 from asynccvat.store.aside import clear_copies, put_aside
-from asynccvat.store.commit import Committed
+from asynccvat.store.commit import Committed, check_unchanged
 from asynccvat.store.group import SYNCFS_FROM
 from asynccvat.store.layout import TREE
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
@@ -179,6 +179,7 @@ class LooseFolder:
         with files.folder(_AREA, dir_fd=places.hidden) as area:
             if self._durable:
                 _sync_tree(area, len(receipt.members))
+            check_unchanged(area, receipt)
             if self._replace:
                 aside = put_aside(name, dir_fd=places.parent)
             _refuse_filled(places.parent, places.path)

@@ -101,10 +101,15 @@ def first_changed(name: str, members: Iterable[MemberRecord], *, dir_fd: int) ->
 
     A member that was taken over has a second name, in the folder that is being replaced: edited
     there in place, it is edited here as well. The time counts for such only: some network file
-    systems still change it after a file was written.
+    systems still change it after a file was written. A link that stands for a folder counts as a
+    change: what it leads to can change at any time.
     """
+    real_parents = {""}
     with files.folder(name, dir_fd=dir_fd) as fd:
         for member in members:
+            parent = member.path.rpartition("/")[0]
+            if parent not in real_parents and not _all_folders(parent, real_parents, fd):
+                return member.path
             status = files.lstat(member.path, dir_fd=fd)
             if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != member.size:
                 return member.path

@@ -260,3 +260,16 @@ async def test_a_commit_that_fails_leaves_nothing(
         with pytest.raises(DiskFullError):
             await folder.ensure_space(free * 1000)
     assert listing(tmp_path) == []
+
+
+async def test_a_link_planted_in_a_tree_on_its_way_is_not_published(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    async with LooseFolder.open(tmp_path / "t") as folder:
+        staging = await folder.stage(1)
+        receipt = receipt_of(1, fill(staging, {"a/b.txt": b"1"}))
+        (staging.tree / "a").rename(outside)
+        (staging.tree / "a").symlink_to(outside)
+        with pytest.raises(StoreError, match=r"a/b\.txt was edited here"):
+            await folder.commit(staging, receipt)
+    assert listing(tmp_path) == ["outside"]
+    assert read_tree(outside) == {"b.txt": b"1"}

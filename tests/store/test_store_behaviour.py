@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import stat
 import threading
 import time
@@ -469,6 +470,37 @@ async def test_a_link_planted_for_a_folder_is_never_followed(tmp_path: Path) -> 
         await store.remove(heads[1])
     assert read_tree(outside / "a") == {"b.txt": b"new"}
     assert not (dest / "task1").exists()
+
+
+async def test_a_link_planted_in_a_tree_on_its_way_is_not_published(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    async with open_store(tmp_path / "dest") as store:
+        staging = await store.stage(1)
+        receipt = receipt_of(1, fill(staging, {"a/b/c.txt": b"1", "d.txt": b"2"}))
+        # The same files, elsewhere: what they are when they are read is for others to decide.
+        shutil.move(staging.tree / "a", outside)
+        (staging.tree / "a").symlink_to(outside)
+        with pytest.raises(StoreError, match=r"a/b/c\.txt was edited here"):
+            await store.commit(staging, receipt)
+        await store.abandon(staging, keep=False)
+    assert not (tmp_path / "dest/task1").exists()
+    assert read_tree(outside) == {"b/c.txt": b"1"}
+
+
+async def test_a_link_planted_for_the_folder_of_kept_archives_is_not_followed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "outside").mkdir()
+    archives = tmp_path / "dest/.asynccvat/archives"
+    async with open_store(tmp_path / "dest") as store:
+        archive = await store.archives.begin(1)
+        archives.rmdir()
+        archives.symlink_to(tmp_path / "outside")
+        with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
+            archive.create()
+        with pytest.raises(StoreError, match="link stands"):
+            await store.archives.begin(2)
+    assert listing(tmp_path / "outside") == []
 
 
 @pytest.mark.parametrize("name", ["staging", "receipts", "kept", ""])
