@@ -31,6 +31,14 @@ _WINDOWS_DEVICE = re.compile(
     re.IGNORECASE,
 )
 
+# Default_Ignorable_Code_Point of Unicode 15 (DerivedCoreProperties.txt), beyond ASCII: HFS+ and the
+# folders of ext4 and F2FS that fold case compare names without them.
+_IGNORED = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
 _BYTES_PER_CHARACTER = 4  # the most that UTF-8 takes
 _LONGEST_TASK_FOLDER = 200  # bytes; leaves room for the suffixes of staging within 255
 _OWN_FOLDER = ".asynccvat"
@@ -157,12 +165,15 @@ class NameSet:
 
         Raises:
             UnsafePathError: The name is there already, a file stands where a directory should
-                (or the other way round), or two names would be one at the destination.
+                (or the other way round), two names would be one at the destination, or it would
+                be `.asynccvat`, which would turn the folder into a destination of its own.
         """
         parent = path.rpartition("/")[0]
         if parent not in self._known_parents:
             self._add_parents(path, parent)
         key = self._fold(path)
+        if key == _OWN_FOLDER:
+            raise _own(path)
         if is_directory:
             if key in self._listed_directories:
                 raise _clash(path, self._directories[key])
@@ -178,7 +189,10 @@ class NameSet:
 
     def _add_parents(self, path: str, parent: str) -> None:
         while parent not in self._known_parents:
-            self._add_directory(path, parent, self._fold(parent))
+            key = self._fold(parent)
+            if key == _OWN_FOLDER:
+                raise _own(path)
+            self._add_directory(path, parent, key)
             parent = parent.rpartition("/")[0]
 
     def _add_directory(self, path: str, directory: str, key: str) -> None:
@@ -192,12 +206,18 @@ class NameSet:
     def _fold(self, path: str) -> str:
         if path.isascii():
             return path.lower() if self._folds_case else path
+        if self._folds_case or self._folds_normalization:
+            path = _IGNORED.sub("", path)
         if self._folds_normalization:
             path = unicodedata.normalize("NFD", path)
         if self._folds_case:
             path = path.casefold()
         # Folding the case can leave a form that is not normal.
         return unicodedata.normalize("NFD", path) if self._folds_normalization else path
+
+
+def _own(path: str) -> UnsafePathError:
+    return _unsafe(path, f"{_OWN_FOLDER!r} is the folder that asynccvat keeps for itself")
 
 
 def _clash(path: str, other: str) -> UnsafePathError:

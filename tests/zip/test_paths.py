@@ -176,6 +176,27 @@ def test_names_that_differ_in_normalization_depend_on_the_destination() -> None:
         names(FOLDING, "É", "e\u0301")
 
 
+@pytest.mark.parametrize(
+    "other", ["a\u200bb", "a\u00adb", "a\ufe0fb", "\u2060ab", "ab\U000e0001", "A\u202eB"]
+)
+def test_names_that_differ_in_what_cannot_be_seen_depend_on_the_destination(other: str) -> None:
+    names(ANY, "ab", other)
+    with pytest.raises(UnsafePathError, match="same file name as 'ab'"):
+        names(FOLDING, "ab", other)
+    with pytest.raises(UnsafePathError, match="same file name as 'ab'"):
+        names(WINDOWS, "ab/", f"{other}/x")
+
+
+@pytest.mark.parametrize("path", [".asynccvat", ".asynccvat/", ".asynccvat/receipts/1.json"])
+def test_our_own_folder_is_no_members(path: str) -> None:
+    for rules in (ANY, WINDOWS, FOLDING):
+        with pytest.raises(UnsafePathError, match="asynccvat keeps for itself"):
+            names(rules, path)
+    names(ANY, ".asynccvat2", "a/.asynccvat/b", "asynccvat/x", path.upper())
+    with pytest.raises(UnsafePathError, match="asynccvat keeps for itself"):
+        names(FOLDING, path.replace("v", "\u200cV"))
+
+
 @given(st.lists(st.text("aAéÉ", min_size=1, max_size=2), unique=True, max_size=6))
 def test_names_clash_exactly_when_the_destination_folds_them_to_one(paths: list[str]) -> None:
     paths = [unicodedata.normalize("NFD", path) for path in paths]
