@@ -69,6 +69,7 @@ class Member:
         plain = isinstance(self.name, bytes) or self.name.isascii()
         return {
             "name": raw,
+            "version": 20,
             "flags": (0 if plain else UTF8) | (DESCRIPTOR if self.descriptor else 0),
             "method": self.method,
             "crc": zlib.crc32(self.data),
@@ -145,7 +146,7 @@ def _local(member: Member, fields: dict[str, Any], signature: bytes) -> bytes:
     out = struct.pack(
         "<4s5H3L2H",
         signature,
-        20,
+        local["version"],
         local["flags"],
         local["method"],
         0,
@@ -172,7 +173,7 @@ def _central(fields: dict[str, Any]) -> bytes:
             "<4s6H3L5H2L",
             fields.get("signature", b"PK\x01\x02"),
             (3 << 8) | 20,
-            20,
+            fields["version"],
             fields["flags"],
             fields["method"],
             0,

@@ -79,6 +79,10 @@ GOOD: dict[str, tuple[bytes, Tree]] = {
         build(Member("e", b"1", both={"extra": extra_field(0x5455, b"\3" * 9)})),
         {"e": b"1"},
     ),
+    "a version that names a system": (
+        build(Member("e", b"1", both={"version": (11 << 8) | 63})),
+        {"e": b"1"},
+    ),
     "different extra fields": (
         build(
             Member(
@@ -391,6 +395,11 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
         IntegrityError,
         "not where it should",
     ),
+    "zip64 end record of no disk": (
+        build(A, zip64=True, locator={"disks": 0}),
+        IntegrityError,
+        "not where it should",
+    ),
     "zip64 end record of another length": (
         build(A, zip64=True, end64={"length": 45}),
         IntegrityError,
@@ -668,6 +677,21 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
         build(Member("m", b"12", central={"flags": 8})),
         IntegrityError,
         "descriptor|flags",
+    ),
+    "one size of two in a stored header with a descriptor": (
+        build(Member("m", b"12", descriptor="signed32", local={"size": 2})),
+        IntegrityError,
+        "'m' is stored, and its two sizes differ",
+    ),
+    "a version of the format to come": (
+        build(Member("m", b"12", both={"version": 64})),
+        UnsupportedArchiveError,
+        r"'m' needs version 6\.4 of the zip format",
+    ),
+    "a version of the format to come, by its own header": (
+        build(Member("m", b"12", local={"version": 255})),
+        UnsupportedArchiveError,
+        r"'m' needs version 25\.5 of the zip format",
     ),
     "a descriptor that is missing": (
         build(Member("m", b"12", method=8, both={"flags": 8})),

@@ -223,12 +223,7 @@ def make_entry(
             "the archive is damaged or made to mislead",
             member=name,
         )
-    if header.method == STORED and header.compressed_size != header.size:
-        raise IntegrityError(
-            f"member {name!r} is stored, and its two sizes differ ({header.compressed_size} and "
-            f"{header.size} bytes): the archive is damaged or made to mislead, fetch it again",
-            member=name,
-        )
+    check_stored_sizes(header, name)
     return Entry(
         name,
         header.raw_name,
@@ -240,6 +235,20 @@ def make_entry(
         header.size,
         header_offset,
     )
+
+
+def check_stored_sizes(header: CentralHeader | LocalHeader, name: str) -> None:
+    """Check that the two sizes of a stored member are one.
+
+    Raises:
+        IntegrityError: They differ.
+    """
+    if header.method == STORED and header.compressed_size != header.size:
+        raise IntegrityError(
+            f"member {name!r} is stored, and its two sizes differ ({header.compressed_size} and "
+            f"{header.size} bytes): the archive is damaged or made to mislead, fetch it again",
+            member=name,
+        )
 
 
 def _check_attributes(entry: Entry, attributes: int) -> None:

@@ -110,7 +110,7 @@ def _find_end64(
             "the zip64 end record of the archive does not end at its locator, or holds extensible "
             "data: such are not read",
         )
-    if position != tail_start + at or end64_disk != 0 or disks > 1:
+    if position != tail_start + at or end64_disk != 0 or disks != 1:
         raise _broken_end64()
     signature, length, _, _, *wide = END64.unpack_from(tail, at)
     if signature != END64_SIGNATURE or length + 12 != END64.size:

@@ -49,6 +49,8 @@ _FLAG_PATCHED = 1 << 5
 _FLAG_STRONG_ENCRYPTION = 1 << 6
 _FLAG_MASKED_HEADERS = 1 << 13
 
+_LATEST_VERSION = 63  # of the format, times ten
+
 _METHODS = {  # 4.4.5
     1: "Shrink",
     2: "Reduce",
@@ -153,12 +155,14 @@ def parse_local_header(data: Buffer) -> LocalHeader:
     Raises:
         IntegrityError: The header contradicts itself.
         UnsafePathError: The name cannot be decoded.
-        UnsupportedArchiveError: The member is encrypted or uses an unknown method.
+        UnsupportedArchiveError: The member is encrypted, or uses an unknown method or format.
     """
-    _, _, flags, method, _, _, crc, compressed_size, size, name_length, _ = LOCAL.unpack_from(data)
+    (_, version, flags, method, _, _, crc, compressed_size, size, name_length, _) = (
+        LOCAL.unpack_from(data)
+    )
     raw_name = bytes(data[LOCAL.size : LOCAL.size + name_length])
     extra = bytes(data[LOCAL.size + name_length :])
-    check_supported(raw_name, flags, method)
+    check_supported(raw_name, version, flags, method)
     extras = parse_extras(extra, raw_name) if extra else NO_EXTRAS
     size, compressed_size = widen((size, compressed_size), extras.zip64, raw_name)
     return LocalHeader(
@@ -179,8 +183,8 @@ def parse_central_header(data: Buffer, position: int) -> CentralHeader:
     Raises:
         IntegrityError: There is no whole header there, or it contradicts itself.
         UnsafePathError: The name cannot be decoded.
-        UnsupportedArchiveError: The member is encrypted, uses an unknown method or lies on
-            another disk.
+        UnsupportedArchiveError: The member is encrypted, uses an unknown method or format, or
+            lies on another disk.
     """
     if len(data) - position < CENTRAL.size:
         raise IntegrityError(
@@ -189,7 +193,7 @@ def parse_central_header(data: Buffer, position: int) -> CentralHeader:
     (
         signature,
         _,
-        _,
+        version,
         flags,
         method,
         _,
@@ -218,7 +222,7 @@ def parse_central_header(data: Buffer, position: int) -> CentralHeader:
             "the central directory ends within a header: the archive is damaged, fetch it again",
         )
     raw_name = bytes(data[position + CENTRAL.size : name_end])
-    check_supported(raw_name, flags, method)
+    check_supported(raw_name, version, flags, method)
     extras = NO_EXTRAS
     if extra_length:
         extras = parse_extras(bytes(data[name_end:extra_end]), raw_name)
@@ -264,8 +268,15 @@ def parse_descriptor(data: Buffer, length: int) -> Descriptor | None:
     return Descriptor(crc, compressed_size, size, length)
 
 
-def check_supported(raw_name: bytes, flags: int, method: int) -> None:
+def check_supported(raw_name: bytes, version: int, flags: int, method: int) -> None:
     """Raise `UnsupportedArchiveError` for what no CVAT export holds and we do not read."""
+    needed = version & 0xFF  # the upper byte names a system (4.4.3)
+    if needed > _LATEST_VERSION:
+        raise UnsupportedArchiveError(
+            f"member {shown(raw_name)} needs version {needed / 10} of the zip format, and nothing "
+            f"is known of any after {_LATEST_VERSION / 10}",
+            member=shown_plain(raw_name),
+        )
     if method not in (STORED, DEFLATED):
         what = _METHODS.get(method, "an unknown method")
         raise UnsupportedArchiveError(

@@ -10,7 +10,12 @@ import enum
 from dataclasses import replace
 
 from asynccvat.core.paths import NameRules, NameSet
-from asynccvat.core.zip.directory import Directory, make_entry, read_directory
+from asynccvat.core.zip.directory import (
+    Directory,
+    check_stored_sizes,
+    make_entry,
+    read_directory,
+)
 from asynccvat.core.zip.ends import END_RECORDS_SIZE, TailNeeded
 from asynccvat.core.zip.fields import FLAG_UTF8, shown
 from asynccvat.core.zip.limits import ArchiveLimits
@@ -220,6 +225,7 @@ def _check_local(header: LocalHeader, entry: Entry) -> None:
     later = bool(header.flags & FLAG_DESCRIPTOR)
     if (header.raw_name, header.text) != (entry.raw_name, text):
         raise broken(entry, f"its own header calls it {shown(header.raw_name)}")
+    check_stored_sizes(header, entry.name)
     pairs = (
         ("method", header.method, entry.method, False),
         ("UTF-8 flag", header.flags & FLAG_UTF8, entry.flags & FLAG_UTF8, False),
