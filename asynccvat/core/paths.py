@@ -204,6 +204,11 @@ class NameSet:
         self._known_parents.add(directory)
 
     def _fold(self, path: str) -> str:
+        """What a path comes to where it is compared: at least as coarse as any file system is.
+
+        Some compare by upper case and some by lower; and to some, the dotted and the dotless i of
+        Turkish are one with ours.
+        """
         if path.isascii():
             return path.lower() if self._folds_case else path
         if self._folds_case or self._folds_normalization:
@@ -211,7 +216,7 @@ class NameSet:
         if self._folds_normalization:
             path = unicodedata.normalize("NFD", path)
         if self._folds_case:
-            path = path.casefold()
+            path = path.upper().casefold().replace("i\u0307", "i")
         # Folding the case can leave a form that is not normal.
         return unicodedata.normalize("NFD", path) if self._folds_normalization else path
 
