@@ -41,6 +41,7 @@ _IGNORED = re.compile(
 
 _BYTES_PER_CHARACTER = 4  # the most that UTF-8 takes
 _LONGEST_TASK_FOLDER = 200  # bytes; leaves room for the suffixes of staging within 255
+_LONGEST_SHOWN = 120  # characters
 _OWN_FOLDER = ".asynccvat"
 
 
@@ -91,8 +92,13 @@ def safe_member_path(name: str, rules: NameRules) -> str:
     return path
 
 
+def in_short(name: str) -> str:
+    """Return a name quoted for a message, its start if it is a long one."""
+    return repr(name) if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]!r}..."
+
+
 def _unsafe(name: str, what: str) -> UnsafePathError:
-    return UnsafePathError(f"member {name!r} is refused: {what}", member=name)
+    return UnsafePathError(f"member {in_short(name)} is refused: {what}", member=name)
 
 
 def _what_is_never_safe(path: str) -> str:
@@ -135,7 +141,7 @@ def _check_windows_component(name: str, component: str) -> None:
     if component.endswith((".", " ")):
         raise _unsafe(name, "the destination cannot hold names that end in a dot or a space")
     if _WINDOWS_DEVICE.search(component):
-        raise _unsafe(name, f"{component!r} is the name of a device at the destination")
+        raise _unsafe(name, f"{in_short(component)} is the name of a device at the destination")
 
 
 class NameSet:
@@ -184,7 +190,7 @@ class NameSet:
         if other is not None:
             raise _clash(path, other)
         if key in self._directories:
-            raise _unsafe(path, f"a file, where {self._directories[key]!r} is a directory")
+            raise _unsafe(path, f"a file, where {in_short(self._directories[key])} is a directory")
         self._files[key] = path
 
     def _add_parents(self, path: str, parent: str) -> None:
@@ -197,7 +203,7 @@ class NameSet:
 
     def _add_directory(self, path: str, directory: str, key: str) -> None:
         if key in self._files:
-            raise _unsafe(path, f"a directory, where {self._files[key]!r} is a file")
+            raise _unsafe(path, f"a directory, where {in_short(self._files[key])} is a file")
         other = self._directories.setdefault(key, directory)
         if other != directory:
             raise _clash(directory, other)
@@ -228,7 +234,7 @@ def _own(path: str) -> UnsafePathError:
 def _clash(path: str, other: str) -> UnsafePathError:
     if path == other:
         return _unsafe(path, "the archive holds it twice, and only one could be kept")
-    return _unsafe(path, f"at the destination it is the same file name as {other!r}")
+    return _unsafe(path, f"at the destination it is the same file name as {in_short(other)}")
 
 
 def task_folder_name(prefix: str, task_id: int) -> str:

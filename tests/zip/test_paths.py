@@ -103,6 +103,15 @@ def test_lengths_count_in_bytes() -> None:
         safe_member_path("a/" * 1536 + "a", ANY)
 
 
+def test_an_error_shows_the_start_of_a_long_name() -> None:
+    name = "n" * 65_535
+    with pytest.raises(UnsafePathError) as caught:
+        safe_member_path(name, ANY)
+    assert len(str(caught.value)) < 300
+    assert "'nnnn" in str(caught.value)
+    assert caught.value.member == name
+
+
 @given(st.text(alphabet=st.sampled_from("a./\\:\0\x1f é\ud800"), max_size=8))
 def test_a_safe_path_stays_inside_and_has_no_empty_part(name: str) -> None:
     try:

@@ -10,6 +10,7 @@ import struct
 from typing import NamedTuple
 from zlib import crc32
 
+from asynccvat.core.paths import in_short
 from asynccvat.errors import IntegrityError, UnsafePathError
 
 FLAG_UTF8 = 1 << 11
@@ -36,8 +37,8 @@ def shown_plain(raw_name: bytes) -> str:
 
 
 def shown(raw_name: bytes) -> str:
-    """Return a raw name quoted for a message, whatever its bytes."""
-    return repr(shown_plain(raw_name))
+    """Return a raw name quoted for a message, whatever its bytes and however many."""
+    return in_short(shown_plain(raw_name))
 
 
 def parse_extras(extra: bytes, raw_name: bytes) -> Extras:
@@ -128,8 +129,8 @@ def decode_name(raw_name: bytes, flags: int, unicode_path: bytes | None) -> str:
     same_kind = unicode_text.endswith("/") == text.endswith("/")
     if unicode_text != text and not (may_differ and same_kind):
         raise UnsafePathError(
-            f"member {shown(raw_name)} is refused: it has a second name, {unicode_text!r}, and "
-            "it is not clear which is meant",
+            f"member {shown(raw_name)} is refused: it has a second name, {in_short(unicode_text)}, "
+            "and it is not clear which is meant",
             member=shown_plain(raw_name),
         )
     return unicode_text
