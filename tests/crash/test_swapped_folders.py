@@ -206,7 +206,7 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(
     effects, looks = cases(world, SCENARIOS[name])
     chance = random.Random(name)
     done = 0
-    for every, share in ((effects, 0.5), (looks, 0.05)):
+    for every, share in ((effects, 0.25), (looks, 0.02)):
         for at, victim in chance.sample(every, round(share * len(every)) if thorough else 2):
             done += check_swap(world, SCENARIOS[name], at, victim)
     count_cases(done)

@@ -56,7 +56,7 @@ def test_bytes_of_any_kind_are_refused_or_right(
     pieces = st.binary(max_size=60) | st.sampled_from([*SIGNATURES, *KINDS.values()])
     done = 0
 
-    @settings(max_examples=20_000 if thorough else 100)
+    @settings(max_examples=10_000 if thorough else 100)
     @given(st.lists(pieces, max_size=6), SEEDS)
     def check(pieces: list[bytes], seed: int) -> None:
         nonlocal done
@@ -73,7 +73,7 @@ def test_archives_whose_records_were_changed_are_refused_or_right(
     kinds = st.sampled_from(list(KINDS.values()))
     done = 0
 
-    @settings(max_examples=100_000 if thorough else 300)
+    @settings(max_examples=40_000 if thorough else 300)
     @given(kinds, kinds, SEEDS)
     def check(data: bytes, other: bytes, seed: int) -> None:
         nonlocal done
@@ -90,7 +90,7 @@ def test_what_is_refused_and_others_read_is_refused_for_a_documented_reason(
 ) -> None:
     kinds = list(KINDS.values())
     verdicts: Counter[str] = Counter()
-    cases = 20_000 if thorough else 150
+    cases = 8_000 if thorough else 150
     for seed in range(cases):
         chance = Random(seed)
         data = mutate(chance.choice(kinds), seed, other=chance.choice(kinds))
@@ -111,7 +111,7 @@ def test_archives_of_a_real_server_that_were_changed_are_refused_or_right(
     assert archives
     for data in archives:
         judge(data, 0, place, bsdtar=has_bsdtar())
-    cases = 20_000 if thorough else 50
+    cases = 8_000 if thorough else 50
     for seed in range(cases):
         chance = Random(seed)
         data = mutate(chance.choice(archives), seed, other=chance.choice(archives))

@@ -290,7 +290,7 @@ def test_what_is_accepted_is_held_side_by_side(
     system = FILE_SYSTEMS[name]
     done = 0
 
-    @settings(max_examples=20_000 if thorough else 60)
+    @settings(max_examples=3_000 if thorough else 60)
     @given(st.lists(NAMES, min_size=1, max_size=4))
     def check(names: list[str]) -> None:
         nonlocal done
@@ -352,7 +352,7 @@ def test_what_is_accepted_is_written_inside_the_folder(
 ) -> None:
     done = 0
 
-    @settings(max_examples=5_000 if thorough else 60)
+    @settings(max_examples=2_000 if thorough else 60)
     @given(st.lists(NAMES, min_size=1, max_size=4))
     def check(names: list[str]) -> None:
         nonlocal done
