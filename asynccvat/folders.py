@@ -135,7 +135,10 @@ class LooseDownloads:
         if choice is Choice.SKIP:
             journal.done(
                 TaskOutcome(
-                    task_id=task_id, action=Action.SKIPPED, reason=Reason.EXISTING, path=path
+                    task_id=task_id,
+                    action=Action.SKIPPED,
+                    reason=Reason.EXISTING,
+                    location=str(path),
                 )
             )
             return None

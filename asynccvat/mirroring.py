@@ -7,7 +7,7 @@ How fetches are carried out side by side is left to `dispatch`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
@@ -46,9 +46,12 @@ from asynccvat.errors import (
 from asynccvat.events import Event, ListingRead, Planned
 from asynccvat.runs import Journal, MirrorRun
 from asynccvat.store import MirrorStore
+from asynccvat.threads import in_thread
 from asynccvat.transfer import Order, Place
 
 _CONFIRMATIONS_AT_ONCE = 4
+# Outcomes that are told in a row, before others in the loop have a turn.
+_SETTLED_AT_ONCE = 256
 
 
 class _StoreShelf:
@@ -112,11 +115,11 @@ class Mirror:
             )
         if plan_.guard is not None:
             journal.warn(plan_.guard)
-        fetches = longest_first(plan_.of(Fetch))
-        await store.sweep({fetch.task_id for fetch in fetches})
+        orders = await in_thread(self._orders, plan_)
+        await store.sweep([order.task.id for order in orders])
         # An archive kept earlier must not outlive what it held.
-        await store.archives.remove([fetch.task_id for fetch in fetches])
-        self._settle(plan_, store, journal)
+        await store.archives.remove([order.task.id for order in orders])
+        await _settle(plan_, store.path, journal)
         for move in sorted(plan_.of(Move), key=_way_clear_first):
             failure = await self._move(move, store, journal)
             if isinstance(failure, OF_EVERY_TASK):
@@ -134,40 +137,13 @@ class Mirror:
             # A kept archive is the server's own, with the images.
             refresh=options.refresh and options.reuse and not options.keep_archive,
         )
-        await dispatcher.carry_out([self._order(fetch) for fetch in fetches])
+        await dispatcher.carry_out(orders)
         if dispatcher.stopped_by is None and plan_.guard is None:
             for removal in plan_.of(Remove):
                 failure = await self._remove(removal, store, journal)
                 if isinstance(failure, OF_EVERY_TASK):
                     return failure
         return dispatcher.stopped_by
-
-    def _settle(self, plan_: Plan, store: MirrorStore, journal: Journal) -> None:
-        """Give the steps their outcomes for which nothing is to be done."""
-        for keep in plan_.of(Keep):
-            edited = keep.reason is Reason.EDITED
-            journal.done(
-                TaskOutcome(
-                    task_id=keep.task_id,
-                    name=keep.name,
-                    action=Action.KEPT,
-                    reason=keep.reason,
-                    path=store.path / keep.folder,
-                    warnings=(EXPLANATIONS[keep.reason],) if edited else (),
-                )
-            )
-        for skip in plan_.of(Skip):
-            journal.done(
-                TaskOutcome(
-                    task_id=skip.task_id,
-                    name=skip.name,
-                    action=Action.SKIPPED,
-                    reason=skip.reason,
-                    warnings=(EXPLANATIONS[skip.reason],),
-                )
-            )
-        for refusal in plan_.of(Refuse):
-            journal.done(_refused(refusal, store.path))
 
     async def _move(
         self, move: Move, store: MirrorStore, journal: Journal
@@ -184,25 +160,28 @@ class Mirror:
                 name=move.name,
                 action=Action.MOVED,
                 reason=move.reason,
-                path=moved.path,
+                location=str(moved.path),
                 warnings=moved.warnings,
             )
         )
         return None
 
-    def _order(self, fetch: Fetch) -> Order:
-        """What has to be brought for a fetch.
+    def _orders(self, plan_: Plan) -> list[Order]:
+        """What has to be brought, in the order in which to begin.
 
         Under an older prefix, the folder that is replaced goes with the commit: until then it
         stays where it is, so that a failure changes nothing.
         """
-        return Order(
-            task=fetch.task,
-            folder=fetch.folder,
-            reason=fetch.reason,
-            previous=fetch.previous,
-            adopt=self._options.adopt,
-        )
+        return [
+            Order(
+                task=fetch.task,
+                folder=fetch.folder,
+                reason=fetch.reason,
+                previous=fetch.previous,
+                adopt=self._options.adopt,
+            )
+            for fetch in longest_first(plan_.of(Fetch))
+        ]
 
     async def _remove(
         self, removal: Remove, store: MirrorStore, journal: Journal
@@ -235,7 +214,10 @@ async def prepare(
     *,
     emit: Callable[[Event], None] = lambda _: None,
 ) -> Plan:
-    """Read the listing and, meanwhile, what is here; then compare."""
+    """Read the listing and, meanwhile, what is here; then compare.
+
+    What takes its time with a hundred thousand tasks is done in threads.
+    """
     listing_call = asyncio.ensure_future(client.tasks(selection))
     try:
         heads = await store.receipts()
@@ -243,7 +225,7 @@ async def prepare(
         # this spec are looked at, so that the disk works while the server does.
         states = {}
         if not options.trust_receipts:
-            candidates = _worth_a_look(heads, selection, spec, options)
+            candidates = await in_thread(_worth_a_look, heads, selection, spec, options)
             states = await store.folder_states(candidates)
         listing = await listing_call
     finally:
@@ -258,14 +240,16 @@ async def prepare(
     if options.prune:
         presence = {}
         if listing.complete:
-            presence = await _presence(client, gone_candidates(listing, heads))
-    plan_ = plan_mirror(
+            presence = await _presence(client, await in_thread(gone_candidates, listing, heads))
+    new_folders = await in_thread(_new_folders, listing, heads, options)
+    plan_ = await in_thread(
+        plan_mirror,
         listing,
         heads,
         spec,
         options,
         states=states,
-        unclaimed=await store.unclaimed(_new_folders(listing, heads, options)),
+        unclaimed=await store.unclaimed(new_folders),
         presence=presence,
     )
     counts = plan_.counts
@@ -283,9 +267,9 @@ def _worth_a_look(
     selection: Selection,
     spec: ExportSpec,
     options: MirrorOptions,
-) -> Iterable[ReceiptHead]:
+) -> list[ReceiptHead]:
     if options.force:
-        return ()
+        return []
     wanted = heads.keys() if selection.task_ids is None else set(selection.task_ids)
     return [head for head in heads.values() if head.is_made_as(spec) and head.task_id in wanted]
 
@@ -324,6 +308,37 @@ async def _presence(client: CvatClient, candidates: Iterable[ReceiptHead]) -> di
         for head in candidates:
             group.start_soon(confirm, head.task_id)
     return dict(sorted(presence.items()))
+
+
+async def _settle(plan_: Plan, dest: Path, journal: Journal) -> None:
+    """Give the steps their outcomes for which nothing is to be done."""
+    for number, outcome in enumerate(_settled(plan_, dest), start=1):
+        journal.done(outcome)
+        if number % _SETTLED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+def _settled(plan_: Plan, dest: Path) -> Iterator[TaskOutcome]:
+    for keep in plan_.of(Keep):
+        edited = keep.reason is Reason.EDITED
+        yield TaskOutcome(
+            task_id=keep.task_id,
+            name=keep.name,
+            action=Action.KEPT,
+            reason=keep.reason,
+            location=str(dest / keep.folder),
+            warnings=(EXPLANATIONS[keep.reason],) if edited else (),
+        )
+    for skip in plan_.of(Skip):
+        yield TaskOutcome(
+            task_id=skip.task_id,
+            name=skip.name,
+            action=Action.SKIPPED,
+            reason=skip.reason,
+            warnings=(EXPLANATIONS[skip.reason],),
+        )
+    for refusal in plan_.of(Refuse):
+        yield _refused(refusal, dest)
 
 
 def _way_clear_first(move: Move) -> int:

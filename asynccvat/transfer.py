@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Protocol, Self
 
 import anyio
+import msgspec
 
 from asynccvat.archives import ArchiveRead, ArchiveReader
 from asynccvat.core.models import ExportSpec, Task
@@ -72,8 +73,7 @@ class Shelf(Protocol):
         """Hold the place of an order while its archive is read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is to be brought, and where it belongs.
 
     Attributes:
@@ -233,7 +233,7 @@ class Transfers:
             name=order.task.name,
             action=Action.FETCHED,
             reason=order.reason,
-            path=committed.path,
+            location=str(committed.path),
             files=len(read.members),
             bytes=receipt.head.bytes,
             transferred=read.transferred,

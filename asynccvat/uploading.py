@@ -275,7 +275,7 @@ def _skipped(step: Skip) -> TaskOutcome:
         name=step.name,
         action=Action.SKIPPED,
         reason=step.reason,
-        path=step.path,
+        location=str(step.path),
     )
 
 
@@ -285,7 +285,7 @@ def _failed(step: Upload | Refuse, error: AsyncCvatError) -> TaskOutcome:
         name=step.name,
         action=Action.FAILED,
         reason=step.reason,
-        path=step.path,
+        location=str(step.path),
         error=error,
     )
 

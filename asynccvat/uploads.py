@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import anyio
+import msgspec
 
 from asynccvat.client import CvatClient
 from asynccvat.core.annotation_files import Kind
@@ -131,7 +132,7 @@ class Uploads:
             name=step.name,
             action=Action.UPLOADED,
             reason=step.reason,
-            path=step.path,
+            location=str(step.path),
             files=len(records),
             bytes=sum(record.size for record in records),
             transferred=upload.sent,
@@ -165,5 +166,5 @@ class Uploads:
             await mirrored.store.note_upload(order.step.task_id, records)
         except StoreError as error:
             warning = f"uploaded, but the receipt does not know it: {error}"
-            return Imported(replace(imported.outcome, warnings=(warning,)))
+            return Imported(msgspec.structs.replace(imported.outcome, warnings=(warning,)))
         return replace(imported, records=records)

@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sizes = dataclasses.replace(sizes, rounds=options.rounds)
     if options.pairs is not None:
         sizes = dataclasses.replace(sizes, pairs=options.pairs)
+    if options.tasks is not None:
+        sizes = dataclasses.replace(sizes, soak_tasks=options.tasks)
     names = options.only or list(CASES)
     results = options.results / sizes.label
     results.mkdir(parents=True, exist_ok=True)
@@ -82,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=list(CASES), help="may be repeated")
     parser.add_argument("--rounds", type=int, help="turns at the simulated server")
     parser.add_argument("--pairs", type=int, help="turns at archives")
+    parser.add_argument("--tasks", type=int, help="tasks of the soak")
     parser.add_argument("--report", action="store_true", help="only write the page again")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where to write")
     parser.add_argument("--work", type=Path, help="folder for the trees, removed afterwards")

@@ -63,6 +63,16 @@ def asynccvat_mirror(name: str = OURS, **options: Any) -> Mirrorer:
     return run
 
 
+def asynccvat_soak(name: str, **options: Any) -> Mirrorer:
+    """asynccvat, which tells what its process holds and how late its loop is meanwhile."""
+
+    def run(job: MirrorJob) -> Run:
+        module = "benchmarks.workers.asynccvat_soak"
+        return run_process(name, [sys.executable, "-m", module, job.to_json(**options)])
+
+    return run
+
+
 def sdk_mirror(cache: Path, *, threads: int = 1, poll: float | None = None) -> Mirrorer:
     """The official SDK: one task after the other, or in a pool of threads.
 

@@ -83,7 +83,7 @@ def _draw_curve(curve: Curve, folder: Path) -> Path:
         else:
             axis.plot(x, y, marker="o", label=name)
     axis.set_xlabel(curve.x_label)
-    axis.set_ylabel("seconds")
+    axis.set_ylabel(curve.y_label)
     axis.set_ylim(bottom=0)
     axis.legend(fontsize=8)
     axis.set_title(curve.title, loc="left")

@@ -117,7 +117,12 @@ def page(results: list[dict[str, Any]]) -> str:
         lines += ["", f"## {result['title']}", "", f"{result['scale']}.", ""]
         lines += _contenders(result["contenders"])
         for curve in result["curves"]:
-            lines += ["", f"{curve['title'].capitalize()}, seconds:", "", *_curve(curve)]
+            lines += [
+                "",
+                f"{curve['title'].capitalize()}, {curve.get('y_label', 'seconds')}:",
+                "",
+                *_curve(curve),
+            ]
         for note in result["notes"]:
             lines += ["", note]
     return "\n".join(lines) + "\n"

@@ -31,19 +31,22 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """How wall time goes with one setting.
+    """How wall time, or what else is measured, goes with one setting.
 
     Attributes:
         name: The plot's file name.
         title: What is shown.
         x_label: The setting and its unit.
-        lines: By contender: points of setting and seconds. A line named `bound` is drawn dashed.
+        lines: By contender: points of setting and what was measured. A line named `bound` is drawn
+            dashed.
+        y_label: What was measured, and its unit.
     """
 
     name: str
     title: str
     x_label: str
     lines: dict[str, list[tuple[float, float]]]
+    y_label: str = "seconds"
 
 
 @dataclass(slots=True, kw_only=True)

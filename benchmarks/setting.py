@@ -29,6 +29,7 @@ class Sizes:
         small_tasks: Tasks for durability on against off.
         upload_mb: The large annotation file.
         curve_tasks: Tasks for each point of the curves.
+        soak_tasks: Tasks of the long run.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Sizes:
     small_tasks: int
     upload_mb: int
     curve_tasks: int
+    soak_tasks: int
 
 
 QUICK = Sizes(
@@ -70,6 +72,7 @@ QUICK = Sizes(
     small_tasks=60,
     upload_mb=200,
     curve_tasks=8,
+    soak_tasks=2000,
 )
 FULL = Sizes(
     label="full",
@@ -90,6 +93,7 @@ FULL = Sizes(
     small_tasks=1000,
     upload_mb=200,
     curve_tasks=40,
+    soak_tasks=100_000,
 )
 
 

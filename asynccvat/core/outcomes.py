@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
 
+import msgspec
+
 from asynccvat.errors import AsyncCvatError, MirrorFailedError
 
 
@@ -23,9 +25,11 @@ class Action(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOutcome:
+class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one task.
+
+    A report holds one for each task, a hundred thousand perhaps: so it is small, and nothing that
+    the garbage collector would have to look at.
 
     Attributes:
         task_id: The task.
@@ -33,7 +37,8 @@ class TaskOutcome:
         action: What was done.
         reason: Why: the value of a `Reason` (`new`, `changed`, `unchanged`, `asked for`, ...), or
             of an `UploadReason`.
-        path: The task's folder, or what was uploaded; None where there is none.
+        location: Where the task's folder is, or what was uploaded; None where there is none. As a
+            path: `path`.
         error: Why it failed, None otherwise.
         files: Files that the folder holds, for fetched ones; files that were uploaded.
         bytes: Sum of their sizes.
@@ -47,13 +52,18 @@ class TaskOutcome:
     action: Action
     reason: str
     name: str = ""
-    path: PurePath | None = None
+    location: str | None = None
     error: AsyncCvatError | None = None
     files: int = 0
     bytes: int = 0
     transferred: int = 0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> PurePath | None:
+        """The task's folder, or what was uploaded; None where there is none."""
+        return None if self.location is None else PurePath(self.location)
 
     @property
     def ok(self) -> bool:
@@ -77,8 +87,8 @@ class TaskOutcome:
             "action": str(self.action),
             "reason": self.reason,
         }
-        if self.path is not None:
-            record["path"] = str(self.path)
+        if self.location is not None:
+            record["path"] = self.location
         if self.error is not None:
             record["error"] = _error(self.error)
         if self.action in (Action.FETCHED, Action.UPLOADED):

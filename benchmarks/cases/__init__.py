@@ -10,6 +10,7 @@ from benchmarks.cases.planning import changed, durability, unchanged
 from benchmarks.cases.refreshing import refreshing
 from benchmarks.cases.resuming import resuming
 from benchmarks.cases.scheduling import fresh, shared
+from benchmarks.cases.soaking import soak
 from benchmarks.cases.starting import starting
 from benchmarks.cases.uploading import cut_upload, many_uploads
 from benchmarks.results import Result
@@ -32,4 +33,5 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "uploads": many_uploads,
     "cut": cut_upload,
     "curves": curves,
+    "soak": soak,
 }

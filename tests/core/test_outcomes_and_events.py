@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import PurePath
 
@@ -16,7 +17,7 @@ GOOD = TaskOutcome(
     name="one",
     action=Action.FETCHED,
     reason="new",
-    path=PurePath("d/task1"),
+    location="d/task1",
     files=2,
     bytes=30,
     transferred=40,
@@ -32,6 +33,16 @@ def test_a_report_without_failures_is_ok_and_raises_nothing() -> None:
     report = MirrorReport(outcomes=(GOOD,))
     assert report.ok
     report.raise_for_failures()
+
+
+def test_an_outcome_tells_its_folder_as_a_path() -> None:
+    assert GOOD.path == PurePath("d/task1")
+    assert BAD.path is None
+
+
+def test_outcomes_are_nothing_for_the_garbage_collector() -> None:
+    assert not gc.is_tracked(GOOD)
+    assert not gc.is_tracked(BAD)
 
 
 def test_a_failure_is_in_the_report_and_raised_only_on_demand() -> None:

@@ -1,0 +1,151 @@
+"""Runs over very many tasks, scaled down: of a task that is done, its outcome is all that stays."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_serving import QUICK, Log
+
+import asynccvat as ac
+from asynccvat import dispatch, mirroring
+from asynccvat.client import lists
+from asynccvat.core.admission import MOST_IN_FLIGHT
+from asynccvat.events import TaskDone
+from asynccvat.simulator import ServerProcess, SimulatorOptions
+from asynccvat.store import MirrorStore
+from asynccvat.watcher import Watcher
+
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("Soak")]
+
+_TASKS = 120
+_FEW = 30
+
+
+@pytest.fixture(scope="module")
+def many() -> Iterator[ServerProcess]:
+    """In a process of its own: what a server remembers of each task is no concern of the client."""
+    options = SimulatorOptions(tasks=_TASKS, frames=1, boxes_per_frame=1)
+    with ServerProcess(options) as server:
+        yield server
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The watcher and the store of the latest run, by class."""
+    found: dict[str, Any] = {}
+
+    def keep(owner: Any) -> None:
+        begin = owner.__init__
+
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            begin(self, *args, **kwargs)
+            found[owner.__name__] = self
+
+        monkeypatch.setattr(owner, "__init__", init)
+
+    keep(Watcher)
+    keep(MirrorStore)
+    keep(dispatch.Dispatcher)
+    return found
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def _collected() -> int:
+    """How many objects of ours the garbage collector has to look at each time."""
+    gc.collect()
+    return sum(str(type(one).__module__).startswith("asynccvat") for one in gc.get_objects())
+
+
+async def test_a_task_that_is_done_leaves_its_outcome_and_nothing_else(
+    many: ServerProcess, tmp_path: Path, made: dict[str, Any], log: Log
+) -> None:
+    watched: list[int] = []
+    log.on(TaskDone, lambda _: watched.append(len(made["Watcher"]._watched)))
+    files, tasks, held, reports = [_open_files()], [len(asyncio.all_tasks())], [], []
+    async with ac.CvatClient(many.url, token=many.token) as client:
+        for number, last in enumerate((_FEW, _TASKS)):
+            selection = ac.Selection(task_ids=range(1, last + 1))
+            dest = tmp_path / str(number)
+            log.events.clear()
+            report = await ac.mirror(client, dest, selection, options=QUICK, on_event=log)
+            assert report.count(ac.Action.FETCHED) == last
+            reports.append(report)
+            inflight = made["Watcher"]._inflight
+            assert not made["Watcher"]._watched
+            assert not inflight._pending
+            assert not inflight._ours
+            assert not made["MirrorStore"]._active
+            assert made["MirrorStore"]._groups._open is None
+            # What was learned of the server goes with the run; it is as much for any run.
+            del inflight
+            made.clear()
+            log.events.clear()
+            held.append(_collected())
+    files.append(_open_files())
+    tasks.append(len(asyncio.all_tasks()))
+    assert files[0] == files[1]
+    assert tasks[0] == tasks[1]
+    assert len(reports[-1].outcomes) == _TASKS
+    assert max(watched) <= MOST_IN_FLIGHT
+    # Far less than one for each task.
+    assert held[1] - held[0] < (_TASKS - _FEW) // 4
+
+
+async def test_others_have_their_turn_while_outcomes_are_told_of_which_nothing_is_to_be_done(
+    many: ServerProcess, tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirroring, "_SETTLED_AT_ONCE", 8)
+    selection = ac.Selection(task_ids=range(1, _FEW + 1))
+    turn = 0
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    told: Counter[int] = Counter()
+    async with ac.CvatClient(many.url, token=many.token) as client:
+        await ac.mirror(client, tmp_path, selection, options=QUICK)
+        log.on(TaskDone, lambda _: told.update([turn]))
+        counting = asyncio.create_task(count_turns())
+        report = await ac.mirror(client, tmp_path, selection, options=QUICK, on_event=log)
+        counting.cancel()
+    assert report.count(ac.Action.KEPT) == _FEW == told.total()
+    assert max(told.values()) == 8
+
+
+async def test_what_takes_long_with_many_tasks_is_done_beside_the_loop(
+    many: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, int] = {}
+
+    def note(module: Any, name: str) -> None:
+        function: Callable[..., Any] = getattr(module, name)
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            threads[name] = threading.get_ident()
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, noted)
+
+    note(lists, "_joined")
+    names = ("plan_mirror", "longest_first", "gone_candidates", "_new_folders", "_worth_a_look")
+    for name in names:
+        note(mirroring, name)
+    selection = ac.Selection(task_ids=[1, 2])
+    options = ac.MirrorOptions(durable=False, prune=True)
+    async with ac.CvatClient(many.url, token=many.token) as client:
+        await ac.mirror(client, tmp_path, selection, options=options)
+    assert threads.keys() == {"_joined", *names}
+    assert threading.get_ident() not in threads.values()
