@@ -205,8 +205,6 @@ def to_json(event: Event) -> dict[str, Any]:
         case TaskDone(outcome=outcome):
             return record | outcome.to_json()
         case RunFinished(report=report):
-            summary = report.to_json()
-            del summary["tasks"], summary["version"]
-            return record | summary
+            return record | report.summary()
         case _:
             return record | {item.name: getattr(event, item.name) for item in fields(event)}

@@ -154,7 +154,7 @@ def table(
 
 def summary(report: MirrorReport, place: str) -> None:
     """What a run did, in a line or two on stdout."""
-    counts = report.to_json()["counts"]
+    counts = report.summary()["counts"]
     nothing = "none done yet" if report.interrupted else "nothing to do"
     moved = "sent" if "uploaded" in counts else "received"
     parts = [f"{count:,} {action}" for action, count in counts.items()] or [nothing]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
@@ -168,8 +169,13 @@ class MirrorReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON types, with a schema version."""
+        tasks = [outcome.to_json() for outcome in self.outcomes]
+        return {"version": 1, **self.summary(), "tasks": tasks}
+
+    def summary(self) -> dict[str, Any]:
+        """What the report says of the run as a whole, as JSON types."""
+        counts = Counter(outcome.action for outcome in self.outcomes)
         return {
-            "version": 1,
             "ok": self.ok,
             "interrupted": self.interrupted,
             "stopped_by": None if self.stopped_by is None else _error(self.stopped_by),
@@ -178,9 +184,8 @@ class MirrorReport:
             "seconds": round(self.seconds, 3),
             "requests": self.requests,
             "transferred": self.transferred,
-            "counts": {str(action): count for action in Action if (count := self.count(action))},
+            "counts": {str(action): counts[action] for action in Action if counts[action]},
             "warnings": list(self.warnings),
-            "tasks": [outcome.to_json() for outcome in self.outcomes],
         }
 
 
