@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from asynccvat.core import polling
+from asynccvat.core.retry import RetryPolicy
+
 # How quick a machine is at the moment is no property of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
@@ -85,6 +88,15 @@ def pytest_terminal_summary(
 def anyio_backend() -> str:
     """Only asyncio is claimed."""
     return "asyncio"
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulated server exports in no time: look at once, and try again at once."""
+    monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
+    monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
+    monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _self, _attempt, _jitter: 0.0)
 
 
 @pytest.fixture

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from command_line import nobody, shell, simulated
 
 __all__ = ["nobody", "shell", "simulated"]
+
+
+@pytest.fixture(autouse=True)
+def never_waiting(no_waiting: None) -> None:
+    """No command in this process waits for a server that exports in no time."""

@@ -8,9 +8,6 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from engine_serving import data, log, stack
 
-from asynccvat.core import polling
-from asynccvat.core.retry import RetryPolicy
-
 __all__ = ["data", "log", "stack"]
 
 
@@ -25,12 +22,8 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The simulated server exports in no time: look at once, and try again at once."""
-    monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
-    monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
-    monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)
-    monkeypatch.setattr(RetryPolicy, "backoff", lambda _self, _attempt, _jitter: 0.0)
+def never_waiting(no_waiting: None) -> None:
+    """No test of the engine waits for a server that exports in no time."""
 
 
 @pytest.fixture(autouse=True)
