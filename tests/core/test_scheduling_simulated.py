@@ -208,9 +208,11 @@ Before it is known how many workers there are, and how little a few exports tell
 """
 
 
-def test_the_worst_of_a_wide_grid_is_known_and_no_disaster() -> None:
+def test_the_worst_of_a_wide_grid_is_known_and_no_disaster(*, thorough: bool) -> None:
+    names = list(GRID) if thorough else [*random.Random("grid").sample(list(GRID), 40), WORST]
     ratios = {}
-    for name, scenario in GRID.items():
+    for name in names:
+        scenario = GRID[name]
         outcome = run(scenario)
         assert len(outcome.trace.notices) == scenario.tasks
         assert outcome.polls <= 3, name
