@@ -21,6 +21,7 @@ from asynccvat.core.retry import RetryPolicy
 
 # How quick a machine is at the moment is no property of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("untimed"), max_examples=500)
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "proof(name): shows that a promise holds")
     config.addinivalue_line("markers", "thorough: runs only with --thorough")
+    if config.getoption("thorough"):
+        # Before any test is defined.
+        settings.load_profile("thorough")
     config.stash[CASES] = Counter()
     config.stash[SECONDS] = defaultdict(float)
 

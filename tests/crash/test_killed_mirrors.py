@@ -28,6 +28,12 @@ TASKS = 3
 MIB = 1024 * 1024
 
 
+@pytest.fixture
+def kills(*, thorough: bool) -> int:
+    """How often a mirror is killed at a moment that chance chooses."""
+    return 10 if thorough else 4
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
     """Tasks whose images are worth taking over when only the annotations changed."""
@@ -115,43 +121,43 @@ def destination(server: ServerProcess, tmp_path: Path, task_ids: list[int]) -> D
     return Destination(server, tmp_path, task_ids)
 
 
-def test_killed_at_ten_moments_of_a_first_mirror_the_next_run_ends_as_if_nothing_happened(
-    server: ServerProcess, destination: Destination
+def test_killed_at_any_moment_of_a_first_mirror_the_next_run_ends_as_if_nothing_happened(
+    server: ServerProcess, destination: Destination, kills: int
 ) -> None:
     chance = random.Random("first mirror")
     killed = 0
-    for _ in range(10):
+    for _ in range(kills):
         destination.start_anew()
         # Of each task some six events are told, after two about the whole.
         killed += mirror_killed(job(server, destination.dest), chance.randrange(1, 6 * TASKS))
         destination.finish()
-    assert killed >= 8
+    assert kills - killed <= kills // 4
 
 
-def test_killed_at_ten_moments_of_an_update_the_next_run_ends_as_if_nothing_happened(
-    server: ServerProcess, destination: Destination
+def test_killed_at_any_moment_of_an_update_the_next_run_ends_as_if_nothing_happened(
+    server: ServerProcess, destination: Destination, kills: int
 ) -> None:
     chance = random.Random("update")
     destination.begin()
     killed = 0
-    for _ in range(10):
+    for _ in range(kills):
         destination.edit()
         killed += mirror_killed(job(server, destination.dest), chance.randrange(1, 6 * TASKS))
         destination.finish()
-    assert killed >= 8
+    assert kills - killed <= kills // 4
 
 
 def test_killed_at_any_effect_of_an_update_the_next_run_ends_as_if_nothing_happened(
-    server: ServerProcess, destination: Destination
+    server: ServerProcess, destination: Destination, kills: int
 ) -> None:
     chance = random.Random("effects")
     destination.begin()
     killed = 0
-    for _ in range(10):
+    for _ in range(kills):
         destination.edit()
         killed += mirror_dying(job(server, destination.dest), chance.randrange(1, 40 * TASKS))
         destination.finish()
-    assert killed >= 6
+    assert killed >= kills * 6 // 10
 
 
 def test_killed_before_each_rename_of_a_first_mirror_the_next_run_ends_as_if_nothing_happened(
@@ -217,7 +223,7 @@ def test_killed_within_a_large_archive_the_next_run_takes_over_what_came(tmp_pat
 
 
 def test_killed_at_any_effect_of_a_refresh_the_next_run_ends_as_if_nothing_happened(
-    tmp_path: Path,
+    tmp_path: Path, kills: int
 ) -> None:
     options = SimulatorOptions(tasks=2, frames=2, frame_bytes=2_200_000)
     with ServerProcess(options) as server:
@@ -225,7 +231,7 @@ def test_killed_at_any_effect_of_a_refresh_the_next_run_ends_as_if_nothing_happe
         destination.begin()
         chance = random.Random("refresh")
         killed = 0
-        for _ in range(8):
+        for _ in range(kills):
             destination.edit()
             since = len(server.calls)
             killed += mirror_dying(job(server, destination.dest), chance.randrange(1, 40))
@@ -233,4 +239,4 @@ def test_killed_at_any_effect_of_a_refresh_the_next_run_ends_as_if_nothing_happe
             exports = [call for call in server.calls[since:] if call["method"] == "POST"]
             assert exports
             assert not [call for call in exports if "save_images=true" in call["query"]]
-        assert killed >= 4
+        assert killed >= kills // 2

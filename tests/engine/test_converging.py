@@ -140,7 +140,8 @@ def aside(data: Path) -> set[bytes]:
 
 @pytest.mark.usefixtures("no_waiting", "no_proxies")
 @settings(
-    max_examples=40,
+    # Each is a whole history.
+    max_examples=settings.default.max_examples // 6,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
