@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,27 +131,22 @@ def test_interrupted_within_a_large_archive_the_next_run_takes_over_or_sweeps_wh
     with ServerProcess(SimulatorOptions(tasks=2, frames=32, frame_bytes=MIB)) as server:
         mirror(job(server, tmp_path / "undisturbed"))
 
-        def interrupt(dest: Path) -> None:
-            # The archive comes in one range of 32 MiB, of which the last quarter never comes.
-            server.add_faults(Fault(path="dataset/download", stall_at=24 * MIB, times=None))
-            with started(server, dest, "--task-id", "1") as command:
-                command.wait_for(
-                    lambda seen: sum(one.get("transferred", 0) for one in seen) > 22 * MIB
-                )
-                command.signal(signal.SIGINT)
-                assert command.finish().code == 130
-            server.clear_faults()
-            assert read_folders(dest) == {}
-            assert [path.name for path in (dest / STAGING).iterdir()] == ["1"]
-
+        # The archive comes in one range of 32 MiB, of which the last quarter never comes.
+        server.add_faults(Fault(path="dataset/download", stall_at=24 * MIB, times=None))
         dest = tmp_path / "taken over"
-        interrupt(dest)
+        with started(server, dest, "--task-id", "1") as command:
+            command.wait_for(lambda seen: sum(one.get("transferred", 0) for one in seen) > 22 * MIB)
+            command.signal(signal.SIGINT)
+            assert command.finish().code == 130
+        server.clear_faults()
+        assert read_folders(dest) == {}
+        assert [path.name for path in (dest / STAGING).iterdir()] == ["1"]
+        swept = shutil.copytree(dest, tmp_path / "swept")
+
         since = len(server.calls)
         complete(server, dest)
         assert bytes_downloaded(server, since) < 2 * size - 16 * MIB
         check_end(dest, tmp_path / "undisturbed")
 
-        dest = tmp_path / "swept"
-        interrupt(dest)
-        assert run(server, dest, "--task-id", "2").code == 0
-        assert list((dest / STAGING).iterdir()) == []
+        assert run(server, swept, "--task-id", "2").code == 0
+        assert list((swept / STAGING).iterdir()) == []
