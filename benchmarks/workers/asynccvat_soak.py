@@ -8,6 +8,7 @@ late the loop was and why, and, where there are receipts already, how long they 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -29,7 +30,8 @@ _SAMPLE_SECONDS = 0.5
 class _Soak:
     """Counts what is done, and samples what is held meanwhile, in a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter: LoopMeter) -> None:
+        self._meter = meter
         self.done = 0
         self.actions: Counter[str] = Counter()
         self.samples: list[dict[str, Any]] = []
@@ -56,7 +58,8 @@ class _Soak:
                     "at": round(time.perf_counter() - self._began, 2),
                     "done": self.done,
                     "mib": round(resident / 2**20, 1),
-                    "files": sum(1 for _ in Path("/proc/self/fd").iterdir()),
+                    "files": sum(1 for _ in Path("/proc/self/fd").iterdir())
+                    - self._meter.open_files,
                     "threads": threading.active_count(),
                 }
             )
@@ -79,8 +82,8 @@ async def soak(job: dict[str, Any]) -> dict[str, Any]:
     if await asyncio.to_thread(dest.exists):
         told["receipts_seconds"] = await _receipts_seconds(dest, job["url"])
     began = time.perf_counter()
-    watched = _Soak()
     with LoopMeter() as meter:
+        watched = _Soak(meter)
         async with client_of(
             job["url"], username=job["username"], password=job["password"]
         ) as client:
@@ -90,7 +93,7 @@ async def soak(job: dict[str, Any]) -> dict[str, Any]:
                 options=asynccvat.MirrorOptions(durable=job.get("durable", True)),
                 on_event=watched.hear,
             )
-    watched.stop()
+        watched.stop()
     report.raise_for_failures()
     return told | {
         "seconds": time.perf_counter() - began,
@@ -103,4 +106,7 @@ async def soak(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # As the command line does; `asynccvat.mirror` and what it needs are loaded by the first look.
+    _ = asynccvat.CvatClient, asynccvat.mirror
+    gc.freeze()
     print(json.dumps(asyncio.run(soak(json.loads(sys.argv[1])))))

@@ -1,14 +1,17 @@
 """How late an event loop is, and who kept it: a beat in the loop, and a thread that looks on.
 
 A beat is due every 10 ms. How late it comes is what any other callback would have had to wait.
-On a machine that others use, too, part of it is time in which the loop's thread could have run and
-was given no core: the kernel counts that (`/proc/.../schedstat`), and it is told apart.
+On a machine that others use, too, part of it is time in which a thread of this process could have
+run and was given no core: the loop's own, or one that held the interpreter's lock meanwhile. The
+kernel counts that for each thread (`/proc/.../schedstat`); of all threads' the longest is told
+apart, which is rather too little than too much.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import threading
 import time
@@ -23,6 +26,8 @@ _BEAT = 0.01
 # From here on it is worth to know who it was.
 _LATE = 0.03
 _STALLS_TOLD = 10
+# Threads come and go, but not often.
+_BEATS_BETWEEN_LOOKS = 20
 _OF_INTEREST = ("asynccvat", "benchmarks")
 
 
@@ -33,8 +38,9 @@ class Stall:
     Attributes:
         at: Seconds since the meter began.
         late: Seconds past its time.
-        without_core: Seconds of them in which the loop's thread was ready and had no core.
+        without_core: Seconds of them in which one thread was ready and had no core.
         cpu: Seconds of processor time of the loop's thread since the beat before.
+        process_cpu: The same of all threads.
         where: What the loop's thread was doing meanwhile, innermost last, one look each.
     """
 
@@ -42,6 +48,7 @@ class Stall:
     late: float
     without_core: float
     cpu: float
+    process_cpu: float
     where: list[str]
 
     @property
@@ -56,6 +63,7 @@ class Stall:
             "late_ms": round(self.late * 1e3, 1),
             "ours_ms": round(self.ours * 1e3, 1),
             "cpu_ms": round(self.cpu * 1e3, 1),
+            "process_cpu_ms": round(self.process_cpu * 1e3, 1),
             "where": [place for place, _ in Counter(self.where).most_common(3)],
         }
 
@@ -78,6 +86,50 @@ class _Pauses:
             self.longest = max(self.longest, pause)
 
 
+class _Schedule:
+    """How long each thread of this process was ready to run and had no core."""
+
+    _FOLDER = Path("/proc/self/task")
+
+    def __init__(self) -> None:
+        """Count from now on."""
+        self._files: dict[str, int] = {}
+        self._waited: dict[str, int] = {}
+        self.look_for_threads()
+        self.longest()
+
+    def look_for_threads(self) -> None:
+        """Notice threads that have begun; those that ended are dropped when they are read."""
+        if self._FOLDER.exists():
+            for name in os.listdir(self._FOLDER):  # noqa: PTH208 - names are all it is about
+                if name not in self._files:
+                    self._files[name] = os.open(self._FOLDER / name / "schedstat", os.O_RDONLY)
+
+    def longest(self) -> float:
+        """The most seconds that one thread waited for a core since the last time."""
+        most = 0
+        for name, fd in list(self._files.items()):
+            try:
+                waited = int(os.pread(fd, 100, 0).split()[1])
+            except (ProcessLookupError, IndexError):
+                os.close(self._files.pop(name))
+                self._waited.pop(name, None)
+                continue
+            most = max(most, waited - self._waited.get(name, waited))
+            self._waited[name] = waited
+        return most / 1e9
+
+    @property
+    def open_files(self) -> int:
+        """How many files are held open for this."""
+        return len(self._files)
+
+    def close(self) -> None:
+        """Look no more."""
+        for fd in self._files.values():
+            os.close(fd)
+
+
 class LoopMeter:
     """Measures the running loop while its context lasts."""
 
@@ -88,9 +140,10 @@ class LoopMeter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._thread = threading.get_ident()
-        self._schedule = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._schedule = _Schedule()
         self._began = self._due = 0.0
-        self._cpu, self._waited = time.thread_time(), self._without_core()
+        self._cpu, self._process_cpu = time.thread_time(), time.process_time()
+        self._beats = 0
         self._where: list[str] = []
         self._ended = threading.Event()
         self._onlooker = threading.Thread(target=self._look_on, daemon=True)
@@ -114,6 +167,7 @@ class LoopMeter:
             self._timer.cancel()
         self._ended.set()
         self._onlooker.join()
+        self._schedule.close()
 
     def to_json(self) -> dict[str, Any]:
         """What was measured, in milliseconds, with the longest stalls that were ours."""
@@ -126,6 +180,11 @@ class LoopMeter:
             "stalls": [stall.to_json() for stall in worst[:_STALLS_TOLD]],
         }
 
+    @property
+    def open_files(self) -> int:
+        """How many of this process's open files are the meter's own."""
+        return self._schedule.open_files
+
     def _plan(self) -> None:
         assert self._loop is not None
         self._due = self._loop.time() + _BEAT
@@ -135,20 +194,16 @@ class LoopMeter:
         assert self._loop is not None
         now = self._loop.time()
         late, at = now - self._due, now - self._began
-        cpu, waited = time.thread_time(), self._without_core()
+        cpu, process_cpu = time.thread_time(), time.process_time()
+        without_core = min(late, self._schedule.longest())
         if late > _BEAT:
-            self._stalls.append(
-                Stall(at, late, min(late, waited - self._waited), cpu - self._cpu, self._where)
-            )
-        self._cpu, self._waited, self._where = cpu, waited, []
+            spent = (cpu - self._cpu, process_cpu - self._process_cpu)
+            self._stalls.append(Stall(at, late, without_core, *spent, self._where))
+        self._cpu, self._process_cpu, self._where = cpu, process_cpu, []
+        self._beats += 1
+        if self._beats % _BEATS_BETWEEN_LOOKS == 0:
+            self._schedule.look_for_threads()
         self._plan()
-
-    def _without_core(self) -> float:
-        """Seconds for which the loop's thread was ready and had no core; 0 where nobody counts."""
-        try:
-            return int(self._schedule.read_bytes().split()[1]) / 1e9
-        except FileNotFoundError:
-            return 0.0
 
     def _look_on(self) -> None:
         while not self._ended.wait(_BEAT):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import PurePath
 from typing import Any
 
 import pytest
@@ -180,7 +179,7 @@ def test_on_a_terminal_there_is_a_bar_with_the_numbers_and_messages_above_it() -
         shown.on_event(events.Planned(fetch=2, keep=0, move=0, remove=0, refuse=0, skip=0))
         shown.on_event(events.ExportRequested(2, "b", created=True))
         clock.now += 2
-        shown.on_event(done(1, path=PurePath("task1")))
+        shown.on_event(done(1, location="task1"))
         shown.on_event(failed(2, "[red]no[/red]"))
         shown.on_event(events.Warned("look out"))
     written = written_to(console)

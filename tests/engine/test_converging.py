@@ -141,7 +141,7 @@ def aside(data: Path) -> set[bytes]:
 @pytest.mark.usefixtures("no_waiting", "no_proxies")
 @settings(
     # Each is a whole history.
-    max_examples=settings.default.max_examples // 6,
+    max_examples=settings().max_examples // 6,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
