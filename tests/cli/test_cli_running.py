@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -20,6 +21,15 @@ async def answer() -> int:
 
 def test_it_returns_what_the_coroutine_returns() -> None:
     assert running.run(answer) == 42
+
+
+def test_the_collector_leaves_alone_meanwhile_what_was_there_before() -> None:
+    async def left_alone() -> int:
+        return gc.get_freeze_count()
+
+    before = gc.get_freeze_count()
+    assert running.run(left_alone) > before
+    assert gc.get_freeze_count() <= before
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -18,7 +18,7 @@ from asynccvat.core.tus import ONE_REQUEST
 from asynccvat.http import Call, Streamed
 from asynccvat.sending import FileToSend
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 XML = b"<annotations>\n</annotations>\n"
 RQ_ID = "action=import&target=task&target_id=7&subresource=annotations"
