@@ -260,16 +260,19 @@ def _place_of(
 
     The inode tells. The numbers of devices can change from one boot to the next, though, and some
     file systems make inodes up: where none fits, the folder is the one whose files are all as
-    recorded.
+    recorded, or else the one whose inode has the number on whatever device.
     """
-    open_places = [place for place, kind in kinds.items() if kind is Kind.UNKNOWN]
-    for place in open_places:
-        name, fd = places[place]
-        status = files.lstat(name, dir_fd=fd)
-        if status is not None and (status.st_dev, status.st_ino) == (head.device, head.inode):
+    statuses = {
+        place: status
+        for place, kind in kinds.items()
+        if kind is Kind.UNKNOWN
+        and (status := files.lstat(places[place][0], dir_fd=places[place][1])) is not None
+    }
+    for place, status in statuses.items():
+        if (status.st_dev, status.st_ino) == (head.device, head.inode):
             return [place]
-    for place in open_places if members else ():
+    for place in statuses if members else ():
         name, fd = places[place]
         if trees.folder_state(name, members, dir_fd=fd) is FolderState.INTACT:
             return [place]
-    return []
+    return [place for place, status in statuses.items() if status.st_ino == head.inode][:1]

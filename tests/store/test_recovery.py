@@ -228,6 +228,24 @@ async def test_an_edited_old_tree_that_nothing_identifies_is_put_aside(tmp_path:
     assert kept(tmp_path) == [{"a.txt": b"edited by the user", "b/c.txt": b"old"}]
 
 
+async def test_after_a_reboot_that_renumbered_devices_an_edited_folder_keeps_its_place(
+    tmp_path: Path,
+) -> None:
+    area, _ = await prepare(tmp_path)
+    for path in (tmp_path / ".asynccvat/receipts/1.json", area / "receipt.json"):
+        receipt = decode_receipt(path.read_bytes())
+        head = msgspec.structs.replace(receipt.head, device=receipt.head.device + 1)
+        # In place: the receipt has two names.
+        path.write_bytes(encode_receipt(Receipt(head, receipt.members)))
+    (tmp_path / "task1/a.txt").write_bytes(b"edited by the user")
+    (area / "tree/a.txt").unlink()
+    async with open_store(tmp_path) as store:
+        assert store.warnings == []
+        assert (await store.receipts())[1].updated_date == "v1"
+    assert read_tree(tmp_path / "task1") == {"a.txt": b"edited by the user", "b/c.txt": b"old"}
+    assert kept(tmp_path) == []
+
+
 async def test_an_interrupted_clearing_is_taken_up_again(tmp_path: Path) -> None:
     area, _ = await prepare(tmp_path)
     exchange(tmp_path, area)
