@@ -112,6 +112,9 @@ class KeptArchives:
                 for name in (_name(task_id), _unfinished(task_id)):
                     if files.lstat(name, dir_fd=fd) is not None:
                         files.unlink(name, dir_fd=fd)
+            # Else a power cut may bring one back, beside the folder that comes next; also one that
+            # a killed run had removed.
+            self._layout.sync_folder(fd)
 
     def _open(self) -> AbstractContextManager[int]:
         return files.folder(_FOLDER, dir_fd=self._layout.own)

@@ -1047,6 +1047,17 @@ async def test_a_crash_while_opening_leaves_what_the_next_opening_takes(
     pytest.fail("opening takes more than a hundred effects")
 
 
+async def test_a_kept_archive_is_durably_gone_before_what_comes_next(
+    tmp_path: Path, disk: Disk
+) -> None:
+    async with open_store(tmp_path) as store:
+        (await store.archives.begin(1)).write_bytes(b"the archive")
+        await store.archives.publish(1)
+        disk.revive()
+        await store.archives.remove([1])
+        assert disk.names() == ["unlink", "fsync"]
+
+
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_characters="/\\", exclude_categories=("Cc", "Cs")),
     min_size=1,
