@@ -47,6 +47,7 @@ from asynccvat.store.opening import (
     check_destination,
     find_layout,
     open_layout,
+    settle,
 )
 from asynccvat.store.recovery import recover
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, is_unfinished, new_staging
@@ -535,6 +536,7 @@ def _open(
         opened.callback(layout.close)
         lock = acquire(layout.own, dest, break_lock=break_lock)
         opened.callback(lock.release)
+        settle(layout)
         check_destination(layout, wanted)
         rules = names.probe(layout.staging, str(dest.absolute() / OWN_FOLDER))
         store = cls(layout, lock, rules)

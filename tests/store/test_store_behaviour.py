@@ -1058,6 +1058,26 @@ async def test_a_kept_archive_is_durably_gone_before_what_comes_next(
         assert disk.names() == ["unlink", "fsync"]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_a_killed_run_did_is_durable_before_anything_is_built_on_it(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, *, at_once: bool
+) -> None:
+    monkeypatch.setattr(files, "can_sync_filesystem", lambda _fd: at_once)
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"1"})
+    # A removal that was killed before its last two renames were synced.
+    area = tmp_path / ".asynccvat/staging/1"
+    area.mkdir()
+    (tmp_path / ".asynccvat/receipts/1.json").rename(area / "old.json")
+    (tmp_path / "task1").rename(area / "old")
+    disk.revive()
+    async with open_store(tmp_path):
+        before = disk.names()[: disk.log.index(("unlink", "a.txt"))]
+    assert before.count("sync_filesystem") == (1 if at_once else 0)
+    assert before.count("fsync") == (0 if at_once else 6)
+    assert staged(tmp_path) == []
+
+
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_characters="/\\", exclude_categories=("Cc", "Cs")),
     min_size=1,
