@@ -29,7 +29,7 @@ from asynccvat.store.group import SYNCFS_FROM
 from asynccvat.store.layout import TREE
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
 from asynccvat.store.mirror import check_space
-from asynccvat.store.opening import make_folders
+from asynccvat.store.opening import make_folders, sync_above
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in, staged_trees
 from asynccvat.threads import in_limited_thread, in_thread
 
@@ -136,7 +136,9 @@ class LooseFolder:
         def check() -> None:
             parent = path.absolute().parent
             with files.explained("write to", parent):
-                make_folders(parent, durable=durable)
+                make_folders(parent, durable=False)
+                if durable:
+                    sync_above(parent)
                 if not os.access(parent, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -191,9 +193,11 @@ class LooseFolder:
                 if aside is not None:
                     files.rename(aside, name, dir_fd=places.parent, new_dir_fd=places.parent)
                 raise
-        staging.settled = True
-        if self._durable:
-            files.fsync(places.parent)
+            staging.settled = True
+            if self._durable:
+                # Nobody promises that one of them tells of a rename between the two.
+                for fd in (places.parent, area):
+                    files.fsync(fd)
         if aside is not None and clear_copies(aside, name, dir_fd=places.parent):
             return aside
         return None

@@ -44,6 +44,17 @@ async def test_a_download_ends_as_its_folder_and_nothing_else(
     assert ("fsync" in disk.names()) == durable
 
 
+async def test_a_folder_counts_as_there_once_both_folders_of_its_rename_are_synced(
+    tmp_path: Path, disk: Disk
+) -> None:
+    async with LooseFolder.open(tmp_path / "task1") as folder:
+        staging = await folder.stage(1)
+        receipt = receipt_of(1, fill(staging, TREE))
+        await folder.commit(staging, receipt)
+        names = disk.names()
+    assert names[len(names) - names[::-1].index("rename") :] == ["fsync", "fsync"]
+
+
 async def test_many_files_are_synced_at_once_where_that_can_be_trusted(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
