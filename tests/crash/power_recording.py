@@ -1,0 +1,254 @@
+"""Recording what a program does to a real folder, as a trace of which power cuts can be made.
+
+Every function of `asynccvat.files.EFFECTS` is replaced by one that does the same and notes it; so
+is the file that an archive is kept in, which goes through aiofiles. That nothing else changes the
+disk shows at the end, when the trace has to lead to just what is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import aiofiles
+import pytest
+from aiofiles.threadpool.binary import AsyncFileIO
+from power_disk import (
+    EVERYTHING,
+    ROOT,
+    Cut,
+    Named,
+    Numbers,
+    Synced,
+    Told,
+    Trace,
+    Written,
+    abstract,
+    look,
+)
+
+from asynccvat import files
+from asynccvat.archives import kept
+
+Effect = Callable[..., Any]
+
+
+class Recorder:
+    """Notes what is done in one folder.
+
+    Attributes:
+        folder: That folder.
+        trace: What was noted.
+    """
+
+    def __init__(self, folder: Path, trace: Trace, numbers: Numbers) -> None:
+        """Go on with a trace, in a folder that holds what it led to."""
+        self.trace = trace
+        self.folder = folder
+        self._numbers = numbers
+        state = Cut(trace, len(trace.steps)).state()
+        self._contents = {inode: content for inode, (content, _) in state.contents.items()}
+        self._next_number = itertools.count(1 + max(*trace.folders, *self._contents, ROOT))
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Note what is done meanwhile; at the end, make sure that nothing was done unnoticed."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in files.EFFECTS:
+                patch.setattr(files, name, self._noting(name))
+            patch.setattr(kept, "aiofiles", _Aiofiles(self))
+            yield
+        self._check()
+
+    def told(self, what: object) -> None:
+        """Note what the caller was told."""
+        with self._lock:
+            self.trace.steps.append(Told(what))
+
+    def _check(self) -> None:
+        expected = Cut(self.trace, len(self.trace.steps)).state()
+        found, _ = look(self.folder, self._numbers)
+        assert found.names == {
+            (folder, name): inode
+            for folder in found.folders
+            for name, inode in expected.folders.get(folder, {}).items()
+        }, "names were changed unnoticed"
+        for inode, content in found.contents.items():
+            assert content == expected.contents[inode], "a content was changed unnoticed"
+
+    def _noting(self, name: str) -> Effect:
+        effect: Effect = getattr(files, name)
+        note: Callable[..., Any] = getattr(self, f"_{name}")
+
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                return note(effect, *args, **kwargs)
+
+        return noting
+
+    # --- names -----------------------------------------------------------------------------------
+
+    def _open_for_writing(self, effect: Effect, name: str, *, dir_fd: int) -> int:
+        fd: int = effect(name, dir_fd=dir_fd)
+        self._created("open_for_writing", (self._number(dir_fd), name), os.fstat(fd))
+        return fd
+
+    def _open_or_create(self, effect: Effect, name: str, *, dir_fd: int) -> int:
+        is_new = files.lstat(name, dir_fd=dir_fd) is None
+        fd: int = effect(name, dir_fd=dir_fd)
+        if is_new:
+            self._created("open_or_create", (self._number(dir_fd), name), os.fstat(fd))
+        return fd
+
+    def _mkdir(self, effect: Effect, name: str, *, dir_fd: int) -> None:
+        effect(name, dir_fd=dir_fd)
+        self._made((self._number(dir_fd), name), os.stat(name, dir_fd=dir_fd))
+
+    def _make_directories(self, effect: Effect, path: Path) -> None:
+        missing = [one for one in (path, *path.parents) if not one.exists()]
+        effect(path)
+        for one in reversed(missing):
+            self._made((self._numbered(one.parent.stat()), one.name), one.stat())
+
+    def _rename(
+        self, effect: Effect, name: str, new_name: str, *, dir_fd: int, new_dir_fd: int
+    ) -> None:
+        inode = self._named(name, dir_fd)
+        effect(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+        old, new = (self._number(dir_fd), name), (self._number(new_dir_fd), new_name)
+        self._changed("rename", (old, None), (new, inode))
+
+    def _exchange(
+        self, effect: Effect, name: str, new_name: str, *, dir_fd: int, new_dir_fd: int
+    ) -> None:
+        one, other = self._named(name, dir_fd), self._named(new_name, new_dir_fd)
+        effect(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+        here, there = (self._number(dir_fd), name), (self._number(new_dir_fd), new_name)
+        self._changed("exchange", (here, other), (there, one))
+
+    def _link(
+        self, effect: Effect, name: str, new_name: str, *, dir_fd: int, new_dir_fd: int
+    ) -> None:
+        effect(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+        inode = self._named(name, dir_fd)
+        self._changed("link", ((self._number(new_dir_fd), new_name), inode))
+
+    def _unlink(self, effect: Effect, name: str, *, dir_fd: int) -> None:
+        effect(name, dir_fd=dir_fd)
+        self._changed("unlink", ((self._number(dir_fd), name), None))
+
+    def _rmdir(self, effect: Effect, name: str, *, dir_fd: int) -> None:
+        effect(name, dir_fd=dir_fd)
+        self._changed("rmdir", ((self._number(dir_fd), name), None))
+
+    # --- contents and syncs ----------------------------------------------------------------------
+
+    def _truncate(self, effect: Effect, fd: int) -> None:
+        effect(fd)
+        self._written(fd, b"")
+
+    def _write(self, effect: Effect, fd: int, data: bytes | bytearray | memoryview) -> None:
+        before = self._contents[self._number(fd)]
+        start = os.lseek(fd, 0, os.SEEK_CUR)
+        assert start == len(before), "only appending is foreseen here"
+        effect(fd, data)
+        self._written(fd, before + abstract(bytes(data), self._numbers))
+
+    def _touch(self, effect: Effect, fd: int) -> None:
+        effect(fd)
+        self._written(fd, self._contents[self._number(fd)])
+
+    def _fsync(self, effect: Effect, fd: int) -> None:
+        effect(fd)
+        status = os.fstat(fd)
+        number = self._numbers.get((status.st_dev, status.st_ino))
+        # Folders above ours are there in any case.
+        if number is not None:
+            self.trace.steps.append(Synced(number))
+
+    def _sync_filesystem(self, effect: Effect, fd: int) -> None:
+        effect(fd)
+        self.trace.steps.append(Synced(EVERYTHING))
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _number(self, fd: int) -> int:
+        return self._numbered(os.fstat(fd))
+
+    def _numbered(self, status: os.stat_result) -> int:
+        return self._numbers[status.st_dev, status.st_ino]
+
+    def _named(self, name: str, dir_fd: int) -> int:
+        return self._numbered(os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
+
+    def _changed(self, effect: str, *changes: tuple[tuple[int, str], int | None]) -> None:
+        self.trace.steps.append(Named(effect, changes))
+
+    def _new_number(self, status: os.stat_result) -> int:
+        # An inode that is used again is another one here.
+        number = next(self._next_number)
+        self._numbers[status.st_dev, status.st_ino] = number
+        return number
+
+    def _made(self, place: tuple[int, str], status: os.stat_result) -> None:
+        number = self._new_number(status)
+        self.trace.folders.add(number)
+        self._changed("mkdir", (place, number))
+
+    def _created(self, effect: str, place: tuple[int, str], status: os.stat_result) -> None:
+        number = self._new_number(status)
+        self._contents[number] = b""
+        self.trace.steps.append(Written(number, b"", status.st_mtime_ns))
+        self._changed(effect, (place, number))
+
+    def _written(self, fd: int, content: bytes) -> None:
+        number = self._number(fd)
+        self._contents[number] = content
+        self.trace.steps.append(Written(number, content, os.fstat(fd).st_mtime_ns))
+
+
+class _Aiofiles:
+    """Stands for the module where an archive is kept."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    async def open(self, path: Path, mode: Literal["xb"], buffering: Literal[0]) -> _AsyncFile:
+        file = await aiofiles.open(path, mode, buffering)
+        with self._recorder._lock:
+            place = (self._recorder._numbered(path.parent.stat()), path.name)
+            self._recorder._created("aiofiles.open", place, path.stat())
+        return _AsyncFile(self._recorder, file)
+
+
+class _AsyncFile:
+    """A file that an archive is kept in; it has no buffer."""
+
+    def __init__(self, recorder: Recorder, file: AsyncFileIO) -> None:
+        self._recorder = recorder
+        self._file = file
+
+    async def seek(self, offset: int) -> None:
+        await self._file.seek(offset)
+
+    async def truncate(self) -> None:
+        await self._file.truncate()
+        with self._recorder._lock:
+            self._recorder._written(self._file.fileno(), b"")
+
+    async def write(self, data: memoryview) -> int:
+        count = await self._file.write(data)
+        with self._recorder._lock:
+            fd = self._file.fileno()
+            before = self._recorder._contents[self._recorder._number(fd)]
+            self._recorder._written(fd, before + data[:count])
+        return count
+
+    async def close(self) -> None:
+        await self._file.close()
