@@ -34,7 +34,7 @@ from asynccvat.simulator.answers import (
 )
 from asynccvat.simulator.calls import Backend, Call, link_origin, split_target
 from asynccvat.simulator.costs import ApiWorkers
-from asynccvat.simulator.downloads import Download, choose, send
+from asynccvat.simulator.downloads import Download, choose, cut_head, send
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.making import ArchiveMaker
 from asynccvat.simulator.records import CallRecord
@@ -115,8 +115,7 @@ class Application:
                 pass
         if any(fault.lose_answer for fault in call.faults):
             raise _broken(call, "the answer was lost by a scripted fault")
-        for fault in call.faults:
-            answer.headers.update(fault.headers)
+        _change_headers(answer, call.faults)
         call.record.scheme = call.identity.scheme
         call.record.status = answer.status
         if isinstance(answer, Download):
@@ -129,12 +128,21 @@ class Application:
         for fault in call.faults:
             if fault.delay:
                 await asyncio.sleep(fault.delay)
-            if fault.lose_queue:
-                self._backend.forget_requests()
+            self._change_world(fault)
             if fault.drop:
                 raise _broken(call, "dropped by a scripted fault")
             answer = answer or _scripted_answer(fault)
         return answer
+
+    def _change_world(self, fault: Fault) -> None:
+        """What others do at the server just before a call."""
+        world = self._backend.world
+        if fault.lose_queue:
+            self._backend.forget_requests()
+        if fault.edit_task is not None:
+            world.edit_task(fault.edit_task)
+        if fault.delete_task in world.dataset.tasks:
+            world.delete_task(fault.delete_task)
 
     async def _answer(self, call: Call) -> Answer | Download:
         """The answer of nginx, Django or the handler, in that order."""
@@ -195,12 +203,15 @@ class Application:
         archive = await self._maker.archive(result, call.origin)
         if call.faults:
             archive = await asyncio.to_thread(archive.damaged, call.faults)
-        ignore_range = any(fault.ignore_range for fault in call.faults)
-        chosen = choose(archive, result, call.request.headers, ignore_range=ignore_range)
+        chosen = choose(
+            archive,
+            result,
+            call.request.headers,
+            ignore_range=any(fault.ignore_range for fault in call.faults),
+            compress=any(fault.compress for fault in call.faults),
+        )
         if isinstance(chosen, Download):
-            for fault in call.faults:
-                chosen.cut_at = fault.cut_at if chosen.cut_at is None else chosen.cut_at
-                chosen.stall_at = fault.stall_at if chosen.stall_at is None else chosen.stall_at
+            chosen.faults = call.faults
         return chosen
 
     async def _serve_control(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
@@ -243,6 +254,15 @@ def _task_id(path: str, query: dict[str, str]) -> int | None:
     if found is None:
         return None
     return int(found[1] or found[2])
+
+
+def _change_headers(answer: Answer | Download, faults: list[Fault]) -> None:
+    for fault in faults:
+        for name, value in fault.headers.items():
+            if value is None:
+                answer.headers.pop(name, None)
+            else:
+                answer.headers[name] = value
 
 
 def _scripted_answer(fault: Fault) -> Answer | None:
@@ -323,6 +343,7 @@ def _request_number() -> int:
 async def _send(answer: Answer, call: Call) -> web.Response:
     """Send an answer, as far as the faults let it pass."""
     response = _response(answer, call)
+    await cut_head(response, call.request, call.faults)
     limit = min((fault.cut_at for fault in call.faults if fault.cut_at is not None), default=None)
     body = response.body if isinstance(response.body, bytes) else b""
     if limit is not None and limit < len(body):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Final
@@ -18,7 +18,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from asynccvat.simulator.answers import Answer, nginx_page
+from asynccvat.simulator.answers import Answer, nginx_page, pack
+from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.making import Archive, Piece
 from asynccvat.simulator.records import CallRecord
 from asynccvat.simulator.requests import Result
@@ -37,27 +38,41 @@ class Download:
         status: 200, 206 or 304.
         headers: All headers but the length.
         parts: What the body is made of: text between ranges, and archives.
-        cut_at: Reset the connection after so many bytes.
-        stall_at: Send nothing more after so many bytes.
+        faults: What goes wrong while they are sent.
     """
 
     status: int
     headers: dict[str, str]
     parts: list[Archive] = field(default_factory=list)
-    cut_at: int | None = None
-    stall_at: int | None = None
+    faults: Sequence[Fault] = ()
 
     @property
     def length(self) -> int:
         """Bytes of the body."""
         return sum(part.size for part in self.parts)
 
+    @property
+    def promised(self) -> int:
+        """Bytes that its Content-Length tells of."""
+        return max(0, self.length + sum(fault.promise for fault in self.faults))
+
+    def after(self, start: int) -> Iterator[Piece]:
+        """The body from an offset on."""
+        for part in self.parts:
+            yield from part.part(start, part.size).pieces
+            start = max(0, start - part.size)
+
 
 _boundaries = itertools.count(335)
 
 
 def choose(
-    archive: Archive, result: Result, headers: Mapping[str, str], *, ignore_range: bool = False
+    archive: Archive,
+    result: Result,
+    headers: Mapping[str, str],
+    *,
+    ignore_range: bool = False,
+    compress: bool = False,
 ) -> Download | Answer:
     """What a download gets: the whole (200), ranges (206), nothing new (304), or 416.
 
@@ -66,6 +81,7 @@ def choose(
         result: Whose bytes they are.
         headers: The headers of the call.
         ignore_range: Send the whole, whatever was asked.
+        compress: Send the whole, packed.
     """
     etag = f'"{result.modified:x}-{archive.size:x}"'
     modified = formatdate(result.modified, usegmt=True)
@@ -78,6 +94,8 @@ def choose(
         return Download(304, common)
     whole = {"Content-Type": "application/zip", **common, "Accept-Ranges": "bytes"}
     wanted = headers.get("Range")
+    if compress:
+        return packed(archive, whole)
     if (
         wanted is None
         or ignore_range
@@ -98,6 +116,14 @@ def choose(
         partial = {"Content-Type": "application/zip", **common, "Content-Range": content_range}
         return Download(206, partial, [archive.part(start, length)])
     return _multipart(archive, ranges, common)
+
+
+def packed(archive: Archive, whole: Mapping[str, str]) -> Download:
+    """All of an archive, as a proxy sends it that packs everything, asked to or not."""
+    data = pack(archive.read())
+    headers = {name: value for name, value in whole.items() if name != "Accept-Ranges"}
+    headers |= {"Content-Encoding": "gzip", "ETag": "W/" + headers["ETag"]}
+    return Download(200, headers, [Archive((Piece(0, len(data), data),))])
 
 
 def _multipart(archive: Archive, ranges: list[tuple[int, int]], common: dict[str, str]) -> Download:
@@ -190,15 +216,42 @@ async def send(
     response.headers.update(download.headers)
     response.headers["Server"] = "nginx"
     if download.status != 304:
-        response.content_length = download.length
+        response.content_length = download.promised
+    await cut_head(response, request, download.faults)
     await response.prepare(request)
-    limit = min((at for at in (download.cut_at, download.stall_at) if at is not None), default=None)
+    limit = _first(download.faults, "cut_at", "stall_at", "trickle_at")
+    if download.promised < download.length:
+        limit = min(download.promised, download.length if limit is None else limit)
     for piece in _pieces(download.parts, limit):
         await _send_piece(piece, response, request, record)
-    if limit is not None and limit < download.length:
-        await _break_off(download, response, request)
+    if download.promised != download.length or (limit is not None and limit < download.length):
+        await _go_wrong(download, limit or 0, response, request)
     await response.write_eof()
     return response
+
+
+async def cut_head(
+    response: web.StreamResponse, request: web.BaseRequest, faults: Sequence[Fault]
+) -> None:
+    """Send only the beginning of the status line and headers, where a fault says so.
+
+    Raises:
+        ConnectionResetError: It did.
+    """
+    at = _first(faults, "cut_head_at")
+    if at is None or request.transport is None:
+        return
+    lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+    lines += [f"{name}: {value}" for name, value in response.headers.items()]
+    request.transport.write("\r\n".join([*lines, "", ""]).encode()[:at])
+    request.transport.close()
+    raise ConnectionResetError("cut by a scripted fault")
+
+
+def _first(faults: Sequence[Fault], *names: str) -> int | None:
+    """The first place at which faults of these kinds strike."""
+    places = [getattr(fault, name) for fault in faults for name in names]
+    return min((place for place in places if place is not None), default=None)
 
 
 def _pieces(parts: list[Archive], limit: int | None) -> Iterator[Piece]:
@@ -236,16 +289,30 @@ async def _send_piece(
         await asyncio.to_thread(file.close)
 
 
-async def _break_off(
-    download: Download, response: web.StreamResponse, request: web.BaseRequest
+async def _go_wrong(
+    download: Download, sent: int, response: web.StreamResponse, request: web.BaseRequest
 ) -> None:
+    """What happens once the first bytes of a body are out: they stall, trickle, or just end."""
+    cut, stall, trickle = (
+        _first(download.faults, name) for name in ("cut_at", "stall_at", "trickle_at")
+    )
     transport = request.transport
-    if download.stall_at is not None and (
-        download.cut_at is None or download.stall_at < download.cut_at
-    ):
+    if download.promised < download.length and sent == download.promised:
+        # Behind the promised bytes aiohttp would send none.
+        for piece in download.after(sent):
+            if transport is not None:
+                transport.write(Archive((piece,)).read())
+    elif stall == sent and cut != sent:
         while transport is not None and not transport.is_closing():
             await asyncio.sleep(0.02)
             transport = request.transport
+    elif trickle == sent and cut != sent:
+        pause = next(fault.pause for fault in download.faults if fault.trickle_at == sent)
+        for piece in download.after(sent):
+            for byte in Archive((piece,)).read():
+                await response.write(bytes([byte]))
+                await asyncio.sleep(pause)
+        return
     if transport is not None:
         transport.set_write_buffer_limits(0)  # then the drain below waits for the last byte
         await response.write(b"")

@@ -36,19 +36,27 @@ class Fault:
         status: Answer with this status instead of serving the call.
         body: The body of that answer.
         content_type: The type of that body.
-        headers: Headers set on the answer, whoever made it.
+        headers: Headers set on the answer, whoever made it; None takes one away.
         redirect: Answer 302 to this URL.
         drop: Close the connection without an answer.
         break_at: Reset the connection after this many bytes of the call's own body came in.
         lose_answer: Serve the call, and close the connection without telling.
+        cut_head_at: Close the connection after this many bytes of the status line and headers.
         cut_at: Reset the connection after this many bytes of the body.
         stall_at: Send nothing more after this many bytes of the body, and keep the connection.
+        trickle_at: From this byte of the download on, send one at a time, `pause` seconds apart.
+        pause: Seconds between two bytes that trickle.
+        promise: Bytes that the Content-Length of a download promises too much or, below 0, too
+            little; the body is as ever, and the connection is closed behind it.
+        compress: Send the download whole, packed with gzip, as a proxy that packs everything.
         alter_at: Change the byte at this place of the archive.
         extra: Text appended to the archive; the lengths agree.
         truncate: Bytes missing from the end of the archive; the lengths agree.
         ignore_range: Answer 200 with the whole archive to a Range.
         expire: Remove the result of the download first, as the server's cleanup does.
         lose_queue: Forget all requests first, as a restarted queue does.
+        edit_task: Change the annotations of this task first, as somebody else may.
+        delete_task: Delete this task first, likewise; nothing where it is gone already.
         move_etag: Touch the result of the download first: ETag and Last-Modified move.
         plain_conflict: A 409 of an export comes as plain text without `rq_id`, as some versions do.
         origin: Origin of the absolute links in the answer, as behind a wrong proxy.
@@ -70,19 +78,26 @@ class Fault:
     status: int | None = None
     body: str = ""
     content_type: str = "text/html; charset=utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | None] = field(default_factory=dict)
     redirect: str | None = None
     drop: bool = False
     break_at: int | None = None
     lose_answer: bool = False
+    cut_head_at: int | None = None
     cut_at: int | None = None
     stall_at: int | None = None
+    trickle_at: int | None = None
+    pause: float = 1.0
+    promise: int = 0
+    compress: bool = False
     alter_at: int | None = None
     extra: str = ""
     truncate: int = 0
     ignore_range: bool = False
     expire: bool = False
     lose_queue: bool = False
+    edit_task: int | None = None
+    delete_task: int | None = None
     move_etag: bool = False
     plain_conflict: bool = False
     origin: str | None = None

@@ -45,6 +45,14 @@ class Piece:
         """Part of the piece."""
         return Piece(self.start + start, length, self.data, self.path)
 
+    def read(self) -> bytes:
+        """Its bytes."""
+        if self.path is None:
+            return self.data[self.start : self.start + self.length]
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            return file.read(self.length)
+
 
 @dataclass(frozen=True, slots=True)
 class Archive:
@@ -69,14 +77,13 @@ class Archive:
             length -= take
         return Archive(tuple(parts))
 
+    def read(self) -> bytes:
+        """All of the bytes."""
+        return b"".join(piece.read() for piece in self.pieces)
+
     def byte_at(self, place: int) -> int:
         """One byte."""
-        (piece,) = self.part(place, 1).pieces
-        if piece.path is None:
-            return piece.data[piece.start]
-        with piece.path.open("rb") as file:
-            file.seek(piece.start)
-            return file.read(1)[0]
+        return self.part(place, 1).read()[0]
 
     def damaged(self, faults: Sequence[Fault]) -> Archive:
         """The archive as the faults change it; lengths stay consistent."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 from anyio import fail_after, move_on_after
@@ -119,6 +121,89 @@ async def test_a_stalled_download_stays_open_and_sends_nothing_more() -> None:
                 with move_on_after(0) as scope:
                     await response.content.readany()
                 assert scope.cancelled_caught
+
+
+async def test_an_answer_is_cut_in_the_midst_of_its_headers() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        for path in ("/api/tasks", url):
+            ask.server.faults.add(Fault(method="GET", cut_head_at=20, times=2))
+            with pytest.raises(aiohttp.ClientError):
+                await ask.get(path)
+            assert ask.server.calls[-1].bytes_sent == 0
+            ask.server.faults.clear()
+            assert (await ask.get(path)).status == 200
+
+
+async def test_a_download_trickles_and_comes_whole() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        whole = (await ask.get(url)).body
+        received: list[bytes] = []
+        ask.server.faults.add(Fault(path="download", trickle_at=len(whole) - 3, pause=0.01))
+        headers = {"Authorization": f"Token {ask.server.token}"}
+        async with ask.session.get(url, headers=headers) as response:
+            received += [chunk async for chunk in response.content.iter_any()]
+        assert b"".join(received) == whole
+        assert len(received) > 1
+
+
+async def test_a_download_promises_more_or_less_than_it_brings() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        whole = (await ask.get(url)).body
+        headers = {"Authorization": f"Token {ask.server.token}"}
+        ask.server.faults.add(Fault(path="download", promise=7))
+        received = bytearray()
+        async with ask.session.get(url, headers=headers) as response:
+            assert response.content_length == len(whole) + 7
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await gather(response, received)
+        assert bytes(received) == whole
+        ask.server.faults.add(Fault(path="download", promise=-7))
+        host, port = ask.server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        target = url.removeprefix(ask.server.url)
+        writer.write(
+            f"GET {target} HTTP/1.1\r\nHost: {host}\r\n"
+            f"Authorization: Token {ask.server.token}\r\n\r\n".encode()
+        )
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert f"Content-Length: {len(whole) - 7}\r\n".encode() in head
+        assert body == whole
+
+
+async def test_a_download_is_packed_unasked() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        whole = (await ask.get(url)).body
+        ask.server.faults.add(Fault(path="download", compress=True))
+        packed = await ask.get(url, headers={"Range": "bytes=-10", "Accept-Encoding": "identity"})
+        assert (packed.status, packed.headers["Content-Encoding"]) == (200, "gzip")
+        assert packed.body == whole  # as aiohttp unpacks it
+        assert packed.headers["ETag"].startswith('W/"')
+        assert "Accept-Ranges" not in packed.headers
+
+
+async def test_headers_are_changed_and_taken_away() -> None:
+    async with asking() as ask:
+        url = (await ask.exported())["result_url"]
+        ask.server.faults.add(Fault(path="download", headers={"Content-Range": "lines 1-2/3"}))
+        ask.server.faults.add(Fault(path="download", headers={"ETag": None}))
+        answer = await ask.get(url, headers={"Range": "bytes=0-1"})
+        assert answer.headers["Content-Range"] == "lines 1-2/3"
+        assert "ETag" not in answer.headers
+
+
+async def test_somebody_edits_and_deletes_tasks_in_between() -> None:
+    async with asking() as ask:
+        before = (await ask.get("/api/tasks/1")).json["updated_date"]
+        ask.server.faults.add(Fault(edit_task=1))
+        assert (await ask.get("/api/tasks/1")).json["updated_date"] > before
+        ask.server.faults.add(Fault(delete_task=1, times=2))
+        assert (await ask.get("/api/tasks/1")).status == 404
+        assert (await ask.get("/api/tasks/1")).status == 404
 
 
 async def test_bytes_are_altered_added_and_missing() -> None:
