@@ -34,7 +34,7 @@ from asynccvat.simulator.answers import (
 )
 from asynccvat.simulator.calls import Backend, Call, link_origin, split_target
 from asynccvat.simulator.costs import ApiWorkers
-from asynccvat.simulator.downloads import Download, choose, cut_head, send
+from asynccvat.simulator.downloads import Download, choose, cut_head, first_place, send
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.making import ArchiveMaker
 from asynccvat.simulator.records import CallRecord
@@ -344,8 +344,8 @@ async def _send(answer: Answer, call: Call) -> web.Response:
     """Send an answer, as far as the faults let it pass."""
     response = _response(answer, call)
     await cut_head(response, call.request, call.faults)
-    limit = min((fault.cut_at for fault in call.faults if fault.cut_at is not None), default=None)
     body = response.body if isinstance(response.body, bytes) else b""
+    limit = first_place(call.faults, len(body), "cut_at")
     if limit is not None and limit < len(body):
         call.record.bytes_sent = limit
         await _send_cut(response, call.request, body[:limit])

@@ -219,7 +219,7 @@ async def send(
         response.content_length = download.promised
     await cut_head(response, request, download.faults)
     await response.prepare(request)
-    limit = _first(download.faults, "cut_at", "stall_at", "trickle_at")
+    limit = first_place(download.faults, download.length, "cut_at", "stall_at", "trickle_at")
     if download.promised < download.length:
         limit = min(download.promised, download.length if limit is None else limit)
     for piece in _pieces(download.parts, limit):
@@ -238,7 +238,7 @@ async def cut_head(
     Raises:
         ConnectionResetError: It did.
     """
-    at = _first(faults, "cut_head_at")
+    at = first_place(faults, 0, "cut_head_at")
     if at is None or request.transport is None:
         return
     lines = [f"HTTP/1.1 {response.status} {response.reason}"]
@@ -248,10 +248,13 @@ async def cut_head(
     raise ConnectionResetError("cut by a scripted fault")
 
 
-def _first(faults: Sequence[Fault], *names: str) -> int | None:
-    """The first place at which faults of these kinds strike."""
+def first_place(faults: Sequence[Fault], length: int, *names: str) -> int | None:
+    """The first place of so many bytes at which faults of these kinds strike."""
     places = [getattr(fault, name) for fault in faults for name in names]
-    return min((place for place in places if place is not None), default=None)
+    return min(
+        (place if place >= 0 else max(0, length + place) for place in places if place is not None),
+        default=None,
+    )
 
 
 def _pieces(parts: list[Archive], limit: int | None) -> Iterator[Piece]:
@@ -294,7 +297,8 @@ async def _go_wrong(
 ) -> None:
     """What happens once the first bytes of a body are out: they stall, trickle, or just end."""
     cut, stall, trickle = (
-        _first(download.faults, name) for name in ("cut_at", "stall_at", "trickle_at")
+        first_place(download.faults, download.length, name)
+        for name in ("cut_at", "stall_at", "trickle_at")
     )
     transport = request.transport
     if download.promised < download.length and sent == download.promised:
@@ -307,7 +311,7 @@ async def _go_wrong(
             await asyncio.sleep(0.02)
             transport = request.transport
     elif trickle == sent and cut != sent:
-        pause = next(fault.pause for fault in download.faults if fault.trickle_at == sent)
+        pause = next(one.pause for one in download.faults if one.trickle_at is not None)
         for piece in download.after(sent):
             for byte in Archive((piece,)).read():
                 await response.write(bytes([byte]))

@@ -42,7 +42,8 @@ class Fault:
         break_at: Reset the connection after this many bytes of the call's own body came in.
         lose_answer: Serve the call, and close the connection without telling.
         cut_head_at: Close the connection after this many bytes of the status line and headers.
-        cut_at: Reset the connection after this many bytes of the body.
+        cut_at: Reset the connection after this many bytes of the body. This place and the next
+            two are counted from the end where they are negative.
         stall_at: Send nothing more after this many bytes of the body, and keep the connection.
         trickle_at: From this byte of the download on, send one at a time, `pause` seconds apart.
         pause: Seconds between two bytes that trickle.

@@ -140,7 +140,7 @@ async def test_a_download_trickles_and_comes_whole() -> None:
         url = (await ask.exported())["result_url"]
         whole = (await ask.get(url)).body
         received: list[bytes] = []
-        ask.server.faults.add(Fault(path="download", trickle_at=len(whole) - 3, pause=0.01))
+        ask.server.faults.add(Fault(path="download", trickle_at=-3, pause=0.01))
         headers = {"Authorization": f"Token {ask.server.token}"}
         async with ask.session.get(url, headers=headers) as response:
             received += [chunk async for chunk in response.content.iter_any()]
