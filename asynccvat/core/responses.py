@@ -27,6 +27,9 @@ from asynccvat.errors import (
 )
 
 _MAX_MESSAGE = 300
+# Where that does not follow from the class. 408 and 425 ask for the same call again (RFC 9110,
+# 15.5.9; RFC 8470, 5.2); 501 and 505 tell of what this server can do, not of how it is.
+_RETRYABLE = {408: True, 425: True, 501: False, 505: False}
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
@@ -195,7 +198,6 @@ def response_error(
             kind = ServerError
         case _:
             kind = ResponseError
-    # 501 and 505 tell of what this server can do, not of how it is.
     return kind(
         message,
         status=status,
@@ -203,6 +205,6 @@ def response_error(
         task_id=task_id,
         rq_id=rq_id,
         step=step,
-        retryable=False if status in (501, 505) else None,
+        retryable=_RETRYABLE.get(status),
         retry_after=retry_after,
     )
