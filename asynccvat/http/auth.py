@@ -118,7 +118,7 @@ class Authorization:
 
     def accepted(self, header: str | None) -> None:
         """Note that the server took a header."""
-        if header is not None and header == self._header:
+        if header is not None and header is self._header:
             self._accepted = True
 
     def renewable(self, header: str | None) -> bool:
@@ -129,7 +129,8 @@ class Authorization:
         """
         if self._credentials.login_body is None:
             return False
-        if header != self._header:
+        # By identity: what a later login brought may well read the same.
+        if header is not self._header:
             return True
         if not self._accepted:
             return False

@@ -137,6 +137,35 @@ async def test_a_token_revoked_in_mid_run_is_renewed_once_for_all(
     assert server.times("POST /api/auth/login") == 2
 
 
+async def test_a_call_that_was_sent_before_a_new_login_needs_none_of_its_own(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    renewed, asked_again = asyncio.Event(), asyncio.Event()
+
+    async def late(_: web.Request) -> web.Response:
+        await renewed.wait()
+        return INVALID
+
+    async def later(_: web.Request) -> web.Response:
+        # Taken only after the other call was refused, and has asked again.
+        renewed.set()
+        await asked_again.wait()
+        return reply(USER)
+
+    def again(_: web.Request) -> web.Response:
+        asked_again.set()
+        return reply({"id": 5})
+
+    # The login brings the same key as ever, as CVAT's does.
+    server["GET /api/users/self"] = reply(USER)
+    client = await connect()
+    await client.user()
+    server["GET /api/tasks/5"] = [late, again]
+    server["GET /api/users/self"] = [INVALID, later]
+    await asyncio.gather(client.task(5), client.user())
+    assert server.times("POST /api/auth/login") == 2
+
+
 async def test_a_renewed_token_that_is_refused_again_is_an_error(
     server: ScriptedServer, connect: Connect
 ) -> None:
