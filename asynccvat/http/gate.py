@@ -41,9 +41,9 @@ class PauseGate:
         return max(0.0, self._opens_at - self._timing.clock())
 
     def close_for(self, seconds: float) -> bool:
-        """Keep the gate closed for so many seconds from now; False if it was for longer anyway."""
+        """Keep the gate closed for so many seconds from now; False if that changes nothing."""
         until = self._timing.clock() + seconds
-        if until <= self._opens_at:
+        if seconds <= 0 or until <= self._opens_at:
             return False
         self._opens_at = until
         return True
