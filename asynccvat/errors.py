@@ -100,7 +100,7 @@ class ReadError(TransportError):
 
 
 class StallError(TransportError):
-    """The server sent nothing for longer than the stall timeout."""
+    """The server sent nothing, or next to nothing, for longer than the stall timeout."""
 
 
 class ResponseError(AsyncCvatError):

@@ -94,8 +94,8 @@ class CvatClient:
         verify: True for the system's certificates, a CA bundle's file or folder, or False to
             check nothing (unsafe).
         connect_timeout: Seconds for finding the host, connecting and the TLS handshake.
-        stall_timeout: Seconds without a byte after which a call has failed. There is no limit
-            on the whole of a download.
+        stall_timeout: Seconds without a byte, or within a body without a KiB, after which a call
+            has failed. There is no limit on the whole of a download.
         max_connections: Connections open at once.
         trust_environment: Use the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
         policy: How patiently failed calls are tried again.

@@ -20,7 +20,8 @@ class HttpOptions:
         verify: True for the system's certificates, False for none at all (unsafe), or the file
             or folder of a CA bundle.
         connect_timeout: Seconds for finding the host, connecting and the TLS handshake.
-        stall_timeout: Seconds without a byte after which an exchange has failed.
+        stall_timeout: Seconds without a byte, or within a body without a KiB, after which an
+            exchange has failed.
         max_connections: Connections open at once; further calls wait for one. Fewer where the
             process may have few handles.
         trust_environment: Use the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name.

@@ -23,6 +23,7 @@ from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import AsyncCvatError, ConfigError, ProtocolError
 from asynccvat.http.calls import FormFile, HttpOptions, Streamed
 from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
+from asynccvat.http.pace import Pace
 from asynccvat.http.proxy import environment_proxy
 
 _MAX_ANSWER = 256 * 2**20
@@ -147,8 +148,12 @@ class Connection:
         """
         pieces: list[bytes] = []
         size = 0
+        clock = asyncio.get_running_loop().time
+        pace, began = Pace(self._options.stall_timeout), clock()
         try:
             while piece := await response.content.readany():
+                pace.heard(len(piece), clock() - began)
+                began = clock()
                 pieces.append(piece)
                 size += len(piece)
                 if size > _MAX_ANSWER:

@@ -20,6 +20,10 @@ HTTP_FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 """What aiohttp raises for a failed exchange."""
 
 
+class TrickleError(TimeoutError):
+    """A body came too slowly to be called coming. Stays inside the package."""
+
+
 def translate(
     exc: BaseException, *, origin: str, connect_timeout: float, stall_timeout: float
 ) -> AsyncCvatError:
@@ -38,7 +42,8 @@ def translate(
                 "runs and can be reached from here"
             )
         case TimeoutError():
-            return StallError(f"{origin} sent nothing for {stall_timeout:g} s")
+            little = "next to nothing" if isinstance(exc, TrickleError) else "nothing"
+            return StallError(f"{origin} sent {little} for {stall_timeout:g} s")
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
             return _no_connection(exc, origin)
         case aiohttp.InvalidURL():

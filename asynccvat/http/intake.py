@@ -19,6 +19,8 @@ from typing import Self
 import aiohttp
 
 from asynccvat.errors import AsyncCvatError
+from asynccvat.http.failures import TrickleError
+from asynccvat.http.pace import SIGN_OF_LIFE
 
 BUFFER_BYTES = 512 * 1024
 """Large enough that a handover costs nothing, and within a processor's cache."""
@@ -55,7 +57,7 @@ class Intake(asyncio.BufferedProtocol):
                 again.
             length: Bytes of its body, `WORTHWHILE` at least.
             failure_of: Says what an exception of the connection means.
-            stall_timeout: Seconds without a byte after which the body has failed.
+            stall_timeout: Seconds without a KiB after which the body has failed.
             on_bytes: Told how many bytes came, with each buffer.
         """
         self._failure: AsyncCvatError | None = None
@@ -70,6 +72,7 @@ class Intake(asyncio.BufferedProtocol):
         self._full = False
         self._open = True
         self._heard_at = self._loop.time()
+        self._unheard = 0
         self._timer = self._loop.call_later(stall_timeout, self._look)
         # So long a body is not over when aiohttp has handed out all that it holds.
         connection = response.connection
@@ -119,7 +122,7 @@ class Intake(asyncio.BufferedProtocol):
 
         Raises:
             ReadError: The connection broke, or the body is shorter than promised.
-            StallError: Nothing came for longer than the stall timeout.
+            StallError: Nothing, or next to nothing, came for longer than the stall timeout.
         """
         if self._failure is not None:
             raise self._failure
@@ -130,7 +133,9 @@ class Intake(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take bytes that came."""
-        self._heard_at = self._loop.time()
+        self._unheard += nbytes
+        if self._unheard >= SIGN_OF_LIFE:
+            self._heard_at, self._unheard = self._loop.time(), 0
         self._size += nbytes
         self._missing -= nbytes
         if not self._missing:
@@ -175,7 +180,7 @@ class Intake(asyncio.BufferedProtocol):
         now = self._loop.time()
         due = (now if self._full else self._heard_at) + self._stall_timeout
         if due <= now:
-            self._fail(aiohttp.SocketTimeoutError())
+            self._fail(TrickleError() if self._unheard else aiohttp.SocketTimeoutError())
         else:
             self._timer = self._loop.call_at(due, self._look)
 

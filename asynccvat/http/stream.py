@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from asynccvat.core.responses import ByteRange, is_json, media_type, parse_date
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
 from asynccvat.http.failures import HTTP_FAILURES
 from asynccvat.http.intake import WORTHWHILE, Intake
+from asynccvat.http.pace import Pace
 
 
 class ResultStream:
@@ -35,6 +37,7 @@ class ResultStream:
         self._response = response
         self._failure = failure
         self._stall_timeout = stall_timeout
+        self._pace = Pace(stall_timeout)
         headers = response.headers
         self.status = response.status
         self.length: int | None
@@ -60,11 +63,12 @@ class ResultStream:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives, in pieces of whatever size.
 
-        There is no limit on the whole, but one on each silence: the stall timeout.
+        There is no limit on the whole, but one on each silence, which takes a KiB to end: the
+        stall timeout.
 
         Raises:
             ReadError: The connection broke, or the body is shorter than promised.
-            StallError: Nothing came for longer than the stall timeout.
+            StallError: Nothing, or next to nothing, came for longer than the stall timeout.
             ProtocolError: The body is longer than promised.
         """
         while chunk := await self._read():
@@ -119,8 +123,11 @@ class ResultStream:
     async def _next_chunk(self) -> bytes:
         """The next piece just as it arrived, b"" at the end: joining pieces would copy them."""
         content = self._response.content
+        clock = asyncio.get_running_loop().time
         while True:
+            began = clock()
             chunk, _ = await content.readchunk()
+            self._pace.heard(len(chunk), clock() - began)
             # In a chunked body, pieces that only end a chunk are empty, too.
             if chunk or content.at_eof():
                 return chunk

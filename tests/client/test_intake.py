@@ -200,6 +200,27 @@ async def test_silence_is_a_stall(connect: Connect) -> None:
     assert SOME.startswith(sink.received)
 
 
+async def test_a_trickle_is_a_stall(connect: Connect, server: ScriptedServer) -> None:
+    sink = Sink()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/zip"})
+        response.content_length = len(BODY)
+        await response.prepare(request)
+        await response.write(SOME)
+        for start in range(len(SOME), len(BODY)):
+            await response.write(BODY[start : start + 1])
+            await asyncio.sleep(0.02)
+        return response
+
+    server[DOWNLOAD] = answer
+    client = await connect(token=TOKEN, stall_timeout=0.1)
+    intake = await drain(client, sink)
+    with pytest.raises(StallError, match=r"sent next to nothing for 0\.1 s"):
+        intake.check()
+    assert sink.received.startswith(SOME)
+
+
 async def test_a_thread_that_fails_ends_the_body(server: ScriptedServer, connect: Connect) -> None:
     def fail(pieces: Iterable[memoryview]) -> None:
         for _ in pieces:
