@@ -218,6 +218,7 @@ class Dispatcher:
                 self._tell(Retrying(order.task.id, "export", str(error), 0.0))
                 self._last_chances.append(order)
                 return
+            error.task_id = error.task_id or order.task.id
             self._note_failure(error)
             if isinstance(error, OF_THE_RUN):
                 return
