@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from asynccvat.core.bandwidth import TokenBucket
-from asynccvat.core.retry import GiveUp, RetryBudget, RetryPolicy, decide
+from asynccvat.core.retry import GiveUp, RetryPolicy
 from asynccvat.errors import AsyncCvatError
+from asynccvat.http import SharedBudget
 from asynccvat.http.gate import Timing
 
 # So much has to come before a broken connection is a new trouble rather than the same.
@@ -26,6 +27,7 @@ class Patience:
     def __init__(
         self,
         policy: RetryPolicy,
+        budget: SharedBudget,
         on_retry: Callable[[AsyncCvatError, float], None],
         timing: Timing,
     ) -> None:
@@ -33,13 +35,14 @@ class Patience:
 
         Args:
             policy: How patient to be.
+            budget: What all who ask the server share.
             on_retry: Told of each failure that is borne, and of the seconds until the next try.
             timing: Time and chance.
         """
         self._policy = policy
+        self._budget = budget
         self._on_retry = on_retry
         self._timing = timing
-        self._budget = RetryBudget()
         self._attempt = 0
         self._received = 0
 
@@ -55,14 +58,7 @@ class Patience:
         Raises:
             AsyncCvatError: The error itself, when there is none.
         """
-        decision, self._budget = decide(
-            error,
-            attempt=self._attempt,
-            budget=self._budget,
-            now=self._timing.clock(),
-            jitter=self._timing.jitter(),
-            policy=self._policy,
-        )
+        decision = self._budget.decide(error, self._attempt, self._policy, self._timing)
         if isinstance(decision, GiveUp):
             raise error
         self._attempt += 1

@@ -60,6 +60,7 @@ class ArchiveReader:
             reuse=options.reuse,
             ranges=ranges,
             policy=RetryPolicy(attempts=options.retries),
+            budget=client.retry_budget,
             bandwidth=(None if options.bandwidth is None else Bandwidth(options.bandwidth, timing)),
             timing=timing,
             open_folders=handles.share(

@@ -363,7 +363,8 @@ class Reading:
         self._progressed(size)
 
     def _patience(self) -> Patience:
-        return Patience(self._options.policy, self._retrying, self._options.timing)
+        options = self._options
+        return Patience(options.policy, options.budget, self._retrying, options.timing)
 
     def _retrying(self, error: AsyncCvatError, delay: float) -> None:
         self._emit(Retrying(self._staging.task_id, "download", str(error), delay))

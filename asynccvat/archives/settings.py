@@ -10,6 +10,7 @@ from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.zip import ArchiveLimits
 from asynccvat.extract import OPEN_FOLDERS
+from asynccvat.http import SharedBudget
 from asynccvat.http.gate import Timing
 
 
@@ -23,6 +24,7 @@ class ReadSettings:
         reuse: Take over members that are here already.
         ranges: How archives are cut into requests.
         policy: How patiently broken connections are made again.
+        budget: The retries that are left for it, shared by all who ask the server.
         bandwidth: A limit that all archives keep to together, if any.
         open_folders: How many folders each thread that writes an archive keeps open.
         timing: Time and chance.
@@ -33,6 +35,7 @@ class ReadSettings:
     reuse: bool = True
     ranges: RangeOptions = field(default_factory=RangeOptions)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+    budget: SharedBudget = field(default_factory=SharedBudget)
     bandwidth: Bandwidth | None = None
     open_folders: int = OPEN_FOLDERS
     timing: Timing = field(default_factory=Timing)

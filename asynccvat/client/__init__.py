@@ -55,7 +55,14 @@ from asynccvat.errors import (
     ProtocolError,
     ResponseError,
 )
-from asynccvat.http import Call, Credentials, HttpOptions, HttpSession, ResultStream
+from asynccvat.http import (
+    Call,
+    Credentials,
+    HttpOptions,
+    HttpSession,
+    ResultStream,
+    SharedBudget,
+)
 from asynccvat.http.paging import gather
 from asynccvat.threads import in_thread, in_threads
 
@@ -193,6 +200,11 @@ class CvatClient:
     def requests_sent(self) -> int:
         """HTTP requests sent so far: logins, redirects and retries included."""
         return self._http.requests_sent
+
+    @property
+    def retry_budget(self) -> SharedBudget:
+        """The retries that are left, for its calls and for archives that it is asked for."""
+        return self._http.budget
 
     @property
     def server_date(self) -> datetime | None:

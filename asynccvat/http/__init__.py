@@ -6,6 +6,7 @@ What the calls mean is left to `client`.
 from __future__ import annotations
 
 from asynccvat.http.auth import Credentials
+from asynccvat.http.budget import SharedBudget
 from asynccvat.http.calls import Answer, Call, FormFile, HttpOptions, Streamed
 from asynccvat.http.intake import Intake
 from asynccvat.http.session import HttpSession
@@ -20,5 +21,6 @@ __all__ = [
     "HttpSession",
     "Intake",
     "ResultStream",
+    "SharedBudget",
     "Streamed",
 ]

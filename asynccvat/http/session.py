@@ -29,7 +29,7 @@ from asynccvat.core.responses import (
     parse_retry_after,
     response_error,
 )
-from asynccvat.core.retry import GiveUp, RetryBudget, decide
+from asynccvat.core.retry import GiveUp
 from asynccvat.core.urls import ServerUrl, origin_of
 from asynccvat.errors import (
     AsyncCvatError,
@@ -40,6 +40,7 @@ from asynccvat.errors import (
     RateLimitError,
 )
 from asynccvat.http.auth import Authorization, Credentials
+from asynccvat.http.budget import SharedBudget
 from asynccvat.http.calls import Answer, Call, HttpOptions
 from asynccvat.http.connection import Connection
 from asynccvat.http.gate import PauseGate, Timing
@@ -75,6 +76,7 @@ class HttpSession:
         server: The configured address.
         organization: Its slug; "" for the personal workspace, None for no narrowing.
         server_date: The latest `Date` that the server sent, None before the first.
+        budget: The retries that all who use the session share.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class HttpSession:
         self.organization = organization
         self._authorization = Authorization(credentials, self._log_in)
         self._connection = Connection(self.server, self._options)
-        self._budget = RetryBudget()
+        self.budget = SharedBudget()
         self._listeners: list[_Listener] = []
         self._timing = timing or Timing()
         self._gate = PauseGate(self._timing)
@@ -194,14 +196,7 @@ class HttpSession:
         # A server that never answered is a wrong URL more often than a passing trouble.
         if isinstance(error, ConnectError) and not self._connection.answered:
             raise error
-        decision, self._budget = decide(
-            error,
-            attempt=attempt,
-            budget=self._budget,
-            now=self._timing.clock(),
-            jitter=self._timing.jitter(),
-            policy=self._options.policy,
-        )
+        decision = self.budget.decide(error, attempt, self._options.policy, self._timing)
         if isinstance(decision, GiveUp):
             raise error
         delay = decision.delay

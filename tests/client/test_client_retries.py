@@ -58,7 +58,7 @@ async def test_a_call_that_must_not_be_repeated_is_not(
 async def test_the_budget_is_shared_by_all_calls(server: ScriptedServer, connect: Connect) -> None:
     server["GET /api/users/self"] = BAD_GATEWAY
     client = await connect(token=TOKEN, policy=RetryPolicy(attempts=3, base=0.0))
-    client._http._budget = RetryBudget(capacity=4, rate=1.0, patience=0.0, level=4, at=1000.0)
+    client._http.budget.left = RetryBudget(capacity=4, rate=1.0, patience=0.0, level=4, at=1000.0)
     await asyncio.gather(*(client.user() for _ in range(3)), return_exceptions=True)
     assert client.requests_sent == 3 + 4
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from asynccvat.archives.patience import Bandwidth, Patience
 from asynccvat.core.bandwidth import TokenBucket
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.retry import RetryBudget, RetryPolicy
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
+from asynccvat.http import SharedBudget
 from asynccvat.http.gate import Timing
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +61,7 @@ async def test_patience_ends_with_the_very_error(fake_time: FakeTime) -> None:
     told: list[tuple[AsyncCvatError, float]] = []
     patience = Patience(
         RetryPolicy(attempts=2, base=1.0),
+        SharedBudget(),
         lambda error, delay: told.append((error, delay)),
         timing(fake_time),
     )
@@ -76,7 +78,9 @@ async def test_patience_ends_with_the_very_error(fake_time: FakeTime) -> None:
 
 
 async def test_progress_makes_a_new_trouble_of_the_next_failure(fake_time: FakeTime) -> None:
-    patience = Patience(RetryPolicy(attempts=1, base=1.0), lambda *_: None, timing(fake_time))
+    patience = Patience(
+        RetryPolicy(attempts=1, base=1.0), SharedBudget(), lambda *_: None, timing(fake_time)
+    )
 
     for _ in range(10):
         await patience.bear(ReadError("broken"))
@@ -87,7 +91,7 @@ async def test_progress_makes_a_new_trouble_of_the_next_failure(fake_time: FakeT
 
 
 async def test_a_trickle_is_no_progress(fake_time: FakeTime) -> None:
-    patience = Patience(RetryPolicy(attempts=1), lambda *_: None, timing(fake_time))
+    patience = Patience(RetryPolicy(attempts=1), SharedBudget(), lambda *_: None, timing(fake_time))
     await patience.bear(ReadError("broken"))
     patience.progress(1000)
 
@@ -96,8 +100,19 @@ async def test_a_trickle_is_no_progress(fake_time: FakeTime) -> None:
 
 
 async def test_what_cannot_pass_is_not_borne(fake_time: FakeTime) -> None:
-    patience = Patience(RetryPolicy(), lambda *_: None, timing(fake_time))
+    patience = Patience(RetryPolicy(), SharedBudget(), lambda *_: None, timing(fake_time))
 
     with pytest.raises(ProtocolError):
         await patience.bear(ProtocolError("no archive"))
     assert fake_time.slept == []
+
+
+async def test_archives_that_break_share_the_budget_of_all_calls(fake_time: FakeTime) -> None:
+    budget = SharedBudget()
+    budget.left = RetryBudget(capacity=3, rate=1.0, patience=0.0, level=3, at=fake_time.now)
+    policy = RetryPolicy(base=0.0)
+    each = [Patience(policy, budget, lambda *_: None, timing(fake_time)) for _ in range(4)]
+    for patience in each[:3]:
+        await patience.bear(ReadError("broken"))
+    with pytest.raises(ReadError):
+        await each[3].bear(ReadError("broken"))
