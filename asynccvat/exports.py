@@ -170,6 +170,7 @@ class Exports:
         if watched is not None:
             self._watcher.tried(watched, ended=True)
             self._own.pop(watched.rq_id, None)
+            self._places = self._places.confirmed()
             self._emit(ExportFinished(watched.task_id, None))
 
     async def not_yet(self, result: Result, why: AsyncCvatError) -> Result:
@@ -184,8 +185,8 @@ class Exports:
         """
         assert result.foretold is not None
         if not isinstance(why, ExportNotReadyError | ExportExpiredError):
-            # Not early, but wrong: this server's places are not what we take them for.
-            self._places = ResultPlaces(reliable=False)
+            # Not early, but wrong: perhaps its places are not what we take them for.
+            self._places = self._places.doubted()
         self._watcher.tried(result.foretold, ended=False)
         return await self._wait(result.foretold)
 

@@ -3,7 +3,9 @@
 CVAT names a result's place only once its export has ended, but always in the same way: with the
 request's id and the task's. So the place of one tells that of all, and an archive can be asked for
 at the moment when it should be there. What was foretold is compared with every place that the
-server names; once they differ, nothing is foretold any more.
+server names; once they differ, nothing is foretold any more. Where something else came from a
+foretold place, that may have been the place or a passing trouble: nothing is foretold until the
+server names a place that is as it would have been foretold.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ _ENCODINGS: tuple[Callable[[str], str], ...] = (
     quote,
     str,
 )
+# So many foretold places in a row may be wrong; then asking costs less.
+_MOST_DOUBTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +33,23 @@ class ResultPlaces:
             the first was seen.
         encoding: Which of the known encodings the id has there.
         reliable: Whether all that were seen were as foretold.
+        doubts: From how many foretold places in a row something else came.
+        in_doubt: Whether none was named since that was as it would have been foretold.
     """
 
     parts: tuple[tuple[str, ...], ...] | None = None
     encoding: int = 0
     reliable: bool = True
+    doubts: int = 0
+    in_doubt: bool = False
 
     def with_place(self, rq_id: str, task_id: int, url: str) -> ResultPlaces:
         """Learn from a place that the server named."""
         if not self.reliable:
             return self
         if self.parts is not None:
-            return self if self.foretell(rq_id, task_id) == url else replace(self, reliable=False)
+            as_foretold = self._place(self.parts, rq_id, task_id) == url
+            return replace(self, in_doubt=False) if as_foretold else replace(self, reliable=False)
         for number, encode in enumerate(_ENCODINGS):
             pieces = url.split(encode(rq_id))
             if len(pieces) > 1:
@@ -50,15 +59,28 @@ class ResultPlaces:
 
     def foretell(self, rq_id: str, task_id: int) -> str | None:
         """Where the result of a request should be; None where that cannot be told."""
-        if self.parts is None or not self.reliable:
+        if self.parts is None or not self.known:
             return None
-        pieces = (_in_path(task_id).join(parts) for parts in self.parts)
-        return _ENCODINGS[self.encoding](rq_id).join(pieces)
+        return self._place(self.parts, rq_id, task_id)
+
+    def doubted(self) -> ResultPlaces:
+        """Note that something else came from a foretold place."""
+        doubts = self.doubts + 1
+        reliable = self.reliable and doubts <= _MOST_DOUBTS
+        return replace(self, doubts=doubts, in_doubt=True, reliable=reliable)
+
+    def confirmed(self) -> ResultPlaces:
+        """Note that a result came from a foretold place."""
+        return replace(self, doubts=0) if self.doubts else self
 
     @property
     def known(self) -> bool:
         """Whether places can be foretold."""
-        return self.parts is not None and self.reliable
+        return self.parts is not None and self.reliable and not self.in_doubt
+
+    def _place(self, parts: tuple[tuple[str, ...], ...], rq_id: str, task_id: int) -> str:
+        pieces = (_in_path(task_id).join(cut) for cut in parts)
+        return _ENCODINGS[self.encoding](rq_id).join(pieces)
 
 
 def _in_path(task_id: int) -> str:

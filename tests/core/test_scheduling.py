@@ -529,6 +529,27 @@ class TestResultPlaces:
         assert places.foretell(self.rq_id(77), 77) is None
         assert places.with_place(self.rq_id(3), 3, self.url(3)) == places
 
+    def test_a_doubt_lasts_until_a_place_is_named_as_foretold(self) -> None:
+        places = ResultPlaces().with_place(self.rq_id(3), 3, self.url(3)).doubted()
+        assert not places.known
+        assert places.foretell(self.rq_id(4), 4) is None
+        assert places.with_place(self.rq_id(4), 4, "/elsewhere").reliable is False
+        places = places.with_place(self.rq_id(4), 4, self.url(4))
+        assert places.foretell(self.rq_id(5), 5) == self.url(5)
+
+    def test_many_doubts_in_a_row_end_the_foretelling(self) -> None:
+        places = ResultPlaces().with_place(self.rq_id(3), 3, self.url(3))
+        assert places.confirmed() is places
+        for number in range(20):
+            places = places.doubted().with_place(self.rq_id(4), 4, self.url(4))
+            if number % 4 == 3:
+                places = places.confirmed()
+        assert places.known, "never many in a row"
+        for _ in range(9):
+            places = places.doubted().with_place(self.rq_id(4), 4, self.url(4))
+        assert not places.known
+        assert not places.reliable
+
     def test_a_place_without_the_request_tells_nothing(self) -> None:
         places = ResultPlaces().with_place("a-b", 3, f"{self.ORIGIN}/results/123.zip")
         assert not places.known
