@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from fast_time import FastLoop
 from mirrored import data
@@ -10,8 +12,9 @@ __all__ = ["data"]
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, object]]:
-    return "asyncio", {"loop_factory": FastLoop}
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    """Time goes as fast as the module says by `SPEED`."""
+    return "asyncio", {"loop_factory": partial(FastLoop, getattr(request.module, "SPEED", 50.0))}
 
 
 @pytest.fixture(autouse=True)

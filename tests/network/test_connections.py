@@ -24,7 +24,7 @@ from relay import Relay, relay
 import asynccvat as ac
 from asynccvat.core.models import TaskListing
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.events import ExportRequested, TaskDone
+from asynccvat.events import ExportRequested
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Network faults")]
@@ -69,15 +69,15 @@ async def test_a_server_that_restarts_is_outwaited(
             await anyio.sleep(4)
             await made.up()
 
-        def at_the_third(event: object) -> None:
-            if isinstance(event, TaskDone) and not restarted:
+        def at_the_first(event: object) -> None:
+            if isinstance(event, ExportRequested) and not restarted:
                 restarted.append(event)
                 group.start_soon(restart)
 
-        restarted: list[TaskDone] = []
+        restarted: list[ExportRequested] = []
         url = f"http://127.0.0.1:{made.port}"
         async with connected(server, url=url) as client:
-            ran = await run(client, data, server, listener=at_the_third)
+            ran = await run(client, data, server, listener=at_the_first)
         assert ran.report.ok, ran.report.failures
         assert len(restarted) == 1
         assert any("no connection to" in retry.error for retry in ran.retries)

@@ -1,0 +1,161 @@
+"""Servers in trouble are asked hardly more than servers that are well: no storm of retries.
+
+The ideal is the number of requests of the same run where nothing goes wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from mirrored import Ran, connected, files, mirror_undisturbed, run, staged
+
+import asynccvat as ac
+from asynccvat.core.retry import RetryBudget
+from asynccvat.events import Event, ExportRequested, ServerPaused
+from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
+
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("Overload")]
+
+FIGURES = logging.getLogger("figures")
+"""What was measured: `--log-cli-level=INFO` shows it."""
+
+MOST = 1.1
+"""Requests to a server in trouble, as a multiple of the ideal."""
+
+ONE_PERCENT = [
+    Fault(path="^/api/", times=None, probability=0.002, **what)
+    for what in (
+        {"status": 500, "body": "<h1>Server Error (500)</h1>"},
+        {"status": 502},
+        {"status": 503, "body": "busy", "headers": {"Retry-After": "1"}},
+        {"drop": True},
+        {"cut_at": 20},
+    )
+]
+WORKERS = 64
+
+
+def tasks_of(report: ac.MirrorReport) -> list[int]:
+    return sorted(one.task_id for one in report.outcomes)
+
+
+async def with_one_percent_of_calls_failing(data: Path, tasks: int) -> float:
+    """Mirror so many tasks; return the requests, as a multiple of the ideal."""
+    async with SimulatedServer(SimulatorOptions(tasks=tasks, frames=1)) as server:
+        server.faults.add(*ONE_PERCENT)
+        async with connected(server) as client:
+            ran = await run(client, data, server)
+        failed = sum(one.struck for one in server.faults._scripted)
+        report = ran.report
+        assert report.stopped_by is None
+        assert tasks_of(report) == list(range(1, tasks + 1))
+        for failure in report.failures:
+            assert failure.error is not None
+            assert failure.error.task_id == failure.task_id
+        assert failed >= tasks / 100, "a fault met no calls"
+        assert staged(data) == []
+        undisturbed = data.with_name("undisturbed")
+        ideal = await mirror_undisturbed(server, undisturbed)
+        if report.ok:
+            assert files(data) == files(undisturbed)
+    ratio = report.requests / ideal.report.requests
+    FIGURES.info(
+        "%d tasks: %d requests where all is well, %d with %d failures (%.3f times); %d failed",
+        tasks,
+        ideal.report.requests,
+        report.requests,
+        failed,
+        ratio,
+        len(report.failures),
+    )
+    return ratio
+
+
+async def test_one_percent_of_failing_calls_costs_hardly_more_than_that(data: Path) -> None:
+    assert await with_one_percent_of_calls_failing(data, 500) <= MOST
+
+
+@pytest.mark.thorough
+async def test_so_it_is_with_ten_thousand_tasks(data: Path) -> None:
+    assert await with_one_percent_of_calls_failing(data, 10_000) <= MOST
+
+
+async def with_many_workers(
+    data: Path,
+    server: SimulatedServer,
+    listener: Callable[[ac.CvatClient, Event], None],
+    begin: Callable[[], object],
+) -> Ran:
+    """Mirror with many workers; `begin` is called once all of them are at work."""
+    requested = 0
+    async with connected(server) as client:
+
+        def hear(event: Event) -> None:
+            nonlocal requested
+            if isinstance(event, ExportRequested):
+                requested += 1
+                if requested == WORKERS:
+                    begin()
+            listener(client, event)
+
+        return await run(
+            client, data, server, listener=hear, concurrency=WORKERS, transfers=WORKERS
+        )
+
+
+@pytest.mark.parametrize(
+    "seconds", [3.0, pytest.param(12.0, marks=pytest.mark.thorough)], ids=["short", "long"]
+)
+async def test_an_outage_meets_a_trickle_of_retries_and_no_storm(
+    data: Path, seconds: float
+) -> None:
+    asked: list[int] = []
+
+    async def outage() -> None:
+        before = len(server.calls)
+        server.faults.add(Fault(status=503, times=None))
+        await anyio.sleep(seconds)
+        asked.append(len(server.calls) - before)
+        server.faults.clear()
+
+    async with (
+        SimulatedServer(SimulatorOptions(tasks=160, frames=1)) as server,
+        anyio.create_task_group() as group,
+    ):
+        ran = await with_many_workers(
+            data, server, lambda *_: None, lambda: group.start_soon(outage)
+        )
+        assert ran.report.ok, ran.report.failures
+        undisturbed = data.with_name("undisturbed")
+        await mirror_undisturbed(server, undisturbed, concurrency=WORKERS, transfers=WORKERS)
+    assert files(data) == files(undisturbed)
+    FIGURES.info("%g s of 503, %d workers: %d requests meanwhile", seconds, WORKERS, asked[0])
+    budget = RetryBudget()
+    # Some that are exported wait to be read, and some to be asked for: each tries once.
+    first_tries = 2 * WORKERS
+    assert asked[0] <= first_tries + budget.capacity + budget.rate * (seconds + 1)
+
+
+async def test_a_pause_that_one_is_asked_for_is_kept_by_all(data: Path) -> None:
+    sent: list[int] = []
+
+    def hear(client: ac.CvatClient, event: Event) -> None:
+        if isinstance(event, ServerPaused):
+            sent.append(client.requests_sent)
+            # The earlier of two timers runs first, however late both are.
+            asyncio.get_running_loop().call_later(
+                event.seconds - 0.1, lambda: sent.append(client.requests_sent)
+            )
+
+    async with SimulatedServer(SimulatorOptions(tasks=100, frames=1)) as server:
+        throttled = Fault(status=429, body="{}", headers={"Retry-After": "10"})
+        ran = await with_many_workers(data, server, hear, lambda: server.faults.add(throttled))
+    assert ran.pauses == [10.0]
+    before, at_the_end = sent
+    assert before == at_the_end, "nobody asked for anything meanwhile"
+    assert ran.report.ok
