@@ -76,7 +76,9 @@ async def test_a_page_that_passes_costs_a_question(
     assert ran.report.requests <= ideal.report.requests + 15
 
 
-@pytest.mark.parametrize("fault", [PAGE, NO], ids=["page", "404"])
+@pytest.mark.parametrize(
+    "fault", [PAGE, pytest.param(NO, marks=pytest.mark.thorough)], ids=["page", "404"]
+)
 async def test_a_server_whose_places_cannot_be_foretold_is_asked_about_them(
     data: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
