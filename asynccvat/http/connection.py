@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import anyio
@@ -63,7 +64,10 @@ class Connection:
         context = await anyio.to_thread.run_sync(_tls_context, self._options.verify)
         if self._options.trust_environment:
             self._proxy, self._proxy_headers = environment_proxy(self._server)
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(self._await_headers)
         self._session = aiohttp.ClientSession(
+            trace_configs=[tracing],
             connector=aiohttp.TCPConnector(
                 limit=handles.connections(handles.limit(), self._options.max_connections),
                 ssl=context,
@@ -129,6 +133,7 @@ class Connection:
                     read_bufsize=_READ_BUFFER,
                     proxy=self._proxy,
                     proxy_headers=self._proxy_headers,
+                    trace_request_ctx=patience if json is None and body is None else None,
                 )
         except HTTP_FAILURES as exc:
             failure = self.failure(exc)
@@ -138,6 +143,21 @@ class Connection:
             return response
         # Outside the handler, so that aiohttp's exception is no context of ours.
         raise failure
+
+    async def _await_headers(
+        self,
+        _session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        _sent: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        """Give the headers of an answer as long as two silences: a trickle of them is none.
+
+        Where the request has a body, the time that this takes to go out says nothing.
+        """
+        patience: asyncio.Timeout | None = context.trace_request_ctx
+        if patience is not None:
+            clock = asyncio.get_running_loop().time
+            patience.reschedule(clock() + 2 * self._options.stall_timeout)
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
         """Read a whole answer.

@@ -330,6 +330,27 @@ async def test_silence_is_a_stall(connect: Connect) -> None:
             await client.user()
 
 
+async def test_headers_that_trickle_are_a_stall(connect: Connect) -> None:
+    left = asyncio.Event()
+
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not writer.is_closing():
+            writer.write(b"y")
+            await asyncio.sleep(0.02)
+        writer.close()
+        left.set()
+
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as slow:
+        port = slow.sockets[0].getsockname()[1]
+        client = await connect(
+            f"http://127.0.0.1:{port}", token=TOKEN, stall_timeout=0.1, policy=ONCE
+        )
+        with pytest.raises(StallError):
+            await client.user()
+        await left.wait()
+
+
 async def test_silence_in_mid_answer_is_a_stall(connect: Connect) -> None:
     async with raw_server(http(USER[:10], length=len(USER)), hold=True) as url:
         client = await connect(url, token=TOKEN, stall_timeout=0.05, policy=ONCE)
