@@ -1,6 +1,8 @@
 """Servers in trouble are asked hardly more than servers that are well: no storm of retries.
 
-The ideal is the number of requests of the same run where nothing goes wrong.
+The ideal is what the same run asks for where nothing goes wrong. How often exports are asked about,
+or tried too early, depends on how busy the machine is; so those calls are left out on both sides
+where they were answered, and told in the figures.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from mirrored import connected, files, mirror_undisturbed, run, staged
+from mirrored import Ran, connected, files, mirror_undisturbed, run, staged
 
 import asynccvat as ac
 from asynccvat.core.retry import RetryBudget
@@ -40,6 +42,15 @@ ONE_PERCENT = [
 WORKERS = 64
 
 
+def asked_for(ran: Ran) -> int:
+    """Calls, but for answered questions of how exports go, and for tries that were too early."""
+    return sum(
+        not (call.path.startswith("/api/requests") and call.status in (200, 404))
+        and call.status != 400
+        for call in ran.calls
+    )
+
+
 def tasks_of(report: ac.MirrorReport) -> list[int]:
     return sorted(one.task_id for one in report.outcomes)
 
@@ -63,14 +74,17 @@ async def with_one_percent_of_calls_failing(data: Path, tasks: int) -> float:
         ideal = await mirror_undisturbed(server, undisturbed)
         if report.ok:
             assert files(data) == files(undisturbed)
-    ratio = report.requests / ideal.report.requests
+    ratio = asked_for(ran) / asked_for(ideal)
     FIGURES.info(
-        "%d tasks: %d requests where all is well, %d with %d failures (%.3f times); %d failed",
+        "%d tasks: %d calls where all is well, %d with %d failures (%.3f times); with questions "
+        "%d and %d; %d tasks failed",
         tasks,
-        ideal.report.requests,
-        report.requests,
+        asked_for(ideal),
+        asked_for(ran),
         failed,
         ratio,
+        ideal.report.requests,
+        report.requests,
         len(report.failures),
     )
     return ratio
