@@ -16,7 +16,7 @@ import pytest
 from mirrored import Ran, connected, files, mirror_undisturbed, run, staged
 
 import asynccvat as ac
-from asynccvat.core.retry import RetryBudget
+from asynccvat.core.retry import RetryBudget, RetryPolicy
 from asynccvat.events import Event, ExportRequested, Planned, Retrying, ServerPaused
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 
@@ -132,7 +132,8 @@ async def test_an_outage_meets_a_trickle_of_retries_and_no_storm(
         SimulatedServer(SimulatorOptions(tasks=120, frames=1)) as server,
         anyio.create_task_group() as group,
     ):
-        async with connected(server) as client:
+        # The budget has to bound them, not the attempts.
+        async with connected(server, policy=RetryPolicy(attempts=20)) as client:
             ran = await run(
                 client, data, server, listener=hear, concurrency=WORKERS, transfers=WORKERS
             )
