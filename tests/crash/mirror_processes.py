@@ -18,7 +18,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -28,9 +28,13 @@ import msgspec
 
 import asynccvat
 from asynccvat import events, files
-from asynccvat.core import polling
+from asynccvat.core import polling, refresh
 from asynccvat.core.receipts import Receipt, decode_receipt
 from asynccvat.simulator.processes import ServerProcess
+from asynccvat.simulator.server import SimulatedServer
+from asynccvat.store import loose
+from asynccvat.store import mirror as mirror_store
+from asynccvat.store.layout import Layout
 
 PATIENCE = 60.0
 """Seconds after which a process that says nothing counts as hung."""
@@ -42,6 +46,16 @@ Version = dict[str, Tree]
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["asynccvat.engine", "asynccvat.archives", "asynccvat.simulator"])
 
+_PHASES = {
+    "commit": (
+        (mirror_store, "run_group"),
+        (loose.LooseFolder, "_commit"),
+        (Layout, "write_receipt"),
+    ),
+    "recovery": ((mirror_store, "recover"),),
+}
+"""The functions whose effects are those of a phase."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -52,29 +66,43 @@ class Job:
         token: The superuser's key.
         dest: The destination.
         images: Whether the images are wanted.
+        format: The format that is wanted.
         options: Those of `MirrorOptions`.
         effects: The effects on the disk that count.
+        phases: Of those, only the ones of these phases count, and renames; all where there is
+            none. `commit` and `recovery` are phases.
         die_at: The number of the effect that the process kills itself at, from 1.
         after: Whether that effect is done before.
         can_exchange: Whether the file system can exchange two names in one step.
+        can_link: Whether a file can have two names.
+        keep_above: Bytes from which the trees of a killed run are kept for the next one, and
+            images for a refresh; None for what they are.
         full_after: How many bytes can be written until the disk is full.
         can_flock: Whether the file system knows flock.
+        downloads: Loose folders to be downloaded to, by task, instead of mirroring.
+        uploads: Tasks whose files are to be uploaded from the destination, instead of mirroring.
     """
 
     url: str
     token: str
     dest: Path
     images: bool = True
+    format: str = "COCO 1.0"
     options: Mapping[str, Any] = field(default_factory=dict)
     effects: Sequence[str] = files.EFFECTS
+    phases: Sequence[str] = ()
     die_at: int | None = None
     after: bool = False
     can_exchange: bool = True
+    can_link: bool = True
+    keep_above: int | None = None
     full_after: int | None = None
     can_flock: bool = True
+    downloads: Mapping[int, Path] = field(default_factory=dict)
+    uploads: Sequence[int] = ()
 
 
-def job(server: ServerProcess, dest: Path, **rest: Any) -> Job:
+def job(server: ServerProcess | SimulatedServer, dest: Path, **rest: Any) -> Job:
     """A mirror of all that a server has."""
     return Job(server.url, server.token, dest, **rest)
 
@@ -90,12 +118,12 @@ def _hurry() -> None:
     """
     for name in ("fsync", "sync_filesystem"):
         setattr(files, name, lambda _fd: None)
-    for name in ("SHORTEST_INTERVAL", "_SHORTEST_PAUSE", "_FIRST_LOOK"):
+    for name in ("SHORTEST_INTERVAL", "_SHORTEST_PAUSE", "_FIRST_LOOK", "_CLOCK_SLACK"):
         assert hasattr(polling, name)
-        setattr(polling, name, 0.02)
+        setattr(polling, name, 0.002)
 
 
-def _refuse_exchange(*_args: Any, **_kwargs: Any) -> None:
+def _refuse(*_args: Any, **_kwargs: Any) -> None:
     raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
@@ -103,25 +131,59 @@ def _refuse_flock(*_args: Any) -> None:
     raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
-def _die_at(wanted: Job) -> None:
-    """Count effects, and end this process at the one that was asked for, as SIGKILL does."""
-    lock = threading.Lock()
-    seen = 0
+def _let_keep(bytes_: int) -> None:
+    """Keep less than what is worth it, so that small tasks do for large ones."""
+    for module in (mirror_store, loose):
+        assert hasattr(module, "KEEP_ABOVE")
+        setattr(module, "KEEP_ABOVE", bytes_)  # noqa: B010 - as the effects are
+    assert hasattr(refresh, "REFRESH_FROM")
+    setattr(refresh, "REFRESH_FROM", bytes_)  # noqa: B010 - the same
 
-    def watched(effect: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        nonlocal seen
-        with lock:
-            seen += 1
-            is_last = seen == wanted.die_at
+
+class _Effects:
+    """Counts effects, and ends this process at the one that was asked for, as SIGKILL does.
+
+    Attributes:
+        trace: Those that count, so far: the phase, the name and what it was about.
+    """
+
+    def __init__(self, wanted: Job) -> None:
+        self.trace: list[tuple[str, str, str]] = []
+        self._wanted = wanted
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+        for phase, functions in _PHASES.items():
+            for owner, name in functions:
+                setattr(owner, name, self._phase(phase, getattr(owner, name)))
+        for name in wanted.effects:
+            setattr(files, name, functools.partial(self._effect, name, getattr(files, name)))
+
+    def _phase(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def marked(*args: Any, **kwargs: Any) -> Any:
+            # Each runs within one thread, from its first effect to its last.
+            self._thread.phase = phase
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._thread.phase = ""
+
+        return marked
+
+    def _effect(self, name: str, effect: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        phase = getattr(self._thread, "phase", "")
+        phases = self._wanted.phases
+        if phases and phase not in phases and name not in ("rename", "exchange"):
+            return effect(*args, **kwargs)
+        with self._lock:
+            self.trace.append((phase, name, str(args[0])))
+            is_last = len(self.trace) == self._wanted.die_at
         if not is_last:
             return effect(*args, **kwargs)
         try:
-            return effect(*args, **kwargs) if wanted.after else None
+            return effect(*args, **kwargs) if self._wanted.after else None
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    for name in wanted.effects:
-        setattr(files, name, functools.partial(watched, getattr(files, name)))
 
 
 def _fill_up(room: int) -> None:
@@ -142,35 +204,56 @@ def _fill_up(room: int) -> None:
     setattr(files, "write", limited)  # noqa: B010 - so do the other effects
 
 
-async def _mirror(wanted: Job, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+async def _work(wanted: Job, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    spec = asynccvat.ExportSpec(wanted.format, images=wanted.images)
+
+    def on_event(event: events.Event) -> None:
+        tell(events.to_json(event))
+
     async with asynccvat.CvatClient(wanted.url, token=wanted.token) as client:
-        report = await asynccvat.mirror(
-            client,
-            wanted.dest,
-            spec=asynccvat.ExportSpec("COCO 1.0", images=wanted.images),
-            options=asynccvat.MirrorOptions(**wanted.options),
-            on_event=lambda event: tell(events.to_json(event)),
-        )
+        if wanted.uploads:
+            report = await asynccvat.upload(client, wanted.dest, wanted.uploads, on_event=on_event)
+        elif wanted.downloads:
+            report = await asynccvat.download_many(
+                client,
+                wanted.downloads,
+                spec,
+                options=asynccvat.MirrorOptions(**wanted.options),
+                skip_existing=True,
+                on_event=on_event,
+            )
+        else:
+            report = await asynccvat.mirror(
+                client,
+                wanted.dest,
+                spec=spec,
+                options=asynccvat.MirrorOptions(**wanted.options),
+                on_event=on_event,
+            )
     return report.to_json()
 
 
-def _run(pipe: Connection, wanted: Job) -> None:
+def run_job(pipe: Connection, wanted: Job) -> None:
+    """Do a job, telling events and, at last, the report and the effects."""
     _hurry()
     if not wanted.can_exchange:
-        setattr(files, "exchange", _refuse_exchange)  # noqa: B010 - so do the other effects
+        setattr(files, "exchange", _refuse)  # noqa: B010 - so do the other effects
     if not wanted.can_flock:
         fcntl.flock = _refuse_flock
-    if wanted.die_at is not None:
-        _die_at(wanted)
+    if not wanted.can_link:
+        setattr(files, "link", _refuse)  # noqa: B010 - so do the other effects
+    if wanted.keep_above is not None:
+        _let_keep(wanted.keep_above)
+    effects = _Effects(wanted)
     if wanted.full_after is not None:
         _fill_up(wanted.full_after)
     try:
         try:
-            report = asyncio.run(_mirror(wanted, pipe.send))
+            report = asyncio.run(_work(wanted, pipe.send))
         except asynccvat.AsyncCvatError as error:
             said = {"type": type(error).__name__, "message": str(error)}
             report = {"interrupted": True, "stopped_by": said}
-        pipe.send({"event": "report", "report": report})
+        pipe.send({"event": "report", "report": report, "effects": effects.trace})
     except BaseException:
         pipe.send({"event": "traceback", "text": traceback.format_exc()})
         raise
@@ -230,7 +313,7 @@ class Mirroring:
 def mirroring(wanted: Job) -> Iterator[Mirroring]:
     """Start a mirror; it is dead afterwards in any case."""
     pipe, theirs = processes.Pipe(duplex=False)
-    process = processes.Process(target=_run, args=(theirs, wanted))
+    process = processes.Process(target=run_job, args=(theirs, wanted))
     process.start()
     theirs.close()
     try:
@@ -255,14 +338,6 @@ def mirror(wanted: Job) -> dict[str, Any]:
     report = mirror_stopping(wanted)
     assert report.get("ok"), report
     return report
-
-
-def mirror_dying(wanted: Job, number: int, **how: Any) -> bool:
-    """Mirror until the effect of that number; tell whether it came so far."""
-    with mirroring(replace(wanted, die_at=number, **how)) as running:
-        code = running.finish()
-    assert code in (0, -signal.SIGKILL)
-    return code != 0
 
 
 def mirror_killed(wanted: Job, number: int) -> bool:

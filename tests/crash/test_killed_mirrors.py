@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from mirror_processes import (
     exports_asked,
     job,
     mirror,
-    mirror_dying,
     mirror_killed,
     mirroring,
     read_folders,
@@ -97,19 +95,17 @@ class Destination:
         mirror(job(self._server, self._reference))
         self._before, self._now = self._now, read_folders(self._reference)
 
-    def finish(self, *, can_exchange: bool = True) -> None:
+    def finish(self) -> None:
         """Check what a kill left, then run to the end and check that."""
         left = read_folders(self.dest)
         check_parts(left, self._before, self._now)
-        # With two renames in the place of an exchange, one folder has no name for an instant. What
-        # recovery makes of that decides whether its task is fetched again.
         absent = set(self._before) - set(left)
-        assert len(absent) <= (0 if can_exchange else 1), f"{absent} was there and is gone"
+        assert not absent, f"{absent} was there and is gone"
         done = {name for name, tree in left.items() if tree == self._now[name]}
         since = len(self._server.calls)
-        mirror(job(self._server, self.dest, can_exchange=can_exchange))
+        mirror(job(self._server, self.dest))
         asked = {f"task{task_id}" for task_id in exports_asked(self._server, since)}
-        assert asked - absent == set(self._now) - done - absent, (
+        assert asked == set(self._now) - done, (
             "what was done is not paid for again, and the rest is"
         )
         check_end(self.dest, self._reference)
@@ -147,51 +143,6 @@ def test_killed_at_any_moment_of_an_update_the_next_run_ends_as_if_nothing_happe
     assert kills - killed <= kills // 4
 
 
-def test_killed_at_any_effect_of_an_update_the_next_run_ends_as_if_nothing_happened(
-    server: ServerProcess, destination: Destination, kills: int
-) -> None:
-    chance = random.Random("effects")
-    destination.begin()
-    killed = 0
-    for _ in range(kills):
-        destination.edit()
-        killed += mirror_dying(job(server, destination.dest), chance.randrange(1, 40 * TASKS))
-        destination.finish()
-    assert killed >= kills * 6 // 10
-
-
-def test_killed_before_each_rename_of_a_first_mirror_the_next_run_ends_as_if_nothing_happened(
-    server: ServerProcess, destination: Destination
-) -> None:
-    for number in itertools.count(1):
-        destination.start_anew()
-        died = mirror_dying(job(server, destination.dest), number, effects=("rename",))
-        destination.finish()
-        if not died:
-            assert number > 2 * TASKS
-            return
-
-
-@pytest.mark.parametrize(
-    ("can_exchange", "after"),
-    [(True, False), (True, True), (False, False)],
-    ids=["before", "after", "before, without exchange"],
-)
-def test_killed_around_each_rename_of_an_update_the_next_run_ends_as_if_nothing_happened(
-    server: ServerProcess, destination: Destination, *, can_exchange: bool, after: bool
-) -> None:
-    destination.begin()
-    effects = ("rename", "exchange") if can_exchange else ("rename",)
-    for number in itertools.count(1):
-        destination.edit()
-        wanted = job(server, destination.dest, can_exchange=can_exchange)
-        died = mirror_dying(wanted, number, effects=effects, after=after)
-        destination.finish(can_exchange=can_exchange)
-        if not died:
-            assert number > (2 if can_exchange else 3) * len(destination.edited)
-            return
-
-
 def test_killed_within_a_large_archive_the_next_run_takes_over_what_came(tmp_path: Path) -> None:
     size = 40 * MIB
     options = SimulatorOptions(tasks=1, frames=40, frame_bytes=MIB)
@@ -220,23 +171,3 @@ def test_killed_within_a_large_archive_the_next_run_takes_over_what_came(tmp_pat
             assert bytes_downloaded(server, since) < size - part * MIB / 2
             assert report["transferred"] < size - part * MIB / 2
             check_end(dest, tmp_path / "undisturbed")
-
-
-def test_killed_at_any_effect_of_a_refresh_the_next_run_ends_as_if_nothing_happened(
-    tmp_path: Path, kills: int
-) -> None:
-    options = SimulatorOptions(tasks=2, frames=2, frame_bytes=2_200_000)
-    with ServerProcess(options) as server:
-        destination = Destination(server, tmp_path, [1, 2])
-        destination.begin()
-        chance = random.Random("refresh")
-        killed = 0
-        for _ in range(kills):
-            destination.edit()
-            since = len(server.calls)
-            killed += mirror_dying(job(server, destination.dest), chance.randrange(1, 40))
-            destination.finish()
-            exports = [call for call in server.calls[since:] if call["method"] == "POST"]
-            assert exports
-            assert not [call for call in exports if "save_images=true" in call["query"]]
-        assert killed >= kills // 2

@@ -1,0 +1,196 @@
+"""SIGKILL at every effect on the disk: what stands is whole, and the next run ends the same.
+
+Each run is killed at its n-th effect (of `asynccvat.files.EFFECTS`), for every n from the first
+to the one that it does not reach. Dead at an effect, a process leaves just what stood between that
+effect and the one before: so the states that are looked at are all the states there are between
+two effects, and no final folder holds anything but one complete version in any of them.
+
+Effects come from several threads, so n is a number and not a place. Tasks are therefore brought
+one after the other, by which the order is the same each time; "side by side" is the scenario in
+which it is not.
+
+The quick run takes every effect of a commit and every rename, but for syncs, which change nothing
+that outlives a process only; and a sample of all others. With `--thorough` each effect of each
+scenario is taken, once before it and once after it; and of each commit that was killed, each
+effect of the recovery, where the next run is killed as well.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from trials import MINE, Scenario, Trials, first, trials, until_it_survives
+from warm_parent import WarmParent, warm_parent
+
+from asynccvat import files
+from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.server import SimulatedServer
+
+pytestmark = pytest.mark.proof("Crash at every step")
+
+CHANGING = tuple(name for name in files.EFFECTS if name not in ("fsync", "sync_filesystem"))
+SAMPLE = 4
+
+ONE = SimulatorOptions(tasks=1, frames=1)
+TWO = SimulatorOptions(tasks=2, frames=1)
+IMAGES = SimulatorOptions(tasks=1, frames=2, frame_bytes=70_000)
+
+
+def edited(*task_ids: int) -> Callable[[SimulatedServer], None]:
+    def change(server: SimulatedServer) -> None:
+        for task_id in task_ids:
+            server.edit_task(task_id)
+
+    return change
+
+
+def write_files(dest: Path) -> None:
+    """An edited file, one of the user's, a folder of theirs, and one that is nobody's."""
+    folder = dest / "task1"
+    (folder / "annotations/instances_default.json").write_bytes(MINE + b": an edit")
+    (folder / "images/mine.txt").write_bytes(MINE + b": beside images")
+    (folder / "notes/deep").mkdir(parents=True)
+    (folder / "notes/deep/mine.txt").write_bytes(MINE + b": in a folder of mine")
+
+
+def add_a_file(dest: Path) -> None:
+    (dest / "task1/mine.txt").write_bytes(MINE + b": beside annotations")
+
+
+def make_the_folder(dest: Path) -> None:
+    (dest / "task1").mkdir(parents=True)
+    (dest / "task1/mine.txt").write_bytes(MINE + b": in the way")
+
+
+SCENARIOS = {
+    "fresh": Scenario(server=TWO, before=None, exports=2),
+    "update": Scenario(server=TWO, change=edited(1), exports=1),
+    "update of what the user edited": Scenario(
+        server=ONE, change=edited(1), edit=write_files, exports=1
+    ),
+    "side by side": Scenario(
+        server=SimulatorOptions(tasks=3, frames=1),
+        options={"transfers": 8, "concurrency": 8},
+        change=edited(1, 2, 3),
+        exports=3,
+    ),
+    "take-over": Scenario(server=IMAGES, options={"refresh": False}, change=edited(1), exports=1),
+    "take-over from a killed run": Scenario(
+        server=IMAGES,
+        before=None,
+        killed={"keep_above": 50_000},
+        # The tree is whole by then, and the commit about to begin.
+        staged=first("open_for_writing", "receipt.json.part"),
+        exports=1,
+    ),
+    "refresh": Scenario(server=IMAGES, killed={"keep_above": 50_000}, change=edited(1), exports=1),
+    "move": Scenario(
+        server=TWO,
+        options={"folder_prefix": "job"},
+        edit=add_a_file,
+        renames={"task1": "job1", "task2": "job2"},
+    ),
+    "move of what changed": Scenario(
+        server=ONE,
+        options={"folder_prefix": "job"},
+        change=edited(1),
+        edit=add_a_file,
+        exports=1,
+        renames={"task1": "job1"},
+    ),
+    "prune": Scenario(
+        server=TWO,
+        options={"prune": True},
+        change=lambda server: server.delete_task(1),
+        edit=write_files,
+    ),
+    "adoption": Scenario(
+        server=ONE, before=None, options={"adopt": True}, edit=make_the_folder, exports=1, absent=1
+    ),
+    "kept archives": Scenario(
+        server=ONE,
+        before={"keep_archive": True},
+        options={"keep_archive": True},
+        change=edited(1),
+        exports=1,
+    ),
+    "without syncs": Scenario(
+        server=TWO, options={"durable": False}, change=edited(1, 2), exports=2
+    ),
+    "two renames": Scenario(
+        server=ONE,
+        killed={"can_exchange": False},
+        change=edited(1),
+        edit=write_files,
+        exports=1,
+        absent=1,
+    ),
+    "neither exchange nor links": Scenario(
+        server=IMAGES,
+        options={"refresh": False},
+        killed={"can_exchange": False, "can_link": False},
+        change=edited(1),
+        exports=1,
+        absent=1,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def parent() -> Iterator[WarmParent]:
+    """What forks the processes that are killed."""
+    with warm_parent() as running:
+        yield running
+
+
+@pytest.fixture(params=list(SCENARIOS))
+def one(request: pytest.FixtureRequest, parent: WarmParent) -> Iterator[Trials]:
+    """The trials of each scenario."""
+    with trials(SCENARIOS[request.param], parent) as ready:
+        yield ready
+
+
+def test_killed_at_any_effect_every_folder_is_whole_and_the_next_run_ends_the_same(
+    one: Trials, *, thorough: bool, count_cases: Callable[[int], None]
+) -> None:
+    if thorough:
+        for after in (False, True):
+            number = until_it_survives(lambda number: one.kill_at(number, after=after))  # noqa: B023 - called at once
+            assert number >= 25
+    else:
+        number = until_it_survives(
+            lambda number: one.kill_at(number, effects=CHANGING, phases=("commit",))
+        )
+        assert number >= 4
+        chance = random.Random("effects")
+        for number in chance.sample(range(1, len(one.effects) + 1), SAMPLE):
+            assert one.kill_at(number, after=chance.random() < 0.5)
+    count_cases(one.count)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["update of what the user edited", "two renames", "move", "move of what changed", "prune"],
+)
+def test_killed_again_while_that_is_put_right_nothing_changes_about_it(
+    parent: WarmParent, name: str, *, thorough: bool, count_cases: Callable[[int], None]
+) -> None:
+    with trials(SCENARIOS[name], parent) as ready:
+        commit = sum(phase == "commit" for phase, _, _ in ready.effects)
+        if thorough:
+            for number in range(1, commit + 1):
+                until_it_survives(
+                    lambda again: ready.kill_twice(number, again, phases=("recovery",))[1]  # noqa: B023 - the same
+                )
+        else:
+            chance = random.Random(name)
+            for _ in range(SAMPLE):
+                ready.kill_twice(
+                    chance.randrange(commit // 3, commit + 1),
+                    chance.randrange(1, 6),
+                    phases=("recovery",),
+                )
+        count_cases(ready.count)
