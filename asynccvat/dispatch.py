@@ -56,6 +56,7 @@ OF_EVERY_TASK = (*OF_THE_RUN, DiskFullError, DriveError)
 # So many tasks whose same step failed for want of a server, and none whose step was done in
 # between, mean that it is gone. Likewise a destination where the system refuses task after task.
 _FAILURES_IN_A_ROW = 16
+_OF_THE_DISK = ("stage", "store")
 # Exports that wait to be read, for each place among the transfers: a slow network must not let
 # the server export days ahead of it, as results expire.
 _EXPORTED_AHEAD = 8
@@ -70,7 +71,7 @@ class Troubles:
 
     def __init__(self) -> None:
         self._in_a_row: Counter[str] = Counter()
-        self._not_stored = 0
+        self._staged: set[int] = set()
 
     def hear(self, event: Event) -> None:
         """A step that was done begins its count anew."""
@@ -82,7 +83,7 @@ class Troubles:
             case ImportRequested():
                 del self._in_a_row["upload"]
             case TransferFinished() | ImportFinished():
-                self._in_a_row.clear()
+                self._in_a_row = Counter({step: self._in_a_row[step] for step in _OF_THE_DISK})
             case _:
                 pass
 
@@ -94,15 +95,24 @@ class Troubles:
         self._in_a_row[step] += 1
         return self._in_a_row[step] >= _FAILURES_IN_A_ROW
 
-    def destination_is_gone(self, error: AsyncCvatError) -> bool:
-        """Count a failure, if it is of what the system refused, and say whether it was too many."""
-        if isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
-            self._not_stored += 1
-        return self._not_stored >= _FAILURES_IN_A_ROW
+    def staged(self, task_id: int) -> None:
+        """A task can be staged, and so can others."""
+        self._staged.add(task_id)
+        del self._in_a_row["stage"]
 
-    def stored(self) -> None:
-        """A task is in its place: the destination can still be written."""
-        self._not_stored = 0
+    def stored(self, task_id: int) -> None:
+        """A task is in its place, and others can be put into theirs."""
+        self._staged.discard(task_id)
+        del self._in_a_row["store"]
+
+    def destination_is_gone(self, task_id: int, error: AsyncCvatError) -> bool:
+        """Count a failure, if the system refused something, and say whether it was one too many."""
+        step = "store" if task_id in self._staged else "stage"
+        self._staged.discard(task_id)
+        if not isinstance(error, StoreError) or not isinstance(error.__cause__, OSError):
+            return False
+        self._in_a_row[step] += 1
+        return self._in_a_row[step] >= _FAILURES_IN_A_ROW
 
 
 class Dispatcher:
@@ -169,6 +179,7 @@ class Dispatcher:
             retries=options.retries,
             emit=self._tell,
             media=Media(client) if refresh else None,
+            on_staged=self._troubles.staged,
         )
         self._watcher.may_try = lambda: self._exports.may_foretell
         self._watcher.has_room = lambda: self._transfers.has_room
@@ -219,12 +230,12 @@ class Dispatcher:
                 self._last_chances.append(order)
                 return
             error.task_id = error.task_id or order.task.id
-            self._note_failure(error)
+            self._note_failure(order.task.id, error)
             if isinstance(error, OF_THE_RUN):
                 return
             outcome = failed(order, error, clock() - began)
         else:
-            self._troubles.stored()
+            self._troubles.stored(order.task.id)
         finally:
             self._under_way.release()
         self._done(outcome)
@@ -233,18 +244,19 @@ class Dispatcher:
         self._troubles.hear(event)
         self._emit(event)
 
-    def _note_failure(self, error: AsyncCvatError) -> None:
-        why = self._reason_to_stop(error)
+    def _note_failure(self, task_id: int, error: AsyncCvatError) -> None:
+        why = self._reason_to_stop(task_id, error)
         if why is not None and self.stopped_by is None:
             self.stopped_by = why
             self._scope.cancel()
 
-    def _reason_to_stop(self, error: AsyncCvatError) -> AsyncCvatError | None:
+    def _reason_to_stop(self, task_id: int, error: AsyncCvatError) -> AsyncCvatError | None:
+        nothing_stored = self._troubles.destination_is_gone(task_id, error)
         if self._troubles.server_is_gone(error):
             return server_gone(error)
         if isinstance(error, self._fatal):
             return error
-        return _destination_gone(error) if self._troubles.destination_is_gone(error) else None
+        return _destination_gone(error) if nothing_stored else None
 
 
 def within_handles(options: MirrorOptions, warn: Callable[[str], None]) -> MirrorOptions:

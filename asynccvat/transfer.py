@@ -180,6 +180,7 @@ class Transfers:
         retries: int,
         emit: Callable[[Event], None],
         media: Media | None = None,
+        on_staged: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Prepare transfers.
 
@@ -194,6 +195,7 @@ class Transfers:
             retries: How often a result that went away is asked for again.
             emit: Told what happens.
             media: Tells whether images need not be exported again; None exports all.
+            on_staged: Told each task that has its place in staging.
         """
         self._exports = exports
         self._slots = slots
@@ -205,6 +207,7 @@ class Transfers:
         self._retries = retries
         self._emit = emit
         self._media = media
+        self._on_staged = on_staged
 
     async def bring(self, order: Order) -> TaskOutcome:
         """Bring one task; a place among the exports must be held, and is given back.
@@ -219,6 +222,7 @@ class Transfers:
             url = await export.url()
             async with self._shelf.place(order) as place:
                 staging = await place.folders.stage(order.task.id)
+                self._on_staged(order.task.id)
                 try:
                     bring = self._fetch if export.spec == self._spec else self._refresh
                     read, media = await bring(order, export, url, staging, place)

@@ -41,7 +41,7 @@ from asynccvat.simulator.processes import ServerProcess
 
 pytestmark = pytest.mark.proof("Full disks")
 
-TASKS = 8
+TASKS = 6
 SIZE = "48m"
 FORMAT = ("--format", "COCO 1.0")
 RUNS = 10

@@ -47,7 +47,11 @@ def test_the_second_ends_at_once_and_says_who_is_at_work_until_the_first_is_kill
         assert sorted(read_folders(dest)) == ["task1", "task2", "task3"]
 
 
-@pytest.mark.parametrize("can_flock", [True, False], ids=["flock", "no flock"])
+@pytest.mark.parametrize(
+    "can_flock",
+    [pytest.param(True, marks=pytest.mark.thorough), False],
+    ids=["flock", "no flock"],
+)
 def test_of_many_that_start_together_one_writes_and_the_others_say_who(
     tmp_path: Path, *, can_flock: bool, thorough: bool
 ) -> None:
@@ -57,7 +61,7 @@ def test_of_many_that_start_together_one_writes_and_the_others_say_who(
     with ServerProcess(SimulatorOptions(tasks=4)) as server:
         mirror(job(server, undisturbed))
         wanted = job(server, dest, can_flock=can_flock)
-        for killed in (True, False) if thorough or not can_flock else (False,):
+        for killed in (True, False):
             server.do("forget_requests")
             since = len(server.calls)
             server.do("pause_exports")
