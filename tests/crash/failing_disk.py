@@ -1,8 +1,8 @@
 """A disk that refuses something, and mirrors in this very process that meet it.
 
 Each case begins with the same destination and the same server, whose tasks were edited, deleted and
-added since it was mirrored, and are wanted under another prefix: one run fetches, takes over, moves
-and removes.
+added since it was mirrored, and are wanted under another prefix, which one of them has: a single
+run fetches, takes over, exchanges, moves and removes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ LOOKS = (
 SYNCS = ("fsync", "sync_filesystem")
 SPEC = ac.ExportSpec("COCO 1.0", images=True)
 BEFORE = ac.MirrorOptions(transfers=1, concurrency=1)
-AFTER = replace(BEFORE, folder_prefix="t", prune=True, max_delete="100%")
+NEW_PREFIX = replace(BEFORE, folder_prefix="t")
+AFTER = replace(NEW_PREFIX, prune=True, max_delete="100%")
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,14 @@ class FailingDisk:
         refusal: What is to be refused, None for nothing.
         refused: The names of the calls that were refused.
         synced_again: How often something was synced whose sync had been refused.
-        counts: How often each call was made since the refusal was set.
+        log: The names of all calls since the refusal was set.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.refusal: Refusal | None = None
         self.refused: list[str] = []
         self.synced_again = 0
-        self.counts: Counter[str] = Counter()
+        self.log: list[str] = []
         self._lock = threading.Lock()
         self._seen = 0
         self._not_synced: set[tuple[int, int]] = set()
@@ -91,19 +92,24 @@ class FailingDisk:
         for name in (*files.EFFECTS, *LOOKS):
             monkeypatch.setattr(files, name, self._watched(name, getattr(files, name)))
 
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each call was made since the refusal was set."""
+        return Counter(self.log)
+
     def refuse(self, refusal: Refusal | None) -> None:
         """Count anew, and refuse something else or nothing."""
         with self._lock:
             self.refusal, self._seen = refusal, 0
             self.refused.clear()
             self.synced_again = 0
-            self.counts.clear()
+            self.log.clear()
             self._not_synced.clear()
 
     def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*args: Any, **kwargs: Any) -> Any:
             with self._lock:
-                self.counts[name] += 1
+                self.log.append(name)
                 self._seen += self.refusal is not None and name in self.refusal.calls
                 if name in SYNCS:
                     self._note_sync(name, args[0])
@@ -205,8 +211,10 @@ async def scene(place: Path) -> AsyncIterator[Scene]:
         ac.CvatClient(server.url, token=server.token) as client,
     ):
         before, after = place / "before", place / "after"
-        report = await ac.mirror(client, before, spec=SPEC, options=BEFORE)
-        assert report.ok, report.to_json()
+        for task_ids, options in (((2,), NEW_PREFIX), ((1, 3, 4), BEFORE)):
+            wanted = ac.Selection(task_ids=task_ids)
+            report = await ac.mirror(client, before, wanted, SPEC, options=options)
+            assert report.ok, report.to_json()
         server.edit_task(2)
         server.add_task(frames=2)
         server.delete_task(4)

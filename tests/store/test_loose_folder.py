@@ -55,6 +55,22 @@ async def test_a_folder_counts_as_there_once_both_folders_of_its_rename_are_sync
     assert names[len(names) - names[::-1].index("rename") :] == ["fsync", "fsync"]
 
 
+async def test_its_hidden_folder_may_be_made_by_another_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.mkdir
+
+    def both(name: str, *, dir_fd: int) -> None:
+        if name == ".t.asynccvat":
+            real(name, dir_fd=dir_fd)
+        real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(files, "mkdir", both)
+    async with LooseFolder.open(tmp_path / "t") as folder:
+        await put_loose(folder, TREE)
+    assert read_tree(tmp_path / "t") == TREE
+
+
 async def test_many_files_are_synced_at_once_where_that_can_be_trusted(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

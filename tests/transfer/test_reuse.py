@@ -318,6 +318,26 @@ async def test_a_file_edited_while_it_is_linked_is_not_taken(
     assert read.reused == ALL - 70_000
 
 
+async def test_a_link_that_cannot_be_looked_at_is_removed_and_its_member_fetched(
+    folder: Path, store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    real = files.lstat
+
+    def fail_once(name: str, *, dir_fd: int) -> os.stat_result | None:
+        if name == "0001.bin" and not looked:
+            looked.append(name)
+            raise OSError(errno.EIO, "Input/output error")
+        return real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(files, "lstat", fail_once)
+    staging, _ = await update(store, make_reader)
+    assert looked, "it was linked"
+    assert tree(staging.tree) == NEW
+    assert not is_linked(folder, staging, "images/0001.bin")
+    assert is_linked(folder, staging, "images/0000.bin")
+
+
 async def test_a_file_edited_after_it_was_linked_is_not_published_and_not_lost(
     folder: Path, store: MirrorStore, make_reader: Any
 ) -> None:
