@@ -55,12 +55,14 @@ class Refusal:
         at: The number of the call that it meets, from 1.
         calls: The names of the calls that count.
         for_good: Whether all later ones are refused as well.
+        after: The call that has to be made before any counts, if one has.
     """
 
     number: int
     at: int
     calls: Collection[str] = files.EFFECTS
     for_good: bool = False
+    after: str | None = None
 
     def __str__(self) -> str:
         which = "from" if self.for_good else "at"
@@ -109,8 +111,8 @@ class FailingDisk:
     def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*args: Any, **kwargs: Any) -> Any:
             with self._lock:
+                self._seen += self._counts(name)
                 self.log.append(name)
-                self._seen += self.refusal is not None and name in self.refusal.calls
                 if name in SYNCS:
                     self._note_sync(name, args[0])
                 if self._is_refused(name):
@@ -121,9 +123,15 @@ class FailingDisk:
 
         return watched
 
-    def _is_refused(self, name: str) -> bool:
+    def _counts(self, name: str) -> bool:
         refusal = self.refusal
         if refusal is None or name not in refusal.calls:
+            return False
+        return refusal.after is None or refusal.after in self.log
+
+    def _is_refused(self, name: str) -> bool:
+        refusal = self.refusal
+        if refusal is None or not self._counts(name):
             return False
         return self._seen == refusal.at or (refusal.for_good and self._seen > refusal.at)
 
