@@ -25,6 +25,7 @@ from asynccvat import files
 from asynccvat.core import polling
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
+from asynccvat.store import grouping
 
 LOOKS = (
     "open_directory",
@@ -204,7 +205,8 @@ def open_below(place: Path) -> list[str]:
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at the server at once: it takes no time."""
+    """Look at the server at once, which takes no time, and wait for no company to commit in."""
+    monkeypatch.setattr(grouping, "GROUP_SECONDS", 0.001)
     monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
     monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
     monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from commands import requests_by_status
+from failing_disk import hurry
 from mirror_processes import (
     Tree,
     check_end,
@@ -35,7 +36,6 @@ from mirror_processes import (
 )
 
 from asynccvat import cli, files
-from asynccvat.core import polling
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 
@@ -210,8 +210,7 @@ def shell(
     monkeypatch.setenv("CVAT_URL", places.server.url)
     monkeypatch.setenv("CVAT_USERNAME", places.server.username)
     monkeypatch.setenv("CVAT_PASSWORD", places.server.password)
-    for name in ("SHORTEST_INTERVAL", "_SHORTEST_PAUSE", "_FIRST_LOOK"):
-        monkeypatch.setattr(polling, name, 0.01)
+    hurry(monkeypatch)
 
     def run(arguments: Sequence[str]) -> Ended:
         capsys.readouterr()
