@@ -1051,7 +1051,7 @@ async def test_a_kept_archive_is_durably_gone_before_what_comes_next(
     tmp_path: Path, disk: Disk
 ) -> None:
     async with open_store(tmp_path) as store:
-        (await store.archives.begin(1)).write_bytes(b"the archive")
+        os.close((await store.archives.begin(1)).create())
         await store.archives.publish(1)
         disk.revive()
         await store.archives.remove([1])
