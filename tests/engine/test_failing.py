@@ -370,7 +370,7 @@ async def test_a_disk_that_refuses_one_task_stops_nobody(
 
     def failing(name: str, *, dir_fd: int) -> None:
         if name == "2":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
         real(name, dir_fd=dir_fd)
 
     async with serving(3) as serve:
