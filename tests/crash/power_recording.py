@@ -1,7 +1,7 @@
 """Recording what a program does to a real folder, as a trace of which power cuts can be made.
 
 Every function of `asynccvat.files.EFFECTS` is replaced by one that does the same and notes it; so
-is the file that an archive is kept in, which goes through aiofiles. That nothing else changes the
+are the writes to an archive that is kept, which go through aiofiles. That nothing else changes the
 disk shows at the end, when the trace has to lead to just what is there.
 """
 
@@ -219,12 +219,8 @@ class _Aiofiles:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    async def open(self, path: Path, mode: Literal["xb"], buffering: Literal[0]) -> _AsyncFile:
-        file = await aiofiles.open(path, mode, buffering)
-        with self._recorder._lock:
-            place = (self._recorder._numbered(path.parent.stat()), path.name)
-            self._recorder._created("aiofiles.open", place, path.stat())
-        return _AsyncFile(self._recorder, file)
+    async def open(self, fd: int, mode: Literal["wb"], buffering: Literal[0]) -> _AsyncFile:
+        return _AsyncFile(self._recorder, await aiofiles.open(fd, mode, buffering))
 
 
 class _AsyncFile:
