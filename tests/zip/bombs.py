@@ -21,7 +21,7 @@ from archive_reading import read_by_directory, read_forward
 
 from asynccvat import files
 from asynccvat.core.zip import ArchiveLimits
-from asynccvat.errors import ArchiveError
+from asynccvat.errors import ArchiveError, StoreError
 
 MIB = 1024 * 1024
 MASK = 0xFFFFFFFF
@@ -269,6 +269,8 @@ def _measure(bomb: Bomb, data: bytes, way: int, place: Path) -> dict[str, object
             error = _written((by_directory, forward)[way], data, place)
         else:
             error = _read((read_by_directory, read_forward)[way], data)
+    except (MemoryError, StoreError) as unbounded:
+        error = repr(unbounded)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         files.write = write
@@ -278,6 +280,8 @@ def _measure(bomb: Bomb, data: bytes, way: int, place: Path) -> dict[str, object
 def main(names: list[str]) -> None:
     """Read some, and tell."""
     told = {}
+    # What is told of here must not come true where a test fails.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (256 * MIB, 256 * MIB))
     with workplace() as place:
         for name in names:
             data = BOMBS[name].make()
