@@ -148,6 +148,7 @@ class Mirrored(RuleBasedStateMachine):
         self.folders: dict[int, Folder] = {}
         self.kept: Counter[bytes] = Counter()
         self.foreign: Tree = {}
+        self.leaving: dict[str, Tree] = {}
         self._written = 0
         self._versions: dict[tuple[int, str, str], Version] = {}
 
@@ -240,6 +241,7 @@ class Mirrored(RuleBasedStateMachine):
         assert ended.report.get("ok"), ended.report
         self._check_exports(expected, since)
         self.folders = expected.folders
+        self.leaving = {}
         self.kept += expected.kept
         held = {folder.name: folder.tree for folder in self.folders.values()}
         assert self._here() == held
@@ -355,12 +357,16 @@ class Mirrored(RuleBasedStateMachine):
             if len(fits) == 2 and fits[0].name == fits[1].name:
                 chosen = replace(fits[0], versions=fits[0].versions | fits[1].versions)
             if len(fits) == 2 and fits[0].name != fits[1].name:
-                # Between the new folder and the old one's leaving.
-                del here[fits[0].name]
+                # The new one is in its place, under another name, and the old one yet to leave.
+                self.leaving[fits[0].name] = fits[0].tree
             del here[chosen.name]
             self._set_aside(old, chosen.tree)
-            going = task_id not in receipts and chosen is old
+            intent = self.dest / f".asynccvat/staging/{task_id}/receipt.json"
+            going = old in fits and task_id not in receipts and not intent.exists()
             now[task_id] = replace(chosen, tree=dict(chosen.tree), going=going)
+        for name, tree in self.leaving.items():
+            if here.get(name) == tree:
+                del here[name]
         assert here == {}, "no folder holds anything but one complete version"
         self.folders = now
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -25,6 +26,8 @@ from mirror_processes import PATIENCE, Job, processes, run_job
 import asynccvat
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.server import SimulatedServer
+
+_directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class WarmParent:
     def run(self, wanted: Job) -> Ended:
         """Do a job in a process of its own, and wait for its end.
 
+        Afterwards the server knows of all that the process asked for, also if it was killed.
+
         Raises:
             AssertionError: It ended by an error, or by another signal than SIGKILL; a job that
                 hangs ends by SIGALRM.
@@ -59,7 +64,17 @@ class WarmParent:
         code, last = self._pipe.recv()
         assert last.get("event") != "traceback", last["text"]
         assert code in (0, -signal.SIGKILL), f"the job ended by {code}"
+        if code != 0:
+            _await_server(wanted)
         return Ended(code != 0, last.get("report", {}), tuple(last.get("effects", ())))
+
+
+def _await_server(of: Job) -> None:
+    """Wait until a server has read what the dead sent it: calls are served in their order."""
+    headers = {"Authorization": f"Token {of.token}"}
+    call = urllib.request.Request(f"{of.url}/api/server/about", headers=headers)
+    with _directly.open(call) as answer:
+        answer.read()
 
 
 @contextlib.contextmanager
