@@ -80,7 +80,7 @@ class Job:
         full_after: How many bytes can be written until the disk is full.
         can_flock: Whether the file system knows flock.
         downloads: Loose folders to be downloaded to, by task, instead of mirroring.
-        uploads: Tasks whose files are to be uploaded from the destination, instead of mirroring.
+        upload: Whether to upload what was edited in the destination, instead of mirroring.
     """
 
     url: str
@@ -99,7 +99,7 @@ class Job:
     full_after: int | None = None
     can_flock: bool = True
     downloads: Mapping[int, Path] = field(default_factory=dict)
-    uploads: Sequence[int] = ()
+    upload: bool = False
 
 
 def job(server: ServerProcess | SimulatedServer, dest: Path, **rest: Any) -> Job:
@@ -211,8 +211,8 @@ async def _work(wanted: Job, tell: Callable[[dict[str, Any]], None]) -> dict[str
         tell(events.to_json(event))
 
     async with asynccvat.CvatClient(wanted.url, token=wanted.token) as client:
-        if wanted.uploads:
-            report = await asynccvat.upload(client, wanted.dest, wanted.uploads, on_event=on_event)
+        if wanted.upload:
+            report = await asynccvat.upload(client, wanted.dest, on_event=on_event)
         elif wanted.downloads:
             report = await asynccvat.download_many(
                 client,

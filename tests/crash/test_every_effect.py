@@ -18,16 +18,20 @@ effect of the recovery, where the next run is killed as well.
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from trials import MINE, Scenario, Trials, first, trials, until_it_survives
-from warm_parent import WarmParent, warm_parent
+from mirror_processes import job, read_folders, read_receipts
+from trials import MINE, Scenario, Trials, first, in_memory, trials, until_it_survives
+from warm_parent import Ended, WarmParent, warm_parent
 
 from asynccvat import files
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.server import SimulatedServer
+from asynccvat.simulator.threads import serve_in_thread
 
 pytestmark = pytest.mark.proof("Crash at every step")
 
@@ -72,10 +76,10 @@ SCENARIOS = {
         server=ONE, change=edited(1), edit=write_files, exports=1
     ),
     "side by side": Scenario(
-        server=SimulatorOptions(tasks=3, frames=1),
+        server=TWO,
         options={"transfers": 8, "concurrency": 8},
-        change=edited(1, 2, 3),
-        exports=3,
+        change=edited(1, 2),
+        exports=2,
     ),
     "take-over": Scenario(server=IMAGES, options={"refresh": False}, change=edited(1), exports=1),
     "take-over from a killed run": Scenario(
@@ -194,3 +198,75 @@ def test_killed_again_while_that_is_put_right_nothing_changes_about_it(
                     phases=("recovery",),
                 )
         count_cases(ready.count)
+
+
+def each_kill(kill: Callable[..., bool], *, thorough: bool) -> int:
+    """Kill at every effect, or at those of commits; returns how many cases that were."""
+    if not thorough:
+        return 1 + until_it_survives(
+            lambda number: kill(die_at=number, effects=CHANGING, phases=("commit",))
+        )
+    return sum(
+        1 + until_it_survives(lambda number: kill(die_at=number, after=after))  # noqa: B023 - called at once
+        for after in (False, True)
+    )
+
+
+def test_killed_at_any_effect_of_downloads_each_is_whole_or_absent_and_the_next_run_ends_the_same(
+    parent: WarmParent, *, thorough: bool, count_cases: Callable[[int], None]
+) -> None:
+    with serve_in_thread(TWO) as server, in_memory() as place:
+
+        def download(folder: Path, **how: Any) -> Ended:
+            paths = {1: folder / "one", 2: folder / "two"}
+            options = {"transfers": 1, "concurrency": 1}
+            return parent.run(job(server, folder, downloads=paths, options=options, **how))
+
+        download(place / "undisturbed")
+        end = read_folders(place / "undisturbed")
+        assert sorted(end) == ["one", "two"]
+
+        def kill(**how: Any) -> bool:
+            shutil.rmtree(place / "killed", ignore_errors=True)
+            died = download(place / "killed", **how).killed
+            left = read_folders(place / "killed")
+            visible = {name: tree for name, tree in left.items() if not name.startswith(".")}
+            assert visible.items() <= end.items()
+            since = len(server.calls)
+            assert download(place / "killed").report["ok"]
+            asked = sum(call.method == "POST" for call in server.calls[since:])
+            assert asked == len(end) - len(visible)
+            assert read_folders(place / "killed") == end
+            return died
+
+        count_cases(each_kill(kill, thorough=thorough))
+
+
+def test_killed_at_any_effect_of_an_upload_the_receipt_is_whole_and_claims_nothing_that_was_not(
+    parent: WarmParent, *, thorough: bool, count_cases: Callable[[int], None]
+) -> None:
+    with serve_in_thread(ONE) as server, in_memory() as place:
+        parent.run(job(server, place / "before"))
+        path = "task1/annotations/instances_default.json"
+        edited_ = (place / "before" / path).read_bytes() + b"\n"
+        (place / "before" / path).write_bytes(edited_)
+        (untouched,) = read_receipts(place / "before").values()
+
+        def kill(**how: Any) -> bool:
+            dest = place / "killed"
+            shutil.rmtree(dest, ignore_errors=True)
+            shutil.copytree(place / "before", dest)
+            before = len(server.imports)
+            died = parent.run(job(server, dest, upload=True, **how)).killed
+            (left,) = read_receipts(dest).values()
+            uploaded = len(server.imports) - before
+            assert (left == untouched) or (left.head.uploaded and uploaded == 1)
+            assert parent.run(job(server, dest, upload=True)).report["ok"]
+            (after,) = read_receipts(dest).values()
+            assert path.partition("/")[2] in after.head.uploaded
+            assert (dest / path).read_bytes() == edited_
+            # What its receipt knows of is not sent again.
+            assert len(server.imports) - before == uploaded + (left == untouched)
+            return died
+
+        count_cases(each_kill(kill, thorough=thorough))

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
@@ -28,7 +26,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from mirror_processes import Tree, job, read_folders, read_receipts
-from trials import MINE, mine
+from trials import MINE, in_memory, mine
 from warm_parent import Ended, WarmParent, warm_parent
 
 from asynccvat.simulator.options import SimulatorOptions
@@ -118,13 +116,13 @@ class Expected:
         folders: By task.
         kept: What it puts aside.
         fetched: Tasks that it exports.
-        perhaps: Tasks that it may export.
+        perhaps: What becomes of tasks that it may export, if it does.
     """
 
     folders: dict[int, Folder]
     kept: Counter[bytes] = field(default_factory=Counter)
     fetched: set[int] = field(default_factory=set)
-    perhaps: set[int] = field(default_factory=set)
+    perhaps: dict[int, Folder] = field(default_factory=dict)
 
 
 class Mirrored(RuleBasedStateMachine):
@@ -135,13 +133,7 @@ class Mirrored(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._stack = ExitStack()
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.dest = Path(
-            self._stack.enter_context(
-                tempfile.TemporaryDirectory(dir=memory, prefix="asynccvat-test-")
-            )
-        )
-        self.dest /= "data"
+        self.dest = self._stack.enter_context(in_memory()) / "data"
         self.server = self._stack.enter_context(
             serve_in_thread(SimulatorOptions(tasks=2, frames=1))
         )
@@ -239,7 +231,10 @@ class Mirrored(RuleBasedStateMachine):
         since = len(self.server.calls)
         ended = self._start(wish)
         assert ended.report.get("ok"), ended.report
-        self._check_exports(expected, since)
+        asked = self._check_exports(expected, since)
+        assert expected.fetched <= asked.keys()
+        for task_id in expected.perhaps:
+            expected.folders[task_id].versions = {self._version(task_id, wish.format)}
         self.folders = expected.folders
         self.leaving = {}
         self.kept += expected.kept
@@ -271,8 +266,7 @@ class Mirrored(RuleBasedStateMachine):
         if commits:
             number = 1 + number // 3
         self._start(wish, die_at=number, phases=phases)
-        asked = self._asked(since)
-        assert asked.keys() <= expected.fetched | expected.perhaps
+        self._check_exports(expected, since)
         self._look_how_far_it_came(expected)
 
     def _start(self, wish: Wish, **how: Any) -> Ended:
@@ -306,9 +300,8 @@ class Mirrored(RuleBasedStateMachine):
             if folder is None or folder.going or not folder.has_all_of(version):
                 expected.fetched.add(task_id)
             elif len(folder.versions) > 1:
-                # Whichever of the two it was recorded as: what the user did to it tells later.
-                expected.perhaps.add(task_id)
-                expected.folders[task_id] = replace(folder, name=name, versions={version})
+                expected.perhaps[task_id] = fetched
+                expected.folders[task_id] = replace(folder, name=name, tree=dict(folder.tree))
                 continue
             else:
                 expected.folders[task_id] = replace(folder, name=name, tree=dict(folder.tree))
@@ -332,10 +325,15 @@ class Mirrored(RuleBasedStateMachine):
             if call.method == "POST" and call.path.endswith("/dataset/export") and call.task_id
         )
 
-    def _check_exports(self, expected: Expected, since: int) -> None:
+    def _check_exports(self, expected: Expected, since: int) -> Counter[int]:
+        """Nothing is exported without need, or twice; what is tells how a kill before ended."""
         asked = self._asked(since)
-        assert expected.fetched <= asked.keys() <= expected.fetched | expected.perhaps
+        assert asked.keys() <= expected.fetched | expected.perhaps.keys()
         assert max(asked.values(), default=1) == 1
+        for task_id in asked.keys() & expected.perhaps.keys():
+            expected.kept.update(self.folders[task_id].of_the_user())
+            expected.folders[task_id] = expected.perhaps[task_id]
+        return asked
 
     def _here(self) -> dict[str, Tree]:
         here = read_folders(self.dest) if self.dest.is_dir() else {}

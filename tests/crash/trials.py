@@ -266,15 +266,19 @@ def check_times(dest: Path) -> None:
 
 
 @contextlib.contextmanager
-def trials(scenario: Scenario, parent: WarmParent) -> Iterator[Trials]:
-    """Prepare the trials of a scenario, in memory where there is a folder in memory."""
+def in_memory() -> Iterator[Path]:
+    """A folder, in memory where there is room for one, that is gone afterwards."""
     memory = Path("/dev/shm")
     place = memory if os.access(memory, os.W_OK) else None
-    with (
-        serve_in_thread(scenario.server) as server,
-        tempfile.TemporaryDirectory(dir=place, prefix="asynccvat-test-") as folder,
-    ):
-        yield Trials(scenario, server, parent, Path(folder))
+    with tempfile.TemporaryDirectory(dir=place, prefix="asynccvat-test-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def trials(scenario: Scenario, parent: WarmParent) -> Iterator[Trials]:
+    """Prepare the trials of a scenario."""
+    with serve_in_thread(scenario.server) as server, in_memory() as place:
+        yield Trials(scenario, server, parent, place)
 
 
 def until_it_survives(kill: Callable[[int], bool]) -> int:
