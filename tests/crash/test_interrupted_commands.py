@@ -49,20 +49,21 @@ def test_interrupted_it_takes_back_its_own_queued_requests_and_the_next_run_comp
     tmp_path: Path, server: ServerProcess, number: int, code: int
 ) -> None:
     dest = tmp_path / "interrupted"
-    # One export never ends, so that all behind it stay queued; and one archive never comes whole.
-    server.add_faults(
-        Fault(export="stick", nth=4),
-        Fault(method="GET", path="dataset/download", nth=2, stall_at=100_000),
-    )
+    server.do("pause_exports")
 
     def is_midway(seen: list[dict[str, Any]]) -> bool:
-        return (
-            happened("export_requested", TASKS)(seen)
-            and happened("export_started")(seen)
-            and happened("task_done", 2)(seen)
-        )
+        return happened("export_started")(seen) and happened("task_done", 2)(seen)
 
     with started(server, dest, "--concurrency", str(TASKS)) as command:
+        command.wait_for(happened("export_requested", TASKS))
+        # The exports run in the order in which they came to be asked for. One never ends, so that
+        # all behind it stay queued; and the archive of one before it never comes whole.
+        _, stalling, _, stuck, *_ = exports_asked(server)
+        server.add_faults(
+            Fault(export="stick", task_id=stuck),
+            Fault(path="dataset/download", task_id=stalling, stall_at=100_000, times=None),
+        )
+        server.do("release_exports")
         command.wait_for(is_midway)
         of_others = {
             ask_for_export(server, 8, "COCO 1.0", "false"),
@@ -76,6 +77,7 @@ def test_interrupted_it_takes_back_its_own_queued_requests_and_the_next_run_comp
     assert len(ended.out.splitlines()) == 1
     assert ended.out.startswith("Interrupted after")
     assert requests_by_status(server)["queued"] == of_others
+    server.clear_faults()
     server.do("release_exports")
     mirror(job(server, tmp_path / "undisturbed"))
     left = read_folders(dest)
