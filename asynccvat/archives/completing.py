@@ -60,8 +60,8 @@ async def complete(
     async def take_over(batch: Sequence[reuse.Candidate]) -> None:
         await in_thread(reuse.take_over, batch, staging, staged)
 
-    await in_thread(open_tree)
     try:
+        await in_thread(open_tree)
         batches = reuse.batches(candidates)
         await together(parallel, [partial(take_over, batch) for batch in batches])
     finally:
