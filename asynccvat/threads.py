@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -21,15 +22,14 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     A cancellation, be it anyio's or asyncio's own, is raised after the call has ended: its effects
     are then either there or not, and nothing goes on behind the caller's back.
     """
-    return await uninterrupted(anyio.to_thread.run_sync(functools.partial(call, *args, **kwargs)))
+    return await _in_thread(functools.partial(call, *args, **kwargs), None)
 
 
 async def in_limited_thread(
     limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """As `in_thread`, with so many threads at once as a limiter allows."""
-    work = functools.partial(call, *args, **kwargs)
-    return await uninterrupted(anyio.to_thread.run_sync(work, limiter=limiter))
+    return await _in_thread(functools.partial(call, *args, **kwargs), limiter)
 
 
 @asynccontextmanager
@@ -55,13 +55,61 @@ def begun(
     limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> asyncio.Future[T]:
     """Begin a blocking call in a thread; wait for what is returned with `uninterrupted`."""
-    work = functools.partial(call, *args, **kwargs)
-    return asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=limiter))
+    return asyncio.ensure_future(_made(functools.partial(call, *args, **kwargs), limiter))
 
 
 async def uninterrupted(work: Awaitable[T]) -> T:
     """Await something to its end, and raise a cancellation that came meanwhile only then."""
     task = asyncio.ensure_future(work)
+    return _result(task, await _end(task))
+
+
+async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:
+    task = asyncio.ensure_future(_made(call, limiter))
+    cancelled = await _end(task)
+    while task.cancelled():
+        # Before its first step, which is the one moment in which that ends it.
+        task = asyncio.ensure_future(_made(call, limiter))
+        cancelled = await _end(task) or cancelled
+    return _result(task, cancelled)
+
+
+async def _made(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:
+    """Have a call made in a thread, and stay until it has ended, even when cancelled.
+
+    So this coroutine's own task is where all tasks of a loop are, as at the end of `asyncio.run`.
+    A thread that went on then would use what is closed meanwhile; and what was to be closed in a
+    thread would stay open.
+    """
+    while True:
+        work: concurrent.futures.Future[T] = concurrent.futures.Future()
+        try:
+            await anyio.to_thread.run_sync(_make, work, call, limiter=limiter)
+            return work.result()
+        except asyncio.CancelledError:
+            if work.cancel():
+                continue  # it had not begun
+            ended = asyncio.wrap_future(work)
+            await _end(ended)
+            return ended.result()
+        finally:
+            # Its exception holds this very frame.
+            del work
+
+
+def _make(work: concurrent.futures.Future[T], call: Callable[[], T]) -> None:
+    """Make a call, in its thread, unless it was called off before it began."""
+    try:
+        if work.set_running_or_notify_cancel():
+            work.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - raised where the call is awaited
+        work.set_exception(error)
+    finally:
+        del work
+
+
+async def _end(task: asyncio.Future[T]) -> asyncio.CancelledError | None:
+    """Wait until something has ended; returns the cancellation that came meanwhile, if one did."""
     cancelled: asyncio.CancelledError | None = None
     # The shield holds anyio's cancellations off; asyncio's own come once, and are kept.
     with anyio.CancelScope(shield=True):
@@ -70,6 +118,10 @@ async def uninterrupted(work: Awaitable[T]) -> T:
                 await asyncio.wait([task])
             except asyncio.CancelledError as error:
                 cancelled = error
+    return cancelled
+
+
+def _result(task: asyncio.Future[T], cancelled: asyncio.CancelledError | None) -> T:
     if cancelled is not None:
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain of it
