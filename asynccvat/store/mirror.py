@@ -7,6 +7,7 @@ removed is decided elsewhere.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import sys
@@ -257,9 +258,20 @@ class MirrorStore:
             return await self._in_thread(
                 "stage in", new_staging, self._layout, task_id, task_id=task_id
             )
-        except BaseException:
-            self._active.discard(task_id)
+        except BaseException as error:
+            try:
+                if isinstance(error, asyncio.CancelledError):
+                    await self._abandon_unseen(task_id, error)
+            finally:
+                self._active.discard(task_id)
             raise
+
+    async def _abandon_unseen(self, task_id: int, cancelled: BaseException) -> None:
+        """Give up what was staged while it was cancelled: nobody has got it."""
+        try:
+            await self._in_thread("clear", self._abandon, task_id, True, task_id=task_id)
+        except StoreError as error:
+            cancelled.add_note(str(error))
 
     async def commit(self, staging: Staging, receipt: Receipt, *, adopt: bool = False) -> Committed:
         """Put a staged tree in its place, together with others that come at the same time.
