@@ -6,6 +6,7 @@ a chunk is and what the headers say is decided in `core.tus`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from asynccvat.core.tus import chunk_length, metadata, read_offset
 from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, TransportError
 from asynccvat.http import Call, HttpSession, Streamed
 from asynccvat.sending.file import FileToSend
+from asynccvat.threads import uninterrupted
 
 _TUS_VERSION = "1.0.0"
 
@@ -61,6 +63,8 @@ class PieceSender:
         self._path = path
         self._params = params
         self._on_sent = on_sent
+        # Held while the file is read.
+        self._reading = asyncio.Lock()
 
     async def bring(self) -> Brought:
         """Carry the file to the server.
@@ -138,20 +142,24 @@ class PieceSender:
 
     async def _send_chunk(self, address: str, offset: int) -> int:
         length = chunk_length(self._file.size, offset)
-        answer = await self._http.call(
-            self._call(
-                "PATCH",
-                address,
-                expect=(204,),
-                headers={
-                    **self._tus_headers,
-                    "Upload-Offset": str(offset),
-                    "Content-Type": "application/offset+octet-stream",
-                },
-                body=Streamed(length, lambda: self._pieces(offset, length)),
-                retry=False,
+        try:
+            answer = await self._http.call(
+                self._call(
+                    "PATCH",
+                    address,
+                    expect=(204,),
+                    headers={
+                        **self._tus_headers,
+                        "Upload-Offset": str(offset),
+                        "Content-Type": "application/offset+octet-stream",
+                    },
+                    body=Streamed(length, lambda: self._pieces(offset, length)),
+                    retry=False,
+                )
             )
-        )
+        finally:
+            # aiohttp sends a body in a task of its own, which it cancels and does not await.
+            await uninterrupted(self._until_read())
         return read_offset(answer.headers.get("Upload-Offset"), size=self._file.size)
 
     async def _offset(self, address: str) -> int:
@@ -159,9 +167,19 @@ class PieceSender:
         return read_offset(answer.headers.get("Upload-Offset"), size=self._file.size)
 
     async def _pieces(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        async for piece in self._file.pieces(offset, length):
+        pieces = self._file.pieces(offset, length)
+        while True:
+            async with self._reading:
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
             self._on_sent(len(piece))
             yield piece
+
+    async def _until_read(self) -> None:
+        """Wait for the piece that is being read, if one is."""
+        async with self._reading:
+            return
 
     @property
     def _tus_headers(self) -> dict[str, str]:

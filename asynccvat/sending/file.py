@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiofiles
-
 from asynccvat.core.annotation_files import Kind
 from asynccvat.errors import AnnotationFileError
+from asynccvat.threads import in_thread
 
 _PIECE = 1 << 20
 
@@ -45,8 +43,7 @@ class FileToSend:
             AnnotationFileError: It was changed, or is gone.
         """
         try:
-            async with aiofiles.open(self.path, "rb") as file:
-                content: bytes = await file.read(self.size + 1)
+            content = await in_thread(self._read, 0, self.size + 1)
         except OSError as error:
             raise self._changed() from error
         await self.check_unchanged()
@@ -61,10 +58,7 @@ class FileToSend:
         """
         end = offset + length
         while offset < end:
-            # Opened for each piece: a call that breaks leaves the rest unread, and nothing open.
-            async with aiofiles.open(self.path, "rb") as file:
-                await file.seek(offset)
-                piece = await file.read(min(end - offset, _PIECE))
+            piece = await in_thread(self._read, offset, min(end - offset, _PIECE))
             if not piece:
                 raise self._changed()
             offset += len(piece)
@@ -77,11 +71,17 @@ class FileToSend:
             AnnotationFileError: It was changed, or is gone.
         """
         try:
-            status = await asyncio.to_thread(self.path.stat)
+            status = await in_thread(self.path.stat)
         except OSError as error:
             raise self._changed() from error
         if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
             raise self._changed()
+
+    def _read(self, offset: int, count: int) -> bytes:
+        # Opened for each piece: a call that breaks leaves the rest unread, and nothing open.
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read(count)
 
     def _changed(self) -> AnnotationFileError:
         return AnnotationFileError(
