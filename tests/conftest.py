@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from secrets_check import SecretsCheck
 
 from asynccvat.core import polling
 from asynccvat.core.retry import RetryPolicy
@@ -47,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("thorough"):
         # Before any test is defined.
         settings.load_profile("thorough")
+    config.pluginmanager.register(SecretsCheck(), "secrets check")
     config.stash[CASES] = Counter()
     config.stash[SECONDS] = defaultdict(float)
 

@@ -37,7 +37,7 @@ def simulate(
     ] = 8080,
     password: Annotated[
         str, typer.Option("--password", "-p", help="The password of its user admin.")
-    ] = "simulated",  # noqa: S107 - nothing secret: the simulated server's own
+    ] = "simulated-secret",  # noqa: S107 - nothing secret: the simulated server's own
     export_workers: Annotated[
         int,
         typer.Option("--export-workers", min=1, help="Exports at once.", rich_help_panel=_TIMES),

@@ -114,7 +114,7 @@ class SimulatorOptions:
     archives: Path | None = None
     host: str = "127.0.0.1"
     port: int = 0
-    password: str = "simulated"  # noqa: S105 - the simulator's own, published default
+    password: str = "simulated-secret"  # noqa: S105 - the simulator's own, published default
     users: tuple[UserSpec, ...] = ()
     costs: bool = False
     api_workers: int = 2

@@ -146,7 +146,7 @@ def test_the_worst_of_what_is_wrong_is_the_code(
     shell: Shell, simulated: SimulatedServer, server: str, code: int, words: str
 ) -> None:
     server = server.replace("{p", f"{{username: admin, url: '{simulated.url}', p")
-    server = server.replace("project_id", "password: simulated, project_id")
+    server = server.replace("project_id", "password: simulated-secret, project_id")
     file = written(f"- task: mirror\n  server: {server}\n  parameters: {{dest: x}}\n" + STEPS)
     ended = shell("run", file, "-v")
     assert ended.code == code

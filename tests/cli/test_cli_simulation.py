@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ASYNCCVAT = (sys.executable, "-m", "asynccvat")
 
 
+@pytest.mark.shows_secrets("`simulate` tells how to log in to the server that it made")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_simulated_server_runs_until_it_is_stopped(nobody: Shell, number: int) -> None:
     with subprocess.Popen(
@@ -31,7 +32,9 @@ def test_a_simulated_server_runs_until_it_is_stopped(nobody: Shell, number: int)
     ) as command:
         assert command.stdout is not None
         url = command.stdout.readline().strip()
-        ended = nobody("list-tasks", "--json", "--url", url, "-u", "admin", "-p", "simulated")
+        ended = nobody(
+            "list-tasks", "--json", "--url", url, "-u", "admin", "-p", "simulated-secret"
+        )
         assert len(ended.json) == 3
         command.send_signal(number)
         _, err = command.communicate(timeout=60)

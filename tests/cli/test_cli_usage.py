@@ -59,7 +59,16 @@ def test_help_names_every_command_and_the_exit_codes(nobody: Shell) -> None:
     assert "130" in ended.out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+TELLS_A_PASSWORD = pytest.mark.shows_secrets("the default password of `simulate` is no secret")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=TELLS_A_PASSWORD if command == "simulate" else ())
+        for command in COMMANDS
+    ],
+)
 def test_the_help_of_every_command_has_an_example(nobody: Shell, command: str) -> None:
     ended = nobody(*command.split(), "--help")
     assert ended.code == 0
@@ -76,6 +85,7 @@ def test_the_version_is_shown(nobody: Shell) -> None:
     assert nobody("--version").out == f"asynccvat {__version__}\n"
 
 
+@TELLS_A_PASSWORD
 def test_help_loads_neither_the_engine_nor_what_it_stands_on() -> None:
     ended = python(
         "-c",
@@ -239,7 +249,12 @@ def test_a_password_comes_from_the_first_line_of_stdin(
     nobody: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("check-connection", "--url", simulated.url, "-u", "admin", "--password-stdin")
-    for typed, code in (("simulated\n", 0), ("simulated\r\nmore", 0), ("simulated", 0), ("no", 3)):
+    for typed, code in (
+        ("simulated-secret\n", 0),
+        ("simulated-secret\r\nmore", 0),
+        ("simulated-secret", 0),
+        ("no", 3),
+    ):
         monkeypatch.setattr("sys.stdin", io.StringIO(typed))
         assert nobody(*command).code == code
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
@@ -274,7 +289,7 @@ def test_a_settings_file_whose_password_others_can_read_is_warned_of(
     nobody: Shell, simulated: SimulatedServer, tmp_path: Path
 ) -> None:
     file = tmp_path / "server.yaml"
-    file.write_text(f"url: {simulated.url}\nusername: admin\npassword: simulated\n")
+    file.write_text(f"url: {simulated.url}\nusername: admin\npassword: simulated-secret\n")
     file.chmod(0o644)
     ended = nobody("list-tasks", "--json")
     assert ended.code == 0
@@ -290,7 +305,7 @@ def test_without_a_terminal_a_missing_password_is_not_asked_for(
     assert "CVAT_PASSWORD" in ended.err
 
 
-@pytest.mark.parametrize(("typed", "code"), [("simulated", 0), ("", 2), ("wrong", 3)])
+@pytest.mark.parametrize(("typed", "code"), [("simulated-secret", 0), ("", 2), ("wrong", 3)])
 def test_on_a_terminal_a_missing_password_is_asked_for_and_not_shown(
     simulated: SimulatedServer, typed: str, code: int, tmp_path: Path
 ) -> None:
@@ -331,7 +346,7 @@ def test_on_a_terminal_a_missing_user_is_asked_for_once(
     def question(prompt: str, stream: object) -> str:
         del stream
         questions.append(prompt)
-        return "simulated"
+        return "simulated-secret"
 
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{typed}\n"))
     for stream in (sys.stdin, sys.stderr):
@@ -349,7 +364,7 @@ def test_on_a_terminal_a_password_of_stdin_is_asked_for(
 ) -> None:
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("getpass.getpass", lambda *_, **__: "simulated")
+    monkeypatch.setattr("getpass.getpass", lambda *_, **__: "simulated-secret")
     command = ("check-connection", "--url", simulated.url, "-u", "admin", "--password-stdin")
     assert nobody(*command).code == 0
 
@@ -392,7 +407,16 @@ def test_a_reader_that_leaves_is_no_error(simulated: SimulatedServer) -> None:
     os.close(reading)
     try:
         ended = subprocess.run(
-            [*ASYNCCVAT, "list-tasks", "--url", simulated.url, "-u", "admin", "-p", "simulated"],
+            [
+                *ASYNCCVAT,
+                "list-tasks",
+                "--url",
+                simulated.url,
+                "-u",
+                "admin",
+                "-p",
+                "simulated-secret",
+            ],
             stdout=writing,
             stderr=subprocess.PIPE,
             check=False,

@@ -249,7 +249,8 @@ async def test_secrets_are_in_no_repr_and_no_error(
     server: ScriptedServer, connect: Connect, options: dict[str, str], secrets: tuple[str, ...]
 ) -> None:
     def echo(request: web.Request) -> web.Response:
-        return reply(status=400, text=f"you sent {request.headers['Authorization']} s3cret-pw")
+        own = options.get("password", "")
+        return reply(status=400, text=f"you sent {request.headers['Authorization']} {own}")
 
     server["GET /api/users/self"] = echo
     client = await connect(**options)

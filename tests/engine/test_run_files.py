@@ -134,7 +134,7 @@ async def test_a_step_s_own_server_counts_more_than_the_environment(
     async with named(monkeypatch) as other, serving(2) as own:
         file = written(
             "- task: download\n"
-            f"  server: {{url: {own.server.url}, username: admin, password: simulated}}\n"
+            f"  server: {{url: {own.server.url}, username: admin, password: simulated-secret}}\n"
             "  parameters: {task_ids: [1], out_dir: own}\n"
             "- {task: download, parameters: {task_ids: [1], out_dir: other}}\n"
         )
@@ -307,7 +307,7 @@ async def test_a_server_that_is_gone_ends_its_own_steps_and_no_others(
         file = written(
             "- {task: mirror, parameters: {dest: data, no_fsync: true}}\n"
             "- task: mirror\n"
-            f"  server: {{url: {other.server.url}, username: admin, password: simulated}}\n"
+            f"  server: {{url: {other.server.url}, username: admin, password: simulated-secret}}\n"
             "  parameters: {dest: other, no_fsync: true}\n"
             "- {task: download, parameters: {task_ids: [1], out_dir: out}}\n"
         )

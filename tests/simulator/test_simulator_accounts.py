@@ -60,7 +60,7 @@ async def test_a_login_with_the_cookies_of_an_earlier_one_is_refused() -> None:
 @pytest.mark.parametrize(
     ("authorization", "status"),
     [
-        ("Basic " + b64encode(b"admin:simulated").decode(), 200),
+        ("Basic " + b64encode(b"admin:simulated-secret").decode(), 200),
         ("Basic " + b64encode(b"admin:wrong").decode(), 401),
         ("Basic !", 401),
         ("Token " + "0" * 40, 401),

@@ -1,0 +1,221 @@
+"""No output of any test shows a password, a token or a cookie.
+
+Registered by `conftest`, it learns every secret that the tests' servers and clients have, and looks
+for them in whatever the code under test brings forth: captured output, also that of commands in
+other processes; log records at every level; errors that tests expect, with their causes and notes;
+and the files below `tmp_path`, such as receipts, reports, logs of events and lock files. What a
+test wrote itself is its input. A test that has to show a secret says why, by
+`pytest.mark.shows_secrets("the reason")`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+
+import asynccvat
+from asynccvat.http.auth import Credentials
+from asynccvat.simulator import ServerProcess, SimulatorOptions
+from asynccvat.simulator.accounts import Accounts
+
+PACKAGE = str(Path(asynccvat.__file__).parent)
+MOST_FILES = 300
+LARGEST_FILE = 1 << 18
+SHORTEST = 8
+"""Characters of a password from which it is told from any other word: the tests' own are longer."""
+
+# Keys and cookies as CVAT makes them, of 32 and 40 digits, and access tokens.
+_KEY = re.compile(r"[0-9a-f]{8}\.[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{32}")
+_LOGINS_ELSEWHERE = 50
+_CONTENT = frozenset({".jpg", ".png", ".zip"})
+
+
+class SecretsCheck:
+    """The check, as a plugin."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.words: set[str] = set()
+        self.leaks: list[str] = []
+        self.inputs: set[str] = set()
+        self._undo: list[Callable[[], None]] = []
+
+    # --- learning -----------------------------------------------------------------------------
+
+    def learn(self, *secrets: str | None) -> None:
+        """Look for these from now on."""
+        for secret in secrets:
+            if secret is not None and _KEY.fullmatch(secret):
+                self.keys.add(secret)
+            elif secret is not None and len(secret) >= SHORTEST and not secret.isalpha():
+                self.words.add(secret)
+
+    def learn_of_process(self, options: SimulatorOptions) -> None:
+        """What a server in another process will give out, which follows from its seed."""
+        self.learn(options.password, *(user.password for user in options.users))
+        accounts = Accounts(options)
+        admin = accounts.by_id[1]
+        accounts.token_of(admin)
+        for _ in range(_LOGINS_ELSEWHERE):
+            accounts.log_in(admin)
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def look(self, where: str, *texts: str | bytes | None) -> None:
+        """Note the secrets that something shows."""
+        for text in texts:
+            if not text:
+                continue
+            shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+            found = [word for word in self.words if word in shown]
+            found += [key for key in _KEY.findall(shown) if key in self.keys]
+            self.leaks += [f"{where} shows the secret {one!r}" for one in dict.fromkeys(found)]
+
+    def look_at_error(self, error: BaseException | None) -> None:
+        """Look at an error, what led to it, and what it consists of."""
+        seen: set[int] = set()
+        waiting = [error]
+        while waiting:
+            one = waiting.pop()
+            if one is None or id(one) in seen:
+                continue
+            seen.add(id(one))
+            notes = getattr(one, "__notes__", [])
+            self.look(f"a {type(one).__name__}", "\n".join([str(one), repr(one), *notes]))
+            waiting += [one.__cause__, one.__context__]
+            if isinstance(one, BaseExceptionGroup):
+                waiting += one.exceptions
+
+    def look_at_files(self, folder: Path) -> None:
+        """Look at the small files of a test, but for those that it wrote itself."""
+        for number, path in enumerate(_files(folder)):
+            if number >= MOST_FILES:
+                return
+            if str(path) not in self.inputs and path.stat().st_size <= LARGEST_FILE:
+                self.look(str(path.relative_to(folder)), path.read_bytes())
+
+    # --- pytest -------------------------------------------------------------------------------
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.addinivalue_line("markers", "shows_secrets(reason): it has to show a secret")
+        self._wrap(Accounts, "log_in", lambda _, secrets: self.learn(*secrets))
+        self._wrap(Accounts, "token_of", lambda _, token: self.learn(token))
+        self._wrap(Accounts, "create_access_token", lambda _, made: self.learn(made.value))
+        self._wrap(
+            Accounts,
+            "__init__",
+            lambda args, _: self.learn(*(one.password for one in args[0].by_id.values())),
+        )
+        self._wrap(
+            Credentials,
+            "__post_init__",
+            lambda args, _: self.learn(args[0].password, args[0].token),
+        )
+        self._wrap(
+            ServerProcess,
+            "__init__",
+            lambda args, _: self.learn_of_process((*args, None)[1] or SimulatorOptions()),
+        )
+        self._wrap(
+            subprocess.Popen,
+            "communicate",
+            lambda _, both: self.look("a command's output", *both),
+        )
+        self._wrap(
+            pytest.CaptureFixture,
+            "readouterr",
+            lambda _, both: self.look("the output", *both),
+        )
+        self._wrap(
+            pytest.ExceptionInfo, "fill_unfilled", lambda args, _: self.look_at_error(args[1][1])
+        )
+        for method in ("write_text", "write_bytes"):
+            self._wrap(Path, method, self._note_input)
+        handler = _Looking(self)
+        for name in ("asynccvat", "aiohttp"):
+            logger = logging.getLogger(name)
+            logger.setLevel(logging.DEBUG)
+            logger.addHandler(handler)
+
+    def pytest_unconfigure(self) -> None:
+        for undo in self._undo:
+            undo()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        for title, text in report.sections:
+            self.look(title, text)
+        if report.when != "teardown":
+            return report
+        folder = getattr(item, "funcargs", {}).get("tmp_path")
+        if isinstance(folder, Path) and folder.is_dir():
+            self.look_at_files(folder)
+        leaks, self.leaks = list(dict.fromkeys(self.leaks)), []
+        self.inputs.clear()
+        marker = item.get_closest_marker("shows_secrets")
+        if marker is not None:
+            assert marker.args, "shows_secrets needs a reason"
+        elif leaks and report.passed:
+            report.outcome = "failed"
+            report.longrepr = "\n".join(["secrets are shown:", *leaks])
+        return report
+
+    def _note_input(self, args: tuple[Any, ...], _: object) -> None:
+        if not _writer().co_filename.startswith(PACKAGE):
+            self.inputs.add(str(args[0].absolute()))
+
+    def _wrap(self, owner: Any, name: str, after: Callable[[tuple[Any, ...], Any], Any]) -> None:
+        """Do something after each call of a method, with its arguments and what it returned."""
+        inner = getattr(owner, name)
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            value = inner(*args, **kwargs)
+            after(args, value)
+            return value
+
+        setattr(owner, name, method)
+        self._undo.append(lambda: setattr(owner, name, inner))
+
+
+class _Looking(logging.Handler):
+    """Looks at what is logged, with the errors that are."""
+
+    def __init__(self, check: SecretsCheck) -> None:
+        super().__init__(logging.DEBUG)
+        self._check = check
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._check.look(f"the log of {record.name}", record.getMessage())
+        if record.exc_info:
+            self._check.look_at_error(record.exc_info[1])
+
+
+def _writer() -> CodeType:
+    """Whose code called the method that is wrapped: neither this module's nor `pathlib`'s."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename in (__file__, _PATHLIB):
+        frame = frame.f_back
+    return frame.f_code
+
+
+_PATHLIB = Path.write_text.__code__.co_filename
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = Path(root, name)
+            if path.suffix not in _CONTENT and path.is_file() and not path.is_symlink():
+                yield path
