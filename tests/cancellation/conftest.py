@@ -1,0 +1,57 @@
+"""Fixtures of the proof of cancellation: a server beside, quick polls, small pieces."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scenarios import Server
+
+from asynccvat.core import polling, refresh, tus
+from asynccvat.core.retry import RetryPolicy
+from asynccvat.sending import asking
+from asynccvat.simulator import SimulatorOptions
+from asynccvat.simulator.processes import ServerProcess
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server whose images are larger than the end of an archive that is asked for first."""
+    options = SimulatorOptions(tasks=1, frames=1, frame_bytes=150_000, throttle_anonymous=None)
+    with ServerProcess(options) as process:
+        yield Server(process)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder in memory, where there is one: thousands of trees are made and removed."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server exports in no time: look at once. What is large is so from 64 KiB on."""
+    monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
+    monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
+    monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _self, _attempt, _jitter: 0.0)
+    monkeypatch.setattr(refresh, "REFRESH_FROM", 1 << 16)
+    monkeypatch.setattr(tus, "ONE_REQUEST", 1 << 16)
+    monkeypatch.setattr(asking, "ONE_REQUEST", 1 << 16)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def little_garbage() -> Iterator[None]:
+    """What was there before is no garbage of a case, and need not be looked through each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
