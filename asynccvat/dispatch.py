@@ -46,6 +46,7 @@ from asynccvat.events import (
 )
 from asynccvat.exports import Exports, ExportSlots
 from asynccvat.media import Media
+from asynccvat.threads import uninterrupted
 from asynccvat.transfer import Order, Shelf, Transfers, failed
 from asynccvat.watcher import Watcher
 
@@ -202,7 +203,7 @@ class Dispatcher:
                     await self._carry_out(orders)
                     polling.cancel_scope.cancel()
         finally:
-            await self._exports.cancel_queued()
+            await uninterrupted(self._exports.cancel_queued())
 
     async def _carry_out(self, orders: Sequence[Order]) -> None:
         async with anyio.create_task_group() as group:

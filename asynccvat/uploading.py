@@ -27,6 +27,7 @@ from asynccvat.exports import ExportSlots
 from asynccvat.gathering import Found, Gathering
 from asynccvat.imports import Imports
 from asynccvat.runs import Journal, MirrorRun
+from asynccvat.threads import uninterrupted
 from asynccvat.uploads import Imported, UploadOrder, Uploads
 from asynccvat.watcher import Watcher
 
@@ -192,7 +193,7 @@ class _Carrier:
             with self._scope:
                 await self._watcher.during(self._carry_all(orders))
         finally:
-            left = await self._imports.cancel_queued()
+            left = await uninterrupted(self._imports.cancel_queued())
             if left:
                 self._journal.warn(
                     f"the import into {_tasks(left)} could not be taken back: the server is at it, "

@@ -64,7 +64,7 @@ from asynccvat.http import (
     SharedBudget,
 )
 from asynccvat.http.paging import gather
-from asynccvat.threads import in_thread, in_threads
+from asynccvat.threads import in_thread, in_threads, uninterrupted
 
 if TYPE_CHECKING:
     from asynccvat.sending import AnnotationUpload, FileToSend
@@ -548,7 +548,7 @@ class CvatClient:
             try:
                 return await watcher.during(imports.finished(upload))
             finally:
-                await imports.cancel_queued()
+                await uninterrupted(imports.cancel_queued())
 
     async def _unknown_format(self, name: str) -> ConfigError:
         exporters = [item.name for item in (await self.formats()).exporters if item.enabled]

@@ -241,7 +241,7 @@ def open_files(*, sockets: bool = True) -> set[tuple[str, str]]:
     found = set()
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # the listing's own
-            what = str(descriptor.readlink())
+            what = str(descriptor.readlink()).removesuffix(" (deleted)")
             if sockets or not what.startswith("socket:"):
                 found.add((descriptor.name, what))
     return found

@@ -537,6 +537,21 @@ class UploadOfOne(Scenario):
         assert self.server.shapes(self.ids[0]) == self.wanted
 
 
+class QueuedUploadOfOne(UploadOfOne):
+    """The same where the import waits in the server's queue."""
+
+    callbacks = 120
+
+    def begin(self, place: Path) -> None:
+        super().begin(place)
+        self.server.process.do("pause_imports")
+
+    def check_between(self, place: Path, *, all_cancelled: bool) -> None:
+        queued = self.server.queued()
+        assert all_cancelled or queued == set(), queued
+        self.server.process.do("release_imports")
+
+
 class UploadOfOneInPieces(UploadOfOne):
     """The same with a file that goes by TUS."""
 
@@ -638,6 +653,7 @@ ALL: tuple[type[Scenario], ...] = (
     UploadInPieces,
     QueuedUpload,
     UploadOfOne,
+    QueuedUploadOfOne,
     UploadOfOneInPieces,
     RunFile,
     Client,
