@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cutting import Way
+
 import asynccvat as ac
 from asynccvat.events import Event, TaskDone
 from asynccvat.settings import Settings
@@ -113,11 +115,13 @@ class Scenario:
 
     Attributes:
         callbacks: Where it does not end by itself: so many of its callbacks are looked at.
+        ways: How it can be cut off.
         whole: Each tree that a folder may be, by its name; no other may be there.
     """
 
     callbacks: int | None = None
     ids: tuple[int, ...] = ()
+    ways: tuple[Way, ...] = tuple(Way)
 
     def __init__(self, base: Path, server: Server) -> None:
         self.base = base
@@ -315,6 +319,8 @@ class KeptArchives(Mirror):
 
     options = ac.MirrorOptions(keep_archive=True)
     tasks = 2
+    # The threads of aiofiles are watched by a task, and go on alone where that is cancelled, too.
+    ways = (Way.TASK, Way.SCOPE)
 
     def check_between(self, place: Path, *, all_cancelled: bool) -> None:
         super().check_between(place, all_cancelled=all_cancelled)

@@ -16,8 +16,6 @@ pytestmark = pytest.mark.proof("Cancellation")
 NEVER = 1_000_000_000
 """A callback that no run comes to."""
 
-WAYS = list(Way)
-
 LATER = (1, 2, 3, 5, 8, 20, 50)
 """So many callbacks after the first cancellation comes the second."""
 
@@ -70,7 +68,7 @@ def test_a_run_cut_off_at_any_moment_leaves_nothing_and_the_next_goes_on(
         whole = run(scenario, place / "whole", Cut(NEVER))
         assert not whole.was_cut
         callbacks = whole.callbacks
-    cuts = list(every(callbacks) if thorough else some(callbacks, seed=kind.__name__))
+    cuts = list(every(callbacks, kind) if thorough else some(callbacks, kind))
     for number, cut in enumerate(cuts):
         try:
             run(scenario, place / str(number), cut)
@@ -80,18 +78,18 @@ def test_a_run_cut_off_at_any_moment_leaves_nothing_and_the_next_goes_on(
     count_cases(len(cuts))
 
 
-def every(callbacks: int) -> Iterator[Cut]:
+def every(callbacks: int, kind: type[Scenario]) -> Iterator[Cut]:
     """Every moment, the ways in turn; every third time once more while it cleans up."""
     chance = random.Random(callbacks)
     for at in range(1, callbacks + 1):
-        way = WAYS[at % len(WAYS)]
+        way = kind.ways[at % len(kind.ways)]
         yield Cut(at, way, again=chance.choice(LATER) if chance.random() < 1 / 3 else None)
 
 
-def some(callbacks: int, *, seed: str) -> Iterator[Cut]:
+def some(callbacks: int, kind: type[Scenario]) -> Iterator[Cut]:
     """The first moments, the last ones, and some between."""
-    chance = random.Random(seed)
+    chance = random.Random(kind.__name__)
     between = sorted(chance.sample(range(4, callbacks - 2), BETWEEN))
     for number, at in enumerate([2, *between, callbacks - 1]):
-        way = WAYS[(number + len(seed)) % len(WAYS)]
+        way = kind.ways[(number + len(kind.__name__)) % len(kind.ways)]
         yield Cut(at, way, again=chance.choice(LATER) if number % 2 else None)
