@@ -36,9 +36,11 @@ _HOMES = {
     "asynccvat.core.options": ("MirrorOptions", "UploadOptions"),
     "asynccvat.core.outcomes": ("Action", "MirrorReport", "TaskOutcome"),
     "asynccvat.core.planning": ("Plan", "Reason"),
+    "asynccvat.core.problems": ("FileState", "ProblemKind", "VerifyProblem"),
     "asynccvat.core.retry": ("RetryPolicy",),
     "asynccvat.core.selection": ("JobSelection", "ProjectSelection", "Selection"),
     "asynccvat.core.uploading": ("UploadPlan", "UploadReason"),
+    "asynccvat.core.verifying": ("VerifyReport",),
     "asynccvat.core.zip.limits": ("ArchiveLimits",),
     "asynccvat.engine": (
         "download",
@@ -102,6 +104,7 @@ _HOMES = {
         "run_file_schema",
     ),
     "asynccvat.runs": ("MirrorRun",),
+    "asynccvat.verifying": ("verify",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

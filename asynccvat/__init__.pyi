@@ -75,6 +75,15 @@ from asynccvat.core.planning import (
 from asynccvat.core.planning import (
     Reason as Reason,
 )
+from asynccvat.core.problems import (
+    FileState as FileState,
+)
+from asynccvat.core.problems import (
+    ProblemKind as ProblemKind,
+)
+from asynccvat.core.problems import (
+    VerifyProblem as VerifyProblem,
+)
 from asynccvat.core.retry import (
     RetryPolicy as RetryPolicy,
 )
@@ -92,6 +101,9 @@ from asynccvat.core.uploading import (
 )
 from asynccvat.core.uploading import (
     UploadReason as UploadReason,
+)
+from asynccvat.core.verifying import (
+    VerifyReport as VerifyReport,
 )
 from asynccvat.core.zip.limits import (
     ArchiveLimits as ArchiveLimits,
@@ -263,6 +275,9 @@ from asynccvat.runfiles import (
 )
 from asynccvat.runs import (
     MirrorRun as MirrorRun,
+)
+from asynccvat.verifying import (
+    verify as verify,
 )
 
 __version__: str

@@ -1,7 +1,7 @@
 """What happens during a run, as frozen values that are delivered in the loop's thread.
 
-A public module: `on_event` of `mirror`, `download`, `upload` and their like is told each event, and
-tells them apart by their classes:
+A public module: `on_event` of `mirror`, `download`, `upload`, `verify` and their like is told each
+event, and tells them apart by their classes:
 
     import asynccvat
     from asynccvat import events
@@ -24,6 +24,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from asynccvat.core.outcomes import MirrorReport, TaskOutcome
+from asynccvat.core.problems import VerifyProblem
+from asynccvat.core.verifying import VerifyReport
 
 EVENT_SCHEMA_VERSION = 1
 
@@ -174,6 +176,45 @@ class RunFinished:
     report: MirrorReport
 
 
+@dataclass(frozen=True, slots=True)
+class VerifyStarted:
+    """It is known what is to be verified; `resumed` tasks of it were read before."""
+
+    tasks: int
+    files: int
+    bytes: int
+    resumed: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyProgress:
+    """So many files were looked at and bytes read since the last such event."""
+
+    files: int
+    read: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemFound:
+    """Something is not as a receipt, or the server, says."""
+
+    problem: VerifyProblem
+
+
+@dataclass(frozen=True, slots=True)
+class RepairStarted:
+    """So many tasks are going to be fetched again; the events of a mirror follow."""
+
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyFinished:
+    """The verification ended, in whichever way."""
+
+    report: VerifyReport
+
+
 Event = (
     ListingRead
     | Planned
@@ -193,6 +234,11 @@ Event = (
     | Warned
     | TaskDone
     | RunFinished
+    | VerifyStarted
+    | VerifyProgress
+    | ProblemFound
+    | RepairStarted
+    | VerifyFinished
 )
 """Any of the events, in the order in which a run has them: the argument of `on_event`."""
 
@@ -206,5 +252,9 @@ def to_json(event: Event) -> dict[str, Any]:
             return record | outcome.to_json()
         case RunFinished(report=report):
             return record | report.summary()
+        case ProblemFound(problem=problem):
+            return record | problem.to_json()
+        case VerifyFinished(report=verified):
+            return record | verified.summary()
         case _:
             return record | {item.name: getattr(event, item.name) for item in fields(event)}

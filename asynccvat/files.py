@@ -45,6 +45,7 @@ _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 _CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 # A pipe planted where a file was due must not block whoever opens it.
 _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
+_FOR_READING = os.O_RDONLY | _NO_FOLLOW | _CLOSE_ON_EXEC | _NON_BLOCKING
 _READ_BYTES = 64 * 1024
 
 
@@ -71,12 +72,17 @@ def open_for_reading(name: str, *, dir_fd: int) -> int:
     Raises:
         OSError: `ELOOP` where a link stands there, `EINVAL` where anything else that is no file.
     """
-    flags = os.O_RDONLY | _NO_FOLLOW | _CLOSE_ON_EXEC | _NON_BLOCKING
-    fd = os.open(name, flags, dir_fd=dir_fd)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    return open_and_look(name, dir_fd=dir_fd)[0]
+
+
+def open_and_look(name: str, *, dir_fd: int) -> tuple[int, os.stat_result]:
+    """As `open_for_reading`, with the look at the file that tells that it is one."""
+    fd = os.open(name, _FOR_READING, dir_fd=dir_fd)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file", name)
-    return fd
+    return fd, status
 
 
 @contextlib.contextmanager
@@ -114,6 +120,11 @@ def read_file(name: str, *, dir_fd: int) -> bytes | None:
         return b"".join(parts)
     finally:
         os.close(fd)
+
+
+def read_into(fd: int, buffer: memoryview) -> int:
+    """Read from an open file into memory that is there already; 0 at its end."""
+    return os.readv(fd, [buffer])
 
 
 def lstat(name: str, *, dir_fd: int) -> os.stat_result | None:

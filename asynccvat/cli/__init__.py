@@ -31,6 +31,7 @@ from asynccvat.cli.running import Interrupted
 from asynccvat.cli.simulation import simulate
 from asynccvat.cli.stepping import run
 from asynccvat.cli.uploading import upload
+from asynccvat.cli.verifying import verify
 
 __all__ = ["app", "main"]
 
@@ -78,6 +79,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "mirror": mirror,
     "download": download,
     "upload": upload,
+    "verify": verify,
     "run": run,
     "list-tasks": list_tasks,
     "list-projects": list_projects,

@@ -46,11 +46,45 @@ class Display(Protocol):
         """Show a line of its own."""
 
 
-def display(console: Console, *, verbose: bool, clock: Clock = time.monotonic) -> Display:
-    """The display that suits where stderr goes."""
+class Counts(Protocol):
+    """How a run stands; `Progress` for those of the engine."""
+
+    @property
+    def total(self) -> int | None:
+        """How much there is to do; None until that is known."""
+
+    @property
+    def fraction(self) -> float:
+        """The share that is done, from 0 to 1."""
+
+    def apply(self, event: Event) -> None:
+        """Count one event in."""
+
+    def overall(self, now: float) -> str:
+        """How far it is, in one line."""
+
+    def stages(self) -> str:
+        """What else there is to say, in one line."""
+
+
+def display(
+    console: Console,
+    *,
+    verbose: bool,
+    clock: Clock = time.monotonic,
+    counts: Callable[[float], Counts] = Progress,
+) -> Display:
+    """The display that suits where stderr goes.
+
+    Args:
+        console: That of stderr.
+        verbose: Show retries, too.
+        clock: Seconds.
+        counts: Makes what counts the events, from the moment of the start.
+    """
     if console.is_terminal and not console.is_dumb_terminal:
-        return BarDisplay(console, verbose=verbose, clock=clock)
-    return LineDisplay(console, verbose=verbose, clock=clock)
+        return BarDisplay(console, verbose=verbose, clock=clock, counts=counts)
+    return LineDisplay(console, verbose=verbose, clock=clock, counts=counts)
 
 
 class LineDisplay:
@@ -63,13 +97,14 @@ class LineDisplay:
         verbose: bool = False,
         clock: Clock = time.monotonic,
         every: float = LINES_EVERY_SECONDS,
+        counts: Callable[[float], Counts] = Progress,
     ) -> None:
         self._console = console
         self._verbose = verbose
         self._clock = clock
         self._every = every
         self._said = clock()
-        self._progress = Progress(started=self._said)
+        self._progress = counts(self._said)
 
     def __enter__(self) -> Self:
         return self
@@ -103,12 +138,17 @@ class BarDisplay:
     """A bar with two lines of numbers at the foot of a terminal; messages scroll above it."""
 
     def __init__(
-        self, console: Console, *, verbose: bool = False, clock: Clock = time.monotonic
+        self,
+        console: Console,
+        *,
+        verbose: bool = False,
+        clock: Clock = time.monotonic,
+        counts: Callable[[float], Counts] = Progress,
     ) -> None:
         self._console = console
         self._verbose = verbose
         self._clock = clock
-        self._progress = Progress(started=clock())
+        self._progress = counts(clock())
         self._live = Live(
             console=console,
             get_renderable=self._render,

@@ -91,7 +91,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.location is not None:
             record["path"] = self.location
         if self.error is not None:
-            record["error"] = _error(self.error)
+            record["error"] = error_record(self.error)
         if self.action in (Action.FETCHED, Action.UPLOADED):
             record |= {
                 "files": self.files,
@@ -178,7 +178,7 @@ class MirrorReport:
         return {
             "ok": self.ok,
             "interrupted": self.interrupted,
-            "stopped_by": None if self.stopped_by is None else _error(self.stopped_by),
+            "stopped_by": None if self.stopped_by is None else error_record(self.stopped_by),
             "guard": self.guard,
             "listing_complete": self.listing_complete,
             "seconds": round(self.seconds, 3),
@@ -189,5 +189,6 @@ class MirrorReport:
         }
 
 
-def _error(error: AsyncCvatError) -> dict[str, str]:
+def error_record(error: AsyncCvatError) -> dict[str, str]:
+    """An error as JSON types."""
     return {"type": type(error).__name__, "message": str(error)}

@@ -266,7 +266,8 @@ def longest_first(steps: Iterable[Fetch]) -> list[Fetch]:
     return sorted(steps, key=lambda step: (-(step.task.size or 0), step.task_id))
 
 
-def _differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:
+def differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:
+    """Why what is mirrored of a task is not what a mirror would fetch now; None where it is."""
     if not head.is_made_as(spec):
         return Reason.SPEC
     if head.uploaded_at is not None:
@@ -294,7 +295,7 @@ def _task_step(
         return Keep(task.id, task.name, head.folder, Reason.NO_DATA)
     if head is None:
         return Fetch(task, folder, Reason.NEW)
-    reason = Reason.FORCED if options.force else _differs(task, head, spec)
+    reason = Reason.FORCED if options.force else differs(task, head, spec)
     if reason is None and state is FolderState.MISSING:
         reason = Reason.MISSING
     if reason is not None:

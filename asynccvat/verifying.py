@@ -1,0 +1,462 @@
+"""Verification: every file of a mirror read again and compared with its receipt.
+
+It needs no server, unless it is to compare with one or to repair; what does that is loaded then.
+What is read in which thread, and when a task is looked at once more, is arranged here; what it
+means is decided by `core.problems` and `core.verifying`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import anyio
+import anyio.abc
+
+from asynccvat.core.problems import VerifyProblem, settled
+from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.selection import Selection
+from asynccvat.core.verifying import (
+    VerifyReport,
+    absent,
+    after_repair,
+    batches,
+    is_large,
+    selected,
+    slices,
+)
+from asynccvat.errors import AsyncCvatError, ConfigError
+from asynccvat.events import (
+    Event,
+    ProblemFound,
+    RepairStarted,
+    VerifyFinished,
+    VerifyProgress,
+    VerifyStarted,
+    Warned,
+)
+from asynccvat.store import Claim, Inspection, Meter, VerifyJournal, inspecting
+from asynccvat.threads import begun, in_threads, uninterrupted
+
+if TYPE_CHECKING:
+    from asynccvat.client import CvatClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger("asynccvat")
+
+DEFAULT_THREADS = 4
+PATIENCE = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
+"""Seconds to wait before a task is looked at again that a mirror seems to be at work on."""
+
+
+async def verify(
+    dest: str | PathLike[str],
+    task_ids: Sequence[int] | None = None,
+    *,
+    folders: Sequence[str] = (),
+    restart: bool = False,
+    threads: int = DEFAULT_THREADS,
+    client: CvatClient | None = None,
+    against_server: bool = False,
+    selection: Selection | None = None,
+    repair: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> VerifyReport:
+    """Read every file of a mirror, and compare its size and CRC-32 with the task's receipt.
+
+    Nothing is changed but for a journal in `.asynccvat/`, by which a verification that was
+    interrupted goes on where it was: tasks that it found right are not read again within a week.
+    A mirror may be at work meanwhile: what it replaces is looked at anew, and no false alarm.
+
+    Args:
+        dest: The mirror.
+        task_ids: These tasks; all that are mirrored by default.
+        folders: Only tasks in folders whose names fit one of these patterns, like `task1*`.
+        restart: Read everything, whatever an interrupted verification had read.
+        threads: How many files are read at once.
+        client: The server, for what follows; nothing else needs one.
+        against_server: Compare receipts with the server's list of tasks, too: which have changed
+            there, are gone, or are not mirrored. Only lists are asked for.
+        selection: Which tasks should be here, where all are compared; all that the user may see
+            by default.
+        repair: Fetch damaged tasks again, by an ordinary mirror of just these: files that are
+            whole are taken over, those that were edited go to `kept/`.
+        on_event: Told each event, synchronously, in the loop's thread.
+
+    Returns:
+        The report; nothing that is wrong with a file is ever raised. After a repair it tells how
+        things are then.
+
+    Raises:
+        ConfigError: There is no mirror, it is that of another server, or the arguments contradict
+            each other.
+        StoreLockedError: A mirror is at work, and something is to be repaired.
+        StoreError: The destination cannot be read.
+        AsyncCvatError: The server cannot be reached, or refuses the user or the listing.
+    """
+    wanted = Selection(task_ids=task_ids)  # which checks the ids
+    if client is None and (repair or against_server):
+        raise ConfigError("a repair and a comparison need a server: give a client, too")
+    if selection is not None and (selection.task_ids is not None or not against_server):
+        raise ConfigError(
+            "a selection says what is compared with the server; name tasks by task_ids"
+        )
+    if threads < 1:
+        raise ConfigError(f"threads must be at least 1, not {threads}")
+    work = _Verification(Path(dest), on_event, threads)
+    await work.run(
+        _Wanted(
+            task_ids=None if wanted.task_ids is None else frozenset(wanted.task_ids),
+            folders=tuple(folders),
+            restart=restart,
+            client=client,
+            against_server=against_server,
+            selection=selection,
+            repair=repair,
+        )
+    )
+    return work.report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    task_ids: frozenset[int] | None
+    folders: tuple[str, ...]
+    restart: bool
+    client: CvatClient | None
+    against_server: bool
+    selection: Selection | None
+    repair: bool
+
+    @property
+    def everything(self) -> bool:
+        return self.task_ids is None and not self.folders
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What a look at a task showed.
+
+    Attributes:
+        claim: What its folder should hold; None where its receipt is gone or damaged.
+        problems: What is not so.
+        stands: Whether it is certain that no mirror was at work on it.
+    """
+
+    task_id: int
+    claim: Claim | None
+    problems: tuple[VerifyProblem, ...]
+    stands: bool = True
+
+
+class _StoppedError(Exception):
+    """The verification was cancelled while a thread read."""
+
+
+class _Verification:
+    """One verification, from the receipts to the repair."""
+
+    def __init__(self, dest: Path, on_event: Callable[[Event], None] | None, threads: int) -> None:
+        self.report = VerifyReport(interrupted=True)
+        self._dest = dest
+        self._listener = on_event
+        self._threads = threads
+        self._limiter = anyio.CapacityLimiter(threads)
+        self._loop = asyncio.get_running_loop()
+        self._stopped = False
+        self._bytes = 0
+        self._files: dict[int, int] = {}
+        self._problems: list[VerifyProblem] = []
+
+    async def run(self, wanted: _Wanted) -> None:
+        """Do all of it; the report is written in any case."""
+        began = self._loop.time()
+        interrupted = True
+        try:
+            async with in_threads(inspecting(self._dest)) as look:
+                await self._verify(look, wanted)
+            interrupted = self.report.stopped_by is not None
+        finally:
+            self.report = replace(
+                self.report,
+                problems=tuple(sorted(self._problems, key=_by_place)),
+                files=sum(self._files.values()),
+                bytes=self._bytes,
+                seconds=self._loop.time() - began,
+                interrupted=interrupted,
+            )
+            self._emit(VerifyFinished(self.report))
+
+    async def _verify(self, look: Inspection, wanted: _Wanted) -> None:
+        client = wanted.client
+        if client is not None:
+            await self._thread(look.check_server, client.origin, client.organization)
+        all_heads, damaged = await self._thread(look.heads)
+        heads = selected(all_heads, wanted.task_ids, wanted.folders)
+        named = wanted.task_ids or ()
+        self._found(one for one in damaged if wanted.everything or one.task_id in named)
+        self._found(absent(named, all_heads.keys() | {one.task_id for one in damaged}))
+        if client is not None:
+            await self._ask(client, heads, wanted)
+        async with in_threads(look.journal(restart=wanted.restart)) as journal:
+            await self._read_all(look, journal, heads)
+            if client is not None and wanted.repair:
+                await self._repair(look, client, all_heads)
+            if wanted.everything:
+                self._found(await self._thread(look.foreign_around))
+            self.report = replace(self.report, kept=await self._thread(look.kept))
+            await self._thread(journal.finish, heads.keys())
+            if journal.problem is not None:
+                self._warn(journal.problem)
+
+    async def _ask(
+        self, client: CvatClient, heads: Mapping[int, ReceiptHead], wanted: _Wanted
+    ) -> None:
+        """Ask the server before hours are spent with reading: it may refuse."""
+        from asynccvat import repairing  # noqa: PLC0415 - without a server, no network is loaded
+
+        if not wanted.against_server:
+            await client.user()
+            return
+        selection = wanted.selection or Selection()
+        if not wanted.everything:
+            selection = Selection(task_ids=sorted({*heads, *(wanted.task_ids or ())}))
+        differing, complete = await repairing.compare_with_server(client, heads, selection)
+        told = {problem.task_id for problem in self._problems}
+        self._found(one for one in differing if one.task_id not in told)
+        if not complete:
+            self._warn(repairing.INCOMPLETE)
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def _read_all(
+        self, look: Inspection, journal: VerifyJournal, heads: Mapping[int, ReceiptHead]
+    ) -> None:
+        before = {id_: entry.receipt for id_, entry in journal.entries.items() if id_ in heads}
+        self.report = replace(self.report, tasks=len(heads), resumed=len(before))
+        self._emit(
+            VerifyStarted(
+                tasks=len(heads),
+                files=sum(head.files for head in heads.values()),
+                bytes=sum(head.bytes for id_, head in heads.items() if id_ not in before),
+                resumed=len(before),
+            )
+        )
+        doubtful: list[int] = []
+        # More than threads, so that none waits for the loop; few, so that memory is bounded.
+        at_once = anyio.Semaphore(2 * self._threads)
+
+        async def read(batch: Sequence[ReceiptHead]) -> None:
+            try:
+                looked = await self._look_at(look, batch, before)
+            finally:
+                at_once.release()
+            await self._thread(journal.note, _newly_read(looked, before))
+            for one in looked:
+                if one.stands:
+                    self._found(one.problems)
+                else:
+                    doubtful.append(one.task_id)
+
+        async with _group() as group:
+            for batch in batches(heads.values()):
+                await at_once.acquire()
+                group.start_soon(read, batch)
+        await self._look_again(look, heads, doubtful)
+
+    async def _look_again(
+        self, look: Inspection, heads: Mapping[int, ReceiptHead], doubtful: Iterable[int]
+    ) -> None:
+        """Look anew at tasks that a mirror was at work on, until that is over.
+
+        What is in doubt for seconds was left by a run that was killed, and stands.
+        """
+        left = sorted(doubtful)
+        for delay in PATIENCE:
+            if not left:
+                return
+            await anyio.sleep(delay)
+            again = await self._look_at(look, [heads[task_id] for task_id in left], {})
+            left = [one.task_id for one in again if not one.stands]
+            for one in again:
+                if one.stands or delay == PATIENCE[-1]:
+                    self._found(one.problems)
+
+    async def _look_at(
+        self, look: Inspection, batch: Sequence[ReceiptHead], before: Mapping[int, str]
+    ) -> list[_Looked]:
+        small = [head.task_id for head in batch if not is_large(head)]
+        looked = await self._thread(_look_at_each, look, small, before, self._tell)
+        for head in batch:
+            if is_large(head):
+                looked.append(await self._look_at_large(look, head.task_id, before))
+        for one in looked:
+            if one.claim is not None:
+                self._files[one.task_id] = len(one.claim.receipt.members)
+        return looked
+
+    async def _look_at_large(
+        self, look: Inspection, task_id: int, before: Mapping[int, str]
+    ) -> _Looked:
+        """One task, by several threads."""
+        claim = await self._thread(look.claim, task_id)
+        if not isinstance(claim, Claim):
+            return _Looked(task_id, None, () if claim is None else (claim,))
+        contents = before.get(task_id) != claim.identity
+        problems = await self._thread(look.foreign_in, claim)
+
+        async def check(members: Sequence[MemberRecord]) -> None:
+            problems.extend(
+                await self._thread(_look_at_slice, look, claim, members, contents, self._tell)
+            )
+
+        async with _group() as group:
+            for members in slices(claim.receipt.members):
+                group.start_soon(check, members)
+        stands = not problems or await self._thread(look.stands, claim)
+        return _Looked(task_id, claim, settled(problems), stands=stands)
+
+    # --- the repair -------------------------------------------------------------------------
+
+    async def _repair(
+        self, look: Inspection, client: CvatClient, heads: Mapping[int, ReceiptHead]
+    ) -> None:
+        from asynccvat import repairing  # noqa: PLC0415 - without a server, no network is loaded
+
+        damaged = {
+            one.task_id for one in self._problems if one.kind.is_damage and one.task_id is not None
+        }
+        if not damaged:
+            return
+        self._emit(RepairStarted(len(damaged)))
+        outcomes, stopped_by = await repairing.repair(
+            client, self._dest, damaged, heads, emit=self._emit
+        )
+        self.report = replace(self.report, repairs=outcomes, stopped_by=stopped_by)
+        heads_now, unreadable = await self._thread(look.heads)
+        again = [head for task_id, head in heads_now.items() if task_id in damaged]
+        looked = await self._look_at(look, again, {})
+        still = [problem for one in looked for problem in one.problems]
+        still += [one for one in unreadable if one.task_id in damaged]
+        self._problems, repaired = after_repair(self._problems, still, outcomes)
+        self.report = replace(self.report, repaired=repaired)
+
+    # --- what all of it needs ---------------------------------------------------------------
+
+    async def _thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking call in one of the threads; a cancellation lets it end soon."""
+        work = begun(self._limiter, call, *args, **kwargs)
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            self._stopped = True
+            with suppress(_StoppedError):
+                await uninterrupted(work)
+            raise
+        return work.result()
+
+    def _tell(self, files: int, read: int) -> None:
+        """Called in the threads."""
+        if self._stopped:
+            raise _StoppedError
+        self._loop.call_soon_threadsafe(self._count, files, read)
+
+    def _count(self, files: int, read: int) -> None:
+        self._bytes += read
+        self._emit(VerifyProgress(files=files, read=read))
+
+    def _found(self, problems: Iterable[VerifyProblem]) -> None:
+        for problem in problems:
+            self._problems.append(problem)
+            self._emit(ProblemFound(problem))
+
+    def _warn(self, message: str) -> None:
+        self.report = replace(self.report, warnings=(*self.report.warnings, message))
+        self._emit(Warned(message))
+
+    def _emit(self, event: Event) -> None:
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception:  # noqa: BLE001 - whatever it raises, it is the listener's own
+            self._listener = None
+            _log.exception("the listener of events raised, and is told nothing more")
+
+
+def _look_at_each(
+    look: Inspection,
+    task_ids: Iterable[int],
+    before: Mapping[int, str],
+    tell: Callable[[int, int], None],
+) -> list[_Looked]:
+    """Several small tasks, in one thread."""
+    looked = []
+    meter = Meter(tell)
+    for task_id in task_ids:
+        claim = look.claim(task_id)
+        if not isinstance(claim, Claim):
+            looked.append(_Looked(task_id, None, () if claim is None else (claim,)))
+            continue
+        contents = before.get(task_id) != claim.identity
+        problems = look.foreign_in(claim)
+        for members in slices(claim.receipt.members):
+            problems += look.check(claim, members, contents=contents, meter=meter)
+        stands = not problems or look.stands(claim)
+        looked.append(_Looked(task_id, claim, settled(problems), stands=stands))
+    meter.tell()
+    return looked
+
+
+def _look_at_slice(
+    look: Inspection,
+    claim: Claim,
+    members: Sequence[MemberRecord],
+    contents: bool,
+    tell: Callable[[int, int], None],
+) -> list[VerifyProblem]:
+    """A part of a large task, in one thread."""
+    meter = Meter(tell)
+    problems = look.check(claim, members, contents=contents, meter=meter)
+    meter.tell()
+    return problems
+
+
+def _newly_read(looked: Iterable[_Looked], before: Mapping[int, str]) -> list[tuple[int, str]]:
+    """The tasks that need not be read again, each with its receipt's identity.
+
+    Those that were not read now keep the time of their reading.
+    """
+    return [
+        (one.task_id, one.claim.identity)
+        for one in looked
+        if one.claim is not None
+        and one.claim.recorded
+        and not one.problems
+        and before.get(one.task_id) != one.claim.identity
+    ]
+
+
+def _by_place(problem: VerifyProblem) -> tuple[str, int, str]:
+    return problem.path, problem.task_id or 0, problem.kind
+
+
+@asynccontextmanager
+async def _group() -> AsyncIterator[anyio.abc.TaskGroup]:
+    """A task group whose first error is raised as it is: its kind is what callers look for."""
+    try:
+        async with anyio.create_task_group() as group:
+            yield group
+    except* AsyncCvatError as errors:
+        problem: BaseException = errors
+        while isinstance(problem, BaseExceptionGroup):
+            problem = problem.exceptions[0]
+        raise problem from None
