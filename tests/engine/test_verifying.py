@@ -1,0 +1,496 @@
+"""`verify`: what is wrong is named and nothing else is, with and without a server, and mended."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from engine_serving import QUICK, Log, Serving, connected, files, outcome, serving
+
+import asynccvat as ac
+from asynccvat import events, verifying
+from asynccvat import files as disk
+from asynccvat.core import verifying as rules
+from asynccvat.simulator import Fault
+from asynccvat.store import MirrorStore, inspecting
+
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("Verify")]
+
+COCO = ac.ExportSpec("COCO 1.0", images=True)
+IMAGE = "images/default/street_0000.jpg"
+
+
+async def mirror(place: Serving, data: Path, spec: ac.ExportSpec = COCO) -> None:
+    (await ac.mirror(place.client, data, None, spec, options=QUICK)).raise_for_failures()
+
+
+def flip(file: Path, *, silently: bool) -> None:
+    """Change one bit; silently, as a drive does, the time of change stays."""
+    status = file.stat()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    later = 0 if silently else 10**9
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + later))
+
+
+def put_aside(data: Path) -> set[bytes]:
+    """What the files hold that were not asynccvat's to delete."""
+    return set(files(data / ".asynccvat/kept", own=True).values())
+
+
+def found(report: ac.VerifyReport) -> dict[str, str]:
+    return {problem.place: str(problem.kind) for problem in report.problems}
+
+
+async def test_a_mirror_as_it_was_made_has_no_problem_and_needs_no_server(
+    data: Path, log: Log
+) -> None:
+    async with serving() as place:
+        await mirror(place, data)
+    report = await ac.verify(data, on_event=log)
+    assert (report.ok, report.problems, report.warnings) == (True, (), ())
+    here = files(data)
+    assert (report.tasks, report.files) == (3, len(here))
+    assert report.bytes == sum(map(len, here.values()))
+    (started,) = log.of(events.VerifyStarted)
+    assert (started.files, started.bytes) == (report.files, report.bytes)
+    assert sum(event.files for event in log.of(events.VerifyProgress)) == report.files
+    assert log.of(events.VerifyFinished) == [events.VerifyFinished(report)]
+    assert log.names[-1] == "verify_finished"
+    assert not (data / ".asynccvat/verify.journal").exists()
+
+
+async def test_what_is_damaged_is_named_mended_and_nothing_of_yours_is_lost(
+    data: Path, log: Log
+) -> None:
+    async with serving(6) as place:
+        await mirror(place, data)
+        before = files(data)
+        flip(data / "task1" / IMAGE, silently=True)
+        flip(data / "task2" / IMAGE, silently=False)
+        edited = (data / "task2" / IMAGE).read_bytes()
+        (data / "task2/notes.txt").write_text("mine")
+        shutil.rmtree(data / "task3/images")
+        (data / "task4" / IMAGE).unlink()
+        (data / "task4" / IMAGE).symlink_to(data / "task5" / IMAGE)
+        (data / ".asynccvat/receipts/5.json").write_bytes(b"\0" * 40)
+        wrong = {
+            f"task1/{IMAGE}": "corrupted",
+            f"task2/{IMAGE}": "edited",
+            "task3/images/": "missing",
+            f"task4/{IMAGE}": "replaced",
+            ".asynccvat/receipts/5.json": "damaged receipt",
+        }
+        report = await ac.verify(data)
+        assert found(report) == wrong | {"task2/notes.txt": "foreign", "task5/": "foreign"}
+        assert not report.ok
+        assert [
+            problem.files for problem in report.problems if problem.path == "task3/images/"
+        ] == [2]
+        before_repair = len(place.server.calls)
+        report = await ac.verify(data, client=place.client, repair=True, on_event=log)
+        assert report.ok
+        assert report.problems == ()
+        assert {one.place: str(one.kind) for one in report.repaired} == wrong
+        assert {one.task_id for one in report.repairs} == {1, 2, 3, 4, 5}
+        assert files(data) == before
+        assert {edited, b"mine"} <= put_aside(data)
+        assert report.kept == 3
+        # Only what was damaged travelled: the export of task 1 has one image more, taken over.
+        assert outcome_of(report, 1).transferred < outcome_of(report, 1).bytes
+        assert {
+            call.task_id for call in place.calls("POST", "/dataset/export", since=before_repair)
+        } == {1, 2, 3, 4, 5}
+        assert log.of(events.RepairStarted) == [events.RepairStarted(5)]
+        assert log.of(events.RunFinished) == []
+        assert (await ac.verify(data)).problems == ()
+
+
+def outcome_of(report: ac.VerifyReport, task_id: int) -> ac.TaskOutcome:
+    return outcome(ac.MirrorReport(outcomes=report.repairs), task_id)
+
+
+async def test_what_is_not_damaged_is_not_fetched_again(data: Path) -> None:
+    async with serving(2) as place:
+        await mirror(place, data)
+        os.utime(data / "task1" / IMAGE)
+        (data / "mine").mkdir()
+        before = len(place.server.calls)
+        report = await ac.verify(data, client=place.client, repair=True)
+        assert (report.ok, report.repairs) == (True, ())
+        assert found(report) == {f"task1/{IMAGE}": "touched", "mine/": "foreign"}
+        assert place.calls("POST", "/export", since=before) == []
+
+
+async def test_tasks_of_different_formats_and_prefixes_are_fetched_as_they_were(
+    data: Path,
+) -> None:
+    async with serving(2) as place:
+        await mirror(place, data, ac.ExportSpec())
+        options = ac.MirrorOptions(folder_prefix="t_", durable=False)
+        what = ac.Selection(task_ids=[2])
+        (await ac.mirror(place.client, data, what, COCO, options=options)).raise_for_failures()
+        before = files(data)
+        flip(data / "task1/annotations.xml", silently=True)
+        flip(data / "t_2" / IMAGE, silently=True)
+        report = await ac.verify(data, client=place.client, repair=True)
+        assert report.ok
+        assert len(report.repaired) == 2
+        assert set(files(data)) == set(before)
+        assert files(data)[f"t_2/{IMAGE}"] == before[f"t_2/{IMAGE}"]
+
+
+async def test_a_task_that_is_gone_cannot_be_repaired_and_is_named(data: Path) -> None:
+    async with serving(2) as place:
+        await mirror(place, data)
+        for task_id in (1, 2):
+            flip(data / f"task{task_id}" / IMAGE, silently=True)
+        place.server.delete_task(2)
+        report = await ac.verify(data, client=place.client, repair=True)
+        assert not report.ok
+        assert found(report) == {f"task2/{IMAGE}": "corrupted"}
+        assert "there is no such task" in outcome_of(report, 2).failure
+        assert outcome_of(report, 1).ok
+
+
+async def test_without_any_receipt_nobody_knows_how_to_repair(data: Path) -> None:
+    async with serving(1) as place:
+        await mirror(place, data)
+        (data / ".asynccvat/receipts/1.json").write_bytes(b"")
+        report = await ac.verify(data, client=place.client, repair=True)
+        assert "--adopt -t 1" in outcome_of(report, 1).failure
+        assert found(report) == {
+            ".asynccvat/receipts/1.json": "damaged receipt",
+            "task1/": "foreign",
+        }
+
+
+async def test_a_repair_that_the_server_stops_says_so_and_what_is_left(data: Path) -> None:
+    async with serving(2) as place:
+        await mirror(place, data)
+        flip(data / "task1" / IMAGE, silently=True)
+        place.server.faults.add(
+            Fault(method="POST", path="/dataset/export", status=401, times=None)
+        )
+        report = await ac.verify(data, client=place.client, repair=True)
+        assert isinstance(report.stopped_by, ac.AuthenticationError)
+        assert report.interrupted
+        assert found(report) == {f"task1/{IMAGE}": "corrupted"}
+
+
+async def test_a_repair_needs_the_lock_and_keeps_what_was_found(data: Path, log: Log) -> None:
+    async with serving(1) as place:
+        await mirror(place, data)
+        flip(data / "task1" / IMAGE, silently=True)
+        origin = place.client.origin
+        async with MirrorStore.open(data, origin=origin, organization=None):
+            assert found(await ac.verify(data)) == {f"task1/{IMAGE}": "corrupted"}
+            with pytest.raises(ac.StoreLockedError):
+                await ac.verify(data, client=place.client, repair=True, on_event=log)
+    (finished,) = log.of(events.VerifyFinished)
+    assert finished.report.interrupted
+    assert found(finished.report) == {f"task1/{IMAGE}": "corrupted"}
+
+
+async def test_the_mirror_of_another_server_is_neither_compared_nor_repaired(data: Path) -> None:
+    async with serving(1) as place, serving(1) as other:
+        await mirror(place, data)
+        for repair in (True, False):
+            with pytest.raises(ac.ConfigError, match="choose another destination"):
+                await ac.verify(data, client=other.client, repair=repair, against_server=not repair)
+
+
+async def test_against_the_server_it_says_what_is_stale_gone_and_not_mirrored(data: Path) -> None:
+    async with serving(6) as place:
+        what = ac.Selection(task_ids=[1, 2, 3, 4])
+        await ac.mirror(place.client, data, what, options=QUICK)
+        place.server.edit_task(2)
+        place.server.delete_task(3)
+        before = len(place.server.calls)
+        report = await ac.verify(data, client=place.client, against_server=True)
+        assert found(report) == {
+            "task2/": "stale",
+            "task3/": "gone",
+            "task 5": "not mirrored",
+            "task 6": "not mirrored",
+        }
+        asked = {f"{call.method} {call.path}" for call in place.server.calls[before:]}
+        assert asked == {"GET /api/tasks"}
+        of_some = await ac.verify(data, [1, 2], client=place.client, against_server=True)
+        assert found(of_some) == {"task2/": "stale"}
+        selection = ac.Selection(project_ids=[99])
+        with pytest.raises(ac.NotFoundError):
+            await ac.verify(data, client=place.client, against_server=True, selection=selection)
+        # Mending damage is no update: what is stale is the next mirror's.
+        both = await ac.verify(data, client=place.client, against_server=True, repair=True)
+        assert found(both) == found(report)
+        assert both.repairs == ()
+
+
+async def test_a_selection_says_what_should_be_here_and_not_what_is_gone(data: Path) -> None:
+    async with serving(6, projects=2) as place:
+        await ac.mirror(place.client, data, ac.Selection(project_ids=[1]), options=QUICK)
+        for selection in (ac.Selection(project_ids=[1]), ac.Selection(name="nobody")):
+            report = await ac.verify(
+                data, client=place.client, against_server=True, selection=selection
+            )
+            assert report.ok, report.problems
+
+
+async def test_a_list_that_keeps_changing_is_a_warning(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(2) as place:
+        await mirror(place, data)
+        listing = await place.client.tasks()
+
+        async def changing(_selection: ac.Selection) -> ac.TaskListing:
+            return ac.TaskListing(listing.tasks, complete=False)
+
+        monkeypatch.setattr(place.client, "tasks", changing)
+        report = await ac.verify(data, client=place.client, against_server=True)
+        assert report.ok
+        assert "incomplete" in report.warnings[0]
+
+
+async def test_only_the_tasks_that_were_named_are_looked_at(data: Path) -> None:
+    async with serving(3) as place:
+        await mirror(place, data)
+    for task_id in (1, 2, 3):
+        flip(data / f"task{task_id}" / IMAGE, silently=True)
+    (data / "mine").mkdir()
+    (data / ".asynccvat/receipts/3.json").write_bytes(b"")
+    assert found(await ac.verify(data, [2])) == {f"task2/{IMAGE}": "corrupted"}
+    assert found(await ac.verify(data, folders=["*1"])) == {f"task1/{IMAGE}": "corrupted"}
+    assert found(await ac.verify(data, [3, 9])) == {
+        ".asynccvat/receipts/3.json": "damaged receipt",
+        "task 9": "not mirrored",
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"task_ids": [0]},
+        {"threads": 0},
+        {"repair": True},
+        {"against_server": True},
+        {"selection": ac.Selection()},
+    ],
+)
+async def test_arguments_that_contradict_each_other_are_refused(
+    wrong: dict[str, object], data: Path
+) -> None:
+    with pytest.raises(ac.ConfigError):
+        await ac.verify(data, **wrong)  # type: ignore[arg-type]  # some are wrong on purpose
+
+
+async def test_what_is_no_mirror_is_refused(data: Path, tmp_path: Path) -> None:
+    for folder in (data, tmp_path):
+        with pytest.raises(ac.ConfigError, match="is no mirror"):
+            await ac.verify(folder)
+    (tmp_path / "file").touch()
+    with pytest.raises(ac.StoreError, match="cannot look at"):
+        await ac.verify(tmp_path / "file")
+
+
+# --- large tasks, many threads, and interruptions ----------------------------------------------
+
+
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file counts as large."""
+    monkeypatch.setattr(rules, "SLICE_BYTES", 1)
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("threads", [1, 4])
+async def test_a_large_task_is_read_by_several_threads(data: Path, threads: int) -> None:
+    async with serving(3, frames=8) as place:
+        await mirror(place, data)
+    report = await ac.verify(data, threads=threads)
+    assert (report.ok, report.files) == (True, len(files(data)))
+    flip(data / "task1" / IMAGE, silently=True)
+    shutil.rmtree(data / "task2/images")
+    (data / "task2/mine").touch()
+    (data / ".asynccvat/receipts/3.json").write_bytes(
+        (data / ".asynccvat/receipts/3.json").read_bytes()[:-9]
+    )
+    report = await ac.verify(data, threads=threads)
+    assert found(report) == {
+        f"task1/{IMAGE}": "corrupted",
+        "task2/images/": "missing",
+        "task2/mine": "foreign",
+        ".asynccvat/receipts/3.json": "damaged receipt",
+    }
+    assert {problem.path: problem.files for problem in report.problems}["task2/images/"] == 8
+
+
+@pytest.mark.usefixtures("in_pieces")
+async def test_a_receipt_that_vanishes_before_its_turn_is_no_problem(data: Path, log: Log) -> None:
+    async with serving(2) as place:
+        await mirror(place, data)
+
+    def vanish(_event: events.VerifyStarted) -> None:
+        (data / ".asynccvat/receipts/2.json").unlink()
+        shutil.rmtree(data / "task2")
+
+    log.on(events.VerifyStarted, vanish)
+    report = await ac.verify(data, on_event=log)
+    assert (report.problems, report.tasks, report.files) == ((), 2, 3)
+
+
+@pytest.mark.usefixtures("in_pieces")
+async def test_a_cancelled_verification_goes_on_where_it_was(
+    data: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(8) as place:
+        await mirror(place, data)
+    rotten = IMAGE.replace("0000", "0001")
+    flip(data / "task1" / rotten, silently=True)
+    read = reads(monkeypatch)
+    running = asyncio.ensure_future(ac.verify(data, threads=1, on_event=log))
+    log.on(
+        events.VerifyProgress,
+        lambda _event: len(log.of(events.VerifyProgress)) == 18 and running.cancel(),
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    (finished,) = log.of(events.VerifyFinished)
+    assert finished.report.interrupted
+    assert not finished.report.ok
+    every_file = {path.stat().st_ino for path in data.glob("task*/**/*") if path.is_file()}
+    first = read.copy()
+    assert first < every_file
+    read.clear()
+    (data / "task2" / IMAGE).unlink()
+    os.utime(data / "task3" / IMAGE)
+    report = await ac.verify(data, threads=1)
+    assert report.resumed >= 2
+    # What was wrong then is told again; and what vanished or was touched since, of tasks that were
+    # read before, too.
+    assert found(report) == {
+        f"task1/{rotten}": "corrupted",
+        f"task2/{IMAGE}": "missing",
+        f"task3/{IMAGE}": "touched",
+    }
+    # Read twice are the task that was damaged, two at most that were under way, and what was
+    # touched.
+    assert len(first & read) <= 3 * 3 + 1
+    read.clear()
+    report = await ac.verify(data)
+    assert (report.resumed, len(read)) == (0, len(every_file) - 1)
+
+
+@pytest.mark.usefixtures("in_pieces")
+async def test_a_restart_reads_everything(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(3) as place:
+        await mirror(place, data)
+
+    def broken(_fd: int, _buffer: memoryview) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    reads_until = 4
+    read = reads(monkeypatch)
+    with monkeypatch.context() as failing:
+        reading = disk.read_into
+        failing.setattr(
+            disk,
+            "read_into",
+            lambda fd, buffer: (
+                broken(fd, buffer) if len(read) >= reads_until else reading(fd, buffer)
+            ),
+        )
+        with pytest.raises(ac.StoreError, match="ulimit"):
+            await ac.verify(data, threads=1)
+    assert (data / ".asynccvat/verify.journal").exists()
+    read.clear()
+    report = await ac.verify(data, restart=True)
+    assert (report.resumed, len(read)) == (0, 9)
+
+
+def reads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The inodes of the files that are read from now on."""
+    read: set[int] = set()
+    reading = disk.read_into
+
+    def read_into(fd: int, buffer: memoryview) -> int:
+        read.add(os.fstat(fd).st_ino)
+        return reading(fd, buffer)
+
+    monkeypatch.setattr(disk, "read_into", read_into)
+    return read
+
+
+def holding_the_journal(data: Path) -> ExitStack:
+    with ExitStack() as held:
+        held.enter_context(held.enter_context(inspecting(data)).journal(restart=False))
+        return held.pop_all()
+
+
+async def test_another_verification_at_work_is_a_warning(data: Path) -> None:
+    async with serving(1) as place:
+        await mirror(place, data)
+    with await asyncio.to_thread(holding_the_journal, data):
+        report = await ac.verify(data)
+    assert report.ok
+    assert "another verification" in report.warnings[0]
+
+
+async def test_a_listener_that_raises_is_told_nothing_more(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(1) as place:
+        await mirror(place, data)
+
+    def raising(_event: events.Event) -> None:
+        raise ZeroDivisionError
+
+    assert (await ac.verify(data, on_event=raising)).ok
+    assert caplog.text.count("is told nothing more") == 1
+
+
+# --- beside a mirror ---------------------------------------------------------------------------
+
+
+async def test_beside_a_mirror_that_updates_everything_nothing_is_told(
+    data: Path, thorough: bool, count_cases: Callable[[int], None]
+) -> None:
+    looks = 0
+    async with serving(8, frames=3) as place:
+        await mirror(place, data)
+        async with connected(place.server) as other:
+            for number in range(40 if thorough else 2):
+                for task_id in range(1, 9):
+                    place.server.edit_task(task_id)
+                options = ac.MirrorOptions(durable=False, folder_prefix=f"t{number % 2}_")
+                async with ac.open_mirror(other, data, None, COCO, options=options) as run:
+                    mirroring = asyncio.ensure_future(run.wait())
+                    while not mirroring.done():
+                        report = await ac.verify(data)
+                        assert report.problems == ()
+                        looks += 1
+                    mirroring.result().raise_for_failures()
+    assert looks > 2
+    count_cases(looks)
+
+
+async def test_what_a_killed_run_left_in_between_is_told_after_some_patience(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(1) as place:
+        await mirror(place, data)
+    monkeypatch.setattr(verifying, "PATIENCE", (0.0, 0.001, 0.002))
+    area = data / ".asynccvat/staging/1"
+    area.mkdir()
+    (area / "receipt.json").write_bytes((data / ".asynccvat/receipts/1.json").read_bytes())
+    assert (await ac.verify(data)).ok
+    flip(data / "task1" / IMAGE, silently=True)
+    assert found(await ac.verify(data)) == {f"task1/{IMAGE}": "corrupted"}
