@@ -30,6 +30,7 @@ class Sizes:
         upload_mb: The large annotation file.
         curve_tasks: Tasks for each point of the curves.
         soak_tasks: Tasks of the long run.
+        verified_small: Small files to verify, beside large ones as of the stored archive.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Sizes:
     upload_mb: int
     curve_tasks: int
     soak_tasks: int
+    verified_small: int
 
 
 QUICK = Sizes(
@@ -73,6 +75,7 @@ QUICK = Sizes(
     upload_mb=200,
     curve_tasks=8,
     soak_tasks=2000,
+    verified_small=2000,
 )
 FULL = Sizes(
     label="full",
@@ -94,6 +97,7 @@ FULL = Sizes(
     upload_mb=200,
     curve_tasks=40,
     soak_tasks=100_000,
+    verified_small=20_000,
 )
 
 

@@ -13,6 +13,7 @@ from benchmarks.cases.scheduling import fresh, shared
 from benchmarks.cases.soaking import soak
 from benchmarks.cases.starting import starting
 from benchmarks.cases.uploading import cut_upload, many_uploads
+from benchmarks.cases.verifying import verifying
 from benchmarks.results import Result
 from benchmarks.setting import Setting
 
@@ -32,6 +33,7 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "starting": starting,
     "uploads": many_uploads,
     "cut": cut_upload,
+    "verifying": verifying,
     "curves": curves,
     "soak": soak,
 }
