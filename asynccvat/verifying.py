@@ -201,6 +201,11 @@ class _Verification:
             await self._thread(look.check_server, client.origin, client.organization)
         all_heads, damaged = await self._thread(look.heads)
         heads = selected(all_heads, wanted.task_ids, wanted.folders)
+        if wanted.folders and not heads:
+            raise ConfigError(
+                f"no task that is mirrored in {self._dest} has a folder of such a name: "
+                f"{', '.join(wanted.folders)}"
+            )
         named = wanted.task_ids or ()
         self._found(one for one in damaged if wanted.everything or one.task_id in named)
         self._found(absent(named, all_heads.keys() | {one.task_id for one in damaged}))

@@ -142,7 +142,10 @@ class Inspection:
             return None  # there is no such area, or nothing that could be read
 
     def _is_at_its_place(self, head: ReceiptHead) -> bool:
-        status = files.lstat(head.folder, dir_fd=self._layout.dest)
+        try:
+            status = files.lstat(head.folder, dir_fd=self._layout.dest)
+        except OSError:
+            return False  # its members tell why
         return status is not None and (status.st_dev, status.st_ino) == (head.device, head.inode)
 
     # --- files ------------------------------------------------------------------------------

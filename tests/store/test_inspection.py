@@ -234,6 +234,25 @@ def test_where_nothing_can_be_opened_any_more_it_is_no_file_s_fault(
             look.check(claim, claim.receipt.members, contents=True, meter=Meter(silently))
 
 
+def test_a_folder_that_the_drive_does_not_give_is_told_by_its_members(
+    mirrored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(call: Callable[..., Any]) -> Callable[..., Any]:
+        def calling(name: str, *, dir_fd: int) -> Any:
+            if name == "task1":
+                raise OSError(errno.EIO, "the drive failed")
+            return call(name, dir_fd=dir_fd)
+
+        return calling
+
+    with inspecting(mirrored) as look:
+        for effect in ("lstat", "open_folder"):
+            monkeypatch.setattr(files, effect, broken(getattr(files, effect)))
+        found = look_at(look, claimed(look))
+    assert {(one.kind, one.path) for one in found} == {(ProblemKind.UNREADABLE, "task1/")}
+    assert len(found) == 3
+
+
 def test_a_file_that_is_written_to_while_it_is_read_was_edited(
     mirrored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
