@@ -390,7 +390,7 @@ def test_whatever_happens_the_mirror_is_what_the_model_says(thorough: bool) -> N
         run_machine(
             Mirrored,
             settings=settings(
-                max_examples=400 if thorough else 10,
+                max_examples=300 if thorough else 8,
                 stateful_step_count=25 if thorough else 15,
                 derandomize=not thorough,
                 deadline=None,
