@@ -387,6 +387,7 @@ def _kernel() -> tuple[int, ...]:
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _OF_THE_DRIVE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.EROFS})
 _NO_INODES = "no free inodes: the file system can hold no more files"
+_SOME_ROOM = 1024 * 1024
 _REMEDIES = {
     errno.EACCES: "give this user the right to write there, or choose another destination",
     errno.EPERM: "give this user the right to write there, or choose another destination",
@@ -442,12 +443,14 @@ def explain(
 def _tell_of_inodes(error: OSError, folder: int) -> None:
     """Let an error say that a file system has room, but for no more files, where that is so.
 
-    Only the moment of the failure knows: what is cleaned up after it gives files back.
+    What failed needs hardly any room but for one more file. So where there is room, it is that
+    which is lacking, even if others have given some files back since.
     """
     if error.errno == errno.ENOSPC:
         figures = os.statvfs(folder)
+        has_room = figures.f_bavail * figures.f_frsize >= _SOME_ROOM
         # Some file systems do not count files, and say 0 of 0.
-        if figures.f_files > 0 and figures.f_favail == 0:
+        if figures.f_files > 0 and (figures.f_favail == 0 or has_room):
             error.strerror = _NO_INODES
 
 

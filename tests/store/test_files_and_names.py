@@ -196,18 +196,23 @@ def test_errors_say_what_happened_where_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("create", [files.open_for_writing, files.mkdir])
-@pytest.mark.parametrize(("files_at_all", "told"), [(1000, True), (0, False)])
+@pytest.mark.parametrize(
+    ("blocks_free", "files_at_all", "files_free", "told"),
+    [(0, 1000, 0, True), (9999, 1000, 3, True), (1, 1000, 3, False), (9999, 0, 0, False)],
+)
 def test_a_file_system_that_can_hold_no_more_files_is_told_from_one_without_room(
     tmp_path: Path,
     folder: int,
     monkeypatch: pytest.MonkeyPatch,
     *,
     create: Callable[..., object],
+    blocks_free: int,
     files_at_all: int,
+    files_free: int,
     told: bool,
 ) -> None:
     figures = list(os.statvfs(tmp_path))
-    figures[5:8] = [files_at_all, 0, 0]
+    figures[1:8] = [4096, 9999, blocks_free, blocks_free, files_at_all, files_free, files_free]
     monkeypatch.setattr(os, "statvfs", lambda _folder: os.statvfs_result(figures))
 
     def full_up(*_: Any, **__: Any) -> None:
