@@ -39,6 +39,10 @@ EXCLUSIVE_NAME = "lock.held"
 """Where flock is unsupported. Another name: `lock` itself is there for good once it was made."""
 HEARTBEAT_SECONDS = 10.0
 
+# Whoever has just taken a lock is about to write who it is.
+_LOOKS_FOR_OWNER = 20
+_BETWEEN_LOOKS = 0.025
+
 _FLOCK_UNSUPPORTED = frozenset(
     number
     for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL")
@@ -250,7 +254,7 @@ def _remove(name: str, dir_fd: int) -> None:
 
 
 def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
-    owner = _read_owner(dir_fd, name)
+    owner = _owner_at_work(dir_fd, name)
     status = files.lstat(name, dir_fd=dir_fd)
     who = "another process" if owner is None else _in_words(owner)
     seen = ""
@@ -267,6 +271,17 @@ def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
 
 def _in_words(owner: Owner) -> str:
     return f"process {owner.pid} on {owner.host}, since {owner.since}"
+
+
+def _owner_at_work(dir_fd: int, name: str) -> Owner | None:
+    """Who holds a lock that is held; None where nobody says, or only a dead one of earlier."""
+    for look in range(_LOOKS_FOR_OWNER):
+        if look > 0:
+            time.sleep(_BETWEEN_LOOKS)
+        owner = _read_owner(dir_fd, name)
+        if owner is not None and not _is_dead(owner):
+            return owner
+    return None
 
 
 def _read_owner(dir_fd: int, name: str) -> Owner | None:

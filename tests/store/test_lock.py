@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,11 +191,39 @@ def test_an_owner_that_runs_as_another_user_is_alive(
 @pytest.mark.usefixtures("without_flock")
 @pytest.mark.parametrize("content", [b"", b'{"host": "\xff"}'])
 def test_a_lock_that_names_nobody_is_not_succeeded(
-    tmp_path: Path, folder: int, content: bytes
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     (tmp_path / EXCLUSIVE_NAME).write_bytes(content)
+    monkeypatch.setattr(lock, "_BETWEEN_LOOKS", 0.0)
     with pytest.raises(StoreLockedError, match="by another process"):
         acquire(folder, tmp_path)
+
+
+def test_who_has_just_taken_a_lock_is_told_though_its_text_is_still_another_s(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the lock before it can have written so; until then the text is a dead owner's."""
+    held = acquire(folder, tmp_path)
+    text = (tmp_path / LOCK_NAME).read_bytes()
+    dead = msgspec.structs.asdict(lock._ourselves()) | {"process_start": "another boot 1"}
+    if lock._process_start(os.getpid()) is None:
+        pytest.skip("this system does not tell when a process began")
+    texts = [msgspec.json.encode(dead), b"", text]
+    waits: list[float] = []
+
+    def look(_name: str, *, dir_fd: int) -> bytes:
+        assert dir_fd == folder
+        return texts[min(len(waits), 2)]
+
+    monkeypatch.setattr(files, "read_file", look)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with pytest.raises(StoreLockedError, match=f"this very process {os.getpid()}, since 20"):
+        acquire(folder, tmp_path)
+    assert len(waits) == 2
+    texts[2] = texts[0]
+    with pytest.raises(StoreLockedError, match="written by another process"):
+        acquire(folder, tmp_path)
+    held.release()
 
 
 @pytest.mark.usefixtures("without_flock")
