@@ -256,7 +256,9 @@ def busy_threads() -> list[str]:
         if thread is threading.current_thread() or frame is None:
             continue
         doing = [one.f_code for one, _ in traceback.walk_stack(frame)]
-        if any(one.co_filename not in _WAITING or one.co_qualname == _AT_WORK for one in doing):
+        told = any(one.co_qualname == _TELLS for one in doing)
+        works = any(one.co_qualname == _AT_WORK for one in doing) and not told
+        if works or any(one.co_filename not in _WAITING for one in doing):
             busy.append(f"{thread.name}: {doing[0].co_qualname} of {doing[0].co_filename}")
     return busy
 
@@ -265,13 +267,14 @@ _WAITING = {
     module.__file__
     for module in (
         *(threading, queue, concurrent.futures.thread, anyio_asyncio),
-        *(asyncio.base_events, asyncio.selector_events),
+        *(asyncio.base_events, asyncio.selector_events, asyncio.futures, concurrent.futures._base),
     )
 }
 """Where the stack of a thread lies that waits for work, or tells that it has done it."""
 
 _AT_WORK = "_WorkItem.run"
-"""But for this, which is the loop's own pool doing something."""
+_TELLS = "Future.set_result"
+"""But for the first, which is the loop's own pool doing something, until it tells of the end."""
 
 
 def held_connections(client: ac.CvatClient) -> int:
