@@ -52,17 +52,17 @@ def compose(path: Path) -> yaml.Node | None:
     try:
         return yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: this is not a text file in UTF-8") from None
+        told = f"{path}: this is not a text file in UTF-8"
     except RecursionError:
-        raise ConfigError(
-            f"{path}: this is not YAML that anybody wrote: it nests too deep"
-        ) from None
+        told = f"{path}: this is not YAML that anybody wrote: it nests too deep"
     except yaml.YAMLError as error:
-        # Its own text would quote the lines around the mistake, secrets included.
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
         problem = getattr(error, "problem", None) or "it holds characters that YAML forbids"
-        raise ConfigError(f"{place}: this is not YAML: {problem}") from None
+        told = f"{place}: this is not YAML: {problem}"
+    # The library's own errors quote the lines around the mistake, secrets included. Raised here,
+    # this one does not carry them along.
+    raise ConfigError(told)
 
 
 def _root(path: Path) -> yaml.MappingNode | None:
