@@ -278,9 +278,11 @@ def _owner_at_work(dir_fd: int, name: str) -> Owner | None:
     for look in range(_LOOKS_FOR_OWNER):
         if look > 0:
             time.sleep(_BETWEEN_LOOKS)
-        owner = _read_owner(dir_fd, name)
-        if owner is not None and not _is_dead(owner):
-            return owner
+        # Whoever takes over from a dead owner gives its file the lock's own name at the end.
+        for place in (name, EXCLUSIVE_NAME):
+            owner = _read_owner(dir_fd, place)
+            if owner is not None and not _is_dead(owner):
+                return owner
     return None
 
 
