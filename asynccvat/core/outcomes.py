@@ -26,11 +26,11 @@ class Action(StrEnum):
     FAILED = "failed"
 
 
-class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one task.
 
-    A report holds one for each task, a hundred thousand perhaps: so it is small, and nothing that
-    the garbage collector would have to look at.
+    A report holds one for each task, a hundred thousand perhaps, so it is small. The garbage
+    collector has to know it: the traceback of its error leads to frames that hold it.
 
     Attributes:
         task_id: The task.

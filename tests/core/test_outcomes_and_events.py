@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import PurePath
 
@@ -38,11 +37,6 @@ def test_a_report_without_failures_is_ok_and_raises_nothing() -> None:
 def test_an_outcome_tells_its_folder_as_a_path() -> None:
     assert GOOD.path == PurePath("d/task1")
     assert BAD.path is None
-
-
-def test_outcomes_are_nothing_for_the_garbage_collector() -> None:
-    assert not gc.is_tracked(GOOD)
-    assert not gc.is_tracked(BAD)
 
 
 def test_a_failure_is_in_the_report_and_raised_only_on_demand() -> None:

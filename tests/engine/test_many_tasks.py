@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from asynccvat import dispatch, mirroring
 from asynccvat.client import lists
 from asynccvat.core.admission import MOST_IN_FLIGHT
 from asynccvat.events import TaskDone
-from asynccvat.simulator import ServerProcess, SimulatorOptions
+from asynccvat.simulator import Fault, ServerProcess, SimulatorOptions
 from asynccvat.store import MirrorStore
 from asynccvat.watcher import Watcher
 
@@ -61,9 +62,12 @@ def _open_files() -> int:
 
 
 def _collected() -> int:
-    """How many objects of ours the garbage collector has to look at each time."""
+    """How many objects of ours the garbage collector has to look at each time, but for outcomes."""
     gc.collect()
-    return sum(str(type(one).__module__).startswith("asynccvat") for one in gc.get_objects())
+    return sum(
+        str(type(one).__module__).startswith("asynccvat") and not isinstance(one, ac.TaskOutcome)
+        for one in gc.get_objects()
+    )
 
 
 async def test_a_task_that_is_done_leaves_its_outcome_and_nothing_else(
@@ -99,6 +103,21 @@ async def test_a_task_that_is_done_leaves_its_outcome_and_nothing_else(
     assert max(watched) <= MOST_IN_FLIGHT
     # Far less than one for each task.
     assert held[1] - held[0] < (_TASKS - _FEW) // 4
+
+
+async def test_the_error_of_a_failed_task_keeps_nothing_of_its_run_alive(
+    many: ServerProcess, tmp_path: Path
+) -> None:
+    async with ac.CvatClient(many.url, token=many.token) as client:
+        selection = ac.Selection(task_ids=[1, 2])
+        many.add_faults(Fault(path="dataset/export", task_id=2, status=403, times=None))
+        report = await ac.mirror(client, tmp_path, selection, options=QUICK)
+        many.clear_faults()
+    assert len(report.failures) == 1
+    left = weakref.ref(client)
+    del client, report
+    gc.collect()
+    assert left() is None
 
 
 async def test_others_have_their_turn_while_outcomes_are_told_of_which_nothing_is_to_be_done(
