@@ -135,6 +135,15 @@ def lstat(name: str, *, dir_fd: int) -> os.stat_result | None:
         return None
 
 
+def is_plain(fd: int) -> bool:
+    """Whether an open file may be written to: it is a file, and has no second name elsewhere.
+
+    That would be a backup's, or planted so that we write where we should not.
+    """
+    status = os.fstat(fd)
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
 def scan(fd: int) -> list[os.DirEntry[str]]:
     """List an open folder, in the order of names so that runs can be repeated exactly."""
     with os.scandir(fd) as entries:

@@ -23,6 +23,7 @@ from asynccvat.core.verified import (
     encode_line,
 )
 from asynccvat.store.layout import is_same, write_file
+from asynccvat.store.lock import FLOCK_UNSUPPORTED
 
 if sys.platform != "win32":
     import fcntl
@@ -30,7 +31,6 @@ if sys.platform != "win32":
 JOURNAL_NAME = "verify.journal"
 
 _BUSY = frozenset({errno.EAGAIN, errno.EACCES})
-_UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL})
 
 
 class VerifyJournal:
@@ -125,11 +125,13 @@ def _locked(own: int) -> int | None:
             if error.errno in _BUSY:
                 os.close(fd)
                 return None
-            if error.errno not in _UNSUPPORTED:
+            if error.errno not in FLOCK_UNSUPPORTED:
                 os.close(fd)
                 raise
-            return fd  # two that write it at once make each other's tasks read again, no more
+            # Two that write it at once make each other's tasks read again, no more.
+        # Else whoever had it before has finished, and removed it.
         if is_same(os.fstat(fd), files.lstat(JOURNAL_NAME, dir_fd=own)):
-            return fd
-        # Whoever had it before has finished, and removed it.
+            if files.is_plain(fd):
+                return fd
+            files.unlink(JOURNAL_NAME, dir_fd=own)
         os.close(fd)

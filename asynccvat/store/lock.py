@@ -19,7 +19,6 @@ import errno
 import hashlib
 import os
 import socket
-import stat
 import sys
 import threading
 import time
@@ -43,7 +42,7 @@ HEARTBEAT_SECONDS = 10.0
 _LOOKS_FOR_OWNER = 20
 _BETWEEN_LOOKS = 0.025
 
-_FLOCK_UNSUPPORTED = frozenset(
+FLOCK_UNSUPPORTED = frozenset(
     number
     for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL")
     if (number := getattr(errno, name, None)) is not None
@@ -149,14 +148,14 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
             lock = Lock(dir_fd, path, fd)
             # Whoever held it before may have removed the file between our opening and locking.
             if lock.is_ours():
-                if _is_plain(fd):
+                if files.is_plain(fd):
                     files.truncate(fd)
                     files.write(fd, msgspec.json.encode(_ourselves()) + b"\n")
                     return lock
                 _remove(LOCK_NAME, dir_fd)
         except OSError as error:
             os.close(fd)
-            if error.errno not in _FLOCK_UNSUPPORTED:
+            if error.errno not in FLOCK_UNSUPPORTED:
                 raise
             _remove(LOCK_NAME, dir_fd)  # it locks nothing there
             return _acquire_by_existence(dir_fd, path)
@@ -164,15 +163,6 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
             os.close(fd)
             raise
         lock.release()
-
-
-def _is_plain(fd: int) -> bool:
-    """Whether an open file may be written to: it is a file, and has no second name elsewhere.
-
-    That would be a backup's, or planted so that we write where we should not.
-    """
-    status = os.fstat(fd)
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _flock(fd: int, path: Path, dir_fd: int) -> None:

@@ -20,6 +20,7 @@ from destinations import open_store, put, put_loose, read_tree
 from asynccvat import files
 from asynccvat.errors import AsyncCvatError
 from asynccvat.store import LooseFolder, MirrorStore
+from asynccvat.verifying import verify
 
 pytestmark = pytest.mark.proof("Hostile archives and destinations")
 
@@ -34,6 +35,8 @@ OWN = (
     "archives",
     "lock",
     "lock.held",
+    "verify.journal",
+    "verify.journal.part",
     "destination.json",
     "destination.json.part",
     "receipts/1.json",
@@ -203,6 +206,29 @@ def test_what_is_planted_in_a_mirror_leads_nowhere(
             pytest.skip("only the superuser can make devices")
         with contextlib.suppress(AsyncCvatError):
             asyncio.run(mirror(dest))
+        assert contents(outside) == before, name
+    count_cases(len(PLACES))
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_what_is_planted_in_a_mirror_leads_no_verification_elsewhere(
+    tmp_path: Path, outside: Path, count_cases: Callable[[int], None], kind: str
+) -> None:
+    prepared = tmp_path / "prepared"
+
+    async def prepare() -> None:
+        async with open_store(prepared) as store:
+            await put(store, 1, OLD)
+
+    asyncio.run(prepare())
+    before = contents(outside)
+    for number, name in enumerate(PLACES):
+        dest = tmp_path / f"dest{number}"
+        shutil.copytree(prepared, dest)
+        if not plant(kind, dest / name, outside):
+            pytest.skip("only the superuser can make devices")
+        with contextlib.suppress(AsyncCvatError):
+            asyncio.run(verify(dest))
         assert contents(outside) == before, name
     count_cases(len(PLACES))
 
