@@ -110,6 +110,8 @@ class Troubles:
         """Count a failure, if the system refused something, and say whether it was one too many."""
         step = "store" if task_id in self._staged else "stage"
         self._staged.discard(task_id)
+        if isinstance(error, StoreLockedError):
+            return False  # somebody else writes there, and can
         if not isinstance(error, StoreError) or not isinstance(error.__cause__, OSError):
             return False
         self._in_a_row[step] += 1

@@ -26,6 +26,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
+from asynccvat import dispatch
 from asynccvat import files as disk
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.events import ExportRequested, Retrying, TaskDone, to_json
@@ -458,3 +459,11 @@ async def test_receipts_that_cannot_be_read_end_the_run_whatever_the_server_does
         monkeypatch.setattr(MirrorStore, "receipts", unreadable)
         with pytest.raises(ac.StoreError, match="the disk is gone"):
             await ac.mirror(serve.client, data, options=QUICK)
+
+
+def test_folders_that_others_write_to_say_nothing_of_the_destination() -> None:
+    troubles = dispatch.Troubles()
+    for task_id in range(100):
+        locked = ac.StoreLockedError("somebody writes there", task_id=task_id)
+        locked.__cause__ = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        assert not troubles.destination_is_gone(task_id, locked)
