@@ -133,7 +133,7 @@ class Connection:
                     read_bufsize=_READ_BUFFER,
                     proxy=self._proxy,
                     proxy_headers=self._proxy_headers,
-                    trace_request_ctx=patience if json is None and body is None else None,
+                    trace_request_ctx=patience if body is None else None,
                 )
         except HTTP_FAILURES as exc:
             failure = self.failure(exc)

@@ -330,7 +330,12 @@ async def test_silence_is_a_stall(connect: Connect) -> None:
             await client.user()
 
 
-async def test_headers_that_trickle_are_a_stall(connect: Connect) -> None:
+@pytest.mark.parametrize(
+    "credentials", [{"token": TOKEN}, {"username": "ann", "password": "correct horse"}]
+)
+async def test_headers_that_trickle_are_a_stall(
+    connect: Connect, credentials: dict[str, str]
+) -> None:
     left = asyncio.Event()
 
     async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -344,7 +349,7 @@ async def test_headers_that_trickle_are_a_stall(connect: Connect) -> None:
     async with await asyncio.start_server(trickle, "127.0.0.1", 0) as slow:
         port = slow.sockets[0].getsockname()[1]
         client = await connect(
-            f"http://127.0.0.1:{port}", token=TOKEN, stall_timeout=0.1, policy=ONCE
+            f"http://127.0.0.1:{port}", **credentials, stall_timeout=0.1, policy=ONCE
         )
         with pytest.raises(StallError):
             await client.user()
