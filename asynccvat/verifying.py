@@ -363,7 +363,8 @@ class _Verification:
             await asyncio.wait([work])
         except asyncio.CancelledError:
             self._stopped = True
-            with suppress(_StoppedError):
+            # Whatever else became of it, nobody waits for it any more.
+            with suppress(Exception):
                 await uninterrupted(work)
             raise
         return work.result()
@@ -372,7 +373,8 @@ class _Verification:
         """Called in the threads."""
         if self._stopped:
             raise _StoppedError
-        self._loop.call_soon_threadsafe(self._count, files, read)
+        if files or read:
+            self._loop.call_soon_threadsafe(self._count, files, read)
 
     def _count(self, files: int, read: int) -> None:
         self._bytes += read
@@ -407,6 +409,7 @@ def _look_at_each(
     looked = []
     meter = Meter(tell)
     for task_id in task_ids:
+        tell(0, 0)  # which ends it where the verification was cancelled
         claim = look.claim(task_id)
         if not isinstance(claim, Claim):
             looked.append(_Looked(task_id, None, () if claim is None else (claim,)))
@@ -429,6 +432,7 @@ def _look_at_slice(
     tell: Callable[[int, int], None],
 ) -> list[VerifyProblem]:
     """A part of a large task, in one thread."""
+    tell(0, 0)  # which ends it where the verification was cancelled while this waited its turn
     meter = Meter(tell)
     problems = look.check(claim, members, contents=contents, meter=meter)
     meter.tell()

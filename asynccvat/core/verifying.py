@@ -206,7 +206,9 @@ def after_repair(
         elif not problem.kind.is_note and action[problem.task_id] is not Action.FETCHED:
             # What the server said of it holds until it is fetched.
             left.append(problem)
-    return [*left, *still], tuple(repaired)
+    # What was not come to is listed as it was found.
+    left += [problem for problem in still if problem.task_id in action]
+    return left, tuple(repaired)
 
 
 # --- the whole -------------------------------------------------------------------------------

@@ -246,6 +246,12 @@ def test_after_a_repair_what_is_left_is_told_and_what_is_mended_is_not() -> None
     assert repaired == (found[0],)
 
 
+def test_after_a_repair_that_was_stopped_what_it_did_not_come_to_is_listed_once() -> None:
+    found = [problem(ProblemKind.MISSING, "task1/a"), problem(ProblemKind.STALE, "task1/")]
+    still = [problem(ProblemKind.MISSING, "task1/a")]
+    assert verifying.after_repair(found, still, []) == (found, ())
+
+
 # --- the report --------------------------------------------------------------------------------
 
 
