@@ -268,7 +268,11 @@ class DiskFullError(StoreError):
 
 
 class DriveError(StoreError):
-    """Nothing can be stored any more: the drive failed, is gone, or is mounted read-only."""
+    """Nothing can be stored any more, and a run ends for it.
+
+    The drive failed, is gone or is mounted read-only; or the system refused one task after the
+    other, whatever for.
+    """
 
 
 class MirrorFailedError(AsyncCvatError):

@@ -17,9 +17,9 @@ from asynccvat.core.planning import gone_candidates
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
-from asynccvat.core.verifying import compare, plan_repairs
+from asynccvat.core.verifying import Repair, compare, plan_repairs
 from asynccvat.errors import AsyncCvatError, StoreError
-from asynccvat.events import Event, RunFinished
+from asynccvat.events import Event, RunFinished, Warned
 from asynccvat.mirroring import Mirror
 from asynccvat.runs import MirrorRun
 
@@ -77,6 +77,8 @@ async def repair(
     repairs, unknown = plan_repairs(damaged, heads)
     outcomes = [_unknown(task_id) for task_id in unknown]
     for one in repairs:
+        if one.adopt:
+            emit(Warned(_guessed(one)))
         mirror = Mirror(
             client,
             dest,
@@ -100,6 +102,15 @@ def _without_end(emit: Callable[[Event], None]) -> Callable[[Event], None]:
             emit(event)
 
     return tell
+
+
+def _guessed(repair: Repair) -> str:
+    tasks = ", ".join(map(str, repair.task_ids))
+    images = "with" if repair.spec.images else "without"
+    return (
+        f"the receipt of task {tasks} cannot be read: fetched again as most tasks here are, as "
+        f"{repair.spec.format!r} {images} images; what the folder held besides goes to kept/"
+    )
 
 
 def _unknown(task_id: int) -> TaskOutcome:

@@ -343,7 +343,7 @@ class _Verification:
             return
         self._emit(RepairStarted(len(damaged)))
         outcomes, stopped_by = await repairing.repair(
-            client, self._dest, damaged, heads, emit=self._emit
+            client, self._dest, damaged, heads, emit=self._hear
         )
         self.report = replace(self.report, repairs=outcomes, stopped_by=stopped_by)
         heads_now, unreadable = await self._thread(look.heads)
@@ -388,6 +388,13 @@ class _Verification:
     def _warn(self, message: str) -> None:
         self.report = replace(self.report, warnings=(*self.report.warnings, message))
         self._emit(Warned(message))
+
+    def _hear(self, event: Event) -> None:
+        """An event of the repair, whose warnings are the report's, too."""
+        if isinstance(event, Warned):
+            self._warn(event.message)
+        else:
+            self._emit(event)
 
     def _emit(self, event: Event) -> None:
         if self._listener is None:

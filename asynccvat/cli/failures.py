@@ -35,8 +35,9 @@ class ExitCode(IntEnum):
 
 
 EXIT_CODES = """\
-0 all done; 1 some tasks failed; 2 usage or configuration; 3 authentication or permission;
-4 server unreachable; 5 refused by a guard; 130 interrupted; 143 terminated"""
+0 all done; 1 some tasks failed, or verify found something wrong; 2 usage or configuration;
+3 authentication or permission; 4 server unreachable; 5 refused by a guard; 130 interrupted;
+143 terminated"""
 
 
 _SEVERITY = (

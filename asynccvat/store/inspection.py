@@ -16,7 +16,7 @@ from pathlib import Path
 from isal import isal_zlib
 
 from asynccvat import files
-from asynccvat.core.problems import ProblemKind, VerifyProblem
+from asynccvat.core.problems import ProblemKind, VerifyProblem, obstacle
 from asynccvat.core.receipts import MemberRecord, ReceiptHead, decode_receipt
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.store import checking, trees
@@ -251,12 +251,18 @@ def inspecting(dest: Path) -> Iterator[Inspection]:
 
 
 def _damaged(task_id: int, error: Exception) -> VerifyProblem:
-    said = error.strerror if isinstance(error, OSError) else str(error)
+    """A receipt that cannot be read, unless that is the fault of no receipt, as of file handles."""
+    path = f"{OWN_FOLDER}/receipts/{task_id}.json"
+    said = str(error)
+    if isinstance(error, OSError):
+        said = error.strerror or said
+        if obstacle(error.errno, said) is None:
+            raise files.explain(error, "read", path) from error
     return VerifyProblem(
         kind=ProblemKind.RECEIPT,
-        path=f"{OWN_FOLDER}/receipts/{task_id}.json",
+        path=path,
         task_id=task_id,
-        detail=(said or "").removeprefix("damaged receipt: "),
+        detail=said.removeprefix("damaged receipt: "),
     )
 
 

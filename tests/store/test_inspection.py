@@ -234,6 +234,20 @@ def test_where_nothing_can_be_opened_any_more_it_is_no_file_s_fault(
             look.check(claim, claim.receipt.members, contents=True, meter=Meter(silently))
 
 
+def test_where_nothing_can_be_opened_any_more_no_receipt_is_damaged(
+    mirrored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "too many")
+
+    with inspecting(mirrored) as look:
+        monkeypatch.setattr(files, "open_for_reading", full)
+        with pytest.raises(StoreError, match="ulimit -n"):
+            look.heads()
+        with pytest.raises(StoreError, match="ulimit -n"):
+            look.claim(1)
+
+
 def test_a_folder_that_the_drive_does_not_give_is_told_by_its_members(
     mirrored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
