@@ -314,6 +314,31 @@ class PruneAndMove(Mirror):
         self.options = ac.MirrorOptions(prune=True, max_delete="100%", folder_prefix="moved")
 
 
+class Repair(Mirror):
+    """A verification of a mirror, and the repair of a file that was damaged."""
+
+    async def prepare(self, client: ac.CvatClient) -> None:
+        self.ids = self.server.add_tasks(self.tasks, self.frames)
+        self.old = self.base / "old"
+        assert (await self.mirror(client, self.old)).ok
+        self.wanted = files(self.old)
+        self.may_be(self.old)
+        damaged = next(path for path in sorted(self.old.rglob("*.jpg")) if OWN not in path.parts)
+        damaged.write_bytes(b"damaged")
+        self.may_be(self.old)
+
+    async def work(self, client: ac.CvatClient, place: Path, log: Log) -> Any:
+        report = await ac.verify(place / "data", client=client, repair=True, on_event=log)
+        assert report.ok, report.problems
+
+    def check_end(self, place: Path, first: Log, second: Log) -> None:
+        own = place / "data" / OWN
+        assert files(place / "data") == self.wanted
+        assert list((own / "staging").iterdir()) == []
+        assert [path.read_bytes() for path in (own / "kept").rglob("*.jpg")] == [b"damaged"]
+        assert not (own / "verify.journal").exists()
+
+
 class KeptArchives(Mirror):
     """A mirror that keeps the archives as they came."""
 
@@ -649,6 +674,7 @@ ALL: tuple[type[Scenario], ...] = (
     Update,
     Refresh,
     PruneAndMove,
+    Repair,
     KeptArchives,
     ForwardMirror,
     LongMirror,
