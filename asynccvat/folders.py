@@ -16,7 +16,7 @@ from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import NameRules
 from asynccvat.core.planning import Reason
 from asynccvat.dispatch import Dispatcher, within_handles
-from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError
+from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError, StoreError
 from asynccvat.events import Event
 from asynccvat.runs import Journal, MirrorRun
 from asynccvat.store import LooseFolder
@@ -133,12 +133,18 @@ class LooseDownloads:
         if choice is Choice.FETCH:
             return order
         if choice is Choice.SKIP:
+            warnings: tuple[str, ...] = ()
+            try:
+                await LooseFolder.clear_leftovers(path)
+            except StoreError as error:
+                warnings = (str(error),)  # what was asked for is there all the same
             journal.done(
                 TaskOutcome(
                     task_id=task_id,
                     action=Action.SKIPPED,
                     reason=Reason.EXISTING,
                     location=str(path),
+                    warnings=warnings,
                 )
             )
             return None

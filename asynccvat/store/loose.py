@@ -21,7 +21,7 @@ import anyio
 from asynccvat import files
 from asynccvat.core.paths import NameRules
 from asynccvat.core.receipts import Receipt
-from asynccvat.errors import ConfigError, ForeignFolderError
+from asynccvat.errors import ConfigError, ForeignFolderError, StoreLockedError
 from asynccvat.store import names, trees
 from asynccvat.store.aside import clear_copies, put_aside
 from asynccvat.store.commit import Committed, check_unchanged
@@ -144,6 +144,22 @@ class LooseFolder:
 
         await in_thread(check)
 
+    @staticmethod
+    async def clear_leftovers(path: Path) -> None:
+        """Remove what a download left beside a folder that was killed when that was whole.
+
+        Somebody else who downloads to it meanwhile is left alone.
+
+        Raises:
+            StoreError: It cannot be removed.
+        """
+
+        def clear() -> None:
+            with files.explained("clear what a killed download left beside", path):
+                _clear_leftovers(path.absolute())
+
+        await in_thread(clear)
+
     async def stage(self, task_id: int) -> Staging:
         """Make a fresh tree to fill, and find what a killed download left to be taken over."""
         return await self._in_thread("stage in", self._stage, task_id, task_id=task_id)
@@ -262,7 +278,7 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -
         opened.callback(os.close, parent)
         if not (replace and trees.is_folder(path.name, dir_fd=parent)):
             _refuse_filled(parent, path)
-        hidden_name = f".{path.name}.asynccvat"
+        hidden_name = _hidden_name(path)
         if files.lstat(hidden_name, dir_fd=parent) is None:
             # Another process may make it at the same time; the lock is yet to be taken.
             with contextlib.suppress(FileExistsError):
@@ -280,6 +296,30 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -
         folder = cls(named, places, rules, durable=durable, replace=replace)
         opened.pop_all()
     return folder
+
+
+def _clear_leftovers(path: Path) -> None:
+    with contextlib.ExitStack() as opened:
+        parent = files.open_directory(path.parent)
+        opened.callback(os.close, parent)
+        name = _hidden_name(path)
+        if not trees.is_folder(name, dir_fd=parent):
+            return
+        hidden = files.open_folder(name, dir_fd=parent)
+        opened.callback(os.close, hidden)
+        try:
+            lock = acquire(hidden, path)
+        except StoreLockedError:
+            return
+        try:
+            discard(hidden, _AREA, keep_above=None)
+        finally:
+            lock.release(remove=True)
+        trees.remove_if_empty(name, dir_fd=parent)
+
+
+def _hidden_name(path: Path) -> str:
+    return f".{path.name}.asynccvat"
 
 
 def _refuse_filled(parent: int, path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from engine_serving import QUICK, Log, actions, error, files, outcome, serving, until
 
 import asynccvat as ac
+from asynccvat import files as disk
 from asynccvat.archives import patience
 from asynccvat.events import ExportRequested, TransferFinished
 from asynccvat.simulator import Fault
@@ -124,6 +128,36 @@ async def test_existing_ones_are_skipped_where_that_is_wished(
         assert files(paths[1]) == before
         one = await ac.download(serve.client, 1, paths[1], spec, options=QUICK, skip_existing=True)
         assert one.action is ac.Action.SKIPPED
+
+
+async def test_what_a_killed_download_left_beside_an_existing_one_is_cleared_unless_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(1) as serve:
+
+        async def skipped() -> ac.TaskOutcome:
+            return await ac.download(
+                serve.client, 1, tmp_path / "a", options=QUICK, skip_existing=True
+            )
+
+        await ac.download(serve.client, 1, tmp_path / "a", options=QUICK)
+        hidden = tmp_path / ".a.asynccvat"
+        (hidden / "staging/tree").mkdir(parents=True)
+        (hidden / "lock").touch()
+        with (hidden / "lock").open("r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert (await skipped()).warnings == ()
+        assert hidden.exists(), "somebody else was at work there"
+        with monkeypatch.context() as patched:
+            patched.setattr(disk, "rmdir", failing)
+            (warning,) = (await skipped()).warnings
+            assert "cannot clear what a killed download left beside" in warning
+        assert (await skipped()).warnings == ()
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def failing(_name: str, *, dir_fd: int) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir_fd))
 
 
 async def test_an_export_is_replaced_where_that_is_wished(tmp_path: Path) -> None:
