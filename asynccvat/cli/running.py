@@ -26,7 +26,8 @@ if sys.platform != "win32":
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # More than any run uses. Where the hard limit is higher still, or none, it need not be tried out.
-_ENOUGH_HANDLES = 16_384
+# The second is what macOS grants in any case (OPEN_MAX).
+_ENOUGH_HANDLES = (16_384, 10_240)
 
 
 class Interrupted(Exception):  # noqa: N818 - a state rather than an error, as CancelledError is
@@ -77,11 +78,14 @@ def raise_handle_limit() -> None:
     if sys.platform == "win32":
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _ENOUGH_HANDLES if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH_HANDLES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    for enough in _ENOUGH_HANDLES:
+        wanted = enough if hard == resource.RLIM_INFINITY else min(hard, enough)
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            return
         # macOS says that there is no hard limit, and has one all the same.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
 
 
 async def _supervised(

@@ -163,3 +163,19 @@ def test_the_command_line_lets_itself_have_as_many_as_it_may() -> None:
         raise_handle_limit()
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, 16_384), hard)
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
+
+
+def test_where_no_more_is_granted_than_a_system_says_less_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def grant(_resource: int, limits: tuple[int, int]) -> None:
+        asked.append(limits[0])
+        if limits[0] > 10_240:
+            raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", grant)
+    raise_handle_limit()
+    assert asked == [16_384, 10_240]
