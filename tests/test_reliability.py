@@ -1,0 +1,33 @@
+"""The page of proofs names every proof, and the suites that it names are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+ROWS = {row.split("|")[1].strip(): row for row in PAGE.splitlines() if row.startswith("| ")}
+MARK = re.compile(r"pytest\.mark\.proof\(\"([^\"]+)\"\)")
+
+
+def proofs() -> dict[str, set[str]]:
+    """By proof, the modules that say that they are of it."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "tests").glob("*/test_*.py"):
+        for name in MARK.findall(path.read_text(encoding="utf-8")):
+            found.setdefault(name, set()).add(path.relative_to(ROOT).as_posix())
+    return found
+
+
+def test_each_proof_has_a_row_and_each_of_its_suites_is_in_it() -> None:
+    for name, modules in proofs().items():
+        for module in modules:
+            folder = module.rpartition("/")[0]
+            assert f"`{module}`" in ROWS[name] or f"`{folder}`" in ROWS[name], module
+
+
+def test_each_row_is_of_a_proof_and_names_suites_that_are_there() -> None:
+    assert ROWS.keys() - {"proof"} == proofs().keys()
+    for suite in re.findall(r"`(tests/[^`]+)`", PAGE):
+        assert (ROOT / suite).exists(), suite
