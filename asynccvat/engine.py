@@ -157,12 +157,12 @@ async def download(
         replace=replace,
         on_event=on_event,
     )
-    if report.stopped_by is not None:
-        raise report.stopped_by
-    (outcome,) = report.outcomes
-    if outcome.error is not None:
-        raise outcome.error
-    return outcome
+    error = report.stopped_by or report.outcomes[0].error
+    if error is None:
+        return report.outcomes[0]
+    # From now on the error leads to this frame, which must not lead to the outcome.
+    del report
+    raise error
 
 
 async def download_many(

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from asynccvat.client import CvatClient
-from asynccvat.core.outcomes import MirrorReport, TaskOutcome
+from asynccvat.core.outcomes import MirrorReport, TaskOutcome, without_traceback
 from asynccvat.core.planning import Plan
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event, Retrying, RunFinished, ServerPaused, TaskDone, Warned
@@ -153,6 +153,7 @@ class Journal:
 
     def done(self, outcome: TaskOutcome) -> None:
         """A task has its outcome."""
+        without_traceback(outcome.error)
         self._outcomes.append(outcome)
         self._run.emit(TaskDone(outcome))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 from pathlib import PurePath
 
 import pytest
 
 from asynccvat import events
-from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
-from asynccvat.errors import DiskFullError, ExportFailedError, MirrorFailedError
+from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome, without_traceback
+from asynccvat.errors import DiskFullError, ExportFailedError, MirrorFailedError, StoreError
 
 GOOD = TaskOutcome(
     task_id=1,
@@ -124,3 +126,27 @@ def test_an_event_is_one_json_object_with_its_name_and_schema_version(
     assert record["v"] == events.EVENT_SCHEMA_VERSION
     assert expected.items() <= record.items()
     assert "tasks" not in record or record["event"] == "listing_read"
+
+
+def test_outcomes_are_nothing_for_the_garbage_collector() -> None:
+    assert not gc.is_tracked(GOOD)
+    assert not gc.is_tracked(BAD)
+
+
+def test_an_error_goes_of_its_frames_and_so_does_what_led_to_it() -> None:
+    def fail() -> None:
+        try:
+            os.stat("not there")  # noqa: PTH116 - any error of the system
+        except OSError as inner:
+            raise StoreError("outer") from inner
+
+    with pytest.raises(StoreError) as caught:
+        fail()
+    cause = caught.value.__cause__
+    assert cause is not None
+    assert cause.__traceback__ is not None
+    cause.__cause__ = cause  # which is no reason to go on for ever
+    without_traceback(caught.value)
+    assert caught.value.__traceback__ is None
+    assert cause.__traceback__ is None
+    without_traceback(None)
