@@ -147,6 +147,5 @@ def test_an_error_goes_of_its_frames_and_so_does_what_led_to_it() -> None:
     assert cause.__traceback__ is not None
     cause.__cause__ = cause  # which is no reason to go on for ever
     without_traceback(caught.value)
-    assert caught.value.__traceback__ is None
-    assert cause.__traceback__ is None
+    assert [error.__traceback__ for error in (caught.value, cause)] == [None, None]
     without_traceback(None)
