@@ -7,7 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
-ROWS = {row.split("|")[1].strip(): row for row in PAGE.splitlines() if row.startswith("| ")}
+ROWS = {
+    row.split("|")[1].strip(): row
+    for row in PAGE.partition("## Last figures")[0].splitlines()
+    if row.startswith("| ")
+}
 MARK = re.compile(r"pytest\.mark\.proof\(\"([^\"]+)\"\)")
 
 
