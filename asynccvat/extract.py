@@ -24,14 +24,13 @@ from asynccvat.core.zip import (
     ZipReader,
 )
 from asynccvat.errors import DiskFullError
+from asynccvat.handles import MOST_FOLDERS
 
 SPARE_BYTES = 16 * 1024 * 1024
 """Bytes that stay free on the destination's file system: receipts have to fit, too."""
 
 # How much is written between two looks at the free space.
 _LOOK_AFTER = 64 * 1024 * 1024
-# A folder's handle saves opening each folder on the way for each of its files.
-OPEN_FOLDERS = 16
 
 
 class Folders:
@@ -41,7 +40,7 @@ class Folders:
     """
 
     def __init__(
-        self, root: int, made: set[str] | None = None, *, most: int = OPEN_FOLDERS
+        self, root: int, made: set[str] | None = None, *, most: int = MOST_FOLDERS
     ) -> None:
         """Start at an open folder.
 
@@ -96,7 +95,7 @@ class StagedFiles:
         open_folders: How many folders each thread that writes into it keeps open.
     """
 
-    def __init__(self, task_id: int, root: int = -1, *, open_folders: int = OPEN_FOLDERS) -> None:
+    def __init__(self, task_id: int, root: int = -1, *, open_folders: int = MOST_FOLDERS) -> None:
         """Start with an empty tree, whose handle stays the caller's."""
         self.task_id = task_id
         self.open_folders = open_folders

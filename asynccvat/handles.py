@@ -22,8 +22,9 @@ _OF_A_GROUP = 64
 _OF_AN_ARCHIVE = 4
 # Of each thread that writes it: the file, and a folder more while another is opened.
 _OF_A_WRITER = 3
-# Open folders of each writer: fewer are opened again and again, more gain nothing.
-_LEAST_FOLDERS, _MOST_FOLDERS = 1, 16
+_LEAST_FOLDERS = 1
+MOST_FOLDERS = 16
+"""Folders that each writer keeps open: fewer are opened again and again, more gain nothing."""
 
 
 def limit() -> int:
@@ -64,4 +65,4 @@ def share(limit: int, transfers: int, *, writers: int) -> Share:
     least = _OF_AN_ARCHIVE + writers * (_OF_A_WRITER + _LEAST_FOLDERS)
     allowed = max(1, min(transfers, left // least))
     folders = (left // allowed - _OF_AN_ARCHIVE) // writers - _OF_A_WRITER
-    return Share(allowed, max(_LEAST_FOLDERS, min(folders, _MOST_FOLDERS)))
+    return Share(allowed, max(_LEAST_FOLDERS, min(folders, MOST_FOLDERS)))

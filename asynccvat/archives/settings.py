@@ -9,7 +9,7 @@ from asynccvat.core.paths import NameRules
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.zip import ArchiveLimits
-from asynccvat.extract import OPEN_FOLDERS
+from asynccvat.handles import MOST_FOLDERS
 from asynccvat.http import SharedBudget
 from asynccvat.http.gate import Timing
 
@@ -37,5 +37,5 @@ class ReadSettings:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     budget: SharedBudget = field(default_factory=SharedBudget)
     bandwidth: Bandwidth | None = None
-    open_folders: int = OPEN_FOLDERS
+    open_folders: int = MOST_FOLDERS
     timing: Timing = field(default_factory=Timing)

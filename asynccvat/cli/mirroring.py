@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ import asynccvat
 from asynccvat.cli import output, parsing, running, selecting
 from asynccvat.cli.connection import Connection, client_for, connected
 from asynccvat.cli.failures import ExitCode
+from asynccvat.cli.selecting import option
 from asynccvat.cli.working import Results, carry_out
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 _HOW = "How"
 _SAFETY = "Removing and replacing"
 _RESULTS = "Results"
-
-
-def _option(*names: str, panel: str, **rest: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, **rest)
 
 
 @connected
@@ -54,7 +51,7 @@ def mirror(
     ] = False,
     concurrency: Annotated[
         int | None,
-        _option(
+        option(
             "--concurrency",
             panel=_HOW,
             min=1,
@@ -62,11 +59,11 @@ def mirror(
         ),
     ] = None,
     transfers: Annotated[
-        int, _option("--transfers", panel=_HOW, min=1, help="Archives read at once.")
+        int, option("--transfers", panel=_HOW, min=1, help="Archives read at once.")
     ] = 8,
     bwlimit: Annotated[
         str | None,
-        _option(
+        option(
             "--bwlimit",
             panel=_HOW,
             metavar="SIZE",
@@ -74,11 +71,11 @@ def mirror(
         ),
     ] = None,
     retries: Annotated[
-        int, _option("--retries", panel=_HOW, min=0, help="How often a step is tried again.")
+        int, option("--retries", panel=_HOW, min=0, help="How often a step is tried again.")
     ] = 5,
     export_timeout: Annotated[
         str,
-        _option(
+        option(
             "--export-timeout",
             panel=_HOW,
             metavar="TIME",
@@ -86,26 +83,26 @@ def mirror(
         ),
     ] = "4h15m",
     dry_run: Annotated[
-        bool, _option("--dry-run", panel=_HOW, help="Print the plan and its reasons, and stop.")
+        bool, option("--dry-run", panel=_HOW, help="Print the plan and its reasons, and stop.")
     ] = False,
     force: Annotated[
-        bool, _option("--force", panel=_SAFETY, help="Fetch every task, changed or not.")
+        bool, option("--force", panel=_SAFETY, help="Fetch every task, changed or not.")
     ] = False,
     no_reuse: Annotated[
         bool,
-        _option("--no-reuse", panel=_HOW, help="Fetch files that are here already, too."),
+        option("--no-reuse", panel=_HOW, help="Fetch files that are here already, too."),
     ] = False,
     no_refresh: Annotated[
         bool,
-        _option("--no-refresh", panel=_HOW, help="Export images again that did not change."),
+        option("--no-refresh", panel=_HOW, help="Export images again that did not change."),
     ] = False,
     trust_receipts: Annotated[
         bool,
-        _option("--trust-receipts", panel=_HOW, help="Do not check the files of unchanged tasks."),
+        option("--trust-receipts", panel=_HOW, help="Do not check the files of unchanged tasks."),
     ] = False,
     failed_from: Annotated[
         Path | None,
-        _option(
+        option(
             "--failed-from",
             panel=selecting.PANEL,
             metavar="REPORT.json",
@@ -113,11 +110,11 @@ def mirror(
         ),
     ] = None,
     prune: Annotated[
-        bool, _option("--prune", panel=_SAFETY, help="Remove tasks that are gone from the server.")
+        bool, option("--prune", panel=_SAFETY, help="Remove tasks that are gone from the server.")
     ] = False,
     max_delete: Annotated[
         str,
-        _option(
+        option(
             "--max-delete",
             panel=_SAFETY,
             metavar="N|P%",
@@ -126,7 +123,7 @@ def mirror(
     ] = "10%",
     adopt: Annotated[
         bool,
-        _option(
+        option(
             "--adopt",
             panel=_SAFETY,
             help="Take over folders of a task's name that asynccvat did not make.",
@@ -134,25 +131,23 @@ def mirror(
     ] = False,
     no_fsync: Annotated[
         bool,
-        _option(
-            "--no-fsync", panel=_HOW, help="Do not wait for the disk: quicker, not crash-safe."
-        ),
+        option("--no-fsync", panel=_HOW, help="Do not wait for the disk: quicker, not crash-safe."),
     ] = False,
     break_lock: Annotated[
         bool,
-        _option("--break-lock", panel=_SAFETY, help="Take over a lock whose owner is no more."),
+        option("--break-lock", panel=_SAFETY, help="Take over a lock whose owner is no more."),
     ] = False,
     as_json: Annotated[
         bool,
-        _option("--json", panel=_RESULTS, help="Write the report (or plan) to stdout as JSON."),
+        option("--json", panel=_RESULTS, help="Write the report (or plan) to stdout as JSON."),
     ] = False,
     report_json: Annotated[
         Path | None,
-        _option("--report-json", panel=_RESULTS, metavar="FILE", help="Write the report here."),
+        option("--report-json", panel=_RESULTS, metavar="FILE", help="Write the report here."),
     ] = None,
     log_json: Annotated[
         Path | None,
-        _option(
+        option(
             "--log-json", panel=_RESULTS, metavar="FILE", help="Append each event as a JSON line."
         ),
     ] = None,

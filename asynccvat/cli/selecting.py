@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 DEFAULT_FORMAT = "CVAT for images 1.1"
 
 PANEL = "Selection"
+
+
+def option(*names: str, panel: str, **rest: Any) -> Any:
+    """An option that is listed in a panel of the help."""
+    return typer.Option(*names, rich_help_panel=panel, **rest)
 
 
 class Status(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ import asynccvat
 from asynccvat.cli import output, parsing, running, selecting
 from asynccvat.cli.connection import Connection, client_for, connected
 from asynccvat.cli.failures import ExitCode
+from asynccvat.cli.selecting import option
 from asynccvat.cli.working import Results, carry_out
 
 if TYPE_CHECKING:
@@ -31,17 +32,13 @@ class Mode(StrEnum):
     APPEND = "append"
 
 
-def _option(*names: str, panel: str, **rest: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, **rest)
-
-
 @connected
 def upload(
     connection: Connection,
     *,
     task_id: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--task-id",
             "-t",
             panel=_WHAT,
@@ -51,7 +48,7 @@ def upload(
     ] = None,
     in_dir: Annotated[
         Path | None,
-        _option(
+        option(
             "--in-dir",
             "-i",
             panel=_WHAT,
@@ -61,7 +58,7 @@ def upload(
     ] = None,
     all_: Annotated[
         bool,
-        _option(
+        option(
             "--all",
             panel=_WHAT,
             help="Every task whose folder is in --in-dir; in a mirror, those that were edited.",
@@ -69,7 +66,7 @@ def upload(
     ] = False,
     pair: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--pair",
             panel=_WHAT,
             metavar="ID=PATH",
@@ -78,7 +75,7 @@ def upload(
     ] = None,
     failed_from: Annotated[
         Path | None,
-        _option(
+        option(
             "--failed-from",
             panel=_WHAT,
             metavar="REPORT.json",
@@ -87,7 +84,7 @@ def upload(
     ] = None,
     format_: Annotated[
         str | None,
-        _option(
+        option(
             "--format",
             "-f",
             panel=_WHAT,
@@ -98,7 +95,7 @@ def upload(
     folder_prefix: selecting.FolderPrefix = "task",
     mode: Annotated[
         Mode,
-        _option(
+        option(
             "--mode",
             panel=_SAFETY,
             help="What becomes of the annotations that are there; append needs a newer CVAT.",
@@ -106,7 +103,7 @@ def upload(
     ] = Mode.REPLACE,
     only_if_unchanged: Annotated[
         bool,
-        _option(
+        option(
             "--only-if-unchanged",
             panel=_SAFETY,
             help="Refuse tasks that changed on the server since they were mirrored.",
@@ -114,15 +111,15 @@ def upload(
     ] = False,
     force: Annotated[
         bool,
-        _option("--force", panel=_SAFETY, help="With --all: also what was not edited."),
+        option("--force", panel=_SAFETY, help="With --all: also what was not edited."),
     ] = False,
     break_lock: Annotated[
         bool,
-        _option("--break-lock", panel=_SAFETY, help="Take over a lock whose owner is no more."),
+        option("--break-lock", panel=_SAFETY, help="Take over a lock whose owner is no more."),
     ] = False,
     concurrency: Annotated[
         int | None,
-        _option(
+        option(
             "--concurrency",
             panel=_HOW,
             min=1,
@@ -130,14 +127,14 @@ def upload(
         ),
     ] = None,
     transfers: Annotated[
-        int, _option("--transfers", panel=_HOW, min=1, help="Large files sent at once.")
+        int, option("--transfers", panel=_HOW, min=1, help="Large files sent at once.")
     ] = 4,
     retries: Annotated[
-        int, _option("--retries", panel=_HOW, min=0, help="How often a step is tried again.")
+        int, option("--retries", panel=_HOW, min=0, help="How often a step is tried again.")
     ] = 5,
     import_timeout: Annotated[
         str,
-        _option(
+        option(
             "--import-timeout",
             panel=_HOW,
             metavar="TIME",
@@ -145,22 +142,22 @@ def upload(
         ),
     ] = "4h15m",
     dry_run: Annotated[
-        bool, _option("--dry-run", panel=_HOW, help="Print the plan and its reasons, and stop.")
+        bool, option("--dry-run", panel=_HOW, help="Print the plan and its reasons, and stop.")
     ] = False,
     no_fsync: Annotated[
-        bool, _option("--no-fsync", panel=_HOW, help="Do not wait for the disk with receipts.")
+        bool, option("--no-fsync", panel=_HOW, help="Do not wait for the disk with receipts.")
     ] = False,
     as_json: Annotated[
         bool,
-        _option("--json", panel=_RESULTS, help="Write the report (or plan) to stdout as JSON."),
+        option("--json", panel=_RESULTS, help="Write the report (or plan) to stdout as JSON."),
     ] = False,
     report_json: Annotated[
         Path | None,
-        _option("--report-json", panel=_RESULTS, metavar="FILE", help="Write the report here."),
+        option("--report-json", panel=_RESULTS, metavar="FILE", help="Write the report here."),
     ] = None,
     log_json: Annotated[
         Path | None,
-        _option(
+        option(
             "--log-json", panel=_RESULTS, metavar="FILE", help="Append each event as a JSON line."
         ),
     ] = None,

@@ -14,7 +14,7 @@ import asynccvat
 from asynccvat.cli import output, parsing, running, selecting
 from asynccvat.cli.connection import Connection, client_for, connected
 from asynccvat.cli.failures import ExitCode, exit_code, explain
-from asynccvat.cli.selecting import Output
+from asynccvat.cli.selecting import Output, option
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, VerifyReport
@@ -23,10 +23,6 @@ _SERVER = "With the server"
 _RESULTS = "Results"
 
 STOPPING = "Stopping. Press Ctrl-C again to leave at once."
-
-
-def _option(*names: str, panel: str, **rest: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, **rest)
 
 
 @connected
@@ -39,11 +35,11 @@ def verify(
     task_id: selecting.TaskIds = None,
     folder: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--folder",
+            panel=selecting.PANEL,
             metavar="PATTERN",
             help="Tasks in folders of such a name, like 'task1*'; may be repeated.",
-            rich_help_panel=selecting.PANEL,
         ),
     ] = None,
     threads: Annotated[
@@ -55,11 +51,11 @@ def verify(
     ] = False,
     repair: Annotated[
         bool,
-        _option("--repair", panel=_SERVER, help="Fetch damaged tasks again, and only these."),
+        option("--repair", panel=_SERVER, help="Fetch damaged tasks again, and only these."),
     ] = False,
     against_server: Annotated[
         bool,
-        _option(
+        option(
             "--against-server",
             panel=_SERVER,
             help="Compare with the server's list, too: what changed, is gone, or is not mirrored.",
@@ -75,20 +71,20 @@ def verify(
     filter_: selecting.Filter = None,
     strict: Annotated[
         bool,
-        _option(
+        option(
             "--strict", panel=_RESULTS, help="Count foreign and touched files as failures, too."
         ),
     ] = False,
     quiet: Annotated[
         bool,
-        _option("--quiet", "-q", panel=_RESULTS, help="Write what is wrong, and nothing else."),
+        option("--quiet", "-q", panel=_RESULTS, help="Write what is wrong, and nothing else."),
     ] = False,
     as_json: Annotated[
-        bool, _option("--json", panel=_RESULTS, help="Write the report to stdout as JSON.")
+        bool, option("--json", panel=_RESULTS, help="Write the report to stdout as JSON.")
     ] = False,
     as_jsonl: Annotated[
         bool,
-        _option("--jsonl", panel=_RESULTS, help="Write each problem as a JSON line, as it comes."),
+        option("--jsonl", panel=_RESULTS, help="Write each problem as a JSON line, as it comes."),
     ] = False,
 ) -> int:
     """Read every file of a mirror and compare it with its receipt; no server is needed.
@@ -118,7 +114,7 @@ def verify(
         "updated_since": updated_since,
         "filter": filter_,
     }
-    narrows = [option for option, value in given.items() if value is not None]
+    narrows = [key for key, value in given.items() if value is not None]
     if narrows and (not against_server or task_ids or folder):
         raise typer.BadParameter(
             "it says which of the server's tasks should be here: use it with --against-server, "

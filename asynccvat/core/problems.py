@@ -233,6 +233,7 @@ def settled(problems: Iterable[VerifyProblem]) -> tuple[VerifyProblem, ...]:
         found += touched
     elif touched:
         folder = touched[0].path.partition("/")[0] + "/"
-        found.append(replace(touched[0], path=folder, expected=None, found=None,
-                             files=len(touched)))  # fmt: skip
+        found.append(
+            replace(touched[0], path=folder, expected=None, found=None, files=len(touched))
+        )
     return tuple(sorted(found, key=lambda problem: (problem.path, problem.kind)))

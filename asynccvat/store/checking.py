@@ -128,15 +128,10 @@ def foreign_in(claim: Claim, *, dest: int) -> list[VerifyProblem]:
             parent, _, name = parent.rpartition("/")
         known[parent].add(name)
     head = claim.receipt.head
-    # What cannot be opened is told by its members.
-    with (
-        contextlib.suppress(OSError),
-        files.folder(head.folder, dir_fd=dest) as fd,
-    ):
-        return [
-            foreign(f"{head.folder}/{path}", head.task_id) for path in _foreign_paths(fd, "", known)
-        ]
-    return []
+    return [
+        foreign(f"{head.folder}/{path}", head.task_id)
+        for path in _foreign_paths(head.folder, "", known, dir_fd=dest)
+    ]
 
 
 def foreign(path: str, task_id: int | None) -> VerifyProblem:
@@ -144,15 +139,26 @@ def foreign(path: str, task_id: int | None) -> VerifyProblem:
     return VerifyProblem(kind=ProblemKind.FOREIGN, path=path, task_id=task_id)
 
 
-def _foreign_paths(fd: int, folder: str, known: dict[str, set[str]]) -> Iterator[str]:
-    """What is in an open folder, and below it, beside the names that are known of each folder."""
-    prefix = f"{folder}/" if folder else ""
-    for name in files.names(fd):
-        if name not in known[folder]:
-            yield f"{prefix}{name}/" if trees.is_folder(name, dir_fd=fd) else prefix + name
-        elif prefix + name in known:
-            with contextlib.suppress(OSError), files.folder(name, dir_fd=fd) as deeper:
-                yield from _foreign_paths(deeper, prefix + name, known)
+def _foreign_paths(
+    name: str, path: str, known: dict[str, set[str]], *, dir_fd: int
+) -> Iterator[str]:
+    """What is in a folder, and below it, beside the names that are known of each folder.
+
+    Nothing where it cannot be opened, which its members tell.
+    """
+    prefix = f"{path}/" if path else ""
+    with contextlib.ExitStack() as opened:
+        try:
+            fd = opened.enter_context(files.folder(name, dir_fd=dir_fd))
+            names = files.names(fd)
+        except OSError as error:
+            _obstacle(error, path or name)
+            return
+        for one in names:
+            if one not in known[path]:
+                yield f"{prefix}{one}/" if trees.is_folder(one, dir_fd=fd) else prefix + one
+            elif prefix + one in known:
+                yield from _foreign_paths(one, prefix + one, known, dir_fd=fd)
 
 
 class _Parents:

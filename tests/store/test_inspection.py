@@ -234,6 +234,23 @@ def test_where_nothing_can_be_opened_any_more_it_is_no_file_s_fault(
             look.check(claim, claim.receipt.members, contents=True, meter=Meter(silently))
 
 
+def test_where_a_folder_cannot_be_opened_for_want_of_handles_nothing_is_passed_over(
+    mirrored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.open_folder
+
+    def full(name: str, *, dir_fd: int) -> int:
+        if name == "images":
+            raise OSError(errno.EMFILE, "too many")
+        return real(name, dir_fd=dir_fd)
+
+    with inspecting(mirrored) as look:
+        claim = claimed(look)
+        monkeypatch.setattr(files, "open_folder", full)
+        with pytest.raises(StoreError, match="ulimit -n"):
+            look.foreign_in(claim)
+
+
 def test_where_nothing_can_be_opened_any_more_no_receipt_is_damaged(
     mirrored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,9 @@ import contextlib
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from destinations import open_store, put, put_loose, read_tree
@@ -186,9 +187,15 @@ def outside(tmp_path: Path) -> Iterator[Path]:
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("work", [mirror, verify], ids=["mirror", "verification"])
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_what_is_planted_in_a_mirror_leads_nowhere(
-    tmp_path: Path, outside: Path, count_cases: Callable[[int], None], kind: str
+    tmp_path: Path,
+    outside: Path,
+    count_cases: Callable[[int], None],
+    *,
+    kind: str,
+    work: Callable[[Path], Coroutine[Any, Any, object]],
 ) -> None:
     prepared = tmp_path / "prepared"
 
@@ -205,30 +212,7 @@ def test_what_is_planted_in_a_mirror_leads_nowhere(
         if not plant(kind, dest / name, outside):
             pytest.skip("only the superuser can make devices")
         with contextlib.suppress(AsyncCvatError):
-            asyncio.run(mirror(dest))
-        assert contents(outside) == before, name
-    count_cases(len(PLACES))
-
-
-@pytest.mark.parametrize("kind", EVERY_KIND)
-def test_what_is_planted_in_a_mirror_leads_no_verification_elsewhere(
-    tmp_path: Path, outside: Path, count_cases: Callable[[int], None], kind: str
-) -> None:
-    prepared = tmp_path / "prepared"
-
-    async def prepare() -> None:
-        async with open_store(prepared) as store:
-            await put(store, 1, OLD)
-
-    asyncio.run(prepare())
-    before = contents(outside)
-    for number, name in enumerate(PLACES):
-        dest = tmp_path / f"dest{number}"
-        shutil.copytree(prepared, dest)
-        if not plant(kind, dest / name, outside):
-            pytest.skip("only the superuser can make devices")
-        with contextlib.suppress(AsyncCvatError):
-            asyncio.run(verify(dest))
+            asyncio.run(work(dest))
         assert contents(outside) == before, name
     count_cases(len(PLACES))
 
