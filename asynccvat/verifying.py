@@ -1,37 +1,34 @@
 """Verification: every file of a mirror read again and compared with its receipt.
 
 It needs no server, unless it is to compare with one or to repair; what does that is loaded then.
-What is read in which thread, and when a task is looked at once more, is arranged here; what it
-means is decided by `core.problems` and `core.verifying`.
+How files are read is left to `comparing`; what it means is decided by `core.problems` and
+`core.verifying`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import anyio
-import anyio.abc
 
-from asynccvat.core.problems import VerifyProblem, settled
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.comparing import Compared, Comparison, one_error
+from asynccvat.core.problems import VerifyProblem
+from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
 from asynccvat.core.verifying import (
     VerifyReport,
     absent,
     after_repair,
     batches,
-    is_large,
     selected,
-    slices,
 )
-from asynccvat.errors import AsyncCvatError, ConfigError
+from asynccvat.errors import ConfigError
 from asynccvat.events import (
     Event,
     ProblemFound,
@@ -41,14 +38,11 @@ from asynccvat.events import (
     VerifyStarted,
     Warned,
 )
-from asynccvat.store import Claim, Inspection, Meter, VerifyJournal, inspecting
-from asynccvat.threads import begun, in_threads, uninterrupted
+from asynccvat.store import VerifyJournal, inspecting
+from asynccvat.threads import in_threads
 
 if TYPE_CHECKING:
     from asynccvat.client import CvatClient
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _log = logging.getLogger("asynccvat")
 
@@ -141,26 +135,6 @@ class _Wanted:
         return self.task_ids is None and not self.folders
 
 
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    """What a look at a task showed.
-
-    Attributes:
-        claim: What its folder should hold; None where its receipt is gone or damaged.
-        problems: What is not so.
-        stands: Whether it is certain that no mirror was at work on it.
-    """
-
-    task_id: int
-    claim: Claim | None
-    problems: tuple[VerifyProblem, ...]
-    stands: bool = True
-
-
-class _StoppedError(Exception):
-    """The verification was cancelled while a thread read."""
-
-
 class _Verification:
     """One verification, from the receipts to the repair."""
 
@@ -169,20 +143,18 @@ class _Verification:
         self._dest = dest
         self._listener = on_event
         self._threads = threads
-        self._limiter = anyio.CapacityLimiter(threads)
-        self._loop = asyncio.get_running_loop()
-        self._stopped = False
         self._bytes = 0
         self._files: dict[int, int] = {}
         self._problems: list[VerifyProblem] = []
 
     async def run(self, wanted: _Wanted) -> None:
         """Do all of it; the report is written in any case."""
-        began = self._loop.time()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         interrupted = True
         try:
             async with in_threads(inspecting(self._dest)) as look:
-                await self._verify(look, wanted)
+                await self._verify(Comparison(look, self._threads, self._count), wanted)
             interrupted = self.report.stopped_by is not None
         finally:
             self.report = replace(
@@ -190,16 +162,16 @@ class _Verification:
                 problems=tuple(sorted(self._problems, key=_by_place)),
                 files=sum(self._files.values()),
                 bytes=self._bytes,
-                seconds=self._loop.time() - began,
+                seconds=clock() - began,
                 interrupted=interrupted,
             )
             self._emit(VerifyFinished(self.report))
 
-    async def _verify(self, look: Inspection, wanted: _Wanted) -> None:
-        client = wanted.client
+    async def _verify(self, comparison: Comparison, wanted: _Wanted) -> None:
+        client, look, thread = wanted.client, comparison.look, comparison.thread
         if client is not None:
-            await self._thread(look.check_server, client.origin, client.organization)
-        all_heads, damaged = await self._thread(look.heads)
+            await thread(look.check_server, client.origin, client.organization)
+        all_heads, damaged = await thread(look.heads)
         heads = selected(all_heads, wanted.task_ids, wanted.folders)
         if wanted.folders and not heads:
             raise ConfigError(
@@ -212,13 +184,13 @@ class _Verification:
         if client is not None:
             await self._ask(client, heads, wanted)
         async with in_threads(look.journal(restart=wanted.restart)) as journal:
-            await self._read_all(look, journal, heads)
+            await self._read_all(comparison, journal, heads)
             if client is not None and wanted.repair:
-                await self._repair(look, client, all_heads)
+                await self._repair(comparison, client, all_heads)
             if wanted.everything:
-                self._found(await self._thread(look.foreign_around))
-            self.report = replace(self.report, kept=await self._thread(look.kept))
-            await self._thread(journal.finish, heads.keys())
+                self._found(await thread(look.foreign_around))
+            self.report = replace(self.report, kept=await thread(look.kept))
+            await thread(journal.finish, heads.keys())
             if journal.problem is not None:
                 self._warn(journal.problem)
 
@@ -243,7 +215,7 @@ class _Verification:
     # --- reading ----------------------------------------------------------------------------
 
     async def _read_all(
-        self, look: Inspection, journal: VerifyJournal, heads: Mapping[int, ReceiptHead]
+        self, comparison: Comparison, journal: VerifyJournal, heads: Mapping[int, ReceiptHead]
     ) -> None:
         before = {id_: entry.receipt for id_, entry in journal.entries.items() if id_ in heads}
         self.report = replace(self.report, tasks=len(heads), resumed=len(before))
@@ -261,26 +233,35 @@ class _Verification:
 
         async def read(batch: Sequence[ReceiptHead]) -> None:
             try:
-                looked = await self._look_at(look, batch, before)
+                compared = await self._compare(comparison, batch, before)
             finally:
                 at_once.release()
-            await self._thread(journal.note, _newly_read(looked, before))
-            for one in looked:
+            await comparison.thread(journal.note, _newly_read(compared, before))
+            for one in compared:
                 if one.stands:
                     self._found(one.problems)
                 else:
                     doubtful.append(one.task_id)
 
-        async with _group() as group:
+        async with one_error() as group:
             for batch in batches(heads.values()):
                 await at_once.acquire()
                 group.start_soon(read, batch)
-        await self._look_again(look, heads, doubtful)
+        await self._compare_again(comparison, heads, doubtful)
 
-    async def _look_again(
-        self, look: Inspection, heads: Mapping[int, ReceiptHead], doubtful: Iterable[int]
+    async def _compare(
+        self, comparison: Comparison, batch: Sequence[ReceiptHead], before: Mapping[int, str]
+    ) -> list[Compared]:
+        compared = await comparison.compare(batch, before)
+        for one in compared:
+            if one.claim is not None:
+                self._files[one.task_id] = len(one.claim.receipt.members)
+        return compared
+
+    async def _compare_again(
+        self, comparison: Comparison, heads: Mapping[int, ReceiptHead], doubtful: Iterable[int]
     ) -> None:
-        """Look anew at tasks that a mirror was at work on, until that is over.
+        """Compare tasks anew that a mirror was at work on, until that is over.
 
         What is in doubt for seconds was left by a run that was killed, and stands.
         """
@@ -289,50 +270,16 @@ class _Verification:
             if not left:
                 return
             await anyio.sleep(delay)
-            again = await self._look_at(look, [heads[task_id] for task_id in left], {})
+            again = await self._compare(comparison, [heads[task_id] for task_id in left], {})
             left = [one.task_id for one in again if not one.stands]
             for one in again:
                 if one.stands or delay == PATIENCE[-1]:
                     self._found(one.problems)
 
-    async def _look_at(
-        self, look: Inspection, batch: Sequence[ReceiptHead], before: Mapping[int, str]
-    ) -> list[_Looked]:
-        small = [head.task_id for head in batch if not is_large(head)]
-        looked = await self._thread(_look_at_each, look, small, before, self._tell)
-        for head in batch:
-            if is_large(head):
-                looked.append(await self._look_at_large(look, head.task_id, before))
-        for one in looked:
-            if one.claim is not None:
-                self._files[one.task_id] = len(one.claim.receipt.members)
-        return looked
-
-    async def _look_at_large(
-        self, look: Inspection, task_id: int, before: Mapping[int, str]
-    ) -> _Looked:
-        """One task, by several threads."""
-        claim = await self._thread(look.claim, task_id)
-        if not isinstance(claim, Claim):
-            return _Looked(task_id, None, () if claim is None else (claim,))
-        contents = before.get(task_id) != claim.identity
-        problems = await self._thread(look.foreign_in, claim)
-
-        async def check(members: Sequence[MemberRecord]) -> None:
-            problems.extend(
-                await self._thread(_look_at_slice, look, claim, members, contents, self._tell)
-            )
-
-        async with _group() as group:
-            for members in slices(claim.receipt.members):
-                group.start_soon(check, members)
-        stands = not problems or await self._thread(look.stands, claim)
-        return _Looked(task_id, claim, settled(problems), stands=stands)
-
     # --- the repair -------------------------------------------------------------------------
 
     async def _repair(
-        self, look: Inspection, client: CvatClient, heads: Mapping[int, ReceiptHead]
+        self, comparison: Comparison, client: CvatClient, heads: Mapping[int, ReceiptHead]
     ) -> None:
         from asynccvat import repairing  # noqa: PLC0415 - without a server, no network is loaded
 
@@ -346,35 +293,15 @@ class _Verification:
             client, self._dest, damaged, heads, emit=self._hear
         )
         self.report = replace(self.report, repairs=outcomes, stopped_by=stopped_by)
-        heads_now, unreadable = await self._thread(look.heads)
+        heads_now, unreadable = await comparison.thread(comparison.look.heads)
         again = [head for task_id, head in heads_now.items() if task_id in damaged]
-        looked = await self._look_at(look, again, {})
-        still = [problem for one in looked for problem in one.problems]
+        compared = await self._compare(comparison, again, {})
+        still = [problem for one in compared for problem in one.problems]
         still += [one for one in unreadable if one.task_id in damaged]
         self._problems, repaired = after_repair(self._problems, still, outcomes)
         self.report = replace(self.report, repaired=repaired)
 
     # --- what all of it needs ---------------------------------------------------------------
-
-    async def _thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking call in one of the threads; a cancellation lets it end soon."""
-        work = begun(self._limiter, call, *args, **kwargs)
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError:
-            self._stopped = True
-            # Whatever else became of it, nobody waits for it any more.
-            with suppress(Exception):
-                await uninterrupted(work)
-            raise
-        return work.result()
-
-    def _tell(self, files: int, read: int) -> None:
-        """Called in the threads."""
-        if self._stopped:
-            raise _StoppedError
-        if files or read:
-            self._loop.call_soon_threadsafe(self._count, files, read)
 
     def _count(self, files: int, read: int) -> None:
         self._bytes += read
@@ -406,54 +333,14 @@ class _Verification:
             _log.exception("the listener of events raised, and is told nothing more")
 
 
-def _look_at_each(
-    look: Inspection,
-    task_ids: Iterable[int],
-    before: Mapping[int, str],
-    tell: Callable[[int, int], None],
-) -> list[_Looked]:
-    """Several small tasks, in one thread."""
-    looked = []
-    meter = Meter(tell)
-    for task_id in task_ids:
-        tell(0, 0)  # which ends it where the verification was cancelled
-        claim = look.claim(task_id)
-        if not isinstance(claim, Claim):
-            looked.append(_Looked(task_id, None, () if claim is None else (claim,)))
-            continue
-        contents = before.get(task_id) != claim.identity
-        problems = look.foreign_in(claim)
-        for members in slices(claim.receipt.members):
-            problems += look.check(claim, members, contents=contents, meter=meter)
-        stands = not problems or look.stands(claim)
-        looked.append(_Looked(task_id, claim, settled(problems), stands=stands))
-    meter.tell()
-    return looked
-
-
-def _look_at_slice(
-    look: Inspection,
-    claim: Claim,
-    members: Sequence[MemberRecord],
-    contents: bool,
-    tell: Callable[[int, int], None],
-) -> list[VerifyProblem]:
-    """A part of a large task, in one thread."""
-    tell(0, 0)  # which ends it where the verification was cancelled while this waited its turn
-    meter = Meter(tell)
-    problems = look.check(claim, members, contents=contents, meter=meter)
-    meter.tell()
-    return problems
-
-
-def _newly_read(looked: Iterable[_Looked], before: Mapping[int, str]) -> list[tuple[int, str]]:
+def _newly_read(compared: Iterable[Compared], before: Mapping[int, str]) -> list[tuple[int, str]]:
     """The tasks that need not be read again, each with its receipt's identity.
 
     Those that were not read now keep the time of their reading.
     """
     return [
         (one.task_id, one.claim.identity)
-        for one in looked
+        for one in compared
         if one.claim is not None
         and one.claim.recorded
         and not one.problems
@@ -463,16 +350,3 @@ def _newly_read(looked: Iterable[_Looked], before: Mapping[int, str]) -> list[tu
 
 def _by_place(problem: VerifyProblem) -> tuple[str, int, str]:
     return problem.path, problem.task_id or 0, problem.kind
-
-
-@asynccontextmanager
-async def _group() -> AsyncIterator[anyio.abc.TaskGroup]:
-    """A task group whose first error is raised as it is: its kind is what callers look for."""
-    try:
-        async with anyio.create_task_group() as group:
-            yield group
-    except* AsyncCvatError as errors:
-        problem: BaseException = errors
-        while isinstance(problem, BaseExceptionGroup):
-            problem = problem.exceptions[0]
-        raise problem from None

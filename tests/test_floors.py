@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("sending", "watcher"),
     ("imports", "sources"),
     ("client", "extract", "store", "settings"),
-    ("archives", "media"),
+    ("archives", "comparing", "media"),
     ("exports", "gathering", "runs"),
     ("transfer", "uploads"),
     ("dispatch",),
