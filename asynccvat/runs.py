@@ -8,7 +8,6 @@ meanwhile is left to `mirroring` and `folders`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -19,8 +18,7 @@ from asynccvat.core.outcomes import MirrorReport, TaskOutcome, without_traceback
 from asynccvat.core.planning import Plan
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event, Retrying, RunFinished, ServerPaused, TaskDone, Warned
-
-_log = logging.getLogger("asynccvat")
+from asynccvat.listening import Listener
 
 EventListener = Callable[[Event], None]
 
@@ -52,7 +50,7 @@ class MirrorRun:
         self.plan: Plan | None = None
         self.report = MirrorReport(interrupted=True)
         self._work = work
-        self._listener = on_event
+        self._listener = Listener(on_event)
         self._outcomes: deque[TaskOutcome] = deque()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -115,13 +113,7 @@ class MirrorRun:
         if isinstance(event, TaskDone):
             self._outcomes.append(event.outcome)
             self._news.set()
-        if self._listener is None:
-            return
-        try:
-            self._listener(event)
-        except Exception:  # noqa: BLE001 - whatever it raises, it is the listener's own
-            self._listener = None
-            _log.exception("the listener of events raised, and is told nothing more")
+        self._listener(event)
 
     @property
     def _running(self) -> asyncio.Task[None]:

@@ -8,7 +8,6 @@ How files are read is left to `comparing`; what it means is decided by `core.pro
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -38,13 +37,12 @@ from asynccvat.events import (
     VerifyStarted,
     Warned,
 )
+from asynccvat.listening import Listener
 from asynccvat.store import VerifyJournal, inspecting
 from asynccvat.threads import in_threads
 
 if TYPE_CHECKING:
     from asynccvat.client import CvatClient
-
-_log = logging.getLogger("asynccvat")
 
 DEFAULT_THREADS = 4
 PATIENCE = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
@@ -141,7 +139,7 @@ class _Verification:
     def __init__(self, dest: Path, on_event: Callable[[Event], None] | None, threads: int) -> None:
         self.report = VerifyReport(interrupted=True)
         self._dest = dest
-        self._listener = on_event
+        self._emit = Listener(on_event)
         self._threads = threads
         self._bytes = 0
         self._files: dict[int, int] = {}
@@ -322,15 +320,6 @@ class _Verification:
             self._warn(event.message)
         else:
             self._emit(event)
-
-    def _emit(self, event: Event) -> None:
-        if self._listener is None:
-            return
-        try:
-            self._listener(event)
-        except Exception:  # noqa: BLE001 - whatever it raises, it is the listener's own
-            self._listener = None
-            _log.exception("the listener of events raised, and is told nothing more")
 
 
 def _newly_read(compared: Iterable[Compared], before: Mapping[int, str]) -> list[tuple[int, str]]:

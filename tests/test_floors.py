@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("core",),
     ("events", "handles"),
-    ("files", "http", "threads"),
+    ("files", "http", "listening", "threads"),
     ("sending", "watcher"),
     ("imports", "sources"),
     ("client", "extract", "store", "settings"),

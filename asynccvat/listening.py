@@ -1,0 +1,28 @@
+"""Whoever is told of events: a function of the user's, which may fail and stops nothing by it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from asynccvat.events import Event
+
+_log = logging.getLogger("asynccvat")
+
+
+class Listener:
+    """Tells somebody of events, until that raises."""
+
+    def __init__(self, tell: Callable[[Event], None] | None) -> None:
+        """Tell a function, or nobody."""
+        self._tell = tell
+
+    def __call__(self, event: Event) -> None:
+        """Tell of an event; what comes of it is the listener's own."""
+        if self._tell is None:
+            return
+        try:
+            self._tell(event)
+        except Exception:  # noqa: BLE001 - whatever it raises, it is the listener's own
+            self._tell = None
+            _log.exception("the listener of events raised, and is told nothing more")
