@@ -1,14 +1,12 @@
 """CvatClient: CVAT's REST API as typed coroutines.
 
-It knows paths, parameters and what CVAT's answers mean; `lists` knows it of lists. How exchanges
-are made, tried again and reported is left to `http`; what is to be done with tasks, to the engine
-above.
+It knows paths, parameters and what CVAT's answers mean; `lists` knows it of lists, `export_calls`
+of exports. How exchanges are made, tried again and reported is left to `http`; what is to be done
+with tasks, to the engine above.
 """
 
 from __future__ import annotations
 
-import asyncio
-import difflib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -21,6 +19,7 @@ from urllib.parse import quote
 import anyio
 import msgspec
 
+from asynccvat.client.export_calls import MAX_COLLISIONS, ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.core.environment import from_environment
 from asynccvat.core.importers import importer_for
@@ -41,19 +40,15 @@ from asynccvat.core.models import (
     User,
 )
 from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT
-from asynccvat.core.responses import ByteRange, is_json
+from asynccvat.core.responses import ByteRange
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.core.uploading import Mode
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
-    ExportExpiredError,
-    ExportNotReadyError,
     NotFoundError,
     PermissionDeniedError,
-    ProtocolError,
-    ResponseError,
 )
 from asynccvat.http import (
     Call,
@@ -75,11 +70,9 @@ _DATA_META = msgspec.json.Decoder(DataMeta)
 _TASK = msgspec.json.Decoder(Task)
 _REQUEST = msgspec.json.Decoder(ExportRequest)
 _REQUEST_ID = msgspec.json.Decoder(RequestId)
-_FORMATS = msgspec.json.Decoder(Formats)
 _ABOUT = msgspec.json.Decoder(About)
 _USER = msgspec.json.Decoder(User)
 
-_MAX_COLLISIONS = 3
 _CANCELS_AT_ONCE = 8
 
 
@@ -140,8 +133,7 @@ class CvatClient:
             ),
         )
         self._lists = Lists(self._http)
-        self._formats: Formats | None = None
-        self._formats_lock = asyncio.Lock()
+        self._exports = ExportCalls(self._http, self._lists)
         self._appends: bool | None = None
 
     @classmethod
@@ -248,11 +240,7 @@ class CvatClient:
 
     async def formats(self) -> Formats:
         """The annotation formats that the server writes and reads; asked for once."""
-        async with self._formats_lock:
-            if self._formats is None:
-                path = "/api/server/annotation/formats"
-                self._formats = await self._get(path, _FORMATS, "formats")
-            return self._formats
+        return await self._lists.formats()
 
     async def tasks(
         self, selection: Selection | None = None, *, page_size: int = 500
@@ -375,55 +363,7 @@ class CvatClient:
             NotFoundError: There is no such task.
             PermissionDeniedError: The user may not export it.
         """
-        call = Call(
-            method="POST",
-            path=f"/api/tasks/{int(task_id)}/dataset/export",
-            step="export",
-            params={
-                "format": spec.format,
-                "save_images": "true" if spec.images else "false",
-                # Else a task whose default target is a bucket never gets a result_url.
-                "location": "local",
-            },
-            expect=(202, 409),
-            task_id=task_id,
-        )
-        for _ in range(_MAX_COLLISIONS):
-            try:
-                answer = await self._http.call(call)
-            except ResponseError as error:
-                if error.status == 400 and "unknown format" in error.detail.lower():
-                    raise await self._unknown_format(spec.format) from None
-                raise
-            if answer.status == 202 or is_json(answer.content_type):
-                rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
-                return ExportAccepted(rq_id, created=answer.status == 202)
-            # Some versions say in plain text only that it is running.
-            running = await self._running_export(task_id, spec)
-            if running is not None:
-                return ExportAccepted(running, created=False)
-            # It ended in between: asked again, it is queued.
-        raise ProtocolError(
-            f"{self.origin} says that an export of task {task_id} is running, and lists none; "
-            "try again later",
-            task_id=task_id,
-            step="export",
-            retryable=True,
-        )
-
-    async def _running_export(self, task_id: int, spec: ExportSpec) -> str | None:
-        kind = "export:dataset" if spec.images else "export:annotations"
-        for request in await self.requests(task_ids=[task_id], export_format=spec.format):
-            operation = request.operation
-            if (
-                not request.ended
-                and operation.type == kind
-                and operation.target == "task"
-                and operation.task_id == task_id
-                and operation.format == spec.format
-            ):
-                return request.id
-        return None
+        return await self._exports.request(task_id, spec)
 
     async def check_format(self, name: str) -> None:
         """Make sure that the server exports in a format, by its exact name.
@@ -431,8 +371,7 @@ class CvatClient:
         Raises:
             ConfigError: It does not, or not now; the nearest names are given.
         """
-        if not any(item.name == name and item.enabled for item in (await self.formats()).exporters):
-            raise await self._unknown_format(name)
+        await self._exports.check_format(name)
 
     async def importer(self, name: str) -> Format:
         """The importer that reads a format, by its own name or by the exporter's.
@@ -544,20 +483,11 @@ class CvatClient:
             upload = self.begin_upload(task_id, file, importer=importer.name, mode=mode)
             await upload.bring()
             watcher = Watcher(self, timeout=timeout, action="import")
-            imports = Imports(self, watcher, retries=_MAX_COLLISIONS, emit=lambda _event: None)
+            imports = Imports(self, watcher, retries=MAX_COLLISIONS, emit=lambda _event: None)
             try:
                 return await watcher.during(imports.finished(upload))
             finally:
                 await uninterrupted(imports.cancel_queued())
-
-    async def _unknown_format(self, name: str) -> ConfigError:
-        exporters = [item.name for item in (await self.formats()).exporters if item.enabled]
-        folded = {item.lower(): item for item in exporters}
-        near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
-        hint = "list its formats with client.formats() or `asynccvat formats`"
-        if near:
-            hint = "the nearest of its formats: " + ", ".join(repr(folded[item]) for item in near)
-        return ConfigError(f"{self.origin} cannot export as {name!r}; {hint}", step="export")
 
     async def request(self, rq_id: str) -> ExportRequest:
         """One entry of the server's requests.
@@ -656,29 +586,11 @@ class CvatClient:
             ProtocolError: What came is not what was asked for, or no archive.
             TransportError: The connection failed.
         """
-        asked = None
-        headers = {"Accept-Encoding": "identity"}
+        part = None
         if (first, last, suffix) != (None, None, None):
-            asked = ByteRange(first, last, suffix)
-            headers["Range"] = asked.header
-            if if_range is not None:
-                headers["If-Range"] = if_range
-        call = Call(
-            method="GET",
-            path=self._http.server.rebase(result_url).removeprefix(self.origin),
-            step="download",
-            expect=(200, 206),
-            headers=headers,
-            task_id=task_id,
-        )
-        try:
-            stream = await self._http.open_stream(call, asked)
-        except ResponseError as error:
-            raise _download_error(error) from error
-        try:
+            part = ByteRange(first, last, suffix)
+        async with self._exports.result(result_url, part, if_range, task_id) as stream:
             yield stream
-        finally:
-            stream.close()
 
     async def _get(
         self,
@@ -699,24 +611,3 @@ class CvatClient:
             rq_id=rq_id,
         )
         return self._http.decode(await self._http.call(call), decoder)
-
-
-def _download_error(error: ResponseError) -> AsyncCvatError:
-    """Tell a result that is not there yet, or not any more, from a refused call."""
-    said = error.detail.lower()
-    if error.status == 400 and "not finished" in said:
-        return ExportNotReadyError(
-            f"{error.message}; another export of the task may have been started",
-            task_id=error.task_id,
-            step=error.step,
-        )
-    unknown = error.status == 400 and "unknown export request" in said
-    expired = error.status == 404 and ("expired" in said or "no request" in said)
-    if unknown or expired:
-        return ExportExpiredError(
-            f"{error.message}; ask for the export again",
-            task_id=error.task_id,
-            step=error.step,
-            retryable=True,
-        )
-    return error

@@ -1,17 +1,18 @@
-"""The lists of CVAT's API: tasks, projects, jobs, and the requests that the server works on.
+"""The lists of CVAT's API: tasks, projects, jobs, formats, and the requests it works on.
 
 How pages are read is left to `http.paging`, what a selection asks for to `core.selection`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
 import msgspec
 
-from asynccvat.core.models import ExportRequest, Job, Page, Project, Task, TaskListing
+from asynccvat.core.models import ExportRequest, Formats, Job, Page, Project, Task, TaskListing
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection, id_batches
 from asynccvat.errors import NotFoundError
 from asynccvat.http import Call, HttpSession
@@ -23,6 +24,7 @@ _PROJECTS = msgspec.json.Decoder(Page[Project])
 _JOBS = msgspec.json.Decoder(Page[Job])
 _REQUESTS = msgspec.json.Decoder(Page[ExportRequest])
 _PROJECT = msgspec.json.Decoder(Project)
+_FORMATS = msgspec.json.Decoder(Formats)
 
 # The cost of a list of requests is in what the server remembers, not in the size of its pages.
 _REQUESTS_PAGE = 10_000
@@ -34,6 +36,8 @@ class Lists:
     def __init__(self, http: HttpSession) -> None:
         """Read lists in a session."""
         self._http = http
+        self._formats: Formats | None = None
+        self._formats_lock = asyncio.Lock()
 
     async def tasks(self, selection: Selection, page_size: int) -> TaskListing:
         """All tasks of a selection, proven by the server's count."""
@@ -98,6 +102,15 @@ class Lists:
                 detail=error.detail,
                 step="project",
             ) from None
+
+    async def formats(self) -> Formats:
+        """The formats that the server writes and reads; asked for once."""
+        async with self._formats_lock:
+            if self._formats is None:
+                path = "/api/server/annotation/formats"
+                call = Call(method="GET", path=path, step="formats")
+                self._formats = self._http.decode(await self._http.call(call), _FORMATS)
+            return self._formats
 
     async def requests(
         self,

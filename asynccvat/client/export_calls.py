@@ -1,0 +1,162 @@
+"""The calls of CVAT's API that make exports: asking for one, and reading its result.
+
+Waiting for exports is left to `watcher`, making them for many tasks to `exports`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from asynccvat.client.lists import Lists
+from asynccvat.core.models import ExportAccepted, ExportSpec, RequestId
+from asynccvat.core.responses import ByteRange, is_json
+from asynccvat.errors import (
+    AsyncCvatError,
+    ConfigError,
+    ExportExpiredError,
+    ExportNotReadyError,
+    ProtocolError,
+    ResponseError,
+)
+from asynccvat.http import Call, HttpSession, ResultStream
+
+MAX_COLLISIONS = 3
+"""How often a request of the server is asked for anew where another one was in its way."""
+
+_REQUEST_ID = msgspec.json.Decoder(RequestId)
+
+
+class ExportCalls:
+    """Exports of one server; `CvatClient` documents them."""
+
+    def __init__(self, http: HttpSession, lists: Lists) -> None:
+        """Make exports in a session.
+
+        Args:
+            http: The session.
+            lists: The same server's lists.
+        """
+        self._http = http
+        self._lists = lists
+
+    async def request(self, task_id: int, spec: ExportSpec) -> ExportAccepted:
+        """Ask for the export of a task."""
+        call = Call(
+            method="POST",
+            path=f"/api/tasks/{int(task_id)}/dataset/export",
+            step="export",
+            params={
+                "format": spec.format,
+                "save_images": "true" if spec.images else "false",
+                # Else a task whose default target is a bucket never gets a result_url.
+                "location": "local",
+            },
+            expect=(202, 409),
+            task_id=task_id,
+        )
+        for _ in range(MAX_COLLISIONS):
+            try:
+                answer = await self._http.call(call)
+            except ResponseError as error:
+                if error.status == 400 and "unknown format" in error.detail.lower():
+                    raise await self._unknown_format(spec.format) from None
+                raise
+            if answer.status == 202 or is_json(answer.content_type):
+                rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
+                return ExportAccepted(rq_id, created=answer.status == 202)
+            # Some versions say in plain text only that it is running.
+            running = await self._running(task_id, spec)
+            if running is not None:
+                return ExportAccepted(running, created=False)
+            # It ended in between: asked again, it is queued.
+        raise ProtocolError(
+            f"{self._http.server.origin} says that an export of task {task_id} is running, and "
+            "lists none; try again later",
+            task_id=task_id,
+            step="export",
+            retryable=True,
+        )
+
+    async def _running(self, task_id: int, spec: ExportSpec) -> str | None:
+        kind = "export:dataset" if spec.images else "export:annotations"
+        for request in await self._lists.requests([task_id], "export", None, spec.format):
+            operation = request.operation
+            if (
+                not request.ended
+                and operation.type == kind
+                and operation.target == "task"
+                and operation.task_id == task_id
+                and operation.format == spec.format
+            ):
+                return request.id
+        return None
+
+    async def check_format(self, name: str) -> None:
+        """Make sure that the server exports in a format, by its exact name."""
+        exporters = (await self._lists.formats()).exporters
+        if not any(item.name == name and item.enabled for item in exporters):
+            raise await self._unknown_format(name)
+
+    async def _unknown_format(self, name: str) -> ConfigError:
+        exporters = [item.name for item in (await self._lists.formats()).exporters if item.enabled]
+        folded = {item.lower(): item for item in exporters}
+        near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
+        hint = "list its formats with client.formats() or `asynccvat formats`"
+        if near:
+            hint = "the nearest of its formats: " + ", ".join(repr(folded[item]) for item in near)
+        return ConfigError(
+            f"{self._http.server.origin} cannot export as {name!r}; {hint}", step="export"
+        )
+
+    @asynccontextmanager
+    async def result(
+        self, result_url: str, part: ByteRange | None, if_range: str | None, task_id: int | None
+    ) -> AsyncIterator[ResultStream]:
+        """Read an export's archive, or a part of it."""
+        server = self._http.server
+        headers = {"Accept-Encoding": "identity"}
+        if part is not None:
+            headers["Range"] = part.header
+            if if_range is not None:
+                headers["If-Range"] = if_range
+        call = Call(
+            method="GET",
+            path=server.rebase(result_url).removeprefix(server.origin),
+            step="download",
+            expect=(200, 206),
+            headers=headers,
+            task_id=task_id,
+        )
+        try:
+            stream = await self._http.open_stream(call, part)
+        except ResponseError as error:
+            raise _download_error(error) from error
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+
+def _download_error(error: ResponseError) -> AsyncCvatError:
+    """Tell a result that is not there yet, or not any more, from a refused call."""
+    said = error.detail.lower()
+    if error.status == 400 and "not finished" in said:
+        return ExportNotReadyError(
+            f"{error.message}; another export of the task may have been started",
+            task_id=error.task_id,
+            step=error.step,
+        )
+    unknown = error.status == 400 and "unknown export request" in said
+    expired = error.status == 404 and ("expired" in said or "no request" in said)
+    if unknown or expired:
+        return ExportExpiredError(
+            f"{error.message}; ask for the export again",
+            task_id=error.task_id,
+            step=error.step,
+            retryable=True,
+        )
+    return error
