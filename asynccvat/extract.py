@@ -13,7 +13,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from asynccvat import files
+from asynccvat import disk_errors, files
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.units import number_of_bytes
 from asynccvat.core.zip import (
@@ -218,7 +218,7 @@ class Extractor:
                     else:
                         self._end(event.entry)
         except OSError as error:
-            raise files.explain(
+            raise disk_errors.explain(
                 error, "write", self._member, task_id=self._staged.task_id
             ) from error
 

@@ -17,9 +17,9 @@ import platform
 import stat
 import sys
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from asynccvat.errors import DiskFullError, DriveError, StoreError
+from asynccvat.disk_errors import NO_INODES
 
 EFFECTS = (
     "open_for_writing",
@@ -391,62 +391,7 @@ def _kernel() -> tuple[int, ...]:
     return tuple(int(part) for part in release[:2] if part.isdigit())
 
 
-# --- errors in words --------------------------------------------------------------------------
-
-_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
-_OF_THE_DRIVE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.EROFS})
-_NO_INODES = "no free inodes: the file system can hold no more files"
 _SOME_ROOM = 1024 * 1024
-_REMEDIES = {
-    errno.EACCES: "give this user the right to write there, or choose another destination",
-    errno.EPERM: "give this user the right to write there, or choose another destination",
-    errno.EROFS: "mount the file system for writing, or choose another destination",
-    errno.EMFILE: "raise the limit with `ulimit -n`, or lower transfers (--transfers)",
-    errno.ENFILE: "the whole system is out of file handles: lower transfers (--transfers)",
-    errno.EIO: "the drive failed: check it before anything else",
-    errno.ENXIO: "the drive is gone: attach it and check it, then run again",
-    errno.ENODEV: "the drive is gone: attach it and check it, then run again",
-    getattr(errno, "ESTALE", -1): "its file server lost it: mount it anew, then run again",
-    errno.ELOOP: "a symbolic link stands there, and none is followed: move it away",
-    errno.ENOTDIR: "a file or a link stands where a folder should: move it away",
-    errno.EEXIST: "something stands there already: move it away",
-    errno.ENAMETOOLONG: "the file system cannot hold so long a name: choose another destination",
-    errno.ENOENT: "it vanished meanwhile: let nothing else change the destination, and run again",
-    errno.EBUSY: "it is in use, perhaps as a mount point: unmount it, or choose another folder",
-    errno.EXDEV: "it lies on another file system: a destination has to be on a single one",
-}
-
-
-def explain(
-    error: OSError, doing: str, path: PurePath | str, *, task_id: int | None = None
-) -> StoreError:
-    """Turn an error of the system into one that says what to do.
-
-    Args:
-        error: What the system said.
-        doing: What was being done, as in "cannot write".
-        path: Where.
-        task_id: For which task, when it was for one.
-
-    Returns:
-        A `DiskFullError` where the disk or the quota is full, a `DriveError` where nothing can be
-        written any more, else a `StoreError`.
-    """
-    whose = "" if task_id is None else f"task {task_id}: "
-    said = os.strerror(error.errno) if error.errno is not None else str(error)
-    if error.errno in _FULL:
-        remedy = "free some space (what is whole stays), then run again"
-        if error.strerror == _NO_INODES:
-            said = _NO_INODES
-            remedy = "remove some files, however small (what is whole stays), then run again"
-        return DiskFullError(
-            f"{whose}cannot {doing} {path}: {said}; {remedy}",
-            task_id=task_id,
-            step="store",
-        )
-    remedy = _REMEDIES.get(error.errno or 0, "see to it, then run again")
-    kind = DriveError if error.errno in _OF_THE_DRIVE else StoreError
-    return kind(f"{whose}cannot {doing} {path}: {said}; {remedy}", task_id=task_id, step="store")
 
 
 def _tell_of_inodes(error: OSError, folder: int) -> None:
@@ -460,17 +405,4 @@ def _tell_of_inodes(error: OSError, folder: int) -> None:
         has_room = figures.f_bavail * figures.f_frsize >= _SOME_ROOM
         # Some file systems do not count files, and say 0 of 0.
         if figures.f_files > 0 and (figures.f_favail == 0 or has_room):
-            error.strerror = _NO_INODES
-
-
-@contextlib.contextmanager
-def explained(doing: str, path: PurePath | str, *, task_id: int | None = None) -> Iterator[None]:
-    """Explain every `OSError` of a block.
-
-    Raises:
-        StoreError: As `explain` puts it.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise explain(error, doing, path, task_id=task_id) from error
+            error.strerror = NO_INODES

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from asynccvat import files
+from asynccvat import disk_errors
 from asynccvat.core.annotation_files import (
     HEAD_BYTES,
     TAIL_BYTES,
@@ -191,7 +191,7 @@ def ready(source: Source, kind: Kind) -> Iterator[tuple[FileToSend, tuple[Member
 
 def _pack(source: Source, packed: Path) -> tuple[MemberRecord, ...]:
     with (
-        files.explained("pack into", packed),
+        disk_errors.explained("pack into", packed),
         zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         return tuple(_pack_one(source.folder, path, archive) for path in source.chosen.paths)

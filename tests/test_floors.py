@@ -15,7 +15,7 @@ PACKAGE = ROOT / "asynccvat"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("core",),
-    ("events", "handles"),
+    ("disk_errors", "events", "handles"),
     ("files", "http", "listening", "threads"),
     ("sending", "watcher"),
     ("imports", "sources"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from asynccvat import files
+from asynccvat import disk_errors
 from asynccvat.store import UnfinishedArchive
 from asynccvat.threads import in_thread, uninterrupted
 
@@ -24,13 +24,13 @@ class ArchiveCopy:
 
     async def restart(self) -> None:
         """Forget what came so far."""
-        with files.explained("write", self._path, task_id=self._task_id):
+        with disk_errors.explained("write", self._path, task_id=self._task_id):
             await uninterrupted(self._file.seek(0))
             await uninterrupted(self._file.truncate())
 
     async def write(self, chunks: Sequence[bytes]) -> None:
         rest = memoryview(b"".join(chunks))
-        with files.explained("write", self._path, task_id=self._task_id):
+        with disk_errors.explained("write", self._path, task_id=self._task_id):
             while rest:
                 # A disk that is nearly full takes a part, and refuses only the next.
                 rest = rest[await uninterrupted(self._file.write(rest)) :]
@@ -51,10 +51,10 @@ async def archive_copy(archive: UnfinishedArchive, task_id: int) -> AsyncIterato
         opened.append(await aiofiles.open(fd, "wb", buffering=0))
 
     try:
-        with files.explained("create", archive.path, task_id=task_id):
+        with disk_errors.explained("create", archive.path, task_id=task_id):
             await uninterrupted(open_())
         yield ArchiveCopy(opened[0], archive.path, task_id)
-        with files.explained("write", archive.path, task_id=task_id):
+        with disk_errors.explained("write", archive.path, task_id=task_id):
             await uninterrupted(opened[0].close())
     except BaseException:
         for file in opened:

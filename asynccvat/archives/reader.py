@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from asynccvat import files, handles
+from asynccvat import disk_errors, handles
 from asynccvat.archives.completing import complete
 from asynccvat.archives.kept import ArchiveCopy, archive_copy
 from asynccvat.archives.patience import Bandwidth
@@ -136,7 +136,9 @@ class ArchiveReader:
             error.task_id = error.task_id or staging.task_id
             raise
         except OSError as error:
-            raise files.explain(error, "fill", staging.tree, task_id=staging.task_id) from error
+            raise disk_errors.explain(
+                error, "fill", staging.tree, task_id=staging.task_id
+            ) from error
 
     async def complete(
         self, read: ArchiveRead, staging: Staging, previous: Sequence[MemberRecord]
@@ -156,7 +158,7 @@ class ArchiveReader:
             DiskFullError: There is no room for it.
             StoreError: The file system refuses it.
         """
-        with files.explained("fill", staging.tree, task_id=staging.task_id):
+        with disk_errors.explained("fill", staging.tree, task_id=staging.task_id):
             parallel = self._settings.ranges.parallel
             return await complete(read, previous, staging, self._staged(staging), parallel)
 

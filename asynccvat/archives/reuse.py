@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from isal import isal_zlib
 
-from asynccvat import files
+from asynccvat import disk_errors, files
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.extract import Folders, StagedFiles
 from asynccvat.store import Reusable, Staging
@@ -106,7 +106,7 @@ def _take_over(
                 if not _is_right(fd, member):
                     return False
                 parent, _, new_name = member.name.rpartition("/")
-                with files.explained("write", member.name, task_id=staged.task_id):
+                with disk_errors.explained("write", member.name, task_id=staged.task_id):
                     new_dir_fd = folders.get(parent)
                 mtime_ns = None
                 if source.mtime_ns in (None, before.st_mtime_ns):
@@ -114,7 +114,7 @@ def _take_over(
                         fd, before, name, new_name, dir_fd=source_fd, new_dir_fd=new_dir_fd
                     )
                 if mtime_ns is None:
-                    with files.explained("write", member.name, task_id=staged.task_id):
+                    with disk_errors.explained("write", member.name, task_id=staged.task_id):
                         staged.reserve(member.size)
                         mtime_ns = _copy(fd, member, new_name, new_dir_fd)
             finally:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from isal import isal_zlib
 
-from asynccvat import files
+from asynccvat import disk_errors, files
 from asynccvat.core.problems import (
     FileState,
     Obstacle,
@@ -212,7 +212,7 @@ def _ancestors(path: str) -> Iterator[str]:
 def _obstacle(error: OSError, path: str) -> Obstacle:
     found = obstacle(error.errno, error.strerror or str(error))
     if found is None:
-        raise files.explain(error, "read", path) from error
+        raise disk_errors.explain(error, "read", path) from error
     return found
 
 

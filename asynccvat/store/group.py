@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from asynccvat import files
+from asynccvat import disk_errors, files
 from asynccvat.errors import AsyncCvatError
 from asynccvat.store import trees
 from asynccvat.store.commit import Operation
@@ -53,7 +53,7 @@ def _step(operations: Sequence[Operation], name: str) -> list[Operation]:
         try:
             getattr(operation, name)()
         except OSError as error:
-            problem = files.explain(error, name, operation.path, task_id=operation.task_id)
+            problem = disk_errors.explain(error, name, operation.path, task_id=operation.task_id)
             problem.__cause__ = error
             _fail(operation, problem)
         except AsyncCvatError as error:
@@ -93,7 +93,7 @@ def _sync(layout: Layout, operations: Sequence[Operation], *, trees_too: bool = 
             layout.fsync(fd)
     except OSError as error:
         for operation in operations:
-            operation.error = files.explain(
+            operation.error = disk_errors.explain(
                 error, "make durable", operation.path, task_id=operation.task_id
             )
             operation.error.__cause__ = error

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from asynccvat import files
+from asynccvat import disk_errors, files
 from asynccvat.core.problems import ProblemKind, VerifyProblem, obstacle
 from asynccvat.core.receipts import MemberRecord, ReceiptHead, decode_receipt
 from asynccvat.errors import ConfigError, StoreError
@@ -62,7 +62,7 @@ class Inspection:
             ConfigError: It mirrors another one.
         """
         wanted = Destination(origin=origin, organization=organization)
-        with files.explained("look at", self.path):
+        with disk_errors.explained("look at", self.path):
             check_destination(self._layout, wanted, create=False)
 
     @contextlib.contextmanager
@@ -80,7 +80,7 @@ class Inspection:
         """Line 1 of every receipt, and the receipts that cannot be read."""
         heads: dict[int, ReceiptHead] = {}
         problems = []
-        with files.explained("look at", self.path):
+        with disk_errors.explained("look at", self.path):
             ids = self._layout.receipt_ids()
         for task_id in ids:
             try:
@@ -171,7 +171,7 @@ class Inspection:
         for there, among the receipts, and there once more.
         """
         layout = self._layout
-        with files.explained("look at", self.path):
+        with disk_errors.explained("look at", self.path):
             entries = files.scan(layout.dest)
             claimed = self._in_staging()
             claimed |= {head.folder for head in self.heads()[0].values()}
@@ -237,7 +237,7 @@ def inspecting(dest: Path) -> Iterator[Inspection]:
     """
     if sys.platform == "win32":
         raise ConfigError("a mirror is on Linux or macOS, and so is its verification")
-    with files.explained("look at", dest):
+    with disk_errors.explained("look at", dest):
         layout = find_layout(dest)
     try:
         if layout.receipts == NOT_THERE:
@@ -257,7 +257,7 @@ def _damaged(task_id: int, error: Exception) -> VerifyProblem:
     if isinstance(error, OSError):
         said = error.strerror or said
         if obstacle(error.errno, said) is None:
-            raise files.explain(error, "read", path) from error
+            raise disk_errors.explain(error, "read", path) from error
     return VerifyProblem(
         kind=ProblemKind.RECEIPT,
         path=path,

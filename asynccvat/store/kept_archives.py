@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import anyio
 
-from asynccvat import files
+from asynccvat import disk_errors, files
 from asynccvat.store.layout import OWN_FOLDER, Layout
 from asynccvat.threads import in_limited_thread
 
@@ -121,7 +121,7 @@ class KeptArchives:
 
     async def _in_thread(self, doing: str, call: Callable[[A], T], argument: A) -> T:
         def explained() -> T:
-            with files.explained(doing, self.path):
+            with disk_errors.explained(doing, self.path):
                 return call(argument)
 
         return await in_limited_thread(self._limiter, explained)

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import anyio
 
-from asynccvat import files
+from asynccvat import disk_errors, files
 from asynccvat.core.paths import NameRules
 from asynccvat.core.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError, StoreLockedError
@@ -28,9 +28,9 @@ from asynccvat.store.commit import Committed, check_unchanged
 from asynccvat.store.group import SYNCFS_FROM
 from asynccvat.store.layout import TREE
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
-from asynccvat.store.mirror import check_space
 from asynccvat.store.opening import make_folders, sync_above
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in, staged_trees
+from asynccvat.store.survey import check_space
 from asynccvat.threads import in_limited_thread, in_thread
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ class LooseFolder:
         def look() -> tuple[str, ...]:
             if not os.path.lexists(path):
                 return ()  # also where a file stands above it, which `check_parent` finds
-            with files.explained("look at", path), contextlib.suppress(FileNotFoundError):
+            with disk_errors.explained("look at", path), contextlib.suppress(FileNotFoundError):
                 fd = files.open_directory(path)
                 try:
                     return tuple(name for name, _ in trees.regular_files("", dir_fd=fd))
@@ -135,7 +135,7 @@ class LooseFolder:
 
         def check() -> None:
             parent = path.absolute().parent
-            with files.explained("write to", parent):
+            with disk_errors.explained("write to", parent):
                 make_folders(parent, durable=False)
                 if durable:
                     sync_above(parent)
@@ -155,7 +155,7 @@ class LooseFolder:
         """
 
         def clear() -> None:
-            with files.explained("clear what a killed download left beside", path):
+            with disk_errors.explained("clear what a killed download left beside", path):
                 _clear_leftovers(path.absolute())
 
         await in_thread(clear)
@@ -262,7 +262,7 @@ class LooseFolder:
         self, doing: str, call: Callable[..., T], *args: object, task_id: int | None = None
     ) -> T:
         def explained() -> T:
-            with files.explained(doing, self.path, task_id=task_id):
+            with disk_errors.explained(doing, self.path, task_id=task_id):
                 return call(*args)
 
         return await in_limited_thread(self._limiter, explained)
@@ -272,7 +272,7 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -
     named, path = path, path.absolute()
     if path.name in ("", "..") or path.name.startswith(".asynccvat"):
         raise ConfigError(f"{path} cannot be the folder of a task: name another one")
-    with files.explained("use", path), contextlib.ExitStack() as opened:
+    with disk_errors.explained("use", path), contextlib.ExitStack() as opened:
         make_folders(path.parent, durable=durable)
         parent = files.open_directory(path.parent)
         opened.callback(os.close, parent)

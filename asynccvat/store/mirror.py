@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
 
-from asynccvat import files
+from asynccvat import disk_errors, files
 from asynccvat.core.paths import NameRules
 from asynccvat.core.planning import FolderState
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
-from asynccvat.core.units import number_of_bytes
-from asynccvat.errors import ConfigError, DiskFullError, StoreError
-from asynccvat.store import names, trees
+from asynccvat.errors import ConfigError, StoreError
+from asynccvat.store import leftovers, names, survey
+from asynccvat.store.chunks import in_chunks
 from asynccvat.store.commit import (
     Committed,
     CommitTree,
@@ -40,7 +39,6 @@ from asynccvat.store.layout import (
     NOT_THERE,
     OWN_FOLDER,
     Layout,
-    is_folder_name,
 )
 from asynccvat.store.lock import Lock, acquire
 from asynccvat.store.opening import (
@@ -50,18 +48,13 @@ from asynccvat.store.opening import (
     open_layout,
     settle,
 )
-from asynccvat.store.recovery import recover
-from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, is_unfinished, new_staging
+from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, new_staging
 from asynccvat.threads import in_limited_thread, in_thread
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 
 _THREADS = 4
-_CHUNK = 512
-# How many times longer than its processor time a look at files takes where it waits for the disk.
-_DISK_WAITS = 4
-_OF_ONE_FOLDER = (errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class MirrorStore:
@@ -152,56 +145,18 @@ class MirrorStore:
         """
         ids = await self._in_thread("read", self._layout.receipt_ids)
         heads: dict[int, ReceiptHead] = {}
-        for found, problems in await self._in_chunks(self._read_heads, ids):
+        for found, problems in await self._in_chunks(survey.read_heads, ids):
             heads |= found
             self.warnings += problems
         self._layout.set_claims({head.folder: task_id for task_id, head in heads.items()})
         return heads
 
-    def _read_heads(self, ids: Sequence[int]) -> tuple[dict[int, ReceiptHead], list[str]]:
-        heads, problems = {}, []
-        for task_id in ids:
-            try:
-                heads[task_id] = self._layout.head(task_id)
-            except FileNotFoundError:
-                continue
-            except (StoreError, OSError) as error:
-                problems.append(
-                    f"the receipt of task {task_id} cannot be used ({error}): its folder counts "
-                    "as not asynccvat's; adopt (--adopt) fetches it again and puts aside what it "
-                    "holds"
-                )
-        return heads, problems
-
     async def folder_states(self, heads: Iterable[ReceiptHead]) -> dict[int, FolderState]:
         """Look at the folders of receipts: one look at the name, size and time of each member."""
         states: dict[int, FolderState] = {}
-        for found in await self._in_chunks(self._look_at_folders, list(heads)):
+        for found, problems in await self._in_chunks(survey.folder_states, list(heads)):
             states |= found
-        return states
-
-    def _look_at_folders(self, heads: Sequence[ReceiptHead]) -> dict[int, FolderState]:
-        states = {}
-        for head in heads:
-            try:
-                members = self._layout.receipt(head.task_id).members
-            except StoreError:
-                # Without its members nobody can say that it is intact.
-                states[head.task_id] = FolderState.MISSING
-                continue
-            try:
-                states[head.task_id] = trees.folder_state(
-                    head.folder, members, dir_fd=self._layout.dest
-                )
-            except OSError as error:
-                if error.errno not in _OF_ONE_FOLDER:
-                    raise
-                # Whatever closed or broke it was not us; one folder does not stop the others.
-                states[head.task_id] = FolderState.EDITED
-                problem = files.explain(
-                    error, "look at", self.path / head.folder, task_id=head.task_id
-                )
-                self.warnings.append(str(problem))
+            self.warnings += problems
         return states
 
     async def members(self, task_id: int) -> tuple[MemberRecord, ...]:
@@ -216,21 +171,9 @@ class MirrorStore:
     async def unclaimed(self, folder_names: Iterable[str]) -> set[str]:
         """Tell which of these names exist in the destination with no receipt claiming them."""
         found: set[str] = set()
-        for names_found in await self._in_chunks(self._look_for, list(folder_names)):
+        for names_found in await self._in_chunks(survey.unclaimed, list(folder_names)):
             found |= names_found
         return found
-
-    def _look_for(self, folder_names: Sequence[str]) -> set[str]:
-        layout = self._layout
-        if layout.dest == NOT_THERE:
-            return set()
-        return {
-            name
-            for name in folder_names
-            if is_folder_name(name)
-            and files.lstat(name, dir_fd=layout.dest) is not None
-            and layout.claimed_by(name) is None
-        }
 
     async def free_bytes(self) -> int:
         """Bytes that this user can still write to the destination."""
@@ -242,7 +185,7 @@ class MirrorStore:
         Raises:
             DiskFullError: They cannot.
         """
-        check_space(await self.free_bytes(), needed, self.path, task_id=task_id)
+        survey.check_space(await self.free_bytes(), needed, self.path, task_id=task_id)
 
     # --- changing it ------------------------------------------------------------------------
 
@@ -329,7 +272,7 @@ class MirrorStore:
             return  # what is staged now is that of whoever took the lock over
         if self._layout.sync_failure is not None:
             return  # nobody knows what is on the disk: the next run puts it right
-        self._recover(task_id)
+        self.warnings += leftovers.put_right(self._layout, task_id)
         discard(self._layout.staging, str(task_id), keep_above=KEEP_ABOVE if keep else None)
 
     async def move(self, head: ReceiptHead, folder: str) -> Committed:
@@ -383,22 +326,15 @@ class MirrorStore:
         Args:
             planned: The tasks that are going to be fetched; theirs are kept above 16 MiB.
         """
-        await self._in_thread("sweep", self._sweep, frozenset(planned))
+        wanted = frozenset(planned)
 
-    def _sweep(self, planned: frozenset[int]) -> None:
-        self._verify()
-        for name in files.names(self._layout.staging):
-            task_id = _task_of(name)
-            if task_id in self._active:
-                continue
-            try:
-                if task_id is not None and self._is_unfinished(name):
-                    continue  # recovery failed, and a warning says so
-                keep_above = KEEP_ABOVE if task_id in planned else None
-                discard(self._layout.staging, name, keep_above=keep_above)
-            except OSError as error:
-                problem = files.explain(error, "sweep", self._layout.staging_path / name)
-                self.warnings.append(str(problem))
+        def sweep() -> None:
+            self._verify()
+            self.warnings += leftovers.sweep(
+                self._layout, active=self._active, planned=wanted, keep_above=KEEP_ABOVE
+            )
+
+        await self._in_thread("sweep", sweep)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -425,7 +361,7 @@ class MirrorStore:
     async def _put_right(self, task_id: int) -> None:
         def put_right() -> None:
             self._verify()
-            self._recover(task_id)
+            self.warnings += leftovers.put_right(self._layout, task_id)
 
         await self._in_thread("put right", put_right, task_id=task_id)
 
@@ -440,33 +376,10 @@ class MirrorStore:
     def _verify(self) -> None:
         """Make sure that the lock is ours, and that what was synced so far is durable."""
         if self._lock is not None:
-            with files.explained("look at the lock of", self.path):
+            with disk_errors.explained("look at the lock of", self.path):
                 self._lock.verify()
-        with files.explained("make durable what came to", self.path):
+        with disk_errors.explained("make durable what came to", self.path):
             self._layout.check_sync()
-
-    def _is_unfinished(self, name: str) -> bool:
-        if not trees.is_folder(name, dir_fd=self._layout.staging):
-            return False
-        with files.folder(name, dir_fd=self._layout.staging) as area:
-            return is_unfinished(area)
-
-    def _recover(self, task_id: int) -> None:
-        if self._is_unfinished(str(task_id)):
-            self.warnings += recover(self._layout, task_id)
-
-    def _recover_all(self) -> None:
-        for name in files.names(self._layout.staging):
-            task_id = _task_of(name)
-            if task_id is not None:
-                try:
-                    self._recover(task_id)
-                except OSError as error:
-                    # The task's own fetch meets it again; the others go on.
-                    problem = files.explain(
-                        error, "put right", self._layout.staging_path / name, task_id=task_id
-                    )
-                    self.warnings.append(str(problem))
 
     def _close(self) -> None:
         try:
@@ -483,67 +396,26 @@ class MirrorStore:
         task_id: int | None = None,
     ) -> T:
         def explained() -> T:
-            with files.explained(doing, self.path, task_id=task_id):
+            with disk_errors.explained(doing, self.path, task_id=task_id):
                 return call(*args)
 
         return await in_limited_thread(self._limiter, explained)
 
     async def _in_chunks(
-        self, call: Callable[[Sequence[Item]], T], items: Sequence[Item]
+        self, call: Callable[[Layout, Sequence[Item]], T], items: Sequence[Item]
     ) -> list[T]:
-        """Run a call over many things, some at a time, and in several threads if the disk waits.
-
-        Where all is in memory, threads would only wait for each other: the interpreter runs one at
-        a time, and handing over at each look at a file costs more than the look itself.
-        """
-        results: list[T] = []
-        at_once = anyio.CapacityLimiter(1)
-
-        def timed(chunk: Sequence[Item]) -> tuple[T, bool]:
-            began, busy = time.perf_counter(), time.thread_time()
-            result = call(chunk)
-            busy = time.thread_time() - busy
-            return result, time.perf_counter() - began > _DISK_WAITS * busy
-
-        async def run(chunk: Sequence[Item]) -> None:
-            async with at_once:
-                result, waited = await self._in_thread("read", timed, chunk)
-            results.append(result)
-            if waited:
-                at_once.total_tokens = _THREADS
-
-        try:
-            async with anyio.create_task_group() as group:
-                for start in range(0, len(items), _CHUNK):
-                    group.start_soon(run, items[start : start + _CHUNK])
-        except* StoreError as errors:
-            problem: BaseException = errors
-            while isinstance(problem, BaseExceptionGroup):
-                problem = problem.exceptions[0]
-            raise problem from None
-        return results
-
-
-def check_space(free: int, needed: int, path: Path, *, task_id: int | None = None) -> None:
-    """Compare what is needed with what is free, both in bytes.
-
-    Raises:
-        DiskFullError: More is needed.
-    """
-    if needed > free:
-        whose = "" if task_id is None else f"task {task_id}: "
-        raise DiskFullError(
-            f"{whose}{number_of_bytes(needed)} are needed in {path}, and {number_of_bytes(free)} "
-            "are free; free some space (what is whole stays), then run again",
-            task_id=task_id,
-            step="store",
+        return await in_chunks(
+            partial(self._in_thread, "read"),
+            partial(call, self._layout),
+            items,
+            threads=_THREADS,
         )
 
 
 def _open(
     cls: type[MirrorStore], dest: Path, wanted: Destination, *, durable: bool, break_lock: bool
 ) -> MirrorStore:
-    with files.explained("use", dest), contextlib.ExitStack() as opened:
+    with disk_errors.explained("use", dest), contextlib.ExitStack() as opened:
         layout = open_layout(dest, durable=durable)
         opened.callback(layout.close)
         lock = acquire(layout.own, dest, break_lock=break_lock)
@@ -552,13 +424,13 @@ def _open(
         check_destination(layout, wanted)
         rules = names.probe(layout.staging, str(dest.absolute() / OWN_FOLDER))
         store = cls(layout, lock, rules)
-        store._recover_all()
+        store.warnings += leftovers.put_all_right(layout)
         opened.pop_all()
     return store
 
 
 def _look(cls: type[MirrorStore], dest: Path, wanted: Destination) -> MirrorStore:
-    with files.explained("look at", dest), contextlib.ExitStack() as opened:
+    with disk_errors.explained("look at", dest), contextlib.ExitStack() as opened:
         layout = find_layout(dest)
         opened.callback(layout.close)
         check_destination(layout, wanted, create=False)
@@ -567,7 +439,3 @@ def _look(cls: type[MirrorStore], dest: Path, wanted: Destination) -> MirrorStor
             rules = names.guess(layout.dest, str(dest.absolute()))
         opened.pop_all()
     return cls(layout, None, rules)
-
-
-def _task_of(name: str) -> int | None:
-    return int(name) if name.isascii() and name.isdecimal() and str(int(name)) == name else None

@@ -32,7 +32,7 @@ from asynccvat.core import polling, refresh
 from asynccvat.core.receipts import Receipt, decode_receipt
 from asynccvat.simulator.processes import ServerProcess
 from asynccvat.simulator.server import SimulatedServer
-from asynccvat.store import loose
+from asynccvat.store import leftovers, loose
 from asynccvat.store import mirror as mirror_store
 from asynccvat.store.layout import Layout
 
@@ -52,7 +52,7 @@ _PHASES = {
         (loose.LooseFolder, "_commit"),
         (Layout, "write_receipt"),
     ),
-    "recovery": ((mirror_store, "recover"),),
+    "recovery": ((leftovers, "recover"),),
 }
 """The functions whose effects are those of a phase."""
 

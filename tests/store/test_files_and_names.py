@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from destinations import Disk
 
-from asynccvat import files
+from asynccvat import disk_errors, files
 from asynccvat.core.paths import NameRules
 from asynccvat.core.planning import FolderState
 from asynccvat.core.receipts import MemberRecord
@@ -186,11 +186,11 @@ def test_a_real_sync_returns(tmp_path: Path, folder: int) -> None:
 
 
 def test_errors_say_what_happened_where_and_what_to_do() -> None:
-    full = files.explain(OSError(errno.ENOSPC, "x"), "write", "/d/f", task_id=3)
+    full = disk_errors.explain(OSError(errno.ENOSPC, "x"), "write", "/d/f", task_id=3)
     assert isinstance(full, DiskFullError)
     assert str(full).startswith("task 3: cannot write /d/f: No space left on device; free some")
     assert "inodes" not in str(full)
-    plain = files.explain(OSError("no number"), "write", "/d/f")
+    plain = disk_errors.explain(OSError("no number"), "write", "/d/f")
     assert type(plain) is StoreError
     assert str(plain) == "cannot write /d/f: no number; see to it, then run again"
 
@@ -223,7 +223,7 @@ def test_a_file_system_that_can_hold_no_more_files_is_told_from_one_without_room
     with pytest.raises(OSError) as failed:
         create("new", dir_fd=folder)
     monkeypatch.undo()
-    explained = files.explain(failed.value, "write", tmp_path / "new")
+    explained = disk_errors.explain(failed.value, "write", tmp_path / "new")
     assert isinstance(explained, DiskFullError)
     assert ("no free inodes" in str(explained)) is told
     assert ("free some space" in str(explained)) is not told

@@ -43,8 +43,7 @@ from asynccvat.errors import (
     StoreError,
     StoreLockedError,
 )
-from asynccvat.store import MirrorStore, group, grouping
-from asynccvat.store import mirror as store_mirror
+from asynccvat.store import MirrorStore, chunks, group, grouping
 
 pytestmark = pytest.mark.anyio
 
@@ -117,7 +116,7 @@ async def test_receipts_are_read_by_several_threads_once_the_disk_waited(
     async with open_store(tmp_path) as store:
         for task_id in range(1, 4):
             await put(store, task_id, {})
-        monkeypatch.setattr(store_mirror, "_CHUNK", 1)
+        monkeypatch.setattr(chunks, "CHUNK", 1)
         # No processor time passes while the disk is waited for.
         monkeypatch.setattr(time, "thread_time", lambda: 0.0)
         monkeypatch.setattr(files, "open_for_reading", waiting)

@@ -1,0 +1,100 @@
+"""What stands in a destination, of many tasks at a time: blocking calls, for worker threads.
+
+Nothing is changed. What it means for a run is decided elsewhere; a close look, file by file and
+byte by byte, is `inspection`'s business.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+
+from asynccvat import disk_errors, files
+from asynccvat.core.planning import FolderState
+from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.units import number_of_bytes
+from asynccvat.errors import DiskFullError, StoreError
+from asynccvat.store import trees
+from asynccvat.store.layout import NOT_THERE, Layout, is_folder_name
+
+_OF_ONE_FOLDER = (errno.EACCES, errno.EPERM, errno.EIO)
+
+
+def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, ReceiptHead], list[str]]:
+    """Line 1 of the receipts of these tasks, and what is wrong with others of them.
+
+    One that is gone by now is neither.
+    """
+    heads, problems = {}, []
+    for task_id in task_ids:
+        try:
+            heads[task_id] = layout.head(task_id)
+        except FileNotFoundError:
+            continue
+        except (StoreError, OSError) as error:
+            problems.append(
+                f"the receipt of task {task_id} cannot be used ({error}): its folder counts "
+                "as not asynccvat's; adopt (--adopt) fetches it again and puts aside what it "
+                "holds"
+            )
+    return heads, problems
+
+
+def folder_states(
+    layout: Layout, heads: Sequence[ReceiptHead]
+) -> tuple[dict[int, FolderState], list[str]]:
+    """How the folders of receipts are, by task, and which of them could not be looked at.
+
+    Raises:
+        OSError: The drive or the process cannot look at any of them.
+    """
+    states, problems = {}, []
+    for head in heads:
+        try:
+            members = layout.receipt(head.task_id).members
+        except StoreError:
+            # Without its members nobody can say that it is intact.
+            states[head.task_id] = FolderState.MISSING
+            continue
+        try:
+            states[head.task_id] = trees.folder_state(head.folder, members, dir_fd=layout.dest)
+        except OSError as error:
+            if error.errno not in _OF_ONE_FOLDER:
+                raise
+            # Whatever closed or broke it was not us; one folder does not stop the others.
+            states[head.task_id] = FolderState.EDITED
+            folder = layout.path / head.folder
+            problems.append(
+                str(disk_errors.explain(error, "look at", folder, task_id=head.task_id))
+            )
+    return states, problems
+
+
+def unclaimed(layout: Layout, folder_names: Sequence[str]) -> set[str]:
+    """Those of these names that exist in the destination, with no receipt claiming them."""
+    if layout.dest == NOT_THERE:
+        return set()
+    return {
+        name
+        for name in folder_names
+        if is_folder_name(name)
+        and files.lstat(name, dir_fd=layout.dest) is not None
+        and layout.claimed_by(name) is None
+    }
+
+
+def check_space(free: int, needed: int, path: Path, *, task_id: int | None = None) -> None:
+    """Compare what is needed with what is free, both in bytes.
+
+    Raises:
+        DiskFullError: More is needed.
+    """
+    if needed > free:
+        whose = "" if task_id is None else f"task {task_id}: "
+        raise DiskFullError(
+            f"{whose}{number_of_bytes(needed)} are needed in {path}, and {number_of_bytes(free)} "
+            "are free; free some space (what is whole stays), then run again",
+            task_id=task_id,
+            step="store",
+        )
