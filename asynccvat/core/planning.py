@@ -174,12 +174,14 @@ class Plan:
 
     def of(self, kind: type[S]) -> tuple[S, ...]:
         """The steps of one kind, in order."""
-        return tuple(step for step in self.steps if isinstance(step, kind))
+        return tuple([step for step in self.steps if type(step) is kind])
 
     @property
     def counts(self) -> Mapping[str, int]:
         """How many steps there are of each kind, by lower-case name."""
-        return Counter(type(step).__name__.lower() for step in self.steps)
+        # By type first, which for a hundred thousand steps is done in no time.
+        kinds = Counter(map(type, self.steps))
+        return {kind.__name__.lower(): count for kind, count in kinds.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON types, with a schema version."""

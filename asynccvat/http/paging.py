@@ -144,6 +144,19 @@ _Answered = tuple[datetime | None, Page[ItemT] | None]
 """When a page was read (server's clock), and what it holds."""
 
 
+class _Entries(Generic[ItemT]):
+    """What a page adds to a list: its entries by id, when it was read, and how long the list is.
+
+    Made page by page as they come: of a hundred thousand entries at once, it would hold up all
+    else in the loop.
+    """
+
+    def __init__(self, answered: _Answered[ItemT]) -> None:
+        self.read_at, page = answered
+        self.count = None if page is None else page.count
+        self.items = {} if page is None else {item.id: item for item in page.results}
+
+
 class _Reader(Generic[ItemT]):
     def __init__(
         self,
@@ -162,14 +175,13 @@ class _Reader(Generic[ItemT]):
         read_at: datetime | None = None
         passes = 0
         while True:
-            answered = await self._pass(query)
-            dates = [date for date, _ in answered if date is not None]
+            pages = await self._pass(query)
+            dates = [page.read_at for page in pages if page.read_at is not None]
             read_at = max([*dates, *([read_at] if read_at else [])], default=None)
-            pages = [page for _, page in answered if page is not None]
-            items = {item.id: item for page in pages for item in page.results}
-            complete = len(pages) == len(answered) and {page.count for page in pages} == {
-                len(items)
-            }
+            items: dict[int | str, ItemT] = {}
+            for page in pages:
+                items |= page.items
+            complete = {page.count for page in pages} == {len(items)}
             passes += 1
             if complete or passes == MAX_PASSES:
                 return Listing(tuple(items.values()), read_at, complete)
@@ -180,16 +192,19 @@ class _Reader(Generic[ItemT]):
         assert page is not None
         return page
 
-    async def _pass(self, query: Mapping[str, str]) -> list[_Answered[ItemT]]:
+    async def _pass(self, query: Mapping[str, str]) -> list[_Entries[ItemT]]:
         date, first = await self._page(query, 1)
-        answered = [(date, first)]
+        entries = [_Entries((date, first))]
         if first is not None and first.results and first.count > len(first.results):
             # A server may serve smaller pages than it was asked for.
             pages = -(-first.count // len(first.results))
-            answered += await gather(
-                [partial(self._page, query, number) for number in range(2, pages + 1)]
+            entries += await gather(
+                [partial(self._entries, query, number) for number in range(2, pages + 1)]
             )
-        return answered
+        return entries
+
+    async def _entries(self, query: Mapping[str, str], number: int) -> _Entries[ItemT]:
+        return _Entries(await self._page(query, number))
 
     async def _page(self, query: Mapping[str, str], number: int) -> _Answered[ItemT]:
         """One page, without the bytes that it came as; None for one that is not there any more."""

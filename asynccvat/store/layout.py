@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,7 +129,8 @@ class Layout:
 
     def receipt_ids(self) -> list[int]:
         """The tasks that have a receipt, damaged or not."""
-        names = [] if self.receipts == NOT_THERE else files.names(self.receipts)
+        there = self.receipts != NOT_THERE
+        names = files.names(self.receipts, ordered=False) if there else []
         return sorted(
             int(stem)
             for name in names
@@ -205,8 +206,9 @@ class Layout:
             if folder is not None:
                 self.claims[folder] = task_id
 
-    def set_claims(self, claims: dict[str, int]) -> None:
+    def set_claims(self, heads: Mapping[int, ReceiptHead]) -> None:
         """Note which task each folder belongs to, as all receipts say."""
+        claims = {head.folder: task_id for task_id, head in heads.items()}
         with self.claims_lock:
             self.claims = claims
 

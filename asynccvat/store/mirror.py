@@ -148,7 +148,7 @@ class MirrorStore:
         for found, problems in await self._in_chunks(survey.read_heads, ids):
             heads |= found
             self.warnings += problems
-        self._layout.set_claims({head.folder: task_id for task_id, head in heads.items()})
+        await self._in_thread("read", self._layout.set_claims, heads)
         return heads
 
     async def folder_states(self, heads: Iterable[ReceiptHead]) -> dict[int, FolderState]:
