@@ -330,7 +330,9 @@ def _look(
     if model.is_learning and all(row.request.triable for row in due):
         due = due[:_CALLS_WHILE_LEARNING]
     if _list_is_cheaper(model, len(due)):
-        return Look(at, tuple(row.request.rq_id for row in rows), How.LIST)
+        if not model.calls_are_stale:
+            return Look(at, tuple(row.request.rq_id for row in rows), How.LIST)
+        due = due[:1]
     return Look(at, tuple(row.request.rq_id for row in due), How.ASK)
 
 

@@ -18,6 +18,8 @@ _MEMORY = 64
 _LEAST_REMEMBERED = 12
 _EXPORTS_TO_LEARN_FROM = 4
 _SMOOTHING = 0.3
+# After so many lists it is not known any more how long a call about one request takes.
+_LISTS_UNTIL_STALE = 8
 # One try more or less must not turn a policy round.
 _LUCK_SMOOTHING = 0.15
 _EXPORTS_FOR_A_PACE = 8
@@ -60,6 +62,7 @@ class ServerModel:
         call_seconds: Smoothed time of a call about one request, None before the first.
         list_seconds: Smoothed time of a filtered list of requests, None before the first;
             infinite where the server cannot give one, or not in reasonable time.
+        lists_since_call: How many lists were asked for since the last call about one request.
         haste: Factor on the time between our exports, by which those foretold were too late or
             too early.
         luck: Smoothed share of the exports that had ended when it was foretold.
@@ -70,6 +73,7 @@ class ServerModel:
     workers: int = 2
     call_seconds: float | None = None
     list_seconds: float | None = None
+    lists_since_call: int = 0
     luck: float = 1.0
     haste: float = 1.0
 
@@ -89,17 +93,22 @@ class ServerModel:
         )
         return replace(seen, workers=_count_workers(seen))
 
-    def with_ended(self, count: int = 1) -> ServerModel:
-        """Remember that so many more exports ended."""
-        return replace(self, ended=self.ended + count)
+    def with_ended(self) -> ServerModel:
+        """Remember that one more export ended."""
+        return replace(self, ended=self.ended + 1)
 
     def with_call(self, seconds: float) -> ServerModel:
         """Remember how long a call about one request took."""
-        return replace(self, call_seconds=_smoothed(self.call_seconds, seconds))
+        old = None if self.calls_are_stale else self.call_seconds
+        return replace(self, call_seconds=_smoothed(old, seconds), lists_since_call=0)
 
     def with_list(self, seconds: float) -> ServerModel:
         """Remember how long a filtered list of requests took."""
-        return replace(self, list_seconds=_smoothed(self.list_seconds, seconds))
+        return replace(
+            self,
+            list_seconds=_smoothed(self.list_seconds, seconds),
+            lists_since_call=self.lists_since_call + 1,
+        )
 
     def without_lists(self) -> ServerModel:
         """Remember that this server is not to be asked with lists."""
@@ -118,6 +127,15 @@ class ServerModel:
     def is_learning(self) -> bool:
         """Whether too little was seen yet to foretell anything."""
         return len(self.exports) < _EXPORTS_TO_LEARN_FROM
+
+    @property
+    def calls_are_stale(self) -> bool:
+        """Whether so many lists came since the last call that its time tells nothing of today.
+
+        It may have been a call that the server kept waiting, behind such a list for one; and as
+        long as it counts, lists seem cheap beside it, and no other call sets it right.
+        """
+        return self.lists_since_call >= _LISTS_UNTIL_STALE
 
     @property
     def is_idle(self) -> bool:

@@ -110,6 +110,18 @@ class TestServerModel:
         assert 1.0 < (model.call_seconds or 0) < 2.0
         assert model.list_seconds == 2.0
 
+    def test_the_time_of_calls_is_measured_anew_after_some_lists(self) -> None:
+        model = ServerModel().with_call(1.0)
+        for _ in range(7):
+            model = model.with_list(0.5)
+        assert not model.calls_are_stale
+        assert 0.02 < (model.with_call(0.02).call_seconds or 0) < 1.0
+        model = model.with_list(0.5)
+        assert model.calls_are_stale
+        model = model.with_call(0.02)
+        assert model.call_seconds == 0.02
+        assert not model.calls_are_stale
+
     def test_what_is_foretold_comes_sooner_until_it_is_wrong(self) -> None:
         model = ServerModel().with_probe(right=True)
         assert model.haste < 1.0
@@ -313,6 +325,21 @@ class TestNextLook:
         found = look(model_of(0.25, 2), queue)
         assert found.how is How.LIST
         assert len(found.rq_ids) == 12
+
+    def test_a_list_that_only_seemed_cheaper_is_found_out(self) -> None:
+        # One call that the server kept waiting; its lists take ten times as long as others do.
+        model = model_of(0.25, 2, call=0.4, listing=0.4)
+        queue = Queue(pending(12, triable=False), more_to_ask=True)
+        looks = []
+        for _ in range(20):
+            found = look(model, queue)
+            looks.append(found.how)
+            if found.how is How.LIST:
+                model = model.with_list(0.4)
+                continue
+            for _ in found.rq_ids:
+                model = model.with_call(0.01)
+        assert looks == [How.LIST] * 8 + [How.ASK] * 12
 
     def test_only_those_that_are_due_are_asked_about_singly_where_lists_are_dear(self) -> None:
         model = replace(model_of(0.25, 2), list_seconds=5.0)
