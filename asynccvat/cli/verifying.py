@@ -181,7 +181,9 @@ def _watch(
     verbose: bool,
 ) -> None:
     """Verify to the end, or to a signal; the report is added to `reports` either way."""
-    from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
+    import anyio  # noqa: PLC0415 - `--help` stays light
+
+    from asynccvat.cli.display import display  # noqa: PLC0415 - the same
     from asynccvat.cli.progress import messages  # noqa: PLC0415 - the same
     from asynccvat.cli.reading import Reading  # noqa: PLC0415 - the same
     from asynccvat.events import ProblemFound, VerifyFinished  # noqa: PLC0415 - the same
@@ -193,9 +195,7 @@ def _watch(
             shown = display(output.remarks(), verbose=verbose, counts=Reading)
             stack.enter_context(shown)
 
-        def on_event(event: Event) -> None:
-            if isinstance(event, VerifyFinished):
-                reports.append(event.report)
+        def tell(event: Event) -> None:
             if isinstance(event, ProblemFound) and form is Output.JSONL:
                 output.write_json_line(event.problem.to_json())
             if shown is not None:
@@ -204,11 +204,28 @@ def _watch(
             for line in messages(event, verbose=verbose):
                 output.remark(line)
 
+        unwritable: list[Exception] = []
+
         async def main() -> None:
-            async with nullcontext() if client is None else client:
-                await work(on_event)
+            with anyio.CancelScope() as scope:
+
+                def on_event(event: Event) -> None:
+                    if isinstance(event, VerifyFinished):
+                        reports.append(event.report)
+                    if not unwritable:
+                        try:
+                            tell(event)
+                        except (OSError, output.StdoutError) as error:
+                            # Raised from here, it would end the telling and not the reading.
+                            unwritable.append(error)
+                            scope.cancel()
+
+                async with nullcontext() if client is None else client:
+                    await work(on_event)
 
         running.run(main, on_signal=lambda: None if shown is None else shown.say(STOPPING))
+        for error in unwritable:
+            raise error
 
 
 def _show(

@@ -28,6 +28,7 @@ from asynccvat.errors import (
     TransportError,
 )
 from asynccvat.events import Event, RunFinished
+from asynccvat.listening import Listener
 from asynccvat.runfiles.accounts import Account, SettingsOf, accounts
 from asynccvat.runfiles.checking import problems_at
 from asynccvat.runfiles.loading import load_run_file
@@ -65,7 +66,8 @@ async def run_file(
         settings: Says which server a step is for, and as whom. By default what the step's own
             `server:` says counts more than the environment, that more than a settings file, and
             that more than a saved profile.
-        on_event: Told each event of each step, synchronously, in the loop's thread.
+        on_event: Told each event of each step, synchronously, in the loop's thread. One that
+            raises is detached and logged.
         on_step: Told of each step that has ended, also of one that a cancellation ended.
 
     Returns:
@@ -76,6 +78,7 @@ async def run_file(
         ConfigError: The file cannot be read.
     """
     reports: list[StepReport] = []
+    tell = Listener(on_event)
     async with _prepared(file, settings) as prepared:
         for step, account in prepared:
             if account.gone is not None:
@@ -83,7 +86,7 @@ async def run_file(
                 if on_step is not None:
                     on_step(report)
             else:
-                report = await _carry_out(step, account, on_event, on_step)
+                report = await _carry_out(step, account, tell, on_step)
                 stopped_by = report.stopped_by
                 account.gone = stopped_by if isinstance(stopped_by, _OF_THE_SERVER) else None
             reports.append(report)
@@ -133,7 +136,7 @@ async def _prepared(
 async def _carry_out(
     step: Step,
     account: Account,
-    on_event: StepListener | None,
+    tell: StepListener,
     on_step: Callable[[StepReport], None] | None,
 ) -> StepReport:
     """Do a step; its report is told in any case."""
@@ -142,8 +145,7 @@ async def _carry_out(
     def hear(event: Event) -> None:
         if isinstance(event, RunFinished):
             reports.append(event.report)
-        if on_event is not None:
-            on_event(step, event)
+        tell(step, event)
 
     try:
         await _work(step, account, hear)
