@@ -38,6 +38,7 @@ class Scenario:
         concurrency: What the user fixed, None for nothing.
         transfers: Archives read at once.
         changes: `(time, workers)`: how many workers there are from then on.
+        stalls: `(time, seconds)`: for so long no call is answered.
         seed: Chance.
     """
 
@@ -55,6 +56,7 @@ class Scenario:
     concurrency: int | None = None
     transfers: int = 8
     changes: Sequence[tuple[float, int]] = ()
+    stalls: Sequence[tuple[float, float]] = ()
     seed: int = 0
 
     @property
@@ -138,17 +140,24 @@ class Simulation:
         self.trace.calls += 1
         if self._api_free:
             self._api_free -= 1
-            self._at(self.now + seconds, lambda: self._called(done))
+            self._at(self._answered_at(seconds), lambda: self._called(done))
         else:
             self._api_queue.append((seconds, done))
 
     def _called(self, done: Callable[[], None]) -> None:
         if self._api_queue:
             seconds, other = self._api_queue.popleft()
-            self._at(self.now + seconds, lambda: self._called(other))
+            self._at(self._answered_at(seconds), lambda: self._called(other))
         else:
             self._api_free += 1
         done()
+
+    def _answered_at(self, seconds: float) -> float:
+        at = self.now + seconds
+        for begin, stalled in self.scenario.stalls:
+            if self.now < begin + stalled and at > begin:
+                at += begin + stalled - max(self.now, begin)
+        return at
 
     def _others(self) -> None:
         self._enqueue(_Export("", self.scenario.service(self.random), self.now, ours=False))

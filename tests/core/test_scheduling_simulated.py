@@ -172,6 +172,17 @@ def test_what_the_server_remembers_does_not_matter() -> None:
     )
 
 
+def test_a_server_that_stalled_once_is_not_taken_for_slow_ever_after() -> None:
+    # Its lists are dear, and seem cheap beside the calls that it kept waiting.
+    quick = Scenario(
+        tasks=800, service=constant(0.001), latency=0.001, api_workers=1, remembered=200
+    )
+    assert run(quick).trace.lists == 1
+    stalls = [[(0.8 + 0.02 * n, 0.7)] for n in range(10)]
+    lists = [run(replace(quick, stalls=stall)).trace.lists for stall in stalls]
+    assert 1 < max(lists) <= 10
+
+
 def test_the_users_own_number_of_exports_in_flight_is_kept_to() -> None:
     outcome = run(Scenario(tasks=60, concurrency=2))
     assert outcome.trace.most_in_flight == 2
