@@ -3,13 +3,14 @@
 In our own folder, so that no file of the user's is ever in the way. An archive that has its name
 is whole. It is published right before its task's folder, and removed where that fails, or where a
 task is to be fetched: so it does not outlive what the folder holds, but for the instant between.
+Whoever lost the destination's lock changes nothing here any more.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -32,7 +33,7 @@ class UnfinishedArchive:
 
     Attributes:
         path: Where it is, for messages.
-        open_folder: Holds the folder open that it lies in.
+        open_folder: Holds the folder open that it lies in, if the lock is ours.
     """
 
     path: Path
@@ -42,13 +43,19 @@ class UnfinishedArchive:
         """Make it, and return its handle.
 
         Raises:
+            StoreLockedError: The lock was taken over by somebody else.
             OSError: It is there already, or as the system says.
         """
         with self.open_folder() as fd:
             return files.open_for_writing(self.path.name, dir_fd=fd)
 
     def remove(self) -> None:
-        """Remove it."""
+        """Remove it.
+
+        Raises:
+            StoreLockedError: As `create`.
+            OSError: As the system says.
+        """
         with self.open_folder() as fd:
             files.unlink(self.path.name, dir_fd=fd)
 
@@ -56,44 +63,54 @@ class UnfinishedArchive:
 class KeptArchives:
     """The kept archives of a destination."""
 
-    def __init__(self, layout: Layout) -> None:
-        """Keep archives of a destination; nothing is made before the first one comes."""
+    def __init__(self, layout: Layout, verify_lock: Callable[[], None]) -> None:
+        """Keep archives of a destination; nothing is made before the first one comes.
+
+        Args:
+            layout: The destination.
+            verify_lock: Raises where its lock is not ours any more.
+        """
         self.path = layout.path / OWN_FOLDER / _FOLDER
         self._layout = layout
+        self._verify_lock = verify_lock
         self._limiter = anyio.CapacityLimiter(1)
 
     async def begin(self, task_id: int) -> UnfinishedArchive:
         """Make room for a task's archive, and say where it is to be written.
 
         Raises:
+            StoreLockedError: The lock was taken over by somebody else.
             StoreError: The folder cannot be made or changed.
         """
         return await self._in_thread("make room in", self._begin, task_id)
 
-    async def publish(self, task_id: int) -> Path:
+    async def publish(self, task_id: int) -> None:
         """Give the archive that was written its name.
 
         Raises:
+            StoreLockedError: The lock was taken over by somebody else.
             StoreError: It cannot be renamed or synced.
         """
-        return await self._in_thread("keep an archive in", self._publish, task_id)
+        await self._in_thread("keep an archive in", self._publish, task_id)
 
     async def remove(self, task_ids: Collection[int]) -> None:
         """Remove the archives of tasks, where any are kept.
 
         Raises:
+            StoreLockedError: The lock was taken over by somebody else.
             StoreError: One cannot be removed.
         """
         await self._in_thread("remove from", self._remove, task_ids)
 
     def _begin(self, task_id: int) -> UnfinishedArchive:
         if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
+            self._verify_lock()
             files.mkdir(_FOLDER, dir_fd=self._layout.own)
             self._layout.sync_folder(self._layout.own)
         self._remove([task_id])
         return UnfinishedArchive(self.path / _unfinished(task_id), self._open)
 
-    def _publish(self, task_id: int) -> Path:
+    def _publish(self, task_id: int) -> None:
         with self._open() as fd:
             archive = files.open_for_reading(_unfinished(task_id), dir_fd=fd)
             try:
@@ -102,7 +119,6 @@ class KeptArchives:
                 os.close(archive)
             files.rename(_unfinished(task_id), _name(task_id), dir_fd=fd, new_dir_fd=fd)
             self._layout.sync_folder(fd)
-        return self.path / _name(task_id)
 
     def _remove(self, task_ids: Collection[int]) -> None:
         if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
@@ -116,8 +132,12 @@ class KeptArchives:
             # a killed run had removed.
             self._layout.sync_folder(fd)
 
-    def _open(self) -> AbstractContextManager[int]:
-        return files.folder(_FOLDER, dir_fd=self._layout.own)
+    @contextmanager
+    def _open(self) -> Iterator[int]:
+        """Hold the folder open; whatever is changed in it is changed through this."""
+        self._verify_lock()
+        with files.folder(_FOLDER, dir_fd=self._layout.own) as fd:
+            yield fd
 
     async def _in_thread(self, doing: str, call: Callable[[A], T], argument: A) -> T:
         def explained() -> T:

@@ -71,7 +71,7 @@ class MirrorStore:
     def __init__(self, layout: Layout, lock: Lock | None, rules: NameRules) -> None:
         self.path = layout.path
         self.rules = rules
-        self.archives = KeptArchives(layout)
+        self.archives = KeptArchives(layout, self._verify_lock)
         self.warnings: list[str] = []
         self._layout = layout
         self._lock = lock
@@ -375,11 +375,14 @@ class MirrorStore:
 
     def _verify(self) -> None:
         """Make sure that the lock is ours, and that what was synced so far is durable."""
+        self._verify_lock()
+        with disk_errors.explained("make durable what came to", self.path):
+            self._layout.check_sync()
+
+    def _verify_lock(self) -> None:
         if self._lock is not None:
             with disk_errors.explained("look at the lock of", self.path):
                 self._lock.verify()
-        with disk_errors.explained("make durable what came to", self.path):
-            self._layout.check_sync()
 
     def _close(self) -> None:
         try:

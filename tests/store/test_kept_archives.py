@@ -1,0 +1,53 @@
+"""Archives kept as they came: whose they are, and when they go."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from destinations import open_store
+
+from asynccvat.errors import StoreLockedError
+from asynccvat.store import KeptArchives, UnfinishedArchive
+
+pytestmark = pytest.mark.anyio
+
+
+async def begun(archives: KeptArchives, task_id: int, content: bytes) -> UnfinishedArchive:
+    """Write an archive that has no name yet."""
+    archive = await archives.begin(task_id)
+    with os.fdopen(archive.create(), "wb") as file:
+        file.write(content)
+    return archive
+
+
+async def test_whoever_lost_the_lock_touches_no_archive_of_the_successor(tmp_path: Path) -> None:
+    kept = tmp_path / ".asynccvat/archives"
+    async with open_store(tmp_path, durable=False) as store:
+        written = await begun(store.archives, 1, b"old")
+        async with open_store(tmp_path, durable=False, break_lock=True) as successor:
+            await begun(successor.archives, 1, b"new")
+            await successor.archives.publish(1)
+            await begun(successor.archives, 2, b"on its way")
+            (kept / "1.zip.part").write_bytes(b"old")
+            for attempt in (
+                store.archives.publish(1),
+                store.archives.remove([1, 2]),
+                store.archives.begin(2),
+            ):
+                with pytest.raises(StoreLockedError, match="taken over"):
+                    await attempt
+            for touch in (written.create, written.remove):
+                with pytest.raises(StoreLockedError, match="taken over"):
+                    touch()
+    assert (kept / "1.zip").read_bytes() == b"new"
+    assert (kept / "2.zip.part").read_bytes() == b"on its way"
+
+
+async def test_whoever_lost_the_lock_makes_no_folder_for_archives(tmp_path: Path) -> None:
+    async with open_store(tmp_path, durable=False) as store:
+        async with open_store(tmp_path, durable=False, break_lock=True):
+            with pytest.raises(StoreLockedError):
+                await store.archives.begin(1)
+    assert not (tmp_path / ".asynccvat/archives").exists()
