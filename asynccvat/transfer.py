@@ -354,17 +354,17 @@ class Transfers:
         """Commit a tree, and before it the archive that is kept of it.
 
         In this order a run that is killed between the two fetches the task again, and its archive;
-        in the other the task would be done, and its archive missing for ever.
+        in the other the task would be done, and its archive missing for ever. So it stays, too,
+        where a commit fails that recovery may finish.
         """
         archives = place.archives
         try:
             if archives is not None:
                 await archives.publish(order.task.id)
             return await place.folders.commit(staging, receipt, adopt=order.adopt)
-        except BaseException:
-            if archives is not None and not staging.settled:
-                with anyio.CancelScope(shield=True):
-                    await archives.remove([order.task.id])
+        except BaseException as error:
+            if archives is not None and not staging.published:
+                await _let_go(archives, order.task.id, error)
             raise
 
     def _receipt(
@@ -396,6 +396,15 @@ async def _abandon(folders: Folders, staging: Staging, why: BaseException) -> No
     with anyio.CancelScope(shield=True):
         try:
             await folders.abandon(staging, keep=keep)
+        except AsyncCvatError as error:
+            why.add_note(str(error))
+
+
+async def _let_go(archives: KeptArchives, task_id: int, why: BaseException) -> None:
+    """Remove a task's archive; as with `_abandon`, what goes wrong with that is only a note."""
+    with anyio.CancelScope(shield=True):
+        try:
+            await archives.remove([task_id])
         except AsyncCvatError as error:
             why.add_note(str(error))
 

@@ -26,6 +26,7 @@ from asynccvat.core.receipts import Receipt, ReceiptHead
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.store import trees
 from asynccvat.store.layout import (
+    OLD,
     OLD_RECEIPT,
     TREE,
     Layout,
@@ -173,10 +174,15 @@ class CommitTree(Operation):
             aside = self.layout.keep_aside(self.folder, dir_fd=self.layout.dest, folder=self.folder)
             self.warnings.append(f"what was at {self.path} is now in {aside}")
             status = None
-        if status is None:
-            files.rename(TREE, self.folder, dir_fd=self.area, new_dir_fd=self.layout.dest)
-        else:
-            swap(self.layout, self.area, self.folder)
+        self.staging.published = True
+        try:
+            if status is None:
+                files.rename(TREE, self.folder, dir_fd=self.area, new_dir_fd=self.layout.dest)
+            else:
+                swap(self.layout, self.area, self.folder)
+        except OSError:
+            self.staging.published = self._is_on_its_way()
+            raise
 
     def record(self) -> None:
         """Rename the intent onto the receipt."""
@@ -190,6 +196,11 @@ class CommitTree(Operation):
         refuse_claimed(self.layout, self.task_id, self.folder)
         if not self.adopt:
             raise foreign(self.task_id, self.path)
+
+    def _is_on_its_way(self) -> bool:
+        """Whether recovery might bring the tree to its name: not where nothing was renamed."""
+        is_staged = files.lstat(TREE, dir_fd=self.area) is not None
+        return not is_staged or files.lstat(OLD, dir_fd=self.area) is not None
 
     def _is_ours(self, status: os.stat_result) -> bool:
         """Whether what stands at the final name is the folder that is being replaced."""

@@ -1,9 +1,9 @@
 """Archives that are kept as they came, in `.asynccvat/archives/`: `--keep-archive`.
 
 In our own folder, so that no file of the user's is ever in the way. An archive that has its name
-is whole. It is published right before its task's folder, and removed where that fails, or where a
-task is to be fetched: so it does not outlive what the folder holds, but for the instant between.
-Whoever lost the destination's lock changes nothing here any more.
+is whole. It is published right before its task's folder, and removed where that fails for good, or
+where a task is to be fetched: so it does not outlive what the folder holds, but for the instant
+between. Whoever lost the destination's lock changes nothing here any more.
 """
 
 from __future__ import annotations

@@ -59,6 +59,8 @@ class Staging:
         reusable: By a member's path, the files that it may be taken over from.
         previous: What the folder that will be replaced holds, None where there is none.
         attempted: Whether a commit was tried.
+        published: Whether a commit put it on its way to the final name in a mirror. Even where
+            that failed then, it may be finished by whoever puts it right.
         settled: Whether it was committed or abandoned, and is over.
     """
 
@@ -67,6 +69,7 @@ class Staging:
     reusable: Mapping[str, tuple[Reusable, ...]]
     previous: Receipt | None = None
     attempted: bool = False
+    published: bool = False
     settled: bool = False
     _base: int = -1
     _name: str = ""

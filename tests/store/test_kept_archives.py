@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
-from destinations import open_store
+from destinations import Disk, failing, fill, open_store, put, read_tree, receipt_of
 
-from asynccvat.errors import StoreLockedError
+from asynccvat.errors import StoreError, StoreLockedError
 from asynccvat.store import KeptArchives, UnfinishedArchive
 
 pytestmark = pytest.mark.anyio
@@ -46,8 +47,33 @@ async def test_whoever_lost_the_lock_touches_no_archive_of_the_successor(tmp_pat
 
 
 async def test_whoever_lost_the_lock_makes_no_folder_for_archives(tmp_path: Path) -> None:
-    async with open_store(tmp_path, durable=False) as store:
-        async with open_store(tmp_path, durable=False, break_lock=True):
-            with pytest.raises(StoreLockedError):
-                await store.archives.begin(1)
+    async with (
+        open_store(tmp_path, durable=False) as store,
+        open_store(tmp_path, durable=False, break_lock=True),
+    ):
+        with pytest.raises(StoreLockedError):
+            await store.archives.begin(1)
     assert not (tmp_path / ".asynccvat/archives").exists()
+
+
+@pytest.mark.parametrize("restored", [True, False])
+async def test_a_staging_knows_whether_its_failed_commit_may_be_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, restored: bool
+) -> None:
+    disk = Disk(monkeypatch)
+    disk.fail["exchange"] = failing(errno.ENOSYS)
+    async with open_store(tmp_path, durable=False) as store:
+        await put(store, 1, {"a": b"old"})
+        staging = await store.stage(1)
+        receipt = receipt_of(1, fill(staging, {"a": b"new"}), updated="v2")
+        # The first of the two renames of a swap is done, and undone if that works.
+        refused = [("tree", "task1")] if restored else [("tree", "task1"), ("old", "task1")]
+        disk.fail["rename"] = lambda name, new_name, **_: (
+            PermissionError(errno.EACCES, "no") if (name, new_name) in refused else None
+        )
+        with pytest.raises(StoreError):
+            await store.commit(staging, receipt)
+        assert staging.published is not restored
+        disk.fail.clear()
+        await store.abandon(staging, keep=True)
+    assert read_tree(tmp_path / "task1") == {"a": b"old" if restored else b"new"}

@@ -1,0 +1,73 @@
+"""Archives kept as they came, where the commit of their task fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_serving import QUICK, actions, error, files, serving
+
+import asynccvat as ac
+from asynccvat import files as disk
+
+pytestmark = pytest.mark.anyio
+
+KEEPING = replace(QUICK, keep_archive=True)
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let an effect on the disk fail for a name, so often."""
+
+    def refusing(effect: str, name: str, number: int = errno.EACCES, *, times: int = 1) -> None:
+        real = getattr(disk, effect)
+        left = times
+
+        def call(first: object, *args: object, **kwargs: object) -> object:
+            nonlocal left
+            if first == name and left:
+                left -= 1
+                raise OSError(number, os.strerror(number))
+            return real(first, *args, **kwargs)
+
+        monkeypatch.setattr(disk, effect, call)
+
+    return refusing
+
+
+async def test_an_archive_stays_where_its_failed_commit_is_finished_all_the_same(
+    data: Path, refuse: Callable[..., None]
+) -> None:
+    async with serving(1) as serve:
+        refuse("rename", "receipt.json")
+        report = await ac.mirror(serve.client, data, options=KEEPING)
+        assert actions(report) == {1: ("failed", "new")}
+        report = await ac.mirror(serve.client, data, options=KEEPING)
+        assert actions(report) == {1: ("kept", "unchanged")}
+        assert sorted(files(data / ".asynccvat/archives", own=True)) == ["1.zip"]
+
+
+async def test_an_archive_goes_with_a_tree_that_did_not_get_its_name(
+    data: Path, refuse: Callable[..., None]
+) -> None:
+    async with serving(1) as serve:
+        refuse("rename", "tree")
+        report = await ac.mirror(serve.client, data, options=KEEPING)
+        assert actions(report) == {1: ("failed", "new")}
+        assert files(data / ".asynccvat/archives", own=True) == {}
+
+
+async def test_an_archive_that_cannot_be_removed_is_a_note_to_the_commits_own_error(
+    data: Path, refuse: Callable[..., None]
+) -> None:
+    async with serving(1) as serve:
+        refuse("rename", "tree", errno.EXDEV)
+        refuse("unlink", "1.zip")
+        report = await ac.mirror(serve.client, data, options=KEEPING)
+        failure = error(report, 1)
+        assert "another file system" in str(failure)
+        assert any("cannot remove from" in note for note in failure.__notes__)
