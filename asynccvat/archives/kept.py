@@ -10,6 +10,7 @@ import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
 
 from asynccvat import disk_errors
+from asynccvat.errors import StoreError
 from asynccvat.store import UnfinishedArchive
 from asynccvat.threads import in_thread, uninterrupted
 
@@ -56,8 +57,26 @@ async def archive_copy(archive: UnfinishedArchive, task_id: int) -> AsyncIterato
         yield ArchiveCopy(opened[0], archive.path, task_id)
         with disk_errors.explained("write", archive.path, task_id=task_id):
             await uninterrupted(opened[0].close())
-    except BaseException:
+    except BaseException as error:
         for file in opened:
-            await uninterrupted(file.close())
-            await in_thread(archive.remove)
+            await _let_go(file, archive, task_id, error)
         raise
+
+
+async def _let_go(
+    file: AsyncFileIO, archive: UnfinishedArchive, task_id: int, why: BaseException
+) -> None:
+    """Close and remove the file; what goes wrong with that is only a note to what went before."""
+
+    async def remove() -> None:
+        try:
+            with disk_errors.explained("close", archive.path, task_id=task_id):
+                await file.close()
+        finally:
+            with disk_errors.explained("remove", archive.path, task_id=task_id):
+                await in_thread(archive.remove)
+
+    try:
+        await uninterrupted(remove())
+    except StoreError as error:
+        why.add_note(str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zipfile
@@ -18,6 +19,7 @@ from blockbuster import BlockBuster
 
 from asynccvat import files
 from asynccvat.archives import ArchiveRead, reading
+from asynccvat.archives.kept import archive_copy
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.zip import ArchiveLimits
 from asynccvat.errors import (
@@ -758,6 +760,49 @@ async def test_a_failed_reading_keeps_no_archive(
     with pytest.raises(ExportNotReadyError):
         await make_reader().read(RESULT, staging, keep_archive=keeping(tmp_path / "kept.zip"))
 
+    assert not (tmp_path / "kept.zip").exists()
+
+
+async def test_an_archive_that_cannot_be_removed_is_a_note_to_why_it_is_not_kept(
+    site: ArchiveSite,
+    staging: Staging,
+    make_reader: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site.content = pack(MEMBERS)
+    site.refuses(1, 400, "The export process is not finished")
+
+    def refuse(name: str, *, dir_fd: int) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name, dir_fd)
+
+    monkeypatch.setattr(files, "unlink", refuse)
+    with pytest.raises(ExportNotReadyError) as caught:
+        await make_reader().read(RESULT, staging, keep_archive=keeping(tmp_path / "kept.zip"))
+
+    (note,) = caught.value.__notes__
+    assert f"cannot remove {tmp_path / 'kept.zip'}" in note
+
+
+async def test_an_archive_that_cannot_be_closed_is_removed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        async with archive_copy(keeping(tmp_path / "kept.zip"), 1) as copy:
+            close = copy._file.close
+
+            async def closing() -> None:
+                await close()
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+            monkeypatch.setattr(copy._file, "close", closing)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        await fail()
+
+    (note,) = caught.value.__notes__
+    assert f"task 1: cannot close {tmp_path / 'kept.zip'}" in note
     assert not (tmp_path / "kept.zip").exists()
 
 
