@@ -2,8 +2,9 @@
 
 Whatever changes a destination goes through a function named in `EFFECTS`, looked up in this
 module at the moment of the call, so that a test can count them, fail them or stop at them by
-replacing these very names. Names are single components relative to an open folder, and no link
-is ever followed. Which effects make a commit, and in which order, is left to `store`.
+replacing these very names. What is opened or changed is named by a single component relative to an
+open folder, and no link is ever followed; `folder` opens one some levels deeper. Which effects make
+a commit, and in which order, is left to `store`.
 """
 
 from __future__ import annotations
@@ -128,7 +129,11 @@ def read_into(fd: int, buffer: memoryview) -> int:
 
 
 def lstat(name: str, *, dir_fd: int) -> os.stat_result | None:
-    """Look at a name without following it, None where there is nothing."""
+    """Look at a name without following it, None where there is nothing.
+
+    Of a path with `/` the last component is not followed: who looks at one has made sure of the
+    folders on the way, and opens nothing by it.
+    """
     try:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:

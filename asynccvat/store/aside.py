@@ -7,14 +7,19 @@ folder is there whole under its other name.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
 import os
+from collections.abc import Iterator
 
 from asynccvat import files
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.store import trees
 
 _CHUNK = 1 << 20
+# Nothing is there, a file or a link stands on the way, or what is there is a folder or a link.
+_NO_SUCH_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL})
 
 
 def put_aside(name: str, *, dir_fd: int) -> str | None:
@@ -31,7 +36,11 @@ def put_aside(name: str, *, dir_fd: int) -> str | None:
 
 
 def clear_copies(aside: str, name: str, *, dir_fd: int) -> bool:
-    """Unlink what a folder holds of another, byte for byte; returns whether anything is left."""
+    """Unlink what a folder holds of another, byte for byte; returns whether anything is left.
+
+    Raises:
+        OSError: As the system says. What is not unlinked by then stays.
+    """
     with (
         files.folder(aside, dir_fd=dir_fd) as old,
         files.folder(name, dir_fd=dir_fd) as new,
@@ -46,23 +55,29 @@ def clear_copies(aside: str, name: str, *, dir_fd: int) -> bool:
 
 def _copy(path: str, old: int, new: int) -> MemberRecord | None:
     """What a file is, if another folder holds the same; None otherwise."""
-    status = files.lstat(path, dir_fd=new)
-    if status is None:
-        return None
-    one = files.open_for_reading(path, dir_fd=old)
-    try:
-        before = os.fstat(one)
-        if before.st_size != status.st_size:
-            return None
-        other = files.open_for_reading(path, dir_fd=new)
+    with contextlib.ExitStack() as opened:
+        one, before = opened.enter_context(_opened(path, old))
         try:
-            while True:
-                chunk = os.read(one, _CHUNK)
-                if chunk != os.read(other, _CHUNK):
-                    return None
-                if not chunk:
-                    return MemberRecord(path, before.st_size, 0, before.st_mtime_ns)
-        finally:
-            os.close(other)
+            other, now = opened.enter_context(_opened(path, new))
+        except OSError as error:
+            if error.errno in _NO_SUCH_FILE:
+                return None
+            raise
+        if before.st_size != now.st_size:
+            return None
+        while chunk := os.read(one, _CHUNK):
+            if chunk != os.read(other, _CHUNK):
+                return None
+        return MemberRecord(path, before.st_size, 0, before.st_mtime_ns)
+
+
+@contextlib.contextmanager
+def _opened(path: str, folder: int) -> Iterator[tuple[int, os.stat_result]]:
+    """Hold a file open that lies some levels below a folder; no link is followed on the way."""
+    parent, _, name = path.rpartition("/")
+    with files.folder(parent, dir_fd=folder) as fd:
+        file, status = files.open_and_look(name, dir_fd=fd)
+    try:
+        yield file, status
     finally:
-        os.close(one)
+        os.close(file)

@@ -181,16 +181,11 @@ class LooseFolder:
             ForeignFolderError: Meanwhile the folder was filled by somebody else.
             StoreError: It could not be done, and nothing has changed.
         """
-        left = await self._in_thread(
+        return await self._in_thread(
             "commit to", self._commit, staging, receipt, task_id=staging.task_id
         )
-        if left is None:
-            return Committed(self.path)
-        put = self.path.with_name(left)
-        return Committed(self.path, (f"what it held before and does not hold now is in {put}",))
 
-    def _commit(self, staging: Staging, receipt: Receipt) -> str | None:
-        """Returns the name of what is left of the folder that was replaced."""
+    def _commit(self, staging: Staging, receipt: Receipt) -> Committed:
         places, name = self._places, self._places.path.name
         places.lock.verify()
         aside = None
@@ -214,9 +209,20 @@ class LooseFolder:
                 # Nobody promises that one of them tells of a rename between the two.
                 for fd in (places.parent, area):
                     files.fsync(fd)
-        if aside is not None and clear_copies(aside, name, dir_fd=places.parent):
-            return aside
-        return None
+        return Committed(self.path, () if aside is None else self._clear(aside))
+
+    def _clear(self, aside: str) -> tuple[str, ...]:
+        """Clear what was replaced of what came again; returns where the rest is, as a warning.
+
+        The new folder is in its place: what cannot be compared or cleared of the old one stays.
+        """
+        places, put = self._places, self.path.with_name(aside)
+        try:
+            left = clear_copies(aside, places.path.name, dir_fd=places.parent)
+        except OSError as error:
+            problem = disk_errors.explain(error, "clear", put)
+            return (f"what it held before is in {put}, as far as it was not cleared: {problem}",)
+        return (f"what it held before and does not hold now is in {put}",) if left else ()
 
     async def abandon(self, staging: Staging, *, keep: bool) -> None:
         """End a staging that is not to be committed. After a commit it does nothing.

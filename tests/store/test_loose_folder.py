@@ -122,6 +122,41 @@ async def test_where_that_is_asked_for_a_folder_is_replaced_and_what_was_in_it_s
     assert listing(tmp_path) == ["t", "t.old-1", "t.old-2"]
 
 
+async def test_a_folder_is_replaced_whose_files_were_where_folders_are_now_and_the_other_way_round(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "t"
+    old = {"a.txt/b": b"1", "images": b"2", "same.txt": b"3"}
+    await replaced(target, old)
+    (target / "link").symlink_to("images")
+    (warning,) = await replaced(target, TREE | {"same.txt": b"3", "link/deep.txt": b"4"})
+    assert str(tmp_path / "t.old-1") in warning
+    assert read_tree(target) == TREE | {"same.txt": b"3", "link/deep.txt": b"4"}
+    assert read_tree(tmp_path / "t.old-1") == {"a.txt/b": b"1", "images": b"2"}
+
+
+@pytest.mark.parametrize("refused", ["open_and_look", "unlink"])
+async def test_what_cannot_be_compared_or_cleared_is_a_warning_of_a_download_that_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    target = tmp_path / "t"
+    await replaced(target, TREE)
+    real = getattr(files, refused)
+
+    def refuse(name: str, *, dir_fd: int) -> object:
+        if name == "b.jpg":
+            raise PermissionError(errno.EACCES, "closed to us")
+        return real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(files, refused, refuse)
+    (warning,) = await replaced(target, TREE)
+    assert f"what it held before is in {tmp_path / 't.old-1'}" in warning
+    assert "Permission denied" in warning
+    assert read_tree(target) == TREE
+    left = read_tree(tmp_path / "t.old-1")
+    assert left == (TREE if refused == "open_and_look" else {"images/b.jpg": b"b"})
+
+
 async def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(b"mine")
     with pytest.raises(ForeignFolderError, match="holds something already"):
