@@ -302,8 +302,11 @@ def _task_step(
         reason = Reason.MISSING
     if reason is not None:
         return Fetch(task, folder, reason, head)
-    if head.folder != folder:
+    if head.folder != folder and not foreign:
         return Move(task.id, task.name, folder, Reason.PREFIX, head)
+    if head.folder != folder and state is FolderState.INTACT:
+        # A commit puts aside what stands there; a rename cannot.
+        return Fetch(task, folder, Reason.PREFIX, head)
     kept = Reason.EDITED if state is FolderState.EDITED else Reason.UNCHANGED
     return Keep(task.id, task.name, head.folder, kept)
 

@@ -156,6 +156,20 @@ def test_a_folder_that_no_receipt_claims_is_taken_over_when_asked_to() -> None:
     assert isinstance(only(plan), Fetch)
 
 
+ADOPTING = MirrorOptions(folder_prefix="t-", adopt=True)
+
+
+def test_what_a_rename_cannot_put_aside_at_the_new_prefix_is_fetched_there_when_asked_to() -> None:
+    step = only(plan_of([task(7)], [head(7)], unclaimed={"t-7"}, options=ADOPTING))
+    assert step == Fetch(task(7), "t-7", Reason.PREFIX, head(7))
+
+
+def test_a_folder_edited_here_stays_where_the_new_prefix_is_anothers_even_when_asked_to() -> None:
+    edited = {7: FolderState.EDITED}
+    step = only(plan_of([task(7)], [head(7)], states=edited, unclaimed={"t-7"}, options=ADOPTING))
+    assert step == Keep(7, "name 7", "task7", Reason.EDITED)
+
+
 def test_a_task_without_data_is_skipped_as_nothing_can_be_exported() -> None:
     empty = Task(id=7, name="name 7", updated_date="x")
     assert only(plan_of([empty])) == Skip(7, "name 7", "task7", Reason.NO_DATA)

@@ -303,6 +303,18 @@ async def test_a_foreign_folder_at_the_new_prefix_is_refused(serve: Serving, dat
     assert actions(report)[1] == ("moved", "prefix")
 
 
+async def test_a_foreign_folder_at_the_new_prefix_is_put_aside_when_asked_to(
+    serve: Serving, data: Path
+) -> None:
+    (data / "job-2").mkdir()
+    (data / "job-2" / "mine").write_text("mine")
+    report = await again(serve, data, replace(QUICK, folder_prefix="job-", adopt=True))
+    assert actions(report)[2] == ("fetched", "prefix")
+    assert actions(report)[1] == ("moved", "prefix")
+    assert files(data) == await serve.archives(prefix="job-")
+    assert kept(data) == {"mine": b"mine"}
+
+
 async def test_a_folder_that_appears_during_the_run_is_not_replaced(data: Path) -> None:
     async with serving(2) as serve:
         log = Log()
