@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,14 +96,17 @@ class Gathering:
         self._options = options
 
     @asynccontextmanager
-    async def found(self, *, read_only: bool) -> AsyncIterator[tuple[list[Found], list[str]]]:
+    async def found(
+        self, *, read_only: bool, warn: Callable[[str], None] = lambda _: None
+    ) -> AsyncIterator[list[Found]]:
         """Look at what is meant for each task, and hold the mirrors that it lies in.
 
         Args:
             read_only: Only look: nothing is locked or put right there.
+            warn: Told what the user ought to know about the mirrors, until they are given up.
 
         Returns:
-            What was found for each task, and what the user ought to know about the mirrors.
+            What was found for each task.
 
         Raises:
             ConfigError: The folder cannot be read, holds no task's folder, or mirrors another
@@ -112,6 +115,7 @@ class Gathering:
         """
         async with AsyncExitStack() as held:
             mirrors = _Mirrors(self._client, self._options, held, read_only=read_only)
+            held.callback(mirrors.tell, warn)
             if isinstance(self._source, Mapping):
                 wanted = [
                     await self._pair(task_id, path, mirrors)
@@ -119,9 +123,9 @@ class Gathering:
                 ]
             else:
                 wanted = await self._in_folder(self._source, mirrors)
+            mirrors.tell(warn)
             wanted = [await _with_members(one) for one in wanted]
-            found = await in_thread(_look, wanted, self._options.force)
-            yield found, [warning for store in mirrors.stores for warning in store.warnings]
+            yield await in_thread(_look, wanted, self._options.force)
 
     async def _pair(self, task_id: int, path: Path, mirrors: _Mirrors) -> _Wanted:
         """A file that was named for a task; perhaps it is that of the task's own mirror."""
@@ -201,9 +205,12 @@ class _Mirrors:
         self._read_only = read_only
         self._open: dict[Path, tuple[MirrorStore, dict[int, ReceiptHead]] | ConfigError] = {}
 
-    @property
-    def stores(self) -> list[MirrorStore]:
-        return [mirror[0] for mirror in self._open.values() if isinstance(mirror, tuple)]
+    def tell(self, warn: Callable[[str], None]) -> None:
+        """Tell what there is to warn of that was not told before."""
+        for mirror in self._open.values():
+            if isinstance(mirror, tuple):
+                for warning in mirror[0].new_warnings():
+                    warn(warning)
 
     async def open(self, root: Path) -> tuple[MirrorStore, dict[int, ReceiptHead]]:
         """The mirror at a place, and the heads of its receipts."""

@@ -97,7 +97,10 @@ class Mirror:
             durable=self._options.durable,
             break_lock=self._options.break_lock,
         ) as store:
-            return await self._mirror(store, run, journal)
+            try:
+                return await self._mirror(store, run, journal)
+            finally:
+                _tell(store, journal)  # also what came up since the plan was made
 
     async def _mirror(
         self, store: MirrorStore, run: MirrorRun, journal: Journal
@@ -106,8 +109,7 @@ class Mirror:
         plan_ = run.plan = await prepare(
             self._client, store, self._selection, self._spec, self._options, emit=run.emit
         )
-        for warning in store.warnings:
-            journal.warn(warning)
+        _tell(store, journal)
         if not plan_.listing.complete:
             journal.warn(
                 "the listing was incomplete, as the tasks kept changing while they were listed: "
@@ -260,6 +262,11 @@ async def prepare(
         )
     )
     return plan_
+
+
+def _tell(store: MirrorStore, journal: Journal) -> None:
+    for warning in store.new_warnings():
+        journal.warn(warning)
 
 
 def _worth_a_look(

@@ -67,15 +67,13 @@ class Uploading:
 
     async def plan(self) -> UploadPlan:
         """What would be done, and why; nothing is changed, here or there."""
-        async with self._gathering.found(read_only=True) as (found, _):
+        async with self._gathering.found(read_only=True) as found:
             plan_, _ = await self._prepare(found)
         return plan_
 
     async def _upload(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
-        async with self._gathering.found(read_only=False) as (found, warnings):
+        async with self._gathering.found(read_only=False, warn=journal.warn) as found:
             plan_, orders = await self._prepare(found, run.emit)
-            for warning in warnings:
-                journal.warn(warning)
             for skip in plan_.of(Skip):
                 journal.done(_skipped(skip))
             for refusal in plan_.of(Refuse):

@@ -73,6 +73,7 @@ class MirrorStore:
         self.rules = rules
         self.archives = KeptArchives(layout, self._verify_lock)
         self.warnings: list[str] = []
+        self._told = 0
         self._layout = layout
         self._lock = lock
         self._limiter = anyio.CapacityLimiter(_THREADS)
@@ -135,6 +136,13 @@ class MirrorStore:
             # Also where a cancellation came while it was being opened.
             for store in stores:
                 await in_limited_thread(store._limiter, store._close)  # noqa: SLF001 - our own
+
+    def new_warnings(self) -> list[str]:
+        """Those of `warnings` that came since this was last asked."""
+        # Threads add to the list meanwhile, so nothing is taken from it.
+        new = self.warnings[self._told :]
+        self._told += len(new)
+        return new
 
     # --- what is here -----------------------------------------------------------------------
 

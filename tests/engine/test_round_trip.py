@@ -27,6 +27,7 @@ from engine_serving import (
 import asynccvat as ac
 from asynccvat.events import ImportFinished, ImportRequested
 from asynccvat.simulator import Fault
+from asynccvat.store.layout import OLD, OLD_RECEIPT
 
 __all__ = ["data", "log", "stack"]
 
@@ -340,6 +341,25 @@ async def test_a_damaged_receipt_says_nothing_and_the_file_is_uploaded_all_the_s
     report = await ac.upload(serve.client, data, options=UPLOAD)
     assert actions(report) == {1: ("uploaded", "found"), 2: ("uploaded", "found")}
     assert "receipt of task 1 cannot be used" in report.warnings[0]
+
+
+async def test_what_is_put_right_before_a_receipt_is_written_is_told_of(
+    data: Path, stack: AsyncExitStack, log: Log
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    edit(data / "task1" / CVAT)
+    left = data / ".asynccvat" / "staging" / "1"
+
+    def leave(_event: ImportFinished) -> None:
+        (left / OLD).mkdir(parents=True)
+        (left / OLD / "mine").write_text("mine")
+        (left / OLD_RECEIPT).write_text("{")
+
+    log.on(ImportFinished, leave)
+    report = await ac.upload(serve.client, data, options=UPLOAD, on_event=log)
+    assert kept(data) == {"mine": b"mine"}
+    (warning,) = report.warnings
+    assert str(data / ".asynccvat" / "kept") in warning
 
 
 async def test_a_receipt_that_cannot_be_written_is_a_warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -24,10 +25,12 @@ from engine_serving import (
 )
 
 import asynccvat as ac
+from asynccvat import files as disk
 from asynccvat.core.receipts import Receipt
 from asynccvat.events import Planned
 from asynccvat.simulator import Fault
 from asynccvat.store import Committed, MirrorStore, Staging
+from asynccvat.store.layout import INTENT
 
 pytestmark = pytest.mark.anyio
 
@@ -173,6 +176,28 @@ async def test_edited_files_of_a_task_that_changed_too_are_put_aside(
     assert actions(report)[2] == ("fetched", "changed")
     assert kept(data) == {XML: b"mine"}
     assert files(data) == await serve.archives()
+
+
+async def test_where_edited_files_went_is_told_of_a_commit_that_was_finished_after_it_failed(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data / "task2" / XML).write_text("mine")
+    serve.server.edit_task(2)
+    real, refused = disk.rename, [INTENT]
+
+    def rename(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+        if name in refused:
+            refused.remove(name)
+            raise PermissionError(errno.EACCES, "once")
+        real(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+
+    monkeypatch.setattr(disk, "rename", rename)
+    report = await again(serve, data)
+    assert actions(report)[2] == ("failed", "changed")
+    assert kept(data) == {XML: b"mine"}
+    (warning,) = report.warnings
+    assert str(data / ".asynccvat" / "kept") in warning
+    assert "unchanged" in actions(await again(serve, data))[2]
 
 
 async def test_a_damaged_receipt_makes_a_folder_nobodys_until_it_is_adopted(
