@@ -22,7 +22,7 @@ from asynccvat.core.options import UploadOptions
 from asynccvat.core.paths import task_folder_name
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.uploading import Candidate
-from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
+from asynccvat.errors import AsyncCvatError, ConfigError, DriveError, StoreError
 from asynccvat.sources import Source, find, is_edited
 from asynccvat.store import MirrorStore
 from asynccvat.threads import in_thread
@@ -124,7 +124,7 @@ class Gathering:
             else:
                 wanted = await self._in_folder(self._source, mirrors)
             mirrors.tell(warn)
-            wanted = [await _with_members(one) for one in wanted]
+            wanted = [await _with_members(one, warn) for one in wanted]
             yield await in_thread(_look, wanted, self._options.force)
 
     async def _pair(self, task_id: int, path: Path, mirrors: _Mirrors) -> _Wanted:
@@ -235,13 +235,16 @@ class _Mirrors:
         return mirror
 
 
-async def _with_members(wanted: _Wanted) -> _Wanted:
+async def _with_members(wanted: _Wanted, warn: Callable[[str], None]) -> _Wanted:
     """The same with what the receipt says of the source's files; a damaged one says nothing."""
     if wanted.mirrored is None:
         return wanted
     try:
         members = await wanted.mirrored.store.members(wanted.task_id)
-    except StoreError:
+    except DriveError:
+        raise
+    except StoreError as error:
+        warn(f"{error}; what is uploaded to task {wanted.task_id} is not noted in its receipt")
         return replace(wanted, head=None, mirrored=None)
     prefix = wanted.mirrored.prefix
     return replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -25,9 +26,11 @@ from engine_serving import (
 )
 
 import asynccvat as ac
+from asynccvat.core.receipts import Receipt
+from asynccvat.errors import DriveError
 from asynccvat.events import ImportFinished, ImportRequested
 from asynccvat.simulator import Fault
-from asynccvat.store.layout import OLD, OLD_RECEIPT
+from asynccvat.store.layout import OLD, OLD_RECEIPT, Layout
 
 __all__ = ["data", "log", "stack"]
 
@@ -341,6 +344,34 @@ async def test_a_damaged_receipt_says_nothing_and_the_file_is_uploaded_all_the_s
     report = await ac.upload(serve.client, data, options=UPLOAD)
     assert actions(report) == {1: ("uploaded", "found"), 2: ("uploaded", "found")}
     assert "receipt of task 1 cannot be used" in report.warnings[0]
+
+
+async def test_what_is_uploaded_unnoted_for_want_of_a_whole_receipt_is_told_of(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data, 2)
+    receipt = data / ".asynccvat" / "receipts" / "2.json"
+    receipt.write_bytes(receipt.read_bytes()[:-20])
+    edit(data / "task2" / CVAT)
+    report = await ac.upload(serve.client, data, options=UPLOAD)
+    assert actions(report)[2] == ("uploaded", "found")
+    (warning,) = report.warnings
+    assert warning.endswith("what is uploaded to task 2 is not noted in its receipt")
+
+
+async def test_a_drive_that_fails_under_the_receipts_ends_an_upload_before_it_begins(
+    data: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = await mirrored(stack, data, 1)
+    edit(data / "task1" / CVAT)
+
+    def fail(_layout: Layout, _task_id: int) -> Receipt:
+        raise OSError(errno.EIO, "gone")
+
+    monkeypatch.setattr(Layout, "receipt", fail)
+    with pytest.raises(DriveError):
+        await ac.upload(serve.client, data, options=UPLOAD)
+    assert serve.calls("POST", "/annotations") == []
 
 
 async def test_what_is_put_right_before_a_receipt_is_written_is_told_of(
