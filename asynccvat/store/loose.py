@@ -30,7 +30,6 @@ from asynccvat.store.layout import TREE
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
 from asynccvat.store.opening import make_folders, sync_above
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in, staged_trees
-from asynccvat.store.survey import check_space
 from asynccvat.threads import in_limited_thread, in_thread
 
 T = TypeVar("T")
@@ -50,8 +49,7 @@ class _Places:
 class LooseFolder:
     """A folder to be filled, held by a lock in its hidden sibling.
 
-    It has the part of `MirrorStore` that reading an archive needs: `rules`, `stage`, `commit`,
-    `abandon`, `free_bytes`, `ensure_space`.
+    It has the part of `MirrorStore` that a transfer needs: `rules`, `stage`, `commit`, `abandon`.
 
     Attributes:
         path: The folder, as it was named.
@@ -161,7 +159,11 @@ class LooseFolder:
         await in_thread(clear)
 
     async def stage(self, task_id: int) -> Staging:
-        """Make a fresh tree to fill, and find what a killed download left to be taken over."""
+        """Make a fresh tree to fill, and find what a killed download left to be taken over.
+
+        Raises:
+            StoreError: It cannot be made.
+        """
         return await self._in_thread("stage in", self._stage, task_id, task_id=task_id)
 
     def _stage(self, task_id: int) -> Staging:
@@ -230,6 +232,9 @@ class LooseFolder:
         Args:
             staging: The tree.
             keep: Leave it to the next download, if it holds more than 16 MiB.
+
+        Raises:
+            StoreError: It cannot be cleared.
         """
         if not staging.settled:
             staging.settled = True
@@ -238,18 +243,6 @@ class LooseFolder:
     def _abandon(self, keep: bool) -> None:
         keep_above = KEEP_ABOVE if keep else None
         self._kept = not discard(self._places.hidden, _AREA, keep_above=keep_above)
-
-    async def free_bytes(self) -> int:
-        """Bytes that this user can still write there."""
-        return await self._in_thread("look at", files.free_bytes, self._places.hidden)
-
-    async def ensure_space(self, needed: int, *, task_id: int | None = None) -> None:
-        """Make sure that so many bytes can still be written.
-
-        Raises:
-            DiskFullError: They cannot.
-        """
-        check_space(await self.free_bytes(), needed, self.path, task_id=task_id)
 
     def _close(self) -> None:
         places = self._places

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import anyio
 
-from asynccvat import disk_errors, files
+from asynccvat import disk_errors
 from asynccvat.core.paths import NameRules
 from asynccvat.core.planning import FolderState
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
@@ -150,6 +150,9 @@ class MirrorStore:
         """Read line 1 of every receipt.
 
         A damaged one becomes a warning and counts as absent: its folder is nobody's then.
+
+        Raises:
+            StoreError: They cannot be listed.
         """
         ids = await self._in_thread("read", self._layout.receipt_ids)
         heads: dict[int, ReceiptHead] = {}
@@ -160,7 +163,13 @@ class MirrorStore:
         return heads
 
     async def folder_states(self, heads: Iterable[ReceiptHead]) -> dict[int, FolderState]:
-        """Look at the folders of receipts: one look at the name, size and time of each member."""
+        """Look at the folders of receipts: one look at the name, size and time of each member.
+
+        One that cannot be looked at becomes a warning and counts as edited.
+
+        Raises:
+            StoreError: The drive or the process cannot look at any of them.
+        """
         states: dict[int, FolderState] = {}
         for found, problems in await self._in_chunks(survey.folder_states, list(heads)):
             states |= found
@@ -177,23 +186,15 @@ class MirrorStore:
         return receipt.members
 
     async def unclaimed(self, folder_names: Iterable[str]) -> set[str]:
-        """Tell which of these names exist in the destination with no receipt claiming them."""
+        """Tell which of these names exist in the destination with no receipt claiming them.
+
+        Raises:
+            StoreError: They cannot be looked at.
+        """
         found: set[str] = set()
         for names_found in await self._in_chunks(survey.unclaimed, list(folder_names)):
             found |= names_found
         return found
-
-    async def free_bytes(self) -> int:
-        """Bytes that this user can still write to the destination."""
-        return await self._in_thread("look at", files.free_bytes, self._layout.dest)
-
-    async def ensure_space(self, needed: int, *, task_id: int | None = None) -> None:
-        """Make sure that so many bytes can still be written.
-
-        Raises:
-            DiskFullError: They cannot.
-        """
-        survey.check_space(await self.free_bytes(), needed, self.path, task_id=task_id)
 
     # --- changing it ------------------------------------------------------------------------
 
@@ -264,6 +265,10 @@ class MirrorStore:
         Args:
             staging: The tree.
             keep: Leave it to the next run, if it holds more than 16 MiB.
+
+        Raises:
+            StoreError: It cannot be cleared, or what a failed commit left cannot be put right; the
+                next run does so.
         """
         if staging.settled:
             return
@@ -333,6 +338,10 @@ class MirrorStore:
 
         Args:
             planned: The tasks that are going to be fetched; theirs are kept above 16 MiB.
+
+        Raises:
+            StoreLockedError: The lock was taken over by somebody else.
+            StoreError: Staging cannot be listed. What cannot be removed is a warning.
         """
         wanted = frozenset(planned)
 

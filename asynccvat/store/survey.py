@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from pathlib import Path
 
 from asynccvat import disk_errors, files
 from asynccvat.core.planning import FolderState
 from asynccvat.core.receipts import ReceiptHead
-from asynccvat.core.units import number_of_bytes
-from asynccvat.errors import DiskFullError, StoreError
+from asynccvat.errors import StoreError
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, is_folder_name
 
@@ -82,19 +80,3 @@ def unclaimed(layout: Layout, folder_names: Sequence[str]) -> set[str]:
         and files.lstat(name, dir_fd=layout.dest) is not None
         and layout.claimed_by(name) is None
     }
-
-
-def check_space(free: int, needed: int, path: Path, *, task_id: int | None = None) -> None:
-    """Compare what is needed with what is free, both in bytes.
-
-    Raises:
-        DiskFullError: More is needed.
-    """
-    if needed > free:
-        whose = "" if task_id is None else f"task {task_id}: "
-        raise DiskFullError(
-            f"{whose}{number_of_bytes(needed)} are needed in {path}, and {number_of_bytes(free)} "
-            "are free; free some space (what is whole stays), then run again",
-            task_id=task_id,
-            step="store",
-        )

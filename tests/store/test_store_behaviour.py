@@ -938,17 +938,6 @@ async def test_looking_only_changes_nothing_and_needs_no_lock(tmp_path: Path) ->
             pass
 
 
-async def test_free_space_is_compared_with_what_is_needed(tmp_path: Path) -> None:
-    async with open_store(tmp_path) as store:
-        free = await store.free_bytes()
-        assert free > 0
-        await store.ensure_space(1)
-        with pytest.raises(
-            DiskFullError, match=r"task 5: \S+ .iB are needed in .* \S+ .iB are free"
-        ):
-            await store.ensure_space(free * 1000, task_id=5)
-
-
 async def test_a_lock_taken_over_stops_commits(tmp_path: Path) -> None:
     async with open_store(tmp_path) as store:
         tree = await store.stage(1)
