@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -271,6 +272,50 @@ async def test_an_error_at_an_effect_of_downloads(
         with told_of(refusal, disk):
             await meet_it(refusal)
     count_cases(len(cases))
+
+
+# --- archives kept as they came ------------------------------------------------------------------
+
+KEEPING = ac.MirrorOptions(transfers=1, concurrency=1, keep_archive=True)
+
+
+async def test_an_error_at_any_effect_leaves_no_folder_without_its_archive(
+    place: Path, disk: FailingDisk, count_cases: Callable[[int], None], *, thorough: bool
+) -> None:
+    """After the next run, however the first one failed, and whoever finished its commit."""
+    async with (
+        SimulatedServer(SimulatorOptions(tasks=1, frames=1)) as server,
+        ac.CvatClient(server.url, token=server.token) as client,
+    ):
+        await ac.mirror(client, place / "before", spec=SPEC, options=KEEPING)
+        server.edit_task(1)
+
+        async def meet_it(refusal: Refusal | None) -> None:
+            dest = place / "case"
+            shutil.rmtree(dest, ignore_errors=True)
+            shutil.copytree(place / "before", dest)
+            disk.refuse(refusal)
+            with contextlib.suppress(ac.StoreError):
+                await ac.mirror(client, dest, spec=SPEC, options=KEEPING)
+            if refusal is not None:
+                disk.refuse(None)
+                assert (await ac.mirror(client, dest, spec=SPEC, options=KEEPING)).ok
+            with zipfile.ZipFile(dest / ".asynccvat/archives/1.zip") as archive:
+                packed = {name: archive.read(name) for name in archive.namelist()}
+            assert packed == read_tree(dest / "task1")
+
+        await meet_it(None)
+        effects = [name for name in disk.log if name in files.EFFECTS]
+        # The delicate ones: the folder has its name, and its receipt does not know it yet.
+        sync = effects.index("exchange") + 2
+        record = sync + effects[sync:].index("rename") + 1
+        numbers = range(1, len(effects) + 1) if thorough else (sync, record)
+        for at in numbers:
+            for number in (errno.EACCES, errno.EIO):
+                refusal = Refusal(number, at)
+                with told_of(refusal, disk):
+                    await meet_it(refusal)
+    count_cases(2 * len(numbers))
 
 
 # --- when to stop ---------------------------------------------------------------------------------
