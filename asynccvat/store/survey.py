@@ -16,13 +16,18 @@ from asynccvat.errors import StoreError
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, is_folder_name
 
-_OF_ONE_FOLDER = (errno.EACCES, errno.EPERM, errno.EIO)
+# What is wrong with one file or folder; of anything else, as with too few file handles, the next
+# one would tell just the same.
+_OF_ONE_FILE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.EINVAL)
 
 
 def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, ReceiptHead], list[str]]:
     """Line 1 of the receipts of these tasks, and what is wrong with others of them.
 
     One that is gone by now is neither.
+
+    Raises:
+        OSError: The drive or the process cannot read any of them.
     """
     heads, problems = {}, []
     for task_id in task_ids:
@@ -31,6 +36,8 @@ def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, Recei
         except FileNotFoundError:
             continue
         except (StoreError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _OF_ONE_FILE:
+                raise
             problems.append(
                 f"the receipt of task {task_id} cannot be used ({error}): its folder counts "
                 "as not asynccvat's; adopt (--adopt) fetches it again and puts aside what it "
@@ -58,7 +65,7 @@ def folder_states(
         try:
             states[head.task_id] = trees.folder_state(head.folder, members, dir_fd=layout.dest)
         except OSError as error:
-            if error.errno not in _OF_ONE_FOLDER:
+            if error.errno not in _OF_ONE_FILE:
                 raise
             # Whatever closed or broke it was not us; one folder does not stop the others.
             states[head.task_id] = FolderState.EDITED

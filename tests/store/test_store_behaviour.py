@@ -422,6 +422,27 @@ async def test_a_damaged_receipt_is_a_warning_and_its_folder_nobodys(tmp_path: P
             await store.members(6)
 
 
+async def test_a_receipt_is_not_called_damaged_for_want_of_file_handles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_store(tmp_path) as store:
+        for task_id in (1, 2):
+            await put(store, task_id, {"a.txt": b"1"})
+        opened, number = files.open_for_reading, errno.EIO
+
+        def failing(name: str, *, dir_fd: int) -> int:
+            if name == "1.json":
+                raise OSError(number, os.strerror(number))
+            return opened(name, dir_fd=dir_fd)
+
+        monkeypatch.setattr(files, "open_for_reading", failing)
+        assert sorted(await store.receipts()) == [2]
+        assert "receipt of task 1 cannot be used" in store.warnings[0]
+        number = errno.EMFILE
+        with pytest.raises(StoreError, match="ulimit -n"):
+            await store.receipts()
+
+
 async def test_a_receipt_with_a_long_first_line_is_read(tmp_path: Path) -> None:
     async with open_store(tmp_path) as store:
         tree = await store.stage(1)
