@@ -163,13 +163,27 @@ class Imports:
         return request
 
     async def _until_free(self, task_id: int, rq_id: str) -> None:
-        """Wait for the end of another one's import."""
+        """Wait for the end of another one's import.
+
+        Raises:
+            UploadError: It ran for too long, or is another user's.
+            AsyncCvatError: The server could not be asked about it.
+        """
         now = asyncio.get_running_loop().time()
         other = self._watcher.watch(rq_id, task_id, asked_at=now, created=False)
         try:
             await self._watcher.wait(other)
         except ExportExpiredError:
             return
+        except ExportTimeoutError as error:
+            raise UploadError(
+                f"task {task_id} is busy with another import, which runs for longer than "
+                "--import-timeout waits for, and nothing was uploaded: try again when that has "
+                "ended",
+                task_id=task_id,
+                rq_id=rq_id,
+                step="wait",
+            ) from error
         except PermissionDeniedError as error:
             # Another user's, which nobody else may look at.
             raise _busy(task_id) from error

@@ -293,6 +293,19 @@ async def test_a_task_that_stays_busy_is_given_up(
         await client.upload_annotations(7, file)
 
 
+async def test_another_import_that_runs_for_too_long_is_not_called_an_export(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = reply({"rq_id": RQ_ID}, status=409)
+    taking[STATUS] = reply(entry("started", started_date="2026-11-23T11:42:54Z"))
+    client = await connect()
+    with pytest.raises(ac.UploadError, match="busy with another import, which runs") as caught:
+        await client.upload_annotations(7, file, timeout=0.001)
+    assert "--import-timeout" in str(caught.value)
+    assert "nothing was uploaded" in str(caught.value)
+    assert "export" not in str(caught.value)
+
+
 async def test_a_conflict_after_a_lost_answer_is_our_own_import(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
