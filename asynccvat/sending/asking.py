@@ -102,8 +102,9 @@ class AnnotationUpload:
         # A file that was brought is consumed by its import: asked twice, it is imported once.
         self._in_one_request = file.size <= ONE_REQUEST and mode is Mode.REPLACE
         self._brought: Brought | None = None
+        # What the first loss of an answer was, and the server's clock before that call.
+        self._loss: str | None = None
         self._lost_since: datetime | None = None
-        self._answer_was_lost = False
 
     @property
     def is_small(self) -> bool:
@@ -136,8 +137,8 @@ class AnnotationUpload:
     async def ask(self) -> ImportAccepted:
         """Have the server import the file.
 
-        Where the answer is lost, the server's requests are looked at: an import that is there is
-        ours; only where there is none is the server asked again.
+        Where the answer is lost, the server's requests are looked at: an import that was created
+        since is ours; only where there is none is the server asked again.
 
         Raises:
             AnnotationFileError: The file was changed since it was looked at; nothing is imported.
@@ -153,17 +154,17 @@ class AnnotationUpload:
                 # It did not get in.
                 await self._http.before_retry(error, attempt)
             except (TransportError, ServerError) as error:
-                self._note_loss(before)
-                found = await self._look_for_import(error)
+                self._note_loss(error, before)
+                found = await self._look_for_import()
                 if found is not None:
                     return found
                 await self._http.before_retry(error, attempt)
             except ResponseError as error:
                 if error.status != 400 or "such file" not in error.detail:
                     raise
-                if self._answer_was_lost:
+                if self._loss is not None:
                     # Consumed by the import that our lost request began, however that ended.
-                    return await self._must_be_there(error)
+                    return await self._must_be_there()
                 if self._brought is None or self._brought.certain:
                     raise
                 await self.bring()
@@ -211,7 +212,7 @@ class AnnotationUpload:
         rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
         if answer.status == 202:
             return ImportAccepted(rq_id, created=True)
-        if self._answer_was_lost:
+        if self._loss is not None:
             # It may be ours, begun by the request whose answer was lost.
             found = await self._newer_import()
             if found is not None:
@@ -220,18 +221,14 @@ class AnnotationUpload:
 
     # --- after a lost answer ----------------------------------------------------------------
 
-    def _note_loss(self, before: datetime | None) -> None:
-        if not self._answer_was_lost:
-            self._answer_was_lost = True
-            self._lost_since = before
+    def _note_loss(self, loss: AsyncCvatError, before: datetime | None) -> None:
+        if self._loss is None:
+            self._loss, self._lost_since = str(loss), before
 
-    async def _look_for_import(self, lost: AsyncCvatError) -> ImportAccepted | None:
+    async def _look_for_import(self) -> ImportAccepted | None:
         """Look a few times for the import that a lost request may have begun."""
         for look in range(_LOOKS):
-            try:
-                found = await self._newer_import()
-            except AsyncCvatError as error:
-                raise self._uncertain(lost, str(error)) from error
+            found = await self._newer_import()
             if found is not None:
                 return found
             if look + 1 < _LOOKS:
@@ -239,27 +236,45 @@ class AnnotationUpload:
         return None
 
     async def _newer_import(self) -> ImportAccepted | None:
-        for request in await self._known_imports(self.task_id):
+        """The import that was created since an answer was lost: it is ours.
+
+        Raises:
+            ImportUncertainError: The server cannot be asked, or does not tell when an import was
+                created or what time it was.
+        """
+        try:
+            known = await self._known_imports(self.task_id)
+        except AsyncCvatError as error:
+            raise self._uncertain(str(error)) from error
+        undated = False
+        for request in known:
             operation = request.operation
             if not operation.type.startswith("import:") or operation.task_id != self.task_id:
                 continue
             created = request.created_date
+            if created is None or self._lost_since is None:
+                undated = True
             # The Date header has whole seconds, rounded down: what came later is not before it.
-            if created is None or self._lost_since is None or created >= self._lost_since:
+            elif created >= self._lost_since:
                 return ImportAccepted(request.id, created=True)
+        if undated:
+            raise self._uncertain(
+                "there is no telling when an import of this task was created: the server gives no "
+                "dates, or a proxy before it drops them"
+            )
         return None
 
-    async def _must_be_there(self, refused: AsyncCvatError) -> ImportAccepted:
-        found = await self._look_for_import(refused)
+    async def _must_be_there(self) -> ImportAccepted:
+        found = await self._look_for_import()
         if found is None:
-            raise self._uncertain(refused, "the server remembers no such import any more")
+            raise self._uncertain("the server remembers no such import any more")
         return found
 
-    def _uncertain(self, lost: AsyncCvatError, why: str) -> ImportUncertainError:
+    def _uncertain(self, why: str) -> ImportUncertainError:
         return ImportUncertainError(
             f"task {self.task_id}: {self.file.shown} may have been imported or not, as the answer "
-            f"was lost ({lost}) and nobody could say ({why}): look at the task before you upload "
-            "again",
+            f"was lost ({self._loss}) and nobody could say ({why}): look at the task before you "
+            "upload again",
             task_id=self.task_id,
             step="upload",
         )

@@ -248,6 +248,30 @@ async def test_where_nobody_can_say_whether_it_happened_it_is_not_sent_again(
     assert taking.times(ASK) == 1
 
 
+async def test_without_dates_an_import_that_is_there_may_be_ours_or_not(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = lost
+    taking["GET /api/requests"] = listed(entry(created_date="2026-11-19T08:00:00Z"))
+    for answer in taking.routes.values():
+        if isinstance(answer, web.Response):
+            answer.headers["Date"] = "dropped by a proxy"
+    client = await connect(token="0" * 40)
+    with pytest.raises(ac.ImportUncertainError, match="when an import of this task was created"):
+        await client.upload_annotations(7, file)
+    assert taking.times(ASK) == 1
+
+
+async def test_an_import_of_an_unknown_date_may_be_ours_or_not(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = lost
+    taking["GET /api/requests"] = listed(entry(created_date=None))
+    client = await connect()
+    with pytest.raises(ac.ImportUncertainError, match="when an import of this task was created"):
+        await client.upload_annotations(7, file)
+
+
 async def test_a_call_that_did_not_get_in_is_made_again_without_a_look(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
@@ -315,6 +339,16 @@ async def test_a_conflict_after_a_lost_answer_is_our_own_import(
     request = await client.upload_annotations(7, file)
     assert request.id == RQ_ID
     assert taking.times(ASK) == 2
+
+
+async def test_a_conflict_after_a_lost_answer_that_nobody_can_explain_is_uncertain(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    taking[ASK] = [lost, reply({"rq_id": RQ_ID}, status=409)]
+    taking["GET /api/requests"] = [listed()] * 3 + [reply("Redis is away", status=400)]
+    client = await connect()
+    with pytest.raises(ac.ImportUncertainError, match="nobody could say"):
+        await client.upload_annotations(7, file)
 
 
 async def test_a_conflict_in_plain_text_is_not_understood(
