@@ -10,11 +10,11 @@ import os
 import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, NoReturn
 
 from isal import isal_zlib
 
@@ -31,7 +31,7 @@ from asynccvat.core.annotation_files import (
 )
 from asynccvat.core.models import Format
 from asynccvat.core.receipts import MemberRecord
-from asynccvat.errors import AnnotationFileError
+from asynccvat.errors import AnnotationFileError, StoreError
 from asynccvat.sending import FileToSend
 
 _READ_BYTES = 1 << 20
@@ -101,20 +101,29 @@ def _members(path: Path) -> dict[str, bytes]:
     Raises:
         AnnotationFileError: It cannot be read.
     """
-    try:
-        with _explained(path), zipfile.ZipFile(path) as archive:
-            found = {}
-            for info in archive.infolist():
-                if not info.is_dir():
-                    found[info.filename] = b""
-                    if info.filename.endswith(".xml"):
-                        with archive.open(info) as member:
-                            found[info.filename] = member.read(HEAD_BYTES)
-            return found
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-        raise AnnotationFileError(
-            f"{path} is a zip that cannot be read ({error}): make it again"
-        ) from error
+    with _explained(path):
+        file = path.open("rb")
+    with file:
+        try:
+            return _heads(file)
+        # `zipfile` lets out whatever its decoders say of damaged bytes.
+        except Exception as error:
+            why = str(error) or type(error).__name__
+            raise AnnotationFileError(
+                f"{path} is a zip that cannot be read ({why}): make it again"
+            ) from error
+
+
+def _heads(file: BinaryIO) -> dict[str, bytes]:
+    found = {}
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                found[info.filename] = b""
+                if info.filename.endswith(".xml"):
+                    with archive.open(info) as member:
+                        found[info.filename] = member.read(HEAD_BYTES)
+    return found
 
 
 def find(path: Path, format_name: str) -> Source:
@@ -132,12 +141,17 @@ def find(path: Path, format_name: str) -> Source:
 def _files_below(folder: Path) -> list[str]:
     """The regular files below a folder; links are the user's own and lead elsewhere."""
     found = []
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder, onerror=_raise):
         for name in names:
             path = Path(parent, name)
             if stat.S_ISREG(path.lstat().st_mode):
                 found.append(path.relative_to(folder).as_posix())
     return found
+
+
+def _raise(error: OSError) -> NoReturn:
+    # A part that cannot be read must not be left out: the import would take it from the task.
+    raise error
 
 
 def is_edited(source: Source, members: tuple[MemberRecord, ...]) -> bool:
@@ -169,24 +183,45 @@ def ready(source: Source, kind: Kind) -> Iterator[tuple[FileToSend, tuple[Member
 
     Raises:
         AnnotationFileError: Something cannot be read, or was changed meanwhile.
+        StoreError: There is no room for what is packed, or no right to pack it.
     """
     if not source.chosen.packed:
         record = _fingerprint(source.folder, source.chosen.paths[0])
         path = source.shown
         yield FileToSend(path, path, kind, record.size, record.mtime_ns), (record,)
         return
-    handle, name = tempfile.mkstemp(prefix="asynccvat-", suffix=".zip")
-    os.close(handle)
-    packed = Path(name)
+    packed = _temporary_file()
     try:
         records = _pack(source, packed)
-        status = packed.stat()
+        with disk_errors.explained("look at", packed):
+            status = packed.stat()
         yield (
             FileToSend(packed, source.shown, kind, status.st_size, status.st_mtime_ns),
             records,
         )
     finally:
-        packed.unlink(missing_ok=True)
+        with disk_errors.explained("remove", packed):
+            packed.unlink(missing_ok=True)
+
+
+def _temporary_file() -> Path:
+    """An empty file to pack into.
+
+    Raises:
+        StoreError: None can be made.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix="asynccvat-", suffix=".zip")
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"cannot make a temporary file to pack annotations into: {error.strerror}; set TMPDIR "
+            "to a folder that this user may write to",
+            step="store",
+        ) from error
+    except OSError as error:
+        raise disk_errors.explain(error, "make", "a temporary file (TMPDIR says where)") from error
+    os.close(handle)
+    return Path(name)
 
 
 def _pack(source: Source, packed: Path) -> tuple[MemberRecord, ...]:

@@ -1,0 +1,124 @@
+"""Files to be uploaded that are damaged, or where the system refuses what is needed of it."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynccvat.core.annotation_files import Kind
+from asynccvat.errors import AnnotationFileError, StoreError
+from asynccvat.sources import find, ready
+
+VOC = "PASCAL VOC 1.1"
+
+
+def zipped(method: int) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        numbers = "".join(str(number * number) for number in range(200))
+        archive.writestr("ännotations.xml", f"<annotations>{numbers}</annotations>")
+    return content.getvalue()
+
+
+ZIPS = [
+    zipped(method)
+    for method in (
+        zipfile.ZIP_STORED,
+        zipfile.ZIP_DEFLATED,
+        zipfile.ZIP_BZIP2,
+        zipfile.ZIP_LZMA,
+    )
+]
+
+
+@st.composite
+def damaged_zips(draw: st.DrawFn) -> bytes:
+    """A zip of which some bytes are others, or missing."""
+    data = bytearray(draw(st.sampled_from(ZIPS)))
+    places = st.integers(0, len(data) - 1)
+    for place in draw(st.lists(places, min_size=1, max_size=4)):
+        data[place] = draw(st.sampled_from([0, 255]) | st.integers(0, 255))
+    start = draw(places)
+    del data[start : start + draw(st.sampled_from([0, 0, 0, 1, 30]))]
+    return bytes(data)
+
+
+@given(damaged_zips())
+def test_a_damaged_zip_is_refused_or_read_and_raises_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.zip"
+    path.write_bytes(data)
+    try:
+        source = find(path, "CVAT 1.1").looked_at()
+    except AnnotationFileError as error:
+        assert str(path) in str(error)  # noqa: PT017 - that it raises is not what is asked
+    else:
+        assert source.members is not None
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_whose_content_is_damaged_is_to_be_made_again(tmp_path: Path, method: int) -> None:
+    data = bytearray(zipped(method))
+    data[60:80] = b"\xff" * 20
+    path = tmp_path / "damaged.zip"
+    path.write_bytes(data)
+    with pytest.raises(AnnotationFileError, match=r"damaged\.zip .*\): make it again"):
+        find(path, "CVAT 1.1").looked_at()
+
+
+def folder_to_pack(place: Path) -> Path:
+    (place / "Annotations").mkdir()
+    (place / "Annotations" / "street.xml").write_text("<annotation/>", "utf-8")
+    return place
+
+
+def test_without_a_place_for_temporary_files_packing_fails_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = find(folder_to_pack(tmp_path), VOC)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(StoreError, match="TMPDIR"), ready(source, Kind.ZIP):
+        pass
+
+
+def test_where_the_place_for_temporary_files_is_read_only_packing_fails_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = find(folder_to_pack(tmp_path), VOC)
+
+    def refuse(**_options: Any) -> Any:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with (
+        pytest.raises(StoreError, match=r"temporary file .* Read-only file system; mount"),
+        ready(source, Kind.ZIP),
+    ):
+        pass
+
+
+def test_a_folder_of_which_a_part_cannot_be_read_is_not_packed_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_to_pack(tmp_path)
+    (folder / "closed").mkdir()
+    plain = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(AnnotationFileError, match=r"closed cannot be read \(Permission denied\)"):
+        find(folder, VOC)
