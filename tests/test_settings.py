@@ -497,17 +497,35 @@ def test_a_file_of_profiles_that_may_not_be_read_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save_profiles(tmp_path, lab=URL)
-    read = Path.read_text
+    read = Path.read_bytes
 
-    def refuse(self: Path, *arguments: Any) -> str:
+    def refuse(self: Path) -> bytes:
         if self == path:
             raise PermissionError(13, "Permission denied")
-        return read(self, *arguments)
+        return read(self)
 
     # Whoever is root may read everything.
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ConfigError, match=r"auth\.json cannot be read: Permission denied"):
         load(tmp_path)
+
+
+def test_profiles_in_a_folder_that_may_not_be_searched_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_profiles(tmp_path, lab=URL)
+    look = Path.stat
+
+    def refuse(self: Path, **options: Any) -> os.stat_result:
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return look(self, **options)
+
+    # As it is for cron or sudo where HOME is another user's.
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ConfigError, match=r"auth\.json cannot be read: Permission denied; .*HOME"):
+        load(tmp_path)
+    assert load(tmp_path, url=URL, token="t").token == "t"
 
 
 @posix

@@ -106,15 +106,19 @@ def read_profiles(path: Path) -> Profiles:
     """What is saved in a file, nothing where there is none; blocks while it is read.
 
     Raises:
-        ConfigError: Others may touch it, or it is not what CVAT's tools write; the message says
-            what to do, and repeats no secret.
+        ConfigError: Others may touch it, it cannot be read, or it is not what CVAT's tools write;
+            the message says what to do, and repeats no secret.
     """
-    if not path.exists():
+    try:
+        content = _content(path)
+    except (FileNotFoundError, NotADirectoryError):
         return Profiles(path)
-    if not path.is_file():
-        raise ConfigError(f"{path} must be a file, as `cvat-cli profile create` makes it")
-    _check_modes(path)
-    document = _document(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}; give --url and --token instead, or set HOME "
+            "to a folder of this user's own"
+        ) from error
+    document = _document(path, content)
     entries = document.get("profiles", {})
     if not isinstance(entries, dict):
         raise ConfigError(f"{path}: 'profiles' is not an object of profiles by their names")
@@ -132,6 +136,13 @@ def read_profiles(path: Path) -> Profiles:
     )
 
 
+def _content(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ConfigError(f"{path} must be a file, as `cvat-cli profile create` makes it")
+    _check_modes(path)
+    return path.read_bytes()
+
+
 def _check_modes(path: Path) -> None:
     if os.name != "posix":
         return
@@ -144,11 +155,9 @@ def _check_modes(path: Path) -> None:
             )
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        document = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: this is not a text file in UTF-8") from None
     except json.JSONDecodeError as error:
