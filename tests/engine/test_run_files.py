@@ -285,6 +285,32 @@ async def test_a_step_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch)
         assert report.steps[0].stopped_by is None
 
 
+async def test_a_listener_that_raises_is_told_nothing_more_and_takes_no_report_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Event] = []
+
+    def hear(_step: Step, event: Event) -> None:
+        heard.append(event)
+        raise LookupError("the display is broken")
+
+    async with named(monkeypatch) as serve:
+        serve.server.faults.add(Fault(export="fail", task_id=1, message="no", times=None))
+        report = await ac.run_file(
+            written(
+                "- {task: download, parameters: {task_ids: [1, 3], out_dir: out}}\n"
+                "- {task: mirror, parameters: {dest: data, task_id: 2, no_fsync: true}}\n"
+            ),
+            on_event=hear,
+        )
+        assert not report.ok
+        assert counts(report) == [(1, 0, 0, 1), (1, 0, 0, 0)]
+        failures = [type(one.error) for one in report.steps[0].outcomes if not one.ok]
+        assert failures == [ac.ExportFailedError]
+        assert len(heard) == 1
+        assert "the display is broken" in caplog.text
+
+
 async def test_what_kept_a_step_from_beginning_is_in_its_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
