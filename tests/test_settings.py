@@ -145,7 +145,6 @@ def test_the_process_s_own_environment_and_folder_are_the_default(
     settings = load_settings()
     assert (settings.url, settings.project_id, settings.organization) == (URL, 3, "lab")
     assert settings.token == "token-of-lab"
-    assert settings.config == Path("server.yaml")
 
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
@@ -165,7 +164,6 @@ def test_the_file_is_the_flag_s_then_the_environment_s_then_a_default_one(tmp_pa
     assert load(tmp_path).url == "https://config"
     (tmp_path / "config/server.yaml").unlink()
     assert load(tmp_path).url == "https://here"
-    assert load(tmp_path).config == tmp_path / "server.yaml"
 
 
 def test_values_of_the_file_stay_the_text_that_was_written(tmp_path: Path) -> None:
@@ -176,12 +174,12 @@ def test_values_of_the_file_stay_the_text_that_was_written(tmp_path: Path) -> No
 
 def test_keys_without_a_value_are_not_set(tmp_path: Path) -> None:
     write(tmp_path, f"url: {URL}\nusername:\npassword: ~\ntoken: ''\norganization: null\n")
-    assert load(tmp_path) == Settings(url=URL, config=tmp_path / "server.yaml")
+    assert load(tmp_path) == Settings(url=URL)
 
 
 def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
     write(tmp_path, "# nothing yet\n")
-    assert load(tmp_path, url=URL).config == tmp_path / "server.yaml"
+    assert load(tmp_path, url=URL) == Settings(url=URL)
 
 
 def test_access_token_is_another_name_for_token(tmp_path: Path) -> None:
@@ -273,10 +271,10 @@ def test_mistakes_are_named_with_their_place(tmp_path: Path, text: str, message:
 def test_mistakes_in_flags_and_environment_are_named_with_theirs(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^the environment's CVAT_PROJECT_ID: 'x' is no project"):
         load(tmp_path, url=URL, environment={"CVAT_PROJECT_ID": "x"})
+    with pytest.raises(ConfigError, match=r"^the environment's CVAT_PROJECT_ID: '-3' is no proj"):
+        load(tmp_path, url=URL, environment={"CVAT_PROJECT_ID": "-3"})
     with pytest.raises(ConfigError, match=r"^--url: the server URL 'cvat' does not start with"):
         load(tmp_path, url="cvat")
-    with pytest.raises(ConfigError, match=r"^--project-id: '-3' is no project id"):
-        load(tmp_path, url=URL, project_id=-3)
 
 
 def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:

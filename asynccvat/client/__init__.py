@@ -34,7 +34,6 @@ from asynccvat.core.models import (
     Formats,
     Job,
     Project,
-    RequestId,
     Task,
     TaskListing,
     User,
@@ -69,7 +68,6 @@ T = TypeVar("T")
 _DATA_META = msgspec.json.Decoder(DataMeta)
 _TASK = msgspec.json.Decoder(Task)
 _REQUEST = msgspec.json.Decoder(ExportRequest)
-_REQUEST_ID = msgspec.json.Decoder(RequestId)
 _ABOUT = msgspec.json.Decoder(About)
 _USER = msgspec.json.Decoder(User)
 

@@ -256,7 +256,6 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     count: int
     results: tuple[T, ...]
-    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

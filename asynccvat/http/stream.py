@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
 
 import aiohttp
 
-from asynccvat.core.responses import ByteRange, is_json, media_type, parse_date
+from asynccvat.core.responses import ByteRange, is_json, media_type
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
 from asynccvat.http.failures import HTTP_FAILURES
 from asynccvat.http.intake import WORTHWHILE, Intake
@@ -24,7 +23,6 @@ class ResultStream:
         length: Bytes that the body will have, None where the server does not say.
         total: Size of the whole archive in bytes, None where the server does not say.
         etag: As the server wrote it, for `if_range`; None where there is none.
-        date: The server's clock when it answered.
     """
 
     def __init__(
@@ -43,7 +41,6 @@ class ResultStream:
         self.length: int | None
         self.total: int | None
         self.etag = headers.get("ETag")
-        self.date: datetime | None = parse_date(headers.get("Date"))
         _check_type(headers.get("Content-Type"), headers.get("Content-Encoding"))
         content_length = response.content_length
         if self.status == 206:

@@ -43,7 +43,6 @@ class Settings:
         project_id: The project to work on where a command names none.
         verify: What to check TLS certificates against: True for the system's authorities, a
             CA bundle, or False for nothing.
-        config: The file that was read, None for none.
         warnings: What is to be told besides: a file of secrets that others can read.
     """
 
@@ -54,7 +53,6 @@ class Settings:
     organization: str | None = None
     project_id: int | None = None
     verify: bool | Path = True
-    config: Path | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -70,7 +68,6 @@ def load_settings(
     password: str | None = None,
     token: str | None = None,
     organization: str | None = None,
-    project_id: int | None = None,
     insecure: bool = False,
     ca_bundle: Path | None = None,
     config: Path | None = None,
@@ -96,7 +93,6 @@ def load_settings(
         password: `--password`.
         token: `--token`.
         organization: `--org`.
-        project_id: `--project-id`.
         insecure: `--insecure`.
         ca_bundle: `--ca-bundle`.
         config: `--config`: the YAML file; else the environment's, else the default ones.
@@ -121,7 +117,6 @@ def load_settings(
         "password": password,
         "token": token,
         "organization": organization,
-        "project_id": None if project_id is None else str(project_id),
         "insecure": "true" if insecure else None,
         "ca_bundle": None if ca_bundle is None else str(ca_bundle),
     }
@@ -153,7 +148,7 @@ def load_settings(
     if named and "url" in named:
         layers = _about_one_server(layers)
     layers.append(_from_profiles(profiles, layers))
-    return _settings(layers, file, warnings)
+    return _settings(layers, warnings)
 
 
 def _about_one_server(layers: list[_Layer]) -> list[_Layer]:
@@ -212,7 +207,7 @@ def _from_profiles(saved: Path | None, above: list[_Layer]) -> _Layer:
     return {} if profiles.default_server is None else {"url": profiles.default_server}
 
 
-def _settings(layers: list[_Layer], file: Path | None, warnings: tuple[str, ...]) -> Settings:
+def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
     _choose_credentials(layers)
     values: _Layer = {}
     for layer in reversed(layers):
@@ -237,7 +232,6 @@ def _settings(layers: list[_Layer], file: Path | None, warnings: tuple[str, ...]
         organization=texts.get("organization"),
         project_id=_project_id(values.get("project_id")),
         verify=_verify(layers),
-        config=file,
         warnings=warnings,
     )
 

@@ -36,11 +36,9 @@ def test_any_run_of_members_is_read_from_its_own_bytes(first: int, last: int) ->
     if entries:
         start, end = entries[0].header_offset, DIRECTORY.end_of(entries[-1])
         assert reader.position == start
-        assert not reader.finished
         tree = drain(reader, DATA[start:end], 1000)
         assert tree == {str(m.name): m.data for m in MEMBERS[first : max(first, last)]}
         assert reader.position == end
-    assert reader.finished
     assert reader.close() is DIRECTORY
 
 
@@ -53,7 +51,7 @@ def test_a_broken_range_goes_on_from_its_position(breaks: list[int]) -> None:
         names += [event.entry.name for event in events if isinstance(event, MemberEnd)]
         assert reader.position == stop
     assert names == [member.name for member in MEMBERS]
-    assert reader.finished
+    assert reader.close() is DIRECTORY
 
 
 def test_entries_that_are_no_run_are_refused() -> None:
@@ -74,7 +72,8 @@ def test_bytes_after_the_run_are_refused() -> None:
     reader = ZipReader.span(DIRECTORY, DIRECTORY.entries[:2], LIMITS)
     with pytest.raises(IntegrityError, match="bytes more came"):
         drain(reader, DATA, None)
-    assert not reader.finished
+    with pytest.raises(IntegrityError, match="bytes more came"):
+        reader.close()
 
 
 @pytest.mark.parametrize("forward", [True, False])
@@ -92,7 +91,6 @@ def test_an_early_end_says_where_and_leaves_the_rest_to_be_fed(forward: bool) ->
         )
         for _ in reader.feed(data[:stop]):
             pass
-        assert not reader.finished
         with pytest.raises(TruncatedArchiveError, match=what):
             reader.close()
 
@@ -129,7 +127,7 @@ def test_what_is_fed_may_change_after_its_events() -> None:
         events = list(reader.feed(memoryview(scratch)[: len(piece)]))
         names += [event.entry.name for event in events if isinstance(event, MemberEnd)]
     assert names == [member.name for member in MEMBERS]
-    assert reader.finished
+    assert reader.close() is DIRECTORY
 
 
 def test_sizes_that_come_after_the_data_are_unknown_at_the_start() -> None:

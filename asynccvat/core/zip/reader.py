@@ -133,11 +133,6 @@ class ZipReader:
         """The offset in the archive of the next byte wanted: where a broken range goes on."""
         return self._offset + len(self._pending) + len(self._rest)
 
-    @property
-    def finished(self) -> bool:
-        """Whether everything was read and checked; a forward reader knows after `close`."""
-        return self._state is State.END and self._failure is None
-
     def feed(self, data: Buffer) -> Iterator[Event]:
         """Take the next bytes and yield what they make.
 
