@@ -50,9 +50,8 @@ def test_entries_say_what_the_archive_holds() -> None:
     assert directory.total_size == sum(range(60))
     assert directory.archive_size == len(PLAIN)
     assert PLAIN[directory.start :].startswith(b"PK\1\2")
-    for entry, following in zip(directory.entries, directory.entries[1:], strict=False):
-        assert directory.end_of(entry) == following.header_offset
-    assert directory.end_of(directory.entries[-1]) == directory.start
+    ends = [directory.end_of(index) for index in range(60)]
+    assert ends == [entry.header_offset for entry in directory.entries[1:]] + [directory.start]
 
 
 def test_equal_content_gives_an_equal_digest_in_any_order() -> None:
@@ -100,7 +99,7 @@ def test_an_entry_of_another_directory_has_no_place() -> None:
     stranger = directory_of(build(Member("x"))).entries[0]
     for known in (directory, directory_of(build())):
         with pytest.raises(ValueError, match="'x' is no member"):
-            known.end_of(stranger)
+            known.position_of(stranger)
 
 
 def test_more_bytes_than_the_archive_has_are_refused() -> None:

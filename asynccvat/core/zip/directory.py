@@ -79,14 +79,12 @@ class Directory:
             raise ValueError(f"{entry.name!r} is no member of this directory")
         return index
 
-    def end_of(self, entry: Entry) -> int:
-        """Return the offset at which a member ends, its data descriptor included.
-
-        Raises:
-            ValueError: The entry is not of this directory.
-        """
-        following = self.position_of(entry) + 1
-        return self._offsets[following] if following < len(self.entries) else self.start
+    def end_of(self, index: int) -> int:
+        """Return the offset at which a member ends, by its index; with its data descriptor."""
+        following = index + 1
+        if following == len(self.entries):
+            return self.start
+        return self.entries[following].header_offset
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Directory):

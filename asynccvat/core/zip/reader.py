@@ -106,8 +106,7 @@ class ZipReader:
     ) -> ZipReader:
         """Return a reader of neighbouring members of a known directory.
 
-        It is to be fed with the bytes from `entries[0].header_offset` to
-        `directory.end_of(entries[-1])`.
+        It is to be fed with the bytes from the first one's header to the end of the last.
 
         Args:
             directory: The archive's directory.

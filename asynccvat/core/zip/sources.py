@@ -170,16 +170,9 @@ class SpanSource:
     def _state(self) -> State:
         return State.HEADER if self._index < self._last else State.END
 
-    def _end(self) -> int:
-        following = self._index + 1
-        entries = self._directory.entries
-        return (
-            entries[following].header_offset if following < len(entries) else self._directory.start
-        )
-
     def check_room(self, header_end: int) -> None:
         """Refuse a header that reaches beyond its member, before it is waited for."""
-        if header_end > self._end():
+        if header_end > self._directory.end_of(self._index):
             raise broken(
                 self._directory.entries[self._index],
                 "its header reaches into what follows the member",
@@ -189,7 +182,8 @@ class SpanSource:
         """Take a local header; return its member, its extent checked."""
         entry = self._directory.entries[self._index]
         _check_local(header, entry)
-        trailing = self._end() - offset - header.length - entry.compressed_size
+        end = self._directory.end_of(self._index)
+        trailing = end - offset - header.length - entry.compressed_size
         allowed = DESCRIPTOR_LENGTHS if header.flags & FLAG_DESCRIPTOR else (0,)
         if trailing not in allowed:
             raise broken(
