@@ -7,20 +7,18 @@ looked at, and when once more, is left to `verifying`; what a file should be, to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 import anyio
-import anyio.abc
 
 from asynccvat.core.problems import VerifyProblem, settled
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.verifying import is_large, slices
-from asynccvat.errors import AsyncCvatError
 from asynccvat.store import Claim, Inspection, Meter
-from asynccvat.threads import begun, uninterrupted
+from asynccvat.threads import begun, one_error, uninterrupted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,16 +161,3 @@ def _check_slice(
 
 def _unclaimed(task_id: int, problem: VerifyProblem | None) -> Compared:
     return Compared(task_id, None, () if problem is None else (problem,))
-
-
-@asynccontextmanager
-async def one_error() -> AsyncIterator[anyio.abc.TaskGroup]:
-    """A task group whose first error is raised as it is: its kind is what callers look for."""
-    try:
-        async with anyio.create_task_group() as group:
-            yield group
-    except* AsyncCvatError as errors:
-        problem: BaseException = errors
-        while isinstance(problem, BaseExceptionGroup):
-            problem = problem.exceptions[0]
-        raise problem from None

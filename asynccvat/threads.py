@@ -1,4 +1,4 @@
-"""Blocking work in threads that a cancellation never leaves half watched."""
+"""Blocking work in threads that a cancellation never leaves half watched, and groups of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 import anyio
+import anyio.abc
 import anyio.to_thread
+
+from asynccvat.errors import AsyncCvatError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +65,19 @@ async def uninterrupted(work: Awaitable[T]) -> T:
     """Await something to its end, and raise a cancellation that came meanwhile only then."""
     task = asyncio.ensure_future(work)
     return _result(task, await _end(task))
+
+
+@asynccontextmanager
+async def one_error() -> AsyncIterator[anyio.abc.TaskGroup]:
+    """A task group whose first error is raised as it is: its kind is what callers look for."""
+    try:
+        async with anyio.create_task_group() as group:
+            yield group
+    except* AsyncCvatError as errors:
+        problem: BaseException = errors
+        while isinstance(problem, BaseExceptionGroup):
+            problem = problem.exceptions[0]
+        raise problem from None
 
 
 async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:

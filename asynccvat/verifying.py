@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from asynccvat.comparing import Compared, Comparison, one_error
+from asynccvat.comparing import Compared, Comparison
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
@@ -39,7 +39,7 @@ from asynccvat.events import (
 )
 from asynccvat.listening import Listener
 from asynccvat.store import VerifyJournal, inspecting
-from asynccvat.threads import in_threads
+from asynccvat.threads import in_threads, one_error
 
 if TYPE_CHECKING:
     from asynccvat.client import CvatClient

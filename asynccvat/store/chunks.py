@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from asynccvat.errors import StoreError
+from asynccvat.threads import one_error
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -59,13 +59,7 @@ async def in_chunks(
         if waited:
             at_once.total_tokens = threads
 
-    try:
-        async with anyio.create_task_group() as group:
-            for start in range(0, len(items), CHUNK):
-                group.start_soon(run, items[start : start + CHUNK])
-    except* StoreError as errors:
-        problem: BaseException = errors
-        while isinstance(problem, BaseExceptionGroup):
-            problem = problem.exceptions[0]
-        raise problem from None
+    async with one_error() as group:
+        for start in range(0, len(items), CHUNK):
+            group.start_soon(run, items[start : start + CHUNK])
     return results
