@@ -19,15 +19,13 @@ from asynccvat.client import CvatClient
 from asynccvat.core.importers import importer_name
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import UploadOptions
-from asynccvat.core.paths import task_folder_name
+from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.uploading import Candidate
 from asynccvat.errors import AsyncCvatError, ConfigError, DriveError, StoreError
 from asynccvat.sources import Source, find, is_edited
 from asynccvat.store import MirrorStore
 from asynccvat.threads import in_thread
-
-_OWN_FOLDER = ".asynccvat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,7 @@ class Gathering:
         names = await in_thread(_folders_in, folder)
         heads: dict[int, ReceiptHead] = {}
         store: MirrorStore | None = None
-        if _OWN_FOLDER in names:
+        if OWN_FOLDER in names:
             store, heads = await mirrors.open(folder)
         ids: Iterable[int]
         if self._task_ids is not None:
@@ -289,7 +287,7 @@ def _mirror_above(path: Path) -> Path | None:
     """The mirror that a path lies in, None where it lies in none."""
     absolute = Path(os.path.normpath(path.absolute()))
     for parent in absolute.parents:
-        if (parent / _OWN_FOLDER / "receipts").is_dir():
+        if (parent / OWN_FOLDER / "receipts").is_dir():
             return parent
     return None
 

@@ -14,6 +14,9 @@ from functools import lru_cache
 
 from asynccvat.errors import ConfigError, UnsafePathError
 
+OWN_FOLDER = ".asynccvat"
+"""What asynccvat keeps for itself in a destination."""
+
 # What no destination takes: control characters (C0, DEL, C1), lone surrogates, backslashes,
 # empty, "." and ".." components, and drive letters. One search settles an ordinary name.
 _NEVER = re.compile(
@@ -42,7 +45,6 @@ _IGNORED = re.compile(
 _BYTES_PER_CHARACTER = 4  # the most that UTF-8 takes
 _LONGEST_TASK_FOLDER = 200  # bytes; leaves room for the suffixes of staging within 255
 _LONGEST_SHOWN = 120  # characters
-_OWN_FOLDER = ".asynccvat"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,7 +180,7 @@ class NameSet:
         if parent not in self._known_parents:
             self._add_parents(path, parent)
         key = self._fold(path)
-        if key == _OWN_FOLDER:
+        if key == OWN_FOLDER:
             raise _own(path)
         if is_directory:
             if key in self._listed_directories:
@@ -196,7 +198,7 @@ class NameSet:
     def _add_parents(self, path: str, parent: str) -> None:
         while parent not in self._known_parents:
             key = self._fold(parent)
-            if key == _OWN_FOLDER:
+            if key == OWN_FOLDER:
                 raise _own(path)
             self._add_directory(path, parent, key)
             parent = parent.rpartition("/")[0]
@@ -228,7 +230,7 @@ class NameSet:
 
 
 def _own(path: str) -> UnsafePathError:
-    return _unsafe(path, f"{_OWN_FOLDER!r} is the folder that asynccvat keeps for itself")
+    return _unsafe(path, f"{OWN_FOLDER!r} is the folder that asynccvat keeps for itself")
 
 
 def _clash(path: str, other: str) -> UnsafePathError:
@@ -268,8 +270,8 @@ def _prefix_problem(prefix: str) -> str | None:
         return "it holds a lone surrogate, which is no character"
     if _DRIVE.search(prefix):
         return "it starts with a drive letter"
-    if prefix.casefold().startswith(_OWN_FOLDER):
-        return f"names that start with {_OWN_FOLDER!r} are asynccvat's own"
+    if prefix.casefold().startswith(OWN_FOLDER):
+        return f"names that start with {OWN_FOLDER!r} are asynccvat's own"
     if len(prefix.encode()) > _LONGEST_TASK_FOLDER:
         return f"it takes more than {_LONGEST_TASK_FOLDER} bytes"
     return None

@@ -17,7 +17,7 @@ import yaml
 
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
-from asynccvat.core.paths import task_folder_name
+from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError, RunFileError
 from asynccvat.runfiles.declarations import DOWNLOAD, MIRROR, NAMES, PARAMETERS, SERVER, UPLOAD
@@ -29,7 +29,7 @@ from asynccvat.settings.yaml_file import compose, exposure
 from asynccvat.sources import find
 
 _STEP = ("task", "server", "parameters")
-_MIRRORED = Path(".asynccvat", "receipts")
+_MIRRORED = Path(OWN_FOLDER, "receipts")
 
 
 def load_run_file(path: str | PathLike[str]) -> RunFile:

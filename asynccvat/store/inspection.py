@@ -16,6 +16,7 @@ from pathlib import Path
 from isal import isal_zlib
 
 from asynccvat import disk_errors, files
+from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.problems import ProblemKind, VerifyProblem, obstacle
 from asynccvat.core.receipts import MemberRecord, ReceiptHead, decode_receipt
 from asynccvat.errors import ConfigError, StoreError
@@ -26,7 +27,6 @@ from asynccvat.store.layout import (
     INTENT,
     NOT_THERE,
     OLD_RECEIPT,
-    OWN_FOLDER,
     Layout,
     decode_leniently,
     decode_or_none,

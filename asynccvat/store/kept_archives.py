@@ -18,7 +18,8 @@ from typing import TypeVar
 import anyio
 
 from asynccvat import disk_errors, files
-from asynccvat.store.layout import OWN_FOLDER, Layout
+from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.store.layout import Layout
 from asynccvat.threads import in_limited_thread
 
 A = TypeVar("A")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asynccvat import files
+from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.receipts import (
     MemberRecord,
     Receipt,
@@ -26,7 +27,6 @@ from asynccvat.core.receipts import (
 )
 from asynccvat.errors import ConfigError, StoreError
 
-OWN_FOLDER = ".asynccvat"
 TREE = "tree"
 INTENT = "receipt.json"
 OLD = "old"

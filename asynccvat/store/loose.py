@@ -19,7 +19,7 @@ from typing import TypeVar
 import anyio
 
 from asynccvat import disk_errors, files
-from asynccvat.core.paths import NameRules
+from asynccvat.core.paths import OWN_FOLDER, NameRules
 from asynccvat.core.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError, StoreLockedError
 from asynccvat.store import names, trees
@@ -269,7 +269,7 @@ class LooseFolder:
 
 def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -> LooseFolder:
     named, path = path, path.absolute()
-    if path.name in ("", "..") or path.name.startswith(".asynccvat"):
+    if path.name in ("", "..") or path.name.startswith(OWN_FOLDER):
         raise ConfigError(f"{path} cannot be the folder of a task: name another one")
     with disk_errors.explained("use", path), contextlib.ExitStack() as opened:
         make_folders(path.parent, durable=durable)
@@ -318,7 +318,7 @@ def _clear_leftovers(path: Path) -> None:
 
 
 def _hidden_name(path: Path) -> str:
-    return f".{path.name}.asynccvat"
+    return f".{path.name}{OWN_FOLDER}"
 
 
 def _refuse_filled(parent: int, path: Path) -> None:

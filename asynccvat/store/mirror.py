@@ -19,7 +19,7 @@ from typing import TypeVar
 import anyio
 
 from asynccvat import disk_errors
-from asynccvat.core.paths import NameRules
+from asynccvat.core.paths import OWN_FOLDER, NameRules
 from asynccvat.core.planning import FolderState
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
 from asynccvat.errors import ConfigError, StoreError
@@ -37,7 +37,6 @@ from asynccvat.store.grouping import Groups
 from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.layout import (
     NOT_THERE,
-    OWN_FOLDER,
     Layout,
 )
 from asynccvat.store.lock import Lock, acquire

@@ -13,9 +13,10 @@ import msgspec
 
 from asynccvat import files
 from asynccvat.core.decoding import UNREADABLE
+from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.store import trees
-from asynccvat.store.layout import NOT_THERE, OWN_FOLDER, Layout, write_file
+from asynccvat.store.layout import NOT_THERE, Layout, write_file
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
