@@ -225,7 +225,11 @@ class CvatClient:
         await self._http.log_in()
 
     async def about(self) -> About:
-        """The server's name and version; needs no credentials."""
+        """The server's name and version; needs no credentials.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or is no CVAT.
+        """
         return await self._get("/api/server/about", _ABOUT, "about", anonymous=True)
 
     async def user(self) -> User:
@@ -237,7 +241,11 @@ class CvatClient:
         return await self._get("/api/users/self", _USER, "user")
 
     async def formats(self) -> Formats:
-        """The annotation formats that the server writes and reads; asked for once."""
+        """The annotation formats that the server writes and reads; asked for once.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or refuses the user.
+        """
         return await self._lists.formats()
 
     async def tasks(
@@ -301,7 +309,12 @@ class CvatClient:
     async def projects(
         self, selection: ProjectSelection | None = None, *, page_size: int = 500
     ) -> tuple[Project, ...]:
-        """The projects of a selection, all that the user may see by default, in order of id."""
+        """The projects of a selection, all that the user may see by default, in order of id.
+
+        Raises:
+            ResponseError: The server refuses the filter, or the call.
+            AsyncCvatError: The server cannot be reached, or refuses the user.
+        """
         projects = [item async for item in self.iter_projects(selection, page_size=page_size)]
         return tuple(sorted(projects, key=lambda project: project.id))
 
@@ -512,11 +525,19 @@ class CvatClient:
             action: `export`, `import`, `create`; None for all.
             status: `queued`, `started`, `finished` or `failed`; None for all.
             export_format: Only those of this format, by its readable name.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or refuses the user or the call.
         """
         return await self._lists.requests(task_ids, action, status, export_format)
 
     async def cancel_request(self, rq_id: str) -> bool:
-        """Cancel a queued request; False where it has started, has ended or is not there."""
+        """Cancel a queued request; False where it has started, has ended or is not there.
+
+        Raises:
+            PermissionDeniedError: It is another user's.
+            AsyncCvatError: The server cannot be asked.
+        """
         answer = await self._http.call(
             Call(
                 method="POST",
