@@ -62,7 +62,7 @@ def explain(
             task_id=task_id,
             step="store",
         )
-    remedy = _REMEDIES.get(error.errno or 0, "see to it, then run again")
+    remedy = _REMEDIES.get(error.errno or 0, "find out why in the system's log, then run again")
     kind = DriveError if error.errno in _OF_THE_DRIVE else StoreError
     return kind(f"{whose}cannot {doing} {path}: {said}; {remedy}", task_id=task_id, step="store")
 

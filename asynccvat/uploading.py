@@ -195,7 +195,7 @@ class _Carrier:
             if left:
                 self._journal.warn(
                     f"the import into {_tasks(left)} could not be taken back: the server is at it, "
-                    "or has done it"
+                    "or has done it; look there before you upload again"
                 )
 
     async def _carry_all(self, orders: Sequence[UploadOrder]) -> None:

@@ -16,6 +16,8 @@ from asynccvat.errors import (
     TransportError,
 )
 
+_AGAIN = "check the network and the server, then run again"
+
 HTTP_FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 """What aiohttp raises for a failed exchange."""
 
@@ -43,7 +45,7 @@ def translate(
             )
         case TimeoutError():
             little = "next to nothing" if isinstance(exc, TrickleError) else "nothing"
-            return StallError(f"{origin} sent {little} for {stall_timeout:g} s")
+            return StallError(f"{origin} sent {little} for {stall_timeout:g} s; {_AGAIN}")
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
             return _no_connection(exc, origin)
         case aiohttp.InvalidURL():
@@ -55,9 +57,9 @@ def translate(
         case aiohttp.ClientPayloadError():
             return _broken_body(exc, origin)
         case OSError() | aiohttp.ServerDisconnectedError():
-            return ReadError(f"the connection to {origin} was lost: {_reason(exc)}")
+            return ReadError(f"the connection to {origin} was lost: {_reason(exc)}; {_AGAIN}")
         case _:
-            return TransportError(f"the exchange with {origin} failed: {_reason(exc)}")
+            return TransportError(f"the exchange with {origin} failed: {_reason(exc)}; {_AGAIN}")
 
 
 def _no_connection(
@@ -105,8 +107,8 @@ def _no_connection(
 
 def _broken_body(exc: aiohttp.ClientPayloadError, origin: str) -> AsyncCvatError:
     if "content-encoding" in str(exc).lower():
-        return ProtocolError(f"{origin} sent a compressed answer that cannot be unpacked")
-    return ReadError(f"the answer of {origin} broke off before its end")
+        return ProtocolError(f"{origin} sent a compressed answer that cannot be unpacked; {_AGAIN}")
+    return ReadError(f"the answer of {origin} broke off before its end; {_AGAIN}")
 
 
 def may_be_shown(exc: BaseException) -> bool:

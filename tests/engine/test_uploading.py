@@ -289,8 +289,10 @@ async def test_imports_that_had_begun_are_named_after_a_cancellation(data: Path,
         async with ac.open_upload(serve.client, data, options=QUICK, on_event=log) as run:
             await serve.stuck_importing(1)
         serve.server.release_imports()
-        assert run.report.warnings == (
-            "the import into task 1 could not be taken back: the server is at it, or has done it",
+        (warning,) = run.report.warnings
+        assert warning == (
+            "the import into task 1 could not be taken back: the server is at it, or has done it; "
+            "look there before you upload again"
         )
 
 

@@ -192,7 +192,9 @@ def test_errors_say_what_happened_where_and_what_to_do() -> None:
     assert "inodes" not in str(full)
     plain = disk_errors.explain(OSError("no number"), "write", "/d/f")
     assert type(plain) is StoreError
-    assert str(plain) == "cannot write /d/f: no number; see to it, then run again"
+    assert str(plain) == (
+        "cannot write /d/f: no number; find out why in the system's log, then run again"
+    )
 
 
 @pytest.mark.parametrize("create", [files.open_for_writing, files.mkdir])

@@ -55,13 +55,14 @@ class ArchiveLimits:
         if len(path) > self.path_length:
             raise ArchiveLimitError(
                 f"member {path[:80]!r}...: its path has {len(path)} characters, "
-                f"the limit is {self.path_length}",
+                f"the limit is {self.path_length}: raise the limit if you trust it",
                 member=path,
             )
         depth = path.count("/") + 1
         if depth > self.depth:
             raise ArchiveLimitError(
-                f"member {path[:80]!r}: its path has {depth} components, the limit is {self.depth}",
+                f"member {path[:80]!r}: its path has {depth} components, the limit is "
+                f"{self.depth}: raise the limit if you trust it",
                 member=path,
             )
 
@@ -82,7 +83,8 @@ class ArchiveLimits:
         if size > self.ratio_floor and size > self.ratio * compressed_size:
             raise ArchiveLimitError(
                 f"member {name!r} makes {size} bytes or more of {compressed_size}: denser than "
-                f"the limit of {self.ratio} to 1, as an archive made to fill the disk is",
+                f"the limit of {self.ratio} to 1, as an archive made to fill the disk is: raise "
+                "the limit if you trust it",
                 member=name,
             )
 
@@ -101,5 +103,6 @@ class ArchiveLimits:
         if total > self.ratio_floor and total > self.ratio * archive_bytes:
             raise ArchiveLimitError(
                 f"the archive makes {total} bytes or more of {archive_bytes}: denser than the "
-                f"limit of {self.ratio} to 1, as an archive made to fill the disk is",
+                f"limit of {self.ratio} to 1, as an archive made to fill the disk is: raise the "
+                "limit if you trust it",
             )
