@@ -253,7 +253,7 @@ async def plan_upload(
 ) -> UploadPlan:
     """What `upload` would do, and why; nothing is changed, here or there.
 
-    The arguments and errors are those of `open_upload`.
+    The arguments are those of `open_upload`, the errors those of `upload`.
     """
     return await _uploading(client, source, task_ids, format, options).plan()
 

@@ -1,4 +1,4 @@
-"""`asynccvat demo`: the real engine against a simulated server, in half a minute."""
+"""`asynccvat demo`: the real engine against a simulated server, in about 15 seconds."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class ProblemKind(StrEnum):
     MISSING = "missing"
     """It is not there."""
     EDITED = "edited"
-    """Content and time are others than when it was mirrored: somebody wrote to it."""
+    """Content and time differ from when it was mirrored: somebody wrote to it."""
     CORRUPTED = "corrupted"
     """The content is another one, yet the time is as mirrored: nobody meant to (bit rot)."""
     REPLACED = "replaced"

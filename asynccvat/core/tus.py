@@ -15,7 +15,8 @@ ONE_REQUEST = 1 << 20
 """Bytes up to which a file goes in one request: TUS would cost three more."""
 
 _LARGEST = 32 << 20
-# A break costs at most this share of the file, so that five of them stay below a tenth.
+# A break costs at most the piece under way. This share of a file, rounded up, keeps five of them
+# below a tenth from 64 MiB on; of a smaller file a piece is no smaller than `ONE_REQUEST`.
 _SHARE = 64
 _ROUND = 1 << 16
 
