@@ -68,7 +68,8 @@ async def run_file(
             that more than a saved profile.
         on_event: Told each event of each step, synchronously, in the loop's thread. One that
             raises is detached and logged.
-        on_step: Told of each step that has ended, also of one that a cancellation ended.
+        on_step: Told of each step that has ended, also of one that a cancellation ended. What it
+            raises ends the run.
 
     Returns:
         The report. What failed is in it, and never raised.
