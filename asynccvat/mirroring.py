@@ -118,9 +118,11 @@ class Mirror:
         if plan_.guard is not None:
             journal.warn(plan_.guard)
         orders = await in_thread(self._orders, plan_)
-        await store.sweep([order.task.id for order in orders])
-        # An archive kept earlier must not outlive what it held.
-        await store.archives.remove([order.task.id for order in orders])
+        fetched = [order.task.id for order in orders]
+        await store.sweep(fetched, among=self._selection.task_ids)
+        if not self._options.keep_archive:
+            # An archive kept earlier must not outlive what it held.
+            await store.archives.remove(fetched)
         await _settle(plan_, store.path, journal)
         for move in sorted(plan_.of(Move), key=_way_clear_first):
             failure = await self._move(move, store, journal)

@@ -59,12 +59,21 @@ async def repair(
     dest: Path,
     damaged: Collection[int],
     heads: Mapping[int, ReceiptHead],
+    archived: Collection[int],
     *,
     emit: Callable[[Event], None],
 ) -> tuple[tuple[TaskOutcome, ...], AsyncCvatError | None]:
     """Fetch damaged tasks again, each as it was fetched before.
 
     Files that are whole are taken over, and those that were edited go to `kept/`, as always.
+
+    Args:
+        client: The server.
+        dest: The mirror.
+        damaged: The tasks.
+        heads: All receipts that can be read, by task.
+        archived: The tasks of which the archive is kept as it came; it is renewed with them.
+        emit: Told what happens.
 
     Returns:
         What became of each, and what stopped it before its end, if anything did.
@@ -74,7 +83,7 @@ async def repair(
         StoreLockedError: A mirror is at work on the destination.
         AsyncCvatError: The server cannot be reached or refuses the user.
     """
-    repairs, unknown = plan_repairs(damaged, heads)
+    repairs, unknown = plan_repairs(damaged, heads, archived)
     outcomes = [_unknown(task_id) for task_id in unknown]
     for one in repairs:
         if one.adopt:
@@ -84,7 +93,12 @@ async def repair(
             dest,
             Selection(task_ids=list(one.task_ids)),
             one.spec,
-            MirrorOptions(folder_prefix=one.prefix, force=True, adopt=one.adopt),
+            MirrorOptions(
+                folder_prefix=one.prefix,
+                force=True,
+                adopt=one.adopt,
+                keep_archive=one.keep_archive,
+            ),
         )
         async with MirrorRun(mirror.work, _without_end(emit)) as run:
             report = await run.wait()

@@ -287,8 +287,9 @@ class _Verification:
         if not damaged:
             return
         self._emit(RepairStarted(len(damaged)))
+        archived = await comparison.thread(comparison.look.archived)
         outcomes, stopped_by = await repairing.repair(
-            client, self._dest, damaged, heads, emit=self._hear
+            client, self._dest, damaged, heads, archived, emit=self._hear
         )
         self.report = replace(self.report, repairs=outcomes, stopped_by=stopped_by)
         heads_now, unreadable = await comparison.thread(comparison.look.heads)

@@ -142,16 +142,18 @@ class Repair:
         spec: How they were exported.
         prefix: What their ids follow in their folders' names.
         adopt: Whether the folders are taken over with no receipt to say what is whose.
+        keep_archive: Whether their archives were kept as they came, and are to be again.
     """
 
     task_ids: tuple[int, ...]
     spec: ExportSpec
     prefix: str
     adopt: bool = False
+    keep_archive: bool = False
 
 
 def plan_repairs(
-    damaged: Iterable[int], heads: Mapping[int, ReceiptHead]
+    damaged: Iterable[int], heads: Mapping[int, ReceiptHead], archived: Collection[int] = ()
 ) -> tuple[tuple[Repair, ...], tuple[int, ...]]:
     """How damaged tasks are to be fetched, and which cannot be, as nobody knows how.
 
@@ -159,21 +161,22 @@ def plan_repairs(
         damaged: The tasks.
         heads: All receipts that can be read. Where a task's own cannot, most of the others tell
             its format and its folder's name.
+        archived: The tasks of which the archive is kept.
     """
     ways = {task_id: _way(head) for task_id, head in heads.items()}
     usual = [way for way, _ in Counter(ways.values()).most_common(1)]
-    groups: dict[tuple[tuple[ExportSpec, str], bool], list[int]] = {}
+    groups: dict[tuple[tuple[ExportSpec, str], bool, bool], list[int]] = {}
     unknown = []
     for task_id in sorted(set(damaged)):
-        if task_id in ways:
-            groups.setdefault((ways[task_id], False), []).append(task_id)
-        elif usual:
-            groups.setdefault((usual[0], True), []).append(task_id)
-        else:
+        adopt = task_id not in ways
+        if adopt and not usual:
             unknown.append(task_id)
+            continue
+        way = usual[0] if adopt else ways[task_id]
+        groups.setdefault((way, adopt, task_id in archived), []).append(task_id)
     repairs = tuple(
-        Repair(task_ids=tuple(ids), spec=spec, prefix=prefix, adopt=adopt)
-        for ((spec, prefix), adopt), ids in groups.items()
+        Repair(task_ids=tuple(ids), spec=spec, prefix=prefix, adopt=adopt, keep_archive=keep)
+        for ((spec, prefix), adopt, keep), ids in groups.items()
     )
     return repairs, tuple(unknown)
 

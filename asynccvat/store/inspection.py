@@ -23,6 +23,7 @@ from asynccvat.errors import ConfigError, StoreError
 from asynccvat.store import checking, trees
 from asynccvat.store.checking import Claim, Meter
 from asynccvat.store.journal import JOURNAL_NAME, VerifyJournal
+from asynccvat.store.kept_archives import kept_of
 from asynccvat.store.layout import (
     INTENT,
     NOT_THERE,
@@ -219,6 +220,11 @@ class Inspection:
                     if head is not None:
                         claimed.add(head.folder)
         return claimed
+
+    def archived(self) -> frozenset[int]:
+        """The tasks of which the archive is kept as it came."""
+        with disk_errors.explained("look at", self.path):
+            return kept_of(self._layout)
 
     def kept(self) -> int:
         """How many things were put aside."""

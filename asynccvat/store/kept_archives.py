@@ -1,9 +1,10 @@
 """Archives that are kept as they came, in `.asynccvat/archives/`: `--keep-archive`.
 
 In our own folder, so that no file of the user's is ever in the way. An archive that has its name
-is whole. It is published right before its task's folder, and removed where that fails for good, or
-where a task is to be fetched: so it does not outlive what the folder holds, but for the instant
-between. Whoever lost the destination's lock changes nothing here any more.
+is whole. It is published right before its task's folder, in the place of an earlier one, and
+removed where that fails for good, or where a task is to be fetched and its archive not kept: so it
+does not outlive what the folder holds, but for the instant between. Whoever lost the destination's
+lock changes nothing here any more.
 """
 
 from __future__ import annotations
@@ -108,7 +109,9 @@ class KeptArchives:
             self._verify_lock()
             files.mkdir(_FOLDER, dir_fd=self._layout.own)
             self._layout.sync_folder(self._layout.own)
-        self._remove([task_id])
+        with self._open() as fd:
+            if files.lstat(_unfinished(task_id), dir_fd=fd) is not None:
+                files.unlink(_unfinished(task_id), dir_fd=fd)
         return UnfinishedArchive(self.path / _unfinished(task_id), self._open)
 
     def _publish(self, task_id: int) -> None:
@@ -146,6 +149,15 @@ class KeptArchives:
                 return call(argument)
 
         return await in_limited_thread(self._limiter, explained)
+
+
+def kept_of(layout: Layout) -> frozenset[int]:
+    """The tasks of which an archive is kept."""
+    if files.lstat(_FOLDER, dir_fd=layout.own) is None:
+        return frozenset()
+    with files.folder(_FOLDER, dir_fd=layout.own) as fd:
+        stems = {name.removesuffix(".zip") for name in files.names(fd) if name.endswith(".zip")}
+    return frozenset(int(stem) for stem in stems if stem.isascii() and stem.isdecimal())
 
 
 def _name(task_id: int) -> str:

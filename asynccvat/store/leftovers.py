@@ -41,7 +41,12 @@ def put_all_right(layout: Layout) -> list[str]:
 
 
 def sweep(
-    layout: Layout, *, active: Collection[int], planned: Collection[int], keep_above: int
+    layout: Layout,
+    *,
+    active: Collection[int],
+    planned: Collection[int],
+    among: Collection[int] | None,
+    keep_above: int,
 ) -> list[str]:
     """Remove what is left, but for trees worth keeping.
 
@@ -49,6 +54,7 @@ def sweep(
         layout: The destination.
         active: The tasks that are under way; theirs are left alone.
         planned: The tasks that are going to be fetched; theirs are kept above some size.
+        among: The tasks whose leftovers may go, None for whatever is there.
         keep_above: That size, in bytes.
 
     Returns:
@@ -57,7 +63,7 @@ def sweep(
     warnings: list[str] = []
     for name in files.names(layout.staging):
         task_id = _task_of(name)
-        if task_id in active:
+        if task_id in active or not (among is None or task_id in among):
             continue
         try:
             if task_id is not None and _is_unfinished(layout, name):

@@ -332,22 +332,30 @@ class MirrorStore:
         finally:
             self._active.discard(task_id)
 
-    async def sweep(self, planned: Collection[int]) -> None:
+    async def sweep(
+        self, planned: Collection[int], *, among: Collection[int] | None = None
+    ) -> None:
         """Remove what interrupted runs left in staging, but for trees worth keeping.
 
         Args:
             planned: The tasks that are going to be fetched; theirs are kept above 16 MiB.
+            among: The tasks that were looked at, None for all: what others left waits for them.
 
         Raises:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: Staging cannot be listed. What cannot be removed is a warning.
         """
         wanted = frozenset(planned)
+        looked_at = None if among is None else frozenset(among)
 
         def sweep() -> None:
             self._verify()
             self.warnings += leftovers.sweep(
-                self._layout, active=self._active, planned=wanted, keep_above=KEEP_ABOVE
+                self._layout,
+                active=self._active,
+                planned=wanted,
+                among=looked_at,
+                keep_above=KEEP_ABOVE,
             )
 
         await self._in_thread("sweep", sweep)

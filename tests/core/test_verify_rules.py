@@ -224,6 +224,9 @@ def test_damaged_tasks_are_fetched_as_they_were() -> None:
     )
     assert unknown == ()
     assert verifying.plan_repairs([9], {}) == ((), (9,))
+    (kept, other), _ = verifying.plan_repairs([1, 3], heads, archived={1, 2})
+    assert (kept.task_ids, kept.keep_archive) == ((1,), True)
+    assert (other.task_ids, other.keep_archive) == ((3,), False)
 
 
 def test_after_a_repair_what_is_left_is_told_and_what_is_mended_is_not() -> None:

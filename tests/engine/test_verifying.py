@@ -6,12 +6,13 @@ import asyncio
 import errno
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from engine_serving import QUICK, Log, Serving, connected, files, outcome, serving
+from engine_serving import QUICK, Log, Serving, connected, files, outcome, serving, staged
 
 import asynccvat as ac
 from asynccvat import events, verifying
@@ -147,6 +148,50 @@ async def test_tasks_of_different_formats_and_prefixes_are_fetched_as_they_were(
         assert len(report.repaired) == 2
         assert set(files(data)) == set(before)
         assert files(data)[f"t_2/{IMAGE}"] == before[f"t_2/{IMAGE}"]
+
+
+async def test_a_kept_archive_is_kept_by_a_repair_and_renewed_with_its_task(data: Path) -> None:
+    archives = data / ".asynccvat/archives"
+    async with serving(3) as place:
+        keeping, what = ac.MirrorOptions(durable=False, keep_archive=True), ac.Selection
+        await ac.mirror(place.client, data, what(task_ids=[1, 2]), COCO, options=keeping)
+        await mirror(place, data)
+        before = files(archives, own=True)
+        assert before.keys() == {"1.zip", "2.zip"}
+        for task_id in (1, 3):
+            flip(data / f"task{task_id}" / IMAGE, silently=True)
+        # Where the task cannot be fetched, what was kept of it is worth all the more.
+        place.server.faults.add(Fault(export="fail", task_id=1, times=1))
+        report = await ac.verify(data, client=place.client, repair=True)
+        assert found(report) == {f"task1/{IMAGE}": "corrupted"}
+        assert files(archives, own=True) == before
+        report = await ac.verify(data, client=place.client, repair=True)
+        assert report.ok
+        after = files(archives, own=True)
+        assert after.keys() == before.keys()
+        assert after["2.zip"] == before["2.zip"]
+        with zipfile.ZipFile(archives / "1.zip") as archive:
+            held = {f"task1/{name}": archive.read(name) for name in archive.namelist()}
+        assert held == {path: files(data)[path] for path in files(data) if "task1/" in path}
+
+
+async def test_a_repair_leaves_what_was_brought_of_other_tasks(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynccvat.store.mirror.KEEP_ABOVE", 100)
+    async with serving(2) as place:
+        await mirror(place, data)
+        flip(data / "task1" / IMAGE, silently=True)
+        brought = {}
+        for name in ("1/tree/stale.jpg", "2/tree/large.jpg"):
+            brought[name] = data / ".asynccvat/staging" / name
+            brought[name].parent.mkdir(parents=True)
+            brought[name].write_bytes(bytes(101))
+        assert (await ac.verify(data, client=place.client, repair=True)).ok
+        assert [name for name, file in brought.items() if file.exists()] == ["2/tree/large.jpg"]
+        # A mirror of everything knows that nobody waits for it.
+        await mirror(place, data)
+        assert staged(data) == []
 
 
 async def test_a_task_that_is_gone_cannot_be_repaired_and_is_named(data: Path) -> None:
