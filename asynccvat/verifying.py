@@ -25,6 +25,7 @@ from asynccvat.core.verifying import (
     absent,
     after_repair,
     batches,
+    concerned,
     selected,
 )
 from asynccvat.errors import ConfigError
@@ -71,7 +72,8 @@ async def verify(
     Args:
         dest: The mirror.
         task_ids: These tasks; all that are mirrored by default.
-        folders: Only tasks in folders whose names fit one of these patterns, like `task1*`.
+        folders: Only tasks in folders whose names fit one of these patterns, like `task1*`. A
+            receipt that cannot be read is told where its task's folder may be one of them.
         restart: Read everything, whatever an interrupted verification had read.
         threads: How many files are read at once.
         client: The server, for what follows; nothing else needs one.
@@ -169,16 +171,17 @@ class _Verification:
         client, look, thread = wanted.client, comparison.look, comparison.thread
         if client is not None:
             await thread(look.check_server, client.origin, client.organization)
-        all_heads, damaged = await thread(look.heads)
+        all_heads, unreadable = await thread(look.heads)
         heads = selected(all_heads, wanted.task_ids, wanted.folders)
-        if wanted.folders and not heads:
+        damaged = concerned(unreadable, wanted.task_ids, wanted.folders)
+        if wanted.folders and not (heads or damaged):
             raise ConfigError(
                 f"no task that is mirrored in {self._dest} has a folder of such a name: "
                 f"{', '.join(wanted.folders)}"
             )
-        named = wanted.task_ids or ()
-        self._found(one for one in damaged if wanted.everything or one.task_id in named)
-        self._found(absent(named, all_heads.keys() | {one.task_id for one in damaged}))
+        self._found(damaged)
+        known = all_heads.keys() | {one.task_id for one in unreadable}
+        self._found(absent(wanted.task_ids or (), known))
         if client is not None:
             await self._ask(client, heads, wanted)
         async with in_threads(look.journal(restart=wanted.restart)) as journal:

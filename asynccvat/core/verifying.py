@@ -6,6 +6,7 @@ wrong with a single file is said in `problems`; reading is left to `store`, aski
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ SLICE_BYTES = 64 * 1024 * 1024
 """Bytes that one thread reads before another may go on with the same task."""
 _FILE_COST = 32 * 1024  # bytes that could be read while a file is opened and closed
 _BATCH_FILES = 1024
+# What stands for one character of a name, or for any number.
+_PLACE = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
 def slices(members: Iterable[MemberRecord]) -> Iterator[tuple[MemberRecord, ...]]:
@@ -74,6 +77,32 @@ def selected(
         if (task_ids is None or task_id in task_ids)
         and (not folders or any(fnmatchcase(head.folder, pattern) for pattern in folders))
     }
+
+
+def concerned(
+    damaged: Iterable[VerifyProblem], task_ids: Collection[int] | None, folders: Sequence[str]
+) -> list[VerifyProblem]:
+    """The receipts that cannot be read and may be those of these tasks, in folders like these."""
+    return [
+        one
+        for one in damaged
+        if one.task_id is not None
+        and (task_ids is None or one.task_id in task_ids)
+        and (not folders or any(may_fit(one.task_id, pattern) for pattern in folders))
+    ]
+
+
+def may_fit(task_id: int, pattern: str) -> bool:
+    """Whether a task's folder may have a name that fits a pattern.
+
+    All that is known of the name is that it ends with the id.
+    """
+    left = _PLACE.findall(pattern)
+    digits = list(str(task_id))
+    while digits and left and left[-1] != "*":
+        if not fnmatchcase(digits.pop(), left.pop()):
+            return False
+    return not digits or bool(left)
 
 
 def absent(named: Iterable[int], here: Collection[int | None]) -> Iterator[VerifyProblem]:

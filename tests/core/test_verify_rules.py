@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -175,6 +176,25 @@ def test_tasks_are_selected_by_id_and_by_the_names_of_folders() -> None:
     assert list(verifying.selected(heads, {3}, ("task1*",))) == []
     (absent,) = verifying.absent([99, 3], heads.keys())
     assert (absent.kind, absent.task_id) == (ProblemKind.NOT_MIRRORED, 99)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        *((pattern, True) for pattern in ("*", "task*", "task147", "??7", "*[0-9]", "147", "*1*")),
+        *((pattern, False) for pattern in ("7", "task1", "*4", "t?7", "*[!7]", "148", "*7x")),
+    ],
+)
+def test_a_folder_of_an_unknown_prefix_may_fit_a_pattern_that_its_task_s_id_can_end(
+    pattern: str, fits: bool
+) -> None:
+    assert verifying.may_fit(147, pattern) is fits
+
+
+@given(st.text("at1*?[]!-", max_size=12), st.text("at1[]", max_size=4), st.integers(1, 120))
+def test_no_folder_that_fits_is_ever_ruled_out(pattern: str, prefix: str, task_id: int) -> None:
+    if fnmatchcase(f"{prefix}{task_id}", pattern):
+        assert verifying.may_fit(task_id, pattern)
 
 
 # --- the server --------------------------------------------------------------------------------

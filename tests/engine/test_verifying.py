@@ -316,10 +316,25 @@ async def test_only_the_tasks_that_were_named_are_looked_at(data: Path) -> None:
     (data / ".asynccvat/receipts/3.json").write_bytes(b"")
     assert found(await ac.verify(data, [2])) == {f"task2/{IMAGE}": "corrupted"}
     assert found(await ac.verify(data, folders=["*1"])) == {f"task1/{IMAGE}": "corrupted"}
-    assert found(await ac.verify(data, [3, 9])) == {
-        ".asynccvat/receipts/3.json": "damaged receipt",
-        "task 9": "not mirrored",
+    damaged = {".asynccvat/receipts/3.json": "damaged receipt"}
+    assert found(await ac.verify(data, [3, 9])) == damaged | {"task 9": "not mirrored"}
+    assert found(await ac.verify(data, [1, 2], folders=["task*"])) == {
+        f"task1/{IMAGE}": "corrupted",
+        f"task2/{IMAGE}": "corrupted",
     }
+
+
+async def test_a_damaged_receipt_may_be_that_of_a_folder_that_was_named(data: Path) -> None:
+    async with serving(2) as place:
+        await mirror(place, data)
+    damaged = {".asynccvat/receipts/2.json": "damaged receipt"}
+    (data / ".asynccvat/receipts/2.json").write_bytes(bytes(40))
+    for pattern in ("task*", "*2", "task2"):
+        report = await ac.verify(data, folders=[pattern])
+        assert (report.ok, found(report)) == (False, damaged)
+    assert (await ac.verify(data, folders=["task1"])).ok
+    with pytest.raises(ac.ConfigError, match="of such a name"):
+        await ac.verify(data, folders=["*3"])
 
 
 @pytest.mark.parametrize(
