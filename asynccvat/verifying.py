@@ -211,6 +211,7 @@ class _Verification:
         told = {problem.task_id for problem in self._problems}
         self._found(one for one in differing if one.task_id not in told)
         if not complete:
+            self.report = replace(self.report, listing_complete=False)
             self._warn(repairing.INCOMPLETE)
 
     # --- reading ----------------------------------------------------------------------------

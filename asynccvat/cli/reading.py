@@ -118,8 +118,10 @@ def summary(report: VerifyReport, place: str) -> str:
     if report.interrupted:
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"
     found = [f"{count:,} {kind}" for kind, count in report.counts.items()]
-    if not report.failures and not report.interrupted:
+    if report.ok:
         found.insert(0, "all is well")
+    if not report.listing_complete:
+        found.append("not all compared with the server")
     if report.repaired:
         found.insert(0, f"{len(report.repaired):,} repaired")
     read = f"{counted(report.files, 'file')}, {number_of_bytes(report.bytes)} read"

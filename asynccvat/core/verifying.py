@@ -260,6 +260,8 @@ class VerifyReport:
         resumed: Tasks whose content an interrupted verification had read already, at most a week
             ago: of their files only sizes and times were looked at now.
         kept: How many things were put aside in `.asynccvat/kept/`; they are yours.
+        listing_complete: False where the server's list never agreed with its own count: what it
+            did not show was not compared.
         seconds: Wall time.
         interrupted: True after a cancellation or an error that ended it.
         stopped_by: The error that ended the repair before its end, None otherwise.
@@ -274,6 +276,7 @@ class VerifyReport:
     bytes: int = 0
     resumed: int = 0
     kept: int = 0
+    listing_complete: bool = True
     seconds: float = 0.0
     interrupted: bool = False
     stopped_by: AsyncCvatError | None = None
@@ -281,8 +284,8 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is as it should be; notes do not count."""
-        return not self.interrupted and not self.failures
+        """Whether all was compared and is as it should be; notes do not count."""
+        return not self.interrupted and self.listing_complete and not self.failures
 
     @property
     def failures(self) -> tuple[VerifyProblem, ...]:
@@ -311,6 +314,7 @@ class VerifyReport:
             "bytes": self.bytes,
             "resumed": self.resumed,
             "kept": self.kept,
+            "listing_complete": self.listing_complete,
             "seconds": round(self.seconds, 3),
             "counts": {str(kind): count for kind, count in self.counts.items()},
             "warnings": list(self.warnings),

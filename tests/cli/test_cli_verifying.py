@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import shutil
@@ -241,6 +242,27 @@ def test_against_the_server_it_tells_what_differs(online: Shell, data: Path) -> 
     assert online("verify", "data", "--against-server", "-t", "1").code == 0
 
 
+@pytest.mark.usefixtures("data")
+def test_a_list_that_keeps_changing_is_a_failure_with_its_reason(
+    online: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = asynccvat.CvatClient.tasks
+
+    async def changing(
+        client: asynccvat.CvatClient, selection: asynccvat.Selection
+    ) -> asynccvat.TaskListing:
+        return dataclasses.replace(await listing(client, selection), complete=False)
+
+    monkeypatch.setattr(asynccvat.CvatClient, "tasks", changing)
+    ended = online("verify", "data", "--against-server")
+    assert ended.code == 1
+    assert "warning: the listing was incomplete" in ended.err
+    (line,) = ended.out.splitlines()
+    assert " read (not all compared with the server): data" in line
+    report = online("verify", "data", "--against-server", "--json").json
+    assert (report["ok"], report["listing_complete"], report["problems"]) == (False, False, [])
+
+
 def test_codes_are_those_of_every_command(
     online: Shell, data: Path, template: tuple[SimulatedServer, Path]
 ) -> None:
@@ -249,6 +271,13 @@ def test_codes_are_those_of_every_command(
     wrong_token = online("verify", "data", "--repair", "--token", "a" * 40)
     assert wrong_token.code == 3
     assert online("verify", "data", "--repair", "--url", "http://127.0.0.1:1").code == 2
+    place = data / ".asynccvat/destination.json"
+    place.write_text(place.read_text().replace(server.url, "http://127.0.0.1:1"))
+    for option in ("--repair", "--against-server"):
+        gone = online("verify", "data", option, "--url", "http://127.0.0.1:1")
+        assert (gone.code, gone.out) == (4, "")
+        assert "127.0.0.1:1" in gone.err
+    place.write_text(place.read_text().replace("http://127.0.0.1:1", server.url))
 
     async def locked() -> None:
         async with MirrorStore.open(data, origin=server.url, organization=None):

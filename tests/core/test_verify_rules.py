@@ -292,6 +292,14 @@ def test_notes_are_no_failures() -> None:
     assert VerifyReport().to_json()["stopped_by"] is None
 
 
+def test_a_comparison_with_a_list_that_was_incomplete_is_none() -> None:
+    report = VerifyReport(listing_complete=False)
+    assert (report.ok, report.failures) == (False, ())
+    told = report.to_json()
+    assert (told["ok"], told["listing_complete"]) == (False, False)
+    assert VerifyReport().to_json()["listing_complete"] is True
+
+
 # --- the journal -------------------------------------------------------------------------------
 
 NOW = 1_800_000_000
