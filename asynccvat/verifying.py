@@ -330,14 +330,17 @@ class _Verification:
 def _newly_read(compared: Iterable[Compared], before: Mapping[int, str]) -> list[tuple[int, str]]:
     """The tasks that need not be read again, each with its receipt's identity.
 
-    Those that were not read now keep the time of their reading.
+    Those that were not read now keep the time of their reading. Notes are found anew each time, by
+    names and times, so they keep no task out; a touched file is read each time, as its own time
+    does not vouch for its content.
     """
     return [
         (one.task_id, one.claim.identity)
         for one in compared
         if one.claim is not None
         and one.claim.recorded
-        and not one.problems
+        and one.stands
+        and all(problem.kind.is_note for problem in one.problems)
         and before.get(one.task_id) != one.claim.identity
     ]
 

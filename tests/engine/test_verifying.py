@@ -452,6 +452,33 @@ async def test_a_cancelled_verification_goes_on_where_it_was(
 
 
 @pytest.mark.usefixtures("in_pieces")
+async def test_files_of_yours_and_touched_ones_keep_no_task_from_being_gone_on_with(
+    data: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(6) as place:
+        await mirror(place, data)
+    noted = {}
+    for task_id in range(1, 7):
+        (data / f"task{task_id}/notes.txt").touch()
+        os.utime(data / f"task{task_id}" / IMAGE)
+        noted |= {f"task{task_id}/notes.txt": "foreign", f"task{task_id}/{IMAGE}": "touched"}
+    running = asyncio.ensure_future(ac.verify(data, threads=1, on_event=log))
+    log.on(
+        events.VerifyProgress,
+        lambda _event: len(log.of(events.VerifyProgress)) == 15 and running.cancel(),
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    read = reads(monkeypatch)
+    report = await ac.verify(data, threads=1)
+    assert report.resumed >= 2
+    assert found(report) == noted
+    # Of the three files of a task that was read before, just the touched one is read again: whether
+    # its content still is the same, its time does not tell.
+    assert len(read) == 3 * (6 - report.resumed) + report.resumed
+
+
+@pytest.mark.usefixtures("in_pieces")
 async def test_a_restart_reads_everything(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(3) as place:
         await mirror(place, data)
