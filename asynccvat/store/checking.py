@@ -119,7 +119,10 @@ def check(
 
 
 def foreign_in(claim: Claim, *, dest: int) -> list[VerifyProblem]:
-    """What lies in a task's folder and is no member; a folder without members is one."""
+    """What lies in a task's folder and is no member; a folder without members is one.
+
+    Folders that no file is in are not: archives have such, of which no receipt speaks.
+    """
     known: dict[str, set[str]] = {"": set()}
     for member in claim.receipt.members:
         parent, _, name = member.path.rpartition("/")
@@ -156,9 +159,20 @@ def _foreign_paths(
             return
         for one in names:
             if one not in known[path]:
-                yield f"{prefix}{one}/" if trees.is_folder(one, dir_fd=fd) else prefix + one
+                if not trees.is_folder(one, dir_fd=fd):
+                    yield prefix + one
+                elif _holds_files(one, dir_fd=fd):
+                    yield f"{prefix}{one}/"
             elif prefix + one in known:
                 yield from _foreign_paths(one, prefix + one, known, dir_fd=fd)
+
+
+def _holds_files(name: str, *, dir_fd: int) -> bool:
+    """Whether a folder may hold files: one that cannot be read may, one that just went does not."""
+    try:
+        return trees.holds_files(name, dir_fd=dir_fd)
+    except OSError as error:
+        return _obstacle(error, name).kind is not ProblemKind.MISSING
 
 
 class _Parents:

@@ -159,7 +159,7 @@ class Inspection:
         return checking.check(claim, members, dest=dest, contents=contents, meter=meter)
 
     def foreign_in(self, claim: Claim) -> list[VerifyProblem]:
-        """What lies in a task's folder and is no member; a folder without members is one."""
+        """What lies in a task's folder and is no member; see `checking.foreign_in`."""
         return checking.foreign_in(claim, dest=self._layout.dest)
 
     # --- around the folders -------------------------------------------------------------------

@@ -200,6 +200,19 @@ def _regular_files(fd: int, prefix: str) -> Iterator[tuple[str, int]]:
             yield prefix + entry.name, entry.stat(follow_symlinks=False).st_size
 
 
+def holds_files(name: str, *, dir_fd: int) -> bool:
+    """Whether anything but folders lies in a folder, or below it."""
+    left = [name]
+    while left:
+        path = left.pop()
+        with files.folder(path, dir_fd=dir_fd) as fd:
+            for entry in files.scan(fd):
+                if not entry.is_dir(follow_symlinks=False):
+                    return True
+                left.append(f"{path}/{entry.name}")
+    return False
+
+
 def size(name: str, *, dir_fd: int) -> int:
     """Sum of the sizes of a tree's files, in bytes; 0 where there is no tree."""
     if not is_folder(name, dir_fd=dir_fd):

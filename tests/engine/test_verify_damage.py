@@ -10,7 +10,9 @@ import asyncio
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -60,12 +62,30 @@ def tree(place: Path) -> dict[str, bytes]:
     }
 
 
+def archive_with_empty_folders(path: Path) -> None:
+    """An archive with folders that no file is in, which receipts do not speak of."""
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("annotations/instances_default.json", b"{}" * 50)
+        for number in range(2):
+            archive.writestr(f"images/default/{number}.jpg", bytes([number]) * 400)
+        for folder in ("empty", "images/empty", "images/empty/deep"):
+            archive.mkdir(folder)
+
+
+def serving(folder: Path) -> AbstractContextManager[SimulatedServer]:
+    """A server of these tasks, of which the last one has such an archive."""
+    archives = folder / "archives"
+    archive_with_empty_folders(archives / f"task{TASKS[-1]}.zip")
+    return serve_in_thread(SimulatorOptions(tasks=len(TASKS) - 1, frames=3, archives=archives))
+
+
 @pytest.fixture(scope="module")
 def mirrored() -> Iterator[Mirrored]:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
         tempfile.TemporaryDirectory(dir=memory, prefix="asynccvat-test-") as folder,
-        serve_in_thread(SimulatorOptions(tasks=len(TASKS), frames=3)) as server,
+        serving(Path(folder)) as server,
     ):
         path = Path(folder) / "mirror"
 
@@ -194,8 +214,14 @@ def add(dest: Path, path: str, told: Told) -> None:
     told.mine.append(content)
 
 
+def add_folders(dest: Path, path: str, _told: Told) -> None:
+    """Folders beside it in which there is no file: nobody would miss them."""
+    (dest / f"{path}.empty" / "deep").mkdir(parents=True)
+
+
 FILE_DAMAGE: tuple[Damage, ...] = (
     rot, cut_silently, edit, append, touch, delete, rename, link, folder_for_file, pipe, add,
+    add_folders,
 )  # fmt: skip
 
 
@@ -403,6 +429,19 @@ def test_any_damage_is_mended_and_nothing_of_yours_is_lost(
 
     check()
     count_cases(cases)
+
+
+def test_folders_without_files_are_nobody_s_until_a_file_is_in_them(mirrored: Mirrored) -> None:
+    with Example(mirrored, []) as example:
+        for folder in ("empty", "images/empty/deep"):
+            assert (example.dest / "task3" / folder).is_dir()
+        assert said(asyncio.run(ac.verify(example.dest))) == {}
+        (example.dest / "task3/empty/notes.txt").touch()
+        (example.dest / "task3/images/empty/deep/link").symlink_to("nowhere")
+        assert said(asyncio.run(ac.verify(example.dest))) == {
+            "task3/empty/": "foreign",
+            "task3/images/empty/": "foreign",
+        }
 
 
 def test_two_files_that_changed_places_are_both_told(mirrored: Mirrored) -> None:

@@ -251,6 +251,27 @@ def test_where_a_folder_cannot_be_opened_for_want_of_handles_nothing_is_passed_o
             look.foreign_in(claim)
 
 
+@pytest.mark.parametrize(
+    ("number", "told"), [(errno.EACCES, ["task1/images/more/"]), (errno.ENOENT, [])]
+)
+def test_a_folder_of_which_nobody_knows_what_is_in_it_is_told_and_one_that_just_went_is_not(
+    number: int, told: list[str], mirrored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.open_folder
+
+    def failing(name: str, *, dir_fd: int) -> int:
+        if name == "more":
+            raise OSError(number, os.strerror(number))
+        return real(name, dir_fd=dir_fd)
+
+    (mirrored / "task1/images/more").mkdir()
+    with inspecting(mirrored) as look:
+        claim = claimed(look)
+        assert look.foreign_in(claim) == []
+        monkeypatch.setattr(files, "open_folder", failing)
+        assert [one.path for one in look.foreign_in(claim)] == told
+
+
 def test_where_nothing_can_be_opened_any_more_no_receipt_is_damaged(
     mirrored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
