@@ -22,6 +22,7 @@ from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.events import Event, RunFinished, Warned
 from asynccvat.mirroring import Mirror
 from asynccvat.runs import MirrorRun
+from asynccvat.threads import in_thread
 
 INCOMPLETE = (
     "the listing was incomplete, as the tasks kept changing while they were listed: run again to "
@@ -33,6 +34,8 @@ async def compare_with_server(
     client: CvatClient, heads: Mapping[int, ReceiptHead], selection: Selection
 ) -> tuple[tuple[VerifyProblem, ...], bool]:
     """Compare receipts with the server's list; only lists are asked for.
+
+    What takes its time with a hundred thousand tasks is done in threads.
 
     Args:
         client: The server.
@@ -47,11 +50,12 @@ async def compare_with_server(
     """
     listing = await client.tasks(selection)
     others = TaskListing(())
-    if candidates := gone_candidates(listing, heads):
+    if candidates := await in_thread(gone_candidates, listing, heads):
         # With its id, a task is listed whatever else the selection asks for.
         ids = [head.task_id for head in candidates]
         others = await client.tasks(Selection(task_ids=ids))
-    return compare(heads, listing, others), listing.complete and others.complete
+    differing = await in_thread(compare, heads, listing, others)
+    return differing, listing.complete and others.complete
 
 
 async def repair(

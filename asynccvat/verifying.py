@@ -20,6 +20,7 @@ from asynccvat.comparing import Compared, Comparison
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
+from asynccvat.core.verified import Verified
 from asynccvat.core.verifying import (
     VerifyReport,
     absent,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 DEFAULT_THREADS = 4
 PATIENCE = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds to wait before a task is looked at again that a mirror seems to be at work on."""
+# Problems that are told in a row, before others in the loop have a turn.
+_TOLD_AT_ONCE = 256
 
 
 async def verify(
@@ -172,7 +175,7 @@ class _Verification:
         if client is not None:
             await thread(look.check_server, client.origin, client.organization)
         all_heads, unreadable = await thread(look.heads)
-        heads = selected(all_heads, wanted.task_ids, wanted.folders)
+        heads = await thread(selected, all_heads, wanted.task_ids, wanted.folders)
         damaged = concerned(unreadable, wanted.task_ids, wanted.folders)
         if wanted.folders and not (heads or damaged):
             raise ConfigError(
@@ -209,7 +212,11 @@ class _Verification:
             selection = Selection(task_ids=sorted({*heads, *(wanted.task_ids or ())}))
         differing, complete = await repairing.compare_with_server(client, heads, selection)
         told = {problem.task_id for problem in self._problems}
-        self._found(one for one in differing if one.task_id not in told)
+        for number, problem in enumerate(differing, start=1):
+            if problem.task_id not in told:
+                self._found([problem])
+            if number % _TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
         if not complete:
             self.report = replace(self.report, listing_complete=False)
             self._warn(repairing.INCOMPLETE)
@@ -219,16 +226,9 @@ class _Verification:
     async def _read_all(
         self, comparison: Comparison, journal: VerifyJournal, heads: Mapping[int, ReceiptHead]
     ) -> None:
-        before = {id_: entry.receipt for id_, entry in journal.entries.items() if id_ in heads}
-        self.report = replace(self.report, tasks=len(heads), resumed=len(before))
-        self._emit(
-            VerifyStarted(
-                tasks=len(heads),
-                files=sum(head.files for head in heads.values()),
-                bytes=sum(head.bytes for id_, head in heads.items() if id_ not in before),
-                resumed=len(before),
-            )
-        )
+        before, started = await comparison.thread(_to_be_read, heads, journal.entries)
+        self.report = replace(self.report, tasks=started.tasks, resumed=started.resumed)
+        self._emit(started)
         doubtful: list[int] = []
         # More than threads, so that none waits for the loop; few, so that memory is bounded.
         at_once = anyio.Semaphore(2 * self._threads)
@@ -325,6 +325,19 @@ class _Verification:
             self._warn(event.message)
         else:
             self._emit(event)
+
+
+def _to_be_read(
+    heads: Mapping[int, ReceiptHead], entries: Mapping[int, Verified]
+) -> tuple[dict[int, str], VerifyStarted]:
+    """The identities of receipts whose files were read before, by task, and how much is left."""
+    before = {task_id: entry.receipt for task_id, entry in entries.items() if task_id in heads}
+    return before, VerifyStarted(
+        tasks=len(heads),
+        files=sum(head.files for head in heads.values()),
+        bytes=sum(head.bytes for task_id, head in heads.items() if task_id not in before),
+        resumed=len(before),
+    )
 
 
 def _newly_read(compared: Iterable[Compared], before: Mapping[int, str]) -> list[tuple[int, str]]:

@@ -208,7 +208,8 @@ def gone_candidates(
 ) -> tuple[ReceiptHead, ...]:
     """The receipts that the listing does not cover; each has to be confirmed as gone."""
     listed = {task.id for task in listing.tasks}
-    return tuple(head for task_id, head in sorted(receipts.items()) if task_id not in listed)
+    gone = [head for task_id, head in receipts.items() if task_id not in listed]
+    return tuple(sorted(gone, key=lambda head: head.task_id))
 
 
 def plan_mirror(

@@ -6,16 +6,19 @@ import asyncio
 import errno
 import os
 import shutil
+import threading
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_serving import QUICK, Log, Serving, connected, files, outcome, serving, staged
 
 import asynccvat as ac
-from asynccvat import events, verifying
+from asynccvat import events, repairing, verifying
 from asynccvat import files as disk
 from asynccvat.core import verifying as rules
 from asynccvat.simulator import Fault
@@ -307,6 +310,49 @@ async def test_a_list_that_keeps_changing_compares_not_all_and_says_so(
     assert (report.ok, report.listing_complete, report.problems) == (False, False, ())
 
 
+async def test_what_takes_long_with_many_tasks_is_done_beside_the_loop(
+    data: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, int] = {}
+
+    def note(module: Any, name: str) -> None:
+        function: Callable[..., Any] = getattr(module, name)
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            threads[name] = threading.get_ident()
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, noted)
+
+    turn = 0
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    for module, name in (
+        (verifying, "selected"),
+        (verifying, "_to_be_read"),
+        (repairing, "gone_candidates"),
+        (repairing, "compare"),
+    ):
+        note(module, name)
+    monkeypatch.setattr(verifying, "_TOLD_AT_ONCE", 2)
+    told: Counter[int] = Counter()
+    log.on(events.ProblemFound, lambda _: told.update([turn]))
+    async with serving(7) as place:
+        await ac.mirror(place.client, data, ac.Selection(task_ids=[7]), options=QUICK)
+        counting = asyncio.create_task(count_turns())
+        report = await ac.verify(data, client=place.client, against_server=True, on_event=log)
+        counting.cancel()
+    assert threads.keys() == {"selected", "_to_be_read", "gone_candidates", "compare"}
+    assert threading.get_ident() not in threads.values()
+    assert sorted(told.values()) == [2, 2, 2]
+    assert report.counts == {ac.ProblemKind.NOT_MIRRORED: 6}
+
+
 async def test_only_the_tasks_that_were_named_are_looked_at(data: Path) -> None:
     async with serving(3) as place:
         await mirror(place, data)
@@ -457,7 +503,7 @@ async def test_files_of_yours_and_touched_ones_keep_no_task_from_being_gone_on_w
 ) -> None:
     async with serving(6) as place:
         await mirror(place, data)
-    noted = {}
+    noted: dict[str, str] = {}
     for task_id in range(1, 7):
         (data / f"task{task_id}/notes.txt").touch()
         os.utime(data / f"task{task_id}" / IMAGE)
