@@ -18,6 +18,10 @@ from asynccvat.cli.selecting import Output, option
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, VerifyReport
+    from asynccvat.cli.display import Display
+
+    Work = Callable[[Callable[[Event], None]], Awaitable[VerifyReport]]
+    """A verification that is told where to tell of itself."""
 
 _SERVER = "With the server"
 _RESULTS = "Results"
@@ -173,7 +177,7 @@ def verify(
 
 def _watch(
     client: CvatClient | None,
-    work: Callable[[Callable[[Event], None]], Awaitable[VerifyReport]],
+    work: Work,
     reports: list[VerifyReport],
     form: Output,
     *,
@@ -181,12 +185,9 @@ def _watch(
     verbose: bool,
 ) -> None:
     """Verify to the end, or to a signal; the report is added to `reports` either way."""
-    import anyio  # noqa: PLC0415 - `--help` stays light
-
-    from asynccvat.cli.display import display  # noqa: PLC0415 - the same
-    from asynccvat.cli.progress import messages  # noqa: PLC0415 - the same
+    from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
     from asynccvat.cli.reading import Reading  # noqa: PLC0415 - the same
-    from asynccvat.events import ProblemFound, VerifyFinished  # noqa: PLC0415 - the same
+    from asynccvat.events import VerifyFinished  # noqa: PLC0415 - the same
 
     with ExitStack() as stack:
         shown = None
@@ -195,37 +196,56 @@ def _watch(
             shown = display(output.remarks(), verbose=verbose, counts=Reading)
             stack.enter_context(shown)
 
-        def tell(event: Event) -> None:
-            if isinstance(event, ProblemFound) and form is Output.JSONL:
-                output.write_json_line(event.problem.to_json())
-            if shown is not None:
-                shown.on_event(event)
-                return
-            for line in messages(event, verbose=verbose):
-                output.remark(line)
-
-        unwritable: list[Exception] = []
+        def on_event(event: Event) -> None:
+            if isinstance(event, VerifyFinished):
+                reports.append(event.report)
+            _tell(event, form, shown, verbose=verbose)
 
         async def main() -> None:
-            with anyio.CancelScope() as scope:
-
-                def on_event(event: Event) -> None:
-                    if isinstance(event, VerifyFinished):
-                        reports.append(event.report)
-                    if not unwritable:
-                        try:
-                            tell(event)
-                        except (OSError, output.StdoutError) as error:
-                            # Raised from here, it would end the telling and not the reading.
-                            unwritable.append(error)
-                            scope.cancel()
-
-                async with nullcontext() if client is None else client:
-                    await work(on_event)
+            async with nullcontext() if client is None else client:
+                await _while_it_can_be_told(work, on_event)
 
         running.run(main, on_signal=lambda: None if shown is None else shown.say(STOPPING))
-        for error in unwritable:
-            raise error
+
+
+def _tell(event: Event, form: Output, shown: Display | None, *, verbose: bool) -> None:
+    """Write what is to be said of an event, and draw it where there is a display."""
+    from asynccvat.cli.progress import messages  # noqa: PLC0415 - `--help` stays light
+    from asynccvat.events import ProblemFound  # noqa: PLC0415 - the same
+
+    if isinstance(event, ProblemFound) and form is Output.JSONL:
+        output.write_json_line(event.problem.to_json())
+    if shown is not None:
+        shown.on_event(event)
+        return
+    for line in messages(event, verbose=verbose):
+        output.remark(line)
+
+
+async def _while_it_can_be_told(work: Work, on_event: Callable[[Event], None]) -> None:
+    """Verify, and end it where an event cannot be written: nobody would hear of the rest.
+
+    Raised from a listener, an error ends the telling and not the work.
+
+    Raises:
+        OSError: A stream takes nothing any more, or its reader has left.
+        StdoutError: Stdout takes nothing any more.
+    """
+    import anyio  # noqa: PLC0415 - `--help` stays light
+
+    unwritable: list[Exception] = []
+    with anyio.CancelScope() as scope:
+
+        def hear(event: Event) -> None:
+            try:
+                on_event(event)
+            except (OSError, output.StdoutError) as error:
+                unwritable.append(error)
+                scope.cancel()
+
+        await work(hear)
+    for error in unwritable:
+        raise error
 
 
 def _show(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.proof("Verify")
 
 IMAGE = "images/default/street_0000.jpg"
+FULL = Path("/dev/full")
 
 
 @pytest.fixture(scope="module")
@@ -328,6 +329,46 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(
     assert ended.code == 0
     assert " of them read before" in ended.out
     assert len(read) < 15 + 8 + 3
+
+
+@pytest.fixture
+def much_to_tell(data: Path) -> tuple[str, ...]:
+    """The command that has far more to say of the mirror than a pipe holds."""
+    for number in range(1000):
+        (data / f"task1/{number:04}-{'x' * 100}").touch()
+    return (sys.executable, "-m", "asynccvat", "verify", str(data), "--jsonl")
+
+
+def was_ended(data: Path) -> bool:
+    """Whether a verification did not come to its end, and left word of where it was."""
+    return (data / ".asynccvat/verify.journal").exists()
+
+
+def test_a_reader_that_leaves_ends_it_without_a_word(
+    much_to_tell: tuple[str, ...], data: Path
+) -> None:
+    verifying = subprocess.Popen(much_to_tell, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert verifying.stdout is not None
+    assert verifying.stderr is not None
+    with verifying.stdout, verifying.stderr:
+        assert json.loads(verifying.stdout.readline())["kind"] == "foreign"
+        verifying.stdout.close()
+        assert verifying.stderr.read() == b""
+    assert verifying.wait(timeout=60) == 1
+    assert was_ended(data)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+def test_a_full_stdout_ends_it_with_one_line(much_to_tell: tuple[str, ...], data: Path) -> None:
+    said = "Error: cannot write to stdout: No space left on device\n"
+    for arguments, ends in ((much_to_tell, True), (much_to_tell[:-1], False)):
+        with FULL.open("w") as full:
+            ended = subprocess.run(
+                arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+            )
+        assert (ended.returncode, ended.stderr) == (1, said)
+        # The problems of a table are written at the end, when everything was read.
+        assert was_ended(data) is ends
 
 
 # --- what is shown -----------------------------------------------------------------------------
