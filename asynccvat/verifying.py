@@ -68,6 +68,8 @@ async def verify(
 ) -> VerifyReport:
     """Read every file of a mirror, and compare its size and CRC-32 with the task's receipt.
 
+    Those are the files of the tasks' folders; archives that are kept as they came are not read.
+
     Nothing is changed but for a journal in `.asynccvat/`, by which a verification that was
     interrupted goes on where it was: tasks that it found right are not read again within a week.
     A mirror may be at work meanwhile: what it replaces is looked at anew, and no false alarm.
