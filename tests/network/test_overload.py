@@ -1,8 +1,9 @@
 """Servers in trouble are asked hardly more than servers that are well: no storm of retries.
 
 The ideal is what the same run asks for where nothing goes wrong. How often exports are asked about,
-or tried too early, depends on how busy the machine is; so those calls are left out on both sides
-where they were answered, and told in the figures.
+or tried too early, depends on how busy the machine is; so those calls are left out of that ratio on
+both sides where they were answered. What keeps them from becoming a storm is a bound of their own,
+on all calls together.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 from mirrored import Ran, connected, files, mirror_undisturbed, run, staged
 
 import asynccvat as ac
-from asynccvat.core.retry import RetryBudget, RetryPolicy
+from asynccvat.core.retry import RetryPolicy
 from asynccvat.events import Event, ExportRequested, Planned, Retrying, ServerPaused
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 
@@ -28,6 +29,16 @@ FIGURES = logging.getLogger("figures")
 SPEED = 20.0
 MOST = 1.1
 """Requests to a server in trouble, as a multiple of the ideal."""
+
+MOST_A_TASK = 2.75
+"""Requests of all kinds, by task: its export, its download, and its share of the questions.
+
+They are 2.1 to 2.4, for one question is about many tasks, and more than three where a client asks
+without a pause.
+"""
+
+AT_ONCE, A_SECOND = 32, 8
+"""Retries in an outage: told here anew, so that the client cannot move its own bound."""
 
 ONE_PERCENT = [
     Fault(path="^/api/", times=None, probability=0.002, **what)
@@ -56,36 +67,33 @@ def tasks_of(report: ac.MirrorReport) -> list[int]:
 
 
 async def with_one_percent_of_calls_failing(data: Path, tasks: int) -> float:
-    """Mirror so many tasks; return the requests, as a multiple of the ideal."""
+    """Mirror so many tasks, all of them well; return the requests, as a multiple of the ideal."""
     async with SimulatedServer(SimulatorOptions(tasks=tasks, frames=1)) as server:
         server.faults.add(*ONE_PERCENT)
         async with connected(server) as client:
             ran = await run(client, data, server)
         failed = sum(one.struck for one in server.faults._scripted)
         report = ran.report
-        assert report.stopped_by is None
+        # Six times in a row a call fails once in a million million times.
+        assert report.ok, (report.stopped_by, report.failures)
         assert tasks_of(report) == list(range(1, tasks + 1))
-        for failure in report.failures:
-            assert failure.error is not None
-            assert failure.error.task_id == failure.task_id
         assert failed >= tasks / 100, "a fault met no calls"
         assert staged(data) == []
         undisturbed = data.with_name("undisturbed")
         ideal = await mirror_undisturbed(server, undisturbed)
-        if report.ok:
-            assert files(data) == files(undisturbed)
+    assert files(data) == files(undisturbed)
+    calls = [len(one.calls) for one in (ideal, ran)]
+    assert max(calls) <= MOST_A_TASK * tasks, "a storm of questions"
     ratio = asked_for(ran) / asked_for(ideal)
     FIGURES.info(
         "%d tasks: %d calls where all is well, %d with %d failures (%.3f times); with questions "
-        "%d and %d; %d tasks failed",
+        "%d and %d",
         tasks,
         asked_for(ideal),
         asked_for(ran),
         failed,
         ratio,
-        ideal.report.requests,
-        report.requests,
-        len(report.failures),
+        *calls,
     )
     return ratio
 
@@ -142,8 +150,7 @@ async def test_an_outage_meets_a_trickle_of_retries_and_no_storm(
         await mirror_undisturbed(server, undisturbed, concurrency=WORKERS, transfers=WORKERS)
     assert files(data) == files(undisturbed)
     FIGURES.info("%g s of 503, %d workers: %d requests meanwhile", seconds, WORKERS, asked)
-    budget = RetryBudget()
-    assert asked <= WORKERS + budget.capacity + budget.rate * (lasted + 1)
+    assert asked <= WORKERS + AT_ONCE + A_SECOND * (lasted + 1)
 
 
 async def test_a_pause_that_one_is_asked_for_is_kept_by_all(data: Path) -> None:
