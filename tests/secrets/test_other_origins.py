@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,18 +23,32 @@ pytestmark = [pytest.mark.anyio, pytest.mark.proof("Secrets")]
 SPEC = ac.ExportSpec("COCO 1.0")
 FILE = "annotations/instances_default.json"
 
-CALLS = {
+LOOKS = {
     "login": ("POST", "/api/auth/login"),
+    "about": ("GET", "/api/server/about"),
+    "user": ("GET", "/api/users/self"),
     "tasks": ("GET", r"/api/tasks\?"),
     "task": ("GET", r"/api/tasks/\d+$"),
+    "data": ("GET", "/data/meta"),
+    "projects": ("GET", r"/api/projects\?"),
+    "project": ("GET", r"/api/projects/\d+$"),
+    "jobs": ("GET", r"/api/jobs\?"),
+    "formats": ("GET", "/api/server/annotation/formats"),
+    "schema": ("GET", "/api/schema/"),
+    "requests": ("GET", r"/api/requests\?"),
+    "cancel": ("POST", "/cancel$"),
+}
+TRANSFERS = {
+    "list": ("GET", r"/api/tasks\?"),
     "export": ("POST", "/dataset/export"),
     "request": ("GET", "/api/requests/"),
-    "requests": ("GET", r"/api/requests\?"),
     "download": ("GET", "/dataset/download"),
-    "formats": ("GET", "/api/server/annotation/formats"),
     "upload": ("POST", r"/annotations/\?"),
+    "upload in pieces": ("POST", "/annotations/$"),
     "piece": ("PATCH", "/annotations/"),
+    "how far a piece came": ("HEAD", "/annotations/"),
 }
+"""With `LOOKS`, every kind of call that a client makes."""
 
 
 @dataclass
@@ -65,21 +79,33 @@ async def elsewhere() -> AsyncIterator[Elsewhere]:
         await runner.cleanup()
 
 
+def client_of(server: SimulatedServer) -> ac.CvatClient:
+    return ac.CvatClient(server.url, username=server.username, password=server.password)
+
+
+async def look(server: SimulatedServer) -> None:
+    """Ask for all that can be asked for."""
+    async with client_of(server) as client:
+        looks: list[Callable[[], Awaitable[object]]] = [
+            *(client.about, client.user, client.projects, client.jobs, client.formats),
+            *(client.tasks, client.requests, lambda: client.task(1), lambda: client.data_meta(1)),
+            *(lambda: client.project(1), lambda: client.check_mode("append")),
+            lambda: client.cancel_request("anything"),
+        ]
+        for one in looks:
+            with contextlib.suppress(ac.AsyncCvatError):
+                await one()
+
+
 async def mirror_and_upload(server: SimulatedServer, data: Path, told: list[Event]) -> bool:
-    """Everything that a client does with a server; whether all of it went well."""
+    """All transfers that a client does; whether all of it went well."""
     well = []
-    user, password = server.username, server.password
-    async with ac.CvatClient(server.url, username=user, password=password) as client:
+    async with client_of(server) as client:
         options = ac.MirrorOptions(durable=False, retries=0, prune=True)
         with contextlib.suppress(ac.AsyncCvatError):
             report = await ac.mirror(client, data, spec=SPEC, options=options, on_event=told.append)
             json.dumps(report.to_json())
             well.append(report.ok)
-        with contextlib.suppress(ac.AsyncCvatError):
-            await client.tasks(page_size=1)
-            await client.task(1)
-            await client.requests()
-            await client.formats()
         for number, path in enumerate(data.glob(f"task*/{FILE}")):
             # One goes along with its request, one in pieces.
             path.write_text("{" + " " * (number << 21) + path.read_text()[1:])
@@ -101,12 +127,31 @@ async def simulated() -> AsyncIterator[SimulatedServer]:
         yield server
 
 
-@pytest.mark.parametrize("kind", CALLS)
-async def test_a_redirect_of_any_call_is_not_followed_elsewhere(kind: str, tmp_path: Path) -> None:
-    method, path = CALLS[kind]
+def redirect(server: SimulatedServer, other: Elsewhere, method: str, path: str) -> None:
+    away = f"{other.url}/login?next=x"
+    server.faults.add(Fault(method=method, path=path, redirect=away, times=None))
+
+
+@pytest.mark.parametrize("kind", LOOKS)
+async def test_a_redirect_of_any_look_is_not_followed_elsewhere(kind: str) -> None:
     async with elsewhere() as other, simulated() as server:
-        fault = Fault(method=method, path=path, redirect=f"{other.url}/login?next=x", times=None)
-        server.faults.add(fault)
+        redirect(server, other, *LOOKS[kind])
+        await look(server)
+        assert any(call.status == 302 for call in server.calls), "nothing was redirected"
+        assert other.heard == []
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("kind", TRANSFERS)
+async def test_a_redirect_of_any_call_of_transfers_is_not_followed_elsewhere(
+    kind: str, tmp_path: Path
+) -> None:
+    method, path = TRANSFERS[kind]
+    async with elsewhere() as other, simulated() as server:
+        redirect(server, other, method, path)
+        if method == "HEAD":
+            # That is asked where a piece got no answer.
+            server.faults.add(Fault(method="PATCH", drop=True))
         told: list[Event] = []
         await mirror_and_upload(server, tmp_path / "data", told)
         assert any(call.status == 302 for call in server.calls), "nothing was redirected"
@@ -114,11 +159,13 @@ async def test_a_redirect_of_any_call_is_not_followed_elsewhere(kind: str, tmp_p
         keep(told, tmp_path)
 
 
+@pytest.mark.usefixtures("no_waiting")
 async def test_links_to_another_origin_are_followed_on_the_server_itself(tmp_path: Path) -> None:
     async with elsewhere() as other, simulated() as server:
         server.faults.add(Fault(origin=other.url, times=None))
         told: list[Event] = []
         assert await mirror_and_upload(server, tmp_path / "data", told)
+        await look(server)
         assert any(call.method == "PATCH" for call in server.calls), "nothing went in pieces"
         assert other.heard == []
         keep(told, tmp_path)
