@@ -2,14 +2,17 @@
 
 Registered by `conftest`, it learns every secret that the tests' servers and clients have, and looks
 for them in whatever the code under test brings forth: captured output, also that of commands in
-other processes; log records at every level; errors that tests expect, with their causes and notes;
-and the files below `tmp_path`, such as receipts, reports, logs of events and lock files. What a
-test wrote itself is its input. A test that has to show a secret says why, by
+other processes; log records at every level; every error of the package, raised or not, and all that
+tests expect, with their causes and notes; and the files below `tmp_path` and in folders of
+`memory_folders`, such as receipts, reports, logs of events and lock files: the first part of each,
+of as many as is quick, our own folder first, and no images and archives, which are the server's.
+What a test wrote itself is its input. A test that has to show a secret says why, by
 `pytest.mark.shows_secrets("the reason")`.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -20,16 +23,18 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import memory_folders
 import pytest
 
 import asynccvat
+from asynccvat.errors import AsyncCvatError
 from asynccvat.http.auth import Credentials
 from asynccvat.simulator import ServerProcess, SimulatorOptions
 from asynccvat.simulator.accounts import Accounts
 
 PACKAGE = str(Path(asynccvat.__file__).parent)
 MOST_FILES = 300
-LARGEST_FILE = 1 << 18
+MOST_OF_A_FILE = 1 << 18
 SHORTEST = 8
 """Characters of a password from which it is told from any other word: the tests' own are longer."""
 
@@ -96,12 +101,11 @@ class SecretsCheck:
                 waiting += one.exceptions
 
     def look_at_files(self, folder: Path) -> None:
-        """Look at the small files of a test, but for those that it wrote itself."""
-        for number, path in enumerate(_files(folder)):
-            if number >= MOST_FILES:
-                return
-            if str(path) not in self.inputs and path.stat().st_size <= LARGEST_FILE:
-                self.look(str(path.relative_to(folder)), path.read_bytes())
+        """Look at the files of a test, but for those that it wrote itself."""
+        for path in itertools.islice(_files(folder), MOST_FILES):
+            if str(path) not in self.inputs:
+                with path.open("rb") as file:
+                    self.look(str(path.relative_to(folder)), file.read(MOST_OF_A_FILE))
 
     # --- pytest -------------------------------------------------------------------------------
 
@@ -138,6 +142,12 @@ class SecretsCheck:
         self._wrap(
             pytest.ExceptionInfo, "fill_unfilled", lambda args, _: self.look_at_error(args[1][1])
         )
+        self._wrap(
+            AsyncCvatError,
+            "__init__",
+            lambda args, _: self.look(f"a {type(args[0]).__name__}", args[0].message),
+        )
+        self._wrap(memory_folders, "leave", lambda args, _: self.look_at_files(args[0]))
         for method in ("write_text", "write_bytes"):
             self._wrap(Path, method, self._note_input)
         handler = _Looking(self)
@@ -214,8 +224,10 @@ _PATHLIB = Path.write_text.__code__.co_filename
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder):
-        for name in names:
+    for root, folders, names in os.walk(folder):
+        # `.asynccvat` comes before the tasks.
+        folders.sort()
+        for name in sorted(names):
             path = Path(root, name)
             if path.suffix not in _CONTENT and path.is_file() and not path.is_symlink():
                 yield path

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from memory_folders import in_memory
 from scenarios import Server
 
 from asynccvat.core import polling, refresh, tus
@@ -27,10 +27,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder in memory, where there is one: thousands of trees are made and removed."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        yield Path(folder)
+    with in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import os
 import random
 import re
 import shutil
-import tempfile
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from failing_disk import (
     open_below,
     scene,
 )
+from memory_folders import in_memory
 from mirror_processes import read_tree
 
 import asynccvat as ac
@@ -63,10 +63,8 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> FailingDisk:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """In memory, where that can be: thousands of destinations are made."""
-    shm = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
-        yield Path(folder)
+    with in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memory_folders import in_memory
 from mirror_processes import job, read_folders, read_receipts
-from trials import MINE, Scenario, Trials, first, in_memory, trials, until_it_survives
+from trials import MINE, Scenario, Trials, first, trials, until_it_survives
 from warm_parent import Ended, WarmParent, warm_parent
 
 from asynccvat import files

@@ -25,8 +25,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
+from memory_folders import in_memory
 from mirror_processes import Tree, job, read_folders, read_receipts
-from trials import MINE, in_memory, mine
+from trials import MINE, mine
 from warm_parent import Ended, WarmParent, warm_parent
 
 from asynccvat.simulator.options import SimulatorOptions

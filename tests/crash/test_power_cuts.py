@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from memory_folders import in_memory
 from power_disk import Cut, Damage, Named, Synced, lay_out
 from power_promise import (
     checked_states,
@@ -93,14 +92,9 @@ NOT_DURABLE = Scenario(mirroring(durable=False), changed_at_the_server(durable=F
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, where there is one."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory, prefix="asynccvat-test-") as folder:
-        yield Path(folder)
+def place() -> Iterator[Path]:
+    with in_memory() as folder:
+        yield folder
 
 
 # --- the proofs ----------------------------------------------------------------------------------

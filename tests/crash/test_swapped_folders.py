@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memory_folders import in_memory
 from mirror_processes import Version, read_folders, read_tree
 from swapping import LOOKS, Swap, swapping
 
@@ -120,13 +121,12 @@ def hurried() -> Iterator[None]:
 def world() -> Iterator[World]:
     """Two tasks, one of which is deleted meanwhile, and the other edited."""
     options = SimulatorOptions(tasks=2, frames=1, frame_bytes=70_000)
-    in_memory = Path("/dev/shm")
     with (
         hurried(),
         ServerProcess(options) as server,
-        tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as name,
+        in_memory() as folder,
     ):
-        world = World(server, Path(name))
+        world = World(server, folder)
         assert world.run(Scenario(), world.folder / "mirror") == []
         (world.folder / "mirror/task1/mine.txt").write_text("mine")
         (world.folder / "mirror/task2/images/mine.txt").write_text("mine")

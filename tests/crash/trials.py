@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import os
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from memory_folders import in_memory
 from mirror_processes import (
     Job,
     Tree,
@@ -263,15 +263,6 @@ def check_times(dest: Path) -> None:
             if not path.read_bytes().startswith(MINE):
                 status = path.stat()
                 assert (status.st_size, status.st_mtime_ns) == (member.size, member.mtime_ns)
-
-
-@contextlib.contextmanager
-def in_memory() -> Iterator[Path]:
-    """A folder, in memory where there is room for one, that is gone afterwards."""
-    memory = Path("/dev/shm")
-    place = memory if os.access(memory, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=place, prefix="asynccvat-test-") as folder:
-        yield Path(folder)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from zlib import crc32
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from memory_folders import in_memory
 
 import asynccvat as ac
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
@@ -82,12 +83,11 @@ def serving(folder: Path) -> AbstractContextManager[SimulatedServer]:
 
 @pytest.fixture(scope="module")
 def mirrored() -> Iterator[Mirrored]:
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
-        tempfile.TemporaryDirectory(dir=memory, prefix="asynccvat-test-") as folder,
-        serving(Path(folder)) as server,
+        in_memory() as folder,
+        serving(folder) as server,
     ):
-        path = Path(folder) / "mirror"
+        path = folder / "mirror"
 
         async def mirror() -> None:
             async with ac.CvatClient(server.url, token=server.token) as client:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memory_folders import in_memory
 
 import asynccvat as ac
 from asynccvat.events import Event, Retrying, ServerPaused
@@ -177,10 +176,8 @@ def staged(place: Path) -> list[str]:
 @pytest.fixture
 def data() -> Iterator[Path]:
     """A destination in memory that is not there yet."""
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
-    yield folder / "data"
-    shutil.rmtree(folder)
+    with in_memory() as folder:
+        yield folder / "data"
 
 
 @dataclass(frozen=True, kw_only=True)

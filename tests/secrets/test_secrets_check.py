@@ -29,6 +29,7 @@ from pathlib import Path
 import pytest
 
 import asynccvat as ac
+from memory_folders import in_memory
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 
 server = SimulatedServer(SimulatorOptions(tasks=0))
@@ -72,6 +73,31 @@ def test_leak_in_a_file(tmp_path):
     command = [sys.executable, "-c", "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"]
     subprocess.run([*command, str(tmp_path / "report.json"), TOKEN], check=True)
 
+def test_leak_in_memory():
+    with in_memory() as folder, open(folder / "receipt.json", "w") as file:
+        file.write(TOKEN)
+
+@pytest.fixture(scope="module")
+def place():
+    with in_memory() as folder:
+        yield folder
+
+def test_leak_in_an_error_that_nobody_raises():
+    outcome = {"error": ac.ConfigError(f"{PASSWORD} is wrong")}
+    assert outcome["error"].task_id is None
+
+def test_leak_in_a_long_file(tmp_path):
+    with open(tmp_path / "events.jsonl", "w") as file:
+        file.write(TOKEN + " " * (1 << 20))
+
+def test_leak_in_our_own_folder(tmp_path):
+    for folder in ("task1", ".asynccvat", "task2"):
+        (tmp_path / folder).mkdir()
+        for number in range(200):
+            (tmp_path / folder / str(number)).touch()
+    with open(tmp_path / ".asynccvat" / "lock", "w") as file:
+        file.write(TOKEN)
+
 def test_leak_of_an_access_token():
     print(server.create_access_token())
 
@@ -89,6 +115,10 @@ def test_right_input(tmp_path):
 def test_right_silent(capsys):
     print("no secret: 0123456789abcdef0123456789abcdef")
     capsys.readouterr()
+
+def test_leak_in_a_folder_that_goes_with_the_last_test(place):
+    with open(place / "receipt.json", "w") as file:
+        file.write(TOKEN)
 """
 
 

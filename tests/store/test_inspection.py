@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from destinations import open_store, put
+from memory_folders import in_memory
 
 from asynccvat import files
 from asynccvat.core.paths import NameRules
@@ -39,9 +39,8 @@ NEW = {"a.txt": b"new a", "images/b.jpg": b"old b", "images/c.jpg": b"new only"}
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=memory, prefix="asynccvat-test-") as folder:
-        yield Path(folder)
+    with in_memory() as folder:
+        yield folder
 
 
 def silently(_files: int, _bytes: int) -> None:

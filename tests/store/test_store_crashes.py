@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 import random
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from destinations import (
     read_tree,
     receipt_of,
 )
+from memory_folders import in_memory
 
 from asynccvat.core.paths import NameRules
 from asynccvat.core.planning import FolderState
@@ -34,14 +33,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one: ext4 waits for the drive in each replacing rename."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory, prefix="asynccvat-test-") as folder:
-        yield Path(folder)
+def place() -> Iterator[Path]:
+    with in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture
