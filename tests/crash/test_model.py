@@ -1,10 +1,11 @@
 """A mirror against a model of it: whatever happens at the server, on disk and to the process.
 
 Hypothesis chooses what happens: tasks are edited, renamed, added and deleted at the server; files
-are edited, added and deleted here; the mirror runs, with another prefix or format, with `prune`,
-and is killed at some effect. The model says what each folder has to hold, what has to be in
-`kept/`, and which tasks a run may export. After a kill it does not know how far the run came: it
-looks which of the two whole versions each folder is, and takes that for granted from there on.
+are edited, renamed, added and deleted here, and folders renamed; the mirror runs, with another
+prefix or format, with `prune`, and is killed at some effect. The model says what each folder has to
+hold, what has to be in `kept/`, and which tasks a run may export. After a kill it does not know how
+far the run came: it looks which of the two whole versions each folder is, and takes that for
+granted from there on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +29,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from memory_folders import in_memory
 from mirror_processes import Tree, job, read_folders, read_receipts
-from trials import MINE, mine
+from trials import MINE
 from warm_parent import Ended, WarmParent, warm_parent
 
 from asynccvat.simulator.options import SimulatorOptions
@@ -96,8 +98,11 @@ class Folder:
     def has_all_of(self, version: Version) -> bool:
         return version in self.versions and dict(version.tree).keys() <= self.tree.keys()
 
-    def of_the_user(self) -> list[bytes]:
-        return [content for content in self.tree.values() if content.startswith(MINE)]
+    def of_the_user(self, but_for: Tree | None = None) -> list[bytes]:
+        """What is not as it came: edited, added, or under another name; unless it is elsewhere."""
+        came = {item for version in self.versions for item in version.tree}
+        there = (but_for or {}).items()
+        return [item[1] for item in self.tree.items() if item not in came and item not in there]
 
 
 @dataclass
@@ -127,12 +132,14 @@ class Expected:
 
 
 class Mirrored(RuleBasedStateMachine):
-    """The state machine. `parent` is set by the test that runs it."""
+    """The state machine. The test that runs it sets `parent`; `count` is how many there were."""
 
     parent: WarmParent
+    count = 0
 
     def __init__(self) -> None:
         super().__init__()
+        Mirrored.count += 1
         self._stack = ExitStack()
         self.dest = self._stack.enter_context(in_memory()) / "data"
         self.server = self._stack.enter_context(
@@ -140,7 +147,9 @@ class Mirrored(RuleBasedStateMachine):
         )
         self.folders: dict[int, Folder] = {}
         self.kept: Counter[bytes] = Counter()
-        self.foreign: Tree = {}
+        self.foreign: dict[str, Tree] = {"mine": {}}
+        self.lost: set[int] = set()
+        self.at_rest = True
         self.leaving: dict[str, Tree] = {}
         self._written = 0
         self._versions: dict[tuple[int, str, str], Version] = {}
@@ -200,6 +209,33 @@ class Mirrored(RuleBasedStateMachine):
             (self.dest / folder.name / path).unlink()
             del folder.tree[path]
 
+    @rule(pick=PICK, which=PICK, folder_too=st.sampled_from(["", "images/", "mine/"]))
+    def rename_a_file(self, pick: int, which: int, folder_too: str) -> None:
+        """What it was is missing then; what it is, though as it came, is the user's."""
+        for folder, path in self._picked_file(pick, which):
+            self._written += 1
+            new = f"{folder_too}renamed {self._written}"
+            here = self.dest / folder.name
+            (here / new).parent.mkdir(exist_ok=True)
+            (here / path).rename(here / new)
+            folder.tree[new] = folder.tree.pop(path)
+
+    @precondition(lambda self: self.at_rest)
+    @rule(pick=PICK)
+    def rename_a_folder(self, pick: int) -> None:
+        """It is the user's from there on, and its task is not there.
+
+        Not after a kill: in the midst of an exchange the one before is put back then.
+        """
+        for folder in self._picked_folder(pick):
+            self._written += 1
+            new = f"renamed {self._written}"
+            (self.dest / folder.name).rename(self.dest / new)
+            self.foreign[new] = folder.tree
+            (task_id,) = [one for one, held in self.folders.items() if held is folder]
+            del self.folders[task_id]
+            self.lost.add(task_id)
+
     def _picked_folder(self, pick: int) -> list[Folder]:
         """One folder, if there is any: how many there are depends on how far a killed run came."""
         if not self.folders:
@@ -215,7 +251,7 @@ class Mirrored(RuleBasedStateMachine):
 
     @rule()
     def write_beside_the_folders(self) -> None:
-        self.foreign["mine.txt"] = self._write(self.dest / "mine")
+        self.foreign["mine"]["mine.txt"] = self._write(self.dest / "mine/mine.txt")
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -238,6 +274,8 @@ class Mirrored(RuleBasedStateMachine):
             expected.folders[task_id].versions = {self._version(task_id, wish.format)}
         self.folders = expected.folders
         self.leaving = {}
+        self.at_rest = True
+        self.lost -= self.folders.keys()
         self.kept += expected.kept
         held = {folder.name: folder.tree for folder in self.folders.values()}
         assert self._here() == held
@@ -245,9 +283,9 @@ class Mirrored(RuleBasedStateMachine):
         assert Counter(path.read_bytes() for path in aside) == self.kept
         assert list((self.dest / ".asynccvat/staging").iterdir()) == []
         receipts = read_receipts(self.dest)
-        assert {one: receipt.head.folder for one, receipt in receipts.items()} == {
-            one: folder.name for one, folder in self.folders.items()
-        }
+        assert {
+            one: receipt.head.folder for one, receipt in receipts.items() if one not in self.lost
+        } == {one: folder.name for one, folder in self.folders.items()}
 
     @rule(
         wish=st.builds(
@@ -269,6 +307,7 @@ class Mirrored(RuleBasedStateMachine):
         self._start(wish, die_at=number, phases=phases)
         self._check_exports(expected, since)
         self._look_how_far_it_came(expected)
+        self.at_rest = False
 
     def _start(self, wish: Wish, **how: Any) -> Ended:
         options = {
@@ -337,8 +376,11 @@ class Mirrored(RuleBasedStateMachine):
         return asked
 
     def _here(self) -> dict[str, Tree]:
-        here = read_folders(self.dest) if self.dest.is_dir() else {}
-        return {name: tree for name, tree in here.items() if name != "mine"}
+        """The folders of tasks; those that are none of the mirror's are as they were."""
+        here = read_folders(self.dest)
+        foreign = {name: here.pop(name, {}) for name in self.foreign}
+        assert foreign == self.foreign
+        return here
 
     def _look_how_far_it_came(self, expected: Expected) -> None:
         here = self._here()
@@ -372,22 +414,22 @@ class Mirrored(RuleBasedStateMachine):
     def _set_aside(self, old: Folder | None, tree: Tree) -> None:
         """What is in a folder's place does not have all that the user had in it."""
         if old is not None:
-            there = set(tree.values())
-            self.kept.update(content for content in old.of_the_user() if content not in there)
+            self.kept.update(old.of_the_user(but_for=tree))
 
     @invariant()
     def nothing_of_the_user_is_lost(self) -> None:
-        of_the_user = Counter(
-            content for folder in self.folders.values() for content in folder.of_the_user()
-        )
-        of_the_user += self.kept
-        of_the_user.update(self.foreign.values())
-        assert not of_the_user - mine(self.dest)
+        known = [folder.tree for folder in self.folders.values()] + list(self.foreign.values())
+        contents = Counter(content for tree in known for content in tree.values()) + self.kept
+        here = [path for path in self.dest.rglob("*") if path.is_file()]
+        assert not contents - Counter(path.read_bytes() for path in here)
 
 
-def test_whatever_happens_the_mirror_is_what_the_model_says(thorough: bool) -> None:
+def test_whatever_happens_the_mirror_is_what_the_model_says(
+    count_cases: Callable[[int], None], *, thorough: bool
+) -> None:
     with warm_parent() as parent:
         Mirrored.parent = parent
+        Mirrored.count = 0
         run_machine(
             Mirrored,
             settings=settings(
@@ -401,3 +443,4 @@ def test_whatever_happens_the_mirror_is_what_the_model_says(thorough: bool) -> N
                 phases=(Phase.generate,),
             ),
         )
+    count_cases(Mirrored.count)
