@@ -2,9 +2,10 @@
 
 Whatever changes a destination goes through a function named in `EFFECTS`, looked up in this
 module at the moment of the call, so that a test can count them, fail them or stop at them by
-replacing these very names. What is opened or changed is named by a single component relative to an
-open folder, and no link is ever followed; `folder` opens one some levels deeper. Which effects make
-a commit, and in which order, is left to `store`.
+replacing these very names; but for the bytes of an archive that is kept, which `archives.kept`
+writes. What is opened or changed is named by a single component relative to an open folder, and no
+link is ever followed; `folder` opens one some levels deeper. Which effects make a commit, and in
+which order, is left to `store`.
 """
 
 from __future__ import annotations

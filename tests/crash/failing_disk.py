@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from archive_writes import WatchedAiofiles
 from mirror_processes import Tree, Version, check_end, read_folders
 
 import asynccvat as ac
 from asynccvat import files
+from asynccvat.archives import kept
 from asynccvat.core import polling
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
@@ -39,6 +42,9 @@ LOOKS = (
     "longest_name",
 )
 """The functions that only look at the disk."""
+
+ARCHIVE_WRITES = ("archive's write", "archive's truncate")
+"""What changes an archive that is kept."""
 
 SYNCS = ("fsync", "sync_filesystem")
 SPEC = ac.ExportSpec("COCO 1.0", images=True)
@@ -94,6 +100,7 @@ class FailingDisk:
             monkeypatch.setattr(files, name, lambda _fd: None)
         for name in (*files.EFFECTS, *LOOKS):
             monkeypatch.setattr(files, name, self._watched(name, getattr(files, name)))
+        monkeypatch.setattr(kept, "aiofiles", WatchedAiofiles(self._watched_archive))
 
     @property
     def counts(self) -> Counter[str]:
@@ -123,6 +130,9 @@ class FailingDisk:
             return call(*args, **kwargs)
 
         return watched
+
+    def _watched_archive(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        return self._watched(f"archive's {name}", call)
 
     def _counts(self, name: str) -> bool:
         refusal = self.refusal
@@ -172,9 +182,10 @@ class Scene:
         shutil.rmtree(dest, ignore_errors=True)
         return shutil.copytree(self.before, dest, copy_function=shutil.copy2)
 
-    async def mirror(self, dest: Path) -> ac.MirrorReport:
+    async def mirror(self, dest: Path, *, keep_archive: bool = False) -> ac.MirrorReport:
         """Bring a destination up to date."""
-        return await ac.mirror(self.client, dest, spec=SPEC, options=AFTER)
+        options = replace(AFTER, keep_archive=keep_archive)
+        return await ac.mirror(self.client, dest, spec=SPEC, options=options)
 
     def check_whole(self, dest: Path) -> None:
         """Every folder is one whole version, and no task that is at the server was lost."""
@@ -184,11 +195,21 @@ class Scene:
         left = set(map(_task_of, folders))
         assert left >= {1, 2, 3}, f"only {sorted(left)} are left"
 
-    async def check_next_run(self, dest: Path) -> None:
+    def check_archives(self, dest: Path) -> list[int]:
+        """Every archive that is kept is a whole version; tells of which tasks."""
+        archives = list((dest / ".asynccvat/archives").glob("*"))
+        for path in archives:
+            with zipfile.ZipFile(path) as archive:
+                tree = {name: archive.read(name) for name in archive.namelist()}
+            assert tree in self.whole[int(path.stem)], path.name
+        return sorted(int(path.stem) for path in archives)
+
+    async def check_next_run(self, dest: Path, *, keep_archive: bool = False) -> None:
         """The next run, which nothing disturbs, ends as if nothing had ever happened."""
-        report = await self.mirror(dest)
+        report = await self.mirror(dest, keep_archive=keep_archive)
         assert report.ok, report.to_json()
         check_end(dest, self.after)
+        assert self.check_archives(dest) == ([2, 5] if keep_archive else [])
 
 
 def open_below(place: Path) -> list[str]:

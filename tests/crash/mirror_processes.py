@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from archive_writes import WatchedAiofiles
 
 import asynccvat
 from asynccvat import events, files
+from asynccvat.archives import kept
 from asynccvat.core import polling, refresh
 from asynccvat.core.receipts import Receipt, decode_receipt
 from asynccvat.simulator.processes import ServerProcess
@@ -70,7 +72,7 @@ class Job:
         options: Those of `MirrorOptions`.
         effects: The effects on the disk that count.
         phases: Of those, only the ones of these phases count, and renames; all where there is
-            none. `commit` and `recovery` are phases.
+            none. `commit` and `recovery` are phases, and `archive`, in which one is kept.
         die_at: The number of the effect that the process kills itself at, from 1.
         after: Whether that effect is done before.
         can_exchange: Whether the file system can exchange two names in one step.
@@ -156,7 +158,16 @@ class _Effects:
             for owner, name in functions:
                 setattr(owner, name, self._phase(phase, getattr(owner, name)))
         for name in wanted.effects:
-            setattr(files, name, functools.partial(self._effect, name, getattr(files, name)))
+            setattr(files, name, self._counted(name, getattr(files, name)))
+        setattr(kept, "aiofiles", WatchedAiofiles(self._of_archive))  # noqa: B010 - the same
+
+    def _counted(self, name: str, effect: Callable[..., Any]) -> Callable[..., Any]:
+        if name not in self._wanted.effects:
+            return effect
+        return functools.partial(self._effect, name, effect)
+
+    def _of_archive(self, name: str, effect: Callable[..., Any]) -> Callable[..., Any]:
+        return self._phase("archive", self._counted(name, effect))
 
     def _phase(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -13,11 +13,10 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import aiofiles
 import pytest
-from aiofiles.threadpool.binary import AsyncFileIO
+from archive_writes import WatchedAiofiles
 from power_disk import (
     EVERYTHING,
     ROOT,
@@ -62,7 +61,7 @@ class Recorder:
         with pytest.MonkeyPatch.context() as patch:
             for name in files.EFFECTS:
                 patch.setattr(files, name, self._noting(name))
-            patch.setattr(kept, "aiofiles", _Aiofiles(self))
+            patch.setattr(kept, "aiofiles", WatchedAiofiles(self._noting_archive))
             yield
         self._check()
 
@@ -89,6 +88,16 @@ class Recorder:
         def noting(*args: Any, **kwargs: Any) -> Any:
             with self._lock:
                 return note(effect, *args, **kwargs)
+
+        return noting
+
+    def _noting_archive(self, name: str, effect: Effect) -> Effect:
+        def noting(fd: int, *data: memoryview) -> Any:
+            with self._lock:
+                before = self._contents[self._number(fd)] if name == "write" else b""
+                count = effect(fd, *data)
+                self._written(fd, before + b"".join(one[:count] for one in data))
+            return count
 
         return noting
 
@@ -211,40 +220,3 @@ class Recorder:
         number = self._number(fd)
         self._contents[number] = content
         self.trace.steps.append(Written(number, content, os.fstat(fd).st_mtime_ns))
-
-
-class _Aiofiles:
-    """Stands for the module where an archive is kept."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-
-    async def open(self, fd: int, mode: Literal["wb"], buffering: Literal[0]) -> _AsyncFile:
-        return _AsyncFile(self._recorder, await aiofiles.open(fd, mode, buffering))
-
-
-class _AsyncFile:
-    """A file that an archive is kept in; it has no buffer."""
-
-    def __init__(self, recorder: Recorder, file: AsyncFileIO) -> None:
-        self._recorder = recorder
-        self._file = file
-
-    async def seek(self, offset: int) -> None:
-        await self._file.seek(offset)
-
-    async def truncate(self) -> None:
-        await self._file.truncate()
-        with self._recorder._lock:
-            self._recorder._written(self._file.fileno(), b"")
-
-    async def write(self, data: memoryview) -> int:
-        count = await self._file.write(data)
-        with self._recorder._lock:
-            fd = self._file.fileno()
-            before = self._recorder._contents[self._recorder._number(fd)]
-            self._recorder._written(fd, before + data[:count])
-        return count
-
-    async def close(self) -> None:
-        await self._file.close()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from failing_disk import (
+    ARCHIVE_WRITES,
     BEFORE,
     LOOKS,
     SPEC,
@@ -96,13 +97,15 @@ def check_told(error: BaseException | None, number: int, place: Path) -> None:
     assert isinstance(error, ac.DriveError) == (number in (errno.EIO, errno.EROFS))
 
 
-async def meet(stage: Scene, disk: FailingDisk, refusal: Refusal) -> bool:
+async def meet(
+    stage: Scene, disk: FailingDisk, refusal: Refusal, *, keep_archive: bool = False
+) -> bool:
     """Mirror while something is refused, then once more; tells whether it came to that."""
     dest = stage.fresh()
     disk.refuse(refusal)
     report = None
     try:
-        report = await stage.mirror(dest)
+        report = await stage.mirror(dest, keep_archive=keep_archive)
     except ac.AsyncCvatError as error:
         check_told(error, refusal.number, dest)
     met = list(disk.refused)
@@ -112,7 +115,8 @@ async def meet(stage: Scene, disk: FailingDisk, refusal: Refusal) -> bool:
         _check_report(report, refusal, met, dest)
     assert open_below(dest) == []
     stage.check_whole(dest)
-    await stage.check_next_run(dest)
+    stage.check_archives(dest)
+    await stage.check_next_run(dest, keep_archive=keep_archive)
     return bool(met)
 
 
@@ -187,6 +191,27 @@ async def test_an_error_at_any_look(
     number: int, stage: Scene, disk: FailingDisk, count_cases: Callable[[int], None]
 ) -> None:
     count_cases(await _meet_each(stage, disk, number, LOOKS, for_good=False))
+
+
+async def test_an_error_at_any_write_of_an_archive_that_is_kept(
+    stage: Scene, disk: FailingDisk, count_cases: Callable[[int], None], *, thorough: bool
+) -> None:
+    disk.refuse(None)
+    await stage.mirror(stage.fresh(), keep_archive=True)
+    total = sum(disk.counts[name] for name in ARCHIVE_WRITES)
+    assert total >= 4, "two archives, each emptied and written"
+    cases = [
+        Refusal(number, at, ARCHIVE_WRITES, for_good=for_good)
+        for number in ERRORS
+        for for_good in (False, True)
+        for at in range(1, total + 1)
+    ]
+    if not thorough:
+        cases = cases[::29]
+    for refusal in cases:
+        with told_of(refusal, disk):
+            assert await meet(stage, disk, refusal, keep_archive=True)
+    count_cases(len(cases))
 
 
 async def _meet_each(

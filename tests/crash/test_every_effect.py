@@ -9,10 +9,10 @@ Effects come from several threads, so n is a number and not a place. Tasks are t
 one after the other, by which the order is the same each time; "side by side" is the scenario in
 which it is not.
 
-The quick run takes every effect of a commit and every rename, but for syncs, which change nothing
-that outlives a process only; and a sample of all others. With `--thorough` each effect of each
-scenario is taken, once before it and once after it; and of each commit that was killed, each
-effect of the recovery, where the next run is killed as well.
+The quick run takes every effect of a commit, every rename and every write to a kept archive, but
+for syncs, which change nothing that outlives a process only; and a sample of all others. With
+`--thorough` each effect of each scenario is taken, once before it and once after it; and of each
+commit that was killed, each effect of the recovery, where the next run is killed as well.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def test_killed_at_any_effect_every_folder_is_whole_and_the_next_run_ends_the_sa
             assert number >= 25
     else:
         number = until_it_survives(
-            lambda number: one.kill_at(number, effects=CHANGING, phases=("commit",))
+            lambda number: one.kill_at(number, effects=CHANGING, phases=("commit", "archive"))
         )
         assert number >= 4
         chance = random.Random("effects")

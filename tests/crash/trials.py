@@ -102,6 +102,12 @@ def look(dest: Path) -> State:
     )
 
 
+def archives(dest: Path) -> Tree:
+    """The archives that are kept; what still comes has another name."""
+    kept = read_tree(dest / ".asynccvat/archives")
+    return {name: held for name, held in kept.items() if not name.endswith(".part")}
+
+
 def mine(dest: Path) -> Counter[bytes]:
     """The files of the user's, wherever in the destination they are."""
     found: Counter[bytes] = Counter()
@@ -134,6 +140,7 @@ class Trials:
             effects = self._finish(self._copy("tried")).effects
             self._die(self._before, scenario.staged(effects))
         self._old = read_folders(self._before)
+        self._old_archives = archives(self._before)
         undisturbed = self._copy("undisturbed")
         since = len(server.calls)
         self.effects = self._finish(undisturbed).effects
@@ -232,6 +239,8 @@ class Trials:
             and not {name, renames.get(name, name)} & folders.keys()
         ]
         assert len(absent) <= self._scenario.absent, f"{absent} were there and are gone"
+        for name, archive in archives(dest).items():
+            assert archive in (self._old_archives.get(name), self._end.archives.get(name)), name
         read_receipts(dest)
         assert not self._mine - mine(dest), "something of the user's is gone"
 
