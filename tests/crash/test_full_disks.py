@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from commands import requests_by_status, run
+from memory_folders import in_memory
 from mirror_processes import (
     check_end,
     check_parts,
     exports_asked,
     job,
     mirror,
-    mirror_stopping,
     read_folders,
 )
+from warm_parent import warm_parent
 
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 
+pytestmark = pytest.mark.proof("Full disks")
+
 TASKS = 24
+ONE_BY_ONE = {"concurrency": 2, "transfers": 1}
+MOST_UNDER_WAY = 2 + 8
+"""Two exports at the server, and eight that have ended, of which one is read."""
+
+# By whether there are images: rooms for nothing, a lock, some of the tasks; and by chance.
+FIRST_ROOMS = ((0, 400), (300_000, 3_000_000))
+ROOMS = (8, 0)
+THOROUGH_ROOMS = (100, 100)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +95,7 @@ def test_a_full_disk_stops_the_command_with_one_line_and_with_room_the_next_run_
     left = read_folders(dest)
     check_parts(left, read_folders(undisturbed))
     assert 0 < len(left) < TASKS
-    assert len(exports_asked(server, since)) < TASKS, "it goes on asking"
-    assert "queued" not in requests_by_status(server)
+    check_asked(server, since, len(left))
 
     again = run(server, dest, *few)
     assert again.code == 1, "nothing was freed"
@@ -98,21 +109,37 @@ def test_a_full_disk_stops_the_command_with_one_line_and_with_room_the_next_run_
     check_end(dest, undisturbed)
 
 
-@pytest.mark.parametrize("room", [0, 400, 300_000, 3_000_000])
+@pytest.mark.parametrize("images", [False, True], ids=["annotations", "images"])
 def test_full_at_any_write_the_run_stops_and_with_room_the_next_one_completes(
-    tmp_path: Path, server: ServerProcess, undisturbed: Path, room: int
+    server: ServerProcess, *, images: bool, thorough: bool, count_cases: Callable[[int], None]
 ) -> None:
-    dest = tmp_path / "dest"
-    since = len(server.calls)
-    options = {"concurrency": 2, "transfers": 1}
-    report = mirror_stopping(job(server, dest, options=options, full_after=room))
-    assert report["interrupted"]
-    assert report["stopped_by"]["type"] == "DiskFullError"
-    assert len(exports_asked(server, since)) < TASKS, "it goes on asking"
+    """With images most of the room is theirs; without them, of the receipts and the lock."""
+    with warm_parent() as parent, in_memory() as place:
+        assert parent.run(job(server, place / "reference", images=images)).report["ok"]
+        reference = read_folders(place / "reference")
+        most = sum(len(content) for tree in reference.values() for content in tree.values())
+        chance = random.Random(f"rooms, {images}")
+        seeded = (THOROUGH_ROOMS if thorough else ROOMS)[images]
+        rooms = [*FIRST_ROOMS[images], *(chance.randrange(most) for _ in range(seeded))]
+        for number, room in enumerate(rooms):
+            dest = place / str(number)
+            since = len(server.calls)
+            wanted = job(server, dest, images=images, options=ONE_BY_ONE, full_after=room)
+            report = parent.run(wanted).report
+            assert report["interrupted"], room
+            assert report["stopped_by"]["type"] == "DiskFullError"
+            left = read_folders(dest)
+            check_parts(left, reference)
+            check_asked(server, since, len(left))
+            since = len(server.calls)
+            assert parent.run(job(server, dest, images=images)).report["ok"]
+            assert len(exports_asked(server, since)) == TASKS - len(left)
+            check_end(dest, place / "reference")
+            shutil.rmtree(dest)
+    count_cases(len(rooms))
+
+
+def check_asked(server: ServerProcess, since: int, done: int) -> None:
+    """No more exports were asked for than were under way when there was no more room."""
+    assert len(exports_asked(server, since)) <= done + MOST_UNDER_WAY + 1, "it goes on asking"
     assert "queued" not in requests_by_status(server)
-    left = read_folders(dest)
-    check_parts(left, read_folders(undisturbed))
-    since = len(server.calls)
-    mirror(job(server, dest))
-    assert len(exports_asked(server, since)) == TASKS - len(left)
-    check_end(dest, undisturbed)

@@ -96,6 +96,9 @@ def warm_parent() -> Iterator[WarmParent]:
 
 def _fork_jobs(pipe: Connection) -> None:
     asyncio.run(_warm_up())
+    # The loop told its threads to end, and did not await that.
+    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+        thread.join(PATIENCE)
     assert threading.active_count() == 1, "nothing but this thread would be forked"
     gc.collect()
     gc.freeze()
