@@ -227,6 +227,15 @@ def wrong_bodies() -> dict[str, Case]:
         "download: a byte is another, always": fails(
             always(DOWNLOAD, alter_at=200), ac.ArchiveError, "annotations.xml", **asked(download=2)
         ),
+        "download: bytes follow the archive": passes(
+            once(DOWNLOAD, extra="<!-- a proxy was here -->"), **asked(download=2)
+        ),
+        "download: bytes follow the archive, always": fails(
+            always(DOWNLOAD, extra="<!-- a proxy was here -->"),
+            ac.ArchiveError,
+            "25 bytes follow the end of the archive",
+            **asked(download=2),
+        ),
         "export: HTML": fails(
             refused(once(EXPORT), 202, PAGE, "text/html"),
             ac.ProtocolError,
@@ -401,6 +410,14 @@ def pauses() -> dict[str, Case]:
                 **asked(export=2),
                 **client,
             )
+        soon = {"Date": "Mon, 23 Nov 2026 11:42:46 GMT"}
+        table[f"export: {status}, Retry-After a date that is soon"] = passes(
+            refused(
+                once(EXPORT), status, "{}", Retry_After="Mon, 23 Nov 2026 11:42:53 GMT", **soon
+            ),
+            pauses=(7.0,),
+            **asked(export=2),
+        )
         table[f"export: {status} without Retry-After"] = passes(
             refused(once(EXPORT), status, "{}"), pauses=without, **asked(export=2)
         )
@@ -469,6 +486,16 @@ def changes() -> dict[str, Case]:
         ),
         "export: the task was deleted": fails(
             once(EXPORT, delete_task=2), ac.NotFoundError, "task 2", **asked(download=0)
+        ),
+        "download: the task was deleted": fails(
+            once(DOWNLOAD, delete_task=2), ac.NotFoundError, "task 2"
+        ),
+        "range: the task was deleted": fails(
+            once(DOWNLOAD, nth=2, delete_task=2),
+            ac.NotFoundError,
+            "task 2",
+            **asked(download=2),
+            **LARGE,
         ),
         "export: the task was changed": passes(once(EXPORT, edit_task=2), changed=(2,)),
         "download: the task was changed": passes(once(DOWNLOAD, edit_task=2), changed=(2,)),
