@@ -35,7 +35,7 @@ MOST_UNDER_WAY = 2 + 8
 # By whether there are images: rooms for nothing, a lock, some of the tasks; and by chance.
 FIRST_ROOMS = ((0, 400), (300_000, 3_000_000))
 ROOMS = (8, 0)
-THOROUGH_ROOMS = (100, 100)
+THOROUGH_ROOMS = (50, 30)
 
 
 @pytest.fixture(scope="module")
