@@ -76,13 +76,25 @@ class Mirror:
         selection: Selection,
         spec: ExportSpec,
         options: MirrorOptions,
+        *,
+        sweep_others: bool = True,
     ) -> None:
-        """Mirror a selection of a client's tasks into a destination."""
+        """Mirror a selection of a client's tasks into a destination.
+
+        Args:
+            client: The server.
+            dest: The destination.
+            selection: Which tasks.
+            spec: How they are exported.
+            options: How it is done.
+            sweep_others: Remove what interrupted runs left of tasks that are not to be fetched.
+        """
         self._client = client
         self._dest = dest
         self._selection = selection
         self._spec = spec
         self._options = options
+        self._sweep_others = sweep_others
 
     async def work(self, run: MirrorRun) -> None:
         """Do all of it; the run's report is written in any case."""
@@ -119,7 +131,7 @@ class Mirror:
             journal.warn(plan_.guard)
         orders = await in_thread(self._orders, plan_)
         fetched = [order.task.id for order in orders]
-        await store.sweep(fetched, among=self._selection.task_ids)
+        await store.sweep(fetched, among=None if self._sweep_others else fetched)
         if not self._options.keep_archive:
             # An archive kept earlier must not outlive what it held.
             await store.archives.remove(fetched)

@@ -103,6 +103,7 @@ async def repair(
                 adopt=one.adopt,
                 keep_archive=one.keep_archive,
             ),
+            sweep_others=False,
         )
         async with MirrorRun(mirror.work, _without_end(emit)) as run:
             report = await run.wait()
