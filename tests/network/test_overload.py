@@ -30,11 +30,12 @@ SPEED = 20.0
 MOST = 1.1
 """Requests to a server in trouble, as a multiple of the ideal."""
 
-MOST_A_TASK = 2.9
+MOST_A_TASK = 4.0
 """Requests of all kinds, by task: its export, its download, and its share of the questions.
 
-They are 2.1 to 2.6, for one question is about many tasks, and more than three where a client asks
-without a pause.
+They are 2.1 to 2.6, for one question is about many tasks. On a machine that is busy with other
+work the clock of these tests runs ahead of what is done, and questions come up more often; a
+client that asks about each task by itself until it has ended sends tens.
 """
 
 AT_ONCE, A_SECOND = 32, 8
