@@ -132,6 +132,7 @@ class Mirror:
         orders = await in_thread(self._orders, plan_)
         fetched = [order.task.id for order in orders]
         await store.sweep(fetched, among=None if self._sweep_others else fetched)
+        await store.archives.sweep()
         if not self._options.keep_archive:
             # An archive kept earlier must not outlive what it held.
             await store.archives.remove(fetched)

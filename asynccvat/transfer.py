@@ -28,6 +28,7 @@ from asynccvat.errors import (
     ExportNotReadyError,
     ProtocolError,
     ResponseError,
+    StoreError,
 )
 from asynccvat.events import Event, Retrying, TransferFinished
 from asynccvat.exports import Exports, ExportSlots, Result
@@ -358,14 +359,20 @@ class Transfers:
         where a commit fails that recovery may finish.
         """
         archives = place.archives
-        try:
-            if archives is not None:
-                await archives.publish(order.task.id)
+        if archives is None:
             return await place.folders.commit(staging, receipt, adopt=order.adopt)
+        try:
+            await archives.publish(order.task.id)
+            committed = await place.folders.commit(staging, receipt, adopt=order.adopt)
         except BaseException as error:
-            if archives is not None and not staging.published:
-                await _let_go(archives, order.task.id, error)
+            if not staging.published:
+                await _take_back(archives, order.task.id, error)
             raise
+        try:
+            await archives.settle(order.task.id)
+        except StoreError as error:
+            return replace(committed, warnings=(*committed.warnings, str(error)))
+        return committed
 
     def _receipt(
         self, order: Order, read: ArchiveRead, media: str | None, requested_at: str
@@ -400,11 +407,11 @@ async def _abandon(folders: Folders, staging: Staging, why: BaseException) -> No
             why.add_note(str(error))
 
 
-async def _let_go(archives: KeptArchives, task_id: int, why: BaseException) -> None:
-    """Remove a task's archive; as with `_abandon`, what goes wrong with that is only a note."""
+async def _take_back(archives: KeptArchives, task_id: int, why: BaseException) -> None:
+    """Take a task's archive back; as with `_abandon`, what goes wrong with that is only a note."""
     with anyio.CancelScope(shield=True):
         try:
-            await archives.remove([task_id])
+            await archives.take_back(task_id)
         except AsyncCvatError as error:
             why.add_note(str(error))
 

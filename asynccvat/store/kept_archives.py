@@ -1,20 +1,20 @@
 """Archives that are kept as they came, in `.asynccvat/archives/`: `--keep-archive`.
 
 In our own folder, so that no file of the user's is ever in the way. An archive that has its name
-is whole. It is published right before its task's folder, in the place of an earlier one, and
-removed where that fails for good, or where a task is to be fetched and its archive not kept: so it
-does not outlive what the folder holds, but for the instant between. Whoever lost the destination's
-lock changes nothing here any more.
+is whole. It is published right before its task's folder, in the place of an earlier one, which has
+a second name until then and comes back where that fails for good. Where a task is to be fetched and
+its archive not kept, it is removed: so it does not outlive what the folder holds, but for the
+instant between. Whoever lost the destination's lock changes nothing here any more.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import anyio
 
@@ -23,10 +23,11 @@ from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.store.layout import Layout
 from asynccvat.threads import in_limited_thread
 
-A = TypeVar("A")
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _FOLDER = "archives"
+_EARLIER = ".before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,33 @@ class KeptArchives:
         """
         await self._in_thread("keep an archive in", self._publish, task_id)
 
+    async def settle(self, task_id: int) -> None:
+        """Let the earlier archive go: the folder of the one that was published is in its place.
+
+        Raises:
+            StoreLockedError: The lock was taken over by somebody else.
+            StoreError: It cannot be removed.
+        """
+        await self._in_thread("remove from", self._settle, task_id)
+
+    async def take_back(self, task_id: int) -> None:
+        """Let the earlier archive have its name again, if there was one: the new one is not to be.
+
+        Raises:
+            StoreLockedError: The lock was taken over by somebody else.
+            StoreError: It cannot be done.
+        """
+        await self._in_thread("take an archive back in", self._take_back, task_id)
+
+    async def sweep(self) -> None:
+        """Remove the earlier archives that killed runs left beside those that replaced them.
+
+        Raises:
+            StoreLockedError: The lock was taken over by somebody else.
+            StoreError: One cannot be removed.
+        """
+        await self._in_thread("sweep", self._sweep)
+
     async def remove(self, task_ids: Collection[int]) -> None:
         """Remove the archives of tasks, where any are kept.
 
@@ -110,8 +138,7 @@ class KeptArchives:
             files.mkdir(_FOLDER, dir_fd=self._layout.own)
             self._layout.sync_folder(self._layout.own)
         with self._open() as fd:
-            if files.lstat(_unfinished(task_id), dir_fd=fd) is not None:
-                files.unlink(_unfinished(task_id), dir_fd=fd)
+            _unlink((_unfinished(task_id), _earlier(task_id)), fd)
         return UnfinishedArchive(self.path / _unfinished(task_id), self._open)
 
     def _publish(self, task_id: int) -> None:
@@ -121,17 +148,40 @@ class KeptArchives:
                 self._layout.sync_folder(archive)
             finally:
                 os.close(archive)
+            if files.lstat(_name(task_id), dir_fd=fd) is not None:
+                _keep_earlier(task_id, fd)
             files.rename(_unfinished(task_id), _name(task_id), dir_fd=fd, new_dir_fd=fd)
             self._layout.sync_folder(fd)
+
+    def _settle(self, task_id: int) -> None:
+        with self._open() as fd:
+            _unlink((_earlier(task_id),), fd)
+
+    def _take_back(self, task_id: int) -> None:
+        name, unfinished, earlier = _name(task_id), _unfinished(task_id), _earlier(task_id)
+        with self._open() as fd:
+            if files.lstat(unfinished, dir_fd=fd) is not None:
+                _unlink((unfinished, earlier), fd)  # it was not published
+            elif files.lstat(earlier, dir_fd=fd) is not None:
+                files.rename(earlier, name, dir_fd=fd, new_dir_fd=fd)
+            else:
+                _unlink((name,), fd)
+            self._layout.sync_folder(fd)
+
+    def _sweep(self) -> None:
+        if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
+            return
+        with self._open() as fd:
+            for name in files.names(fd, ordered=False):
+                if name.endswith(_EARLIER):
+                    files.unlink(name, dir_fd=fd)
 
     def _remove(self, task_ids: Collection[int]) -> None:
         if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
             return
         with self._open() as fd:
             for task_id in task_ids:
-                for name in (_name(task_id), _unfinished(task_id)):
-                    if files.lstat(name, dir_fd=fd) is not None:
-                        files.unlink(name, dir_fd=fd)
+                _unlink((_name(task_id), _unfinished(task_id), _earlier(task_id)), fd)
             # Else a power cut may bring one back, beside the folder that comes next; also one that
             # a killed run had removed.
             self._layout.sync_folder(fd)
@@ -143,10 +193,12 @@ class KeptArchives:
         with files.folder(_FOLDER, dir_fd=self._layout.own) as fd:
             yield fd
 
-    async def _in_thread(self, doing: str, call: Callable[[A], T], argument: A) -> T:
+    async def _in_thread(
+        self, doing: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         def explained() -> T:
             with disk_errors.explained(doing, self.path):
-                return call(argument)
+                return call(*args, **kwargs)
 
         return await in_limited_thread(self._limiter, explained)
 
@@ -160,9 +212,28 @@ def kept_of(layout: Layout) -> frozenset[int]:
     return frozenset(int(stem) for stem in stems if stem.isascii() and stem.isdecimal())
 
 
+def _keep_earlier(task_id: int, fd: int) -> None:
+    """Give a task's archive a second name, where the file system can."""
+    try:
+        files.link(_name(task_id), _earlier(task_id), dir_fd=fd, new_dir_fd=fd)
+    except OSError as error:
+        if not files.is_link_refused(error):
+            raise
+
+
+def _unlink(names: Iterable[str], fd: int) -> None:
+    for name in names:
+        if files.lstat(name, dir_fd=fd) is not None:
+            files.unlink(name, dir_fd=fd)
+
+
 def _name(task_id: int) -> str:
     return f"{task_id}.zip"
 
 
 def _unfinished(task_id: int) -> str:
     return f"{task_id}.zip.part"
+
+
+def _earlier(task_id: int) -> str:
+    return f"{task_id}.zip{_EARLIER}"

@@ -105,7 +105,7 @@ def look(dest: Path) -> State:
 def archives(dest: Path) -> Tree:
     """The archives that are kept; what still comes has another name."""
     kept = read_tree(dest / ".asynccvat/archives")
-    return {name: held for name, held in kept.items() if not name.endswith(".part")}
+    return {name: held for name, held in kept.items() if not name.endswith((".part", ".before"))}
 
 
 def mine(dest: Path) -> Counter[bytes]:

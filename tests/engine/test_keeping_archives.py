@@ -61,6 +61,36 @@ async def test_an_archive_goes_with_a_tree_that_did_not_get_its_name(
         assert files(data / ".asynccvat/archives", own=True) == {}
 
 
+@pytest.mark.parametrize(
+    ("effect", "name"),
+    [("rename", "1.zip.part"), ("rename", "receipt.json"), ("exchange", "tree"), ("mkdir", "tree")],
+)
+async def test_an_earlier_archive_stays_with_its_folder_where_a_new_one_does_not_get_in(
+    data: Path, refuse: Callable[..., None], effect: str, name: str
+) -> None:
+    archives = data / ".asynccvat/archives"
+    async with serving(1) as serve:
+        await ac.mirror(serve.client, data, options=KEEPING)
+        before = files(archives, own=True)
+        refuse(effect, name)
+        again = replace(KEEPING, force=True)
+        report = await ac.mirror(serve.client, data, options=again)
+        assert actions(report) == {1: ("failed", "forced")}
+        report = await ac.mirror(serve.client, data, options=KEEPING)
+        assert actions(report) == {1: ("kept", "unchanged")}
+        after = files(archives, own=True)
+        assert after.keys() == before.keys() == {"1.zip"}
+
+
+async def test_what_a_killed_run_left_beside_an_archive_is_swept(data: Path) -> None:
+    archives = data / ".asynccvat/archives"
+    async with serving(1) as serve:
+        await ac.mirror(serve.client, data, options=KEEPING)
+        (archives / "1.zip.before").write_bytes(b"the one before")
+        await ac.mirror(serve.client, data, options=QUICK)
+        assert files(archives, own=True).keys() == {"1.zip"}
+
+
 async def test_an_archive_that_cannot_be_removed_is_a_note_to_the_commits_own_error(
     data: Path, refuse: Callable[..., None]
 ) -> None:
@@ -70,4 +100,4 @@ async def test_an_archive_that_cannot_be_removed_is_a_note_to_the_commits_own_er
         report = await ac.mirror(serve.client, data, options=KEEPING)
         failure = error(report, 1)
         assert "another file system" in str(failure)
-        assert any("cannot remove from" in note for note in failure.__notes__)
+        assert any("cannot take an archive back in" in note for note in failure.__notes__)
