@@ -22,7 +22,7 @@ from asynccvat.core.options import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.uploading import Candidate
-from asynccvat.errors import AsyncCvatError, ConfigError, DriveError, StoreError
+from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.sources import Source, find, is_edited
 from asynccvat.store import MirrorStore
 from asynccvat.threads import in_thread
@@ -234,14 +234,18 @@ class _Mirrors:
 
 
 async def _with_members(wanted: _Wanted, warn: Callable[[str], None]) -> _Wanted:
-    """The same with what the receipt says of the source's files; a damaged one says nothing."""
+    """The same with what the receipt says of the source's files; a damaged one says nothing.
+
+    Raises:
+        StoreError: It cannot be read now, and may well be whole.
+    """
     if wanted.mirrored is None:
         return wanted
     try:
         members = await wanted.mirrored.store.members(wanted.task_id)
-    except DriveError:
-        raise
     except StoreError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
         warn(f"{error}; what is uploaded to task {wanted.task_id} is not noted in its receipt")
         return replace(wanted, head=None, mirrored=None)
     prefix = wanted.mirrored.prefix

@@ -6,12 +6,13 @@ nothing here is ever changed, but for a packed zip of our own that is removed ag
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -101,17 +102,24 @@ def _members(path: Path) -> dict[str, bytes]:
     Raises:
         AnnotationFileError: It cannot be read.
     """
-    with _explained(path):
-        file = path.open("rb")
-    with file:
+    with _explained(path), path.open("rb") as file:
         try:
             return _heads(file)
         # `zipfile` lets out whatever its decoders say of damaged bytes.
         except Exception as error:
+            if _is_of_the_system(error):
+                raise
             why = str(error) or type(error).__name__
             raise AnnotationFileError(
                 f"{path} is a zip that cannot be read ({why}): make it again"
             ) from error
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether a zip is not to blame; a damaged one can point to before its own beginning."""
+    if isinstance(error, OSError):
+        return error.errno not in (None, errno.EINVAL)
+    return isinstance(error, MemoryError)
 
 
 def _heads(file: BinaryIO) -> dict[str, bytes]:
@@ -200,8 +208,9 @@ def ready(source: Source, kind: Kind) -> Iterator[tuple[FileToSend, tuple[Member
             records,
         )
     finally:
-        with disk_errors.explained("remove", packed):
-            packed.unlink(missing_ok=True)
+        # The upload is as it is, whatever becomes of a copy among the system's temporary files.
+        with suppress(OSError):
+            packed.unlink()
 
 
 def _temporary_file() -> Path:

@@ -228,7 +228,7 @@ async def _while_it_can_be_told(work: Work, on_event: Callable[[Event], None]) -
     Raised from a listener, an error ends the telling and not the work.
 
     Raises:
-        OSError: A stream takes nothing any more, or its reader has left.
+        BrokenPipeError: The reader of a stream has left.
         StdoutError: Stdout takes nothing any more.
     """
     import anyio  # noqa: PLC0415 - `--help` stays light
@@ -239,9 +239,11 @@ async def _while_it_can_be_told(work: Work, on_event: Callable[[Event], None]) -
         def hear(event: Event) -> None:
             try:
                 on_event(event)
-            except (OSError, output.StdoutError) as error:
+            except (BrokenPipeError, output.StdoutError) as error:
                 unwritable.append(error)
                 scope.cancel()
+            except OSError:
+                return  # stderr takes nothing, so nobody can be told; the report goes to stdout
 
         await work(hear)
     for error in unwritable:

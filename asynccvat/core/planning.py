@@ -181,7 +181,7 @@ class Plan:
         """How many steps there are of each kind, by lower-case name."""
         # By type first, which for a hundred thousand steps is done in no time.
         kinds = Counter(map(type, self.steps))
-        return {kind.__name__.lower(): count for kind, count in kinds.items()}
+        return Counter({kind.__name__.lower(): count for kind, count in kinds.items()})
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON types, with a schema version."""

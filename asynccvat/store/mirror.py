@@ -167,7 +167,7 @@ class MirrorStore:
         One that cannot be looked at becomes a warning and counts as edited.
 
         Raises:
-            StoreError: The drive or the process cannot look at any of them.
+            StoreError: This process can look at none of them.
         """
         states: dict[int, FolderState] = {}
         for found, problems in await self._in_chunks(survey.folder_states, list(heads)):

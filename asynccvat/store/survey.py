@@ -6,19 +6,15 @@ byte by byte, is `inspection`'s business.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 
 from asynccvat import disk_errors, files
 from asynccvat.core.planning import FolderState
+from asynccvat.core.problems import obstacle
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.errors import StoreError
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, is_folder_name
-
-# What is wrong with one file or folder; of anything else, as with too few file handles, the next
-# one would tell just the same.
-_OF_ONE_FILE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.EINVAL)
 
 
 def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, ReceiptHead], list[str]]:
@@ -27,7 +23,7 @@ def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, Recei
     One that is gone by now is neither.
 
     Raises:
-        OSError: The drive or the process cannot read any of them.
+        OSError: This process can read none of them.
     """
     heads, problems = {}, []
     for task_id in task_ids:
@@ -36,7 +32,7 @@ def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, Recei
         except FileNotFoundError:
             continue
         except (StoreError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in _OF_ONE_FILE:
+            if isinstance(error, OSError) and not _is_of_one(error):
                 raise
             problems.append(
                 f"the receipt of task {task_id} cannot be used ({error}): its folder counts "
@@ -52,20 +48,18 @@ def folder_states(
     """How the folders of receipts are, by task, and which of them could not be looked at.
 
     Raises:
-        OSError: The drive or the process cannot look at any of them.
+        OSError: This process can look at none of them.
     """
     states, problems = {}, []
     for head in heads:
         try:
             members = layout.receipt(head.task_id).members
+            states[head.task_id] = trees.folder_state(head.folder, members, dir_fd=layout.dest)
         except StoreError:
             # Without its members nobody can say that it is intact.
             states[head.task_id] = FolderState.MISSING
-            continue
-        try:
-            states[head.task_id] = trees.folder_state(head.folder, members, dir_fd=layout.dest)
         except OSError as error:
-            if error.errno not in _OF_ONE_FILE:
+            if not _is_of_one(error):
                 raise
             # Whatever closed or broke it was not us; one folder does not stop the others.
             states[head.task_id] = FolderState.EDITED
@@ -74,6 +68,14 @@ def folder_states(
                 str(disk_errors.explain(error, "look at", folder, task_id=head.task_id))
             )
     return states, problems
+
+
+def _is_of_one(error: OSError) -> bool:
+    """Whether something is wrong with one file or folder.
+
+    Of anything else, as of too few file handles, the next one would tell just the same.
+    """
+    return obstacle(error.errno, "") is not None
 
 
 def unclaimed(layout: Layout, folder_names: Sequence[str]) -> set[str]:

@@ -371,6 +371,21 @@ def test_a_full_stdout_ends_it_with_one_line(much_to_tell: tuple[str, ...], data
         assert was_ended(data) is ends
 
 
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+def test_a_full_stderr_takes_no_report(much_to_tell: tuple[str, ...]) -> None:
+    with FULL.open("w") as full:
+        ended = subprocess.run(
+            (*much_to_tell[:-1], "--json", "--verbose"),
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)["counts"] == {"foreign": 1000}
+
+
 # --- what is shown -----------------------------------------------------------------------------
 
 

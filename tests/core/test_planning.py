@@ -301,7 +301,9 @@ def test_the_longest_exports_come_first() -> None:
 
 
 def test_a_plan_can_be_written_as_json() -> None:
-    record = plan_of([task(7)], [head(7)]).to_json()
+    plan = plan_of([task(7)], [head(7)])
+    assert plan.counts["remove"] == 0
+    record = plan.to_json()
     assert record["counts"] == {"keep": 1}
     assert record["steps"] == [
         {"step": "keep", "task_id": 7, "name": "name 7", "folder": "task7", "reason": "unchanged"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from engine_serving import (
 
 import asynccvat as ac
 from asynccvat.core.receipts import Receipt
-from asynccvat.errors import DriveError
+from asynccvat.errors import DriveError, StoreError
 from asynccvat.events import ImportFinished, ImportRequested
 from asynccvat.simulator import Fault
 from asynccvat.store.layout import OLD, OLD_RECEIPT, Layout
@@ -359,17 +360,22 @@ async def test_what_is_uploaded_unnoted_for_want_of_a_whole_receipt_is_told_of(
     assert warning.endswith("what is uploaded to task 2 is not noted in its receipt")
 
 
-async def test_a_drive_that_fails_under_the_receipts_ends_an_upload_before_it_begins(
-    data: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "kind"), [(errno.EIO, DriveError), (errno.EMFILE, StoreError)])
+async def test_receipts_that_cannot_be_read_now_end_an_upload_before_it_begins(
+    data: Path,
+    stack: AsyncExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    kind: type[StoreError],
 ) -> None:
     serve = await mirrored(stack, data, 1)
     edit(data / "task1" / CVAT)
 
     def fail(_layout: Layout, _task_id: int) -> Receipt:
-        raise OSError(errno.EIO, "gone")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Layout, "receipt", fail)
-    with pytest.raises(DriveError):
+    with pytest.raises(kind):
         await ac.upload(serve.client, data, options=UPLOAD)
     assert serve.calls("POST", "/annotations") == []
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
+import socket
 import stat
 import threading
 import time
@@ -35,6 +37,7 @@ from hypothesis import strategies as st
 from asynccvat import files
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.planning import FolderState
+from asynccvat.core.receipts import Receipt
 from asynccvat.errors import (
     ConfigError,
     DiskFullError,
@@ -44,6 +47,7 @@ from asynccvat.errors import (
     StoreLockedError,
 )
 from asynccvat.store import MirrorStore, chunks, group, grouping
+from asynccvat.store.layout import Layout
 
 pytestmark = pytest.mark.anyio
 
@@ -441,6 +445,31 @@ async def test_a_receipt_is_not_called_damaged_for_want_of_file_handles(
         number = errno.EMFILE
         with pytest.raises(StoreError, match="ulimit -n"):
             await store.receipts()
+
+
+async def test_what_is_wrong_with_one_receipt_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_store(tmp_path) as store:
+        for task_id in (1, 2):
+            await put(store, task_id, {"a.txt": b"1"})
+        odd = socket.socket(socket.AF_UNIX)
+        with odd, contextlib.chdir(tmp_path / ".asynccvat/receipts"):
+            odd.bind("7.json")
+        heads = await store.receipts()
+        assert sorted(heads) == [1, 2]
+        assert "receipt of task 7 cannot be used" in store.warnings[0]
+        reading = Layout.receipt
+
+        def failing(layout: Layout, task_id: int) -> Receipt:
+            if task_id == 1:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return reading(layout, task_id)
+
+        monkeypatch.setattr(Layout, "receipt", failing)
+        states = await store.folder_states(heads.values())
+        assert states == {1: FolderState.EDITED, 2: FolderState.INTACT}
+        assert "task 1: cannot look at" in store.warnings[1]
 
 
 async def test_a_receipt_with_a_long_first_line_is_read(tmp_path: Path) -> None:
