@@ -68,7 +68,7 @@ class Comparison:
         Args:
             batch: The tasks.
             before: The identities of receipts, by task, whose files were read before: of those
-                only sizes and times are looked at.
+                only names, sizes and times are looked at, and what was touched is read.
 
         Raises:
             StoreError: Nothing can be opened any more; that is about this process, no file.

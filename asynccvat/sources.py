@@ -221,7 +221,7 @@ def _temporary_file() -> Path:
     """
     try:
         handle, name = tempfile.mkstemp(prefix="asynccvat-", suffix=".zip")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise StoreError(
             f"cannot make a temporary file to pack annotations into: {error.strerror}; set TMPDIR "
             "to a folder that this user may write to",

@@ -1,4 +1,4 @@
-"""Blocking work in threads that a cancellation never leaves half watched, and groups of it."""
+"""Blocking work in threads that a cancellation never leaves half watched, and groups of tasks."""
 
 from __future__ import annotations
 

@@ -479,6 +479,8 @@ class CvatClient:
             ConfigError: The server cannot import in that format, or mode.
             ImportFailedError: The server tried and failed; the message is its own.
             ImportUncertainError: It may have happened or not: look at the task.
+            UploadError: Another import of the task is in the way.
+            StoreError: There is no place to pack a folder's files into.
             NotFoundError: There is no such task.
             AsyncCvatError: The server cannot be reached, or refuses it.
         """

@@ -319,7 +319,10 @@ def _by_number(row: Due) -> int:
 def _look(
     model: ServerModel, at: float, due: Sequence[Due], rows: Sequence[Due], *, may_try: bool
 ) -> Look:
-    """Look at what is due: try what can be tried, else ask, in the way that is cheaper."""
+    """Look at what is due: try what can be tried, else ask, in the way that is cheaper.
+
+    Where nobody knows any more what a single call costs, one is asked about, to measure it.
+    """
     tries = tuple(
         row.request.rq_id
         for row in due

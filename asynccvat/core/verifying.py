@@ -258,7 +258,8 @@ class VerifyReport:
         files: Files that were looked at.
         bytes: Bytes that were read.
         resumed: Tasks whose content an interrupted verification had read already, at most a week
-            ago: of their files only sizes and times were looked at now.
+            ago: of their files only names, sizes and times were looked at now, and those read that
+            were touched.
         kept: How many things were put aside in `.asynccvat/kept/`; they are yours.
         listing_complete: False where the server's list never agreed with its own count: what it
             did not show was not compared.

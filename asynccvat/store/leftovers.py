@@ -1,7 +1,7 @@
 """What interrupted runs left in the staging of a mirror, task by task: put right, kept, removed.
 
-Which state half an operation is turned into is left to `recovery`. What cannot be put right now
-becomes a warning: the task's own fetch meets it again, and the others go on.
+Which state an operation that is half done is brought to is left to `recovery`. What cannot be put
+right now becomes a warning: the task's own fetch meets it again, and the others go on.
 """
 
 from __future__ import annotations

@@ -339,14 +339,14 @@ class MirrorStore:
 
         Args:
             planned: The tasks that are going to be fetched; theirs are kept above 16 MiB.
-            among: The tasks that were looked at, None for all: what others left waits for them.
+            among: The only tasks whose leftovers may go, None for all.
 
         Raises:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: Staging cannot be listed. What cannot be removed is a warning.
         """
         wanted = frozenset(planned)
-        looked_at = None if among is None else frozenset(among)
+        may_go = None if among is None else frozenset(among)
 
         def sweep() -> None:
             self._verify()
@@ -354,7 +354,7 @@ class MirrorStore:
                 self._layout,
                 active=self._active,
                 planned=wanted,
-                among=looked_at,
+                among=may_go,
                 keep_above=KEEP_ABOVE,
             )
 
