@@ -340,19 +340,26 @@ class Repair(Mirror):
 
 
 class KeptArchives(Mirror):
-    """A mirror that keeps the archives as they came."""
+    """A mirror that keeps the archives as they came, one in the place of an earlier one."""
 
     options = ac.MirrorOptions(keep_archive=True)
     tasks = 2
     # The threads of aiofiles are watched by a task, and go on alone where that is cancelled, too.
     ways = (Way.TASK, Way.SCOPE)
 
+    async def before(self, client: ac.CvatClient) -> None:
+        what = ac.Selection(task_ids=[self.ids[0]])
+        assert (await ac.mirror(client, self.old, what, self.spec, options=self.options)).ok
+        self.server.edit(self.ids[0])
+
     def check_between(self, place: Path, *, all_cancelled: bool) -> None:
         super().check_between(place, all_cancelled=all_cancelled)
         archives = place / "data" / OWN / "archives"
-        if archives.exists():
-            left = {path.name for path in archives.iterdir()}
-            assert left <= {f"{task_id}.zip" for task_id in self.ids}
+        earlier = f"{self.ids[0]}.zip"
+        left = {path.name for path in archives.iterdir()}
+        assert earlier in left
+        # Its second name goes right after the commit, or with the next run.
+        assert left <= {f"{task_id}.zip" for task_id in self.ids} | {f"{earlier}.before"}
 
     def check_end(self, place: Path, first: Log, second: Log) -> None:
         super().check_end(place, first, second)
