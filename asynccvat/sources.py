@@ -36,6 +36,8 @@ from asynccvat.errors import AnnotationFileError, StoreError
 from asynccvat.sending import FileToSend
 
 _READ_BYTES = 1 << 20
+# Another folder would do, where temporary files cannot be made.
+_NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 # The earliest that a zip can say: the same files make the same zip.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -221,14 +223,15 @@ def _temporary_file() -> Path:
     """
     try:
         handle, name = tempfile.mkstemp(prefix="asynccvat-", suffix=".zip")
-    except (FileNotFoundError, PermissionError) as error:
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            where = "a temporary file (TMPDIR says where)"
+            raise disk_errors.explain(error, "make", where) from error
         raise StoreError(
             f"cannot make a temporary file to pack annotations into: {error.strerror}; set TMPDIR "
             "to a folder that this user may write to",
             step="store",
         ) from error
-    except OSError as error:
-        raise disk_errors.explain(error, "make", "a temporary file (TMPDIR says where)") from error
     os.close(handle)
     return Path(name)
 

@@ -77,6 +77,8 @@ class KeptArchives:
         self._layout = layout
         self._verify_lock = verify_lock
         self._limiter = anyio.CapacityLimiter(1)
+        # Tasks whose new archive has its name, while their folder is not known to be in its place.
+        self._published: set[int] = set()
 
     async def begin(self, task_id: int) -> UnfinishedArchive:
         """Make room for a task's archive, and say where it is to be written.
@@ -133,6 +135,7 @@ class KeptArchives:
         await self._in_thread("remove from", self._remove, task_ids)
 
     def _begin(self, task_id: int) -> UnfinishedArchive:
+        self._published.discard(task_id)
         if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
             self._verify_lock()
             files.mkdir(_FOLDER, dir_fd=self._layout.own)
@@ -151,21 +154,24 @@ class KeptArchives:
             if files.lstat(_name(task_id), dir_fd=fd) is not None:
                 _keep_earlier(task_id, fd)
             files.rename(_unfinished(task_id), _name(task_id), dir_fd=fd, new_dir_fd=fd)
+            self._published.add(task_id)
             self._layout.sync_folder(fd)
 
     def _settle(self, task_id: int) -> None:
+        self._published.discard(task_id)
         with self._open() as fd:
             _unlink((_earlier(task_id),), fd)
 
     def _take_back(self, task_id: int) -> None:
-        name, unfinished, earlier = _name(task_id), _unfinished(task_id), _earlier(task_id)
+        name, earlier = _name(task_id), _earlier(task_id)
         with self._open() as fd:
-            if files.lstat(unfinished, dir_fd=fd) is not None:
-                _unlink((unfinished, earlier), fd)  # it was not published
+            if task_id not in self._published:
+                _unlink((_unfinished(task_id), earlier), fd)
             elif files.lstat(earlier, dir_fd=fd) is not None:
                 files.rename(earlier, name, dir_fd=fd, new_dir_fd=fd)
             else:
                 _unlink((name,), fd)
+            self._published.discard(task_id)
             self._layout.sync_folder(fd)
 
     def _sweep(self) -> None:
@@ -208,7 +214,8 @@ def kept_of(layout: Layout) -> frozenset[int]:
     if files.lstat(_FOLDER, dir_fd=layout.own) is None:
         return frozenset()
     with files.folder(_FOLDER, dir_fd=layout.own) as fd:
-        stems = {name.removesuffix(".zip") for name in files.names(fd) if name.endswith(".zip")}
+        names = files.names(fd, ordered=False)
+    stems = {name.removesuffix(".zip") for name in names if name.endswith(".zip")}
     return frozenset(int(stem) for stem in stems if stem.isascii() and stem.isdecimal())
 
 

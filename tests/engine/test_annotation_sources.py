@@ -91,20 +91,64 @@ def test_without_a_place_for_temporary_files_packing_fails_in_words(
         pass
 
 
-def test_where_the_place_for_temporary_files_is_read_only_packing_fails_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EROFS, "Read-only file system; set TMPDIR"),
+        (errno.EMFILE, "Too many open files; raise the limit"),
+    ],
+)
+def test_where_no_temporary_file_can_be_made_packing_fails_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
 ) -> None:
     source = find(folder_to_pack(tmp_path), VOC)
 
     def refuse(**_options: Any) -> Any:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(tempfile, "mkstemp", refuse)
-    with (
-        pytest.raises(StoreError, match=r"temporary file .* Read-only file system; mount"),
-        ready(source, Kind.ZIP),
-    ):
+    with pytest.raises(StoreError, match=rf"temporary file .*{said}"), ready(source, Kind.ZIP):
         pass
+
+
+def test_a_packed_copy_that_cannot_be_removed_fails_no_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = find(folder_to_pack(tmp_path), VOC)
+
+    def refuse(_path: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with ready(source, Kind.ZIP) as (packed, _):
+        monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.undo()
+    packed.path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "said"),
+    [
+        (OSError(errno.EIO, "failed"), AnnotationFileError, r"street\.zip cannot be read"),
+        (OSError(errno.EINVAL, "seek"), AnnotationFileError, "make it again"),
+        (MemoryError(), MemoryError, "^$"),
+    ],
+)
+def test_a_zip_is_not_to_blame_for_what_the_system_lacks(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    raised: type[Exception],
+    said: str,
+) -> None:
+    path = tmp_path / "street.zip"
+    path.write_bytes(zipped(zipfile.ZIP_DEFLATED))
+
+    def fail(_archive: zipfile.ZipFile) -> Any:
+        raise error
+
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", fail)
+    with pytest.raises(raised, match=said):
+        find(path, "CVAT 1.1").looked_at()
 
 
 def test_a_folder_of_which_a_part_cannot_be_read_is_not_packed_without_it(

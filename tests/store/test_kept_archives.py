@@ -46,6 +46,22 @@ async def test_whoever_lost_the_lock_touches_no_archive_of_the_successor(tmp_pat
     assert (kept / "2.zip.part").read_bytes() == b"on its way"
 
 
+async def test_an_archive_that_was_never_published_takes_no_earlier_one_with_it(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / ".asynccvat/archives"
+    async with open_store(tmp_path, durable=False) as store:
+        await begun(store.archives, 1, b"earlier")
+        await store.archives.publish(1)
+        await store.archives.settle(1)
+        await begun(store.archives, 1, b"new")
+        (kept / "1.zip.part").unlink()
+        with pytest.raises(StoreError):
+            await store.archives.publish(1)
+        await store.archives.take_back(1)
+    assert read_tree(kept) == {"1.zip": b"earlier"}
+
+
 async def test_whoever_lost_the_lock_makes_no_folder_for_archives(tmp_path: Path) -> None:
     async with (
         open_store(tmp_path, durable=False) as store,
