@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "asynccvat.client": ("CvatClient",),
-    "asynccvat.core.downloading": ("DownloadPlan",),
+    "asynccvat.core.plans.download": ("DownloadPlan",),
     "asynccvat.core.models": (
         "About",
         "Cancellation",
@@ -35,14 +35,14 @@ _HOMES = {
     ),
     "asynccvat.core.options": ("MirrorOptions", "UploadOptions"),
     "asynccvat.core.outcomes": ("Action", "MirrorReport", "TaskOutcome"),
-    "asynccvat.core.planning": ("Plan", "Reason"),
+    "asynccvat.core.plans.mirror": ("Plan", "Reason"),
     "asynccvat.core.problems": ("FileState", "ProblemKind", "VerifyProblem"),
     "asynccvat.core.retry": ("RetryPolicy",),
     "asynccvat.core.selection": ("JobSelection", "ProjectSelection", "Selection"),
-    "asynccvat.core.uploading": ("UploadPlan", "UploadReason"),
-    "asynccvat.core.verifying": ("VerifyReport",),
+    "asynccvat.core.plans.upload": ("UploadPlan", "UploadReason"),
+    "asynccvat.core.plans.verify": ("VerifyReport",),
     "asynccvat.core.zip.limits": ("ArchiveLimits",),
-    "asynccvat.engine": (
+    "asynccvat.api": (
         "download",
         "download_many",
         "mirror",
@@ -103,8 +103,8 @@ _HOMES = {
         "run_file",
         "run_file_schema",
     ),
-    "asynccvat.runs": ("MirrorRun",),
-    "asynccvat.verifying": ("verify",),
+    "asynccvat.transfer.run": ("MirrorRun",),
+    "asynccvat.commands.verify.run": ("verify",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,12 +3,37 @@
 from asynccvat import (
     events as events,
 )
+from asynccvat.api import (
+    download as download,
+)
+from asynccvat.api import (
+    download_many as download_many,
+)
+from asynccvat.api import (
+    mirror as mirror,
+)
+from asynccvat.api import (
+    open_mirror as open_mirror,
+)
+from asynccvat.api import (
+    open_upload as open_upload,
+)
+from asynccvat.api import (
+    plan as plan,
+)
+from asynccvat.api import (
+    plan_downloads as plan_downloads,
+)
+from asynccvat.api import (
+    plan_upload as plan_upload,
+)
+from asynccvat.api import (
+    upload as upload,
+)
 from asynccvat.client import (
     CvatClient as CvatClient,
 )
-from asynccvat.core.downloading import (
-    DownloadPlan as DownloadPlan,
-)
+from asynccvat.commands.verify.run import verify as verify
 from asynccvat.core.models import (
     About as About,
 )
@@ -69,12 +94,12 @@ from asynccvat.core.outcomes import (
 from asynccvat.core.outcomes import (
     TaskOutcome as TaskOutcome,
 )
-from asynccvat.core.planning import (
-    Plan as Plan,
-)
-from asynccvat.core.planning import (
-    Reason as Reason,
-)
+from asynccvat.core.plans.download import DownloadPlan as DownloadPlan
+from asynccvat.core.plans.mirror import Plan as Plan
+from asynccvat.core.plans.mirror import Reason as Reason
+from asynccvat.core.plans.upload import UploadPlan as UploadPlan
+from asynccvat.core.plans.upload import UploadReason as UploadReason
+from asynccvat.core.plans.verify import VerifyReport as VerifyReport
 from asynccvat.core.problems import (
     FileState as FileState,
 )
@@ -96,44 +121,8 @@ from asynccvat.core.selection import (
 from asynccvat.core.selection import (
     Selection as Selection,
 )
-from asynccvat.core.uploading import (
-    UploadPlan as UploadPlan,
-)
-from asynccvat.core.uploading import (
-    UploadReason as UploadReason,
-)
-from asynccvat.core.verifying import (
-    VerifyReport as VerifyReport,
-)
 from asynccvat.core.zip.limits import (
     ArchiveLimits as ArchiveLimits,
-)
-from asynccvat.engine import (
-    download as download,
-)
-from asynccvat.engine import (
-    download_many as download_many,
-)
-from asynccvat.engine import (
-    mirror as mirror,
-)
-from asynccvat.engine import (
-    open_mirror as open_mirror,
-)
-from asynccvat.engine import (
-    open_upload as open_upload,
-)
-from asynccvat.engine import (
-    plan as plan,
-)
-from asynccvat.engine import (
-    plan_downloads as plan_downloads,
-)
-from asynccvat.engine import (
-    plan_upload as plan_upload,
-)
-from asynccvat.engine import (
-    upload as upload,
 )
 from asynccvat.errors import (
     AnnotationFileError as AnnotationFileError,
@@ -273,11 +262,6 @@ from asynccvat.runfiles import (
 from asynccvat.runfiles import (
     run_file_schema as run_file_schema,
 )
-from asynccvat.runs import (
-    MirrorRun as MirrorRun,
-)
-from asynccvat.verifying import (
-    verify as verify,
-)
+from asynccvat.transfer.run import MirrorRun as MirrorRun
 
 __version__: str

@@ -24,8 +24,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from asynccvat.core.outcomes import MirrorReport, TaskOutcome
+from asynccvat.core.plans.verify import VerifyReport
 from asynccvat.core.problems import VerifyProblem
-from asynccvat.core.verifying import VerifyReport
 
 EVENT_SCHEMA_VERSION = 1
 

@@ -28,9 +28,9 @@ import pytest
 
 import asynccvat
 from asynccvat.errors import AsyncCvatError
-from asynccvat.http.auth import Credentials
+from asynccvat.http.authorization import Credentials
 from asynccvat.simulator import ServerProcess, SimulatorOptions
-from asynccvat.simulator.accounts import Accounts
+from asynccvat.simulator.world.accounts import Accounts
 
 PACKAGE = str(Path(asynccvat.__file__).parent)
 MOST_FILES = 300

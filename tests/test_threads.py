@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from asynccvat.threads import begun, in_limited_thread, in_thread
+from asynccvat.aio.threads import begun, in_limited_thread, in_thread
 
 pytestmark = pytest.mark.anyio
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from asynccvat import disk_errors, handles
-from asynccvat.archives.completing import complete
-from asynccvat.archives.kept import ArchiveCopy, archive_copy
-from asynccvat.archives.patience import Bandwidth
-from asynccvat.archives.reading import ArchiveRead, Reading
+from asynccvat.archives.backoff import Bandwidth
+from asynccvat.archives.completion import complete
+from asynccvat.archives.extractor import StagedFiles
+from asynccvat.archives.kept_copy import ArchiveCopy, archive_copy
+from asynccvat.archives.remote import ArchiveSource
+from asynccvat.archives.session import ArchiveRead, Reading
 from asynccvat.archives.settings import ReadSettings
-from asynccvat.archives.source import ArchiveSource
 from asynccvat.client import CvatClient
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import NameRules
@@ -23,8 +23,8 @@ from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event
-from asynccvat.extract import StagedFiles
-from asynccvat.http.gate import Timing
+from asynccvat.fs import disk_errors, handles
+from asynccvat.http.retry_after import Timing
 from asynccvat.store import Staging, UnfinishedArchive
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from isal import isal_zlib
 
-from asynccvat import disk_errors, files
+from asynccvat.archives.extractor import Folders, StagedFiles
 from asynccvat.core.receipts import MemberRecord
-from asynccvat.extract import Folders, StagedFiles
+from asynccvat.fs import disk_errors, files
 from asynccvat.store import Reusable, Staging
 
 _READ_BYTES = 256 * 1024

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asynccvat.archives.patience import Bandwidth
+from asynccvat.archives.backoff import Bandwidth
 from asynccvat.core.paths import NameRules
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.zip import ArchiveLimits
-from asynccvat.handles import MOST_FOLDERS
+from asynccvat.fs.handles import MOST_FOLDERS
 from asynccvat.http import SharedBudget
-from asynccvat.http.gate import Timing
+from asynccvat.http.retry_after import Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

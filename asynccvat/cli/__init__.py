@@ -17,21 +17,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from asynccvat import __version__
-from asynccvat.cli import failures, output
+from asynccvat.cli import exit_codes, output
+from asynccvat.cli.commands.demo import demo
+from asynccvat.cli.commands.download import download
+from asynccvat.cli.commands.inspect import check_connection, formats, task_info
+from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
+from asynccvat.cli.commands.mirror import mirror
+from asynccvat.cli.commands.requests import requests
+from asynccvat.cli.commands.run import run
+from asynccvat.cli.commands.simulate import simulate
+from asynccvat.cli.commands.upload import upload
+from asynccvat.cli.commands.verify import verify
 from asynccvat.cli.connection import Connection, Session, shared_options, sign
-from asynccvat.cli.demonstration import demo
-from asynccvat.cli.downloading import download
-from asynccvat.cli.failures import EXIT_CODES, ExitCode
-from asynccvat.cli.inspecting import check_connection, formats, task_info
+from asynccvat.cli.exit_codes import EXIT_CODES, ExitCode
 from asynccvat.cli.light import LightCommand, LightGroup
-from asynccvat.cli.listings import list_jobs, list_projects, list_tasks
-from asynccvat.cli.mirroring import mirror
-from asynccvat.cli.requests import requests
-from asynccvat.cli.running import Interrupted
-from asynccvat.cli.simulation import simulate
-from asynccvat.cli.stepping import run
-from asynccvat.cli.uploading import upload
-from asynccvat.cli.verifying import verify
+from asynccvat.cli.signals import Interrupted
 
 __all__ = ["app", "main"]
 
@@ -133,9 +133,9 @@ def _invoke(arguments: list[str]) -> int:
         output.remark("Stopped.")
         return stopped.code
     except Exception as error:  # noqa: BLE001 - the outermost place: each becomes a line and a code
-        for line in failures.explain(error, verbose=session.connection.verbose):
+        for line in exit_codes.explain(error, verbose=session.connection.verbose):
             output.remark(line)
-        return failures.exit_code(error)
+        return exit_codes.exit_code(error)
     return int(code or ExitCode.DONE)
 
 

@@ -12,12 +12,12 @@ from contextlib import aclosing
 
 import msgspec
 
+from asynccvat.aio.threads import in_thread
 from asynccvat.core.models import ExportRequest, Formats, Job, Page, Project, Task, TaskListing
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection, id_batches
 from asynccvat.errors import NotFoundError
 from asynccvat.http import Call, HttpSession
 from asynccvat.http.paging import Listing, follow, list_all
-from asynccvat.threads import in_thread
 
 _TASKS = msgspec.json.Decoder(Page[Task])
 _PROJECTS = msgspec.json.Decoder(Page[Project])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from asynccvat.core.uploading import Mode
+from asynccvat.core.plans.upload import Mode
 from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.errors import ConfigError
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from asynccvat.core.layouts import is_text
+from asynccvat.core.export_layouts import is_text
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import ArchiveSize, Directory
 

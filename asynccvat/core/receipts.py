@@ -48,7 +48,7 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         organization: Slug, "" for the personal workspace, None for everything visible.
         digest: The archive's directory digest.
         media: Digest of what the server said of the images that are here, by which a later run
-            may leave them where they are; None where it may not. See `core.refresh`.
+            may leave them where they are; None where it may not. See `core.plans.refresh`.
         files: Number of members.
         bytes: Sum of the members' sizes.
         requested_at: When the export was asked for, ISO 8601.

@@ -5,12 +5,12 @@ What the calls mean is left to `client`.
 
 from __future__ import annotations
 
-from asynccvat.http.auth import Credentials
-from asynccvat.http.budget import SharedBudget
+from asynccvat.http.authorization import Credentials
+from asynccvat.http.body import ResultStream
+from asynccvat.http.body_receiver import Intake
 from asynccvat.http.calls import Answer, Call, FormFile, HttpOptions, Streamed
-from asynccvat.http.intake import Intake
+from asynccvat.http.retry_budget import SharedBudget
 from asynccvat.http.session import HttpSession
-from asynccvat.http.stream import ResultStream
 
 __all__ = [
     "Answer",

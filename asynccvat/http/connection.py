@@ -19,13 +19,13 @@ import anyio.to_thread
 from aiohttp.abc import ResolveResult
 from yarl import URL
 
-from asynccvat import handles
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import AsyncCvatError, ConfigError, ProtocolError
+from asynccvat.fs import handles
 from asynccvat.http.calls import FormFile, HttpOptions, Streamed
 from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
-from asynccvat.http.pace import Pace
 from asynccvat.http.proxy import environment_proxy
+from asynccvat.http.stall import Pace
 
 _MAX_ANSWER = 256 * 2**20
 _MAX_ERROR_BODY = 64 * 2**10

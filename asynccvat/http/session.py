@@ -39,13 +39,13 @@ from asynccvat.errors import (
     ProtocolError,
     RateLimitError,
 )
-from asynccvat.http.auth import Authorization, Credentials
-from asynccvat.http.budget import SharedBudget
+from asynccvat.http.authorization import Authorization, Credentials
+from asynccvat.http.body import ResultStream
 from asynccvat.http.calls import Answer, Call, HttpOptions
 from asynccvat.http.connection import Connection
-from asynccvat.http.gate import PauseGate, Timing
 from asynccvat.http.refusals import is_of_no_cvat, remedy_for, subject
-from asynccvat.http.stream import ResultStream
+from asynccvat.http.retry_after import PauseGate, Timing
+from asynccvat.http.retry_budget import SharedBudget
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from asynccvat.runfiles.declarations import run_file_schema
 from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.reports import RunFileReport, StepPlan, StepReport
-from asynccvat.runfiles.running import plan_run_file, run_file
+from asynccvat.runfiles.run import plan_run_file, run_file
 from asynccvat.runfiles.steps import RunFile
 
 __all__ = [

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.errors import AsyncCvatError, ConfigError, Problem, RunFileError
 from asynccvat.runfiles.steps import RunFile, Step
 from asynccvat.settings import Settings, load_settings
-from asynccvat.threads import in_thread
 
 SettingsOf = Callable[[Step], Settings]
 """Says which server a step is for, and as whom; it may block."""

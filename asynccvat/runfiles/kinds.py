@@ -17,7 +17,7 @@ import yaml
 
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import ConfigError
-from asynccvat.runfiles.reading import Entry, Place, Reader, described, tag
+from asynccvat.runfiles.nodes import Entry, Place, Reader, described, tag
 
 Schema = dict[str, Any]
 _SCALARS = ("str", "int", "float", "bool", "timestamp")

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from asynccvat.commands.upload.local_files import find
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
@@ -22,11 +23,10 @@ from asynccvat.core.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError, RunFileError
 from asynccvat.runfiles.declarations import DOWNLOAD, MIRROR, NAMES, PARAMETERS, SERVER, UPLOAD
 from asynccvat.runfiles.kinds import Section, Text
-from asynccvat.runfiles.reading import Entry, Place, Reader, described
+from asynccvat.runfiles.nodes import Entry, Place, Reader, described
 from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, RunFile, Step, UploadStep
 from asynccvat.settings.values import SECRETS, Value
 from asynccvat.settings.yaml_file import compose, exposure
-from asynccvat.sources import find
 
 _STEP = ("task", "server", "parameters")
 _MIRRORED = Path(OWN_FOLDER, "receipts")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asynccvat.core.downloading import DownloadPlan
 from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
-from asynccvat.core.planning import Plan
-from asynccvat.core.uploading import UploadPlan
+from asynccvat.core.plans.download import DownloadPlan
+from asynccvat.core.plans.mirror import Plan
+from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.errors import AsyncCvatError
 from asynccvat.runfiles.steps import Step
 

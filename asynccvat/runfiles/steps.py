@@ -9,7 +9,7 @@ from pathlib import Path
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.selection import Selection
-from asynccvat.runfiles.reading import Place
+from asynccvat.runfiles.nodes import Place
 from asynccvat.settings.values import Value
 
 

@@ -18,21 +18,21 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from asynccvat.simulator.accounts import Accounts
-from asynccvat.simulator.app import Application
-from asynccvat.simulator.calls import Backend
-from asynccvat.simulator.costs import ApiWorkers, make_processor
-from asynccvat.simulator.dataset import Dataset, Task
-from asynccvat.simulator.exports import ExportQueue
-from asynccvat.simulator.faults import Fault, Faults
-from asynccvat.simulator.imports import ImportQueue
-from asynccvat.simulator.making import ArchiveMaker
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.records import CallRecord
-from asynccvat.simulator.registry import RequestRegistry
-from asynccvat.simulator.requests import RequestSpan
-from asynccvat.simulator.tus import FILE_ID, Uploads
-from asynccvat.simulator.world import Organization, World
+from asynccvat.simulator.queues.exports import ExportQueue
+from asynccvat.simulator.queues.imports import ImportQueue
+from asynccvat.simulator.queues.registry import RequestRegistry
+from asynccvat.simulator.queues.requests import RequestSpan
+from asynccvat.simulator.queues.results import ArchiveMaker
+from asynccvat.simulator.wire.app import Application
+from asynccvat.simulator.wire.calls import Backend
+from asynccvat.simulator.wire.costs import ApiWorkers, make_processor
+from asynccvat.simulator.wire.faults import Fault, Faults
+from asynccvat.simulator.wire.records import CallRecord
+from asynccvat.simulator.wire.tus import FILE_ID, Uploads
+from asynccvat.simulator.world.accounts import Accounts
+from asynccvat.simulator.world.dataset import Dataset, Task
+from asynccvat.simulator.world.world import Organization, World
 
 T = TypeVar("T")
 

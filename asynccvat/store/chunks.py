@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from asynccvat.threads import one_error
+from asynccvat.aio.threads import one_error
 
 T = TypeVar("T")
 Item = TypeVar("Item")

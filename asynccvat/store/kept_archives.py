@@ -18,10 +18,10 @@ from typing import ParamSpec, TypeVar
 
 import anyio
 
-from asynccvat import disk_errors, files
+from asynccvat.aio.threads import in_limited_thread
 from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.fs import disk_errors, files
 from asynccvat.store.layout import Layout
-from asynccvat.threads import in_limited_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")

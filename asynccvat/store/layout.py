@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asynccvat import files
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.receipts import (
     MemberRecord,
@@ -26,6 +25,7 @@ from asynccvat.core.receipts import (
     encode_receipt,
 )
 from asynccvat.errors import ConfigError, StoreError
+from asynccvat.fs import files
 
 TREE = "tree"
 INTENT = "receipt.json"

@@ -26,9 +26,9 @@ from pathlib import Path
 
 import msgspec
 
-from asynccvat import files
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.errors import StoreLockedError
+from asynccvat.fs import files
 
 if sys.platform != "win32":
     import fcntl

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import uuid
 
-from asynccvat import files
 from asynccvat.core.paths import NameRules
+from asynccvat.fs import files
 from asynccvat.store import trees
 
 _CASE = ("Case", "cASE")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from asynccvat import files
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.errors import ConfigError, StoreError
+from asynccvat.fs import files
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, write_file
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asynccvat import files
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.receipts import MemberRecord, Receipt
+from asynccvat.fs import files
 from asynccvat.store import trees
 from asynccvat.store.layout import (
     INTENT,

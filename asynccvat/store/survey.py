@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asynccvat import disk_errors, files
-from asynccvat.core.planning import FolderState
+from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.problems import obstacle
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.errors import StoreError
+from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, is_folder_name
 

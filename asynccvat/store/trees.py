@@ -11,9 +11,9 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 
-from asynccvat import files
-from asynccvat.core.planning import FolderState
+from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import MemberRecord
+from asynccvat.fs import files
 
 _NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP})
 _NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})

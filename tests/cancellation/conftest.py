@@ -10,9 +10,11 @@ import pytest
 from memory_folders import in_memory
 from scenarios import Server
 
-from asynccvat.core import polling, refresh, tus
+from asynccvat.client import imports as asking
+from asynccvat.core import tus
+from asynccvat.core.plans import refresh
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.sending import asking
+from asynccvat.core.scheduling import polling
 from asynccvat.simulator import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import asynccvat as ac
-from asynccvat.cli.failures import ExitCode, worst
+from asynccvat.cli.exit_codes import ExitCode, worst
 from asynccvat.simulator import Fault, ServerProcess, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
 

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from asynccvat.cli import running
+from asynccvat.cli import signals
 
 
 async def answer() -> int:
@@ -20,7 +20,7 @@ async def answer() -> int:
 
 
 def test_it_returns_what_the_coroutine_returns() -> None:
-    assert running.run(answer) == 42
+    assert signals.run(answer) == 42
 
 
 def test_the_collector_leaves_alone_meanwhile_what_was_there_before() -> None:
@@ -28,7 +28,7 @@ def test_the_collector_leaves_alone_meanwhile_what_was_there_before() -> None:
         return gc.get_freeze_count()
 
     before = gc.get_freeze_count()
-    assert running.run(left_alone) > before
+    assert signals.run(left_alone) > before
     assert gc.get_freeze_count() <= before
 
 
@@ -43,16 +43,16 @@ def test_the_first_signal_cancels_and_lets_cleanup_end(number: int, code: int) -
         finally:
             story.append("cleaned up")
 
-    with pytest.raises(running.Interrupted) as caught:
-        running.run(main, on_signal=lambda: story.append("told"))
+    with pytest.raises(signals.Interrupted) as caught:
+        signals.run(main, on_signal=lambda: story.append("told"))
     assert caught.value.code == code
     assert story == ["told", "cleaned up"]
 
 
 def test_signal_handlers_are_given_back() -> None:
-    before = [signal.getsignal(number) for number in running.SIGNALS]
-    running.run(answer)
-    assert [signal.getsignal(number) for number in running.SIGNALS] == before
+    before = [signal.getsignal(number) for number in signals.SIGNALS]
+    signals.run(answer)
+    assert [signal.getsignal(number) for number in signals.SIGNALS] == before
 
 
 def test_a_cancellation_of_another_making_is_no_interruption() -> None:
@@ -60,12 +60,12 @@ def test_a_cancellation_of_another_making_is_no_interruption() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        running.run(main)
+        signals.run(main)
 
 
 def test_outside_the_main_thread_it_runs_without_listening_to_signals() -> None:
     answers: list[int] = []
-    thread = threading.Thread(target=lambda: answers.append(running.run(answer)))
+    thread = threading.Thread(target=lambda: answers.append(signals.run(answer)))
     thread.start()
     thread.join()
     assert answers == [42]
@@ -74,7 +74,7 @@ def test_outside_the_main_thread_it_runs_without_listening_to_signals() -> None:
 def test_the_second_signal_leaves_at_once() -> None:
     script = """
 import asyncio, os, signal, threading
-from asynccvat.cli import running
+from asynccvat.cli import signals
 
 async def main():
     os.kill(os.getpid(), signal.SIGINT)
@@ -84,7 +84,7 @@ async def main():
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.Event().wait()
 
-running.run(main)
+signals.run(main)
 """
     ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
     assert ended.returncode == 130

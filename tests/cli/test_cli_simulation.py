@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asynccvat.cli.demonstration import port_for, tree
+from asynccvat.cli.commands.demo import port_for, tree
 
 if TYPE_CHECKING:
     from command_line import Shell

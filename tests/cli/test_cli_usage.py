@@ -19,7 +19,7 @@ import pytest
 from typer.main import get_command
 
 from asynccvat import CvatClient, __version__, cli, errors
-from asynccvat.cli import failures, output
+from asynccvat.cli import exit_codes, output
 from asynccvat.cli.connection import Connection
 from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
 from asynccvat.simulator import SimulatedServer
@@ -94,7 +94,7 @@ def test_help_loads_neither_the_engine_nor_what_it_stands_on() -> None:
         f"for command in ([], *(name.split() for name in {COMMANDS!r})):\n"
         "    try:\n        main([*command, '--help'])\n"
         "    except SystemExit as ended:\n        assert not ended.code\n"
-        "heavy = {'aiohttp', 'anyio', 'asyncio', 'asynccvat.engine', 'asynccvat.simulator',\n"
+        "heavy = {'aiohttp', 'anyio', 'asyncio', 'asynccvat.api', 'asynccvat.simulator',\n"
         "         'msgspec', 'pydantic', 'ssl', 'yaml'}\n"
         "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n",
@@ -112,7 +112,7 @@ def test_a_command_loads_only_what_it_needs(simulated: SimulatedServer) -> None:
     assert "aiohttp" in loaded
     # Text needs no conversion, and there is no settings file and no terminal.
     assert not loaded & {"pydantic", "rich.console", "yaml"}
-    assert not loaded & {"asynccvat.engine", "asynccvat.imports", "asynccvat.watcher"}
+    assert not loaded & {"asynccvat.api", "asynccvat.transfer.imports", "asynccvat.client.poller"}
 
 
 def test_it_runs_as_a_module_too() -> None:
@@ -472,7 +472,7 @@ def test_a_port_that_is_taken_is_told(nobody: Shell) -> None:
     ],
 )
 def test_every_error_has_its_code(error: Exception, code: int) -> None:
-    assert failures.exit_code(error) == code
+    assert exit_codes.exit_code(error) == code
 
 
 def outcome(action: Action) -> TaskOutcome:
@@ -493,19 +493,19 @@ def outcome(action: Action) -> TaskOutcome:
     ],
 )
 def test_every_report_has_its_code(report: MirrorReport, code: int) -> None:
-    assert failures.report_code(report) == code
+    assert exit_codes.report_code(report) == code
 
 
 def test_a_bug_is_told_as_one_and_its_place_only_when_asked() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         _ = 1 / 0
-    short = list(failures.explain(caught.value, verbose=False))
-    long = list(failures.explain(caught.value, verbose=True))
+    short = list(exit_codes.explain(caught.value, verbose=False))
+    long = list(exit_codes.explain(caught.value, verbose=True))
     assert "ZeroDivisionError" in short[0]
     assert "-v" in short[1]
     assert any("1 / 0" in line for line in long)
     several = ExceptionGroup("several", [ExceptionGroup("more", [caught.value])])
-    assert "ZeroDivisionError" in next(iter(failures.explain(several, verbose=False)))
+    assert "ZeroDivisionError" in next(iter(exit_codes.explain(several, verbose=False)))
 
 
 def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import asynccvat
-from asynccvat import events, files
-from asynccvat.cli.reading import Reading, problem_lines, summary
+from asynccvat import events
+from asynccvat.cli.verify_progress import Reading, problem_lines, summary
+from asynccvat.core.plans.verify import VerifyReport
 from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
-from asynccvat.core.verifying import VerifyReport
+from asynccvat.fs import files
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
 from asynccvat.store import MirrorStore
@@ -121,7 +122,7 @@ def test_it_loads_no_network_and_no_settings(data: Path) -> None:
         timeout=60,
     )
     loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
-    assert "asynccvat.store.inspection" in loaded
+    assert "asynccvat.commands.verify.inspection" in loaded
     assert not loaded & {"aiohttp", "yaml", "pydantic", "asynccvat.client", "asynccvat.settings"}
 
 
@@ -309,7 +310,7 @@ def test_a_repair_that_the_server_stops_has_the_code_of_what_stopped_it(
 def test_a_signal_stops_it_and_the_same_command_goes_on(
     nobody: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynccvat.core.verifying.SLICE_BYTES", 1)
+    monkeypatch.setattr("asynccvat.core.plans.verify.SLICE_BYTES", 1)
     reading = files.read_into
     read: list[int] = []
 

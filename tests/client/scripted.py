@@ -15,7 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 from asynccvat.client import CvatClient
-from asynccvat.http.gate import PauseGate, Timing
+from asynccvat.http.retry_after import PauseGate, Timing
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 DATE = "Mon, 23 Nov 2026 11:42:53 GMT"

@@ -13,10 +13,10 @@ from aiohttp import web
 from scripted import Connect, ScriptedServer, raw_server, reply
 
 import asynccvat as ac
+from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.annotation_files import Kind
 from asynccvat.core.tus import ONE_REQUEST
 from asynccvat.http import Call, Streamed
-from asynccvat.sending import FileToSend
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 

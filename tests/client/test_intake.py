@@ -16,10 +16,10 @@ import trustme
 from aiohttp import web
 from scripted import Connect, ScriptedServer, raw_server, reply, scripted_server
 
+from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.errors import ReadError, StallError
-from asynccvat.http.intake import BUFFER_BYTES, BUFFERS, WORTHWHILE, Intake
-from asynccvat.threads import in_thread
+from asynccvat.http.body_receiver import BUFFER_BYTES, BUFFERS, WORTHWHILE, Intake
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.http.failures import TrickleError
-from asynccvat.http.pace import SIGN_OF_LIFE, Pace
+from asynccvat.http.stall import SIGN_OF_LIFE, Pace
 
 
 def test_a_trickle_is_borne_as_long_as_silence() -> None:

@@ -1,7 +1,8 @@
 """A server and a client of it that are only arithmetic: discrete events, and nobody sleeps.
 
-The client's decisions are those of the real one, `core.inflight` and `core.admission`; the server
-has workers for calls and for exports, and dates on a clock of its own.
+The client's decisions are those of the real one, `core.scheduling.in_flight` and
+`core.scheduling.admission`; the server has workers for calls and for exports, and dates on a clock
+of its own.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from asynccvat.core.admission import exports_allowed
-from asynccvat.core.inflight import Answer, InFlight, State
-from asynccvat.core.polling import How, Look
+from asynccvat.core.scheduling.admission import exports_allowed
+from asynccvat.core.scheduling.in_flight import Answer, InFlight, State
+from asynccvat.core.scheduling.polling import How, Look
 
 Service = Callable[[random.Random], float]
 

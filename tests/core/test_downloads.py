@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import pytest
 
-from asynccvat.core.downloading import Choice, Download, DownloadPlan, choose
+from asynccvat.core.plans.download import Choice, Download, DownloadPlan, choose
 
 CVAT = "CVAT for images 1.1"
 EXPORT = ("annotations.xml", "images/a.jpg")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asynccvat.core.layouts import holds_annotations
+from asynccvat.core.export_layouts import holds_annotations
 
 
 @pytest.mark.parametrize(

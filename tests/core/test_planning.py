@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.options import MirrorOptions
-from asynccvat.core.planning import (
+from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
     Fetch,
     FolderState,

@@ -10,9 +10,8 @@ import msgspec
 import pytest
 
 from asynccvat.core.models import DataMeta, ExportSpec, Task
-from asynccvat.core.planning import Reason
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
-from asynccvat.core.refresh import (
+from asynccvat.core.plans.mirror import Reason
+from asynccvat.core.plans.refresh import (
     REFRESH_FROM,
     fits,
     held_media,
@@ -20,6 +19,7 @@ from asynccvat.core.refresh import (
     media_digest,
     media_here,
 )
+from asynccvat.core.receipts import MemberRecord, ReceiptHead
 
 SPEC = ExportSpec("COCO 1.0", images=True)
 TASK = Task(id=7, size=3, updated_date="2026-11-23T12:00:00.5Z", subset="train")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.admission import FIRST_LIMIT, MOST_IN_FLIGHT, exports_allowed
-from asynccvat.core.adoption import may_adopt
-from asynccvat.core.inflight import Answer, InFlight, State
 from asynccvat.core.models import ExportRequest
-from asynccvat.core.polling import (
+from asynccvat.core.scheduling.admission import FIRST_LIMIT, MOST_IN_FLIGHT, exports_allowed
+from asynccvat.core.scheduling.adoption import may_adopt
+from asynccvat.core.scheduling.in_flight import Answer, InFlight, State
+from asynccvat.core.scheduling.polling import (
     LONGEST_INTERVAL,
     SHORTEST_INTERVAL,
     How,
@@ -25,8 +25,8 @@ from asynccvat.core.polling import (
     look_interval,
     next_look,
 )
-from asynccvat.core.results import ResultPlaces
-from asynccvat.core.servermodel import Seen, ServerModel
+from asynccvat.core.scheduling.result_urls import ResultPlaces
+from asynccvat.core.scheduling.server_model import Seen, ServerModel
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

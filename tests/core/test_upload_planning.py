@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.options import MirrorOptions, UploadOptions
-from asynccvat.core.planning import Fetch, FolderState, Reason, plan_mirror
+from asynccvat.core.plans.mirror import Fetch, FolderState, Reason, plan_mirror
+from asynccvat.core.plans.upload import (
+    Candidate,
+    Refuse,
+    Skip,
+    Step,
+    Upload,
+    UploadReason,
+    plan_uploads,
+)
 from asynccvat.core.receipts import (
     MemberRecord,
     Receipt,
@@ -21,15 +30,6 @@ from asynccvat.core.receipts import (
     encode_receipt,
 )
 from asynccvat.core.tus import ONE_REQUEST, chunk_length, metadata, read_offset
-from asynccvat.core.uploading import (
-    Candidate,
-    Refuse,
-    Skip,
-    Step,
-    Upload,
-    UploadReason,
-    plan_uploads,
-)
 from asynccvat.errors import (
     AnnotationFileError,
     AsyncCvatError,

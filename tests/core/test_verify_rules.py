@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core import problems, verifying
+from asynccvat.core import problems
 from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.plans import verify as verifying
+from asynccvat.core.plans.verify import Repair, VerifyReport
 from asynccvat.core.problems import FileState, Obstacle, ProblemKind, VerifyProblem
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
-from asynccvat.core.verified import (
+from asynccvat.core.verify_journal import (
     COUNTS_FOR,
     JournalHead,
     Verified,
@@ -24,7 +26,6 @@ from asynccvat.core.verified import (
     encode_journal,
     encode_line,
 )
-from asynccvat.core.verifying import Repair, VerifyReport
 from asynccvat.errors import StoreError
 
 pytestmark = pytest.mark.proof("Verify")

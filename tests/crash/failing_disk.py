@@ -23,12 +23,12 @@ from archive_writes import WatchedAiofiles
 from mirror_processes import Tree, Version, check_end, read_folders
 
 import asynccvat as ac
-from asynccvat import files
-from asynccvat.archives import kept
-from asynccvat.core import polling
+from asynccvat.archives import kept_copy
 from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.scheduling import polling
+from asynccvat.fs import files
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
-from asynccvat.store import grouping
+from asynccvat.store.commits import batches as grouping
 
 LOOKS = (
     "open_directory",
@@ -100,7 +100,7 @@ class FailingDisk:
             monkeypatch.setattr(files, name, lambda _fd: None)
         for name in (*files.EFFECTS, *LOOKS):
             monkeypatch.setattr(files, name, self._watched(name, getattr(files, name)))
-        monkeypatch.setattr(kept, "aiofiles", WatchedAiofiles(self._watched_archive))
+        monkeypatch.setattr(kept_copy, "aiofiles", WatchedAiofiles(self._watched_archive))
 
     @property
     def counts(self) -> Counter[str]:

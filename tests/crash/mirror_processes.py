@@ -28,14 +28,17 @@ import msgspec
 from archive_writes import WatchedAiofiles
 
 import asynccvat
-from asynccvat import events, files
-from asynccvat.archives import kept
-from asynccvat.core import polling, refresh
+from asynccvat import events
+from asynccvat.archives import kept_copy
+from asynccvat.core.plans import refresh
 from asynccvat.core.receipts import Receipt, decode_receipt
+from asynccvat.core.scheduling import polling
+from asynccvat.fs import files
 from asynccvat.simulator.processes import ServerProcess
 from asynccvat.simulator.server import SimulatedServer
-from asynccvat.store import leftovers, loose
-from asynccvat.store import mirror as mirror_store
+from asynccvat.store import loose_folder as loose
+from asynccvat.store import mirror_store
+from asynccvat.store.commits import leftovers
 from asynccvat.store.layout import Layout
 
 PATIENCE = 60.0
@@ -46,7 +49,7 @@ Version = dict[str, Tree]
 """By folder's name, what the whole destination holds."""
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["asynccvat.engine", "asynccvat.archives", "asynccvat.simulator"])
+processes.set_forkserver_preload(["asynccvat.api", "asynccvat.archives", "asynccvat.simulator"])
 
 _PHASES = {
     "commit": (
@@ -159,7 +162,7 @@ class _Effects:
                 setattr(owner, name, self._phase(phase, getattr(owner, name)))
         for name in wanted.effects:
             setattr(files, name, self._counted(name, getattr(files, name)))
-        setattr(kept, "aiofiles", WatchedAiofiles(self._of_archive))  # noqa: B010 - the same
+        setattr(kept_copy, "aiofiles", WatchedAiofiles(self._of_archive))  # noqa: B010 - the same
 
     def _counted(self, name: str, effect: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._wanted.effects:

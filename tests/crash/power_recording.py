@@ -1,8 +1,8 @@
 """Recording what a program does to a real folder, as a trace of which power cuts can be made.
 
-Every function of `asynccvat.files.EFFECTS` is replaced by one that does the same and notes it; so
-are the writes to an archive that is kept, which go through aiofiles. That nothing else changes the
-disk shows at the end, when the trace has to lead to just what is there.
+Every function of `asynccvat.fs.files.EFFECTS` is replaced by one that does the same and notes it;
+so are the writes to an archive that is kept, which go through aiofiles. That nothing else changes
+the disk shows at the end, when the trace has to lead to just what is there.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from power_disk import (
     look,
 )
 
-from asynccvat import files
-from asynccvat.archives import kept
+from asynccvat.archives import kept_copy
+from asynccvat.fs import files
 
 Effect = Callable[..., Any]
 
@@ -61,7 +61,7 @@ class Recorder:
         with pytest.MonkeyPatch.context() as patch:
             for name in files.EFFECTS:
                 patch.setattr(files, name, self._noting(name))
-            patch.setattr(kept, "aiofiles", WatchedAiofiles(self._noting_archive))
+            patch.setattr(kept_copy, "aiofiles", WatchedAiofiles(self._noting_archive))
             yield
         self._check()
 

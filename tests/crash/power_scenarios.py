@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 import asynccvat as ac
-from asynccvat import files
-from asynccvat.core import polling
 from asynccvat.core.paths import NameRules
 from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.scheduling import polling
 from asynccvat.events import Event
+from asynccvat.fs import files
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
-from asynccvat.store import grouping, mirror, names
+from asynccvat.store import mirror_store as mirror
+from asynccvat.store import names
+from asynccvat.store.commits import batches as grouping
 
 TASKS = 2
 SPEC = ac.ExportSpec("COCO 1.0", images=True)

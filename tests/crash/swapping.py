@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from asynccvat import files
+from asynccvat.fs import files
 
 SYNCING = ("fsync", "sync_filesystem")
 LOOKS = ("lstat", "open_folder", "open_for_reading", "names", "scan", "open_directory")

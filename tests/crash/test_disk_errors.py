@@ -34,7 +34,7 @@ from memory_folders import in_memory
 from mirror_processes import read_tree
 
 import asynccvat as ac
-from asynccvat import files
+from asynccvat.fs import files
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Disk errors")]

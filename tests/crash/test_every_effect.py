@@ -1,6 +1,6 @@
 """SIGKILL at every effect on the disk: what stands is whole, and the next run ends the same.
 
-Each run is killed at its n-th effect (of `asynccvat.files.EFFECTS`), for every n from the first
+Each run is killed at its n-th effect (of `asynccvat.fs.files.EFFECTS`), for every n from the first
 to the one that it does not reach. Dead at an effect, a process leaves just what stood between that
 effect and the one before: so the states that are looked at are all the states there are between
 two effects, and no final folder holds anything but one complete version in any of them.
@@ -29,7 +29,7 @@ from mirror_processes import job, read_folders, read_receipts
 from trials import MINE, Scenario, Trials, first, trials, until_it_survives
 from warm_parent import Ended, WarmParent, warm_parent
 
-from asynccvat import files
+from asynccvat.fs import files
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.server import SimulatedServer
 from asynccvat.simulator.threads import serve_in_thread

@@ -13,11 +13,11 @@ from commands import run
 from mirror_processes import read_folders
 
 import asynccvat as ac
-from asynccvat import files, handles
 from asynccvat.archives.reader import ArchiveReader
-from asynccvat.cli.running import raise_handle_limit
-from asynccvat.core import polling
+from asynccvat.cli.signals import raise_handle_limit
 from asynccvat.core.ranges import RangeOptions
+from asynccvat.core.scheduling import polling
+from asynccvat.fs import files, handles
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 

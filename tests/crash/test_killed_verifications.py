@@ -17,10 +17,10 @@ import pytest
 from mirror_processes import processes
 
 import asynccvat
-from asynccvat import files
-from asynccvat.core import verifying
+from asynccvat.core.plans import verify as verifying
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, encode_receipt
-from asynccvat.core.verified import decode_journal
+from asynccvat.core.verify_journal import decode_journal
+from asynccvat.fs import files
 
 pytestmark = pytest.mark.proof("Verify")
 

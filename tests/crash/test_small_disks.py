@@ -35,7 +35,8 @@ from mirror_processes import (
     read_tree,
 )
 
-from asynccvat import cli, files
+from asynccvat import cli
+from asynccvat.fs import files
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 

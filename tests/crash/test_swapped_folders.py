@@ -24,7 +24,7 @@ from mirror_processes import Version, read_folders, read_tree
 from swapping import LOOKS, Swap, swapping
 
 import asynccvat
-from asynccvat.core import polling
+from asynccvat.core.scheduling import polling
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 

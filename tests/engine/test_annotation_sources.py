@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asynccvat.commands.upload.local_files import find, ready
 from asynccvat.core.annotation_files import Kind
 from asynccvat.errors import AnnotationFileError, StoreError
-from asynccvat.sources import find, ready
 
 VOC = "PASCAL VOC 1.1"
 

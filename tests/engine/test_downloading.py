@@ -14,9 +14,9 @@ import pytest
 from engine_serving import QUICK, Log, actions, error, files, outcome, serving, until
 
 import asynccvat as ac
-from asynccvat import files as disk
-from asynccvat.archives import patience
+from asynccvat.archives import backoff
 from asynccvat.events import ExportRequested, TransferFinished
+from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
 
 pytestmark = pytest.mark.anyio
@@ -302,13 +302,13 @@ async def test_all_downloads_share_one_bandwidth(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    real = patience.Bandwidth.__init__
+    real = backoff.Bandwidth.__init__
 
-    def counted(self: patience.Bandwidth, rate: int, surroundings: object) -> None:
+    def counted(self: backoff.Bandwidth, rate: int, surroundings: object) -> None:
         made.append(rate)
         real(self, rate, surroundings)  # type: ignore[arg-type]  # handed on as it came
 
-    monkeypatch.setattr(patience.Bandwidth, "__init__", counted)
+    monkeypatch.setattr(backoff.Bandwidth, "__init__", counted)
     async with serving(3) as serve:
         paths = {task_id: tmp_path / str(task_id) for task_id in (1, 2, 3)}
         options = replace(QUICK, bandwidth=50_000_000)

@@ -9,8 +9,8 @@ import anyio.lowlevel
 import pytest
 from engine_serving import serving
 
-from asynccvat.exports import ExportSlots
-from asynccvat.watcher import Watcher
+from asynccvat.client.poller import Watcher
+from asynccvat.transfer.exports import ExportSlots
 
 pytestmark = pytest.mark.anyio
 

@@ -28,7 +28,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat.core import admission
+from asynccvat.core.scheduling import admission
 from asynccvat.events import (
     ExportFinished,
     ExportRequested,

@@ -26,12 +26,12 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat import dispatch
-from asynccvat import files as disk
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.events import ExportRequested, Retrying, TaskDone, to_json
+from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
 from asynccvat.store import MirrorStore
+from asynccvat.transfer import dispatcher as dispatch
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import pytest
 from engine_serving import QUICK, actions, error, files, serving
 
 import asynccvat as ac
-from asynccvat import files as disk
+from asynccvat.fs import files as disk
 
 pytestmark = pytest.mark.anyio
 

@@ -15,13 +15,14 @@ import pytest
 from engine_serving import QUICK, Log
 
 import asynccvat as ac
-from asynccvat import dispatch, mirroring
 from asynccvat.client import lists
-from asynccvat.core.admission import MOST_IN_FLIGHT
+from asynccvat.client.poller import Watcher
+from asynccvat.commands.mirror import run as mirroring
+from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.events import TaskDone
 from asynccvat.simulator import Fault, ServerProcess, SimulatorOptions
 from asynccvat.store import MirrorStore
-from asynccvat.watcher import Watcher
+from asynccvat.transfer import dispatcher as dispatch
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Soak")]
 

@@ -25,7 +25,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat.core.refresh import REFRESH_FROM
+from asynccvat.core.plans.refresh import REFRESH_FROM
 from asynccvat.events import ExportFinished, Retrying
 from asynccvat.simulator import Fault
 

@@ -27,10 +27,10 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat import exports
 from asynccvat.archives import ArchiveReader
 from asynccvat.events import Event, ExportRequested, Planned, RunFinished, TaskDone, to_json
 from asynccvat.simulator import Fault
+from asynccvat.transfer import exports
 
 pytestmark = pytest.mark.anyio
 

@@ -25,9 +25,9 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat import files as disk
 from asynccvat.core.receipts import Receipt
 from asynccvat.events import Planned
+from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
 from asynccvat.store import Committed, MirrorStore, Staging
 from asynccvat.store.layout import INTENT

@@ -18,11 +18,14 @@ import pytest
 from engine_serving import QUICK, Log, Serving, connected, files, outcome, serving, staged
 
 import asynccvat as ac
-from asynccvat import events, repairing, verifying
-from asynccvat import files as disk
-from asynccvat.core import verifying as rules
+from asynccvat import events
+from asynccvat.commands.verify import repair as repairing
+from asynccvat.commands.verify import run as verifying
+from asynccvat.commands.verify.inspection import inspecting
+from asynccvat.core.plans import verify as rules
+from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
-from asynccvat.store import MirrorStore, inspecting
+from asynccvat.store import MirrorStore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Verify")]
 
@@ -181,7 +184,7 @@ async def test_a_kept_archive_is_kept_by_a_repair_and_renewed_with_its_task(data
 async def test_a_repair_leaves_what_was_brought_of_other_tasks(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynccvat.store.mirror.KEEP_ABOVE", 100)
+    monkeypatch.setattr("asynccvat.store.mirror_store.KEEP_ABOVE", 100)
     async with serving(2) as place:
         await mirror(place, data)
         flip(data / "task1" / IMAGE, silently=True)

@@ -13,11 +13,11 @@ import pytest
 from engine_serving import Serving, serving, until
 
 import asynccvat as ac
-from asynccvat.core import polling
+from asynccvat.client.poller import Watched, Watcher
 from asynccvat.core.models import ExportRequest
 from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.scheduling import polling
 from asynccvat.simulator import Fault
-from asynccvat.watcher import Watched, Watcher
 
 pytestmark = pytest.mark.anyio
 

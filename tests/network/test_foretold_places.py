@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import pytest
 from mirrored import Ran, connected, files, mirror_undisturbed, run, staged
 
-from asynccvat.core.admission import MOST_IN_FLIGHT
+from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Network faults")]

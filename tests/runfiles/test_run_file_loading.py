@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import asynccvat as ac
-from asynccvat.cli.mirroring import mirror as mirror_command
+from asynccvat.cli.commands.mirror import mirror as mirror_command
 from asynccvat.runfiles.declarations import MIRROR, PARAMETERS
 from asynccvat.runfiles.steps import DownloadStep, MirrorStep, UploadStep
 

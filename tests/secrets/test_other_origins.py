@@ -14,7 +14,7 @@ from aiohttp import web
 
 import asynccvat as ac
 from asynccvat.events import Event, to_json
-from asynccvat.http.auth import Authorization, Credentials
+from asynccvat.http.authorization import Authorization, Credentials
 from asynccvat.settings import Settings
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.simulator.jpeg import draw_jpeg
+from asynccvat.simulator.world.jpeg import draw_jpeg
 
 NATURAL = len(draw_jpeg(1))
 

@@ -17,7 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.simulator.annotations import (
+from asynccvat.simulator.formats.layouts import export_archive
+from asynccvat.simulator.formats.reading import ImportFailedError, read_annotations
+from asynccvat.simulator.world.annotations import (
     Annotations,
     AttributeValues,
     Shape,
@@ -26,9 +28,8 @@ from asynccvat.simulator.annotations import (
     Track,
     TrackedShape,
 )
-from asynccvat.simulator.dataset import Task, build_dataset
-from asynccvat.simulator.formats import export_archive
-from asynccvat.simulator.masks import (
+from asynccvat.simulator.world.dataset import Task, build_dataset
+from asynccvat.simulator.world.masks import (
     bits_of_counts,
     coco_counts,
     mask_points,
@@ -36,7 +37,6 @@ from asynccvat.simulator.masks import (
     shape_bits,
     unpack_counts,
 )
-from asynccvat.simulator.reading import ImportFailedError, read_annotations
 
 IMPORTERS = {
     "CVAT for images 1.1": "CVAT 1.1",

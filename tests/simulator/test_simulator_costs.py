@@ -10,22 +10,22 @@ from typing import Any, TypeVar
 import pytest
 
 from asynccvat.simulator import ExportStart, SimulatorOptions
-from asynccvat.simulator.accounts import Accounts
-from asynccvat.simulator.archives import add_archives
-from asynccvat.simulator.costs import (
+from asynccvat.simulator.formats.layouts import media_bytes
+from asynccvat.simulator.queues.exports import ExportQueue
+from asynccvat.simulator.queues.registry import RequestRegistry
+from asynccvat.simulator.queues.requests import Wanted
+from asynccvat.simulator.wire.costs import (
     AmpleProcessor,
     ApiWorkers,
     SharedProcessor,
     call_seconds,
     make_processor,
 )
-from asynccvat.simulator.dataset import build_dataset
-from asynccvat.simulator.exports import ExportQueue
-from asynccvat.simulator.faults import Fault, Faults
-from asynccvat.simulator.formats import media_bytes
-from asynccvat.simulator.registry import RequestRegistry
-from asynccvat.simulator.requests import Wanted
-from asynccvat.simulator.world import World
+from asynccvat.simulator.wire.faults import Fault, Faults
+from asynccvat.simulator.world.accounts import Accounts
+from asynccvat.simulator.world.archives import add_archives
+from asynccvat.simulator.world.dataset import build_dataset
+from asynccvat.simulator.world.world import World
 
 T = TypeVar("T")
 

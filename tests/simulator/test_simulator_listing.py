@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.simulator import SimulatorOptions
-from asynccvat.simulator.answers import RefusedError
-from asynccvat.simulator.listing import cut_page
+from asynccvat.simulator.routes.listing import cut_page
+from asynccvat.simulator.wire.answers import RefusedError
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from zlib import crc32
 
 import pytest
 
-from asynccvat import files
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead
+from asynccvat.fs import files
 from asynccvat.store import Committed, LooseFolder, MirrorStore, Staging
 
 ORIGIN = "https://cvat.example.com"

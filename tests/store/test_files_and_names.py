@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from destinations import Disk
 
-from asynccvat import disk_errors, files
 from asynccvat.core.paths import NameRules
-from asynccvat.core.planning import FolderState
+from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.errors import DiskFullError, StoreError
+from asynccvat.fs import disk_errors, files
 from asynccvat.store import names, trees
 
 

@@ -15,21 +15,16 @@ import pytest
 from destinations import open_store, put
 from memory_folders import in_memory
 
-from asynccvat import files
+from asynccvat.commands.verify import journal
+from asynccvat.commands.verify.file_checks import Claim, Meter
+from asynccvat.commands.verify.inspection import Inspection, inspecting
 from asynccvat.core.paths import NameRules
+from asynccvat.core.plans.verify import slices
 from asynccvat.core.problems import ProblemKind, VerifyProblem
-from asynccvat.core.verifying import slices
 from asynccvat.errors import StoreError
-from asynccvat.store import (
-    Claim,
-    Inspection,
-    Meter,
-    MirrorStore,
-    grouping,
-    inspecting,
-    journal,
-    names,
-)
+from asynccvat.fs import files
+from asynccvat.store import MirrorStore, names
+from asynccvat.store.commits import batches as grouping
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Verify")]
 

@@ -16,8 +16,8 @@ import msgspec
 import pytest
 from destinations import Disk, failing, listing, open_store, put, read_tree
 
-from asynccvat import files
 from asynccvat.errors import StoreError, StoreLockedError
+from asynccvat.fs import files
 from asynccvat.store import lock
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, Owner, acquire
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from asynccvat import files
 from asynccvat.errors import StoreLockedError
+from asynccvat.fs import files
 from asynccvat.store import lock
 from asynccvat.store.lock import EXCLUSIVE_NAME, Owner, acquire
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from destinations import Crash, Disk, failing, fill, listing, put_loose, read_tree, receipt_of
 
-from asynccvat import files
 from asynccvat.errors import (
     ConfigError,
     DiskFullError,
@@ -17,6 +16,7 @@ from asynccvat.errors import (
     StoreError,
     StoreLockedError,
 )
+from asynccvat.fs import files
 from asynccvat.store import LooseFolder
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +74,7 @@ async def test_its_hidden_folder_may_be_made_by_another_at_the_same_time(
 async def test_many_files_are_synced_at_once_where_that_can_be_trusted(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynccvat.files.can_sync_filesystem", lambda _fd: True)
+    monkeypatch.setattr("asynccvat.fs.files.can_sync_filesystem", lambda _fd: True)
     async with LooseFolder.open(tmp_path / "t") as folder:
         await put_loose(folder, {f"{number}.txt": b"" for number in range(20)})
     assert disk.names().count("sync_filesystem") == 1
@@ -193,7 +193,7 @@ async def test_a_folder_filled_meanwhile_is_left_alone(
         target.mkdir()
         (target / "mine.txt").write_bytes(b"mine")
         if raced:
-            monkeypatch.setattr("asynccvat.store.loose._refuse_filled", lambda *_: None)
+            monkeypatch.setattr("asynccvat.store.loose_folder._refuse_filled", lambda *_: None)
         with pytest.raises(ForeignFolderError):
             await folder.commit(staging, receipt)
         await folder.abandon(staging, keep=False)
@@ -237,7 +237,7 @@ async def test_two_downloads_to_one_place_exclude_each_other(tmp_path: Path) -> 
 async def test_what_a_failed_download_leaves_is_kept_only_if_it_is_worth_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynccvat.store.loose.KEEP_ABOVE", 1000)
+    monkeypatch.setattr("asynccvat.store.loose_folder.KEEP_ABOVE", 1000)
     target = tmp_path / "t"
     for size, left in ((1000, []), (1001, [".t.asynccvat"])):
         async with LooseFolder.open(target) as folder:
@@ -260,7 +260,7 @@ async def test_what_a_failed_download_leaves_is_kept_only_if_it_is_worth_it(
 async def test_after_a_failed_sync_nothing_is_taken_over(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynccvat.store.loose.KEEP_ABOVE", 0)
+    monkeypatch.setattr("asynccvat.store.loose_folder.KEEP_ABOVE", 0)
     async with LooseFolder.open(tmp_path / "t") as folder:
         staging = await folder.stage(1)
         receipt = receipt_of(1, fill(staging, TREE))

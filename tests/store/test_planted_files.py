@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from destinations import open_store, put, put_loose, read_tree
 
-from asynccvat import files
+from asynccvat.commands.verify.run import verify
 from asynccvat.errors import AsyncCvatError
+from asynccvat.fs import files
 from asynccvat.store import LooseFolder, MirrorStore
-from asynccvat.verifying import verify
 
 pytestmark = pytest.mark.proof("Hostile archives and destinations")
 

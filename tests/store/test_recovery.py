@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from destinations import ORIGIN, fill, kept, listing, open_store, put, read_tree, receipt_of, staged
 
-from asynccvat.core.planning import FolderState
+from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import Receipt, decode_receipt, encode_receipt
-from asynccvat.store.recovery import Found, Kind, Step, Superseded, decide
+from asynccvat.store.commits.recovery import Found, Kind, Step, Superseded, decide
 
 OLD = {"a.txt": b"old", "b/c.txt": b"old"}
 NEW = {"a.txt": b"new", "b/d.txt": b"new"}

@@ -34,9 +34,8 @@ from destinations import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asynccvat import files
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.planning import FolderState
+from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import Receipt
 from asynccvat.errors import (
     ConfigError,
@@ -46,7 +45,10 @@ from asynccvat.errors import (
     StoreError,
     StoreLockedError,
 )
-from asynccvat.store import MirrorStore, chunks, group, grouping
+from asynccvat.fs import files
+from asynccvat.store import MirrorStore, chunks
+from asynccvat.store.commits import batches as grouping
+from asynccvat.store.commits import group
 from asynccvat.store.layout import Layout
 
 pytestmark = pytest.mark.anyio
@@ -752,7 +754,7 @@ async def test_the_folder_being_replaced_and_killed_runs_are_offered_for_taking_
 async def test_only_trees_worth_keeping_and_still_planned_survive_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynccvat.store.mirror.KEEP_ABOVE", 100)
+    monkeypatch.setattr("asynccvat.store.mirror_store.KEEP_ABOVE", 100)
     async with open_store(tmp_path) as store:
         for task_id, size in ((1, 101), (2, 100), (3, 101)):
             tree = await store.stage(task_id)

@@ -26,8 +26,9 @@ from destinations import (
 from memory_folders import in_memory
 
 from asynccvat.core.paths import NameRules
-from asynccvat.core.planning import FolderState
-from asynccvat.store import MirrorStore, grouping, names
+from asynccvat.core.plans.mirror import FolderState
+from asynccvat.store import MirrorStore, names
+from asynccvat.store.commits import batches as grouping
 
 pytestmark = pytest.mark.anyio
 

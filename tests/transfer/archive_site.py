@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 from aiohttp import web
 
-from asynccvat import files
+from asynccvat.fs import files
 from asynccvat.store import UnfinishedArchive
 
 RESULT = "/api/requests/result"

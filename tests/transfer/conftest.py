@@ -16,7 +16,7 @@ from asynccvat.client import CvatClient
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.events import Event, TransferStarted
-from asynccvat.http.gate import Timing
+from asynccvat.http.retry_after import Timing
 from asynccvat.store import MirrorStore, Staging
 
 TASK = 147

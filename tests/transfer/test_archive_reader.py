@@ -17,9 +17,8 @@ from aiohttp import web
 from archive_site import RESULT, ArchiveSite, FakeTime, keeping, numbered
 from blockbuster import BlockBuster
 
-from asynccvat import files
-from asynccvat.archives import ArchiveRead, reading
-from asynccvat.archives.kept import archive_copy
+from asynccvat.archives import ArchiveRead, session
+from asynccvat.archives.kept_copy import archive_copy
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.zip import ArchiveLimits
 from asynccvat.errors import (
@@ -36,6 +35,7 @@ from asynccvat.errors import (
     UnsafePathError,
 )
 from asynccvat.events import Event, Retrying, TransferProgress, TransferStarted
+from asynccvat.fs import files
 from asynccvat.store import Staging
 
 pytestmark = pytest.mark.anyio
@@ -196,7 +196,7 @@ async def test_what_comes_in_many_batches_is_written_in_order(
     make_reader: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reading, "_BATCH_BYTES", 10_000)
+    monkeypatch.setattr(session, "_BATCH_BYTES", 10_000)
     members = numbered("images/", [200_000] * 20)
     site.content, site.ranges = pack(members), ranges
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asynccvat import files
+from asynccvat.archives.extractor import Extractor, Folders, StagedFiles
 from asynccvat.core.paths import NameRules
 from asynccvat.core.zip import ArchiveLimits, Directory, ZipReader, read_directory
 from asynccvat.errors import DiskFullError, StoreError
-from asynccvat.extract import Extractor, Folders, StagedFiles
+from asynccvat.fs import files
 
 NAMES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map("/".join)
 

@@ -8,8 +8,8 @@ import threading
 import anyio
 import pytest
 
-from asynccvat.archives.lanes import Lane, together
-from asynccvat.threads import in_thread
+from asynccvat.aio.serial_worker import Lane, together
+from asynccvat.aio.threads import in_thread
 
 pytestmark = pytest.mark.anyio
 

@@ -14,10 +14,10 @@ import pytest
 from archive_site import RESULT, ArchiveSite
 from blockbuster import BlockBuster
 
-from asynccvat import files
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.errors import DiskFullError, IntegrityError, ReadError
 from asynccvat.events import Event, Retrying, TransferProgress
+from asynccvat.fs import files
 from asynccvat.http import Intake
 from asynccvat.store import Staging
 

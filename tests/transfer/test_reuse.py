@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from archive_site import RESULT, ArchiveSite, keeping, numbered
 
-from asynccvat import files
 from asynccvat.archives import ArchiveRead, reuse
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.receipts import Receipt, ReceiptHead
 from asynccvat.errors import DiskFullError, StoreError
+from asynccvat.fs import files
 from asynccvat.store import MirrorStore, Staging
 
 pytestmark = pytest.mark.anyio

@@ -7,12 +7,12 @@ from archive_site import FakeTime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.archives.patience import Bandwidth, Patience
+from asynccvat.archives.backoff import Bandwidth, Patience
 from asynccvat.core.bandwidth import TokenBucket
 from asynccvat.core.retry import RetryBudget, RetryPolicy
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
 from asynccvat.http import SharedBudget
-from asynccvat.http.gate import Timing
+from asynccvat.http.retry_after import Timing
 
 pytestmark = pytest.mark.anyio
 

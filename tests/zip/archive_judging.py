@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from asynccvat import files
+from asynccvat.archives.extractor import Extractor, StagedFiles
 from asynccvat.core.paths import NameRules
 from asynccvat.core.zip import ArchiveLimits, Directory, TailNeeded, ZipReader, read_directory
 from asynccvat.errors import ArchiveError, UnsupportedArchiveError
-from asynccvat.extract import Extractor, StagedFiles
+from asynccvat.fs import files
 
 Tree = dict[str, bytes | None]
 """By path the bytes of a file, None for a directory that is listed."""

@@ -19,9 +19,9 @@ from archive_builder import Member, build, extra_field, zip64_extra
 from archive_judging import Outcome, by_directory, forward, workplace
 from archive_reading import read_by_directory, read_forward
 
-from asynccvat import files
 from asynccvat.core.zip import ArchiveLimits
 from asynccvat.errors import ArchiveError, StoreError
+from asynccvat.fs import files
 
 MIB = 1024 * 1024
 MASK = 0xFFFFFFFF

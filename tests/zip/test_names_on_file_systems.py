@@ -20,11 +20,11 @@ from archive_judging import workplace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asynccvat import files
+from asynccvat.archives.extractor import Extractor, StagedFiles
 from asynccvat.core.paths import NameRules, NameSet, safe_member_path
 from asynccvat.core.zip import ArchiveLimits, Directory, ZipReader, read_directory
 from asynccvat.errors import UnsafePathError
-from asynccvat.extract import Extractor, StagedFiles
+from asynccvat.fs import files
 
 pytestmark = pytest.mark.proof("Hostile archives and destinations")
 

@@ -1,0 +1,1 @@
+"""What asyncio code shares: threads, task groups, serial workers and callbacks."""

@@ -1,0 +1,274 @@
+"""Bytes of an archive in, files in staging out; synchronous, for worker threads.
+
+`Extractor` drives one `ZipReader` and writes the members that it reports. Several of them can
+write into one tree at once, each in a thread of its own, as long as they read different members;
+what they have finished is collected in one `StagedFiles`. Which bytes to feed, and taking members
+over from elsewhere, is left to `archives` and `reuse`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.units import number_of_bytes
+from asynccvat.core.zip import (
+    Directory,
+    Entry,
+    MemberData,
+    MemberStart,
+    ZipReader,
+)
+from asynccvat.errors import DiskFullError
+from asynccvat.fs import disk_errors, files
+from asynccvat.fs.handles import MOST_FOLDERS
+
+SPARE_BYTES = 16 * 1024 * 1024
+"""Bytes that stay free on the destination's file system: receipts have to fit, too."""
+
+# How much is written between two looks at the free space.
+_LOOK_AFTER = 64 * 1024 * 1024
+
+
+class Folders:
+    """Open folders of a tree, a bounded number of them; made where they are not there yet.
+
+    For one thread at a time. Another may make the same folders meanwhile.
+    """
+
+    def __init__(
+        self, root: int, made: set[str] | None = None, *, most: int = MOST_FOLDERS
+    ) -> None:
+        """Start at an open folder.
+
+        Args:
+            root: Its handle, which stays the caller's.
+            made: Told the path of each folder that was made.
+            most: How many stay open.
+        """
+        self._most = most
+        self._root = root
+        self._made = set() if made is None else made
+        self._open: OrderedDict[str, int] = OrderedDict()
+
+    def get(self, path: str) -> int:
+        """Return the handle of a folder, valid until the next call; `""` is the root itself.
+
+        Raises:
+            OSError: As the system says; `ENOTDIR` or `ELOOP` where a link or a file stands there.
+        """
+        if not path:
+            return self._root
+        fd = self._open.get(path)
+        if fd is not None:
+            self._open.move_to_end(path)
+            return fd
+        parent, _, name = path.rpartition("/")
+        parent_fd = self.get(parent)
+        with contextlib.suppress(FileExistsError):
+            files.mkdir(name, dir_fd=parent_fd)
+            self._made.add(path)
+        fd = files.open_folder(name, dir_fd=parent_fd)
+        self._open[path] = fd
+        if len(self._open) > self._most:
+            os.close(self._open.popitem(last=False)[1])
+        return fd
+
+    def close(self) -> None:
+        """Close them all but the root."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+class StagedFiles:
+    """What of an archive is in staging: whole members, each with its CRC checked in this process.
+
+    Attributes:
+        task_id: The task, for messages.
+        root: Handle of the tree; -1 while nothing is read.
+        records: The files, by path.
+        directories: Folders that the archive lists as members.
+        made: All folders that were made, also for members that then were not kept.
+        open_folders: How many folders each thread that writes into it keeps open.
+    """
+
+    def __init__(self, task_id: int, root: int = -1, *, open_folders: int = MOST_FOLDERS) -> None:
+        """Start with an empty tree, whose handle stays the caller's."""
+        self.task_id = task_id
+        self.open_folders = open_folders
+        self.root = root
+        self.records: dict[str, MemberRecord] = {}
+        self.directories: set[str] = set()
+        self.made: set[str] = set()
+        self._room = 0
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether a file member is here, by path, size and CRC."""
+        record = self.records.get(entry.name)
+        return record is not None and (record.size, record.crc) == (entry.size, entry.crc)
+
+    def reserve(self, size: int) -> None:
+        """Account for `size` bytes that will be written, and look at the free space at times.
+
+        Raises:
+            DiskFullError: They do not fit.
+        """
+        self._room -= size
+        if self._room < 0:
+            self.require(size)
+            self._room = _LOOK_AFTER
+
+    def require(self, size: int) -> None:
+        """Make sure that `size` more bytes fit.
+
+        Raises:
+            DiskFullError: They do not.
+        """
+        free = files.free_bytes(self.root)
+        if size + SPARE_BYTES > free:
+            raise DiskFullError(
+                f"task {self.task_id} needs {number_of_bytes(size)} more, and "
+                f"{number_of_bytes(SPARE_BYTES)} have to stay free, but only "
+                f"{number_of_bytes(free)} are there; free some space (what is whole stays), then "
+                "run again",
+                task_id=self.task_id,
+                step="extract",
+            )
+
+    def remove(self, path: str) -> None:
+        """Remove a member that the archive no longer holds like this."""
+        del self.records[path]
+        parent, _, name = path.rpartition("/")
+        with files.folder(parent, dir_fd=self.root) as fd:
+            files.unlink(name, dir_fd=fd)
+
+    def reconcile(self, directory: Directory) -> None:
+        """Remove everything that an archive's directory does not hold just like this."""
+        entries = {entry.name: entry for entry in directory.entries}
+        stale = [
+            path
+            for path in self.records
+            if path not in entries or entries[path].is_directory or not self.holds(entries[path])
+        ]
+        for path in stale:
+            self.remove(path)
+        self.directories &= {e.name for e in directory.entries if e.is_directory}
+        kept = self.directories.union(
+            *map(_parents, self.records), *map(_parents, self.directories)
+        )
+        for path in sorted(self.made - kept, key=len, reverse=True):
+            parent, _, name = path.rpartition("/")
+            with files.folder(parent, dir_fd=self.root) as fd:
+                files.rmdir(name, dir_fd=fd)
+            self.made.remove(path)
+
+    def in_order(self, directory: Directory) -> tuple[MemberRecord, ...]:
+        """The records of all file members of the directory, in its order.
+
+        Raises:
+            KeyError: One is missing.
+        """
+        return tuple(self.records[e.name] for e in directory.entries if not e.is_directory)
+
+
+def _parents(path: str) -> set[str]:
+    parents = set()
+    while path := path.rpartition("/")[0]:
+        parents.add(path)
+    return parents
+
+
+class Extractor:
+    """Writes the members of one reader into a tree, as their bytes come.
+
+    A member that is here already is read and checked, and not written again. For one thread at a
+    time; after the last bytes comes `finish`, or `abandon` at any moment.
+    """
+
+    def __init__(self, reader: ZipReader, staged: StagedFiles) -> None:
+        """Write what `reader` reports into the tree of `staged`."""
+        self.reader = reader
+        self._staged = staged
+        self._folders = Folders(staged.root, staged.made, most=staged.open_folders)
+        self._member = ""
+        # The file being written: its handle, and whether there is one to remove.
+        self._fd = -1
+        self._unfinished = False
+
+    def feed(self, chunks: Iterable[bytes | memoryview]) -> None:
+        """Take the next bytes.
+
+        Raises:
+            ArchiveError: As `ZipReader.feed`.
+            DiskFullError: There is no room for them.
+            StoreError: The file system refuses them.
+        """
+        try:
+            for chunk in chunks:
+                for event in self.reader.feed(chunk):
+                    if isinstance(event, MemberData):
+                        if self._fd >= 0:
+                            self._staged.reserve(len(event.data))
+                            files.write(self._fd, event.data)
+                    elif isinstance(event, MemberStart):
+                        self._start(event.entry)
+                    else:
+                        self._end(event.entry)
+        except OSError as error:
+            raise disk_errors.explain(
+                error, "write", self._member, task_id=self._staged.task_id
+            ) from error
+
+    def finish(self) -> Directory:
+        """End the reading; return the archive's directory.
+
+        Raises:
+            ArchiveError: As `ZipReader.close`.
+        """
+        directory = self.reader.close()
+        self._folders.close()
+        return directory
+
+    def abandon(self) -> None:
+        """Close all handles and remove the member that is not whole; harmless after `finish`."""
+        try:
+            if self._unfinished:
+                self._unfinished = False
+                self._close_file()
+                parent, _, name = self._member.rpartition("/")
+                files.unlink(name, dir_fd=self._folders.get(parent))
+        finally:
+            self._folders.close()
+
+    def _start(self, entry: Entry) -> None:
+        self._member = entry.name
+        staged = self._staged
+        if entry.is_directory:
+            self._folders.get(entry.name)
+            staged.directories.add(entry.name)
+            return
+        if staged.holds(entry):
+            return
+        if entry.name in staged.records:
+            staged.remove(entry.name)
+        parent, _, name = entry.name.rpartition("/")
+        self._fd = files.open_for_writing(name, dir_fd=self._folders.get(parent))
+        self._unfinished = True
+
+    def _end(self, entry: Entry) -> None:
+        if not self._unfinished:
+            return
+        mtime_ns = os.fstat(self._fd).st_mtime_ns
+        # A full disk can show itself as late as here, on network file systems.
+        self._close_file()
+        self._unfinished = False
+        record = MemberRecord(entry.name, entry.size, entry.crc, mtime_ns)
+        self._staged.records[entry.name] = record
+
+    def _close_file(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)

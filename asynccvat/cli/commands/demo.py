@@ -1,0 +1,141 @@
+"""`asynccvat demo`: the real engine against a simulated server, in about 15 seconds."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from zlib import crc32
+
+import typer
+
+import asynccvat
+from asynccvat.cli import output
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.runs import Results, carry_out
+from asynccvat.cli.text import counted, number_of_bytes
+
+if TYPE_CHECKING:
+    from asynccvat.simulator import SimulatorOptions
+
+TASKS = 200
+# Below those that systems give away by themselves.
+_FIRST_PORT, _PORTS = 20_000, 10_000
+_FOLDERS_SHOWN = 3
+_FILES_SHOWN = 6
+
+
+def demo(
+    destination: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DEST", help="Folder for the mirror; a new temporary one without it."
+        ),
+    ] = None,
+    tasks: Annotated[
+        int, typer.Option("--tasks", min=1, max=2000, help="Tasks on the simulated server.")
+    ] = TASKS,
+) -> None:
+    """Mirror 200 tasks of a simulated server, and again, to see it work; about 15 seconds.
+
+    The server runs on this machine and ends with the command. The mirror stays, to be looked at,
+    and can be given again.
+
+    For example:
+
+    asynccvat demo /tmp/mirror
+    """
+    from asynccvat.simulator import SimulatorOptions  # noqa: PLC0415 - `--help` stays light
+
+    place = destination or Path(tempfile.mkdtemp(prefix="asynccvat-demo-"))
+    options = SimulatorOptions(
+        port=0 if destination is None else port_for(destination),
+        tasks=tasks,
+        frames=3,
+        costs=True,
+        export_workers=4,
+        export_seconds=0.2,
+        api_workers=4,
+        latency=0.01,
+        login_seconds=0.05,
+    )
+    raise typer.Exit(_show(options, place))
+
+
+def port_for(place: Path) -> int:
+    """The port for a folder's server: the same each time, as a mirror is that of one address.
+
+    Raises:
+        typer.BadParameter: It is taken, and the folder holds something already.
+    """
+    import socket  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    path = str(place.absolute()).encode("utf-8", "surrogateescape")
+    port = _FIRST_PORT + crc32(path) % _PORTS
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            if place.is_dir() and any(place.iterdir()):
+                raise typer.BadParameter(
+                    f"the simulated server of {place} would need port {port}, which cannot be "
+                    f"had ({error.strerror}): name another folder",
+                    param_hint="DEST",
+                ) from error
+            return 0
+    return port
+
+
+def _show(options: SimulatorOptions, place: Path) -> int:
+    from asynccvat.simulator.processes import ServerProcess  # noqa: PLC0415 - `--help` stays light
+
+    spec = asynccvat.ExportSpec(images=True)
+    with ServerProcess(options) as server:
+        output.write(
+            f"A simulated CVAT at {server.url}: {counted(options.tasks, 'task')}, "
+            f"{options.export_workers} exports at once of {options.export_seconds} s each."
+        )
+        for title in (
+            f"Mirroring it into {place}",
+            "Mirroring it once more, with nothing left to do",
+        ):
+            output.write(f"\n{title}")
+            output.flush()
+            code = carry_out(
+                asynccvat.CvatClient(
+                    server.url, username=server.username, password=server.password
+                ),
+                lambda client, on_event: asynccvat.mirror(
+                    client, place, spec=spec, on_event=on_event
+                ),
+                Results(),
+                place=str(place),
+                resumable=False,
+            )
+            if code != ExitCode.DONE:
+                return code
+            if title.endswith(str(place)):
+                for line in tree(place):
+                    output.write(line)
+    output.write(f"\nThe simulated server is stopped. The mirror is in {place}.")
+    return ExitCode.DONE
+
+
+def tree(place: Path) -> Iterator[str]:
+    """The first folders of a mirror and their files, drawn as a tree."""
+    folders = sorted(
+        (item for item in place.iterdir() if item.is_dir() and not item.name.startswith(".")),
+        key=lambda item: (len(item.name), item.name),
+    )
+    yield f"{place}/"
+    for folder in folders[:_FOLDERS_SHOWN]:
+        yield f"  {folder.name}/"
+        files = sorted(item for item in folder.rglob("*") if item.is_file())
+        for file in files[:_FILES_SHOWN]:
+            yield f"    {file.relative_to(folder)}  ({number_of_bytes(file.stat().st_size)})"
+        if len(files) > _FILES_SHOWN:
+            yield f"    ... and {counted(len(files) - _FILES_SHOWN, 'file')} more"
+    if len(folders) > _FOLDERS_SHOWN:
+        yield f"  ... and {counted(len(folders) - _FOLDERS_SHOWN, 'folder')} more"

@@ -1,0 +1,163 @@
+"""The commands that look at something closely: tasks, formats, the connection itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asynccvat.cli import filters, output, parsing, questions
+from asynccvat.cli.connection import Connection, connected
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.filters import AsJson, AsJsonLines, Output, OutputOption
+from asynccvat.cli.questions import record
+from asynccvat.cli.text import printable
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient, Formats, ResponseError, Task
+
+
+@connected
+def task_info(
+    connection: Connection,
+    *,
+    tasks: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="The tasks.", show_default=False)
+    ] = None,
+    task_id: Annotated[
+        list[str] | None,
+        typer.Option("--task-id", "-t", metavar="ID", help="The same, as an option."),
+    ] = None,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonLines = False,
+    output_: OutputOption = None,
+) -> int:
+    """Show all that the server says of some tasks.
+
+    For example:
+
+    asynccvat task-info 147 148 --json
+    """
+    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
+    ids = parsing.ids([*(tasks or ()), *(task_id or ())], "ID")
+    if not ids:
+        raise typer.BadParameter("name at least one task", param_hint="ID")
+    found, absent = questions.ask(connection.settings(), lambda client: _details(client, ids))
+    if form is Output.TABLE:
+        for task in found:
+            rows = [(key, _cell(value)) for key, value in record(task).items() if value is not None]
+            output.table(("field", "value"), rows, wraps=("value",))
+    else:
+        questions.show(form, found, (), ())
+    for error in absent:
+        output.remark(f"Error: {printable(str(error))}")
+    return ExitCode.SOME_FAILED if absent else ExitCode.DONE
+
+
+async def _details(
+    client: CvatClient, ids: tuple[int, ...]
+) -> tuple[list[Task], list[ResponseError]]:
+    """The tasks in the order of their ids as given, and why the others cannot be shown.
+
+    One list answers for hundreds; only of a task that is not in it the server is asked why.
+    """
+    from asynccvat import (  # noqa: PLC0415 - the start-up of `--help` stays light
+        NotFoundError,
+        PermissionDeniedError,
+        Selection,
+    )
+
+    listing = await client.tasks(Selection(task_ids=ids))
+    known = {task.id: task for task in listing.tasks}
+    absent: list[ResponseError] = []
+    for task_id in ids:
+        if task_id not in known:
+            try:
+                known[task_id] = await client.task(task_id)
+            except (NotFoundError, PermissionDeniedError) as error:
+                absent.append(error)
+    return [known[task_id] for task_id in ids if task_id in known], absent
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("username", value))
+    return str(value)
+
+
+@connected
+def formats(
+    connection: Connection,
+    *,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonLines = False,
+    output_: OutputOption = None,
+) -> int:
+    """List the formats that the server exports and imports, by their exact names.
+
+    For example:
+
+    asynccvat formats --json
+    """
+    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
+    known = questions.ask(connection.settings(), lambda client: client.formats())
+    if form is Output.JSON:
+        output.write_json(record(known))
+    elif form is Output.JSONL:
+        for direction, items in (("export", known.exporters), ("import", known.importers)):
+            for item in items:
+                output.write_json_line({"direction": direction, **record(item)})
+    else:
+        output.table(
+            ("format", "export", "import", "dimension"), _format_rows(known), wraps=("format",)
+        )
+        output.remark("'export' and 'import' say which files; without one it is not possible.")
+    return ExitCode.DONE
+
+
+def _format_rows(known: Formats) -> list[output.Row]:
+    exported = {item.name: item for item in known.exporters}
+    imported = {item.name: item for item in known.importers}
+    rows: list[output.Row] = []
+    for name in dict.fromkeys((*exported, *imported)):
+        ways = [group.get(name) for group in (exported, imported)]
+        files = [
+            None if way is None else way.ext if way.enabled else f"{way.ext} (disabled)"
+            for way in ways
+        ]
+        rows.append((name, *files, next(way.dimension for way in ways if way is not None)))
+    return rows
+
+
+@connected
+def check_connection(connection: Connection, *, as_json: AsJson = False) -> int:
+    """Log in, and show who is there and what the server is.
+
+    For example:
+
+    asynccvat check-connection --url https://cvat.example.com -u ann
+    """
+
+    async def question(client: CvatClient) -> dict[str, Any]:
+        about, user = await client.about(), await client.user()
+        return {
+            "url": client.origin,
+            "version": about.version,
+            "user": user.username,
+            "user_id": user.id,
+            "organization": client.organization,
+        }
+
+    answer = questions.ask(connection.settings(), question)
+    if as_json:
+        output.write_json(answer)
+        return ExitCode.DONE
+    where = f" in the organization {answer['organization']}" if answer["organization"] else ""
+    if answer["organization"] == "":
+        where = " in the personal workspace"
+    output.write(
+        printable(
+            f"{answer['url']}: CVAT {answer['version']}, logged in as {answer['user']}{where}"
+        )
+    )
+    return ExitCode.DONE

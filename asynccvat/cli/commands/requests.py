@@ -1,0 +1,222 @@
+"""`asynccvat requests`: what the server is doing for the user, and taking it back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asynccvat.cli import filters, output, parsing, questions
+from asynccvat.cli.connection import Connection, connected
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.filters import AsJson, AsJsonLines, Output, OutputOption
+from asynccvat.cli.light import LightCommand, LightGroup
+from asynccvat.cli.text import counted, printable, span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asynccvat import CvatClient, ExportRequest
+
+_COLUMNS = ("status", "progress", "age", "operation", "of", "format", "message", "id")
+_WHY_NOT = {
+    "started": "it runs already, and CVAT cancels only what still waits: it will end by itself",
+    "ended": "it has ended already: there is nothing to cancel",
+    "unknown": "the server knows no such request: check the id, as 'asynccvat requests' shows it",
+    "forbidden": "it is another user's: only its owner may cancel it",
+}
+
+
+class Status(StrEnum):
+    """The states of a request."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class Action(StrEnum):
+    """What a request does."""
+
+    EXPORT = "export"
+    IMPORT = "import"
+    CREATE = "create"
+
+
+TaskIds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task-id",
+        "-t",
+        metavar="ID",
+        help="Of this task; may be repeated, or a list like 147,148.",
+        rich_help_panel=filters.PANEL,
+    ),
+]
+
+requests = typer.Typer(name="requests", cls=LightGroup, invoke_without_command=True)
+
+
+@connected
+def list_requests(
+    connection: Connection,
+    *,
+    project_id: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--project-id",
+            metavar="ID",
+            help="Of this project and its tasks; may be repeated.",
+            rich_help_panel=filters.PANEL,
+        ),
+    ] = None,
+    task_id: TaskIds = None,
+    status: Annotated[
+        Status | None,
+        typer.Option("--status", help="In this state.", rich_help_panel=filters.PANEL),
+    ] = None,
+    action: Annotated[
+        Action | None,
+        typer.Option("--action", help="Of this kind.", rich_help_panel=filters.PANEL),
+    ] = None,
+    ended: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Those that have ended, too, as long as the server remembers them.",
+            rich_help_panel=filters.PANEL,
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonLines = False,
+    output_: OutputOption = None,
+) -> int:
+    """Show what the server is doing for you: exports, imports, new tasks; newest first.
+
+    Progress is the server's own count, which stays empty for exports.
+
+    For example:
+
+    asynccvat requests --action export
+
+    asynccvat requests --status failed -t 147 --json
+
+    asynccvat requests cancel --all
+    """
+    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
+    tasks = parsing.ids(task_id or (), "--task-id")
+    projects = parsing.ids(project_id or (), "--project-id")
+
+    async def question(client: CvatClient) -> tuple[Sequence[ExportRequest], datetime]:
+        found = await client.requests(task_ids=tasks or None, action=action and action.value)
+        # Ages are by the server's clock, whose dates they come from.
+        return found, client.server_date or datetime.now(UTC)
+
+    found, now = questions.ask(connection.settings(), question)
+    fitting = [item for item in found if not projects or item.operation.project_id in projects]
+    # One list is all of one moment; asked for state by state, one that moves on would be missed.
+    shown = [
+        item
+        for item in fitting
+        if (item.state == status.value if status else ended or not item.ended)
+    ]
+    questions.show(
+        form,
+        shown,
+        _COLUMNS,
+        [_row(item, now) for item in shown],
+        numbers=("age", "progress"),
+        wraps=("operation", "format", "message", "id"),
+    )
+    if form is Output.TABLE:
+        hidden = len(fitting) - len(shown)
+        rest = f"; {hidden:,} ended, which --all shows" if hidden and status is None else ""
+        output.remark(f"{counted(len(shown), 'request')}{rest}")
+    return ExitCode.DONE
+
+
+def _row(request: ExportRequest, now: datetime) -> output.Row:
+    operation = request.operation
+    of = {
+        "task": operation.task_id,
+        "project": operation.project_id,
+        "job": operation.job_id,
+    }.get(operation.target or "")
+    age = None
+    if request.created_date is not None:
+        age = span(max(0.0, (now - request.created_date).total_seconds()))
+    return (
+        request.status,
+        f"{request.progress:.0%}" if request.progress else None,
+        age,
+        operation.type,
+        f"{operation.target} {of}" if of is not None else operation.target,
+        operation.format,
+        request.message,
+        request.id,
+    )
+
+
+@connected
+def cancel(
+    connection: Connection,
+    *,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ID", help="Requests, by the ids that 'asynccvat requests' shows; quote them."
+        ),
+    ] = None,
+    task_id: TaskIds = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="All that wait.", rich_help_panel=filters.PANEL),
+    ] = False,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonLines = False,
+    output_: OutputOption = None,
+) -> int:
+    """Cancel requests that wait in the server's queue; what runs already cannot be cancelled.
+
+    For example:
+
+    asynccvat requests cancel 'action=export&target=task&target_id=147&user_id=1&...'
+
+    asynccvat requests cancel -t 147,148
+    """
+    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
+    named = tuple(ids or ())
+    tasks = parsing.ids(task_id or (), "--task-id")
+    if not named and not tasks and not everything:
+        raise typer.BadParameter("name a request, or say -t TASK or --all", param_hint="ID")
+    if everything and (named or tasks):
+        raise typer.BadParameter(
+            "it means every request that waits: leave it or the ids away", param_hint="--all"
+        )
+    if any(not rq_id.strip() for rq_id in named):
+        raise typer.BadParameter("it is empty: name a request", param_hint="ID")
+
+    async def work(client: CvatClient) -> dict[str, str]:
+        wanted = list(named)
+        if tasks or everything:
+            found = await client.requests(task_ids=tasks or None, action=None, status="queued")
+            wanted += [request.id for request in found]
+        return {rq_id: str(end) for rq_id, end in (await client.cancel_requests(wanted)).items()}
+
+    ends = questions.ask(connection.settings(), work)
+    records = [{"id": rq_id, "result": end} for rq_id, end in ends.items()]
+    rows = [(end, rq_id) for rq_id, end in ends.items()]
+    questions.show(form, records, ("result", "id"), rows, wraps=("id",))
+    if not ends:
+        output.remark("Nothing to do: no such request waits in the server's queue.")
+    failed = [rq_id for rq_id, end in ends.items() if end in _WHY_NOT]
+    for rq_id in failed:
+        output.remark(f"{printable(rq_id)}: {_WHY_NOT[ends[rq_id]]}")
+    return ExitCode.SOME_FAILED if failed else ExitCode.DONE
+
+
+requests.callback()(list_requests)
+requests.command(cls=LightCommand)(cancel)

@@ -1,0 +1,293 @@
+"""`asynccvat run`: a file of steps, checked as a whole, then done in order and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+
+import asynccvat
+from asynccvat.cli import output, signals
+from asynccvat.cli.connection import Connection, complete, connected
+from asynccvat.cli.exit_codes import ExitCode, exit_code, explain, report_code, worst
+from asynccvat.cli.runs import STOPPING, Results
+from asynccvat.cli.text import printable
+
+if TYPE_CHECKING:
+    from asynccvat import Event, RunFile, RunFileError, StepPlan, StepReport
+    from asynccvat.cli.display import Display
+    from asynccvat.runfiles.steps import Step
+    from asynccvat.settings import Settings
+
+
+@connected
+def run(
+    connection: Connection,
+    *,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE.yaml", help="The steps.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what each step would do, and stop.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of such files, for editors.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write the report (or plan) to stdout as JSON.")
+    ] = False,
+    report_json: Annotated[
+        Path | None, typer.Option("--report-json", metavar="FILE", help="Write the report here.")
+    ] = None,
+    log_json: Annotated[
+        Path | None,
+        typer.Option("--log-json", metavar="FILE", help="Append each event as a JSON line."),
+    ] = None,
+) -> int:
+    """Run the downloads, uploads and mirrors of a YAML file, one step after the other.
+
+    The files of datnvt-cvat-cli are taken as they are. All of a file is checked, and every server
+    asked for what it names, before anything is done. A step that fails stops no other, unless its
+    server is gone or refuses the user.
+
+    For example:
+
+    asynccvat run steps.yaml --dry-run
+
+    asynccvat run steps.yaml --report-json report.json
+
+    asynccvat run --schema > run.schema.json
+    """
+    if schema:
+        output.write_json(asynccvat.run_file_schema())
+        return ExitCode.DONE
+    if file is None:
+        raise typer.BadParameter("name a file, like steps.yaml", param_hint="FILE.yaml")
+    if dry_run and (report_json or log_json):
+        raise typer.BadParameter(
+            "a dry run has no report and no events: --json writes its plan to stdout",
+            param_hint="--dry-run",
+        )
+    results = Results(as_json=as_json, report_file=report_json, log_file=log_json)
+    try:
+        read = asynccvat.load_run_file(file)
+        for warning in read.warnings:
+            output.remark(f"warning: {warning}")
+        settings = _settings(read, connection)
+        if dry_run:
+            return _plan(read, settings, as_json=as_json)
+        return _carry_out(read, settings, results, verbose=connection.verbose)
+    except asynccvat.RunFileError as error:
+        return _refused(error, verbose=connection.verbose)
+
+
+def _settings(file: RunFile, connection: Connection) -> dict[int, Settings]:
+    """The settings of each step; what nothing gives is asked for, once for each server.
+
+    Raises:
+        RunFileError: Some step's are missing or unusable.
+    """
+    found: dict[int, Settings] = {}
+    completed: dict[Settings, Settings] = {}
+    problems = []
+    warned: set[str] = set()
+    password = connection.given_password()
+    for step in file.steps:
+        try:
+            settings = connection.settings_for(step.server, password)
+            warned.update(settings.warnings)
+            settings = replace(settings, warnings=())
+            if settings not in completed:
+                completed[settings] = complete(settings)
+            found[step.number] = completed[settings]
+        except asynccvat.ConfigError as error:
+            problems.append(asynccvat.Problem(str(step.place), error.message, error))
+    for warning in sorted(warned):
+        output.remark(f"warning: {warning}")
+    if problems:
+        raise asynccvat.RunFileError(problems)
+    return found
+
+
+def _refused(error: RunFileError, *, verbose: bool) -> ExitCode:
+    """Say all that is wrong with a file; nothing of it was done."""
+    for problem in error.problems:
+        output.remark(f"Error: {printable(str(problem))}")
+        if verbose and problem.error is not None:
+            for line in list(explain(problem.error, verbose=True))[1:]:
+                output.remark(line)
+    output.remark("Nothing was done.")
+    return worst(
+        ExitCode.USAGE if problem.error is None else exit_code(problem.error)
+        for problem in error.problems
+    )
+
+
+# --- what would be done ---------------------------------------------------------------------------
+
+
+def _plan(file: RunFile, settings: Mapping[int, Settings], *, as_json: bool) -> ExitCode:
+    plans = signals.run(
+        lambda: asynccvat.plan_run_file(file, settings=lambda step: settings[step.number])
+    )
+    if as_json:
+        output.write_json({"version": 1, "steps": [plan.to_json() for plan in plans]})
+    else:
+        output.table(
+            ("number", "what", "step", "task", "path", "reason"),
+            [row for plan in plans for row in _rows(plan)],
+            numbers=("number", "task"),
+            wraps=("path", "reason"),
+        )
+    output.remark("Dry run, nothing was changed.")
+    return worst(_planned(plan) for plan in plans)
+
+
+def _rows(plan: StepPlan) -> Iterator[output.Row]:
+    """What a step would do with each task."""
+    head = (plan.step.number, plan.step.task)
+    for part in plan.plans:
+        for step in part.to_json()["steps"]:
+            place = step.get("path", step.get("folder"))
+            yield (*head, step["step"], step["task_id"], place, step["reason"])
+    for task_id, path in plan.awaits.items():
+        yield (*head, "upload", task_id, path, "brought by an earlier step")
+
+
+def _planned(plan: StepPlan) -> ExitCode:
+    """Say why a step could not be planned, or would be refused; returns what running it met."""
+    named = f"step {plan.step.number}"
+    if plan.error is not None:
+        output.remark(f"{named}: {printable(str(plan.error))}")
+        return exit_code(plan.error)
+    refused = sum(part.counts.get("refuse", 0) for part in plan.plans)
+    guards = [guard for part in plan.plans if (guard := getattr(part, "guard", None)) is not None]
+    for guard in guards:
+        output.remark(f"{named}: refused: {guard}")
+    if refused:
+        return ExitCode.SOME_FAILED
+    return ExitCode.REFUSED if guards else ExitCode.DONE
+
+
+# --- what is done ---------------------------------------------------------------------------------
+
+
+def _carry_out(
+    file: RunFile, settings: Mapping[int, Settings], results: Results, *, verbose: bool
+) -> int:
+    """Run the steps, show them, write what is to be written, and return the exit code."""
+    done: list[StepReport] = []
+    stopped: signals.Interrupted | None = None
+    try:
+        with _Screen(len(file.steps), results.log_file, verbose=verbose) as screen:
+            signals.run(
+                lambda: asynccvat.run_file(
+                    file,
+                    settings=lambda step: settings[step.number],
+                    on_event=screen.on_event,
+                    on_step=done.append,
+                ),
+                on_signal=lambda: screen.say(STOPPING),
+            )
+    except signals.Interrupted as interrupted:
+        stopped = interrupted
+    report = asynccvat.RunFileReport(tuple(done)).to_json() | {
+        "ok": stopped is None and all(step.ok for step in done),
+        "interrupted": stopped is not None,
+    }
+    written = True
+    if results.report_file is not None:
+        written = output.save_json(report, results.report_file)
+    if results.as_json:
+        output.write_json(report)
+    elif done:
+        _summary(done)
+    for step in done:
+        _say_why(step, verbose=verbose)
+    if stopped is not None:
+        left = len(file.steps) - len(done)
+        output.remark(f"Interrupted; steps that were not begun: {left}.")
+        return stopped.code
+    code = worst(_code(step) for step in done)
+    return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
+
+
+def _summary(done: Sequence[StepReport]) -> None:
+    """What became of each step, on stdout."""
+    output.table(
+        ("step", "what", "done", "skipped", "warned", "failed"),
+        [
+            (step.step.number, step.step.task, step.done, step.skipped, step.warned, step.failed)
+            for step in done
+        ],
+        numbers=("step", "done", "skipped", "warned", "failed"),
+    )
+
+
+def _say_why(step: StepReport, *, verbose: bool) -> None:
+    """Why a step ended early, or was not run at all."""
+    if step.not_run is not None:
+        output.remark(
+            f"step {step.step.number} was not run, as its server failed an earlier one: "
+            f"{printable(str(step.not_run))}"
+        )
+    elif step.stopped_by is not None:
+        for line in explain(step.stopped_by, verbose=verbose):
+            output.remark(line.replace("Error:", f"Error: step {step.step.number}:", 1))
+
+
+def _code(step: StepReport) -> ExitCode:
+    if step.not_run is not None:
+        return exit_code(step.not_run)
+    return worst(report_code(report) for report in step.reports)
+
+
+class _Screen:
+    """Shows one step after the other while they last, and logs their events."""
+
+    def __init__(self, steps: int, log_file: Path | None, *, verbose: bool) -> None:
+        self._steps = steps
+        self._verbose = verbose
+        self._whole = ExitStack()
+        self._log = None
+        if log_file is not None:
+            self._log = self._whole.enter_context(closing(output.EventLog(log_file)))
+        self._of_step = ExitStack()
+        self._step = 0
+        self._shown: Display | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._of_step.close()
+        self._whole.close()
+
+    def on_event(self, step: Step, event: Event) -> None:
+        """Show what happened in a step."""
+        from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
+        from asynccvat.events import to_json  # noqa: PLC0415 - the same
+
+        if self._shown is None or step.number != self._step:
+            self._of_step.close()
+            self._step = step.number
+            self._shown = self._of_step.enter_context(
+                display(output.remarks(), verbose=self._verbose)
+            )
+            self._shown.say(f"step {step.number} of {self._steps}: {step.task}")
+        if self._log is not None:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            self._log.write({**to_json(event), "step_number": step.number}, now)
+        self._shown.on_event(event)
+
+    def say(self, line: str) -> None:
+        """Show a line of its own."""
+        if self._shown is None:
+            output.remark(line)
+        else:
+            self._shown.say(line)

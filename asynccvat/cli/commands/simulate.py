@@ -1,0 +1,149 @@
+"""`asynccvat simulate`: a CVAT server to try things on, until it is stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asynccvat.cli import output, signals
+from asynccvat.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from asynccvat.simulator import SimulatorOptions
+
+_TIMES = "How long things take"
+
+
+def simulate(
+    *,
+    tasks: Annotated[int, typer.Option("--tasks", min=0, help="How many tasks it holds.")] = 300,
+    frames: Annotated[int, typer.Option("--frames", min=0, help="Frames in each task.")] = 5,
+    projects: Annotated[
+        int, typer.Option("--projects", min=0, help="Projects that the tasks are spread over.")
+    ] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same tasks.")] = 0,
+    frame_bytes: Annotated[
+        int | None, typer.Option("--frame-bytes", min=1, help="Bytes of each frame.")
+    ] = None,
+    archives: Annotated[
+        Path | None,
+        typer.Option("--archives", metavar="DIR", help="Serve these ready archives as tasks, too."),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8080,
+    password: Annotated[
+        str, typer.Option("--password", "-p", help="The password of its user admin.")
+    ] = "simulated-secret",  # noqa: S107 - nothing secret: the simulated server's own
+    export_workers: Annotated[
+        int,
+        typer.Option("--export-workers", min=1, help="Exports at once.", rich_help_panel=_TIMES),
+    ] = 2,
+    export_seconds: Annotated[
+        float,
+        typer.Option(
+            "--export-seconds", min=0, help="Seconds of one export.", rich_help_panel=_TIMES
+        ),
+    ] = 0.25,
+    import_workers: Annotated[
+        int,
+        typer.Option("--import-workers", min=1, help="Imports at once.", rich_help_panel=_TIMES),
+    ] = 2,
+    import_seconds: Annotated[
+        float,
+        typer.Option(
+            "--import-seconds", min=0, help="Seconds of one import.", rich_help_panel=_TIMES
+        ),
+    ] = 0.25,
+    api_workers: Annotated[
+        int, typer.Option("--api-workers", min=1, help="Calls at once.", rich_help_panel=_TIMES)
+    ] = 2,
+    latency: Annotated[
+        float, typer.Option("--latency", min=0, help="Seconds of one call.", rich_help_panel=_TIMES)
+    ] = 0.04,
+    costs: Annotated[
+        bool,
+        typer.Option(
+            "--costs/--no-costs", help="Whether anything takes time.", rich_help_panel=_TIMES
+        ),
+    ] = True,
+    one_export_per_user: Annotated[
+        bool,
+        typer.Option(
+            "--one-export-per-user",
+            help="A user's exports wait for each other.",
+            rich_help_panel=_TIMES,
+        ),
+    ] = False,
+    old_exports: Annotated[
+        bool,
+        typer.Option(
+            "--old-exports", help="Serve the export endpoints of older servers, too, not 410."
+        ),
+    ] = False,
+) -> None:
+    """Run a simulated CVAT server on this machine, until it is stopped (Ctrl-C).
+
+    For example:
+
+    asynccvat simulate --tasks 300 --frames 5 --export-workers 2 --port 8080
+    """
+    from asynccvat.simulator import SimulatorOptions  # noqa: PLC0415 - `--help` stays light
+
+    options = SimulatorOptions(
+        tasks=tasks,
+        frames=frames,
+        projects=projects,
+        seed=seed,
+        frame_bytes=frame_bytes,
+        archives=archives,
+        host=host,
+        port=port,
+        password=password,
+        costs=costs,
+        export_workers=export_workers,
+        export_seconds=export_seconds,
+        import_workers=import_workers,
+        import_seconds=import_seconds,
+        api_workers=api_workers,
+        latency=latency,
+        one_export_per_user=one_export_per_user,
+        old_exports=old_exports,
+    )
+    try:
+        signals.run(lambda: _serve(options))
+    except signals.Interrupted:
+        output.remark("Stopped.")
+    except OSError as error:
+        if error.filename is not None:
+            raise typer.BadParameter(
+                f"cannot read {error.filename}: {error.strerror}", param_hint="--archives"
+            ) from error
+        raise typer.BadParameter(
+            f"cannot listen on {host}:{port}, choose another: {error.strerror or error}",
+            param_hint="--port",
+        ) from error
+    raise typer.Exit(ExitCode.DONE)
+
+
+async def _serve(options: SimulatorOptions) -> None:
+    """Serve until cancelled."""
+    import asyncio  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    from asynccvat.simulator import SimulatedServer  # noqa: PLC0415 - the same
+
+    async with SimulatedServer(options) as server:
+        # The address alone on stdout, for scripts that start it.
+        output.write(server.url)
+        output.flush()
+        output.remark(
+            f"A simulated CVAT with {len(server.dataset.tasks)} tasks; user {server.username}, "
+            f"password {server.password}. Stop it with Ctrl-C. In another shell:\n"
+            f"  export CVAT_URL={server.url} CVAT_USERNAME={server.username} "
+            f"CVAT_PASSWORD={server.password}\n"
+            f"  asynccvat mirror data/"
+        )
+        await asyncio.Event().wait()

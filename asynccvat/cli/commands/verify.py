@@ -1,0 +1,277 @@
+"""`asynccvat verify`: the files of a mirror against their receipts, and repaired where asked to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import asynccvat
+from asynccvat.cli import filters, output, parsing, signals
+from asynccvat.cli.connection import Connection, client_for, connected
+from asynccvat.cli.exit_codes import ExitCode, exit_code, explain
+from asynccvat.cli.filters import Output, option
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient, Event, VerifyReport
+    from asynccvat.cli.display import Display
+
+    Work = Callable[[Callable[[Event], None]], Awaitable[VerifyReport]]
+    """A verification that is told where to tell of itself."""
+
+_SERVER = "With the server"
+_RESULTS = "Results"
+
+STOPPING = "Stopping. Press Ctrl-C again to leave at once."
+
+
+@connected
+def verify(
+    connection: Connection,
+    *,
+    destination: Annotated[
+        str, typer.Argument(metavar="DEST", help="The folder that holds the mirror.")
+    ],
+    task_id: filters.TaskIds = None,
+    folder: Annotated[
+        list[str] | None,
+        option(
+            "--folder",
+            panel=filters.PANEL,
+            metavar="PATTERN",
+            help="Tasks in folders of such a name, like 'task1*'; may be repeated.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="How many files are read at once.")
+    ] = 4,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Read everything; forget what an interrupted run had read."),
+    ] = False,
+    repair: Annotated[
+        bool,
+        option("--repair", panel=_SERVER, help="Fetch damaged tasks again, and only these."),
+    ] = False,
+    against_server: Annotated[
+        bool,
+        option(
+            "--against-server",
+            panel=_SERVER,
+            help="Compare with the server's list, too: what changed, is gone, or is not mirrored.",
+        ),
+    ] = False,
+    project_id: filters.ProjectIds = None,
+    status: filters.StatusOption = None,
+    subset: filters.Subset = None,
+    name: filters.Name = None,
+    owner: filters.Owner = None,
+    assignee: filters.Assignee = None,
+    updated_since: filters.UpdatedSince = None,
+    filter_: filters.Filter = None,
+    strict: Annotated[
+        bool,
+        option(
+            "--strict", panel=_RESULTS, help="Count foreign and touched files as failures, too."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        option("--quiet", "-q", panel=_RESULTS, help="Write what is wrong, and nothing else."),
+    ] = False,
+    as_json: Annotated[
+        bool, option("--json", panel=_RESULTS, help="Write the report to stdout as JSON.")
+    ] = False,
+    as_jsonl: Annotated[
+        bool,
+        option("--jsonl", panel=_RESULTS, help="Write each problem as a JSON line, as it comes."),
+    ] = False,
+) -> int:
+    """Read every file of a mirror and compare it with its receipt; no server is needed.
+
+    Interrupted, it goes on where it was. It is right also while a mirror is at work. What the
+    selection's options say is what should be here, by --against-server.
+
+    For example:
+
+    asynccvat verify data/
+
+    asynccvat verify data/ --repair
+
+    asynccvat verify data/ --against-server --status completed
+    """
+    if not destination:
+        raise typer.BadParameter("it is empty: name a folder", param_hint="DEST")
+    form = filters.form(as_json=as_json, as_jsonl=as_jsonl)
+    task_ids = parsing.ids(task_id or (), "--task-id") if task_id else None
+    given: dict[str, Any] = {
+        "project_id": project_id,
+        "status": status,
+        "subset": subset,
+        "name": name,
+        "owner": owner,
+        "assignee": assignee,
+        "updated_since": updated_since,
+        "filter": filter_,
+    }
+    narrows = [key for key, value in given.items() if value is not None]
+    if narrows and (not against_server or task_ids or folder):
+        raise typer.BadParameter(
+            "it says which of the server's tasks should be here: use it with --against-server, "
+            "and without -t and --folder",
+            param_hint=f"--{narrows[0].replace('_', '-')}",
+        )
+    client = selection = None
+    if repair or against_server:
+        settings = connection.settings()
+        if against_server and not (task_ids or folder):
+            selection = filters.selection(
+                projects=project_id,
+                tasks=None,
+                status=status,
+                subset=subset,
+                name=name,
+                owner=owner,
+                assignee=assignee,
+                updated_since=updated_since,
+                filter_=filter_,
+                default_project=settings.project_id,
+            )
+        client = client_for(settings)
+    place = Path(destination)
+
+    def work(on_event: Callable[[Event], None]) -> Awaitable[VerifyReport]:
+        return asynccvat.verify(
+            place,
+            task_ids,
+            folders=tuple(folder or ()),
+            restart=restart,
+            threads=threads,
+            client=client,
+            against_server=against_server,
+            selection=selection,
+            repair=repair,
+            on_event=on_event,
+        )
+
+    reports: list[VerifyReport] = []
+    notes = strict or not quiet
+    try:
+        _watch(client, work, reports, form, quiet=quiet, verbose=connection.verbose)
+    except signals.Interrupted as stopped:
+        _show(reports, form, place, notes=notes, quiet=quiet)
+        output.remark("Run the same command again to go on from here.")
+        return stopped.code
+    except asynccvat.AsyncCvatError:
+        if reports and reports[0].problems:
+            # What keeps the repair from beginning takes nothing from what was found.
+            _show(reports, form, place, notes=notes, quiet=quiet)
+        raise
+    _show(reports, form, place, notes=notes, quiet=quiet)
+    return _code(reports[0], strict=strict, verbose=connection.verbose)
+
+
+def _watch(
+    client: CvatClient | None,
+    work: Work,
+    reports: list[VerifyReport],
+    form: Output,
+    *,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Verify to the end, or to a signal; the report is added to `reports` either way."""
+    from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
+    from asynccvat.cli.verify_progress import Reading  # noqa: PLC0415 - the same
+    from asynccvat.events import VerifyFinished  # noqa: PLC0415 - the same
+
+    with ExitStack() as stack:
+        shown = None
+        # A bar would be drawn over lines that come on the same terminal meanwhile.
+        if not quiet and not (form is Output.JSONL and sys.stdout.isatty()):
+            shown = display(output.remarks(), verbose=verbose, counts=Reading)
+            stack.enter_context(shown)
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, VerifyFinished):
+                reports.append(event.report)
+            _tell(event, form, shown, verbose=verbose)
+
+        async def main() -> None:
+            async with nullcontext() if client is None else client:
+                await _while_it_can_be_told(work, on_event)
+
+        signals.run(main, on_signal=lambda: None if shown is None else shown.say(STOPPING))
+
+
+def _tell(event: Event, form: Output, shown: Display | None, *, verbose: bool) -> None:
+    """Write what is to be said of an event, and draw it where there is a display."""
+    from asynccvat.cli.progress import messages  # noqa: PLC0415 - `--help` stays light
+    from asynccvat.events import ProblemFound  # noqa: PLC0415 - the same
+
+    if isinstance(event, ProblemFound) and form is Output.JSONL:
+        output.write_json_line(event.problem.to_json())
+    if shown is not None:
+        shown.on_event(event)
+        return
+    for line in messages(event, verbose=verbose):
+        output.remark(line)
+
+
+async def _while_it_can_be_told(work: Work, on_event: Callable[[Event], None]) -> None:
+    """Verify, and end it where an event cannot be written: nobody would hear of the rest.
+
+    Raised from a listener, an error ends the telling and not the work.
+
+    Raises:
+        BrokenPipeError: The reader of a stream has left.
+        StdoutError: Stdout takes nothing any more.
+    """
+    import anyio  # noqa: PLC0415 - `--help` stays light
+
+    unwritable: list[Exception] = []
+    with anyio.CancelScope() as scope:
+
+        def hear(event: Event) -> None:
+            try:
+                on_event(event)
+            except (BrokenPipeError, output.StdoutError) as error:
+                unwritable.append(error)
+                scope.cancel()
+            except OSError:
+                return  # stderr takes nothing, so nobody can be told; the report goes to stdout
+
+        await work(hear)
+    for error in unwritable:
+        raise error
+
+
+def _show(
+    reports: Sequence[VerifyReport], form: Output, place: Path, *, notes: bool, quiet: bool
+) -> None:
+    """Write what was found; each problem as a line is written already."""
+    from asynccvat.cli.verify_progress import problem_lines, summary  # noqa: PLC0415 - `--help` stays light
+
+    for report in reports:
+        if form is Output.JSON:
+            output.write_json(report.to_json())
+        elif form is Output.TABLE:
+            for line in problem_lines(report, notes=notes, repaired=not quiet):
+                output.write(line)
+            if not quiet:
+                output.write(summary(report, str(place)))
+
+
+def _code(report: VerifyReport, *, strict: bool, verbose: bool) -> ExitCode:
+    """What the shell is told, and why a repair ended early, if it did."""
+    if report.stopped_by is not None:
+        for line in explain(report.stopped_by, verbose=verbose):
+            output.remark(line)
+        return exit_code(report.stopped_by)
+    if not report.ok or (strict and report.problems):
+        return ExitCode.SOME_FAILED
+    return ExitCode.DONE

@@ -1,0 +1,635 @@
+"""CvatClient: CVAT's REST API as typed coroutines.
+
+It knows paths, parameters and what CVAT's answers mean; `lists` knows it of lists, `export_calls`
+of exports. How exchanges are made, tried again and reported is left to `http`; what is to be done
+with tasks, to the engine above.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import quote
+
+import anyio
+import msgspec
+
+from asynccvat.aio.threads import in_thread, in_threads, uninterrupted
+from asynccvat.client.exports import MAX_COLLISIONS, ExportCalls
+from asynccvat.client.lists import Lists
+from asynccvat.core.environment import from_environment
+from asynccvat.core.importers import importer_for
+from asynccvat.core.models import (
+    About,
+    Cancellation,
+    DataMeta,
+    ExportAccepted,
+    ExportRequest,
+    ExportSpec,
+    Format,
+    Formats,
+    Job,
+    Project,
+    Task,
+    TaskListing,
+    User,
+)
+from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT
+from asynccvat.core.plans.upload import Mode
+from asynccvat.core.responses import ByteRange
+from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.errors import (
+    AsyncCvatError,
+    ConfigError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from asynccvat.http import (
+    Call,
+    Credentials,
+    HttpOptions,
+    HttpSession,
+    ResultStream,
+    SharedBudget,
+)
+from asynccvat.http.paging import gather
+
+if TYPE_CHECKING:
+    from asynccvat.client.imports import AnnotationUpload
+    from asynccvat.client.upload_file import FileToSend
+
+T = TypeVar("T")
+
+_DATA_META = msgspec.json.Decoder(DataMeta)
+_TASK = msgspec.json.Decoder(Task)
+_REQUEST = msgspec.json.Decoder(ExportRequest)
+_ABOUT = msgspec.json.Decoder(About)
+_USER = msgspec.json.Decoder(User)
+
+_CANCELS_AT_ONCE = 8
+
+
+class CvatClient:
+    """A CVAT server, as one user sees it. Use it as an async context manager.
+
+    Nothing is sent before the first call; with user and password that one logs in, once.
+    Nothing ever logs out: CVAT has one login token per user, and logging out would revoke it
+    for everybody who uses it.
+
+    Args:
+        url: The server's address, like `https://cvat.example.com`.
+        username: User name or e-mail address, with `password`.
+        password: The user's password; sent once, to the login.
+        token: A personal access token (sent as `Bearer`) or a login's key of 40 hexadecimal
+            digits (sent as `Token`), instead of user and password.
+        organization: Its short name (slug); "" for the personal workspace only, None for
+            everything that the user may see.
+        verify: True for the system's certificates, a CA bundle's file or folder, or False to
+            check nothing (unsafe).
+        connect_timeout: Seconds for finding the host, connecting and the TLS handshake.
+        stall_timeout: Seconds without a byte, or within a body without a KiB, after which a call
+            has failed. There is no limit on the whole of a download.
+        max_connections: Connections open at once.
+        trust_environment: Use the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+        policy: How patiently failed calls are tried again.
+
+    Raises:
+        ConfigError: URL, credentials or options cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        organization: str | None = None,
+        verify: bool | str | Path = True,
+        connect_timeout: float = 10.0,
+        stall_timeout: float = 60.0,
+        max_connections: int = 100,
+        trust_environment: bool = True,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self._http = HttpSession(
+            url,
+            Credentials(username, password, token),
+            organization=organization,
+            options=HttpOptions(
+                verify=verify,
+                connect_timeout=connect_timeout,
+                stall_timeout=stall_timeout,
+                max_connections=max_connections,
+                trust_environment=trust_environment,
+                policy=policy or RetryPolicy(),
+            ),
+        )
+        self._lists = Lists(self._http)
+        self._exports = ExportCalls(self._http, self._lists)
+        self._appends: bool | None = None
+
+    @classmethod
+    def from_environment(
+        cls,
+        *,
+        environment: Mapping[str, str] | None = None,
+        verify: bool | str | Path = True,
+        connect_timeout: float = 10.0,
+        stall_timeout: float = 60.0,
+    ) -> Self:
+        """A client for what CVAT_URL and the credentials in the environment name.
+
+        CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD; CVAT_ORGANIZATION.
+
+        Raises:
+            ConfigError: CVAT_URL is not set, or a value cannot be used.
+        """
+        given = from_environment(os.environ if environment is None else environment)
+        if "url" not in given:
+            raise ConfigError("CVAT_URL is not set: set it to the server's address")
+        token = given.get("token")
+        return cls(
+            given["url"],
+            # A token makes user and password unnecessary, whatever else is set.
+            username=None if token else given.get("username"),
+            password=None if token else given.get("password"),
+            token=token,
+            organization=given.get("organization"),
+            verify=verify,
+            connect_timeout=connect_timeout,
+            stall_timeout=stall_timeout,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.origin!r}, organization={self.organization!r})"
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._http.__aexit__(*exc_info)
+
+    @property
+    def origin(self) -> str:
+        """The server's canonical origin."""
+        return self._http.server.origin
+
+    @property
+    def organization(self) -> str | None:
+        """The organization that all calls are made in."""
+        return self._http.organization
+
+    @property
+    def requests_sent(self) -> int:
+        """HTTP requests sent so far: logins, redirects and retries included."""
+        return self._http.requests_sent
+
+    @property
+    def retry_budget(self) -> SharedBudget:
+        """The retries that are left, for its calls and for archives that it is asked for."""
+        return self._http.budget
+
+    @property
+    def server_date(self) -> datetime | None:
+        """The server's clock as of its latest answer, None before the first."""
+        return self._http.server_date
+
+    def listening(
+        self,
+        *,
+        on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None = None,
+        on_pause: Callable[[float], None] | None = None,
+    ) -> AbstractContextManager[None]:
+        """Be told of this client's retries and pauses inside a `with` block.
+
+        Args:
+            on_retry: Gets step, task id, error, and the seconds until the next try.
+            on_pause: Gets the seconds for which the server asked every call to wait.
+        """
+        return self._http.listening(on_retry=on_retry, on_pause=on_pause)
+
+    async def login(self) -> None:
+        """Log in now rather than with the first call. With a token there is nothing to do.
+
+        Raises:
+            AuthenticationError: The server refuses user or password.
+            TransportError: The server cannot be reached.
+        """
+        await self._http.log_in()
+
+    async def about(self) -> About:
+        """The server's name and version; needs no credentials.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or is no CVAT.
+        """
+        return await self._get("/api/server/about", _ABOUT, "about", anonymous=True)
+
+    async def user(self) -> User:
+        """The user whose credentials these are.
+
+        Raises:
+            AuthenticationError: The credentials are not accepted.
+        """
+        return await self._get("/api/users/self", _USER, "user")
+
+    async def formats(self) -> Formats:
+        """The annotation formats that the server writes and reads; asked for once.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or refuses the user.
+        """
+        return await self._lists.formats()
+
+    async def tasks(
+        self, selection: Selection | None = None, *, page_size: int = 500
+    ) -> TaskListing:
+        """List the tasks of a selection, all that the user may see by default.
+
+        Pages after the first are read in parallel. A list that changes meanwhile is read again;
+        if it never agrees with the server's count, the listing says that it is not complete.
+
+        Args:
+            selection: Which tasks.
+            page_size: Tasks in a page.
+
+        Raises:
+            NotFoundError: A project of the selection is not there.
+            ResponseError: The server refuses the filter, or the call.
+        """
+        return await self._lists.tasks(selection or Selection(), page_size)
+
+    def iter_tasks(
+        self, selection: Selection | None = None, *, page_size: int = 500
+    ) -> AsyncGenerator[Task, None]:
+        """Iterate over the tasks of a selection while their list is read, in ascending order.
+
+        While one page is used the next one is on its way, and no more than that. A task that is
+        in the selection from the beginning to the end is met once, whatever comes and goes
+        meanwhile. Ids that are not there are passed over: `tasks` names them.
+
+        Leave the loop early within `contextlib.aclosing`, and nothing is left behind at once.
+
+        Args:
+            selection: Which tasks.
+            page_size: Tasks in a page.
+
+        Raises:
+            NotFoundError: A project of the selection is not there; at the end.
+            ResponseError: The server refuses the filter, or the call.
+        """
+        return self._lists.each_task(selection or Selection(), page_size)
+
+    async def task(self, task_id: int) -> Task:
+        """One task.
+
+        Raises:
+            NotFoundError: It is not there.
+            PermissionDeniedError: It is, but not for this user.
+        """
+        return await self._get(f"/api/tasks/{int(task_id)}", _TASK, "detail", task_id=task_id)
+
+    async def data_meta(self, task_id: int) -> DataMeta:
+        """What the server says of a task's media; its answer grows with the number of frames.
+
+        Raises:
+            NotFoundError: The task is not there.
+            ResponseError: It has no data.
+        """
+        path = f"/api/tasks/{int(task_id)}/data/meta"
+        return await self._get(path, _DATA_META, "detail", task_id=task_id)
+
+    async def projects(
+        self, selection: ProjectSelection | None = None, *, page_size: int = 500
+    ) -> tuple[Project, ...]:
+        """The projects of a selection, all that the user may see by default, in order of id.
+
+        Raises:
+            ResponseError: The server refuses the filter, or the call.
+            AsyncCvatError: The server cannot be reached, or refuses the user.
+        """
+        projects = [item async for item in self.iter_projects(selection, page_size=page_size)]
+        return tuple(sorted(projects, key=lambda project: project.id))
+
+    def iter_projects(
+        self, selection: ProjectSelection | None = None, *, page_size: int = 500
+    ) -> AsyncGenerator[Project, None]:
+        """Iterate over projects while their list is read, as `iter_tasks` does over tasks.
+
+        Raises:
+            ResponseError: The server refuses the filter, or the call.
+        """
+        return self._lists.each_project(selection or ProjectSelection(), page_size)
+
+    async def project(self, project_id: int) -> Project:
+        """One project.
+
+        Raises:
+            NotFoundError: It is not there, or not for this user.
+        """
+        return await self._lists.project(project_id)
+
+    async def jobs(
+        self, selection: JobSelection | None = None, *, page_size: int = 500
+    ) -> tuple[Job, ...]:
+        """The jobs of a selection, all that the user may see by default, in order of id.
+
+        Raises:
+            NotFoundError: A project of the selection is not there.
+            ResponseError: The server refuses the filter, or the call.
+        """
+        jobs = [item async for item in self.iter_jobs(selection, page_size=page_size)]
+        return tuple(sorted(jobs, key=lambda job: job.id))
+
+    def iter_jobs(
+        self, selection: JobSelection | None = None, *, page_size: int = 500
+    ) -> AsyncGenerator[Job, None]:
+        """Iterate over jobs while their list is read, as `iter_tasks` does over tasks.
+
+        They come in ascending order of id, but for those of hundreds of tasks named one by one,
+        which are asked for in several lists.
+
+        Raises:
+            NotFoundError: A project of the selection is not there; at the end.
+            ResponseError: The server refuses the filter, or the call.
+        """
+        return self._lists.each_job(selection or JobSelection(), page_size)
+
+    async def request_export(self, task_id: int, spec: ExportSpec) -> ExportAccepted:
+        """Ask the server to export a task.
+
+        An export that is queued or running already is answered with 409 and its request: that
+        is a success, too. One that ended before is queued anew (unchanged, from the cache), and
+        its earlier result can then be read no more.
+
+        Raises:
+            ConfigError: The server does not know the format; the nearest names are given.
+            NotFoundError: There is no such task.
+            PermissionDeniedError: The user may not export it.
+        """
+        return await self._exports.request(task_id, spec)
+
+    async def check_format(self, name: str) -> None:
+        """Make sure that the server exports in a format, by its exact name.
+
+        Raises:
+            ConfigError: It does not, or not now; the nearest names are given.
+        """
+        await self._exports.check_format(name)
+
+    async def importer(self, name: str) -> Format:
+        """The importer that reads a format, by its own name or by the exporter's.
+
+        Raises:
+            ConfigError: There is none; the nearest names are given.
+        """
+        return importer_for(name, await self.formats(), origin=self.origin)
+
+    async def check_mode(self, mode: str) -> None:
+        """Make sure that the server imports in a mode: `replace` all do, `append` newer ones.
+
+        CVAT ignores parameters that it does not know, and would replace. So its own description
+        of its API is asked, once.
+
+        Raises:
+            ConfigError: It does not; nothing was sent.
+        """
+        if mode not in tuple(Mode):
+            raise ConfigError(f"mode must be {' or '.join(Mode)}, not {mode!r}")
+        if mode == Mode.REPLACE:
+            return
+        if self._appends is None:
+            call = Call(method="GET", path="/api/schema/", step="schema", expect=(200, 403, 404))
+            answer = await self._http.call(call)
+            self._appends = answer.status == 200 and b"import_mode" in answer.body
+        if not self._appends:
+            raise ConfigError(
+                f"{self.origin} cannot append: it replaces a task's annotations with those of the "
+                "file; merge them into the file first, or use a newer CVAT",
+                step="upload",
+            )
+
+    def begin_upload(
+        self,
+        task_id: int,
+        file: FileToSend,
+        *,
+        importer: str,
+        mode: str = Mode.REPLACE,
+        on_progress: Callable[[int], None] = lambda _count: None,
+    ) -> AnnotationUpload:
+        """An upload of one file into one task, for whoever brings it and asks for its import.
+
+        Args:
+            task_id: The task.
+            file: The file.
+            importer: The importer's exact name.
+            mode: `replace` or `append`; see `check_mode`.
+            on_progress: Told the bytes of each piece that went out.
+        """
+        from asynccvat.client.imports import AnnotationUpload  # noqa: PLC0415 - lists begin without
+
+        async def known_imports(of_task: int) -> tuple[ExportRequest, ...]:
+            return await self.requests(task_ids=[of_task], action="import")
+
+        return AnnotationUpload(
+            self._http,
+            file,
+            task_id=int(task_id),
+            importer=importer,
+            mode=Mode(mode),
+            known_imports=known_imports,
+            on_progress=on_progress,
+        )
+
+    async def upload_annotations(
+        self,
+        task_id: int,
+        path: str | os.PathLike[str],
+        *,
+        format: str = "CVAT 1.1",  # noqa: A002 - CVAT's own word for it
+        mode: str = "replace",
+        timeout: float = DEFAULT_EXPORT_TIMEOUT,
+    ) -> ExportRequest:
+        """Import an annotation file into a task, and wait until that is done.
+
+        A large file goes in pieces, and goes on where a break left off. The receipts of a mirror
+        are not looked at: `asynccvat.upload` does that, and many at a time.
+
+        Args:
+            task_id: The task.
+            path: The file; or a task's folder, whose annotations are looked for (and packed, for
+                formats of many files).
+            format: The importer's name, or that of the exporter that wrote the file.
+            mode: `replace`, or `append` where the server has it.
+            timeout: Seconds that the import may run; the time in the queue is unlimited.
+
+        Returns:
+            The finished request.
+
+        Raises:
+            AnnotationFileError: The file cannot be what the format needs; nothing was sent.
+            ConfigError: The server cannot import in that format, or mode.
+            ImportFailedError: The server tried and failed; the message is its own.
+            ImportUncertainError: It may have happened or not: look at the task.
+            UploadError: Another import of the task is in the way.
+            StoreError: There is no place to pack a folder's files into.
+            NotFoundError: There is no such task.
+            AsyncCvatError: The server cannot be reached, or refuses it.
+        """
+        from asynccvat.client.poller import Watcher  # noqa: PLC0415 - the same
+        from asynccvat.commands.upload.local_files import find, ready  # noqa: PLC0415 - the same
+        from asynccvat.transfer.imports import Imports  # noqa: PLC0415 - lists begin without
+
+        source = await in_thread(lambda: find(Path(path), format).looked_at())
+        importer = await self.importer(format)
+        await self.check_mode(mode)
+        kind = source.check(importer)
+        async with in_threads(ready(source, kind)) as (file, _):
+            upload = self.begin_upload(task_id, file, importer=importer.name, mode=mode)
+            await upload.bring()
+            watcher = Watcher(self, timeout=timeout, action="import")
+            imports = Imports(self, watcher, retries=MAX_COLLISIONS, emit=lambda _event: None)
+            try:
+                return await watcher.during(imports.finished(upload))
+            finally:
+                await uninterrupted(imports.cancel_queued())
+
+    async def request(self, rq_id: str) -> ExportRequest:
+        """One entry of the server's requests.
+
+        Raises:
+            NotFoundError: The server does not know it, or not any more.
+            PermissionDeniedError: It is another user's.
+        """
+        path = f"/api/requests/{quote(rq_id, safe='')}"
+        return await self._get(path, _REQUEST, "wait", rq_id=rq_id)
+
+    async def requests(
+        self,
+        *,
+        task_ids: Sequence[int] | None = None,
+        action: str | None = "export",
+        status: str | None = None,
+        export_format: str | None = None,
+    ) -> tuple[ExportRequest, ...]:
+        """The user's own requests that the server remembers, newest first.
+
+        Args:
+            task_ids: Only those of these tasks; None for all.
+            action: `export`, `import`, `create`; None for all.
+            status: `queued`, `started`, `finished` or `failed`; None for all.
+            export_format: Only those of this format, by its readable name.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or refuses the user or the call.
+        """
+        return await self._lists.requests(task_ids, action, status, export_format)
+
+    async def cancel_request(self, rq_id: str) -> bool:
+        """Cancel a queued request; False where it has started, has ended or is not there.
+
+        Raises:
+            PermissionDeniedError: It is another user's.
+            AsyncCvatError: The server cannot be asked.
+        """
+        answer = await self._http.call(
+            Call(
+                method="POST",
+                path=f"/api/requests/{quote(rq_id, safe='')}/cancel",
+                step="cancel",
+                expect=(200, 202, 204, 400, 404),
+                rq_id=rq_id,
+            )
+        )
+        return answer.status < 300
+
+    async def cancel_requests(self, rq_ids: Iterable[str]) -> dict[str, Cancellation]:
+        """Cancel queued requests, a few at once, and tell of each what became of it.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked; what was cancelled until then stays so.
+        """
+        limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
+
+        async def cancel(rq_id: str) -> tuple[str, Cancellation]:
+            async with limiter:
+                return rq_id, await self._cancellation(rq_id)
+
+        return dict(await gather([partial(cancel, rq_id) for rq_id in dict.fromkeys(rq_ids)]))
+
+    async def _cancellation(self, rq_id: str) -> Cancellation:
+        try:
+            if await self.cancel_request(rq_id):
+                return Cancellation.CANCELLED
+            # Why it was not is known to the request, if there is one.
+            request = await self.request(rq_id)
+        except PermissionDeniedError:
+            return Cancellation.FORBIDDEN
+        except NotFoundError:
+            return Cancellation.UNKNOWN
+        return Cancellation.ENDED if request.ended else Cancellation.STARTED
+
+    @asynccontextmanager
+    async def open_result(
+        self,
+        result_url: str,
+        *,
+        first: int | None = None,
+        last: int | None = None,
+        suffix: int | None = None,
+        if_range: str | None = None,
+        task_id: int | None = None,
+    ) -> AsyncIterator[ResultStream]:
+        """Read an export's archive, or a part of it.
+
+        Only path and query of `result_url` are used: it is asked of the configured server
+        whatever host it names.
+
+        Args:
+            result_url: As the finished request has it.
+            first: Offset of the first byte wanted.
+            last: Offset of the last byte wanted, inclusive.
+            suffix: The last so many bytes instead.
+            if_range: An ETag: the part only if the archive is that one still, else a 200.
+            task_id: Whose export it is, for the messages.
+
+        Raises:
+            ExportNotReadyError: The export has not ended, or another one was started since.
+            ExportExpiredError: The result is gone; ask for the export again.
+            ProtocolError: What came is not what was asked for, or no archive.
+            TransportError: The connection failed.
+        """
+        part = None
+        if (first, last, suffix) != (None, None, None):
+            part = ByteRange(first, last, suffix)
+        async with self._exports.result(result_url, part, if_range, task_id) as stream:
+            yield stream
+
+    async def _get(
+        self,
+        path: str,
+        decoder: msgspec.json.Decoder[T],
+        step: str,
+        *,
+        anonymous: bool = False,
+        task_id: int | None = None,
+        rq_id: str | None = None,
+    ) -> T:
+        call = Call(
+            method="GET",
+            path=path,
+            step=step,
+            anonymous=anonymous,
+            task_id=task_id,
+            rq_id=rq_id,
+        )
+        return self._http.decode(await self._http.call(call), decoder)

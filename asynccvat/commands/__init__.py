@@ -1,0 +1,1 @@
+"""What a user asks for: a folder for each command."""

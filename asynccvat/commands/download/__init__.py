@@ -1,0 +1,1 @@
+"""Download tasks into folders of their own, without receipts."""

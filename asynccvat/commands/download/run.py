@@ -1,0 +1,171 @@
+"""Some tasks into folders of their own, which no receipt speaks of: the sibling of a mirror."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from asynccvat.aio.threads import in_thread
+from asynccvat.archives import ArchiveReader
+from asynccvat.client import CvatClient
+from asynccvat.core.models import ExportSpec, Task
+from asynccvat.core.options import MirrorOptions
+from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.paths import NameRules
+from asynccvat.core.plans.download import Choice, Download, DownloadPlan, choose
+from asynccvat.core.plans.mirror import Reason
+from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError, StoreError
+from asynccvat.events import Event
+from asynccvat.store import LooseFolder
+from asynccvat.transfer.dispatcher import Dispatcher, within_handles
+from asynccvat.transfer.one_task import Order, Place, failed
+from asynccvat.transfer.run import Journal, MirrorRun
+
+
+class _FolderShelf:
+    """A folder of its own for each order, held only while its archive is read."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        paths: Mapping[int, Path],
+        options: MirrorOptions,
+        emit: Callable[[Event], None],
+        *,
+        replace: bool,
+    ) -> None:
+        self._paths = paths
+        self._durable = options.durable
+        self._replace = replace
+        self._reader = ArchiveReader(client, options, NameRules(), emit)
+
+    @asynccontextmanager
+    async def place(self, order: Order) -> AsyncIterator[Place]:
+        """Hold the folder of an order."""
+        path = self._paths[order.task.id]
+        opening = LooseFolder.open(path, durable=self._durable, replace=self._replace)
+        async with opening as folder:
+            yield Place(folder, self._reader.with_rules(folder.rules))
+
+
+class LooseDownloads:
+    """Downloads of some tasks, each whole or absent."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        paths: Mapping[int, Path],
+        spec: ExportSpec,
+        options: MirrorOptions,
+        *,
+        skip_existing: bool,
+        replace: bool,
+    ) -> None:
+        """Download tasks of a client."""
+        self._client = client
+        self._paths = paths
+        self._spec = spec
+        self._options = options
+        self._skip_existing = skip_existing
+        self._replace = replace
+
+    async def work(self, run: MirrorRun) -> None:
+        """Do all of it; the run's report is written in any case."""
+        journal = Journal(run, self._client)
+        await journal.keep(self._download(run, journal))
+
+    async def plan(self) -> DownloadPlan:
+        """What would be done; nothing is changed, and the server not asked."""
+        await in_thread(_refuse_shared, self._paths)
+        return DownloadPlan(
+            tuple(
+                [
+                    Download(await self._choice(path), task_id, path)
+                    for task_id, path in self._paths.items()
+                ]
+            )
+        )
+
+    async def _choice(self, path: Path) -> Choice:
+        present = await LooseFolder.contents(path)
+        return choose(
+            present,
+            self._spec.format,
+            skip_existing=self._skip_existing,
+            replace=self._replace,
+        )
+
+    async def _download(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
+        await in_thread(_refuse_shared, self._paths)
+        orders = [
+            order
+            for task_id in self._paths
+            if (order := await self._order(task_id, journal)) is not None
+        ]
+        # Better known now than after the server has exported everything.
+        wanted = [self._paths[order.task.id] for order in orders]
+        for path in {path.parent: path for path in wanted}.values():
+            await LooseFolder.check_parent(path, durable=self._options.durable)
+        options = within_handles(self._options, journal.warn)
+        dispatcher = Dispatcher(
+            self._client,
+            _FolderShelf(self._client, self._paths, options, run.emit, replace=self._replace),
+            self._spec,
+            options,
+            emit=run.emit,
+            done=journal.done,
+            one_lock=False,
+        )
+        await dispatcher.carry_out(orders)
+        return dispatcher.stopped_by
+
+    async def _order(self, task_id: int, journal: Journal) -> Order | None:
+        """What has to be brought; nothing where the folder is filled, as it should be or not."""
+        path = self._paths[task_id]
+        order = Order(task=Task(id=task_id), folder=path.name, reason=Reason.ASKED_FOR)
+        try:
+            choice = await self._choice(path)
+        except AsyncCvatError as error:
+            journal.done(failed(order, error, 0.0))
+            return None
+        if choice is Choice.FETCH:
+            return order
+        if choice is Choice.SKIP:
+            warnings: tuple[str, ...] = ()
+            try:
+                await LooseFolder.clear_leftovers(path)
+            except StoreError as error:
+                warnings = (str(error),)  # what was asked for is there all the same
+            journal.done(
+                TaskOutcome(
+                    task_id=task_id,
+                    action=Action.SKIPPED,
+                    reason=Reason.EXISTING,
+                    location=str(path),
+                    warnings=warnings,
+                )
+            )
+            return None
+        filled = ForeignFolderError(
+            f"{path} holds something already, and a download replaces nothing"
+            f"{' but an export' if self._replace else ''}: move it away, or name another folder",
+            task_id=task_id,
+            step="plan",
+        )
+        journal.done(failed(order, filled, 0.0))
+        return None
+
+
+def _refuse_shared(paths: Mapping[int, Path]) -> None:
+    """Make sure that each task has a folder of its own; blocks while the system is asked where.
+
+    Raises:
+        ConfigError: Two tasks have the same folder.
+    """
+    owners: dict[str, int] = {}
+    for task_id, path in paths.items():
+        other = owners.setdefault(os.path.normpath(path.absolute()), task_id)
+        if other != task_id:
+            raise ConfigError(f"tasks {other} and {task_id} cannot both go to {path}")

@@ -1,0 +1,1 @@
+"""Mirror tasks into a destination."""

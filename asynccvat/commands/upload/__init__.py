@@ -1,0 +1,1 @@
+"""Upload annotation files into tasks."""

@@ -1,0 +1,293 @@
+"""One upload of many files: from what lies here to the last receipt.
+
+The files are looked at, the tasks listed, `core.plans.upload` compares them, and the plan is
+carried out, many at a time. One file's way into its task is left to `uploads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import anyio
+
+from asynccvat.aio.threads import uninterrupted
+from asynccvat.client import CvatClient
+from asynccvat.client.poller import Watcher
+from asynccvat.commands.upload.discovery import Found, Gathering
+from asynccvat.commands.upload.one_task import Imported, UploadOrder, Uploads
+from asynccvat.core.models import TaskListing
+from asynccvat.core.options import UploadOptions
+from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.plans.upload import Refuse, Skip, Upload, UploadPlan, plan_uploads
+from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
+from asynccvat.core.selection import Selection
+from asynccvat.errors import AsyncCvatError, ConfigError
+from asynccvat.events import Event, ImportStarted, ListingRead, Planned
+from asynccvat.transfer.dispatcher import OF_THE_RUN, Troubles, server_gone
+from asynccvat.transfer.exports import ExportSlots
+from asynccvat.transfer.imports import Imports
+from asynccvat.transfer.run import Journal, MirrorRun
+
+
+class Uploading:
+    """One upload, from what lies here to the last receipt."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        source: Mapping[int, Path] | Path,
+        task_ids: Sequence[int] | None,
+        format_name: str | None,
+        options: UploadOptions,
+    ) -> None:
+        """Upload files into a client's tasks.
+
+        Args:
+            client: The server.
+            source: The file or folder of each task, or the folder of the tasks' folders.
+            task_ids: The tasks, with a folder of folders; None takes all that it holds.
+            format_name: The importer's or the exporter's name; None takes the receipts'.
+            options: How.
+        """
+        if task_ids is not None and isinstance(source, Mapping):
+            raise ConfigError("tasks are named by their files already: give no task_ids as well")
+        # Checked as those of any selection are.
+        Selection(task_ids=list(source) if isinstance(source, Mapping) else task_ids)
+        self._client = client
+        self._options = options
+        self._gathering = Gathering(client, source, task_ids, format_name, options)
+
+    async def work(self, run: MirrorRun) -> None:
+        """Do all of it; the run's report is written in any case."""
+        journal = Journal(run, self._client)
+        await journal.keep(self._upload(run, journal))
+
+    async def plan(self) -> UploadPlan:
+        """What would be done, and why; nothing is changed, here or there."""
+        async with self._gathering.found(read_only=True) as found:
+            plan_, _ = await self._prepare(found)
+        return plan_
+
+    async def _upload(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
+        async with self._gathering.found(read_only=False, warn=journal.warn) as found:
+            plan_, orders = await self._prepare(found, run.emit)
+            for skip in plan_.of(Skip):
+                journal.done(_skipped(skip))
+            for refusal in plan_.of(Refuse):
+                journal.done(_failed(refusal, refusal.problem))
+            carrier = _Carrier(self._client, self._options, run.emit, journal)
+            await carrier.carry_out(orders)
+            await _note_dates(self._client, carrier.imported, journal)
+        return carrier.stopped_by
+
+    # --- the plan ---------------------------------------------------------------------------
+
+    async def _prepare(
+        self, found: list[Found], emit: Callable[[Event], None] = lambda _: None
+    ) -> tuple[UploadPlan, list[UploadOrder]]:
+        """Ask the server about what can be uploaded, and only about that; then compare."""
+        listing = TaskListing(())
+        if any(self._is_due(one) for one in found):
+            await self._client.check_mode(self._options.mode)
+            found = [await self._checked(one) for one in found]
+            ids = [one.candidate.task_id for one in found if self._is_due(one)]
+            listing = await self._client.tasks(Selection(task_ids=ids))
+        emit(ListingRead(len(listing.tasks), listing.complete))
+        plan_ = plan_uploads(
+            [one.candidate for one in found],
+            listing,
+            only_if_unchanged=self._options.only_if_unchanged,
+            force=self._options.force,
+        )
+        counts = plan_.counts
+        emit(
+            Planned(
+                fetch=0,
+                keep=0,
+                skip=counts.get("skip", 0),
+                move=0,
+                remove=0,
+                refuse=counts.get("refuse", 0),
+                upload=counts.get("upload", 0),
+            )
+        )
+        by_task = {one.candidate.task_id: one for one in found}
+        orders = []
+        for step in plan_.of(Upload):
+            one = by_task[step.task_id]
+            assert one.source is not None, "only what was found is uploaded"
+            kind = one.source.check(await self._client.importer(step.importer))
+            orders.append(UploadOrder(step, one.source, kind, one.mirrored))
+        return plan_, orders
+
+    def _is_due(self, found: Found) -> bool:
+        candidate = found.candidate
+        skipped = candidate.may_be_skipped(force=self._options.force)
+        return candidate.problem is None and not skipped
+
+    async def _checked(self, found: Found) -> Found:
+        """Hold what was found against the importer, by the server's own list of formats."""
+        candidate = found.candidate
+        if found.source is None or not self._is_due(found):
+            return found
+        importer = await self._client.importer(candidate.importer)
+        try:
+            found.source.check(importer)
+        except AsyncCvatError as error:
+            error.task_id = candidate.task_id
+            return replace(found, candidate=replace(candidate, problem=error))
+        return replace(found, candidate=replace(candidate, importer=importer.name))
+
+
+class _Carrier:
+    """Carries orders out, many at a time.
+
+    Attributes:
+        imported: What was done, in the order in which it was.
+        stopped_by: The failure that ended the run before its end, None while there is none.
+    """
+
+    def __init__(
+        self,
+        client: CvatClient,
+        options: UploadOptions,
+        emit: Callable[[Event], None],
+        journal: Journal,
+    ) -> None:
+        self.imported: list[tuple[UploadOrder, Imported]] = []
+        self.stopped_by: AsyncCvatError | None = None
+        self._emit = emit
+        self._journal = journal
+        self._troubles = Troubles()
+        self._watcher = Watcher(
+            client,
+            timeout=options.import_timeout,
+            action="import",
+            on_started=lambda task_id: self._tell(ImportStarted(task_id)),
+        )
+        self._imports = Imports(client, self._watcher, retries=options.retries, emit=self._tell)
+        self._uploads = Uploads(
+            client,
+            self._imports,
+            ExportSlots(self._watcher, options.concurrency),
+            options,
+            emit=self._tell,
+            asking=self._asking,
+        )
+        self._to_ask = 0
+        self._under_way = anyio.Semaphore(
+            (options.concurrency or MOST_IN_FLIGHT) + options.transfers
+        )
+        self._scope = anyio.CancelScope()
+
+    async def carry_out(self, orders: Sequence[UploadOrder]) -> None:
+        """Carry orders out; a cancellation takes what was queued at the server out again."""
+        self._to_ask = len(orders)
+        self._watcher.more_to_ask = bool(orders)
+        try:
+            with self._scope:
+                await self._watcher.during(self._carry_all(orders))
+        finally:
+            left = await uninterrupted(self._imports.cancel_queued())
+            if left:
+                self._journal.warn(
+                    f"the import into {_tasks(left)} could not be taken back: the server is at it, "
+                    "or has done it; look there before you upload again"
+                )
+
+    async def _carry_all(self, orders: Sequence[UploadOrder]) -> None:
+        async with anyio.create_task_group() as group:
+            for order in orders:
+                await self._under_way.acquire()
+                group.start_soon(self._carry, order)
+
+    async def _carry(self, order: UploadOrder) -> None:
+        try:
+            imported = await self._uploads.bring(order)
+        except AsyncCvatError as error:
+            self._note_failure(error)
+            if isinstance(error, OF_THE_RUN):
+                return
+            self._journal.done(_failed(order.step, error))
+            return
+        finally:
+            self._under_way.release()
+        self.imported.append((order, imported))
+        self._journal.done(imported.outcome)
+
+    def _asking(self) -> None:
+        self._to_ask -= 1
+        self._watcher.more_to_ask = self._to_ask > 0
+
+    def _tell(self, event: Event) -> None:
+        self._troubles.hear(event)
+        self._emit(event)
+
+    def _note_failure(self, error: AsyncCvatError) -> None:
+        gone = self._troubles.server_is_gone(error)
+        if (gone or isinstance(error, OF_THE_RUN)) and self.stopped_by is None:
+            self.stopped_by = server_gone(error) if gone else error
+            self._scope.cancel()
+
+
+async def _note_dates(
+    client: CvatClient, imported: Sequence[tuple[UploadOrder, Imported]], journal: Journal
+) -> None:
+    """Let the receipts know the tasks' new states, where these are the imports' own doing.
+
+    So the next upload with `only_if_unchanged` is refused only where somebody else changed the
+    task. A state that came after the import, or before it, is not ours to claim.
+    """
+    noted = {
+        order.step.task_id: (order.mirrored.store, one)
+        for order, one in imported
+        if order.mirrored is not None and one.records and one.between is not None
+    }
+    if not noted:
+        return
+    try:
+        for task in (await client.tasks(Selection(task_ids=list(noted)))).tasks:
+            store, one = noted[task.id]
+            if _is_within(task.updated_date, one.between):
+                await store.note_upload(task.id, one.records, updated_date=task.updated_date)
+    except AsyncCvatError as error:
+        journal.warn(
+            "the receipts do not know the new states of the tasks, so only_if_unchanged "
+            f"(--only-if-unchanged) refuses these until they are mirrored: {error}"
+        )
+
+
+def _is_within(updated_date: str, between: tuple[datetime, datetime] | None) -> bool:
+    try:
+        moment = datetime.fromisoformat(updated_date)
+    except ValueError:
+        return False
+    return between is not None and between[0] <= moment <= between[1]
+
+
+def _skipped(step: Skip) -> TaskOutcome:
+    return TaskOutcome(
+        task_id=step.task_id,
+        name=step.name,
+        action=Action.SKIPPED,
+        reason=step.reason,
+        location=str(step.path),
+    )
+
+
+def _failed(step: Upload | Refuse, error: AsyncCvatError) -> TaskOutcome:
+    return TaskOutcome(
+        task_id=step.task_id,
+        name=step.name,
+        action=Action.FAILED,
+        reason=step.reason,
+        location=str(step.path),
+        error=error,
+    )
+
+
+def _tasks(ids: Sequence[int]) -> str:
+    return ("task " if len(ids) == 1 else "tasks ") + ", ".join(map(str, ids))

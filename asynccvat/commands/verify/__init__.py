@@ -1,0 +1,1 @@
+"""Compare the files of a mirror with its receipts, and repair them."""

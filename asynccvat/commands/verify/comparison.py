@@ -1,0 +1,164 @@
+"""Tasks' files compared with their receipts, by several threads at once.
+
+What is read in which thread is arranged here, and that a cancellation ends it soon. Which tasks are
+looked at, and when once more, is left to `verifying`; what a file should be, to `store`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+import anyio
+
+from asynccvat.aio.threads import begun, one_error, uninterrupted
+from asynccvat.commands.verify.file_checks import Claim, Meter
+from asynccvat.commands.verify.inspection import Inspection
+from asynccvat.core.plans.verify import is_large, slices
+from asynccvat.core.problems import VerifyProblem, settled
+from asynccvat.core.receipts import MemberRecord, ReceiptHead
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a look at a task showed.
+
+    Attributes:
+        task_id: The task.
+        claim: What its folder should hold; None where its receipt is gone or damaged.
+        problems: What is not so.
+        stands: Whether it is certain that no mirror was at work on it.
+    """
+
+    task_id: int
+    claim: Claim | None
+    problems: tuple[VerifyProblem, ...]
+    stands: bool = True
+
+
+class _StoppedError(Exception):
+    """It was cancelled while a thread read."""
+
+
+class Comparison:
+    """Compares tasks of one destination.
+
+    Attributes:
+        look: The destination.
+    """
+
+    def __init__(self, look: Inspection, threads: int, on_read: Callable[[int, int], None]) -> None:
+        """Compare with so many threads; `on_read` is told, in the loop, files and bytes read."""
+        self.look = look
+        self._limiter = anyio.CapacityLimiter(threads)
+        self._loop = asyncio.get_running_loop()
+        self._on_read = on_read
+        self._stopped = False
+
+    async def compare(
+        self, batch: Sequence[ReceiptHead], before: Mapping[int, str]
+    ) -> list[Compared]:
+        """Compare tasks: the small ones in one thread, each large one by several.
+
+        Args:
+            batch: The tasks.
+            before: The identities of receipts, by task, whose files were read before: of those
+                only names, sizes and times are looked at, and what was touched is read.
+
+        Raises:
+            StoreError: Nothing can be opened any more; that is about this process, no file.
+        """
+        small = [head.task_id for head in batch if not is_large(head)]
+        compared = await self.thread(_compare_each, self.look, small, before, self._tell)
+        for head in batch:
+            if is_large(head):
+                compared.append(await self._compare_large(head.task_id, before))
+        return compared
+
+    async def _compare_large(self, task_id: int, before: Mapping[int, str]) -> Compared:
+        claim = await self.thread(self.look.claim, task_id)
+        if not isinstance(claim, Claim):
+            return _unclaimed(task_id, claim)
+        contents = before.get(task_id) != claim.identity
+        problems = await self.thread(self.look.foreign_in, claim)
+
+        async def check(members: Sequence[MemberRecord]) -> None:
+            problems.extend(
+                await self.thread(_check_slice, self.look, claim, members, contents, self._tell)
+            )
+
+        async with one_error() as group:
+            for members in slices(claim.receipt.members):
+                group.start_soon(check, members)
+        stands = not problems or await self.thread(self.look.stands, claim)
+        return Compared(task_id, claim, settled(problems), stands=stands)
+
+    async def thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking call in one of the threads; a cancellation lets it end soon."""
+        work = begun(self._limiter, call, *args, **kwargs)
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            self._stopped = True
+            # Whatever else became of it, nobody waits for it any more.
+            with suppress(Exception):
+                await uninterrupted(work)
+            raise
+        return work.result()
+
+    def _tell(self, files: int, read: int) -> None:
+        """Called in the threads."""
+        if self._stopped:
+            raise _StoppedError
+        if files or read:
+            self._loop.call_soon_threadsafe(self._on_read, files, read)
+
+
+def _compare_each(
+    look: Inspection,
+    task_ids: Iterable[int],
+    before: Mapping[int, str],
+    tell: Callable[[int, int], None],
+) -> list[Compared]:
+    """Several small tasks, in one thread."""
+    compared = []
+    meter = Meter(tell)
+    for task_id in task_ids:
+        tell(0, 0)  # which ends it where it was cancelled
+        claim = look.claim(task_id)
+        if not isinstance(claim, Claim):
+            compared.append(_unclaimed(task_id, claim))
+            continue
+        contents = before.get(task_id) != claim.identity
+        problems = look.foreign_in(claim)
+        for members in slices(claim.receipt.members):
+            problems += look.check(claim, members, contents=contents, meter=meter)
+        stands = not problems or look.stands(claim)
+        compared.append(Compared(task_id, claim, settled(problems), stands=stands))
+    meter.tell()
+    return compared
+
+
+def _check_slice(
+    look: Inspection,
+    claim: Claim,
+    members: Sequence[MemberRecord],
+    contents: bool,
+    tell: Callable[[int, int], None],
+) -> list[VerifyProblem]:
+    """A part of a large task, in one thread."""
+    tell(0, 0)  # which ends it where it was cancelled while this waited its turn
+    meter = Meter(tell)
+    problems = look.check(claim, members, contents=contents, meter=meter)
+    meter.tell()
+    return problems
+
+
+def _unclaimed(task_id: int, problem: VerifyProblem | None) -> Compared:
+    return Compared(task_id, None, () if problem is None else (problem,))

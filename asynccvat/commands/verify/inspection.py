@@ -1,0 +1,277 @@
+"""A destination under a close look: receipts and files as they are, and nothing changed.
+
+No lock is taken: a mirror may be at work meanwhile. So what is not as a receipt says is only told
+where that very receipt still holds afterwards (`stands`). Synchronous, for worker threads; what
+is wrong with files is found by `checking`; what is looked at and when is left to `verifying`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from isal import isal_zlib
+
+from asynccvat.commands.verify import file_checks as checking
+from asynccvat.commands.verify.file_checks import Claim, Meter
+from asynccvat.commands.verify.journal import JOURNAL_NAME, VerifyJournal
+from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.core.problems import ProblemKind, VerifyProblem, obstacle
+from asynccvat.core.receipts import MemberRecord, ReceiptHead, decode_receipt
+from asynccvat.errors import ConfigError, StoreError
+from asynccvat.fs import disk_errors, files
+from asynccvat.store import trees
+from asynccvat.store.kept_archives import kept_of
+from asynccvat.store.layout import (
+    INTENT,
+    NOT_THERE,
+    OLD_RECEIPT,
+    Layout,
+    decode_leniently,
+    decode_or_none,
+    is_folder_name,
+)
+from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME
+from asynccvat.store.opening import Destination, check_destination, find_layout
+
+_OURS = frozenset(
+    {
+        *("archives", "destination.json", "kept", "receipts", "staging"),
+        *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME),
+    }
+)
+_PART = ".part"
+
+
+class Inspection:
+    """A destination that is looked at. Made by `inspecting`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    @property
+    def path(self) -> Path:
+        """The destination."""
+        return self._layout.path
+
+    def check_server(self, origin: str, organization: str | None) -> None:
+        """Hold the destination to a server and organization.
+
+        Raises:
+            ConfigError: It mirrors another one.
+        """
+        wanted = Destination(origin=origin, organization=organization)
+        with disk_errors.explained("look at", self.path):
+            check_destination(self._layout, wanted, create=False)
+
+    @contextlib.contextmanager
+    def journal(self, *, restart: bool) -> Iterator[VerifyJournal]:
+        """Hold the journal of verifications open; see `VerifyJournal`."""
+        journal = VerifyJournal.open(self._layout.own, self.path, restart=restart)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    # --- receipts ---------------------------------------------------------------------------
+
+    def heads(self) -> tuple[dict[int, ReceiptHead], list[VerifyProblem]]:
+        """Line 1 of every receipt, and the receipts that cannot be read."""
+        heads: dict[int, ReceiptHead] = {}
+        problems = []
+        with disk_errors.explained("look at", self.path):
+            ids = self._layout.receipt_ids()
+        for task_id in ids:
+            try:
+                heads[task_id] = self._layout.head(task_id)
+            except FileNotFoundError:
+                continue
+            except (StoreError, OSError) as error:
+                problems.append(_damaged(task_id, error))
+        return heads, problems
+
+    def claim(self, task_id: int) -> Claim | VerifyProblem | None:
+        """What a task's folder should hold: by its receipt, or by the one that is replacing it.
+
+        Returns:
+            The problem where the receipt is damaged, None where there is none.
+        """
+        try:
+            content = self._layout.receipt_bytes(task_id)
+            if content is None:
+                return None
+            receipt = decode_receipt(content)
+        except (StoreError, OSError) as error:
+            return _damaged(task_id, error)
+        head = receipt.head
+        if head.task_id != task_id or not is_folder_name(head.folder):
+            said = f"it speaks of task {head.task_id} in {head.folder!r}"
+            return _damaged(task_id, StoreError(said))
+        identity = _identity(content)
+        if not self._is_at_its_place(head):
+            # The folder was exchanged and the receipt is yet to follow, now or by the next run.
+            intent = decode_or_none(self._intent(task_id))
+            if intent is not None and self._is_at_its_place(intent.head):
+                return Claim(intent, identity, recorded=False)
+        return Claim(receipt, identity)
+
+    def stands(self, claim: Claim) -> bool:
+        """Whether what was found by a claim is true: no mirror was at work on the task meanwhile.
+
+        The intent is looked for first. Where there is none, an exchange of folders that we may
+        have met has its receipt by now; where the receipt is the same, there was none.
+        """
+        task_id = claim.receipt.head.task_id
+        if self._intent(task_id) is not None:
+            return False
+        try:
+            content = self._layout.receipt_bytes(task_id)
+        except OSError:
+            return False
+        return content is not None and _identity(content) == claim.identity
+
+    def _intent(self, task_id: int) -> bytes | None:
+        return self._staged(str(task_id), INTENT)
+
+    def _staged(self, area: str, name: str) -> bytes | None:
+        try:
+            with files.folder(f"staging/{area}", dir_fd=self._layout.own) as fd:
+                return files.read_file(name, dir_fd=fd)
+        except OSError:
+            return None  # there is no such area, or nothing that could be read
+
+    def _is_at_its_place(self, head: ReceiptHead) -> bool:
+        try:
+            status = files.lstat(head.folder, dir_fd=self._layout.dest)
+        except OSError:
+            return False  # its members tell why
+        return status is not None and (status.st_dev, status.st_ino) == (head.device, head.inode)
+
+    # --- files ------------------------------------------------------------------------------
+
+    def check(
+        self, claim: Claim, members: Sequence[MemberRecord], *, contents: bool, meter: Meter
+    ) -> list[VerifyProblem]:
+        """Compare files with what a claim says of them; see `checking.check`."""
+        dest = self._layout.dest
+        return checking.check(claim, members, dest=dest, contents=contents, meter=meter)
+
+    def foreign_in(self, claim: Claim) -> list[VerifyProblem]:
+        """What lies in a task's folder and is no member; see `checking.foreign_in`."""
+        return checking.foreign_in(claim, dest=self._layout.dest)
+
+    # --- around the folders -------------------------------------------------------------------
+
+    def foreign_around(self) -> list[VerifyProblem]:
+        """What lies in the destination, or among our own files, and nobody claims.
+
+        A mirror at work publishes a folder before its receipt, and takes a receipt away before its
+        folder; both leave a word in staging meanwhile. So whatever is unclaimed at first is looked
+        for there, among the receipts, and there once more.
+        """
+        layout = self._layout
+        with disk_errors.explained("look at", self.path):
+            entries = files.scan(layout.dest)
+            claimed = self._in_staging()
+            claimed |= {head.folder for head in self.heads()[0].values()}
+            claimed |= self._in_staging()
+            suspects = self._unclaimed(entries, claimed)
+            own = [
+                f"{OWN_FOLDER}/{name}"
+                for name in files.names(layout.own)
+                if name.removesuffix(_PART) not in _OURS
+            ]
+            if layout.receipts != NOT_THERE:
+                own += [
+                    f"{OWN_FOLDER}/receipts/{name}"
+                    for name in files.names(layout.receipts)
+                    if not name.removesuffix(_PART).removesuffix(".json").isdecimal()
+                ]
+        return [checking.foreign(path, None) for path in (*suspects, *own)]
+
+    def _unclaimed(self, entries: Iterable[os.DirEntry[str]], claimed: set[str]) -> list[str]:
+        found = []
+        for entry in entries:
+            if entry.name == OWN_FOLDER or entry.name in claimed:
+                continue
+            if files.lstat(entry.name, dir_fd=self._layout.dest) is None:
+                continue
+            if not entry.is_dir(follow_symlinks=False):
+                found.append(entry.name)
+            elif not self._is_a_mirror(entry.name):
+                found.append(f"{entry.name}/")
+        return found
+
+    def _is_a_mirror(self, folder: str) -> bool:
+        """Whether a folder is a destination of its own: one for each format, perhaps."""
+        with contextlib.suppress(OSError), files.folder(folder, dir_fd=self._layout.dest) as fd:
+            return trees.is_folder(OWN_FOLDER, dir_fd=fd)
+        return False
+
+    def _in_staging(self) -> set[str]:
+        """The folders of which what is under way speaks."""
+        claimed = set()
+        with contextlib.suppress(OSError), files.folder("staging", dir_fd=self._layout.own) as fd:
+            for area in files.names(fd):
+                for name in (INTENT, OLD_RECEIPT):
+                    head, _ = decode_leniently(self._staged(area, name) or b"")
+                    if head is not None:
+                        claimed.add(head.folder)
+        return claimed
+
+    def archived(self) -> frozenset[int]:
+        """The tasks of which the archive is kept as it came."""
+        with disk_errors.explained("look at", self.path):
+            return kept_of(self._layout)
+
+    def kept(self) -> int:
+        """How many things were put aside."""
+        with contextlib.suppress(OSError), files.folder("kept", dir_fd=self._layout.own) as fd:
+            return len(files.names(fd))
+        return 0
+
+
+@contextlib.contextmanager
+def inspecting(dest: Path) -> Iterator[Inspection]:
+    """Hold a destination open to be looked at.
+
+    Raises:
+        ConfigError: Nothing was ever mirrored into it, or this is Windows.
+        StoreError: It cannot be read.
+    """
+    if sys.platform == "win32":
+        raise ConfigError("a mirror is on Linux or macOS, and so is its verification")
+    with disk_errors.explained("look at", dest):
+        layout = find_layout(dest)
+    try:
+        if layout.receipts == NOT_THERE:
+            raise ConfigError(
+                f"{dest} is no mirror: there are no receipts in it; name the folder that "
+                "`asynccvat mirror` was given"
+            )
+        yield Inspection(layout)
+    finally:
+        layout.close()
+
+
+def _damaged(task_id: int, error: Exception) -> VerifyProblem:
+    """A receipt that cannot be read, unless that is the fault of no receipt, as of file handles."""
+    path = f"{OWN_FOLDER}/receipts/{task_id}.json"
+    said = str(error)
+    if isinstance(error, OSError):
+        said = error.strerror or said
+        if obstacle(error.errno, said) is None:
+            raise disk_errors.explain(error, "read", path) from error
+    return VerifyProblem(
+        kind=ProblemKind.RECEIPT,
+        path=path,
+        task_id=task_id,
+        detail=said.removeprefix("damaged receipt: "),
+    )
+
+
+def _identity(content: bytes) -> str:
+    return f"{len(content)}-{isal_zlib.crc32(content):08x}"

@@ -1,0 +1,365 @@
+"""Verification: every file of a mirror read again and compared with its receipt.
+
+It needs no server, unless it is to compare with one or to repair; what does that is loaded then.
+How files are read is left to `comparing`; what it means is decided by `core.problems` and
+`core.plans.verify`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from asynccvat.aio.callbacks import Listener
+from asynccvat.aio.threads import in_threads, one_error
+from asynccvat.commands.verify.comparison import Compared, Comparison
+from asynccvat.commands.verify.inspection import inspecting
+from asynccvat.commands.verify.journal import VerifyJournal
+from asynccvat.core.plans.verify import (
+    VerifyReport,
+    absent,
+    after_repair,
+    batches,
+    concerned,
+    selected,
+)
+from asynccvat.core.problems import VerifyProblem
+from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.selection import Selection
+from asynccvat.core.verify_journal import Verified
+from asynccvat.errors import ConfigError
+from asynccvat.events import (
+    Event,
+    ProblemFound,
+    RepairStarted,
+    VerifyFinished,
+    VerifyProgress,
+    VerifyStarted,
+    Warned,
+)
+
+if TYPE_CHECKING:
+    from asynccvat.client import CvatClient
+
+DEFAULT_THREADS = 4
+PATIENCE = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
+"""Seconds to wait before a task is looked at again that a mirror seems to be at work on."""
+# Problems that are told in a row, before others in the loop have a turn.
+_TOLD_AT_ONCE = 256
+
+
+async def verify(
+    dest: str | PathLike[str],
+    task_ids: Sequence[int] | None = None,
+    *,
+    folders: Sequence[str] = (),
+    restart: bool = False,
+    threads: int = DEFAULT_THREADS,
+    client: CvatClient | None = None,
+    against_server: bool = False,
+    selection: Selection | None = None,
+    repair: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> VerifyReport:
+    """Read every file of a mirror, and compare its size and CRC-32 with the task's receipt.
+
+    Those are the files of the tasks' folders; archives that are kept as they came are not read.
+
+    Nothing is changed but for a journal in `.asynccvat/`, by which a verification that was
+    interrupted goes on where it was: tasks that it found right are not read again within a week.
+    A mirror may be at work meanwhile: what it replaces is looked at anew, and no false alarm.
+
+    Args:
+        dest: The mirror.
+        task_ids: These tasks; all that are mirrored by default.
+        folders: Only tasks in folders whose names fit one of these patterns, like `task1*`. A
+            receipt that cannot be read is told where its task's folder may be one of them.
+        restart: Read everything, whatever an interrupted verification had read.
+        threads: How many files are read at once.
+        client: The server, for what follows; nothing else needs one.
+        against_server: Compare receipts with the server's list of tasks, too: which have changed
+            there, are gone, or are not mirrored. Only lists are asked for.
+        selection: Which tasks should be here, where all are compared; all that the user may see
+            by default.
+        repair: Fetch damaged tasks again, by an ordinary mirror of just these: files that are
+            whole are taken over, those that were edited go to `kept/`.
+        on_event: Told each event, synchronously, in the loop's thread.
+
+    Returns:
+        The report; nothing that is wrong with a file is ever raised. After a repair it tells how
+        things are then.
+
+    Raises:
+        ConfigError: There is no mirror, it is that of another server, or the arguments contradict
+            each other.
+        StoreLockedError: A mirror is at work, and something is to be repaired.
+        StoreError: The destination cannot be read.
+        AsyncCvatError: The server cannot be reached, or refuses the user or the listing.
+    """
+    wanted = Selection(task_ids=task_ids)  # which checks the ids
+    if client is None and (repair or against_server):
+        raise ConfigError("a repair and a comparison need a server: give a client, too")
+    if selection is not None and (selection.task_ids is not None or not against_server):
+        raise ConfigError(
+            "a selection says what is compared with the server; name tasks by task_ids"
+        )
+    if threads < 1:
+        raise ConfigError(f"threads must be at least 1, not {threads}")
+    work = _Verification(Path(dest), on_event, threads)
+    await work.run(
+        _Wanted(
+            task_ids=None if wanted.task_ids is None else frozenset(wanted.task_ids),
+            folders=tuple(folders),
+            restart=restart,
+            client=client,
+            against_server=against_server,
+            selection=selection,
+            repair=repair,
+        )
+    )
+    return work.report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    task_ids: frozenset[int] | None
+    folders: tuple[str, ...]
+    restart: bool
+    client: CvatClient | None
+    against_server: bool
+    selection: Selection | None
+    repair: bool
+
+    @property
+    def everything(self) -> bool:
+        return self.task_ids is None and not self.folders
+
+
+class _Verification:
+    """One verification, from the receipts to the repair."""
+
+    def __init__(self, dest: Path, on_event: Callable[[Event], None] | None, threads: int) -> None:
+        self.report = VerifyReport(interrupted=True)
+        self._dest = dest
+        self._emit = Listener(on_event)
+        self._threads = threads
+        self._bytes = 0
+        self._files: dict[int, int] = {}
+        self._problems: list[VerifyProblem] = []
+
+    async def run(self, wanted: _Wanted) -> None:
+        """Do all of it; the report is written in any case."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        interrupted = True
+        try:
+            async with in_threads(inspecting(self._dest)) as look:
+                await self._verify(Comparison(look, self._threads, self._count), wanted)
+            interrupted = self.report.stopped_by is not None
+        finally:
+            self.report = replace(
+                self.report,
+                problems=tuple(sorted(self._problems, key=_by_place)),
+                files=sum(self._files.values()),
+                bytes=self._bytes,
+                seconds=clock() - began,
+                interrupted=interrupted,
+            )
+            self._emit(VerifyFinished(self.report))
+
+    async def _verify(self, comparison: Comparison, wanted: _Wanted) -> None:
+        client, look, thread = wanted.client, comparison.look, comparison.thread
+        if client is not None:
+            await thread(look.check_server, client.origin, client.organization)
+        all_heads, unreadable = await thread(look.heads)
+        heads = await thread(selected, all_heads, wanted.task_ids, wanted.folders)
+        damaged = concerned(unreadable, wanted.task_ids, wanted.folders)
+        if wanted.folders and not (heads or damaged):
+            raise ConfigError(
+                f"no task that is mirrored in {self._dest} has a folder of such a name: "
+                f"{', '.join(wanted.folders)}"
+            )
+        self._found(damaged)
+        known = all_heads.keys() | {one.task_id for one in unreadable}
+        self._found(absent(wanted.task_ids or (), known))
+        if client is not None:
+            await self._ask(client, heads, wanted)
+        async with in_threads(look.journal(restart=wanted.restart)) as journal:
+            await self._read_all(comparison, journal, heads)
+            if client is not None and wanted.repair:
+                await self._repair(comparison, client, all_heads)
+            if wanted.everything:
+                self._found(await thread(look.foreign_around))
+            self.report = replace(self.report, kept=await thread(look.kept))
+            await thread(journal.finish, heads.keys())
+            if journal.problem is not None:
+                self._warn(journal.problem)
+
+    async def _ask(
+        self, client: CvatClient, heads: Mapping[int, ReceiptHead], wanted: _Wanted
+    ) -> None:
+        """Ask the server before hours are spent with reading: it may refuse."""
+        from asynccvat.commands.verify import repair as repairing  # noqa: PLC0415 - without a server, no network is loaded
+
+        if not wanted.against_server:
+            await client.user()
+            return
+        selection = wanted.selection or Selection()
+        if not wanted.everything:
+            selection = Selection(task_ids=sorted({*heads, *(wanted.task_ids or ())}))
+        differing, complete = await repairing.compare_with_server(client, heads, selection)
+        told = {problem.task_id for problem in self._problems}
+        for number, problem in enumerate(differing, start=1):
+            if problem.task_id not in told:
+                self._found([problem])
+            if number % _TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        if not complete:
+            self.report = replace(self.report, listing_complete=False)
+            self._warn(repairing.INCOMPLETE)
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def _read_all(
+        self, comparison: Comparison, journal: VerifyJournal, heads: Mapping[int, ReceiptHead]
+    ) -> None:
+        before, started = await comparison.thread(_to_be_read, heads, journal.entries)
+        self.report = replace(self.report, tasks=started.tasks, resumed=started.resumed)
+        self._emit(started)
+        doubtful: list[int] = []
+        # More than threads, so that none waits for the loop; few, so that memory is bounded.
+        at_once = anyio.Semaphore(2 * self._threads)
+
+        async def read(batch: Sequence[ReceiptHead]) -> None:
+            try:
+                compared = await self._compare(comparison, batch, before)
+            finally:
+                at_once.release()
+            await comparison.thread(journal.note, _newly_read(compared, before))
+            for one in compared:
+                if one.stands:
+                    self._found(one.problems)
+                else:
+                    doubtful.append(one.task_id)
+
+        async with one_error() as group:
+            for batch in batches(heads.values()):
+                await at_once.acquire()
+                group.start_soon(read, batch)
+        await self._compare_again(comparison, heads, doubtful)
+
+    async def _compare(
+        self, comparison: Comparison, batch: Sequence[ReceiptHead], before: Mapping[int, str]
+    ) -> list[Compared]:
+        compared = await comparison.compare(batch, before)
+        for one in compared:
+            if one.claim is not None:
+                self._files[one.task_id] = len(one.claim.receipt.members)
+        return compared
+
+    async def _compare_again(
+        self, comparison: Comparison, heads: Mapping[int, ReceiptHead], doubtful: Iterable[int]
+    ) -> None:
+        """Compare tasks anew that a mirror was at work on, until that is over.
+
+        What is in doubt for seconds was left by a run that was killed, and stands.
+        """
+        left = sorted(doubtful)
+        for delay in PATIENCE:
+            if not left:
+                return
+            await anyio.sleep(delay)
+            again = await self._compare(comparison, [heads[task_id] for task_id in left], {})
+            left = [one.task_id for one in again if not one.stands]
+            for one in again:
+                if one.stands or delay == PATIENCE[-1]:
+                    self._found(one.problems)
+
+    # --- the repair -------------------------------------------------------------------------
+
+    async def _repair(
+        self, comparison: Comparison, client: CvatClient, heads: Mapping[int, ReceiptHead]
+    ) -> None:
+        from asynccvat.commands.verify import repair as repairing  # noqa: PLC0415 - without a server, no network is loaded
+
+        damaged = {
+            one.task_id for one in self._problems if one.kind.is_damage and one.task_id is not None
+        }
+        if not damaged:
+            return
+        self._emit(RepairStarted(len(damaged)))
+        archived = await comparison.thread(comparison.look.archived)
+        outcomes, stopped_by = await repairing.repair(
+            client, self._dest, damaged, heads, archived, emit=self._hear
+        )
+        self.report = replace(self.report, repairs=outcomes, stopped_by=stopped_by)
+        heads_now, unreadable = await comparison.thread(comparison.look.heads)
+        again = [head for task_id, head in heads_now.items() if task_id in damaged]
+        compared = await self._compare(comparison, again, {})
+        still = [problem for one in compared for problem in one.problems]
+        still += [one for one in unreadable if one.task_id in damaged]
+        self._problems, repaired = after_repair(self._problems, still, outcomes)
+        self.report = replace(self.report, repaired=repaired)
+
+    # --- what all of it needs ---------------------------------------------------------------
+
+    def _count(self, files: int, read: int) -> None:
+        self._bytes += read
+        self._emit(VerifyProgress(files=files, read=read))
+
+    def _found(self, problems: Iterable[VerifyProblem]) -> None:
+        for problem in problems:
+            self._problems.append(problem)
+            self._emit(ProblemFound(problem))
+
+    def _warn(self, message: str) -> None:
+        self.report = replace(self.report, warnings=(*self.report.warnings, message))
+        self._emit(Warned(message))
+
+    def _hear(self, event: Event) -> None:
+        """An event of the repair, whose warnings are the report's, too."""
+        if isinstance(event, Warned):
+            self._warn(event.message)
+        else:
+            self._emit(event)
+
+
+def _to_be_read(
+    heads: Mapping[int, ReceiptHead], entries: Mapping[int, Verified]
+) -> tuple[dict[int, str], VerifyStarted]:
+    """The identities of receipts whose files were read before, by task, and how much is left."""
+    before = {task_id: entry.receipt for task_id, entry in entries.items() if task_id in heads}
+    return before, VerifyStarted(
+        tasks=len(heads),
+        files=sum(head.files for head in heads.values()),
+        bytes=sum(head.bytes for task_id, head in heads.items() if task_id not in before),
+        resumed=len(before),
+    )
+
+
+def _newly_read(compared: Iterable[Compared], before: Mapping[int, str]) -> list[tuple[int, str]]:
+    """The tasks that need not be read again, each with its receipt's identity.
+
+    Those that were not read now keep the time of their reading. Notes are found anew each time, by
+    names and times, so they keep no task out; a touched file is read each time, as its own time
+    does not vouch for its content.
+    """
+    return [
+        (one.task_id, one.claim.identity)
+        for one in compared
+        if one.claim is not None
+        and one.claim.recorded
+        and one.stands
+        and all(problem.kind.is_note for problem in one.problems)
+        and before.get(one.task_id) != one.claim.identity
+    ]
+
+
+def _by_place(problem: VerifyProblem) -> tuple[str, int, str]:
+    return problem.path, problem.task_id or 0, problem.kind

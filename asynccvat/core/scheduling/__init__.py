@@ -1,0 +1,1 @@
+"""Decide when to ask the server for exports, and when to look at them."""

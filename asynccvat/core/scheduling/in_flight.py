@@ -1,0 +1,292 @@
+"""The exports in flight, as far as is known: what was asked, seen and tried, and what to do next.
+
+A state machine without clock or network: whoever drives it says what happened and when, and is
+told the next look. What is learned of the server goes into a `ServerModel`; when and how to look
+is decided in `polling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from asynccvat.core.scheduling.polling import (
+    Look,
+    Pending,
+    Queue,
+    due_times,
+    next_look,
+    probe_patience,
+)
+from asynccvat.core.scheduling.server_model import Seen, ServerModel
+
+_OFFSETS_REMEMBERED = 15
+_ENDS_REMEMBERED = 64
+
+
+class State(Enum):
+    """How far a request is."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server told of a request.
+
+    Attributes:
+        rq_id: Its id.
+        state: How far it is.
+        created: When it was queued, in seconds of the server's clock; None where it was not told.
+        started: When it began, likewise.
+        finished: When it ended, likewise.
+    """
+
+    rq_id: str
+    state: State
+    created: float | None = None
+    started: float | None = None
+    finished: float | None = None
+
+
+@dataclass(slots=True)
+class _End:
+    """The end of an export, on our own clock; `seen` where the server told it."""
+
+    at: float
+    seen: bool
+
+
+class InFlight:
+    """The exports in flight.
+
+    Attributes:
+        model: What was learned of the server.
+        last_look: When the last look was answered, on our own clock.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any, and without knowing the server."""
+        self.model = ServerModel()
+        self.last_look = 0.0
+        self._pending: dict[str, Pending] = {}
+        self._number = 0
+        self._more_to_ask = False
+        self._ours: dict[str, tuple[float, float]] = {}
+        self._ends: list[_End] = []
+        self._offsets: list[tuple[float, float]] = []
+        self._overtaken = 0
+        self._probe: str | None = None
+        self._probed_at = 0.0
+        self._missed = 0
+        self._without_dates = 0
+        self._unsure = False
+
+    def add(
+        self,
+        rq_id: str,
+        asked_at: float,
+        *,
+        ours: bool,
+        triable: bool = True,
+        uncertainty: float = 0.0,
+    ) -> None:
+        """Note a request that was asked for.
+
+        Args:
+            rq_id: Its id.
+            asked_at: When, on our own clock.
+            ours: Whether our call queued it, rather than finding it there.
+            triable: Whether its result may be asked for before it is known to have ended.
+            uncertainty: Seconds by which the server may have queued it sooner or later.
+        """
+        self._number += 1
+        self._pending[rq_id] = Pending(rq_id, self._number, asked_at, triable=triable and ours)
+        if ours:
+            self._ours[rq_id] = (asked_at, uncertainty)
+
+    def remove(self, rq_id: str) -> None:
+        """Forget a request that nobody waits for any more."""
+        self._pending.pop(rq_id, None)
+        self._ours.pop(rq_id, None)
+        if self._probe == rq_id:
+            self._probe = None
+
+    def next_look(self, *, more_to_ask: bool, may_try: bool, room: bool = True) -> Look | None:
+        """What to do next and when; None while nothing is to be done.
+
+        Args:
+            more_to_ask: Whether exports wait for a place in flight.
+            may_try: Whether results can be asked for before they are known to be there.
+            room: Whether a result that is tried is asked for at once.
+        """
+        if not self._pending:
+            return None
+        if self._more_to_ask and not more_to_ask:
+            # From now on each is tried when it is due: that has to be known well.
+            self._unsure = True
+        self._more_to_ask = more_to_ask
+        return next_look(self.model, self._queue(), may_try=may_try, room=room)
+
+    def begin_tries(self, rq_ids: Iterable[str], now: float) -> None:
+        """Note that results are being asked for; `tried` says how it went."""
+        for rq_id in rq_ids:
+            request = self._pending[rq_id]
+            self._pending[rq_id] = replace(request, tried=True)
+            if request.number > self._overtaken:
+                self._probe, self._probed_at = rq_id, now
+
+    def tried(self, rq_id: str, now: float, *, ended: bool) -> None:
+        """Note whether a result was there."""
+        request = self._pending.get(rq_id)
+        if request is None:
+            return
+        self.last_look = now
+        self._note_foretold(right=ended)
+        if self._probe == rq_id and self._more_to_ask:
+            self.model = self.model.with_probe(right=ended)
+        if ended:
+            self._end(request, now)
+            return
+        if self._probe == rq_id:
+            self._probe = None
+        self._pending[rq_id] = replace(request, tried=False, doubtful=True, looked_at=now)
+
+    def answered(self, answers: Iterable[Answer], now: float) -> None:
+        """Note what the server told of requests."""
+        self.last_look = now
+        self._unsure = False
+        answers = [answer for answer in answers if answer.rq_id in self._pending]
+        for answer in answers:
+            self._note_clock(answer)
+        seen = []
+        for answer in answers:
+            request = self._pending[answer.rq_id]
+            self._set_right(request, answer, now)
+            if answer.state is State.ENDED:
+                seen += _seen(request, answer)
+                self._end(request, now, answer.finished)
+            elif answer.state is State.STARTED:
+                self._overtake(request.number + 1 - self.model.workers, now)
+                started_at = request.started_at or max(
+                    self._on_our_clock(answer.started, now), request.asked_at
+                )
+                self._look_again(request, now, started_at=started_at)
+            else:
+                # A request can go back from started to queued.
+                self._look_again(request, now, started_at=None, queued_at=now)
+        self.model = self.model.with_exports(seen)
+        if not any(answer.state is State.ENDED for answer in answers):
+            self._missed += 1
+
+    def started_at(self, rq_id: str) -> float | None:
+        """When a request began, on our own clock; None while it is not known to have."""
+        request = self._pending.get(rq_id)
+        return None if request is None else request.started_at
+
+    def _queue(self) -> Queue:
+        return Queue(
+            tuple(self._pending.values()),
+            more_to_ask=self._more_to_ask,
+            last_look=self.last_look,
+            ends=tuple(end.at for end in self._ends),
+            overtaken=self._overtaken,
+            probing_until=(
+                None if self._probe is None else self._probed_at + probe_patience(self.model)
+            ),
+            missed=self._missed,
+            without_dates=self._without_dates,
+            unsure=self._unsure,
+        )
+
+    def _look_again(self, request: Pending, now: float, **changes: float | None) -> None:
+        self._pending[request.rq_id] = replace(
+            request,
+            looked_at=now,
+            doubtful=False,
+            **changes,  # type: ignore[arg-type]
+        )
+
+    def _end(self, request: Pending, now: float, finished: float | None = None) -> None:
+        """Note an end, whose time is guessed where the server did not tell it."""
+        seen = finished is not None and bool(self._offsets)
+        if seen:
+            self._note_end(self._on_our_clock(finished, now), seen=True)
+        elif request.number >= self._overtaken:
+            self._note_end(min(now, self._foretold()[request.rq_id]), seen=False)
+        self._overtake(request.number, now)
+        self.remove(request.rq_id)
+        self.model = self.model.with_ended()
+        self._missed = 0
+        self._without_dates = 0 if seen else self._without_dates + 1
+
+    def _overtake(self, number: int, now: float) -> None:
+        """Note that exports with smaller numbers must have ended."""
+        if number <= self._overtaken:
+            return
+        due = self._foretold()
+        for request in self._pending.values():
+            if self._overtaken <= request.number < number and request.started_at is None:
+                self._note_end(min(now, due[request.rq_id]), seen=False)
+        self._overtaken = number
+
+    def _note_end(self, at: float, *, seen: bool) -> None:
+        self._ends = sorted([*self._ends, _End(at, seen)], key=_when)[-_ENDS_REMEMBERED:]
+
+    def _foretold(self) -> dict[str, float]:
+        return dict(zip(self._pending, due_times(self.model, self._queue()), strict=True))
+
+    def _note_foretold(self, *, right: bool) -> None:
+        self.model = self.model.with_foretold(right=right)
+        if not right:
+            self._missed += 1
+
+    def _set_right(self, request: Pending, answer: Answer, now: float) -> None:
+        """Shift the ends that were guessed by as much as this one was wrong."""
+        service = self.model.export_seconds
+        known = request.number >= self._overtaken and request.started_at is None
+        if not (known and self._offsets and service is not None and answer.started is not None):
+            return
+        foretold = self._foretold()[request.rq_id]
+        if request.looked_at is not None or foretold > now + service:
+            return
+        error = self._on_our_clock(answer.started, now) + service - foretold
+        for end in self._ends:
+            if not end.seen:
+                end.at = min(now, end.at + error)
+
+    def _note_clock(self, answer: Answer) -> None:
+        """Compare the clocks: the server made a request of ours while our call was on its way."""
+        if answer.rq_id in self._ours and answer.created is not None:
+            asked_at, uncertainty = self._ours[answer.rq_id]
+            offset = asked_at - answer.created
+            bounds = (offset - uncertainty, offset + uncertainty)
+            self._offsets = [*self._offsets, bounds][-_OFFSETS_REMEMBERED:]
+
+    @property
+    def _offset(self) -> float:
+        """Seconds from the server's clock to ours: what all calls allow, else the last one."""
+        least = max(bounds[0] for bounds in self._offsets)
+        most = min(bounds[1] for bounds in self._offsets)
+        return (least + most) / 2 if least <= most else sum(self._offsets[-1]) / 2
+
+    def _on_our_clock(self, date: float | None, now: float) -> float:
+        """A date of the server on our own clock, `now` at the latest or where unknown."""
+        if date is None or not self._offsets:
+            return now
+        return min(date + self._offset, now)
+
+
+def _seen(request: Pending, answer: Answer) -> list[Seen]:
+    """What the dates of an export that ended tell, if there are any."""
+    if answer.started is None or answer.finished is None or answer.finished < answer.started:
+        return []
+    created = answer.started if answer.created is None else answer.created
+    return [Seen(request.number, created, answer.started, answer.finished)]
+
+
+def _when(end: _End) -> float:
+    return end.at

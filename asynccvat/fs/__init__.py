@@ -1,0 +1,1 @@
+"""Every effect on the disk, the words for what the system refuses, and file handles."""

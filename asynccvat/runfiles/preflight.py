@@ -1,0 +1,139 @@
+"""The look at every server before the first step: what a run file names has to be there.
+
+Reachable, authorised, projects, formats, tasks. Nothing is changed; all that is wrong is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+
+from asynccvat.api import plan_upload
+from asynccvat.core.models import ExportSpec
+from asynccvat.core.plans.upload import Refuse, UploadReason
+from asynccvat.core.selection import Selection
+from asynccvat.errors import AsyncCvatError, Problem
+from asynccvat.runfiles.accounts import Account
+from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, Step, UploadStep
+
+# What the file itself got wrong; the state of a task may be another when its step comes.
+_MISTAKES = (UploadReason.FILE, UploadReason.NOT_FOUND)
+
+
+async def problems_at(account: Account) -> list[Problem]:
+    """What the server of an account says against its steps."""
+    first = account.steps[0]
+    try:
+        await account.client.user()
+    except AsyncCvatError as error:
+        place = first.server["url"].place if "url" in first.server else str(first.place)
+        return [Problem(place, error.message, error)]
+    check = _Check(account)
+    if account.project_id is not None:
+        said = first.server.get("project_id")
+        await check.project(account.project_id, str(first.place) if said is None else said.place)
+    for step in account.steps:
+        await check.step(step)
+    return check.problems
+
+
+class _Check:
+    """Collects what one server says against steps; each question is asked once."""
+
+    def __init__(self, account: Account) -> None:
+        self.problems: list[Problem] = []
+        self._client = account.client
+        self._answers: dict[object, AsyncCvatError | None] = {}
+
+    async def project(self, project_id: int, place: str) -> None:
+        """Make sure that a project is there."""
+        await self._ask(("project", project_id), place, partial(self._client.project, project_id))
+
+    async def step(self, step: Step) -> None:
+        """Check all that a step names."""
+        if isinstance(step, DownloadStep):
+            await self._exporter(step, step.spec)
+            await self._tasks(step, step.paths)
+        elif isinstance(step, MirrorStep):
+            await self._exporter(step, step.spec)
+            for project_id in step.selection.project_ids or ():
+                await self.project(project_id, str(step.place_of(f"project {project_id}")))
+            # Elsewhere a task may be left out for what else is asked for, or gone and to be pruned.
+            if step.selection.only_by_id and not step.options.prune:
+                await self._tasks(step, step.selection.task_ids or ())
+        elif isinstance(step, UploadStep):
+            await self._ask(
+                ("mode", step.options.mode),
+                str(step.place),
+                partial(self._client.check_mode, step.options.mode),
+            )
+            await self._tasks(step, step.awaits)
+            for batch in step.batches:
+                await self._upload(step, batch)
+
+    async def _exporter(self, step: Step, spec: ExportSpec) -> None:
+        place = str(step.place_of(spec.format))
+        await self._ask(
+            ("export", spec.format), place, partial(self._client.check_format, spec.format)
+        )
+
+    async def _upload(self, step: UploadStep, batch: Batch) -> None:
+        name = batch.format or ExportSpec().format
+        known = await self._ask(
+            ("import", name), str(step.place_of(name)), partial(self._client.importer, name)
+        )
+        present = batch.without(step.awaits)
+        if not (known and present.task_ids):
+            return
+        try:
+            plan = await plan_upload(
+                self._client,
+                present.source,
+                present.among,
+                format=present.format,
+                options=step.options,
+            )
+        except AsyncCvatError as error:
+            self._tell(str(step.place), error)
+            return
+        for refusal in plan.of(Refuse):
+            if refusal.reason in _MISTAKES:
+                self._tell(str(step.place_of(refusal.task_id)), refusal.problem)
+
+    async def _tasks(self, step: Step, task_ids: Collection[int]) -> None:
+        """Make sure that tasks are there."""
+        if not task_ids:
+            return
+        try:
+            listing = await self._client.tasks(Selection(task_ids=tuple(task_ids)))
+        except AsyncCvatError as error:
+            self._tell(str(step.place), error)
+            return
+        for task_id in listing.missing:
+            self.problems.append(
+                Problem(
+                    str(step.place_of(task_id)),
+                    f"{self._client.origin} has no task {task_id}, or this user may not see it: "
+                    "see `asynccvat list-tasks`",
+                )
+            )
+
+    async def _ask(
+        self, what: object, place: str, question: Callable[[], Awaitable[object]]
+    ) -> bool:
+        """Ask once, and tell of an error at each place that depends on it; whether all is well."""
+        if what not in self._answers:
+            self._answers[what] = None
+            try:
+                await question()
+            except AsyncCvatError as error:
+                self._answers[what] = error
+        error_ = self._answers[what]
+        if error_ is not None:
+            self._tell(place, error_)
+        return error_ is None
+
+    def _tell(self, place: str, error: AsyncCvatError) -> None:
+        problem = Problem(place, error.message, error)
+        if problem not in self.problems:
+            self.problems.append(problem)

@@ -1,0 +1,1 @@
+"""The files inside exports and uploads: written and read in each format."""

@@ -1,0 +1,277 @@
+"""The `annotations.xml` inside an export in one of CVAT's own formats.
+
+CVAT's XML tells the task (or the project) first and its frames after. Which members an archive
+holds is the business of `formats`, the files of the other formats that of `annotation_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+from xml.sax.saxutils import escape, quoteattr
+
+from asynccvat.simulator.formats.annotation_files import Drawn, pairs
+from asynccvat.simulator.world.annotations import (
+    AttributeValues,
+    Label,
+    Shape,
+    ShapeType,
+    Track,
+    TrackedShape,
+)
+from asynccvat.simulator.world.dataset import Project, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an annotation file says of where it comes from; `project` only if that was exported."""
+
+    tasks: tuple[Task, ...]
+    project: Project | None
+    exported_at: datetime
+    base_url: str
+
+
+def cvat_images_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
+    """`annotations.xml` of "CVAT for images 1.1": each image with its shapes and tags."""
+    lines = [*_cvat_head(origin)]
+    for one in drawn:
+        frame = one.frame
+        where = ""
+        if origin.project is not None:
+            where = f'subset={quoteattr(one.subset)} task_id="{one.task.id}" '
+        lines.append(
+            f'  <image id="{frame.index}" name={quoteattr(frame.name)} {where}'
+            f'width="{frame.width}" height="{frame.height}">'
+        )
+        for shape in one.shapes:
+            lines += _image_shape(shape)
+        for tag in one.tags:
+            lines.append(
+                f'    <tag label={quoteattr(tag.label.name)} source="{tag.source}"'
+                f"{_xml_group(tag.group)}>"
+            )
+            lines += _xml_attributes(tag.attributes)
+            lines.append("    </tag>")
+        lines.append("  </image>")
+    return "\n".join([*lines, "</annotations>", ""])
+
+
+def cvat_video_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
+    """`annotations.xml` of "CVAT for video 1.1": each shape is a track that lives for one frame."""
+    lines = [*_cvat_head(origin)]
+    number = 0
+    for start, track in _tracks(drawn):
+        lines += _track(track, number, start)
+        number += 1
+    for one in drawn:
+        for shape in one.shapes:
+            if shape.track_id is None:
+                lines += _short_track(shape, number, one.frame.index, len(drawn))
+                number += 1
+    return "\n".join([*lines, "</annotations>", ""])
+
+
+def _tracks(drawn: Sequence[Drawn]) -> Iterator[tuple[int, Track]]:
+    """The tracks of all tasks, each with the number that its task's first frame has."""
+    for _, frames in groupby(drawn, key=lambda one: one.task.id):
+        first = next(frames)
+        for track in first.task.annotations().tracks:
+            yield first.frame.index, track
+
+
+def _track(track: Track, number: int, start: int) -> Iterator[str]:
+    yield (
+        f'  <track id="{number}" label={quoteattr(track.label.name)} source="{track.source}"'
+        f"{_xml_group(track.group)}>"
+    )
+    for shape in track.shapes:
+        values = dict((*track.attributes, *shape.attributes))
+        attributes = tuple((one, values[one]) for one in track.label.attributes if one in values)
+        yield from _tracked(shape, start + shape.frame, shape.outside, attributes)
+    yield "  </track>"
+
+
+def _short_track(shape: Shape, number: int, frame: int, frames: int) -> Iterator[str]:
+    yield (
+        f'  <track id="{number}" label={quoteattr(shape.label.name)} source="{shape.source}"'
+        f"{_xml_group(shape.group)}>"
+    )
+    for outside in (False, True):
+        if frame + outside < frames:
+            yield from _tracked(shape, frame + outside, outside, shape.attributes)
+    yield "  </track>"
+
+
+def _tracked(
+    shape: Shape | TrackedShape, frame: int, outside: bool, attributes: AttributeValues
+) -> Iterator[str]:
+    element = _XML_ELEMENTS[shape.type]
+    yield (
+        f'    <{element} frame="{frame}" keyframe="1" outside="{outside:d}" '
+        f'occluded="{shape.occluded:d}" {_xml_points(shape)} z_order="{shape.z_order}">'
+    )
+    yield from _xml_attributes(attributes)
+    yield f"    </{element}>"
+
+
+def _image_shape(shape: Shape) -> Iterator[str]:
+    element = _XML_ELEMENTS[shape.type]
+    yield (
+        f'    <{element} label={quoteattr(shape.label.name)} source="{shape.source}" '
+        f'occluded="{shape.occluded:d}" {_xml_points(shape)} z_order="{shape.z_order}"'
+        f"{_xml_group(shape.group)}>"
+    )
+    yield from _xml_attributes(shape.attributes)
+    yield f"    </{element}>"
+
+
+_XML_ELEMENTS: Final[dict[ShapeType, str]] = {
+    "rectangle": "box",
+    "polygon": "polygon",
+    "polyline": "polyline",
+    "points": "points",
+    "ellipse": "ellipse",
+    "cuboid": "cuboid",
+    "mask": "mask",
+}
+_CUBOID_CORNERS: Final = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
+
+
+def _xml_points(shape: Shape | TrackedShape) -> str:
+    points = shape.points
+    rotation = f' rotation="{shape.rotation:.2f}"' if shape.rotation else ""
+    match shape.type:
+        case "rectangle":
+            left, top, right, bottom = points
+            return (
+                f'xtl="{left:.2f}" ytl="{top:.2f}" xbr="{right:.2f}" ybr="{bottom:.2f}"{rotation}'
+            )
+        case "ellipse":
+            x, y, right, top = points
+            return f'cx="{x:.2f}" cy="{y:.2f}" rx="{right - x:.2f}" ry="{y - top:.2f}"{rotation}'
+        case "mask":
+            *runs, left, top, right, bottom = (int(number) for number in points)
+            size = f'width="{right - left + 1}" height="{bottom - top + 1}"'
+            return f'rle="{", ".join(map(str, runs))}" left="{left}" top="{top}" {size}'
+        case "cuboid":
+            corners = zip(_CUBOID_CORNERS, pairs(points), strict=True)
+            return " ".join(
+                f'x{corner}="{x:.2f}" y{corner}="{y:.2f}"' for corner, (x, y) in corners
+            )
+        case _:
+            return f'points="{";".join(f"{x:.2f},{y:.2f}" for x, y in pairs(points))}"'
+
+
+def _xml_group(group: int | None) -> str:
+    return f' group_id="{group}"' if group else ""
+
+
+def _xml_attributes(attributes: AttributeValues) -> Iterator[str]:
+    for attribute, value in attributes:
+        name = quoteattr(attribute.name)
+        yield f"      <attribute name={name}>{escape(value)}</attribute>"
+
+
+def _cvat_head(origin: Origin) -> Iterator[str]:
+    yield '<?xml version="1.0" encoding="utf-8"?>'
+    yield "<annotations>"
+    yield "  <version>1.1</version>"
+    yield "  <meta>"
+    if origin.project is None:
+        yield from _xml_task(origin.tasks[0], origin.base_url, 4)
+    else:
+        yield from _xml_project(origin.project, origin)
+    yield from _xml_texts(4, ("dumped", origin.exported_at))
+    yield "  </meta>"
+
+
+def _xml_project(project: Project, origin: Origin) -> Iterator[str]:
+    yield "    <project>"
+    yield from _xml_texts(
+        6,
+        ("id", project.id),
+        ("name", project.name),
+        ("bugtracker", ""),
+        ("created", project.created_date),
+        ("updated", project.updated_date),
+    )
+    yield "      <labels>"
+    for label in project.labels:
+        yield from _xml_label(label)
+    yield "      </labels>"
+    yield "      <tasks>"
+    for task in origin.tasks:
+        yield from _xml_task(replace(task, labels=()), origin.base_url, 8)
+    yield "      </tasks>"
+    yield "    </project>"
+
+
+def _xml_task(task: Task, base_url: str, indent: int) -> Iterator[str]:
+    margin = " " * indent
+    yield f"{margin}<task>"
+    yield from _xml_texts(
+        indent + 2,
+        ("id", task.id),
+        ("name", task.name),
+        ("size", task.size),
+        ("mode", task.mode),
+        ("overlap", task.overlap),
+        ("bugtracker", ""),
+        ("created", task.created_date),
+        ("updated", task.updated_date),
+        ("subset", task.subset or "default"),
+        ("start_frame", 0),
+        ("stop_frame", (task.size or 1) - 1),
+        ("frame_filter", ""),
+    )
+    yield f"{margin}  <segments>"
+    for job in task.jobs():
+        yield f"{margin}    <segment>"
+        yield from _xml_texts(
+            indent + 6,
+            ("id", job.id),
+            ("start", job.start_frame),
+            ("stop", job.stop_frame),
+            ("url", f"{base_url}/api/jobs/{job.id}"),
+        )
+        yield f"{margin}    </segment>"
+    yield f"{margin}  </segments>"
+    yield f"{margin}  <owner>"
+    owner = task.owner
+    yield from _xml_texts(indent + 4, ("username", owner.username), ("email", owner.email))
+    yield f"{margin}  </owner>"
+    yield f"{margin}  <assignee></assignee>"
+    if task.labels:
+        yield f"{margin}  <labels>"
+        for label in task.labels:
+            yield from _xml_label(label)
+        yield f"{margin}  </labels>"
+    yield f"{margin}</task>"
+
+
+def _xml_label(label: Label) -> Iterator[str]:
+    yield "        <label>"
+    yield from _xml_texts(10, ("name", label.name), ("color", label.color), ("type", label.type))
+    yield "          <attributes>"
+    for attribute in label.attributes:
+        yield "            <attribute>"
+        yield from _xml_texts(
+            14,
+            ("name", attribute.name),
+            ("mutable", attribute.mutable),
+            ("input_type", attribute.input_type),
+            ("default_value", attribute.default_value),
+            ("values", "\n".join(attribute.values)),
+        )
+        yield "            </attribute>"
+    yield "          </attributes>"
+    yield "        </label>"
+
+
+def _xml_texts(indent: int, *elements: tuple[str, object]) -> Iterator[str]:
+    for name, text in elements:
+        yield f"{' ' * indent}<{name}>{escape(str(text))}</{name}>"

@@ -1,0 +1,61 @@
+"""Reads uploaded annotation files: which reader a format has, and what its files are.
+
+A file is read as CVAT's importer of that name reads it: a zip or, where the importer takes it, the
+bare XML or JSON. What fails does so in CVAT's words, as far as these are known.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from asynccvat.simulator.formats.collecting import Collector, ImportFailedError
+from asynccvat.simulator.formats.reading_boxes import read_darknet, read_ultralytics, read_voc
+from asynccvat.simulator.formats.reading_cvat import read_cvat_xml
+from asynccvat.simulator.formats.reading_json import read_coco, read_datumaro
+from asynccvat.simulator.world.annotations import Annotations
+from asynccvat.simulator.world.dataset import Task
+
+__all__ = ["READ_FORMATS", "ImportFailedError", "read_annotations"]
+
+Reader = Callable[[Path, Collector], None]
+
+# With the `source` that CVAT notes on what it reads.
+_READERS: Final[dict[str, tuple[str, Reader]]] = {
+    "CVAT 1.1": ("file", read_cvat_xml),
+    "COCO 1.0": ("manual", read_coco),
+    "Datumaro 1.0": ("manual", read_datumaro),
+    "PASCAL VOC 1.1": ("manual", read_voc),
+    "YOLO 1.1": ("manual", read_darknet),
+    "Ultralytics YOLO Detection 1.0": ("manual", read_ultralytics),
+}
+
+READ_FORMATS: Final = tuple(_READERS)
+"""The importers whose files are read, by CVAT's names."""
+
+
+def read_annotations(path: Path, format_name: str, task: Task, ids: Iterator[int]) -> Annotations:
+    """The annotations that an uploaded file gives a task.
+
+    Args:
+        path: The file.
+        format_name: The importer's name, exactly.
+        task: The task; it has data.
+        ids: Numbers for the annotations.
+
+    Raises:
+        ImportFailedError: The file is not what it should be, or does not fit the task.
+    """
+    if format_name not in _READERS:
+        raise ImportFailedError(
+            f"The simulator does not read {format_name}, only {', '.join(READ_FORMATS)}\n"
+        )
+    source, reader = _READERS[format_name]
+    collector = Collector(task, ids, source)
+    try:
+        reader(path, collector)
+    except zipfile.BadZipFile as error:
+        raise ImportFailedError(f"zipfile.BadZipFile: {error}\n") from error
+    return collector.annotations

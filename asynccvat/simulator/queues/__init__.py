@@ -1,0 +1,1 @@
+"""Requests, the queues that run them, and the results that they leave."""

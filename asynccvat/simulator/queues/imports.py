@@ -1,0 +1,155 @@
+"""The queue of imports: uploaded files are read, and tasks changed by what they say.
+
+A worker reads the file when it takes the request, spends the rest of its time, and changes the task
+at the very end: an import that fails has changed nothing, as CVAT's transactions do. Reading is the
+business of `reading`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from asynccvat.simulator.formats.reading import ImportFailedError, read_annotations
+from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.queues.exports import NO_DATA
+from asynccvat.simulator.queues.queue import WorkQueue
+from asynccvat.simulator.queues.registry import RequestRegistry
+from asynccvat.simulator.queues.requests import ImportRequest, Target
+from asynccvat.simulator.wire.costs import Processor
+from asynccvat.simulator.wire.faults import Fault, Faults
+from asynccvat.simulator.wire.tus import Upload, Uploads
+from asynccvat.simulator.world.annotations import Annotations
+from asynccvat.simulator.world.dataset import Task, User
+from asynccvat.simulator.world.world import NO_TASK, World
+
+_FINISHED_KEPT: Final = timedelta(hours=1)
+_FAILED_KEPT: Final = timedelta(days=30)
+
+_READY: Final = "The simulator serves ready archives for this task and imports nothing into it\n"
+
+
+class ImportQueue(WorkQueue[ImportRequest]):
+    """Requests to read uploaded files, and the workers that read them."""
+
+    def __init__(
+        self,
+        options: SimulatorOptions,
+        processor: Processor,
+        faults: Faults,
+        *,
+        registry: RequestRegistry,
+        uploads: Uploads,
+        world: World,
+    ) -> None:
+        """Make the queue; `start` starts its workers.
+
+        Args:
+            options: How many workers, and how long imports take.
+            processor: What their seconds are spent on.
+            faults: The script.
+            registry: Where the requests are remembered.
+            uploads: Where the files lie; each is removed after its import.
+            world: What they are imported into.
+        """
+        super().__init__(registry, options.import_workers, "import")
+        self._options = options
+        self._processor = processor
+        self._faults = faults
+        self._uploads = uploads
+        self._world = world
+
+    def submit(
+        self,
+        rq_id: str,
+        upload: Upload,
+        owner: User,
+        *,
+        target: Target,
+        format_name: str,
+        project_id: int | None,
+        task_id: int,
+        job_id: int | None,
+    ) -> ImportRequest:
+        """Ask for an import of a whole file; none of that id may be under way."""
+        request = ImportRequest(
+            id=rq_id,
+            owner=owner,
+            target=target,
+            project_id=project_id,
+            task_id=task_id,
+            job_id=job_id,
+            created=self.registry.now(),
+            number=self.registry.next_number(),
+            upload=upload,
+            format_name=format_name,
+        )
+        self.add(request)
+        return request
+
+    def dropped(self, request: ImportRequest) -> None:
+        """Remove the file."""
+        self._uploads.discard(request.upload)
+
+    def faults_of(self, request: ImportRequest) -> list[Fault]:
+        """The faults scripted for imports."""
+        return self._faults.for_import(request.id, request.task_id)
+
+    def seconds_of(self, request: ImportRequest) -> float:
+        """As the options say."""
+        del request
+        return self._options.import_seconds if self._options.costs else 0.0
+
+    async def spend(self, seconds: float) -> None:
+        """On the server's processor."""
+        await self._processor.spend(seconds)
+
+    async def perform(self, request: ImportRequest, seconds: float) -> None:
+        """Read the file, which counts for some of the seconds."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            request.read = await self._read(request)
+        except ImportFailedError as error:
+            request.read = str(error)
+        finally:
+            self._uploads.discard(request.upload)
+        await self.spend(seconds - (clock() - started))
+
+    async def _read(self, request: ImportRequest) -> Annotations:
+        task = self._task(request)
+        return await asyncio.to_thread(
+            read_annotations,
+            request.upload.path,
+            request.format_name,
+            task,
+            self._world.annotation_ids,
+        )
+
+    def complete(self, request: ImportRequest) -> str | None:
+        """Replace the task's annotations by those of the file."""
+        if isinstance(request.read, str):
+            return request.read
+        try:
+            task = self._task(request)
+        except ImportFailedError as error:  # it was deleted meanwhile
+            return str(error)
+        self._world.annotate_task(task.id, request.read)
+        return None
+
+    def _task(self, request: ImportRequest) -> Task:
+        task = self._world.dataset.tasks.get(request.task_id or 0)
+        if task is None:
+            raise ImportFailedError(NO_TASK)
+        if task.size is None:
+            raise ImportFailedError(NO_DATA)
+        if task.ready:
+            raise ImportFailedError(_READY)
+        return task
+
+    def set_expiry(self, request: ImportRequest) -> None:
+        """An hour after success, a month after failure: as seen."""
+        assert request.finished is not None, "an ended request has its date"
+        kept = _FAILED_KEPT if request.status == "failed" else _FINISHED_KEPT
+        request.expiry = request.finished + kept

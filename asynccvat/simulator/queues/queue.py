@@ -1,0 +1,200 @@
+"""A queue of requests and the workers that run them, first in first out.
+
+What a worker does for a request is left to the two kinds of queue, `exports` and `imports`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from typing import Final, Generic, TypeVar
+
+from asynccvat.simulator.queues.registry import RequestRegistry
+from asynccvat.simulator.queues.requests import Request, RequestSpan
+from asynccvat.simulator.wire.faults import Fault
+from asynccvat.simulator.world.times import utc_now
+
+R = TypeVar("R", bound=Request)
+
+KILLED: Final = "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9); "
+"""What CVAT says of a request whose process was killed, as by lack of memory."""
+
+
+class WorkQueue(ABC, Generic[R]):
+    """Requests of one kind, and the workers that run them."""
+
+    def __init__(self, registry: RequestRegistry, workers: int, name: str) -> None:
+        """Make the queue; `start` starts its workers.
+
+        Args:
+            registry: Where the requests are remembered.
+            workers: How many run at the same time.
+            name: What the workers are called.
+        """
+        self.registry = registry
+        self.timeline: list[RequestSpan] = []
+        self.queued: list[R] = []
+        self.running: list[R] = []
+        self._count = workers
+        self._name = name
+        self._wake = asyncio.Event()
+        self._paused = False
+        self._workers: list[asyncio.Task[None]] = []
+        self._epoch = 0.0
+
+    def start(self) -> None:
+        """Start the workers in the running loop."""
+        self._epoch = asyncio.get_running_loop().time()
+        self._workers = [
+            asyncio.create_task(self._work(number), name=f"{self._name} worker {number}")
+            for number in range(self._count)
+        ]
+
+    async def stop(self) -> None:
+        """End the workers; what they run is left as it is."""
+        for worker in self._workers:
+            worker.cancel()
+        for worker in self._workers:
+            with contextlib.suppress(asyncio.CancelledError):
+                await worker
+
+    def add(self, request: R) -> None:
+        """Remember the request and put it at the end of the queue."""
+        self.registry.add(request)
+        self._enqueue(request)
+
+    def cancel(self, request: R) -> bool:
+        """Take a queued request out of the queue and forget it; False if it has started."""
+        if request.status != "queued":
+            return False
+        self.queued.remove(request)
+        del self.registry.requests[request.id]
+        self.dropped(request)
+        return True
+
+    def forget(self) -> None:
+        """Lose all requests, running ones too, as a restarted queue without its memory does."""
+        for request in self.queued:
+            self.dropped(request)
+        self.queued.clear()
+        for request in self.running:
+            request.hold.set()
+        self.registry.requests.clear()
+
+    def pause(self) -> None:
+        """Take no more requests out of the queue, until `release`."""
+        self._paused = True
+
+    def release(self) -> None:
+        """Let requests go on that are paused or stick."""
+        self._paused = False
+        self._wake.set()
+        for request in self.running:
+            request.hold.set()
+
+    def dropped(self, request: R) -> None:
+        """Clean up after a request that will not be run."""
+
+    @abstractmethod
+    def faults_of(self, request: R) -> list[Fault]:
+        """The scripted faults that strike the request, which starts now."""
+
+    @abstractmethod
+    def seconds_of(self, request: R) -> float:
+        """Seconds of work that it takes, which starts now."""
+
+    @abstractmethod
+    async def spend(self, seconds: float) -> None:
+        """Return when so many seconds of work are done."""
+
+    async def perform(self, request: R, seconds: float) -> None:
+        """Do the work of the request, which takes `seconds`."""
+        del request
+        await self.spend(seconds)
+
+    @abstractmethod
+    def complete(self, request: R) -> str | None:
+        """Let the outcome of its work take effect, at its end: how it failed, or None."""
+
+    @abstractmethod
+    def set_expiry(self, request: R) -> None:
+        """Set the time at which the ended request is forgotten."""
+
+    def may_start(self, request: R) -> bool:
+        """Whether a free worker may take it out of the queue."""
+        del request
+        return True
+
+    def _enqueue(self, request: R) -> None:
+        self.queued.append(request)
+        self._wake.set()
+
+    def _next(self) -> R | None:
+        if self._paused:
+            return None
+        for request in self.queued:
+            if self.may_start(request):
+                self.queued.remove(request)
+                return request
+        return None
+
+    async def _work(self, number: int) -> None:
+        while True:
+            while (request := self._next()) is None:
+                self._wake.clear()
+                await self._wake.wait()
+            self.running.append(request)
+            try:
+                await self._run(request, number)
+            except Exception as error:  # noqa: BLE001 - a worker outlives its requests, as RQ's do
+                request.status, request.message = "failed", f"{type(error).__name__}: {error}\n"
+                request.finished = self.registry.now()
+            finally:
+                self.running.remove(request)
+                self._wake.set()
+
+    async def _run(self, request: R, number: int) -> None:
+        faults = self.faults_of(request)
+        kinds = {fault.kind for fault in faults}
+        started = asyncio.get_running_loop().time()
+        queued = started - (utc_now() - request.created).total_seconds()
+        request.status, request.started, request.worker = "started", self.registry.now(), number
+        seconds = self.seconds_of(request)
+        if "requeue" in kinds and not request.requeued:
+            await self.spend(seconds / 2)
+            request.status, request.started, request.requeued = "queued", None, True
+            if self.registry.holds(request):
+                self._enqueue(request)
+            return
+        await self.perform(request, seconds)
+        if "stick" in kinds:
+            await request.hold.wait()
+        self._end(request, faults)
+        finished = asyncio.get_running_loop().time()
+        self.timeline.append(
+            RequestSpan(
+                request.id,
+                number,
+                queued - self._epoch,
+                started - self._epoch,
+                finished - self._epoch,
+                request.status,
+            )
+        )
+
+    def _end(self, request: R, faults: list[Fault]) -> None:
+        request.finished = self.registry.now()
+        failure: str | None = None
+        for fault in faults:
+            if fault.kind in ("fail", "kill"):
+                failure = fault.message if fault.kind == "fail" else KILLED
+            elif fault.kind == "null_dates":
+                request.null_dates = fault.count
+        if failure is None:
+            failure = self.complete(request)
+            # The date that its work gave a task is none of a time after its end.
+            request.finished = self.registry.now()
+        request.status = "finished" if failure is None else "failed"
+        request.message = failure or ""
+        self.set_expiry(request)

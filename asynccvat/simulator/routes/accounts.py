@@ -1,0 +1,170 @@
+"""Handlers of login, logout, access tokens, users and organizations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+
+from asynccvat.simulator.routes.listing import cut_page
+from asynccvat.simulator.routes.views import organization_json
+from asynccvat.simulator.wire.answers import (
+    Answer,
+    detail,
+    encode,
+    field_error,
+    forbidden,
+    json_answer,
+    messages,
+    no_such,
+)
+from asynccvat.simulator.wire.calls import Call
+from asynccvat.simulator.world.accounts import access_token_json, account_json
+from asynccvat.simulator.world.times import utc_now
+
+
+async def log_in(call: Call) -> Answer:
+    """`POST /api/auth/login`: the one key of the user, and the cookies of a new session."""
+    given = await call.json_object()
+    name = given.get("username") or given.get("email")
+    password = given.get("password")
+    if not name or not password:
+        raise messages(400, 'Must include either "username" or "email" and "password".')
+    accounts = call.backend.accounts
+    account = accounts.find(str(name))
+    if account is None or account.password != password:
+        raise field_error("non_field_errors", "Unable to log in with provided credentials.")
+    key, session_id, csrf_token = accounts.log_in(account)
+    answer = json_answer({"key": key})
+    answer.cookies = (
+        _cookie("csrftoken", csrf_token, 31449600, http_only=False),
+        _cookie("sessionfresh", "1", 86400),
+        _cookie("sessionid", session_id, 1209600),
+    )
+    return answer
+
+
+def _cookie(name: str, value: str, seconds: int, *, http_only: bool = True) -> str:
+    expires = format_datetime(utc_now() + timedelta(seconds=seconds), usegmt=True)
+    middle = "HttpOnly; " if http_only else ""
+    return f"{name}={value}; expires={expires}; {middle}Max-Age={seconds}; Path=/; SameSite=Lax"
+
+
+async def log_out(call: Call) -> Answer:
+    """`POST /api/auth/logout`: the key is revoked for all clients; a session stays."""
+    if call.identity.account is not None:
+        call.backend.accounts.log_out(call.identity.account)
+    return json_answer({"detail": "Successfully logged out."})
+
+
+async def show_self(call: Call) -> Answer:
+    """`GET /api/users/self`."""
+    return Answer(body=account_json(call.account, call.origin))
+
+
+async def change_user(call: Call) -> Answer:
+    """`PATCH /api/users/{id}`: accepted, and nothing of it is kept; never by an access token."""
+    if call.identity.scheme == "bearer":
+        raise forbidden()
+    account = call.backend.accounts.by_id.get(call.number)
+    if account is None:
+        raise no_such("User")
+    await call.json_object()
+    return Answer(body=account_json(account, call.origin))
+
+
+async def show_user(call: Call) -> Answer:
+    """`GET /api/users/{id}`."""
+    account = call.backend.accounts.by_id.get(call.number)
+    if account is None:
+        raise no_such("User")
+    return Answer(body=account_json(account, call.origin))
+
+
+async def list_access_tokens(call: Call) -> Answer:
+    """`GET /api/auth/access_tokens`: the user's own, newest first."""
+    account = call.account
+    tokens = call.backend.accounts.access_tokens.values()
+    own = [token for token in reversed(tokens) if token.account is account]
+    page = cut_page(own, call.query)
+    return list_answer(
+        call,
+        page.count,
+        page.next,
+        page.previous,
+        [access_token_json(token, call.origin) for token in page.rows],
+    )
+
+
+async def create_access_token(call: Call) -> Answer:
+    """`POST /api/auth/access_tokens`: the only answer that shows the token's value."""
+    given = await call.json_object()
+    if not given.get("name"):
+        raise field_error("name", "This field is required.")
+    expiry = given.get("expiry_date")
+    token = call.backend.accounts.create_access_token(
+        call.account,
+        str(given["name"]),
+        read_only=bool(given.get("read_only")),
+        expiry=datetime.fromisoformat(expiry) if expiry else None,
+    )
+    return json_answer({**access_token_json(token, call.origin), "value": token.value}, 201)
+
+
+async def show_own_access_token(call: Call) -> Answer:
+    """`GET /api/auth/access_tokens/self`: the one that the call used."""
+    value = call.request.headers.get("Authorization", "").partition(" ")[2]
+    for token in call.backend.accounts.access_tokens.values():
+        if token.value == value:
+            return json_answer(access_token_json(token, call.origin))
+    raise detail(404, "Not found.")
+
+
+async def delete_access_token(call: Call) -> Answer:
+    """`DELETE /api/auth/access_tokens/{id}`."""
+    tokens = call.backend.accounts.access_tokens
+    if call.number not in tokens or tokens[call.number].account is not call.account:
+        raise no_such("AccessToken")
+    del tokens[call.number]
+    return Answer(204, content_type=None)
+
+
+async def list_organizations(call: Call) -> Answer:
+    """`GET /api/organizations`."""
+    page = cut_page(list(call.backend.world.organizations.values()), call.query)
+    rows = [organization_json(organization, call.origin) for organization in page.rows]
+    return list_answer(call, page.count, page.next, page.previous, rows)
+
+
+async def create_organization(call: Call) -> Answer:
+    """`POST /api/organizations`."""
+    given = await call.json_object()
+    if not given.get("slug"):
+        raise field_error("slug", "This field is required.")
+    organization = call.backend.world.add_organization(
+        str(given["slug"]), given.get("name"), call.account.user
+    )
+    return json_answer(organization_json(organization, call.origin), 201)
+
+
+def list_answer(
+    call: Call, count: int, following: str | None, previous: str | None, rows: Sequence[object]
+) -> Answer:
+    """A page of a list, with absolute links to its neighbours."""
+    base = f"{call.origin}{call.path}"
+    return Answer(
+        body=encode(
+            {
+                "count": count,
+                "next": _link(base, following),
+                "previous": _link(base, previous),
+                "results": rows,
+            }
+        )
+    )
+
+
+def _link(base: str, query: str | None) -> str | None:
+    if query is None:
+        return None
+    return f"{base}?{query}" if query else base

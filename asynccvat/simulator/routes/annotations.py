@@ -1,0 +1,111 @@
+"""Handlers of annotations as JSON: `GET`, `PUT`, `PATCH` and `DELETE` of tasks and jobs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from asynccvat.simulator.routes.given_annotations import InvalidError, read_given
+from asynccvat.simulator.routes.tasks import GONE_IMPORT, changeable, gone
+from asynccvat.simulator.routes.views import annotations_json
+from asynccvat.simulator.wire.answers import (
+    Answer,
+    RefusedError,
+    encode,
+    json_answer,
+    messages,
+    server_error_page,
+    text,
+)
+from asynccvat.simulator.wire.calls import Call
+from asynccvat.simulator.world.annotations import Annotations
+from asynccvat.simulator.world.dataset import Task
+
+_KINDS: Final = ("tags", "shapes", "tracks")
+
+
+async def show_annotations(call: Call) -> Answer:
+    """`GET .../annotations`: JSON; with a format it is an old endpoint, and gone."""
+    task = _task(call)
+    if call.query.get("action") == "import_status":
+        raise text(410, GONE_IMPORT)
+    if "format" in call.query:
+        raise gone(call.path.split("/")[2], "dataset/export?save_images=False")
+    if task.size is None:
+        raise text(400, "Exporting annotations from a task without data is not allowed")
+    return json_answer(annotations_json(task.annotations()))
+
+
+async def replace_annotations(call: Call) -> Answer:
+    """`PUT .../annotations`: the body, in the place of what there is; with a format it is gone."""
+    task = _changeable_task(call)
+    if "format" in call.query:
+        raise text(410, GONE_IMPORT)
+    added = _added(call, task, await call.json_object())
+    call.backend.world.annotate_task(task.id, added)
+    return json_answer(annotations_json(added))
+
+
+async def change_annotations(call: Call) -> Answer:
+    """`PATCH .../annotations?action=`: some are created, deleted, or (under new ids) replaced."""
+    task = _changeable_task(call)
+    action = call.query.get("action")
+    if action not in ("create", "update", "delete"):
+        raise messages(400, "Please specify a correct 'action' for the request")
+    given = await call.json_object()
+    kept = task.annotations()
+    if action != "create":
+        kept = _without(kept, given)
+    if action == "delete":
+        call.backend.world.annotate_task(task.id, kept)
+        return json_answer({"version": 0, "tags": [], "shapes": [], "tracks": []} | given)
+    if action == "update":
+        given = {kind: [_without_id(one) for one in given.get(kind, ())] for kind in _KINDS}
+    added = _added(call, task, given)
+    merged = Annotations(
+        kept.shapes + added.shapes, kept.tags + added.tags, kept.tracks + added.tracks
+    )
+    call.backend.world.annotate_task(task.id, merged)
+    return json_answer(annotations_json(added))
+
+
+async def delete_annotations(call: Call) -> Answer:
+    """`DELETE .../annotations`: all of them."""
+    task = _changeable_task(call)
+    call.backend.world.annotate_task(task.id, Annotations())
+    return Answer(204, content_type=None)
+
+
+def _task(call: Call) -> Task:
+    world = call.backend.world
+    if call.path.split("/")[2] == "jobs":
+        return world.dataset.tasks[world.job(call.number, call.account).task_id]
+    return world.task(call.number, call.account)
+
+
+def _changeable_task(call: Call) -> Task:
+    task = _task(call)
+    changeable(call)
+    if task.size is None:
+        raise server_error_page()
+    return task
+
+
+def _without_id(one: Any) -> Any:
+    return {key: value for key, value in one.items() if key != "id"}
+
+
+def _added(call: Call, task: Task, given: dict[str, Any]) -> Annotations:
+    try:
+        return read_given(given, task, call.backend.world.annotation_ids)
+    except InvalidError as error:
+        raise RefusedError(Answer(400, encode(error.errors))) from None
+
+
+def _without(kept: Annotations, given: dict[str, Any]) -> Annotations:
+    """What is left without those whose ids are given; unknown ones are passed over."""
+    ids = {kind: {one.get("id") for one in given.get(kind, ())} for kind in _KINDS}
+    return Annotations(
+        tuple(shape for shape in kept.shapes if shape.id not in ids["shapes"]),
+        tuple(tag for tag in kept.tags if tag.id not in ids["tags"]),
+        tuple(track for track in kept.tracks if track.id not in ids["tracks"]),
+    )

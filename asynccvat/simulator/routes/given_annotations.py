@@ -1,0 +1,209 @@
+"""Reads annotations that a client sends as JSON, as CVAT's serializers do.
+
+What is wrong is told by field, in the places where it is wrong; of an unknown label or attribute
+CVAT tells only the first. What lies past the task's frames is left out without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar, cast
+
+from asynccvat.simulator.world.annotations import (
+    SHAPE_TYPES,
+    Annotations,
+    Attribute,
+    AttributeValues,
+    Label,
+    Shape,
+    ShapeType,
+    Tag,
+    Track,
+    TrackedShape,
+    points_fit,
+)
+from asynccvat.simulator.world.dataset import Task
+
+T = TypeVar("T")
+
+_REQUIRED: Final = {
+    "tags": ("label_id", "frame"),
+    "shapes": ("type", "label_id", "frame"),
+    "tracks": ("label_id", "frame", "shapes"),
+}
+_TRACKED_REQUIRED: Final = ("type", "frame")
+_NUMBERS: Final = ("label_id", "frame", "group", "z_order")
+
+
+class InvalidError(Exception):
+    """Annotations that CVAT refuses; `errors` is the body of the answer."""
+
+    def __init__(self, errors: Any) -> None:
+        """Refuse with these errors."""
+        super().__init__(errors)
+        self.errors = errors
+
+
+def read_given(given: Mapping[str, Any], task: Task, ids: Iterator[int]) -> Annotations:
+    """The annotations that a body describes.
+
+    Args:
+        given: The body: lists of `tags`, `shapes` and `tracks`, each of which may be missing.
+        task: The task that they are for; it has data.
+        ids: Numbers for the annotations.
+
+    Raises:
+        InvalidError: Something is wrong with them.
+    """
+    _check(given)
+    labels = {label.id: label for label in task.labels}
+
+    def label(one: Mapping[str, Any]) -> Label:
+        if one["label_id"] not in labels:
+            raise InvalidError([f"label_id `{one['label_id']}` is invalid"])
+        return labels[one["label_id"]]
+
+    def read(kind: str, make: Callable[[Mapping[str, Any], Label], T]) -> tuple[T, ...]:
+        made = [(one, make(one, label(one))) for one in given.get(kind, ())]
+        return tuple(value for one, value in made if one["frame"] < (task.size or 0))
+
+    return Annotations(
+        shapes=read("shapes", lambda one, label: _shape(one, label, next(ids))),
+        tags=read("tags", lambda one, label: _tag(one, label, next(ids))),
+        tracks=read("tracks", lambda one, label: _track(one, label, ids)),
+    )
+
+
+def _shape(one: Mapping[str, Any], label: Label, number: int) -> Shape:
+    return Shape(
+        id=number,
+        type=cast("ShapeType", one["type"]),
+        label=label,
+        frame=one["frame"],
+        points=tuple(one.get("points", ())),
+        occluded=bool(one.get("occluded")),
+        z_order=one.get("z_order", 0),
+        attributes=_values(label.attributes, one),
+        rotation=float(one.get("rotation", 0.0)),
+        group=one.get("group"),
+        source=one.get("source", "manual"),
+        description=one.get("description"),
+        needs_review=one.get("needs_review"),
+    )
+
+
+def _tag(one: Mapping[str, Any], label: Label, number: int) -> Tag:
+    return Tag(
+        id=number,
+        label=label,
+        frame=one["frame"],
+        group=one.get("group"),
+        source=one.get("source", "manual"),
+        attributes=_values(label.attributes, one),
+    )
+
+
+def _track(one: Mapping[str, Any], label: Label, ids: Iterator[int]) -> Track:
+    mutable = tuple(attribute for attribute in label.attributes if attribute.mutable)
+    immutable = tuple(attribute for attribute in label.attributes if not attribute.mutable)
+    number = next(ids)
+    shapes = [
+        TrackedShape(
+            id=next(ids),
+            type=cast("ShapeType", shape["type"]),
+            frame=shape["frame"],
+            points=tuple(shape.get("points", ())),
+            occluded=bool(shape.get("occluded")),
+            outside=bool(shape.get("outside")),
+            z_order=shape.get("z_order", 0),
+            rotation=float(shape.get("rotation", 0.0)),
+            attributes=_values(mutable, shape),
+        )
+        for shape in one["shapes"]
+    ]
+    return Track(
+        id=number,
+        label=label,
+        shapes=tuple(sorted(shapes, key=lambda shape: shape.frame)),
+        group=one.get("group"),
+        source=one.get("source", "manual"),
+        attributes=_values(immutable, one),
+    )
+
+
+def _values(attributes: Iterable[Attribute], one: Mapping[str, Any]) -> AttributeValues:
+    """The values given, and defaults where none is."""
+    known = {attribute.id: attribute for attribute in attributes}
+    given = {}
+    for value in one.get("attributes", ()):
+        if value["spec_id"] not in known:
+            raise InvalidError([f"spec_id `{value['spec_id']}` is invalid"])
+        given[value["spec_id"]] = str(value["value"])
+    return tuple(
+        (attribute, given.get(number, attribute.default_value))
+        for number, attribute in known.items()
+    )
+
+
+# --- What is wrong with a body --------------------------------------------------------------------
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    errors: dict[str, Any] = {}
+    for kind, required in _REQUIRED.items():
+        rows = given.get(kind, [])
+        if not isinstance(rows, list):
+            errors[kind] = {
+                "non_field_errors": [
+                    f'Expected a list of items but got type "{type(rows).__name__}".'
+                ]
+            }
+            continue
+        found = [_wrong(row, required) for row in rows]
+        if any(found):
+            errors[kind] = found
+    if errors:
+        raise InvalidError(errors)
+
+
+def _wrong(row: Any, required: Iterable[str]) -> dict[str, Any]:
+    """What is wrong with a tag, shape or track, by field."""
+    if not isinstance(row, dict):
+        text = f"Invalid data. Expected a dictionary, but got {type(row).__name__}."
+        return {"non_field_errors": [text]}
+    found: dict[str, Any] = {
+        name: ["This field is required."] for name in required if name not in row
+    }
+    if row.get("id") is not None:
+        found["id"] = ["must be absent"]
+    for name in _NUMBERS:
+        if not isinstance(row.get(name, 0), int | None):
+            found[name] = ["A valid integer is required."]
+    if "type" in row and row["type"] not in SHAPE_TYPES:
+        found["type"] = [f'"{row["type"]}" is not a valid choice.']
+    if not _are_numbers(row.get("points", [])):
+        found["points"] = ["A valid number is required."]
+    elif row.get("type") in SHAPE_TYPES and not points_fit(row["type"], row.get("points", [])):
+        found["points"] = [f"{len(row.get('points', []))} numbers make no {row['type']}."]
+    if isinstance(row.get("shapes"), list):
+        found |= _wrong_shapes(row["shapes"])
+    return found
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, int | float) for one in value)
+
+
+def _wrong_shapes(shapes: list[Any]) -> dict[str, Any]:
+    """What is wrong with the shapes of a track."""
+    if not shapes:
+        return {"shapes": ["This list may not be empty."]}
+    found = [_wrong_tracked(shape) for shape in shapes]
+    return {"shapes": found} if any(found) else {}
+
+
+def _wrong_tracked(shape: Any) -> dict[str, Any]:
+    found = _wrong(shape, _TRACKED_REQUIRED)
+    if isinstance(shape, dict) and not any(name != "id" for name in found):
+        return {}  # of the shapes of a track CVAT does not mind the numbers
+    return found

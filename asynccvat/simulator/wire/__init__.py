@@ -1,0 +1,1 @@
+"""Calls and answers: HTTP, its costs and its scripted faults."""

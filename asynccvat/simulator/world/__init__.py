@@ -1,0 +1,1 @@
+"""What the simulated server holds: accounts, projects, tasks, frames and annotations."""

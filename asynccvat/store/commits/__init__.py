@@ -1,0 +1,1 @@
+"""Commit staged trees, in groups, and recover from interrupted commits."""

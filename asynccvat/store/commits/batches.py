@@ -1,0 +1,145 @@
+"""Joining operations into groups, so that one sync serves many of them.
+
+What an operation does, and in which order, is left to `commit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from asynccvat.aio.threads import in_limited_thread, uninterrupted
+from asynccvat.store.commits.operations import Operation
+
+GROUP_SECONDS = 0.05
+GROUP_SIZE = 64
+
+
+@dataclass(eq=False)
+class _Ticket:
+    operation: Operation
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+
+@dataclass(eq=False)
+class _Group:
+    tickets: list[_Ticket] = field(default_factory=list)
+    full: anyio.Event = field(default_factory=anyio.Event)
+    closed: bool = False
+    failure: BaseException | None = None
+
+
+class Groups:
+    """Forms groups; each runs in a thread, one at a time.
+
+    The first to join a group leads it: waits until it is full or its time is up, runs it, and
+    wakes the others.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Operation]], None],
+        limiter: anyio.CapacityLimiter,
+        *,
+        grouped: bool,
+        under_way: Callable[[], int],
+    ) -> None:
+        """Form groups.
+
+        Args:
+            run: Does the operations of a group, in a thread.
+            limiter: Of the threads.
+            grouped: Whether to form groups at all.
+            under_way: How many operations are joined or about to be: when all of them are in a
+                group, it waits for no others.
+        """
+        self._under_way = under_way
+        self._run = run
+        self._limiter = limiter
+        self._grouped = grouped
+        self._open: _Group | None = None
+        self._turn = anyio.Lock()
+
+    async def join(self, operation: Operation) -> None:
+        """Do an operation, together with others that come at the same time.
+
+        When it is cancelled, the operation was either done whole or not begun.
+
+        Raises:
+            AsyncCvatError: The operation's own error, or that of its group.
+        """
+        if not self._grouped:
+            await in_limited_thread(self._limiter, self._run, [operation])
+        else:
+            ticket = _Ticket(operation)
+            group = self._open
+            if group is None:
+                group = self._open = _Group()
+                await self._lead(group, ticket)
+            else:
+                await self._follow(group, ticket)
+            if group.failure is not None:
+                raise group.failure
+        if operation.error is not None:
+            raise operation.error
+
+    async def _lead(self, group: _Group, ticket: _Ticket) -> None:
+        group.tickets.append(ticket)
+        try:
+            if not self._is_full(group):
+                with anyio.move_on_after(GROUP_SECONDS):
+                    await group.full.wait()
+            # Until the group before it has ended, others may still come.
+            await self._turn.acquire()
+        except BaseException:
+            # The others have not been cancelled: their work is done before we go.
+            group.tickets.remove(ticket)
+            if group.tickets:
+                await uninterrupted(self._run_for_others(group))
+            else:
+                self._close(group)
+            raise
+        await self._finish(group)
+
+    def _is_full(self, group: _Group) -> bool:
+        return len(group.tickets) >= min(GROUP_SIZE, self._under_way())
+
+    async def _run_for_others(self, group: _Group) -> None:
+        await self._turn.acquire()
+        await self._finish(group)
+
+    async def _finish(self, group: _Group) -> None:
+        self._close(group)
+        try:
+            await in_limited_thread(self._limiter, self._run_in_thread, group)
+        finally:
+            self._turn.release()
+            for ticket in group.tickets:
+                ticket.done.set()
+
+    def _run_in_thread(self, group: _Group) -> None:
+        try:
+            self._run([ticket.operation for ticket in group.tickets])
+        except BaseException as error:  # noqa: BLE001 - every member raises it, in its own task
+            group.failure = error
+
+    def _close(self, group: _Group) -> None:
+        group.closed = True
+        if self._open is group:
+            self._open = None
+
+    async def _follow(self, group: _Group, ticket: _Ticket) -> None:
+        group.tickets.append(ticket)
+        if self._is_full(group):
+            self._open = None
+            group.full.set()
+        try:
+            await ticket.done.wait()
+        except BaseException:
+            if group.closed:
+                await uninterrupted(ticket.done.wait())
+            else:
+                group.tickets.remove(ticket)
+            raise

@@ -1,0 +1,278 @@
+"""Recovery: what a killed process left half done becomes the whole old or the whole new state.
+
+`decide` is a pure function from what was found to what is to be done; the rest looks and does.
+Each step leaves a state that the next recovery would treat alike, so it can be killed as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from asynccvat.core.plans.mirror import FolderState
+from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.fs import files
+from asynccvat.store import trees
+from asynccvat.store.commits.steps import finish, record_intent
+from asynccvat.store.layout import (
+    INTENT,
+    OLD,
+    OLD_RECEIPT,
+    TREE,
+    Layout,
+    decode_leniently,
+    decode_or_none,
+)
+
+
+class Kind(Enum):
+    """Which version of a task a folder is."""
+
+    ABSENT = auto()
+    NEW = auto()
+    """The one that the intent speaks of."""
+    PREVIOUS = auto()
+    """The one that the receipt in force (or the old one) speaks of."""
+    UNKNOWN = auto()
+
+
+class Superseded(Enum):
+    """The second name of the old receipt, compared with the receipt in force."""
+
+    ABSENT = auto()
+    IN_FORCE = auto()
+    """Both are the same: what was to replace it did not."""
+    REPLACED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found of one task.
+
+    Attributes:
+        intent: Whether there is one, readable or not.
+        superseded: What became of the old receipt.
+        tree: What stands as the tree in staging.
+        old: What stands as the old tree in staging.
+        final: What stands at the final name.
+        whole: Whether the tree in staging has every member as the intent says.
+    """
+
+    intent: bool
+    superseded: Superseded
+    tree: Kind
+    old: Kind
+    final: Kind
+    whole: bool = False
+
+
+class Step(Enum):
+    """What recovery does, one rename or removal each."""
+
+    PUBLISH_TREE = auto()
+    RECORD = auto()
+    FINISH = auto()
+    PUT_FINAL_ASIDE = auto()
+    RESTORE_TREE = auto()
+    RESTORE_OLD = auto()
+    PUT_OLD_ASIDE = auto()
+    PUT_TREE_ASIDE = auto()
+    DROP_INTENT = auto()
+    DROP_OLD_RECEIPT = auto()
+
+
+def decide(found: Found) -> tuple[Step, ...]:
+    """Choose what to do about one task."""
+    if found.intent and found.final is Kind.NEW:
+        return Step.RECORD, Step.FINISH
+    if not found.intent and found.superseded is Superseded.REPLACED:
+        return (Step.FINISH,)
+    if (
+        found.intent
+        and found.tree is Kind.NEW
+        and found.final is Kind.ABSENT
+        and found.old is not Kind.ABSENT
+        and found.whole
+    ):
+        # The instant between two renames; the tree was durable before the first of them.
+        return Step.PUBLISH_TREE, Step.RECORD, Step.FINISH
+    return (*_restore(found), *_drop(found))
+
+
+def _restore(found: Found) -> tuple[Step, ...]:
+    """Bring the previous version back to its name, if it lost it, and lose nothing else."""
+    if found.old is not Kind.ABSENT:
+        if found.final is Kind.ABSENT:
+            return (Step.RESTORE_OLD,)
+        if found.old is Kind.PREVIOUS and found.final is Kind.UNKNOWN:
+            return Step.PUT_FINAL_ASIDE, Step.RESTORE_OLD
+        return (Step.PUT_OLD_ASIDE,)
+    if found.tree is Kind.PREVIOUS and found.superseded is not Superseded.ABSENT:
+        if found.final is Kind.ABSENT:
+            return (Step.RESTORE_TREE,)
+        if found.final is Kind.UNKNOWN:
+            return Step.PUT_FINAL_ASIDE, Step.RESTORE_TREE
+    if (
+        found.tree is Kind.UNKNOWN
+        and found.intent
+        and found.superseded is not Superseded.ABSENT
+        and found.final is not Kind.PREVIOUS
+    ):
+        # It may be the old tree with the user's edits in it, exchanged and never cleared.
+        return (Step.PUT_TREE_ASIDE,)
+    return ()
+
+
+def _drop(found: Found) -> tuple[Step, ...]:
+    drops = []
+    if found.intent:
+        drops.append(Step.DROP_INTENT)
+    if found.superseded is not Superseded.ABSENT:
+        drops.append(Step.DROP_OLD_RECEIPT)
+    return tuple(drops)
+
+
+def recover(layout: Layout, task_id: int) -> list[str]:
+    """Put one task right.
+
+    A tree that was on its way and is not published stays in staging, to be taken over from.
+
+    Returns:
+        Warnings: what was put aside, and where.
+
+    Raises:
+        OSError: As the system says.
+    """
+    with layout.area(task_id) as area:
+        warnings = _Recovery(layout, task_id, area).run()
+    layout.forget_claims()
+    return warnings
+
+
+class _Recovery:
+    def __init__(self, layout: Layout, task_id: int, area: int) -> None:
+        self._layout = layout
+        self._task_id = task_id
+        self._area = area
+        self._warnings: list[str] = []
+        self._folder: str | None = None
+
+    def run(self) -> list[str]:
+        for step in decide(self._look()):
+            self._do(step)
+        return self._warnings
+
+    def _look(self) -> Found:
+        layout, area = self._layout, self._area
+        intent_bytes = files.read_file(INTENT, dir_fd=area)
+        old_bytes = files.read_file(OLD_RECEIPT, dir_fd=area)
+        current_bytes = layout.receipt_bytes(self._task_id)
+        intent = decode_or_none(intent_bytes)
+        head, members = decode_leniently(old_bytes or current_bytes or b"")
+        if intent is not None:
+            self._folder = intent.head.folder
+        elif head is not None:
+            self._folder = head.folder
+        places = {"tree": (TREE, area), "old": (OLD, area)}
+        if self._folder is not None:
+            places["final"] = (self._folder, layout.dest)
+        if head is not None and head.folder != self._folder:
+            places["home"] = (head.folder, layout.dest)
+        kinds = {
+            place: Kind.ABSENT if files.lstat(name, dir_fd=fd) is None else Kind.UNKNOWN
+            for place, (name, fd) in places.items()
+        }
+        if intent is not None:
+            new = _place_of(places, kinds, intent.head, intent.members)
+            kinds |= dict.fromkeys(new, Kind.NEW)
+        if head is not None:
+            kinds |= dict.fromkeys(_place_of(places, kinds, head, members), Kind.PREVIOUS)
+        if intent_bytes is None and kinds["tree"] is Kind.PREVIOUS and not self._is_tree(members):
+            # Nothing was published, so this is a fresh tree that got the inode of a folder that
+            # was deleted.
+            kinds["tree"] = Kind.UNKNOWN
+        superseded = Superseded.ABSENT
+        if old_bytes is not None:
+            same = old_bytes == current_bytes
+            superseded = Superseded.IN_FORCE if same else Superseded.REPLACED
+        whole = intent is not None and self._is_tree(intent.members)
+        return Found(
+            intent=intent_bytes is not None,
+            superseded=superseded,
+            tree=kinds["tree"],
+            old=kinds["old"],
+            # Where no receipt says which name it had, nothing can be put there.
+            final=kinds.get("final", Kind.UNKNOWN),
+            whole=whole,
+        )
+
+    def _is_tree(self, members: tuple[MemberRecord, ...]) -> bool:
+        state = trees.folder_state(TREE, members, dir_fd=self._area)
+        return state is FolderState.INTACT
+
+    def _do(self, step: Step) -> None:
+        layout, area = self._layout, self._area
+        folder = self._folder or str(self._task_id)
+        match step:
+            case Step.PUBLISH_TREE | Step.RESTORE_TREE:
+                files.rename(TREE, folder, dir_fd=area, new_dir_fd=layout.dest)
+            case Step.RESTORE_OLD:
+                files.rename(OLD, folder, dir_fd=area, new_dir_fd=layout.dest)
+            case Step.RECORD:
+                self._sync(layout.dest)
+                record_intent(layout, area, self._task_id)
+                self._sync(layout.receipts)
+            case Step.FINISH:
+                self._warnings += finish(layout, self._task_id, area)
+            case Step.PUT_FINAL_ASIDE:
+                self._put_aside(folder, layout.dest)
+            case Step.PUT_OLD_ASIDE:
+                self._put_aside(OLD, area)
+            case Step.PUT_TREE_ASIDE:
+                self._put_aside(TREE, area)
+            case Step.DROP_INTENT:
+                self._sync(layout.dest)
+                files.unlink(INTENT, dir_fd=area)
+            case Step.DROP_OLD_RECEIPT:
+                files.unlink(OLD_RECEIPT, dir_fd=area)
+
+    def _sync(self, fd: int) -> None:
+        self._layout.sync_folder(fd)
+        self._layout.sync_folder(self._area)
+
+    def _put_aside(self, name: str, dir_fd: int) -> None:
+        folder = self._folder or str(self._task_id)
+        aside = self._layout.keep_aside(name, dir_fd=dir_fd, folder=folder)
+        self._warnings.append(
+            f"task {self._task_id}: an interrupted run left files that no receipt explains; "
+            f"they are now in {aside}"
+        )
+
+
+def _place_of(
+    places: Mapping[str, tuple[str, int]],
+    kinds: Mapping[str, Kind],
+    head: ReceiptHead,
+    members: tuple[MemberRecord, ...],
+) -> list[str]:
+    """Where the folder is that a receipt speaks of, in a list of at most one.
+
+    The inode tells. The numbers of devices can change from one boot to the next, though, and some
+    file systems make inodes up: where none fits, the folder is the one whose files are all as
+    recorded, or else the one whose inode has the number on whatever device.
+    """
+    statuses = {
+        place: status
+        for place, kind in kinds.items()
+        if kind is Kind.UNKNOWN
+        and (status := files.lstat(places[place][0], dir_fd=places[place][1])) is not None
+    }
+    for place, status in statuses.items():
+        if (status.st_dev, status.st_ino) == (head.device, head.inode):
+            return [place]
+    for place in statuses if members else ():
+        name, fd = places[place]
+        if trees.folder_state(name, members, dir_fd=fd) is FolderState.INTACT:
+            return [place]
+    return [place for place, status in statuses.items() if status.st_ino == head.inode][:1]

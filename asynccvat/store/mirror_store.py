@@ -1,0 +1,469 @@
+"""MirrorStore: a destination as coroutines.
+
+A thin layer over the blocking work of this package: it opens a destination under its lock, puts
+right what an interrupted run left, and hands the rest to threads. What is to be fetched, moved or
+removed is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from asynccvat.aio.threads import in_limited_thread, in_thread
+from asynccvat.core.paths import OWN_FOLDER, NameRules
+from asynccvat.core.plans.mirror import FolderState
+from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
+from asynccvat.errors import ConfigError, StoreError
+from asynccvat.fs import disk_errors
+from asynccvat.store import names, survey
+from asynccvat.store.chunks import in_chunks
+from asynccvat.store.commits import leftovers
+from asynccvat.store.commits.batches import Groups
+from asynccvat.store.commits.group import run_group
+from asynccvat.store.commits.operations import (
+    Committed,
+    CommitTree,
+    MoveFolder,
+    Operation,
+    RemoveFolder,
+)
+from asynccvat.store.kept_archives import KeptArchives
+from asynccvat.store.layout import (
+    NOT_THERE,
+    Layout,
+)
+from asynccvat.store.lock import Lock, acquire
+from asynccvat.store.opening import (
+    Destination,
+    check_destination,
+    find_layout,
+    open_layout,
+    settle,
+)
+from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, new_staging
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+_THREADS = 4
+
+
+class MirrorStore:
+    """A destination, held by its lock.
+
+    Attributes:
+        path: The destination.
+        rules: What names it can hold, found out by trial.
+        archives: The archives that are kept as they came.
+        warnings: What the user ought to know about the destination: receipts that are damaged,
+            what recovery put aside.
+    """
+
+    def __init__(self, layout: Layout, lock: Lock | None, rules: NameRules) -> None:
+        self.path = layout.path
+        self.rules = rules
+        self.archives = KeptArchives(layout, self._verify_lock)
+        self.warnings: list[str] = []
+        self._told = 0
+        self._layout = layout
+        self._lock = lock
+        self._limiter = anyio.CapacityLimiter(_THREADS)
+        self._groups = Groups(
+            self._run_group,
+            self._limiter,
+            grouped=layout.durable,
+            under_way=lambda: len(self._active),
+        )
+        self._active: set[int] = set()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        dest: Path | str,
+        *,
+        origin: str,
+        organization: str | None,
+        durable: bool = True,
+        break_lock: bool = False,
+        read_only: bool = False,
+    ) -> AsyncIterator[MirrorStore]:
+        """Open a destination, making it where it is not there yet.
+
+        Args:
+            dest: The folder. Where it is a link, that is the user's own and is followed.
+            origin: Scheme, host and port of the server.
+            organization: Slug, "" for the personal workspace, None for everything visible.
+            durable: Sync to disk before anything counts as done.
+            break_lock: Take the lock over from whoever has it.
+            read_only: Only look: nothing is made, locked or put right, and another process may
+                be writing meanwhile. What would change anything raises `StoreError` then.
+
+        Raises:
+            ConfigError: It mirrors another server or organization, or this is Windows.
+            StoreLockedError: Somebody else is writing to it.
+            DiskFullError: There is no room left for even the small files of the store.
+            StoreError: It cannot be read or written.
+        """
+        if sys.platform == "win32":
+            raise ConfigError(
+                "mirroring needs Linux or macOS: on Windows, run it under WSL "
+                "(the Windows Subsystem for Linux)"
+            )
+        wanted = Destination(origin=origin, organization=organization)
+        stores: list[MirrorStore] = []
+
+        def opening() -> None:
+            path = Path(dest)
+            if read_only:
+                stores.append(_look(cls, path, wanted))
+            else:
+                stores.append(_open(cls, path, wanted, durable=durable, break_lock=break_lock))
+
+        try:
+            await in_thread(opening)
+            yield stores[0]
+        finally:
+            # Also where a cancellation came while it was being opened.
+            for store in stores:
+                await in_limited_thread(store._limiter, store._close)  # noqa: SLF001 - our own
+
+    def new_warnings(self) -> list[str]:
+        """Those of `warnings` that came since this was last asked."""
+        # Threads add to the list meanwhile, so nothing is taken from it.
+        new = self.warnings[self._told :]
+        self._told += len(new)
+        return new
+
+    # --- what is here -----------------------------------------------------------------------
+
+    async def receipts(self) -> dict[int, ReceiptHead]:
+        """Read line 1 of every receipt.
+
+        A damaged one becomes a warning and counts as absent: its folder is nobody's then.
+
+        Raises:
+            StoreError: They cannot be listed.
+        """
+        ids = await self._in_thread("read", self._layout.receipt_ids)
+        heads: dict[int, ReceiptHead] = {}
+        for found, problems in await self._in_chunks(survey.read_heads, ids):
+            heads |= found
+            self.warnings += problems
+        await self._in_thread("read", self._layout.set_claims, heads)
+        return heads
+
+    async def folder_states(self, heads: Iterable[ReceiptHead]) -> dict[int, FolderState]:
+        """Look at the folders of receipts: one look at the name, size and time of each member.
+
+        One that cannot be looked at becomes a warning and counts as edited.
+
+        Raises:
+            StoreError: This process can look at none of them.
+        """
+        states: dict[int, FolderState] = {}
+        for found, problems in await self._in_chunks(survey.folder_states, list(heads)):
+            states |= found
+            self.warnings += problems
+        return states
+
+    async def members(self, task_id: int) -> tuple[MemberRecord, ...]:
+        """Read what a task's folder held when it was committed.
+
+        Raises:
+            StoreError: There is no receipt, or it is damaged.
+        """
+        receipt = await self._in_thread("read", self._layout.receipt, task_id)
+        return receipt.members
+
+    async def unclaimed(self, folder_names: Iterable[str]) -> set[str]:
+        """Tell which of these names exist in the destination with no receipt claiming them.
+
+        Raises:
+            StoreError: They cannot be looked at.
+        """
+        found: set[str] = set()
+        for names_found in await self._in_chunks(survey.unclaimed, list(folder_names)):
+            found |= names_found
+        return found
+
+    # --- changing it ------------------------------------------------------------------------
+
+    async def stage(self, task_id: int) -> Staging:
+        """Make a fresh tree to fill, and find what can be taken over into it.
+
+        Raises:
+            StoreError: It cannot be made, or the task is staged already.
+        """
+        self._begin(task_id)
+        try:
+            await self._put_right(task_id)
+            return await self._in_thread(
+                "stage in", new_staging, self._layout, task_id, task_id=task_id
+            )
+        except BaseException as error:
+            try:
+                if isinstance(error, asyncio.CancelledError):
+                    await self._abandon_unseen(task_id, error)
+            finally:
+                self._active.discard(task_id)
+            raise
+
+    async def _abandon_unseen(self, task_id: int, cancelled: BaseException) -> None:
+        """Give up what was staged while it was cancelled: nobody has got it."""
+        try:
+            await self._in_thread("clear", self._abandon, task_id, True, task_id=task_id)
+        except StoreError as error:
+            cancelled.add_note(str(error))
+
+    async def commit(self, staging: Staging, receipt: Receipt, *, adopt: bool = False) -> Committed:
+        """Put a staged tree in its place, together with others that come at the same time.
+
+        Cancelled, it was either done whole or not at all; `abandon` is right after both.
+
+        Args:
+            staging: The tree, filled and checked.
+            receipt: What it is; its members with size and time as they are on disk.
+            adopt: Take the folder over where something that is not ours stands there.
+
+        Raises:
+            ForeignFolderError: Something that is not ours stands there.
+            StoreLockedError: The lock was taken over by somebody else.
+            DiskFullError: The disk is full.
+            StoreError: It could not be done; nothing has changed, or the next `stage` or run puts
+                it right.
+        """
+        if staging.settled:
+            raise StoreError(
+                f"task {staging.task_id}: what was staged is committed or abandoned already",
+                task_id=staging.task_id,
+                step="commit",
+            )
+        if staging.attempted:
+            await self._put_right(staging.task_id)
+        staging.attempted = True
+        operation = CommitTree(self._layout, staging.task_id, staging, receipt, adopt)
+        try:
+            return await self._join(operation)
+        finally:
+            if operation.recorded:
+                staging.settled = True
+                self._active.discard(staging.task_id)
+
+    async def abandon(self, staging: Staging, *, keep: bool) -> None:
+        """End a staging that is not to be committed. After a commit it does nothing.
+
+        Args:
+            staging: The tree.
+            keep: Leave it to the next run, if it holds more than 16 MiB.
+
+        Raises:
+            StoreError: It cannot be cleared, or what a failed commit left cannot be put right; the
+                next run does so.
+        """
+        if staging.settled:
+            return
+        staging.settled = True
+        try:
+            await self._in_thread(
+                "clear", self._abandon, staging.task_id, keep, task_id=staging.task_id
+            )
+        finally:
+            self._active.discard(staging.task_id)
+
+    def _abandon(self, task_id: int, keep: bool) -> None:
+        if self._lock is not None and not self._lock.is_ours():
+            return  # what is staged now is that of whoever took the lock over
+        if self._layout.sync_failure is not None:
+            return  # nobody knows what is on the disk: the next run puts it right
+        self.warnings += leftovers.put_right(self._layout, task_id)
+        discard(self._layout.staging, str(task_id), keep_above=KEEP_ABOVE if keep else None)
+
+    async def move(self, head: ReceiptHead, folder: str) -> Committed:
+        """Rename a task's folder.
+
+        Raises:
+            ForeignFolderError: Something that is not ours has the new name.
+            StoreError: Another task's folder has it, the old one is gone, or as `commit`.
+        """
+        return await self._alone(MoveFolder(self._layout, head.task_id, head, folder))
+
+    async def remove(self, head: ReceiptHead) -> Committed:
+        """Remove a task's folder and receipt; files that are not as we made them go to `kept/`.
+
+        Raises:
+            StoreError: As `commit`.
+        """
+        return await self._alone(RemoveFolder(self._layout, head.task_id, head))
+
+    async def note_upload(
+        self, task_id: int, uploaded: Sequence[MemberRecord], *, updated_date: str | None = None
+    ) -> None:
+        """Let a task's receipt know that files of its folder were uploaded as they are now.
+
+        Args:
+            task_id: The task.
+            uploaded: The files, as they were read, with paths relative to the folder.
+            updated_date: The task's, where that is known to be the upload's own doing.
+
+        Raises:
+            StoreError: There is no receipt, it cannot be written, or as `commit`.
+        """
+
+        def note() -> None:
+            self._verify()
+            receipt = self._layout.receipt(task_id)
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            noted = after_upload(receipt, uploaded, at=at, updated_date=updated_date)
+            self._layout.write_receipt(noted)
+
+        self._begin(task_id)
+        try:
+            await self._put_right(task_id)
+            await self._in_thread("write the receipt in", note, task_id=task_id)
+        finally:
+            self._active.discard(task_id)
+
+    async def sweep(
+        self, planned: Collection[int], *, among: Collection[int] | None = None
+    ) -> None:
+        """Remove what interrupted runs left in staging, but for trees worth keeping.
+
+        Args:
+            planned: The tasks that are going to be fetched; theirs are kept above 16 MiB.
+            among: The only tasks whose leftovers may go, None for all.
+
+        Raises:
+            StoreLockedError: The lock was taken over by somebody else.
+            StoreError: Staging cannot be listed. What cannot be removed is a warning.
+        """
+        wanted = frozenset(planned)
+        may_go = None if among is None else frozenset(among)
+
+        def sweep() -> None:
+            self._verify()
+            self.warnings += leftovers.sweep(
+                self._layout,
+                active=self._active,
+                planned=wanted,
+                among=may_go,
+                keep_above=KEEP_ABOVE,
+            )
+
+        await self._in_thread("sweep", sweep)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _begin(self, task_id: int) -> None:
+        if self._lock is None:
+            raise StoreError(f"{self.path} was opened for looking only", step="store")
+        if task_id in self._active:
+            raise StoreError(
+                f"task {task_id} is under way already: commit or abandon that first",
+                task_id=task_id,
+                step="stage",
+            )
+        self._active.add(task_id)
+
+    async def _alone(self, operation: Operation) -> Committed:
+        """Do an operation on a task that is not staged."""
+        self._begin(operation.task_id)
+        try:
+            await self._put_right(operation.task_id)
+            return await self._join(operation)
+        finally:
+            self._active.discard(operation.task_id)
+
+    async def _put_right(self, task_id: int) -> None:
+        def put_right() -> None:
+            self._verify()
+            self.warnings += leftovers.put_right(self._layout, task_id)
+
+        await self._in_thread("put right", put_right, task_id=task_id)
+
+    async def _join(self, operation: Operation) -> Committed:
+        await self._groups.join(operation)
+        return Committed(operation.path, tuple(operation.warnings))
+
+    def _run_group(self, operations: Sequence[Operation]) -> None:
+        self._verify()
+        run_group(self._layout, operations)
+
+    def _verify(self) -> None:
+        """Make sure that the lock is ours, and that what was synced so far is durable."""
+        self._verify_lock()
+        with disk_errors.explained("make durable what came to", self.path):
+            self._layout.check_sync()
+
+    def _verify_lock(self) -> None:
+        if self._lock is not None:
+            with disk_errors.explained("look at the lock of", self.path):
+                self._lock.verify()
+
+    def _close(self) -> None:
+        try:
+            if self._lock is not None:
+                self._lock.release()
+        finally:
+            self._layout.close()
+
+    async def _in_thread(
+        self,
+        doing: str,
+        call: Callable[..., T],
+        *args: object,
+        task_id: int | None = None,
+    ) -> T:
+        def explained() -> T:
+            with disk_errors.explained(doing, self.path, task_id=task_id):
+                return call(*args)
+
+        return await in_limited_thread(self._limiter, explained)
+
+    async def _in_chunks(
+        self, call: Callable[[Layout, Sequence[Item]], T], items: Sequence[Item]
+    ) -> list[T]:
+        return await in_chunks(
+            partial(self._in_thread, "read"),
+            partial(call, self._layout),
+            items,
+            threads=_THREADS,
+        )
+
+
+def _open(
+    cls: type[MirrorStore], dest: Path, wanted: Destination, *, durable: bool, break_lock: bool
+) -> MirrorStore:
+    with disk_errors.explained("use", dest), contextlib.ExitStack() as opened:
+        layout = open_layout(dest, durable=durable)
+        opened.callback(layout.close)
+        lock = acquire(layout.own, dest, break_lock=break_lock)
+        opened.callback(lock.release)
+        settle(layout)
+        check_destination(layout, wanted)
+        rules = names.probe(layout.staging, str(dest.absolute() / OWN_FOLDER))
+        store = cls(layout, lock, rules)
+        store.warnings += leftovers.put_all_right(layout)
+        opened.pop_all()
+    return store
+
+
+def _look(cls: type[MirrorStore], dest: Path, wanted: Destination) -> MirrorStore:
+    with disk_errors.explained("look at", dest), contextlib.ExitStack() as opened:
+        layout = find_layout(dest)
+        opened.callback(layout.close)
+        check_destination(layout, wanted, create=False)
+        rules = NameRules()
+        if layout.dest != NOT_THERE:
+            rules = names.guess(layout.dest, str(dest.absolute()))
+        opened.pop_all()
+    return cls(layout, None, rules)
