@@ -1,4 +1,7 @@
-"""Imports run downward: each module knows only the floors below its own."""
+"""Imports run downward: each module knows only the floors below its own.
+
+Every import counts: those inside functions, and those that only the type checker sees, too.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,24 @@ PACKAGE = ROOT / "asynccvat"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("core",),
-    ("disk_errors", "events", "handles"),
-    ("files", "http", "listening", "threads"),
-    ("sending", "watcher"),
-    ("imports", "sources"),
-    ("client", "extract", "store", "settings"),
-    ("archives", "comparing", "media"),
-    ("exports", "gathering", "runs"),
-    ("transfer", "uploads"),
-    ("dispatch",),
-    ("folders", "mirroring", "uploading"),
-    ("engine", "repairing"),
-    ("runfiles", "verifying"),
-    ("__init__",),
+    ("aio", "events", "fs"),
+    ("http", "settings", "store"),
+    ("client",),
+    ("archives",),
+    ("transfer",),
+    ("commands",),
+    ("api",),
+    ("runfiles",),
     ("cli",),
-    ("__main__",),
 )
-"""From the ground up. Modules on one floor do not import each other."""
+"""From the ground up. Rooms on one floor do not import each other."""
 
-# The simulator stands beside the house: it shares nothing with the client that it judges, and
-# only the command line starts it.
+DOORS = {"__init__": "runfiles", "__main__": "cli"}
+"""Modules that only lead into the house, and the highest room that each may open."""
+
 BESIDE = "simulator"
+"""It stands beside the house, and shares nothing with the client that it judges."""
+
 MAY_START_THE_SIMULATOR = "cli"
 
 PURE_FORBIDDEN = {
@@ -43,6 +43,9 @@ PURE_FORBIDDEN = {
     "secrets", "shutil", "socket", "subprocess", "tempfile", "threading", "time", "uuid",
 }  # fmt: skip
 """What `core` must not import: await, clock, disk, network, randomness."""
+
+COMMANDS_MAY_USE = {("verify", "mirror"): "a repair is a mirror of the damaged tasks"}
+"""Commands that use another command, each with the reason."""
 
 
 def modules() -> list[Path]:
@@ -54,32 +57,21 @@ def room_of(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def runtime_imports(module: Path) -> Iterator[str]:
-    """Dotted names that a module imports; what only the type checker sees is left out."""
-    for node in runtime_nodes(ast.parse(module.read_text("utf-8"))):
+def dotted_imports(module: Path) -> Iterator[str]:
+    """Dotted names of everything that a module imports, wherever it does so."""
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative imports hide the floor"
             assert node.module is not None
-            if node.module == "asynccvat":
-                yield from (f"asynccvat.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
-
-
-def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            continue
-        yield node
-        yield from runtime_nodes(node)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def rooms_imported(module: Path) -> set[str]:
     """Parts of the house that a module imports; public names come from `__init__`."""
     rooms: set[str] = set()
-    for name in runtime_imports(module):
+    for name in dotted_imports(module):
         parts = name.split(".")
         if parts[0] != "asynccvat":
             continue
@@ -89,7 +81,10 @@ def rooms_imported(module: Path) -> set[str]:
     return rooms - {room_of(module)}
 
 
-def floor_of(room: str) -> int:
+def floor_of(room: str) -> float:
+    """The floor of a room; a door stands just above the highest room that it may open."""
+    if room in DOORS:
+        return floor_of(DOORS[room]) + 0.5
     for number, rooms in enumerate(FLOORS):
         if room in rooms:
             return number
@@ -110,11 +105,61 @@ def test_a_module_imports_only_from_floors_below_its_own(module: Path) -> None:
     assert not above, f"{room} imports {above}, which are not below it"
 
 
+def test_commands_use_each_other_only_where_it_is_said_why() -> None:
+    uses = {
+        (own, parts[2])
+        for module in sorted((PACKAGE / "commands").rglob("*.py"))
+        for own in [module.relative_to(PACKAGE / "commands").parts[0]]
+        for name in dotted_imports(module)
+        for parts in [name.split(".")]
+        if parts[:2] == ["asynccvat", "commands"] and len(parts) > 2 and parts[2] != own
+    }
+    assert uses == COMMANDS_MAY_USE.keys()
+
+
+def module_graph() -> dict[str, set[str]]:
+    """Which module of the package imports which, by dotted names."""
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in modules()
+    }
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        found = set()
+        for imported in dotted_imports(path):
+            target = imported if imported in names else imported.rpartition(".")[0]
+            if target in names:
+                found.add(target)
+        graph[name] = found - {name}
+    return graph
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Packages stand for their modules: `from asynccvat.http import Call` needs all of `http`."""
+    graph = module_graph()
+    circles = []
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            circles.append(" -> ".join((*path[path.index(name) :], name)))
+            return
+        if name in done:
+            return
+        for other in sorted(graph[name]):
+            visit(other, (*path, name))
+        done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+    assert circles == []
+
+
 @pytest.mark.parametrize(
     "module", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda path: path.name
 )
 def test_the_core_imports_neither_clock_nor_disk_nor_network(module: Path) -> None:
-    roots = {name.split(".")[0] for name in runtime_imports(module)}
+    roots = {name.split(".")[0] for name in dotted_imports(module)}
     if any(
         isinstance(node, ast.ImportFrom)
         and node.module == "pathlib"
@@ -135,9 +180,9 @@ def test_the_core_awaits_nothing(module: Path) -> None:
     assert not [node for node in ast.walk(tree) if isinstance(node, forbidden)]
 
 
-def test_every_part_of_the_house_has_a_floor_and_every_floor_exists() -> None:
+def test_every_room_has_a_floor_and_every_floor_exists() -> None:
     rooms = {room_of(module) for module in modules()}
-    assert rooms - {BESIDE} == {room for rooms_ in FLOORS for room in rooms_}
+    assert rooms - {BESIDE, *DOORS} == {room for rooms_ in FLOORS for room in rooms_}
 
 
 def test_the_documentation_shows_the_same_floors() -> None:

@@ -34,7 +34,7 @@ def zipped(**members: bytes) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for name, data in members.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data)  # no date of today in it
     return target.getvalue()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import anyio
 import anyio.lowlevel
 import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
 
 import asynccvat as ac
 from asynccvat.events import Event, Retrying, to_json
@@ -195,3 +196,25 @@ def log() -> Log:
 async def stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[BlockBuster]:
+    """Fail when anything but the simulated server, which shares the loop, blocks it."""
+    with blockbuster_ctx("asynccvat", excluded_modules=["asynccvat.simulator"]) as guard:
+        for function in guard.functions.values():
+            # Listeners of these tests look at the disk in the midst of a run.
+            function.can_block_in("engine_serving.py", {"__call__"})
+        yield guard
+
+
+@pytest.fixture(autouse=True)
+def never_waiting(no_waiting: None) -> None:
+    """No test of the engine waits for a server that exports in no time."""
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)

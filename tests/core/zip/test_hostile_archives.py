@@ -38,7 +38,7 @@ pytestmark = pytest.mark.proof("Hostile archives and destinations")
 
 FUZZER = Path(__file__).with_name("fuzz_archives.py")
 FUZZING_SECONDS = 60
-DOCUMENTED = Path(__file__).parents[2] / "docs/archives.md"
+DOCUMENTED = Path(__file__).parents[3] / "docs/archives.md"
 
 SEEDS = st.integers(0, 2**32)
 Count = Callable[[int], None]

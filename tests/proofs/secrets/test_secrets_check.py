@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.proof("Secrets")
 
-TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parents[2]
 
 CONFTEST = """
 from secrets_check import SecretsCheck

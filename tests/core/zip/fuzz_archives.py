@@ -1,11 +1,11 @@
 """A coverage-guided fuzzer of the archive reader: any bytes, judged as `archive_judging` says.
 
     pip install -e '.[test,fuzz]'
-    python tests/zip/fuzz_archives.py -max_total_time=300 [CORPUS]
+    python tests/core/zip/fuzz_archives.py -max_total_time=300 [CORPUS]
 
 Starts from the archives of the tests, and from what is in CORPUS, where it also keeps what is new.
 The options are those of libFuzzer; a crash is written to `crash-*`, and
-`python tests/zip/fuzz_archives.py crash-*` runs it again.
+`python tests/core/zip/fuzz_archives.py crash-*` runs it again.
 """
 
 from __future__ import annotations
