@@ -34,7 +34,7 @@ _HOMES = {
         "User",
     ),
     "asynccvat.core.options": ("MirrorOptions", "UploadOptions"),
-    "asynccvat.core.outcomes": ("Action", "MirrorReport", "TaskOutcome"),
+    "asynccvat.core.outcomes": ("Action", "RunReport", "TaskOutcome"),
     "asynccvat.core.plans.mirror": ("Plan", "Reason"),
     "asynccvat.core.problems": ("FileState", "ProblemKind", "VerifyProblem"),
     "asynccvat.core.retry": ("RetryPolicy",),
@@ -72,7 +72,7 @@ _HOMES = {
         "ImportFailedError",
         "ImportUncertainError",
         "IntegrityError",
-        "MirrorFailedError",
+        "TasksFailedError",
         "NotFoundError",
         "PermissionDeniedError",
         "Problem",
@@ -103,7 +103,7 @@ _HOMES = {
         "run_file",
         "run_file_schema",
     ),
-    "asynccvat.transfer.run": ("MirrorRun",),
+    "asynccvat.transfer.run": ("Run",),
     "asynccvat.commands.verify.run": ("verify",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -89,7 +89,7 @@ from asynccvat.core.outcomes import (
     Action as Action,
 )
 from asynccvat.core.outcomes import (
-    MirrorReport as MirrorReport,
+    RunReport as RunReport,
 )
 from asynccvat.core.outcomes import (
     TaskOutcome as TaskOutcome,
@@ -179,9 +179,6 @@ from asynccvat.errors import (
     IntegrityError as IntegrityError,
 )
 from asynccvat.errors import (
-    MirrorFailedError as MirrorFailedError,
-)
-from asynccvat.errors import (
     NotFoundError as NotFoundError,
 )
 from asynccvat.errors import (
@@ -219,6 +216,9 @@ from asynccvat.errors import (
 )
 from asynccvat.errors import (
     TaskChangedError as TaskChangedError,
+)
+from asynccvat.errors import (
+    TasksFailedError as TasksFailedError,
 )
 from asynccvat.errors import (
     TransportError as TransportError,
@@ -262,6 +262,6 @@ from asynccvat.runfiles import (
 from asynccvat.runfiles import (
     run_file_schema as run_file_schema,
 )
-from asynccvat.transfer.run import MirrorRun as MirrorRun
+from asynccvat.transfer.run import Run as Run
 
 __version__: str

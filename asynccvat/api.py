@@ -7,18 +7,18 @@ from os import PathLike
 from pathlib import Path
 
 from asynccvat.client import CvatClient
-from asynccvat.commands.download.run import LooseDownloads
-from asynccvat.commands.mirror.run import Mirror, prepare
-from asynccvat.commands.upload.run import Uploading
+from asynccvat.commands.download.run import DownloadRun
+from asynccvat.commands.mirror.run import MirrorRun, prepare
+from asynccvat.commands.upload.run import UploadRun
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
-from asynccvat.core.outcomes import MirrorReport, TaskOutcome
+from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Fetch, Plan
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.core.selection import Selection
 from asynccvat.store import MirrorStore
-from asynccvat.transfer.run import EventListener, MirrorRun
+from asynccvat.transfer.run import EventListener, Run
 
 PathText = str | PathLike[str]
 
@@ -66,7 +66,7 @@ def open_mirror(
     *,
     options: MirrorOptions | None = None,
     on_event: EventListener | None = None,
-) -> MirrorRun:
+) -> Run:
     """Mirror tasks and meet each outcome as it lands: a run, for `async with`.
 
     Args:
@@ -82,14 +82,14 @@ def open_mirror(
         failures of tasks are outcomes; what keeps the run from beginning is raised by
         iterating, by `wait` or by leaving the block.
     """
-    work = Mirror(
+    work = MirrorRun(
         client,
         Path(dest),
         selection or Selection(),
         spec or ExportSpec(),
         options or MirrorOptions(),
     )
-    return MirrorRun(work.work, on_event)
+    return Run(work.work, on_event)
 
 
 async def mirror(
@@ -100,14 +100,14 @@ async def mirror(
     *,
     options: MirrorOptions | None = None,
     on_event: EventListener | None = None,
-) -> MirrorReport:
+) -> RunReport:
     """Mirror tasks into a destination; afterwards it holds what the server has.
 
     The arguments are those of `open_mirror`.
 
     Returns:
         The report. Failures of tasks are in it, and never raised; see
-        `MirrorReport.raise_for_failures`.
+        `RunReport.raise_for_failures`.
 
     Raises:
         ConfigError: An option cannot be used, or the destination belongs to another server.
@@ -174,7 +174,7 @@ async def download_many(
     skip_existing: bool = False,
     replace: bool = False,
     on_event: EventListener | None = None,
-) -> MirrorReport:
+) -> RunReport:
     """Export tasks into folders of their own, many at a time; the stateless sibling of `mirror`.
 
     Args:
@@ -194,7 +194,7 @@ async def download_many(
         StoreError: A folder's parent cannot be written to.
     """
     work = _downloads(client, paths, spec, options, skip_existing=skip_existing, replace=replace)
-    async with MirrorRun(work.work, on_event) as run:
+    async with Run(work.work, on_event) as run:
         return await run.wait()
 
 
@@ -232,8 +232,8 @@ def _downloads(
     *,
     skip_existing: bool,
     replace: bool,
-) -> LooseDownloads:
-    return LooseDownloads(
+) -> DownloadRun:
+    return DownloadRun(
         client,
         {task_id: Path(path) for task_id, path in paths.items()},
         spec or ExportSpec(),
@@ -266,7 +266,7 @@ def open_upload(
     format: str | None = None,  # noqa: A002 - CVAT's own word for it
     options: UploadOptions | None = None,
     on_event: EventListener | None = None,
-) -> MirrorRun:
+) -> Run:
     """Upload annotation files and meet each outcome as it lands: a run, for `async with`.
 
     Where the files lie in a mirror of this server, its receipts learn of it: the next mirror
@@ -292,7 +292,7 @@ def open_upload(
         ConfigError: The arguments contradict each other.
     """
     work = _uploading(client, source, task_ids, format, options)
-    return MirrorRun(work.work, on_event)
+    return Run(work.work, on_event)
 
 
 async def upload(
@@ -303,14 +303,14 @@ async def upload(
     format: str | None = None,  # noqa: A002 - CVAT's own word for it
     options: UploadOptions | None = None,
     on_event: EventListener | None = None,
-) -> MirrorReport:
+) -> RunReport:
     """Upload annotation files into tasks, many at a time.
 
     The arguments are those of `open_upload`.
 
     Returns:
         The report. Failures of tasks are in it, and never raised; see
-        `MirrorReport.raise_for_failures`.
+        `RunReport.raise_for_failures`.
 
     Raises:
         ConfigError: The server cannot import in that format or mode, the folder is not there, or
@@ -331,10 +331,10 @@ def _uploading(
     task_ids: Sequence[int] | None,
     format_name: str | None,
     options: UploadOptions | None,
-) -> Uploading:
+) -> UploadRun:
     place: Mapping[int, Path] | Path
     if isinstance(source, Mapping):
         place = {task_id: Path(path) for task_id, path in source.items()}
     else:
         place = Path(source)
-    return Uploading(client, place, task_ids, format_name, options or UploadOptions())
+    return UploadRun(client, place, task_ids, format_name, options or UploadOptions())

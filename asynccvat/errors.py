@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asynccvat.core.outcomes import MirrorReport
+    from asynccvat.core.outcomes import RunReport
 
 
 class AsyncCvatError(Exception):
@@ -275,13 +275,13 @@ class DriveError(StoreError):
     """
 
 
-class MirrorFailedError(AsyncCvatError):
-    """Some tasks failed. Raised by `MirrorReport.raise_for_failures` only.
+class TasksFailedError(AsyncCvatError):
+    """Some tasks failed. Raised by `RunReport.raise_for_failures` only.
 
     Attributes:
         report: The whole report, failures included.
     """
 
-    def __init__(self, message: str, *, report: MirrorReport) -> None:
+    def __init__(self, message: str, *, report: RunReport) -> None:
         super().__init__(message)
         self.report = report

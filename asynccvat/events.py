@@ -23,7 +23,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
-from asynccvat.core.outcomes import MirrorReport, TaskOutcome
+from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.verify import VerifyReport
 from asynccvat.core.problems import VerifyProblem
 
@@ -173,7 +173,7 @@ class TaskDone:
 class RunFinished:
     """The run ended, in whichever way."""
 
-    report: MirrorReport
+    report: RunReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,17 +131,17 @@ def receipt_head(place: Path, task_id: int) -> dict[str, Any]:
     return head
 
 
-def actions(report: ac.MirrorReport) -> dict[int, tuple[str, str]]:
+def actions(report: ac.RunReport) -> dict[int, tuple[str, str]]:
     """Action and reason of each task."""
     return {one.task_id: (str(one.action), one.reason) for one in report.outcomes}
 
 
-def outcome(report: ac.MirrorReport, task_id: int) -> ac.TaskOutcome:
+def outcome(report: ac.RunReport, task_id: int) -> ac.TaskOutcome:
     (found,) = [one for one in report.outcomes if one.task_id == task_id]
     return found
 
 
-def error(report: ac.MirrorReport, task_id: int) -> ac.AsyncCvatError:
+def error(report: ac.RunReport, task_id: int) -> ac.AsyncCvatError:
     found = outcome(report, task_id).error
     assert found is not None
     return found

@@ -12,12 +12,12 @@ from typing import Self, TypeVarTuple
 
 import anyio
 
-from asynccvat.aio.threads import begun, uninterrupted
+from asynccvat.aio.threads import begun, shielded
 
 Ts = TypeVarTuple("Ts")
 
 
-async def together(limit: int, jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
+async def run_limited(limit: int, jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
     """Run jobs in their order, at most `limit` at once; the first failure cancels the others.
 
     Raises:
@@ -41,7 +41,7 @@ async def together(limit: int, jobs: Iterable[Callable[[], Awaitable[None]]]) ->
         raise failures[0]
 
 
-class Lane:
+class SerialWorker:
     """Pieces of work for a worker thread, one at a time and in order.
 
     They take no place among the threads that everybody shares: a piece may last as long as an
@@ -67,7 +67,7 @@ class Lane:
         running, self._running = self._running, None
         if running is not None:
             # The block has failed already; that the last piece did, too, adds nothing.
-            await uninterrupted(asyncio.gather(running, return_exceptions=True))
+            await shielded(asyncio.gather(running, return_exceptions=True))
 
     async def submit(self, work: Callable[[*Ts], None], *args: *Ts) -> None:
         """Wait for the piece under way, then start this one.
@@ -91,4 +91,4 @@ class Lane:
         """
         running, self._running = self._running, None
         if running is not None:
-            await uninterrupted(running)
+            await shielded(running)

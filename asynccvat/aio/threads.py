@@ -57,18 +57,18 @@ async def in_threads(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
 def begun(
     limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> asyncio.Future[T]:
-    """Begin a blocking call in a thread; wait for what is returned with `uninterrupted`."""
+    """Begin a blocking call in a thread; wait for what is returned with `shielded`."""
     return asyncio.ensure_future(_made(functools.partial(call, *args, **kwargs), limiter))
 
 
-async def uninterrupted(work: Awaitable[T]) -> T:
+async def shielded(work: Awaitable[T]) -> T:
     """Await something to its end, and raise a cancellation that came meanwhile only then."""
     task = asyncio.ensure_future(work)
     return _result(task, await _end(task))
 
 
 @asynccontextmanager
-async def one_error() -> AsyncIterator[anyio.abc.TaskGroup]:
+async def task_group() -> AsyncIterator[anyio.abc.TaskGroup]:
     """A task group whose first error is raised as it is: its kind is what callers look for."""
     try:
         async with anyio.create_task_group() as group:

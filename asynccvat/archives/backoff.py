@@ -18,7 +18,7 @@ from asynccvat.http.retry_after import Timing
 _PROGRESS_BYTES = 1024 * 1024
 
 
-class Patience:
+class Backoff:
     """Waits before one thing is tried again, more and more, until that is hopeless.
 
     As long as bytes come in between, a failure is a new trouble and not the same once more.
@@ -52,7 +52,7 @@ class Patience:
         if self._received >= _PROGRESS_BYTES:
             self._attempt = 0
 
-    async def bear(self, error: AsyncCvatError) -> None:
+    async def retry_or_raise(self, error: AsyncCvatError) -> None:
         """Wait until it is time for the next try.
 
         Raises:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from asynccvat.aio.serial_worker import together
+from asynccvat.aio.serial_worker import run_limited
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import reuse
 from asynccvat.archives.extractor import StagedFiles
@@ -57,13 +57,13 @@ async def complete(
         staged.root = -1
         tree.close()
 
-    async def take_over(batch: Sequence[reuse.Candidate]) -> None:
+    async def take_over(batch: Sequence[reuse.ReusableMember]) -> None:
         await in_thread(reuse.take_over, batch, staging, staged)
 
     try:
         await in_thread(open_tree)
         batches = reuse.batches(candidates)
-        await together(parallel, [partial(take_over, batch) for batch in batches])
+        await run_limited(parallel, [partial(take_over, batch) for batch in batches])
     finally:
         await in_thread(close_tree)
     if any(one.path not in staged.records for one in images):

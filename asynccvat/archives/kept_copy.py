@@ -9,7 +9,7 @@ from pathlib import Path
 import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from asynccvat.aio.threads import in_thread, uninterrupted
+from asynccvat.aio.threads import in_thread, shielded
 from asynccvat.errors import StoreError
 from asynccvat.fs import disk_errors
 from asynccvat.store import UnfinishedArchive
@@ -26,15 +26,15 @@ class ArchiveCopy:
     async def restart(self) -> None:
         """Forget what came so far."""
         with disk_errors.explained("write", self._path, task_id=self._task_id):
-            await uninterrupted(self._file.seek(0))
-            await uninterrupted(self._file.truncate())
+            await shielded(self._file.seek(0))
+            await shielded(self._file.truncate())
 
     async def write(self, chunks: Sequence[bytes]) -> None:
         rest = memoryview(b"".join(chunks))
         with disk_errors.explained("write", self._path, task_id=self._task_id):
             while rest:
                 # A disk that is nearly full takes a part, and refuses only the next.
-                rest = rest[await uninterrupted(self._file.write(rest)) :]
+                rest = rest[await shielded(self._file.write(rest)) :]
 
 
 @asynccontextmanager
@@ -53,10 +53,10 @@ async def archive_copy(archive: UnfinishedArchive, task_id: int) -> AsyncIterato
 
     try:
         with disk_errors.explained("create", archive.path, task_id=task_id):
-            await uninterrupted(open_())
+            await shielded(open_())
         yield ArchiveCopy(opened[0], archive.path, task_id)
         with disk_errors.explained("write", archive.path, task_id=task_id):
-            await uninterrupted(opened[0].close())
+            await shielded(opened[0].close())
     except BaseException as error:
         for file in opened:
             await _let_go(file, archive, task_id, error)
@@ -77,6 +77,6 @@ async def _let_go(
                 await in_thread(archive.remove)
 
     try:
-        await uninterrupted(remove())
+        await shielded(remove())
     except StoreError as error:
         why.add_note(str(error))

@@ -13,7 +13,7 @@ from asynccvat.archives.completion import complete
 from asynccvat.archives.extractor import StagedFiles
 from asynccvat.archives.kept_copy import ArchiveCopy, archive_copy
 from asynccvat.archives.remote import ArchiveSource
-from asynccvat.archives.session import ArchiveRead, Reading
+from asynccvat.archives.session import ArchiveRead, ArchiveSession
 from asynccvat.archives.settings import ReadSettings
 from asynccvat.client import CvatClient
 from asynccvat.core.options import MirrorOptions
@@ -121,7 +121,7 @@ class ArchiveReader:
                     copy = await stack.enter_async_context(
                         archive_copy(keep_archive, staging.task_id)
                     )
-                reading = Reading(
+                reading = ArchiveSession(
                     source,
                     staging,
                     staged,

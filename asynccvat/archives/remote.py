@@ -14,7 +14,7 @@ from asynccvat.archives.backoff import Bandwidth
 from asynccvat.client import CvatClient
 from asynccvat.core.ranges import if_range, is_same_archive
 from asynccvat.errors import ProtocolError, ResponseError, TransportError, TruncatedArchiveError
-from asynccvat.http import Intake, ResultStream
+from asynccvat.http import BodyReceiver, ResultStream
 
 _SIGNATURE = b"PK"
 
@@ -38,7 +38,7 @@ class BrokenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class RemoteArchive:
     """One state of the archive at the server, and its end."""
 
     total: int
@@ -89,7 +89,9 @@ class ArchiveSource:
             raise TruncatedArchiveError("the archive is empty: fetch it again") from error
 
     @asynccontextmanager
-    async def open(self, version: Version, start: int, stop: int) -> AsyncIterator[ResultStream]:
+    async def open(
+        self, version: RemoteArchive, start: int, stop: int
+    ) -> AsyncIterator[ResultStream]:
         """Ask for bytes of a known version.
 
         Raises:
@@ -141,7 +143,9 @@ class ArchiveSource:
         except TransportError as error:
             raise BrokenError(error) from error
 
-    def intake(self, stream: ResultStream, on_bytes: Callable[[int], None]) -> Intake | None:
+    def body_receiver(
+        self, stream: ResultStream, on_bytes: Callable[[int], None]
+    ) -> BodyReceiver | None:
         """Take a long body off its connection, which cannot be done where it is slowed down.
 
         Args:
@@ -153,7 +157,7 @@ class ArchiveSource:
             self.transferred += size
             on_bytes(size)
 
-        return None if self._bandwidth is not None else stream.intake(count)
+        return None if self._bandwidth is not None else stream.body_receiver(count)
 
     async def collect(self, stream: ResultStream) -> bytes:
         async with aclosing(self.chunks(stream)) as chunks:

@@ -23,7 +23,7 @@ _BATCH_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ReusableMember:
     """A member that may be here already.
 
     Attributes:
@@ -41,7 +41,7 @@ class Candidate:
 
 def candidate(
     name: str, size: int, crc: int, reusable: Mapping[str, Sequence[Reusable]]
-) -> Candidate | None:
+) -> ReusableMember | None:
     """Find the files that may be a member, by path, size and CRC where that is known.
 
     Args:
@@ -55,15 +55,15 @@ def candidate(
         for source in reusable.get(name, ())
         if source.size == size and source.crc in (None, crc)
     )
-    return Candidate(name, size, crc, sources) if sources else None
+    return ReusableMember(name, size, crc, sources) if sources else None
 
 
-def batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+def batches(candidates: Iterable[ReusableMember]) -> Iterator[list[ReusableMember]]:
     """Divide members into batches of about 32 MiB.
 
     So many threads can share the work, and a cancellation need not wait for all of it.
     """
-    batch: list[Candidate] = []
+    batch: list[ReusableMember] = []
     size = 0
     for one in candidates:
         batch.append(one)
@@ -75,7 +75,7 @@ def batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
         yield batch
 
 
-def take_over(batch: Sequence[Candidate], staging: Staging, staged: StagedFiles) -> int:
+def take_over(batch: Sequence[ReusableMember], staging: Staging, staged: StagedFiles) -> int:
     """Take over what proves to be right of a batch; what does not is left to be fetched.
 
     Returns:
@@ -96,7 +96,11 @@ def take_over(batch: Sequence[Candidate], staging: Staging, staged: StagedFiles)
 
 
 def _take_over(
-    member: Candidate, source: Reusable, staging: Staging, staged: StagedFiles, folders: Folders
+    member: ReusableMember,
+    source: Reusable,
+    staging: Staging,
+    staged: StagedFiles,
+    folders: Folders,
 ) -> bool:
     try:
         with staging.open_source(source, member.name) as (source_fd, name):
@@ -128,7 +132,7 @@ def _take_over(
     return True
 
 
-def _is_right(fd: int, member: Candidate) -> bool:
+def _is_right(fd: int, member: ReusableMember) -> bool:
     """Read a file from its start: whether it has the member's size and CRC."""
     if os.fstat(fd).st_size != member.size:
         return False
@@ -164,7 +168,7 @@ def _link(
     return before.st_mtime_ns if right else None
 
 
-def _copy(fd: int, member: Candidate, new_name: str, new_dir_fd: int) -> int | None:
+def _copy(fd: int, member: ReusableMember, new_name: str, new_dir_fd: int) -> int | None:
     """Copy an open file, checked once more on the way; return the mtime, None if it changed."""
     os.lseek(fd, 0, os.SEEK_SET)
     crc = size = 0

@@ -12,15 +12,15 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
-from asynccvat.aio.serial_worker import Lane, together
+from asynccvat.aio.serial_worker import SerialWorker, run_limited
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import reuse
-from asynccvat.archives.backoff import Patience
+from asynccvat.archives.backoff import Backoff
 from asynccvat.archives.extractor import Extractor, StagedFiles
 from asynccvat.archives.kept_copy import ArchiveCopy
-from asynccvat.archives.remote import ArchiveSource, BrokenError, MovedError, Version
+from asynccvat.archives.remote import ArchiveSource, BrokenError, MovedError, RemoteArchive
 from asynccvat.archives.settings import ReadSettings
-from asynccvat.core.ranges import Span, first_request, left_out, plan_spans
+from asynccvat.core.ranges import ByteSpan, first_request, left_out, plan_spans
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import Directory, TailNeeded, ZipReader, read_directory
 from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError, TransportError
@@ -54,16 +54,16 @@ class ArchiveRead:
 class _Job:
     """A span being read: it goes on wherever its reader stands."""
 
-    span: Span
+    span: ByteSpan
     extractor: Extractor
-    patience: Patience
+    patience: Backoff
     finished: bool = False
 
     @property
     def position(self) -> int:
         return self.extractor.reader.position
 
-    def finish(self, version: Version) -> None:
+    def finish(self, version: RemoteArchive) -> None:
         """Read what the tail holds of the span, and end it."""
         if self.position < self.span.stop:
             self.extractor.feed([version.between(self.position, self.span.stop)])
@@ -71,7 +71,7 @@ class _Job:
         self.finished = True
 
 
-class Reading:
+class ArchiveSession:
     """One archive being read into one tree."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Reading:
 
     async def run(self) -> ArchiveRead:
         """Read it, as often as that is worth trying."""
-        patience = self._patience()
+        patience = self._backoff()
         changes = 0
         damaged = False
         while True:
@@ -122,7 +122,7 @@ class Reading:
                     ) from None
             except BrokenError as broken:
                 patience.progress(self._source.transferred - before)
-                await patience.bear(broken.error)
+                await patience.retry_or_raise(broken.error)
             except ArchiveError as error:
                 if damaged or not error.retryable:
                     raise
@@ -147,7 +147,7 @@ class Reading:
             if stream.status == 200:
                 return await self._read_forward(stream)
             assert stream.total is not None
-            version = Version(stream.total, stream.etag, await self._source.collect(stream))
+            version = RemoteArchive(stream.total, stream.etag, await self._source.collect(stream))
         self._progressed(len(version.tail))
         found = await in_thread(self._begin, version)
         while isinstance(found, TailNeeded):
@@ -162,7 +162,7 @@ class Reading:
             await self._copy.write([version.tail])
         return found
 
-    async def _longer(self, version: Version, length: int) -> Version:
+    async def _longer(self, version: RemoteArchive, length: int) -> RemoteArchive:
         """Fetch so much of the end that the directory is whole in it."""
         start = version.total - length
         async with self._source.open(version, start, version.tail_start) as stream:
@@ -172,7 +172,7 @@ class Reading:
 
     # The directory, and what follows from it; in worker threads
 
-    def _begin(self, version: Version) -> Directory | TailNeeded:
+    def _begin(self, version: RemoteArchive) -> Directory | TailNeeded:
         """Read and check the directory; an archive that is whole in the tail is read at once."""
         directory = read_directory(
             version.tail, version.total, limits=self._options.limits, rules=self._options.rules
@@ -210,13 +210,13 @@ class Reading:
             for job in jobs:
                 stack.callback(job.extractor.abandon)
 
-    def _require_room(self, version: Version, directory: Directory, linked: int = 0) -> None:
+    def _require_room(self, version: RemoteArchive, directory: Directory, linked: int = 0) -> None:
         """Make sure that there is room for what is not here, but for what will be linked."""
         missing = sum(e.size for e in directory.entries if not self._staged.holds(e))
         copied = 0 if self._copy is None else version.total
         self._staged.require(missing - linked + copied)
 
-    def _plan(self, version: Version, directory: Directory) -> None:
+    def _plan(self, version: RemoteArchive, directory: Directory) -> None:
         self._require_room(version, directory)
         entries = directory.entries
         wanted = [
@@ -227,11 +227,11 @@ class Reading:
         for span in plan_spans(directory, wanted, version.tail_start, ranges):
             run = entries[span.first : span.last]
             reader = ZipReader.span(directory, run, self._options.limits)
-            self._jobs.append(_Job(span, Extractor(reader, self._staged), self._patience()))
+            self._jobs.append(_Job(span, Extractor(reader, self._staged), self._backoff()))
 
     # The members, by their spans
 
-    async def _fetch(self, version: Version, directory: Directory) -> None:
+    async def _fetch(self, version: RemoteArchive, directory: Directory) -> None:
         """Bring what the tail does not hold, and write everything."""
         if not self._jobs:
             await self._take_over(version, directory)
@@ -240,25 +240,27 @@ class Reading:
         here = [job for job in self._jobs if job.position >= version.tail_start]
         await in_thread(_finish, here, version)
         waiting = [job for job in self._jobs if not job.finished]
-        await together(self._parallel, [partial(self._bring, job, version) for job in waiting])
+        await run_limited(self._parallel, [partial(self._bring, job, version) for job in waiting])
         await in_thread(self._abandon)
 
-    async def _take_over(self, version: Version, directory: Directory) -> None:
+    async def _take_over(self, version: RemoteArchive, directory: Directory) -> None:
         if not self._reuses or not self._staging.reusable:
             return
         candidates = await in_thread(self._candidates, version, directory)
         linked = sum(one.size for one in candidates)
         await in_thread(self._require_room, version, directory, linked)
 
-        async def take_over(batch: Sequence[reuse.Candidate]) -> None:
+        async def take_over(batch: Sequence[reuse.ReusableMember]) -> None:
             taken = await in_thread(reuse.take_over, batch, self._staging, self._staged)
             self._reused += taken
 
-        await together(
+        await run_limited(
             self._parallel, [partial(take_over, batch) for batch in reuse.batches(candidates)]
         )
 
-    def _candidates(self, version: Version, directory: Directory) -> list[reuse.Candidate]:
+    def _candidates(
+        self, version: RemoteArchive, directory: Directory
+    ) -> list[reuse.ReusableMember]:
         """Find what may be here already and is worth leaving out."""
         entries = directory.entries
         reusable = self._staging.reusable
@@ -271,7 +273,7 @@ class Reading:
         out = left_out(directory, wanted, version.tail_start, self._options.ranges)
         return [one for one, leave in zip(found, out, strict=True) if leave and one is not None]
 
-    async def _bring(self, job: _Job, version: Version) -> None:
+    async def _bring(self, job: _Job, version: RemoteArchive) -> None:
         """Read one span, however often its connection breaks."""
         stop = min(job.span.stop, version.tail_start)
         while (start := job.position) < stop:
@@ -280,7 +282,7 @@ class Reading:
                     await self._pour(stream, job.extractor)
             except BrokenError as broken:
                 job.patience.progress(job.position - start)
-                await job.patience.bear(broken.error)
+                await job.patience.retry_or_raise(broken.error)
         await in_thread(job.finish, version)
 
     async def _pour(self, stream: ResultStream, extractor: Extractor) -> None:
@@ -289,16 +291,18 @@ class Reading:
         Raises:
             BrokenError: It broke off; what came before is written.
         """
-        intake = None if self._copy is not None else self._source.intake(stream, self._progressed)
-        if intake is None:
+        body_receiver = (
+            None if self._copy is not None else self._source.body_receiver(stream, self._progressed)
+        )
+        if body_receiver is None:
             await self._pump(stream, extractor)
             return
-        async with Lane() as lane:
-            with intake:
-                await lane.submit(intake.drain, extractor.feed)
+        async with SerialWorker() as lane:
+            with body_receiver:
+                await lane.submit(body_receiver.drain, extractor.feed)
                 await lane.ended()
         try:
-            intake.check()
+            body_receiver.check()
         except TransportError as error:
             raise BrokenError(error) from error
 
@@ -339,7 +343,7 @@ class Reading:
         broken: BrokenError | None = None
         batch: list[bytes] = []
         size = 0
-        async with Lane() as lane, aclosing(self._source.chunks(stream)) as chunks:
+        async with SerialWorker() as lane, aclosing(self._source.chunks(stream)) as chunks:
             try:
                 async for chunk in chunks:
                     batch.append(chunk)
@@ -355,16 +359,16 @@ class Reading:
             raise broken
 
     async def _hand_over(
-        self, lane: Lane, extractor: Extractor, batch: list[bytes], size: int
+        self, lane: SerialWorker, extractor: Extractor, batch: list[bytes], size: int
     ) -> None:
         if self._copy is not None:
             await self._copy.write(batch)
         await lane.submit(extractor.feed, batch)
         self._progressed(size)
 
-    def _patience(self) -> Patience:
+    def _backoff(self) -> Backoff:
         options = self._options
-        return Patience(options.policy, options.budget, self._retrying, options.timing)
+        return Backoff(options.policy, options.budget, self._retrying, options.timing)
 
     def _retrying(self, error: AsyncCvatError, delay: float) -> None:
         self._emit(Retrying(self._staging.task_id, "download", str(error), delay))
@@ -383,6 +387,6 @@ class Reading:
             self._emit(TransferProgress(self._staging.task_id, size))
 
 
-def _finish(jobs: Iterable[_Job], version: Version) -> None:
+def _finish(jobs: Iterable[_Job], version: RemoteArchive) -> None:
     for job in jobs:
         job.finish(version)

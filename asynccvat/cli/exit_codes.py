@@ -14,7 +14,7 @@ from asynccvat.cli.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from asynccvat import MirrorReport
+    from asynccvat import RunReport
 
 
 class ExitCode(IntEnum):
@@ -79,7 +79,7 @@ def exit_code(error: BaseException) -> ExitCode:
             return ExitCode.BROKEN
 
 
-def report_code(report: MirrorReport) -> ExitCode:
+def report_code(report: RunReport) -> ExitCode:
     """The exit code for a run that came to its end, or was stopped by an error."""
     if report.stopped_by is not None:
         return exit_code(report.stopped_by)

@@ -17,7 +17,7 @@ from asynccvat.cli.text import counted, number_of_bytes, printable, span
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from asynccvat import MirrorReport
+    from asynccvat import RunReport
 
 Row = Sequence[object]
 
@@ -152,7 +152,7 @@ def table(
     console.print(drawn)
 
 
-def summary(report: MirrorReport, place: str) -> None:
+def summary(report: RunReport, place: str) -> None:
     """What a run did, in a line or two on stdout."""
     counts = report.summary()["counts"]
     nothing = "none done yet" if report.interrupted else "nothing to do"

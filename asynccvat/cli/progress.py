@@ -11,7 +11,7 @@ from asynccvat import (
     ConfigError,
     DiskFullError,
     DriveError,
-    MirrorReport,
+    RunReport,
     StoreLockedError,
     TaskOutcome,
 )
@@ -167,7 +167,7 @@ def _at_once(outcome: TaskOutcome) -> Iterator[str]:
             yield f"warning: task {outcome.task_id}: {printable(warning)}"
 
 
-def _at_the_end(report: MirrorReport) -> Iterator[str]:
+def _at_the_end(report: RunReport) -> Iterator[str]:
     for outcome in report.failures:
         # What ended the run is said of the run; whatever did not is its task's own.
         held_back = isinstance(outcome.error, _ENDS_A_RUN)

@@ -13,10 +13,10 @@ from asynccvat.cli import output, signals
 from asynccvat.cli.exit_codes import ExitCode, explain, report_code
 
 if TYPE_CHECKING:
-    from asynccvat import CvatClient, Event, MirrorReport
+    from asynccvat import CvatClient, Event, RunReport
 
 
-Work = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["MirrorReport"]]
+Work = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["RunReport"]]
 """What a command wants of the engine: called with a client and with what is told the events."""
 
 
@@ -63,7 +63,7 @@ def carry_out(
         verbose: Show retries and the causes of errors.
         resumable: Whether the same command goes on where this one was stopped.
     """
-    reports: list[MirrorReport] = []
+    reports: list[RunReport] = []
     stopped: signals.Interrupted | None = None
     written = True
     try:
@@ -85,7 +85,7 @@ def carry_out(
     return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
 
 
-def _write(report: MirrorReport, results: Results) -> bool:
+def _write(report: RunReport, results: Results) -> bool:
     """Write the report for programs, wherever it is wanted; tell whether that could be done."""
     written = True
     if results.report_file is not None:
@@ -95,7 +95,7 @@ def _write(report: MirrorReport, results: Results) -> bool:
     return written
 
 
-def _conclude(report: MirrorReport, *, verbose: bool) -> ExitCode:
+def _conclude(report: RunReport, *, verbose: bool) -> ExitCode:
     """Say why the run ended early, if it did, and find its exit code."""
     if report.stopped_by is not None:
         for line in explain(report.stopped_by, verbose=verbose):
@@ -107,7 +107,7 @@ def _watch(
     client: CvatClient,
     work: Work,
     results: Results,
-    reports: list[MirrorReport],
+    reports: list[RunReport],
     *,
     verbose: bool,
 ) -> None:

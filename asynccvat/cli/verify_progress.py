@@ -18,7 +18,7 @@ _MOST_NOTES_ALIKE = 10
 
 
 @dataclass(slots=True)
-class Reading:
+class VerifyCounts:
     """The counts of one verification, and those of the repair once that has begun.
 
     Attributes:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import anyio
 import msgspec
 
-from asynccvat.aio.threads import in_thread, in_threads, uninterrupted
+from asynccvat.aio.threads import in_thread, in_threads, shielded
 from asynccvat.client.exports import MAX_COLLISIONS, ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.core.environment import from_environment
@@ -485,7 +485,7 @@ class CvatClient:
             NotFoundError: There is no such task.
             AsyncCvatError: The server cannot be reached, or refuses it.
         """
-        from asynccvat.client.poller import Watcher  # noqa: PLC0415 - the same
+        from asynccvat.client.poller import Poller  # noqa: PLC0415 - the same
         from asynccvat.commands.upload.local_files import find, ready  # noqa: PLC0415 - the same
         from asynccvat.transfer.imports import Imports  # noqa: PLC0415 - lists begin without
 
@@ -496,12 +496,12 @@ class CvatClient:
         async with in_threads(ready(source, kind)) as (file, _):
             upload = self.begin_upload(task_id, file, importer=importer.name, mode=mode)
             await upload.bring()
-            watcher = Watcher(self, timeout=timeout, action="import")
-            imports = Imports(self, watcher, retries=MAX_COLLISIONS, emit=lambda _event: None)
+            poller = Poller(self, timeout=timeout, action="import")
+            imports = Imports(self, poller, retries=MAX_COLLISIONS, emit=lambda _event: None)
             try:
-                return await watcher.during(imports.finished(upload))
+                return await poller.during(imports.finished(upload))
             finally:
-                await uninterrupted(imports.cancel_queued())
+                await shielded(imports.cancel_queued())
 
     async def request(self, rq_id: str) -> ExportRequest:
         """One entry of the server's requests.

@@ -1,6 +1,6 @@
 """The calls of CVAT's API that make exports: asking for one, and reading its result.
 
-Waiting for exports is left to `watcher`, making them for many tasks to `exports`.
+Waiting for exports is left to `poller`, making them for many tasks to `exports`.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ _CALLS_AT_ONCE = 2
 
 
 @dataclass(slots=True)
-class Watched:
+class WatchedRequest:
     """A request that somebody waits for.
 
     Attributes:
@@ -64,7 +64,7 @@ class Watched:
     turn: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Watcher:
+class Poller:
     """Polls for all; `run` has to run in a task of its own.
 
     Attributes:
@@ -96,7 +96,7 @@ class Watcher:
         self._timeout = timeout
         self._action = action
         self._on_started = on_started or (lambda _task_id: None)
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[str, WatchedRequest] = {}
         self._inflight = InFlight()
         self._changed = anyio.Event()
 
@@ -114,7 +114,7 @@ class Watcher:
         created: bool,
         triable: bool = False,
         uncertainty: float = 0.0,
-    ) -> Watched:
+    ) -> WatchedRequest:
         """Begin to look after a request; `wait` for what is returned.
 
         Args:
@@ -125,14 +125,14 @@ class Watcher:
             triable: Whether whoever waits can try its result before it is known to be there.
             uncertainty: Seconds by which it may have been queued sooner or later.
         """
-        watched = Watched(rq_id, task_id, created)
+        watched = WatchedRequest(rq_id, task_id, created)
         self._watched[rq_id] = watched
         self._inflight.remove(rq_id)
         self._inflight.add(rq_id, asked_at, ours=created, triable=triable, uncertainty=uncertainty)
         self._changed.set()
         return watched
 
-    async def wait(self, watched: Watched) -> ExportRequest | None:
+    async def wait(self, watched: WatchedRequest) -> ExportRequest | None:
         """Wait until a request has ended, whichever way, or its result should be tried.
 
         Returns:
@@ -156,7 +156,7 @@ class Watcher:
             raise watched.error
         return watched.request
 
-    def tried(self, watched: Watched, *, ended: bool) -> None:
+    def tried(self, watched: WatchedRequest, *, ended: bool) -> None:
         """Say whether the result was there; if it was not, `wait` again."""
         now = asyncio.get_running_loop().time()
         self._inflight.tried(watched.rq_id, now, ended=ended)
@@ -166,7 +166,7 @@ class Watcher:
             watched.turn = anyio.Event()
         self._changed.set()
 
-    def forget(self, watched: Watched) -> None:
+    def forget(self, watched: WatchedRequest) -> None:
         """Look after a request no more."""
         if self._watched.get(watched.rq_id) is watched:
             del self._watched[watched.rq_id]
@@ -223,7 +223,7 @@ class Watcher:
             for one in watched:
                 self._end(one, error=error)
 
-    async def _look_at_list(self, watched: list[Watched]) -> list[Watched]:
+    async def _look_at_list(self, watched: list[WatchedRequest]) -> list[WatchedRequest]:
         """Ask with one list; returns those that it did not show.
 
         A server that cannot give the list, as its filters are not those that we know, or that
@@ -250,11 +250,11 @@ class Watcher:
         self._take([(one, by_id[one.rq_id]) for one in watched if one.rq_id in by_id])
         return [one for one in watched if one.rq_id not in by_id]
 
-    async def _look_at_each(self, watched: Iterable[Watched]) -> None:
+    async def _look_at_each(self, watched: Iterable[WatchedRequest]) -> None:
         limiter = anyio.CapacityLimiter(_CALLS_AT_ONCE)
         clock = asyncio.get_running_loop().time
 
-        async def look_at(one: Watched) -> None:
+        async def look_at(one: WatchedRequest) -> None:
             async with limiter:
                 began = clock()
                 try:
@@ -272,7 +272,7 @@ class Watcher:
             for one in watched:
                 group.start_soon(look_at, one)
 
-    def _take(self, answers: Sequence[tuple[Watched, ExportRequest]]) -> None:
+    def _take(self, answers: Sequence[tuple[WatchedRequest, ExportRequest]]) -> None:
         """Learn from answers, and wake those whose request has ended."""
         # Whom nobody waits for any more is nobody's business either.
         answers = [answer for answer in answers if self._watched.get(answer[0].rq_id) is answer[0]]
@@ -293,7 +293,7 @@ class Watcher:
             if started_at is not None and now - started_at > self._timeout:
                 self._end(watched, error=_timed_out(watched, self._timeout))
 
-    def _end(self, watched: Watched, *, error: AsyncCvatError | None = None) -> None:
+    def _end(self, watched: WatchedRequest, *, error: AsyncCvatError | None = None) -> None:
         watched.error = error
         watched.ended = True
         if self._watched.get(watched.rq_id) is watched:
@@ -316,7 +316,7 @@ def _seconds(date: datetime | None) -> float | None:
     return None if date is None else date.timestamp()
 
 
-def _vanished(watched: Watched) -> ExportExpiredError:
+def _vanished(watched: WatchedRequest) -> ExportExpiredError:
     return ExportExpiredError(
         f"the server no longer knows of the export of task {watched.task_id}; "
         "it may have been restarted or have cleaned up",
@@ -327,7 +327,7 @@ def _vanished(watched: Watched) -> ExportExpiredError:
     )
 
 
-def _timed_out(watched: Watched, timeout: float) -> ExportTimeoutError:
+def _timed_out(watched: WatchedRequest, timeout: float) -> ExportTimeoutError:
     return ExportTimeoutError(
         f"the export of task {watched.task_id} runs for more than {timeout:.0f} s; "
         "--export-timeout allows more",

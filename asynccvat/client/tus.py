@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from asynccvat.aio.threads import uninterrupted
+from asynccvat.aio.threads import shielded
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.tus import chunk_length, metadata, read_offset
 from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, TransportError
@@ -159,7 +159,7 @@ class PieceSender:
             )
         finally:
             # aiohttp sends a body in a task of its own, which it cancels and does not await.
-            await uninterrupted(self._until_read())
+            await shielded(self._until_read())
         return read_offset(answer.headers.get("Upload-Offset"), size=self._file.size)
 
     async def _offset(self, address: str) -> int:

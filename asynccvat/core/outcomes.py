@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from asynccvat.errors import AsyncCvatError, MirrorFailedError
+from asynccvat.errors import AsyncCvatError, TasksFailedError
 
 
 class Action(StrEnum):
@@ -33,7 +33,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     the garbage collector would have to look at, which takes a tenth of a second for so many. What
     it cannot see, it cannot free: the error of an outcome has no traceback (`without_traceback`),
     as that would lead to frames which hold the outcome. Raise an error of your own from it, or
-    `MirrorReport.raise_for_failures`.
+    `RunReport.raise_for_failures`.
 
     Attributes:
         task_id: The task.
@@ -119,7 +119,7 @@ def without_traceback(error: BaseException | None) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorReport:
+class RunReport:
     """What a run did.
 
     Attributes:
@@ -169,13 +169,13 @@ class MirrorReport:
         """Turn failures into an exception, for callers who want one.
 
         Raises:
-            MirrorFailedError: A task failed, or an error ended the run; `.report` is this report.
+            TasksFailedError: A task failed, or an error ended the run; `.report` is this report.
         """
         if self.stopped_by is not None:
-            raise MirrorFailedError(f"the run stopped: {self.stopped_by}", report=self)
+            raise TasksFailedError(f"the run stopped: {self.stopped_by}", report=self)
         failures = self.failures
         if failures:
-            raise MirrorFailedError(
+            raise TasksFailedError(
                 f"{len(failures)} of {len(self.outcomes)} tasks failed; "
                 f"the first: {failures[0].failure}",
                 report=self,

@@ -15,7 +15,7 @@ from asynccvat.core.export_layouts import is_text
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import ArchiveSize, Directory
 
-# What an archive may have grown by since it was foretold: another frame, or a longer name.
+# What an archive may have grown by since it was predicted: another frame, or a longer name.
 _SPARE_BYTES = 64
 # Annotations that were edited are as long as before, but for so small a part of them.
 _SPARE_PART = 32
@@ -49,7 +49,7 @@ class RangeOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ByteSpan:
     """Neighbouring members to read in one go.
 
     Attributes:
@@ -105,7 +105,7 @@ def first_request(expected: Sequence[MemberRecord], options: RangeOptions) -> in
 
 def plan_spans(
     directory: Directory, wanted: Sequence[bool], tail_start: int, options: RangeOptions
-) -> tuple[Span, ...]:
+) -> tuple[ByteSpan, ...]:
     """Cut what is wanted of an archive into spans.
 
     Members that are not wanted are left out, but for gaps that are not worth a request: see
@@ -130,7 +130,7 @@ def plan_spans(
     divided = max(to_fetch, unpacked) >= options.divide_from
     part = -(-to_fetch // options.parallel) if divided else to_fetch
     return tuple(
-        Span(first, last, offsets[first], offsets[last])
+        ByteSpan(first, last, offsets[first], offsets[last])
         for run in runs
         for first, last in _divide(offsets, run, tail_start, part)
     )

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from asynccvat.http.authorization import Credentials
 from asynccvat.http.body import ResultStream
-from asynccvat.http.body_receiver import Intake
+from asynccvat.http.body_receiver import BodyReceiver
 from asynccvat.http.calls import Answer, Call, FormFile, HttpOptions, Streamed
 from asynccvat.http.retry_budget import SharedBudget
 from asynccvat.http.session import HttpSession
 
 __all__ = [
     "Answer",
+    "BodyReceiver",
     "Call",
     "Credentials",
     "FormFile",
     "HttpOptions",
     "HttpSession",
-    "Intake",
     "ResultStream",
     "SharedBudget",
     "Streamed",

@@ -9,9 +9,9 @@ import aiohttp
 
 from asynccvat.core.responses import ByteRange, is_json, media_type
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
-from asynccvat.http.body_receiver import WORTHWHILE, Intake
+from asynccvat.http.body_receiver import WORTHWHILE, BodyReceiver
 from asynccvat.http.failures import HTTP_FAILURES
-from asynccvat.http.stall import Pace
+from asynccvat.http.stall import StallDetector
 
 
 class ResultStream:
@@ -35,7 +35,7 @@ class ResultStream:
         self._response = response
         self._failure = failure
         self._stall_timeout = stall_timeout
-        self._pace = Pace(stall_timeout)
+        self._pace = StallDetector(stall_timeout)
         headers = response.headers
         self.status = response.status
         self.length: int | None
@@ -76,7 +76,7 @@ class ResultStream:
         if self.length is not None and self.received < self.length:
             raise ReadError(f"the body ended after {self.received} of {self.length} bytes")
 
-    def intake(self, on_bytes: Callable[[int], None]) -> Intake | None:
+    def body_receiver(self, on_bytes: Callable[[int], None]) -> BodyReceiver | None:
         """Take the body off its connection, for a worker thread; instead of `chunks`.
 
         Args:
@@ -96,7 +96,7 @@ class ResultStream:
             or response.content.exception() is not None
         ):
             return None
-        return Intake(
+        return BodyReceiver(
             response,
             self.length,
             failure_of=self._failure,

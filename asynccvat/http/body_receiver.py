@@ -35,7 +35,7 @@ aiohttp can have read of a body before anybody asks."""
 Consumer = Callable[[Iterable[memoryview]], None]
 
 
-class Intake(asyncio.BufferedProtocol):
+class BodyReceiver(asyncio.BufferedProtocol):
     """The rest of a body. `drain` runs in a thread, everything else in the loop's.
 
     Used as a context manager: leaving it ends the body, and `drain` with it, wherever it is.
@@ -50,7 +50,7 @@ class Intake(asyncio.BufferedProtocol):
         stall_timeout: float,
         on_bytes: Callable[[int], None],
     ) -> None:
-        """Take the connection over from aiohttp; use `ResultStream.intake` instead.
+        """Take the connection over from aiohttp; use `ResultStream.body_receiver` instead.
 
         Args:
             response: The answer, which has to be closed afterwards; its connection is not used

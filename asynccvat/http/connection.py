@@ -25,7 +25,7 @@ from asynccvat.fs import handles
 from asynccvat.http.calls import FormFile, HttpOptions, Streamed
 from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
 from asynccvat.http.proxy import environment_proxy
-from asynccvat.http.stall import Pace
+from asynccvat.http.stall import StallDetector
 
 _MAX_ANSWER = 256 * 2**20
 _MAX_ERROR_BODY = 64 * 2**10
@@ -169,7 +169,7 @@ class Connection:
         pieces: list[bytes] = []
         size = 0
         clock = asyncio.get_running_loop().time
-        pace, began = Pace(self._options.stall_timeout), clock()
+        pace, began = StallDetector(self._options.stall_timeout), clock()
         try:
             while piece := await response.content.readany():
                 pace.heard(len(piece), clock() - began)

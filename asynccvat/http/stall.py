@@ -12,7 +12,7 @@ SIGN_OF_LIFE = 1024
 """Bytes that end a silence; by the default stall timeout, 17 a second are too few."""
 
 
-class Pace:
+class StallDetector:
     """The pace of one body, read piece by piece."""
 
     def __init__(self, stall_timeout: float) -> None:

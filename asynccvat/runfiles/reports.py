@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
+from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.plans.upload import UploadPlan
@@ -31,7 +31,7 @@ class StepReport:
     """
 
     step: Step
-    reports: tuple[MirrorReport, ...] = ()
+    reports: tuple[RunReport, ...] = ()
     not_run: AsyncCvatError | None = None
 
     @property

@@ -17,7 +17,7 @@ from pathlib import Path
 from asynccvat.aio.callbacks import Listener
 from asynccvat.aio.threads import in_thread
 from asynccvat.api import download_many, mirror, plan, plan_downloads, plan_upload, upload
-from asynccvat.core.outcomes import MirrorReport
+from asynccvat.core.outcomes import RunReport
 from asynccvat.core.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
@@ -141,7 +141,7 @@ async def _carry_out(
     on_step: Callable[[StepReport], None] | None,
 ) -> StepReport:
     """Do a step; its report is told in any case."""
-    reports: list[MirrorReport] = []
+    reports: list[RunReport] = []
 
     def hear(event: Event) -> None:
         if isinstance(event, RunFinished):
@@ -195,7 +195,7 @@ async def _work(step: Step, account: Account, hear: Callable[[Event], None]) -> 
         )
 
 
-async def _reported(run: Awaitable[MirrorReport]) -> None:
+async def _reported(run: Awaitable[RunReport]) -> None:
     """Await a run; what kept it from beginning is in the report that its last event brought."""
     with contextlib.suppress(AsyncCvatError):
         await run

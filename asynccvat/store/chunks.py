@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from asynccvat.aio.threads import one_error
+from asynccvat.aio.threads import task_group
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -59,7 +59,7 @@ async def in_chunks(
         if waited:
             at_once.total_tokens = threads
 
-    async with one_error() as group:
+    async with task_group() as group:
         for start in range(0, len(items), CHUNK):
             group.start_soon(run, items[start : start + CHUNK])
     return results

@@ -15,9 +15,9 @@ from datetime import datetime
 
 import anyio
 
-from asynccvat.aio.threads import uninterrupted
+from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
-from asynccvat.client.poller import Watcher
+from asynccvat.client.poller import Poller
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import TaskOutcome
@@ -46,9 +46,9 @@ from asynccvat.events import (
     TransferFinished,
 )
 from asynccvat.fs import handles
-from asynccvat.transfer.exports import Exports, ExportSlots
+from asynccvat.transfer.exports import Exports, RequestSlots
 from asynccvat.transfer.media import Media
-from asynccvat.transfer.one_task import Order, Shelf, Transfers, failed
+from asynccvat.transfer.one_task import Destinations, FetchOrder, TaskFetcher, failed
 
 # The fault of no task: the run ends for it, which is said once and not for each task under way.
 OF_THE_RUN = (AuthenticationError, ConfigError)
@@ -63,7 +63,7 @@ _OF_THE_DISK = ("stage", "store")
 _EXPORTED_AHEAD = 8
 
 
-class Troubles:
+class OutageDetector:
     """Tells a server or a destination that is gone from one that fails some tasks.
 
     Counted by step: what fails fails soon, and may overtake any number of slow successes, but not
@@ -128,7 +128,7 @@ class Dispatcher:
     def __init__(
         self,
         client: CvatClient,
-        shelf: Shelf,
+        destinations: Destinations,
         spec: ExportSpec,
         options: MirrorOptions,
         *,
@@ -142,7 +142,7 @@ class Dispatcher:
 
         Args:
             client: The server.
-            shelf: Has a place for each order.
+            destinations: Has a place for each order.
             spec: Format and images.
             options: Limits and retries.
             emit: Told what happens.
@@ -155,26 +155,26 @@ class Dispatcher:
         self.stopped_by: AsyncCvatError | None = None
         self._done = done
         self._emit = emit
-        self._troubles = Troubles()
+        self._outages = OutageDetector()
         self._fatal = (*OF_EVERY_TASK, StoreLockedError) if one_lock else OF_EVERY_TASK
-        self._watcher = Watcher(
+        self._poller = Poller(
             client,
             timeout=options.export_timeout,
             on_started=lambda task_id: self._tell(ExportStarted(task_id)),
         )
-        self._slots = ExportSlots(self._watcher, options.concurrency)
+        self._slots = RequestSlots(self._poller, options.concurrency)
         self._exports = Exports(
             client,
-            self._watcher,
+            self._poller,
             spec,
             retries=options.retries,
             emit=self._tell,
             listed_at=listed_at,
         )
-        self._transfers = Transfers(
+        self._transfers = TaskFetcher(
             exports=self._exports,
             slots=self._slots,
-            shelf=shelf,
+            destinations=destinations,
             spec=spec,
             origin=client.origin,
             organization=client.organization,
@@ -182,16 +182,16 @@ class Dispatcher:
             retries=options.retries,
             emit=self._tell,
             media=Media(client) if refresh else None,
-            on_staged=self._troubles.staged,
+            on_staged=self._outages.staged,
         )
-        self._watcher.may_try = lambda: self._exports.may_foretell
-        self._watcher.has_room = lambda: self._transfers.has_room
+        self._poller.may_try = lambda: self._exports.can_predict
+        self._poller.has_room = lambda: self._transfers.has_room
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)
         self._scope = anyio.CancelScope()
-        self._last_chances: list[Order] = []
+        self._last_chances: list[FetchOrder] = []
 
-    async def carry_out(self, orders: Sequence[Order]) -> None:
+    async def carry_out(self, orders: Sequence[FetchOrder]) -> None:
         """Carry orders out, in this order as far as places allow.
 
         Returns when each has its outcome, or once `stopped_by` says why not: a task that met what
@@ -201,28 +201,28 @@ class Dispatcher:
         try:
             with self._scope:
                 async with anyio.create_task_group() as polling:
-                    polling.start_soon(self._watcher.run)
+                    polling.start_soon(self._poller.run)
                     await self._carry_out(orders)
                     polling.cancel_scope.cancel()
         finally:
-            await uninterrupted(self._exports.cancel_queued())
+            await shielded(self._exports.cancel_queued())
 
-    async def _carry_out(self, orders: Sequence[Order]) -> None:
+    async def _carry_out(self, orders: Sequence[FetchOrder]) -> None:
         async with anyio.create_task_group() as group:
             for number, order in enumerate(orders):
                 # The last ones are not worth another batch: from there on each end counts.
-                self._watcher.more_to_ask = len(orders) - number >= self._slots.limit // 2
+                self._poller.more_to_ask = len(orders) - number >= self._slots.limit // 2
                 await self._under_way.acquire()
                 await self._slots.acquire()
                 group.start_soon(self._carry, order)
-            self._watcher.more_to_ask = False
+            self._poller.more_to_ask = False
         # Their server ran out of memory, perhaps for what ran beside them: once more, each alone.
         for order in self._last_chances:
             await self._under_way.acquire()
             await self._slots.acquire()
             await self._carry(order, last_chance=True)
 
-    async def _carry(self, order: Order, *, last_chance: bool = False) -> None:
+    async def _carry(self, order: FetchOrder, *, last_chance: bool = False) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
@@ -238,13 +238,13 @@ class Dispatcher:
                 return
             outcome = failed(order, error, clock() - began)
         else:
-            self._troubles.stored(order.task.id)
+            self._outages.stored(order.task.id)
         finally:
             self._under_way.release()
         self._done(outcome)
 
     def _tell(self, event: Event) -> None:
-        self._troubles.hear(event)
+        self._outages.hear(event)
         self._emit(event)
 
     def _note_failure(self, task_id: int, error: AsyncCvatError) -> None:
@@ -254,8 +254,8 @@ class Dispatcher:
             self._scope.cancel()
 
     def _reason_to_stop(self, task_id: int, error: AsyncCvatError) -> AsyncCvatError | None:
-        nothing_stored = self._troubles.destination_is_gone(task_id, error)
-        if self._troubles.server_is_gone(error):
+        nothing_stored = self._outages.destination_is_gone(task_id, error)
+        if self._outages.server_is_gone(error):
             return server_gone(error)
         if isinstance(error, self._fatal):
             return error

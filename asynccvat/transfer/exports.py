@@ -15,11 +15,11 @@ from datetime import datetime
 import anyio
 
 from asynccvat.client import CvatClient
-from asynccvat.client.poller import Watched, Watcher
+from asynccvat.client.poller import Poller, WatchedRequest
 from asynccvat.core.models import ExportAccepted, ExportRequest, ExportSpec, RequestStatus
 from asynccvat.core.scheduling.admission import exports_allowed
 from asynccvat.core.scheduling.adoption import may_adopt
-from asynccvat.core.scheduling.result_urls import ResultPlaces
+from asynccvat.core.scheduling.result_urls import ResultUrlTemplate
 from asynccvat.errors import (
     AsyncCvatError,
     ExportError,
@@ -37,16 +37,16 @@ _CANCELS_AT_ONCE = 8
 _WORK_HORSE_KILLED = "Work-horse terminated unexpectedly"
 
 
-class ExportSlots:
+class RequestSlots:
     """Places for exports in flight, as many as the server's model calls for at the moment.
 
     Waiting is first come, first served. A place is free again as soon as its export has ended, or
     should have and waits to be read: reading the archive takes none.
     """
 
-    def __init__(self, watcher: Watcher, fixed: int | None) -> None:
-        """Count places by what a watcher learns, or as many as the user fixed."""
-        self._watcher = watcher
+    def __init__(self, poller: Poller, fixed: int | None) -> None:
+        """Count places by what a poller learns, or as many as the user fixed."""
+        self._poller = poller
         self._fixed = fixed
         self._taken = 0
         self._waiting: deque[anyio.Event] = deque()
@@ -54,7 +54,7 @@ class ExportSlots:
     @property
     def limit(self) -> int:
         """How many exports may be in flight now."""
-        return exports_allowed(self._watcher.model, self._fixed)
+        return exports_allowed(self._poller.model, self._fixed)
 
     async def acquire(self) -> None:
         """Wait for a place and take it."""
@@ -86,12 +86,12 @@ class Result:
 
     Attributes:
         url: Where the archive is.
-        foretold: The request behind it, where the server was not asked whether it has ended:
+        predicted: The request behind it, where the server was not asked whether it has ended:
             whoever reads the archive says so, with `Exports.found` or `Exports.not_yet`.
     """
 
     url: str
-    foretold: Watched | None = None
+    predicted: WatchedRequest | None = None
 
 
 class Exports:
@@ -100,7 +100,7 @@ class Exports:
     def __init__(
         self,
         client: CvatClient,
-        watcher: Watcher,
+        poller: Poller,
         spec: ExportSpec,
         *,
         retries: int,
@@ -111,7 +111,7 @@ class Exports:
 
         Args:
             client: The client.
-            watcher: Its poller, which has to run.
+            poller: Its poller, which has to run.
             spec: Format and images.
             retries: How often an export that vanished, or was not ours, is asked for again.
             emit: Told what happens.
@@ -120,16 +120,16 @@ class Exports:
         """
         self.listed_at = listed_at
         self._client = client
-        self._watcher = watcher
+        self._poller = poller
         self._spec = spec
         self._retries = retries
         self._emit = emit
         self._asking: set[asyncio.Task[ExportAccepted]] = set()
-        self._own: dict[str, Watched] = {}
-        self._places = ResultPlaces()
+        self._own: dict[str, WatchedRequest] = {}
+        self._places = ResultUrlTemplate()
 
     @property
-    def may_foretell(self) -> bool:
+    def can_predict(self) -> bool:
         """Whether it is known where results will be."""
         return self._places.known
 
@@ -165,16 +165,16 @@ class Exports:
         raise problem
 
     def found(self, result: Result) -> None:
-        """Say that a result was there, foretold or not."""
-        watched = result.foretold
+        """Say that a result was there, predicted or not."""
+        watched = result.predicted
         if watched is not None:
-            self._watcher.tried(watched, ended=True)
+            self._poller.tried(watched, ended=True)
             self._own.pop(watched.rq_id, None)
             self._places = self._places.confirmed()
             self._emit(ExportFinished(watched.task_id, None))
 
     async def not_yet(self, result: Result, why: AsyncCvatError) -> Result:
-        """Say that a foretold result was not there; return it once it is, or should be.
+        """Say that a predicted result was not there; return it once it is, or should be.
 
         Args:
             result: The result.
@@ -183,26 +183,26 @@ class Exports:
         Raises:
             AsyncCvatError: As `result`.
         """
-        assert result.foretold is not None
+        assert result.predicted is not None
         if not isinstance(why, ExportNotReadyError | ExportExpiredError):
             # Not early, but wrong: perhaps its places are not what we take them for.
             self._places = self._places.doubted()
-        self._watcher.tried(result.foretold, ended=False)
-        return await self._wait(result.foretold)
+        self._poller.tried(result.predicted, ended=False)
+        return await self._wait(result.predicted)
 
     def give_up(self, result: Result) -> None:
         """Say that nobody waits for a result any more."""
-        if result.foretold is not None:
-            self._watcher.forget(result.foretold)
+        if result.predicted is not None:
+            self._poller.forget(result.predicted)
 
-    async def _wait(self, watched: Watched) -> Result:
+    async def _wait(self, watched: WatchedRequest) -> Result:
         task_id = watched.task_id
-        while (request := await self._watcher.wait(watched)) is None:
-            url = self._places.foretell(watched.rq_id, task_id)
+        while (request := await self._poller.wait(watched)) is None:
+            url = self._places.predict(watched.rq_id, task_id)
             if url is not None:
-                return Result(url, foretold=watched)
-            # Another result has shown meanwhile that places cannot be foretold here.
-            self._watcher.tried(watched, ended=False)
+                return Result(url, predicted=watched)
+            # Another result has shown meanwhile that places cannot be predicted here.
+            self._poller.tried(watched, ended=False)
         if watched.created:
             self._own.pop(watched.rq_id, None)
         elif not may_adopt(request, listed_at=self.listed_at, seen_queued=watched.seen_queued):
@@ -240,7 +240,7 @@ class Exports:
                 # It runs by now, or the server is gone; either way nothing is left to be done.
                 return
 
-    async def _ask(self, task_id: int, spec: ExportSpec) -> Watched:
+    async def _ask(self, task_id: int, spec: ExportSpec) -> WatchedRequest:
         """Ask for an export; a cancellation meanwhile must not lose what the server queued."""
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -251,7 +251,7 @@ class Exports:
         self._emit(ExportRequested(task_id, accepted.rq_id, accepted.created))
         if accepted.created:
             return self._own[accepted.rq_id]
-        return self._watcher.watch(
+        return self._poller.watch(
             accepted.rq_id, task_id, asked_at=(began + clock()) / 2, created=False
         )
 
@@ -263,7 +263,7 @@ class Exports:
         accepted = call.result()
         if accepted.created:
             now = asyncio.get_running_loop().time()
-            self._own[accepted.rq_id] = self._watcher.watch(
+            self._own[accepted.rq_id] = self._poller.watch(
                 accepted.rq_id,
                 task_id,
                 asked_at=(began + now) / 2,
@@ -297,7 +297,7 @@ class Exports:
         return request.result_url
 
 
-def _may_be_queued(watched: Watched) -> bool:
+def _may_be_queued(watched: WatchedRequest) -> bool:
     """Whether a request can still be in the server's queue, as far as is known."""
     # Where the server could only not be asked, nothing is known of its end.
     has_ended = watched.error is None or isinstance(watched.error, ExportError)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asynccvat.client.imports import AnnotationUpload, ImportAccepted
-from asynccvat.client.poller import Watched, Watcher
+from asynccvat.client.poller import Poller, WatchedRequest
 from asynccvat.core.models import Cancellation, ExportRequest, RequestStatus
 from asynccvat.errors import (
     AsyncCvatError,
@@ -40,7 +40,7 @@ class Imports:
     def __init__(
         self,
         client: CvatClient,
-        watcher: Watcher,
+        poller: Poller,
         *,
         retries: int,
         emit: Callable[[Event], None],
@@ -49,16 +49,16 @@ class Imports:
 
         Args:
             client: The client.
-            watcher: Its poller, for imports, which has to run.
+            poller: Its poller, for imports, which has to run.
             retries: How often a task is asked again that was busy with another import.
             emit: Told what happens.
         """
         self._client = client
-        self._watcher = watcher
+        self._poller = poller
         self._retries = retries
         self._emit = emit
         self._asking: set[asyncio.Task[ImportAccepted]] = set()
-        self._own: dict[str, Watched] = {}
+        self._own: dict[str, WatchedRequest] = {}
 
     async def finished(self, upload: AnnotationUpload) -> ExportRequest:
         """Have a file imported that was brought, if it is large.
@@ -125,14 +125,14 @@ class Imports:
         accepted = call.result()
         if accepted.created:
             now = asyncio.get_running_loop().time()
-            self._own[accepted.rq_id] = self._watcher.watch(
+            self._own[accepted.rq_id] = self._poller.watch(
                 accepted.rq_id, task_id, asked_at=(began + now) / 2, created=True
             )
 
     async def _wait(self, upload: AnnotationUpload, rq_id: str) -> ExportRequest:
         task_id, shown = upload.task_id, upload.file.shown
         try:
-            request = await self._watcher.wait(self._own[rq_id])
+            request = await self._poller.wait(self._own[rq_id])
         except ExportExpiredError as error:
             raise ImportUncertainError(
                 f"task {task_id}: the server no longer knows of the import of {shown}, which it "
@@ -170,9 +170,9 @@ class Imports:
             AsyncCvatError: The server could not be asked about it.
         """
         now = asyncio.get_running_loop().time()
-        other = self._watcher.watch(rq_id, task_id, asked_at=now, created=False)
+        other = self._poller.watch(rq_id, task_id, asked_at=now, created=False)
         try:
-            await self._watcher.wait(other)
+            await self._poller.wait(other)
         except ExportExpiredError:
             return
         except ExportTimeoutError as error:

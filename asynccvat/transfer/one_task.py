@@ -32,14 +32,14 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, Retrying, TransferFinished
 from asynccvat.store import Committed, KeptArchives, Staging
-from asynccvat.transfer.exports import Exports, ExportSlots, Result
+from asynccvat.transfer.exports import Exports, RequestSlots, Result
 from asynccvat.transfer.media import Media
 
 # What a server may say of a result that it does not have, beside that its export has not ended.
 _NO_SUCH_RESULT = (400, 403, 404, 410)
 
 
-class Folders(Protocol):
+class TaskFolders(Protocol):
     """Where trees are staged and committed: a mirror's store, or one loose folder."""
 
     async def stage(self, task_id: int) -> Staging:
@@ -53,7 +53,7 @@ class Folders(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Destination:
     """Where an order goes.
 
     Attributes:
@@ -62,19 +62,19 @@ class Place:
         archives: Where its archive is kept as it came, None where it is not.
     """
 
-    folders: Folders
+    folders: TaskFolders
     reader: ArchiveReader
     archives: KeptArchives | None = None
 
 
-class Shelf(Protocol):
+class Destinations(Protocol):
     """Has a place for each order."""
 
-    def place(self, order: Order) -> AbstractAsyncContextManager[Place]:
+    def place(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
         """Hold the place of an order while its archive is read."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class FetchOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is to be brought, and where it belongs.
 
     Attributes:
@@ -102,22 +102,22 @@ class _Export:
     """
 
     def __init__(
-        self, exports: Exports, slots: ExportSlots, task_id: int, spec: ExportSpec
+        self, exports: Exports, slots: RequestSlots, task_id: int, spec: ExportSpec
     ) -> None:
         self.spec = spec
         self._exports = exports
         self._slots = slots
         self._task_id = task_id
         self._holds_place = True
-        # Of a result that was foretold, and that the server has not begun to send.
-        self._foretold: Result | None = None
+        # Of a result that was predicted, and that the server has not begun to send.
+        self._predicted: Result | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._foretold is not None:
-            self._exports.give_up(self._foretold)
+        if self._predicted is not None:
+            self._exports.give_up(self._predicted)
         self.give_place_back()
 
     async def url(self) -> str:
@@ -128,23 +128,23 @@ class _Export:
         return self._take(await self._exports.result(self._task_id, self.spec))
 
     def was_early(self, why: AsyncCvatError) -> bool:
-        """Whether a failed reading means only that the result was foretold too early."""
-        return self._foretold is not None and (
+        """Whether a failed reading means only that the result was predicted too early."""
+        return self._predicted is not None and (
             isinstance(why, ExportNotReadyError | ExportExpiredError | ProtocolError)
             or (isinstance(why, ResponseError) and why.status in _NO_SUCH_RESULT)
         )
 
     async def url_after(self, why: AsyncCvatError) -> str:
-        """Wait on, after what was foretold too early."""
-        assert self._foretold is not None
-        foretold, self._foretold = self._foretold, None
-        return self._take(await self._exports.not_yet(foretold, why))
+        """Wait on, after what was predicted too early."""
+        assert self._predicted is not None
+        predicted, self._predicted = self._predicted, None
+        return self._take(await self._exports.not_yet(predicted, why))
 
     def found(self) -> None:
         """Note that the server sends the result."""
-        if self._foretold is not None:
-            self._exports.found(self._foretold)
-            self._foretold = None
+        if self._predicted is not None:
+            self._exports.found(self._predicted)
+            self._predicted = None
         self.give_place_back()
 
     def give_place_back(self) -> None:
@@ -154,15 +154,15 @@ class _Export:
             self._slots.release()
 
     def _take(self, result: Result) -> str:
-        if result.foretold is None:
+        if result.predicted is None:
             self.give_place_back()
         else:
-            self._foretold = result
+            self._predicted = result
         return result.url
 
 
-class Transfers:
-    """Carries tasks from the server to a shelf, one by one or many at once.
+class TaskFetcher:
+    """Carries tasks from the server to a destinations, one by one or many at once.
 
     Exports in flight and archives being read are limited apart: waiting in the server's queue
     holds no place among the transfers, and a slow network none among the exports.
@@ -172,8 +172,8 @@ class Transfers:
         self,
         *,
         exports: Exports,
-        slots: ExportSlots,
-        shelf: Shelf,
+        slots: RequestSlots,
+        destinations: Destinations,
         spec: ExportSpec,
         origin: str,
         organization: str | None,
@@ -188,7 +188,7 @@ class Transfers:
         Args:
             exports: Has tasks exported.
             slots: Places for exports in flight.
-            shelf: Has a place for each task.
+            destinations: Has a place for each task.
             spec: Format and images, for the receipts.
             origin: The server, for the receipts.
             organization: Its organization, for the receipts.
@@ -200,7 +200,7 @@ class Transfers:
         """
         self._exports = exports
         self._slots = slots
-        self._shelf = shelf
+        self._destinations = destinations
         self._spec = spec
         self._origin = origin
         self._organization = organization
@@ -210,7 +210,7 @@ class Transfers:
         self._media = media
         self._on_staged = on_staged
 
-    async def bring(self, order: Order) -> TaskOutcome:
+    async def bring(self, order: FetchOrder) -> TaskOutcome:
         """Bring one task; a place among the exports must be held, and is given back.
 
         Raises:
@@ -221,7 +221,7 @@ class Transfers:
         with self._export(order) as export:
             export.spec = await self._spec_of(order)
             url = await export.url()
-            async with self._shelf.place(order) as place:
+            async with self._destinations.place(order) as place:
                 staging = await place.folders.stage(order.task.id)
                 self._on_staged(order.task.id)
                 try:
@@ -251,11 +251,11 @@ class Transfers:
         """Whether an archive could be read at once."""
         return self._reading.available_tokens > 0
 
-    def _export(self, order: Order) -> _Export:
+    def _export(self, order: FetchOrder) -> _Export:
         """An export of a task, whole; a place among the exports must be held."""
         return _Export(self._exports, self._slots, order.task.id, self._spec)
 
-    async def _spec_of(self, order: Order) -> ExportSpec:
+    async def _spec_of(self, order: FetchOrder) -> ExportSpec:
         """How to export a task: without images where those that are here are still right."""
         here = media_here(order.task, order.reason, order.previous, self._spec)
         if self._media is None or here is None:
@@ -264,7 +264,7 @@ class Transfers:
         return replace(self._spec, images=not unchanged)
 
     async def _fetch(
-        self, order: Order, export: _Export, url: str, staging: Staging, place: Place
+        self, order: FetchOrder, export: _Export, url: str, staging: Staging, place: Destination
     ) -> tuple[ArchiveRead, str | None]:
         """Read all of a task; tell by what its images can be known later, if they are worth it."""
         read = await self._read(export, url, staging, place)
@@ -274,7 +274,7 @@ class Transfers:
         return read, media
 
     async def _refresh(
-        self, order: Order, export: _Export, url: str, staging: Staging, place: Place
+        self, order: FetchOrder, export: _Export, url: str, staging: Staging, place: Destination
     ) -> tuple[ArchiveRead, str | None]:
         """Read the annotations and take the images over; or all, where that will not do."""
         assert self._media is not None
@@ -297,19 +297,21 @@ class Transfers:
             read, media = await self._fetch(order, whole, await whole.url(), staging, place)
         return replace(read, transferred=annotations.transferred + read.transferred), media
 
-    async def _read(self, export: _Export, url: str, staging: Staging, place: Place) -> ArchiveRead:
+    async def _read(
+        self, export: _Export, url: str, staging: Staging, place: Destination
+    ) -> ArchiveRead:
         """Read the archive; a result that went away meanwhile is exported again."""
         attempt = 0
         while True:
             try:
                 return await self._read_when_there(export, url, staging, place)
             except (ExportExpiredError, ExportNotReadyError) as error:
-                self._bear(error, staging.task_id, attempt)
+                self._retry_or_raise(error, staging.task_id, attempt)
             attempt += 1
             url = await export.url()
 
     async def _read_when_there(
-        self, export: _Export, url: str, staging: Staging, place: Place
+        self, export: _Export, url: str, staging: Staging, place: Destination
     ) -> ArchiveRead:
         """Read the archive; where it was tried too early, once it is there."""
         while True:
@@ -320,7 +322,7 @@ class Transfers:
                     raise
                 url = await export.url_after(error)
 
-    def _bear(
+    def _retry_or_raise(
         self, error: ExportExpiredError | ExportNotReadyError, task_id: int, attempt: int
     ) -> None:
         """Raise an error, unless the export can be asked for again."""
@@ -332,7 +334,7 @@ class Transfers:
             raise _never_there(task_id, error) from error
 
     async def _read_once(
-        self, export: _Export, url: str, staging: Staging, place: Place
+        self, export: _Export, url: str, staging: Staging, place: Destination
     ) -> ArchiveRead:
         # Neither the server's queue nor the commit, which waits for others to join it, holds
         # a place among the transfers; nor does waiting for one hold a place among the exports.
@@ -350,7 +352,7 @@ class Transfers:
             )
 
     async def _commit(
-        self, order: Order, staging: Staging, receipt: Receipt, place: Place
+        self, order: FetchOrder, staging: Staging, receipt: Receipt, place: Destination
     ) -> Committed:
         """Commit a tree, and before it the archive that is kept of it.
 
@@ -375,7 +377,7 @@ class Transfers:
         return committed
 
     def _receipt(
-        self, order: Order, read: ArchiveRead, media: str | None, requested_at: str
+        self, order: FetchOrder, read: ArchiveRead, media: str | None, requested_at: str
     ) -> Receipt:
         head = ReceiptHead(
             task_id=order.task.id,
@@ -396,7 +398,7 @@ class Transfers:
         return Receipt(head, read.members)
 
 
-async def _abandon(folders: Folders, staging: Staging, why: BaseException) -> None:
+async def _abandon(folders: TaskFolders, staging: Staging, why: BaseException) -> None:
     """Give a tree up; what goes wrong with that is only a note to what went wrong before."""
     # A broken archive is worth nothing to the next run.
     keep = not isinstance(why, ArchiveError)
@@ -416,7 +418,7 @@ async def _take_back(archives: KeptArchives, task_id: int, why: BaseException) -
             why.add_note(str(error))
 
 
-def failed(order: Order, error: AsyncCvatError, seconds: float) -> TaskOutcome:
+def failed(order: FetchOrder, error: AsyncCvatError, seconds: float) -> TaskOutcome:
     """The outcome of a task that failed."""
     return TaskOutcome(
         task_id=order.task.id,

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from asynccvat.aio.callbacks import Listener
 from asynccvat.client import CvatClient
-from asynccvat.core.outcomes import MirrorReport, TaskOutcome, without_traceback
+from asynccvat.core.outcomes import RunReport, TaskOutcome, without_traceback
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event, Retrying, RunFinished, ServerPaused, TaskDone, Warned
@@ -23,7 +23,7 @@ from asynccvat.events import Event, Retrying, RunFinished, ServerPaused, TaskDon
 EventListener = Callable[[Event], None]
 
 
-class MirrorRun:
+class Run:
     """A mirror under way: iterate over its outcomes, or wait for its report.
 
     Use it as an async context manager. Leaving the block early cancels what is under way: queued
@@ -37,7 +37,7 @@ class MirrorRun:
 
     def __init__(
         self,
-        work: Callable[[MirrorRun], Coroutine[Any, Any, None]],
+        work: Callable[[Run], Coroutine[Any, Any, None]],
         on_event: EventListener | None = None,
     ) -> None:
         """Prepare a run.
@@ -48,7 +48,7 @@ class MirrorRun:
                 detached and logged.
         """
         self.plan: Plan | None = None
-        self.report = MirrorReport(interrupted=True)
+        self.report = RunReport(interrupted=True)
         self._work = work
         self._listener = Listener(on_event)
         self._outcomes: deque[TaskOutcome] = deque()
@@ -93,7 +93,7 @@ class MirrorRun:
             await self._news.wait()
         return self._outcomes.popleft()
 
-    async def wait(self) -> MirrorReport:
+    async def wait(self) -> RunReport:
         """Wait until everything is done.
 
         Returns:
@@ -117,7 +117,7 @@ class MirrorRun:
 
     @property
     def _running(self) -> asyncio.Task[None]:
-        assert self._task is not None, "a MirrorRun is used with `async with`"
+        assert self._task is not None, "a Run is used with `async with`"
         return self._task
 
     def _raise_failure(self, *, once: bool = False) -> None:
@@ -131,10 +131,10 @@ class MirrorRun:
         raise failure
 
 
-class Journal:
+class ReportBuilder:
     """Collects what a run's report will say, while the run goes on."""
 
-    def __init__(self, run: MirrorRun, client: CvatClient) -> None:
+    def __init__(self, run: Run, client: CvatClient) -> None:
         """Begin the journal of a run; its time and its requests count from here."""
         self._run = run
         self._client = client
@@ -176,7 +176,7 @@ class Journal:
     def _close(self, *, interrupted: bool, stopped_by: AsyncCvatError | None) -> None:
         """Write the run's report and say that it has ended."""
         plan_ = self._run.plan
-        self._run.report = MirrorReport(
+        self._run.report = RunReport(
             outcomes=tuple(self._outcomes),
             seconds=asyncio.get_running_loop().time() - self._began,
             requests=self._client.requests_sent - self._requests_before,

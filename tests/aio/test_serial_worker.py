@@ -8,7 +8,7 @@ import threading
 import anyio
 import pytest
 
-from asynccvat.aio.serial_worker import Lane, together
+from asynccvat.aio.serial_worker import SerialWorker, run_limited
 from asynccvat.aio.threads import in_thread
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ async def held() -> Held:
 async def test_pieces_are_worked_on_in_their_order() -> None:
     done: list[int] = []
 
-    async with Lane() as lane:
+    async with SerialWorker() as lane:
         for number in range(50):
             await lane.submit(done.append, number)
 
@@ -48,7 +48,7 @@ async def test_pieces_are_worked_on_in_their_order() -> None:
 
 
 async def test_a_piece_is_worked_on_while_the_next_one_gathers(held: Held) -> None:
-    async with Lane() as lane:
+    async with SerialWorker() as lane:
         await lane.submit(held.work)
         await held.begun.wait()
         assert not held.ended
@@ -62,7 +62,7 @@ def fail(message: str) -> None:
 
 async def test_a_failed_piece_fails_the_next_submission() -> None:
     done: list[int] = []
-    async with Lane() as lane:
+    async with SerialWorker() as lane:
         await lane.submit(fail, "broken")
         with pytest.raises(ValueError, match="broken"):
             await lane.submit(done.append, 1)
@@ -71,13 +71,13 @@ async def test_a_failed_piece_fails_the_next_submission() -> None:
 
 async def test_a_failed_last_piece_fails_the_block() -> None:
     with pytest.raises(ValueError, match="broken"):
-        async with Lane() as lane:
+        async with SerialWorker() as lane:
             await lane.submit(fail, "broken")
 
 
 async def test_the_blocks_own_failure_wins() -> None:
     async def block() -> None:
-        async with Lane() as lane:
+        async with SerialWorker() as lane:
             await lane.submit(fail, "broken")
             raise KeyError
 
@@ -87,7 +87,7 @@ async def test_the_blocks_own_failure_wins() -> None:
 
 async def test_a_failed_block_waits_for_its_piece(held: Held) -> None:
     async def block() -> None:
-        async with Lane() as lane:
+        async with SerialWorker() as lane:
             await lane.submit(held.work)
             await held.begun.wait()
             raise KeyError
@@ -148,7 +148,7 @@ async def test_no_more_jobs_run_at_once_than_allowed() -> None:
         running -= 1
         done += 1
 
-    await together(3, [job] * 10)
+    await run_limited(3, [job] * 10)
 
     assert (most, done) == (3, 10)
 
@@ -166,7 +166,7 @@ async def test_the_first_failure_comes_out_bare_and_cancels_the_others() -> None
         raise ValueError("first")
 
     with pytest.raises(ValueError, match="first"):
-        await together(3, [wait, fail_at_once, wait])
+        await run_limited(3, [wait, fail_at_once, wait])
 
     assert cancelled
 
@@ -176,7 +176,7 @@ async def test_the_end_of_a_piece_can_be_waited_for_without_its_failure() -> Non
         raise OverflowError("mine")
 
     with pytest.raises(OverflowError, match="mine"):  # noqa: PT012 - the block is what fails
-        async with Lane() as lane:
+        async with SerialWorker() as lane:
             await lane.ended()
             await lane.submit(fail)
             await lane.ended()
@@ -184,7 +184,7 @@ async def test_the_end_of_a_piece_can_be_waited_for_without_its_failure() -> Non
 
 
 async def test_waiting_for_the_end_of_a_piece_can_be_cancelled(held: Held) -> None:
-    async with Lane() as lane:
+    async with SerialWorker() as lane:
         await lane.submit(held.work)
         with anyio.move_on_after(0):
             await lane.ended()

@@ -18,7 +18,7 @@ from asynccvat.core.ranges import RangeOptions
 from asynccvat.errors import DiskFullError, IntegrityError, ReadError
 from asynccvat.events import Event, Retrying, TransferProgress
 from asynccvat.fs import files
-from asynccvat.http import Intake
+from asynccvat.http import BodyReceiver
 from asynccvat.store import Staging
 
 pytestmark = pytest.mark.anyio
@@ -49,16 +49,16 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(autouse=True)
-def intakes(monkeypatch: pytest.MonkeyPatch) -> list[Intake]:
+def intakes(monkeypatch: pytest.MonkeyPatch) -> list[BodyReceiver]:
     """The intakes that were made: without one, a test here would show nothing."""
-    made: list[Intake] = []
-    original = Intake.__init__
+    made: list[BodyReceiver] = []
+    original = BodyReceiver.__init__
 
-    def note(self: Intake, *args: Any, **kwargs: Any) -> None:
+    def note(self: BodyReceiver, *args: Any, **kwargs: Any) -> None:
         made.append(self)
         original(self, *args, **kwargs)
 
-    monkeypatch.setattr(Intake, "__init__", note)
+    monkeypatch.setattr(BodyReceiver, "__init__", note)
     return made
 
 
@@ -69,7 +69,7 @@ async def test_they_come_whole_and_no_byte_twice(
     staging: Staging,
     make_reader: Any,
     events: list[Event],
-    intakes: list[Intake],
+    intakes: list[BodyReceiver],
     *,
     ranges: RangeOptions,
     method: int,
@@ -115,7 +115,7 @@ async def test_one_that_keeps_breaking_is_given_up(
 
 
 async def test_a_damaged_member_is_fetched_again(
-    site: ArchiveSite, staging: Staging, make_reader: Any, intakes: list[Intake]
+    site: ArchiveSite, staging: Staging, make_reader: Any, intakes: list[BodyReceiver]
 ) -> None:
     whole = pack()
     damaged = bytearray(whole)
@@ -188,7 +188,11 @@ async def test_a_cancellation_leaves_whole_members_only(
 
 
 async def test_a_limited_bandwidth_is_kept_piece_by_piece(
-    site: ArchiveSite, staging: Staging, make_reader: Any, intakes: list[Intake], fake_time: Any
+    site: ArchiveSite,
+    staging: Staging,
+    make_reader: Any,
+    intakes: list[BodyReceiver],
+    fake_time: Any,
 ) -> None:
     site.content = pack()
 

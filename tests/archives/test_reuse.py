@@ -118,7 +118,7 @@ async def test_large_members_are_taken_over_in_batches(
 
 
 @pytest.mark.usefixtures("folder")
-async def test_what_was_here_foretells_how_much_to_ask_for_first(
+async def test_what_was_here_predicts_how_much_to_ask_for_first(
     site: ArchiveSite, store: MirrorStore, make_reader: Any
 ) -> None:
     staging = await store.stage(TASK)

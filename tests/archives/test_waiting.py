@@ -7,7 +7,7 @@ from archive_site import FakeTime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.archives.backoff import Bandwidth, Patience
+from asynccvat.archives.backoff import Backoff, Bandwidth
 from asynccvat.core.bandwidth import TokenBucket
 from asynccvat.core.retry import RetryBudget, RetryPolicy
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
@@ -59,7 +59,7 @@ def test_takers_never_get_more_than_the_rate_and_a_burst(
 
 async def test_patience_ends_with_the_very_error(fake_time: FakeTime) -> None:
     told: list[tuple[AsyncCvatError, float]] = []
-    patience = Patience(
+    patience = Backoff(
         RetryPolicy(attempts=2, base=1.0),
         SharedBudget(),
         lambda error, delay: told.append((error, delay)),
@@ -67,10 +67,10 @@ async def test_patience_ends_with_the_very_error(fake_time: FakeTime) -> None:
     )
     error = ReadError("broken")
 
-    await patience.bear(error)
-    await patience.bear(error)
+    await patience.retry_or_raise(error)
+    await patience.retry_or_raise(error)
     with pytest.raises(ReadError) as raised:
-        await patience.bear(error)
+        await patience.retry_or_raise(error)
 
     assert raised.value is error
     assert fake_time.slept == [1.0, 2.0]
@@ -78,12 +78,12 @@ async def test_patience_ends_with_the_very_error(fake_time: FakeTime) -> None:
 
 
 async def test_progress_makes_a_new_trouble_of_the_next_failure(fake_time: FakeTime) -> None:
-    patience = Patience(
+    patience = Backoff(
         RetryPolicy(attempts=1, base=1.0), SharedBudget(), lambda *_: None, timing(fake_time)
     )
 
     for _ in range(10):
-        await patience.bear(ReadError("broken"))
+        await patience.retry_or_raise(ReadError("broken"))
         patience.progress(600_000)
         patience.progress(600_000)
 
@@ -91,19 +91,19 @@ async def test_progress_makes_a_new_trouble_of_the_next_failure(fake_time: FakeT
 
 
 async def test_a_trickle_is_no_progress(fake_time: FakeTime) -> None:
-    patience = Patience(RetryPolicy(attempts=1), SharedBudget(), lambda *_: None, timing(fake_time))
-    await patience.bear(ReadError("broken"))
+    patience = Backoff(RetryPolicy(attempts=1), SharedBudget(), lambda *_: None, timing(fake_time))
+    await patience.retry_or_raise(ReadError("broken"))
     patience.progress(1000)
 
     with pytest.raises(ReadError):
-        await patience.bear(ReadError("broken"))
+        await patience.retry_or_raise(ReadError("broken"))
 
 
 async def test_what_cannot_pass_is_not_borne(fake_time: FakeTime) -> None:
-    patience = Patience(RetryPolicy(), SharedBudget(), lambda *_: None, timing(fake_time))
+    patience = Backoff(RetryPolicy(), SharedBudget(), lambda *_: None, timing(fake_time))
 
     with pytest.raises(ProtocolError):
-        await patience.bear(ProtocolError("no archive"))
+        await patience.retry_or_raise(ProtocolError("no archive"))
     assert fake_time.slept == []
 
 
@@ -111,8 +111,8 @@ async def test_archives_that_break_share_the_budget_of_all_calls(fake_time: Fake
     budget = SharedBudget()
     budget.left = RetryBudget(capacity=3, rate=1.0, patience=0.0, level=3, at=fake_time.now)
     policy = RetryPolicy(base=0.0)
-    each = [Patience(policy, budget, lambda *_: None, timing(fake_time)) for _ in range(4)]
+    each = [Backoff(policy, budget, lambda *_: None, timing(fake_time)) for _ in range(4)]
     for patience in each[:3]:
-        await patience.bear(ReadError("broken"))
+        await patience.retry_or_raise(ReadError("broken"))
     with pytest.raises(ReadError):
-        await each[3].bear(ReadError("broken"))
+        await each[3].retry_or_raise(ReadError("broken"))

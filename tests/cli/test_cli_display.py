@@ -11,7 +11,7 @@ from rich.console import Console
 from asynccvat import errors, events
 from asynccvat.cli.display import BarDisplay, LineDisplay, display
 from asynccvat.cli.progress import Progress, messages
-from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
+from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 
 
 class Clock:
@@ -99,7 +99,7 @@ def test_before_the_plan_stands_it_says_what_is_waited_for() -> None:
         (events.Warned("look out"), ["warning: look out"]),
         (events.ServerPaused(26), ["the server asked for a pause of 26 s"]),
         (events.Retrying(7, "export", "502", 0.5), []),
-        (events.RunFinished(MirrorReport()), []),
+        (events.RunFinished(RunReport()), []),
     ],
 )
 def test_failures_and_warnings_have_lines_of_their_own(
@@ -113,7 +113,7 @@ def said(*happened: events.Event) -> list[str]:
 
 
 def finished(*tasks: events.TaskDone, **rest: Any) -> tuple[events.Event, ...]:
-    report = MirrorReport(outcomes=tuple(task.outcome for task in tasks), **rest)
+    report = RunReport(outcomes=tuple(task.outcome for task in tasks), **rest)
     return (*tasks, events.RunFinished(report))
 
 

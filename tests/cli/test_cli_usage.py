@@ -21,7 +21,7 @@ from typer.main import get_command
 from asynccvat import CvatClient, __version__, cli, errors
 from asynccvat.cli import exit_codes, output
 from asynccvat.cli.connection import Connection
-from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome
+from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.simulator import SimulatedServer
 
 if TYPE_CHECKING:
@@ -482,17 +482,17 @@ def outcome(action: Action) -> TaskOutcome:
 @pytest.mark.parametrize(
     ("report", "code"),
     [
-        (MirrorReport(), 0),
-        (MirrorReport(outcomes=(outcome(Action.KEPT),)), 0),
-        (MirrorReport(outcomes=(outcome(Action.FAILED), outcome(Action.KEPT))), 1),
-        (MirrorReport(listing_complete=False), 1),
-        (MirrorReport(interrupted=True), 1),
-        (MirrorReport(guard="too many"), 5),
-        (MirrorReport(guard="too many", outcomes=(outcome(Action.FAILED),)), 1),
-        (MirrorReport(interrupted=True, stopped_by=errors.ConnectError("gone")), 4),
+        (RunReport(), 0),
+        (RunReport(outcomes=(outcome(Action.KEPT),)), 0),
+        (RunReport(outcomes=(outcome(Action.FAILED), outcome(Action.KEPT))), 1),
+        (RunReport(listing_complete=False), 1),
+        (RunReport(interrupted=True), 1),
+        (RunReport(guard="too many"), 5),
+        (RunReport(guard="too many", outcomes=(outcome(Action.FAILED),)), 1),
+        (RunReport(interrupted=True, stopped_by=errors.ConnectError("gone")), 4),
     ],
 )
-def test_every_report_has_its_code(report: MirrorReport, code: int) -> None:
+def test_every_report_has_its_code(report: RunReport, code: int) -> None:
     assert exit_codes.report_code(report) == code
 
 
@@ -509,8 +509,8 @@ def test_a_bug_is_told_as_one_and_its_place_only_when_asked() -> None:
 
 
 def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
-    output.summary(MirrorReport(seconds=2, requests=1), "data/")
-    report = MirrorReport(
+    output.summary(RunReport(seconds=2, requests=1), "data/")
+    report = RunReport(
         outcomes=(outcome(Action.FETCHED), outcome(Action.FAILED)),
         interrupted=True,
         listing_complete=False,

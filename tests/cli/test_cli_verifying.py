@@ -18,7 +18,7 @@ import pytest
 
 import asynccvat
 from asynccvat import events
-from asynccvat.cli.verify_progress import Reading, problem_lines, summary
+from asynccvat.cli.verify_progress import VerifyCounts, problem_lines, summary
 from asynccvat.core.plans.verify import VerifyReport
 from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
 from asynccvat.fs import files
@@ -391,7 +391,7 @@ def test_a_full_stderr_takes_no_report(much_to_tell: tuple[str, ...]) -> None:
 
 
 def test_progress_tells_files_bytes_the_rate_and_the_time_left() -> None:
-    shown = Reading(started=0.0)
+    shown = VerifyCounts(started=0.0)
     assert (shown.overall(1.0), shown.fraction, shown.total) == ("reading the receipts", 0.0, None)
     shown.apply(events.VerifyStarted(tasks=3, files=10, bytes=4096, resumed=2))
     assert shown.overall(1.0) == "0/10 files, 0 B of 4.0 KiB"
@@ -414,7 +414,7 @@ def test_progress_tells_files_bytes_the_rate_and_the_time_left() -> None:
 
 
 def test_where_nothing_is_to_be_read_files_are_counted() -> None:
-    shown = Reading(started=0.0)
+    shown = VerifyCounts(started=0.0)
     shown.apply(events.VerifyStarted(tasks=0, files=0, bytes=0, resumed=0))
     assert shown.fraction == 0.0
     shown.apply(events.VerifyStarted(tasks=1, files=4, bytes=0, resumed=1))

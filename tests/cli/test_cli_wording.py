@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asynccvat import Action, MirrorReport, TaskOutcome, cli, errors
+from asynccvat import Action, RunReport, TaskOutcome, cli, errors
 from asynccvat.cli import output
 
 
@@ -31,7 +31,7 @@ def test_usage_errors_are_one_line_with_an_end_whoever_worded_them(
 
 
 def test_what_an_error_stopped_was_not_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
-    stopped = MirrorReport(interrupted=True, stopped_by=errors.ConfigError("no such format"))
+    stopped = RunReport(interrupted=True, stopped_by=errors.ConfigError("no such format"))
     output.summary(stopped, "data")
     assert capsys.readouterr().out.startswith("Stopped after 0.0 s: 0 tasks (none done yet)")
 
@@ -50,5 +50,5 @@ def test_a_run_that_had_nothing_to_do_says_so(
         TaskOutcome(task_id=number, action=action, reason="unchanged")
         for number, action in enumerate(actions)
     )
-    output.summary(MirrorReport(outcomes=outcomes), "data")
+    output.summary(RunReport(outcomes=outcomes), "data")
     assert capsys.readouterr().out.startswith(start)

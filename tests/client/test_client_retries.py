@@ -1,4 +1,4 @@
-"""Patience: retries, the pause that everybody keeps, and who is told of both."""
+"""Backoff: retries, the pause that everybody keeps, and who is told of both."""
 
 from __future__ import annotations
 

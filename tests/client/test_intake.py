@@ -19,7 +19,7 @@ from scripted import Connect, ScriptedServer, raw_server, reply, scripted_server
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.errors import ReadError, StallError
-from asynccvat.http.body_receiver import BUFFER_BYTES, BUFFERS, WORTHWHILE, Intake
+from asynccvat.http.body_receiver import BUFFER_BYTES, BUFFERS, WORTHWHILE, BodyReceiver
 
 pytestmark = pytest.mark.anyio
 
@@ -49,18 +49,18 @@ class Sink:
 
 
 @asynccontextmanager
-async def taken(client: CvatClient, sink: Sink) -> AsyncIterator[Intake]:
+async def taken(client: CvatClient, sink: Sink) -> AsyncIterator[BodyReceiver]:
     async with asyncio.timeout(20), client.open_result(RESULT) as stream:
-        intake = stream.intake(sink.tell)
-        assert intake is not None
-        with intake:
-            yield intake
+        body_receiver = stream.body_receiver(sink.tell)
+        assert body_receiver is not None
+        with body_receiver:
+            yield body_receiver
 
 
-async def drain(client: CvatClient, sink: Sink) -> Intake:
-    async with taken(client, sink) as intake:
-        await in_thread(intake.drain, sink.consume)
-    return intake
+async def drain(client: CvatClient, sink: Sink) -> BodyReceiver:
+    async with taken(client, sink) as body_receiver:
+        await in_thread(body_receiver.drain, sink.consume)
+    return body_receiver
 
 
 def raw(body: bytes, length: int) -> bytes:
@@ -94,8 +94,8 @@ async def test_a_body_comes_whole_however_it_is_sent(
 ) -> None:
     server[DOWNLOAD] = in_pieces(seed)
     sink = Sink()
-    intake = await drain(await connect(token=TOKEN), sink)
-    intake.check()
+    body_receiver = await drain(await connect(token=TOKEN), sink)
+    body_receiver.check()
     assert sink.received == BODY
     assert sink.told == len(BODY)
 
@@ -108,10 +108,10 @@ async def test_a_body_comes_whole_through_tls(connect: Connect, tmp_path: Path) 
     sink = Sink()
     async with scripted_server(context) as secure:
         secure[DOWNLOAD] = in_pieces(4)
-        intake = await drain(
+        body_receiver = await drain(
             await connect(secure.url, token=TOKEN, verify=tmp_path / "ca.pem"), sink
         )
-        intake.check()
+        body_receiver.check()
     assert sink.received == BODY
 
 
@@ -134,30 +134,30 @@ async def test_a_slow_thread_stops_the_network_and_is_no_stall(
     go_on = threading.Event()
     sink = Sink(held=go_on)
     client = await connect(token=TOKEN, stall_timeout=0.05)
-    async with taken(client, sink) as intake:
+    async with taken(client, sink) as body_receiver:
         at_first = sink.told
-        draining = asyncio.ensure_future(in_thread(intake.drain, sink.consume))
-        while not intake._full:
+        draining = asyncio.ensure_future(in_thread(body_receiver.drain, sink.consume))
+        while not body_receiver._full:
             await anyio.lowlevel.checkpoint()
         looks: list[None] = []
-        look = intake._look
-        intake._look = lambda: looks.append(look())  # type: ignore[method-assign] # count them
+        look = body_receiver._look
+        body_receiver._look = lambda: looks.append(look())  # type: ignore[method-assign] # count them
         while len(looks) < 2:
             await anyio.lowlevel.checkpoint()
         # The thread holds what aiohttp had read, or the first buffer.
         assert sink.told <= at_first + (BUFFERS + 1) * BUFFER_BYTES < len(BODY)
         go_on.set()
         await draining
-    intake.check()
+    body_receiver.check()
     assert sink.received == BODY
 
 
 async def test_a_body_that_breaks_off_is_drained_and_a_read_error(connect: Connect) -> None:
     sink = Sink()
     async with raw_server(raw(SOME, len(BODY))) as url:
-        intake = await drain(await connect(url, token=TOKEN), sink)
+        body_receiver = await drain(await connect(url, token=TOKEN), sink)
     with pytest.raises(ReadError, match="broke off before its end"):
-        intake.check()
+        body_receiver.check()
     assert sink.received == SOME
     assert sink.told == len(SOME)
 
@@ -179,14 +179,14 @@ async def test_a_connection_that_is_lost_is_a_read_error(
 
     server[DOWNLOAD] = answer
     sink = Sink()
-    async with taken(await connect(token=TOKEN), sink) as intake:
-        transport = intake._transport
-        intake.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
-        await in_thread(intake.drain, sink.consume)
+    async with taken(await connect(token=TOKEN), sink) as body_receiver:
+        transport = body_receiver._transport
+        body_receiver.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
+        await in_thread(body_receiver.drain, sink.consume)
         transport.abort()
     lost.set()
     with pytest.raises(ReadError, match="was lost: Connection reset by peer"):
-        intake.check()
+        body_receiver.check()
     assert SOME.startswith(sink.received)
 
 
@@ -194,9 +194,9 @@ async def test_silence_is_a_stall(connect: Connect) -> None:
     sink = Sink()
     async with raw_server(raw(SOME, len(BODY)), hold=True) as url:
         client = await connect(url, token=TOKEN, stall_timeout=0.05)
-        intake = await drain(client, sink)
+        body_receiver = await drain(client, sink)
     with pytest.raises(StallError, match=r"sent nothing for 0\.05 s"):
-        intake.check()
+        body_receiver.check()
     assert SOME.startswith(sink.received)
 
 
@@ -215,9 +215,9 @@ async def test_a_trickle_is_a_stall(connect: Connect, server: ScriptedServer) ->
 
     server[DOWNLOAD] = answer
     client = await connect(token=TOKEN, stall_timeout=0.1)
-    intake = await drain(client, sink)
+    body_receiver = await drain(client, sink)
     with pytest.raises(StallError, match=r"sent next to nothing for 0\.1 s"):
-        intake.check()
+        body_receiver.check()
     assert sink.received.startswith(SOME)
 
 
@@ -227,18 +227,18 @@ async def test_a_thread_that_fails_ends_the_body(server: ScriptedServer, connect
             raise OverflowError("mine")
 
     server[DOWNLOAD] = in_pieces(5)
-    async with taken(await connect(token=TOKEN), Sink()) as intake:
+    async with taken(await connect(token=TOKEN), Sink()) as body_receiver:
         with pytest.raises(OverflowError, match="mine"):
-            await in_thread(intake.drain, fail)
-    intake.check()
+            await in_thread(body_receiver.drain, fail)
+    body_receiver.check()
 
 
 async def test_leaving_lets_the_thread_go(connect: Connect) -> None:
     sink = Sink()
     async with raw_server(raw(SOME, len(BODY)), hold=True) as url:
         client = await connect(url, token=TOKEN)
-        async with taken(client, sink) as intake:
-            draining = asyncio.ensure_future(in_thread(intake.drain, sink.consume))
+        async with taken(client, sink) as body_receiver:
+            draining = asyncio.ensure_future(in_thread(body_receiver.drain, sink.consume))
             while sink.told < BUFFER_BYTES:
                 await anyio.lowlevel.checkpoint()
         await draining
@@ -262,7 +262,7 @@ async def test_short_and_boundless_bodies_are_left_to_chunks(
     client = await connect(token=TOKEN)
     for size in (WORTHWHILE - 1, len(BODY)):
         async with client.open_result(RESULT) as stream:
-            assert stream.intake(Sink().tell) is None
+            assert stream.body_receiver(Sink().tell) is None
             assert b"".join([chunk async for chunk in stream.chunks()]) == BODY[:size]
 
 
@@ -272,7 +272,7 @@ async def test_a_body_that_broke_before_anyone_asked_is_left_to_chunks(connect: 
         async with asyncio.timeout(20), client.open_result(RESULT) as stream:
             while stream._response.content.exception() is None:
                 await anyio.lowlevel.checkpoint()
-            assert stream.intake(Sink().tell) is None
+            assert stream.body_receiver(Sink().tell) is None
             chunks = stream.chunks()
             assert await anext(aiter(chunks)) == SOME[:1000]
             with pytest.raises(ReadError, match="broke off before its end"):
@@ -290,9 +290,9 @@ async def test_a_listener_that_fails_lets_the_thread_go(
     loop.set_exception_handler(lambda _loop, context: told.append(context["exception"]))
     try:
         server[DOWNLOAD] = in_pieces(7)
-        async with taken(await connect(token=TOKEN), Sink()) as intake:
-            intake._on_bytes = fail
-            await in_thread(intake.drain, Sink().consume)
+        async with taken(await connect(token=TOKEN), Sink()) as body_receiver:
+            body_receiver._on_bytes = fail
+            await in_thread(body_receiver.drain, Sink().consume)
     finally:
         loop.set_exception_handler(handler)
     assert any(isinstance(error, OverflowError) for error in told)

@@ -10,8 +10,8 @@ from pathlib import PurePath
 import pytest
 
 from asynccvat import events
-from asynccvat.core.outcomes import Action, MirrorReport, TaskOutcome, without_traceback
-from asynccvat.errors import DiskFullError, ExportFailedError, MirrorFailedError, StoreError
+from asynccvat.core.outcomes import Action, RunReport, TaskOutcome, without_traceback
+from asynccvat.errors import DiskFullError, ExportFailedError, StoreError, TasksFailedError
 
 GOOD = TaskOutcome(
     task_id=1,
@@ -31,7 +31,7 @@ BAD = TaskOutcome(
 
 
 def test_a_report_without_failures_is_ok_and_raises_nothing() -> None:
-    report = MirrorReport(outcomes=(GOOD,))
+    report = RunReport(outcomes=(GOOD,))
     assert report.ok
     report.raise_for_failures()
 
@@ -42,10 +42,10 @@ def test_an_outcome_tells_its_folder_as_a_path() -> None:
 
 
 def test_a_failure_is_in_the_report_and_raised_only_on_demand() -> None:
-    report = MirrorReport(outcomes=(GOOD, BAD))
+    report = RunReport(outcomes=(GOOD, BAD))
     assert not report.ok
     assert report.failures == (BAD,)
-    with pytest.raises(MirrorFailedError, match=r"1 of 2 tasks failed.*no data") as caught:
+    with pytest.raises(TasksFailedError, match=r"1 of 2 tasks failed.*no data") as caught:
         report.raise_for_failures()
     assert caught.value.report is report
 
@@ -54,8 +54,8 @@ def test_a_failure_is_in_the_report_and_raised_only_on_demand() -> None:
 def test_a_failure_names_its_task_once(text: str) -> None:
     bad = TaskOutcome(task_id=2, action=Action.FAILED, reason="new", error=ExportFailedError(text))
     assert bad.failure.count("task 2") == 1
-    with pytest.raises(MirrorFailedError) as caught:
-        MirrorReport(outcomes=(bad,)).raise_for_failures()
+    with pytest.raises(TasksFailedError) as caught:
+        RunReport(outcomes=(bad,)).raise_for_failures()
     assert str(caught.value) == f"1 of 1 tasks failed; the first: {bad.failure}"
     assert GOOD.failure == ""
 
@@ -67,18 +67,18 @@ def test_the_failure_of_another_task_does_not_hide_whose_this_is() -> None:
 
 
 def test_a_run_that_was_stopped_raises_what_stopped_it() -> None:
-    report = MirrorReport(interrupted=True, stopped_by=DiskFullError("no room"))
+    report = RunReport(interrupted=True, stopped_by=DiskFullError("no room"))
     assert not report.ok
-    with pytest.raises(MirrorFailedError, match="no room"):
+    with pytest.raises(TasksFailedError, match="no room"):
         report.raise_for_failures()
 
 
 def test_a_refused_guard_is_not_ok() -> None:
-    assert not MirrorReport(guard="too many").ok
+    assert not RunReport(guard="too many").ok
 
 
 def test_a_report_is_json() -> None:
-    report = MirrorReport(
+    report = RunReport(
         outcomes=(GOOD, BAD), seconds=2.0, requests=7, stopped_by=DiskFullError("no room")
     )
     record = json.loads(json.dumps(report.to_json()))
@@ -114,7 +114,7 @@ def test_a_report_is_json() -> None:
         (events.Retrying(None, "list", "broken", 0.5), {"event": "retrying", "delay": 0.5}),
         (events.TaskDone(GOOD), {"event": "task_done", "task_id": 1, "action": "fetched"}),
         (
-            events.RunFinished(MirrorReport(outcomes=(GOOD,))),
+            events.RunFinished(RunReport(outcomes=(GOOD,))),
             {"event": "run_finished", "counts": {"fetched": 1}, "ok": True},
         ),
     ],

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from asynccvat.core.paths import NameRules
 from asynccvat.core.ranges import (
+    ByteSpan,
     RangeOptions,
-    Span,
     first_request,
     if_range,
     is_same_archive,
@@ -45,7 +45,7 @@ def test_all_members_are_one_span() -> None:
 
     spans = plan_spans(directory, [True] * 3, directory.start, RangeOptions())
 
-    assert spans == (Span(0, 3, 0, directory.start),)
+    assert spans == (ByteSpan(0, 3, 0, directory.start),)
 
 
 def test_nothing_wanted_is_no_span() -> None:
@@ -64,8 +64,8 @@ def test_what_is_not_wanted_is_left_out() -> None:
     spans = plan_spans(directory, [True, False, True, True], directory.start, EACH)
 
     assert spans == (
-        Span(0, 1, 0, 100 + HEADER),
-        Span(2, 4, 300 + 2 * HEADER, directory.start),
+        ByteSpan(0, 1, 0, 100 + HEADER),
+        ByteSpan(2, 4, 300 + 2 * HEADER, directory.start),
     )
 
 
@@ -189,18 +189,18 @@ def images(count: int, size: int) -> list[tuple[str, int]]:
 @given(st.lists(st.tuples(st.text(max_size=20), st.integers(0, 5000)), max_size=30))
 def test_the_size_of_an_archive_follows_from_its_members(sizes: list[tuple[str, int]]) -> None:
     buffer = BytesIO()
-    foretold = ArchiveSize()
+    predicted = ArchiveSize()
     with zipfile.ZipFile(buffer, "w") as archive:
         for number, (name, size) in enumerate(sizes):
             path = f"{number} {name}".replace("\0", "0").replace("/", "0")
             before = buffer.tell()
             archive.writestr(zipfile.ZipInfo(path), bytes(size))
-            assert foretold.add(path, size) == buffer.tell() - before
+            assert predicted.add(path, size) == buffer.tell() - before
         start = buffer.tell()
 
-    assert foretold.members == start
-    assert foretold.end == len(buffer.getvalue()) - start
-    assert foretold.whole == len(buffer.getvalue())
+    assert predicted.members == start
+    assert predicted.end == len(buffer.getvalue()) - start
+    assert predicted.whole == len(buffer.getvalue())
 
 
 def test_large_archives_have_the_wide_forms() -> None:

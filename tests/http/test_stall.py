@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.http.failures import TrickleError
-from asynccvat.http.stall import SIGN_OF_LIFE, Pace
+from asynccvat.http.stall import SIGN_OF_LIFE, StallDetector
 
 
 def test_a_trickle_is_borne_as_long_as_silence() -> None:
-    pace = Pace(60.0)
+    pace = StallDetector(60.0)
     for _ in range(6):
         pace.heard(1, 10.0)
     with pytest.raises(TrickleError):
@@ -22,7 +22,7 @@ def test_a_trickle_is_borne_as_long_as_silence() -> None:
 def test_what_brings_a_kib_within_each_stall_timeout_goes_on(
     pieces: list[tuple[int, float]],
 ) -> None:
-    pace = Pace(60.0)
+    pace = StallDetector(60.0)
     waited, size = 0.0, 0
     for length, seconds in pieces:
         waited, size = waited + seconds, size + length

@@ -1,7 +1,7 @@
 """Where flock is unsupported: at most one succeeds a dead owner, however their steps interleave.
 
 Takers run in threads that a scheduler lets go on one call of `files` at a time, so that every
-order of their steps can be tried, one after the other, and none depends on luck.
+order of their steps can be tried, one after the other, and none depends on hit_rate.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import anyio.lowlevel
 import pytest
 from engine_serving import serving
 
-from asynccvat.client.poller import Watcher
-from asynccvat.transfer.exports import ExportSlots
+from asynccvat.client.poller import Poller
+from asynccvat.transfer.exports import RequestSlots
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ async def settle() -> None:
 
 async def test_whoever_waits_longest_is_next() -> None:
     async with serving(0, projects=0) as serve:
-        slots = ExportSlots(Watcher(serve.client, timeout=1.0), 2)
+        slots = RequestSlots(Poller(serve.client, timeout=1.0), 2)
         began: list[int] = []
 
         async def export(number: int) -> None:
@@ -42,7 +42,7 @@ async def test_whoever_waits_longest_is_next() -> None:
 
 async def test_one_that_gives_up_waiting_takes_no_place() -> None:
     async with serving(0, projects=0) as serve:
-        slots = ExportSlots(Watcher(serve.client, timeout=1.0), 1)
+        slots = RequestSlots(Poller(serve.client, timeout=1.0), 1)
         await slots.acquire()
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
@@ -56,7 +56,7 @@ async def test_one_that_gives_up_waiting_takes_no_place() -> None:
 
 async def test_one_that_is_cancelled_as_its_turn_comes_hands_the_place_on() -> None:
     async with serving(0, projects=0) as serve:
-        slots = ExportSlots(Watcher(serve.client, timeout=1.0), 1)
+        slots = RequestSlots(Poller(serve.client, timeout=1.0), 1)
         await slots.acquire()
         waiting = asyncio.create_task(slots.acquire())
         await settle()

@@ -46,9 +46,9 @@ JSON = "application/vnd.cvat+json"
 @asynccontextmanager
 async def mirroring(
     serve: Serving, data: Path, options: ac.MirrorOptions = QUICK, log: Log | None = None
-) -> AsyncIterator[list[ac.MirrorReport]]:
+) -> AsyncIterator[list[ac.RunReport]]:
     """A mirror that goes on beside the block; its report is there afterwards."""
-    reports: list[ac.MirrorReport] = []
+    reports: list[ac.RunReport] = []
 
     async def run() -> None:
         reports.append(await ac.mirror(serve.client, data, options=options, on_event=log))

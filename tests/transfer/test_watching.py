@@ -13,7 +13,7 @@ import pytest
 from engine_serving import Serving, serving, until
 
 import asynccvat as ac
-from asynccvat.client.poller import Watched, Watcher
+from asynccvat.client.poller import Poller, WatchedRequest
 from asynccvat.core.models import ExportRequest
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import polling
@@ -26,19 +26,19 @@ EMPTY = '{"count": 0, "next": null, "previous": null, "results": []}'
 
 
 @asynccontextmanager
-async def watching(serve: Serving, *, more_to_ask: bool = True) -> AsyncIterator[Watcher]:
-    """A watcher at work; more exports seem to wait for a place, so that it may take its time."""
-    watcher = Watcher(serve.client, timeout=10)
-    watcher.more_to_ask = more_to_ask
+async def watching(serve: Serving, *, more_to_ask: bool = True) -> AsyncIterator[Poller]:
+    """A poller at work; more exports seem to wait for a place, so that it may take its time."""
+    poller = Poller(serve.client, timeout=10)
+    poller.more_to_ask = more_to_ask
     async with anyio.create_task_group() as group:
-        group.start_soon(watcher.run)
-        yield watcher
+        group.start_soon(poller.run)
+        yield poller
         group.cancel_scope.cancel()
 
 
-async def export(serve: Serving, watcher: Watcher, task_id: int, *, triable: bool) -> Watched:
+async def export(serve: Serving, poller: Poller, task_id: int, *, triable: bool) -> WatchedRequest:
     accepted = await serve.client.request_export(task_id, ac.ExportSpec())
-    return watcher.watch(
+    return poller.watch(
         accepted.rq_id,
         task_id,
         asked_at=asyncio.get_running_loop().time(),
@@ -51,19 +51,19 @@ async def ended(serve: Serving, tasks: int) -> list[ExportRequest | ac.AsyncCvat
     """Watch the exports of so many tasks that cannot be tried; returns how each ended."""
     ends: list[ExportRequest | ac.AsyncCvatError] = []
 
-    async def wait(watcher: Watcher, watched: Watched) -> None:
+    async def wait(poller: Poller, watched: WatchedRequest) -> None:
         try:
-            request = await watcher.wait(watched)
+            request = await poller.wait(watched)
         except ac.AsyncCvatError as error:
             ends.append(error)
         else:
             assert request is not None
             ends.append(request)
 
-    async with watching(serve) as watcher, anyio.create_task_group() as group:
+    async with watching(serve) as poller, anyio.create_task_group() as group:
         for task_id in range(1, tasks + 1):
-            watched = await export(serve, watcher, task_id, triable=False)
-            group.start_soon(wait, watcher, watched)
+            watched = await export(serve, poller, task_id, triable=False)
+            group.start_soon(wait, poller, watched)
     return ends
 
 
@@ -148,38 +148,38 @@ async def test_a_revoked_token_is_told_to_all_that_a_list_was_about() -> None:
 
 
 async def test_a_result_that_should_be_there_is_left_to_be_tried() -> None:
-    async with slow(12) as serve, watching(serve) as watcher:
-        watcher.may_try = lambda: True
+    async with slow(12) as serve, watching(serve) as poller:
+        poller.may_try = lambda: True
         tried = 0
         for task_id in range(1, 13):
-            watched = await export(serve, watcher, task_id, triable=True)
-            request = await watcher.wait(watched)
+            watched = await export(serve, poller, task_id, triable=True)
+            request = await poller.wait(watched)
             if request is None:
                 tried += 1
-                watcher.tried(watched, ended=True)
+                poller.tried(watched, ended=True)
         assert tried > 0
         assert len(serve.calls("GET", "/api/requests")) < 12 + tried
 
 
 async def test_a_result_that_was_tried_too_early_is_waited_for_again() -> None:
-    async with slow(12) as serve, watching(serve) as watcher:
-        watcher.may_try = lambda: True
+    async with slow(12) as serve, watching(serve) as poller:
+        poller.may_try = lambda: True
         early = 0
         for task_id in range(1, 13):
-            watched = await export(serve, watcher, task_id, triable=True)
-            while await watcher.wait(watched) is None:
+            watched = await export(serve, poller, task_id, triable=True)
+            while await poller.wait(watched) is None:
                 early += 1
-                watcher.tried(watched, ended=False)
+                poller.tried(watched, ended=False)
         assert early > 0
 
 
 async def test_a_request_that_is_forgotten_is_looked_at_no_more() -> None:
     async with serving(1) as serve:
         serve.server.pause_exports()
-        async with watching(serve) as watcher:
-            watched = await export(serve, watcher, 1, triable=True)
+        async with watching(serve) as poller:
+            watched = await export(serve, poller, 1, triable=True)
             await until(lambda: len(serve.calls("GET", "/api/requests")) > 1)
-            watcher.forget(watched)
+            poller.forget(watched)
             seen = len(serve.server.calls)
             for _ in range(50):
                 await anyio.lowlevel.checkpoint()

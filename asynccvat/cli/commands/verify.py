@@ -186,14 +186,14 @@ def _watch(
 ) -> None:
     """Verify to the end, or to a signal; the report is added to `reports` either way."""
     from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
-    from asynccvat.cli.verify_progress import Reading  # noqa: PLC0415 - the same
+    from asynccvat.cli.verify_progress import VerifyCounts  # noqa: PLC0415 - the same
     from asynccvat.events import VerifyFinished  # noqa: PLC0415 - the same
 
     with ExitStack() as stack:
         shown = None
         # A bar would be drawn over lines that come on the same terminal meanwhile.
         if not quiet and not (form is Output.JSONL and sys.stdout.isatty()):
-            shown = display(output.remarks(), verbose=verbose, counts=Reading)
+            shown = display(output.remarks(), verbose=verbose, counts=VerifyCounts)
             stack.enter_context(shown)
 
         def on_event(event: Event) -> None:

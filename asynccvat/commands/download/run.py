@@ -20,11 +20,11 @@ from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError, St
 from asynccvat.events import Event
 from asynccvat.store import LooseFolder
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
-from asynccvat.transfer.one_task import Order, Place, failed
-from asynccvat.transfer.run import Journal, MirrorRun
+from asynccvat.transfer.one_task import Destination, FetchOrder, failed
+from asynccvat.transfer.run import ReportBuilder, Run
 
 
-class _FolderShelf:
+class _LooseFolders:
     """A folder of its own for each order, held only while its archive is read."""
 
     def __init__(
@@ -42,15 +42,15 @@ class _FolderShelf:
         self._reader = ArchiveReader(client, options, NameRules(), emit)
 
     @asynccontextmanager
-    async def place(self, order: Order) -> AsyncIterator[Place]:
+    async def place(self, order: FetchOrder) -> AsyncIterator[Destination]:
         """Hold the folder of an order."""
         path = self._paths[order.task.id]
         opening = LooseFolder.open(path, durable=self._durable, replace=self._replace)
         async with opening as folder:
-            yield Place(folder, self._reader.with_rules(folder.rules))
+            yield Destination(folder, self._reader.with_rules(folder.rules))
 
 
-class LooseDownloads:
+class DownloadRun:
     """Downloads of some tasks, each whole or absent."""
 
     def __init__(
@@ -71,9 +71,9 @@ class LooseDownloads:
         self._skip_existing = skip_existing
         self._replace = replace
 
-    async def work(self, run: MirrorRun) -> None:
+    async def work(self, run: Run) -> None:
         """Do all of it; the run's report is written in any case."""
-        journal = Journal(run, self._client)
+        journal = ReportBuilder(run, self._client)
         await journal.keep(self._download(run, journal))
 
     async def plan(self) -> DownloadPlan:
@@ -97,7 +97,7 @@ class LooseDownloads:
             replace=self._replace,
         )
 
-    async def _download(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
+    async def _download(self, run: Run, journal: ReportBuilder) -> AsyncCvatError | None:
         await in_thread(_refuse_shared, self._paths)
         orders = [
             order
@@ -111,7 +111,7 @@ class LooseDownloads:
         options = within_handles(self._options, journal.warn)
         dispatcher = Dispatcher(
             self._client,
-            _FolderShelf(self._client, self._paths, options, run.emit, replace=self._replace),
+            _LooseFolders(self._client, self._paths, options, run.emit, replace=self._replace),
             self._spec,
             options,
             emit=run.emit,
@@ -121,10 +121,10 @@ class LooseDownloads:
         await dispatcher.carry_out(orders)
         return dispatcher.stopped_by
 
-    async def _order(self, task_id: int, journal: Journal) -> Order | None:
+    async def _order(self, task_id: int, journal: ReportBuilder) -> FetchOrder | None:
         """What has to be brought; nothing where the folder is filled, as it should be or not."""
         path = self._paths[task_id]
-        order = Order(task=Task(id=task_id), folder=path.name, reason=Reason.ASKED_FOR)
+        order = FetchOrder(task=Task(id=task_id), folder=path.name, reason=Reason.ASKED_FOR)
         try:
             choice = await self._choice(path)
         except AsyncCvatError as error:

@@ -46,27 +46,27 @@ from asynccvat.errors import (
 from asynccvat.events import Event, ListingRead, Planned
 from asynccvat.store import MirrorStore
 from asynccvat.transfer.dispatcher import OF_EVERY_TASK, Dispatcher, within_handles
-from asynccvat.transfer.one_task import Order, Place
-from asynccvat.transfer.run import Journal, MirrorRun
+from asynccvat.transfer.one_task import Destination, FetchOrder
+from asynccvat.transfer.run import ReportBuilder, Run
 
 _CONFIRMATIONS_AT_ONCE = 4
 # Outcomes that are told in a row, before others in the loop have a turn.
 _SETTLED_AT_ONCE = 256
 
 
-class _StoreShelf:
+class _OneDestination:
     """The one place for all orders of a mirror."""
 
     def __init__(self, store: MirrorStore, reader: ArchiveReader, *, keep_archives: bool) -> None:
-        self._place = Place(store, reader, store.archives if keep_archives else None)
+        self._place = Destination(store, reader, store.archives if keep_archives else None)
 
-    def place(self, order: Order) -> AbstractAsyncContextManager[Place]:
+    def place(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
         """The store holds the places of all."""
         del order
         return nullcontext(self._place)
 
 
-class Mirror:
+class MirrorRun:
     """One mirror, from the listing to the last removal."""
 
     def __init__(
@@ -96,12 +96,12 @@ class Mirror:
         self._options = options
         self._sweep_others = sweep_others
 
-    async def work(self, run: MirrorRun) -> None:
+    async def work(self, run: Run) -> None:
         """Do all of it; the run's report is written in any case."""
-        journal = Journal(run, self._client)
+        journal = ReportBuilder(run, self._client)
         await journal.keep(self._in_store(run, journal))
 
-    async def _in_store(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
+    async def _in_store(self, run: Run, journal: ReportBuilder) -> AsyncCvatError | None:
         async with MirrorStore.open(
             self._dest,
             origin=self._client.origin,
@@ -115,7 +115,7 @@ class Mirror:
                 _tell(store, journal)  # also what came up since the plan was made
 
     async def _mirror(
-        self, store: MirrorStore, run: MirrorRun, journal: Journal
+        self, store: MirrorStore, run: Run, journal: ReportBuilder
     ) -> AsyncCvatError | None:
         """Carry the plan out; returns what stopped it, if anything did."""
         plan_ = run.plan = await prepare(
@@ -145,7 +145,7 @@ class Mirror:
         reader = ArchiveReader(self._client, options, store.rules, run.emit)
         dispatcher = Dispatcher(
             self._client,
-            _StoreShelf(store, reader, keep_archives=options.keep_archive),
+            _OneDestination(store, reader, keep_archives=options.keep_archive),
             self._spec,
             options,
             emit=run.emit,
@@ -163,7 +163,7 @@ class Mirror:
         return dispatcher.stopped_by
 
     async def _move(
-        self, move: Move, store: MirrorStore, journal: Journal
+        self, move: Move, store: MirrorStore, journal: ReportBuilder
     ) -> AsyncCvatError | None:
         """Move a folder; returns what went wrong, if anything did."""
         try:
@@ -183,14 +183,14 @@ class Mirror:
         )
         return None
 
-    def _orders(self, plan_: Plan) -> list[Order]:
+    def _orders(self, plan_: Plan) -> list[FetchOrder]:
         """What has to be brought, in the order in which to begin.
 
         Under an older prefix, the folder that is replaced goes with the commit: until then it
         stays where it is, so that a failure changes nothing.
         """
         return [
-            Order(
+            FetchOrder(
                 task=fetch.task,
                 folder=fetch.folder,
                 reason=fetch.reason,
@@ -201,7 +201,7 @@ class Mirror:
         ]
 
     async def _remove(
-        self, removal: Remove, store: MirrorStore, journal: Journal
+        self, removal: Remove, store: MirrorStore, journal: ReportBuilder
     ) -> AsyncCvatError | None:
         """Remove a folder; returns what went wrong, if anything did."""
         try:
@@ -279,7 +279,7 @@ async def prepare(
     return plan_
 
 
-def _tell(store: MirrorStore, journal: Journal) -> None:
+def _tell(store: MirrorStore, journal: ReportBuilder) -> None:
     for warning in store.new_warnings():
         journal.warn(warning)
 
@@ -332,7 +332,7 @@ async def _presence(client: CvatClient, candidates: Iterable[ReceiptHead]) -> di
     return dict(sorted(presence.items()))
 
 
-async def _settle(plan_: Plan, dest: Path, journal: Journal) -> None:
+async def _settle(plan_: Plan, dest: Path, journal: ReportBuilder) -> None:
     """Give the steps their outcomes for which nothing is to be done."""
     for number, outcome in enumerate(_settled(plan_, dest), start=1):
         journal.done(outcome)

@@ -86,7 +86,7 @@ class Gathering:
         format_name: str | None,
         options: UploadOptions,
     ) -> None:
-        """Gather what is to be uploaded; the arguments are those of `Uploading`."""
+        """Gather what is to be uploaded; the arguments are those of `UploadRun`."""
         self._client = client
         self._source = source
         self._task_ids = task_ids

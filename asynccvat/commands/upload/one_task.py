@@ -26,7 +26,7 @@ from asynccvat.core.plans.upload import Upload, changed_since
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.errors import StoreError
 from asynccvat.events import Event, UploadProgress, UploadStarted
-from asynccvat.transfer.exports import ExportSlots
+from asynccvat.transfer.exports import RequestSlots
 from asynccvat.transfer.imports import Imports
 
 # The Date header has whole seconds, rounded down.
@@ -65,7 +65,7 @@ class Imported:
     between: tuple[datetime, datetime] | None = None
 
 
-class Uploads:
+class TaskUploader:
     """Carries files into tasks, one by one or many at once.
 
     Large files being sent and imports in flight are limited apart: a slow network holds no place
@@ -76,7 +76,7 @@ class Uploads:
         self,
         client: CvatClient,
         imports: Imports,
-        slots: ExportSlots,
+        slots: RequestSlots,
         options: UploadOptions,
         *,
         emit: Callable[[Event], None],

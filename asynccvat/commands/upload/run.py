@@ -13,11 +13,11 @@ from pathlib import Path
 
 import anyio
 
-from asynccvat.aio.threads import uninterrupted
+from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
-from asynccvat.client.poller import Watcher
+from asynccvat.client.poller import Poller
 from asynccvat.commands.upload.discovery import Found, Gathering
-from asynccvat.commands.upload.one_task import Imported, UploadOrder, Uploads
+from asynccvat.commands.upload.one_task import Imported, TaskUploader, UploadOrder
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -26,13 +26,13 @@ from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.events import Event, ImportStarted, ListingRead, Planned
-from asynccvat.transfer.dispatcher import OF_THE_RUN, Troubles, server_gone
-from asynccvat.transfer.exports import ExportSlots
+from asynccvat.transfer.dispatcher import OF_THE_RUN, OutageDetector, server_gone
+from asynccvat.transfer.exports import RequestSlots
 from asynccvat.transfer.imports import Imports
-from asynccvat.transfer.run import Journal, MirrorRun
+from asynccvat.transfer.run import ReportBuilder, Run
 
 
-class Uploading:
+class UploadRun:
     """One upload, from what lies here to the last receipt."""
 
     def __init__(
@@ -60,9 +60,9 @@ class Uploading:
         self._options = options
         self._gathering = Gathering(client, source, task_ids, format_name, options)
 
-    async def work(self, run: MirrorRun) -> None:
+    async def work(self, run: Run) -> None:
         """Do all of it; the run's report is written in any case."""
-        journal = Journal(run, self._client)
+        journal = ReportBuilder(run, self._client)
         await journal.keep(self._upload(run, journal))
 
     async def plan(self) -> UploadPlan:
@@ -71,7 +71,7 @@ class Uploading:
             plan_, _ = await self._prepare(found)
         return plan_
 
-    async def _upload(self, run: MirrorRun, journal: Journal) -> AsyncCvatError | None:
+    async def _upload(self, run: Run, journal: ReportBuilder) -> AsyncCvatError | None:
         async with self._gathering.found(read_only=False, warn=journal.warn) as found:
             plan_, orders = await self._prepare(found, run.emit)
             for skip in plan_.of(Skip):
@@ -155,24 +155,24 @@ class _Carrier:
         client: CvatClient,
         options: UploadOptions,
         emit: Callable[[Event], None],
-        journal: Journal,
+        journal: ReportBuilder,
     ) -> None:
         self.imported: list[tuple[UploadOrder, Imported]] = []
         self.stopped_by: AsyncCvatError | None = None
         self._emit = emit
         self._journal = journal
-        self._troubles = Troubles()
-        self._watcher = Watcher(
+        self._outages = OutageDetector()
+        self._poller = Poller(
             client,
             timeout=options.import_timeout,
             action="import",
             on_started=lambda task_id: self._tell(ImportStarted(task_id)),
         )
-        self._imports = Imports(client, self._watcher, retries=options.retries, emit=self._tell)
-        self._uploads = Uploads(
+        self._imports = Imports(client, self._poller, retries=options.retries, emit=self._tell)
+        self._uploads = TaskUploader(
             client,
             self._imports,
-            ExportSlots(self._watcher, options.concurrency),
+            RequestSlots(self._poller, options.concurrency),
             options,
             emit=self._tell,
             asking=self._asking,
@@ -186,12 +186,12 @@ class _Carrier:
     async def carry_out(self, orders: Sequence[UploadOrder]) -> None:
         """Carry orders out; a cancellation takes what was queued at the server out again."""
         self._to_ask = len(orders)
-        self._watcher.more_to_ask = bool(orders)
+        self._poller.more_to_ask = bool(orders)
         try:
             with self._scope:
-                await self._watcher.during(self._carry_all(orders))
+                await self._poller.during(self._carry_all(orders))
         finally:
-            left = await uninterrupted(self._imports.cancel_queued())
+            left = await shielded(self._imports.cancel_queued())
             if left:
                 self._journal.warn(
                     f"the import into {_tasks(left)} could not be taken back: the server is at it, "
@@ -220,21 +220,21 @@ class _Carrier:
 
     def _asking(self) -> None:
         self._to_ask -= 1
-        self._watcher.more_to_ask = self._to_ask > 0
+        self._poller.more_to_ask = self._to_ask > 0
 
     def _tell(self, event: Event) -> None:
-        self._troubles.hear(event)
+        self._outages.hear(event)
         self._emit(event)
 
     def _note_failure(self, error: AsyncCvatError) -> None:
-        gone = self._troubles.server_is_gone(error)
+        gone = self._outages.server_is_gone(error)
         if (gone or isinstance(error, OF_THE_RUN)) and self.stopped_by is None:
             self.stopped_by = server_gone(error) if gone else error
             self._scope.cancel()
 
 
 async def _note_dates(
-    client: CvatClient, imported: Sequence[tuple[UploadOrder, Imported]], journal: Journal
+    client: CvatClient, imported: Sequence[tuple[UploadOrder, Imported]], journal: ReportBuilder
 ) -> None:
     """Let the receipts know the tasks' new states, where these are the imports' own doing.
 

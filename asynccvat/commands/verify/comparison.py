@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 
 import anyio
 
-from asynccvat.aio.threads import begun, one_error, uninterrupted
+from asynccvat.aio.threads import begun, shielded, task_group
 from asynccvat.commands.verify.file_checks import Claim, Meter
 from asynccvat.commands.verify.inspection import Inspection
 from asynccvat.core.plans.verify import is_large, slices
@@ -93,7 +93,7 @@ class Comparison:
                 await self.thread(_check_slice, self.look, claim, members, contents, self._tell)
             )
 
-        async with one_error() as group:
+        async with task_group() as group:
             for members in slices(claim.receipt.members):
                 group.start_soon(check, members)
         stands = not problems or await self.thread(self.look.stands, claim)
@@ -108,7 +108,7 @@ class Comparison:
             self._stopped = True
             # Whatever else became of it, nobody waits for it any more.
             with suppress(Exception):
-                await uninterrupted(work)
+                await shielded(work)
             raise
         return work.result()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
-from asynccvat.commands.mirror.run import Mirror
+from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -22,7 +22,7 @@ from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.events import Event, RunFinished, Warned
-from asynccvat.transfer.run import MirrorRun
+from asynccvat.transfer.run import Run
 
 INCOMPLETE = (
     "the listing was incomplete, as the tasks kept changing while they were listed: run again to "
@@ -92,7 +92,7 @@ async def repair(
     for one in repairs:
         if one.adopt:
             emit(Warned(_guessed(one)))
-        mirror = Mirror(
+        mirror = MirrorRun(
             client,
             dest,
             Selection(task_ids=list(one.task_ids)),
@@ -105,7 +105,7 @@ async def repair(
             ),
             sweep_others=False,
         )
-        async with MirrorRun(mirror.work, _without_end(emit)) as run:
+        async with Run(mirror.work, _without_end(emit)) as run:
             report = await run.wait()
         outcomes += report.outcomes
         if report.stopped_by is not None:

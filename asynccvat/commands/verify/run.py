@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asynccvat.aio.callbacks import Listener
-from asynccvat.aio.threads import in_threads, one_error
+from asynccvat.aio.threads import in_threads, task_group
 from asynccvat.commands.verify.comparison import Compared, Comparison
 from asynccvat.commands.verify.inspection import inspecting
 from asynccvat.commands.verify.journal import VerifyJournal
@@ -248,7 +248,7 @@ class _Verification:
                 else:
                     doubtful.append(one.task_id)
 
-        async with one_error() as group:
+        async with task_group() as group:
             for batch in batches(heads.values()):
                 await at_once.acquire()
                 group.start_soon(read, batch)

@@ -22,7 +22,7 @@ def exports_allowed(model: ServerModel, fixed: int | None = None) -> int:
 
     With W workers that an export occupies for S seconds, W * (interval + lead) / S exports end
     from one look until the next has brought new ones; as many must lie in the queue, and one
-    more bridges what the foresight is wrong by.
+    more bridges what the prediction is wrong by.
 
     Args:
         model: What is known of the server.

@@ -145,7 +145,7 @@ class InFlight:
         if request is None:
             return
         self.last_look = now
-        self._note_foretold(right=ended)
+        self._note_prediction(right=ended)
         if self._probe == rq_id and self._more_to_ask:
             self.model = self.model.with_probe(right=ended)
         if ended:
@@ -216,7 +216,7 @@ class InFlight:
         if seen:
             self._note_end(self._on_our_clock(finished, now), seen=True)
         elif request.number >= self._overtaken:
-            self._note_end(min(now, self._foretold()[request.rq_id]), seen=False)
+            self._note_end(min(now, self._predicted()[request.rq_id]), seen=False)
         self._overtake(request.number, now)
         self.remove(request.rq_id)
         self.model = self.model.with_ended()
@@ -227,7 +227,7 @@ class InFlight:
         """Note that exports with smaller numbers must have ended."""
         if number <= self._overtaken:
             return
-        due = self._foretold()
+        due = self._predicted()
         for request in self._pending.values():
             if self._overtaken <= request.number < number and request.started_at is None:
                 self._note_end(min(now, due[request.rq_id]), seen=False)
@@ -236,11 +236,11 @@ class InFlight:
     def _note_end(self, at: float, *, seen: bool) -> None:
         self._ends = sorted([*self._ends, _End(at, seen)], key=_when)[-_ENDS_REMEMBERED:]
 
-    def _foretold(self) -> dict[str, float]:
+    def _predicted(self) -> dict[str, float]:
         return dict(zip(self._pending, due_times(self.model, self._queue()), strict=True))
 
-    def _note_foretold(self, *, right: bool) -> None:
-        self.model = self.model.with_foretold(right=right)
+    def _note_prediction(self, *, right: bool) -> None:
+        self.model = self.model.with_prediction(right=right)
         if not right:
             self._missed += 1
 
@@ -250,10 +250,10 @@ class InFlight:
         known = request.number >= self._overtaken and request.started_at is None
         if not (known and self._offsets and service is not None and answer.started is not None):
             return
-        foretold = self._foretold()[request.rq_id]
-        if request.looked_at is not None or foretold > now + service:
+        predicted = self._predicted()[request.rq_id]
+        if request.looked_at is not None or predicted > now + service:
             return
-        error = self._on_our_clock(answer.started, now) + service - foretold
+        error = self._on_our_clock(answer.started, now) + service - predicted
         for end in self._ends:
             if not end.seen:
                 end.at = min(now, end.at + error)

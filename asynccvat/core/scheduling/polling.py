@@ -1,11 +1,11 @@
 """Which exports to look at next, how, and when.
 
-The server's queue is first in, first out, and its requests carry dates; so it can be foretold
+The server's queue is first in, first out, and its requests carry dates; so it can be predicted
 when which of them ends. What must have ended by now is not asked about but tried: its archive is
-asked for, which costs nothing where the foresight was right. While more exports are to come, one
+asked for, which costs nothing where the prediction was right. While more exports are to come, one
 try deep in the queue tells of all before it; at the end of a run each is tried when it is due.
 
-Where foresight fails, or a result cannot be tried, requests are asked about: one filtered list
+Where prediction fails, or a result cannot be tried, requests are asked about: one filtered list
 answers for all, but grows with every request that the server remembers; single calls cost the
 same always. Whichever has been measured to be cheaper for what is due is used.
 """
@@ -35,9 +35,9 @@ _OVERDUE_SHARE = 0.15
 _STUCK_AFTER = 4
 # Clocks are compared by calls, whose way takes some time.
 _CLOCK_SLACK = 0.03
-# Of the foretold ends so many must be right for tries to be worth while.
-_LUCK_NEEDED = 0.4
-# Before anything can be foretold, so many are asked about at once.
+# Of the predicted ends so many must be right for tries to be worth while.
+_HIT_RATE_NEEDED = 0.4
+# Before anything can be predicted, so many are asked about at once.
 _CALLS_WHILE_LEARNING = 2
 # So many have to be due for the first list, which tells what lists cost.
 _DUE_TO_TRY_A_LIST = 4
@@ -164,7 +164,9 @@ def due_times(model: ServerModel, queue: Queue) -> list[float]:
         One time for each, in the same order; 0 for those that must have ended.
     """
     service = model.export_seconds if model.export_seconds is not None else _FIRST_LOOK
-    occupied = (model.occupied_seconds or service) * (model.haste if queue.more_to_ask else 1.0)
+    occupied = (model.occupied_seconds or service) * (
+        model.early_rate if queue.more_to_ask else 1.0
+    )
     due = {
         request.rq_id: _due_without_queueing(request, queue, service) for request in queue.pending
     }
@@ -269,7 +271,7 @@ def _look_at_many(
     One that is deep in the queue is looked at. If it has ended, those before it have, too, but
     for some that the other workers may still be at.
     """
-    may_try = may_try and model.luck >= _LUCK_NEEDED
+    may_try = may_try and model.hit_rate >= _HIT_RATE_NEEDED
     looks = []
     overtaken = [row for row in rows if row.request.number < queue.overtaken]
     if may_try and overtaken:

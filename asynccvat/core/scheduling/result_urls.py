@@ -1,11 +1,11 @@
-"""Where the server will put a result, foretold from where it put others.
+"""Where the server will put a result, predicted from where it put others.
 
 CVAT names a result's place only once its export has ended, but always in the same way: with the
 request's id and the task's. So the place of one tells that of all, and an archive can be asked for
-at the moment when it should be there. What was foretold is compared with every place that the
-server names; once they differ, nothing is foretold any more. Where something else came from a
-foretold place, that may have been the place or a passing trouble: nothing is foretold until the
-server names a place that is as it would have been foretold.
+at the moment when it should be there. What was predicted is compared with every place that the
+server names; once they differ, nothing is predicted any more. Where something else came from a
+predicted place, that may have been the place or a passing trouble: nothing is predicted until the
+server names a place that is as it would have been predicted.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _ENCODINGS: tuple[Callable[[str], str], ...] = (
     quote,
     str,
 )
-# So many foretold places in a row may be wrong; then asking costs less.
+# So many predicted places in a row may be wrong; then asking costs less.
 _MOST_DOUBTS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class ResultPlaces:
+class ResultUrlTemplate:
     """What is known of the places of results.
 
     Attributes:
         parts: A place, cut where a request's id stands, with the task's cut out too; None before
             the first was seen.
         encoding: Which of the known encodings the id has there.
-        reliable: Whether all that were seen were as foretold.
-        doubts: From how many foretold places in a row something else came.
-        in_doubt: Whether none was named since that was as it would have been foretold.
+        reliable: Whether all that were seen were as predicted.
+        doubts: From how many predicted places in a row something else came.
+        in_doubt: Whether none was named since that was as it would have been predicted.
     """
 
     parts: tuple[tuple[str, ...], ...] | None = None
@@ -43,13 +43,13 @@ class ResultPlaces:
     doubts: int = 0
     in_doubt: bool = False
 
-    def with_place(self, rq_id: str, task_id: int, url: str) -> ResultPlaces:
+    def with_place(self, rq_id: str, task_id: int, url: str) -> ResultUrlTemplate:
         """Learn from a place that the server named."""
         if not self.reliable:
             return self
         if self.parts is not None:
-            as_foretold = self._place(self.parts, rq_id, task_id) == url
-            return replace(self, in_doubt=False) if as_foretold else replace(self, reliable=False)
+            as_predicted = self._place(self.parts, rq_id, task_id) == url
+            return replace(self, in_doubt=False) if as_predicted else replace(self, reliable=False)
         for number, encode in enumerate(_ENCODINGS):
             pieces = url.split(encode(rq_id))
             if len(pieces) > 1:
@@ -57,25 +57,25 @@ class ResultPlaces:
                 return replace(self, parts=parts, encoding=number)
         return replace(self, reliable=False)
 
-    def foretell(self, rq_id: str, task_id: int) -> str | None:
+    def predict(self, rq_id: str, task_id: int) -> str | None:
         """Where the result of a request should be; None where that cannot be told."""
         if self.parts is None or not self.known:
             return None
         return self._place(self.parts, rq_id, task_id)
 
-    def doubted(self) -> ResultPlaces:
-        """Note that something else came from a foretold place."""
+    def doubted(self) -> ResultUrlTemplate:
+        """Note that something else came from a predicted place."""
         doubts = self.doubts + 1
         reliable = self.reliable and doubts <= _MOST_DOUBTS
         return replace(self, doubts=doubts, in_doubt=True, reliable=reliable)
 
-    def confirmed(self) -> ResultPlaces:
-        """Note that a result came from a foretold place."""
+    def confirmed(self) -> ResultUrlTemplate:
+        """Note that a result came from a predicted place."""
         return replace(self, doubts=0) if self.doubts else self
 
     @property
     def known(self) -> bool:
-        """Whether places can be foretold."""
+        """Whether places can be predicted."""
         return self.parts is not None and self.reliable and not self.in_doubt
 
     def _place(self, parts: tuple[tuple[str, ...], ...], rq_id: str, task_id: int) -> str:

@@ -21,12 +21,12 @@ _SMOOTHING = 0.3
 # After so many lists it is not known any more how long a call about one request takes.
 _LISTS_UNTIL_STALE = 8
 # One try more or less must not turn a policy round.
-_LUCK_SMOOTHING = 0.15
+_HIT_RATE_SMOOTHING = 0.15
 _EXPORTS_FOR_A_PACE = 8
-# What is foretold too late is never noticed, what is foretold too early always: so each right
+# What is predicted too late is never noticed, what is predicted too early always: so each right
 # one makes the next a little earlier, until every fourth or so is wrong.
 _HASTEN, _SLACKEN = 0.94, 1.25
-_LEAST_HASTE, _MOST_HASTE = 0.25, 4.0
+_LEAST_EARLY_RATE, _MOST_EARLY_RATE = 0.25, 4.0
 # Workers are gone if all that there were would have begun exports so much faster.
 _WORKERS_LOST = 0.7
 # An export that began sooner than this after it was asked for did not wait for a worker.
@@ -63,9 +63,9 @@ class ServerModel:
         list_seconds: Smoothed time of a filtered list of requests, None before the first;
             infinite where the server cannot give one, or not in reasonable time.
         lists_since_call: How many lists were asked for since the last call about one request.
-        haste: Factor on the time between our exports, by which those foretold were too late or
-            too early.
-        luck: Smoothed share of the exports that had ended when it was foretold.
+        early_rate: Factor on the time between our exports, by which those predicted were too late
+            or too early.
+        hit_rate: Smoothed share of the exports that had ended when it was predicted.
     """
 
     exports: tuple[Seen, ...] = ()
@@ -74,8 +74,8 @@ class ServerModel:
     call_seconds: float | None = None
     list_seconds: float | None = None
     lists_since_call: int = 0
-    luck: float = 1.0
-    haste: float = 1.0
+    hit_rate: float = 1.0
+    early_rate: float = 1.0
 
     def with_exports(self, exports: Sequence[Seen]) -> ServerModel:
         """Remember exports by their dates; those of long ago are forgotten."""
@@ -84,7 +84,7 @@ class ServerModel:
         newest = max(known, default=0)
         seen = replace(
             self,
-            haste=math.sqrt(self.haste) if exports else self.haste,
+            early_rate=math.sqrt(self.early_rate) if exports else self.early_rate,
             exports=tuple(
                 known[number]
                 for rank, number in enumerate(sorted(known, reverse=True))
@@ -114,18 +114,18 @@ class ServerModel:
         """Remember that this server is not to be asked with lists."""
         return replace(self, list_seconds=math.inf)
 
-    def with_foretold(self, *, right: bool) -> ServerModel:
-        """Remember whether an export had ended when it was foretold."""
-        return replace(self, luck=self.luck + _LUCK_SMOOTHING * (right - self.luck))
+    def with_prediction(self, *, right: bool) -> ServerModel:
+        """Remember whether an export had ended when it was predicted."""
+        return replace(self, hit_rate=self.hit_rate + _HIT_RATE_SMOOTHING * (right - self.hit_rate))
 
     def with_probe(self, *, right: bool) -> ServerModel:
-        """Foretell a little earlier after an export had ended as foretold, and later if not."""
-        haste = self.haste * (_HASTEN if right else _SLACKEN)
-        return replace(self, haste=max(_LEAST_HASTE, min(haste, _MOST_HASTE)))
+        """Foretell a little earlier after an export had ended as predicted, and later if not."""
+        early_rate = self.early_rate * (_HASTEN if right else _SLACKEN)
+        return replace(self, early_rate=max(_LEAST_EARLY_RATE, min(early_rate, _MOST_EARLY_RATE)))
 
     @property
     def is_learning(self) -> bool:
-        """Whether too little was seen yet to foretell anything."""
+        """Whether too little was seen yet to predict anything."""
         return len(self.exports) < _EXPORTS_TO_LEARN_FROM
 
     @property

@@ -3,7 +3,7 @@
 `fields` decodes names and extra fields, `records` parses single records, `ends` finds the end of
 an archive, `directory` reads and checks the central directory. `reader` takes members apart with
 what `members` counts and `sources` know; `limits` holds the limits, and `sizes`
-foretells how large an archive is. Fetching bytes and writing files are left to others.
+predicts how large an archive is. Fetching bytes and writing files are left to others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How large an archive is that holds given members, before it is written.
 
 Exact for what Python's `zipfile` writes, and so CVAT, when members are stored and no folders are
-among them. For other archives it is a guess: whoever builds on it must bear that it is wrong.
+among them. For other archives it is a guess: whoever builds on it must expect that it is wrong.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from asynccvat.aio.threads import in_limited_thread, uninterrupted
+from asynccvat.aio.threads import in_limited_thread, shielded
 from asynccvat.store.commits.operations import Operation
 
 GROUP_SECONDS = 0.05
@@ -97,7 +97,7 @@ class Groups:
             # The others have not been cancelled: their work is done before we go.
             group.tickets.remove(ticket)
             if group.tickets:
-                await uninterrupted(self._run_for_others(group))
+                await shielded(self._run_for_others(group))
             else:
                 self._close(group)
             raise
@@ -139,7 +139,7 @@ class Groups:
             await ticket.done.wait()
         except BaseException:
             if group.closed:
-                await uninterrupted(ticket.done.wait())
+                await shielded(ticket.done.wait())
             else:
                 group.tickets.remove(ticket)
             raise

@@ -23,7 +23,7 @@ TEXTS = (".xml", ".json", ".txt", ".yaml")
 def needed(tree: Iterable[tuple[str, int]]) -> int:
     """Bytes of the texts among the members of an archive, and of its directory.
 
-    What is asked for first is foretold, with a little to spare.
+    What is asked for first is predicted, with a little to spare.
     """
     total = 22 + 64
     for name, size in tree:

@@ -85,7 +85,7 @@ async def test_the_report_of_failures_is_an_exception_for_those_who_want_one(dat
         report = await ac.mirror(serve.client, data, options=QUICK)
         assert not report.ok
         assert [one.task_id for one in report.failures] == [2]
-        with pytest.raises(ac.MirrorFailedError, match=r"1 of 3 tasks failed.*task 2.*Boom") as got:
+        with pytest.raises(ac.TasksFailedError, match=r"1 of 3 tasks failed.*task 2.*Boom") as got:
             report.raise_for_failures()
         assert got.value.report is report
         record = json.loads(json.dumps(report.to_json()))
@@ -236,7 +236,7 @@ async def test_an_unknown_format_stops_the_run_with_the_nearest_names(data: Path
         assert not report.ok
         assert report.outcomes == (), "it is the run's failure, and said once"
         assert report.to_json()["stopped_by"]["type"] == "ConfigError"
-        with pytest.raises(ac.MirrorFailedError, match="the run stopped"):
+        with pytest.raises(ac.TasksFailedError, match="the run stopped"):
             report.raise_for_failures()
         assert files(data) == {}
         assert staged(data) == []
@@ -462,7 +462,7 @@ async def test_receipts_that_cannot_be_read_end_the_run_whatever_the_server_does
 
 
 def test_folders_that_others_write_to_say_nothing_of_the_destination() -> None:
-    troubles = dispatch.Troubles()
+    troubles = dispatch.OutageDetector()
     for task_id in range(100):
         locked = ac.StoreLockedError("somebody writes there", task_id=task_id)
         locked.__cause__ = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))

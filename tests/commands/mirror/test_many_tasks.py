@@ -16,7 +16,7 @@ from engine_serving import QUICK, Log
 
 import asynccvat as ac
 from asynccvat.client import lists
-from asynccvat.client.poller import Watcher
+from asynccvat.client.poller import Poller
 from asynccvat.commands.mirror import run as mirroring
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.events import TaskDone
@@ -40,7 +40,7 @@ def many() -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The watcher and the store of the latest run, by class."""
+    """The poller and the store of the latest run, by class."""
     found: dict[str, Any] = {}
 
     def keep(owner: Any) -> None:
@@ -52,7 +52,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
         monkeypatch.setattr(owner, "__init__", init)
 
-    keep(Watcher)
+    keep(Poller)
     keep(MirrorStore)
     keep(dispatch.Dispatcher)
     return found
@@ -72,7 +72,7 @@ async def test_a_task_that_is_done_leaves_its_outcome_and_nothing_else(
     many: ServerProcess, tmp_path: Path, made: dict[str, Any], log: Log
 ) -> None:
     watched: list[int] = []
-    log.on(TaskDone, lambda _: watched.append(len(made["Watcher"]._watched)))
+    log.on(TaskDone, lambda _: watched.append(len(made["Poller"]._watched)))
     files, tasks, held, reports = [_open_files()], [len(asyncio.all_tasks())], [], []
     async with ac.CvatClient(many.url, token=many.token) as client:
         for number, last in enumerate((_FEW, _TASKS)):
@@ -82,8 +82,8 @@ async def test_a_task_that_is_done_leaves_its_outcome_and_nothing_else(
             report = await ac.mirror(client, dest, selection, options=QUICK, on_event=log)
             assert report.count(ac.Action.FETCHED) == last
             reports.append(report)
-            inflight = made["Watcher"]._inflight
-            assert not made["Watcher"]._watched
+            inflight = made["Poller"]._inflight
+            assert not made["Poller"]._watched
             assert not inflight._pending
             assert not inflight._ours
             assert not made["MirrorStore"]._active

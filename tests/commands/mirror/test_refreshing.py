@@ -52,7 +52,7 @@ def large(**options: Any) -> Any:
 
 async def again(
     serve: Serving, data: Path, spec: ac.ExportSpec = SPEC, **options: Any
-) -> tuple[ac.MirrorReport, list[bool]]:
+) -> tuple[ac.RunReport, list[bool]]:
     """Mirror once more; tell also of each export whether it held images."""
     since = len(serve.server.calls)
     log = options.pop("log", None)

@@ -159,7 +159,7 @@ async def test_a_server_that_is_gone_does_not_hold_an_aborted_run_up(data: Path)
 async def test_an_error_in_the_block_ends_the_run_and_passes(data: Path) -> None:
     async with serving(3) as serve:
 
-        async def use(outcomes: ac.MirrorRun) -> None:
+        async def use(outcomes: ac.Run) -> None:
             async for _ in outcomes:
                 raise LookupError("mine")
 
@@ -375,7 +375,7 @@ async def test_a_bug_passes_to_the_caller_and_the_report_is_written(
 
 async def test_two_mirrors_in_one_loop_do_not_meet(tmp_path: Path) -> None:
     async with serving(4) as one, serving(3, seed=9) as two:
-        reports: dict[str, ac.MirrorReport] = {}
+        reports: dict[str, ac.RunReport] = {}
 
         async def run(serve: Serving, name: str) -> None:
             reports[name] = await ac.mirror(serve.client, tmp_path / name, options=QUICK)

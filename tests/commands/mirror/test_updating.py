@@ -54,7 +54,7 @@ async def again(
     *,
     selection: ac.Selection | None = None,
     spec: ac.ExportSpec | None = None,
-) -> ac.MirrorReport:
+) -> ac.RunReport:
     return await ac.mirror(serve.client, data, selection, spec, options=options)
 
 

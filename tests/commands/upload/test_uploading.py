@@ -212,7 +212,7 @@ async def test_a_failed_import_is_one_and_the_others_go_on(data: Path) -> None:
         assert failure.task_id == 3
         assert isinstance(failure.error, ac.ImportFailedError)
         assert str(failure.error).endswith("annotations.xml: Boom: no")
-        with pytest.raises(ac.MirrorFailedError, match="1 of 5 tasks failed"):
+        with pytest.raises(ac.TasksFailedError, match="1 of 5 tasks failed"):
             report.raise_for_failures()
 
 

@@ -49,7 +49,7 @@ def look_at(look: Inspection, claim: Claim) -> list[VerifyProblem]:
     return problems
 
 
-class Watcher:
+class Poller:
     """Looks at a destination at every moment between two effects of a mirror.
 
     What a task should hold is asked at one moment, its files are looked at in every later one, and
@@ -139,17 +139,17 @@ async def test_beside_a_mirror_there_is_no_false_alarm_at_any_moment(
     monkeypatch.setattr(grouping, "GROUP_SECONDS", 0)
     if not exchanges:
         monkeypatch.setattr(files, "exchange", refuse)
-    watcher = Watcher(place, (1, 2, 9))
+    poller = Poller(place, (1, 2, 9))
     async with open_store(place) as store:
         for task_id in (1, 2):
             await put(store, task_id, OLD)
         with monkeypatch.context() as watched:
-            watcher.watch(watched)
+            poller.watch(watched)
             await act(store)
-    watcher.observe()
-    assert watcher.alarms == []
-    assert watcher.looks > 40
-    count_cases(watcher.looks)
+    poller.observe()
+    assert poller.alarms == []
+    assert poller.looks > 40
+    count_cases(poller.looks)
 
 
 @pytest.mark.parametrize("commits", [True, False])

@@ -123,7 +123,7 @@ async def test_what_is_damaged_is_named_mended_and_nothing_of_yours_is_lost(
 
 
 def outcome_of(report: ac.VerifyReport, task_id: int) -> ac.TaskOutcome:
-    return outcome(ac.MirrorReport(outcomes=report.repairs), task_id)
+    return outcome(ac.RunReport(outcomes=report.repairs), task_id)
 
 
 async def test_what_is_not_damaged_is_not_fetched_again(data: Path) -> None:

@@ -25,7 +25,7 @@ from asynccvat.core.scheduling.polling import (
     look_interval,
     next_look,
 )
-from asynccvat.core.scheduling.result_urls import ResultPlaces
+from asynccvat.core.scheduling.result_urls import ResultUrlTemplate
 from asynccvat.core.scheduling.server_model import Seen, ServerModel
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -122,23 +122,23 @@ class TestServerModel:
         assert model.call_seconds == 0.02
         assert not model.calls_are_stale
 
-    def test_what_is_foretold_comes_sooner_until_it_is_wrong(self) -> None:
+    def test_what_is_predicted_comes_sooner_until_it_is_wrong(self) -> None:
         model = ServerModel().with_probe(right=True)
-        assert model.haste < 1.0
-        assert model.with_probe(right=False).haste > model.haste
+        assert model.early_rate < 1.0
+        assert model.with_probe(right=False).early_rate > model.early_rate
         for _ in range(100):
             model = model.with_probe(right=True)
-        assert model.haste == 0.25
+        assert model.early_rate == 0.25
         # Dates are worth more than what tries showed.
-        assert 0.25 < model.with_exports([seen(1, 0, 1)]).haste < 1.0
-        assert model.with_exports([]).haste == 0.25
+        assert 0.25 < model.with_exports([seen(1, 0, 1)]).early_rate < 1.0
+        assert model.with_exports([]).early_rate == 0.25
 
-    def test_luck_follows_what_was_foretold(self) -> None:
+    def test_luck_follows_what_was_predicted(self) -> None:
         model = ServerModel()
         for _ in range(20):
-            model = model.with_foretold(right=False)
-        assert model.luck < 0.1
-        assert model.with_foretold(right=True).luck > model.luck
+            model = model.with_prediction(right=False)
+        assert model.hit_rate < 0.1
+        assert model.with_prediction(right=True).hit_rate > model.hit_rate
 
 
 class TestAdmission:
@@ -316,8 +316,8 @@ class TestNextLook:
         assert 1 < len(found.rq_ids) <= 4
         assert look_interval(model) < look_interval(model_of(0.25, 2))
 
-    def test_tries_are_given_up_where_foresight_fails(self) -> None:
-        model = replace(model_of(0.25, 2), luck=0.1)
+    def test_tries_are_given_up_where_prediction_fails(self) -> None:
+        model = replace(model_of(0.25, 2), hit_rate=0.1)
         assert look(model, Queue(pending(12), more_to_ask=True)).how is How.LIST
 
     def test_many_are_asked_about_with_one_list_while_it_is_cheaper(self) -> None:
@@ -519,11 +519,11 @@ class TestInFlight:
         inflight.model = model_of(1.0, 1, exports=8)
         for number in range(6):
             inflight.add(str(number), 100.0, ours=True)
-        # One end by its dates, one that is only known to lie behind: it is taken as foretold.
+        # One end by its dates, one that is only known to lie behind: it is taken as predicted.
         inflight.answered([Answer("0", State.ENDED, 0.0, 0.0, 1.0)], 101.5)
         inflight.begin_tries(["1"], 0.5)
         inflight.tried("1", 105.0, ended=True)
-        # The third began half a second later than foretold, and so must have the second ended.
+        # The third began half a second later than predicted, and so must have the second ended.
         inflight.answered([Answer("2", State.STARTED, 0.0, 2.5)], 105.0)
         found = inflight.next_look(more_to_ask=False, may_try=False)
         assert found is not None
@@ -541,31 +541,31 @@ class TestResultPlaces:
         return f"action=export&target=task&target_id={task_id}&user_id=1"
 
     def test_one_place_tells_that_of_all(self) -> None:
-        places = ResultPlaces()
+        places = ResultUrlTemplate()
         assert not places.known
-        assert places.foretell(self.rq_id(7), 7) is None
+        assert places.predict(self.rq_id(7), 7) is None
         places = places.with_place(self.rq_id(3), 3, self.url(3))
         assert places.known
-        assert places.foretell(self.rq_id(77), 77) == self.url(77)
+        assert places.predict(self.rq_id(77), 77) == self.url(77)
 
-    def test_what_differs_from_the_foretold_ends_the_foretelling(self) -> None:
-        places = ResultPlaces().with_place(self.rq_id(3), 3, self.url(3))
+    def test_what_differs_from_the_predicted_ends_the_prediction(self) -> None:
+        places = ResultUrlTemplate().with_place(self.rq_id(3), 3, self.url(3))
         assert places.with_place(self.rq_id(4), 4, self.url(4)) == places
         places = places.with_place(self.rq_id(5), 5, self.url(5) + "&part=2")
         assert not places.known
-        assert places.foretell(self.rq_id(77), 77) is None
+        assert places.predict(self.rq_id(77), 77) is None
         assert places.with_place(self.rq_id(3), 3, self.url(3)) == places
 
-    def test_a_doubt_lasts_until_a_place_is_named_as_foretold(self) -> None:
-        places = ResultPlaces().with_place(self.rq_id(3), 3, self.url(3)).doubted()
+    def test_a_doubt_lasts_until_a_place_is_named_as_predicted(self) -> None:
+        places = ResultUrlTemplate().with_place(self.rq_id(3), 3, self.url(3)).doubted()
         assert not places.known
-        assert places.foretell(self.rq_id(4), 4) is None
+        assert places.predict(self.rq_id(4), 4) is None
         assert places.with_place(self.rq_id(4), 4, "/elsewhere").reliable is False
         places = places.with_place(self.rq_id(4), 4, self.url(4))
-        assert places.foretell(self.rq_id(5), 5) == self.url(5)
+        assert places.predict(self.rq_id(5), 5) == self.url(5)
 
-    def test_many_doubts_in_a_row_end_the_foretelling(self) -> None:
-        places = ResultPlaces().with_place(self.rq_id(3), 3, self.url(3))
+    def test_many_doubts_in_a_row_end_the_prediction(self) -> None:
+        places = ResultUrlTemplate().with_place(self.rq_id(3), 3, self.url(3))
         assert places.confirmed() is places
         for number in range(20):
             places = places.doubted().with_place(self.rq_id(4), 4, self.url(4))
@@ -578,7 +578,7 @@ class TestResultPlaces:
         assert not places.reliable
 
     def test_a_place_without_the_request_tells_nothing(self) -> None:
-        places = ResultPlaces().with_place("a-b", 3, f"{self.ORIGIN}/results/123.zip")
+        places = ResultUrlTemplate().with_place("a-b", 3, f"{self.ORIGIN}/results/123.zip")
         assert not places.known
 
     @given(
@@ -590,6 +590,6 @@ class TestResultPlaces:
         def place(task_id: int) -> str:
             return f"{self.ORIGIN}/tasks/{task_id}/result?id={word}-{task_id}&x=1"
 
-        places = ResultPlaces().with_place(f"{word}-{one}", one, place(one))
-        foretold = places.foretell(f"{word}-{other}", other)
-        assert foretold in (place(other), None)
+        places = ResultUrlTemplate().with_place(f"{word}-{one}", one, place(one))
+        predicted = places.predict(f"{word}-{other}", other)
+        assert predicted in (place(other), None)

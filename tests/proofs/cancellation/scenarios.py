@@ -209,7 +209,7 @@ class Mirror(Scenario):
 
     async def mirror(
         self, client: ac.CvatClient, data: Path, log: Log | None = None
-    ) -> ac.MirrorReport:
+    ) -> ac.RunReport:
         selection = ac.Selection(task_ids=list(self.ids))
         return await ac.mirror(
             client, data, selection, self.spec, options=self.options, on_event=log

@@ -182,7 +182,7 @@ class Scene:
         shutil.rmtree(dest, ignore_errors=True)
         return shutil.copytree(self.before, dest, copy_function=shutil.copy2)
 
-    async def mirror(self, dest: Path, *, keep_archive: bool = False) -> ac.MirrorReport:
+    async def mirror(self, dest: Path, *, keep_archive: bool = False) -> ac.RunReport:
         """Bring a destination up to date."""
         options = replace(AFTER, keep_archive=keep_archive)
         return await ac.mirror(self.client, dest, spec=SPEC, options=options)

@@ -29,7 +29,7 @@ ANNOTATIONS = "annotations/instances_default.json"
 MINE = b"written by the user"
 ALSO_MINE = b"edited by the user"
 
-Report = ac.MirrorReport
+Report = ac.RunReport
 Tell = Callable[[Event], None]
 
 

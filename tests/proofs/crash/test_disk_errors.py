@@ -120,7 +120,7 @@ async def meet(
     return bool(met)
 
 
-def _check_report(report: ac.MirrorReport, refusal: Refusal, met: list[str], dest: Path) -> None:
+def _check_report(report: ac.RunReport, refusal: Refusal, met: list[str], dest: Path) -> None:
     failures = [one.error for one in report.failures]
     for error in failures:
         if isinstance(error, ac.ForeignFolderError):
@@ -232,7 +232,7 @@ async def _meet_each(
 DOWNLOADED = (1, 2, 3)
 
 
-async def _download(stage: Scene, place: Path) -> ac.MirrorReport:
+async def _download(stage: Scene, place: Path) -> ac.RunReport:
     """Bring folders up to date, each of its own."""
     return await ac.download_many(
         stage.client,

@@ -37,7 +37,7 @@ class Ran:
         calls: What the server was asked.
     """
 
-    report: ac.MirrorReport
+    report: ac.RunReport
     raised: ac.AsyncCvatError | None
     events: list[Event]
     calls: list[CallRecord]

@@ -63,7 +63,7 @@ def asked_for(ran: Ran) -> int:
     )
 
 
-def tasks_of(report: ac.MirrorReport) -> list[int]:
+def tasks_of(report: ac.RunReport) -> list[int]:
     return sorted(one.task_id for one in report.outcomes)
 
 

@@ -1,4 +1,4 @@
-"""Pages where an archive should be, at places that were foretold: early, wrong, or a passing fault.
+"""Pages where an archive should be, at predicted URLs: early, wrong, or a passing fault.
 
 Most archives are asked for before the server says that they are there. What else comes from such
 a place fails no task: the server is asked, and has the last word.
@@ -79,7 +79,7 @@ async def test_a_page_that_passes_costs_a_question(
 @pytest.mark.parametrize(
     "fault", [PAGE, pytest.param(NO, marks=pytest.mark.thorough)], ids=["page", "404"]
 )
-async def test_a_server_whose_places_cannot_be_foretold_is_asked_about_them(
+async def test_a_server_whose_places_cannot_be_predicted_is_asked_about_them(
     data: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     struck, _, _ = await mirrored(data, monkeypatch, 100, [fault] * 100)
