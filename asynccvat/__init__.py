@@ -19,8 +19,8 @@ _HOMES = {
     "asynccvat.core.models": (
         "About",
         "Cancellation",
-        "ExportAccepted",
-        "ExportRequest",
+        "RequestAccepted",
+        "ServerRequest",
         "ExportSpec",
         "Format",
         "Formats",

@@ -41,12 +41,6 @@ from asynccvat.core.models import (
     Cancellation as Cancellation,
 )
 from asynccvat.core.models import (
-    ExportAccepted as ExportAccepted,
-)
-from asynccvat.core.models import (
-    ExportRequest as ExportRequest,
-)
-from asynccvat.core.models import (
     ExportSpec as ExportSpec,
 )
 from asynccvat.core.models import (
@@ -68,7 +62,13 @@ from asynccvat.core.models import (
     Project as Project,
 )
 from asynccvat.core.models import (
+    RequestAccepted as RequestAccepted,
+)
+from asynccvat.core.models import (
     RequestStatus as RequestStatus,
+)
+from asynccvat.core.models import (
+    ServerRequest as ServerRequest,
 )
 from asynccvat.core.models import (
     Task as Task,

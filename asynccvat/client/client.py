@@ -28,19 +28,19 @@ from asynccvat.core.models import (
     About,
     Cancellation,
     DataMeta,
-    ExportAccepted,
-    ExportRequest,
     ExportSpec,
     Format,
     Formats,
     Job,
     Project,
+    RequestAccepted,
+    ServerRequest,
     Task,
     TaskListing,
     User,
 )
 from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT
-from asynccvat.core.plans.upload import Mode
+from asynccvat.core.plans.upload import ImportMode
 from asynccvat.core.responses import ByteRange
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
@@ -68,7 +68,7 @@ T = TypeVar("T")
 
 _DATA_META = msgspec.json.Decoder(DataMeta)
 _TASK = msgspec.json.Decoder(Task)
-_REQUEST = msgspec.json.Decoder(ExportRequest)
+_REQUEST = msgspec.json.Decoder(ServerRequest)
 _ABOUT = msgspec.json.Decoder(About)
 _USER = msgspec.json.Decoder(User)
 
@@ -363,7 +363,7 @@ class CvatClient:
         """
         return self._lists.each_job(selection or JobSelection(), page_size)
 
-    async def request_export(self, task_id: int, spec: ExportSpec) -> ExportAccepted:
+    async def request_export(self, task_id: int, spec: ExportSpec) -> RequestAccepted:
         """Ask the server to export a task.
 
         An export that is queued or running already is answered with 409 and its request: that
@@ -402,9 +402,9 @@ class CvatClient:
         Raises:
             ConfigError: It does not; nothing was sent.
         """
-        if mode not in tuple(Mode):
-            raise ConfigError(f"mode must be {' or '.join(Mode)}, not {mode!r}")
-        if mode == Mode.REPLACE:
+        if mode not in tuple(ImportMode):
+            raise ConfigError(f"mode must be {' or '.join(ImportMode)}, not {mode!r}")
+        if mode == ImportMode.REPLACE:
             return
         if self._appends is None:
             call = Call(method="GET", path="/api/schema/", step="schema", expect=(200, 403, 404))
@@ -423,7 +423,7 @@ class CvatClient:
         file: FileToSend,
         *,
         importer: str,
-        mode: str = Mode.REPLACE,
+        mode: str = ImportMode.REPLACE,
         on_progress: Callable[[int], None] = lambda _count: None,
     ) -> AnnotationUpload:
         """An upload of one file into one task, for whoever brings it and asks for its import.
@@ -437,7 +437,7 @@ class CvatClient:
         """
         from asynccvat.client.imports import AnnotationUpload  # noqa: PLC0415 - lists begin without
 
-        async def known_imports(of_task: int) -> tuple[ExportRequest, ...]:
+        async def known_imports(of_task: int) -> tuple[ServerRequest, ...]:
             return await self.requests(task_ids=[of_task], action="import")
 
         return AnnotationUpload(
@@ -445,7 +445,7 @@ class CvatClient:
             file,
             task_id=int(task_id),
             importer=importer,
-            mode=Mode(mode),
+            mode=ImportMode(mode),
             known_imports=known_imports,
             on_progress=on_progress,
         )
@@ -458,7 +458,7 @@ class CvatClient:
         format: str = "CVAT 1.1",  # noqa: A002 - CVAT's own word for it
         mode: str = "replace",
         timeout: float = DEFAULT_EXPORT_TIMEOUT,
-    ) -> ExportRequest:
+    ) -> ServerRequest:
         """Import an annotation file into a task, and wait until that is done.
 
         A large file goes in pieces, and goes on where a break left off. The receipts of a mirror
@@ -503,7 +503,7 @@ class CvatClient:
             finally:
                 await shielded(imports.cancel_queued())
 
-    async def request(self, rq_id: str) -> ExportRequest:
+    async def request(self, rq_id: str) -> ServerRequest:
         """One entry of the server's requests.
 
         Raises:
@@ -520,7 +520,7 @@ class CvatClient:
         action: str | None = "export",
         status: str | None = None,
         export_format: str | None = None,
-    ) -> tuple[ExportRequest, ...]:
+    ) -> tuple[ServerRequest, ...]:
         """The user's own requests that the server remembers, newest first.
 
         Args:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from asynccvat.client.lists import Lists
-from asynccvat.core.models import ExportAccepted, ExportSpec, RequestId
+from asynccvat.core.models import ExportSpec, RequestAccepted, RequestId
 from asynccvat.core.responses import ByteRange, is_json
 from asynccvat.errors import (
     AsyncCvatError,
@@ -43,7 +43,7 @@ class ExportCalls:
         self._http = http
         self._lists = lists
 
-    async def request(self, task_id: int, spec: ExportSpec) -> ExportAccepted:
+    async def request(self, task_id: int, spec: ExportSpec) -> RequestAccepted:
         """Ask for the export of a task."""
         call = Call(
             method="POST",
@@ -67,11 +67,11 @@ class ExportCalls:
                 raise
             if answer.status == 202 or is_json(answer.content_type):
                 rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
-                return ExportAccepted(rq_id, created=answer.status == 202)
+                return RequestAccepted(rq_id, created=answer.status == 202)
             # Some versions say in plain text only that it is running.
             running = await self._running(task_id, spec)
             if running is not None:
-                return ExportAccepted(running, created=False)
+                return RequestAccepted(running, created=False)
             # It ended in between: asked again, it is queued.
         raise ProtocolError(
             f"{self._http.server.origin} says that an export of task {task_id} is running, and "

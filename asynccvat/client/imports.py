@@ -8,17 +8,16 @@ import is left to `imports`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from asynccvat.client.tus import Brought, PieceSender
+from asynccvat.client.tus import PieceSender, SentFile
 from asynccvat.client.upload_file import FileToSend
-from asynccvat.core.annotation_files import Kind
-from asynccvat.core.models import ExportRequest, RequestId
-from asynccvat.core.plans.upload import Mode
+from asynccvat.core.annotation_files import FileKind
+from asynccvat.core.models import RequestAccepted, RequestId, ServerRequest
+from asynccvat.core.plans.upload import ImportMode
 from asynccvat.core.responses import is_json
 from asynccvat.core.tus import ONE_REQUEST
 from asynccvat.errors import (
@@ -37,27 +36,13 @@ _REQUEST_ID = msgspec.json.Decoder(RequestId)
 # Looks at the server's requests after an answer was lost: the call may still be on its way there.
 _LOOKS = 3
 _MEDIA_TYPES = {
-    Kind.XML: "application/xml",
-    Kind.JSON: "application/json",
-    Kind.ZIP: "application/zip",
+    FileKind.XML: "application/xml",
+    FileKind.JSON: "application/json",
+    FileKind.ZIP: "application/zip",
 }
 
-KnownImports = Callable[[int], Awaitable[tuple[ExportRequest, ...]]]
+KnownImports = Callable[[int], Awaitable[tuple[ServerRequest, ...]]]
 """The imports into a task that the server remembers."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportAccepted:
-    """What the server said to an import that was asked for.
-
-    Attributes:
-        rq_id: The request to follow. Opaque.
-        created: True where it is of our file, False where another one was running, and ours was
-            not taken.
-    """
-
-    rq_id: str
-    created: bool
 
 
 class AnnotationUpload:
@@ -76,7 +61,7 @@ class AnnotationUpload:
         *,
         task_id: int,
         importer: str,
-        mode: Mode,
+        mode: ImportMode,
         known_imports: KnownImports,
         on_progress: Callable[[int], None],
     ) -> None:
@@ -100,8 +85,8 @@ class AnnotationUpload:
         self._known_imports = known_imports
         self._on_progress = on_progress
         # A file that was brought is consumed by its import: asked twice, it is imported once.
-        self._in_one_request = file.size <= ONE_REQUEST and mode is Mode.REPLACE
-        self._brought: Brought | None = None
+        self._in_one_request = file.size <= ONE_REQUEST and mode is ImportMode.REPLACE
+        self._sent_file: SentFile | None = None
         # What the first loss of an answer was, and the server's clock before that call.
         self._loss: str | None = None
         self._lost_since: datetime | None = None
@@ -128,13 +113,13 @@ class AnnotationUpload:
             params=self._params,
             on_sent=self._note_sent,
         )
-        self._brought = await sender.bring()
+        self._sent_file = await sender.bring()
 
     def _note_sent(self, count: int) -> None:
         self.sent += count
         self._on_progress(count)
 
-    async def ask(self) -> ImportAccepted:
+    async def request_import(self) -> RequestAccepted:
         """Have the server import the file.
 
         Where the answer is lost, the server's requests are looked at: an import that was created
@@ -165,7 +150,7 @@ class AnnotationUpload:
                 if self._loss is not None:
                     # Consumed by the import that our lost request began, however that ended.
                     return await self._must_be_there()
-                if self._brought is None or self._brought.certain:
+                if self._sent_file is None or self._sent_file.certain:
                     raise
                 await self.bring()
             else:
@@ -186,9 +171,9 @@ class AnnotationUpload:
             )
             self._note_sent(len(content))
         else:
-            assert self._brought is not None, "a file is brought before it is asked for"
+            assert self._sent_file is not None, "a file is brought before it is asked for"
             await self.file.check_unchanged()
-            params["filename"] = self._brought.file_id
+            params["filename"] = self._sent_file.file_id
             headers["Upload-Finish"] = ""
         return self._call(
             "POST",
@@ -200,7 +185,7 @@ class AnnotationUpload:
             retry=False,
         )
 
-    async def _understood(self, answer: Answer) -> ImportAccepted:
+    async def _understood(self, answer: Answer) -> RequestAccepted:
         if not is_json(answer.content_type):
             raise ProtocolError(
                 f"task {self.task_id}: the server says that an import is running, and not which: "
@@ -211,13 +196,13 @@ class AnnotationUpload:
             )
         rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
         if answer.status == 202:
-            return ImportAccepted(rq_id, created=True)
+            return RequestAccepted(rq_id, created=True)
         if self._loss is not None:
             # It may be ours, begun by the request whose answer was lost.
             found = await self._newer_import()
             if found is not None:
                 return found
-        return ImportAccepted(rq_id, created=False)
+        return RequestAccepted(rq_id, created=False)
 
     # --- after a lost answer ----------------------------------------------------------------
 
@@ -225,7 +210,7 @@ class AnnotationUpload:
         if self._loss is None:
             self._loss, self._lost_since = str(loss), before
 
-    async def _look_for_import(self) -> ImportAccepted | None:
+    async def _look_for_import(self) -> RequestAccepted | None:
         """Look a few times for the import that a lost request may have begun."""
         for look in range(_LOOKS):
             found = await self._newer_import()
@@ -235,7 +220,7 @@ class AnnotationUpload:
                 await self._http.rest(look)
         return None
 
-    async def _newer_import(self) -> ImportAccepted | None:
+    async def _newer_import(self) -> RequestAccepted | None:
         """The import that was created since an answer was lost: it is ours.
 
         Raises:
@@ -256,7 +241,7 @@ class AnnotationUpload:
                 undated = True
             # The Date header has whole seconds, rounded down: what came later is not before it.
             elif created >= self._lost_since:
-                return ImportAccepted(request.id, created=True)
+                return RequestAccepted(request.id, created=True)
         if undated:
             raise self._uncertain(
                 "there is no telling when an import of this task was created: the server gives no "
@@ -264,7 +249,7 @@ class AnnotationUpload:
             )
         return None
 
-    async def _must_be_there(self) -> ImportAccepted:
+    async def _must_be_there(self) -> RequestAccepted:
         found = await self._look_for_import()
         if found is None:
             raise self._uncertain("the server remembers no such import any more")
@@ -289,7 +274,7 @@ class AnnotationUpload:
     def _params(self) -> dict[str, str]:
         # Without a location, a task whose default source is a bucket would look there.
         params = {"format": self._importer, "location": "local", "use_default_location": "false"}
-        if self._mode is Mode.APPEND:
+        if self._mode is ImportMode.APPEND:
             params["import_mode"] = "append"
         return params
 

@@ -13,7 +13,7 @@ from contextlib import aclosing
 import msgspec
 
 from asynccvat.aio.threads import in_thread
-from asynccvat.core.models import ExportRequest, Formats, Job, Page, Project, Task, TaskListing
+from asynccvat.core.models import Formats, Job, Page, Project, ServerRequest, Task, TaskListing
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection, id_batches
 from asynccvat.errors import NotFoundError
 from asynccvat.http import Call, HttpSession
@@ -22,7 +22,7 @@ from asynccvat.http.paging import Listing, follow, list_all
 _TASKS = msgspec.json.Decoder(Page[Task])
 _PROJECTS = msgspec.json.Decoder(Page[Project])
 _JOBS = msgspec.json.Decoder(Page[Job])
-_REQUESTS = msgspec.json.Decoder(Page[ExportRequest])
+_REQUESTS = msgspec.json.Decoder(Page[ServerRequest])
 _PROJECT = msgspec.json.Decoder(Project)
 _FORMATS = msgspec.json.Decoder(Formats)
 
@@ -118,7 +118,7 @@ class Lists:
         action: str | None,
         status: str | None,
         export_format: str | None,
-    ) -> tuple[ExportRequest, ...]:
+    ) -> tuple[ServerRequest, ...]:
         """The user's own requests, newest first."""
         plain = {
             key: value

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from asynccvat.core.models import ExportRequest, RequestStatus
-from asynccvat.core.scheduling.in_flight import Answer, InFlight, State
+from asynccvat.core.models import RequestStatus, ServerRequest
+from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
 from asynccvat.core.scheduling.polling import How, Look, list_patience
 from asynccvat.core.scheduling.server_model import ServerModel
 from asynccvat.errors import (
@@ -58,7 +58,7 @@ class WatchedRequest:
     created: bool
     seen_queued: bool = False
     started: bool = False
-    request: ExportRequest | None = None
+    request: ServerRequest | None = None
     error: AsyncCvatError | None = None
     ended: bool = False
     turn: anyio.Event = field(default_factory=anyio.Event)
@@ -69,7 +69,7 @@ class Poller:
 
     Attributes:
         more_to_ask: Set by the engine: whether exports wait for a place in flight.
-        may_try: Set by the engine: whether results can be tried before they are known to be there.
+        may_fetch: Set by the engine: whether results can be fetched before they have ended.
         has_room: Set by the engine: whether one that is tried now is asked for at once.
     """
 
@@ -90,7 +90,7 @@ class Poller:
             on_started: Told the task of each request that is seen to have started.
         """
         self.more_to_ask = False
-        self.may_try: Callable[[], bool] = lambda: False
+        self.may_fetch: Callable[[], bool] = lambda: False
         self.has_room: Callable[[], bool] = lambda: True
         self._client = client
         self._timeout = timeout
@@ -112,7 +112,7 @@ class Poller:
         *,
         asked_at: float,
         created: bool,
-        triable: bool = False,
+        predictable: bool = False,
         uncertainty: float = 0.0,
     ) -> WatchedRequest:
         """Begin to look after a request; `wait` for what is returned.
@@ -122,17 +122,19 @@ class Poller:
             task_id: The task that it is about.
             asked_at: When it was asked for, seconds of the loop's clock.
             created: Whether our own call queued it.
-            triable: Whether whoever waits can try its result before it is known to be there.
+            predictable: Whether whoever waits can try its result before it is known to be there.
             uncertainty: Seconds by which it may have been queued sooner or later.
         """
         watched = WatchedRequest(rq_id, task_id, created)
         self._watched[rq_id] = watched
         self._inflight.remove(rq_id)
-        self._inflight.add(rq_id, asked_at, ours=created, triable=triable, uncertainty=uncertainty)
+        self._inflight.add(
+            rq_id, asked_at, ours=created, predictable=predictable, uncertainty=uncertainty
+        )
         self._changed.set()
         return watched
 
-    async def wait(self, watched: WatchedRequest) -> ExportRequest | None:
+    async def wait(self, watched: WatchedRequest) -> ServerRequest | None:
         """Wait until a request has ended, whichever way, or its result should be tried.
 
         Returns:
@@ -194,7 +196,7 @@ class Poller:
         while True:
             self._changed = anyio.Event()
             look = self._inflight.next_look(
-                more_to_ask=self.more_to_ask, may_try=self.may_try(), room=self.has_room()
+                more_to_ask=self.more_to_ask, may_fetch=self.may_fetch(), room=self.has_room()
             )
             if look is None:
                 await self._changed.wait()
@@ -208,8 +210,8 @@ class Poller:
             await self._look(look)
 
     async def _look(self, look: Look) -> None:
-        if look.how is How.TRY:
-            self._inflight.begin_tries(look.rq_ids, asyncio.get_running_loop().time())
+        if look.how is How.FETCH:
+            self._inflight.begin_fetches(look.rq_ids, asyncio.get_running_loop().time())
             for rq_id in look.rq_ids:
                 self._watched[rq_id].turn.set()
             return
@@ -272,7 +274,7 @@ class Poller:
             for one in watched:
                 group.start_soon(look_at, one)
 
-    def _take(self, answers: Sequence[tuple[WatchedRequest, ExportRequest]]) -> None:
+    def _take(self, answers: Sequence[tuple[WatchedRequest, ServerRequest]]) -> None:
         """Learn from answers, and wake those whose request has ended."""
         # Whom nobody waits for any more is nobody's business either.
         answers = [answer for answer in answers if self._watched.get(answer[0].rq_id) is answer[0]]
@@ -301,15 +303,15 @@ class Poller:
         watched.turn.set()
 
 
-def _answer(request: ExportRequest) -> Answer:
+def _answer(request: ServerRequest) -> StatusAnswer:
     if request.ended:
-        state = State.ENDED
+        state = RequestStage.ENDED
     elif request.state is RequestStatus.QUEUED:
-        state = State.QUEUED
+        state = RequestStage.QUEUED
     else:
-        state = State.STARTED
+        state = RequestStage.STARTED
     dates = (request.created_date, request.started_date, request.finished_date)
-    return Answer(request.id, state, *map(_seconds, dates))
+    return StatusAnswer(request.id, state, *map(_seconds, dates))
 
 
 def _seconds(date: datetime | None) -> float | None:

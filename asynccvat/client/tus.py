@@ -21,7 +21,7 @@ _TUS_VERSION = "1.0.0"
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class SentFile:
     """A file that is at the server.
 
     Attributes:
@@ -66,7 +66,7 @@ class PieceSender:
         # Held while the file is read.
         self._reading = asyncio.Lock()
 
-    async def bring(self) -> Brought:
+    async def bring(self) -> SentFile:
         """Carry the file to the server.
 
         Raises:
@@ -89,7 +89,7 @@ class PieceSender:
                 await self._http.before_retry(error, attempt)
                 attempt += 1
                 continue
-            return Brought(file_id, certain)
+            return SentFile(file_id, certain)
 
     async def _create(self) -> tuple[str, str]:
         """Have the server expect the file; returns its id and the address to send it to."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asynccvat.aio.threads import in_thread
-from asynccvat.core.annotation_files import Kind
+from asynccvat.core.annotation_files import FileKind
 from asynccvat.errors import AnnotationFileError
 
 _PIECE = 1 << 20
@@ -27,7 +27,7 @@ class FileToSend:
 
     path: Path
     shown: Path
-    kind: Kind
+    kind: FileKind
     size: int
     mtime_ns: int
 

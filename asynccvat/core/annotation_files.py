@@ -41,7 +41,7 @@ _XML_CLOSED = re.compile(
 _HTML = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """What a file is, in the words of the server's own list of formats."""
 
     XML = "XML"
@@ -146,7 +146,7 @@ def _is_media(path: str) -> bool:
     return first in _MEDIA_FOLDERS or _YOLO_MEDIA.fullmatch(first) is not None
 
 
-def check(head: bytes, tail: bytes, importer: Format, *, name: str) -> Kind:
+def check(head: bytes, tail: bytes, importer: Format, *, name: str) -> FileKind:
     """Make sure that an importer can take a file, as far as its first and last bytes tell.
 
     Args:
@@ -165,14 +165,14 @@ def check(head: bytes, tail: bytes, importer: Format, *, name: str) -> Kind:
             f"{name} is {kind}, and {importer.name!r} takes {' or '.join(sorted(takes))}: name "
             "another file, or the format that it has"
         )
-    if kind is Kind.XML and importer.name.startswith("CVAT "):
+    if kind is FileKind.XML and importer.name.startswith("CVAT "):
         _check_cvat_xml(head, name)
         if not _XML_CLOSED.search(_text(tail)):
             raise AnnotationFileError(
                 f"{name} is XML that is cut short, as it does not end with </annotations>: make it "
                 "again"
             )
-    if kind is Kind.JSON and importer.name.startswith("COCO ") and len(head) < HEAD_BYTES:
+    if kind is FileKind.JSON and importer.name.startswith("COCO ") and len(head) < HEAD_BYTES:
         # A longer file can have it further on.
         _check_coco_json(head, name)
     return kind
@@ -232,7 +232,7 @@ def _check_coco_json(document: bytes, name: str) -> None:
         )
 
 
-def kind_of(head: bytes, tail: bytes, *, name: str) -> Kind:
+def kind_of(head: bytes, tail: bytes, *, name: str) -> FileKind:
     """Tell what a file is; the arguments are those of `check`.
 
     Raises:
@@ -243,7 +243,7 @@ def kind_of(head: bytes, tail: bytes, *, name: str) -> Kind:
     if head.startswith(b"PK\x03\x04"):
         if b"PK\x05\x06" not in tail:
             raise AnnotationFileError(f"{name} is a zip that is cut short: make it again")
-        return Kind.ZIP
+        return FileKind.ZIP
     if head.startswith(b"PK\x05\x06"):
         raise AnnotationFileError(f"{name} is a zip that holds nothing: make it again")
     start, end = _text(head).lstrip(), _text(tail).rstrip()
@@ -254,7 +254,7 @@ def kind_of(head: bytes, tail: bytes, *, name: str) -> Kind:
             f"{name} is an HTML page, perhaps a login or an error page that was saved in its "
             "place: fetch it again"
         )
-    for opening, closing, kind in (("<", ">", Kind.XML), ("{", "}", Kind.JSON)):
+    for opening, closing, kind in (("<", ">", FileKind.XML), ("{", "}", FileKind.JSON)):
         if start.startswith(opening):
             if not end.endswith(closing):
                 raise AnnotationFileError(f"{name} is {kind} that is cut short: make it again")
@@ -265,10 +265,10 @@ def kind_of(head: bytes, tail: bytes, *, name: str) -> Kind:
     )
 
 
-def kinds(importer: Format) -> frozenset[Kind]:
+def kinds(importer: Format) -> frozenset[FileKind]:
     """The kinds of file that an importer takes, as the server says; none where it does not."""
     named = {part.strip().upper() for part in importer.ext.split(",")}
-    return frozenset(kind for kind in Kind if kind in named)
+    return frozenset(kind for kind in FileKind if kind in named)
 
 
 def _text(data: bytes) -> str:

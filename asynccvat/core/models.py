@@ -195,7 +195,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     format: str | None = None
 
 
-class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of `/api/requests`: an export, an import, whatever takes the server long.
 
     `progress` goes from 0 to 1 where the server counts it; of exports it stays 0. Any date can be
@@ -259,7 +259,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class ExportAccepted:
+class RequestAccepted:
     """What the server said to an export that was asked for.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from asynccvat.core.plans.upload import Mode
+from asynccvat.core.plans.upload import ImportMode
 from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.errors import ConfigError
 
@@ -103,7 +103,7 @@ class UploadOptions:
     """
 
     folder_prefix: str = "task"
-    mode: str = Mode.REPLACE.value
+    mode: str = ImportMode.REPLACE.value
     only_if_unchanged: bool = False
     force: bool = False
     concurrency: int | None = None
@@ -117,8 +117,8 @@ class UploadOptions:
         _check(self, {"concurrency": 1, "transfers": 1, "retries": 0})
         if not self.import_timeout > 0:
             raise ConfigError(f"import_timeout must be positive, not {self.import_timeout}")
-        if self.mode not in tuple(Mode):
-            raise ConfigError(f"mode must be {' or '.join(Mode)}, not {self.mode!r}")
+        if self.mode not in tuple(ImportMode):
+            raise ConfigError(f"mode must be {' or '.join(ImportMode)}, not {self.mode!r}")
 
 
 def _check(options: MirrorOptions | UploadOptions, least: Mapping[str, int]) -> None:

@@ -24,7 +24,7 @@ from asynccvat.errors import AnnotationFileError, ConfigError, RunFileError
 from asynccvat.runfiles.declarations import DOWNLOAD, MIRROR, NAMES, PARAMETERS, SERVER, UPLOAD
 from asynccvat.runfiles.kinds import Section, Text
 from asynccvat.runfiles.nodes import Entry, Place, Reader, described
-from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, RunFile, Step, UploadStep
+from asynccvat.runfiles.steps import Batch, Download, MirrorStep, RunFile, Step, Upload
 from asynccvat.settings.values import SECRETS, Value
 from asynccvat.settings.yaml_file import compose, exposure
 
@@ -154,7 +154,7 @@ class _Loading:
 
     # --- the three kinds of step --------------------------------------------------------------
 
-    def _download(self, head: _Head, section: Section) -> DownloadStep | None:
+    def _download(self, head: _Head, section: Section) -> Download | None:
         values, places = section.values, _Places()
         ids = places.ids(section, "task_ids")
         prefix = self._prefix(section)
@@ -179,7 +179,7 @@ class _Loading:
             return None
         self._refuse_shared(zip(ids, folders, strict=True), places)
         self._made.extend(map(_absolute, folders))
-        return DownloadStep(
+        return Download(
             number=head.number,
             task=DOWNLOAD,
             place=head.place,
@@ -193,7 +193,7 @@ class _Loading:
             skip_existing=values.get("skip_existing", True),
         )
 
-    def _upload(self, head: _Head, section: Section) -> UploadStep | None:
+    def _upload(self, head: _Head, section: Section) -> Upload | None:
         values, places = section.values, _Places()
         self._note_place(places, section, "dataset_format")
         prefix = self._prefix(section)
@@ -211,7 +211,7 @@ class _Loading:
         if prefix is None:
             return None
         awaits = self._look_at_files(batches, prefix, places)
-        return UploadStep(
+        return Upload(
             number=head.number,
             task=UPLOAD,
             place=head.place,

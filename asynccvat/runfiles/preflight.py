@@ -14,7 +14,7 @@ from asynccvat.core.plans.upload import Refuse, UploadReason
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, Problem
 from asynccvat.runfiles.accounts import Account
-from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, Step, UploadStep
+from asynccvat.runfiles.steps import Batch, Download, MirrorStep, Step, Upload
 
 # What the file itself got wrong; the state of a task may be another when its step comes.
 _MISTAKES = (UploadReason.FILE, UploadReason.NOT_FOUND)
@@ -51,7 +51,7 @@ class _Check:
 
     async def step(self, step: Step) -> None:
         """Check all that a step names."""
-        if isinstance(step, DownloadStep):
+        if isinstance(step, Download):
             await self._exporter(step, step.spec)
             await self._tasks(step, step.paths)
         elif isinstance(step, MirrorStep):
@@ -61,7 +61,7 @@ class _Check:
             # Elsewhere a task may be left out for what else is asked for, or gone and to be pruned.
             if step.selection.only_by_id and not step.options.prune:
                 await self._tasks(step, step.selection.task_ids or ())
-        elif isinstance(step, UploadStep):
+        elif isinstance(step, Upload):
             await self._ask(
                 ("mode", step.options.mode),
                 str(step.place),
@@ -77,7 +77,7 @@ class _Check:
             ("export", spec.format), place, partial(self._client.check_format, spec.format)
         )
 
-    async def _upload(self, step: UploadStep, batch: Batch) -> None:
+    async def _upload(self, step: Upload, batch: Batch) -> None:
         name = batch.format or ExportSpec().format
         known = await self._ask(
             ("import", name), str(step.place_of(name)), partial(self._client.importer, name)

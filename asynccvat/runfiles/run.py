@@ -34,7 +34,7 @@ from asynccvat.runfiles.accounts import Account, SettingsOf, accounts
 from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import AnyPlan, RunFileReport, StepPlan, StepReport
-from asynccvat.runfiles.steps import DownloadStep, MirrorStep, RunFile, Step, UploadStep
+from asynccvat.runfiles.steps import Download, MirrorStep, RunFile, Step, Upload
 
 StepListener = Callable[[Step, Event], None]
 
@@ -159,7 +159,7 @@ async def _carry_out(
 
 async def _work(step: Step, account: Account, hear: Callable[[Event], None]) -> None:
     client = account.client
-    if isinstance(step, UploadStep):
+    if isinstance(step, Upload):
         for batch in step.batches:
             await _reported(
                 upload(
@@ -171,7 +171,7 @@ async def _work(step: Step, account: Account, hear: Callable[[Event], None]) -> 
                     on_event=hear,
                 )
             )
-    elif isinstance(step, DownloadStep):
+    elif isinstance(step, Download):
         await _reported(
             download_many(
                 client,
@@ -218,7 +218,7 @@ async def _plan(step: Step, account: Account) -> StepPlan:
 
 async def _plans(step: Step, account: Account) -> tuple[AnyPlan, ...]:
     client = account.client
-    if isinstance(step, UploadStep):
+    if isinstance(step, Upload):
         return tuple(
             [
                 await plan_upload(
@@ -228,7 +228,7 @@ async def _plans(step: Step, account: Account) -> tuple[AnyPlan, ...]:
                 if (batch := one.without(step.awaits)).task_ids
             ]
         )
-    if isinstance(step, DownloadStep):
+    if isinstance(step, Download):
         return (
             await plan_downloads(
                 client,
@@ -245,7 +245,7 @@ async def _plans(step: Step, account: Account) -> tuple[AnyPlan, ...]:
 
 def _awaited(step: Step) -> Mapping[int, Path]:
     """What an earlier step is to bring for this one."""
-    if not isinstance(step, UploadStep):
+    if not isinstance(step, Upload):
         return {}
     return {
         task_id: batch.path(task_id, step.options.folder_prefix)

@@ -37,7 +37,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadStep(Step):
+class Download(Step):
     """Tasks into folders of their own."""
 
     paths: Mapping[int, Path]
@@ -74,7 +74,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UploadStep(Step):
+class Upload(Step):
     """Annotation files into tasks.
 
     Attributes:

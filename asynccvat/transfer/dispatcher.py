@@ -184,7 +184,7 @@ class Dispatcher:
             media=Media(client) if refresh else None,
             on_staged=self._outages.staged,
         )
-        self._poller.may_try = lambda: self._exports.can_predict
+        self._poller.may_fetch = lambda: self._exports.can_predict
         self._poller.has_room = lambda: self._transfers.has_room
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)

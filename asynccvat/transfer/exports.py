@@ -16,7 +16,7 @@ import anyio
 
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller, WatchedRequest
-from asynccvat.core.models import ExportAccepted, ExportRequest, ExportSpec, RequestStatus
+from asynccvat.core.models import ExportSpec, RequestAccepted, RequestStatus, ServerRequest
 from asynccvat.core.scheduling.admission import exports_allowed
 from asynccvat.core.scheduling.adoption import may_adopt
 from asynccvat.core.scheduling.result_urls import ResultUrlTemplate
@@ -124,7 +124,7 @@ class Exports:
         self._spec = spec
         self._retries = retries
         self._emit = emit
-        self._asking: set[asyncio.Task[ExportAccepted]] = set()
+        self._asking: set[asyncio.Task[RequestAccepted]] = set()
         self._own: dict[str, WatchedRequest] = {}
         self._places = ResultUrlTemplate()
 
@@ -255,7 +255,7 @@ class Exports:
             accepted.rq_id, task_id, asked_at=(began + clock()) / 2, created=False
         )
 
-    def _asked(self, call: asyncio.Task[ExportAccepted], task_id: int, began: float) -> None:
+    def _asked(self, call: asyncio.Task[RequestAccepted], task_id: int, began: float) -> None:
         """Note at once what the server queued for us, also when nobody waits any more."""
         self._asking.discard(call)
         if call.cancelled() or call.exception() is not None:
@@ -268,11 +268,11 @@ class Exports:
                 task_id,
                 asked_at=(began + now) / 2,
                 created=True,
-                triable=True,
+                predictable=True,
                 uncertainty=(now - began) / 2,
             )
 
-    def _checked(self, task_id: int, request: ExportRequest) -> str:
+    def _checked(self, task_id: int, request: ServerRequest) -> str:
         if request.state is RequestStatus.FAILED:
             message = (request.message or "").strip() or "no reason given"
             raise ExportFailedError(
@@ -308,7 +308,7 @@ class _TooOldError(ExportError):
     """The export of somebody else began too early to stand for ours."""
 
 
-def _too_old(task_id: int, request: ExportRequest) -> ExportError:
+def _too_old(task_id: int, request: ServerRequest) -> ExportError:
     return _TooOldError(
         f"an export of task {task_id} that somebody else began was running, and may be older "
         "than what the listing showed; another client of the same user may be at the same tasks",

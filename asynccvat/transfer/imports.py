@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from asynccvat.client.imports import AnnotationUpload, ImportAccepted
+from asynccvat.client.imports import AnnotationUpload
 from asynccvat.client.poller import Poller, WatchedRequest
-from asynccvat.core.models import Cancellation, ExportRequest, RequestStatus
+from asynccvat.core.models import Cancellation, RequestAccepted, RequestStatus, ServerRequest
 from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,
@@ -57,10 +57,10 @@ class Imports:
         self._poller = poller
         self._retries = retries
         self._emit = emit
-        self._asking: set[asyncio.Task[ImportAccepted]] = set()
+        self._asking: set[asyncio.Task[RequestAccepted]] = set()
         self._own: dict[str, WatchedRequest] = {}
 
-    async def finished(self, upload: AnnotationUpload) -> ExportRequest:
+    async def finished(self, upload: AnnotationUpload) -> ServerRequest:
         """Have a file imported that was brought, if it is large.
 
         Returns:
@@ -109,15 +109,15 @@ class Imports:
         self._own.clear()
         return tuple(sorted(left.values()))
 
-    async def _ask(self, upload: AnnotationUpload) -> ImportAccepted:
+    async def _ask(self, upload: AnnotationUpload) -> RequestAccepted:
         """Ask for an import; a cancellation meanwhile must not lose what the server queued."""
         began = asyncio.get_running_loop().time()
-        call = asyncio.ensure_future(upload.ask())
+        call = asyncio.ensure_future(upload.request_import())
         self._asking.add(call)
         call.add_done_callback(lambda done: self._asked(done, upload.task_id, began))
         return await asyncio.shield(call)
 
-    def _asked(self, call: asyncio.Task[ImportAccepted], task_id: int, began: float) -> None:
+    def _asked(self, call: asyncio.Task[RequestAccepted], task_id: int, began: float) -> None:
         """Note at once what the server queued for us, also when nobody waits any more."""
         self._asking.discard(call)
         if call.cancelled() or call.exception() is not None:
@@ -129,7 +129,7 @@ class Imports:
                 accepted.rq_id, task_id, asked_at=(began + now) / 2, created=True
             )
 
-    async def _wait(self, upload: AnnotationUpload, rq_id: str) -> ExportRequest:
+    async def _wait(self, upload: AnnotationUpload, rq_id: str) -> ServerRequest:
         task_id, shown = upload.task_id, upload.file.shown
         try:
             request = await self._poller.wait(self._own[rq_id])
@@ -188,7 +188,7 @@ class Imports:
             # Another user's, which nobody else may look at.
             raise _busy(task_id) from error
 
-    def _checked(self, upload: AnnotationUpload, request: ExportRequest) -> ExportRequest:
+    def _checked(self, upload: AnnotationUpload, request: ServerRequest) -> ServerRequest:
         if request.state is RequestStatus.FAILED:
             message = " ".join((request.message or "").split()) or "no reason given"
             raise ImportFailedError(

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from scripted import Connect, FakeTime, ScriptedServer, reply
 
-from asynccvat.core.models import ExportAccepted, ExportSpec, RequestStatus
+from asynccvat.core.models import ExportSpec, RequestAccepted, RequestStatus
 from asynccvat.errors import (
     ConfigError,
     NotFoundError,
@@ -67,7 +67,7 @@ async def test_an_export_is_asked_for_in_the_query(
     server[EXPORT] = reply({"rq_id": RQ_ID}, 202)
     client = await connect(token=TOKEN)
     accepted = await client.request_export(5, ExportSpec("CVAT for images 1.1", images=True))
-    assert accepted == ExportAccepted(RQ_ID, created=True)
+    assert accepted == RequestAccepted(RQ_ID, created=True)
     assert server.asked[0].query == {
         "format": "CVAT for images 1.1",
         "save_images": "true",
@@ -81,7 +81,7 @@ async def test_an_export_that_runs_already_is_a_success(
 ) -> None:
     server[EXPORT] = reply({"rq_id": RQ_ID}, 409)
     client = await connect(token=TOKEN)
-    assert await client.request_export(5, ExportSpec()) == ExportAccepted(RQ_ID, created=False)
+    assert await client.request_export(5, ExportSpec()) == RequestAccepted(RQ_ID, created=False)
     assert server.asked[0].query["save_images"] == "false"
 
 
@@ -98,7 +98,7 @@ async def test_one_that_runs_without_naming_its_request_is_found_by_listing(
         entry(status="queued"),
     )
     client = await connect(token=TOKEN)
-    assert await client.request_export(5, ExportSpec()) == ExportAccepted(RQ_ID, created=False)
+    assert await client.request_export(5, ExportSpec()) == RequestAccepted(RQ_ID, created=False)
     assert server.asked[1].query == {
         "action": "export",
         "format": "CVAT for images 1.1",
@@ -122,7 +122,7 @@ async def test_one_that_ended_in_between_is_asked_for_again(
     server[EXPORT] = [RUNNING_TEXT, reply({"rq_id": RQ_ID}, 202)]
     server["GET /api/requests"] = requests()
     client = await connect(token=TOKEN)
-    assert await client.request_export(5, ExportSpec()) == ExportAccepted(RQ_ID, created=True)
+    assert await client.request_export(5, ExportSpec()) == RequestAccepted(RQ_ID, created=True)
 
 
 async def test_one_that_runs_and_is_never_listed_is_an_error(

@@ -14,7 +14,7 @@ from scripted import Connect, ScriptedServer, raw_server, reply
 
 import asynccvat as ac
 from asynccvat.client.upload_file import FileToSend
-from asynccvat.core.annotation_files import Kind
+from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.tus import ONE_REQUEST
 from asynccvat.http import Call, Streamed
 
@@ -554,11 +554,11 @@ async def test_a_small_file_that_is_gone_is_not_sent(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     client = await connect()
-    looked_at = FileToSend(file, file, Kind.XML, len(XML), file.stat().st_mtime_ns)
+    looked_at = FileToSend(file, file, FileKind.XML, len(XML), file.stat().st_mtime_ns)
     upload = client.begin_upload(7, looked_at, importer="CVAT 1.1")
     file.unlink()
     with pytest.raises(ac.AnnotationFileError, match="changed while it was being uploaded"):
-        await upload.ask()
+        await upload.request_import()
     assert taking.times(ASK) == 0
 
 

@@ -13,10 +13,10 @@ import msgspec
 from asynccvat.core.models import (
     About,
     DataMeta,
-    ExportRequest,
     Formats,
     Page,
     Project,
+    ServerRequest,
     Task,
     User,
 )
@@ -25,7 +25,7 @@ from asynccvat.core.responses import error_text, is_json, parse_date
 KINDS: dict[str, Any] = {
     "/api/tasks": Page[Task],
     "/api/projects": Page[Project],
-    "/api/requests": Page[ExportRequest],
+    "/api/requests": Page[ServerRequest],
     "/api/users/self": User,
     "/api/server/about": About,
     "/api/server/annotation/formats": Formats,
@@ -54,7 +54,7 @@ def kind_of(path: str) -> Any:
     if len(parts) == 6 and parts[2] == "tasks" and parts[4:] == ["data", "meta"]:
         return DataMeta
     if len(parts) == 4 and parts[2] == "requests":
-        return ExportRequest
+        return ServerRequest
     return KINDS.get(path)
 
 
@@ -65,7 +65,7 @@ def test_recorded_answers_decode(shared: Path) -> None:
         if status == 200 and kind is not None and is_json(headers.get("content-type")):
             msgspec.json.decode(body, type=kind)
             decoded[kind] = decoded.get(kind, 0) + 1
-    assert decoded.keys() == {*KINDS.values(), Task, DataMeta, ExportRequest}
+    assert decoded.keys() == {*KINDS.values(), Task, DataMeta, ServerRequest}
 
 
 def test_recorded_refusals_are_said_in_one_line(shared: Path) -> None:

@@ -14,7 +14,7 @@ from asynccvat.core.annotation_files import (
     HEAD_BYTES,
     TAIL_BYTES,
     Chosen,
-    Kind,
+    FileKind,
     check,
     check_members,
     choose,
@@ -38,7 +38,7 @@ def zipped(**members: bytes) -> bytes:
     return target.getvalue()
 
 
-def look(data: bytes, importer: Format = CVAT) -> Kind:
+def look(data: bytes, importer: Format = CVAT) -> FileKind:
     return check(data[:HEAD_BYTES], data[-TAIL_BYTES:], importer, name="f")
 
 
@@ -145,20 +145,20 @@ def test_the_choice_does_not_depend_on_the_order(paths: list[str]) -> None:
 @pytest.mark.parametrize(
     ("data", "importer", "kind"),
     [
-        (XML, CVAT, Kind.XML),
-        (b"\xef\xbb\xbf" + XML, CVAT, Kind.XML),
-        (XML.decode().replace("utf-8", "utf-16").encode("utf-16"), CVAT, Kind.XML),
-        (b"<!-- made by a model --><annotations/>", CVAT, Kind.XML),
-        (b"<!DOCTYPE annotations [<!ENTITY a 'b'>]><annotations/>", CVAT, Kind.XML),
-        (b'  {"images": [], "annotations": []}\n', COCO, Kind.JSON),
-        (b"<annotations></annotations>\n<!-- the end -->\n", CVAT, Kind.XML),
-        (zipped(**{"annotations.xml": XML}), CVAT, Kind.ZIP),
-        (zipped(a=b"1"), YOLO, Kind.ZIP),
-        (b"<other/>", Format(name="Kitti Raw Format 1.0", ext="ZIP, XML"), Kind.XML),
-        (b"{}", Format(name="Unheard of 1.0", ext="PARQUET"), Kind.JSON),
+        (XML, CVAT, FileKind.XML),
+        (b"\xef\xbb\xbf" + XML, CVAT, FileKind.XML),
+        (XML.decode().replace("utf-8", "utf-16").encode("utf-16"), CVAT, FileKind.XML),
+        (b"<!-- made by a model --><annotations/>", CVAT, FileKind.XML),
+        (b"<!DOCTYPE annotations [<!ENTITY a 'b'>]><annotations/>", CVAT, FileKind.XML),
+        (b'  {"images": [], "annotations": []}\n', COCO, FileKind.JSON),
+        (b"<annotations></annotations>\n<!-- the end -->\n", CVAT, FileKind.XML),
+        (zipped(**{"annotations.xml": XML}), CVAT, FileKind.ZIP),
+        (zipped(a=b"1"), YOLO, FileKind.ZIP),
+        (b"<other/>", Format(name="Kitti Raw Format 1.0", ext="ZIP, XML"), FileKind.XML),
+        (b"{}", Format(name="Unheard of 1.0", ext="PARQUET"), FileKind.JSON),
     ],
 )
-def test_what_can_be_what_it_claims_is_taken(data: bytes, importer: Format, kind: Kind) -> None:
+def test_what_can_be_what_it_claims_is_taken(data: bytes, importer: Format, kind: FileKind) -> None:
     assert look(data, importer) is kind
 
 
@@ -196,17 +196,17 @@ def test_any_bytes_are_told_or_refused_by_the_files_name(data: bytes) -> None:
         told = str(kind_of(data, data, name="f"))
     except AnnotationFileError as error:
         told = str(error)
-    assert told in tuple(Kind) or told.startswith("f ")
+    assert told in tuple(FileKind) or told.startswith("f ")
 
 
 @given(st.dictionaries(st.text(), st.integers()))
 def test_any_json_object_is_json(value: dict[str, int]) -> None:
     data = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    assert look(data, Format(name="Unheard of 1.0", ext="JSON")) is Kind.JSON
+    assert look(data, Format(name="Unheard of 1.0", ext="JSON")) is FileKind.JSON
 
 
 def test_a_long_json_file_can_have_its_annotations_anywhere() -> None:
-    assert look(b'{"info": "' + b" " * HEAD_BYTES + b'"}', COCO) is Kind.JSON
+    assert look(b'{"info": "' + b" " * HEAD_BYTES + b'"}', COCO) is FileKind.JSON
 
 
 @pytest.mark.parametrize(
@@ -239,11 +239,11 @@ def test_a_zip_with_annotations_is_taken(members: dict[str, bytes], importer: Fo
 
 def test_a_long_files_end_is_what_tells_that_it_is_whole() -> None:
     long = b"<annotations>" + b" " * (HEAD_BYTES + TAIL_BYTES) + b"</annotations>"
-    assert look(long) is Kind.XML
+    assert look(long) is FileKind.XML
     with pytest.raises(AnnotationFileError, match="cut short"):
         look(long[:-1])
 
 
 def test_the_kinds_of_an_importer_are_those_that_the_server_names() -> None:
-    assert kinds(COCO) == {Kind.JSON, Kind.ZIP}
+    assert kinds(COCO) == {FileKind.JSON, FileKind.ZIP}
     assert kinds(Format(name="x")) == frozenset()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ExportRequest, ExportSpec, Page, Project, RequestStatus, Task
+from asynccvat.core.models import ExportSpec, Page, Project, RequestStatus, ServerRequest, Task
 from asynccvat.core.selection import (
     JobSelection,
     ProjectSelection,
@@ -57,7 +57,7 @@ def test_a_finished_request_can_still_lack_its_dates() -> None:
     request = msgspec.json.decode(
         b'{"id":"r","status":"finished","operation":{"type":"export:annotations","task_id":3},'
         b'"started_date":null,"finished_date":null,"expiry_date":null,"result_url":"http://x/y"}',
-        type=ExportRequest,
+        type=ServerRequest,
     )
     assert request.ended
     assert request.finished_date is None
@@ -74,7 +74,7 @@ def test_a_finished_request_can_still_lack_its_dates() -> None:
     ],
 )
 def test_unknown_states_count_as_queued(status: str, state: RequestStatus, ended: bool) -> None:
-    request = ExportRequest(id="r", status=status)
+    request = ServerRequest(id="r", status=status)
     assert (request.state, request.ended) == (state, ended)
 
 

@@ -12,7 +12,7 @@ import pytest
 import asynccvat as ac
 from asynccvat.cli.commands.mirror import mirror as mirror_command
 from asynccvat.runfiles.declarations import MIRROR, PARAMETERS
-from asynccvat.runfiles.steps import DownloadStep, MirrorStep, UploadStep
+from asynccvat.runfiles.steps import Download, MirrorStep, Upload
 
 EXAMPLES = Path(__file__).with_name("examples")
 SECRET = "hunter2-and-more"
@@ -59,12 +59,12 @@ def test_the_files_of_datnvt_cvat_cli_are_taken_unchanged(path: Path) -> None:
     file = ac.load_run_file(path)
     assert file.warnings == ()
     for step in file.steps:
-        if isinstance(step, DownloadStep):
+        if isinstance(step, Download):
             assert step.paths == {n: Path(f"data/raw/task{n}") for n in (147, 150, 151)}
             assert step.spec == ac.ExportSpec("CVAT for images 1.1", images=False)
             assert step.skip_existing
         else:
-            assert isinstance(step, UploadStep)
+            assert isinstance(step, Upload)
             ids = [task_id for batch in step.batches for task_id in batch.task_ids]
             assert ids == [147, 150, 151]
 
@@ -97,7 +97,7 @@ def test_files_that_are_named_for_each_task_win_over_a_folder() -> None:
         "    in_dir: gone\n"
     )
     (step,) = file.steps
-    assert isinstance(step, UploadStep)
+    assert isinstance(step, Upload)
     assert step.batches[0].source == {1: Path("1.xml")}
     assert [warning.partition(": ")[0] for warning in file.warnings] == [
         "steps.yaml, line 4, column 5",
@@ -111,7 +111,7 @@ def test_the_folder_of_each_task_can_be_named_and_then_wins() -> None:
         "  parameters: {task_ids: [1, 2], out_dir: x, out_paths: [a, ~/b], folder_prefix: ''}\n"
     )
     (step,) = file.steps
-    assert isinstance(step, DownloadStep)
+    assert isinstance(step, Download)
     assert step.paths == {1: Path("a"), 2: Path("~/b").expanduser()}
     (warning,) = file.warnings
     assert warning.startswith("steps.yaml, line 2, column 34: 'out_dir': 'out_paths' names every")
@@ -237,9 +237,9 @@ def test_anchors_and_merged_keys_are_understood() -> None:
         "- {task: download, parameters: *more}\n"
     )
     first, second, third = file.steps
-    assert isinstance(third, DownloadStep)
+    assert isinstance(third, Download)
     assert third.paths == {1: Path("y/task1")}
-    assert isinstance(second, DownloadStep)
+    assert isinstance(second, Download)
     assert second.paths == {1: Path("y/task1")}
     assert {name: value.text for name, value in second.server.items()} == {
         "url": "http://a",
@@ -283,8 +283,8 @@ def test_what_an_earlier_step_brings_need_not_be_there_yet() -> None:
         "- {task: upload, parameters: {task_ids: [5], in_dir: data/../data}}\n"
     )
     third, fourth = file.steps[2:]
-    assert isinstance(third, UploadStep)
-    assert isinstance(fourth, UploadStep)
+    assert isinstance(third, Upload)
+    assert isinstance(fourth, Upload)
     assert third.awaits == frozenset({1})
     assert fourth.awaits == frozenset({5})
     assert third.batches[0].without(third.awaits).task_ids == ()

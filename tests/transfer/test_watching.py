@@ -14,7 +14,7 @@ from engine_serving import Serving, serving, until
 
 import asynccvat as ac
 from asynccvat.client.poller import Poller, WatchedRequest
-from asynccvat.core.models import ExportRequest
+from asynccvat.core.models import ServerRequest
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import polling
 from asynccvat.simulator import Fault
@@ -36,20 +36,22 @@ async def watching(serve: Serving, *, more_to_ask: bool = True) -> AsyncIterator
         group.cancel_scope.cancel()
 
 
-async def export(serve: Serving, poller: Poller, task_id: int, *, triable: bool) -> WatchedRequest:
+async def export(
+    serve: Serving, poller: Poller, task_id: int, *, predictable: bool
+) -> WatchedRequest:
     accepted = await serve.client.request_export(task_id, ac.ExportSpec())
     return poller.watch(
         accepted.rq_id,
         task_id,
         asked_at=asyncio.get_running_loop().time(),
         created=True,
-        triable=triable,
+        predictable=predictable,
     )
 
 
-async def ended(serve: Serving, tasks: int) -> list[ExportRequest | ac.AsyncCvatError]:
+async def ended(serve: Serving, tasks: int) -> list[ServerRequest | ac.AsyncCvatError]:
     """Watch the exports of so many tasks that cannot be tried; returns how each ended."""
-    ends: list[ExportRequest | ac.AsyncCvatError] = []
+    ends: list[ServerRequest | ac.AsyncCvatError] = []
 
     async def wait(poller: Poller, watched: WatchedRequest) -> None:
         try:
@@ -62,7 +64,7 @@ async def ended(serve: Serving, tasks: int) -> list[ExportRequest | ac.AsyncCvat
 
     async with watching(serve) as poller, anyio.create_task_group() as group:
         for task_id in range(1, tasks + 1):
-            watched = await export(serve, poller, task_id, triable=False)
+            watched = await export(serve, poller, task_id, predictable=False)
             group.start_soon(wait, poller, watched)
     return ends
 
@@ -76,8 +78,8 @@ def lists(serve: Serving) -> int:
     return sum(call.path == "/api/requests" for call in serve.calls("GET"))
 
 
-def finished(ends: list[ExportRequest | ac.AsyncCvatError]) -> int:
-    return sum(isinstance(end, ExportRequest) and end.status == "finished" for end in ends)
+def finished(ends: list[ServerRequest | ac.AsyncCvatError]) -> int:
+    return sum(isinstance(end, ServerRequest) and end.status == "finished" for end in ends)
 
 
 async def test_one_that_nobody_waits_for_asks_nothing() -> None:
@@ -149,10 +151,10 @@ async def test_a_revoked_token_is_told_to_all_that_a_list_was_about() -> None:
 
 async def test_a_result_that_should_be_there_is_left_to_be_tried() -> None:
     async with slow(12) as serve, watching(serve) as poller:
-        poller.may_try = lambda: True
+        poller.may_fetch = lambda: True
         tried = 0
         for task_id in range(1, 13):
-            watched = await export(serve, poller, task_id, triable=True)
+            watched = await export(serve, poller, task_id, predictable=True)
             request = await poller.wait(watched)
             if request is None:
                 tried += 1
@@ -163,10 +165,10 @@ async def test_a_result_that_should_be_there_is_left_to_be_tried() -> None:
 
 async def test_a_result_that_was_tried_too_early_is_waited_for_again() -> None:
     async with slow(12) as serve, watching(serve) as poller:
-        poller.may_try = lambda: True
+        poller.may_fetch = lambda: True
         early = 0
         for task_id in range(1, 13):
-            watched = await export(serve, poller, task_id, triable=True)
+            watched = await export(serve, poller, task_id, predictable=True)
             while await poller.wait(watched) is None:
                 early += 1
                 poller.tried(watched, ended=False)
@@ -177,7 +179,7 @@ async def test_a_request_that_is_forgotten_is_looked_at_no_more() -> None:
     async with serving(1) as serve:
         serve.server.pause_exports()
         async with watching(serve) as poller:
-            watched = await export(serve, poller, 1, triable=True)
+            watched = await export(serve, poller, 1, predictable=True)
             await until(lambda: len(serve.calls("GET", "/api/requests")) > 1)
             poller.forget(watched)
             seen = len(serve.server.calls)

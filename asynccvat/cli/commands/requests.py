@@ -18,7 +18,7 @@ from asynccvat.cli.text import counted, printable, span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asynccvat import CvatClient, ExportRequest
+    from asynccvat import CvatClient, ServerRequest
 
 _COLUMNS = ("status", "progress", "age", "operation", "of", "format", "message", "id")
 _WHY_NOT = {
@@ -110,7 +110,7 @@ def list_requests(
     tasks = parsing.ids(task_id or (), "--task-id")
     projects = parsing.ids(project_id or (), "--project-id")
 
-    async def question(client: CvatClient) -> tuple[Sequence[ExportRequest], datetime]:
+    async def question(client: CvatClient) -> tuple[Sequence[ServerRequest], datetime]:
         found = await client.requests(task_ids=tasks or None, action=action and action.value)
         # Ages are by the server's clock, whose dates they come from.
         return found, client.server_date or datetime.now(UTC)
@@ -138,7 +138,7 @@ def list_requests(
     return ExitCode.DONE
 
 
-def _row(request: ExportRequest, now: datetime) -> output.Row:
+def _row(request: ServerRequest, now: datetime) -> output.Row:
     operation = request.operation
     of = {
         "task": operation.task_id,

@@ -22,7 +22,7 @@ from asynccvat.core.importers import importer_name
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
-from asynccvat.core.plans.upload import Candidate
+from asynccvat.core.plans.upload import UploadCandidate
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.store import MirrorStore
@@ -48,7 +48,7 @@ class Mirrored:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _WantedFile:
     """What is meant for a task, before anybody looked at it."""
 
     task_id: int
@@ -61,7 +61,7 @@ class _Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """What lies there for a task.
 
     Attributes:
@@ -70,12 +70,12 @@ class Found:
         mirrored: The mirror that they lie in, None where they lie in none.
     """
 
-    candidate: Candidate
+    candidate: UploadCandidate
     source: Source | None
     mirrored: Mirrored | None
 
 
-class Gathering:
+class Discovery:
     """Finds what is meant for each task."""
 
     def __init__(
@@ -96,7 +96,7 @@ class Gathering:
     @asynccontextmanager
     async def found(
         self, *, read_only: bool, warn: Callable[[str], None] = lambda _: None
-    ) -> AsyncIterator[list[Found]]:
+    ) -> AsyncIterator[list[FoundFile]]:
         """Look at what is meant for each task, and hold the mirrors that it lies in.
 
         Args:
@@ -125,9 +125,9 @@ class Gathering:
             wanted = [await _with_members(one, warn) for one in wanted]
             yield await in_thread(_look, wanted, self._options.force)
 
-    async def _pair(self, task_id: int, path: Path, mirrors: _Mirrors) -> _Wanted:
+    async def _pair(self, task_id: int, path: Path, mirrors: _Mirrors) -> _WantedFile:
         """A file that was named for a task; perhaps it is that of the task's own mirror."""
-        plain = _Wanted(task_id, path, self._format or ExportSpec().format, named=True)
+        plain = _WantedFile(task_id, path, self._format or ExportSpec().format, named=True)
         root = await in_thread(_mirror_above, path)
         if root is None:
             return plain
@@ -148,7 +148,7 @@ class Gathering:
             mirrored=Mirrored(store, prefix),
         )
 
-    async def _in_folder(self, folder: Path, mirrors: _Mirrors) -> list[_Wanted]:
+    async def _in_folder(self, folder: Path, mirrors: _Mirrors) -> list[_WantedFile]:
         prefix = self._options.folder_prefix
         names = await in_thread(_folders_in, folder)
         heads: dict[int, ReceiptHead] = {}
@@ -168,7 +168,7 @@ class Gathering:
         wanted = []
         for task_id in ids:
             head = heads.get(task_id)
-            one = _Wanted(
+            one = _WantedFile(
                 task_id,
                 folder / task_folder_name(prefix, task_id),
                 self._format or ExportSpec().format,
@@ -233,7 +233,7 @@ class _Mirrors:
         return mirror
 
 
-async def _with_members(wanted: _Wanted, warn: Callable[[str], None]) -> _Wanted:
+async def _with_members(wanted: _WantedFile, warn: Callable[[str], None]) -> _WantedFile:
     """The same with what the receipt says of the source's files; a damaged one says nothing.
 
     Raises:
@@ -259,13 +259,13 @@ async def _with_members(wanted: _Wanted, warn: Callable[[str], None]) -> _Wanted
     )
 
 
-def _look(wanted: Sequence[_Wanted], force: bool) -> list[Found]:
+def _look(wanted: Sequence[_WantedFile], force: bool) -> list[FoundFile]:
     """Look at the files; those that will be skipped are not read."""
     return [_look_at(one, force) for one in wanted]
 
 
-def _look_at(wanted: _Wanted, force: bool) -> Found:
-    candidate = Candidate(
+def _look_at(wanted: _WantedFile, force: bool) -> FoundFile:
+    candidate = UploadCandidate(
         task_id=wanted.task_id,
         name="" if wanted.head is None else wanted.head.task_name,
         path=wanted.path,
@@ -283,8 +283,8 @@ def _look_at(wanted: _Wanted, force: bool) -> Found:
             source = source.looked_at()
     except AsyncCvatError as error:
         error.task_id = wanted.task_id
-        return Found(replace(candidate, problem=error), source, wanted.mirrored)
-    return Found(candidate, source, wanted.mirrored)
+        return FoundFile(replace(candidate, problem=error), source, wanted.mirrored)
+    return FoundFile(candidate, source, wanted.mirrored)
 
 
 def _mirror_above(path: Path) -> Path | None:

@@ -24,7 +24,7 @@ from asynccvat.core.annotation_files import (
     HEAD_BYTES,
     TAIL_BYTES,
     Chosen,
-    Kind,
+    FileKind,
     check,
     check_members,
     choose,
@@ -81,17 +81,17 @@ class Source:
                 ends = head, file.read(TAIL_BYTES)
         # What no format takes is known without asking the server for its formats.
         kind = kind_of(*ends, name=str(path))
-        members = _members(path) if kind is Kind.ZIP else None
+        members = _members(path) if kind is FileKind.ZIP else None
         return Source(self.folder, self.chosen, ends, members)
 
-    def check(self, importer: Format) -> Kind:
+    def check(self, importer: Format) -> FileKind:
         """Make sure that an importer can take it, once it was looked at.
 
         Raises:
             AnnotationFileError: It cannot be what the importer reads.
         """
         if self.ends is None:
-            return Kind.ZIP
+            return FileKind.ZIP
         kind = check(*self.ends, importer, name=str(self.shown))
         if self.members is not None:
             check_members(self.members, importer, name=str(self.shown))
@@ -188,7 +188,7 @@ def is_edited(source: Source, members: tuple[MemberRecord, ...]) -> bool:
 
 
 @contextmanager
-def ready(source: Source, kind: Kind) -> Iterator[tuple[FileToSend, tuple[MemberRecord, ...]]]:
+def ready(source: Source, kind: FileKind) -> Iterator[tuple[FileToSend, tuple[MemberRecord, ...]]]:
     """Have the file to send while inside, and the records of what it holds, as it was read.
 
     Raises:

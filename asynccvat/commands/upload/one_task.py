@@ -18,8 +18,8 @@ from asynccvat.aio.threads import in_threads
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.discovery import Mirrored
 from asynccvat.commands.upload.local_files import Source, ready
-from asynccvat.core.annotation_files import Kind
-from asynccvat.core.models import ExportRequest
+from asynccvat.core.annotation_files import FileKind
+from asynccvat.core.models import ServerRequest
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.upload import Upload, changed_since
@@ -46,7 +46,7 @@ class UploadOrder:
 
     step: Upload
     source: Source
-    kind: Kind
+    kind: FileKind
     mirrored: Mirrored | None = None
 
 
@@ -148,7 +148,7 @@ class TaskUploader:
         if task.updated_date != step.mirrored_date:
             raise changed_since(step.task_id)
 
-    def _between(self, request: ExportRequest) -> tuple[datetime, datetime] | None:
+    def _between(self, request: ServerRequest) -> tuple[datetime, datetime] | None:
         begun = request.started_date or request.created_date
         ended = request.finished_date
         if ended is None and self._client.server_date is not None:

@@ -16,12 +16,18 @@ import anyio
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
-from asynccvat.commands.upload.discovery import Found, Gathering
+from asynccvat.commands.upload.discovery import Discovery, FoundFile
 from asynccvat.commands.upload.one_task import Imported, TaskUploader, UploadOrder
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
-from asynccvat.core.plans.upload import Refuse, Skip, Upload, UploadPlan, plan_uploads
+from asynccvat.core.plans.upload import (
+    Refuse,
+    Skip,
+    Upload,
+    UploadPlan,
+    plan_uploads,
+)
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, ConfigError
@@ -58,7 +64,7 @@ class UploadRun:
         Selection(task_ids=list(source) if isinstance(source, Mapping) else task_ids)
         self._client = client
         self._options = options
-        self._gathering = Gathering(client, source, task_ids, format_name, options)
+        self._discovery = Discovery(client, source, task_ids, format_name, options)
 
     async def work(self, run: Run) -> None:
         """Do all of it; the run's report is written in any case."""
@@ -67,12 +73,12 @@ class UploadRun:
 
     async def plan(self) -> UploadPlan:
         """What would be done, and why; nothing is changed, here or there."""
-        async with self._gathering.found(read_only=True) as found:
+        async with self._discovery.found(read_only=True) as found:
             plan_, _ = await self._prepare(found)
         return plan_
 
     async def _upload(self, run: Run, journal: ReportBuilder) -> AsyncCvatError | None:
-        async with self._gathering.found(read_only=False, warn=journal.warn) as found:
+        async with self._discovery.found(read_only=False, warn=journal.warn) as found:
             plan_, orders = await self._prepare(found, run.emit)
             for skip in plan_.of(Skip):
                 journal.done(_skipped(skip))
@@ -86,7 +92,7 @@ class UploadRun:
     # --- the plan ---------------------------------------------------------------------------
 
     async def _prepare(
-        self, found: list[Found], emit: Callable[[Event], None] = lambda _: None
+        self, found: list[FoundFile], emit: Callable[[Event], None] = lambda _: None
     ) -> tuple[UploadPlan, list[UploadOrder]]:
         """Ask the server about what can be uploaded, and only about that; then compare."""
         listing = TaskListing(())
@@ -123,12 +129,12 @@ class UploadRun:
             orders.append(UploadOrder(step, one.source, kind, one.mirrored))
         return plan_, orders
 
-    def _is_due(self, found: Found) -> bool:
+    def _is_due(self, found: FoundFile) -> bool:
         candidate = found.candidate
         skipped = candidate.may_be_skipped(force=self._options.force)
         return candidate.problem is None and not skipped
 
-    async def _checked(self, found: Found) -> Found:
+    async def _checked(self, found: FoundFile) -> FoundFile:
         """Hold what was found against the importer, by the server's own list of formats."""
         candidate = found.candidate
         if found.source is None or not self._is_due(found):

@@ -17,7 +17,7 @@ from asynccvat.core.models import TaskListing
 from asynccvat.errors import AsyncCvatError, NotFoundError, TaskChangedError, UploadError
 
 
-class Mode(StrEnum):
+class ImportMode(StrEnum):
     """What becomes of the annotations that a task has already."""
 
     REPLACE = "replace"
@@ -42,7 +42,7 @@ class UploadReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class UploadCandidate:
     """A file, or the files of a folder, that is meant for a task.
 
     Attributes:
@@ -147,7 +147,7 @@ def _record(step: Step) -> dict[str, Any]:
 
 
 def plan_uploads(
-    candidates: Iterable[Candidate],
+    candidates: Iterable[UploadCandidate],
     listing: TaskListing,
     *,
     only_if_unchanged: bool = False,
@@ -188,7 +188,7 @@ def plan_uploads(
     return UploadPlan(tuple(steps))
 
 
-def _why(one: Candidate, *, force: bool) -> UploadReason:
+def _why(one: UploadCandidate, *, force: bool) -> UploadReason:
     if one.edited:
         return UploadReason.EDITED
     if one.named:
@@ -196,7 +196,9 @@ def _why(one: Candidate, *, force: bool) -> UploadReason:
     return UploadReason.FORCED if force else UploadReason.FOUND
 
 
-def _conflict(one: Candidate, updated_date: str) -> tuple[UploadReason, AsyncCvatError] | None:
+def _conflict(
+    one: UploadCandidate, updated_date: str
+) -> tuple[UploadReason, AsyncCvatError] | None:
     if one.mirrored_date is None:
         return UploadReason.NOT_MIRRORED, UploadError(
             f"task {one.task_id}: no receipt says which state of the task {one.path} is of, so "

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from asynccvat.core.models import ExportRequest
+from asynccvat.core.models import ServerRequest
 
 # The Date header has whole seconds only.
 _DATE_RESOLUTION = timedelta(seconds=1)
 
 
-def may_adopt(request: ExportRequest, *, listed_at: datetime | None, seen_queued: bool) -> bool:
+def may_adopt(request: ServerRequest, *, listed_at: datetime | None, seen_queued: bool) -> bool:
     """Whether the export began after the listing was read.
 
     Args:

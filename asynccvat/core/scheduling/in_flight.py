@@ -25,7 +25,7 @@ _OFFSETS_REMEMBERED = 15
 _ENDS_REMEMBERED = 64
 
 
-class State(Enum):
+class RequestStage(Enum):
     """How far a request is."""
 
     QUEUED = "queued"
@@ -34,7 +34,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StatusAnswer:
     """What the server told of a request.
 
     Attributes:
@@ -46,7 +46,7 @@ class Answer:
     """
 
     rq_id: str
-    state: State
+    state: RequestStage
     created: float | None = None
     started: float | None = None
     finished: float | None = None
@@ -91,7 +91,7 @@ class InFlight:
         asked_at: float,
         *,
         ours: bool,
-        triable: bool = True,
+        predictable: bool = True,
         uncertainty: float = 0.0,
     ) -> None:
         """Note a request that was asked for.
@@ -100,11 +100,13 @@ class InFlight:
             rq_id: Its id.
             asked_at: When, on our own clock.
             ours: Whether our call queued it, rather than finding it there.
-            triable: Whether its result may be asked for before it is known to have ended.
+            predictable: Whether its result may be asked for before it is known to have ended.
             uncertainty: Seconds by which the server may have queued it sooner or later.
         """
         self._number += 1
-        self._pending[rq_id] = Pending(rq_id, self._number, asked_at, triable=triable and ours)
+        self._pending[rq_id] = Pending(
+            rq_id, self._number, asked_at, predictable=predictable and ours
+        )
         if ours:
             self._ours[rq_id] = (asked_at, uncertainty)
 
@@ -115,12 +117,12 @@ class InFlight:
         if self._probe == rq_id:
             self._probe = None
 
-    def next_look(self, *, more_to_ask: bool, may_try: bool, room: bool = True) -> Look | None:
+    def next_look(self, *, more_to_ask: bool, may_fetch: bool, room: bool = True) -> Look | None:
         """What to do next and when; None while nothing is to be done.
 
         Args:
             more_to_ask: Whether exports wait for a place in flight.
-            may_try: Whether results can be asked for before they are known to be there.
+            may_fetch: Whether results can be asked for before they are known to be there.
             room: Whether a result that is tried is asked for at once.
         """
         if not self._pending:
@@ -129,9 +131,9 @@ class InFlight:
             # From now on each is tried when it is due: that has to be known well.
             self._unsure = True
         self._more_to_ask = more_to_ask
-        return next_look(self.model, self._queue(), may_try=may_try, room=room)
+        return next_look(self.model, self._queue(), may_fetch=may_fetch, room=room)
 
-    def begin_tries(self, rq_ids: Iterable[str], now: float) -> None:
+    def begin_fetches(self, rq_ids: Iterable[str], now: float) -> None:
         """Note that results are being asked for; `tried` says how it went."""
         for rq_id in rq_ids:
             request = self._pending[rq_id]
@@ -155,7 +157,7 @@ class InFlight:
             self._probe = None
         self._pending[rq_id] = replace(request, tried=False, doubtful=True, looked_at=now)
 
-    def answered(self, answers: Iterable[Answer], now: float) -> None:
+    def answered(self, answers: Iterable[StatusAnswer], now: float) -> None:
         """Note what the server told of requests."""
         self.last_look = now
         self._unsure = False
@@ -166,10 +168,10 @@ class InFlight:
         for answer in answers:
             request = self._pending[answer.rq_id]
             self._set_right(request, answer, now)
-            if answer.state is State.ENDED:
+            if answer.state is RequestStage.ENDED:
                 seen += _seen(request, answer)
                 self._end(request, now, answer.finished)
-            elif answer.state is State.STARTED:
+            elif answer.state is RequestStage.STARTED:
                 self._overtake(request.number + 1 - self.model.workers, now)
                 started_at = request.started_at or max(
                     self._on_our_clock(answer.started, now), request.asked_at
@@ -179,7 +181,7 @@ class InFlight:
                 # A request can go back from started to queued.
                 self._look_again(request, now, started_at=None, queued_at=now)
         self.model = self.model.with_exports(seen)
-        if not any(answer.state is State.ENDED for answer in answers):
+        if not any(answer.state is RequestStage.ENDED for answer in answers):
             self._missed += 1
 
     def started_at(self, rq_id: str) -> float | None:
@@ -244,7 +246,7 @@ class InFlight:
         if not right:
             self._missed += 1
 
-    def _set_right(self, request: Pending, answer: Answer, now: float) -> None:
+    def _set_right(self, request: Pending, answer: StatusAnswer, now: float) -> None:
         """Shift the ends that were guessed by as much as this one was wrong."""
         service = self.model.export_seconds
         known = request.number >= self._overtaken and request.started_at is None
@@ -258,7 +260,7 @@ class InFlight:
             if not end.seen:
                 end.at = min(now, end.at + error)
 
-    def _note_clock(self, answer: Answer) -> None:
+    def _note_clock(self, answer: StatusAnswer) -> None:
         """Compare the clocks: the server made a request of ours while our call was on its way."""
         if answer.rq_id in self._ours and answer.created is not None:
             asked_at, uncertainty = self._ours[answer.rq_id]
@@ -280,7 +282,7 @@ class InFlight:
         return min(date + self._offset, now)
 
 
-def _seen(request: Pending, answer: Answer) -> list[Seen]:
+def _seen(request: Pending, answer: StatusAnswer) -> list[Seen]:
     """What the dates of an export that ended tell, if there are any."""
     if answer.started is None or answer.finished is None or answer.finished < answer.started:
         return []

@@ -63,7 +63,7 @@ class Pending:
         started_at: When it began, on our own clock; None while it is queued as far as we know.
         queued_at: When it was last seen in the queue, None where it was not.
         looked_at: When it was last known not to have ended, None before the first look.
-        triable: Whether its result can be asked for before it is known to have ended.
+        predictable: Whether its result can be asked for before it is known to have ended.
         doubtful: Whether the last try came too early, so that the next look should ask.
         tried: Whether a try is under way.
     """
@@ -74,7 +74,7 @@ class Pending:
     started_at: float | None = None
     queued_at: float | None = None
     looked_at: float | None = None
-    triable: bool = True
+    predictable: bool = True
     doubtful: bool = False
     tried: bool = False
 
@@ -82,7 +82,7 @@ class Pending:
 class How(Enum):
     """How to look."""
 
-    TRY = "ask for the results: they should be there"
+    FETCH = "fetch the results: they should be there"
     ASK = "ask about each by itself"
     LIST = "ask about all with one list"
 
@@ -208,13 +208,13 @@ def _due_without_queueing(request: Pending, queue: Queue, service: float) -> flo
     return 0.0 if request.looked_at is None else _patiently(request, 0.0)
 
 
-def next_look(model: ServerModel, queue: Queue, *, may_try: bool, room: bool) -> Look | None:
+def next_look(model: ServerModel, queue: Queue, *, may_fetch: bool, room: bool) -> Look | None:
     """Decide the next look.
 
     Args:
         model: What is known of the server.
         queue: The exports in flight.
-        may_try: Whether results can be asked for before they are known to be there.
+        may_fetch: Whether results can be asked for before they are known to be there.
         room: Whether a result that is tried is asked for at once, as one has to be that is to tell
             of others.
 
@@ -232,10 +232,10 @@ def next_look(model: ServerModel, queue: Queue, *, may_try: bool, room: bool) ->
     )
     if not rows:
         return None
-    may_try = may_try and not model.is_learning
+    may_fetch = may_fetch and not model.is_learning
     if not queue.more_to_ask or len(queue.pending) <= model.workers:
-        return _look_at_due(model, queue, rows, may_try=may_try)
-    return _look_at_many(model, queue, rows, may_try=may_try, room=room)
+        return _look_at_due(model, queue, rows, may_fetch=may_fetch)
+    return _look_at_many(model, queue, rows, may_fetch=may_fetch, room=room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,35 +250,35 @@ def _in_time(row: Due) -> tuple[float, int]:
     return row.at, row.request.number
 
 
-def _look_at_due(model: ServerModel, queue: Queue, rows: Sequence[Due], *, may_try: bool) -> Look:
+def _look_at_due(model: ServerModel, queue: Queue, rows: Sequence[Due], *, may_fetch: bool) -> Look:
     """Nothing else is to come, or to keep the workers busy: look when the next is due."""
     running = [row for row in rows if row.request.number >= queue.overtaken][: model.workers]
-    if queue.unsure and may_try and running:
+    if queue.unsure and may_fetch and running:
         # Those that run now tell when all that are behind them will end.
-        return _look(model, queue.last_look, running, rows, may_try=False)
+        return _look(model, queue.last_look, running, rows, may_fetch=False)
     at = max(rows[0].at + _CLOCK_SLACK, _not_before(queue))
     due = [row for row in rows if row.at + _CLOCK_SLACK <= at]
     if queue.without_dates >= _EXPORTS_WITHOUT_DATES_AT_THE_END:
-        return _look(model, at, due[:1], rows, may_try=False)
-    return _look(model, at, due, rows, may_try=may_try)
+        return _look(model, at, due[:1], rows, may_fetch=False)
+    return _look(model, at, due, rows, may_fetch=may_fetch)
 
 
 def _look_at_many(
-    model: ServerModel, queue: Queue, rows: Sequence[Due], *, may_try: bool, room: bool
+    model: ServerModel, queue: Queue, rows: Sequence[Due], *, may_fetch: bool, room: bool
 ) -> Look:
     """There is time until the server's queue runs dry: look when several have ended.
 
     One that is deep in the queue is looked at. If it has ended, those before it have, too, but
     for some that the other workers may still be at.
     """
-    may_try = may_try and model.hit_rate >= _HIT_RATE_NEEDED
+    may_fetch = may_fetch and model.hit_rate >= _HIT_RATE_NEEDED
     looks = []
     overtaken = [row for row in rows if row.request.number < queue.overtaken]
-    if may_try and overtaken:
+    if may_fetch and overtaken:
         at = max(overtaken[0].at, queue.last_look)
         ended = [row for row in overtaken if row.at <= at]
-        looks.append(_look(model, at, ended, rows, may_try=True))
-    probe = _probe(model, queue, rows, may_try=may_try, room=room)
+        looks.append(_look(model, at, ended, rows, may_fetch=True))
+    probe = _probe(model, queue, rows, may_fetch=may_fetch, room=room)
     if queue.probing_until is not None:
         # It should tell soon; if it hangs, the others must not wait for it.
         probe = replace(probe, at=max(probe.at, queue.probing_until))
@@ -286,7 +286,7 @@ def _look_at_many(
 
 
 def _probe(
-    model: ServerModel, queue: Queue, rows: Sequence[Due], *, may_try: bool, room: bool
+    model: ServerModel, queue: Queue, rows: Sequence[Due], *, may_fetch: bool, room: bool
 ) -> Look:
     slack = [_slack(model, number) for number in range(1, len(rows) + 1)]
     many = min(_exports_per_look(model), len(rows))
@@ -297,11 +297,11 @@ def _probe(
     if queue.missed:
         ended = ended[: (len(ended) + 1) // 2]
     ended.sort(key=_by_number)
-    if not (may_try and ended[-1].request.triable):
-        return _look(model, at, ended, rows, may_try=False)
+    if not (may_fetch and ended[-1].request.predictable):
+        return _look(model, at, ended, rows, may_fetch=False)
     if model.is_idle:
         # How many run at once shows in the dates of neighbours.
-        return _look(model, at, ended[-2 * model.workers :], rows, may_try=False)
+        return _look(model, at, ended[-2 * model.workers :], rows, may_fetch=False)
     tell_dates = (
         queue.without_dates
         >= (
@@ -311,7 +311,7 @@ def _probe(
         )
         or model.occupied_seconds / model.workers >= _PACE_TO_ASK_ALWAYS
     )
-    return _look(model, at, ended[-1:], rows, may_try=room and not tell_dates)
+    return _look(model, at, ended[-1:], rows, may_fetch=room and not tell_dates)
 
 
 def _by_number(row: Due) -> int:
@@ -319,7 +319,7 @@ def _by_number(row: Due) -> int:
 
 
 def _look(
-    model: ServerModel, at: float, due: Sequence[Due], rows: Sequence[Due], *, may_try: bool
+    model: ServerModel, at: float, due: Sequence[Due], rows: Sequence[Due], *, may_fetch: bool
 ) -> Look:
     """Look at what is due: try what can be tried, else ask, in the way that is cheaper.
 
@@ -328,11 +328,11 @@ def _look(
     tries = tuple(
         row.request.rq_id
         for row in due
-        if may_try and row.request.triable and not row.request.doubtful
+        if may_fetch and row.request.predictable and not row.request.doubtful
     )
     if tries:
-        return Look(at, tries, How.TRY)
-    if model.is_learning and all(row.request.triable for row in due):
+        return Look(at, tries, How.FETCH)
+    if model.is_learning and all(row.request.predictable for row in due):
         due = due[:_CALLS_WHILE_LEARNING]
     if _list_is_cheaper(model, len(due)):
         if not model.calls_are_stale:

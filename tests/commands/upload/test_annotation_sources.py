@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.commands.upload.local_files import find, ready
-from asynccvat.core.annotation_files import Kind
+from asynccvat.core.annotation_files import FileKind
 from asynccvat.errors import AnnotationFileError, StoreError
 
 VOC = "PASCAL VOC 1.1"
@@ -87,7 +87,7 @@ def test_without_a_place_for_temporary_files_packing_fails_in_words(
 ) -> None:
     source = find(folder_to_pack(tmp_path), VOC)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(StoreError, match="TMPDIR"), ready(source, Kind.ZIP):
+    with pytest.raises(StoreError, match="TMPDIR"), ready(source, FileKind.ZIP):
         pass
 
 
@@ -107,7 +107,7 @@ def test_where_no_temporary_file_can_be_made_packing_fails_in_words(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(tempfile, "mkstemp", refuse)
-    with pytest.raises(StoreError, match=rf"temporary file .*{said}"), ready(source, Kind.ZIP):
+    with pytest.raises(StoreError, match=rf"temporary file .*{said}"), ready(source, FileKind.ZIP):
         pass
 
 
@@ -119,7 +119,7 @@ def test_a_packed_copy_that_cannot_be_removed_fails_no_upload(
     def refuse(_path: Path) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    with ready(source, Kind.ZIP) as (packed, _):
+    with ready(source, FileKind.ZIP) as (packed, _):
         monkeypatch.setattr(Path, "unlink", refuse)
     monkeypatch.undo()
     packed.path.unlink()

@@ -13,11 +13,11 @@ from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.plans.mirror import Fetch, FolderState, Reason, plan_mirror
 from asynccvat.core.plans.upload import (
-    Candidate,
     Refuse,
     Skip,
     Step,
     Upload,
+    UploadCandidate,
     UploadReason,
     plan_uploads,
 )
@@ -48,12 +48,12 @@ LISTING = TaskListing(
 )
 
 
-def candidate(task_id: int = 1, **given_: Any) -> Candidate:
+def candidate(task_id: int = 1, **given_: Any) -> UploadCandidate:
     fields = {"path": PurePath(f"task{task_id}/a.xml"), "importer": "CVAT 1.1", "named": False}
-    return Candidate(task_id=task_id, **{**fields, **given_})
+    return UploadCandidate(task_id=task_id, **{**fields, **given_})
 
 
-def plan(*candidates: Candidate, **rest: bool) -> tuple[Step, ...]:
+def plan(*candidates: UploadCandidate, **rest: bool) -> tuple[Step, ...]:
     return plan_uploads(candidates, LISTING, **rest).steps
 
 

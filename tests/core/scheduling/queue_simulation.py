@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from asynccvat.core.scheduling.admission import exports_allowed
-from asynccvat.core.scheduling.in_flight import Answer, InFlight, State
+from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
 from asynccvat.core.scheduling.polling import How, Look
 
 Service = Callable[[random.Random], float]
@@ -199,17 +199,17 @@ class Simulation:
         self._running.remove(export)
         self._start()
 
-    def _answer(self, rq_id: str) -> Answer:
+    def _answer(self, rq_id: str) -> StatusAnswer:
         export = self._exports[rq_id]
-        state = State.QUEUED
+        state = RequestStage.QUEUED
         if export.started is not None:
-            state = State.ENDED if export.finished is not None else State.STARTED
+            state = RequestStage.ENDED if export.finished is not None else RequestStage.STARTED
 
         def date(moment: float | None) -> float | None:
             known = moment is not None and self.scenario.dates
             return moment + self.scenario.clock if known and moment is not None else None
 
-        return Answer(
+        return StatusAnswer(
             rq_id, state, date(export.created), date(export.started), date(export.finished)
         )
 
@@ -245,7 +245,7 @@ class Simulation:
             return
         look = self.inflight.next_look(
             more_to_ask=self.scenario.tasks - self._asked >= max(1, self._allowed // 2),
-            may_try=bool(self._known),
+            may_fetch=bool(self._known),
             room=self._reading < self.scenario.transfers,
         )
         self._next_look = look
@@ -255,8 +255,8 @@ class Simulation:
     def _look_if_still_due(self, look: Look) -> None:
         if look is not self._next_look or self._looking:
             return
-        if look.how is How.TRY:
-            self.inflight.begin_tries(look.rq_ids, self.now)
+        if look.how is How.FETCH:
+            self.inflight.begin_fetches(look.rq_ids, self.now)
             for rq_id in look.rq_ids:
                 self._read(rq_id)
             self._decide()
@@ -276,7 +276,7 @@ class Simulation:
         self.inflight.model = self.inflight.model.with_list(self.now - began)
         self._told([self._answer(rq_id) for rq_id in rq_ids])
 
-    def _ask_each(self, left: deque[str], answers: list[Answer], count: int) -> None:
+    def _ask_each(self, left: deque[str], answers: list[StatusAnswer], count: int) -> None:
         """Two at once, as the client does."""
 
         def ask() -> None:
@@ -298,11 +298,11 @@ class Simulation:
         ask()
         ask()
 
-    def _told(self, answers: list[Answer]) -> None:
+    def _told(self, answers: list[StatusAnswer]) -> None:
         self._looking = False
         self.inflight.answered(answers, self.now)
         for answer in answers:
-            if answer.state is State.ENDED:
+            if answer.state is RequestStage.ENDED:
                 self._known.add(answer.rq_id)
                 self._held -= 1
                 self._read(answer.rq_id)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ExportRequest
+from asynccvat.core.models import ServerRequest
 from asynccvat.core.scheduling.admission import FIRST_LIMIT, MOST_IN_FLIGHT, exports_allowed
 from asynccvat.core.scheduling.adoption import may_adopt
-from asynccvat.core.scheduling.in_flight import Answer, InFlight, State
+from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
 from asynccvat.core.scheduling.polling import (
     LONGEST_INTERVAL,
     SHORTEST_INTERVAL,
@@ -53,8 +53,10 @@ def model_of(
     )
 
 
-def pending(count: int, *, triable: bool = True, first: int = 1) -> tuple[Pending, ...]:
-    return tuple(Pending(str(n), n, 0.0, triable=triable) for n in range(first, first + count))
+def pending(count: int, *, predictable: bool = True, first: int = 1) -> tuple[Pending, ...]:
+    return tuple(
+        Pending(str(n), n, 0.0, predictable=predictable) for n in range(first, first + count)
+    )
 
 
 class TestServerModel:
@@ -201,11 +203,11 @@ class TestAdoption:
         self, started_after: float | None, *, seen_queued: bool, adopted: bool
     ) -> None:
         started = None if started_after is None else EPOCH + timedelta(seconds=started_after)
-        request = ExportRequest(id="a", status="started", started_date=started)
+        request = ServerRequest(id="a", status="started", started_date=started)
         assert may_adopt(request, listed_at=self.listed_at, seen_queued=seen_queued) is adopted
 
     def test_without_a_listing_only_what_was_seen_queued(self) -> None:
-        request = ExportRequest(id="a", status="started", started_date=EPOCH)
+        request = ServerRequest(id="a", status="started", started_date=EPOCH)
         assert not may_adopt(request, listed_at=None, seen_queued=False)
         assert may_adopt(request, listed_at=None, seen_queued=True)
 
@@ -242,8 +244,8 @@ class TestDueTimes:
         assert after(2.0) < after(20.0) <= LONGEST_INTERVAL
 
 
-def look(model: ServerModel, queue: Queue, *, may_try: bool = True, room: bool = True) -> Look:
-    found = next_look(model, queue, may_try=may_try, room=room)
+def look(model: ServerModel, queue: Queue, *, may_fetch: bool = True, room: bool = True) -> Look:
+    found = next_look(model, queue, may_fetch=may_fetch, room=room)
     assert found is not None
     return found
 
@@ -252,13 +254,13 @@ class TestNextLook:
     def test_a_single_request_is_tried_when_due(self) -> None:
         found = look(model_of(1.0, 1), Queue((Pending("a", 1, 10.0),)))
         assert found.at == pytest.approx(11.0, abs=0.1)
-        assert (found.rq_ids, found.how) == (("a",), How.TRY)
+        assert (found.rq_ids, found.how) == (("a",), How.FETCH)
 
     def test_what_cannot_be_tried_is_asked_about(self) -> None:
-        queue = Queue((Pending("a", 1, 10.0, triable=False),))
+        queue = Queue((Pending("a", 1, 10.0, predictable=False),))
         assert look(model_of(1.0, 1), queue).how is How.ASK
         queue = Queue((Pending("a", 1, 10.0),))
-        assert look(model_of(1.0, 1), queue, may_try=False).how is How.ASK
+        assert look(model_of(1.0, 1), queue, may_fetch=False).how is How.ASK
 
     def test_what_was_tried_too_early_is_asked_about(self) -> None:
         queue = Queue((Pending("a", 1, 10.0, looked_at=11.0, doubtful=True),))
@@ -267,7 +269,7 @@ class TestNextLook:
     def test_while_more_are_to_come_one_deep_in_the_queue_is_tried(self) -> None:
         queue = Queue(pending(12), more_to_ask=True)
         found = look(model_of(0.25, 2), queue)
-        assert found.how is How.TRY
+        assert found.how is How.FETCH
         (rq_id,) = found.rq_ids
         assert int(rq_id) >= 4
 
@@ -280,7 +282,7 @@ class TestNextLook:
     def test_those_before_one_that_ended_are_tried_together(self) -> None:
         queue = Queue(pending(8), more_to_ask=True, last_look=5.0, overtaken=8)
         found = look(model_of(0.25, 2), queue)
-        assert (found.at, found.how) == (5.0, How.TRY)
+        assert (found.at, found.how) == (5.0, How.FETCH)
         assert set(found.rq_ids) == {str(n) for n in range(1, 8)}
 
     def test_a_try_that_is_to_tell_of_all_is_waited_for_but_not_for_ever(self) -> None:
@@ -294,7 +296,7 @@ class TestNextLook:
 
     def test_nothing_is_looked_at_where_all_are_tried(self) -> None:
         queue = Queue(tuple(replace(one, tried=True) for one in pending(3)))
-        assert next_look(model_of(0.25, 2), queue, may_try=True, room=True) is None
+        assert next_look(model_of(0.25, 2), queue, may_fetch=True, room=True) is None
 
     def test_after_a_miss_one_nearer_to_the_front_is_looked_at(self) -> None:
         queue = Queue(pending(12), more_to_ask=True)
@@ -321,7 +323,7 @@ class TestNextLook:
         assert look(model, Queue(pending(12), more_to_ask=True)).how is How.LIST
 
     def test_many_are_asked_about_with_one_list_while_it_is_cheaper(self) -> None:
-        queue = Queue(pending(12, triable=False), more_to_ask=True)
+        queue = Queue(pending(12, predictable=False), more_to_ask=True)
         found = look(model_of(0.25, 2), queue)
         assert found.how is How.LIST
         assert len(found.rq_ids) == 12
@@ -329,7 +331,7 @@ class TestNextLook:
     def test_a_list_that_only_seemed_cheaper_is_found_out(self) -> None:
         # One call that the server kept waiting; its lists take ten times as long as others do.
         model = model_of(0.25, 2, call=0.4, listing=0.4)
-        queue = Queue(pending(12, triable=False), more_to_ask=True)
+        queue = Queue(pending(12, predictable=False), more_to_ask=True)
         looks = []
         for _ in range(20):
             found = look(model, queue)
@@ -343,21 +345,21 @@ class TestNextLook:
 
     def test_only_those_that_are_due_are_asked_about_singly_where_lists_are_dear(self) -> None:
         model = replace(model_of(0.25, 2), list_seconds=5.0)
-        found = look(model, Queue(pending(12, triable=False), more_to_ask=True))
+        found = look(model, Queue(pending(12, predictable=False), more_to_ask=True))
         assert found.how is How.ASK
         assert 0 < len(found.rq_ids) < 12
 
     def test_the_first_list_is_asked_for_where_many_are_due(self) -> None:
         model = replace(model_of(0.25, 2), list_seconds=None)
-        many = Queue(pending(12, triable=False), more_to_ask=True)
+        many = Queue(pending(12, predictable=False), more_to_ask=True)
         assert look(model, many).how is How.LIST
-        few = Queue(pending(2, triable=False))
+        few = Queue(pending(2, predictable=False))
         assert look(model, few).how is How.ASK
 
     @pytest.mark.parametrize("call", [None, 0.04])
     def test_a_server_without_lists_is_asked_singly(self, call: float | None) -> None:
         model = model_of(0.25, 2, call=call).without_lists().with_list(0.01)
-        queue = Queue(pending(12, triable=False), more_to_ask=True)
+        queue = Queue(pending(12, predictable=False), more_to_ask=True)
         assert look(model, queue).how is How.ASK
 
     def test_little_is_asked_before_anything_is_known(self) -> None:
@@ -403,7 +405,7 @@ class TestNextLook:
         assert found.rq_ids
         assert len(set(found.rq_ids)) == len(found.rq_ids)
         assert found.at >= 100.0
-        if missed and found.how is not How.TRY:
+        if missed and found.how is not How.FETCH:
             assert found.at > 100.0
 
     @given(st.floats(0.001, 1e4), st.integers(1, 16))
@@ -414,21 +416,23 @@ class TestNextLook:
 
 class TestInFlight:
     def test_without_exports_there_is_nothing_to_look_at(self) -> None:
-        assert InFlight().next_look(more_to_ask=False, may_try=True) is None
+        assert InFlight().next_look(more_to_ask=False, may_fetch=True) is None
 
     def test_an_export_that_nobody_waits_for_is_forgotten(self) -> None:
         inflight = InFlight()
         inflight.add("a", 0.0, ours=True)
         inflight.remove("a")
         inflight.tried("a", 1.0, ended=True)
-        inflight.answered([Answer("a", State.ENDED)], 1.0)
-        assert inflight.next_look(more_to_ask=False, may_try=True) is None
+        inflight.answered([StatusAnswer("a", RequestStage.ENDED)], 1.0)
+        assert inflight.next_look(more_to_ask=False, may_fetch=True) is None
         assert inflight.model.ended == 0
 
     def test_the_servers_clock_may_be_ahead_by_years(self) -> None:
         inflight = InFlight()
         inflight.add("a", 5.0, ours=True)
-        inflight.answered([Answer("a", State.STARTED, created=1e9, started=1e9 + 2)], 9.0)
+        inflight.answered(
+            [StatusAnswer("a", RequestStage.STARTED, created=1e9, started=1e9 + 2)], 9.0
+        )
         assert inflight.started_at("a") == pytest.approx(7.0)
 
     def test_quick_calls_tell_more_of_the_clocks_than_slow_ones(self) -> None:
@@ -437,8 +441,8 @@ class TestInFlight:
         inflight.add("quick", 60.0, ours=True, uncertainty=0.1)
         inflight.answered(
             [
-                Answer("quick", State.STARTED, created=160.0, started=161.0),
-                Answer("slow", State.STARTED, created=141.0, started=162.0),
+                StatusAnswer("quick", RequestStage.STARTED, created=160.0, started=161.0),
+                StatusAnswer("slow", RequestStage.STARTED, created=141.0, started=162.0),
             ],
             70.0,
         )
@@ -449,30 +453,38 @@ class TestInFlight:
         inflight = InFlight()
         inflight.add("a", 10.0, ours=True, uncertainty=0.1)
         inflight.add("b", 20.0, ours=True, uncertainty=0.1)
-        inflight.answered([Answer("a", State.STARTED, created=110.0, started=111.0)], 30.0)
-        inflight.answered([Answer("b", State.STARTED, created=220.0, started=221.0)], 30.0)
+        inflight.answered(
+            [StatusAnswer("a", RequestStage.STARTED, created=110.0, started=111.0)], 30.0
+        )
+        inflight.answered(
+            [StatusAnswer("b", RequestStage.STARTED, created=220.0, started=221.0)], 30.0
+        )
         assert inflight.started_at("b") == pytest.approx(21.0)
 
     def test_the_requests_of_others_tell_nothing_of_the_clocks(self) -> None:
         inflight = InFlight()
         inflight.add("a", 5.0, ours=False)
-        inflight.answered([Answer("a", State.STARTED, created=1e9, started=1e9 + 2)], 9.0)
+        inflight.answered(
+            [StatusAnswer("a", RequestStage.STARTED, created=1e9, started=1e9 + 2)], 9.0
+        )
         assert inflight.started_at("a") == 9.0
 
     def test_a_request_can_go_back_to_the_queue(self) -> None:
         inflight = InFlight()
         inflight.add("a", 0.0, ours=True)
-        inflight.answered([Answer("a", State.STARTED, 0.0, 1.0)], 2.0)
+        inflight.answered([StatusAnswer("a", RequestStage.STARTED, 0.0, 1.0)], 2.0)
         assert inflight.started_at("a") == pytest.approx(1.0)
-        inflight.answered([Answer("a", State.QUEUED, 0.0)], 3.0)
+        inflight.answered([StatusAnswer("a", RequestStage.QUEUED, 0.0)], 3.0)
         assert inflight.started_at("a") is None
 
     @pytest.mark.parametrize(
         "answer",
-        [Answer("a", State.ENDED), Answer("a", State.ENDED, 0.0, None, 3.0),
-         Answer("a", State.ENDED, 0.0, 3.0, 2.0)],
+        [
+            StatusAnswer("a", RequestStage.ENDED),
+            StatusAnswer("a", RequestStage.ENDED, 0.0, None, 3.0),
+         StatusAnswer("a", RequestStage.ENDED, 0.0, 3.0, 2.0)],
     )  # fmt: skip
-    def test_an_export_without_dates_ended_all_the_same(self, answer: Answer) -> None:
+    def test_an_export_without_dates_ended_all_the_same(self, answer: StatusAnswer) -> None:
         inflight = InFlight()
         inflight.add("a", 0.0, ours=True)
         inflight.answered([answer], 4.0)
@@ -482,20 +494,20 @@ class TestInFlight:
     def test_an_export_without_its_creation_counts_as_begun_at_once(self) -> None:
         inflight = InFlight()
         inflight.add("a", 0.0, ours=True)
-        inflight.answered([Answer("a", State.ENDED, None, 1.0, 2.0)], 4.0)
+        inflight.answered([StatusAnswer("a", RequestStage.ENDED, None, 1.0, 2.0)], 4.0)
         assert inflight.model.exports == (Seen(1, 1.0, 1.0, 2.0),)
 
     def test_a_try_that_came_too_early_is_followed_by_a_question(self) -> None:
         inflight = InFlight()
         inflight.add("a", 0.0, ours=True)
         inflight.model = model_of(0.25, 1)
-        found = inflight.next_look(more_to_ask=False, may_try=True)
+        found = inflight.next_look(more_to_ask=False, may_fetch=True)
         assert found is not None
-        assert found.how is How.TRY
-        inflight.begin_tries(found.rq_ids, 0.5)
-        assert inflight.next_look(more_to_ask=False, may_try=True) is None
+        assert found.how is How.FETCH
+        inflight.begin_fetches(found.rq_ids, 0.5)
+        assert inflight.next_look(more_to_ask=False, may_fetch=True) is None
         inflight.tried("a", 1.0, ended=False)
-        found = inflight.next_look(more_to_ask=False, may_try=True)
+        found = inflight.next_look(more_to_ask=False, may_fetch=True)
         assert found is not None
         assert found.how is How.ASK
 
@@ -504,12 +516,12 @@ class TestInFlight:
         for number in range(12):
             inflight.add(str(number), 0.0, ours=True)
         inflight.model = model_of(0.25, 2)
-        found = inflight.next_look(more_to_ask=True, may_try=True)
+        found = inflight.next_look(more_to_ask=True, may_fetch=True)
         assert found is not None
-        inflight.begin_tries(found.rq_ids, 0.5)
-        waited_for = inflight.next_look(more_to_ask=True, may_try=True)
+        inflight.begin_fetches(found.rq_ids, 0.5)
+        waited_for = inflight.next_look(more_to_ask=True, may_fetch=True)
         inflight.remove(found.rq_ids[0])
-        looked_at = inflight.next_look(more_to_ask=True, may_try=True)
+        looked_at = inflight.next_look(more_to_ask=True, may_fetch=True)
         assert waited_for is not None
         assert looked_at is not None
         assert looked_at.at < waited_for.at
@@ -520,12 +532,12 @@ class TestInFlight:
         for number in range(6):
             inflight.add(str(number), 100.0, ours=True)
         # One end by its dates, one that is only known to lie behind: it is taken as predicted.
-        inflight.answered([Answer("0", State.ENDED, 0.0, 0.0, 1.0)], 101.5)
-        inflight.begin_tries(["1"], 0.5)
+        inflight.answered([StatusAnswer("0", RequestStage.ENDED, 0.0, 0.0, 1.0)], 101.5)
+        inflight.begin_fetches(["1"], 0.5)
         inflight.tried("1", 105.0, ended=True)
         # The third began half a second later than predicted, and so must have the second ended.
-        inflight.answered([Answer("2", State.STARTED, 0.0, 2.5)], 105.0)
-        found = inflight.next_look(more_to_ask=False, may_try=False)
+        inflight.answered([StatusAnswer("2", RequestStage.STARTED, 0.0, 2.5)], 105.0)
+        found = inflight.next_look(more_to_ask=False, may_fetch=False)
         assert found is not None
         assert inflight.started_at("2") == pytest.approx(102.5)
 
