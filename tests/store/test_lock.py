@@ -24,7 +24,7 @@ from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, Owner, acquire
 HOLDER = """
 import sys
 from pathlib import Path
-from asynccvat import files
+from asynccvat.fs import files
 from asynccvat.store.lock import acquire
 held = acquire(files.open_directory(Path(sys.argv[1])), Path(sys.argv[1]))
 print("held", flush=True)

@@ -146,7 +146,7 @@ async def test_beside_a_mirror_there_is_no_false_alarm_at_any_moment(
         with monkeypatch.context() as watched:
             poller.watch(watched)
             await act(store)
-    poller.observe()
+    await asyncio.to_thread(poller.observe)
     assert poller.alarms == []
     assert poller.looks > 40
     count_cases(poller.looks)
@@ -347,12 +347,16 @@ async def test_it_is_told_now_and_then_how_far_a_long_look_is(place: Path) -> No
     async with open_store(place, durable=False) as store:
         await put(store, 1, {"large": bytes(20 << 20), **{f"{n}": b"" for n in range(300)}})
     told: list[tuple[int, int]] = []
-    with inspecting(place) as look:
-        claim = claimed(look)
-        members = next(slices(claim.receipt.members))
-        meter = Meter(lambda *how_far: told.append(how_far))
-        look.check(claim, members, contents=True, meter=meter)
-        meter.tell()
+
+    def check() -> None:
+        with inspecting(place) as look:
+            claim = claimed(look)
+            members = next(slices(claim.receipt.members))
+            meter = Meter(lambda *how_far: told.append(how_far))
+            look.check(claim, members, contents=True, meter=meter)
+            meter.tell()
+
+    await asyncio.to_thread(check)
     assert sum(count for count, _ in told) == 301
     assert sum(size for _, size in told) == 20 << 20
     assert len(told) >= 4
