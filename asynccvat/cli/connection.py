@@ -23,7 +23,7 @@ from asynccvat.cli import output
 if TYPE_CHECKING:
     from asynccvat import CvatClient
     from asynccvat.settings import Settings
-    from asynccvat.settings.values import Value
+    from asynccvat.settings.values import SettingValue
 
 _PANEL = "Server and account"
 
@@ -159,7 +159,7 @@ class Connection:
             output.remark(f"warning: {warning}")
         return settings
 
-    def settings_for(self, named: Mapping[str, Value], password: str | None) -> Settings:
+    def settings_for(self, named: Mapping[str, SettingValue], password: str | None) -> Settings:
         """The same for work that itself says something of its server; warnings are not shown.
 
         Args:

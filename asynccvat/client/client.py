@@ -58,7 +58,7 @@ from asynccvat.http import (
     ResultStream,
     SharedBudget,
 )
-from asynccvat.http.paging import gather
+from asynccvat.http.paging import gather_or_raise
 
 if TYPE_CHECKING:
     from asynccvat.client.imports import AnnotationUpload
@@ -564,7 +564,9 @@ class CvatClient:
             async with limiter:
                 return rq_id, await self._cancellation(rq_id)
 
-        return dict(await gather([partial(cancel, rq_id) for rq_id in dict.fromkeys(rq_ids)]))
+        return dict(
+            await gather_or_raise([partial(cancel, rq_id) for rq_id in dict.fromkeys(rq_ids)])
+        )
 
     async def _cancellation(self, rq_id: str) -> Cancellation:
         try:

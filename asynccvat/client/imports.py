@@ -30,7 +30,7 @@ from asynccvat.errors import (
     ServerError,
     TransportError,
 )
-from asynccvat.http import Answer, Call, FormFile, HttpSession
+from asynccvat.http import Call, FormFile, HttpSession, Response
 
 _REQUEST_ID = msgspec.json.Decoder(RequestId)
 # Looks at the server's requests after an answer was lost: the call may still be on its way there.
@@ -137,13 +137,13 @@ class AnnotationUpload:
                 answer = await self._http.call(await self._question())
             except (ConnectError, RateLimitError) as error:
                 # It did not get in.
-                await self._http.before_retry(error, attempt)
+                await self._http.retry_or_raise(error, attempt)
             except (TransportError, ServerError) as error:
                 self._note_loss(error, before)
                 found = await self._look_for_import()
                 if found is not None:
                     return found
-                await self._http.before_retry(error, attempt)
+                await self._http.retry_or_raise(error, attempt)
             except ResponseError as error:
                 if error.status != 400 or "such file" not in error.detail:
                     raise
@@ -185,7 +185,7 @@ class AnnotationUpload:
             retry=False,
         )
 
-    async def _understood(self, answer: Answer) -> RequestAccepted:
+    async def _understood(self, answer: Response) -> RequestAccepted:
         if not is_json(answer.content_type):
             raise ProtocolError(
                 f"task {self.task_id}: the server says that an import is running, and not which: "
@@ -217,7 +217,7 @@ class AnnotationUpload:
             if found is not None:
                 return found
             if look + 1 < _LOOKS:
-                await self._http.rest(look)
+                await self._http.back_off(look)
         return None
 
     async def _newer_import(self) -> RequestAccepted | None:

@@ -15,7 +15,7 @@ from asynccvat.aio.threads import shielded
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.tus import chunk_length, metadata, read_offset
 from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, TransportError
-from asynccvat.http import Call, HttpSession, Streamed
+from asynccvat.http import Call, HttpSession, StreamedBody
 
 _TUS_VERSION = "1.0.0"
 
@@ -86,7 +86,7 @@ class PieceSender:
             except NotFoundError as error:
                 # The server has forgotten what it had of the file: from the start, a few times.
                 error.retryable = True
-                await self._http.before_retry(error, attempt)
+                await self._http.retry_or_raise(error, attempt)
                 attempt += 1
                 continue
             return SentFile(file_id, certain)
@@ -129,7 +129,7 @@ class PieceSender:
                 if isinstance(error, ResponseError) and error.status == 409:
                     # It is elsewhere than we thought: as after any break, it says where.
                     error.retryable = True
-                await self._http.before_retry(error, attempt)
+                await self._http.retry_or_raise(error, attempt)
                 try:
                     reached = await self._offset(address)
                 except NotFoundError:
@@ -153,7 +153,7 @@ class PieceSender:
                         "Upload-Offset": str(offset),
                         "Content-Type": "application/offset+octet-stream",
                     },
-                    body=Streamed(length, lambda: self._pieces(offset, length)),
+                    body=StreamedBody(length, lambda: self._pieces(offset, length)),
                     retry=False,
                 )
             )

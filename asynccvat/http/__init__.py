@@ -6,21 +6,21 @@ What the calls mean is left to `client`.
 from __future__ import annotations
 
 from asynccvat.http.authorization import Credentials
-from asynccvat.http.body import ResultStream
 from asynccvat.http.body_receiver import BodyReceiver
-from asynccvat.http.calls import Answer, Call, FormFile, HttpOptions, Streamed
+from asynccvat.http.calls import Call, FormFile, HttpOptions, Response, StreamedBody
+from asynccvat.http.result_stream import ResultStream
 from asynccvat.http.retry_budget import SharedBudget
 from asynccvat.http.session import HttpSession
 
 __all__ = [
-    "Answer",
     "BodyReceiver",
     "Call",
     "Credentials",
     "FormFile",
     "HttpOptions",
     "HttpSession",
+    "Response",
     "ResultStream",
     "SharedBudget",
-    "Streamed",
+    "StreamedBody",
 ]

@@ -59,7 +59,7 @@ class FormFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Streamed:
+class StreamedBody:
     """A body that is read while it is sent, each time anew.
 
     Attributes:
@@ -95,7 +95,7 @@ class Call:
     step: str
     params: Mapping[str, str] = field(default_factory=dict)
     json: object = field(default=None, repr=False)
-    body: FormFile | Streamed | None = None
+    body: FormFile | StreamedBody | None = None
     expect: tuple[int, ...] = (200,)
     headers: Mapping[str, str] = field(default_factory=dict)
     anonymous: bool = False
@@ -105,7 +105,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A whole answer whose status was expected.
 
     Attributes:

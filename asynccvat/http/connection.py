@@ -22,7 +22,7 @@ from yarl import URL
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import AsyncCvatError, ConfigError, ProtocolError
 from asynccvat.fs import handles
-from asynccvat.http.calls import FormFile, HttpOptions, Streamed
+from asynccvat.http.calls import FormFile, HttpOptions, StreamedBody
 from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
 from asynccvat.http.proxy import environment_proxy
 from asynccvat.http.stall import StallDetector
@@ -96,7 +96,7 @@ class Connection:
         headers: Mapping[str, str],
         *,
         json: object = None,
-        body: FormFile | Streamed | None = None,
+        body: FormFile | StreamedBody | None = None,
         auto_decompress: bool = True,
     ) -> aiohttp.ClientResponse:
         """Send a request; return when the headers of its answer are here.
@@ -169,10 +169,10 @@ class Connection:
         pieces: list[bytes] = []
         size = 0
         clock = asyncio.get_running_loop().time
-        pace, began = StallDetector(self._options.stall_timeout), clock()
+        stall, began = StallDetector(self._options.stall_timeout), clock()
         try:
             while piece := await response.content.readany():
-                pace.heard(len(piece), clock() - began)
+                stall.received(len(piece), clock() - began)
                 began = clock()
                 pieces.append(piece)
                 size += len(piece)
@@ -205,15 +205,17 @@ class Connection:
         return failure
 
 
-def _with_length(headers: Mapping[str, str], body: FormFile | Streamed | None) -> Mapping[str, str]:
+def _with_length(
+    headers: Mapping[str, str], body: FormFile | StreamedBody | None
+) -> Mapping[str, str]:
     """Tell the length of a body that is streamed: CVAT takes no chunked ones."""
-    if isinstance(body, Streamed):
+    if isinstance(body, StreamedBody):
         return {**headers, "Content-Length": str(body.length)}
     return headers
 
 
 def _data(
-    body: FormFile | Streamed | None, patience: asyncio.Timeout, stall_timeout: float
+    body: FormFile | StreamedBody | None, patience: asyncio.Timeout, stall_timeout: float
 ) -> aiohttp.FormData | AsyncIterator[bytes] | None:
     """A body as aiohttp takes it; each piece of it has so many seconds to go out."""
     match body:
@@ -223,7 +225,7 @@ def _data(
                 body.name, body.content, filename=body.filename, content_type=body.content_type
             )
             return form
-        case Streamed():
+        case StreamedBody():
             return _patiently(body.pieces(), patience, stall_timeout)
         case _:
             return None

@@ -82,7 +82,7 @@ async def list_all(
         AsyncCvatError: A page cannot be had.
     """
     reader = _Reader(http, path, decoder, page_size)
-    return await gather([partial(reader.read, query) for query in queries])
+    return await gather_or_raise([partial(reader.read, query) for query in queries])
 
 
 async def follow(
@@ -198,7 +198,7 @@ class _Reader(Generic[ItemT]):
         if first is not None and first.results and first.count > len(first.results):
             # A server may serve smaller pages than it was asked for.
             pages = -(-first.count // len(first.results))
-            entries += await gather(
+            entries += await gather_or_raise(
                 [partial(self._entries, query, number) for number in range(2, pages + 1)]
             )
         return entries
@@ -234,7 +234,7 @@ class _Reader(Generic[ItemT]):
         return answer.date, self._http.decode(answer, self._decoder)
 
 
-async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+async def gather_or_raise(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """Await all; the first failure cancels the others and is raised as it is, in no group."""
     results: dict[int, T] = {}
     failures: list[Exception] = []

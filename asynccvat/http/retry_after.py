@@ -24,7 +24,7 @@ class Timing:
     jitter: Callable[[], float] = random.random
 
 
-class PauseGate:
+class RetryAfterGate:
     """Obeys `Retry-After` for all calls at once.
 
     A call that is under way when the gate closes is not interrupted; no other one starts until
@@ -48,7 +48,7 @@ class PauseGate:
         self._opens_at = until
         return True
 
-    async def passage(self) -> None:
+    async def wait(self) -> None:
         """Return once the gate is open."""
         # The pause may grow while it is waited for.
         while remaining := self.remaining:

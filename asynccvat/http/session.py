@@ -40,11 +40,11 @@ from asynccvat.errors import (
     RateLimitError,
 )
 from asynccvat.http.authorization import Authorization, Credentials
-from asynccvat.http.body import ResultStream
-from asynccvat.http.calls import Answer, Call, HttpOptions
+from asynccvat.http.calls import Call, HttpOptions, Response
 from asynccvat.http.connection import Connection
 from asynccvat.http.refusals import is_of_no_cvat, remedy_for, subject
-from asynccvat.http.retry_after import PauseGate, Timing
+from asynccvat.http.result_stream import ResultStream
+from asynccvat.http.retry_after import RetryAfterGate, Timing
 from asynccvat.http.retry_budget import SharedBudget
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class HttpSession:
         self.budget = SharedBudget()
         self._listeners: list[_Listener] = []
         self._timing = timing or Timing()
-        self._gate = PauseGate(self._timing)
+        self._gate = RetryAfterGate(self._timing)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.server.origin!r})"
@@ -143,7 +143,7 @@ class HttpSession:
         login = Call(method="POST", path="/api/auth/login", step="login")
         await self._retrying(login, self._authorization.header)
 
-    async def call(self, call: Call) -> Answer:
+    async def call(self, call: Call) -> Response:
         """Make a call and read its whole answer.
 
         Raises:
@@ -180,10 +180,10 @@ class HttpSession:
                 if not call.retry:
                     raise
                 failure = error
-            await self.before_retry(failure, attempt)
+            await self.retry_or_raise(failure, attempt)
             attempt += 1
 
-    async def before_retry(self, error: AsyncCvatError, attempt: int) -> None:
+    async def retry_or_raise(self, error: AsyncCvatError, attempt: int) -> None:
         """Wait as long as is right before a failed step is tried again, out of the shared budget.
 
         Args:
@@ -208,14 +208,14 @@ class HttpSession:
                 listener.on_retry(error.step or "", error.task_id, error, delay)
         await self._timing.sleep(delay)
 
-    async def rest(self, attempt: int) -> None:
+    async def back_off(self, attempt: int) -> None:
         """Wait as before a retry, where nothing failed: for something that is still to come."""
         await self._timing.sleep(self._options.policy.backoff(attempt, self._timing.jitter()))
 
-    async def _answer(self, call: Call) -> Answer:
+    async def _answer(self, call: Call) -> Response:
         response = await self._open(call)
         try:
-            return Answer(
+            return Response(
                 response.status,
                 response.headers.get("Content-Type"),
                 await self._connection.read(response),
@@ -258,7 +258,7 @@ class HttpSession:
             headers["Authorization"] = header
         if self.organization and not call.anonymous:
             headers["X-Organization"] = self.organization
-        await self._gate.passage()
+        await self._gate.wait()
         response = await self._connection.send(
             call.method,
             url,
@@ -359,7 +359,7 @@ class HttpSession:
             )
         return self.decode(answer, _LOGIN).key
 
-    def decode(self, answer: Answer, decoder: msgspec.json.Decoder[T]) -> T:
+    def decode(self, answer: Response, decoder: msgspec.json.Decoder[T]) -> T:
         """Decode the JSON of an answer.
 
         Raises:

@@ -21,7 +21,7 @@ class StallDetector:
         self._waited = 0.0
         self._bytes = 0
 
-    def heard(self, size: int, waited: float) -> None:
+    def received(self, size: int, waited: float) -> None:
         """Note that `size` bytes came, which were waited for so many seconds.
 
         Raises:

@@ -25,7 +25,7 @@ from asynccvat.runfiles.declarations import DOWNLOAD, MIRROR, NAMES, PARAMETERS,
 from asynccvat.runfiles.kinds import Section, Text
 from asynccvat.runfiles.nodes import Entry, Place, Reader, described
 from asynccvat.runfiles.steps import Batch, Download, MirrorStep, RunFile, Step, Upload
-from asynccvat.settings.values import SECRETS, Value
+from asynccvat.settings.values import SECRETS, SettingValue
 from asynccvat.settings.yaml_file import compose, exposure
 
 _STEP = ("task", "server", "parameters")
@@ -63,7 +63,7 @@ class _Head:
 
     number: int
     place: Place
-    server: Mapping[str, Value]
+    server: Mapping[str, SettingValue]
 
 
 @dataclass(slots=True)
@@ -135,14 +135,14 @@ class _Loading:
         name = Text(tuple(NAMES)).read(entry.value, self.reader, "task")
         return None if name is None else NAMES[name]
 
-    def _server(self, entry: Entry | None) -> dict[str, Value]:
+    def _server(self, entry: Entry | None) -> dict[str, SettingValue]:
         if entry is None:
             return {}
         section = SERVER.read(entry.value, self.reader, "server")
         if section is None:
             return {}
         settings = {
-            name: Value(_text(value), str(self.reader.place(section.entries[name].value)))
+            name: SettingValue(_text(value), str(self.reader.place(section.entries[name].value)))
             for name, value in section.values.items()
             # An empty text, and the project 0, are not set.
             if value not in ("", 0) or value is False

@@ -10,7 +10,7 @@ from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.selection import Selection
 from asynccvat.runfiles.nodes import Place
-from asynccvat.settings.values import Value
+from asynccvat.settings.values import SettingValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Step:
     number: int
     task: str
     place: Place
-    server: Mapping[str, Value] = field(default_factory=dict)
+    server: Mapping[str, SettingValue] = field(default_factory=dict)
     places: Mapping[int | str, Place] = field(default_factory=dict, repr=False)
 
     def place_of(self, what: int | str) -> Place:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environment
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import ConfigError
-from asynccvat.settings.values import FLAGS, Value
+from asynccvat.settings.values import FLAGS, SettingValue
 
 if TYPE_CHECKING:
     from asynccvat.settings.profiles import Profiles
@@ -27,7 +27,7 @@ DEFAULT_FILES = ("config/server.yaml", "server.yaml")
 _CREDENTIALS = frozenset({"username", "token"})
 """What says who somebody is; a password alone does not."""
 
-_Layer = dict[str, Value]
+_Layer = dict[str, SettingValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def load_settings(
     ca_bundle: Path | None = None,
     config: Path | None = None,
     profile: str | None = None,
-    named: Mapping[str, Value] | None = None,
+    named: Mapping[str, SettingValue] | None = None,
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
     profiles: Path | None = None,
@@ -131,7 +131,9 @@ def load_settings(
                 f"{flag} is empty: give a value (is a variable of the shell not set?), or leave it "
                 "away"
             )
-    given = {name: Value(text, FLAGS[name]) for name, text in flags.items() if text is not None}
+    given = {
+        name: SettingValue(text, FLAGS[name]) for name, text in flags.items() if text is not None
+    }
     if profile is not None:
         given |= _named_profile(profile, profiles, given)
     file = _config_file(config, variables, directory or Path())
@@ -140,7 +142,7 @@ def load_settings(
         given,
         dict(named or {}),
         {
-            name: Value(text, f"the environment's {VARIABLES[name]}")
+            name: SettingValue(text, f"the environment's {VARIABLES[name]}")
             for name, text in from_environment(variables).items()
         },
         of_file,
@@ -248,14 +250,14 @@ def _choose_credentials(layers: list[_Layer]) -> None:
             return
 
 
-def _check_url(value: Value) -> None:
+def _check_url(value: SettingValue) -> None:
     try:
         ServerUrl.parse(value.text)
     except ConfigError as error:
         raise ConfigError(f"{value.place}: {error}") from None
 
 
-def _project_id(value: Value | None) -> int | None:
+def _project_id(value: SettingValue | None) -> int | None:
     if value is None:
         return None
     if not re.fullmatch(r"0*[1-9][0-9]{0,9}", value.text):
@@ -283,7 +285,7 @@ def _verify(layers: list[_Layer]) -> bool | Path:
     return True
 
 
-def _boolean(value: Value) -> bool:
+def _boolean(value: SettingValue) -> bool:
     text = value.text.lower()
     if text not in ("true", "yes", "on", "false", "no", "off"):
         raise ConfigError(f"{value.place}: {value.text!r} is neither true nor false")

@@ -20,7 +20,7 @@ import platformdirs
 
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import ConfigError
-from asynccvat.settings.values import Value
+from asynccvat.settings.values import SettingValue
 
 _VERSION = 1
 _MODES = ((0o700, "folder"), (0o600, "file"))
@@ -30,11 +30,11 @@ _MODES = ((0o700, "folder"), (0o600, "file"))
 class Profile:
     """A server and the token for it."""
 
-    server: Value
-    token: Value
+    server: SettingValue
+    token: SettingValue
 
     @property
-    def settings(self) -> dict[str, Value]:
+    def settings(self) -> dict[str, SettingValue]:
         """What the profile sets."""
         return {"url": self.server, "token": self.token}
 
@@ -61,7 +61,7 @@ class Profiles:
     path: Path
     saved: Mapping[str, Profile] = field(default_factory=dict)
     default: str | None = None
-    default_server: Value | None = None
+    default_server: SettingValue | None = None
 
     def named(self, name: str) -> Profile:
         """The profile of a name.
@@ -130,7 +130,7 @@ def read_profiles(path: Path) -> Profiles:
         saved,
         # One that was deleted by other means is none, to CVAT's tools as well.
         default if isinstance(default, str) and default in saved else None,
-        Value(_with_scheme(server), f"{path}, default_server")
+        SettingValue(_with_scheme(server), f"{path}, default_server")
         if isinstance(server, str) and server
         else None,
     )
@@ -176,17 +176,17 @@ def _document(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _profile(path: Path, name: str, entry: object) -> Profile:
-    def value(key: str) -> Value:
+    def value(key: str) -> SettingValue:
         text = entry.get(key) if isinstance(entry, dict) else None
         if not isinstance(text, str) or not text:
             raise ConfigError(
                 f"{path}: the profile {name!r} has no {key}; save it again with "
                 f"`cvat-cli profile create --force --name {name}`"
             )
-        return Value(text, f"{path}, profile {name!r}")
+        return SettingValue(text, f"{path}, profile {name!r}")
 
     server = value("server")
-    return Profile(Value(_with_scheme(server.text), server.place), value("token"))
+    return Profile(SettingValue(_with_scheme(server.text), server.place), value("token"))
 
 
 def _with_scheme(server: str) -> str:

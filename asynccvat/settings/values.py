@@ -21,7 +21,7 @@ SECRETS = frozenset({"password", "token"})
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class SettingValue:
     """A setting as text, and the place that it was found in. The text stays out of `repr`."""
 
     text: str = field(repr=False)

@@ -12,12 +12,12 @@ import yaml
 
 from asynccvat.core.environment import CONFIG_VARIABLE
 from asynccvat.errors import ConfigError
-from asynccvat.settings.values import FLAGS, SECRETS, Value
+from asynccvat.settings.values import FLAGS, SECRETS, SettingValue
 
 _KEYS = {**{name: name for name in FLAGS}, "access_token": "token"}
 
 
-def read_settings(path: Path) -> dict[str, Value]:
+def read_settings(path: Path) -> dict[str, SettingValue]:
     """The settings of a file; blocks while it is read.
 
     Raises:
@@ -28,7 +28,7 @@ def read_settings(path: Path) -> dict[str, Value]:
     return {} if root is None else dict(_settings(root, path))
 
 
-def exposure(path: Path, settings: Mapping[str, Value]) -> str | None:
+def exposure(path: Path, settings: Mapping[str, SettingValue]) -> str | None:
     """What to warn of where others can read the secrets of a file, None where all is well."""
     secret = next((settings[name] for name in sorted(SECRETS) if name in settings), None)
     if secret is None or os.name != "posix":
@@ -81,7 +81,7 @@ def _root(path: Path) -> yaml.MappingNode | None:
     return root
 
 
-def _settings(root: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Value]]:
+def _settings(root: yaml.MappingNode, path: Path) -> Iterator[tuple[str, SettingValue]]:
     seen: set[str] = set()
     for key, node in root.value:
         place = f"{path}, line {key.start_mark.line + 1}"
@@ -99,7 +99,7 @@ def _settings(root: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Value]]
                 if name == "ca_bundle"
                 else node.value
             )
-            yield name, Value(text, place)
+            yield name, SettingValue(text, place)
 
 
 def _name(key: yaml.Node, place: str) -> str:

@@ -15,7 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 from asynccvat.client import CvatClient
-from asynccvat.http.retry_after import PauseGate, Timing
+from asynccvat.http.retry_after import RetryAfterGate, Timing
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 DATE = "Mon, 23 Nov 2026 11:42:53 GMT"
@@ -179,7 +179,7 @@ class FakeTime:
         """Make a client live by this clock."""
         timing = Timing(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 1.0)
         client._http._timing = timing
-        client._http._gate = PauseGate(timing)
+        client._http._gate = RetryAfterGate(timing)
 
 
 def page(*ids: int, count: int | None = None, **extra: Any) -> web.Response:

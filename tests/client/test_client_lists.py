@@ -16,7 +16,7 @@ from asynccvat.core.models import Cancellation
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, ServerError
-from asynccvat.http.paging import gather
+from asynccvat.http.paging import gather_or_raise
 
 pytestmark = pytest.mark.anyio
 
@@ -265,10 +265,10 @@ async def test_a_gathering_keeps_order_and_raises_what_failed_itself() -> None:
     async def fail() -> int:
         raise ZeroDivisionError
 
-    assert await gather([lambda: value(1), lambda: value(2)]) == [1, 2]
-    assert await gather([]) == []
+    assert await gather_or_raise([lambda: value(1), lambda: value(2)]) == [1, 2]
+    assert await gather_or_raise([]) == []
     with pytest.raises(ZeroDivisionError):
-        await gather([lambda: value(1), fail, fail])
+        await gather_or_raise([lambda: value(1), fail, fail])
 
 
 class Growing:

@@ -16,7 +16,7 @@ import asynccvat as ac
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.tus import ONE_REQUEST
-from asynccvat.http import Call, Streamed
+from asynccvat.http import Call, StreamedBody
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
@@ -504,7 +504,7 @@ async def test_a_server_that_takes_no_more_is_given_up(connect: Connect) -> None
 
     async with raw_server(None, hold=True) as url:
         client = await connect(url, stall_timeout=0.1)
-        body = Streamed(length, pieces)
+        body = StreamedBody(length, pieces)
         call = Call(
             method="PATCH", path="/x", step="upload", body=body, retry=False, anonymous=True
         )

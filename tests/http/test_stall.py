@@ -11,25 +11,25 @@ from asynccvat.http.stall import SIGN_OF_LIFE, StallDetector
 
 
 def test_a_trickle_is_borne_as_long_as_silence() -> None:
-    pace = StallDetector(60.0)
+    stall = StallDetector(60.0)
     for _ in range(6):
-        pace.heard(1, 10.0)
+        stall.received(1, 10.0)
     with pytest.raises(TrickleError):
-        pace.heard(1, 0.1)
+        stall.received(1, 0.1)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4000), st.floats(0, 59.9))))
 def test_what_brings_a_kib_within_each_stall_timeout_goes_on(
     pieces: list[tuple[int, float]],
 ) -> None:
-    pace = StallDetector(60.0)
+    stall = StallDetector(60.0)
     waited, size = 0.0, 0
     for length, seconds in pieces:
         waited, size = waited + seconds, size + length
         if size < SIGN_OF_LIFE and waited > 60.0:
             with pytest.raises(TrickleError):
-                pace.heard(length, seconds)
+                stall.received(length, seconds)
             return
-        pace.heard(length, seconds)
+        stall.received(length, seconds)
         if size >= SIGN_OF_LIFE:
             waited, size = 0.0, 0

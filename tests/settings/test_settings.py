@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from asynccvat.errors import ConfigError
 from asynccvat.settings import Settings, load_settings
-from asynccvat.settings.values import Value
+from asynccvat.settings.values import SettingValue
 
 URL = "https://cvat.example.com"
 OTHER = "https://other.example.com"
@@ -73,9 +73,9 @@ def test_flags_win_over_environment_and_environment_over_file(tmp_path: Path) ->
     assert settings.organization == "file"
 
 
-def said(**settings: str) -> dict[str, Value]:
+def said(**settings: str) -> dict[str, SettingValue]:
     """What a piece of work says of its server."""
-    return {name: Value(text, f"steps.yaml, {name}") for name, text in settings.items()}
+    return {name: SettingValue(text, f"steps.yaml, {name}") for name, text in settings.items()}
 
 
 def test_what_the_work_says_wins_over_the_environment_and_flags_over_it(tmp_path: Path) -> None:

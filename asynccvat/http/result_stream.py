@@ -35,7 +35,7 @@ class ResultStream:
         self._response = response
         self._failure = failure
         self._stall_timeout = stall_timeout
-        self._pace = StallDetector(stall_timeout)
+        self._stall = StallDetector(stall_timeout)
         headers = response.headers
         self.status = response.status
         self.length: int | None
@@ -124,7 +124,7 @@ class ResultStream:
         while True:
             began = clock()
             chunk, _ = await content.readchunk()
-            self._pace.heard(len(chunk), clock() - began)
+            self._stall.received(len(chunk), clock() - began)
             # In a chunked body, pieces that only end a chunk are empty, too.
             if chunk or content.at_eof():
                 return chunk
