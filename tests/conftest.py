@@ -29,6 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 THOROUGH_SECONDS = 7200.0
 """When a test of a thorough run counts as hung."""
 
+PARALLEL_FROM_MODULES = 12
+"""So many modules of tests take longer than the workers need to start."""
+
 CASES = pytest.StashKey[Counter[str]]()
 SECONDS = pytest.StashKey[defaultdict[str, float]]()
 
@@ -40,6 +43,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run every case of the proofs instead of a sample (about an hour; see "
         "docs/reliability.md)",
     )
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share the tests between the cores, unless few are selected or their output is watched.
+
+    A worker needs seconds to start and to collect; a few files are done before.
+    """
+    options = config.option
+    if options.keyword or options.lf or options.capture == "no":
+        return 0
+    modules = sum(1 for place in config.args for _ in Path(place).rglob("test_*.py"))
+    if modules < PARALLEL_FROM_MODULES:
+        return 0
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
