@@ -5,12 +5,12 @@ archives, and changes by what its clients upload. It shares no code with the cli
 cannot agree on a mistake.
 """
 
+from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.options import ExportStart, SimulatorOptions, UserSpec
 from asynccvat.simulator.processes import ServerProcess
 from asynccvat.simulator.queues.requests import RequestSpan
 from asynccvat.simulator.server import SimulatedServer, serve
 from asynccvat.simulator.threads import serve_in_thread
-from asynccvat.simulator.wire.faults import Fault, Faults
 from asynccvat.simulator.wire.records import CallRecord
 
 __all__ = [

@@ -13,8 +13,8 @@ import urllib.request
 from types import TracebackType
 from typing import Any, Self
 
+from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.wire.faults import Fault
 
 _directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks without the proxies of the environment: the server is on this machine."""

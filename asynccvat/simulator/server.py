@@ -18,20 +18,20 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
+from asynccvat.simulator.application import Application
+from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.queues.exports import ExportQueue
-from asynccvat.simulator.queues.imports import ImportQueue
+from asynccvat.simulator.queues.archives import ArchiveMaker
+from asynccvat.simulator.queues.export_queue import ExportQueue
+from asynccvat.simulator.queues.import_queue import ImportQueue
+from asynccvat.simulator.queues.processor import ApiWorkers, make_processor
 from asynccvat.simulator.queues.registry import RequestRegistry
 from asynccvat.simulator.queues.requests import RequestSpan
-from asynccvat.simulator.queues.results import ArchiveMaker
-from asynccvat.simulator.wire.app import Application
-from asynccvat.simulator.wire.calls import Backend
-from asynccvat.simulator.wire.costs import ApiWorkers, make_processor
-from asynccvat.simulator.wire.faults import Fault, Faults
+from asynccvat.simulator.queues.uploads import FILE_ID, Uploads
+from asynccvat.simulator.routes.calls import Backend
 from asynccvat.simulator.wire.records import CallRecord
-from asynccvat.simulator.wire.tus import FILE_ID, Uploads
 from asynccvat.simulator.world.accounts import Accounts
-from asynccvat.simulator.world.dataset import Dataset, Task
+from asynccvat.simulator.world.tasks import Dataset, Task
 from asynccvat.simulator.world.world import Organization, World
 
 T = TypeVar("T")

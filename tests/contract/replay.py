@@ -24,7 +24,7 @@ from condense import VALIDATORS, lengthen, shape_of
 from yarl import URL
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions, UserSpec
-from asynccvat.simulator.world.dataset import project_labels
+from asynccvat.simulator.world.tasks import project_labels
 
 ADMIN_PASSWORD: Final = "a dm:in"
 WORKER_PASSWORD: Final = "w orker"

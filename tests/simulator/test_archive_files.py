@@ -10,7 +10,7 @@ from threading import Barrier
 
 import pytest
 
-from asynccvat.simulator.queues.results import ArchiveMaker
+from asynccvat.simulator.queues.archives import ArchiveMaker
 
 THREADS = 16
 

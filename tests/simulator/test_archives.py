@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from asynccvat.simulator.formats.layouts import ExportUnavailableError, export_archive
-from asynccvat.simulator.world.archives import add_archives
-from asynccvat.simulator.world.dataset import Dataset, build_dataset
+from asynccvat.simulator.formats.archives import ExportUnavailableError, export_archive
+from asynccvat.simulator.formats.ready_archives import add_archives
+from asynccvat.simulator.world.tasks import Dataset, build_dataset
 
 IMAGES, COCO = "CVAT for images 1.1", "COCO 1.0"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asynccvat.simulator.world.dataset import build_dataset
+from asynccvat.simulator.world.tasks import build_dataset
 
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 

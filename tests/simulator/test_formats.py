@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from asynccvat.simulator.formats.layouts import (
+from asynccvat.simulator.formats.archives import (
     WRITTEN_FORMATS,
     ExportUnavailableError,
     export_archive,
     write_archive,
 )
-from asynccvat.simulator.world.dataset import Task, build_dataset
+from asynccvat.simulator.world.tasks import Task, build_dataset
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 IMAGES, COCO, DATUMARO = "CVAT for images 1.1", "COCO 1.0", "Datumaro 1.0"

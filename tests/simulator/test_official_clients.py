@@ -20,9 +20,9 @@ from typing import Any, Final
 import pytest
 
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
-from asynccvat.simulator.formats.layouts import export_archive
+from asynccvat.simulator.formats.archives import export_archive
 from asynccvat.simulator.threads import serve_in_thread
-from asynccvat.simulator.world.dataset import ReadyArchive
+from asynccvat.simulator.world.tasks import ReadyArchive
 
 COMMAND: Final = """
 import sys, time

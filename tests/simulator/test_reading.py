@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.simulator.formats.layouts import export_archive
-from asynccvat.simulator.formats.reading import ImportFailedError, read_annotations
+from asynccvat.simulator.formats.archives import export_archive
+from asynccvat.simulator.formats.readers import ImportFailedError, read_annotations
 from asynccvat.simulator.world.annotations import (
     Annotations,
     AttributeValues,
@@ -28,7 +28,6 @@ from asynccvat.simulator.world.annotations import (
     Track,
     TrackedShape,
 )
-from asynccvat.simulator.world.dataset import Task, build_dataset
 from asynccvat.simulator.world.masks import (
     bits_of_counts,
     coco_counts,
@@ -37,6 +36,7 @@ from asynccvat.simulator.world.masks import (
     shape_bits,
     unpack_counts,
 )
+from asynccvat.simulator.world.tasks import Task, build_dataset
 
 IMPORTERS = {
     "CVAT for images 1.1": "CVAT 1.1",

@@ -10,21 +10,21 @@ from typing import Any, TypeVar
 import pytest
 
 from asynccvat.simulator import ExportStart, SimulatorOptions
-from asynccvat.simulator.formats.layouts import media_bytes
-from asynccvat.simulator.queues.exports import ExportQueue
-from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import Wanted
-from asynccvat.simulator.wire.costs import (
+from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.formats.archives import media_bytes
+from asynccvat.simulator.formats.ready_archives import add_archives
+from asynccvat.simulator.queues.export_queue import ExportQueue
+from asynccvat.simulator.queues.processor import (
     AmpleProcessor,
     ApiWorkers,
     SharedProcessor,
     call_seconds,
     make_processor,
 )
-from asynccvat.simulator.wire.faults import Fault, Faults
+from asynccvat.simulator.queues.registry import RequestRegistry
+from asynccvat.simulator.queues.requests import Wanted
 from asynccvat.simulator.world.accounts import Accounts
-from asynccvat.simulator.world.archives import add_archives
-from asynccvat.simulator.world.dataset import build_dataset
+from asynccvat.simulator.world.tasks import build_dataset
 from asynccvat.simulator.world.world import World
 
 T = TypeVar("T")

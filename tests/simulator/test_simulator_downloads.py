@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.simulator import SimulatorOptions
-from asynccvat.simulator.queues.results import Archive, Piece
+from asynccvat.simulator.faults import Fault
+from asynccvat.simulator.queues.archives import Archive, Piece
 from asynccvat.simulator.wire.downloads import disposition, read_ranges
-from asynccvat.simulator.wire.faults import Fault
 
 pytestmark = pytest.mark.anyio
 
@@ -179,7 +179,7 @@ async def test_recorded_archives_are_served_byte_for_byte(shared: Path) -> None:
 
 
 async def test_large_archives_are_written_to_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asynccvat.simulator.queues.results._IN_MEMORY", 1000)
+    monkeypatch.setattr("asynccvat.simulator.queues.archives._IN_MEMORY", 1000)
     async with asking(SimulatorOptions(tasks=1, frames=2, frame_bytes=5000)) as ask:
         url, whole = await whole_of(ask)
         assert len(whole) > 10_000
@@ -190,7 +190,7 @@ async def test_large_archives_are_written_to_files(monkeypatch: pytest.MonkeyPat
 async def test_archives_fall_out_of_memory_and_come_back_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asynccvat.simulator.queues.results._KEPT_BYTES", 1000)
+    monkeypatch.setattr("asynccvat.simulator.queues.archives._KEPT_BYTES", 1000)
     async with asking() as ask:
         urls = [(await ask.exported(task_id))["result_url"] for task_id in (1, 2)]
         first = [(await ask.get(url)).body for url in urls]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.simulator import SimulatorOptions
-from asynccvat.simulator.routes.listing import cut_page
-from asynccvat.simulator.wire.answers import RefusedError
+from asynccvat.simulator.routes.filters import cut_page
+from asynccvat.simulator.wire.responses import RefusedError
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from asynccvat.simulator.formats.collecting import (
+from asynccvat.simulator.formats.collector import (
     IMPORT_ERROR,
     Collector,
     ImportFailedError,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from asynccvat.simulator.queues.requests import Request
-from asynccvat.simulator.world.dataset import User
-from asynccvat.simulator.world.times import utc_now
+from asynccvat.simulator.world.dates import utc_now
+from asynccvat.simulator.world.tasks import User
 
 
 class RequestRegistry:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from asynccvat.simulator.wire.tus import Upload
+from asynccvat.simulator.queues.uploads import Upload
 from asynccvat.simulator.world.annotations import Annotations
-from asynccvat.simulator.world.dataset import Task, User
-from asynccvat.simulator.world.times import stamp, utc_now
+from asynccvat.simulator.world.dates import stamp, utc_now
+from asynccvat.simulator.world.tasks import Task, User
 
 Status = Literal["queued", "started", "finished", "failed"]
 Target = Literal["task", "project", "job"]

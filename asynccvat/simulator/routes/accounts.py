@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 
-from asynccvat.simulator.routes.listing import cut_page
-from asynccvat.simulator.routes.views import organization_json
-from asynccvat.simulator.wire.answers import (
+from asynccvat.simulator.routes.calls import Call
+from asynccvat.simulator.routes.filters import cut_page
+from asynccvat.simulator.routes.serializers import organization_json
+from asynccvat.simulator.wire.responses import (
     Answer,
     detail,
     encode,
@@ -18,9 +19,8 @@ from asynccvat.simulator.wire.answers import (
     messages,
     no_such,
 )
-from asynccvat.simulator.wire.calls import Call
 from asynccvat.simulator.world.accounts import access_token_json, account_json
-from asynccvat.simulator.world.times import utc_now
+from asynccvat.simulator.world.dates import utc_now
 
 
 async def log_in(call: Call) -> Answer:

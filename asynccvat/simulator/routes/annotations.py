@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from asynccvat.simulator.routes.given_annotations import InvalidError, read_given
+from asynccvat.simulator.formats.annotations_json_reader import InvalidError, read_given
+from asynccvat.simulator.routes.calls import Call
+from asynccvat.simulator.routes.serializers import annotations_json
 from asynccvat.simulator.routes.tasks import GONE_IMPORT, changeable, gone
-from asynccvat.simulator.routes.views import annotations_json
-from asynccvat.simulator.wire.answers import (
+from asynccvat.simulator.wire.responses import (
     Answer,
     RefusedError,
     encode,
@@ -16,9 +17,8 @@ from asynccvat.simulator.wire.answers import (
     server_error_page,
     text,
 )
-from asynccvat.simulator.wire.calls import Call
 from asynccvat.simulator.world.annotations import Annotations
-from asynccvat.simulator.world.dataset import Task
+from asynccvat.simulator.world.tasks import Task
 
 _KINDS: Final = ("tags", "shapes", "tracks")
 

@@ -15,10 +15,11 @@ from asynccvat.simulator.queues.requests import (
     Wanted,
     request_json,
 )
+from asynccvat.simulator.routes.about import EXPORT_FORMATS, never_cached
 from asynccvat.simulator.routes.accounts import list_answer
-from asynccvat.simulator.routes.listing import Terms, compile_logic, cut_page, parse_logic, select
-from asynccvat.simulator.routes.server import EXPORT_FORMATS, never_cached
-from asynccvat.simulator.wire.answers import (
+from asynccvat.simulator.routes.calls import Call
+from asynccvat.simulator.routes.filters import Terms, compile_logic, cut_page, parse_logic, select
+from asynccvat.simulator.wire.responses import (
     Answer,
     RefusedError,
     encode,
@@ -29,7 +30,6 @@ from asynccvat.simulator.wire.answers import (
     server_error_page,
     text,
 )
-from asynccvat.simulator.wire.calls import Call
 
 _TRUE: Final = ("true", "1", "yes", "on", "y", "t")
 _FALSE: Final = ("false", "0", "no", "off", "n", "f")

@@ -14,9 +14,11 @@ from urllib.parse import urljoin
 
 import aiohttp
 
+from asynccvat.simulator.queues.uploads import LARGEST_FILE, Upload, receive
+from asynccvat.simulator.routes.about import IMPORT_FORMATS
+from asynccvat.simulator.routes.calls import LARGEST_BODY, Call
 from asynccvat.simulator.routes.exports import find_target
-from asynccvat.simulator.routes.server import IMPORT_FORMATS
-from asynccvat.simulator.wire.answers import (
+from asynccvat.simulator.wire.responses import (
     Answer,
     RefusedError,
     bad_request_page,
@@ -26,8 +28,6 @@ from asynccvat.simulator.wire.answers import (
     messages,
     server_error_page,
 )
-from asynccvat.simulator.wire.calls import LARGEST_BODY, Call
-from asynccvat.simulator.wire.tus import LARGEST_FILE, Upload, receive
 
 _TUS_HEADERS: Final = {
     "Tus-Resumable": "1.0.0",

@@ -6,7 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from asynccvat.simulator.queues.processor import call_seconds
 from asynccvat.simulator.queues.requests import Result
+from asynccvat.simulator.queues.uploads import FILE_ID
+from asynccvat.simulator.routes import (
+    about as routes_server,
+)
 from asynccvat.simulator.routes import (
     accounts as routes_accounts,
 )
@@ -20,18 +25,13 @@ from asynccvat.simulator.routes import (
     imports as routes_imports,
 )
 from asynccvat.simulator.routes import (
-    old_exports as routes_old,
-)
-from asynccvat.simulator.routes import (
-    server as routes_server,
+    old_endpoints as routes_old,
 )
 from asynccvat.simulator.routes import (
     tasks as routes_tasks,
 )
-from asynccvat.simulator.wire.answers import Answer
-from asynccvat.simulator.wire.calls import Call
-from asynccvat.simulator.wire.costs import call_seconds
-from asynccvat.simulator.wire.tus import FILE_ID
+from asynccvat.simulator.routes.calls import Call
+from asynccvat.simulator.wire.responses import Answer
 
 Handler = Callable[[Call], Awaitable[Answer | Result]]
 """Answers a call, or names the result whose bytes are to be sent."""

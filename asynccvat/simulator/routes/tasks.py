@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from asynccvat.simulator.routes.accounts import list_answer
-from asynccvat.simulator.routes.listing import cut_page, page_size
-from asynccvat.simulator.routes.views import (
+from asynccvat.simulator.routes.calls import Call
+from asynccvat.simulator.routes.filters import cut_page, page_size
+from asynccvat.simulator.routes.serializers import (
     data_meta_json,
     job_json,
     label_json,
     project_json,
     task_json,
 )
-from asynccvat.simulator.wire.answers import (
+from asynccvat.simulator.wire.responses import (
     Answer,
     RefusedError,
     detail,
@@ -24,8 +25,7 @@ from asynccvat.simulator.wire.answers import (
     server_error_page,
     text,
 )
-from asynccvat.simulator.wire.calls import Call
-from asynccvat.simulator.world.dataset import Task
+from asynccvat.simulator.world.tasks import Task
 from asynccvat.simulator.world.world import Organization
 
 _TASK_FIELDS: Final = frozenset(

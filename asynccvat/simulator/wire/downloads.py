@@ -18,11 +18,11 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from asynccvat.simulator.faults import Fault
+from asynccvat.simulator.queues.archives import Archive, Piece
 from asynccvat.simulator.queues.requests import Result
-from asynccvat.simulator.queues.results import Archive, Piece
-from asynccvat.simulator.wire.answers import Answer, nginx_page, pack
-from asynccvat.simulator.wire.faults import Fault
 from asynccvat.simulator.wire.records import CallRecord
+from asynccvat.simulator.wire.responses import Answer, nginx_page, pack
 
 _PIECE: Final = 1 << 18
 

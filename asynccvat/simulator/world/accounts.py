@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.wire.answers import RefusedError, detail, encode
-from asynccvat.simulator.world.dataset import ADMIN, User
-from asynccvat.simulator.world.times import stamp, utc_now
+from asynccvat.simulator.wire.responses import RefusedError, detail, encode
+from asynccvat.simulator.world.dates import stamp, utc_now
+from asynccvat.simulator.world.tasks import ADMIN, User
 
 
 @dataclass(slots=True)

@@ -15,20 +15,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from asynccvat.simulator.formats.layouts import (
+from asynccvat.simulator.formats.archives import (
     WRITTEN_FORMATS,
     ExportUnavailableError,
     ready_archive,
 )
+from asynccvat.simulator.formats.ready_archives import add_archives
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.queues.exports import NO_DATA
+from asynccvat.simulator.queues.export_queue import NO_DATA
 from asynccvat.simulator.queues.requests import Wanted
-from asynccvat.simulator.routes.listing import Terms, select
-from asynccvat.simulator.wire.answers import detail, forbidden, messages, no_such
+from asynccvat.simulator.routes.filters import Terms, select
+from asynccvat.simulator.wire.responses import detail, forbidden, messages, no_such
 from asynccvat.simulator.world.accounts import Account
 from asynccvat.simulator.world.annotations import Annotations
-from asynccvat.simulator.world.archives import add_archives
-from asynccvat.simulator.world.dataset import (
+from asynccvat.simulator.world.dates import utc_now
+from asynccvat.simulator.world.tasks import (
     Dataset,
     Job,
     Project,
@@ -37,7 +38,6 @@ from asynccvat.simulator.world.dataset import (
     build_dataset,
     project_labels,
 )
-from asynccvat.simulator.world.times import utc_now
 
 NO_TASK: Final = "cvat.apps.engine.models.Task.DoesNotExist: Task matching query does not exist.\n"
 """What CVAT says of a request whose task was deleted."""

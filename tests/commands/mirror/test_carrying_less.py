@@ -13,7 +13,7 @@ import pytest
 from engine_serving import QUICK, Serving, actions, files, kept, outcome, serving
 
 import asynccvat as ac
-from asynccvat.simulator.formats.layouts import WRITTEN_FORMATS
+from asynccvat.simulator.formats.archives import WRITTEN_FORMATS
 
 pytestmark = pytest.mark.anyio
 

@@ -20,9 +20,9 @@ from mirror_processes import (
     read_folders,
 )
 
+from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
-from asynccvat.simulator.wire.faults import Fault
 
 TASKS = 8
 MIB = 1024 * 1024

@@ -11,17 +11,17 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
-from asynccvat.simulator.formats.reading import ImportFailedError, read_annotations
+from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.formats.readers import ImportFailedError, read_annotations
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.queues.exports import NO_DATA
-from asynccvat.simulator.queues.queue import WorkQueue
+from asynccvat.simulator.queues.export_queue import NO_DATA
+from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
 from asynccvat.simulator.queues.requests import ImportRequest, Target
-from asynccvat.simulator.wire.costs import Processor
-from asynccvat.simulator.wire.faults import Fault, Faults
-from asynccvat.simulator.wire.tus import Upload, Uploads
+from asynccvat.simulator.queues.uploads import Upload, Uploads
+from asynccvat.simulator.queues.work_queue import WorkQueue
 from asynccvat.simulator.world.annotations import Annotations
-from asynccvat.simulator.world.dataset import Task, User
+from asynccvat.simulator.world.tasks import Task, User
 from asynccvat.simulator.world.world import NO_TASK, World
 
 _FINISHED_KEPT: Final = timedelta(hours=1)

@@ -22,7 +22,7 @@ from asynccvat.simulator.world.annotations import (
     TrackedShape,
     points_fit,
 )
-from asynccvat.simulator.world.dataset import Task
+from asynccvat.simulator.world.tasks import Task
 
 T = TypeVar("T")
 

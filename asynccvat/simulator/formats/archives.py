@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from asynccvat.simulator.formats.annotation_files import (
+from asynccvat.simulator.formats.cvat_xml_writer import Origin, cvat_images_xml, cvat_video_xml
+from asynccvat.simulator.formats.json_writers import (
     Drawn,
     coco_json,
     datumaro_json,
@@ -29,9 +30,8 @@ from asynccvat.simulator.formats.annotation_files import (
     yolo_labels,
     yolo_yaml,
 )
-from asynccvat.simulator.formats.cvat_xml import Origin, cvat_images_xml, cvat_video_xml
 from asynccvat.simulator.world.annotations import Label
-from asynccvat.simulator.world.dataset import Project, Task
+from asynccvat.simulator.world.tasks import Project, Task
 
 _FRAME_BYTES: Final = 30_000
 """About the bytes of a drawn frame."""

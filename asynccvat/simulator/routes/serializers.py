@@ -17,8 +17,8 @@ from asynccvat.simulator.world.annotations import (
     Tag,
     Track,
 )
-from asynccvat.simulator.world.dataset import Job, Project, Task
-from asynccvat.simulator.world.times import stamp
+from asynccvat.simulator.world.dates import stamp
+from asynccvat.simulator.world.tasks import Job, Project, Task
 from asynccvat.simulator.world.world import Organization
 
 

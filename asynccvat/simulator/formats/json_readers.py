@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from asynccvat.simulator.formats.collecting import Collector, Look
+from asynccvat.simulator.formats.collector import Collector, Look
 from asynccvat.simulator.formats.items import (
     Item,
     ItemAnnotation,

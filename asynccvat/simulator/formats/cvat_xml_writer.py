@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from asynccvat.simulator.formats.annotation_files import Drawn, pairs
+from asynccvat.simulator.formats.json_writers import Drawn, pairs
 from asynccvat.simulator.world.annotations import (
     AttributeValues,
     Label,
@@ -22,7 +22,7 @@ from asynccvat.simulator.world.annotations import (
     Track,
     TrackedShape,
 )
-from asynccvat.simulator.world.dataset import Project, Task
+from asynccvat.simulator.world.tasks import Project, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,16 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.queues.archives import ArchiveMaker
+from asynccvat.simulator.queues.processor import ApiWorkers
 from asynccvat.simulator.queues.requests import Result
-from asynccvat.simulator.queues.results import ArchiveMaker
+from asynccvat.simulator.routes.calls import Backend, Call, link_origin, split_target
 from asynccvat.simulator.routes.exports import describe
 from asynccvat.simulator.routes.table import Handler, Match, find_route, service_seconds
-from asynccvat.simulator.wire.answers import (
+from asynccvat.simulator.wire.downloads import Download, choose, cut_head, first_place, send
+from asynccvat.simulator.wire.records import CallRecord
+from asynccvat.simulator.wire.responses import (
     JSON_TYPE,
     PACK_FROM,
     TEXT_TYPE,
@@ -35,11 +40,6 @@ from asynccvat.simulator.wire.answers import (
     pack,
     server_error_page,
 )
-from asynccvat.simulator.wire.calls import Backend, Call, link_origin, split_target
-from asynccvat.simulator.wire.costs import ApiWorkers
-from asynccvat.simulator.wire.downloads import Download, choose, cut_head, first_place, send
-from asynccvat.simulator.wire.faults import Fault, Faults
-from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.world.accounts import ANONYMOUS, unauthorized
 
 _LONGEST_LINE: Final = 8180

@@ -24,7 +24,7 @@ from asynccvat.simulator.world.annotations import (
     TrackedShape,
     points_fit,
 )
-from asynccvat.simulator.world.dataset import Task
+from asynccvat.simulator.world.tasks import Task
 
 IMPORT_ERROR = "cvat.apps.dataset_manager.bindings.CvatImportError"
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlencode
 
-from asynccvat.simulator.wire.answers import RefusedError, detail, field_error, messages
+from asynccvat.simulator.wire.responses import RefusedError, detail, field_error, messages
 
 Row = TypeVar("Row")
 Read = Callable[[Row], Any]

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import yaml
 
-from asynccvat.simulator.formats.collecting import Collector, Look
+from asynccvat.simulator.formats.collector import Collector, Look
 from asynccvat.simulator.formats.items import (
     Item,
     ItemAnnotation,
@@ -19,7 +19,7 @@ from asynccvat.simulator.formats.items import (
     import_failure,
     not_found,
 )
-from asynccvat.simulator.world.dataset import Frame
+from asynccvat.simulator.world.tasks import Frame
 
 _ULTRALYTICS_FILE: Final = re.compile(r"(?:.*/)?labels/[^/]+/(.+)\.txt")
 _DARKNET_FILE: Final = re.compile(r"(?:.*/)?obj_[^/]+_data/(.+)\.txt")

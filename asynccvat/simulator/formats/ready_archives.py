@@ -20,8 +20,8 @@ from html import unescape
 from pathlib import Path
 from typing import Any, Final
 
-from asynccvat.simulator.formats.layouts import WRITTEN_FORMATS
-from asynccvat.simulator.world.dataset import Dataset, Project, ReadyArchive, Task
+from asynccvat.simulator.formats.archives import WRITTEN_FORMATS
+from asynccvat.simulator.world.tasks import Dataset, Project, ReadyArchive, Task
 
 _FILE_NAME: Final = re.compile(r"task(?P<id>\d+)(?:_(?P<rest>.*))?\.zip")
 _IMAGES: Final = {"images": True, "annotations": False}

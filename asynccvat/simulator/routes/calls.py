@@ -10,15 +10,15 @@ from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
+from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.queues.exports import ExportQueue
-from asynccvat.simulator.queues.imports import ImportQueue
+from asynccvat.simulator.queues.export_queue import ExportQueue
+from asynccvat.simulator.queues.import_queue import ImportQueue
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.routes.pages import PageCache
-from asynccvat.simulator.wire.answers import bad_request_page, detail, server_error_page
-from asynccvat.simulator.wire.faults import Fault
+from asynccvat.simulator.queues.uploads import Uploads
+from asynccvat.simulator.routes.page_cache import PageCache
 from asynccvat.simulator.wire.records import CallRecord
-from asynccvat.simulator.wire.tus import Uploads
+from asynccvat.simulator.wire.responses import bad_request_page, detail, server_error_page
 from asynccvat.simulator.world.accounts import ANONYMOUS, Account, Accounts, Identity
 from asynccvat.simulator.world.world import OrganizationScope, World
 

@@ -12,10 +12,10 @@ from typing import Literal
 from asynccvat.simulator.queues.requests import ExportRequest, Result, Wanted
 from asynccvat.simulator.routes import annotations as routes_annotations
 from asynccvat.simulator.routes import tasks as routes_tasks
+from asynccvat.simulator.routes.about import EXPORT_FORMATS
+from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.exports import result_of
-from asynccvat.simulator.routes.server import EXPORT_FORMATS
-from asynccvat.simulator.wire.answers import Answer, messages, text
-from asynccvat.simulator.wire.calls import Call
+from asynccvat.simulator.wire.responses import Answer, messages, text
 
 
 async def show_annotations(call: Call) -> Answer | Result:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 from xml.etree import ElementTree as ET
 
-from asynccvat.simulator.formats.collecting import Collector, ImportFailedError, Keyframe, Look
+from asynccvat.simulator.formats.collector import Collector, ImportFailedError, Keyframe, Look
 from asynccvat.simulator.world.annotations import ShapeType
 
 _TYPES: Final[dict[str, ShapeType]] = {

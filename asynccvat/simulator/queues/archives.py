@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from asynccvat.simulator.formats.layouts import media_bytes, ready_archive, write_archive
+from asynccvat.simulator.faults import Fault
+from asynccvat.simulator.formats.archives import media_bytes, ready_archive, write_archive
 from asynccvat.simulator.queues.requests import Result, Wanted
-from asynccvat.simulator.routes.views import annotations_json, label_json
-from asynccvat.simulator.wire.answers import encode
-from asynccvat.simulator.wire.faults import Fault
-from asynccvat.simulator.world.dataset import Project, Task
+from asynccvat.simulator.routes.serializers import annotations_json, label_json
+from asynccvat.simulator.wire.responses import encode
+from asynccvat.simulator.world.tasks import Project, Task
 
 _IN_MEMORY: Final = 16 << 20
 """Archives up to this many bytes are kept in memory, larger ones in files."""

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from asynccvat.simulator.formats.layouts import media_bytes
+from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.formats.archives import media_bytes
 from asynccvat.simulator.options import ExportStart, SimulatorOptions
-from asynccvat.simulator.queues.queue import WorkQueue
+from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
 from asynccvat.simulator.queues.requests import ExportRequest, Request, Result, Wanted
-from asynccvat.simulator.wire.costs import Processor
-from asynccvat.simulator.wire.faults import Fault, Faults
-from asynccvat.simulator.world.dataset import Task, User
+from asynccvat.simulator.queues.work_queue import WorkQueue
+from asynccvat.simulator.world.tasks import Task, User
 
 NO_DATA: Final = "AttributeError: 'NoneType' object has no attribute 'validation_mode'\n"
 """What CVAT 2.54 says of the export of a task without data."""

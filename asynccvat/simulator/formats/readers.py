@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from asynccvat.simulator.formats.collecting import Collector, ImportFailedError
-from asynccvat.simulator.formats.reading_boxes import read_darknet, read_ultralytics, read_voc
-from asynccvat.simulator.formats.reading_cvat import read_cvat_xml
-from asynccvat.simulator.formats.reading_json import read_coco, read_datumaro
+from asynccvat.simulator.formats.box_readers import read_darknet, read_ultralytics, read_voc
+from asynccvat.simulator.formats.collector import Collector, ImportFailedError
+from asynccvat.simulator.formats.cvat_xml_reader import read_cvat_xml
+from asynccvat.simulator.formats.json_readers import read_coco, read_datumaro
 from asynccvat.simulator.world.annotations import Annotations
-from asynccvat.simulator.world.dataset import Task
+from asynccvat.simulator.world.tasks import Task
 
 __all__ = ["READ_FORMATS", "ImportFailedError", "read_annotations"]
 

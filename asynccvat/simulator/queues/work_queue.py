@@ -10,10 +10,10 @@ import contextlib
 from abc import ABC, abstractmethod
 from typing import Final, Generic, TypeVar
 
+from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.queues.registry import RequestRegistry
 from asynccvat.simulator.queues.requests import Request, RequestSpan
-from asynccvat.simulator.wire.faults import Fault
-from asynccvat.simulator.world.times import utc_now
+from asynccvat.simulator.world.dates import utc_now
 
 R = TypeVar("R", bound=Request)
 

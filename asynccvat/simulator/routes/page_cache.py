@@ -6,7 +6,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from asynccvat.simulator.wire.answers import Answer, pack
+from asynccvat.simulator.wire.responses import Answer, pack
 
 
 class PageCache:

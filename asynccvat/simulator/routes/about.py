@@ -5,8 +5,8 @@ from __future__ import annotations
 from email.utils import formatdate
 from typing import Final
 
-from asynccvat.simulator.wire.answers import Answer, json_answer
-from asynccvat.simulator.wire.calls import Call
+from asynccvat.simulator.routes.calls import Call
+from asynccvat.simulator.wire.responses import Answer, json_answer
 
 _DESCRIPTION: Final = (
     "CVAT is completely re-designed and re-implemented version of Video Annotation Tool from "

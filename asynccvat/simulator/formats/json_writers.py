@@ -17,8 +17,8 @@ from typing import Any, Final
 from xml.sax.saxutils import escape
 
 from asynccvat.simulator.world.annotations import Attribute, Label, Shape, ShapeType, Tag
-from asynccvat.simulator.world.dataset import Frame, Task
 from asynccvat.simulator.world.masks import coco_counts, mask_points, pack_counts, shape_bits
+from asynccvat.simulator.world.tasks import Frame, Task
 
 
 @dataclass(frozen=True, slots=True)
