@@ -18,7 +18,7 @@ from asynccvat.core.plans.mirror import Fetch, Plan
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.core.selection import Selection
 from asynccvat.store import MirrorStore
-from asynccvat.transfer.run import EventListener, Run
+from asynccvat.transfer.run import EventCallback, Run
 
 PathText = str | PathLike[str]
 
@@ -65,7 +65,7 @@ def open_mirror(
     spec: ExportSpec | None = None,
     *,
     options: MirrorOptions | None = None,
-    on_event: EventListener | None = None,
+    on_event: EventCallback | None = None,
 ) -> Run:
     """Mirror tasks and meet each outcome as it lands: a run, for `async with`.
 
@@ -99,7 +99,7 @@ async def mirror(
     spec: ExportSpec | None = None,
     *,
     options: MirrorOptions | None = None,
-    on_event: EventListener | None = None,
+    on_event: EventCallback | None = None,
 ) -> RunReport:
     """Mirror tasks into a destination; afterwards it holds what the server has.
 
@@ -130,7 +130,7 @@ async def download(
     options: MirrorOptions | None = None,
     skip_existing: bool = False,
     replace: bool = False,
-    on_event: EventListener | None = None,
+    on_event: EventCallback | None = None,
 ) -> TaskOutcome:
     """Export one task into a folder, whole or not at all; no receipt is kept.
 
@@ -173,7 +173,7 @@ async def download_many(
     options: MirrorOptions | None = None,
     skip_existing: bool = False,
     replace: bool = False,
-    on_event: EventListener | None = None,
+    on_event: EventCallback | None = None,
 ) -> RunReport:
     """Export tasks into folders of their own, many at a time; the stateless sibling of `mirror`.
 
@@ -265,7 +265,7 @@ def open_upload(
     *,
     format: str | None = None,  # noqa: A002 - CVAT's own word for it
     options: UploadOptions | None = None,
-    on_event: EventListener | None = None,
+    on_event: EventCallback | None = None,
 ) -> Run:
     """Upload annotation files and meet each outcome as it lands: a run, for `async with`.
 
@@ -302,7 +302,7 @@ async def upload(
     *,
     format: str | None = None,  # noqa: A002 - CVAT's own word for it
     options: UploadOptions | None = None,
-    on_event: EventListener | None = None,
+    on_event: EventCallback | None = None,
 ) -> RunReport:
     """Upload annotation files into tasks, many at a time.
 

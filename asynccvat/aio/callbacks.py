@@ -1,4 +1,4 @@
-"""Whoever is told of events: a function of the user's, which may fail and stops nothing by it."""
+"""Callbacks of the user, whose errors must not stop a run."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ P = ParamSpec("P")
 _log = logging.getLogger("asynccvat")
 
 
-class Listener(Generic[P]):
-    """Tells somebody of events, until that raises."""
+class Callback(Generic[P]):
+    """Call the user's event callback. If it raises, log the error and detach it."""
 
-    def __init__(self, tell: Callable[P, None] | None) -> None:
-        """Tell a function, or nobody."""
-        self._tell = tell
+    def __init__(self, function: Callable[P, None] | None) -> None:
+        """Wrap a function; None for none."""
+        self._function = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Tell of an event; what comes of it is the listener's own."""
-        if self._tell is None:
+        """Call the function, unless it has raised before."""
+        if self._function is None:
             return
         try:
-            self._tell(*args, **kwargs)
-        except Exception:  # noqa: BLE001 - whatever it raises, it is the listener's own
-            self._tell = None
-            _log.exception("the listener of events raised, and is told nothing more")
+            self._function(*args, **kwargs)
+        except Exception:  # noqa: BLE001 - an error of the user's code, of whatever type
+            self._function = None
+            _log.exception("the event callback raised and is detached: it gets no more events")

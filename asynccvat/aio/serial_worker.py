@@ -1,53 +1,29 @@
-"""Work for worker threads, in order: one piece is worked on while the next one gathers.
+"""Blocking work in one thread, piece by piece and in order, while the loop prepares the next.
 
-What the pieces are is left to `reading`.
+Single blocking calls go to `threads`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVarTuple
 
 import anyio
 
-from asynccvat.aio.threads import begun, shielded
+from asynccvat.aio.threads import shielded, start_in_thread
 
 Ts = TypeVarTuple("Ts")
 
 
-async def run_limited(limit: int, jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Run jobs in their order, at most `limit` at once; the first failure cancels the others.
-
-    Raises:
-        Exception: Whatever failed first, itself and not in a group.
-    """
-    waiting = iter(jobs)
-    failures: list[Exception] = []
-
-    async def work() -> None:
-        try:
-            for job in waiting:
-                await job()
-        except Exception as error:  # noqa: BLE001 - raised below, once the others have ended
-            failures.append(error)
-            group.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as group:
-        for _ in range(limit):
-            group.start_soon(work)
-    if failures:
-        raise failures[0]
-
-
 class SerialWorker:
-    """Pieces of work for a worker thread, one at a time and in order.
+    """Run pieces of blocking work in a thread, one at a time and in order.
 
-    They take no place among the threads that everybody shares: a piece may last as long as an
-    archive, and short work must not wait for it.
+    The thread is not one of those that all of anyio's callers share. A piece may last as long as
+    an archive, and short calls must not wait for it.
 
-    Leaving the `async with` block waits for the piece under way, even when cancelled.
+    Leaving the `async with` block waits for the running piece, even when cancelled.
     """
 
     def __init__(self) -> None:
@@ -62,32 +38,32 @@ class SerialWorker:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         if exc is None:
-            await self.settle()
+            await self.join()
             return
         running, self._running = self._running, None
         if running is not None:
-            # The block has failed already; that the last piece did, too, adds nothing.
+            # The block has failed already, so an error of the last piece adds nothing.
             await shielded(asyncio.gather(running, return_exceptions=True))
 
     async def submit(self, work: Callable[[*Ts], None], *args: *Ts) -> None:
-        """Wait for the piece under way, then start this one.
+        """Wait for the running piece, then start this one.
 
         Raises:
-            Exception: Whatever the piece before raised.
+            Exception: The error of the piece before.
         """
-        await self.settle()
-        self._running = begun(self._limiter, work, *args)
+        await self.join()
+        self._running = start_in_thread(self._limiter, work, *args)
 
-    async def ended(self) -> None:
-        """Wait until the piece under way has ended, however: `settle` tells. Can be cancelled."""
+    async def wait(self) -> None:
+        """Wait until the running piece has ended; `join` raises its error. Can be cancelled."""
         if self._running is not None:
             await asyncio.wait([self._running])
 
-    async def settle(self) -> None:
-        """Wait for the piece under way.
+    async def join(self) -> None:
+        """Wait for the running piece, even when cancelled.
 
         Raises:
-            Exception: Whatever it raised.
+            Exception: Its error.
         """
         running, self._running = self._running, None
         if running is not None:

@@ -1,4 +1,7 @@
-"""Blocking work in threads that a cancellation never leaves half watched, and groups of tasks."""
+"""Blocking calls in threads, which have always ended when a cancellation goes on.
+
+Groups of tasks are in `task_groups`, work in one thread piece by piece in `serial_worker`.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,17 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 import anyio
-import anyio.abc
 import anyio.to_thread
-
-from asynccvat.errors import AsyncCvatError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking call in a thread and stay until it ends, whatever happens meanwhile.
+    """Run a blocking call in a thread, and wait for its end even when cancelled.
 
-    A cancellation, be it anyio's or asyncio's own, is raised after the call has ended: its effects
-    are then either there or not, and nothing goes on behind the caller's back.
+    A cancellation (anyio's or asyncio's own) is raised after the call has ended. Its effects are
+    complete then, and no thread works on after the caller has gone on.
     """
     return await _in_thread(functools.partial(call, *args, **kwargs), None)
 
@@ -31,13 +31,13 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 async def in_limited_thread(
     limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """As `in_thread`, with so many threads at once as a limiter allows."""
+    """Run a blocking call as `in_thread` does, in as many threads at once as a limiter allows."""
     return await _in_thread(functools.partial(call, *args, **kwargs), limiter)
 
 
 @asynccontextmanager
-async def in_threads(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
-    """Hold a context whose entering and leaving block, each in a thread and each to its end."""
+async def entered_in_thread(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """Hold a context whose entering and leaving block: run each in a thread, to its end."""
     entered = False
 
     def enter() -> T:
@@ -49,72 +49,58 @@ async def in_threads(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
     try:
         yield await in_thread(enter)
     finally:
-        # Also where a cancellation came while it was being entered.
+        # A cancellation may have come while the context was being entered.
         if entered:
             await in_thread(manager.__exit__, None, None, None)
 
 
-def begun(
+def start_in_thread(
     limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> asyncio.Future[T]:
-    """Begin a blocking call in a thread; wait for what is returned with `shielded`."""
-    return asyncio.ensure_future(_made(functools.partial(call, *args, **kwargs), limiter))
+    """Start a blocking call in a thread; await the returned future with `shielded`."""
+    return asyncio.ensure_future(_call_to_end(functools.partial(call, *args, **kwargs), limiter))
 
 
 async def shielded(work: Awaitable[T]) -> T:
-    """Await something to its end, and raise a cancellation that came meanwhile only then."""
+    """Await something to its end; raise a cancellation that came meanwhile only then."""
     task = asyncio.ensure_future(work)
-    return _result(task, await _end(task))
-
-
-@asynccontextmanager
-async def task_group() -> AsyncIterator[anyio.abc.TaskGroup]:
-    """A task group whose first error is raised as it is: its kind is what callers look for."""
-    try:
-        async with anyio.create_task_group() as group:
-            yield group
-    except* AsyncCvatError as errors:
-        problem: BaseException = errors
-        while isinstance(problem, BaseExceptionGroup):
-            problem = problem.exceptions[0]
-        raise problem from None
+    return _result(task, await _wait_for_end(task))
 
 
 async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:
-    task = asyncio.ensure_future(_made(call, limiter))
-    cancelled = await _end(task)
+    task = asyncio.ensure_future(_call_to_end(call, limiter))
+    cancelled = await _wait_for_end(task)
     while task.cancelled():
-        # Before its first step, which is the one moment in which that ends it.
-        task = asyncio.ensure_future(_made(call, limiter))
-        cancelled = await _end(task) or cancelled
+        # Only a task that has not made its first step ends so, and the call must still be made.
+        task = asyncio.ensure_future(_call_to_end(call, limiter))
+        cancelled = await _wait_for_end(task) or cancelled
     return _result(task, cancelled)
 
 
-async def _made(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:
-    """Have a call made in a thread, and stay until it has ended, even when cancelled.
+async def _call_to_end(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:
+    """Make a call in a thread, and wait for its end even when this task is cancelled.
 
-    So this coroutine's own task is where all tasks of a loop are, as at the end of `asyncio.run`.
-    A thread that went on then would use what is closed meanwhile; and what was to be closed in a
-    thread would stay open.
+    `asyncio.run` cancels all tasks of its loop at the end, this one included. A thread that went
+    on then would use what has been closed, and a call that closes something would not be made.
     """
     while True:
         work: concurrent.futures.Future[T] = concurrent.futures.Future()
         try:
-            await anyio.to_thread.run_sync(_make, work, call, limiter=limiter)
+            await anyio.to_thread.run_sync(_run_unless_cancelled, work, call, limiter=limiter)
             return work.result()
         except asyncio.CancelledError:
             if work.cancel():
-                continue  # it had not begun
+                continue  # the call had not started
             ended = asyncio.wrap_future(work)
-            await _end(ended)
+            await _wait_for_end(ended)
             return ended.result()
         finally:
-            # Its exception holds this very frame.
+            # The exception of the future holds this frame: without this they would be a cycle.
             del work
 
 
-def _make(work: concurrent.futures.Future[T], call: Callable[[], T]) -> None:
-    """Make a call, in its thread, unless it was called off before it began."""
+def _run_unless_cancelled(work: concurrent.futures.Future[T], call: Callable[[], T]) -> None:
+    """Make a call, in its thread, unless its future was cancelled before it started."""
     try:
         if work.set_running_or_notify_cancel():
             work.set_result(call())
@@ -124,10 +110,10 @@ def _make(work: concurrent.futures.Future[T], call: Callable[[], T]) -> None:
         del work
 
 
-async def _end(task: asyncio.Future[T]) -> asyncio.CancelledError | None:
-    """Wait until something has ended; returns the cancellation that came meanwhile, if one did."""
+async def _wait_for_end(task: asyncio.Future[T]) -> asyncio.CancelledError | None:
+    """Wait until something has ended; return the cancellation that came meanwhile, if any."""
     cancelled: asyncio.CancelledError | None = None
-    # The shield holds anyio's cancellations off; asyncio's own come once, and are kept.
+    # The shield holds anyio's cancellations off. asyncio's own come once each, and are kept.
     with anyio.CancelScope(shield=True):
         while not task.done():
             try:
@@ -140,6 +126,6 @@ async def _end(task: asyncio.Future[T]) -> asyncio.CancelledError | None:
 def _result(task: asyncio.Future[T], cancelled: asyncio.CancelledError | None) -> T:
     if cancelled is not None:
         if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not complain of it
+            task.exception()  # retrieved, so that asyncio does not log it as never retrieved
         raise cancelled
     return task.result()

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from asynccvat.aio.serial_worker import run_limited
+from asynccvat.aio.task_groups import run_limited
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import reuse
 from asynccvat.archives.extractor import StagedFiles

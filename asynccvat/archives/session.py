@@ -12,7 +12,8 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
-from asynccvat.aio.serial_worker import SerialWorker, run_limited
+from asynccvat.aio.serial_worker import SerialWorker
+from asynccvat.aio.task_groups import run_limited
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import reuse
 from asynccvat.archives.backoff import Backoff
@@ -300,7 +301,7 @@ class ArchiveSession:
         async with SerialWorker() as lane:
             with body_receiver:
                 await lane.submit(body_receiver.drain, extractor.feed)
-                await lane.ended()
+                await lane.wait()
         try:
             body_receiver.check()
         except TransportError as error:

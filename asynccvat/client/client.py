@@ -19,7 +19,8 @@ from urllib.parse import quote
 import anyio
 import msgspec
 
-from asynccvat.aio.threads import in_thread, in_threads, shielded
+from asynccvat.aio.task_groups import run_all
+from asynccvat.aio.threads import entered_in_thread, in_thread, shielded
 from asynccvat.client.exports import MAX_COLLISIONS, ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.core.environment import from_environment
@@ -58,7 +59,6 @@ from asynccvat.http import (
     ResultStream,
     SharedBudget,
 )
-from asynccvat.http.paging import gather_or_raise
 
 if TYPE_CHECKING:
     from asynccvat.client.imports import AnnotationUpload
@@ -493,7 +493,7 @@ class CvatClient:
         importer = await self.importer(format)
         await self.check_mode(mode)
         kind = source.check(importer)
-        async with in_threads(ready(source, kind)) as (file, _):
+        async with entered_in_thread(ready(source, kind)) as (file, _):
             upload = self.begin_upload(task_id, file, importer=importer.name, mode=mode)
             await upload.bring()
             poller = Poller(self, timeout=timeout, action="import")
@@ -564,9 +564,7 @@ class CvatClient:
             async with limiter:
                 return rq_id, await self._cancellation(rq_id)
 
-        return dict(
-            await gather_or_raise([partial(cancel, rq_id) for rq_id in dict.fromkeys(rq_ids)])
-        )
+        return dict(await run_all([partial(cancel, rq_id) for rq_id in dict.fromkeys(rq_ids)]))
 
     async def _cancellation(self, rq_id: str) -> Cancellation:
         try:

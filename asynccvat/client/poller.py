@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
+from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
 from asynccvat.core.scheduling.polling import How, Look, list_patience
@@ -177,18 +178,7 @@ class Poller:
 
     async def during(self, work: Awaitable[T]) -> T:
         """Poll while some work is awaited; what it returns or raises goes on to the caller."""
-        done: list[T] = []
-        failed: list[AsyncCvatError] = []
-        async with anyio.create_task_group() as polling:
-            polling.start_soon(self.run)
-            try:
-                done.append(await work)
-            except AsyncCvatError as error:
-                failed.append(error)
-            polling.cancel_scope.cancel()
-        if failed:
-            raise failed[0]
-        return done[0]
+        return await run_beside(self.run, work)
 
     async def run(self) -> None:
         """Look, as long as it is not cancelled."""
@@ -270,7 +260,7 @@ class Poller:
                 self._inflight.model = self.model.with_call(clock() - began)
                 self._take([(one, request)])
 
-        async with anyio.create_task_group() as group:
+        async with task_group() as group:
             for one in watched:
                 group.start_soon(look_at, one)
 

@@ -13,7 +13,7 @@ whatever came or went meanwhile: what is in the list all the time is met once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -22,6 +22,7 @@ from typing import Generic, Protocol, TypeVar
 import anyio
 import msgspec
 
+from asynccvat.aio.task_groups import run_all
 from asynccvat.core.models import Page
 from asynccvat.core.selection import after
 from asynccvat.errors import NotFoundError, ProtocolError
@@ -82,7 +83,7 @@ async def list_all(
         AsyncCvatError: A page cannot be had.
     """
     reader = _Reader(http, path, decoder, page_size)
-    return await gather_or_raise([partial(reader.read, query) for query in queries])
+    return await run_all([partial(reader.read, query) for query in queries])
 
 
 async def follow(
@@ -198,7 +199,7 @@ class _Reader(Generic[ItemT]):
         if first is not None and first.results and first.count > len(first.results):
             # A server may serve smaller pages than it was asked for.
             pages = -(-first.count // len(first.results))
-            entries += await gather_or_raise(
+            entries += await run_all(
                 [partial(self._entries, query, number) for number in range(2, pages + 1)]
             )
         return entries
@@ -232,23 +233,3 @@ class _Reader(Generic[ItemT]):
                 )
             return answer.date, None
         return answer.date, self._http.decode(answer, self._decoder)
-
-
-async def gather_or_raise(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Await all; the first failure cancels the others and is raised as it is, in no group."""
-    results: dict[int, T] = {}
-    failures: list[Exception] = []
-
-    async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
-        try:
-            results[index] = await call()
-        except Exception as error:  # noqa: BLE001 - raised again below, outside of the group
-            failures.append(error)
-            group.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as group:
-        for index, call in enumerate(calls):
-            group.start_soon(run, index, call)
-    if failures:
-        raise failures[0]
-    return [results[index] for index in range(len(calls))]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from asynccvat.aio.callbacks import Listener
+from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
 from asynccvat.api import download_many, mirror, plan, plan_downloads, plan_upload, upload
 from asynccvat.core.outcomes import RunReport
@@ -36,7 +36,7 @@ from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import AnyPlan, RunFileReport, StepPlan, StepReport
 from asynccvat.runfiles.steps import Download, MirrorStep, RunFile, Step, Upload
 
-StepListener = Callable[[Step, Event], None]
+StepCallback = Callable[[Step, Event], None]
 
 # The next step there would meet the same.
 _OF_THE_SERVER = (
@@ -52,7 +52,7 @@ async def run_file(
     file: RunFile | str | PathLike[str],
     *,
     settings: SettingsOf | None = None,
-    on_event: StepListener | None = None,
+    on_event: StepCallback | None = None,
     on_step: Callable[[StepReport], None] | None = None,
 ) -> RunFileReport:
     """Run the steps of a run file in their order.
@@ -79,7 +79,7 @@ async def run_file(
         ConfigError: The file cannot be read.
     """
     reports: list[StepReport] = []
-    tell = Listener(on_event)
+    tell = Callback(on_event)
     async with _prepared(file, settings) as prepared:
         for step, account in prepared:
             if account.gone is not None:
@@ -137,7 +137,7 @@ async def _prepared(
 async def _carry_out(
     step: Step,
     account: Account,
-    tell: StepListener,
+    tell: StepCallback,
     on_step: Callable[[StepReport], None] | None,
 ) -> StepReport:
     """Do a step; its report is told in any case."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from asynccvat.aio.threads import task_group
+from asynccvat.aio.task_groups import task_group
 
 T = TypeVar("T")
 Item = TypeVar("Item")

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-import anyio
-
-from asynccvat.aio.threads import in_limited_thread
 from asynccvat.core.paths import OWN_FOLDER
-from asynccvat.fs import disk_errors, files
+from asynccvat.fs import files
+from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.layout import Layout
 
 P = ParamSpec("P")
@@ -76,7 +74,7 @@ class KeptArchives:
         self.path = layout.path / OWN_FOLDER / _FOLDER
         self._layout = layout
         self._verify_lock = verify_lock
-        self._limiter = anyio.CapacityLimiter(1)
+        self._threads = DiskThreads(self.path, 1)
         # Tasks whose new archive has its name, while their folder is not known to be in its place.
         self._published: set[int] = set()
 
@@ -87,7 +85,7 @@ class KeptArchives:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: The folder cannot be made or changed.
         """
-        return await self._in_thread("make room in", self._begin, task_id)
+        return await self._threads.run("make room in", self._begin, task_id)
 
     async def publish(self, task_id: int) -> None:
         """Give the archive that was written its name.
@@ -96,7 +94,7 @@ class KeptArchives:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: It cannot be renamed or synced.
         """
-        await self._in_thread("keep an archive in", self._publish, task_id)
+        await self._threads.run("keep an archive in", self._publish, task_id)
 
     async def settle(self, task_id: int) -> None:
         """Let the earlier archive go: the folder of the one that was published is in its place.
@@ -105,7 +103,7 @@ class KeptArchives:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: It cannot be removed.
         """
-        await self._in_thread("remove from", self._settle, task_id)
+        await self._threads.run("remove from", self._settle, task_id)
 
     async def take_back(self, task_id: int) -> None:
         """Let the earlier archive have its name again, if there was one: the new one is not to be.
@@ -114,7 +112,7 @@ class KeptArchives:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: It cannot be done.
         """
-        await self._in_thread("take an archive back in", self._take_back, task_id)
+        await self._threads.run("take an archive back in", self._take_back, task_id)
 
     async def sweep(self) -> None:
         """Remove the earlier archives that killed runs left beside those that replaced them.
@@ -123,7 +121,7 @@ class KeptArchives:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: One cannot be removed.
         """
-        await self._in_thread("sweep", self._sweep)
+        await self._threads.run("sweep", self._sweep)
 
     async def remove(self, task_ids: Collection[int]) -> None:
         """Remove the archives of tasks, where any are kept.
@@ -132,7 +130,7 @@ class KeptArchives:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: One cannot be removed.
         """
-        await self._in_thread("remove from", self._remove, task_ids)
+        await self._threads.run("remove from", self._remove, task_ids)
 
     def _begin(self, task_id: int) -> UnfinishedArchive:
         self._published.discard(task_id)
@@ -198,15 +196,6 @@ class KeptArchives:
         self._verify_lock()
         with files.folder(_FOLDER, dir_fd=self._layout.own) as fd:
             yield fd
-
-    async def _in_thread(
-        self, doing: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        def explained() -> T:
-            with disk_errors.explained(doing, self.path):
-                return call(*args, **kwargs)
-
-        return await in_limited_thread(self._limiter, explained)
 
 
 def kept_of(layout: Layout) -> frozenset[int]:

@@ -11,14 +11,12 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
-
-from asynccvat.aio.threads import in_limited_thread, in_thread
+from asynccvat.aio.threads import in_thread
 from asynccvat.core.paths import OWN_FOLDER, NameRules
 from asynccvat.core.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError, StoreLockedError
@@ -26,6 +24,7 @@ from asynccvat.fs import disk_errors, files
 from asynccvat.store import names, trees
 from asynccvat.store.commits.group import SYNCFS_FROM
 from asynccvat.store.commits.operations import Committed, check_unchanged
+from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.layout import TREE
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
 from asynccvat.store.opening import make_folders, sync_above
@@ -64,7 +63,7 @@ class LooseFolder:
         self._places = places
         self._durable = durable
         self._replace = replace
-        self._limiter = anyio.CapacityLimiter(1)
+        self._threads = DiskThreads(path, 1)
         self._kept = False
 
     @classmethod
@@ -100,7 +99,7 @@ class LooseFolder:
             yield folders[0]
         finally:
             for folder in folders:
-                await folder._in_thread("clear", folder._close)  # noqa: SLF001 - our own
+                await folder._threads.run("clear", folder._close)  # noqa: SLF001 - our own
 
     @staticmethod
     async def contents(path: Path) -> tuple[str, ...]:
@@ -164,7 +163,7 @@ class LooseFolder:
         Raises:
             StoreError: It cannot be made.
         """
-        return await self._in_thread("stage in", self._stage, task_id, task_id=task_id)
+        return await self._threads.run("stage in", self._stage, task_id, task_id=task_id)
 
     def _stage(self, task_id: int) -> Staging:
         base = self._places.path.parent / self._places.hidden_name
@@ -183,7 +182,7 @@ class LooseFolder:
             ForeignFolderError: Meanwhile the folder was filled by somebody else.
             StoreError: It could not be done, and nothing has changed.
         """
-        return await self._in_thread(
+        return await self._threads.run(
             "commit to", self._commit, staging, receipt, task_id=staging.task_id
         )
 
@@ -238,7 +237,7 @@ class LooseFolder:
         """
         if not staging.settled:
             staging.settled = True
-            await self._in_thread("clear", self._abandon, keep)
+            await self._threads.run("clear", self._abandon, keep)
 
     def _abandon(self, keep: bool) -> None:
         keep_above = KEEP_ABOVE if keep else None
@@ -256,15 +255,6 @@ class LooseFolder:
             trees.remove_if_empty(places.hidden_name, dir_fd=places.parent)
         finally:
             _close_places(places)
-
-    async def _in_thread(
-        self, doing: str, call: Callable[..., T], *args: object, task_id: int | None = None
-    ) -> T:
-        def explained() -> T:
-            with disk_errors.explained(doing, self.path, task_id=task_id):
-                return call(*args)
-
-        return await in_limited_thread(self._limiter, explained)
 
 
 def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -> LooseFolder:

@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
-
 from asynccvat.aio.threads import in_limited_thread, in_thread
 from asynccvat.core.paths import OWN_FOLDER, NameRules
 from asynccvat.core.plans.mirror import FolderState
@@ -36,6 +34,7 @@ from asynccvat.store.commits.operations import (
     Operation,
     RemoveFolder,
 )
+from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.layout import (
     NOT_THERE,
@@ -76,10 +75,10 @@ class MirrorStore:
         self._told = 0
         self._layout = layout
         self._lock = lock
-        self._limiter = anyio.CapacityLimiter(_THREADS)
+        self._threads = DiskThreads(layout.path, _THREADS)
         self._groups = Groups(
             self._run_group,
-            self._limiter,
+            self._threads.limiter,
             grouped=layout.durable,
             under_way=lambda: len(self._active),
         )
@@ -135,7 +134,7 @@ class MirrorStore:
         finally:
             # Also where a cancellation came while it was being opened.
             for store in stores:
-                await in_limited_thread(store._limiter, store._close)  # noqa: SLF001 - our own
+                await in_limited_thread(store._threads.limiter, store._close)  # noqa: SLF001 - our own
 
     def new_warnings(self) -> list[str]:
         """Those of `warnings` that came since this was last asked."""
@@ -154,12 +153,12 @@ class MirrorStore:
         Raises:
             StoreError: They cannot be listed.
         """
-        ids = await self._in_thread("read", self._layout.receipt_ids)
+        ids = await self._threads.run("read", self._layout.receipt_ids)
         heads: dict[int, ReceiptHead] = {}
         for found, problems in await self._in_chunks(survey.read_heads, ids):
             heads |= found
             self.warnings += problems
-        await self._in_thread("read", self._layout.set_claims, heads)
+        await self._threads.run("read", self._layout.set_claims, heads)
         return heads
 
     async def folder_states(self, heads: Iterable[ReceiptHead]) -> dict[int, FolderState]:
@@ -182,7 +181,7 @@ class MirrorStore:
         Raises:
             StoreError: There is no receipt, or it is damaged.
         """
-        receipt = await self._in_thread("read", self._layout.receipt, task_id)
+        receipt = await self._threads.run("read", self._layout.receipt, task_id)
         return receipt.members
 
     async def unclaimed(self, folder_names: Iterable[str]) -> set[str]:
@@ -207,7 +206,7 @@ class MirrorStore:
         self._begin(task_id)
         try:
             await self._put_right(task_id)
-            return await self._in_thread(
+            return await self._threads.run(
                 "stage in", new_staging, self._layout, task_id, task_id=task_id
             )
         except BaseException as error:
@@ -221,7 +220,7 @@ class MirrorStore:
     async def _abandon_unseen(self, task_id: int, cancelled: BaseException) -> None:
         """Give up what was staged while it was cancelled: nobody has got it."""
         try:
-            await self._in_thread("clear", self._abandon, task_id, True, task_id=task_id)
+            await self._threads.run("clear", self._abandon, task_id, True, task_id=task_id)
         except StoreError as error:
             cancelled.add_note(str(error))
 
@@ -274,7 +273,7 @@ class MirrorStore:
             return
         staging.settled = True
         try:
-            await self._in_thread(
+            await self._threads.run(
                 "clear", self._abandon, staging.task_id, keep, task_id=staging.task_id
             )
         finally:
@@ -329,7 +328,7 @@ class MirrorStore:
         self._begin(task_id)
         try:
             await self._put_right(task_id)
-            await self._in_thread("write the receipt in", note, task_id=task_id)
+            await self._threads.run("write the receipt in", note, task_id=task_id)
         finally:
             self._active.discard(task_id)
 
@@ -359,7 +358,7 @@ class MirrorStore:
                 keep_above=KEEP_ABOVE,
             )
 
-        await self._in_thread("sweep", sweep)
+        await self._threads.run("sweep", sweep)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -388,7 +387,7 @@ class MirrorStore:
             self._verify()
             self.warnings += leftovers.put_right(self._layout, task_id)
 
-        await self._in_thread("put right", put_right, task_id=task_id)
+        await self._threads.run("put right", put_right, task_id=task_id)
 
     async def _join(self, operation: Operation) -> Committed:
         await self._groups.join(operation)
@@ -416,24 +415,11 @@ class MirrorStore:
         finally:
             self._layout.close()
 
-    async def _in_thread(
-        self,
-        doing: str,
-        call: Callable[..., T],
-        *args: object,
-        task_id: int | None = None,
-    ) -> T:
-        def explained() -> T:
-            with disk_errors.explained(doing, self.path, task_id=task_id):
-                return call(*args)
-
-        return await in_limited_thread(self._limiter, explained)
-
     async def _in_chunks(
         self, call: Callable[[Layout, Sequence[Item]], T], items: Sequence[Item]
     ) -> list[T]:
         return await in_chunks(
-            partial(self._in_thread, "read"),
+            partial(self._threads.run, "read"),
             partial(call, self._layout),
             items,
             threads=_THREADS,

@@ -15,6 +15,7 @@ from datetime import datetime
 
 import anyio
 
+from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
@@ -200,15 +201,12 @@ class Dispatcher:
         """
         try:
             with self._scope:
-                async with anyio.create_task_group() as polling:
-                    polling.start_soon(self._poller.run)
-                    await self._carry_out(orders)
-                    polling.cancel_scope.cancel()
+                await self._poller.during(self._carry_out(orders))
         finally:
             await shielded(self._exports.cancel_queued())
 
     async def _carry_out(self, orders: Sequence[FetchOrder]) -> None:
-        async with anyio.create_task_group() as group:
+        async with task_group() as group:
             for number, order in enumerate(orders):
                 # The last ones are not worth another batch: from there on each end counts.
                 self._poller.more_to_ask = len(orders) - number >= self._slots.limit // 2

@@ -14,6 +14,7 @@ from datetime import datetime
 
 import anyio
 
+from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller, WatchedRequest
 from asynccvat.core.models import ExportSpec, RequestAccepted, RequestStatus, ServerRequest
@@ -221,7 +222,7 @@ class Exports:
             if self._asking:
                 await asyncio.wait(self._asking)
             limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
-            async with anyio.create_task_group() as group:
+            async with task_group() as group:
                 for watched in self._own.values():
                     if _may_be_queued(watched):
                         group.start_soon(self._cancel, watched.rq_id, limiter)

@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from asynccvat.aio.callbacks import Listener
+from asynccvat.aio.callbacks import Callback
 from asynccvat.client import CvatClient
 from asynccvat.core.outcomes import RunReport, TaskOutcome, without_traceback
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event, Retrying, RunFinished, ServerPaused, TaskDone, Warned
 
-EventListener = Callable[[Event], None]
+EventCallback = Callable[[Event], None]
 
 
 class Run:
@@ -38,7 +38,7 @@ class Run:
     def __init__(
         self,
         work: Callable[[Run], Coroutine[Any, Any, None]],
-        on_event: EventListener | None = None,
+        on_event: EventCallback | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -50,7 +50,7 @@ class Run:
         self.plan: Plan | None = None
         self.report = RunReport(interrupted=True)
         self._work = work
-        self._listener = Listener(on_event)
+        self._listener = Callback(on_event)
         self._outcomes: deque[TaskOutcome] = deque()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from asynccvat.aio.threads import begun, in_limited_thread, in_thread
+from asynccvat.aio.threads import in_limited_thread, in_thread, start_in_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +80,7 @@ async def test_a_call_that_was_asked_for_is_made(cancel: Cancel, turns: int) -> 
 
 async def test_work_that_was_begun_ends_even_if_its_own_task_is_cancelled() -> None:
     work = Work()
-    future = begun(anyio.CapacityLimiter(1), work)
+    future = start_in_thread(anyio.CapacityLimiter(1), work)
     assert await anyio.to_thread.run_sync(work.began.wait, 30)
     future.cancel()
     work.may_end.set()
@@ -92,3 +93,27 @@ async def test_what_a_call_raises_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await in_thread(broken)
+
+
+async def test_a_cancellation_of_anyio_waits_for_the_call_under_way() -> None:
+    work = Work()
+    ended_inside: list[bool] = []
+
+    async def run() -> None:
+        try:
+            await in_thread(work)
+            await anyio.lowlevel.checkpoint()
+        finally:
+            ended_inside.append(work.ended)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        assert await anyio.to_thread.run_sync(work.began.wait, 30)
+        group.cancel_scope.cancel()
+        work.may_end.set()
+
+    assert ended_inside == [True]
+
+
+async def test_what_a_call_returns_is_returned() -> None:
+    assert await in_thread(sum, [1, 2, 3]) == 6

@@ -16,7 +16,6 @@ from asynccvat.core.models import Cancellation
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, ServerError
-from asynccvat.http.paging import gather_or_raise
 
 pytestmark = pytest.mark.anyio
 
@@ -255,20 +254,6 @@ async def test_the_latest_date_of_all_pages_is_the_listing_s(
     client = await connect(token=TOKEN)
     listing = await client.tasks(Selection(task_ids=[1, 2, 3]), page_size=1)
     assert listing.read_at == datetime(2026, 11, 23, 11, 0, 8, tzinfo=UTC)
-
-
-async def test_a_gathering_keeps_order_and_raises_what_failed_itself() -> None:
-    async def value(number: int) -> int:
-        await asyncio.sleep(0)
-        return number
-
-    async def fail() -> int:
-        raise ZeroDivisionError
-
-    assert await gather_or_raise([lambda: value(1), lambda: value(2)]) == [1, 2]
-    assert await gather_or_raise([]) == []
-    with pytest.raises(ZeroDivisionError):
-        await gather_or_raise([lambda: value(1), fail, fail])
 
 
 class Growing:

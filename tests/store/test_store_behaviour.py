@@ -1265,7 +1265,7 @@ class TestCancellation:
                 raise OSError(errno.EIO, "late")
 
             done = _Waiter()
-            task = asyncio.create_task(store._in_thread("try", fail))
+            task = asyncio.create_task(store._threads.run("try", fail))
             with pytest.raises(asyncio.CancelledError):
                 await task
 

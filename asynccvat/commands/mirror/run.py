@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 
+from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
@@ -326,7 +327,7 @@ async def _presence(client: CvatClient, candidates: Iterable[ReceiptHead]) -> di
             else:
                 presence[task_id] = Presence.ELSEWHERE
 
-    async with anyio.create_task_group() as group:
+    async with task_group() as group:
         for head in candidates:
             group.start_soon(confirm, head.task_id)
     return dict(sorted(presence.items()))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import anyio
 import msgspec
 
-from asynccvat.aio.threads import in_threads
+from asynccvat.aio.threads import entered_in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.discovery import Mirrored
 from asynccvat.commands.upload.local_files import Source, ready
@@ -108,7 +108,7 @@ class TaskUploader:
         """
         clock = asyncio.get_running_loop().time
         began, step = clock(), order.step
-        async with in_threads(ready(order.source, order.kind)) as (file, records):
+        async with entered_in_thread(ready(order.source, order.kind)) as (file, records):
             upload = self._client.begin_upload(
                 step.task_id,
                 file,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 
+from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
@@ -205,7 +206,7 @@ class _Carrier:
                 )
 
     async def _carry_all(self, orders: Sequence[UploadOrder]) -> None:
-        async with anyio.create_task_group() as group:
+        async with task_group() as group:
             for order in orders:
                 await self._under_way.acquire()
                 group.start_soon(self._carry, order)

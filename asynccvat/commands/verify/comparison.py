@@ -14,7 +14,8 @@ from typing import ParamSpec, TypeVar
 
 import anyio
 
-from asynccvat.aio.threads import begun, shielded, task_group
+from asynccvat.aio.task_groups import task_group
+from asynccvat.aio.threads import shielded, start_in_thread
 from asynccvat.commands.verify.file_checks import Claim, Meter
 from asynccvat.commands.verify.inspection import Inspection
 from asynccvat.core.plans.verify import is_large, slices
@@ -101,7 +102,7 @@ class Comparison:
 
     async def thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call in one of the threads; a cancellation lets it end soon."""
-        work = begun(self._limiter, call, *args, **kwargs)
+        work = start_in_thread(self._limiter, call, *args, **kwargs)
         try:
             await asyncio.wait([work])
         except asyncio.CancelledError:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from asynccvat.aio.callbacks import Listener
-from asynccvat.aio.threads import in_threads, task_group
+from asynccvat.aio.callbacks import Callback
+from asynccvat.aio.task_groups import task_group
+from asynccvat.aio.threads import entered_in_thread
 from asynccvat.commands.verify.comparison import Compared, Comparison
 from asynccvat.commands.verify.inspection import inspecting
 from asynccvat.commands.verify.journal import VerifyJournal
@@ -147,7 +148,7 @@ class _Verification:
     def __init__(self, dest: Path, on_event: Callable[[Event], None] | None, threads: int) -> None:
         self.report = VerifyReport(interrupted=True)
         self._dest = dest
-        self._emit = Listener(on_event)
+        self._emit = Callback(on_event)
         self._threads = threads
         self._bytes = 0
         self._files: dict[int, int] = {}
@@ -159,7 +160,7 @@ class _Verification:
         began = clock()
         interrupted = True
         try:
-            async with in_threads(inspecting(self._dest)) as look:
+            async with entered_in_thread(inspecting(self._dest)) as look:
                 await self._verify(Comparison(look, self._threads, self._count), wanted)
             interrupted = self.report.stopped_by is not None
         finally:
@@ -190,7 +191,7 @@ class _Verification:
         self._found(absent(wanted.task_ids or (), known))
         if client is not None:
             await self._ask(client, heads, wanted)
-        async with in_threads(look.journal(restart=wanted.restart)) as journal:
+        async with entered_in_thread(look.journal(restart=wanted.restart)) as journal:
             await self._read_all(comparison, journal, heads)
             if client is not None and wanted.repair:
                 await self._repair(comparison, client, all_heads)

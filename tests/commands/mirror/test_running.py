@@ -206,7 +206,7 @@ async def test_a_listener_that_raises_is_detached_and_logged(
             report = await ac.mirror(serve.client, data, options=QUICK, on_event=listener)
         assert report.ok
         assert isinstance(told[-1], Planned)
-        assert "the listener of events raised" in caplog.text
+        assert "the event callback raised and is detached" in caplog.text
         assert "the display is broken" in caplog.text
 
 
@@ -362,10 +362,9 @@ async def test_a_bug_passes_to_the_caller_and_the_report_is_written(
 
     monkeypatch.setattr(ArchiveReader, "read", broken)
     async with serving(2) as serve:
-        with pytest.raises(ExceptionGroup) as caught:
+        with pytest.raises(ZeroDivisionError, match="a bug"):
             async with ac.open_mirror(serve.client, data, options=QUICK) as run:
                 await run.wait()
-        assert caught.value.subgroup(ZeroDivisionError) is not None
         assert run.report.interrupted
         assert staged(data) == []
 
