@@ -41,7 +41,7 @@ _HOMES = {
     "asynccvat.core.selection": ("JobSelection", "ProjectSelection", "Selection"),
     "asynccvat.core.plans.upload": ("UploadPlan", "UploadReason"),
     "asynccvat.core.plans.verify": ("VerifyReport",),
-    "asynccvat.core.zip.limits": ("ArchiveLimits",),
+    "asynccvat.core.archive_limits": ("ArchiveLimits",),
     "asynccvat.api": (
         "download",
         "download_many",

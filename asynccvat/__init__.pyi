@@ -34,6 +34,9 @@ from asynccvat.client import (
     CvatClient as CvatClient,
 )
 from asynccvat.commands.verify.run import verify as verify
+from asynccvat.core.archive_limits import (
+    ArchiveLimits as ArchiveLimits,
+)
 from asynccvat.core.models import (
     About as About,
 )
@@ -120,9 +123,6 @@ from asynccvat.core.selection import (
 )
 from asynccvat.core.selection import (
     Selection as Selection,
-)
-from asynccvat.core.zip.limits import (
-    ArchiveLimits as ArchiveLimits,
 )
 from asynccvat.errors import (
     AnnotationFileError as AnnotationFileError,

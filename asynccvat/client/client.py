@@ -40,8 +40,7 @@ from asynccvat.core.models import (
     TaskListing,
     User,
 )
-from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT
-from asynccvat.core.plans.upload import ImportMode
+from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT, ImportMode
 from asynccvat.core.responses import ByteRange
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection

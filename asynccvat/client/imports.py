@@ -17,7 +17,7 @@ from asynccvat.client.tus import PieceSender, SentFile
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.models import RequestAccepted, RequestId, ServerRequest
-from asynccvat.core.plans.upload import ImportMode
+from asynccvat.core.options import ImportMode
 from asynccvat.core.responses import is_json
 from asynccvat.core.tus import ONE_REQUEST
 from asynccvat.errors import (

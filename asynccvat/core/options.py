@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 
-from asynccvat.core.plans.upload import ImportMode
-from asynccvat.core.zip.limits import ArchiveLimits
+from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.errors import ConfigError
 
 DEFAULT_EXPORT_TIMEOUT = 4.25 * 3600
 """Seconds; past CVAT's own limit of 4 hours, so that the server gives up first."""
+
+
+class ImportMode(StrEnum):
+    """What becomes of the annotations that a task has already."""
+
+    REPLACE = "replace"
+    """They go: what every CVAT does."""
+    APPEND = "append"
+    """They stay: only where the server has it (`import_mode`, since 2026)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,15 +17,6 @@ from asynccvat.core.models import TaskListing
 from asynccvat.errors import AsyncCvatError, NotFoundError, TaskChangedError, UploadError
 
 
-class ImportMode(StrEnum):
-    """What becomes of the annotations that a task has already."""
-
-    REPLACE = "replace"
-    """They go: what every CVAT does."""
-    APPEND = "append"
-    """They stay: only where the server has it (`import_mode`, since 2026)."""
-
-
 class UploadReason(StrEnum):
     """Why a file is uploaded, left alone or refused."""
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 
+from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.paths import NameRules, NameSet, safe_member_path
 from asynccvat.core.zip.ends import TailNeeded, check_end, find_end
-from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.core.zip.records import (
     LOCAL,
     LONGEST_DESCRIPTOR,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.zip.fields import MASK16, MASK32
-from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.core.zip.records import (
     CENTRAL,
     END,

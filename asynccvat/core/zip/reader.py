@@ -18,9 +18,9 @@ from dataclasses import replace
 
 from isal import isal_zlib
 
+from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.paths import NameRules
 from asynccvat.core.zip.directory import Directory
-from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.core.zip.members import (
     Event,
     Member,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import replace
 
+from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.paths import NameRules, NameSet
 from asynccvat.core.zip.directory import (
     Directory,
@@ -18,7 +19,6 @@ from asynccvat.core.zip.directory import (
 )
 from asynccvat.core.zip.ends import END_RECORDS_SIZE, TailNeeded
 from asynccvat.core.zip.fields import FLAG_UTF8, shown
-from asynccvat.core.zip.limits import ArchiveLimits
 from asynccvat.core.zip.members import (
     AFTER_MEMBERS,
     DESCRIPTOR_LENGTHS,
