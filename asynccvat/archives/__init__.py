@@ -5,6 +5,6 @@ written by `extract`; exports that have to be asked for again are left to `trans
 """
 
 from asynccvat.archives.reader import ArchiveReader
-from asynccvat.archives.session import ArchiveRead
+from asynccvat.archives.session import StagedArchive
 
-__all__ = ["ArchiveRead", "ArchiveReader"]
+__all__ = ["ArchiveReader", "StagedArchive"]

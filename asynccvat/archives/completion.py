@@ -14,7 +14,7 @@ from asynccvat.aio.task_groups import run_limited
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import reuse
 from asynccvat.archives.extractor import StagedFiles
-from asynccvat.archives.session import ArchiveRead
+from asynccvat.archives.session import StagedArchive
 from asynccvat.core.plans.refresh import media_of
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import stored_digest
@@ -22,12 +22,12 @@ from asynccvat.store import Staging
 
 
 async def complete(
-    read: ArchiveRead,
+    read: StagedArchive,
     previous: Sequence[MemberRecord],
     staging: Staging,
     staged: StagedFiles,
     parallel: int,
-) -> ArchiveRead | None:
+) -> StagedArchive | None:
     """Take the images of the folder that is being replaced over, each after it was read again.
 
     Args:
@@ -57,13 +57,13 @@ async def complete(
         staged.root = -1
         tree.close()
 
-    async def take_over(batch: Sequence[reuse.ReusableMember]) -> None:
-        await in_thread(reuse.take_over, batch, staging, staged)
+    async def reuse_members(batch: Sequence[reuse.ReusableMember]) -> None:
+        await in_thread(reuse.reuse_members, batch, staging, staged)
 
     try:
         await in_thread(open_tree)
         batches = reuse.batches(candidates)
-        await run_limited(parallel, [partial(take_over, batch) for batch in batches])
+        await run_limited(parallel, [partial(reuse_members, batch) for batch in batches])
     finally:
         await in_thread(close_tree)
     if any(one.path not in staged.records for one in images):

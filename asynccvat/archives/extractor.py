@@ -17,9 +17,9 @@ from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.units import number_of_bytes
 from asynccvat.core.zip import (
     Directory,
-    Entry,
     MemberData,
     MemberStart,
+    ZipEntry,
     ZipReader,
 )
 from asynccvat.errors import DiskFullError
@@ -105,7 +105,7 @@ class StagedFiles:
         self.made: set[str] = set()
         self._room = 0
 
-    def holds(self, entry: Entry) -> bool:
+    def holds(self, entry: ZipEntry) -> bool:
         """Whether a file member is here, by path, size and CRC."""
         record = self.records.get(entry.name)
         return record is not None and (record.size, record.crc) == (entry.size, entry.crc)
@@ -243,7 +243,7 @@ class Extractor:
         finally:
             self._folders.close()
 
-    def _start(self, entry: Entry) -> None:
+    def _start(self, entry: ZipEntry) -> None:
         self._member = entry.name
         staged = self._staged
         if entry.is_directory:
@@ -258,7 +258,7 @@ class Extractor:
         self._fd = files.open_for_writing(name, dir_fd=self._folders.get(parent))
         self._unfinished = True
 
-    def _end(self, entry: Entry) -> None:
+    def _end(self, entry: ZipEntry) -> None:
         if not self._unfinished:
             return
         mtime_ns = os.fstat(self._fd).st_mtime_ns

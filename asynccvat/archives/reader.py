@@ -12,9 +12,9 @@ from asynccvat.archives.backoff import Bandwidth
 from asynccvat.archives.completion import complete
 from asynccvat.archives.extractor import StagedFiles
 from asynccvat.archives.kept_copy import ArchiveCopy, archive_copy
+from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.remote import ArchiveSource
-from asynccvat.archives.session import ArchiveRead, ArchiveSession
-from asynccvat.archives.settings import ReadSettings
+from asynccvat.archives.session import ArchiveSession, StagedArchive
 from asynccvat.client import CvatClient
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import NameRules
@@ -54,7 +54,7 @@ class ArchiveReader:
         timing = timing or Timing()
         ranges = ranges or RangeOptions()
         self._client = client
-        self._settings = ReadSettings(
+        self._options = ReadOptions(
             rules=rules,
             limits=options.limits,
             reuse=options.reuse,
@@ -73,7 +73,7 @@ class ArchiveReader:
     def with_rules(self, rules: NameRules) -> ArchiveReader:
         """A reader for another destination, which shares the bandwidth with this one."""
         other = copy.copy(self)
-        other._settings = replace(self._settings, rules=rules)  # noqa: SLF001 - our own
+        other._options = replace(self._options, rules=rules)  # noqa: SLF001 - our own
         other._unfinished = {}  # noqa: SLF001 - our own
         return other
 
@@ -85,7 +85,7 @@ class ArchiveReader:
         expected: Sequence[MemberRecord] = (),
         keep_archive: UnfinishedArchive | None = None,
         on_open: Callable[[], None] | None = None,
-    ) -> ArchiveRead:
+    ) -> StagedArchive:
         """Read one archive into a staged tree.
 
         After an error that asks for another export, call it again with the new URL and the same
@@ -97,7 +97,7 @@ class ArchiveReader:
             expected: What the archive should hold but for changed annotations, in the order of
                 its places; it decides how much is asked for first, and nothing else.
             keep_archive: File to keep the archive in as it came; then it is fetched whole and in
-                order. It must not be there yet, and is removed when the reading fails.
+                order. It must not be there yet, and is removed when the session fails.
             on_open: Called once the server begins to send the archive: it is there.
 
         Raises:
@@ -112,7 +112,7 @@ class ArchiveReader:
         """
         staged = self._staged(staging)
         source = ArchiveSource(
-            self._client, result_url, staging.task_id, self._settings.bandwidth, on_open
+            self._client, result_url, staging.task_id, self._options.bandwidth, on_open
         )
         try:
             async with AsyncExitStack() as stack:
@@ -121,17 +121,17 @@ class ArchiveReader:
                     copy = await stack.enter_async_context(
                         archive_copy(keep_archive, staging.task_id)
                     )
-                reading = ArchiveSession(
+                session = ArchiveSession(
                     source,
                     staging,
                     staged,
-                    self._settings,
+                    self._options,
                     expected=expected,
                     copy=copy,
                     emit=self._emit,
                 )
-                stack.push_async_callback(reading.close)
-                return await reading.run()
+                stack.push_async_callback(session.close)
+                return await session.run()
         except AsyncCvatError as error:
             error.task_id = error.task_id or staging.task_id
             raise
@@ -141,8 +141,8 @@ class ArchiveReader:
             ) from error
 
     async def complete(
-        self, read: ArchiveRead, staging: Staging, previous: Sequence[MemberRecord]
-    ) -> ArchiveRead | None:
+        self, read: StagedArchive, staging: Staging, previous: Sequence[MemberRecord]
+    ) -> StagedArchive | None:
         """Take the images over that an archive of annotations alone lacks.
 
         Args:
@@ -159,14 +159,14 @@ class ArchiveReader:
             StoreError: The file system refuses it.
         """
         with disk_errors.explained("fill", staging.tree, task_id=staging.task_id):
-            parallel = self._settings.ranges.parallel
+            parallel = self._options.ranges.parallel
             return await complete(read, previous, staging, self._staged(staging), parallel)
 
     def _staged(self, staging: Staging) -> StagedFiles:
         staged = self._unfinished.get(id(staging))
         if staged is None:
             staged = self._unfinished[id(staging)] = StagedFiles(
-                staging.task_id, open_folders=self._settings.open_folders
+                staging.task_id, open_folders=self._options.open_folders
             )
             weakref.finalize(staging, self._unfinished.pop, id(staging), None)
         return staged

@@ -19,11 +19,11 @@ from asynccvat.http import BodyReceiver, ResultStream
 _SIGNATURE = b"PK"
 
 
-class MovedError(Exception):
+class ArchiveChangedError(Exception):
     """The archive is no longer the one whose directory is known. Stays inside the package."""
 
 
-class BrokenError(Exception):
+class BodyBrokenError(Exception):
     """A body broke off. Errors before it began were tried again by the client already.
 
     Stays inside the package.
@@ -90,40 +90,40 @@ class ArchiveSource:
 
     @asynccontextmanager
     async def open(
-        self, version: RemoteArchive, start: int, stop: int
+        self, archive: RemoteArchive, start: int, stop: int
     ) -> AsyncIterator[ResultStream]:
-        """Ask for bytes of a known version.
+        """Ask for bytes of a known archive.
 
         Raises:
-            MovedError: There is another version now.
+            ArchiveChangedError: There is another version now.
         """
         try:
             async with self._client.open_result(
                 self._result_url,
                 first=start,
                 last=stop - 1,
-                if_range=if_range(version.etag),
+                if_range=if_range(archive.etag),
                 task_id=self._task_id,
             ) as stream:
                 if not is_same_archive(
                     status=stream.status,
                     total=stream.total,
                     etag=stream.etag,
-                    known_total=version.total,
-                    known_etag=version.etag,
+                    known_total=archive.total,
+                    known_etag=archive.etag,
                 ):
-                    raise MovedError
+                    raise ArchiveChangedError
                 yield stream
         except ResponseError as error:
             if error.status != 416:
                 raise
-            raise MovedError from error  # it is shorter now
+            raise ArchiveChangedError from error  # it is shorter now
 
     async def chunks(self, stream: ResultStream) -> AsyncGenerator[bytes, None]:
         """Yield a body as it comes.
 
         Raises:
-            BrokenError: It broke off.
+            BodyBrokenError: It broke off.
             ProtocolError: It should begin as a zip archive, and does not.
         """
         position = stream.start
@@ -141,7 +141,7 @@ class ArchiveSource:
                     await self._bandwidth.take(len(chunk))
                 yield chunk
         except TransportError as error:
-            raise BrokenError(error) from error
+            raise BodyBrokenError(error) from error
 
     def body_receiver(
         self, stream: ResultStream, on_bytes: Callable[[int], None]

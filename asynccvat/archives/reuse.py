@@ -75,7 +75,7 @@ def batches(candidates: Iterable[ReusableMember]) -> Iterator[list[ReusableMembe
         yield batch
 
 
-def take_over(batch: Sequence[ReusableMember], staging: Staging, staged: StagedFiles) -> int:
+def reuse_members(batch: Sequence[ReusableMember], staging: Staging, staged: StagedFiles) -> int:
     """Take over what proves to be right of a batch; what does not is left to be fetched.
 
     Returns:
@@ -88,14 +88,14 @@ def take_over(batch: Sequence[ReusableMember], staging: Staging, staged: StagedF
     folders = Folders(staged.root, staged.made, most=staged.open_folders)
     try:
         for one in batch:
-            if any(_take_over(one, source, staging, staged, folders) for source in one.sources):
+            if any(_reuse_member(one, source, staging, staged, folders) for source in one.sources):
                 taken += one.size
     finally:
         folders.close()
     return taken
 
 
-def _take_over(
+def _reuse_member(
     member: ReusableMember,
     source: Reusable,
     staging: Staging,

@@ -19,8 +19,13 @@ from asynccvat.archives import reuse
 from asynccvat.archives.backoff import Backoff
 from asynccvat.archives.extractor import Extractor, StagedFiles
 from asynccvat.archives.kept_copy import ArchiveCopy
-from asynccvat.archives.remote import ArchiveSource, BrokenError, MovedError, RemoteArchive
-from asynccvat.archives.settings import ReadSettings
+from asynccvat.archives.options import ReadOptions
+from asynccvat.archives.remote import (
+    ArchiveChangedError,
+    ArchiveSource,
+    BodyBrokenError,
+    RemoteArchive,
+)
 from asynccvat.core.ranges import ByteSpan, first_request, left_out, plan_spans
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import Directory, TailNeeded, ZipReader, read_directory
@@ -35,7 +40,7 @@ _CHANGES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveRead:
+class StagedArchive:
     """A whole archive, now in staging.
 
     Attributes:
@@ -52,22 +57,22 @@ class ArchiveRead:
 
 
 @dataclass(slots=True)
-class _Job:
+class _SpanRead:
     """A span being read: it goes on wherever its reader stands."""
 
     span: ByteSpan
     extractor: Extractor
-    patience: Backoff
+    backoff: Backoff
     finished: bool = False
 
     @property
     def position(self) -> int:
         return self.extractor.reader.position
 
-    def finish(self, version: RemoteArchive) -> None:
+    def finish(self, archive: RemoteArchive) -> None:
         """Read what the tail holds of the span, and end it."""
         if self.position < self.span.stop:
-            self.extractor.feed([version.between(self.position, self.span.stop)])
+            self.extractor.feed([archive.between(self.position, self.span.stop)])
         self.extractor.finish()
         self.finished = True
 
@@ -80,7 +85,7 @@ class ArchiveSession:
         source: ArchiveSource,
         staging: Staging,
         staged: StagedFiles,
-        options: ReadSettings,
+        options: ReadOptions,
         *,
         expected: Sequence[MemberRecord],
         copy: ArchiveCopy | None,
@@ -99,21 +104,21 @@ class ArchiveSession:
         self._first = first_request(expected if self._reuses else (), options.ranges)
         self._tree = ExitStack()
         self._directory: Directory | None = None
-        self._jobs: list[_Job] = []
+        self._span_reads: list[_SpanRead] = []
         self._reused = 0
         self._announced = False
         self._unannounced = 0
 
-    async def run(self) -> ArchiveRead:
+    async def run(self) -> StagedArchive:
         """Read it, as often as that is worth trying."""
-        patience = self._backoff()
+        backoff = self._backoff()
         changes = 0
         damaged = False
         while True:
             before = self._source.transferred
             try:
                 directory = await self._read_once()
-            except MovedError:
+            except ArchiveChangedError:
                 changes += 1
                 if changes > _CHANGES:
                     raise ProtocolError(
@@ -121,9 +126,9 @@ class ArchiveSession:
                         "something exports this task again and again; stop that, then run again",
                         step="download",
                     ) from None
-            except BrokenError as broken:
-                patience.progress(self._source.transferred - before)
-                await patience.retry_or_raise(broken.error)
+            except BodyBrokenError as broken:
+                backoff.progress(self._source.transferred - before)
+                await backoff.retry_or_raise(broken.error)
             except ArchiveError as error:
                 if damaged or not error.retryable:
                     raise
@@ -131,7 +136,7 @@ class ArchiveSession:
                 await in_thread(self._abandon)
                 self._emit(Retrying(self._staging.task_id, "extract", str(error), 0.0))
             else:
-                return ArchiveRead(
+                return StagedArchive(
                     self._staged.in_order(directory),
                     directory.digest,
                     self._source.transferred,
@@ -148,48 +153,48 @@ class ArchiveSession:
             if stream.status == 200:
                 return await self._read_forward(stream)
             assert stream.total is not None
-            version = RemoteArchive(stream.total, stream.etag, await self._source.collect(stream))
-        self._progressed(len(version.tail))
-        found = await in_thread(self._begin, version)
+            archive = RemoteArchive(stream.total, stream.etag, await self._source.collect(stream))
+        self._progressed(len(archive.tail))
+        found = await in_thread(self._begin, archive)
         while isinstance(found, TailNeeded):
-            version = await self._longer(version, found.length)
-            found = await in_thread(self._begin, version)
+            archive = await self._longer(archive, found.length)
+            found = await in_thread(self._begin, archive)
         if self._copy is not None:
             await self._copy.restart()
-        if version.tail_start > 0:
-            await self._fetch(version, found)
-        self._announce(version.total)
+        if archive.tail_start > 0:
+            await self._fetch(archive, found)
+        self._announce(archive.total)
         if self._copy is not None:
-            await self._copy.write([version.tail])
+            await self._copy.write([archive.tail])
         return found
 
-    async def _longer(self, version: RemoteArchive, length: int) -> RemoteArchive:
+    async def _longer(self, archive: RemoteArchive, length: int) -> RemoteArchive:
         """Fetch so much of the end that the directory is whole in it."""
-        start = version.total - length
-        async with self._source.open(version, start, version.tail_start) as stream:
+        start = archive.total - length
+        async with self._source.open(archive, start, archive.tail_start) as stream:
             more = await self._source.collect(stream)
         self._progressed(len(more))
-        return replace(version, tail=more + version.tail)
+        return replace(archive, tail=more + archive.tail)
 
     # The directory, and what follows from it; in worker threads
 
-    def _begin(self, version: RemoteArchive) -> Directory | TailNeeded:
+    def _begin(self, archive: RemoteArchive) -> Directory | TailNeeded:
         """Read and check the directory; an archive that is whole in the tail is read at once."""
         directory = read_directory(
-            version.tail, version.total, limits=self._options.limits, rules=self._options.rules
+            archive.tail, archive.total, limits=self._options.limits, rules=self._options.rules
         )
         if isinstance(directory, TailNeeded):
             return directory
-        if self._jobs and self._copy is None and directory == self._directory:
-            # Another ETag, and the same members at the same places: every job goes on.
+        if self._span_reads and self._copy is None and directory == self._directory:
+            # Another ETag, and the same members at the same places: every span goes on.
             return directory
         self._abandon()
         self._directory = directory
         self._open_tree()
         self._staged.reconcile(directory)
-        if version.tail_start == 0:
-            self._plan(version, directory)
-            _finish(self._jobs, version)
+        if archive.tail_start == 0:
+            self._plan(archive, directory)
+            _finish(self._span_reads, archive)
             self._close()
         return directory
 
@@ -206,61 +211,67 @@ class ArchiveSession:
 
     def _abandon(self) -> None:
         """Forget the jobs: their members that are whole stay, the others are removed."""
-        jobs, self._jobs, self._directory = self._jobs, [], None
+        jobs, self._span_reads, self._directory = self._span_reads, [], None
         with ExitStack() as stack:
-            for job in jobs:
-                stack.callback(job.extractor.abandon)
+            for span_read in jobs:
+                stack.callback(span_read.extractor.abandon)
 
-    def _require_room(self, version: RemoteArchive, directory: Directory, linked: int = 0) -> None:
+    def _require_room(self, archive: RemoteArchive, directory: Directory, linked: int = 0) -> None:
         """Make sure that there is room for what is not here, but for what will be linked."""
         missing = sum(e.size for e in directory.entries if not self._staged.holds(e))
-        copied = 0 if self._copy is None else version.total
+        copied = 0 if self._copy is None else archive.total
         self._staged.require(missing - linked + copied)
 
-    def _plan(self, version: RemoteArchive, directory: Directory) -> None:
-        self._require_room(version, directory)
+    def _plan(self, archive: RemoteArchive, directory: Directory) -> None:
+        self._require_room(archive, directory)
         entries = directory.entries
         wanted = [
             self._copy is not None or entry.is_directory or not self._staged.holds(entry)
             for entry in entries
         ]
         ranges = replace(self._options.ranges, parallel=self._parallel)
-        for span in plan_spans(directory, wanted, version.tail_start, ranges):
+        for span in plan_spans(directory, wanted, archive.tail_start, ranges):
             run = entries[span.first : span.last]
             reader = ZipReader.span(directory, run, self._options.limits)
-            self._jobs.append(_Job(span, Extractor(reader, self._staged), self._backoff()))
+            self._span_reads.append(
+                _SpanRead(span, Extractor(reader, self._staged), self._backoff())
+            )
 
     # The members, by their spans
 
-    async def _fetch(self, version: RemoteArchive, directory: Directory) -> None:
+    async def _fetch(self, archive: RemoteArchive, directory: Directory) -> None:
         """Bring what the tail does not hold, and write everything."""
-        if not self._jobs:
-            await self._take_over(version, directory)
-            await in_thread(self._plan, version, directory)
-        self._announce(version.total)
-        here = [job for job in self._jobs if job.position >= version.tail_start]
-        await in_thread(_finish, here, version)
-        waiting = [job for job in self._jobs if not job.finished]
-        await run_limited(self._parallel, [partial(self._bring, job, version) for job in waiting])
+        if not self._span_reads:
+            await self._reuse_members(archive, directory)
+            await in_thread(self._plan, archive, directory)
+        self._announce(archive.total)
+        here = [
+            span_read for span_read in self._span_reads if span_read.position >= archive.tail_start
+        ]
+        await in_thread(_finish, here, archive)
+        waiting = [span_read for span_read in self._span_reads if not span_read.finished]
+        await run_limited(
+            self._parallel, [partial(self._fetch_span, span_read, archive) for span_read in waiting]
+        )
         await in_thread(self._abandon)
 
-    async def _take_over(self, version: RemoteArchive, directory: Directory) -> None:
+    async def _reuse_members(self, archive: RemoteArchive, directory: Directory) -> None:
         if not self._reuses or not self._staging.reusable:
             return
-        candidates = await in_thread(self._candidates, version, directory)
+        candidates = await in_thread(self._candidates, archive, directory)
         linked = sum(one.size for one in candidates)
-        await in_thread(self._require_room, version, directory, linked)
+        await in_thread(self._require_room, archive, directory, linked)
 
-        async def take_over(batch: Sequence[reuse.ReusableMember]) -> None:
-            taken = await in_thread(reuse.take_over, batch, self._staging, self._staged)
+        async def reuse_members(batch: Sequence[reuse.ReusableMember]) -> None:
+            taken = await in_thread(reuse.reuse_members, batch, self._staging, self._staged)
             self._reused += taken
 
         await run_limited(
-            self._parallel, [partial(take_over, batch) for batch in reuse.batches(candidates)]
+            self._parallel, [partial(reuse_members, batch) for batch in reuse.batches(candidates)]
         )
 
     def _candidates(
-        self, version: RemoteArchive, directory: Directory
+        self, archive: RemoteArchive, directory: Directory
     ) -> list[reuse.ReusableMember]:
         """Find what may be here already and is worth leaving out."""
         entries = directory.entries
@@ -271,26 +282,26 @@ class ArchiveSession:
             for e, here in zip(entries, held, strict=True)
         ]
         wanted = [not here and one is None for here, one in zip(held, found, strict=True)]
-        out = left_out(directory, wanted, version.tail_start, self._options.ranges)
+        out = left_out(directory, wanted, archive.tail_start, self._options.ranges)
         return [one for one, leave in zip(found, out, strict=True) if leave and one is not None]
 
-    async def _bring(self, job: _Job, version: RemoteArchive) -> None:
+    async def _fetch_span(self, span_read: _SpanRead, archive: RemoteArchive) -> None:
         """Read one span, however often its connection breaks."""
-        stop = min(job.span.stop, version.tail_start)
-        while (start := job.position) < stop:
+        stop = min(span_read.span.stop, archive.tail_start)
+        while (start := span_read.position) < stop:
             try:
-                async with self._source.open(version, start, stop) as stream:
-                    await self._pour(stream, job.extractor)
-            except BrokenError as broken:
-                job.patience.progress(job.position - start)
-                await job.patience.retry_or_raise(broken.error)
-        await in_thread(job.finish, version)
+                async with self._source.open(archive, start, stop) as stream:
+                    await self._receive(stream, span_read.extractor)
+            except BodyBrokenError as broken:
+                span_read.backoff.progress(span_read.position - start)
+                await span_read.backoff.retry_or_raise(broken.error)
+        await in_thread(span_read.finish, archive)
 
-    async def _pour(self, stream: ResultStream, extractor: Extractor) -> None:
+    async def _receive(self, stream: ResultStream, extractor: Extractor) -> None:
         """Have a worker thread read a body off its connection, if that pays.
 
         Raises:
-            BrokenError: It broke off; what came before is written.
+            BodyBrokenError: It broke off; what came before is written.
         """
         body_receiver = (
             None if self._copy is not None else self._source.body_receiver(stream, self._progressed)
@@ -298,14 +309,14 @@ class ArchiveSession:
         if body_receiver is None:
             await self._pump(stream, extractor)
             return
-        async with SerialWorker() as lane:
+        async with SerialWorker() as worker:
             with body_receiver:
-                await lane.submit(body_receiver.drain, extractor.feed)
-                await lane.wait()
+                await worker.submit(body_receiver.drain, extractor.feed)
+                await worker.wait()
         try:
             body_receiver.check()
         except TransportError as error:
-            raise BrokenError(error) from error
+            raise BodyBrokenError(error) from error
 
     # The archive as a stream
 
@@ -339,32 +350,32 @@ class ArchiveSession:
         """Hand a body to a worker thread, batch by batch, while the next one comes.
 
         Raises:
-            BrokenError: It broke off; what came before is written.
+            BodyBrokenError: It broke off; what came before is written.
         """
-        broken: BrokenError | None = None
+        broken: BodyBrokenError | None = None
         batch: list[bytes] = []
         size = 0
-        async with SerialWorker() as lane, aclosing(self._source.chunks(stream)) as chunks:
+        async with SerialWorker() as worker, aclosing(self._source.chunks(stream)) as chunks:
             try:
                 async for chunk in chunks:
                     batch.append(chunk)
                     size += len(chunk)
                     if size >= _BATCH_BYTES:
-                        await self._hand_over(lane, extractor, batch, size)
+                        await self._hand_over(worker, extractor, batch, size)
                         batch, size = [], 0
-            except BrokenError as error:
+            except BodyBrokenError as error:
                 broken = error
             if batch:
-                await self._hand_over(lane, extractor, batch, size)
+                await self._hand_over(worker, extractor, batch, size)
         if broken is not None:
             raise broken
 
     async def _hand_over(
-        self, lane: SerialWorker, extractor: Extractor, batch: list[bytes], size: int
+        self, worker: SerialWorker, extractor: Extractor, batch: list[bytes], size: int
     ) -> None:
         if self._copy is not None:
             await self._copy.write(batch)
-        await lane.submit(extractor.feed, batch)
+        await worker.submit(extractor.feed, batch)
         self._progressed(size)
 
     def _backoff(self) -> Backoff:
@@ -388,6 +399,6 @@ class ArchiveSession:
             self._emit(TransferProgress(self._staging.task_id, size))
 
 
-def _finish(jobs: Iterable[_Job], version: RemoteArchive) -> None:
-    for job in jobs:
-        job.finish(version)
+def _finish(jobs: Iterable[_SpanRead], archive: RemoteArchive) -> None:
+    for span_read in jobs:
+        span_read.finish(archive)

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 import anyio
 import msgspec
 
-from asynccvat.archives import ArchiveRead, ArchiveReader
+from asynccvat.archives import ArchiveReader, StagedArchive
 from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.refresh import fits, is_worth_refreshing, media_here
@@ -265,7 +265,7 @@ class TaskFetcher:
 
     async def _fetch(
         self, order: FetchOrder, export: _Export, url: str, staging: Staging, place: Destination
-    ) -> tuple[ArchiveRead, str | None]:
+    ) -> tuple[StagedArchive, str | None]:
         """Read all of a task; tell by what its images can be known later, if they are worth it."""
         read = await self._read(export, url, staging, place)
         media = None
@@ -275,7 +275,7 @@ class TaskFetcher:
 
     async def _refresh(
         self, order: FetchOrder, export: _Export, url: str, staging: Staging, place: Destination
-    ) -> tuple[ArchiveRead, str | None]:
+    ) -> tuple[StagedArchive, str | None]:
         """Read the annotations and take the images over; or all, where that will not do."""
         assert self._media is not None
         annotations = await self._read(export, url, staging, place)
@@ -299,7 +299,7 @@ class TaskFetcher:
 
     async def _read(
         self, export: _Export, url: str, staging: Staging, place: Destination
-    ) -> ArchiveRead:
+    ) -> StagedArchive:
         """Read the archive; a result that went away meanwhile is exported again."""
         attempt = 0
         while True:
@@ -312,7 +312,7 @@ class TaskFetcher:
 
     async def _read_when_there(
         self, export: _Export, url: str, staging: Staging, place: Destination
-    ) -> ArchiveRead:
+    ) -> StagedArchive:
         """Read the archive; where it was tried too early, once it is there."""
         while True:
             try:
@@ -335,7 +335,7 @@ class TaskFetcher:
 
     async def _read_once(
         self, export: _Export, url: str, staging: Staging, place: Destination
-    ) -> ArchiveRead:
+    ) -> StagedArchive:
         # Neither the server's queue nor the commit, which waits for others to join it, holds
         # a place among the transfers; nor does waiting for one hold a place among the exports.
         if not self.has_room:
@@ -377,7 +377,7 @@ class TaskFetcher:
         return committed
 
     def _receipt(
-        self, order: FetchOrder, read: ArchiveRead, media: str | None, requested_at: str
+        self, order: FetchOrder, read: StagedArchive, media: str | None, requested_at: str
     ) -> Receipt:
         head = ReceiptHead(
             task_id=order.task.id,

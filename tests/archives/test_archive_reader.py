@@ -17,7 +17,7 @@ from aiohttp import web
 from archive_site import RESULT, ArchiveSite, FakeTime, keeping, numbered
 from blockbuster import BlockBuster
 
-from asynccvat.archives import ArchiveRead, session
+from asynccvat.archives import StagedArchive, session
 from asynccvat.archives.kept_copy import archive_copy
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.zip import ArchiveLimits
@@ -66,7 +66,7 @@ def folders(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_dir()}
 
 
-def check_read(read: ArchiveRead, staging: Staging, members: dict[str, bytes]) -> None:
+def check_read(read: StagedArchive, staging: Staging, members: dict[str, bytes]) -> None:
     """The tree holds just these members, and so do the records."""
     wanted = {name: content for name, content in members.items() if not name.endswith("/")}
     assert tree(staging.tree) == wanted

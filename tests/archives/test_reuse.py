@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from archive_site import RESULT, ArchiveSite, keeping, numbered
 
-from asynccvat.archives import ArchiveRead, reuse
+from asynccvat.archives import StagedArchive, reuse
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.receipts import Receipt, ReceiptHead
@@ -45,7 +45,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def receipt_of(read: ArchiveRead) -> Receipt:
+def receipt_of(read: StagedArchive) -> Receipt:
     head = ReceiptHead(
         task_id=TASK,
         folder="task147",
@@ -67,7 +67,7 @@ async def folder(site: ArchiveSite, store: MirrorStore, make_reader: Any) -> Pat
     """The task's folder as an earlier run committed it."""
     site.content = pack(OLD)
     staging = await store.stage(TASK)
-    read: ArchiveRead = await make_reader().read(RESULT, staging)
+    read: StagedArchive = await make_reader().read(RESULT, staging)
     committed = await store.commit(staging, receipt_of(read))
     site.content = pack(NEW)
     site.requests.clear()
@@ -76,7 +76,7 @@ async def folder(site: ArchiveSite, store: MirrorStore, make_reader: Any) -> Pat
 
 async def update(
     store: MirrorStore, make_reader: Any, **options: Any
-) -> tuple[Staging, ArchiveRead]:
+) -> tuple[Staging, StagedArchive]:
     staging = await store.stage(TASK)
     read = await make_reader(RangeOptions(tail=2000, parallel=2), **options).read(RESULT, staging)
     assert tree(staging.tree) == NEW

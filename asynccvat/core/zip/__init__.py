@@ -13,13 +13,13 @@ from asynccvat.core.zip.directory import Directory, read_directory, stored_diges
 from asynccvat.core.zip.ends import TailNeeded
 from asynccvat.core.zip.members import (
     UNKNOWN_SIZE,
-    Event,
     MemberData,
     MemberEnd,
+    MemberEvent,
     MemberStart,
 )
 from asynccvat.core.zip.reader import ZipReader
-from asynccvat.core.zip.records import Entry
+from asynccvat.core.zip.records import ZipEntry
 from asynccvat.core.zip.sizes import ArchiveSize
 
 __all__ = [
@@ -27,12 +27,12 @@ __all__ = [
     "ArchiveLimits",
     "ArchiveSize",
     "Directory",
-    "Entry",
-    "Event",
     "MemberData",
     "MemberEnd",
+    "MemberEvent",
     "MemberStart",
     "TailNeeded",
+    "ZipEntry",
     "ZipReader",
     "read_directory",
     "stored_digest",

@@ -26,8 +26,8 @@ from asynccvat.core.zip.records import (
     STORED,
     Buffer,
     CentralHeader,
-    Entry,
     LocalHeader,
+    ZipEntry,
     parse_central_header,
 )
 from asynccvat.errors import IntegrityError, UnsupportedArchiveError
@@ -48,7 +48,7 @@ class Directory:
         total_size: Bytes of all members.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ZipEntry, ...]
     start: int
     archive_size: int
     total_size: int
@@ -68,7 +68,7 @@ class Directory:
     def _offsets(self) -> list[int]:
         return [entry.header_offset for entry in self.entries]
 
-    def position_of(self, entry: Entry) -> int:
+    def position_of(self, entry: ZipEntry) -> int:
         """Return the index of a member in `entries`.
 
         Raises:
@@ -179,7 +179,7 @@ def _read_entries(
     count: int,
     limits: ArchiveLimits,
     rules: NameRules,
-) -> list[Entry]:
+) -> list[ZipEntry]:
     names = NameSet(rules)
     entries = []
     position = 0
@@ -203,7 +203,7 @@ def make_entry(
     header_offset: int,
     limits: ArchiveLimits,
     rules: NameRules,
-) -> Entry:
+) -> ZipEntry:
     """Make an entry of a header, its name and its sizes checked.
 
     Raises:
@@ -222,7 +222,7 @@ def make_entry(
             member=name,
         )
     check_stored_sizes(header, name)
-    return Entry(
+    return ZipEntry(
         name,
         header.raw_name,
         is_directory,
@@ -249,7 +249,7 @@ def check_stored_sizes(header: CentralHeader | LocalHeader, name: str) -> None:
         )
 
 
-def _check_attributes(entry: Entry, attributes: int) -> None:
+def _check_attributes(entry: ZipEntry, attributes: int) -> None:
     """Refuse links and devices, and attributes that contradict the name.
 
     The upper half holds the mode of Unix, whatever the system that wrote it says of itself.
@@ -271,7 +271,7 @@ def _check_attributes(entry: Entry, attributes: int) -> None:
         )
 
 
-def _check_extents(entries: Sequence[Entry], directory_start: int) -> None:
+def _check_extents(entries: Sequence[ZipEntry], directory_start: int) -> None:
     """Check that members follow each other, as far as the central directory tells.
 
     A local header may have up to `LONGEST_EXTRA` bytes that the directory does not show; the

@@ -12,7 +12,7 @@ from asynccvat.core.zip.records import (
     LOCAL_SIGNATURE,
     Buffer,
     Descriptor,
-    Entry,
+    ZipEntry,
     parse_descriptor,
 )
 from asynccvat.errors import IntegrityError
@@ -34,7 +34,7 @@ class MemberStart:
     A forward reader may not know its sizes yet: then they are `UNKNOWN_SIZE`, and its CRC 0.
     """
 
-    entry: Entry
+    entry: ZipEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,17 @@ class MemberData:
 class MemberEnd:
     """The member is whole: its CRC and both sizes are as its headers say."""
 
-    entry: Entry
+    entry: ZipEntry
 
 
-Event = MemberStart | MemberData | MemberEnd
+MemberEvent = MemberStart | MemberData | MemberEnd
 
 
 @dataclass(slots=True)
 class Member:
     """The member being read: what its headers say (None: not known yet) and what was counted."""
 
-    entry: Entry
+    entry: ZipEntry
     crc: int | None
     compressed_size: int | None
     size: int | None
@@ -111,7 +111,7 @@ def check_against(
         )
 
 
-def broken(entry: Entry, what: str) -> IntegrityError:
+def broken(entry: ZipEntry, what: str) -> IntegrityError:
     """Return the error for a member that contradicts itself or what is known of it."""
     return IntegrityError(
         f"member {entry.name!r}: {what}: the archive is damaged or made to mislead, fetch it again",

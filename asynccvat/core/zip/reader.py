@@ -22,10 +22,10 @@ from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.paths import NameRules
 from asynccvat.core.zip.directory import Directory
 from asynccvat.core.zip.members import (
-    Event,
     Member,
     MemberData,
     MemberEnd,
+    MemberEvent,
     MemberStart,
     broken,
     check_against,
@@ -37,12 +37,12 @@ from asynccvat.core.zip.records import (
     LONGEST_DESCRIPTOR,
     STORED,
     Buffer,
-    Entry,
+    ZipEntry,
     local_header_length,
     parse_descriptor,
     parse_local_header,
 )
-from asynccvat.core.zip.sources import ForwardSource, SpanSource, State
+from asynccvat.core.zip.sources import ForwardSource, ReaderState, SpanSource
 from asynccvat.errors import ArchiveError, IntegrityError, TruncatedArchiveError
 
 LONGEST_CHUNK = 1024 * 1024
@@ -53,7 +53,7 @@ _InflateError: type[Exception] = isal_zlib.error  # type: ignore[assignment]
 # What text of CVAT makes of it, about 100 KB, stays in the cache while it is checked and written.
 _INPUT_WINDOW = 16 * 1024
 
-_Step = Generator[Event, None, bool]
+_Step = Generator[MemberEvent, None, bool]
 
 
 class ZipReader:
@@ -76,12 +76,12 @@ class ZipReader:
         self._feeding = False
         self._failure: ArchiveError | None = None
         self._steps = {
-            State.HEADER: self._read_header,
-            State.STORED: self._read_stored,
-            State.DEFLATED: self._read_deflated,
-            State.DESCRIPTOR: self._read_descriptor,
-            State.DIRECTORY: self._collect_directory,
-            State.END: self._refuse_more,
+            ReaderState.HEADER: self._read_header,
+            ReaderState.STORED: self._read_stored,
+            ReaderState.DEFLATED: self._read_deflated,
+            ReaderState.DESCRIPTOR: self._read_descriptor,
+            ReaderState.DIRECTORY: self._collect_directory,
+            ReaderState.END: self._refuse_more,
         }
 
     @classmethod
@@ -101,7 +101,7 @@ class ZipReader:
     def span(
         cls,
         directory: Directory,
-        entries: Sequence[Entry],
+        entries: Sequence[ZipEntry],
         limits: ArchiveLimits,
     ) -> ZipReader:
         """Return a reader of neighbouring members of a known directory.
@@ -132,7 +132,7 @@ class ZipReader:
         """The offset in the archive of the next byte wanted: where a broken range goes on."""
         return self._offset + len(self._pending) + len(self._rest)
 
-    def feed(self, data: Buffer) -> Iterator[Event]:
+    def feed(self, data: Buffer) -> Iterator[MemberEvent]:
         """Take the next bytes and yield what they make.
 
         A generator that must be consumed whole, before `data` changes.
@@ -173,7 +173,7 @@ class ZipReader:
         except ArchiveError as error:
             self._failure = error
             raise
-        self._state = State.END
+        self._state = ReaderState.END
         return directory
 
     def _check_usable(self) -> None:
@@ -188,7 +188,7 @@ class ZipReader:
         if self._member is not None:
             name = self._member.entry.name
             within = f"within member {name!r}"
-        elif self._state is State.DIRECTORY:
+        elif self._state is ReaderState.DIRECTORY:
             within = "within its central directory"
         return TruncatedArchiveError(
             f"the archive ends {within}, at byte {self.position}: go on from there, or fetch "
@@ -238,9 +238,9 @@ class ZipReader:
         self._drop(length)
         self._member = member
         if member.entry.method == STORED:
-            self._state = State.STORED
+            self._state = ReaderState.STORED
         else:
-            self._state = State.DEFLATED
+            self._state = ReaderState.DEFLATED
             member.inflater = isal_zlib.decompressobj(wbits=-15)
         yield MemberStart(member.entry)
         return True
@@ -274,7 +274,7 @@ class ZipReader:
             yield from self._inflate(member, window)
         return (yield from self._end_data(member))
 
-    def _inflate(self, member: Member, window: memoryview) -> Iterator[Event]:
+    def _inflate(self, member: Member, window: memoryview) -> Iterator[MemberEvent]:
         """Inflate a window whole, but for what follows the end of the deflated stream."""
         source: bytes | memoryview = window
         member.consumed += len(window)
@@ -306,7 +306,7 @@ class ZipReader:
         member.inflater = None
         check_against(member, member.crc, member.compressed_size, member.size, "header")
         if member.descriptor_length != 0:
-            self._state = State.DESCRIPTOR
+            self._state = ReaderState.DESCRIPTOR
             return True
         yield self._end_member(member)
         return True

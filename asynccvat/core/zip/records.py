@@ -77,7 +77,7 @@ _METHODS = {  # 4.4.5
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """One member of an archive.
 
     Attributes:

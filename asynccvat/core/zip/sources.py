@@ -31,13 +31,13 @@ from asynccvat.core.zip.records import (
     FLAG_DESCRIPTOR,
     STORED,
     Buffer,
-    Entry,
     LocalHeader,
+    ZipEntry,
 )
 from asynccvat.errors import ArchiveLimitError, IntegrityError, UnsupportedArchiveError
 
 
-class State(enum.Enum):
+class ReaderState(enum.Enum):
     """What a reader waits for; `reader` shows which follows which."""
 
     HEADER = enum.auto()
@@ -51,13 +51,13 @@ class State(enum.Enum):
 class ForwardSource:
     """What a forward reader knows: what it has read so far."""
 
-    first_state = State.HEADER
+    first_state = ReaderState.HEADER
 
     def __init__(self, limits: ArchiveLimits, rules: NameRules) -> None:
         self._limits = limits
         self._rules = rules
         self._names = NameSet(rules)
-        self._entries: list[Entry] = []
+        self._entries: list[ZipEntry] = []
         self._total = 0
         self._directory = bytearray()
 
@@ -103,16 +103,16 @@ class ForwardSource:
             entry.header_offset + member.consumed,
         )
 
-    def end(self, entry: Entry) -> State:
+    def end(self, entry: ZipEntry) -> ReaderState:
         """Take a member that is whole; return what follows."""
         self._entries.append(entry)
         self._total += entry.size
-        return State.HEADER
+        return ReaderState.HEADER
 
-    def after_members(self, signature: bytes, offset: int) -> State:
+    def after_members(self, signature: bytes, offset: int) -> ReaderState:
         """Take a signature that is no local header's; return what follows."""
         if signature in AFTER_MEMBERS:
-            return State.DIRECTORY
+            return ReaderState.DIRECTORY
         if offset == 0:
             raise IntegrityError(
                 f"this is no zip archive: it starts with {signature!r}; fetch it again",
@@ -131,9 +131,9 @@ class ForwardSource:
                 "limit: raise the limit if you trust the archive",
             )
 
-    def close(self, state: State, position: int) -> Directory | None:
+    def close(self, state: ReaderState, position: int) -> Directory | None:
         """Return the directory, equal to what was read, or None when bytes are missing."""
-        if state is not State.DIRECTORY:
+        if state is not ReaderState.DIRECTORY:
             return None
         directory = read_directory(
             self._directory,
@@ -167,8 +167,8 @@ class SpanSource:
         self._last = last
         self.first_state = self._state()
 
-    def _state(self) -> State:
-        return State.HEADER if self._index < self._last else State.END
+    def _state(self) -> ReaderState:
+        return ReaderState.HEADER if self._index < self._last else ReaderState.END
 
     def check_room(self, header_end: int) -> None:
         """Refuse a header that reaches beyond its member, before it is waited for."""
@@ -193,24 +193,24 @@ class SpanSource:
             )
         return Member(entry, entry.crc, entry.compressed_size, entry.size, trailing)
 
-    def end(self, _entry: Entry) -> State:
+    def end(self, _entry: ZipEntry) -> ReaderState:
         """Take a member that is whole; return what follows."""
         self._index += 1
         return self._state()
 
-    def after_members(self, signature: bytes, offset: int) -> State:
+    def after_members(self, signature: bytes, offset: int) -> ReaderState:
         """Refuse a signature that is no local header's."""
         raise broken(
             self._directory.entries[self._index],
             f"the directory has its header at byte {offset}, and there is {signature!r}",
         )
 
-    def close(self, state: State, _position: int) -> Directory | None:
+    def close(self, state: ReaderState, _position: int) -> Directory | None:
         """Return the directory, or None when bytes are missing."""
-        return self._directory if state is State.END else None
+        return self._directory if state is ReaderState.END else None
 
 
-def _check_local(header: LocalHeader, entry: Entry) -> None:
+def _check_local(header: LocalHeader, entry: ZipEntry) -> None:
     """Check a local header against the directory's entry.
 
     With a data descriptor to come, its sizes and CRC may be 0 (4.4.4).
@@ -238,7 +238,7 @@ def _check_local(header: LocalHeader, entry: Entry) -> None:
         raise broken(entry, "its header and the directory disagree on its data descriptor")
 
 
-def _check_same(listed: Entry, read: Entry) -> None:
+def _check_same(listed: ZipEntry, read: ZipEntry) -> None:
     """Check an entry of the directory against the member that was read without it."""
     for what in ("header_offset", "raw_name", "name", "method", "crc", "compressed_size", "size"):
         if getattr(listed, what) != getattr(read, what):

@@ -15,7 +15,7 @@ from asynccvat.http.retry_after import Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadSettings:
+class ReadOptions:
     """How archives are read.
 
     Attributes:
