@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
+import aiohttp
 import anyio
 import msgspec
 
@@ -97,9 +98,16 @@ class CvatClient:
         max_connections: Connections open at once.
         trust_environment: Use the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
         policy: How patiently failed calls are tried again.
+        connector: An aiohttp connector to connect through, for example one with a client
+            certificate; None for a new one. It is never closed here, and may serve other sessions,
+            too. Its own TLS settings, name lookup and limit of connections apply instead of
+            `verify` and `max_connections`.
+        trace_configs: `aiohttp.TraceConfig` objects whose callbacks see every request, its
+            headers with the credentials included.
 
     Raises:
         ConfigError: URL, credentials or options cannot be used.
+        TypeError: A value has the wrong type, or `connector` and `verify` are both given.
     """
 
     def __init__(
@@ -116,6 +124,8 @@ class CvatClient:
         max_connections: int = 100,
         trust_environment: bool = True,
         policy: RetryPolicy | None = None,
+        connector: aiohttp.BaseConnector | None = None,
+        trace_configs: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         self._http = HttpSession(
             url,
@@ -128,6 +138,8 @@ class CvatClient:
                 max_connections=max_connections,
                 trust_environment=trust_environment,
                 policy=policy or RetryPolicy(),
+                connector=connector,
+                trace_configs=tuple(trace_configs),
             ),
         )
         self._lists = Lists(self._http)

@@ -1,11 +1,16 @@
-"""What a session is given and gives back: how to connect, one call, its answer. Values only."""
+"""Values of the HTTP layer: options of a connection, one call, its response.
+
+`session` makes the calls.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+import aiohttp
 
 from asynccvat.core.responses import error_text
 from asynccvat.core.retry import RetryPolicy
@@ -14,18 +19,26 @@ from asynccvat.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpOptions:
-    """How to connect.
+    """How to connect to the server.
 
     Attributes:
-        verify: True for the system's certificates, False for none at all (unsafe), or the file
-            or folder of a CA bundle.
-        connect_timeout: Seconds for finding the host, connecting and the TLS handshake.
-        stall_timeout: Seconds without a byte, or within a body without a KiB, after which an
-            exchange has failed.
-        max_connections: Connections open at once; further calls wait for one. Fewer where the
-            process may have few handles.
+        verify: True to check certificates against the system's authorities, False to check
+            nothing (unsafe), or the file or folder of a CA bundle.
+        connect_timeout: Seconds for the name lookup, the connection and the TLS handshake.
+        stall_timeout: Seconds without a byte after which an exchange has failed. Within a body
+            1 KiB is needed to end a silence.
+        max_connections: Connections open at once; further calls wait for one. A process that may
+            open few file descriptors gets fewer.
         trust_environment: Use the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name.
-        policy: How patiently failed calls are tried again.
+        policy: How often, and after which delays, failed calls are retried.
+        connector: An aiohttp connector to use instead of a new one, None for a new one. It is
+            never closed here. Its own TLS settings, name lookup and limit of connections apply
+            instead of `verify` and `max_connections`.
+        trace_configs: aiohttp's trace configurations, which are called for every request.
+
+    Raises:
+        ConfigError: A number is not positive.
+        TypeError: A value has the wrong type, or `connector` and `verify` are both given.
     """
 
     verify: bool | str | Path = True
@@ -34,20 +47,56 @@ class HttpOptions:
     max_connections: int = 100
     trust_environment: bool = True
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+    connector: aiohttp.BaseConnector | None = None
+    trace_configs: Sequence[aiohttp.TraceConfig] = ()
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "stall_timeout", "max_connections"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int | float):
+                raise TypeError(f"{name} must be a number, not {described_type(value)}")
+            if not value > 0:
+                raise ConfigError(f"{name} must be positive, not {value}")
+        if not isinstance(self.verify, bool | str | Path):
+            raise TypeError(
+                "verify must be True, False or the path of a CA bundle, not "
+                f"{described_type(self.verify)}. Give a TLS context to an aiohttp connector, and "
+                "that as connector="
+            )
+        if self.connector is not None:
+            self._check_connector(self.connector)
+        for config in self.trace_configs:
+            if not isinstance(config, aiohttp.TraceConfig):
+                raise TypeError(
+                    "trace_configs must hold aiohttp.TraceConfig objects, not "
+                    f"{described_type(config)}"
+                )
+
+    def _check_connector(self, connector: object) -> None:
+        if not isinstance(connector, aiohttp.BaseConnector):
+            raise TypeError(
+                "connector must be an aiohttp connector such as aiohttp.TCPConnector, not "
+                f"{described_type(connector)}"
+            )
+        if self.verify is not True:
+            raise TypeError(
+                "verify= and connector= exclude each other. Give the connector a TLS context "
+                "(ssl=) instead"
+            )
+
+
+def described_type(value: object) -> str:
+    """Name the type of a value that a user gave; the value itself may be a secret."""
+    return "None" if value is None else type(value).__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormFile:
-    """A body that is a form with one file in it, small enough to be held.
+    """A form with one file as a request's body, small enough for memory.
 
     Attributes:
         name: The form's field.
-        filename: The file's name, as the server is to see it.
+        filename: The file's name, as the server sees it.
         content_type: Its media type.
         content: Its bytes.
     """
@@ -60,11 +109,11 @@ class FormFile:
 
 @dataclass(frozen=True, slots=True)
 class StreamedBody:
-    """A body that is read while it is sent, each time anew.
+    """A request's body that is read while it is sent.
 
     Attributes:
-        length: Its bytes.
-        pieces: Reads it from its start.
+        length: Its size in bytes.
+        pieces: Opens the body at its start; called once for each attempt.
     """
 
     length: int
@@ -73,21 +122,21 @@ class StreamedBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request and what it is for; messages and errors name the latter.
+    """One request to the server, and the step that it belongs to.
 
     Attributes:
         method: The HTTP method.
-        path: Quoted, from the root of the server; a query goes to `params` or stands in it.
-        step: What is being done, in a word.
+        path: Quoted path from the server's root; it may include a query.
+        step: The step that the call belongs to, in one word; messages and errors name it.
         params: The query.
-        json: The body.
-        body: The body, where it is no JSON.
-        expect: Statuses that are answers; all others are errors.
-        headers: Besides the usual ones.
+        json: The body, as an object to encode.
+        body: The body, if it is not JSON.
+        expect: The statuses that give a `Response`; all others raise an error.
+        headers: Headers besides those of every call.
         anonymous: Send no credentials.
-        retry: Try again after failures that may pass. Only where repeating is harmless.
-        task_id: The task concerned.
-        rq_id: The server's request concerned.
+        retry: Retry after temporary failures. Only for calls that may safely be repeated.
+        task_id: The task that the call is about.
+        rq_id: The server's request that the call is about.
     """
 
     method: str
@@ -106,14 +155,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer whose status was expected.
+    """A whole response whose status was expected.
 
     Attributes:
         status: The HTTP status.
         content_type: The Content-Type header.
-        body: The content, unpacked.
-        date: The server's clock when it answered.
-        headers: All of its headers; names in any case.
+        body: The body, decompressed.
+        date: The Date header: the server's clock when it answered. None if it was not sent.
+        headers: All headers; their names are looked up in any case.
     """
 
     status: int
@@ -124,5 +173,5 @@ class Response:
 
     @property
     def text(self) -> str:
-        """What the answer says, on one short line."""
+        """The response's own message, on one short line."""
         return error_text(self.content_type, self.body)

@@ -1,7 +1,8 @@
-"""The wire to one server: aiohttp's session, its timeouts, TLS and proxy, and nothing of CVAT.
+"""One server's pool of connections: aiohttp's session, its timeouts, TLS and proxy.
 
-A request goes in, an answer's headers come out; whatever aiohttp raises leaves as an error of
-asynccvat. Credentials, redirects, refusals and retries are left to `session`.
+`Connection` sends one request and returns the response once its headers have arrived. It raises
+errors of asynccvat for those of aiohttp (see `failures`). `session` adds what is CVAT's:
+credentials, redirects, refusals and retries.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,20 +29,25 @@ from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
 from asynccvat.http.proxy import environment_proxy
 from asynccvat.http.stall import StallDetector
 
-_MAX_ANSWER = 256 * 2**20
+_MAX_RESPONSE = 256 * 2**20
 _MAX_ERROR_BODY = 64 * 2**10
-# What one read of asyncio's transport can bring: smaller buffers stop and start it, larger ones
-# only cost memory (1 GiB in 0.6 s either way).
+# The most that asyncio's transport reads at once. A smaller buffer pauses and resumes it for each
+# read, a larger one costs memory and gains nothing (1 GiB in 0.6 s either way).
 _READ_BUFFER = 2**18
+
+_headers_deadline: ContextVar[asyncio.Timeout | None] = ContextVar(
+    "_headers_deadline", default=None
+)
+"""The timeout of the request that the current task sends, None if its body is sent first."""
 
 
 class Connection:
-    """A pool of connections to one server.
+    """Send requests over a pool of connections to one server.
 
     Attributes:
         requests_sent: Requests sent so far.
         answered: Whether the server, or a proxy before it, ever answered.
-        is_cvat: Whether an answer ever had the media type that only CVAT sends.
+        is_cvat: Whether a response ever had the media type that only CVAT sends.
     """
 
     def __init__(self, server: ServerUrl, options: HttpOptions) -> None:
@@ -57,23 +64,31 @@ class Connection:
         """Make the pool; nothing is sent yet.
 
         Raises:
-            ConfigError: CA bundle or proxy cannot be used.
+            ConfigError: The CA bundle or the proxy cannot be used.
+            RuntimeError: The pool is open, or the given connector cannot be used.
         """
         if self._session is not None:
-            raise RuntimeError("this client is open already; make one for each `async with`")
+            raise RuntimeError(
+                "the client is open already. Make one client for each `async with` block"
+            )
         context = await anyio.to_thread.run_sync(_tls_context, self._options.verify)
         if self._options.trust_environment:
             self._proxy, self._proxy_headers = environment_proxy(self._server)
-        tracing = aiohttp.TraceConfig()
-        tracing.on_request_headers_sent.append(self._await_headers)
+        deadlines = aiohttp.TraceConfig()
+        deadlines.on_request_headers_sent.append(self._limit_wait_for_headers)
+        given = self._options.connector
+        if given is not None:
+            _check_usable(given)
         self._session = aiohttp.ClientSession(
-            trace_configs=[tracing],
-            connector=aiohttp.TCPConnector(
+            trace_configs=[deadlines, *self._options.trace_configs],
+            connector=given
+            or aiohttp.TCPConnector(
                 limit=handles.connections(handles.limit(), self._options.max_connections),
                 ssl=context,
                 resolver=_TimedResolver(self._options.connect_timeout),
             ),
-            # With a session cookie CVAT would want CSRF tokens, at the login already.
+            connector_owner=given is None,
+            # CVAT wants CSRF tokens from a client with a session cookie, even for the login.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -83,7 +98,7 @@ class Connection:
         )
 
     async def close(self) -> None:
-        """Close all connections, whatever is under way on them."""
+        """Close all connections, also those in use; a given connector stays open."""
         session, self._session = self._session, None
         if session is not None:
             with anyio.CancelScope(shield=True):
@@ -99,41 +114,45 @@ class Connection:
         body: FormFile | StreamedBody | None = None,
         auto_decompress: bool = True,
     ) -> aiohttp.ClientResponse:
-        """Send a request; return when the headers of its answer are here.
+        """Send a request; return once the response's headers have arrived.
 
         Args:
             method: The HTTP method.
-            url: Quoted.
-            headers: All but those of the connection itself.
-            json: The body.
-            body: The body, where it is no JSON. The stall timeout counts for each of its pieces.
-            auto_decompress: Unpack a compressed answer while it is read.
+            url: The quoted URL.
+            headers: All headers except those that belong to the connection.
+            json: The body, as an object to encode.
+            body: The body, if it is not JSON. The stall timeout applies to each of its pieces.
+            auto_decompress: Decompress the response while it is read.
 
         Raises:
-            TransportError: There was no answer.
-            ProtocolError: The answer is not HTTP.
+            TransportError: There was no response.
+            ProtocolError: The response is not HTTP.
+            RuntimeError: The client is not open.
         """
         if self._session is None:
-            raise RuntimeError("the client is not open: use it inside `async with`")
+            raise RuntimeError(
+                "the client is not open. Use `async with CvatClient(...) as client:`, or "
+                "`await client.open()` first"
+            )
         if self._proxy is not None and url.startswith("http:"):
-            # Without a tunnel the proxy reads the request's own headers.
+            # For plain HTTP there is no tunnel: the proxy reads the request's own headers.
             headers = {**headers, **(self._proxy_headers or {})}
         self.requests_sent += 1
         try:
-            # aiohttp's own timeout begins with the wait for the answer.
-            async with asyncio.timeout(None) as patience:
+            # aiohttp's own timeout covers each silence alone, and only after the request was sent.
+            async with asyncio.timeout(None) as deadline:
+                _headers_deadline.set(None if body is not None else deadline)
                 response = await self._session.request(
                     method,
                     URL(url, encoded=True),
                     headers=_with_length(headers, body),
                     json=json,
-                    data=_data(body, patience, self._options.stall_timeout),
+                    data=_data(body, deadline, self._options.stall_timeout),
                     allow_redirects=False,
                     auto_decompress=auto_decompress,
                     read_bufsize=_READ_BUFFER,
                     proxy=self._proxy,
                     proxy_headers=self._proxy_headers,
-                    trace_request_ctx=patience if body is None else None,
                 )
         except HTTP_FAILURES as exc:
             failure = self.failure(exc)
@@ -141,30 +160,30 @@ class Connection:
             self.answered = True
             self.is_cvat = self.is_cvat or response.content_type == "application/vnd.cvat+json"
             return response
-        # Outside the handler, so that aiohttp's exception is no context of ours.
+        # Raised outside the handler: aiohttp's exception must not become its `__context__`.
         raise failure
 
-    async def _await_headers(
+    async def _limit_wait_for_headers(
         self,
         _session: aiohttp.ClientSession,
-        context: SimpleNamespace,
+        _context: SimpleNamespace,
         _sent: aiohttp.TraceRequestHeadersSentParams,
     ) -> None:
-        """Give the headers of an answer as long as two silences: a trickle of them is none.
+        """Allow two stall timeouts for all headers, because a trickle of them is no progress.
 
-        Where the request has a body, the time that this takes to go out says nothing.
+        For a request with a body, the deadline begins after the body (see `_with_deadline`).
         """
-        patience: asyncio.Timeout | None = context.trace_request_ctx
-        if patience is not None:
+        deadline = _headers_deadline.get()
+        if deadline is not None:
             clock = asyncio.get_running_loop().time
-            patience.reschedule(clock() + 2 * self._options.stall_timeout)
+            deadline.reschedule(clock() + 2 * self._options.stall_timeout)
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Read a whole answer.
+        """Read a response's whole body.
 
         Raises:
-            TransportError: It breaks off or stalls.
-            ProtocolError: It is larger than any answer of CVAT.
+            TransportError: The body breaks off or stalls.
+            ProtocolError: The body is larger than any that CVAT sends.
         """
         pieces: list[bytes] = []
         size = 0
@@ -176,25 +195,28 @@ class Connection:
                 began = clock()
                 pieces.append(piece)
                 size += len(piece)
-                if size > _MAX_ANSWER:
-                    raise ProtocolError(f"{self._server.origin} sent an answer without end")
+                if size > _MAX_RESPONSE:
+                    raise ProtocolError(
+                        f"{self._server.origin} sent a response of more than "
+                        f"{_MAX_RESPONSE >> 20} MiB, which no CVAT does. Check the server URL"
+                    )
             return b"".join(pieces)
         except HTTP_FAILURES as exc:
             failure = self.failure(exc)
         raise failure
 
     async def read_some(self, response: aiohttp.ClientResponse) -> bytes:
-        """Read the beginning of an error page; one that breaks off is an error page still."""
+        """Read the beginning of an error's body, as far as it arrives."""
         body = b""
         try:
             while len(body) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
                 body += piece
         except HTTP_FAILURES:
-            pass  # the status is what counts, and it is here
+            pass  # the status decides which error is raised, and it has arrived
         return body[:_MAX_ERROR_BODY]
 
     def failure(self, exc: BaseException) -> AsyncCvatError:
-        """What one of aiohttp's exceptions means."""
+        """Translate one of aiohttp's exceptions into an error of asynccvat."""
         failure = translate(
             exc,
             origin=self._server.origin,
@@ -208,16 +230,16 @@ class Connection:
 def _with_length(
     headers: Mapping[str, str], body: FormFile | StreamedBody | None
 ) -> Mapping[str, str]:
-    """Tell the length of a body that is streamed: CVAT takes no chunked ones."""
+    """Add the length of a streamed body, because CVAT takes no chunked bodies."""
     if isinstance(body, StreamedBody):
         return {**headers, "Content-Length": str(body.length)}
     return headers
 
 
 def _data(
-    body: FormFile | StreamedBody | None, patience: asyncio.Timeout, stall_timeout: float
+    body: FormFile | StreamedBody | None, deadline: asyncio.Timeout, stall_timeout: float
 ) -> aiohttp.FormData | AsyncIterator[bytes] | None:
-    """A body as aiohttp takes it; each piece of it has so many seconds to go out."""
+    """Convert a body for aiohttp; sending each piece may take `stall_timeout` seconds."""
     match body:
         case FormFile():
             form = aiohttp.FormData()
@@ -226,20 +248,33 @@ def _data(
             )
             return form
         case StreamedBody():
-            return _patiently(body.pieces(), patience, stall_timeout)
+            return _with_deadline(body.pieces(), deadline, stall_timeout)
         case _:
             return None
 
 
-async def _patiently(
-    pieces: AsyncIterator[bytes], patience: asyncio.Timeout, stall_timeout: float
+async def _with_deadline(
+    pieces: AsyncIterator[bytes], deadline: asyncio.Timeout, stall_timeout: float
 ) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
     async for piece in pieces:
-        patience.reschedule(clock() + stall_timeout)
+        deadline.reschedule(clock() + stall_timeout)
         yield piece
-    # The last piece, and then the answer.
-    patience.reschedule(clock() + 2 * stall_timeout)
+    # Once for the last piece, and once for the response's headers.
+    deadline.reschedule(clock() + 2 * stall_timeout)
+
+
+def _check_usable(connector: aiohttp.BaseConnector) -> None:
+    """Refuse a connector that would fail at the first call, and not say why."""
+    if connector.closed:
+        raise RuntimeError("the given connector is closed. Make a new one for this client")
+    loop = asyncio.get_running_loop()
+    # aiohttp has no public name for it.
+    if getattr(connector, "_loop", loop) is not loop:
+        raise RuntimeError(
+            "the given connector belongs to another event loop. Make it inside the coroutine "
+            "that uses the client"
+        )
 
 
 def _tls_context(verify: bool | str | Path) -> ssl.SSLContext | bool:
@@ -251,13 +286,13 @@ def _tls_context(verify: bool | str | Path) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=str(verify))
     except OSError as error:  # ssl.SSLError, too
         raise ConfigError(
-            f"the CA bundle {str(verify)!r} cannot be used ({error.strerror or error}); give a "
+            f"the CA bundle {str(verify)!r} cannot be used: {error.strerror or error}. Give a "
             "file of certificates in PEM form"
         ) from error
 
 
 class _TimedResolver(aiohttp.ThreadedResolver):
-    """Looks hosts up within the connect timeout, which aiohttp counts from the address only."""
+    """Look up host names within the connect timeout; aiohttp's begins after the lookup."""
 
     def __init__(self, limit: float) -> None:
         super().__init__()
@@ -270,4 +305,4 @@ class _TimedResolver(aiohttp.ThreadedResolver):
             async with asyncio.timeout(self._limit):
                 return await super().resolve(host, port, family)
         except TimeoutError:
-            raise OSError(None, f"the name service gave no answer in {self._limit:g} s") from None
+            raise OSError(None, f"the name lookup took longer than {self._limit:g} s") from None

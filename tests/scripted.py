@@ -1,17 +1,22 @@
-"""A server that answers as a test tells it to, and remembers what it was asked."""
+"""A server that answers as a test scripts it and records its requests, with its fixtures.
+
+A folder's `conftest.py` imports the fixtures that its tests use.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio.lowlevel
 import msgspec
+import pytest
 from aiohttp import web
+from blockbuster import BlockBuster, blockbuster_ctx
 from yarl import URL
 
 from asynccvat.client import CvatClient
@@ -186,3 +191,43 @@ def page(*ids: int, count: int | None = None, **extra: Any) -> web.Response:
     """A page of tasks."""
     results = [{"id": number, "name": f"task {number}", **extra} for number in ids]
     return reply({"count": len(ids) if count is None else count, "next": None, "results": results})
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[BlockBuster]:
+    """Fail when the client blocks the event loop."""
+    with blockbuster_ctx("asynccvat") as guard:
+        yield guard
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    async with scripted_server() as running:
+        yield running
+
+
+@pytest.fixture
+def fake_time() -> FakeTime:
+    return FakeTime()
+
+
+@pytest.fixture
+async def connect(server: ScriptedServer, fake_time: FakeTime) -> AsyncIterator[Callable[..., Any]]:
+    """Open a client of the scripted server, by default with a password; closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def open_client(url: str | None = None, **options: Any) -> CvatClient:
+            if not {"token", "username"} & options.keys():
+                options |= {"username": "alice", "password": "s3cret-pw"}
+            client = CvatClient(url or server.url, **options)
+            fake_time.drive(client)
+            return await stack.enter_async_context(client)
+
+        yield open_client

@@ -1,0 +1,181 @@
+"""Certificates are checked as the options say, and the environment's proxies are used."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trustme
+from scripted import Connect, FakeTime, ScriptedServer, raw_server, reply, scripted_server
+
+from asynccvat.core.retry import RetryPolicy
+from asynccvat.errors import (
+    ConfigError,
+    ConnectError,
+)
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "abcdefgh.0123456789ABCDEFGHIJKLMNOPQRSTUV"
+USER = b'{"id":1,"username":"alice"}'
+ONCE = RetryPolicy(attempts=0)
+BROKEN_CHUNKS = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"id"\r\n'
+)
+
+
+def http(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status}",
+        "Content-Type: application/vnd.cvat+json",
+        f"Content-Length: {len(body) if length is None else length}",
+        "Connection: close",
+        *headers,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+async def secure(authority: trustme.CA) -> AsyncIterator[ScriptedServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    async with scripted_server(context) as running:
+        running["GET /api/users/self"] = reply(body=USER)
+        yield running
+
+
+@pytest.fixture
+def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(
+    secure: ScriptedServer, connect: Connect, fake_time: FakeTime
+) -> None:
+    client = await connect(secure.url, token=TOKEN)
+    with pytest.raises(ConnectError, match=r"TLS certificate of .* is refused: .*as CA bundle"):
+        await client.user()
+    assert fake_time.slept == []
+    assert secure.asked == []
+
+
+async def test_a_ca_bundle_makes_it_known(
+    secure: ScriptedServer, connect: Connect, bundle: Path
+) -> None:
+    client = await connect(secure.url, token=TOKEN, verify=bundle)
+    assert (await client.user()).username == "alice"
+
+
+async def test_insecure_checks_nothing(secure: ScriptedServer, connect: Connect) -> None:
+    client = await connect(secure.url, token=TOKEN, verify=False)
+    assert (await client.user()).username == "alice"
+
+
+async def test_a_folder_of_certificates_is_a_bundle_too(
+    secure: ScriptedServer, connect: Connect, tmp_path: Path
+) -> None:
+    client = await connect(secure.url, token=TOKEN, verify=tmp_path)
+    with pytest.raises(ConnectError, match="TLS certificate"):
+        await client.user()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_bundle_that_is_none_is_a_matter_of_configuration(
+    connect: Connect, tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"the CA bundle '.*ca\.pem' cannot be used"):
+        await connect("https://localhost:1", token=TOKEN, verify=path)
+
+
+async def test_https_to_a_port_that_speaks_http_is_named(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    client = await connect(server.url.replace("http:", "https:"), token=TOKEN)
+    with pytest.raises(ConnectError, match=r"no TLS connection to .*check that the port speaks"):
+        await client.user()
+
+
+# Proxies
+
+
+async def test_the_environment_s_proxy_is_used(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server["GET http://cvat.test/api/users/self"] = reply(body=USER)
+    server["GET /api/users/self"] = reply(body=USER)
+    monkeypatch.setenv("HTTP_PROXY", server.url.replace("//", "//bob:pr%40xy@"))
+    client = await connect("http://cvat.test", token=TOKEN)
+    assert (await client.user()).username == "alice"
+    (asked,) = server.asked
+    assert asked.headers["Host"] == "cvat.test"
+    assert asked.headers["Proxy-Authorization"] == "Basic Ym9iOnByQHh5"
+
+
+@pytest.mark.parametrize("variable", ["NO_PROXY", None])
+async def test_the_environment_can_be_told_not_to(
+    server: ScriptedServer,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str | None,
+) -> None:
+    server["GET /api/users/self"] = reply(body=USER)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    if variable:
+        monkeypatch.setenv(variable, "127.0.0.1")
+    client = await connect(token=TOKEN, trust_environment=variable is not None)
+    assert (await client.user()).username == "alice"
+
+
+async def test_a_proxy_that_is_down_is_named(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "127.0.0.1:1")
+    client = await connect("http://cvat.test", token=TOKEN)
+    with pytest.raises(ConnectError, match="no connection to the proxy on the way to"):
+        await client.user()
+
+
+async def test_a_proxy_that_refuses_is_named(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    async with raw_server(refusal) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", "//bob:hunter2@"))
+        client = await connect("https://cvat.test", token=TOKEN)
+        with pytest.raises(ConnectError, match=r"the proxy refused to connect .*: 407") as caught:
+            await client.user()
+    assert not caught.value.retryable
+    assert "hunter2" not in repr(caught.value.__cause__) + str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "message"),
+    [
+        ("socks5://user:hunter2@127.0.0.1:1", "a proxy of the kind 'socks5', only http and https"),
+        ("http://[bad", "is not a URL: correct HTTP_PROXY, or name cvat.test in NO_PROXY"),
+        ("http://", "a proxy of the kind 'http'"),
+    ],
+)
+async def test_a_proxy_that_cannot_be_used_is_a_matter_of_configuration(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, proxy: str, message: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(ConfigError, match=message) as caught:
+        await connect("http://cvat.test", token=TOKEN)
+    assert "hunter2" not in str(caught.value)
