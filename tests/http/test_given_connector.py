@@ -97,7 +97,9 @@ async def test_without_a_client_certificate_it_stays_shut(
     authority.configure_trust(context)
     async with (
         aiohttp.TCPConnector(ssl=context) as connector,
-        CvatClient(asks_for_certificates.url, token=TOKEN, connector=connector) as client,
+        CvatClient(
+            asks_for_certificates.url, token=TOKEN, connector=connector, policy=ONCE
+        ) as client,
     ):
         with pytest.raises(TransportError):
             await client.user()
