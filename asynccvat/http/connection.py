@@ -1,7 +1,7 @@
 """One server's pool of connections: aiohttp's session, its timeouts, TLS and proxy.
 
-`Connection` sends one request and returns the response once its headers have arrived. It raises
-errors of asynccvat for those of aiohttp (see `failures`). `session` adds what is CVAT's:
+`Connection` sends one request and returns an `Exchange` once the response's headers have arrived.
+It raises errors of asynccvat for those of aiohttp (see `failures`). `session` adds what is CVAT's:
 credentials, redirects, refusals and retries.
 """
 
@@ -22,15 +22,13 @@ from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from asynccvat.core.urls import ServerUrl
-from asynccvat.errors import AsyncCvatError, ConfigError, ProtocolError
+from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.fs import handles
 from asynccvat.http.calls import FormFile, HttpOptions, StreamedBody
+from asynccvat.http.exchange import Exchange, ExchangeRecord
 from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
 from asynccvat.http.proxy import environment_proxy
-from asynccvat.http.stall import StallDetector
 
-_MAX_RESPONSE = 256 * 2**20
-_MAX_ERROR_BODY = 64 * 2**10
 # The most that asyncio's transport reads at once. A smaller buffer pauses and resumes it for each
 # read, a larger one costs memory and gains nothing (1 GiB in 0.6 s either way).
 _READ_BUFFER = 2**18
@@ -113,7 +111,7 @@ class Connection:
         json: object = None,
         body: FormFile | StreamedBody | None = None,
         auto_decompress: bool = True,
-    ) -> aiohttp.ClientResponse:
+    ) -> Exchange:
         """Send a request; return once the response's headers have arrived.
 
         Args:
@@ -138,6 +136,7 @@ class Connection:
             # For plain HTTP there is no tunnel: the proxy reads the request's own headers.
             headers = {**headers, **(self._proxy_headers or {})}
         self.requests_sent += 1
+        record = ExchangeRecord(method, url)
         try:
             # aiohttp's own timeout covers each silence alone, and only after the request was sent.
             async with asyncio.timeout(None) as deadline:
@@ -155,11 +154,18 @@ class Connection:
                     proxy_headers=self._proxy_headers,
                 )
         except HTTP_FAILURES as exc:
-            failure = self.failure(exc)
+            failure = self._failure_of(exc)
         else:
             self.answered = True
             self.is_cvat = self.is_cvat or response.content_type == "application/vnd.cvat+json"
-            return response
+            return Exchange(
+                response,
+                record,
+                origin=self._server.origin,
+                stall_timeout=self._options.stall_timeout,
+                failure_of=self._failure_of,
+            )
+        record.failed(failure)
         # Raised outside the handler: aiohttp's exception must not become its `__context__`.
         raise failure
 
@@ -178,44 +184,7 @@ class Connection:
             clock = asyncio.get_running_loop().time
             deadline.reschedule(clock() + 2 * self._options.stall_timeout)
 
-    async def read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Read a response's whole body.
-
-        Raises:
-            TransportError: The body breaks off or stalls.
-            ProtocolError: The body is larger than any that CVAT sends.
-        """
-        pieces: list[bytes] = []
-        size = 0
-        clock = asyncio.get_running_loop().time
-        stall, began = StallDetector(self._options.stall_timeout), clock()
-        try:
-            while piece := await response.content.readany():
-                stall.received(len(piece), clock() - began)
-                began = clock()
-                pieces.append(piece)
-                size += len(piece)
-                if size > _MAX_RESPONSE:
-                    raise ProtocolError(
-                        f"{self._server.origin} sent a response of more than "
-                        f"{_MAX_RESPONSE >> 20} MiB, which no CVAT does. Check the server URL"
-                    )
-            return b"".join(pieces)
-        except HTTP_FAILURES as exc:
-            failure = self.failure(exc)
-        raise failure
-
-    async def read_some(self, response: aiohttp.ClientResponse) -> bytes:
-        """Read the beginning of an error's body, as far as it arrives."""
-        body = b""
-        try:
-            while len(body) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
-                body += piece
-        except HTTP_FAILURES:
-            pass  # the status decides which error is raised, and it has arrived
-        return body[:_MAX_ERROR_BODY]
-
-    def failure(self, exc: BaseException) -> AsyncCvatError:
+    def _failure_of(self, exc: BaseException) -> AsyncCvatError:
         """Translate one of aiohttp's exceptions into an error of asynccvat."""
         failure = translate(
             exc,

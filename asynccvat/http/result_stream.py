@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-import aiohttp
-
 from asynccvat.core.responses import ByteRange, is_json, media_type
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
 from asynccvat.http.body_receiver import WORTHWHILE, BodyReceiver
+from asynccvat.http.exchange import Exchange
 from asynccvat.http.failures import HTTP_FAILURES
 from asynccvat.http.stall import StallDetector
 
@@ -27,15 +26,12 @@ class ResultStream:
 
     def __init__(
         self,
-        response: aiohttp.ClientResponse,
+        exchange: Exchange,
         asked: ByteRange | None,
-        failure: Callable[[BaseException], AsyncCvatError],
-        stall_timeout: float,
     ) -> None:
-        self._response = response
-        self._failure = failure
-        self._stall_timeout = stall_timeout
-        self._stall = StallDetector(stall_timeout)
+        self._exchange = exchange
+        self._response = response = exchange.response
+        self._stall = StallDetector(exchange.stall_timeout)
         headers = response.headers
         self.status = response.status
         self.length: int | None
@@ -54,8 +50,12 @@ class ResultStream:
                 )
         else:
             self.start, self.length, self.total = 0, content_length, content_length
-        self.received = 0
         self._broken: AsyncCvatError | None = None
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body that were read so far."""
+        return self._exchange.received
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives, in pieces of whatever size.
@@ -69,7 +69,7 @@ class ResultStream:
             ProtocolError: The body is longer than promised.
         """
         while chunk := await self._read():
-            self.received += len(chunk)
+            self._exchange.received += len(chunk)
             if self.length is not None and self.received > self.length:
                 raise ProtocolError(f"the server sent more than the {self.length} bytes promised")
             yield chunk
@@ -96,12 +96,17 @@ class ResultStream:
             or response.content.exception() is not None
         ):
             return None
+
+        def count(size: int) -> None:
+            self._exchange.received += size
+            on_bytes(size)
+
         return BodyReceiver(
             response,
             self.length,
-            failure_of=self._failure,
-            stall_timeout=self._stall_timeout,
-            on_bytes=on_bytes,
+            failure_of=self._exchange.failure_of,
+            stall_timeout=self._exchange.stall_timeout,
+            on_bytes=count,
         )
 
     async def _read(self) -> bytes:
@@ -110,7 +115,7 @@ class ResultStream:
         try:
             return await self._next_chunk()
         except HTTP_FAILURES as exc:
-            failure = self._failure(exc)
+            failure = self._exchange.failure_of(exc)
         # Outside the handler, so that aiohttp's exception is no context of ours.
         self._broken = failure
         if left := self._arrived_before_the_break():
@@ -145,7 +150,7 @@ class ResultStream:
         Closing the connection spares both sides what is not wanted; after a body that was read
         whole, the connection is back in the pool already and stays open.
         """
-        self._response.close()
+        self._exchange.close()
 
 
 def _check_type(content_type: str | None, encoding: str | None) -> None:

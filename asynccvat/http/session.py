@@ -8,6 +8,7 @@ errors of asynccvat alone. What the calls mean is left to `client`.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ from datetime import datetime
 from typing import Self, TypeVar
 from urllib.parse import urlencode, urljoin
 
-import aiohttp
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
@@ -31,6 +31,7 @@ from asynccvat.core.responses import (
 )
 from asynccvat.core.retry import GiveUp
 from asynccvat.core.urls import ServerUrl, origin_of
+from asynccvat.core.version import VERSION
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -42,6 +43,7 @@ from asynccvat.errors import (
 from asynccvat.http.authorization import Authorization, Credentials
 from asynccvat.http.calls import Call, HttpOptions, Response
 from asynccvat.http.connection import Connection
+from asynccvat.http.exchange import Exchange
 from asynccvat.http.refusals import is_of_no_cvat, remedy_for, subject
 from asynccvat.http.result_stream import ResultStream
 from asynccvat.http.retry_after import RetryAfterGate, Timing
@@ -49,8 +51,11 @@ from asynccvat.http.retry_budget import SharedBudget
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 # `application/json` and `application/zip` alone are both answered with 406 by CVAT.
 _ACCEPT = "application/vnd.cvat+json, */*"
+_USER_AGENT = f"asynccvat/{VERSION}"
 _MAX_REDIRECTS = 5
 _NO_SLUG = re.compile(r"[^\x21-\x7e]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -107,12 +112,25 @@ class HttpSession:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.server.origin!r})"
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Make the pool of connections; nothing is sent yet.
+
+        Raises:
+            ConfigError: The CA bundle or the proxy cannot be used.
+            RuntimeError: The session is open, or the given connector cannot be used.
+        """
         await self._connection.open()
+
+    async def close(self) -> None:
+        """Close all connections; a session that is closed may be opened again."""
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._connection.close()
+        await self.close()
 
     @property
     def requests_sent(self) -> int:
@@ -157,13 +175,11 @@ class HttpSession:
         Raises:
             AsyncCvatError: A subclass that says what failed; see `asynccvat.errors`.
         """
-        response = await self._retrying(call, lambda: self._open(call, auto_decompress=False))
+        exchange = await self._retrying(call, lambda: self._open(call, auto_decompress=False))
         try:
-            return ResultStream(
-                response, asked, self._connection.failure, self._options.stall_timeout
-            )
+            return ResultStream(exchange, asked)
         except ProtocolError as error:
-            response.close()
+            exchange.close()
             error.task_id, error.step = call.task_id, call.step
             raise
 
@@ -200,6 +216,7 @@ class HttpSession:
         if isinstance(decision, GiveUp):
             raise error
         delay = decision.delay
+        _log.debug("%s: retry %d in %.1f s after: %s", error.step, attempt + 1, delay, error)
         if isinstance(error, RateLimitError) and error.retry_after is None:
             # Asked to slow down without a time: everyone waits as long as this call.
             self._pause(delay)
@@ -213,36 +230,36 @@ class HttpSession:
         await self._timing.sleep(self._options.policy.backoff(attempt, self._timing.jitter()))
 
     async def _answer(self, call: Call) -> Response:
-        response = await self._open(call)
+        exchange = await self._open(call)
         try:
             return Response(
-                response.status,
-                response.headers.get("Content-Type"),
-                await self._connection.read(response),
-                parse_date(response.headers.get("Date")),
-                response.headers,
+                exchange.status,
+                exchange.header("Content-Type"),
+                await exchange.read(),
+                parse_date(exchange.header("Date")),
+                exchange.response.headers,
             )
         finally:
-            response.close()
+            exchange.close()
 
-    async def _open(self, call: Call, *, auto_decompress: bool = True) -> aiohttp.ClientResponse:
-        """Make one try, up to the headers of an expected answer; the caller closes it."""
+    async def _open(self, call: Call, *, auto_decompress: bool = True) -> Exchange:
+        """Make one attempt, up to the headers of an expected response; the caller closes it."""
         url = self._url(call)
         renewed = False
         for _ in range(_MAX_REDIRECTS):
             header = None if call.anonymous else await self._authorization.header()
-            response = await self._send(call, url, header, auto_decompress)
-            if response.status in call.expect:
+            exchange = await self._send(call, url, header, auto_decompress)
+            if exchange.status in call.expect:
                 self._authorization.accepted(header)
-                return response
+                return exchange
             try:
-                if response.status in _REDIRECTS:
-                    url = self._redirected(call, url, response)
+                if exchange.status in _REDIRECTS:
+                    url = self._redirected(call, url, exchange)
                     continue
-                failure = await self._refusal(call, response)
+                failure = await self._refusal(call, exchange)
             finally:
-                response.close()
-            if response.status != 401:
+                exchange.close()
+            if exchange.status != 401:
                 self._authorization.accepted(header)
             elif not renewed and self._authorization.renewable(header):
                 renewed = True
@@ -252,14 +269,14 @@ class HttpSession:
 
     async def _send(
         self, call: Call, url: str, header: str | None, auto_decompress: bool
-    ) -> aiohttp.ClientResponse:
-        headers = {"Accept": _ACCEPT, "User-Agent": "asynccvat", **call.headers}
+    ) -> Exchange:
+        headers = {"Accept": _ACCEPT, "User-Agent": _USER_AGENT, **call.headers}
         if header is not None:
             headers["Authorization"] = header
         if self.organization and not call.anonymous:
             headers["X-Organization"] = self.organization
         await self._gate.wait()
-        response = await self._connection.send(
+        exchange = await self._connection.send(
             call.method,
             url,
             headers,
@@ -267,10 +284,10 @@ class HttpSession:
             body=call.body,
             auto_decompress=auto_decompress,
         )
-        date = parse_date(response.headers.get("Date"))
+        date = parse_date(exchange.header("Date"))
         if date is not None and (self.server_date is None or date > self.server_date):
             self.server_date = date
-        return response
+        return exchange
 
     def _url(self, call: Call) -> str:
         params = dict(call.params)
@@ -279,15 +296,15 @@ class HttpSession:
             params["org"] = ""
         return f"{self.server.origin}{call.path}" + (f"?{urlencode(params)}" if params else "")
 
-    def _redirected(self, call: Call, url: str, response: aiohttp.ClientResponse) -> str:
-        location = response.headers.get("Location", "")
+    def _redirected(self, call: Call, url: str, exchange: Exchange) -> str:
+        location = exchange.header("Location") or ""
         target = self.server.redirect_target(url, location)
         if target is not None and call.method == "GET":
             return target
         elsewhere = origin_of(urljoin(url, location))
         if elsewhere is None or elsewhere == self.server.origin:
             raise response_error(
-                response.status,
+                exchange.status,
                 f"{self.server.origin} redirects the {call.step} call, which is not followed; "
                 "check the server URL",
             )
@@ -296,11 +313,11 @@ class HttpSession:
             f"that is the CVAT server, give {elsewhere} as its URL"
         )
 
-    async def _refusal(self, call: Call, response: aiohttp.ClientResponse) -> AsyncCvatError:
+    async def _refusal(self, call: Call, exchange: Exchange) -> AsyncCvatError:
         """The error that an unexpected status stands for; closes the gate where it asks to."""
-        content_type = response.headers.get("Content-Type")
-        body = await self._connection.read_some(response)
-        status = response.status
+        content_type = exchange.header("Content-Type")
+        body = await exchange.read_error()
+        status = exchange.status
         text = self._redacted(error_text(content_type, body))
         if status == 404 and "organization does not exist" in text:
             return ConfigError(
@@ -309,8 +326,8 @@ class HttpSession:
             )
         retry_after = None
         if status in (429, 503):
-            date = parse_date(response.headers.get("Date"))
-            retry_after = parse_retry_after(response.headers.get("Retry-After"), date)
+            date = parse_date(exchange.header("Date"))
+            retry_after = parse_retry_after(exchange.header("Retry-After"), date)
             if retry_after is not None:
                 self._pause(self._options.policy.pause(retry_after))
         if not self._connection.is_cvat and is_of_no_cvat(call, status, content_type):

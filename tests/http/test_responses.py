@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from scripted import Connect, ScriptedServer, page, raw_server, reply, scripted_server
 
+import asynccvat
 from asynccvat.client import CvatClient
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import (
@@ -119,7 +120,7 @@ async def test_every_call_asks_for_what_cvat_can_give(
     await client.tasks()
     headers = server.asked[0].headers
     assert headers["Accept"] == "application/vnd.cvat+json, */*"
-    assert headers["User-Agent"] == "asynccvat"
+    assert headers["User-Agent"] == f"asynccvat/{asynccvat.__version__}"
 
 
 # Answers that are not what was due
@@ -184,7 +185,7 @@ async def test_a_cvat_that_sends_a_page_instead_is_out_of_order(
 async def test_an_answer_without_end_is_not_read(
     server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynccvat.http.connection._MAX_RESPONSE", 2**20)
+    monkeypatch.setattr("asynccvat.http.exchange._MAX_BODY", 2**20)
     server["GET /api/users/self"] = reply(body=b" " * (2**20 + 1))
     client = await connect(token=TOKEN)
     with pytest.raises(ProtocolError, match="a response of more than 1 MiB, which no CVAT does"):
