@@ -212,7 +212,7 @@ def obstacle(number: int | None, said: str) -> Obstacle | None:
     return Obstacle(ProblemKind.UNREADABLE, said)
 
 
-def settled(problems: Iterable[VerifyProblem]) -> tuple[VerifyProblem, ...]:
+def merge_problems(problems: Iterable[VerifyProblem]) -> tuple[VerifyProblem, ...]:
     """The problems of one task, in order of their paths.
 
     A folder that several slices met is one problem. Where many files were only touched, as by a

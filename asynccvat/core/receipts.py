@@ -33,7 +33,9 @@ class MemberRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     mtime_ns: int
 
 
-class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ReceiptHead(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, rename={"media_fingerprint": "media"}
+):
     """What a task's folder is.
 
     Attributes:
@@ -47,8 +49,8 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         origin: Scheme, host and port of the server.
         organization: Slug, "" for the personal workspace, None for everything visible.
         digest: The archive's directory digest.
-        media: Digest of what the server said of the images that are here, by which a later run
-            may leave them where they are; None where it may not. See `core.plans.refresh`.
+        media_fingerprint: Digest of what the server said of the images that are here; None where
+            a later run may not reuse them. On disk it is `media`. See `core.plans.refresh`.
         files: Number of members.
         bytes: Sum of the members' sizes.
         requested_at: When the export was asked for, ISO 8601.
@@ -70,7 +72,7 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     origin: str
     organization: str | None = None
     digest: str
-    media: str | None = None
+    media_fingerprint: str | None = None
     files: int
     bytes: int
     requested_at: str
@@ -88,6 +90,10 @@ class ReceiptHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def is_made_as(self, spec: ExportSpec) -> bool:
         """Whether it was made with this format and images setting."""
         return self.format == spec.format and self.images == spec.images
+
+
+class _Version(msgspec.Struct):
+    version: int
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -130,6 +136,7 @@ def after_upload(
 
 _encoder = msgspec.json.Encoder()
 _head_decoder = msgspec.json.Decoder(ReceiptHead)
+_version_decoder = msgspec.json.Decoder(_Version)
 _member_decoder = msgspec.json.Decoder(MemberRecord)
 
 
@@ -151,13 +158,24 @@ def decode_head(line: bytes) -> ReceiptHead:
     try:
         head = _head_decoder.decode(line)
     except UNREADABLE as error:
+        _refuse_newer(line)
         raise StoreError(f"damaged receipt: {error}") from error
     if head.version > RECEIPT_VERSION:
-        raise StoreError(
-            f"receipt of version {head.version}, and this asynccvat knows only "
-            f"{RECEIPT_VERSION}: use the newer asynccvat on this destination"
-        )
+        _refuse_newer(line)
     return head
+
+
+def _refuse_newer(line: bytes) -> None:
+    """Refuse a receipt of a newer version, whose other keys may have other forms."""
+    try:
+        version = _version_decoder.decode(line).version
+    except UNREADABLE:
+        return
+    if version > RECEIPT_VERSION:
+        raise StoreError(
+            f"receipt of version {version}, and this asynccvat reads up to {RECEIPT_VERSION}: "
+            "upgrade asynccvat"
+        )
 
 
 def decode_receipt(content: bytes) -> Receipt:

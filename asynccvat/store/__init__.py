@@ -1,14 +1,26 @@
-"""The store: a destination on disk, whole or absent at any moment.
+"""Destinations: where tasks are stored, each of them whole or absent at any moment.
 
-`MirrorStore` is the mirror's destination with its lock, staging, grouped commits, receipts and
-recovery; `LooseFolder` is the place of a single download. What is to be fetched, kept, moved or
-removed is decided elsewhere; every effect on the disk goes through `files`.
+- `protocol`: what a transfer asks of any destination.
+- `mirror_store`: the destination of a mirror, as coroutines. It is built on:
+    - `opening` and `identity`: its folders, and the server and organization that it mirrors;
+    - `lock`: one writer at a time;
+    - `layout`: its open folders, and the receipts in them;
+    - `survey` and `chunks`: what stands in it, read for many tasks at a time;
+    - `staging`: the tree of a task under way, and the files that can be reused for it;
+    - `commits`: changes of tasks' folders, done in groups, and recovery after a kill;
+    - `kept_archives`: the archives of `--keep-archive`.
+- `loose_folder`: the folder of one download, outside of any mirror; `quarantine` clears the folder
+  that it replaces.
+- `trees` and `name_probe`: trees of files, and what names the file system can hold.
+
+`core.plans` decides what is fetched, moved or removed. Every effect on the disk is in `fs.files`.
 """
 
-from asynccvat.store.commits.operations import Committed
+from asynccvat.store.commits.changes import Committed
 from asynccvat.store.kept_archives import KeptArchives, UnfinishedArchive
 from asynccvat.store.loose_folder import LooseFolder
 from asynccvat.store.mirror_store import MirrorStore
+from asynccvat.store.protocol import TaskStore
 from asynccvat.store.staging import KEEP_ABOVE, Reusable, Staging
 
 __all__ = [
@@ -19,5 +31,6 @@ __all__ = [
     "MirrorStore",
     "Reusable",
     "Staging",
+    "TaskStore",
     "UnfinishedArchive",
 ]

@@ -96,23 +96,23 @@ class KeptArchives:
         """
         await self._threads.run("keep an archive in", self._publish, task_id)
 
-    async def settle(self, task_id: int) -> None:
+    async def drop_earlier(self, task_id: int) -> None:
         """Let the earlier archive go: the folder of the one that was published is in its place.
 
         Raises:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: It cannot be removed.
         """
-        await self._threads.run("remove from", self._settle, task_id)
+        await self._threads.run("remove from", self._drop_earlier, task_id)
 
-    async def take_back(self, task_id: int) -> None:
+    async def roll_back(self, task_id: int) -> None:
         """Let the earlier archive have its name again, if there was one: the new one is not to be.
 
         Raises:
             StoreLockedError: The lock was taken over by somebody else.
             StoreError: It cannot be done.
         """
-        await self._threads.run("take an archive back in", self._take_back, task_id)
+        await self._threads.run("take an archive back in", self._roll_back, task_id)
 
     async def sweep(self) -> None:
         """Remove the earlier archives that killed runs left beside those that replaced them.
@@ -155,12 +155,12 @@ class KeptArchives:
             self._published.add(task_id)
             self._layout.sync_folder(fd)
 
-    def _settle(self, task_id: int) -> None:
+    def _drop_earlier(self, task_id: int) -> None:
         self._published.discard(task_id)
         with self._open() as fd:
             _unlink((_earlier(task_id),), fd)
 
-    def _take_back(self, task_id: int) -> None:
+    def _roll_back(self, task_id: int) -> None:
         name, earlier = _name(task_id), _earlier(task_id)
         with self._open() as fd:
             if task_id not in self._published:
@@ -198,7 +198,7 @@ class KeptArchives:
             yield fd
 
 
-def kept_of(layout: Layout) -> frozenset[int]:
+def archived_tasks(layout: Layout) -> frozenset[int]:
     """The tasks of which an archive is kept."""
     if files.lstat(_FOLDER, dir_fd=layout.own) is None:
         return frozenset()

@@ -219,7 +219,7 @@ class Layout:
 
     # --- what is put aside ------------------------------------------------------------------
 
-    def keep_aside(self, name: str, *, dir_fd: int, folder: str) -> Path:
+    def quarantine(self, name: str, *, dir_fd: int, folder: str) -> Path:
         """Move whatever has this name into `kept/`, durably, and tell where it is then."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         number = 1

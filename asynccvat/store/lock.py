@@ -49,7 +49,7 @@ FLOCK_UNSUPPORTED = frozenset(
 )
 
 
-class Owner(msgspec.Struct, frozen=True, kw_only=True):
+class LockOwner(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds a lock.
 
     Attributes:
@@ -259,11 +259,11 @@ def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
     return StoreLockedError(f"{path} is being written by {who}{seen}; {remedy}", step="lock")
 
 
-def _in_words(owner: Owner) -> str:
+def _in_words(owner: LockOwner) -> str:
     return f"process {owner.pid} on {owner.host}, since {owner.since}"
 
 
-def _owner_at_work(dir_fd: int, name: str) -> Owner | None:
+def _owner_at_work(dir_fd: int, name: str) -> LockOwner | None:
     """Who holds a lock that is held; None where nobody says, or only a dead one of earlier."""
     for look in range(_LOOKS_FOR_OWNER):
         if look > 0:
@@ -276,7 +276,7 @@ def _owner_at_work(dir_fd: int, name: str) -> Owner | None:
     return None
 
 
-def _read_owner(dir_fd: int, name: str) -> Owner | None:
+def _read_owner(dir_fd: int, name: str) -> LockOwner | None:
     try:
         content = files.read_file(name, dir_fd=dir_fd)
     except OSError:
@@ -284,16 +284,16 @@ def _read_owner(dir_fd: int, name: str) -> Owner | None:
     return None if content is None else _decoded(content)
 
 
-def _decoded(content: bytes) -> Owner | None:
+def _decoded(content: bytes) -> LockOwner | None:
     try:
-        return msgspec.json.decode(content, type=Owner)
+        return msgspec.json.decode(content, type=LockOwner)
     except UNREADABLE:
         return None
 
 
-def _ourselves() -> Owner:
+def _ourselves() -> LockOwner:
     pid = os.getpid()
-    return Owner(
+    return LockOwner(
         host=socket.gethostname(),
         pid=pid,
         process_start=_process_start(pid),
@@ -301,7 +301,7 @@ def _ourselves() -> Owner:
     )
 
 
-def _is_dead(owner: Owner | None) -> bool:
+def _is_dead(owner: LockOwner | None) -> bool:
     """Whether it is certain that the owner is no longer running."""
     if owner is None or owner.host != socket.gethostname():
         return False

@@ -21,14 +21,14 @@ from asynccvat.core.paths import OWN_FOLDER, NameRules
 from asynccvat.core.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError, StoreLockedError
 from asynccvat.fs import disk_errors, files
-from asynccvat.store import names, trees
-from asynccvat.store.commits.group import SYNCFS_FROM
-from asynccvat.store.commits.operations import Committed, check_unchanged
+from asynccvat.store import name_probe, trees
+from asynccvat.store.commits.changes import Committed, check_unchanged
+from asynccvat.store.commits.group_run import SYNCFS_FROM
 from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.layout import TREE
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
 from asynccvat.store.opening import make_folders, sync_above
-from asynccvat.store.quarantine import clear_copies, put_aside
+from asynccvat.store.quarantine import clear_copies, quarantine
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in, staged_trees
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ _AREA = "staging"
 
 
 @dataclass
-class _Places:
+class _OpenFolders:
     path: Path
     hidden_name: str
     parent: int
@@ -56,11 +56,11 @@ class LooseFolder:
     """
 
     def __init__(
-        self, path: Path, places: _Places, rules: NameRules, *, durable: bool, replace: bool
+        self, path: Path, places: _OpenFolders, rules: NameRules, *, durable: bool, replace: bool
     ) -> None:
         self.path = path
         self.rules = rules
-        self._places = places
+        self._opened = places
         self._durable = durable
         self._replace = replace
         self._threads = DiskThreads(path, 1)
@@ -166,8 +166,8 @@ class LooseFolder:
         return await self._threads.run("stage in", self._stage, task_id, task_id=task_id)
 
     def _stage(self, task_id: int) -> Staging:
-        base = self._places.path.parent / self._places.hidden_name
-        return stage_in(self._places.hidden, _AREA, base, task_id=task_id)
+        base = self._opened.path.parent / self._opened.hidden_name
+        return stage_in(self._opened.hidden, _AREA, base, task_id=task_id)
 
     async def commit(
         self,
@@ -187,39 +187,39 @@ class LooseFolder:
         )
 
     def _commit(self, staging: Staging, receipt: Receipt) -> Committed:
-        places, name = self._places, self._places.path.name
+        places, name = self._opened, self._opened.path.name
         places.lock.verify()
-        aside = None
+        quarantined = None
         with files.folder(_AREA, dir_fd=places.hidden) as area:
             if self._durable:
                 _sync_tree(area, len(receipt.members))
             check_unchanged(area, receipt)
             if self._replace:
-                aside = put_aside(name, dir_fd=places.parent)
+                quarantined = quarantine(name, dir_fd=places.parent)
             _refuse_filled(places.parent, places.path)
             try:
                 files.rename(TREE, name, dir_fd=area, new_dir_fd=places.parent)
             except OSError as error:
                 if trees.is_not_empty(error):
                     raise _filled(self.path) from error
-                if aside is not None:
-                    files.rename(aside, name, dir_fd=places.parent, new_dir_fd=places.parent)
+                if quarantined is not None:
+                    files.rename(quarantined, name, dir_fd=places.parent, new_dir_fd=places.parent)
                 raise
-            staging.settled = True
+            staging.ended = True
             if self._durable:
                 # Nobody promises that one of them tells of a rename between the two.
                 for fd in (places.parent, area):
                     files.fsync(fd)
-        return Committed(self.path, () if aside is None else self._clear(aside))
+        return Committed(self.path, () if quarantined is None else self._clear(quarantined))
 
-    def _clear(self, aside: str) -> tuple[str, ...]:
+    def _clear(self, quarantined: str) -> tuple[str, ...]:
         """Clear what was replaced of what came again; returns where the rest is, as a warning.
 
         The new folder is in its place: what cannot be compared or cleared of the old one stays.
         """
-        places, put = self._places, self.path.with_name(aside)
+        places, put = self._opened, self.path.with_name(quarantined)
         try:
-            left = clear_copies(aside, places.path.name, dir_fd=places.parent)
+            left = clear_copies(quarantined, places.path.name, dir_fd=places.parent)
         except OSError as error:
             problem = disk_errors.explain(error, "clear", put)
             return (f"what it held before is in {put}, as far as it was not cleared: {problem}",)
@@ -235,16 +235,16 @@ class LooseFolder:
         Raises:
             StoreError: It cannot be cleared.
         """
-        if not staging.settled:
-            staging.settled = True
+        if not staging.ended:
+            staging.ended = True
             await self._threads.run("clear", self._abandon, keep)
 
     def _abandon(self, keep: bool) -> None:
         keep_above = KEEP_ABOVE if keep else None
-        self._kept = not discard(self._places.hidden, _AREA, keep_above=keep_above)
+        self._kept = not discard(self._opened.hidden, _AREA, keep_above=keep_above)
 
     def _close(self) -> None:
-        places = self._places
+        places = self._opened
         try:
             try:
                 if not self._kept:
@@ -254,7 +254,7 @@ class LooseFolder:
             # Another process may have come in between; the folder is its own then.
             trees.remove_if_empty(places.hidden_name, dir_fd=places.parent)
         finally:
-            _close_places(places)
+            _close_folders(places)
 
 
 def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -> LooseFolder:
@@ -280,8 +280,8 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -
         for name in files.names(hidden):
             if name not in (LOCK_NAME, EXCLUSIVE_NAME, _AREA):
                 trees.remove(name, dir_fd=hidden)  # of a download that was killed at the start
-        rules = names.probe(hidden, str(path.parent / hidden_name))
-        places = _Places(path, hidden_name, parent, hidden, lock)
+        rules = name_probe.probe(hidden, str(path.parent / hidden_name))
+        places = _OpenFolders(path, hidden_name, parent, hidden, lock)
         folder = cls(named, places, rules, durable=durable, replace=replace)
         opened.pop_all()
     return folder
@@ -344,6 +344,6 @@ def _sync_tree(area: int, members: int) -> None:
         raise
 
 
-def _close_places(places: _Places) -> None:
+def _close_folders(places: _OpenFolders) -> None:
     os.close(places.hidden)
     os.close(places.parent)

@@ -22,32 +22,27 @@ from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors
-from asynccvat.store import names, survey
+from asynccvat.store import name_probe, survey
 from asynccvat.store.chunks import in_chunks
 from asynccvat.store.commits import leftovers
-from asynccvat.store.commits.batches import Groups
-from asynccvat.store.commits.group import run_group
-from asynccvat.store.commits.operations import (
+from asynccvat.store.commits.changes import (
     Committed,
     CommitTree,
+    FolderChange,
     MoveFolder,
-    Operation,
     RemoveFolder,
 )
+from asynccvat.store.commits.group_commit import GroupCommit
+from asynccvat.store.commits.group_run import run_group
 from asynccvat.store.disk_threads import DiskThreads
+from asynccvat.store.identity import DestinationIdentity, check_identity
 from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.layout import (
     NOT_THERE,
     Layout,
 )
 from asynccvat.store.lock import Lock, acquire
-from asynccvat.store.opening import (
-    Destination,
-    check_destination,
-    find_layout,
-    open_layout,
-    settle,
-)
+from asynccvat.store.opening import find_layout, open_layout, sync_leftovers
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, new_staging
 
 T = TypeVar("T")
@@ -76,7 +71,7 @@ class MirrorStore:
         self._layout = layout
         self._lock = lock
         self._threads = DiskThreads(layout.path, _THREADS)
-        self._groups = Groups(
+        self._groups = GroupCommit(
             self._run_group,
             self._threads.limiter,
             grouped=layout.durable,
@@ -118,7 +113,7 @@ class MirrorStore:
                 "mirroring needs Linux or macOS: on Windows, run it under WSL "
                 "(the Windows Subsystem for Linux)"
             )
-        wanted = Destination(origin=origin, organization=organization)
+        wanted = DestinationIdentity(origin=origin, organization=organization)
         stores: list[MirrorStore] = []
 
         def opening() -> None:
@@ -205,7 +200,7 @@ class MirrorStore:
         """
         self._begin(task_id)
         try:
-            await self._put_right(task_id)
+            await self._recover_task(task_id)
             return await self._threads.run(
                 "stage in", new_staging, self._layout, task_id, task_id=task_id
             )
@@ -241,21 +236,21 @@ class MirrorStore:
             StoreError: It could not be done; nothing has changed, or the next `stage` or run puts
                 it right.
         """
-        if staging.settled:
+        if staging.ended:
             raise StoreError(
                 f"task {staging.task_id}: what was staged is committed or abandoned already",
                 task_id=staging.task_id,
                 step="commit",
             )
         if staging.attempted:
-            await self._put_right(staging.task_id)
+            await self._recover_task(staging.task_id)
         staging.attempted = True
-        operation = CommitTree(self._layout, staging.task_id, staging, receipt, adopt)
+        change = CommitTree(self._layout, staging.task_id, staging, receipt, adopt)
         try:
-            return await self._join(operation)
+            return await self._join(change)
         finally:
-            if operation.recorded:
-                staging.settled = True
+            if change.recorded:
+                staging.ended = True
                 self._active.discard(staging.task_id)
 
     async def abandon(self, staging: Staging, *, keep: bool) -> None:
@@ -269,9 +264,9 @@ class MirrorStore:
             StoreError: It cannot be cleared, or what a failed commit left cannot be put right; the
                 next run does so.
         """
-        if staging.settled:
+        if staging.ended:
             return
-        staging.settled = True
+        staging.ended = True
         try:
             await self._threads.run(
                 "clear", self._abandon, staging.task_id, keep, task_id=staging.task_id
@@ -284,7 +279,7 @@ class MirrorStore:
             return  # what is staged now is that of whoever took the lock over
         if self._layout.sync_failure is not None:
             return  # nobody knows what is on the disk: the next run puts it right
-        self.warnings += leftovers.put_right(self._layout, task_id)
+        self.warnings += leftovers.recover_task(self._layout, task_id)
         discard(self._layout.staging, str(task_id), keep_above=KEEP_ABOVE if keep else None)
 
     async def move(self, head: ReceiptHead, folder: str) -> Committed:
@@ -327,7 +322,7 @@ class MirrorStore:
 
         self._begin(task_id)
         try:
-            await self._put_right(task_id)
+            await self._recover_task(task_id)
             await self._threads.run("write the receipt in", note, task_id=task_id)
         finally:
             self._active.discard(task_id)
@@ -373,29 +368,29 @@ class MirrorStore:
             )
         self._active.add(task_id)
 
-    async def _alone(self, operation: Operation) -> Committed:
-        """Do an operation on a task that is not staged."""
-        self._begin(operation.task_id)
+    async def _alone(self, change: FolderChange) -> Committed:
+        """Do a change on a task that is not staged."""
+        self._begin(change.task_id)
         try:
-            await self._put_right(operation.task_id)
-            return await self._join(operation)
+            await self._recover_task(change.task_id)
+            return await self._join(change)
         finally:
-            self._active.discard(operation.task_id)
+            self._active.discard(change.task_id)
 
-    async def _put_right(self, task_id: int) -> None:
-        def put_right() -> None:
+    async def _recover_task(self, task_id: int) -> None:
+        def recover_task() -> None:
             self._verify()
-            self.warnings += leftovers.put_right(self._layout, task_id)
+            self.warnings += leftovers.recover_task(self._layout, task_id)
 
-        await self._threads.run("put right", put_right, task_id=task_id)
+        await self._threads.run("recover from an interrupted run in", recover_task, task_id=task_id)
 
-    async def _join(self, operation: Operation) -> Committed:
-        await self._groups.join(operation)
-        return Committed(operation.path, tuple(operation.warnings))
+    async def _join(self, change: FolderChange) -> Committed:
+        await self._groups.join(change)
+        return Committed(change.path, tuple(change.warnings))
 
-    def _run_group(self, operations: Sequence[Operation]) -> None:
+    def _run_group(self, changes: Sequence[FolderChange]) -> None:
         self._verify()
-        run_group(self._layout, operations)
+        run_group(self._layout, changes)
 
     def _verify(self) -> None:
         """Make sure that the lock is ours, and that what was synced so far is durable."""
@@ -427,29 +422,34 @@ class MirrorStore:
 
 
 def _open(
-    cls: type[MirrorStore], dest: Path, wanted: Destination, *, durable: bool, break_lock: bool
+    cls: type[MirrorStore],
+    dest: Path,
+    wanted: DestinationIdentity,
+    *,
+    durable: bool,
+    break_lock: bool,
 ) -> MirrorStore:
     with disk_errors.explained("use", dest), contextlib.ExitStack() as opened:
         layout = open_layout(dest, durable=durable)
         opened.callback(layout.close)
         lock = acquire(layout.own, dest, break_lock=break_lock)
         opened.callback(lock.release)
-        settle(layout)
-        check_destination(layout, wanted)
-        rules = names.probe(layout.staging, str(dest.absolute() / OWN_FOLDER))
+        sync_leftovers(layout)
+        check_identity(layout, wanted)
+        rules = name_probe.probe(layout.staging, str(dest.absolute() / OWN_FOLDER))
         store = cls(layout, lock, rules)
-        store.warnings += leftovers.put_all_right(layout)
+        store.warnings += leftovers.recover_all(layout)
         opened.pop_all()
     return store
 
 
-def _look(cls: type[MirrorStore], dest: Path, wanted: Destination) -> MirrorStore:
+def _look(cls: type[MirrorStore], dest: Path, wanted: DestinationIdentity) -> MirrorStore:
     with disk_errors.explained("look at", dest), contextlib.ExitStack() as opened:
         layout = find_layout(dest)
         opened.callback(layout.close)
-        check_destination(layout, wanted, create=False)
+        check_identity(layout, wanted, create=False)
         rules = NameRules()
         if layout.dest != NOT_THERE:
-            rules = names.guess(layout.dest, str(dest.absolute()))
+            rules = name_probe.guess(layout.dest, str(dest.absolute()))
         opened.pop_all()
     return cls(layout, None, rules)

@@ -1,6 +1,6 @@
-"""Opening a destination: its folders, and the one server and organization that it mirrors.
+"""Open the folders of a destination, and make those that are missing.
 
-What lies in the folders is `layout`'s business; the lock and recovery come after.
+`layout` holds the open folders. `identity` checks the server that the destination mirrors.
 """
 
 from __future__ import annotations
@@ -9,22 +9,11 @@ import contextlib
 import os
 from pathlib import Path
 
-import msgspec
-
-from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.paths import OWN_FOLDER
-from asynccvat.errors import ConfigError, StoreError
+from asynccvat.errors import StoreError
 from asynccvat.fs import files
 from asynccvat.store import trees
-from asynccvat.store.layout import NOT_THERE, Layout, write_file
-
-
-class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """What a destination mirrors: one server, seen with the eyes of one organization."""
-
-    version: int = 1
-    origin: str
-    organization: str | None = None
+from asynccvat.store.layout import NOT_THERE, Layout
 
 
 def open_layout(path: Path, *, durable: bool) -> Layout:
@@ -78,7 +67,7 @@ def find_layout(path: Path) -> Layout:
     return layout
 
 
-def settle(layout: Layout) -> None:
+def sync_leftovers(layout: Layout) -> None:
     """Make durable what a killed run left half done, before anything is built on it.
 
     It may have been killed before it synced what we see: to clear away what was replaced would be
@@ -156,64 +145,3 @@ def _folder(name: str, dir_fd: int, *, durable: bool) -> int:
         if durable:
             files.fsync(dir_fd)
     return files.open_folder(name, dir_fd=dir_fd)
-
-
-def check_destination(layout: Layout, wanted: Destination, *, create: bool = True) -> None:
-    """Hold a destination to the one server and organization that it mirrors.
-
-    They stand in a file of their own, not only in the receipts: one read tells, and no single
-    damaged receipt can hide it. Where the file is gone, the first readable receipt tells. A
-    destination to which nothing came yet is not held to anything: a run with a mistyped URL must
-    not spoil it for the next.
-
-    Raises:
-        ConfigError: It mirrors another server or organization.
-    """
-    name = "destination.json"
-    content = None if layout.own == NOT_THERE else files.read_file(name, dir_fd=layout.own)
-    found: Destination | None = None
-    if content is not None:
-        try:
-            found = msgspec.json.decode(content, type=Destination)
-        except UNREADABLE:
-            content = None
-    if found is None:
-        found = _from_receipts(layout)
-    if found is not None and (found.origin, found.organization) != (
-        wanted.origin,
-        wanted.organization,
-    ):
-        if not _is_unused(layout):
-            raise ConfigError(
-                f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}: "
-                "choose another destination, one for each server and organization"
-            )
-        content = None
-    if create and content is None:
-        encoded = msgspec.json.encode(wanted) + b"\n"
-        write_file(name, encoded, dir_fd=layout.own, durable=layout.durable)
-        layout.sync_folder(layout.own)
-
-
-def _is_unused(layout: Layout) -> bool:
-    """Whether nothing was mirrored into the destination, and nothing is about to be."""
-    staged = layout.staging != NOT_THERE and files.names(layout.staging)
-    return not layout.receipt_ids() and not staged
-
-
-def _from_receipts(layout: Layout) -> Destination | None:
-    for task_id in layout.receipt_ids():
-        with contextlib.suppress(OSError, StoreError):
-            head = layout.head(task_id)
-            return Destination(origin=head.origin, organization=head.organization)
-    return None
-
-
-def _in_words(destination: Destination) -> str:
-    match destination.organization:
-        case None:
-            return destination.origin
-        case "":
-            return f"the personal workspace at {destination.origin}"
-        case slug:
-            return f"organization {slug!r} at {destination.origin}"

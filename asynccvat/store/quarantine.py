@@ -1,8 +1,8 @@
-"""A folder that a download replaces: put aside whole, then cleared of what the new one holds, too.
+"""Quarantine a folder that a download replaces.
 
-No receipt says what in it is whose. So nothing is unlinked but files whose every byte is in the
-new folder under the same path; whatever else there was stays beside it. Killed in between, the old
-folder is there whole under its other name.
+First the whole folder gets another name. Then every file is removed that the new folder holds
+under the same path, byte for byte. Everything else stays in the quarantined folder, as no receipt
+says whose it is. After a kill in between, the old folder is whole under its other name.
 """
 
 from __future__ import annotations
@@ -18,31 +18,38 @@ from asynccvat.fs import files
 from asynccvat.store import trees
 
 _CHUNK = 1 << 20
-# Nothing is there, a file or a link stands on the way, or what is there is a folder or a link.
+# No such file: nothing is there, a link or a file stands for a folder, or it is a folder or link.
 _NO_SUCH_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL})
 
 
-def put_aside(name: str, *, dir_fd: int) -> str | None:
-    """Give a folder that holds something another name; returns that, None where there is none."""
+def quarantine(name: str, *, dir_fd: int) -> str | None:
+    """Give a folder that holds something another name.
+
+    Returns:
+        The other name; None if there is no such folder, or if it is empty.
+    """
     if not trees.is_folder(name, dir_fd=dir_fd):
         return None
     with files.folder(name, dir_fd=dir_fd) as fd:
         if not files.names(fd):
             return None
     names = (f"{name}.old-{number}" for number in itertools.count(1))
-    aside = next(other for other in names if files.lstat(other, dir_fd=dir_fd) is None)
-    files.rename(name, aside, dir_fd=dir_fd, new_dir_fd=dir_fd)
-    return aside
+    quarantined = next(other for other in names if files.lstat(other, dir_fd=dir_fd) is None)
+    files.rename(name, quarantined, dir_fd=dir_fd, new_dir_fd=dir_fd)
+    return quarantined
 
 
-def clear_copies(aside: str, name: str, *, dir_fd: int) -> bool:
-    """Unlink what a folder holds of another, byte for byte; returns whether anything is left.
+def clear_copies(quarantined: str, name: str, *, dir_fd: int) -> bool:
+    """Remove files of a quarantined folder that the new one holds, too, byte for byte.
+
+    Returns:
+        Whether anything is left.
 
     Raises:
-        OSError: As the system says. What is not unlinked by then stays.
+        OSError: As the system says. Files that were not removed by then stay.
     """
     with (
-        files.folder(aside, dir_fd=dir_fd) as old,
+        files.folder(quarantined, dir_fd=dir_fd) as old,
         files.folder(name, dir_fd=dir_fd) as new,
     ):
         copies = [
@@ -50,11 +57,11 @@ def clear_copies(aside: str, name: str, *, dir_fd: int) -> bool:
             for path, _ in trees.regular_files("", dir_fd=old)
             if (record := _copy(path, old, new)) is not None
         ]
-    return trees.clear(aside, copies, dir_fd=dir_fd)
+    return trees.clear(quarantined, copies, dir_fd=dir_fd)
 
 
 def _copy(path: str, old: int, new: int) -> MemberRecord | None:
-    """What a file is, if another folder holds the same; None otherwise."""
+    """Describe a file if the new folder holds the same one; None otherwise."""
     with contextlib.ExitStack() as opened:
         one, before = opened.enter_context(_opened(path, old))
         try:
@@ -73,7 +80,7 @@ def _copy(path: str, old: int, new: int) -> MemberRecord | None:
 
 @contextlib.contextmanager
 def _opened(path: str, folder: int) -> Iterator[tuple[int, os.stat_result]]:
-    """Hold a file open that lies some levels below a folder; no link is followed on the way."""
+    """Open a file some levels below a folder, following no link on the way."""
     parent, _, name = path.rpartition("/")
     with files.folder(parent, dir_fd=folder) as fd:
         file, status = files.open_and_look(name, dir_fd=fd)

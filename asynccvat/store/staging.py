@@ -2,7 +2,7 @@
 
 A tree of a killed run is put beside the fresh one as `previous-<n>`, together with which the
 folder being replaced is offered for taking over. Reading those files again, and linking or
-copying what is right, is left to the extractor; publishing the tree is left to `commit`.
+copying what is right, is left to the extractor; publishing the tree is left to `changes`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Staging:
         attempted: Whether a commit was tried.
         published: Whether a commit put it on its way to the final name in a mirror. Even where
             that failed then, it may be finished by whoever puts it right.
-        settled: Whether it was committed or abandoned, and is over.
+        ended: Whether it was committed or abandoned, and is over.
     """
 
     task_id: int
@@ -70,7 +70,7 @@ class Staging:
     previous: Receipt | None = None
     attempted: bool = False
     published: bool = False
-    settled: bool = False
+    ended: bool = False
     _base: int = -1
     _name: str = ""
     _roots: Mapping[Path, tuple[int, str]] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def prepare_area(base: int, name: str) -> list[str]:
 
 
 def new_staging(layout: Layout, task_id: int) -> Staging:
-    """Stage a task of a mirror. Whatever an operation left unfinished has to be recovered."""
+    """Stage a task of a mirror. Whatever a change left unfinished has to be recovered."""
     sources = _Sources()
     receipt = decode_or_none(layout.receipt_bytes(task_id))
     if receipt is not None and trees.is_folder(receipt.head.folder, dir_fd=layout.dest):
@@ -214,5 +214,5 @@ def discard(base: int, name: str, *, keep_above: int | None) -> bool:
 
 
 def is_unfinished(area: int) -> bool:
-    """Whether an open area holds traces of an operation that did not come to its end."""
+    """Whether an open area holds traces of a change that did not come to its end."""
     return any(files.lstat(name, dir_fd=area) is not None for name in (INTENT, OLD, OLD_RECEIPT))

@@ -1,7 +1,7 @@
 """Trees of files: looking at them, clearing away what is ours in them, removing, syncing.
 
 Every step goes through an open folder and none follows a link. When a tree is looked at or
-cleared, and what is then done about it, is left to `commit`, `recovery` and `staging`.
+cleared, and what is then done about it, is left to `changes`, `recovery` and `staging`.
 """
 
 from __future__ import annotations

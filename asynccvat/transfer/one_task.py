@@ -31,25 +31,12 @@ from asynccvat.errors import (
     StoreError,
 )
 from asynccvat.events import Event, Retrying, TransferFinished
-from asynccvat.store import Committed, KeptArchives, Staging
+from asynccvat.store import Committed, KeptArchives, Staging, TaskStore
 from asynccvat.transfer.exports import Exports, RequestSlots, Result
 from asynccvat.transfer.media import Media
 
 # What a server may say of a result that it does not have, beside that its export has not ended.
 _NO_SUCH_RESULT = (400, 403, 404, 410)
-
-
-class TaskFolders(Protocol):
-    """Where trees are staged and committed: a mirror's store, or one loose folder."""
-
-    async def stage(self, task_id: int) -> Staging:
-        """Begin a tree; what an interrupted run left of it can be taken over."""
-
-    async def commit(self, staging: Staging, receipt: Receipt, *, adopt: bool = False) -> Committed:
-        """Make a staged tree the task's folder, whole and durable."""
-
-    async def abandon(self, staging: Staging, *, keep: bool) -> None:
-        """Give a staged tree up; `keep` leaves what a later run can take over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +49,7 @@ class Destination:
         archives: Where its archive is kept as it came, None where it is not.
     """
 
-    folders: TaskFolders
+    folders: TaskStore
     reader: ArchiveReader
     archives: KeptArchives | None = None
 
@@ -282,14 +269,14 @@ class TaskFetcher:
         previous = staging.previous
         if (
             previous is not None
-            and previous.head.media is not None
+            and previous.head.media_fingerprint is not None
             and fits(annotations.members, previous.members)
-            and await self._media.is_still(previous.head.media, order.task)
+            and await self._media.is_still(previous.head.media_fingerprint, order.task)
         ):
             async with self._reading:
                 read = await place.reader.complete(annotations, staging, previous.members)
             if read is not None:
-                return read, previous.head.media
+                return read, previous.head.media_fingerprint
         why = "its images are not those any more that are here: all of it is exported"
         self._emit(Retrying(order.task.id, "export", why, 0.0))
         await self._slots.acquire()
@@ -371,7 +358,7 @@ class TaskFetcher:
                 await _take_back(archives, order.task.id, error)
             raise
         try:
-            await archives.settle(order.task.id)
+            await archives.drop_earlier(order.task.id)
         except StoreError as error:
             return replace(committed, warnings=(*committed.warnings, str(error)))
         return committed
@@ -389,7 +376,7 @@ class TaskFetcher:
             origin=self._origin,
             organization=self._organization,
             digest=read.digest,
-            media=media,
+            media_fingerprint=media,
             files=len(read.members),
             bytes=sum(member.size for member in read.members),
             requested_at=requested_at,
@@ -398,7 +385,7 @@ class TaskFetcher:
         return Receipt(head, read.members)
 
 
-async def _abandon(folders: TaskFolders, staging: Staging, why: BaseException) -> None:
+async def _abandon(folders: TaskStore, staging: Staging, why: BaseException) -> None:
     """Give a tree up; what goes wrong with that is only a note to what went wrong before."""
     # A broken archive is worth nothing to the next run.
     keep = not isinstance(why, ArchiveError)
@@ -413,7 +400,7 @@ async def _take_back(archives: KeptArchives, task_id: int, why: BaseException) -
     """Take a task's archive back; as with `_abandon`, what goes wrong with that is only a note."""
     with anyio.CancelScope(shield=True):
         try:
-            await archives.take_back(task_id)
+            await archives.roll_back(task_id)
         except AsyncCvatError as error:
             why.add_note(str(error))
 

@@ -78,8 +78,24 @@ def test_bytes_that_are_no_utf8_are_damage(text: bytes) -> None:
 
 def test_a_receipt_of_a_newer_version_is_refused_with_a_word() -> None:
     head = msgspec.structs.replace(receipt_of(()).head, version=99)
-    with pytest.raises(StoreError, match="use the newer asynccvat"):
+    with pytest.raises(StoreError, match=r"version 99, .* reads up to 1: upgrade asynccvat"):
         decode_head(msgspec.json.encode(head))
+
+
+def test_so_is_one_whose_other_keys_have_other_forms() -> None:
+    with pytest.raises(StoreError, match=r"version 2, .* upgrade asynccvat"):
+        decode_head(b'{"version":2,"task":{"id":7}}')
+
+
+def test_receipts_of_version_1_are_read_for_ever() -> None:
+    head = decode_head(
+        b'{"version":1,"task_id":7,"task_name":"a task","folder":"task7","format":"COCO 1.0",'
+        b'"images":true,"updated_date":"u","origin":"https://cvat.example.com",'
+        b'"organization":"team","digest":"d","media":"m","files":1,"bytes":1,"requested_at":"r",'
+        b'"committed_at":"c","uploaded_at":null,"uploaded":["a"],"device":3,"inode":4}'
+    )
+    assert (head.media_fingerprint, head.organization, head.uploaded) == ("m", "team", ("a",))
+    assert b'"media":"m"' in msgspec.json.encode(head)
 
 
 def test_a_head_knows_what_it_was_made_with() -> None:

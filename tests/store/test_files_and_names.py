@@ -19,7 +19,7 @@ from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.errors import DiskFullError, StoreError
 from asynccvat.fs import disk_errors, files
-from asynccvat.store import names, trees
+from asynccvat.store import name_probe, trees
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_a_file_system_that_can_hold_no_more_files_is_told_from_one_without_room
 
 
 def test_this_file_system_is_probed_and_left_as_it_was(tmp_path: Path, folder: int) -> None:
-    rules = names.probe(folder, str(tmp_path))
+    rules = name_probe.probe(folder, str(tmp_path))
     assert rules.component_bytes == 255
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "Case").write_bytes(b"")
@@ -256,7 +256,7 @@ def test_other_file_systems_are_found_out(
 
     monkeypatch.setattr(files, "lstat", lstat)
     disk.fail["open_for_writing"] = refuse
-    assert names.probe(folder, str(tmp_path)) == NameRules(
+    assert name_probe.probe(folder, str(tmp_path)) == NameRules(
         case_sensitive=False,
         normalization_sensitive=False,
         windows_names=False,
@@ -265,21 +265,21 @@ def test_other_file_systems_are_found_out(
     )
     disk.fail["open_for_writing"] = lambda *_, **__: OSError(errno.EIO, "")
     with pytest.raises(OSError, match="5"):
-        names.probe(folder, str(tmp_path))
+        name_probe.probe(folder, str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_longest_path_leaves_room_for_the_destination(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert names.longest_path("/" + "d" * 2000) == 4096 - 2001 - 400
+    assert name_probe.longest_path("/" + "d" * 2000) == 4096 - 2001 - 400
     monkeypatch.setattr(os, "pathconf", lambda *_: 1024)
-    assert names.longest_path("/d") == 1024 - 2 - 400
-    assert names.longest_path("/" + "d" * 2000) == 255
+    assert name_probe.longest_path("/d") == 1024 - 2 - 400
+    assert name_probe.longest_path("/" + "d" * 2000) == 255
 
     def unknown(*_: Any) -> int:
         raise ValueError
 
     monkeypatch.setattr(os, "pathconf", unknown)
-    assert names.longest_path("/d") == 1024 - 2 - 400
+    assert name_probe.longest_path("/d") == 1024 - 2 - 400
 
 
 def test_clearing_leaves_what_comes_while_it_goes_on(

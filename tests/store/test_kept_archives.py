@@ -53,12 +53,12 @@ async def test_an_archive_that_was_never_published_takes_no_earlier_one_with_it(
     async with open_store(tmp_path, durable=False) as store:
         await begun(store.archives, 1, b"earlier")
         await store.archives.publish(1)
-        await store.archives.settle(1)
+        await store.archives.drop_earlier(1)
         await begun(store.archives, 1, b"new")
         (kept / "1.zip.part").unlink()
         with pytest.raises(StoreError):
             await store.archives.publish(1)
-        await store.archives.take_back(1)
+        await store.archives.roll_back(1)
     assert read_tree(kept) == {"1.zip": b"earlier"}
 
 

@@ -19,7 +19,7 @@ from destinations import Disk, failing, listing, open_store, put, read_tree
 from asynccvat.errors import StoreError, StoreLockedError
 from asynccvat.fs import files
 from asynccvat.store import lock
-from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, Owner, acquire
+from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, LockOwner, acquire
 
 HOLDER = """
 import sys
@@ -296,7 +296,7 @@ def test_a_link_planted_for_the_lock_is_refused(tmp_path: Path, folder: int) -> 
 
 def test_the_text_is_for_people_and_for_proof_of_death(tmp_path: Path, folder: int) -> None:
     held = acquire(folder, tmp_path)
-    owner = msgspec.json.decode((tmp_path / LOCK_NAME).read_bytes(), type=Owner)
+    owner = msgspec.json.decode((tmp_path / LOCK_NAME).read_bytes(), type=LockOwner)
     held.release()
     assert owner.pid == os.getpid()
     assert owner.since.endswith("Z")

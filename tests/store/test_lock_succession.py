@@ -21,7 +21,7 @@ import pytest
 from asynccvat.errors import StoreLockedError
 from asynccvat.fs import files
 from asynccvat.store import lock
-from asynccvat.store.lock import EXCLUSIVE_NAME, Owner, acquire
+from asynccvat.store.lock import EXCLUSIVE_NAME, LockOwner, acquire
 
 pytestmark = pytest.mark.proof("One writer")
 
@@ -96,11 +96,11 @@ class Interleaving:
             taker.dead = True
             raise Killed
 
-    def ourselves(self) -> Owner:
+    def ourselves(self) -> LockOwner:
         pid = self._mine.taker.pid
-        return Owner(host="here", pid=pid, process_start=str(pid), since=f"since {pid}")
+        return LockOwner(host="here", pid=pid, process_start=str(pid), since=f"since {pid}")
 
-    def is_dead(self, owner: Owner | None) -> bool:
+    def is_dead(self, owner: LockOwner | None) -> bool:
         gone = {taker.pid for taker in self._takers if taker.dead}
         return owner is not None and (owner.pid >= DEAD or owner.pid in gone)
 
@@ -161,10 +161,10 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     for name in STEPS:
         monkeypatch.setattr(files, name, stepping(getattr(files, name)))
 
-    def ourselves() -> Owner:
+    def ourselves() -> LockOwner:
         return now[-1].ourselves()
 
-    def is_dead(owner: Owner | None) -> bool:
+    def is_dead(owner: LockOwner | None) -> bool:
         return now[-1].is_dead(owner)
 
     monkeypatch.setattr(lock, "_ourselves", ourselves)
@@ -173,7 +173,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     def run(takers: Sequence[Taker], order: Sequence[int]) -> Interleaving:
         for path in tmp_path.iterdir():
             path.unlink()
-        dead = Owner(host="here", pid=DEAD, process_start="1", since="long ago")
+        dead = LockOwner(host="here", pid=DEAD, process_start="1", since="long ago")
         (tmp_path / EXCLUSIVE_NAME).write_bytes(msgspec.json.encode(dead) + b"\n")
         now.append(Interleaving(folder, tmp_path, takers, order))
         now[-1].run()

@@ -12,64 +12,88 @@ from destinations import ORIGIN, fill, kept, listing, open_store, put, read_tree
 
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import Receipt, decode_receipt, encode_receipt
-from asynccvat.store.commits.recovery import Found, Kind, Step, Superseded, decide
+from asynccvat.store.commits.recovery import (
+    CrashState,
+    FolderVersion,
+    OldReceipt,
+    RecoveryStep,
+    decide,
+)
 
 OLD = {"a.txt": b"old", "b/c.txt": b"old"}
 NEW = {"a.txt": b"new", "b/d.txt": b"new"}
 
-ABSENT, IS_NEW, IS_OLD, UNKNOWN = Kind.ABSENT, Kind.NEW, Kind.PREVIOUS, Kind.UNKNOWN
-NONE, IN_FORCE, REPLACED = Superseded.ABSENT, Superseded.IN_FORCE, Superseded.REPLACED
-DROP = (Step.DROP_INTENT, Step.DROP_OLD_RECEIPT)
+ABSENT, IS_NEW, IS_OLD, UNKNOWN = (
+    FolderVersion.ABSENT,
+    FolderVersion.NEW,
+    FolderVersion.PREVIOUS,
+    FolderVersion.UNKNOWN,
+)
+NONE, IN_FORCE, REPLACED = OldReceipt.ABSENT, OldReceipt.IN_FORCE, OldReceipt.REPLACED
+DROP = (RecoveryStep.DROP_INTENT, RecoveryStep.DROP_OLD_RECEIPT)
 
 
 @pytest.mark.parametrize(
     ("found", "steps"),
     [
-        (Found(True, IN_FORCE, IS_OLD, ABSENT, IS_NEW), (Step.RECORD, Step.FINISH)),
-        (Found(True, NONE, ABSENT, ABSENT, IS_NEW), (Step.RECORD, Step.FINISH)),
-        (Found(False, REPLACED, IS_OLD, ABSENT, UNKNOWN), (Step.FINISH,)),
-        (Found(True, IN_FORCE, IS_NEW, ABSENT, IS_OLD), DROP),
-        (Found(True, NONE, IS_NEW, ABSENT, ABSENT), (Step.DROP_INTENT,)),
         (
-            Found(True, IN_FORCE, IS_NEW, IS_OLD, ABSENT, whole=True),
-            (Step.PUBLISH_TREE, Step.RECORD, Step.FINISH),
-        ),
-        (Found(True, IN_FORCE, IS_NEW, IS_OLD, ABSENT), (Step.RESTORE_OLD, *DROP)),
-        (Found(True, IN_FORCE, IS_OLD, ABSENT, ABSENT), (Step.RESTORE_TREE, *DROP)),
-        (
-            Found(True, IN_FORCE, IS_OLD, ABSENT, UNKNOWN),
-            (Step.PUT_FINAL_ASIDE, Step.RESTORE_TREE, *DROP),
+            CrashState(True, IN_FORCE, IS_OLD, ABSENT, IS_NEW),
+            (RecoveryStep.RECORD, RecoveryStep.FINISH),
         ),
         (
-            Found(True, IN_FORCE, IS_NEW, IS_OLD, UNKNOWN),
-            (Step.PUT_FINAL_ASIDE, Step.RESTORE_OLD, *DROP),
+            CrashState(True, NONE, ABSENT, ABSENT, IS_NEW),
+            (RecoveryStep.RECORD, RecoveryStep.FINISH),
         ),
-        (Found(True, IN_FORCE, UNKNOWN, ABSENT, UNKNOWN), (Step.PUT_TREE_ASIDE, *DROP)),
-        (Found(True, NONE, UNKNOWN, ABSENT, ABSENT), (Step.DROP_INTENT,)),
-        (Found(False, IN_FORCE, UNKNOWN, ABSENT, IS_OLD), (Step.DROP_OLD_RECEIPT,)),
-        (Found(False, NONE, ABSENT, UNKNOWN, UNKNOWN), (Step.PUT_OLD_ASIDE,)),
-        (Found(False, NONE, ABSENT, UNKNOWN, ABSENT), (Step.RESTORE_OLD,)),
+        (CrashState(False, REPLACED, IS_OLD, ABSENT, UNKNOWN), (RecoveryStep.FINISH,)),
+        (CrashState(True, IN_FORCE, IS_NEW, ABSENT, IS_OLD), DROP),
+        (CrashState(True, NONE, IS_NEW, ABSENT, ABSENT), (RecoveryStep.DROP_INTENT,)),
+        (
+            CrashState(True, IN_FORCE, IS_NEW, IS_OLD, ABSENT, whole=True),
+            (RecoveryStep.PUBLISH_TREE, RecoveryStep.RECORD, RecoveryStep.FINISH),
+        ),
+        (CrashState(True, IN_FORCE, IS_NEW, IS_OLD, ABSENT), (RecoveryStep.RESTORE_OLD, *DROP)),
+        (CrashState(True, IN_FORCE, IS_OLD, ABSENT, ABSENT), (RecoveryStep.RESTORE_TREE, *DROP)),
+        (
+            CrashState(True, IN_FORCE, IS_OLD, ABSENT, UNKNOWN),
+            (RecoveryStep.QUARANTINE_FINAL, RecoveryStep.RESTORE_TREE, *DROP),
+        ),
+        (
+            CrashState(True, IN_FORCE, IS_NEW, IS_OLD, UNKNOWN),
+            (RecoveryStep.QUARANTINE_FINAL, RecoveryStep.RESTORE_OLD, *DROP),
+        ),
+        (
+            CrashState(True, IN_FORCE, UNKNOWN, ABSENT, UNKNOWN),
+            (RecoveryStep.QUARANTINE_TREE, *DROP),
+        ),
+        (CrashState(True, NONE, UNKNOWN, ABSENT, ABSENT), (RecoveryStep.DROP_INTENT,)),
+        (CrashState(False, IN_FORCE, UNKNOWN, ABSENT, IS_OLD), (RecoveryStep.DROP_OLD_RECEIPT,)),
+        (CrashState(False, NONE, ABSENT, UNKNOWN, UNKNOWN), (RecoveryStep.QUARANTINE_OLD,)),
+        (CrashState(False, NONE, ABSENT, UNKNOWN, ABSENT), (RecoveryStep.RESTORE_OLD,)),
     ],
 )
-def test_each_state_has_its_steps(found: Found, steps: tuple[Step, ...]) -> None:
+def test_each_state_has_its_steps(found: CrashState, steps: tuple[RecoveryStep, ...]) -> None:
     assert decide(found) == steps
 
 
 def test_no_state_loses_a_tree_that_may_be_the_only_one() -> None:
-    for intent, superseded, tree, old, final, whole in itertools.product(
-        [True, False], Superseded, Kind, Kind, Kind, [True, False]
+    for intent, old_receipt, tree, old, final, whole in itertools.product(
+        [True, False], OldReceipt, FolderVersion, FolderVersion, FolderVersion, [True, False]
     ):
-        steps = decide(Found(intent, superseded, tree, old, final, whole))
-        published = {Step.PUBLISH_TREE, Step.RESTORE_TREE, Step.RESTORE_OLD} & set(steps)
+        steps = decide(CrashState(intent, old_receipt, tree, old, final, whole))
+        published = {
+            RecoveryStep.PUBLISH_TREE,
+            RecoveryStep.RESTORE_TREE,
+            RecoveryStep.RESTORE_OLD,
+        } & set(steps)
         assert len(published) <= 1
         if published and final is not ABSENT:
-            assert steps[0] is Step.PUT_FINAL_ASIDE  # never renamed onto something
-        if Step.FINISH in steps:
+            assert steps[0] is RecoveryStep.QUARANTINE_FINAL  # never renamed onto something
+        if RecoveryStep.FINISH in steps:
             # What replaced the old one is in its place by then.
-            assert final is IS_NEW or Step.PUBLISH_TREE in steps or superseded is REPLACED
+            assert final is IS_NEW or RecoveryStep.PUBLISH_TREE in steps or old_receipt is REPLACED
         elif intent:
-            assert Step.DROP_INTENT in steps
-        assert (Step.RECORD in steps) <= intent
+            assert RecoveryStep.DROP_INTENT in steps
+        assert (RecoveryStep.RECORD in steps) <= intent
 
 
 def interrupt(dest: Path, receipt: Receipt, *, tree: Path | None = None) -> Path:

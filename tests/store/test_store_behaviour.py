@@ -47,8 +47,7 @@ from asynccvat.errors import (
 )
 from asynccvat.fs import files
 from asynccvat.store import MirrorStore, chunks
-from asynccvat.store.commits import batches as grouping
-from asynccvat.store.commits import group
+from asynccvat.store.commits import group_commit, group_run
 from asynccvat.store.layout import Layout
 
 pytestmark = pytest.mark.anyio
@@ -267,7 +266,7 @@ async def test_after_a_sync_that_fails_later_nothing_is_synced_or_cleared_until_
             return OSError(errno.EIO, "") if calls == step else None
 
         monkey = pytest.MonkeyPatch()
-        monkey.setattr(group, "SYNCFS_FROM", 1)
+        monkey.setattr(group_run, "SYNCFS_FROM", 1)
         disk.fail["sync_filesystem"] = fail_at_step
         with pytest.raises(DriveError, match="drive failed"):
             await store.commit(tree, receipt)
@@ -834,8 +833,8 @@ async def test_what_cannot_be_cleared_is_a_warning_of_a_commit_that_stands(
         assert staged(tmp_path) == ["1"]
     async with open_store(tmp_path) as store:
         # Still not: the others go on, this one says why.
-        assert "cannot put right" in store.warnings[0]
-        with pytest.raises(StoreError, match="cannot put right"):
+        assert "cannot recover from an interrupted run" in store.warnings[0]
+        with pytest.raises(StoreError, match="cannot recover from an interrupted run"):
             await store.stage(1)
         await put(store, 2, {"a": b"2"})
         disk.fail.clear()
@@ -962,6 +961,23 @@ async def test_where_that_file_is_lost_the_receipts_tell(
     async with open_store(tmp_path):
         pass
     assert file.read_bytes() != damage
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("form", [b'{"version":2,"servers":[]}', b'{"version":2,"origin":1}'])
+async def test_a_destination_of_a_newer_version_is_refused_and_left_as_it_is(
+    tmp_path: Path, form: bytes, read_only: bool
+) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a": b"1"})
+    (tmp_path / ".asynccvat/staging/1").mkdir()
+    file = tmp_path / ".asynccvat/destination.json"
+    file.write_bytes(form)
+    with pytest.raises(ConfigError, match=r"newer asynccvat .*version 2, .*: upgrade asynccvat"):
+        async with open_store(tmp_path, read_only=read_only):
+            pass
+    assert file.read_bytes() == form
+    assert staged(tmp_path) == ["1"]
 
 
 async def test_looking_only_changes_nothing_and_needs_no_lock(tmp_path: Path) -> None:
@@ -1181,8 +1197,8 @@ class TestCancellation:
 
     @pytest.fixture(autouse=True)
     def wide_groups(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(grouping, "GROUP_SECONDS", 3600)
-        monkeypatch.setattr(grouping, "GROUP_SIZE", 3)
+        monkeypatch.setattr(group_commit, "GROUP_SECONDS", 3600)
+        monkeypatch.setattr(group_commit, "GROUP_SIZE", 3)
 
     async def staged_three(self, store: MirrorStore) -> list[tuple[Any, Any]]:
         ready = []
@@ -1253,7 +1269,7 @@ class TestCancellation:
             assert [isinstance(end, asyncio.CancelledError) for end in ended] == [
                 number == victim for number in range(3)
             ]
-            assert all(tree.settled for tree, _ in ready)
+            assert all(tree.ended for tree, _ in ready)
 
     async def test_a_cancelled_call_whose_thread_fails_is_cancelled(self, tmp_path: Path) -> None:
         async with open_store(tmp_path) as store:

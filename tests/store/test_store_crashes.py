@@ -27,8 +27,8 @@ from memory_folders import in_memory
 
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.mirror import FolderState
-from asynccvat.store import MirrorStore, names
-from asynccvat.store.commits import batches as grouping
+from asynccvat.store import MirrorStore, name_probe
+from asynccvat.store.commits import group_commit
 
 pytestmark = pytest.mark.anyio
 
@@ -42,8 +42,8 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     """The disk, watched; no waiting for others to join a group, no trying out of names."""
-    monkeypatch.setattr(names, "probe", lambda *_: NameRules())
-    monkeypatch.setattr(grouping, "GROUP_SECONDS", 0)
+    monkeypatch.setattr(name_probe, "probe", lambda *_: NameRules())
+    monkeypatch.setattr(group_commit, "GROUP_SECONDS", 0)
     return Disk(monkeypatch)
 
 

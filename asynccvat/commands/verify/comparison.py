@@ -19,7 +19,7 @@ from asynccvat.aio.threads import shielded, start_in_thread
 from asynccvat.commands.verify.file_checks import Claim, Meter
 from asynccvat.commands.verify.inspection import Inspection
 from asynccvat.core.plans.verify import is_large, slices
-from asynccvat.core.problems import VerifyProblem, settled
+from asynccvat.core.problems import VerifyProblem, merge_problems
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 
 P = ParamSpec("P")
@@ -27,20 +27,20 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedTask:
     """What a look at a task showed.
 
     Attributes:
         task_id: The task.
         claim: What its folder should hold; None where its receipt is gone or damaged.
         problems: What is not so.
-        stands: Whether it is certain that no mirror was at work on it.
+        confirmed: Whether it is certain that no mirror was at work on it.
     """
 
     task_id: int
     claim: Claim | None
     problems: tuple[VerifyProblem, ...]
-    stands: bool = True
+    confirmed: bool = True
 
 
 class _StoppedError(Exception):
@@ -64,7 +64,7 @@ class Comparison:
 
     async def compare(
         self, batch: Sequence[ReceiptHead], before: Mapping[int, str]
-    ) -> list[Compared]:
+    ) -> list[ComparedTask]:
         """Compare tasks: the small ones in one thread, each large one by several.
 
         Args:
@@ -82,7 +82,7 @@ class Comparison:
                 compared.append(await self._compare_large(head.task_id, before))
         return compared
 
-    async def _compare_large(self, task_id: int, before: Mapping[int, str]) -> Compared:
+    async def _compare_large(self, task_id: int, before: Mapping[int, str]) -> ComparedTask:
         claim = await self.thread(self.look.claim, task_id)
         if not isinstance(claim, Claim):
             return _unclaimed(task_id, claim)
@@ -97,8 +97,8 @@ class Comparison:
         async with task_group() as group:
             for members in slices(claim.receipt.members):
                 group.start_soon(check, members)
-        stands = not problems or await self.thread(self.look.stands, claim)
-        return Compared(task_id, claim, settled(problems), stands=stands)
+        confirmed = not problems or await self.thread(self.look.still_holds, claim)
+        return ComparedTask(task_id, claim, merge_problems(problems), confirmed=confirmed)
 
     async def thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call in one of the threads; a cancellation lets it end soon."""
@@ -126,7 +126,7 @@ def _compare_each(
     task_ids: Iterable[int],
     before: Mapping[int, str],
     tell: Callable[[int, int], None],
-) -> list[Compared]:
+) -> list[ComparedTask]:
     """Several small tasks, in one thread."""
     compared = []
     meter = Meter(tell)
@@ -140,8 +140,8 @@ def _compare_each(
         problems = look.foreign_in(claim)
         for members in slices(claim.receipt.members):
             problems += look.check(claim, members, contents=contents, meter=meter)
-        stands = not problems or look.stands(claim)
-        compared.append(Compared(task_id, claim, settled(problems), stands=stands))
+        confirmed = not problems or look.still_holds(claim)
+        compared.append(ComparedTask(task_id, claim, merge_problems(problems), confirmed=confirmed))
     meter.tell()
     return compared
 
@@ -161,5 +161,5 @@ def _check_slice(
     return problems
 
 
-def _unclaimed(task_id: int, problem: VerifyProblem | None) -> Compared:
-    return Compared(task_id, None, () if problem is None else (problem,))
+def _unclaimed(task_id: int, problem: VerifyProblem | None) -> ComparedTask:
+    return ComparedTask(task_id, None, () if problem is None else (problem,))

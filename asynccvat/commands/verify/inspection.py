@@ -1,8 +1,8 @@
-"""A destination under a close look: receipts and files as they are, and nothing changed.
+"""Inspect a destination without changing it: its receipts and its files as they are.
 
-No lock is taken: a mirror may be at work meanwhile. So what is not as a receipt says is only told
-where that very receipt still holds afterwards (`stands`). Synchronous, for worker threads; what
-is wrong with files is found by `checking`; what is looked at and when is left to `verifying`.
+No lock is taken, so a mirror may be at work meanwhile. A difference from a receipt is therefore
+reported only if the same receipt is still in force afterwards (`still_holds`). All calls block:
+they are for worker threads. `file_checks` compares files, and `run` chooses what is inspected when.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ from asynccvat.core.receipts import MemberRecord, ReceiptHead, decode_receipt
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
-from asynccvat.store.kept_archives import kept_of
+from asynccvat.store.identity import (
+    IDENTITY_NAME,
+    DestinationIdentity,
+    check_identity,
+    read_identity,
+)
+from asynccvat.store.kept_archives import archived_tasks
 from asynccvat.store.layout import (
     INTENT,
     NOT_THERE,
@@ -35,11 +41,11 @@ from asynccvat.store.layout import (
     is_folder_name,
 )
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME
-from asynccvat.store.opening import Destination, check_destination, find_layout
+from asynccvat.store.opening import find_layout
 
 _OURS = frozenset(
     {
-        *("archives", "destination.json", "kept", "receipts", "staging"),
+        *("archives", IDENTITY_NAME, "kept", "receipts", "staging"),
         *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME),
     }
 )
@@ -63,9 +69,9 @@ class Inspection:
         Raises:
             ConfigError: It mirrors another one.
         """
-        wanted = Destination(origin=origin, organization=organization)
+        wanted = DestinationIdentity(origin=origin, organization=organization)
         with disk_errors.explained("look at", self.path):
-            check_destination(self._layout, wanted, create=False)
+            check_identity(self._layout, wanted, create=False)
 
     @contextlib.contextmanager
     def journal(self, *, restart: bool) -> Iterator[VerifyJournal]:
@@ -118,7 +124,7 @@ class Inspection:
                 return Claim(intent, identity, recorded=False)
         return Claim(receipt, identity)
 
-    def stands(self, claim: Claim) -> bool:
+    def still_holds(self, claim: Claim) -> bool:
         """Whether what was found by a claim is true: no mirror was at work on the task meanwhile.
 
         The intent is looked for first. Where there is none, an exchange of folders that we may
@@ -225,7 +231,7 @@ class Inspection:
     def archived(self) -> frozenset[int]:
         """The tasks of which the archive is kept as it came."""
         with disk_errors.explained("look at", self.path):
-            return kept_of(self._layout)
+            return archived_tasks(self._layout)
 
     def kept(self) -> int:
         """How many things were put aside."""
@@ -252,6 +258,8 @@ def inspecting(dest: Path) -> Iterator[Inspection]:
                 f"{dest} is no mirror: there are no receipts in it; name the folder that "
                 "`asynccvat mirror` was given"
             )
+        with disk_errors.explained("look at", dest):
+            read_identity(layout)
         yield Inspection(layout)
     finally:
         layout.close()

@@ -1,7 +1,8 @@
-"""The journal of a verification, in `.asynccvat/`: by it an interrupted one goes on.
+"""Keep the journal of a verification, so that an interrupted one can be resumed.
 
-One process at a time writes it. Where it cannot be written (another verification is at work, the
-destination is mounted for reading only), a verification goes on without, and cannot be resumed.
+One process at a time writes it. If it cannot be written, the verification goes on without it and
+cannot be resumed: while another verification runs, or on a file system mounted read-only.
+`core.verify_journal` has its format.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from asynccvat.core.verify_journal import (
     encode_journal,
     encode_line,
 )
+from asynccvat.errors import StoreError
 from asynccvat.fs import files
 from asynccvat.store.layout import is_same, write_file
 from asynccvat.store.lock import FLOCK_UNSUPPORTED
@@ -34,11 +36,11 @@ _BUSY = frozenset({errno.EAGAIN, errno.EACCES})
 
 
 class VerifyJournal:
-    """Which tasks were read and are right.
+    """The tasks that were read and found right.
 
     Attributes:
-        entries: Those of the verification that is gone on with, by task.
-        problem: Why nothing is noted, None where it is.
+        entries: What the verification that is resumed had read, by task.
+        problem: Why nothing is written to the journal; None if it is written.
     """
 
     def __init__(
@@ -52,18 +54,18 @@ class VerifyJournal:
 
     @classmethod
     def open(cls, own: int, dest: Path, *, restart: bool) -> VerifyJournal:
-        """Open the journal, made where there is none.
+        """Open the journal, or create it.
 
         Args:
-            own: Handle of the folder that it lies in.
+            own: Handle of the folder that holds it.
             dest: The destination, for messages.
-            restart: Forget what it says.
+            restart: Ignore and replace what it says.
         """
         fd: int | None = None
         try:
             fd = _locked(own)
             if fd is None:
-                problem = f"another verification of {dest} is at work: this one cannot be resumed"
+                problem = f"another verification of {dest} is running: this one cannot be resumed"
                 return cls(own, None, {}, problem)
             content = b"" if restart else files.read_file(JOURNAL_NAME, dir_fd=own) or b""
             now = int(time.time())
@@ -72,30 +74,36 @@ class VerifyJournal:
                 files.truncate(fd)
                 files.write(fd, encode_line(JournalHead(began=now)))
             os.lseek(fd, 0, os.SEEK_END)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             if fd is not None:
                 os.close(fd)
-            said = os.strerror(error.errno or 0)
-            problem = f"{dest} takes no journal ({said}): this verification cannot be resumed"
+            said = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
+            problem = (
+                f"the journal in {dest} cannot be used ({said}): this verification cannot be "
+                "resumed"
+            )
             return cls(own, None, {}, problem)
         return cls(own, fd, entries, None)
 
     def note(self, found: Iterable[tuple[int, str]]) -> None:
-        """Note tasks, each with the identity of its receipt, as read and right."""
+        """Add tasks that were read and found right, each with the identity of its receipt."""
         if self._fd is None:
             return
         now = int(time.time())
         lines = b"".join(encode_line(Verified(task_id, receipt, now)) for task_id, receipt in found)
-        # Without a sync: what a power cut takes of it is read once more.
+        # Without a sync: tasks that a power cut takes from the journal are read once more.
         with self._writing:
             try:
                 files.write(self._fd, lines)
             except OSError as error:
                 said = os.strerror(error.errno or 0)
-                self.problem = f"the journal takes no more ({said}): it can be resumed up to here"
+                self.problem = (
+                    f"the journal cannot be written any more ({said}): "
+                    "this verification can be resumed up to here"
+                )
 
     def finish(self, task_ids: Collection[int]) -> None:
-        """Forget these tasks, as all that was to be verified is; without others the file goes."""
+        """Remove these tasks at the end of the verification, and the file if no others are left."""
         if self._fd is None:
             return
         left = [entry for task_id, entry in self.entries.items() if task_id not in task_ids]
@@ -109,14 +117,14 @@ class VerifyJournal:
             self.problem = f"the journal cannot be removed ({os.strerror(error.errno or 0)})"
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the file, which frees its lock."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
 def _locked(own: int) -> int | None:
-    """The journal, locked; None where another process has it."""
+    """Open and lock the journal; None if another process holds it."""
     while True:
         fd = files.open_or_create(JOURNAL_NAME, dir_fd=own)
         try:
@@ -128,8 +136,8 @@ def _locked(own: int) -> int | None:
             if error.errno not in FLOCK_UNSUPPORTED:
                 os.close(fd)
                 raise
-            # Two that write it at once make each other's tasks read again, no more.
-        # Else whoever had it before has finished, and removed it.
+            # Without a lock, two writers make each other read tasks again; that is all.
+        # Otherwise the process that held it has finished meanwhile, and removed the file.
         if is_same(os.fstat(fd), files.lstat(JOURNAL_NAME, dir_fd=own)):
             if files.is_plain(fd):
                 return fd

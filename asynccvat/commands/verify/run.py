@@ -19,7 +19,7 @@ import anyio
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import entered_in_thread
-from asynccvat.commands.verify.comparison import Compared, Comparison
+from asynccvat.commands.verify.comparison import ComparedTask, Comparison
 from asynccvat.commands.verify.inspection import inspecting
 from asynccvat.commands.verify.journal import VerifyJournal
 from asynccvat.core.plans.verify import (
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from asynccvat.client import CvatClient
 
 DEFAULT_THREADS = 4
-PATIENCE = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
+RECHECK_DELAYS = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds to wait before a task is looked at again that a mirror seems to be at work on."""
 # Problems that are told in a row, before others in the loop have a turn.
 _TOLD_AT_ONCE = 256
@@ -114,7 +114,7 @@ async def verify(
         raise ConfigError(f"threads must be at least 1, not {threads}")
     work = _Verification(Path(dest), on_event, threads)
     await work.run(
-        _Wanted(
+        _VerifyRequest(
             task_ids=None if wanted.task_ids is None else frozenset(wanted.task_ids),
             folders=tuple(folders),
             restart=restart,
@@ -128,7 +128,7 @@ async def verify(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
+class _VerifyRequest:
     task_ids: frozenset[int] | None
     folders: tuple[str, ...]
     restart: bool
@@ -154,7 +154,7 @@ class _Verification:
         self._files: dict[int, int] = {}
         self._problems: list[VerifyProblem] = []
 
-    async def run(self, wanted: _Wanted) -> None:
+    async def run(self, wanted: _VerifyRequest) -> None:
         """Do all of it; the report is written in any case."""
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -174,7 +174,7 @@ class _Verification:
             )
             self._emit(VerifyFinished(self.report))
 
-    async def _verify(self, comparison: Comparison, wanted: _Wanted) -> None:
+    async def _verify(self, comparison: Comparison, wanted: _VerifyRequest) -> None:
         client, look, thread = wanted.client, comparison.look, comparison.thread
         if client is not None:
             await thread(look.check_server, client.origin, client.organization)
@@ -203,7 +203,7 @@ class _Verification:
                 self._warn(journal.problem)
 
     async def _ask(
-        self, client: CvatClient, heads: Mapping[int, ReceiptHead], wanted: _Wanted
+        self, client: CvatClient, heads: Mapping[int, ReceiptHead], wanted: _VerifyRequest
     ) -> None:
         """Ask the server before hours are spent with reading: it may refuse."""
         from asynccvat.commands.verify import repair as repairing  # noqa: PLC0415 - without a server, no network is loaded
@@ -244,7 +244,7 @@ class _Verification:
                 at_once.release()
             await comparison.thread(journal.note, _newly_read(compared, before))
             for one in compared:
-                if one.stands:
+                if one.confirmed:
                     self._found(one.problems)
                 else:
                     doubtful.append(one.task_id)
@@ -257,7 +257,7 @@ class _Verification:
 
     async def _compare(
         self, comparison: Comparison, batch: Sequence[ReceiptHead], before: Mapping[int, str]
-    ) -> list[Compared]:
+    ) -> list[ComparedTask]:
         compared = await comparison.compare(batch, before)
         for one in compared:
             if one.claim is not None:
@@ -269,17 +269,17 @@ class _Verification:
     ) -> None:
         """Compare tasks anew that a mirror was at work on, until that is over.
 
-        What is in doubt for seconds was left by a run that was killed, and stands.
+        What is in doubt for seconds was left by a run that was killed, and is a problem.
         """
         left = sorted(doubtful)
-        for delay in PATIENCE:
+        for delay in RECHECK_DELAYS:
             if not left:
                 return
             await anyio.sleep(delay)
             again = await self._compare(comparison, [heads[task_id] for task_id in left], {})
-            left = [one.task_id for one in again if not one.stands]
+            left = [one.task_id for one in again if not one.confirmed]
             for one in again:
-                if one.stands or delay == PATIENCE[-1]:
+                if one.confirmed or delay == RECHECK_DELAYS[-1]:
                     self._found(one.problems)
 
     # --- the repair -------------------------------------------------------------------------
@@ -344,7 +344,9 @@ def _to_be_read(
     )
 
 
-def _newly_read(compared: Iterable[Compared], before: Mapping[int, str]) -> list[tuple[int, str]]:
+def _newly_read(
+    compared: Iterable[ComparedTask], before: Mapping[int, str]
+) -> list[tuple[int, str]]:
     """The tasks that need not be read again, each with its receipt's identity.
 
     Those that were not read now keep the time of their reading. Notes are found anew each time, by
@@ -356,7 +358,7 @@ def _newly_read(compared: Iterable[Compared], before: Mapping[int, str]) -> list
         for one in compared
         if one.claim is not None
         and one.claim.recorded
-        and one.stands
+        and one.confirmed
         and all(problem.kind.is_note for problem in one.problems)
         and before.get(one.task_id) != one.claim.identity
     ]

@@ -65,7 +65,7 @@ def media_here(
         or task.without_data
     ):
         return None
-    return previous.media if is_refreshable(spec) else None
+    return previous.media_fingerprint if is_refreshable(spec) else None
 
 
 def media_of(members: Iterable[MemberRecord]) -> tuple[MemberRecord, ...]:

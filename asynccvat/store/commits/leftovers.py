@@ -1,6 +1,6 @@
 """What interrupted runs left in the staging of a mirror, task by task: put right, kept, removed.
 
-Which state an operation that is half done is brought to is left to `recovery`. What cannot be put
+Which state a change that is half done is brought to is left to `recovery`. What cannot be put
 right now becomes a warning: the task's own fetch meets it again, and the others go on.
 """
 
@@ -15,8 +15,8 @@ from asynccvat.store.layout import Layout
 from asynccvat.store.staging import discard, is_unfinished
 
 
-def put_right(layout: Layout, task_id: int) -> list[str]:
-    """Finish or undo the operation on a task that did not come to its end, if there is one.
+def recover_task(layout: Layout, task_id: int) -> list[str]:
+    """Finish or undo the change on a task that did not come to its end, if there is one.
 
     Returns:
         Warnings: what the user ought to know of it.
@@ -24,19 +24,18 @@ def put_right(layout: Layout, task_id: int) -> list[str]:
     return recover(layout, task_id) if _is_unfinished(layout, str(task_id)) else []
 
 
-def put_all_right(layout: Layout) -> list[str]:
-    """`put_right` for every task that is there."""
+def recover_all(layout: Layout) -> list[str]:
+    """`recover_task` for every task that is there."""
     warnings: list[str] = []
     for name in files.names(layout.staging):
         task_id = _task_of(name)
         if task_id is not None:
             try:
-                warnings += put_right(layout, task_id)
+                warnings += recover_task(layout, task_id)
             except OSError as error:
-                place = layout.staging_path / name
-                warnings.append(
-                    str(disk_errors.explain(error, "put right", place, task_id=task_id))
-                )
+                area = layout.staging_path / name
+                doing = "recover from an interrupted run in"
+                warnings.append(str(disk_errors.explain(error, doing, area, task_id=task_id)))
     return warnings
 
 

@@ -14,7 +14,7 @@ from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.fs import files
 from asynccvat.store import trees
-from asynccvat.store.commits.steps import finish, record_intent
+from asynccvat.store.commits.primitives import finish, record_intent
 from asynccvat.store.layout import (
     INTENT,
     OLD,
@@ -26,7 +26,7 @@ from asynccvat.store.layout import (
 )
 
 
-class Kind(Enum):
+class FolderVersion(Enum):
     """Which version of a task a folder is."""
 
     ABSENT = auto()
@@ -37,7 +37,7 @@ class Kind(Enum):
     UNKNOWN = auto()
 
 
-class Superseded(Enum):
+class OldReceipt(Enum):
     """The second name of the old receipt, compared with the receipt in force."""
 
     ABSENT = auto()
@@ -47,12 +47,12 @@ class Superseded(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CrashState:
     """What was found of one task.
 
     Attributes:
         intent: Whether there is one, readable or not.
-        superseded: What became of the old receipt.
+        old_receipt: What became of the old receipt.
         tree: What stands as the tree in staging.
         old: What stands as the old tree in staging.
         final: What stands at the final name.
@@ -60,76 +60,76 @@ class Found:
     """
 
     intent: bool
-    superseded: Superseded
-    tree: Kind
-    old: Kind
-    final: Kind
+    old_receipt: OldReceipt
+    tree: FolderVersion
+    old: FolderVersion
+    final: FolderVersion
     whole: bool = False
 
 
-class Step(Enum):
+class RecoveryStep(Enum):
     """What recovery does, one rename or removal each."""
 
     PUBLISH_TREE = auto()
     RECORD = auto()
     FINISH = auto()
-    PUT_FINAL_ASIDE = auto()
+    QUARANTINE_FINAL = auto()
     RESTORE_TREE = auto()
     RESTORE_OLD = auto()
-    PUT_OLD_ASIDE = auto()
-    PUT_TREE_ASIDE = auto()
+    QUARANTINE_OLD = auto()
+    QUARANTINE_TREE = auto()
     DROP_INTENT = auto()
     DROP_OLD_RECEIPT = auto()
 
 
-def decide(found: Found) -> tuple[Step, ...]:
+def decide(found: CrashState) -> tuple[RecoveryStep, ...]:
     """Choose what to do about one task."""
-    if found.intent and found.final is Kind.NEW:
-        return Step.RECORD, Step.FINISH
-    if not found.intent and found.superseded is Superseded.REPLACED:
-        return (Step.FINISH,)
+    if found.intent and found.final is FolderVersion.NEW:
+        return RecoveryStep.RECORD, RecoveryStep.FINISH
+    if not found.intent and found.old_receipt is OldReceipt.REPLACED:
+        return (RecoveryStep.FINISH,)
     if (
         found.intent
-        and found.tree is Kind.NEW
-        and found.final is Kind.ABSENT
-        and found.old is not Kind.ABSENT
+        and found.tree is FolderVersion.NEW
+        and found.final is FolderVersion.ABSENT
+        and found.old is not FolderVersion.ABSENT
         and found.whole
     ):
         # The instant between two renames; the tree was durable before the first of them.
-        return Step.PUBLISH_TREE, Step.RECORD, Step.FINISH
+        return RecoveryStep.PUBLISH_TREE, RecoveryStep.RECORD, RecoveryStep.FINISH
     return (*_restore(found), *_drop(found))
 
 
-def _restore(found: Found) -> tuple[Step, ...]:
+def _restore(found: CrashState) -> tuple[RecoveryStep, ...]:
     """Bring the previous version back to its name, if it lost it, and lose nothing else."""
-    if found.old is not Kind.ABSENT:
-        if found.final is Kind.ABSENT:
-            return (Step.RESTORE_OLD,)
-        if found.old is Kind.PREVIOUS and found.final is Kind.UNKNOWN:
-            return Step.PUT_FINAL_ASIDE, Step.RESTORE_OLD
-        return (Step.PUT_OLD_ASIDE,)
-    if found.tree is Kind.PREVIOUS and found.superseded is not Superseded.ABSENT:
-        if found.final is Kind.ABSENT:
-            return (Step.RESTORE_TREE,)
-        if found.final is Kind.UNKNOWN:
-            return Step.PUT_FINAL_ASIDE, Step.RESTORE_TREE
+    if found.old is not FolderVersion.ABSENT:
+        if found.final is FolderVersion.ABSENT:
+            return (RecoveryStep.RESTORE_OLD,)
+        if found.old is FolderVersion.PREVIOUS and found.final is FolderVersion.UNKNOWN:
+            return RecoveryStep.QUARANTINE_FINAL, RecoveryStep.RESTORE_OLD
+        return (RecoveryStep.QUARANTINE_OLD,)
+    if found.tree is FolderVersion.PREVIOUS and found.old_receipt is not OldReceipt.ABSENT:
+        if found.final is FolderVersion.ABSENT:
+            return (RecoveryStep.RESTORE_TREE,)
+        if found.final is FolderVersion.UNKNOWN:
+            return RecoveryStep.QUARANTINE_FINAL, RecoveryStep.RESTORE_TREE
     if (
-        found.tree is Kind.UNKNOWN
+        found.tree is FolderVersion.UNKNOWN
         and found.intent
-        and found.superseded is not Superseded.ABSENT
-        and found.final is not Kind.PREVIOUS
+        and found.old_receipt is not OldReceipt.ABSENT
+        and found.final is not FolderVersion.PREVIOUS
     ):
         # It may be the old tree with the user's edits in it, exchanged and never cleared.
-        return (Step.PUT_TREE_ASIDE,)
+        return (RecoveryStep.QUARANTINE_TREE,)
     return ()
 
 
-def _drop(found: Found) -> tuple[Step, ...]:
+def _drop(found: CrashState) -> tuple[RecoveryStep, ...]:
     drops = []
     if found.intent:
-        drops.append(Step.DROP_INTENT)
-    if found.superseded is not Superseded.ABSENT:
-        drops.append(Step.DROP_OLD_RECEIPT)
+        drops.append(RecoveryStep.DROP_INTENT)
+    if found.old_receipt is not OldReceipt.ABSENT:
+        drops.append(RecoveryStep.DROP_OLD_RECEIPT)
     return tuple(drops)
 
 
@@ -163,7 +163,7 @@ class _Recovery:
             self._do(step)
         return self._warnings
 
-    def _look(self) -> Found:
+    def _look(self) -> CrashState:
         layout, area = self._layout, self._area
         intent_bytes = files.read_file(INTENT, dir_fd=area)
         old_bytes = files.read_file(OLD_RECEIPT, dir_fd=area)
@@ -179,31 +179,39 @@ class _Recovery:
             places["final"] = (self._folder, layout.dest)
         if head is not None and head.folder != self._folder:
             places["home"] = (head.folder, layout.dest)
-        kinds = {
-            place: Kind.ABSENT if files.lstat(name, dir_fd=fd) is None else Kind.UNKNOWN
+        versions = {
+            place: FolderVersion.ABSENT
+            if files.lstat(name, dir_fd=fd) is None
+            else FolderVersion.UNKNOWN
             for place, (name, fd) in places.items()
         }
         if intent is not None:
-            new = _place_of(places, kinds, intent.head, intent.members)
-            kinds |= dict.fromkeys(new, Kind.NEW)
+            new = _place_of(places, versions, intent.head, intent.members)
+            versions |= dict.fromkeys(new, FolderVersion.NEW)
         if head is not None:
-            kinds |= dict.fromkeys(_place_of(places, kinds, head, members), Kind.PREVIOUS)
-        if intent_bytes is None and kinds["tree"] is Kind.PREVIOUS and not self._is_tree(members):
+            versions |= dict.fromkeys(
+                _place_of(places, versions, head, members), FolderVersion.PREVIOUS
+            )
+        if (
+            intent_bytes is None
+            and versions["tree"] is FolderVersion.PREVIOUS
+            and not self._is_tree(members)
+        ):
             # Nothing was published, so this is a fresh tree that got the inode of a folder that
             # was deleted.
-            kinds["tree"] = Kind.UNKNOWN
-        superseded = Superseded.ABSENT
+            versions["tree"] = FolderVersion.UNKNOWN
+        old_receipt = OldReceipt.ABSENT
         if old_bytes is not None:
             same = old_bytes == current_bytes
-            superseded = Superseded.IN_FORCE if same else Superseded.REPLACED
+            old_receipt = OldReceipt.IN_FORCE if same else OldReceipt.REPLACED
         whole = intent is not None and self._is_tree(intent.members)
-        return Found(
+        return CrashState(
             intent=intent_bytes is not None,
-            superseded=superseded,
-            tree=kinds["tree"],
-            old=kinds["old"],
+            old_receipt=old_receipt,
+            tree=versions["tree"],
+            old=versions["old"],
             # Where no receipt says which name it had, nothing can be put there.
-            final=kinds.get("final", Kind.UNKNOWN),
+            final=versions.get("final", FolderVersion.UNKNOWN),
             whole=whole,
         )
 
@@ -211,48 +219,48 @@ class _Recovery:
         state = trees.folder_state(TREE, members, dir_fd=self._area)
         return state is FolderState.INTACT
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: RecoveryStep) -> None:
         layout, area = self._layout, self._area
         folder = self._folder or str(self._task_id)
         match step:
-            case Step.PUBLISH_TREE | Step.RESTORE_TREE:
+            case RecoveryStep.PUBLISH_TREE | RecoveryStep.RESTORE_TREE:
                 files.rename(TREE, folder, dir_fd=area, new_dir_fd=layout.dest)
-            case Step.RESTORE_OLD:
+            case RecoveryStep.RESTORE_OLD:
                 files.rename(OLD, folder, dir_fd=area, new_dir_fd=layout.dest)
-            case Step.RECORD:
+            case RecoveryStep.RECORD:
                 self._sync(layout.dest)
                 record_intent(layout, area, self._task_id)
                 self._sync(layout.receipts)
-            case Step.FINISH:
+            case RecoveryStep.FINISH:
                 self._warnings += finish(layout, self._task_id, area)
-            case Step.PUT_FINAL_ASIDE:
-                self._put_aside(folder, layout.dest)
-            case Step.PUT_OLD_ASIDE:
-                self._put_aside(OLD, area)
-            case Step.PUT_TREE_ASIDE:
-                self._put_aside(TREE, area)
-            case Step.DROP_INTENT:
+            case RecoveryStep.QUARANTINE_FINAL:
+                self._quarantine(folder, layout.dest)
+            case RecoveryStep.QUARANTINE_OLD:
+                self._quarantine(OLD, area)
+            case RecoveryStep.QUARANTINE_TREE:
+                self._quarantine(TREE, area)
+            case RecoveryStep.DROP_INTENT:
                 self._sync(layout.dest)
                 files.unlink(INTENT, dir_fd=area)
-            case Step.DROP_OLD_RECEIPT:
+            case RecoveryStep.DROP_OLD_RECEIPT:
                 files.unlink(OLD_RECEIPT, dir_fd=area)
 
     def _sync(self, fd: int) -> None:
         self._layout.sync_folder(fd)
         self._layout.sync_folder(self._area)
 
-    def _put_aside(self, name: str, dir_fd: int) -> None:
+    def _quarantine(self, name: str, dir_fd: int) -> None:
         folder = self._folder or str(self._task_id)
-        aside = self._layout.keep_aside(name, dir_fd=dir_fd, folder=folder)
+        quarantined = self._layout.quarantine(name, dir_fd=dir_fd, folder=folder)
         self._warnings.append(
             f"task {self._task_id}: an interrupted run left files that no receipt explains; "
-            f"they are now in {aside}"
+            f"they are now in {quarantined}"
         )
 
 
 def _place_of(
     places: Mapping[str, tuple[str, int]],
-    kinds: Mapping[str, Kind],
+    versions: Mapping[str, FolderVersion],
     head: ReceiptHead,
     members: tuple[MemberRecord, ...],
 ) -> list[str]:
@@ -264,8 +272,8 @@ def _place_of(
     """
     statuses = {
         place: status
-        for place, kind in kinds.items()
-        if kind is Kind.UNKNOWN
+        for place, version in versions.items()
+        if version is FolderVersion.UNKNOWN
         and (status := files.lstat(places[place][0], dir_fd=places[place][1])) is not None
     }
     for place, status in statuses.items():

@@ -21,10 +21,10 @@ from asynccvat.commands.verify.inspection import Inspection, inspecting
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.verify import slices
 from asynccvat.core.problems import ProblemKind, VerifyProblem
-from asynccvat.errors import StoreError
+from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import files
-from asynccvat.store import MirrorStore, names
-from asynccvat.store.commits import batches as grouping
+from asynccvat.store import MirrorStore, name_probe
+from asynccvat.store.commits import group_commit
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Verify")]
 
@@ -86,7 +86,7 @@ class Poller:
 
     def observe(self) -> None:
         with self._lock, inspecting(self._dest) as look:
-            self.alarms += [f"late: {claim}" for claim in self._doubts if look.stands(claim)]
+            self.alarms += [f"late: {claim}" for claim in self._doubts if look.still_holds(claim)]
             for task_id in self._tasks:
                 claim = look.claim(task_id)
                 assert not isinstance(claim, VerifyProblem), claim
@@ -96,7 +96,7 @@ class Poller:
             for claim in self._claims.values():
                 self.looks += 1
                 problems = look_at(look, claim)
-                if problems and look.stands(claim):
+                if problems and look.still_holds(claim):
                     self.alarms += [f"{one.kind}: {one.path}" for one in problems]
                 elif problems:
                     self._doubts.append(claim)
@@ -135,8 +135,8 @@ async def test_beside_a_mirror_there_is_no_false_alarm_at_any_moment(
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
-    monkeypatch.setattr(names, "probe", lambda *_: NameRules())
-    monkeypatch.setattr(grouping, "GROUP_SECONDS", 0)
+    monkeypatch.setattr(name_probe, "probe", lambda *_: NameRules())
+    monkeypatch.setattr(group_commit, "GROUP_SECONDS", 0)
     if not exchanges:
         monkeypatch.setattr(files, "exchange", refuse)
     poller = Poller(place, (1, 2, 9))
@@ -386,11 +386,11 @@ def test_a_receipt_that_cannot_be_read_again_leaves_what_was_found_in_doubt(
 ) -> None:
     with inspecting(mirrored) as look:
         claim = claimed(look)
-        assert look.stands(claim)
+        assert look.still_holds(claim)
         (mirrored / ".asynccvat/receipts/1.json").unlink()
-        assert not look.stands(claim)
+        assert not look.still_holds(claim)
         (mirrored / ".asynccvat/receipts/1.json").mkdir()
-        assert not look.stands(claim)
+        assert not look.still_holds(claim)
 
 
 def test_what_nobody_claims_is_foreign_but_for_mirrors_of_their_own(mirrored: Path) -> None:
@@ -437,6 +437,26 @@ def test_what_was_noted_is_there_for_the_next_one_until_all_is_done(mirrored: Pa
     with inspecting(mirrored) as look, look.journal(restart=False) as kept:
         kept.finish({2})
     assert not file.exists()
+
+
+def test_a_journal_of_a_newer_version_is_left_alone_unless_told_to_restart(mirrored: Path) -> None:
+    file = mirrored / ".asynccvat" / journal.JOURNAL_NAME
+    file.write_bytes(b'{"version":2,"since":"x"}\n[1]\n')
+    newer = file.read_bytes()
+    with inspecting(mirrored) as look, look.journal(restart=False) as kept:
+        assert "of version 2" in (kept.problem or "")
+        assert "cannot be resumed" in (kept.problem or "")
+        kept.note([(1, "a")])
+        kept.finish({1})
+    assert file.read_bytes() == newer
+    assert noted(mirrored, restart=True) == {}
+    assert file.read_bytes() != newer
+
+
+def test_a_destination_of_a_newer_version_is_not_inspected(mirrored: Path) -> None:
+    (mirrored / ".asynccvat/destination.json").write_bytes(b'{"version":2}')
+    with pytest.raises(ConfigError, match="upgrade asynccvat"), inspecting(mirrored):
+        pass
 
 
 def test_two_at_once_do_not_share_a_journal(mirrored: Path) -> None:

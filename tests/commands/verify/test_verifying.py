@@ -625,7 +625,7 @@ async def test_what_a_killed_run_left_in_between_is_told_after_some_patience(
 ) -> None:
     async with serving(1) as place:
         await mirror(place, data)
-    monkeypatch.setattr(verifying, "PATIENCE", (0.0, 0.001, 0.002))
+    monkeypatch.setattr(verifying, "RECHECK_DELAYS", (0.0, 0.001, 0.002))
     area = data / ".asynccvat/staging/1"
     area.mkdir()
     (area / "receipt.json").write_bytes((data / ".asynccvat/receipts/1.json").read_bytes())

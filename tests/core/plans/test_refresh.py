@@ -29,7 +29,7 @@ META = DataMeta(
 )  # fmt: skip
 HEAD = ReceiptHead(
     task_id=7, folder="task7", format=SPEC.format, images=True, updated_date="", origin="",
-    digest="", media="digest", files=3, bytes=0, requested_at="", committed_at="",
+    digest="", media_fingerprint="digest", files=3, bytes=0, requested_at="", committed_at="",
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def test_a_changed_task_whose_images_are_known_is_asked_about() -> None:
     ("changes", "spec"),
     [
         ({}, ExportSpec("PASCAL VOC 1.1", images=True)),
-        ({"media": None}, SPEC),
+        ({"media_fingerprint": None}, SPEC),
         ({"format": "Datumaro 1.0"}, SPEC),
         ({"images": False}, ExportSpec("COCO 1.0")),
         ({"format": "PASCAL VOC 1.1"}, ExportSpec("PASCAL VOC 1.1", images=True)),

@@ -6,7 +6,6 @@ import errno
 from fnmatch import fnmatchcase
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,14 +124,14 @@ def test_a_folder_that_several_slices_met_is_one_problem_and_so_are_many_touched
     touched = [problem(ProblemKind.TOUCHED, f"task1/{name}") for name in "abc"]
     missing = [problem(ProblemKind.MISSING, "task1/d/") for _ in range(4)]
     other = problem(ProblemKind.FOREIGN, "task1/d/")
-    found = problems.settled([*missing, *touched, other])
+    found = problems.merge_problems([*missing, *touched, other])
     assert [(one.path, one.kind, one.files) for one in found] == [
         ("task1/", ProblemKind.TOUCHED, 3),
         ("task1/d/", ProblemKind.FOREIGN, 1),
         ("task1/d/", ProblemKind.MISSING, 4),
     ]
-    assert problems.settled(touched[:1]) == (touched[0],)
-    assert problems.settled([]) == ()
+    assert problems.merge_problems(touched[:1]) == (touched[0],)
+    assert problems.merge_problems([]) == ()
 
 
 @given(st.lists(st.integers(0, 200 << 20), max_size=30))
@@ -337,7 +336,12 @@ def test_what_was_read_long_ago_or_in_the_future_counts_no_longer() -> None:
     assert decode_journal(content, now=NOW) == {3: fresh}
 
 
-def test_the_journal_of_another_version_and_what_is_none_are_empty() -> None:
-    newer = encode_line(msgspec.structs.replace(JournalHead(began=NOW), version=2))
-    for content in (b"", b"\n", b"no json\n", b"[1]\n", newer + encode_line(ENTRIES[0])):
-        assert decode_journal(content, now=NOW) == {}
+@pytest.mark.parametrize("content", [b"", b"\n", b"no json\n", b"[1]\n"])
+def test_a_file_that_is_no_journal_has_no_entries(content: bytes) -> None:
+    assert decode_journal(content + encode_line(ENTRIES[0]) * bool(content), now=NOW) == {}
+
+
+@pytest.mark.parametrize("head", [b'{"version":2,"began":1}', b'{"version":2,"since":"x"}'])
+def test_a_journal_of_a_newer_version_is_refused(head: bytes) -> None:
+    with pytest.raises(StoreError, match="of version 2, and this asynccvat reads 1"):
+        decode_journal(head + encode_line(ENTRIES[0]), now=NOW)

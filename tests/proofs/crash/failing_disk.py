@@ -28,7 +28,7 @@ from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import polling
 from asynccvat.fs import files
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
-from asynccvat.store.commits import batches as grouping
+from asynccvat.store.commits import group_commit
 
 LOOKS = (
     "open_directory",
@@ -227,7 +227,7 @@ def open_below(place: Path) -> list[str]:
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the server at once, which takes no time, and wait for no company to commit in."""
-    monkeypatch.setattr(grouping, "GROUP_SECONDS", 0.001)
+    monkeypatch.setattr(group_commit, "GROUP_SECONDS", 0.001)
     monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
     monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
     monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)

@@ -20,8 +20,8 @@ from asynccvat.events import Event
 from asynccvat.fs import files
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 from asynccvat.store import mirror_store as mirror
-from asynccvat.store import names
-from asynccvat.store.commits import batches as grouping
+from asynccvat.store import name_probe
+from asynccvat.store.commits import group_commit
 
 TASKS = 2
 SPEC = ac.ExportSpec("COCO 1.0", images=True)
@@ -182,7 +182,7 @@ def as_it_is(_patch: pytest.MonkeyPatch) -> None:
 
 def no_probing(patch: pytest.MonkeyPatch) -> None:
     """Without the trying out of names, which leads to many more states of no interest."""
-    patch.setattr(names, "probe", lambda *_: NameRules())
+    patch.setattr(name_probe, "probe", lambda *_: NameRules())
 
 
 def file_by_file(patch: pytest.MonkeyPatch) -> None:
@@ -194,8 +194,10 @@ def file_by_file(patch: pytest.MonkeyPatch) -> None:
 def at_once(patch: pytest.MonkeyPatch) -> None:
     """All tasks are committed in one group, which syncs all at once."""
     no_probing(patch)
-    patch.setattr(grouping, "GROUP_SECONDS", 5.0)
-    patch.setattr(grouping.Groups, "_is_full", lambda _self, group: len(group.tickets) >= TASKS)
+    patch.setattr(group_commit, "GROUP_SECONDS", 5.0)
+    patch.setattr(
+        group_commit.GroupCommit, "_is_full", lambda _self, group: len(group.tickets) >= TASKS
+    )
 
 
 def without_exchange(patch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from asynccvat.core.receipts import Receipt, ReceiptHead
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.fs import files
 from asynccvat.store import trees
-from asynccvat.store.commits.steps import (
+from asynccvat.store.commits.primitives import (
     finish,
     foreign,
     record_intent,
@@ -61,7 +61,7 @@ class Committed:
 
 
 @dataclass
-class Operation(ABC):
+class FolderChange(ABC):
     """One member of a group.
 
     Attributes:
@@ -121,7 +121,7 @@ class Operation(ABC):
 
 
 @dataclass
-class CommitTree(Operation):
+class CommitTree(FolderChange):
     """A staged tree becomes the task's folder."""
 
     staging: Staging
@@ -171,8 +171,10 @@ class CommitTree(Operation):
         status = files.lstat(self.folder, dir_fd=self.layout.dest)
         if status is not None and not self._is_ours(status):
             self._check_way()
-            aside = self.layout.keep_aside(self.folder, dir_fd=self.layout.dest, folder=self.folder)
-            self.warnings.append(f"what was at {self.path} is now in {aside}")
+            quarantined = self.layout.quarantine(
+                self.folder, dir_fd=self.layout.dest, folder=self.folder
+            )
+            self.warnings.append(f"what was at {self.path} is now in {quarantined}")
             status = None
         self.staging.published = True
         try:
@@ -228,7 +230,7 @@ def check_unchanged(area: int, receipt: Receipt) -> None:
 
 
 @dataclass
-class MoveFolder(Operation):
+class MoveFolder(FolderChange):
     """A task's folder gets another name."""
 
     head: ReceiptHead
@@ -271,7 +273,7 @@ class MoveFolder(Operation):
 
 
 @dataclass
-class RemoveFolder(Operation):
+class RemoveFolder(FolderChange):
     """A task's folder and receipt go."""
 
     head: ReceiptHead

@@ -124,9 +124,10 @@ def _clear_old(layout: Layout, task_id: int, area: int, content: bytes) -> list[
     warnings = []
     for name in (TREE, OLD):
         if trees.clear(name, members, dir_fd=area):
-            aside = layout.keep_aside(name, dir_fd=area, folder=folder)
+            quarantined = layout.quarantine(name, dir_fd=area, folder=folder)
             warnings.append(
-                f"files of {layout.path / folder} that were edited or added here are now in {aside}"
+                f"files of {layout.path / folder} that were edited or added here are now in "
+                f"{quarantined}"
             )
     return warnings
 

@@ -1,6 +1,6 @@
-"""Joining operations into groups, so that one sync serves many of them.
+"""Joining changes into groups, so that one sync serves many of them.
 
-What an operation does, and in which order, is left to `commit`.
+What a change does, and in which order, is left to `changes`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from asynccvat.aio.threads import in_limited_thread, shielded
-from asynccvat.store.commits.operations import Operation
+from asynccvat.store.commits.changes import FolderChange
 
 GROUP_SECONDS = 0.05
 GROUP_SIZE = 64
@@ -19,7 +19,7 @@ GROUP_SIZE = 64
 
 @dataclass(eq=False)
 class _Ticket:
-    operation: Operation
+    change: FolderChange
     done: anyio.Event = field(default_factory=anyio.Event)
 
 
@@ -31,7 +31,7 @@ class _Group:
     failure: BaseException | None = None
 
 
-class Groups:
+class GroupCommit:
     """Forms groups; each runs in a thread, one at a time.
 
     The first to join a group leads it: waits until it is full or its time is up, runs it, and
@@ -40,7 +40,7 @@ class Groups:
 
     def __init__(
         self,
-        run: Callable[[Sequence[Operation]], None],
+        run: Callable[[Sequence[FolderChange]], None],
         limiter: anyio.CapacityLimiter,
         *,
         grouped: bool,
@@ -49,10 +49,10 @@ class Groups:
         """Form groups.
 
         Args:
-            run: Does the operations of a group, in a thread.
+            run: Does the changes of a group, in a thread.
             limiter: Of the threads.
             grouped: Whether to form groups at all.
-            under_way: How many operations are joined or about to be: when all of them are in a
+            under_way: How many changes are joined or about to be: when all of them are in a
                 group, it waits for no others.
         """
         self._under_way = under_way
@@ -62,18 +62,18 @@ class Groups:
         self._open: _Group | None = None
         self._turn = anyio.Lock()
 
-    async def join(self, operation: Operation) -> None:
-        """Do an operation, together with others that come at the same time.
+    async def join(self, change: FolderChange) -> None:
+        """Do a change, together with others that come at the same time.
 
-        When it is cancelled, the operation was either done whole or not begun.
+        When it is cancelled, the change was either done whole or not begun.
 
         Raises:
-            AsyncCvatError: The operation's own error, or that of its group.
+            AsyncCvatError: The change's own error, or that of its group.
         """
         if not self._grouped:
-            await in_limited_thread(self._limiter, self._run, [operation])
+            await in_limited_thread(self._limiter, self._run, [change])
         else:
-            ticket = _Ticket(operation)
+            ticket = _Ticket(change)
             group = self._open
             if group is None:
                 group = self._open = _Group()
@@ -82,8 +82,8 @@ class Groups:
                 await self._follow(group, ticket)
             if group.failure is not None:
                 raise group.failure
-        if operation.error is not None:
-            raise operation.error
+        if change.error is not None:
+            raise change.error
 
     async def _lead(self, group: _Group, ticket: _Ticket) -> None:
         group.tickets.append(ticket)
@@ -121,7 +121,7 @@ class Groups:
 
     def _run_in_thread(self, group: _Group) -> None:
         try:
-            self._run([ticket.operation for ticket in group.tickets])
+            self._run([ticket.change for ticket in group.tickets])
         except BaseException as error:  # noqa: BLE001 - every member raises it, in its own task
             group.failure = error
 

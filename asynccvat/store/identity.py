@@ -1,0 +1,121 @@
+"""What a destination mirrors: one server, as seen by one organization.
+
+`destination.json` says it, apart from the receipts: one read tells, and no single damaged receipt
+can hide it. Its version is that of everything in `.asynccvat`; see `docs/on-disk.md`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+
+from asynccvat.core.decoding import UNREADABLE
+from asynccvat.errors import ConfigError, StoreError
+from asynccvat.fs import files
+from asynccvat.store.layout import NOT_THERE, Layout, write_file
+
+IDENTITY_NAME = "destination.json"
+IDENTITY_VERSION = 1
+
+
+class DestinationIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """The server and the organization of a destination.
+
+    Attributes:
+        version: Version of the format of everything in `.asynccvat`.
+        origin: Scheme, host and port of the server.
+        organization: Slug, "" for the personal workspace, None for everything visible.
+    """
+
+    version: int = IDENTITY_VERSION
+    origin: str
+    organization: str | None = None
+
+
+class _Version(msgspec.Struct):
+    version: int = IDENTITY_VERSION
+
+
+def check_identity(layout: Layout, wanted: DestinationIdentity, *, create: bool = True) -> None:
+    """Refuse a destination that mirrors another server or organization.
+
+    Where the file is gone or damaged, the first readable receipt tells. A destination without any
+    task is not bound to a server yet: a run with a mistyped URL must not spoil it for the next.
+
+    Args:
+        layout: The destination.
+        wanted: What it should mirror.
+        create: Write the file if it is missing.
+
+    Raises:
+        ConfigError: It mirrors another server or organization, or a newer asynccvat wrote it.
+    """
+    recorded = read_identity(layout)
+    found = recorded or _from_receipts(layout)
+    if found is not None and (found.origin, found.organization) != (
+        wanted.origin,
+        wanted.organization,
+    ):
+        if not _is_unused(layout):
+            raise ConfigError(
+                f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}: "
+                "choose another destination, one for each server and organization"
+            )
+        recorded = None
+    if create and recorded is None:
+        encoded = msgspec.json.encode(wanted) + b"\n"
+        write_file(IDENTITY_NAME, encoded, dir_fd=layout.own, durable=layout.durable)
+        layout.sync_folder(layout.own)
+
+
+def read_identity(layout: Layout) -> DestinationIdentity | None:
+    """Read what a destination says of itself; None if it says nothing that can be read.
+
+    Raises:
+        ConfigError: A newer asynccvat wrote it.
+    """
+    if layout.own == NOT_THERE:
+        return None
+    content = files.read_file(IDENTITY_NAME, dir_fd=layout.own)
+    if content is None:
+        return None
+    try:
+        # First, as all else may have another form in a newer version.
+        version = msgspec.json.decode(content, type=_Version).version
+    except UNREADABLE:
+        return None
+    if version > IDENTITY_VERSION:
+        raise ConfigError(
+            f"{layout.path} was written by a newer asynccvat (its format is version {version}, "
+            f"this asynccvat reads up to {IDENTITY_VERSION}): upgrade asynccvat, or choose another "
+            "destination"
+        )
+    try:
+        return msgspec.json.decode(content, type=DestinationIdentity)
+    except UNREADABLE:
+        return None
+
+
+def _is_unused(layout: Layout) -> bool:
+    """Whether no task was mirrored into the destination, and none is on its way."""
+    staged = layout.staging != NOT_THERE and files.names(layout.staging)
+    return not layout.receipt_ids() and not staged
+
+
+def _from_receipts(layout: Layout) -> DestinationIdentity | None:
+    for task_id in layout.receipt_ids():
+        with contextlib.suppress(OSError, StoreError):
+            head = layout.head(task_id)
+            return DestinationIdentity(origin=head.origin, organization=head.organization)
+    return None
+
+
+def _in_words(identity: DestinationIdentity) -> str:
+    match identity.organization:
+        case None:
+            return identity.origin
+        case "":
+            return f"the personal workspace at {identity.origin}"
+        case slug:
+            return f"organization {slug!r} at {identity.origin}"
