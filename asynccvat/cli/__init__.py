@@ -18,6 +18,7 @@ import typer
 
 from asynccvat import __version__
 from asynccvat.cli import exit_codes, output
+from asynccvat.cli.command import Invocation, set_signature
 from asynccvat.cli.commands.demo import demo
 from asynccvat.cli.commands.download import download
 from asynccvat.cli.commands.inspect import check_connection, formats, task_info
@@ -28,9 +29,10 @@ from asynccvat.cli.commands.run import run
 from asynccvat.cli.commands.simulate import simulate
 from asynccvat.cli.commands.upload import upload
 from asynccvat.cli.commands.verify import verify
-from asynccvat.cli.connection import Connection, Session, shared_options, sign
 from asynccvat.cli.exit_codes import EXIT_CODES, ExitCode
 from asynccvat.cli.light import LightCommand, LightGroup
+from asynccvat.cli.option_groups import parameters_of
+from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.signals import Interrupted
 
 __all__ = ["app", "main"]
@@ -65,14 +67,14 @@ Version = Annotated[
 def _shared(ctx: typer.Context, version: Version = False, **options: Any) -> None:
     """Take the shared options that stand before the command."""
     del version  # its callback has answered already
-    ctx.ensure_object(Session).connection = Connection(**options)
+    ctx.ensure_object(Invocation).shared = SharedOptions(**options)
     if ctx.invoked_subcommand is None:
         output.write(ctx.get_help())
         raise typer.Exit(ExitCode.USAGE)
 
 
 _before = list(inspect.signature(_shared, eval_str=True).parameters.values())[:2]
-sign(_shared, [*_before, *shared_options()])
+set_signature(_shared, [*_before, *parameters_of(SharedOptions)])
 app.callback(invoke_without_command=True)(_shared)
 
 _COMMANDS: dict[str, Callable[..., Any]] = {
@@ -117,9 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _invoke(arguments: list[str]) -> int:
-    session = Session()
+    invocation = Invocation()
     try:
-        code = app(arguments, prog_name="asynccvat", standalone_mode=False, obj=session)
+        code = app(arguments, prog_name="asynccvat", standalone_mode=False, obj=invocation)
     except _UsageError as error:
         output.remark(f"Error: {usage_message(error)}")
         return ExitCode.USAGE
@@ -133,7 +135,7 @@ def _invoke(arguments: list[str]) -> int:
         output.remark("Stopped.")
         return stopped.code
     except Exception as error:  # noqa: BLE001 - the outermost place: each becomes a line and a code
-        for line in exit_codes.explain(error, verbose=session.connection.verbose):
+        for line in exit_codes.explain(error, verbose=invocation.shared.verbose):
             output.remark(line)
         return exit_codes.exit_code(error)
     return int(code or ExitCode.DONE)

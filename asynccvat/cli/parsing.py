@@ -19,31 +19,16 @@ from asynccvat.core import quantities
 T = TypeVar("T")
 
 
-def size(text: str, option: str) -> int:
-    """Bytes, as `quantities.size` reads them.
+def read(reader: Callable[[str], T], text: str, option: str) -> T:
+    """Return what a function of `core.quantities` reads in an option's text.
 
     Raises:
-        typer.BadParameter: It is not a positive size.
+        typer.BadParameter: The function cannot read it.
     """
-    return _read(quantities.size, text, option)
-
-
-def duration(text: str, option: str) -> float:
-    """Seconds, as `quantities.duration` reads them.
-
-    Raises:
-        typer.BadParameter: It is not a positive duration.
-    """
-    return _read(quantities.duration, text, option)
-
-
-def count_or_share(text: str, option: str) -> str:
-    """A whole number, or a percentage from 0 to 100.
-
-    Raises:
-        typer.BadParameter: It is neither.
-    """
-    return _read(quantities.count_or_share, text, option)
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise _bad(option, text, str(error)) from None
 
 
 def since(text: str, option: str, *, now: datetime) -> str:
@@ -52,7 +37,7 @@ def since(text: str, option: str, *, now: datetime) -> str:
     Raises:
         typer.BadParameter: It is neither a date nor an age.
     """
-    return _read(partial(quantities.since, now=now), text, option)
+    return read(partial(quantities.since, now=now), text, option)
 
 
 def ids(texts: Iterable[str], option: str) -> tuple[int, ...]:
@@ -117,13 +102,6 @@ def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
             param_hint=option,
         )
     return failed
-
-
-def _read(read: Callable[[str], T], text: str, option: str) -> T:
-    try:
-        return read(text)
-    except ValueError as error:
-        raise _bad(option, text, str(error)) from None
 
 
 def _bad(option: str, text: str, hint: str) -> typer.BadParameter:

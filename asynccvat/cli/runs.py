@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asynccvat.cli import output, signals
+from asynccvat.cli.common_options import ResultOptions
 from asynccvat.cli.exit_codes import ExitCode, explain, report_code
 
 if TYPE_CHECKING:
@@ -23,29 +22,10 @@ Work = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["RunReport"
 STOPPING = "Stopping: cancelling what is queued at the server. Press Ctrl-C again to leave at once."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Results:
-    """Where the results of a run go, besides the summary on stdout.
-
-    Raises:
-        typer.BadParameter: A file cannot be written; better known before the run than after.
-    """
-
-    as_json: bool = False
-    report_file: Path | None = None
-    log_file: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.report_file is not None:
-            output.check_writable(self.report_file, "--report-json")
-        if self.log_file is not None:
-            output.EventLog(self.log_file).close()
-
-
 def carry_out(
     client: CvatClient,
     work: Work,
-    results: Results,
+    results: ResultOptions,
     *,
     place: str,
     verbose: bool = False,
@@ -85,7 +65,7 @@ def carry_out(
     return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
 
 
-def _write(report: RunReport, results: Results) -> bool:
+def _write(report: RunReport, results: ResultOptions) -> bool:
     """Write the report for programs, wherever it is wanted; tell whether that could be done."""
     written = True
     if results.report_file is not None:
@@ -106,7 +86,7 @@ def _conclude(report: RunReport, *, verbose: bool) -> ExitCode:
 def _watch(
     client: CvatClient,
     work: Work,
-    results: Results,
+    results: ResultOptions,
     reports: list[RunReport],
     *,
     verbose: bool,

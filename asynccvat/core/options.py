@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from asynccvat.core.archive_limits import ArchiveLimits
+from asynccvat.core.declarations import (
+    COUNT_OR_SHARE,
+    DURATION,
+    REPLACING,
+    SIZE,
+    Kind,
+    Number,
+    Quantity,
+    Switch,
+    Text,
+    declared_options,
+    option,
+)
 from asynccvat.errors import ConfigError
 
 DEFAULT_EXPORT_TIMEOUT = 4.25 * 3600
 """Seconds; past CVAT's own limit of 4 hours, so that the server gives up first."""
+
+_PREFIX = "The start of a task's folder name; the task's id follows it."
+_RETRIES = "How often a failed step of a task is tried again."
+_BREAK_LOCK = "Take over the lock of a process that has surely ended."
 
 
 class ImportMode(StrEnum):
@@ -49,28 +66,82 @@ class MirrorOptions:
         limits: Bounds on archives.
     """
 
-    folder_prefix: str = "task"
-    keep_archive: bool = False
-    concurrency: int | None = None
-    transfers: int = 8
-    bandwidth: int | None = None
-    retries: int = 5
-    export_timeout: float = DEFAULT_EXPORT_TIMEOUT
-    force: bool = False
-    reuse: bool = True
-    refresh: bool = True
-    trust_receipts: bool = False
-    prune: bool = False
-    max_delete: int | str = "10%"
-    adopt: bool = False
-    durable: bool = True
-    break_lock: bool = False
+    folder_prefix: str = option(
+        "task", "--folder-prefix", _PREFIX, Text(may_be_empty=True), group=None
+    )
+    keep_archive: bool = option(
+        False,
+        "--keep-archive",
+        "Also keep each archive as it came, in .asynccvat/archives/.",
+        Switch(),
+        group=None,
+    )
+    concurrency: int | None = option(
+        None,
+        "--concurrency",
+        "Exports in flight at the server; by default learned during the run.",
+        Number(1, example=4),
+    )
+    transfers: int = option(8, "--transfers", "Archives downloaded at once.", Number(1, example=8))
+    bandwidth: int | None = option(
+        None,
+        "--bwlimit",
+        "Bytes per second for all downloads together, like 800K, 10M or 1.5G.",
+        SIZE,
+    )
+    retries: int = option(5, "--retries", _RETRIES, Number(0, example=5))
+    export_timeout: float = option(
+        DEFAULT_EXPORT_TIMEOUT,
+        "--export-timeout",
+        "How long one export may run, its time in the queue excluded: seconds, or like 30m or 4h.",
+        DURATION,
+    )
+    force: bool = option(
+        False, "--force", "Fetch every task, even if unchanged.", Switch(), group=REPLACING
+    )
+    reuse: bool = option(
+        True, "--no-reuse", "Download files even if the mirror holds them already.", Switch()
+    )
+    refresh: bool = option(
+        True, "--no-refresh", "Export images even if only the annotations changed.", Switch()
+    )
+    trust_receipts: bool = option(
+        False, "--trust-receipts", "Do not check the files of unchanged tasks.", Switch()
+    )
+    prune: bool = option(
+        False,
+        "--prune",
+        "Remove the folders of tasks that the server no longer has.",
+        Switch(),
+        group=REPLACING,
+    )
+    max_delete: int | str = option(
+        "10%",
+        "--max-delete",
+        "Refuse to prune more folders than this: a number, or a share like 10%.",
+        COUNT_OR_SHARE,
+        group=REPLACING,
+    )
+    adopt: bool = option(
+        False,
+        "--adopt",
+        "Take over folders with a task's name that asynccvat did not make.",
+        Switch(),
+        group=REPLACING,
+    )
+    durable: bool = option(
+        True,
+        "--no-fsync",
+        "Do not sync files to disk: faster, but not safe against a power cut.",
+        Switch(),
+    )
+    break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)
 
     def __post_init__(self) -> None:
-        _check(self, {"concurrency": 1, "transfers": 1, "bandwidth": 1, "retries": 0})
-        if not self.export_timeout > 0:
-            raise ConfigError(f"export_timeout must be positive, not {self.export_timeout}")
+        _check(self)
+        if not isinstance(self.limits, ArchiveLimits):
+            raise ConfigError(f"limits must be ArchiveLimits, not {self.limits!r}")
         self.deletions_allowed(0)
 
     def deletions_allowed(self, folders: int) -> int:
@@ -111,60 +182,89 @@ class UploadOptions:
         break_lock: Take a mirror's lock over whose owner cannot be asked.
     """
 
-    folder_prefix: str = "task"
-    mode: str = ImportMode.REPLACE.value
-    only_if_unchanged: bool = False
-    force: bool = False
-    concurrency: int | None = None
-    transfers: int = 4
-    retries: int = 5
-    import_timeout: float = DEFAULT_EXPORT_TIMEOUT
-    durable: bool = True
-    break_lock: bool = False
+    folder_prefix: str = option(
+        "task", "--folder-prefix", _PREFIX, Text(may_be_empty=True), group=None
+    )
+    mode: str = option(
+        ImportMode.REPLACE.value,
+        "--mode",
+        "What to do with the annotations that a task has; append needs a newer CVAT.",
+        Text(tuple(ImportMode)),
+        group=REPLACING,
+    )
+    only_if_unchanged: bool = option(
+        False,
+        "--only-if-unchanged",
+        "Refuse tasks that changed on the server since they were mirrored.",
+        Switch(),
+        group=REPLACING,
+    )
+    force: bool = option(
+        False,
+        "--force",
+        "With --all: also upload annotations that were not edited.",
+        Switch(),
+        group=REPLACING,
+    )
+    concurrency: int | None = option(
+        None,
+        "--concurrency",
+        "Imports in flight at the server; by default learned during the run.",
+        Number(1, example=4),
+    )
+    transfers: int = option(4, "--transfers", "Large files sent at once.", Number(1, example=4))
+    retries: int = option(5, "--retries", _RETRIES, Number(0, example=5))
+    import_timeout: float = option(
+        DEFAULT_EXPORT_TIMEOUT,
+        "--import-timeout",
+        "How long one import may run, its time in the queue excluded: seconds, or like 30m or 4h.",
+        DURATION,
+    )
+    durable: bool = option(
+        True,
+        "--no-fsync",
+        "Do not sync receipts to disk: faster, but not safe against a power cut.",
+        Switch(),
+    )
+    break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
 
     def __post_init__(self) -> None:
-        _check(self, {"concurrency": 1, "transfers": 1, "retries": 0})
-        if not self.import_timeout > 0:
-            raise ConfigError(f"import_timeout must be positive, not {self.import_timeout}")
-        if self.mode not in tuple(ImportMode):
-            raise ConfigError(f"mode must be {' or '.join(ImportMode)}, not {self.mode!r}")
+        _check(self)
 
 
-def _check(options: MirrorOptions | UploadOptions, least: Mapping[str, int]) -> None:
-    """Refuse values of another type than their option's, and numbers that are too small.
+def _check(options: MirrorOptions | UploadOptions) -> None:
+    """Refuse values that their options do not accept, before they fail somewhere deep inside.
 
     Raises:
         ConfigError: There is one.
     """
-    for option in fields(options):
-        _check_kind(option.name, getattr(options, option.name), type(option.default))
-    for name, at_least in least.items():
-        value = getattr(options, name)
-        if value is not None and value < at_least:
-            raise ConfigError(f"{name} must be at least {at_least}, not {value}")
+    for item in declared_options(type(options)):
+        value = getattr(options, item.name)
+        if value is None and item.default is None:
+            continue
+        wanted = _wanted(item.kind, value)
+        if wanted is not None:
+            or_none = ", or None" if item.default is None else ""
+            raise ConfigError(f"{item.name} must be {wanted}{or_none}, not {value!r}")
 
 
-def _check_kind(name: str, value: object, default: type) -> None:
-    """Refuse a value of another type than the option's, before it fails somewhere deep inside.
-
-    Raises:
-        ConfigError: It is of another type.
-    """
-    number = isinstance(value, int) and not isinstance(value, bool)
-    fits: bool
-    if name == "limits":
-        fits, kind = isinstance(value, ArchiveLimits), "ArchiveLimits"
-    elif name == "max_delete":
-        fits, kind = number or isinstance(value, str), "a number or a percentage like 10%"
-    elif name in ("concurrency", "bandwidth"):
-        fits, kind = number or value is None, "a whole number or None"
-    elif default is bool:
-        fits, kind = isinstance(value, bool), "True or False"
-    elif default is str:
-        fits, kind = isinstance(value, str), "a text"
-    elif default is float:
-        fits, kind = number or isinstance(value, float), "a number of seconds"
-    else:
-        fits, kind = number, "a whole number"
-    if not fits:
-        raise ConfigError(f"{name} must be {kind}, not {value!r}")
+def _wanted(kind: Kind, value: Any) -> str | None:
+    """What a value should have been, in words; None if it is accepted."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    match kind:
+        case Switch() if not isinstance(value, bool):
+            return "True or False"
+        case Text(choices=()) if not isinstance(value, str):
+            return "a text"
+        case Text(choices=choices) if choices and value not in choices:
+            return " or ".join(choices)
+        case Number(least=least) if not (whole and value >= least):
+            return f"a whole number, at least {least}"
+        case Quantity() if kind == SIZE and not (whole and value >= 1):
+            return "a whole number, at least 1"
+        case Quantity() if kind == DURATION:
+            number = whole or isinstance(value, float)
+            return None if number and value > 0 else "a positive number of seconds"
+        case Quantity() if kind == COUNT_OR_SHARE and not (whole or isinstance(value, str)):
+            return "a number or a percentage like 10%"
+    return None

@@ -40,6 +40,18 @@ def duration(text: str) -> float:
     return value
 
 
+def duration_text(seconds: float) -> str:
+    """A text that `duration` reads as these seconds: `4h15m`, `90s`, `0.5s`."""
+    left, parts = round(seconds), []
+    if left != seconds or not left:
+        return f"{seconds:g}s"
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
+
 def count_or_share(text: str) -> str:
     """A whole number, or a percentage from 0 to 100.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from asynccvat.core.declarations import SELECTION, Ids, JsonLogic, Moment, Text, option
 from asynccvat.errors import ConfigError
 
 _STATUSES = ("annotation", "validation", "completed")
@@ -27,9 +28,24 @@ class _Narrowing:
     filters can express.
     """
 
-    assignee: str | None = None
-    updated_since: str | None = None
-    filter: str | None = None
+    assignee: str | None = option(
+        None, "--assignee", "Assigned to this user.", Text(metavar="USER"), group=SELECTION
+    )
+    updated_since: str | None = option(
+        None,
+        "--updated-since",
+        "Updated then or later: a date like 2026-03-31 (UTC), or an age like 2d or 12h.",
+        Moment(),
+        group=SELECTION,
+    )
+    filter: str | None = option(
+        None,
+        "--filter",
+        "JSON logic like that of CVAT's own filters: "
+        """'{"==": [{"var": "assignee"}, "ann"]}'.""",
+        JsonLogic(),
+        group=SELECTION,
+    )
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -80,12 +96,26 @@ class Selection(_Narrowing):
             date.
     """
 
-    project_ids: Sequence[int] | None = None
-    task_ids: Sequence[int] | None = None
-    status: str | None = None
-    subset: str | None = None
-    name: str | None = None
-    owner: str | None = None
+    project_ids: Sequence[int] | None = option(
+        None,
+        "--project-id",
+        "Tasks of this project, or of these (environment: CVAT_PROJECT_ID).",
+        Ids(),
+        group=SELECTION,
+    )
+    task_ids: Sequence[int] | None = option(
+        None, "--task-id", "This task, or these.", Ids(), group=SELECTION, short="-t"
+    )
+    status: str | None = option(
+        None, "--status", "Tasks with this status.", Text(_STATUSES), group=SELECTION
+    )
+    subset: str | None = option(None, "--subset", "Tasks of this subset.", Text(), group=SELECTION)
+    name: str | None = option(
+        None, "--name", "Tasks with exactly this name.", Text(), group=SELECTION
+    )
+    owner: str | None = option(
+        None, "--owner", "Created by this user.", Text(metavar="USER"), group=SELECTION
+    )
 
     def __post_init__(self) -> None:
         # No super(): a class with slots is made anew, and an older cell would name the first.
@@ -123,10 +153,18 @@ class ProjectSelection(_Narrowing):
         ConfigError: Something cannot be what it is given as.
     """
 
-    project_ids: Sequence[int] | None = None
-    status: str | None = None
-    name: str | None = None
-    owner: str | None = None
+    project_ids: Sequence[int] | None = option(
+        None, "--project-id", "This project, or these.", Ids(), group=SELECTION
+    )
+    status: str | None = option(
+        None, "--status", "Projects with this status.", Text(_STATUSES), group=SELECTION
+    )
+    name: str | None = option(
+        None, "--name", "Projects with exactly this name.", Text(), group=SELECTION
+    )
+    owner: str | None = option(
+        None, "--owner", "Created by this user.", Text(metavar="USER"), group=SELECTION
+    )
 
     def __post_init__(self) -> None:
         _Narrowing.__post_init__(self)
@@ -160,12 +198,26 @@ class JobSelection(_Narrowing):
         ConfigError: Something cannot be what it is given as.
     """
 
-    project_ids: Sequence[int] | None = None
-    task_ids: Sequence[int] | None = None
-    task_name: str | None = None
-    stage: str | None = None
-    state: str | None = None
-    type: str | None = None
+    project_ids: Sequence[int] | None = option(
+        None,
+        "--project-id",
+        "Jobs of this project, or of these (environment: CVAT_PROJECT_ID).",
+        Ids(),
+        group=SELECTION,
+    )
+    task_ids: Sequence[int] | None = option(
+        None, "--task-id", "Jobs of this task, or of these.", Ids(), group=SELECTION, short="-t"
+    )
+    task_name: str | None = option(
+        None, "--name", "Jobs of tasks with exactly this name.", Text(), group=SELECTION
+    )
+    stage: str | None = option(
+        None, "--stage", "Jobs in this stage.", Text(_STAGES), group=SELECTION
+    )
+    state: str | None = option(
+        None, "--state", "Jobs in this state.", Text(_STATES), group=SELECTION
+    )
+    type: str | None = option(None, "--type", "Jobs of this type.", Text(_TYPES), group=SELECTION)
 
     def __post_init__(self) -> None:
         _Narrowing.__post_init__(self)

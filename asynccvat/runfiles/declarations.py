@@ -1,23 +1,27 @@
 """What a run file holds: its tasks, their keys, and what each key takes.
 
-The one declaration that the validator and the JSON Schema are both made of. The keys of downloads
-and uploads are those of `datnvt-cvat-cli` 0.1.0, whose files are taken unchanged; those of a
-mirror are its options on the command line, with underscores.
+The validator and the JSON Schema are both made from these declarations. The keys of downloads
+and uploads are those of `datnvt-cvat-cli` 0.1.0, whose files are accepted unchanged. Those of a
+mirror are its options on the command line, with underscores: `core.declarations` has them.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from asynccvat.core import quantities
+from asynccvat.core import declarations
+from asynccvat.core.declarations import Option, declared_options
 from asynccvat.core.models import ExportSpec
+from asynccvat.core.options import MirrorOptions, UploadOptions
+from asynccvat.core.selection import Selection
 from asynccvat.runfiles.kinds import (
     Address,
+    Date,
     Flag,
     JsonLogic,
     Key,
     Keys,
+    Kind,
     Listed,
     Quantity,
     Setting,
@@ -39,7 +43,31 @@ NAMES = {
 _ID = Whole(1)
 _IDS = Listed(_ID, "[147, 150]", unique=True)
 _IDS_OR_ONE = Listed(_ID, "[147, 150]", or_one=True, unique=True)
-_SECONDS = r"^\s*\d+(\.\d+)?([smhdwSMHDW]\s*)?(\d.*)?$"
+
+
+def _kind(option: Option) -> Kind:
+    """The kind of value that a run file takes for an option."""
+    match option.kind:
+        case declarations.Switch():
+            return Flag()
+        case declarations.Number(least=least, example=example):
+            return Whole(least, example)
+        case declarations.Text(choices=choices, may_be_empty=may_be_empty):
+            return Text(choices, may_be_empty=may_be_empty)
+        case declarations.Ids():
+            return _IDS_OR_ONE
+        case declarations.Quantity(read=read, pattern=pattern):
+            return Quantity(read, pattern)
+        case declarations.Moment():
+            return Date()
+        case declarations.JsonLogic():
+            return JsonLogic()
+
+
+def _keys(group: type) -> dict[str, Key]:
+    """The keys for the options of a class."""
+    return {item.key: Key(_kind(item), item.help) for item in declared_options(group)}
+
 
 SERVER = Keys(
     {
@@ -57,9 +85,7 @@ SERVER = Keys(
 _FORMAT = Key(
     Text(), f"The format's exact name, see 'asynccvat formats'; without it {ExportSpec().format!r}"
 )
-_FOLDER_PREFIX = Key(
-    Text(may_be_empty=True), "What the task's id follows in its folder's name; without it 'task'"
-)
+_UPLOAD = _keys(UploadOptions)
 
 PARAMETERS = {
     DOWNLOAD: Keys(
@@ -75,7 +101,7 @@ PARAMETERS = {
             "skip_existing": Key(
                 Flag(), "Leave out tasks whose annotation file is there already; without it true"
             ),
-            "folder_prefix": _FOLDER_PREFIX,
+            "folder_prefix": _UPLOAD["folder_prefix"],
         },
         either=(("out_dir",), ("out_paths",)),
     ),
@@ -99,62 +125,19 @@ PARAMETERS = {
             "dataset_format": Key(
                 Text(), "The format of the files; without it the mirror's, else CVAT's own XML"
             ),
-            "folder_prefix": _FOLDER_PREFIX,
-            "mode": Key(
-                Text(("replace", "append")), "What becomes of the annotations that are there"
-            ),
-            "only_if_unchanged": Key(
-                Flag(), "Refuse tasks that changed on the server since they were mirrored"
-            ),
+            "folder_prefix": _UPLOAD["folder_prefix"],
+            "mode": _UPLOAD["mode"],
+            "only_if_unchanged": _UPLOAD["only_if_unchanged"],
         },
         either=(("tasks",), ("task_ids", "in_dir")),
     ),
     MIRROR: Keys(
         {
             "dest": Key(Text(), "The folder that holds the mirror", required=True),
-            "project_id": Key(_IDS_OR_ONE, "Tasks of this project, or of these"),
-            "task_id": Key(_IDS_OR_ONE, "This task, or these"),
-            "status": Key(Text(("annotation", "validation", "completed")), "Tasks in this state"),
-            "subset": Key(Text(), "Tasks of this subset"),
-            "name": Key(Text(), "Tasks of exactly this name"),
-            "owner": Key(Text(), "Made by this user"),
-            "assignee": Key(Text(), "Assigned to this user"),
-            "updated_since": Key(
-                Quantity(
-                    lambda text: quantities.since(text, now=datetime.now(UTC)),
-                    r"^\s*\d",
-                    numbers=False,
-                ),
-                "Updated since: a date like 2026-03-31 (UTC), or an age like 2d or 12h",
-            ),
-            "filter": Key(JsonLogic(), "JSON logic as CVAT's own filters, as YAML or as its text"),
+            **_keys(Selection),
             "format": _FORMAT,
-            "images": Key(Flag(), "Fetch the images, too"),
-            "folder_prefix": _FOLDER_PREFIX,
-            "keep_archive": Key(Flag(), "Keep each archive as it came"),
-            "concurrency": Key(Whole(1, 4), "Exports in flight; without it, learned"),
-            "transfers": Key(Whole(1, 8), "Archives read at once"),
-            "bwlimit": Key(
-                Quantity(quantities.size, r"^\s*\d+(\.\d+)?\s*[KMGTkmgt]?([iI]?[bB])?(/[sS])?\s*$"),
-                "Bytes a second for all transfers together, like 800K, 10M or 1.5G",
-            ),
-            "retries": Key(Whole(0, 5), "How often a step of a task is tried again"),
-            "export_timeout": Key(
-                Quantity(quantities.duration, _SECONDS),
-                "How long one export may run: seconds, or like 30m or 4h",
-            ),
-            "force": Key(Flag(), "Fetch every task, changed or not"),
-            "no_reuse": Key(Flag(), "Fetch files that are here already, too"),
-            "no_refresh": Key(Flag(), "Export images again, too, where they did not change"),
-            "trust_receipts": Key(Flag(), "Do not check the files of unchanged tasks"),
-            "prune": Key(Flag(), "Remove tasks that are gone from the server"),
-            "max_delete": Key(
-                Quantity(quantities.count_or_share, r"^\s*\d+(\.\d+)?\s*%?\s*$"),
-                "Refuse to prune more folders than this: a number, or like 10%",
-            ),
-            "adopt": Key(Flag(), "Take over folders that asynccvat did not make"),
-            "no_fsync": Key(Flag(), "Do not wait for the disk: quicker, not crash-safe"),
-            "break_lock": Key(Flag(), "Take over a lock whose owner is no more"),
+            "images": Key(Flag(), "Also fetch the images."),
+            **_keys(MirrorOptions),
         }
     ),
 }

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 import yaml
 
+from asynccvat.core import quantities
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import ConfigError
 from asynccvat.runfiles.nodes import Entry, Place, Reader, described, tag
@@ -150,34 +153,55 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A size, a duration, a share or a date: a text or a number that a function reads.
+    """A size, a duration or a share: a text or a number that a function reads.
 
     Attributes:
-        parse: Makes a value of the text; its `ValueError` says what would have been right.
-        pattern: The texts that it reads, for editors.
+        parse: Makes a value of the text. Its `ValueError` says how to write one.
+        pattern: Matches the accepted texts, for editors.
     """
 
     parse: Callable[[str], Any]
     pattern: str
-    numbers: bool = True
 
     @property
     def schema(self) -> Schema:
         """As JSON Schema."""
         text = {"type": "string", "pattern": self.pattern}
-        return {"anyOf": [text, {"type": "number", "minimum": 0}]} if self.numbers else text
+        return {"anyOf": [text, {"type": "number", "minimum": 0}]}
 
     def read(self, node: yaml.Node, reader: Reader, name: str) -> Any:
         """The value of a node."""
-        wanted = ("str", "int", "float") if self.numbers else ("str", "timestamp")
-        if tag(node) not in wanted:
-            reader.tell(node, f"{name!r} must be a text, in quotes, not {described(node)}")
-            return None
-        try:
-            return self.parse(node.value)
-        except ValueError as error:
-            reader.tell(node, f"{name!r} cannot be {described(node)}: {error}")
-            return None
+        return _parsed(self.parse, node, reader, name, ("str", "int", "float"))
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """A date, or an age that is subtracted from the time of reading."""
+
+    @property
+    def schema(self) -> Schema:
+        """As JSON Schema."""
+        return {"type": "string", "pattern": r"^\s*\d"}
+
+    def read(self, node: yaml.Node, reader: Reader, name: str) -> str | None:
+        """The value of a node, as an ISO date and time."""
+        parse = partial(quantities.since, now=datetime.now(UTC))
+        found: str | None = _parsed(parse, node, reader, name, ("str", "timestamp"))
+        return found
+
+
+def _parsed(
+    parse: Callable[[str], Any], node: yaml.Node, reader: Reader, name: str, tags: Collection[str]
+) -> Any:
+    """What a function makes of a node's text; None, and reported, if it cannot read it."""
+    if tag(node) not in tags:
+        reader.tell(node, f"{name!r} must be a text, in quotes, not {described(node)}")
+        return None
+    try:
+        return parse(node.value)
+    except ValueError as error:
+        reader.tell(node, f"{name!r} cannot be {described(node)}: {error}")
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from asynccvat.commands.upload.local_files import find
+from asynccvat.core.declarations import Switch, declared_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
@@ -258,17 +259,7 @@ class _Loading:
             return None
         dest = _path(values["dest"])
         self._made.append(_absolute(dest))
-        # The words of the command line that say the opposite of the option's, or another name.
-        given = {
-            "bandwidth": values.get("bwlimit"),
-            "reuse": _opposite(values.get("no_reuse")),
-            "refresh": _opposite(values.get("no_refresh")),
-            "durable": _opposite(values.get("no_fsync")),
-            **{name: values.get(name) for name in _SAME_NAME},
-        }
-        options: dict[str, Any] = {
-            name: value for name, value in given.items() if value is not None
-        }
+        options = _values(MirrorOptions, section)
         return MirrorStep(
             number=head.number,
             task=MIRROR,
@@ -280,15 +271,16 @@ class _Loading:
             spec=ExportSpec(
                 values.get("format", ExportSpec().format), images=values.get("images", False)
             ),
-            options=MirrorOptions(folder_prefix=prefix, **options),
+            options=MirrorOptions(**options | {"folder_prefix": prefix}),
         )
 
     def _selection(
         self, section: Section, projects: tuple[int, ...], tasks: tuple[int, ...]
     ) -> Selection | None:
-        texts = {name: section.values.get(name) for name in _NARROWING}
+        narrowed = _values(Selection, section)
+        named = {"project_ids": projects or None, "task_ids": tasks or None}
         try:
-            return Selection(project_ids=projects or None, task_ids=tasks or None, **texts)
+            return Selection(**narrowed | named)
         except ConfigError as error:
             # All else was read by its kind; a filter is more than a kind of value.
             self.reader.tell(section.entries["filter"].value, error.message)
@@ -347,20 +339,15 @@ class _Loading:
 _EXAMPLE = (
     "write `- task: download_cvat_tasks`, and `parameters:` below it with task_ids and out_dir"
 )
-_NARROWING = ("status", "subset", "name", "owner", "assignee", "updated_since", "filter")
-_SAME_NAME = (
-    "keep_archive",
-    "concurrency",
-    "transfers",
-    "retries",
-    "export_timeout",
-    "force",
-    "trust_receipts",
-    "prune",
-    "max_delete",
-    "adopt",
-    "break_lock",
-)
+
+
+def _values(group: type, section: Section) -> dict[str, Any]:
+    """What a section sets of the options of a class, by their fields."""
+    return {
+        item.name: item.switched(given=value) if isinstance(item.kind, Switch) else value
+        for item in declared_options(group)
+        if (value := section.values.get(item.key)) is not None
+    }
 
 
 def _text(value: Any) -> str:
@@ -373,7 +360,3 @@ def _path(text: str) -> Path:
 
 def _absolute(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute()))
-
-
-def _opposite(flag: bool | None) -> bool | None:
-    return None if flag is None else not flag

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.cli import parsing, text
+from asynccvat.core import quantities
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 
@@ -33,13 +34,13 @@ NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
     ],
 )
 def test_sizes_are_read_in_powers_of_1024(written: str, expected: Any) -> None:
-    assert parsing.size(written, "--bwlimit") == expected
+    assert parsing.read(quantities.size, written, "--bwlimit") == expected
 
 
 @pytest.mark.parametrize("written", ["", "0", "-1", "ten", "10X", "1e6", "M", "1.5.2M", "9" * 400])
 def test_what_is_no_size_names_the_option_and_shows_a_right_one(written: str) -> None:
     with pytest.raises(typer.BadParameter, match="10M") as caught:
-        parsing.size(written, "--bwlimit")
+        parsing.read(quantities.size, written, "--bwlimit")
     assert "--bwlimit" in caught.value.format_message()
 
 
@@ -58,13 +59,18 @@ def test_what_is_no_size_names_the_option_and_shows_a_right_one(written: str) ->
     ],
 )
 def test_durations_are_seconds_or_have_units(written: str, expected: Any) -> None:
-    assert parsing.duration(written, "--export-timeout") == expected
+    assert parsing.read(quantities.duration, written, "--export-timeout") == expected
+
+
+@pytest.mark.parametrize("seconds", [90.0, 0.5, 1.0, 60.0, 15300.0, 86400.0, 90061.0, 1.25])
+def test_a_duration_is_written_as_it_is_read(seconds: float) -> None:
+    assert quantities.duration(quantities.duration_text(seconds)) == seconds
 
 
 @pytest.mark.parametrize("written", ["", "0", "0s", "-5", "h", "4 hours", "4hm", "inf", "nan"])
 def test_what_is_no_duration_is_refused(written: str) -> None:
     with pytest.raises(typer.BadParameter, match="30m"):
-        parsing.duration(written, "--export-timeout")
+        parsing.read(quantities.duration, written, "--export-timeout")
 
 
 @pytest.mark.parametrize(
@@ -134,8 +140,8 @@ def test_a_report_that_is_not_there_is_refused(tmp_path: Path) -> None:
 @given(st.text())
 def test_any_text_is_read_or_refused_but_nothing_else(written: str) -> None:
     reads: list[Callable[[], object]] = [
-        lambda: parsing.size(written, "-"),
-        lambda: parsing.duration(written, "-"),
+        lambda: parsing.read(quantities.size, written, "-"),
+        lambda: parsing.read(quantities.duration, written, "-"),
         lambda: parsing.since(written, "-", now=NOW),
         lambda: parsing.ids([written], "-"),
     ]

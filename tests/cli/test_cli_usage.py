@@ -20,7 +20,7 @@ from typer.main import get_command
 
 from asynccvat import CvatClient, __version__, cli, errors
 from asynccvat.cli import exit_codes, output
-from asynccvat.cli.connection import Connection
+from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.simulator import SimulatedServer
 
@@ -140,8 +140,8 @@ def test_settings_come_from_a_file_too(
     assert nobody("-c", file, "check-connection").code == 0
 
 
-def test_a_connection_s_repr_shows_no_secret() -> None:
-    assert PASSWORD not in repr(Connection(url="x", password=PASSWORD, token=PASSWORD))
+def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
+    assert PASSWORD not in repr(SharedOptions(url="x", password=PASSWORD, token=PASSWORD))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_connection_s_repr_shows_no_secret() -> None:
         (("download", "-t", "1,2", "--out-path", "a"), 2, "1 paths for 2 tasks"),
         (("download", "-t", "1", "-o", "a", "--out-path", "b"), 2, "give only one of them"),
         (("task-info",), 2, "at least one task"),
-        (("list-tasks", "--json", "--jsonl"), 2, "leave one away"),
+        (("list-tasks", "--json", "--jsonl"), 2, "remove one of them"),
         (("list-tasks", "--output", "jsonl", "--json"), 2, "not as json and jsonl"),
         (("list-tasks", "--profile", "lab"), 2, "has no profile 'lab'; save one with"),
         (("list-tasks", "--profile", "lab", "--url", "http://x"), 2, "do not go with it: --url"),

@@ -172,8 +172,8 @@ def test_notes_are_no_failure_unless_they_are_to_be(nobody: Shell, data: Path) -
     [
         (("",), "DEST: it is empty"),
         ((".",), "is no mirror"),
-        (("data", "--json", "--jsonl"), "one way"),
-        (("data", "--status", "completed"), "--status: it says which of the server's tasks"),
+        (("data", "--json", "--jsonl"), "one form"),
+        (("data", "--status", "completed"), "--status: it selects which of the server's tasks"),
         (("data", "--against-server", "--name", "x", "-t", "1"), "--name"),
         (("data", "-t", "x"), "--task-id"),
         (("data", "--folder", "job*"), "of such a name: job*"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import asynccvat as ac
-from asynccvat.cli.commands.mirror import mirror as mirror_command
+from asynccvat.cli import app
 from asynccvat.runfiles.declarations import MIRROR, PARAMETERS
 from asynccvat.runfiles.steps import Download, MirrorStep, Upload
 
@@ -200,14 +200,14 @@ def test_a_mirror_takes_everything_that_its_command_takes() -> None:
 
 
 def test_a_mirror_s_keys_are_the_names_of_its_options() -> None:
+    application: Any = get_command(app)
     of_the_command = {
-        name.rstrip("_") for name in inspect.signature(mirror_command).parameters if name != "ctx"
+        option.opts[0].removeprefix("--").replace("-", "_")
+        for option in application.commands["mirror"].params
+        if option.opts[0].startswith("--")
     }
-    elsewhere = {"destination", "dry_run", "as_json", "report_json", "log_json", "failed_from"}
-    shared = {
-        *("url", "username", "password", "password_stdin", "token", "organization", "config"),
-        *("profile", "insecure", "ca_bundle", "verbosity"),
-    }
+    shared = {option.opts[0].removeprefix("--").replace("-", "_") for option in application.params}
+    elsewhere = {"help", "dry_run", "json", "report_json", "log_json", "failed_from"}
     assert set(PARAMETERS[MIRROR].keys) == of_the_command - elsewhere - shared | {"dest"}
 
 

@@ -12,8 +12,9 @@ import typer
 
 import asynccvat
 from asynccvat.cli import output
+from asynccvat.cli.common_options import ResultOptions
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.runs import Results, carry_out
+from asynccvat.cli.runs import carry_out
 from asynccvat.cli.text import counted, number_of_bytes
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _show(options: SimulatorOptions, place: Path) -> int:
                 lambda client, on_event: asynccvat.mirror(
                     client, place, spec=spec, on_event=on_event
                 ),
-                Results(),
+                ResultOptions(),
                 place=str(place),
                 resumable=False,
             )

@@ -9,14 +9,17 @@ from typing import Annotated
 import typer
 
 import asynccvat
-from asynccvat.cli import filters, parsing
-from asynccvat.cli.connection import Connection, client_for, connected
-from asynccvat.cli.runs import Results, carry_out
+from asynccvat.cli import parsing
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import DEFAULT_FORMAT, Format, ResultOptions
+from asynccvat.cli.credentials import client_for
+from asynccvat.cli.runs import carry_out
+from asynccvat.cli.shared_options import SharedOptions
 
 
-@connected
+@command
 def download(
-    connection: Connection,
+    shared: SharedOptions,
     *,
     task_id: Annotated[
         list[str] | None,
@@ -35,7 +38,7 @@ def download(
         list[Path] | None,
         typer.Option("--out-path", help="The very folder of a task; once for each task, in order."),
     ] = None,
-    format_: filters.Format = filters.DEFAULT_FORMAT,
+    format_: Format = DEFAULT_FORMAT,
     save_images: Annotated[
         bool,
         typer.Option(
@@ -52,17 +55,13 @@ def download(
             "was edited is put aside.",
         ),
     ] = True,
-    folder_prefix: filters.FolderPrefix = "task",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write the report to stdout as JSON.")
-    ] = False,
-    report_json: Annotated[
-        Path | None, typer.Option("--report-json", metavar="FILE", help="Write the report here.")
-    ] = None,
-    log_json: Annotated[
-        Path | None,
-        typer.Option("--log-json", metavar="FILE", help="Append each event as a JSON line."),
-    ] = None,
+    folder_prefix: Annotated[
+        str,
+        typer.Option(
+            "--folder-prefix", help="The start of a task's folder name; the task's id follows it."
+        ),
+    ] = "task",
+    results: ResultOptions,
 ) -> int:
     """Download some tasks, each into its own folder; 'mirror' is better for many.
 
@@ -72,12 +71,12 @@ def download(
 
     asynccvat download -t 147 --out-path datasets/street
     """
-    results = Results(as_json=as_json, report_file=report_json, log_file=log_json)
+    results.check()
     task_ids = parsing.ids(task_id or (), "--task-id")
     paths = folders(task_ids, out_dir, out_path or (), folder_prefix)
     spec = asynccvat.ExportSpec(format_, images=save_images)
     return carry_out(
-        client_for(connection.settings()),
+        client_for(shared.settings()),
         lambda client, on_event: asynccvat.download_many(
             client,
             paths,
@@ -88,7 +87,7 @@ def download(
         ),
         results,
         place=", ".join(map(str, out_path)) if out_path else str(out_dir),
-        verbose=connection.verbose,
+        verbose=shared.verbose,
     )
 
 

@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asynccvat.cli import filters, output, parsing, questions
-from asynccvat.cli.connection import Connection, connected
+from asynccvat.cli import output, parsing, queries
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import OutputForm, OutputOptions
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.filters import AsJson, AsJsonLines, Output, OutputOption
-from asynccvat.cli.questions import record
+from asynccvat.cli.queries import record
+from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import printable
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Formats, ResponseError, Task
 
 
-@connected
+@command
 def task_info(
-    connection: Connection,
+    shared: SharedOptions,
     *,
     tasks: Annotated[
         list[str] | None, typer.Argument(metavar="ID", help="The tasks.", show_default=False)
@@ -28,9 +29,7 @@ def task_info(
         list[str] | None,
         typer.Option("--task-id", "-t", metavar="ID", help="The same, as an option."),
     ] = None,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
-    output_: OutputOption = None,
+    output_options: OutputOptions,
 ) -> int:
     """Show all that the server says of some tasks.
 
@@ -38,17 +37,17 @@ def task_info(
 
     asynccvat task-info 147 148 --json
     """
-    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
+    form = output_options.form()
     ids = parsing.ids([*(tasks or ()), *(task_id or ())], "ID")
     if not ids:
         raise typer.BadParameter("name at least one task", param_hint="ID")
-    found, absent = questions.ask(connection.settings(), lambda client: _details(client, ids))
-    if form is Output.TABLE:
+    found, absent = queries.ask(shared.settings(), lambda client: _details(client, ids))
+    if form is OutputForm.TABLE:
         for task in found:
             rows = [(key, _cell(value)) for key, value in record(task).items() if value is not None]
             output.table(("field", "value"), rows, wraps=("value",))
     else:
-        questions.show(form, found, (), ())
+        queries.show(form, found, (), ())
     for error in absent:
         output.remark(f"Error: {printable(str(error))}")
     return ExitCode.SOME_FAILED if absent else ExitCode.DONE
@@ -85,13 +84,11 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-@connected
+@command
 def formats(
-    connection: Connection,
+    shared: SharedOptions,
     *,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
-    output_: OutputOption = None,
+    output_options: OutputOptions,
 ) -> int:
     """List the formats that the server exports and imports, by their exact names.
 
@@ -99,11 +96,11 @@ def formats(
 
     asynccvat formats --json
     """
-    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
-    known = questions.ask(connection.settings(), lambda client: client.formats())
-    if form is Output.JSON:
+    form = output_options.form()
+    known = queries.ask(shared.settings(), lambda client: client.formats())
+    if form is OutputForm.JSON:
         output.write_json(record(known))
-    elif form is Output.JSONL:
+    elif form is OutputForm.JSONL:
         for direction, items in (("export", known.exporters), ("import", known.importers)):
             for item in items:
                 output.write_json_line({"direction": direction, **record(item)})
@@ -129,8 +126,14 @@ def _format_rows(known: Formats) -> list[output.Row]:
     return rows
 
 
-@connected
-def check_connection(connection: Connection, *, as_json: AsJson = False) -> int:
+@command
+def check_connection(
+    shared: SharedOptions,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON document to stdout.")
+    ] = False,
+) -> int:
     """Log in, and show who is there and what the server is.
 
     For example:
@@ -148,7 +151,7 @@ def check_connection(connection: Connection, *, as_json: AsJson = False) -> int:
             "organization": client.organization,
         }
 
-    answer = questions.ask(connection.settings(), question)
+    answer = queries.ask(shared.settings(), question)
     if as_json:
         output.write_json(answer)
         return ExitCode.DONE

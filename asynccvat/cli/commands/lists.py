@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from asynccvat.cli import filters, output, questions
-from asynccvat.cli.connection import Connection, connected
+from asynccvat import JobSelection, ProjectSelection, Selection
+from asynccvat.cli import output, queries
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import OutputForm, OutputOptions, in_default_project
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.filters import AsJson, AsJsonLines, Output, OutputOption
-from asynccvat.cli.questions import minute
+from asynccvat.cli.queries import minute
+from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from asynccvat import Owner, Selection, Task
+    from asynccvat import Owner, Task
     from asynccvat.settings import Settings
 
 
-@connected
+@command
 def list_tasks(
-    connection: Connection,
+    shared: SharedOptions,
     *,
-    project_id: filters.ProjectIds = None,
-    task_id: filters.TaskIds = None,
-    status: filters.StatusOption = None,
-    subset: filters.Subset = None,
-    name: filters.Name = None,
-    owner: filters.Owner = None,
-    assignee: filters.Assignee = None,
-    updated_since: filters.UpdatedSince = None,
-    filter_: filters.Filter = None,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
-    output_: OutputOption = None,
+    selection: Selection,
+    output_options: OutputOptions,
 ) -> int:
     """List the tasks that the user may see.
 
@@ -45,24 +35,13 @@ def list_tasks(
 
     asynccvat list-tasks --updated-since 2d --jsonl
     """
-    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
-    settings = connection.settings()
-    selection = filters.selection(
-        projects=project_id,
-        tasks=task_id,
-        status=status,
-        subset=subset,
-        name=name,
-        owner=owner,
-        assignee=assignee,
-        updated_since=updated_since,
-        filter_=filter_,
-        default_project=settings.project_id,
-    )
-    if form is Output.JSONL:
+    form = output_options.form()
+    settings = shared.settings()
+    selection = in_default_project(selection, settings.project_id)
+    if form is OutputForm.JSONL:
         return _stream_tasks(settings, selection)
-    listing = questions.ask(settings, lambda client: client.tasks(selection))
-    questions.show(
+    listing = queries.ask(settings, lambda client: client.tasks(selection))
+    queries.show(
         form,
         listing.tasks,
         ("id", "name", "status", "frames", "project", "subset", "assignee", "updated"),
@@ -82,7 +61,7 @@ def list_tasks(
         numbers=("id", "frames", "project"),
         wraps=("name", "subset", "assignee"),
     )
-    if form is Output.TABLE:
+    if form is OutputForm.TABLE:
         output.remark(counted(len(listing.tasks), "task"))
     if not listing.complete:
         output.remark("warning: the list kept changing while it was read: some may be missing")
@@ -96,7 +75,7 @@ def _stream_tasks(settings: Settings, selection: Selection) -> int:
     def seen(task: Task) -> None:
         missing.discard(task.id)
 
-    questions.stream(settings, lambda client: client.iter_tasks(selection), seen)
+    queries.stream(settings, lambda client: client.iter_tasks(selection), seen)
     _tell_missing(sorted(missing))
     return ExitCode.SOME_FAILED if missing else ExitCode.DONE
 
@@ -106,36 +85,12 @@ def _tell_missing(missing: Iterable[int]) -> None:
         output.remark(f"task {task_id}: there is no such task, or this user may not see it")
 
 
-@connected
+@command
 def list_projects(
-    connection: Connection,
+    shared: SharedOptions,
     *,
-    project_id: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--project-id",
-            metavar="ID",
-            help="This project; may be repeated, or a list like 5,6.",
-            rich_help_panel=filters.PANEL,
-        ),
-    ] = None,
-    status: Annotated[
-        filters.Status | None,
-        typer.Option("--status", help="Projects in this state.", rich_help_panel=filters.PANEL),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name", help="Projects of exactly this name.", rich_help_panel=filters.PANEL
-        ),
-    ] = None,
-    owner: filters.Owner = None,
-    assignee: filters.Assignee = None,
-    updated_since: filters.UpdatedSince = None,
-    filter_: filters.Filter = None,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
-    output_: OutputOption = None,
+    selection: ProjectSelection,
+    output_options: OutputOptions,
 ) -> int:
     """List the projects that the user may see.
 
@@ -143,22 +98,13 @@ def list_projects(
 
     asynccvat list-projects --owner ann --json
     """
-    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
-    settings = connection.settings()
-    selection = filters.project_selection(
-        projects=project_id,
-        status=status,
-        name=name,
-        owner=owner,
-        assignee=assignee,
-        updated_since=updated_since,
-        filter_=filter_,
-    )
-    if form is Output.JSONL:
-        questions.stream(settings, lambda client: client.iter_projects(selection))
+    form = output_options.form()
+    settings = shared.settings()
+    if form is OutputForm.JSONL:
+        queries.stream(settings, lambda client: client.iter_projects(selection))
         return ExitCode.DONE
-    projects = questions.ask(settings, lambda client: client.projects(selection))
-    questions.show(
+    projects = queries.ask(settings, lambda client: client.projects(selection))
+    queries.show(
         form,
         projects,
         ("id", "name", "status", "owner", "assignee", "updated"),
@@ -176,58 +122,17 @@ def list_projects(
         numbers=("id",),
         wraps=("name", "owner", "assignee"),
     )
-    if form is Output.TABLE:
+    if form is OutputForm.TABLE:
         output.remark(counted(len(projects), "project"))
     return ExitCode.DONE
 
 
-@connected
+@command
 def list_jobs(
-    connection: Connection,
+    shared: SharedOptions,
     *,
-    project_id: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--project-id",
-            metavar="ID",
-            help="Jobs of this project; may be repeated (environment: CVAT_PROJECT_ID).",
-            rich_help_panel=filters.PANEL,
-        ),
-    ] = None,
-    task_id: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--task-id",
-            "-t",
-            metavar="ID",
-            help="Jobs of this task; may be repeated, or a list like 147,148.",
-            rich_help_panel=filters.PANEL,
-        ),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name", help="Jobs of tasks of exactly this name.", rich_help_panel=filters.PANEL
-        ),
-    ] = None,
-    stage: Annotated[
-        filters.Stage | None,
-        typer.Option("--stage", help="Jobs in this stage.", rich_help_panel=filters.PANEL),
-    ] = None,
-    state: Annotated[
-        filters.State | None,
-        typer.Option("--state", help="Jobs in this state.", rich_help_panel=filters.PANEL),
-    ] = None,
-    type_: Annotated[
-        filters.Type | None,
-        typer.Option("--type", help="Jobs of this type.", rich_help_panel=filters.PANEL),
-    ] = None,
-    assignee: filters.Assignee = None,
-    updated_since: filters.UpdatedSince = None,
-    filter_: filters.Filter = None,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
-    output_: OutputOption = None,
+    selection: JobSelection,
+    output_options: OutputOptions,
 ) -> int:
     """List the jobs that the user may see.
 
@@ -237,25 +142,14 @@ def list_jobs(
 
     asynccvat list-jobs -t 147,148 --jsonl
     """
-    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
-    settings = connection.settings()
-    selection = filters.job_selection(
-        projects=project_id,
-        tasks=task_id,
-        name=name,
-        stage=stage,
-        state=state,
-        type_=type_,
-        assignee=assignee,
-        updated_since=updated_since,
-        filter_=filter_,
-        default_project=settings.project_id,
-    )
-    if form is Output.JSONL:
-        questions.stream(settings, lambda client: client.iter_jobs(selection))
+    form = output_options.form()
+    settings = shared.settings()
+    selection = in_default_project(selection, settings.project_id)
+    if form is OutputForm.JSONL:
+        queries.stream(settings, lambda client: client.iter_jobs(selection))
         return ExitCode.DONE
-    jobs = questions.ask(settings, lambda client: client.jobs(selection))
-    questions.show(
+    jobs = queries.ask(settings, lambda client: client.jobs(selection))
+    queries.show(
         form,
         jobs,
         ("id", "task", "project", "stage", "state", "type", "frames", "assignee", "updated"),
@@ -276,7 +170,7 @@ def list_jobs(
         numbers=("id", "task", "project", "frames"),
         wraps=("assignee",),
     )
-    if form is Output.TABLE:
+    if form is OutputForm.TABLE:
         output.remark(counted(len(jobs), "job"))
     return ExitCode.DONE
 

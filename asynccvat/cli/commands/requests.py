@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asynccvat.cli import filters, output, parsing, questions
-from asynccvat.cli.connection import Connection, connected
+from asynccvat.cli import output, parsing, queries
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import OutputForm, OutputOptions, option
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.filters import AsJson, AsJsonLines, Output, OutputOption
 from asynccvat.cli.light import LightCommand, LightGroup
+from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable, span
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _WHY_NOT = {
 }
 
 
-class Status(StrEnum):
+class RequestState(StrEnum):
     """The states of a request."""
 
     QUEUED = "queued"
@@ -38,7 +39,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class Action(StrEnum):
+class RequestAction(StrEnum):
     """What a request does."""
 
     EXPORT = "export"
@@ -46,53 +47,47 @@ class Action(StrEnum):
     CREATE = "create"
 
 
+def _option(*flags: str, **rest: Any) -> Any:
+    return option(*flags, group="Selection", **rest)
+
+
 TaskIds = Annotated[
     list[str] | None,
-    typer.Option(
+    _option(
         "--task-id",
         "-t",
         metavar="ID",
-        help="Of this task; may be repeated, or a list like 147,148.",
-        rich_help_panel=filters.PANEL,
+        help="Requests of this task. May be repeated, or a list like 147,148.",
     ),
 ]
 
 requests = typer.Typer(name="requests", cls=LightGroup, invoke_without_command=True)
 
 
-@connected
+@command
 def list_requests(
-    connection: Connection,
+    shared: SharedOptions,
     *,
     project_id: Annotated[
         list[str] | None,
-        typer.Option(
+        _option(
             "--project-id",
             metavar="ID",
-            help="Of this project and its tasks; may be repeated.",
-            rich_help_panel=filters.PANEL,
+            help="Requests of this project and its tasks. May be repeated, or a list like 5,6.",
         ),
     ] = None,
     task_id: TaskIds = None,
     status: Annotated[
-        Status | None,
-        typer.Option("--status", help="In this state.", rich_help_panel=filters.PANEL),
+        RequestState | None, _option("--status", help="Requests in this state.")
     ] = None,
     action: Annotated[
-        Action | None,
-        typer.Option("--action", help="Of this kind.", rich_help_panel=filters.PANEL),
+        RequestAction | None, _option("--action", help="Requests of this kind.")
     ] = None,
     ended: Annotated[
         bool,
-        typer.Option(
-            "--all",
-            help="Those that have ended, too, as long as the server remembers them.",
-            rich_help_panel=filters.PANEL,
-        ),
+        _option("--all", help="Also those that have ended, while the server remembers them."),
     ] = False,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
-    output_: OutputOption = None,
+    output_options: OutputOptions,
 ) -> int:
     """Show what the server is doing for you: exports, imports, new tasks; newest first.
 
@@ -106,7 +101,7 @@ def list_requests(
 
     asynccvat requests cancel --all
     """
-    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
+    form = output_options.form()
     tasks = parsing.ids(task_id or (), "--task-id")
     projects = parsing.ids(project_id or (), "--project-id")
 
@@ -115,7 +110,7 @@ def list_requests(
         # Ages are by the server's clock, whose dates they come from.
         return found, client.server_date or datetime.now(UTC)
 
-    found, now = questions.ask(connection.settings(), question)
+    found, now = queries.ask(shared.settings(), question)
     fitting = [item for item in found if not projects or item.operation.project_id in projects]
     # One list is all of one moment; asked for state by state, one that moves on would be missed.
     shown = [
@@ -123,7 +118,7 @@ def list_requests(
         for item in fitting
         if (item.state == status.value if status else ended or not item.ended)
     ]
-    questions.show(
+    queries.show(
         form,
         shown,
         _COLUMNS,
@@ -131,7 +126,7 @@ def list_requests(
         numbers=("age", "progress"),
         wraps=("operation", "format", "message", "id"),
     )
-    if form is Output.TABLE:
+    if form is OutputForm.TABLE:
         hidden = len(fitting) - len(shown)
         rest = f"; {hidden:,} ended, which --all shows" if hidden and status is None else ""
         output.remark(f"{counted(len(shown), 'request')}{rest}")
@@ -160,9 +155,9 @@ def _row(request: ServerRequest, now: datetime) -> output.Row:
     )
 
 
-@connected
+@command
 def cancel(
-    connection: Connection,
+    shared: SharedOptions,
     *,
     ids: Annotated[
         list[str] | None,
@@ -173,11 +168,9 @@ def cancel(
     task_id: TaskIds = None,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="All that wait.", rich_help_panel=filters.PANEL),
+        _option("--all", help="All requests that wait in the queue."),
     ] = False,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
-    output_: OutputOption = None,
+    output_options: OutputOptions,
 ) -> int:
     """Cancel requests that wait in the server's queue; what runs already cannot be cancelled.
 
@@ -187,7 +180,7 @@ def cancel(
 
     asynccvat requests cancel -t 147,148
     """
-    form = filters.form(as_json=as_json, as_jsonl=as_jsonl, output_=output_)
+    form = output_options.form()
     named = tuple(ids or ())
     tasks = parsing.ids(task_id or (), "--task-id")
     if not named and not tasks and not everything:
@@ -206,10 +199,10 @@ def cancel(
             wanted += [request.id for request in found]
         return {rq_id: str(end) for rq_id, end in (await client.cancel_requests(wanted)).items()}
 
-    ends = questions.ask(connection.settings(), work)
+    ends = queries.ask(shared.settings(), work)
     records = [{"id": rq_id, "result": end} for rq_id, end in ends.items()]
     rows = [(end, rq_id) for rq_id, end in ends.items()]
-    questions.show(form, records, ("result", "id"), rows, wraps=("id",))
+    queries.show(form, records, ("result", "id"), rows, wraps=("id",))
     if not ends:
         output.remark("Nothing to do: no such request waits in the server's queue.")
     failed = [rq_id for rq_id, end in ends.items() if end in _WHY_NOT]

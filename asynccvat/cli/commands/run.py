@@ -13,9 +13,12 @@ import typer
 
 import asynccvat
 from asynccvat.cli import output, signals
-from asynccvat.cli.connection import Connection, complete, connected
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import ResultOptions
+from asynccvat.cli.credentials import complete
 from asynccvat.cli.exit_codes import ExitCode, exit_code, explain, report_code, worst
-from asynccvat.cli.runs import STOPPING, Results
+from asynccvat.cli.runs import STOPPING
+from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import printable
 
 if TYPE_CHECKING:
@@ -25,9 +28,9 @@ if TYPE_CHECKING:
     from asynccvat.settings import Settings
 
 
-@connected
+@command
 def run(
-    connection: Connection,
+    shared: SharedOptions,
     *,
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE.yaml", help="The steps.", show_default=False)
@@ -38,16 +41,7 @@ def run(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of such files, for editors.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write the report (or plan) to stdout as JSON.")
-    ] = False,
-    report_json: Annotated[
-        Path | None, typer.Option("--report-json", metavar="FILE", help="Write the report here.")
-    ] = None,
-    log_json: Annotated[
-        Path | None,
-        typer.Option("--log-json", metavar="FILE", help="Append each event as a JSON line."),
-    ] = None,
+    results: ResultOptions,
 ) -> int:
     """Run the downloads, uploads and mirrors of a YAML file, one step after the other.
 
@@ -68,25 +62,20 @@ def run(
         return ExitCode.DONE
     if file is None:
         raise typer.BadParameter("name a file, like steps.yaml", param_hint="FILE.yaml")
-    if dry_run and (report_json or log_json):
-        raise typer.BadParameter(
-            "a dry run has no report and no events: --json writes its plan to stdout",
-            param_hint="--dry-run",
-        )
-    results = Results(as_json=as_json, report_file=report_json, log_file=log_json)
+    results.check(dry_run=dry_run)
     try:
         read = asynccvat.load_run_file(file)
         for warning in read.warnings:
             output.remark(f"warning: {warning}")
-        settings = _settings(read, connection)
+        settings = _settings(read, shared)
         if dry_run:
-            return _plan(read, settings, as_json=as_json)
-        return _carry_out(read, settings, results, verbose=connection.verbose)
+            return _plan(read, settings, as_json=results.as_json)
+        return _carry_out(read, settings, results, verbose=shared.verbose)
     except asynccvat.RunFileError as error:
-        return _refused(error, verbose=connection.verbose)
+        return _refused(error, verbose=shared.verbose)
 
 
-def _settings(file: RunFile, connection: Connection) -> dict[int, Settings]:
+def _settings(file: RunFile, shared: SharedOptions) -> dict[int, Settings]:
     """The settings of each step; what nothing gives is asked for, once for each server.
 
     Raises:
@@ -96,10 +85,10 @@ def _settings(file: RunFile, connection: Connection) -> dict[int, Settings]:
     completed: dict[Settings, Settings] = {}
     problems = []
     warned: set[str] = set()
-    password = connection.given_password()
+    password = shared.given_password()
     for step in file.steps:
         try:
-            settings = connection.settings_for(step.server, password)
+            settings = shared.settings_for(step.server, password)
             warned.update(settings.warnings)
             settings = replace(settings, warnings=())
             if settings not in completed:
@@ -178,7 +167,7 @@ def _planned(plan: StepPlan) -> ExitCode:
 
 
 def _carry_out(
-    file: RunFile, settings: Mapping[int, Settings], results: Results, *, verbose: bool
+    file: RunFile, settings: Mapping[int, Settings], results: ResultOptions, *, verbose: bool
 ) -> int:
     """Run the steps, show them, write what is to be written, and return the exit code."""
     done: list[StepReport] = []

@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import asynccvat
-from asynccvat.cli import filters, output, parsing, signals
-from asynccvat.cli.connection import Connection, client_for, connected
+from asynccvat import UploadOptions
+from asynccvat.cli import output, parsing, signals
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import ResultOptions, dry_run_option, failed_from_option, option
+from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.filters import option
-from asynccvat.cli.runs import Results, carry_out
+from asynccvat.cli.runs import carry_out
+from asynccvat.cli.shared_options import SharedOptions
 
 if TYPE_CHECKING:
-    from asynccvat import CvatClient, UploadOptions, UploadPlan
+    from asynccvat import CvatClient, UploadPlan
 
 _WHAT = "What to upload"
-_HOW = "How"
-_SAFETY = "Replacing"
-_RESULTS = "Results"
 
 
-class Mode(StrEnum):
-    """What becomes of the annotations that a task has already."""
-
-    REPLACE = "replace"
-    APPEND = "append"
-
-
-@connected
+@command
 def upload(
-    connection: Connection,
+    shared: SharedOptions,
     *,
     task_id: Annotated[
         list[str] | None,
         option(
             "--task-id",
             "-t",
-            panel=_WHAT,
+            group=_WHAT,
             metavar="ID",
-            help="This task, with --in-dir; may be repeated, or a list like 147,148.",
+            help="This task of --in-dir. May be repeated, or a list like 147,148.",
         ),
     ] = None,
     in_dir: Annotated[
@@ -51,7 +43,7 @@ def upload(
         option(
             "--in-dir",
             "-i",
-            panel=_WHAT,
+            group=_WHAT,
             metavar="DIR",
             help="The folder that holds the tasks' folders, such as a mirror.",
         ),
@@ -60,112 +52,38 @@ def upload(
         bool,
         option(
             "--all",
-            panel=_WHAT,
-            help="Every task whose folder is in --in-dir; in a mirror, those that were edited.",
+            group=_WHAT,
+            help="Every task with a folder in --in-dir; in a mirror, the edited ones.",
         ),
     ] = False,
     pair: Annotated[
         list[str] | None,
         option(
             "--pair",
-            panel=_WHAT,
+            group=_WHAT,
             metavar="ID=PATH",
-            help="A file, or a folder, for a task; may be repeated.",
+            help="A task and its file or folder. May be repeated.",
         ),
     ] = None,
-    failed_from: Annotated[
-        Path | None,
-        option(
-            "--failed-from",
-            panel=_WHAT,
-            metavar="REPORT.json",
-            help="The tasks that failed in this report, with --in-dir.",
-        ),
-    ] = None,
+    failed_from: Annotated[Path | None, failed_from_option(_WHAT)] = None,
     format_: Annotated[
         str | None,
         option(
             "--format",
             "-f",
-            panel=_WHAT,
-            help="The format, by the importer's name or the exporter's; without it, the mirror's, "
-            "else 'CVAT 1.1'.",
+            group=_WHAT,
+            help="The format's name, as the server imports or exports it. By default the "
+            "mirror's format, or else 'CVAT 1.1'.",
         ),
     ] = None,
-    folder_prefix: filters.FolderPrefix = "task",
-    mode: Annotated[
-        Mode,
-        option(
-            "--mode",
-            panel=_SAFETY,
-            help="What becomes of the annotations that are there; append needs a newer CVAT.",
-        ),
-    ] = Mode.REPLACE,
-    only_if_unchanged: Annotated[
-        bool,
-        option(
-            "--only-if-unchanged",
-            panel=_SAFETY,
-            help="Refuse tasks that changed on the server since they were mirrored.",
-        ),
-    ] = False,
-    force: Annotated[
-        bool,
-        option("--force", panel=_SAFETY, help="With --all: also what was not edited."),
-    ] = False,
-    break_lock: Annotated[
-        bool,
-        option("--break-lock", panel=_SAFETY, help="Take over a lock whose owner is no more."),
-    ] = False,
-    concurrency: Annotated[
-        int | None,
-        option(
-            "--concurrency",
-            panel=_HOW,
-            min=1,
-            help="Imports in flight at the server; without it, learned while running.",
-        ),
-    ] = None,
-    transfers: Annotated[
-        int, option("--transfers", panel=_HOW, min=1, help="Large files sent at once.")
-    ] = 4,
-    retries: Annotated[
-        int, option("--retries", panel=_HOW, min=0, help="How often a step is tried again.")
-    ] = 5,
-    import_timeout: Annotated[
-        str,
-        option(
-            "--import-timeout",
-            panel=_HOW,
-            metavar="TIME",
-            help="How long one import may run, queueing apart: seconds, or like 30m or 4h.",
-        ),
-    ] = "4h15m",
-    dry_run: Annotated[
-        bool, option("--dry-run", panel=_HOW, help="Print the plan and its reasons, and stop.")
-    ] = False,
-    no_fsync: Annotated[
-        bool, option("--no-fsync", panel=_HOW, help="Do not wait for the disk with receipts.")
-    ] = False,
-    as_json: Annotated[
-        bool,
-        option("--json", panel=_RESULTS, help="Write the report (or plan) to stdout as JSON."),
-    ] = False,
-    report_json: Annotated[
-        Path | None,
-        option("--report-json", panel=_RESULTS, metavar="FILE", help="Write the report here."),
-    ] = None,
-    log_json: Annotated[
-        Path | None,
-        option(
-            "--log-json", panel=_RESULTS, metavar="FILE", help="Append each event as a JSON line."
-        ),
-    ] = None,
+    options: UploadOptions,
+    dry_run: Annotated[bool, dry_run_option("How it runs")] = False,
+    results: ResultOptions,
 ) -> int:
-    """Upload annotation files into tasks, many at a time; a mirror's edited files, for one.
+    """Upload annotation files into tasks, many at a time: for example a mirror's edited files.
 
-    What cannot be right (a file that is missing, empty or of another kind, a task that is not
-    there) is refused before anything is sent of it. CVAT replaces a task's annotations.
+    A file that is missing, empty or of another format is refused, and so is a file for a task
+    that does not exist. CVAT replaces the annotations that a task has.
 
     For example:
 
@@ -175,12 +93,7 @@ def upload(
 
     asynccvat upload --pair 147=predictions/street.json --format "COCO 1.0"
     """
-    if dry_run and (report_json or log_json):
-        raise typer.BadParameter(
-            "a dry run has no report and no events: --json writes its plan to stdout",
-            param_hint="--dry-run",
-        )
-    results = Results(as_json=as_json, report_file=report_json, log_file=log_json)
+    results.check(dry_run=dry_run)
     failed = None
     if failed_from is not None:
         failed = parsing.failed_tasks(failed_from, "--failed-from")
@@ -191,23 +104,11 @@ def upload(
     task_ids = tuple(dict.fromkeys((*named, *(failed or ()))))
     pairs = parsing.pairs(pair or (), "--pair")
     source, tasks = _what(task_ids, in_dir, pairs, everything=all_)
-    options = asynccvat.UploadOptions(
-        folder_prefix=folder_prefix,
-        mode=mode.value,
-        only_if_unchanged=only_if_unchanged,
-        force=force,
-        concurrency=concurrency,
-        transfers=transfers,
-        retries=retries,
-        import_timeout=parsing.duration(import_timeout, "--import-timeout"),
-        durable=not no_fsync,
-        break_lock=break_lock,
-    )
-    settings = connection.settings()
+    settings = shared.settings()
     client = client_for(settings, retries=options.retries)
     if dry_run:
         plan = signals.run(lambda: _plan(client, source, tasks, format_, options))
-        return show_plan(plan, as_json=as_json)
+        return show_plan(plan, as_json=results.as_json)
     return carry_out(
         client,
         lambda client, on_event: asynccvat.upload(
@@ -215,7 +116,7 @@ def upload(
         ),
         results,
         place=str(settings.url),
-        verbose=connection.verbose,
+        verbose=shared.verbose,
         resumable=all_,
     )
 

@@ -6,15 +6,25 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import asynccvat
-from asynccvat.cli import filters, output, parsing, signals
-from asynccvat.cli.connection import Connection, client_for, connected
+from asynccvat import Selection
+from asynccvat.cli import output, signals
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import (
+    RESULTS,
+    OutputForm,
+    OutputOptions,
+    in_default_project,
+    option,
+)
+from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode, exit_code, explain
-from asynccvat.cli.filters import Output, option
+from asynccvat.cli.option_groups import flags_given
+from asynccvat.cli.shared_options import SharedOptions
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, VerifyReport
@@ -24,26 +34,24 @@ if TYPE_CHECKING:
     """A verification that is told where to tell of itself."""
 
 _SERVER = "With the server"
-_RESULTS = "Results"
 
 STOPPING = "Stopping. Press Ctrl-C again to leave at once."
 
 
-@connected
+@command
 def verify(
-    connection: Connection,
+    shared: SharedOptions,
     *,
     destination: Annotated[
         str, typer.Argument(metavar="DEST", help="The folder that holds the mirror.")
     ],
-    task_id: filters.TaskIds = None,
     folder: Annotated[
         list[str] | None,
         option(
             "--folder",
-            panel=filters.PANEL,
+            group="Selection",
             metavar="PATTERN",
-            help="Tasks in folders of such a name, like 'task1*'; may be repeated.",
+            help="Tasks in folders with such a name, like 'task1*'. May be repeated.",
         ),
     ] = None,
     threads: Annotated[
@@ -51,44 +59,41 @@ def verify(
     ] = 4,
     restart: Annotated[
         bool,
-        typer.Option("--restart", help="Read everything; forget what an interrupted run had read."),
+        typer.Option(
+            "--restart", help="Read all files; do not resume a verification that was interrupted."
+        ),
     ] = False,
     repair: Annotated[
         bool,
-        option("--repair", panel=_SERVER, help="Fetch damaged tasks again, and only these."),
+        option("--repair", group=_SERVER, help="Fetch damaged tasks again, and only these."),
     ] = False,
     against_server: Annotated[
         bool,
         option(
             "--against-server",
-            panel=_SERVER,
-            help="Compare with the server's list, too: what changed, is gone, or is not mirrored.",
+            group=_SERVER,
+            help="Also compare with the server's list: tasks that changed, are gone, or are not "
+            "mirrored.",
         ),
     ] = False,
-    project_id: filters.ProjectIds = None,
-    status: filters.StatusOption = None,
-    subset: filters.Subset = None,
-    name: filters.Name = None,
-    owner: filters.Owner = None,
-    assignee: filters.Assignee = None,
-    updated_since: filters.UpdatedSince = None,
-    filter_: filters.Filter = None,
+    selection: Selection,
     strict: Annotated[
         bool,
         option(
-            "--strict", panel=_RESULTS, help="Count foreign and touched files as failures, too."
+            "--strict",
+            group=RESULTS,
+            help="Also fail on files that are in no receipt and on files that were touched.",
         ),
     ] = False,
     quiet: Annotated[
-        bool,
-        option("--quiet", "-q", panel=_RESULTS, help="Write what is wrong, and nothing else."),
+        bool, option("--quiet", "-q", group=RESULTS, help="Write problems, and nothing else.")
     ] = False,
     as_json: Annotated[
-        bool, option("--json", panel=_RESULTS, help="Write the report to stdout as JSON.")
+        bool, option("--json", group=RESULTS, help="Write the report to stdout as JSON.")
     ] = False,
     as_jsonl: Annotated[
         bool,
-        option("--jsonl", panel=_RESULTS, help="Write each problem as a JSON line, as it comes."),
+        option("--jsonl", group=RESULTS, help="Write each problem as a JSON line, as it is found."),
     ] = False,
 ) -> int:
     """Read every file of a mirror and compare it with its receipt; no server is needed.
@@ -106,41 +111,20 @@ def verify(
     """
     if not destination:
         raise typer.BadParameter("it is empty: name a folder", param_hint="DEST")
-    form = filters.form(as_json=as_json, as_jsonl=as_jsonl)
-    task_ids = parsing.ids(task_id or (), "--task-id") if task_id else None
-    given: dict[str, Any] = {
-        "project_id": project_id,
-        "status": status,
-        "subset": subset,
-        "name": name,
-        "owner": owner,
-        "assignee": assignee,
-        "updated_since": updated_since,
-        "filter": filter_,
-    }
-    narrows = [key for key, value in given.items() if value is not None]
-    if narrows and (not against_server or task_ids or folder):
+    form = OutputOptions(as_json=as_json, as_jsonl=as_jsonl).form()
+    task_ids = selection.task_ids
+    of_server = [flag for name, flag in flags_given(selection).items() if name != "task_ids"]
+    if of_server and (not against_server or task_ids or folder):
         raise typer.BadParameter(
-            "it says which of the server's tasks should be here: use it with --against-server, "
-            "and without -t and --folder",
-            param_hint=f"--{narrows[0].replace('_', '-')}",
+            "it selects which of the server's tasks the mirror should hold: use it with "
+            "--against-server, and without -t and --folder",
+            param_hint=of_server[0],
         )
-    client = selection = None
+    client = expected = None
     if repair or against_server:
-        settings = connection.settings()
+        settings = shared.settings()
         if against_server and not (task_ids or folder):
-            selection = filters.selection(
-                projects=project_id,
-                tasks=None,
-                status=status,
-                subset=subset,
-                name=name,
-                owner=owner,
-                assignee=assignee,
-                updated_since=updated_since,
-                filter_=filter_,
-                default_project=settings.project_id,
-            )
+            expected = in_default_project(selection, settings.project_id)
         client = client_for(settings)
     place = Path(destination)
 
@@ -153,7 +137,7 @@ def verify(
             threads=threads,
             client=client,
             against_server=against_server,
-            selection=selection,
+            selection=expected,
             repair=repair,
             on_event=on_event,
         )
@@ -161,7 +145,7 @@ def verify(
     reports: list[VerifyReport] = []
     notes = strict or not quiet
     try:
-        _watch(client, work, reports, form, quiet=quiet, verbose=connection.verbose)
+        _watch(client, work, reports, form, quiet=quiet, verbose=shared.verbose)
     except signals.Interrupted as stopped:
         _show(reports, form, place, notes=notes, quiet=quiet)
         output.remark("Run the same command again to go on from here.")
@@ -172,14 +156,14 @@ def verify(
             _show(reports, form, place, notes=notes, quiet=quiet)
         raise
     _show(reports, form, place, notes=notes, quiet=quiet)
-    return _code(reports[0], strict=strict, verbose=connection.verbose)
+    return _code(reports[0], strict=strict, verbose=shared.verbose)
 
 
 def _watch(
     client: CvatClient | None,
     work: Work,
     reports: list[VerifyReport],
-    form: Output,
+    form: OutputForm,
     *,
     quiet: bool,
     verbose: bool,
@@ -192,7 +176,7 @@ def _watch(
     with ExitStack() as stack:
         shown = None
         # A bar would be drawn over lines that come on the same terminal meanwhile.
-        if not quiet and not (form is Output.JSONL and sys.stdout.isatty()):
+        if not quiet and not (form is OutputForm.JSONL and sys.stdout.isatty()):
             shown = display(output.remarks(), verbose=verbose, counts=VerifyCounts)
             stack.enter_context(shown)
 
@@ -208,12 +192,12 @@ def _watch(
         signals.run(main, on_signal=lambda: None if shown is None else shown.say(STOPPING))
 
 
-def _tell(event: Event, form: Output, shown: Display | None, *, verbose: bool) -> None:
+def _tell(event: Event, form: OutputForm, shown: Display | None, *, verbose: bool) -> None:
     """Write what is to be said of an event, and draw it where there is a display."""
     from asynccvat.cli.progress import messages  # noqa: PLC0415 - `--help` stays light
     from asynccvat.events import ProblemFound  # noqa: PLC0415 - the same
 
-    if isinstance(event, ProblemFound) and form is Output.JSONL:
+    if isinstance(event, ProblemFound) and form is OutputForm.JSONL:
         output.write_json_line(event.problem.to_json())
     if shown is not None:
         shown.on_event(event)
@@ -251,15 +235,15 @@ async def _while_it_can_be_told(work: Work, on_event: Callable[[Event], None]) -
 
 
 def _show(
-    reports: Sequence[VerifyReport], form: Output, place: Path, *, notes: bool, quiet: bool
+    reports: Sequence[VerifyReport], form: OutputForm, place: Path, *, notes: bool, quiet: bool
 ) -> None:
     """Write what was found; each problem as a line is written already."""
     from asynccvat.cli.verify_progress import problem_lines, summary  # noqa: PLC0415 - `--help` stays light
 
     for report in reports:
-        if form is Output.JSON:
+        if form is OutputForm.JSON:
             output.write_json(report.to_json())
-        elif form is Output.TABLE:
+        elif form is OutputForm.TABLE:
             for line in problem_lines(report, notes=notes, repaired=not quiet):
                 output.write(line)
             if not quiet:

@@ -267,12 +267,15 @@ def test_limits_that_allow_nothing_are_refused(option: dict[str, float]) -> None
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ({"concurrency": "4"}, "concurrency must be a whole number or None, not '4'"),
-        ({"bandwidth": 1.5}, "bandwidth must be a whole number or None"),
-        ({"transfers": None}, "transfers must be a whole number, not None"),
-        ({"retries": True}, "retries must be a whole number, not True"),
-        ({"export_timeout": "4h"}, "export_timeout must be a number of seconds"),
-        ({"export_timeout": float("nan")}, "export_timeout must be positive"),
+        ({"concurrency": "4"}, "concurrency must be a whole number, at least 1, or None, not '4'"),
+        ({"bandwidth": 1.5}, "bandwidth must be a whole number, at least 1, or None, not 1.5"),
+        ({"transfers": None}, "transfers must be a whole number, at least 1, not None"),
+        ({"retries": True}, "retries must be a whole number, at least 0, not True"),
+        ({"export_timeout": "4h"}, "export_timeout must be a positive number of seconds, not '4h'"),
+        (
+            {"export_timeout": float("nan")},
+            "export_timeout must be a positive number of seconds, not nan",
+        ),
         ({"folder_prefix": 5}, "folder_prefix must be a text"),
         ({"force": 1}, "force must be True or False"),
         ({"max_delete": None}, "max_delete must be a number or a percentage"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asynccvat.cli import output, signals
-from asynccvat.cli.connection import client_for
-from asynccvat.cli.filters import Output
+from asynccvat.cli.common_options import OutputForm
+from asynccvat.cli.credentials import client_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
@@ -47,7 +47,7 @@ def stream(
 
 
 def show(
-    form: Output,
+    form: OutputForm,
     values: Sequence[Any],
     columns: Sequence[str],
     rows: Iterable[output.Row],
@@ -56,9 +56,9 @@ def show(
     wraps: Sequence[str] = (),
 ) -> None:
     """Write values in the form that was asked for; `rows` are theirs in a table."""
-    if form is Output.JSON:
+    if form is OutputForm.JSON:
         output.write_json([record(value) for value in values])
-    elif form is Output.JSONL:
+    elif form is OutputForm.JSONL:
         for value in values:
             output.write_json_line(record(value))
     else:

@@ -1,0 +1,156 @@
+"""Options of several commands that are no part of the engine's own option classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from asynccvat.cli import output, parsing
+
+if TYPE_CHECKING:
+    from asynccvat import JobSelection, Selection
+
+    Listed = TypeVar("Listed", Selection, JobSelection)
+
+DEFAULT_FORMAT = "CVAT for images 1.1"
+
+RESULTS = "Results"
+
+
+def option(*flags: str, group: str, **rest: Any) -> Any:
+    """Return an option that the help lists in a group."""
+    return typer.Option(*flags, rich_help_panel=group, **rest)
+
+
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        help="The format's exact name; see 'asynccvat formats'.",
+        show_default=True,
+    ),
+]
+
+
+class OutputForm(StrEnum):
+    """How a command writes its result to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """How a list is written to stdout: a table, one JSON document, or JSON lines."""
+
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")] = (
+        False
+    )
+    as_jsonl: Annotated[
+        bool,
+        typer.Option("--jsonl", help="Write one JSON object per line to stdout, as each arrives."),
+    ] = False
+    output: Annotated[
+        OutputForm | None,
+        typer.Option("--output", help="The same choice as one word.", show_default=False),
+    ] = None
+
+    def form(self) -> OutputForm:
+        """Return the form that was chosen; a table by default.
+
+        Raises:
+            typer.BadParameter: Two forms were chosen.
+        """
+        chosen = {
+            *([self.output] if self.output is not None else []),
+            *([OutputForm.JSON] if self.as_json else []),
+            *([OutputForm.JSONL] if self.as_jsonl else []),
+        }
+        if len(chosen) > 1:
+            raise typer.BadParameter(
+                f"the result is written in one form, not as {' and '.join(sorted(chosen))}: "
+                "remove one of them",
+                param_hint="--output" if self.output is not None else "--json",
+            )
+        return next(iter(chosen), OutputForm.TABLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultOptions:
+    """Where a run's results go, besides the summary on stdout."""
+
+    as_json: Annotated[
+        bool, option("--json", group=RESULTS, help="Write the result to stdout as JSON.")
+    ] = False
+    report_file: Annotated[
+        Path | None,
+        option(
+            "--report-json", group=RESULTS, metavar="FILE", help="Write the report to this file."
+        ),
+    ] = None
+    log_file: Annotated[
+        Path | None,
+        option(
+            "--log-json",
+            group=RESULTS,
+            metavar="FILE",
+            help="Append each event to this file, as a line of JSON.",
+        ),
+    ] = None
+
+    def check(self, *, dry_run: bool = False) -> None:
+        """Refuse files that cannot be written, before the run rather than after it.
+
+        Raises:
+            typer.BadParameter: A file cannot be written, or a dry run has nothing to write.
+        """
+        if dry_run and (self.report_file or self.log_file):
+            raise typer.BadParameter(
+                "a dry run has no report and no events: use --json, which writes the plan to "
+                "stdout",
+                param_hint="--dry-run",
+            )
+        if self.report_file is not None:
+            output.check_writable(self.report_file, "--report-json")
+        if self.log_file is not None:
+            output.EventLog(self.log_file).close()
+
+
+def failed_from_option(group: str) -> Any:
+    """Return the option that names the report of an earlier run."""
+    return option(
+        "--failed-from",
+        group=group,
+        metavar="REPORT.json",
+        help="The tasks that failed in this report of an earlier run.",
+    )
+
+
+def dry_run_option(group: str) -> Any:
+    """Return the option that plans and stops."""
+    return option("--dry-run", group=group, help="Print the plan with its reasons; change nothing.")
+
+
+def in_default_project(selection: Listed, project_id: int | None) -> Listed:
+    """Select the settings' project if the selection names neither projects nor tasks."""
+    if project_id is None or selection.project_ids or selection.task_ids:
+        return selection
+    return replace(selection, project_ids=(project_id,))
+
+
+def with_failed_tasks(selection: Selection, report: Path | None) -> Selection:
+    """Add the tasks that failed in an earlier run, as its report has them.
+
+    Raises:
+        typer.BadParameter: The file is no such report.
+    """
+    if report is None:
+        return selection
+    failed = parsing.failed_tasks(report, "--failed-from")
+    return replace(selection, task_ids=tuple(dict.fromkeys((*(selection.task_ids or ()), *failed))))

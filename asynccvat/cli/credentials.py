@@ -1,0 +1,91 @@
+"""Make a client of settings; ask on the terminal for credentials that are missing."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import asynccvat
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient
+    from asynccvat.settings import Settings
+
+
+def client_for(settings: Settings, *, retries: int | None = None) -> CvatClient:
+    """Make a client for the server and the user of the settings.
+
+    If the settings lack a user name or a password, the terminal asks for it. So check everything
+    else before.
+
+    Args:
+        settings: What `SharedOptions.settings` returned.
+        retries: How often a call is tried again; None leaves the client's default.
+
+    Raises:
+        ConfigError: There are no credentials, or they cannot be used.
+    """
+    settings = complete(settings)
+    return asynccvat.CvatClient(
+        settings.url,
+        username=settings.username,
+        password=settings.password,
+        token=settings.token,
+        organization=settings.organization,
+        verify=settings.verify,
+        policy=None if retries is None else asynccvat.RetryPolicy(attempts=retries),
+    )
+
+
+def complete(settings: Settings) -> Settings:
+    """Ask for the user name and the password that the settings lack.
+
+    Raises:
+        ConfigError: There is no terminal, or nothing was typed.
+    """
+    if settings.username is None and settings.token is None:
+        settings = replace(settings, username=ask_username(settings.url))
+    if settings.password_missing:
+        question = f"Password of {settings.username} at {settings.url}: "
+        settings = replace(settings, password=ask_password(question))
+    return settings
+
+
+def ask_username(url: str) -> str:
+    """Ask for a user name.
+
+    Raises:
+        ConfigError: There is no terminal, or nothing was typed.
+    """
+    if _on_a_terminal():
+        sys.stderr.write(f"User name at {url}: ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline().strip()
+        if answer:
+            return answer
+    raise asynccvat.ConfigError(
+        "no credentials are given: use --token, --profile, or --username (and --password), or set "
+        "CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD"
+    )
+
+
+def ask_password(question: str) -> str:
+    """Ask for a password without showing it.
+
+    Raises:
+        ConfigError: There is no terminal, or nothing was typed.
+    """
+    if _on_a_terminal():
+        answer = getpass.getpass(question, stream=sys.stderr)
+        if answer:
+            return answer
+    raise asynccvat.ConfigError(
+        "no password is given: use --password-stdin or --password, set CVAT_PASSWORD, or run the "
+        "command on a terminal, which asks for it"
+    )
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()

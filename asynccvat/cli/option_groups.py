@@ -1,0 +1,118 @@
+"""Make the options of a command from dataclasses, and the dataclasses from what was given.
+
+A dataclass of the engine declares its options at its fields (`core.declarations`); one of the
+command line annotates its fields with `typer.Option`. `cli.command` uses both alike.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar, cast, get_type_hints
+
+import typer
+
+from asynccvat.cli import parsing
+from asynccvat.core.declarations import (
+    Ids,
+    JsonLogic,
+    Moment,
+    Number,
+    Option,
+    Quantity,
+    Switch,
+    Text,
+    declared_options,
+)
+
+T = TypeVar("T")
+
+# Its values are known at run time only, which the type checker does not follow.
+_make_choices = cast("Callable[[str, list[tuple[str, str]]], type]", StrEnum)
+
+
+def parameters_of(group: type) -> list[inspect.Parameter]:
+    """Return the fields of a dataclass as keyword parameters that typer understands."""
+    declared = [_parameter(item) for item in declared_options(group)]
+    if declared:
+        return declared
+    hints = get_type_hints(group, include_extras=True)
+    return [_keyword(item.name, item.default, hints[item.name]) for item in fields(group)]
+
+
+def take(group: type[T], given: dict[str, Any]) -> T:
+    """Make a dataclass of its options' values, which are removed from `given`.
+
+    Raises:
+        typer.BadParameter: A value cannot be read.
+        ConfigError: The dataclass refuses a value.
+    """
+    declared = {item.name: item for item in declared_options(group)}
+    names = declared or [item.name for item in fields(cast("Any", group))]
+    values = {name: given.pop(name) for name in names}
+    return group(**values | {name: _value(item, values[name]) for name, item in declared.items()})
+
+
+def flags_given(value: object) -> dict[str, str]:
+    """Return the flags of the options that differ from their defaults, by their fields."""
+    return {
+        item.name: item.flag
+        for item in declared_options(type(value))
+        if getattr(value, item.name) != item.default
+    }
+
+
+def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _parameter(item: Option) -> inspect.Parameter:
+    default = item.default
+    type_: Any = str if isinstance(default, str) else str | None
+    more: dict[str, Any] = {}
+    help_ = item.help
+    match item.kind:
+        case Switch():
+            type_, default = bool, False
+        case Number(least=least):
+            type_ = int if isinstance(default, int) else int | None
+            more = {"min": least, "metavar": "N"}
+        case Ids():
+            type_, more = list[str] | None, {"metavar": "ID"}
+            help_ += " May be repeated, or a list like 147,148."
+        case Text(choices=choices) if choices:
+            type_ = _make_choices("Choice", [(choice, choice) for choice in choices])
+            default = None if default is None else type_(default)
+            type_ = type_ | None if default is None else type_
+            more = {"metavar": item.key.upper()}
+            help_ = f"{help_.removesuffix('.')}: {', '.join(choices[:-1])} or {choices[-1]}."
+        case Quantity(write=write, metavar=metavar):
+            default, more = None if default is None else write(default), {"metavar": metavar}
+            type_ = str | None if default is None else str
+        case Text(metavar=metavar) | Moment(metavar=metavar) | JsonLogic(metavar=metavar):
+            more = {"metavar": metavar or "NAME"}
+    flags = [item.flag, *([item.short] if item.short else [])]
+    option = typer.Option(*flags, help=help_, rich_help_panel=item.group, **more)
+    return _keyword(item.name, default, Annotated[type_, option])
+
+
+def _value(item: Option, given: Any) -> Any:
+    """The value of a field for what the command line gave."""
+    match item.kind:
+        case Switch():
+            return item.switched(given=given)
+        case Ids():
+            return parsing.ids(given or (), item.flag) or None
+        case Quantity(read=read) if given is not None:
+            return parsing.read(read, given, item.flag)
+        case Moment() if given is not None:
+            return parsing.since(given, item.flag, now=datetime.now(UTC))
+        case Text() if isinstance(given, StrEnum):
+            return given.value
+        case _:
+            return given

@@ -1,0 +1,189 @@
+"""The options that every command has: server, account, verbosity.
+
+They may stand before the command or after it; the value after it wins. `asynccvat.settings`
+combines them with the environment and with settings files.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import asynccvat
+from asynccvat.cli import output
+from asynccvat.cli.credentials import ask_password
+
+if TYPE_CHECKING:
+    from asynccvat.settings import Settings
+    from asynccvat.settings.values import SettingValue
+
+
+def _option(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 - typer's own word
+    return typer.Option(*flags, help=help, rich_help_panel="Server and account", **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedOptions:
+    """The options that every command has, as they were given.
+
+    None, False and 0 mean that an option was not given.
+    """
+
+    url: Annotated[
+        str | None, _option("--url", help="The server's address (environment: CVAT_URL).")
+    ] = None
+    username: Annotated[
+        str | None,
+        _option("--username", "-u", help="User to log in as (environment: CVAT_USERNAME)."),
+    ] = None
+    password: Annotated[
+        str | None,
+        _option(
+            "--password",
+            "-p",
+            help="The user's password; without it, a terminal asks (environment: CVAT_PASSWORD).",
+        ),
+    ] = None
+    password_stdin: Annotated[
+        bool, _option("--password-stdin", help="Read the password from the first line of stdin.")
+    ] = False
+    token: Annotated[
+        str | None,
+        _option(
+            "--token",
+            help="Personal access token instead of user and password (environment: "
+            "CVAT_ACCESS_TOKEN).",
+        ),
+    ] = None
+    organization: Annotated[
+        str | None,
+        _option(
+            "--org",
+            help="Slug of the organization to work in; '' for the personal workspace "
+            "(environment: CVAT_ORGANIZATION).",
+        ),
+    ] = None
+    config: Annotated[
+        Path | None,
+        _option(
+            "--config",
+            "-c",
+            help="YAML file with these settings (environment: CVAT_SERVER_CONFIG).",
+        ),
+    ] = None
+    profile: Annotated[
+        str | None,
+        _option(
+            "--profile",
+            metavar="NAME",
+            help="Server and token saved by 'cvat-cli profile create'; without it, the default "
+            "profile.",
+        ),
+    ] = None
+    insecure: Annotated[
+        bool, _option("--insecure", help="Do not verify the server's certificate.")
+    ] = False
+    ca_bundle: Annotated[
+        Path | None,
+        _option(
+            "--ca-bundle",
+            help="PEM file of the certificate authorities to trust instead of the system's.",
+        ),
+    ] = None
+    verbosity: Annotated[
+        int,
+        _option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Also show retries and the causes of errors.",
+        ),
+    ] = 0
+
+    def __repr__(self) -> str:
+        # Secrets must not come out with a printed value.
+        return f"SharedOptions(url={self.url!r}, username={self.username!r})"
+
+    @property
+    def verbose(self) -> bool:
+        """Whether retries and the causes of errors are shown."""
+        return self.verbosity > 0
+
+    def settings(self) -> Settings:
+        """Combine these options with the environment and settings files; call it once.
+
+        Warnings go to stderr. `client_for` asks for a user name or password that is missing.
+
+        Raises:
+            ConfigError: A setting is missing or unusable.
+        """
+        settings = self.settings_for({}, self.given_password())
+        for warning in settings.warnings:
+            output.remark(f"warning: {warning}")
+        return settings
+
+    def settings_for(self, named: Mapping[str, SettingValue], password: str | None) -> Settings:
+        """Return the settings for a step of a run file, which may name a server itself.
+
+        Warnings are not shown.
+
+        Args:
+            named: What the step names. These options win over it; it wins over all else.
+            password: What `given_password` returned.
+
+        Raises:
+            ConfigError: A setting is missing or unusable.
+        """
+        from asynccvat.settings import load_settings  # noqa: PLC0415 - `--help` stays light
+
+        return load_settings(
+            named=named,
+            url=self.url,
+            username=self.username,
+            password=password,
+            token=self.token,
+            organization=self.organization,
+            insecure=self.insecure,
+            ca_bundle=self.ca_bundle,
+            config=self.config,
+            profile=self.profile,
+        )
+
+    def given_password(self) -> str | None:
+        """Return the password that an option gives; call it once, since it may read stdin.
+
+        Raises:
+            ConfigError: Stdin has no password, or options contradict each other.
+        """
+        if not self.password_stdin:
+            return self.password
+        others = ("password", "token", "profile")
+        for other in (name for name in others if getattr(self, name) is not None):
+            raise asynccvat.ConfigError(
+                f"--password-stdin and --{other} exclude each other: remove one of them"
+            )
+        if sys.stdin.isatty():
+            return ask_password("Password: ")
+        password = sys.stdin.readline().rstrip("\r\n")
+        if not password:
+            raise asynccvat.ConfigError(
+                "--password-stdin found no password: write it to the first line of stdin, like "
+                "'asynccvat ... --password-stdin < password.txt'"
+            )
+        return password
+
+    def overridden_by(self, other: SharedOptions) -> SharedOptions:
+        """Return these options, replaced by those that `other` has."""
+        # An empty text counts as given: it is an unset shell variable, which must be reported.
+        given = {
+            item.name: value
+            for item in fields(other)
+            if (value := getattr(other, item.name)) or value == ""
+        }
+        return replace(self, **given)
