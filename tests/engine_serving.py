@@ -49,7 +49,7 @@ class Serving:
         """What a mirror of the whole server has to hold."""
         return {
             f"{prefix}{task_id}/{name}": data
-            for task_id, task in sorted(self.server.dataset.tasks.items())
+            for task_id, task in sorted(self.server.tasks.items())
             if task.size is not None
             for name, data in (await self.archive(task_id, spec)).items()
         }
@@ -64,7 +64,7 @@ class Serving:
 
     async def stuck(self, task_id: int) -> None:
         """Wait until the export of a task is under way, and with it the fault that holds it."""
-        requests = self.server.queue.requests
+        requests = self.server.requests
         await until(
             lambda: any(
                 request.task_id == task_id and request.status == "started"
@@ -77,7 +77,7 @@ class Serving:
         await until(
             lambda: any(
                 request.task_id == task_id and request.status == "started"
-                for request in self.server.queue.registry.requests.values()
+                for request in self.server.requests.values()
                 if request.id.startswith("action=import")
             )
         )

@@ -1,7 +1,7 @@
-"""The HTTP side: a call comes in, faults strike, its time is spent, its handler answers.
+"""Serve calls: faults strike, time is spent, and a handler answers.
 
-In the order of Django REST framework: path, Accept, credentials, permission, throttle, method.
-Handlers know nothing of the wire; what they raise and return becomes a response here.
+Checks have the order of Django REST framework: path, Accept, credentials, permission, throttle,
+method. `routes` has the handlers; `wire.sending` sends what they return or raise.
 """
 
 from __future__ import annotations
@@ -11,68 +11,76 @@ import html
 import json
 import re
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
 
 from asynccvat.simulator.faults import Fault, Faults
-from asynccvat.simulator.queues.archives import ArchiveMaker
+from asynccvat.simulator.queues.archives import ArchiveCache
 from asynccvat.simulator.queues.processor import ApiWorkers
-from asynccvat.simulator.queues.requests import Result
+from asynccvat.simulator.queues.requests import ExportResult
+from asynccvat.simulator.routes.about import describe
 from asynccvat.simulator.routes.calls import Backend, Call, link_origin, split_target
-from asynccvat.simulator.routes.exports import describe
-from asynccvat.simulator.routes.table import Handler, Match, find_route, service_seconds
-from asynccvat.simulator.wire.downloads import Download, choose, cut_head, first_place, send
+from asynccvat.simulator.routes.costs import service_seconds
+from asynccvat.simulator.routes.table import Handler, RouteMatch, find_route
+from asynccvat.simulator.wire.credentials import ANONYMOUS, identify, unauthorized
+from asynccvat.simulator.wire.downloads import DownloadResponse, choose
 from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.wire.responses import (
     JSON_TYPE,
-    PACK_FROM,
     TEXT_TYPE,
-    Answer,
     RefusedError,
+    ServerResponse,
     detail,
     forbidden,
     header_too_large_page,
     nginx_page,
     not_found_page,
-    pack,
     server_error_page,
 )
-from asynccvat.simulator.world.accounts import ANONYMOUS, unauthorized
+from asynccvat.simulator.wire.sending import send_download, send_response
 
 _LONGEST_LINE: Final = 8180
 """Bytes of a request line past which nginx answers 414 (its buffers hold 8 KiB)."""
-_LONGEST_HEADER: Final = 8180
-_LARGEST_BODY: Final = 1 << 30
-"""Bytes of a body past which nginx answers 413, as CVAT sets it up."""
 
-_APPLICATION_HEADERS: Final = {
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "strict-origin-when-cross-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+_LONGEST_HEADER: Final = 8180
+"""Bytes of a header past which nginx answers 400."""
+
+_LARGEST_BODY: Final = 1 << 30
+"""Bytes of a body past which nginx answers 413, as CVAT configures it."""
+
 _TASK_ID: Final = re.compile(r"/api/(?:tasks|jobs)/(\d+)|[?&/](?:.*&)?target_id=(\d+)")
 
 
 class Application:
-    """Serves calls to a backend."""
+    """Serves the calls of one server.
+
+    Attributes:
+        calls: Every call so far, in the order of their arrival.
+    """
 
     def __init__(
         self,
         backend: Backend,
         workers: ApiWorkers,
         faults: Faults,
-        maker: ArchiveMaker,
+        archives: ArchiveCache,
         control: Callable[[str, str, bytes], Any],
     ) -> None:
-        """Put the parts together; `control` answers the calls below `/_simulator/`."""
+        """Serve calls with the parts of the server.
+
+        Args:
+            backend: What handlers use.
+            workers: The processes that serve calls.
+            faults: The scripted faults.
+            archives: The archives of export results.
+            control: Answers calls to `/_simulator/`, given method, path and body.
+        """
         self._backend = backend
         self._workers = workers
         self._faults = faults
-        self._maker = maker
+        self._archives = archives
         self._control = control
         self._epoch = time.monotonic()
         self.calls: list[CallRecord] = []
@@ -111,19 +119,19 @@ class Application:
     async def _serve(self, call: Call) -> web.StreamResponse:
         answer = await self._faulty_answer(call) or await self._answer(call)
         if (call.request.content_length or 0) <= _LARGEST_BODY:
-            async for _ in call.pieces():  # nginx reads what nobody wanted, too
+            async for _ in call.pieces():  # nginx reads a body that the handler did not read
                 pass
         if any(fault.lose_answer for fault in call.faults):
             raise _broken(call, "the answer was lost by a scripted fault")
         _change_headers(answer, call.faults)
         call.record.scheme = call.identity.scheme
         call.record.status = answer.status
-        if isinstance(answer, Download):
-            return await send(answer, call.request, call.record)
-        return await _send(answer, call)
+        if isinstance(answer, DownloadResponse):
+            return await send_download(answer, call.request, call.record)
+        return await send_response(answer, call.request, call.record, call.faults)
 
-    async def _faulty_answer(self, call: Call) -> Answer | None:
-        """What faults do before a call is served: the first answer that one of them gives."""
+    async def _faulty_answer(self, call: Call) -> ServerResponse | None:
+        """Apply the faults that strike before a call is served; return a scripted response."""
         answer = None
         for fault in call.faults:
             if fault.delay:
@@ -135,17 +143,17 @@ class Application:
         return answer
 
     def _change_world(self, fault: Fault) -> None:
-        """What others do at the server just before a call."""
+        """Change what the server holds, as another client may do just before a call."""
         world = self._backend.world
         if fault.lose_queue:
             self._backend.forget_requests()
         if fault.edit_task is not None:
             world.edit_task(fault.edit_task)
-        if fault.delete_task in world.dataset.tasks:
+        if fault.delete_task in world.tasks:
             world.delete_task(fault.delete_task)
 
-    async def _answer(self, call: Call) -> Answer | Download:
-        """The answer of nginx, Django or the handler, in that order."""
+    async def _answer(self, call: Call) -> ServerResponse | DownloadResponse:
+        """Return the response of nginx, Django or the handler, in that order."""
         request = call.request
         if len(request.raw_path) > _LONGEST_LINE:
             return nginx_page(414)
@@ -165,13 +173,13 @@ class Application:
             answer.headers.setdefault("Allow", match.route.allow)
         return answer
 
-    async def _view(self, call: Call, match: Match) -> Answer | Download:
+    async def _view(self, call: Call, match: RouteMatch) -> ServerResponse | DownloadResponse:
         as_page = False
         try:
             if match.route.negotiates:
                 as_page = _negotiate(call.request.headers.get("Accept", "*/*"))
-            call.identity = self._backend.accounts.identify(
-                call.request.headers, call.request.method
+            call.identity = identify(
+                self._backend.accounts, call.request.headers, call.request.method
             )
         except RefusedError:
             await self._workers.serve(service_seconds(call, match))
@@ -182,14 +190,14 @@ class Application:
         if match.id == -1:
             raise detail(404, "Not found.")
         answer = await handler(call)
-        if isinstance(answer, Result):
+        if isinstance(answer, ExportResult):
             return await self._download(call, answer)
         if as_page and answer.content_type == JSON_TYPE:
             answer = _as_page(answer)
         answer.headers.setdefault("Allow", match.route.allow)
         return answer
 
-    def _permit(self, call: Call, match: Match) -> None:
+    def _permit(self, call: Call, match: RouteMatch) -> None:
         identity = call.identity
         if identity.account is None and not match.route.anonymous:
             raise unauthorized("Authentication credentials were not provided.")
@@ -197,10 +205,12 @@ class Application:
             raise forbidden()
         forwarded = "".join(call.request.headers.get("X-Forwarded-For", "").split())
         if identity is not ANONYMOUS or match.route.negotiates:
-            self._backend.accounts.check_rate(identity, forwarded or call.request.remote or "")
+            self._backend.throttle.check(identity, forwarded or call.request.remote or "")
 
-    async def _download(self, call: Call, result: Result) -> Answer | Download:
-        archive = await self._maker.archive(result, call.origin)
+    async def _download(
+        self, call: Call, result: ExportResult
+    ) -> ServerResponse | DownloadResponse:
+        archive = await self._archives.archive(result, call.origin)
         if call.faults:
             archive = await asyncio.to_thread(archive.damaged, call.faults)
         chosen = choose(
@@ -210,7 +220,7 @@ class Application:
             ignore_range=any(fault.ignore_range for fault in call.faults),
             compress=any(fault.compress for fault in call.faults),
         )
-        if isinstance(chosen, Download):
+        if isinstance(chosen, DownloadResponse):
             chosen.faults = call.faults
         return chosen
 
@@ -229,11 +239,11 @@ class Application:
         return response
 
 
-def _handler(call: Call, match: Match) -> Handler:
-    """The handler of the method.
+def _handler(call: Call, match: RouteMatch) -> Handler:
+    """Return the handler of the method.
 
     Raises:
-        RefusedError: 405, or 500 for HEAD where CVAT stumbles: seen on tasks and downloads.
+        RefusedError: 405, or 500 for HEAD, which fails on CVAT: seen on tasks and downloads.
     """
     method = call.request.method
     if method == "OPTIONS":
@@ -256,7 +266,7 @@ def _task_id(path: str, query: dict[str, str]) -> int | None:
     return int(found[1] or found[2])
 
 
-def _change_headers(answer: Answer | Download, faults: list[Fault]) -> None:
+def _change_headers(answer: ServerResponse | DownloadResponse, faults: list[Fault]) -> None:
     for fault in faults:
         for name, value in fault.headers.items():
             if value is None:
@@ -265,24 +275,24 @@ def _change_headers(answer: Answer | Download, faults: list[Fault]) -> None:
                 answer.headers[name] = value
 
 
-def _scripted_answer(fault: Fault) -> Answer | None:
+def _scripted_answer(fault: Fault) -> ServerResponse | None:
     if fault.redirect is not None:
-        return Answer(302, b"", "text/html", {"Location": fault.redirect}, by_nginx=True)
+        return ServerResponse(302, b"", "text/html", {"Location": fault.redirect}, by_nginx=True)
     if fault.status is None:
         return None
     if not fault.body and fault.status in (502, 503, 504):
         return nginx_page(fault.status)
-    return Answer(fault.status, fault.body.encode(), fault.content_type, by_nginx=True)
+    return ServerResponse(fault.status, fault.body.encode(), fault.content_type, by_nginx=True)
 
 
 def _negotiate(accept: str) -> bool:
-    """Django REST framework's choice of a renderer, of which CVAT has JSON of its own and HTML.
+    """Choose between CVAT's JSON and HTML, as Django REST framework does.
 
     Returns:
-        Whether HTML it is.
+        Whether HTML is chosen.
 
     Raises:
-        RefusedError: 406, neither will do.
+        RefusedError: 406, the caller accepts neither.
     """
     is_page = False
     for item in accept.split(","):
@@ -295,73 +305,15 @@ def _negotiate(accept: str) -> bool:
     raise detail(406, "Could not satisfy the request Accept header.")
 
 
-def _as_page(answer: Answer) -> Answer:
-    """The page of the browsable API, less its looks."""
+def _as_page(answer: ServerResponse) -> ServerResponse:
+    """Return an HTML page with the response, like the browsable API but without its design."""
     shown = html.escape(answer.body.decode())
     page = f"<!DOCTYPE html>\n<html>\n<body><pre>{shown}</pre></body>\n</html>\n"
-    return Answer(answer.status, page.encode(), TEXT_TYPE, answer.headers)
+    return ServerResponse(answer.status, page.encode(), TEXT_TYPE, answer.headers)
 
 
 def _broken(call: Call, words: str) -> ConnectionResetError:
-    """Break the connection of the call: what to raise then."""
+    """Break the connection of the call; return the error to raise."""
     if call.request.transport is not None:
         call.request.transport.abort()
     return ConnectionResetError(words)
-
-
-def _response(answer: Answer, call: Call) -> web.Response:
-    headers = {"Server": "nginx", **answer.headers}
-    if not answer.by_nginx:
-        headers |= _APPLICATION_HEADERS
-        headers["X-Request-Id"] = str(uuid.UUID(int=_request_number()))
-    body = answer.body
-    is_packable = len(body) >= PACK_FROM and answer.status < 500 and not answer.by_nginx
-    if not answer.by_nginx:
-        names = "Origin, Cookie" if answer.bare else "Accept, Origin, Cookie"
-        headers["Vary"] = (
-            names.replace("Accept", "Accept, Accept-Encoding") if is_packable else names
-        )
-    if is_packable and "gzip" in call.request.headers.get("Accept-Encoding", ""):
-        body = answer.packed if answer.packed is not None else pack(body)
-        headers["Content-Encoding"] = "gzip"
-    response = web.Response(body=body, status=answer.status)
-    if answer.content_type is not None:
-        response.headers["Content-Type"] = answer.content_type
-    response.headers.update(headers)
-    for cookie in answer.cookies:
-        response.headers.add("Set-Cookie", cookie)
-    return response
-
-
-_numbers = iter(range(1, 1 << 62))
-
-
-def _request_number() -> int:
-    return (next(_numbers) << 64) | (4 << 76) | (2 << 62)
-
-
-async def _send(answer: Answer, call: Call) -> web.Response:
-    """Send an answer, as far as the faults let it pass."""
-    response = _response(answer, call)
-    await cut_head(response, call.request, call.faults)
-    body = response.body if isinstance(response.body, bytes) else b""
-    limit = first_place(call.faults, len(body), "cut_at")
-    if limit is not None and limit < len(body):
-        call.record.bytes_sent = limit
-        await _send_cut(response, call.request, body[:limit])
-    call.record.bytes_sent = len(body)
-    await response.prepare(call.request)
-    await response.write_eof()
-    return response
-
-
-async def _send_cut(response: web.Response, request: web.BaseRequest, start: bytes) -> None:
-    """Send the headers and the start of the body, and close the connection."""
-    cut = web.StreamResponse(status=response.status)
-    cut.headers.update(response.headers)
-    cut.content_length = response.content_length
-    await cut.prepare(request)
-    await cut.write(start)
-    if request.transport is not None:
-        request.transport.close()
-    raise ConnectionResetError("cut by a scripted fault")

@@ -33,11 +33,11 @@ class Fault:
         times: How often to strike.
         probability: Chance to strike at a matching one.
         delay: Seconds to wait before the call is served.
-        status: Answer with this status instead of serving the call.
+        status: ServerResponse with this status instead of serving the call.
         body: The body of that answer.
         content_type: The type of that body.
         headers: Headers set on the answer, whoever made it; None takes one away.
-        redirect: Answer 302 to this URL.
+        redirect: ServerResponse 302 to this URL.
         drop: Close the connection without an answer.
         break_at: Reset the connection after this many bytes of the call's own body came in.
         lose_answer: Serve the call, and close the connection without telling.
@@ -53,7 +53,7 @@ class Fault:
         alter_at: Change the byte at this place of the archive.
         extra: Text appended to the archive; the lengths agree.
         truncate: Bytes missing from the end of the archive; the lengths agree.
-        ignore_range: Answer 200 with the whole archive to a Range.
+        ignore_range: ServerResponse 200 with the whole archive to a Range.
         expire: Remove the result of the download first, as the server's cleanup does.
         lose_queue: Forget all requests first, as a restarted queue does.
         edit_task: Change the annotations of this task first, as somebody else may.

@@ -1,17 +1,15 @@
-"""The server as a whole: started, scripted, asked and stopped.
+"""The simulated server: start it, script it, inspect it, stop it.
 
-`SimulatedServer` lives in the caller's event loop; `processes` runs one in a process of its own.
+`SimulatedServer` runs in the caller's event loop, `threads` runs one in another thread, `processes`
+in another process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -19,20 +17,27 @@ from typing import Any, Self, TypeVar
 from aiohttp import web
 
 from asynccvat.simulator.application import Application
-from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.control import answer_control_call
+from asynccvat.simulator.faults import Faults
+from asynccvat.simulator.formats.ready_archives import add_ready_archives
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.queues.archives import ArchiveMaker
+from asynccvat.simulator.queues.archives import ArchiveCache
 from asynccvat.simulator.queues.export_queue import ExportQueue
 from asynccvat.simulator.queues.import_queue import ImportQueue
 from asynccvat.simulator.queues.processor import ApiWorkers, make_processor
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import RequestSpan
-from asynccvat.simulator.queues.uploads import FILE_ID, Uploads
+from asynccvat.simulator.queues.requests import Request, RequestSpan
+from asynccvat.simulator.queues.uploads import UploadedFiles
 from asynccvat.simulator.routes.calls import Backend
+from asynccvat.simulator.routes.page_cache import PageCache
+from asynccvat.simulator.routes.selections import Selections
+from asynccvat.simulator.stats import summarize
 from asynccvat.simulator.wire.records import CallRecord
+from asynccvat.simulator.wire.throttle import Throttle
 from asynccvat.simulator.world.accounts import Accounts
-from asynccvat.simulator.world.tasks import Dataset, Task
-from asynccvat.simulator.world.world import Organization, World
+from asynccvat.simulator.world.tasks import Project, Task
+from asynccvat.simulator.world.users import Organization
+from asynccvat.simulator.world.world import World
 
 T = TypeVar("T")
 
@@ -40,12 +45,12 @@ _LOG = logging.getLogger(__name__)
 _CONNECTIONS = logging.getLogger(f"{__name__}.connections")
 
 
-def _is_worth_a_word(record: logging.LogRecord) -> bool:
-    """Clients that go away in mid-answer, killed or by a scripted fault, are nothing to report."""
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Drop records about clients that disconnect during a response, as tests make them do."""
     return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
 
 
-_CONNECTIONS.addFilter(_is_worth_a_word)
+_CONNECTIONS.addFilter(_is_worth_logging)
 
 
 class SimulatedServer:
@@ -60,17 +65,17 @@ class SimulatedServer:
         ```
 
     Attributes:
-        options: What it was asked to be.
-        faults: The script of faults; add to it at any time.
+        options: Its options.
+        faults: The scripted faults; add to them at any time.
         accounts: Users and tokens.
-        world: Tasks, projects, organizations.
-        queue: Export workers, and all requests.
-        import_queue: Import workers.
-        uploads: Files that are not imported yet.
+        world: Tasks, projects and organizations.
+        export_queue: The queue of exports.
+        import_queue: The queue of imports.
+        uploads: Uploaded files that are not imported yet.
     """
 
     def __init__(self, options: SimulatorOptions | None = None) -> None:
-        """Build the content; ready archives are added, and listening starts, with the context.
+        """Generate the content; `start` adds the ready archives and listens.
 
         Raises:
             ValueError: The options do not fit together.
@@ -78,12 +83,12 @@ class SimulatedServer:
         self.options = options or SimulatorOptions()
         self.faults = Faults(self.options.seed)
         self.accounts = Accounts(self.options)
-        self.world = World(self.options, self.accounts.by_id[1].user)
+        self.world = World(self.options)
         processor = make_processor(self.options)
         registry = RequestRegistry(self.options.remembered_requests)
-        self.uploads = Uploads()
-        self.queue = ExportQueue(
-            self.options, processor, self.faults, registry, self.world.snapshot
+        self.uploads = UploadedFiles()
+        self.export_queue = ExportQueue(
+            self.options, processor, self.faults, registry=registry, world=self.world
         )
         self.import_queue = ImportQueue(
             self.options,
@@ -93,29 +98,30 @@ class SimulatedServer:
             uploads=self.uploads,
             world=self.world,
         )
-        self._maker = ArchiveMaker(self.world.dataset.projects)
+        self._archives = ArchiveCache(self.world.projects)
         self._backend = Backend(
-            self.options,
-            self.accounts,
-            self.world,
-            registry,
-            self.queue,
-            self.import_queue,
-            self.uploads,
+            options=self.options,
+            accounts=self.accounts,
+            throttle=Throttle(self.options),
+            world=self.world,
+            selections=Selections(self.world),
+            pages=PageCache(),
+            registry=registry,
+            exports=self.export_queue,
+            imports=self.import_queue,
+            uploads=self.uploads,
         )
-        self._app = Application(
+        self._application = Application(
             self._backend,
             ApiWorkers(self.options.api_workers, processor),
             self.faults,
-            self._maker,
-            self._control,
+            self._archives,
+            lambda method, path, body: answer_control_call(self, method, path, body),
         )
         self._runner: web.ServerRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._port = 0
-
-    # Life.
 
     async def __aenter__(self) -> Self:
         """Start listening.
@@ -141,13 +147,13 @@ class SimulatedServer:
 
         Raises:
             OSError: The address cannot be listened on, or the archives cannot be read.
-            ValueError: The folder of archives holds none that can be told apart.
+            ValueError: The folder of archives has no archives, or a wrong `index.json`.
         """
         if self.options.archives is not None:
-            await asyncio.to_thread(self.world.add_archives, self.options.archives)
+            await asyncio.to_thread(add_ready_archives, self.world, self.options.archives)
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         server = web.Server(
-            self._app.handle,
+            self._application.handle,
             access_log=None,
             logger=_CONNECTIONS,
             max_line_size=1 << 18,
@@ -162,22 +168,22 @@ class SimulatedServer:
             await self._runner.cleanup()
             raise
         self._port = self._runner.addresses[0][1]
-        self.queue.start()
+        self.export_queue.start()
         self.import_queue.start()
 
     async def stop(self) -> None:
-        """Stop the workers and listening; open connections are closed."""
-        await self.queue.stop()
+        """Stop the workers, close all connections and stop listening."""
+        await self.export_queue.stop()
         await self.import_queue.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
         self._loop = None
-        await asyncio.to_thread(self._maker.close)
+        await asyncio.to_thread(self._archives.close)
         await asyncio.to_thread(self.uploads.close)
 
     def _do_in_loop(self, function: Callable[[], T]) -> T:
-        """Call the function where the server runs, so that any thread may steer it.
+        """Call a function in the server's loop, so that any thread may use the server.
 
         Raises:
             TimeoutError: The server's loop did not answer within ten seconds.
@@ -191,11 +197,9 @@ class SimulatedServer:
 
         return asyncio.run_coroutine_threadsafe(run(), loop).result(10)
 
-    # Where it is and how to get in.
-
     @property
     def url(self) -> str:
-        """Its origin, as `http://127.0.0.1:8080`."""
+        """Its origin, such as `http://127.0.0.1:8080`."""
         return f"http://{self.options.host}:{self._port}"
 
     @property
@@ -216,7 +220,7 @@ class SimulatedServer:
     def create_access_token(
         self, *, read_only: bool = False, expiry: datetime | None = None
     ) -> str:
-        """A personal access token of the superuser (`Authorization: Bearer`)."""
+        """Create a personal access token of the superuser (`Authorization: Bearer`)."""
         admin = self.accounts.by_id[1]
         return self._do_in_loop(
             lambda: (
@@ -224,12 +228,20 @@ class SimulatedServer:
             )
         )
 
-    # What it holds.
+    @property
+    def tasks(self) -> dict[int, Task]:
+        """Its tasks by id; the methods below change them."""
+        return self.world.tasks
 
     @property
-    def dataset(self) -> Dataset:
-        """Its tasks and projects; change them by the methods below."""
-        return self.world.dataset
+    def projects(self) -> dict[int, Project]:
+        """Its projects by id."""
+        return self.world.projects
+
+    @property
+    def requests(self) -> dict[str, Request]:
+        """The requests that it remembers, exports and imports, by id."""
+        return self._backend.registry.requests
 
     def edit_task(self, task_id: int) -> Task:
         """Change the task's annotations, and so its `updated_date` and its archives.
@@ -248,7 +260,7 @@ class SimulatedServer:
         return self._do_in_loop(lambda: self.world.change_task(task_id, name=name))
 
     def change_media(self, task_id: int) -> Task:
-        """Change the task's images, of the same names and sizes, and so its date and its archives.
+        """Change the pixels of the task's images, and so its date and its archives.
 
         Raises:
             KeyError: There is no such task.
@@ -256,7 +268,7 @@ class SimulatedServer:
         return self._do_in_loop(lambda: self.world.change_media(task_id))
 
     def change_task(self, task_id: int, **fields: Any) -> Task:
-        """Change fields of the task, as `subset`, `deleted_frames` or `organization_id`.
+        """Change fields of the task, such as `subset`, `deleted_frames` or `organization_id`.
 
         Raises:
             KeyError: There is no such task.
@@ -294,155 +306,66 @@ class SimulatedServer:
 
         return self._do_in_loop(add)
 
-    # What happens to it.
-
     def expire_results(self, task_id: int | None = None) -> int:
-        """Remove the results of a task, or all: downloads are 404 until exported again.
+        """Remove the results of a task, or all: downloads get 404 until the next export.
 
         Returns:
             How many results were removed.
         """
         return self._do_in_loop(
-            lambda: self.queue.remove_results(lambda request: task_id in (None, request.task_id))
+            lambda: self.export_queue.remove_results(
+                lambda request: task_id in (None, request.task_id)
+            )
         )
 
     def forget_requests(self) -> None:
-        """Lose the queue and all requests, as a restarted server without its memory does."""
+        """Lose the queues and all requests, like a Redis that restarts empty."""
         self._do_in_loop(self._backend.forget_requests)
 
     def pause_exports(self) -> None:
-        """Leave further exports queued, until `release_exports`."""
-        self._do_in_loop(self.queue.pause)
+        """Start no more exports until `release_exports`."""
+        self._do_in_loop(self.export_queue.pause)
 
     def release_exports(self) -> None:
-        """Let exports go on that were paused, or that a fault made stick."""
-        self._do_in_loop(self.queue.release)
+        """Continue exports that are paused, or that a fault keeps started."""
+        self._do_in_loop(self.export_queue.release)
 
     def pause_imports(self) -> None:
-        """Leave further imports queued, until `release_imports`."""
+        """Start no more imports until `release_imports`."""
         self._do_in_loop(self.import_queue.pause)
 
     def release_imports(self) -> None:
-        """Let imports go on that were paused, or that a fault made stick."""
+        """Continue imports that are paused, or that a fault keeps started."""
         self._do_in_loop(self.import_queue.release)
-
-    # What it saw.
 
     @property
     def calls(self) -> list[CallRecord]:
         """Every call so far, in the order of their arrival."""
-        return self._app.calls
+        return self._application.calls
 
     @property
     def exports(self) -> list[RequestSpan]:
-        """Every export run so far, in the order of their ends."""
-        return self.queue.timeline
+        """Every export that has run so far, in the order of their ends."""
+        return self.export_queue.timeline
 
     @property
     def imports(self) -> list[RequestSpan]:
-        """Every import run so far, in the order of their ends."""
+        """Every import that has run so far, in the order of their ends."""
         return self.import_queue.timeline
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Sums over what it saw: calls by kind and status, bytes, exports, imports, idle workers.
-
-        `export_span` are the seconds from the first start to the last end of an export;
-        `export_idle` those that export workers did nothing within them. Likewise for imports.
-        """
-        calls = self.calls
-        return {
-            "calls": len(calls),
-            "calls_by_kind": dict(Counter(_kind(call) for call in calls)),
-            "statuses": {
-                str(status): count for status, count in Counter(c.status for c in calls).items()
-            },
-            "bytes_sent": sum(call.bytes_sent for call in calls),
-            "bytes_received": sum(call.bytes_received for call in calls),
-            **_sums("export", self.exports, self.options.export_workers),
-            **_sums("import", self.imports, self.options.import_workers),
-            "requests_remembered": self.queue.registry.remembered,
-        }
-
-    def _control(self, method: str, path: str, body: bytes) -> Any:
-        """Answer a call below `/_simulator/`, by which another process steers the server."""
-        match method, path.removeprefix("/_simulator/"):
-            case "GET", "stats":
-                return self.stats
-            case "GET", "calls":
-                return [asdict(call) for call in self.calls]
-            case "GET", "exports":
-                return [asdict(span) for span in self.exports]
-            case "GET", "imports":
-                return [asdict(span) for span in self.imports]
-            case "POST", "faults":
-                given = json.loads(body)
-                faults = given if isinstance(given, list) else [given]
-                self.faults.add(*(Fault.from_json(fault) for fault in faults))
-                return {"faults": len(self.faults)}
-            case "DELETE", "faults":
-                self.faults.clear()
-                return {"faults": 0}
-            case "POST", "do":
-                return self._do(json.loads(body))
-            case _:
-                raise ValueError(f"there is no {method} {path}")
-
-    def _do(self, given: dict[str, Any]) -> Any:
-        """Run one of the methods above by its name."""
-        name = given.pop("method")
-        if name not in _STEERABLE:
-            raise ValueError(f"{name} is none of {', '.join(sorted(_STEERABLE))}")
-        value = getattr(self, name)(**given)
-        return {"id": value.id} if isinstance(value, (Task, Organization)) else value
-
-
-_STEERABLE = frozenset(
-    {
-        "change_media",
-        "edit_task",
-        "rename_task",
-        "delete_task",
-        "add_task",
-        "expire_results",
-        "forget_requests",
-        "pause_exports",
-        "release_exports",
-        "pause_imports",
-        "release_imports",
-        "create_access_token",
-    }
-)
-
-
-def _sums(kind: str, spans: list[RequestSpan], workers: int) -> dict[str, Any]:
-    first = min((span.started for span in spans), default=0.0)
-    last = max((span.finished for span in spans), default=0.0)
-    busy = sum(span.finished - span.started for span in spans)
-    return {
-        f"{kind}s": len(spans),
-        f"{kind}s_failed": sum(span.status == "failed" for span in spans),
-        f"{kind}_span": last - first,
-        f"{kind}_idle": (last - first) * workers - busy,
-    }
-
-
-def _kind(call: CallRecord) -> str:
-    """What a call is for, with ids left out: `GET /api/tasks/{id}/dataset/download`."""
-    path = call.path
-    if path.startswith("/api/requests/"):
-        tail = "/cancel" if path.endswith("/cancel") else ""
-        return f"{call.method} /api/requests/{{id}}{tail}"
-    return f"{call.method} " + "/".join(
-        "{id}" if part.isdecimal() or FILE_ID.fullmatch(part) else part for part in path.split("/")
-    )
+        """Sums over what it served; see `stats.summarize`."""
+        return summarize(
+            self.options, self.calls, self.exports, self.imports, self._backend.registry.remembered
+        )
 
 
 async def serve(options: SimulatorOptions, *, started: asyncio.Event | None = None) -> None:
-    """Serve until cancelled; `asynccvat simulate` is this.
+    """Serve until cancelled, as `asynccvat simulate` does.
 
     Args:
-        options: What to serve.
+        options: The server's options.
         started: Set when the server listens.
 
     Raises:

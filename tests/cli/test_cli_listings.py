@@ -126,7 +126,7 @@ def test_the_environment_s_project_counts_where_no_task_or_project_is_named(
     shell: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_project = {
-        number: [task.id for task in simulated.dataset.tasks.values() if task.project_id == number]
+        number: [task.id for task in simulated.tasks.values() if task.project_id == number]
         for number in (1, 2)
     }
     monkeypatch.setenv("CVAT_PROJECT_ID", "2")

@@ -204,7 +204,7 @@ def test_a_mirror_at_work_is_a_guard(shell: Shell, own: SimulatedServer, edited:
     environment = os.environ | {"PYTHONWARNINGS": "error"}
     command = [sys.executable, "-m", "asynccvat", "mirror", str(edited), "--force"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as mirror:
-        while not own.queue.registry.requests or not own.queue.queued:
+        while not own.requests or not own.export_queue.queued:
             assert mirror.poll() is None
         ended = shell("upload", "--all", "-i", edited)
         mirror.send_signal(signal.SIGINT)
@@ -217,8 +217,8 @@ def test_a_mirror_at_work_is_a_guard(shell: Shell, own: SimulatedServer, edited:
 def test_the_official_sdk_reads_back_what_was_uploaded(
     shell: Shell, own: SimulatedServer, tmp_path: Path
 ) -> None:
-    frame = own.dataset.tasks[1].frames()[1]
-    label = own.dataset.tasks[1].labels[0].name
+    frame = own.tasks[1].frames()[1]
+    label = own.tasks[1].labels[0].name
     (tmp_path / "one.xml").write_text(
         f'<annotations><image id="1" name="{frame.name}">'
         f'<box label="{label}" occluded="1" xtl="1.5" ytl="2" xbr="30.25" ybr="40"/>'

@@ -226,7 +226,7 @@ def test_a_repair_of_what_the_server_has_no_more_fails(
     assert ended.out.startswith("missing: task99/: it is not there (3 files)\n")
     against = online("verify", "data", "--against-server", "-q")
     assert "gone: task99/: deleted on the server" in against.out
-    assert template[0].dataset.tasks.keys() == {1, 2, 3, 4, 5}
+    assert template[0].tasks.keys() == {1, 2, 3, 4, 5}
 
 
 def test_against_the_server_it_tells_what_differs(online: Shell, data: Path) -> None:

@@ -388,7 +388,7 @@ async def test_the_project_of_the_settings_is_what_a_mirror_without_another_is_o
         plans = await ac.plan_run_file(file)
         report = await ac.run_file(file)
         tasks = [{one.task_id for one in step.outcomes} for step in report.steps]
-        project = serve.server.dataset.tasks
+        project = serve.server.tasks
         assert tasks[0] == {n for n, task in project.items() if task.project_id == 2}
         assert tasks[1] == {n for n, task in project.items() if task.project_id == 1}
         planned = [plan.to_json()["plans"][0]["counts"] for plan in plans]

@@ -24,7 +24,7 @@ from condense import VALIDATORS, lengthen, shape_of
 from yarl import URL
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions, UserSpec
-from asynccvat.simulator.world.tasks import project_labels
+from asynccvat.simulator.world.content import project_labels
 
 ADMIN_PASSWORD: Final = "a dm:in"
 WORKER_PASSWORD: Final = "w orker"
@@ -99,7 +99,7 @@ class Replay:
 
     async def settle(self, rq_id: str = "") -> None:
         """Let one export end, or every one."""
-        queue = self.server.queue
+        queue = self.server.export_queue
         known = queue.requests
         wanted = [known[rq_id]] if rq_id in known else list(known.values())
         while not all(request.ended for request in wanted):
@@ -200,10 +200,10 @@ def prepare(server: SimulatedServer) -> None:
     """Give the tasks what the calls of the recordings ask for by name."""
 
     def change(task_id: int, **fields: Any) -> None:
-        tasks = server.world.dataset.tasks
+        tasks = server.tasks
         tasks[task_id] = dataclasses.replace(tasks[task_id], **fields)
 
-    world = server.world.dataset
+    world = server.world
     for task in list(world.tasks.values()):
         change(task.id, name=f"mirror-{task.id - 3:04d}")
     change(3, project_id=1)
@@ -292,7 +292,7 @@ async def _stop_redis(replay: Replay) -> None:
 
 
 async def _expire(replay: Replay) -> None:
-    replay.server.queue.remove_results(lambda request: request.task_id == 202)
+    replay.server.export_queue.remove_results(lambda request: request.task_id == 202)
 
 
 async def _use_up_the_anonymous_calls(replay: Replay) -> None:

@@ -73,7 +73,7 @@ class Asking:
 
     async def ended(self, rq_id: str) -> dict[str, Any]:
         """Wait for the end of a request."""
-        while not self.server.queue.requests[rq_id].ended:
+        while not self.server.requests[rq_id].ended:
             await checkpoint()
         value: dict[str, Any] = (await self.request(rq_id)).json
         return value

@@ -19,14 +19,15 @@ from asynccvat.simulator.formats.archives import (
     export_archive,
     write_archive,
 )
-from asynccvat.simulator.world.tasks import Task, build_dataset
+from asynccvat.simulator.world.generation import generate_tasks
+from asynccvat.simulator.world.tasks import Task
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 IMAGES, COCO, DATUMARO = "CVAT for images 1.1", "COCO 1.0", "Datumaro 1.0"
 
 
 def task(**options: object) -> Task:
-    return build_dataset(1, 3, **options).tasks[1]  # type: ignore[arg-type]  # options by name
+    return generate_tasks(1, 3, **options).tasks[1]  # type: ignore[arg-type]  # options by name
 
 
 def archive(
@@ -207,9 +208,13 @@ def test_voc_and_yolo_hold_the_boxes() -> None:
 
 @pytest.mark.parametrize("format_name", WRITTEN_FORMATS)
 def test_a_project_export_holds_every_task_under_unique_names(format_name: str) -> None:
-    dataset = build_dataset(4, 3, subsets=("", "val"), tasks_without_data=1)
+    dataset = generate_tasks(4, 3, subsets=("", "val"), tasks_without_data=1)
     data = export_archive(
-        dataset.project_tasks(1), format_name, True, project=dataset.projects[1], exported_at=NOON
+        list(dataset.tasks.values()),
+        format_name,
+        True,
+        project=dataset.projects[1],
+        exported_at=NOON,
     )
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         names = opened.namelist()

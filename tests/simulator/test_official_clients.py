@@ -171,7 +171,7 @@ def test_the_sdk_logs_in_and_sees_what_the_server_holds(
     server: SimulatedServer, tmp_path: Path
 ) -> None:
     told = run_sdk(server, tmp_path, 13, [])
-    held = server.dataset
+    held = server.world
     task = held.tasks[13]
     assert told["names"] == {str(one.id): one.name for one in held.tasks.values()}
     assert sorted(told["projects"]) == ["project-1", "project-2"]
@@ -225,7 +225,7 @@ def test_sdk_and_command_line_export_the_same_archive(
         data = path.read_bytes()
         # Unchanged since, so the second export came from the server's cache.
         assert other.read_bytes() == data
-        frames = {frame.data() for frame in server.dataset.tasks[4].frames()}
+        frames = {frame.data() for frame in server.tasks[4].frames()}
         pictures = {data for member, data in members(data).items() if member.endswith(".jpg")}
         assert pictures == (frames if images else set())
 
@@ -234,7 +234,7 @@ def test_sdk_and_command_line_export_the_same_archive(
 def test_the_command_line_lists_tasks_and_projects(server: SimulatedServer, tmp_path: Path) -> None:
     tasks = json.loads(run_cli(server, tmp_path, "task", "ls", "--json"))
     assert {task["id"]: task["name"] for task in tasks} == {
-        task.id: task.name for task in server.dataset.tasks.values()
+        task.id: task.name for task in server.tasks.values()
     }
     numbers = run_cli(server, tmp_path, "project", "ls").split()
     assert sorted(numbers) == ["1", "2"]
@@ -251,7 +251,7 @@ def test_ready_archives_reach_the_sdk_byte_by_byte(tmp_path: Path) -> None:
     export = {"format": "COCO 1.0", "path": str(target), "images": True}
     with serve_in_thread(SimulatorOptions(tasks=0, projects=0, archives=folder)) as running:
         run_sdk(running, tmp_path, 5, [export])
-        (ready,) = running.dataset.tasks[5].ready
+        (ready,) = running.tasks[5].ready
         assert ready == ReadyArchive(folder / "task5_coco-10_images.zip", "COCO 1.0", True)
     assert target.read_bytes() == (folder / "task5_coco-10_images.zip").read_bytes()
 
@@ -296,10 +296,10 @@ def annotations_in(path: Path) -> dict[str, list[str]]:
 def test_the_command_line_uploads_annotations(tmp_path: Path) -> None:
     with serve_in_thread(SimulatorOptions(tasks=2)) as running:
         path = tmp_path / "annotations.zip"
-        path.write_bytes(export_archive(running.dataset.tasks[1], "COCO 1.0", save_images=False))
+        path.write_bytes(export_archive(running.tasks[1], "COCO 1.0", save_images=False))
         run_cli(running, tmp_path, "task", "import-dataset", "--format", "COCO 1.0", "2", str(path))
-        found = running.dataset.tasks[2].annotations().shapes
-        held = running.dataset.tasks[1].annotations().shapes
+        found = running.tasks[2].annotations().shapes
+        held = running.tasks[1].annotations().shapes
         assert [shape.points for shape in found] == [
             shape.points
             for shape in sorted(held, key=lambda shape: (shape.frame, shape.z_order))

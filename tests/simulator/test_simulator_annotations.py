@@ -24,7 +24,7 @@ def box(label: int, **more: Any) -> dict[str, Any]:
 
 async def test_what_is_put_is_what_is_shown_and_exported() -> None:
     async with asking() as ask:
-        task = ask.server.dataset.tasks[1]
+        task = ask.server.tasks[1]
         car, _, _, sky = task.labels
         parked, make = car.attributes
         given = {
@@ -52,13 +52,13 @@ async def test_what_is_put_is_what_is_shown_and_exported() -> None:
         assert [one["frame"] for one in shown["tags"]] == [1]
         assert [one["frame"] for one in shown["tracks"][0]["shapes"]] == [0, 1]
         assert shown["tracks"][0]["attributes"] == [{"spec_id": make.id, "value": "other"}]
-        after = ask.server.dataset.tasks[1]
+        after = ask.server.tasks[1]
         assert after.updated_date > task.updated_date
 
 
 async def test_some_are_created_updated_and_deleted() -> None:
     async with asking() as ask:
-        label = ask.server.dataset.tasks[1].labels[0].id
+        label = ask.server.tasks[1].labels[0].id
         await ask("DELETE", HERE)
         created = await ask("PATCH", f"{HERE}?action=create", json={"shapes": [box(label)] * 2})
         first, second = created.json["shapes"]
@@ -76,7 +76,7 @@ async def test_some_are_created_updated_and_deleted() -> None:
 
 async def test_what_lies_past_the_last_frame_is_left_out() -> None:
     async with asking() as ask:
-        label = ask.server.dataset.tasks[1].labels[0].id
+        label = ask.server.tasks[1].labels[0].id
         answered = await ask("PUT", HERE, json={"shapes": [box(label, frame=99)]})
         assert answered.json == empty()
 
@@ -112,17 +112,17 @@ async def test_what_lies_past_the_last_frame_is_left_out() -> None:
 )
 async def test_wrong_annotations_are_refused_and_change_nothing(given: Any, errors: str) -> None:
     async with asking() as ask:
-        before = ask.server.dataset.tasks[1]
+        before = ask.server.tasks[1]
         assert before.labels[0].id == 5
         refused = await ask("PUT", HERE, json=given)
         assert refused.status == 400
         assert errors in refused.body.decode()
-        assert ask.server.dataset.tasks[1] is before
+        assert ask.server.tasks[1] is before
 
 
 async def test_the_shapes_of_a_track_may_have_numbers() -> None:
     async with asking() as ask:
-        label = ask.server.dataset.tasks[1].labels[0].id
+        label = ask.server.tasks[1].labels[0].id
         shape = {"id": 3, "type": "rectangle", "frame": 0, "points": [1, 2, 3, 4]}
         track = {"label_id": label, "frame": 0, "shapes": [shape]}
         assert (await ask("PUT", HERE, json={"tracks": [track]})).status == 200

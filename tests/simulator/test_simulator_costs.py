@@ -12,19 +12,18 @@ import pytest
 from asynccvat.simulator import ExportStart, SimulatorOptions
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.formats.archives import media_bytes
-from asynccvat.simulator.formats.ready_archives import add_archives
+from asynccvat.simulator.formats.ready_archives import add_ready_archives
 from asynccvat.simulator.queues.export_queue import ExportQueue
 from asynccvat.simulator.queues.processor import (
     AmpleProcessor,
     ApiWorkers,
     SharedProcessor,
-    call_seconds,
     make_processor,
 )
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import Wanted
+from asynccvat.simulator.queues.requests import ExportSubject
+from asynccvat.simulator.routes.costs import call_seconds
 from asynccvat.simulator.world.accounts import Accounts
-from asynccvat.simulator.world.tasks import build_dataset
 from asynccvat.simulator.world.world import World
 
 T = TypeVar("T")
@@ -174,26 +173,26 @@ def ends_of_exports(
     """Run exports that are asked for together: the last span of each task, in seconds."""
 
     async def main() -> Any:
-        world = World(options, Accounts(options).by_id[1].user)
+        world = World(options)
         queue = ExportQueue(
             options,
             make_processor(options),
             faults or Faults(),
-            RequestRegistry(),
-            world.snapshot,
+            registry=RequestRegistry(),
+            world=world,
         )
         queue.start()
         owner = Accounts(options).by_id[1].user
         for _ in range(1 + again):
             for task_id in task_ids:
-                wanted = Wanted(
+                subject = ExportSubject(
                     "task",
                     task_id,
                     "CVAT for images 1.1",
                     "dataset" if images else "annotations",
                 )
                 queue.submit(
-                    wanted, owner, project_id=1, task_id=task_id, job_id=None, file_name=None
+                    subject, owner, project_id=1, task_id=task_id, job_id=None, file_name=None
                 )
             while not all(  # noqa: ASYNC110 - the clock jumps, nothing is waited for
                 request.ended for request in queue.requests.values()
@@ -251,9 +250,9 @@ def test_images_take_an_export_more_time_unless_they_are_cached() -> None:
 
 def test_a_ready_archive_is_as_large_as_its_file(tmp_path: Path) -> None:
     (tmp_path / "task5.zip").write_bytes(bytes(2_000_000))
-    dataset = build_dataset(tasks=0)
-    add_archives(dataset, tmp_path)
-    assert media_bytes(dataset.tasks[5], "COCO 1.0") == 2_000_000
+    world = World(SimulatorOptions(tasks=0))
+    add_ready_archives(world, tmp_path)
+    assert media_bytes(world.tasks[5], "COCO 1.0") == 2_000_000
 
 
 def test_exports_of_one_user_can_be_made_to_wait_for_each_other() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from asynccvat.simulator import SimulatorOptions
 from asynccvat.simulator.faults import Fault
-from asynccvat.simulator.queues.archives import Archive, Piece
+from asynccvat.simulator.queues.archives import ArchiveBytes, ArchivePiece
 from asynccvat.simulator.wire.downloads import disposition, read_ranges
 
 pytestmark = pytest.mark.anyio
@@ -208,7 +208,7 @@ def test_a_part_of_an_archive_in_pieces_is_that_part(
 ) -> None:
     data = bytes(range(size))
     edge = seed * size // 10
-    archive = Archive((Piece(0, edge, data), Piece(edge, size - edge, data)))
+    archive = ArchiveBytes((ArchivePiece(0, edge, data), ArchivePiece(edge, size - edge, data)))
     start, length = cuts
     part = archive.part(start, length)
     joined = b"".join(piece.data[piece.start : piece.start + piece.length] for piece in part.pieces)
@@ -218,7 +218,7 @@ def test_a_part_of_an_archive_in_pieces_is_that_part(
 
 @given(data=st.binary(min_size=1, max_size=40), place=st.integers(0, 50))
 def test_damage_changes_exactly_what_it_says(data: bytes, place: int) -> None:
-    archive = Archive((Piece(0, len(data), data),))
+    archive = ArchiveBytes((ArchivePiece(0, len(data), data),))
     damaged = archive.damaged([Fault(alter_at=place), Fault(extra="more"), Fault(truncate=1)])
     joined = b"".join(
         piece.data[piece.start : piece.start + piece.length] for piece in damaged.pieces

@@ -93,7 +93,7 @@ async def test_an_export_holds_the_task_as_it_was_when_it_started() -> None:
         ask.server.faults.add(Fault(export="stick"))
         rq_id = (await ask.export()).json["rq_id"]
         assert (await ask.request(rq_id)).json["status"] == "started"
-        name = ask.server.dataset.tasks[1].name.encode()
+        name = ask.server.tasks[1].name.encode()
         ask.server.rename_task(1, "renamed meanwhile")
         ask.server.release_exports()
         archive = await ask.get((await ask.ended(rq_id))["result_url"])
@@ -262,7 +262,7 @@ async def test_a_server_can_run_one_export_per_user_at_a_time() -> None:
         for task_id in (1, 2):
             await ask.export(task_id)
         await ask.export(3, token=token)
-        statuses = [request.status for request in ask.server.queue.requests.values()]
+        statuses = [request.status for request in ask.server.requests.values()]
         assert statuses == ["started", "queued", "started"]
 
 
@@ -291,7 +291,7 @@ async def test_an_old_endpoint_asks_for_an_export_tells_of_it_and_sends_it() -> 
         ask.server.pause_exports()
         assert [(await ask.get(OLD)).status for _ in range(2)] == [202, 202]
         ask.server.release_exports()
-        (rq_id,) = ask.server.queue.requests
+        (rq_id,) = ask.server.requests
         await ask.ended(rq_id)
         assert (await ask.get(OLD)).status == 201
         archive = await ask.get(f"{OLD}&action=download")
@@ -305,10 +305,10 @@ async def test_an_old_endpoint_asks_for_an_export_tells_of_it_and_sends_it() -> 
 async def test_an_old_endpoint_exports_anew_what_was_edited_or_has_expired() -> None:
     async with asking(old_servers()) as ask:
         assert (await ask.get(OLD)).status == 202
-        (rq_id,) = ask.server.queue.requests
+        (rq_id,) = ask.server.requests
         for change in (
             lambda: ask.server.edit_task(1),
-            lambda: ask.server.queue.remove_results(lambda _: True),
+            lambda: ask.server.export_queue.remove_results(lambda _: True),
         ):
             await ask.ended(rq_id)
             assert (await ask.get(OLD)).status == 201
@@ -320,7 +320,7 @@ async def test_an_old_endpoint_tells_of_a_failure() -> None:
     async with asking(old_servers()) as ask:
         ask.server.faults.add(Fault(export="fail", message="MemoryError: all of it"))
         assert (await ask.get("/api/tasks/1/dataset?format=COCO+1.0")).status == 202
-        (rq_id,) = ask.server.queue.requests
+        (rq_id,) = ask.server.requests
         await ask.ended(rq_id)
         failed = await ask.get("/api/tasks/1/dataset?format=COCO+1.0")
         assert (failed.status, failed.body) == (500, b"MemoryError: all of it")

@@ -271,7 +271,7 @@ async def test_an_export_goes_back_into_the_queue_once() -> None:
     async with asking() as ask:
         ask.server.faults.add(Fault(export="requeue"))
         assert (await ask.exported())["status"] == "finished"
-        request = next(iter(ask.server.queue.requests.values()))
+        request = next(iter(ask.server.requests.values()))
         assert request.requeued
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.simulator import SimulatorOptions
-from asynccvat.simulator.routes.filters import cut_page
+from asynccvat.simulator.routes.paging import cut_page
 from asynccvat.simulator.wire.responses import RefusedError
 
 pytestmark = pytest.mark.anyio

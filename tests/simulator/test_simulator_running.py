@@ -62,7 +62,7 @@ def test_the_fixture_is_had_by_naming_the_plugin(tmp_path: Path) -> None:
         "    return SimulatorOptions(tasks=2, frames=1)\n"
         "@pytest.mark.anyio\n"
         "async def test_one(cvat_server):\n"
-        "    assert len(cvat_server.dataset.tasks) == 2\n"
+        "    assert len(cvat_server.tasks) == 2\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
@@ -71,16 +71,16 @@ def test_the_fixture_is_had_by_naming_the_plugin(tmp_path: Path) -> None:
 
 def test_a_server_in_a_thread_is_steered_from_outside() -> None:
     with serve_in_thread(SimulatorOptions(tasks=2, frames=1)) as server:
-        before = server.dataset.tasks[1].updated_date
+        before = server.tasks[1].updated_date
         assert server.edit_task(1).updated_date > before
         server.pause_exports()
         path = "/api/tasks/1/dataset/export?format=COCO+1.0"
         rq_id = fetch(server.url + path, server.token, "POST")["rq_id"]
-        assert rq_id in server.queue.requests
+        assert rq_id in server.requests
         server.forget_requests()
         server.release_exports()
-        assert server.queue.requests == {}
-        assert server.add_organization("lab", (2,)).id == server.dataset.tasks[2].organization_id
+        assert server.requests == {}
+        assert server.add_organization("lab", (2,)).id == server.tasks[2].organization_id
 
 
 def test_a_port_that_is_taken_is_an_error_of_the_caller() -> None:

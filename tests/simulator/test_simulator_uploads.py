@@ -54,20 +54,20 @@ async def finish(ask: Asking, file_id: str, **more: Any) -> Answered:
 
 
 def boxes(ask: Asking, task_id: int = 1) -> list[tuple[int, tuple[float, ...]]]:
-    annotations = ask.server.dataset.tasks[task_id].annotations()
+    annotations = ask.server.tasks[task_id].annotations()
     return [(shape.frame, shape.points) for shape in annotations.shapes]
 
 
 async def test_a_file_in_a_form_replaces_the_annotations() -> None:
     async with asking() as ask:
-        before = ask.server.dataset.tasks[1]
+        before = ask.server.tasks[1]
         accepted = await send_form(ask, f"{HERE}?format=CVAT+1.1")
         assert (accepted.status, accepted.json) == (202, {"rq_id": RQ_ID})
         request = await ask.ended(RQ_ID)
         assert (request["status"], request["message"]) == ("finished", "")
         assert request["operation"]["type"] == "import:annotations"
         assert boxes(ask) == [(1, (1.0, 2.0, 30.5, 40.25))]
-        after = ask.server.dataset.tasks[1]
+        after = ask.server.tasks[1]
         assert after.updated_date > before.updated_date
         (shape,) = after.annotations().shapes
         values = [(attribute.name, value) for attribute, value in shape.attributes]
@@ -219,14 +219,14 @@ async def test_only_who_may_change_a_task_may_upload() -> None:
 
 async def test_an_import_that_fails_changes_nothing() -> None:
     async with asking() as ask:
-        before = ask.server.dataset.tasks[1]
+        before = ask.server.tasks[1]
         await send_form(ask, f"{HERE}?format=CVAT+1.1", b"rubbish")
         request = await ask.ended(RQ_ID)
         assert request["status"] == "failed"
         assert request["message"] == (
             "xml.etree.ElementTree.ParseError: syntax error: line 1, column 0\n"
         )
-        assert ask.server.dataset.tasks[1] is before
+        assert ask.server.tasks[1] is before
         assert len(ask.server.uploads) == 0
 
 

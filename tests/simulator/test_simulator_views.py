@@ -167,17 +167,17 @@ async def test_data_meta_tells_whether_the_images_changed() -> None:
         before = (await ask.get("/api/tasks/1/data/meta")).json
         ask.server.edit_task(1)
         assert (await ask.get("/api/tasks/1/data/meta")).json == before
-        images = [frame.data() for frame in ask.server.dataset.tasks[1].exported_frames()]
+        images = [frame.data() for frame in ask.server.tasks[1].exported_frames()]
         ask.server.change_media(1)
         changed = (await ask.get("/api/tasks/1/data/meta")).json
         assert changed["chunks_updated_date"] > before["chunks_updated_date"]
-        others = [frame.data() for frame in ask.server.dataset.tasks[1].exported_frames()]
+        others = [frame.data() for frame in ask.server.tasks[1].exported_frames()]
         assert not set(images) & set(others)
         ask.server.change_task(1, deleted_frames=(1,))
         deleted = (await ask.get("/api/tasks/1/data/meta")).json
         assert (deleted["size"], deleted["deleted_frames"]) == (3, [1])
         assert len(deleted["frames"]) == 3
-        left = [frame.data() for frame in ask.server.dataset.tasks[1].exported_frames()]
+        left = [frame.data() for frame in ask.server.tasks[1].exported_frames()]
         assert left == [others[0], others[2]]
 
 

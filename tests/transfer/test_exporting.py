@@ -59,7 +59,7 @@ async def mirroring(
 
 
 def under_way(server: SimulatedServer) -> int:
-    return sum(not request.ended for request in server.queue.requests.values())
+    return sum(not request.ended for request in server.requests.values())
 
 
 # How many
@@ -190,7 +190,7 @@ async def test_an_export_begun_before_the_listing_is_not_adopted(data: Path, log
     async with serving(1) as serve, somebody_else(serve) as other:
         serve.server.faults.add(Fault(export="stick"))
         old = await other.request_export(1, ac.ExportSpec())
-        await until(lambda: serve.server.queue.requests[old.rq_id].status == "started")
+        await until(lambda: serve.server.requests[old.rq_id].status == "started")
         # It holds the old state; the listing will show the new one.
         task = serve.server.edit_task(1)
         async with mirroring(serve, data, log=log) as reports:
@@ -233,7 +233,7 @@ async def test_an_export_begun_well_after_the_listing_is_adopted(
             assert listing.read_at is not None
             serve.server.faults.add(Fault(export="stick"))
             await other.request_export(1, ac.ExportSpec())
-            (request,) = serve.server.queue.requests.values()
+            (request,) = serve.server.requests.values()
             await until(lambda: request.status == "started")
             return replace(listing, read_at=listing.read_at - timedelta(seconds=5))
 
@@ -247,7 +247,7 @@ async def test_an_export_begun_well_after_the_listing_is_adopted(
 
 async def test_exports_that_somebody_begins_again_and_again_are_given_up(data: Path) -> None:
     async with serving(1) as serve:
-        started = serve.server.queue
+        started = serve.server.export_queue
         serve.server.faults.add(
             Fault(
                 method="POST",
@@ -413,8 +413,8 @@ async def test_an_export_that_goes_back_to_the_queue_is_waited_for(data: Path, l
 
 
 async def _requests(serve: Serving) -> tuple[Any, ...]:
-    await until(lambda: len(serve.server.queue.requests) > 0)
-    return tuple(serve.server.queue.requests.values())
+    await until(lambda: len(serve.server.requests) > 0)
+    return tuple(serve.server.requests.values())
 
 
 @pytest.mark.parametrize("count", [1, 3])

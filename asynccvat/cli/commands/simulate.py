@@ -140,7 +140,7 @@ async def _serve(options: SimulatorOptions) -> None:
         output.write(server.url)
         output.flush()
         output.remark(
-            f"A simulated CVAT with {len(server.dataset.tasks)} tasks; user {server.username}, "
+            f"A simulated CVAT with {len(server.tasks)} tasks; user {server.username}, "
             f"password {server.password}. Stop it with Ctrl-C. In another shell:\n"
             f"  export CVAT_URL={server.url} CVAT_USERNAME={server.username} "
             f"CVAT_PASSWORD={server.password}\n"

@@ -1,7 +1,7 @@
-"""Reads annotations that a client sends as JSON, as CVAT's serializers do.
+"""Read annotations that a client sends as JSON, as CVAT's serializers do.
 
-What is wrong is told by field, in the places where it is wrong; of an unknown label or attribute
-CVAT tells only the first. What lies past the task's frames is left out without a word.
+Errors name the fields that are wrong; of unknown labels and attributes CVAT names only the first.
+Annotations past the task's last frame are left out silently. `annotations_json` writes such JSON.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _TRACKED_REQUIRED: Final = ("type", "frame")
 _NUMBERS: Final = ("label_id", "frame", "group", "z_order")
 
 
-class InvalidError(Exception):
-    """Annotations that CVAT refuses; `errors` is the body of the answer."""
+class InvalidAnnotationsError(Exception):
+    """Annotations that CVAT refuses; `errors` is the body of the response."""
 
     def __init__(self, errors: Any) -> None:
         """Refuse with these errors."""
@@ -44,23 +44,23 @@ class InvalidError(Exception):
         self.errors = errors
 
 
-def read_given(given: Mapping[str, Any], task: Task, ids: Iterator[int]) -> Annotations:
-    """The annotations that a body describes.
+def read_annotations_json(given: Mapping[str, Any], task: Task, ids: Iterator[int]) -> Annotations:
+    """Return the annotations that a body describes.
 
     Args:
         given: The body: lists of `tags`, `shapes` and `tracks`, each of which may be missing.
-        task: The task that they are for; it has data.
+        task: The task to which they belong; it has data.
         ids: Numbers for the annotations.
 
     Raises:
-        InvalidError: Something is wrong with them.
+        InvalidAnnotationsError: Something is wrong with them.
     """
     _check(given)
     labels = {label.id: label for label in task.labels}
 
     def label(one: Mapping[str, Any]) -> Label:
         if one["label_id"] not in labels:
-            raise InvalidError([f"label_id `{one['label_id']}` is invalid"])
+            raise InvalidAnnotationsError([f"label_id `{one['label_id']}` is invalid"])
         return labels[one["label_id"]]
 
     def read(kind: str, make: Callable[[Mapping[str, Any], Label], T]) -> tuple[T, ...]:
@@ -132,12 +132,12 @@ def _track(one: Mapping[str, Any], label: Label, ids: Iterator[int]) -> Track:
 
 
 def _values(attributes: Iterable[Attribute], one: Mapping[str, Any]) -> AttributeValues:
-    """The values given, and defaults where none is."""
+    """Return the given value of each attribute, or its default."""
     known = {attribute.id: attribute for attribute in attributes}
     given = {}
     for value in one.get("attributes", ()):
         if value["spec_id"] not in known:
-            raise InvalidError([f"spec_id `{value['spec_id']}` is invalid"])
+            raise InvalidAnnotationsError([f"spec_id `{value['spec_id']}` is invalid"])
         given[value["spec_id"]] = str(value["value"])
     return tuple(
         (attribute, given.get(number, attribute.default_value))
@@ -145,7 +145,7 @@ def _values(attributes: Iterable[Attribute], one: Mapping[str, Any]) -> Attribut
     )
 
 
-# --- What is wrong with a body --------------------------------------------------------------------
+# --- Validation -----------------------------------------------------------------------------------
 
 
 def _check(given: Mapping[str, Any]) -> None:
@@ -163,11 +163,11 @@ def _check(given: Mapping[str, Any]) -> None:
         if any(found):
             errors[kind] = found
     if errors:
-        raise InvalidError(errors)
+        raise InvalidAnnotationsError(errors)
 
 
 def _wrong(row: Any, required: Iterable[str]) -> dict[str, Any]:
-    """What is wrong with a tag, shape or track, by field."""
+    """Return what is wrong with a tag, shape or track, by field."""
     if not isinstance(row, dict):
         text = f"Invalid data. Expected a dictionary, but got {type(row).__name__}."
         return {"non_field_errors": [text]}
@@ -195,7 +195,7 @@ def _are_numbers(value: Any) -> bool:
 
 
 def _wrong_shapes(shapes: list[Any]) -> dict[str, Any]:
-    """What is wrong with the shapes of a track."""
+    """Return what is wrong with the shapes of a track."""
     if not shapes:
         return {"shapes": ["This list may not be empty."]}
     found = [_wrong_tracked(shape) for shape in shapes]
@@ -205,5 +205,5 @@ def _wrong_shapes(shapes: list[Any]) -> dict[str, Any]:
 def _wrong_tracked(shape: Any) -> dict[str, Any]:
     found = _wrong(shape, _TRACKED_REQUIRED)
     if isinstance(shape, dict) and not any(name != "id" for name in found):
-        return {}  # of the shapes of a track CVAT does not mind the numbers
+        return {}  # CVAT accepts ids on the shapes of a track
     return found

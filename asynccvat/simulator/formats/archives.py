@@ -1,9 +1,9 @@
-"""The archives that exports give: which members, where, and how they are stored.
+"""Write the archives that exports produce: which members, where, and how they are stored.
 
-The layouts are those of a CVAT server 2.54, and so is the form: every member stored, sizes and CRC
-in the local headers (no data descriptors), the UTF-8 flag on names beyond ASCII, no entries for
-directories, entry times those of the export. The text of the annotation files is the business of
-`annotation_files` and `cvat_xml`.
+Layout and form are those of CVAT 2.54. Every member is stored, local headers have sizes and CRC
+(no data descriptors), names beyond ASCII have the UTF-8 flag, folders have no entries, and entry
+times are those of the export. `cvat_xml_writer`, `json_writers` and `box_writers` write the
+annotation files inside.
 """
 
 from __future__ import annotations
@@ -18,123 +18,131 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from asynccvat.simulator.formats.cvat_xml_writer import Origin, cvat_images_xml, cvat_video_xml
-from asynccvat.simulator.formats.json_writers import (
-    Drawn,
-    coco_json,
-    datumaro_json,
-    draw,
-    item_id,
+from asynccvat.simulator.formats.box_writers import (
     voc_label_map,
     voc_xml,
     yolo_labels,
     yolo_yaml,
 )
+from asynccvat.simulator.formats.cvat_xml_writer import (
+    ExportSource,
+    cvat_images_xml,
+    cvat_video_xml,
+)
+from asynccvat.simulator.formats.frames import AnnotatedFrame, annotated_frames
+from asynccvat.simulator.formats.json_writers import coco_json, datumaro_json
 from asynccvat.simulator.world.annotations import Label
 from asynccvat.simulator.world.tasks import Project, Task
 
+NO_DATA: Final = "AttributeError: 'NoneType' object has no attribute 'validation_mode'\n"
+"""What CVAT 2.54 answers, word for word, to the export of a task without data."""
+
 _FRAME_BYTES: Final = 30_000
-"""About the bytes of a drawn frame."""
+"""Approximate bytes of a frames frame."""
+
 _DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
 
 class ExportUnavailableError(Exception):
-    """An export that the server accepts and then fails; the message is the request's message."""
+    """An export that the server accepts and then fails.
+
+    The error's text is the message of the failed request.
+    """
 
 
 @dataclass(frozen=True, slots=True)
-class _Export:
+class _ArchiveContent:
     """What the writers of a format's members need to know."""
 
-    origin: Origin
-    drawn: list[Drawn]
+    source: ExportSource
+    frames: list[AnnotatedFrame]
     save_images: bool
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        labels = (label for task in self.origin.tasks for label in task.labels)
+        labels = (label for task in self.source.tasks for label in task.labels)
         return tuple(dict.fromkeys(labels))
 
     @property
-    def subsets(self) -> dict[str, list[Drawn]]:
-        """The frames of each subset."""
-        subsets: dict[str, list[Drawn]] = {}
-        for one in self.drawn:
+    def subsets(self) -> dict[str, list[AnnotatedFrame]]:
+        """The frames of each subset, by its name."""
+        subsets: dict[str, list[AnnotatedFrame]] = {}
+        for one in self.frames:
             subsets.setdefault(one.subset, []).append(one)
         return subsets
 
-    def images(self, drawn: list[Drawn], folder: str) -> _Members:
-        """The images in the order of a file system's hashed directory: arbitrary, but lasting."""
+    def images(self, frames: list[AnnotatedFrame], folder: str) -> _Members:
+        """Yield the images in an arbitrary but stable order, as a hashed directory has."""
         if self.save_images:
-            frames = [one.frame for one in drawn]
-            for frame in sorted(frames, key=lambda frame: zlib.crc32(frame.name.encode())):
+            images = [one.frame for one in frames]
+            for frame in sorted(images, key=lambda frame: zlib.crc32(frame.name.encode())):
                 yield folder + frame.name, frame.data
 
 
 _Members = Iterator[tuple[str, Callable[[], bytes]]]
-"""Name and content of each member; the content is made when its turn has come."""
+"""Name and content of each member; the content is a function that makes it when needed."""
 
 
-def _cvat_images(export: _Export) -> _Members:
-    yield "annotations.xml", lambda: cvat_images_xml(export.origin, export.drawn).encode()
-    yield from _cvat_media(export)
+def _cvat_images(content: _ArchiveContent) -> _Members:
+    yield "annotations.xml", lambda: cvat_images_xml(content.source, content.frames).encode()
+    yield from _cvat_media(content)
 
 
-def _cvat_video(export: _Export) -> _Members:
-    yield "annotations.xml", lambda: cvat_video_xml(export.origin, export.drawn).encode()
-    yield from _cvat_media(export)
+def _cvat_video(content: _ArchiveContent) -> _Members:
+    yield "annotations.xml", lambda: cvat_video_xml(content.source, content.frames).encode()
+    yield from _cvat_media(content)
 
 
-def _cvat_media(export: _Export) -> _Members:
-    if export.origin.project is None:
-        yield from export.images(export.drawn, "images/")
+def _cvat_media(content: _ArchiveContent) -> _Members:
+    if content.source.project is None:
+        yield from content.images(content.frames, "images/")
         return
-    for subset, drawn in export.subsets.items():
-        yield from export.images(drawn, f"images/{subset}/")
+    for subset, frames in content.subsets.items():
+        yield from content.images(frames, f"images/{subset}/")
 
 
-def _coco(export: _Export) -> _Members:
-    for subset, drawn in export.subsets.items():
-        yield from export.images(drawn, f"images/{subset}/")
-        text = coco_json(export.labels, drawn)
+def _coco(content: _ArchiveContent) -> _Members:
+    for subset, frames in content.subsets.items():
+        yield from content.images(frames, f"images/{subset}/")
+        text = coco_json(content.labels, frames)
         yield f"annotations/instances_{subset}.json", text.encode
 
 
-def _datumaro(export: _Export) -> _Members:
-    for subset, drawn in export.subsets.items():
-        yield from export.images(drawn, f"images/{subset}/")
-        text = datumaro_json(export.labels, drawn)
+def _datumaro(content: _ArchiveContent) -> _Members:
+    for subset, frames in content.subsets.items():
+        yield from content.images(frames, f"images/{subset}/")
+        text = datumaro_json(content.labels, frames)
         yield f"annotations/{subset}.json", text.encode
 
 
-def _voc(export: _Export) -> _Members:
-    yield "labelmap.txt", voc_label_map(export.labels).encode
-    for subset, drawn in export.subsets.items():
-        ids = "".join(f"{item_id(one.frame)}\n" for one in drawn)
+def _voc(content: _ArchiveContent) -> _Members:
+    yield "labelmap.txt", voc_label_map(content.labels).encode
+    for subset, frames in content.subsets.items():
+        ids = "".join(f"{one.item_id}\n" for one in frames)
         yield f"ImageSets/Main/{subset}.txt", ids.encode
-        yield from export.images(drawn, "JPEGImages/")
-        for one in drawn:
-            text = voc_xml(one, save_images=export.save_images)
-            yield f"Annotations/{item_id(one.frame)}.xml", text.encode
+        yield from content.images(frames, "JPEGImages/")
+        for one in frames:
+            text = voc_xml(one, save_images=content.save_images)
+            yield f"Annotations/{one.item_id}.xml", text.encode
 
 
-def _yolo(export: _Export) -> _Members:
+def _yolo(content: _ArchiveContent) -> _Members:
     # This format calls the frames of no subset "train".
     subsets = {
-        "train" if name == "default" else name: drawn for name, drawn in export.subsets.items()
+        "train" if name == "default" else name: frames for name, frames in content.subsets.items()
     }
-    for subset, drawn in subsets.items():
-        paths = "".join(f"data/images/{subset}/{one.frame.name}\n" for one in drawn)
+    for subset, frames in subsets.items():
+        paths = "".join(f"data/images/{subset}/{one.frame.name}\n" for one in frames)
         yield f"{subset}.txt", paths.encode
-    yield "data.yaml", yolo_yaml(subsets, export.labels).encode
-    for subset, drawn in subsets.items():
-        yield from export.images(drawn, f"images/{subset}/")
-        for one in drawn:
-            text = yolo_labels(export.labels, one)
-            yield f"labels/{subset}/{item_id(one.frame)}.txt", text.encode
+    yield "data.yaml", yolo_yaml(subsets, content.labels).encode
+    for subset, frames in subsets.items():
+        yield from content.images(frames, f"images/{subset}/")
+        for one in frames:
+            text = yolo_labels(content.labels, one)
+            yield f"labels/{subset}/{one.item_id}.txt", text.encode
 
 
-_WRITERS: Final[dict[str, Callable[[_Export], _Members]]] = {
+_WRITERS: Final[dict[str, Callable[[_ArchiveContent], _Members]]] = {
     "CVAT for images 1.1": _cvat_images,
     "CVAT for video 1.1": _cvat_video,
     "COCO 1.0": _coco,
@@ -144,7 +152,7 @@ _WRITERS: Final[dict[str, Callable[[_Export], _Members]]] = {
 }
 
 WRITTEN_FORMATS: Final = tuple(_WRITERS)
-"""The formats that generated tasks can be exported in, by CVAT's names."""
+"""The formats in which generated tasks can be exported, by CVAT's names."""
 
 
 def export_archive(
@@ -156,7 +164,7 @@ def export_archive(
     exported_at: datetime | None = None,
     base_url: str = _DEFAULT_URL,
 ) -> bytes:
-    """The archive of an export, in memory; see `write_archive`.
+    """Return the archive of an export; see `write_archive`.
 
     Raises:
         ExportUnavailableError: As for `write_archive`.
@@ -186,16 +194,16 @@ def write_archive(
 ) -> None:
     """Write the archive of an export to a seekable binary stream, one image in memory at a time.
 
-    The same arguments give the same bytes; a later `exported_at` changes the entry times and the
-    date inside a CVAT XML, as a cold export does, and never an image.
+    The same arguments give the same bytes. A later `exported_at` changes the entry times and the
+    date inside a CVAT XML, as an export that is not cached does, and never an image.
 
     Args:
-        stream: Where to; it stays open.
-        task: A task with data, or one with ready archives, whose very bytes are written; or the
-            tasks of a project, of which those without data are left out.
+        stream: Where to write; it stays open.
+        task: A task with data; or one with ready archives, of which one is copied; or the tasks of
+            a project, of which those without data are left out.
         format_name: CVAT's name of the format, exactly.
-        save_images: With the frames.
-        project: The project, where that is exported and not a task.
+        save_images: Whether to write the images.
+        project: The project, if a project is exported.
         exported_at: Timezone-aware time of the export; None for now.
         base_url: Origin of the server, for the links in a CVAT XML.
 
@@ -205,35 +213,29 @@ def write_archive(
     """
     tasks = (task,) if isinstance(task, Task) else tuple(task)
     if len(tasks) == 1 and tasks[0].ready:
-        with ready_archive(tasks[0], format_name, save_images).open("rb") as source:
-            shutil.copyfileobj(source, stream, 1 << 20)
+        with find_ready_archive(tasks[0], format_name, save_images).open("rb") as ready:
+            shutil.copyfileobj(ready, stream, 1 << 20)
         return
     with_data = tuple(one for one in tasks if one.size is not None)
     if not with_data:
-        # What CVAT 2.54 answers, word for word.
-        raise ExportUnavailableError(
-            "AttributeError: 'NoneType' object has no attribute 'validation_mode'\n"
-        )
+        raise ExportUnavailableError(NO_DATA)
     if format_name not in _WRITERS:
         raise ExportUnavailableError(
             f"The simulator does not write {format_name}, only {', '.join(WRITTEN_FORMATS)}\n"
         )
     when = exported_at or datetime.now(UTC)
-    export = _Export(Origin(with_data, project, when, base_url), draw(with_data), save_images)
+    source = ExportSource(with_data, project, when, base_url)
+    content = _ArchiveContent(source, annotated_frames(with_data), save_images)
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in _WRITERS[format_name](export):
-            archive.writestr(_entry(name, when), content())
+        for name, make in _WRITERS[format_name](content):
+            archive.writestr(_entry(name, when), make())
 
 
-def ready_archive(
-    task: Task,
-    format_name: str,
-    save_images: bool,
-) -> Path:
-    """The ready archive of a task that fits best: one of that very kind, else one of any kind.
+def find_ready_archive(task: Task, format_name: str, save_images: bool) -> Path:
+    """Return the ready archive of a task that fits best: an exact match, else one for any export.
 
     Raises:
-        ExportUnavailableError: None fits.
+        ExportUnavailableError: No archive fits.
     """
     fitting = [
         ready
@@ -250,9 +252,9 @@ def ready_archive(
 
 
 def media_bytes(task: Task, format_name: str) -> int:
-    """About how many bytes of images an archive of a task with images holds."""
+    """Estimate the bytes of images in an archive of a task with images."""
     if task.ready:
-        return ready_archive(task, format_name, True).stat().st_size
+        return find_ready_archive(task, format_name, True).stat().st_size
     return len(task.exported_frames()) * (task.content.frame_bytes or _FRAME_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""Reads the formats of boxes in zips of small files: "PASCAL VOC 1.1" and those of YOLO."""
+"""Read the box formats, which are zips of small files: "PASCAL VOC 1.1" and those of YOLO."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from xml.etree import ElementTree as ET
 
 import yaml
 
-from asynccvat.simulator.formats.collector import Collector, Look
+from asynccvat.simulator.formats.collector import AnnotationCollector, ParsedShape
 from asynccvat.simulator.formats.items import (
-    Item,
+    DatasetItem,
     ItemAnnotation,
     collect_items,
     import_failure,
     not_found,
 )
-from asynccvat.simulator.world.tasks import Frame
+from asynccvat.simulator.world.content import Frame
 
 _ULTRALYTICS_FILE: Final = re.compile(r"(?:.*/)?labels/[^/]+/(.+)\.txt")
 _DARKNET_FILE: Final = re.compile(r"(?:.*/)?obj_[^/]+_data/(.+)\.txt")
 
 
-def read_voc(path: Path, collector: Collector) -> None:
-    """Read the XML of each image, wherever in the zip it is.
+def read_voc(path: Path, collector: AnnotationCollector) -> None:
+    """Read "PASCAL VOC 1.1": an XML for each image, in any folder of the zip.
 
     Raises:
-        ImportFailedError: There is none, or it does not fit the task.
-        zipfile.BadZipFile: It is no zip.
+        ImportFailedError: There is no XML, or it does not fit the task.
+        zipfile.BadZipFile: The file is not a zip.
     """
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".xml")]
@@ -43,12 +43,12 @@ def read_voc(path: Path, collector: Collector) -> None:
     collect_items(items, collector, tracks=True)
 
 
-def _voc_item(member: str, text: bytes) -> Item:
+def _voc_item(member: str, text: bytes) -> DatasetItem:
     _, folder, below = member.rpartition("Annotations/")
     name = str(PurePosixPath(below if folder else member).with_suffix(""))
     # Local uploads of tests and demonstrations; expat itself bounds what entities expand to.
     root = ET.fromstring(text)  # noqa: S314
-    return Item(name, [_voc_object(one) for one in root.iter("object")])
+    return DatasetItem(name, [_voc_object(one) for one in root.iter("object")])
 
 
 def _voc_object(element: ET.Element) -> ItemAnnotation:
@@ -57,7 +57,9 @@ def _voc_object(element: ET.Element) -> ItemAnnotation:
         one.findtext("name", ""): one.findtext("value", "") for one in element.iter("attribute")
     }
     attributes["occluded"] = element.findtext("occluded", "0")
-    return ItemAnnotation("bbox", element.findtext("name"), Look("rectangle", box), attributes)
+    return ItemAnnotation(
+        "bbox", element.findtext("name"), ParsedShape("rectangle", box), attributes
+    )
 
 
 def _number(element: ET.Element, path: str) -> float:
@@ -67,12 +69,12 @@ def _number(element: ET.Element, path: str) -> float:
     return float(text)
 
 
-def read_ultralytics(path: Path, collector: Collector) -> None:
+def read_ultralytics(path: Path, collector: AnnotationCollector) -> None:
     """Read "Ultralytics YOLO Detection 1.0": `data.yaml` names the classes.
 
     Raises:
-        ImportFailedError: There is none, or it does not fit the task.
-        zipfile.BadZipFile: It is no zip.
+        ImportFailedError: There is no such file, or it does not fit the task.
+        zipfile.BadZipFile: The file is not a zip.
     """
 
     def names(archive: zipfile.ZipFile) -> dict[int, str]:
@@ -83,12 +85,12 @@ def read_ultralytics(path: Path, collector: Collector) -> None:
     _read_yolo(path, collector, _ULTRALYTICS_FILE, names, "yolo_ultralytics_detection")
 
 
-def read_darknet(path: Path, collector: Collector) -> None:
+def read_darknet(path: Path, collector: AnnotationCollector) -> None:
     """Read "YOLO 1.1": `obj.names` names the classes.
 
     Raises:
-        ImportFailedError: There is none, or it does not fit the task.
-        zipfile.BadZipFile: It is no zip.
+        ImportFailedError: There is no such file, or it does not fit the task.
+        zipfile.BadZipFile: The file is not a zip.
     """
 
     def names(archive: zipfile.ZipFile) -> dict[int, str]:
@@ -108,7 +110,7 @@ def _members(archive: zipfile.ZipFile, name: str) -> list[str]:
 
 def _read_yolo(
     path: Path,
-    collector: Collector,
+    collector: AnnotationCollector,
     file_name: re.Pattern[str],
     names: Callable[[zipfile.ZipFile], dict[int, str]],
     reader_name: str,
@@ -124,7 +126,7 @@ def _read_yolo(
             collector.find_root(texts)
             frames = collector.task.frames()
             items = [
-                Item(name, list(_yolo_boxes(text, classes, frames[collector.frame(name)])))
+                DatasetItem(name, list(_yolo_boxes(text, classes, frames[collector.frame(name)])))
                 for name, text in texts.items()
             ]
         except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
@@ -133,7 +135,7 @@ def _read_yolo(
 
 
 def _yolo_boxes(text: str, classes: dict[int, str], frame: Frame) -> Iterator[ItemAnnotation]:
-    """The boxes of an image: class, centre and size, in parts of the image."""
+    """Read the boxes of an image: class, centre and size, relative to the image."""
     for line in text.splitlines():
         if not line.strip():
             continue
@@ -145,4 +147,4 @@ def _yolo_boxes(text: str, classes: dict[int, str], frame: Frame) -> Iterator[It
             (x + wide / 2) * frame.width,
             (y + high / 2) * frame.height,
         )
-        yield ItemAnnotation("bbox", classes.get(int(number)), Look("rectangle", box))
+        yield ItemAnnotation("bbox", classes.get(int(number)), ParsedShape("rectangle", box))

@@ -1,8 +1,8 @@
-"""Puts together what an uploaded file says of a task, as CVAT's importers do.
+"""Collect what an uploaded file says about a task, as CVAT's importers do.
 
-Frames are found by their names or numbers, labels and attributes by their names. Values that the
-file lacks get the label's defaults, attributes that the label lacks are left out, and what lies on
-frames past the task's end is dropped. Reading the files is left to the `reading` modules.
+Frames are found by name or number, labels and attributes by name. Attributes that the file lacks
+get the label's defaults; attributes that the label lacks, and annotations past the task's last
+frame, are dropped. The reader modules read the files.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ IMPORT_ERROR = "cvat.apps.dataset_manager.bindings.CvatImportError"
 
 
 class ImportFailedError(Exception):
-    """An import that fails; the message is the last line of CVAT's traceback."""
+    """An import that fails; the text is the last line of CVAT's traceback."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a file says of a shape, whichever frame and label it has.
+class ParsedShape:
+    """A shape as a file describes it, without its frame and label.
 
     Attributes:
         type: What the points mean.
         points: As `annotations.Shape.points`.
-        attributes: Values by the attribute's name: texts, or what JSON has.
+        occluded: Whether something hides part of it.
+        z_order: Larger ones are in front.
+        rotation: Degrees, clockwise.
+        attributes: Values by the attribute's name: strings, or what JSON has.
     """
 
     type: ShapeType
@@ -52,19 +55,19 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Keyframe:
-    """What a file says of a track on one frame."""
+class ParsedKeyframe:
+    """A keyframe of a track, as a file describes it."""
 
     frame: int
     outside: bool
-    look: Look
+    shape: ParsedShape
 
 
-class Collector:
-    """The annotations of one file, on their way into a task."""
+class AnnotationCollector:
+    """Collects the annotations of one file for a task."""
 
     def __init__(self, task: Task, ids: Iterator[int], source: str) -> None:
-        """Collect for the task; new annotations are numbered by `ids` and come from `source`."""
+        """Collect for the task; annotations get their numbers from `ids` and the given `source`."""
         self._task = task
         self._ids = ids
         self._source = source
@@ -77,19 +80,21 @@ class Collector:
 
     @property
     def annotations(self) -> Annotations:
-        """All of it."""
+        """All annotations collected so far."""
         return Annotations(tuple(self._shapes), tuple(self._tags), tuple(self._tracks))
 
     @property
     def task(self) -> Task:
-        """The task that it is for."""
+        """The task to which they belong."""
         return self._task
 
     def find_root(self, names: Iterable[str]) -> None:
-        """Take names to be relative to a folder of the task where the longest of them fits there.
+        """Find the folder of the task to which the file's image names are relative.
+
+        The deepest name decides: a frame that ends with it tells the folder.
 
         Args:
-            names: Of all images in the file, without their extensions.
+            names: The names of all images in the file, without their extensions.
         """
         longest = max(names, key=lambda name: len(PurePosixPath(name).parts), default="")
         parts = PurePosixPath(longest).parts
@@ -99,11 +104,11 @@ class Collector:
                 return
 
     def frame(self, name: str, number: Any = None) -> int:
-        """The frame of an image.
+        """Return the frame of an image.
 
         Args:
-            name: Of the image, without its extension.
-            number: What the file says of its number; where it says nothing, the name may be one.
+            name: The name of the image, without its extension.
+            number: The frame number that the file has; without one, the name may be a number.
 
         Raises:
             ImportFailedError: The task has no such frame.
@@ -122,34 +127,34 @@ class Collector:
         return index
 
     def label(self, name: str) -> Label:
-        """The label of that name.
+        """Return the label of that name.
 
         Raises:
-            ImportFailedError: The task has none.
+            ImportFailedError: The task has no such label.
         """
         label = self._labels.get(name)
         if label is None:
             raise ImportFailedError(f"ValueError: Label {name!r} is not registered for this task\n")
         return label
 
-    def add_shape(self, frame: int, label: Label, look: Look, group: int = 0) -> None:
+    def add_shape(self, frame: int, label: Label, shape: ParsedShape, group: int = 0) -> None:
         """Add a shape on one frame.
 
         Raises:
-            ImportFailedError: Its points make no such shape, or a value is none of its attribute.
+            ImportFailedError: The points do not fit the type, or a value its attribute.
         """
-        _check(look)
+        _check(shape)
         self._shapes.append(
             Shape(
                 id=next(self._ids),
-                type=look.type,
+                type=shape.type,
                 label=label,
                 frame=frame,
-                points=look.points,
-                occluded=look.occluded,
-                z_order=look.z_order,
-                attributes=_values(label.attributes, look.attributes),
-                rotation=look.rotation,
+                points=shape.points,
+                occluded=shape.occluded,
+                z_order=shape.z_order,
+                attributes=_values(label.attributes, shape.attributes),
+                rotation=shape.rotation,
                 group=group,
                 source=self._source,
                 description="",
@@ -164,8 +169,8 @@ class Collector:
         values = _values(label.attributes, attributes)
         self._tags.append(Tag(next(self._ids), label, frame, group, self._source, values))
 
-    def add_track(self, label: Label, keyframes: Iterable[Keyframe], group: int = 0) -> None:
-        """Add a track; one whose keyframes all lie past the task's end is dropped.
+    def add_track(self, label: Label, keyframes: Iterable[ParsedKeyframe], group: int = 0) -> None:
+        """Add a track; drop it if all its keyframes are past the task's last frame.
 
         Raises:
             ImportFailedError: As for shapes.
@@ -183,29 +188,29 @@ class Collector:
                 shapes=tuple(self._tracked(one, mutable) for one in inside),
                 group=group,
                 source=self._source,
-                attributes=_values(immutable, inside[0].look.attributes),
+                attributes=_values(immutable, inside[0].shape.attributes),
             )
         )
 
-    def _tracked(self, keyframe: Keyframe, attributes: tuple[Attribute, ...]) -> TrackedShape:
-        look = keyframe.look
-        _check(look)
+    def _tracked(self, keyframe: ParsedKeyframe, attributes: tuple[Attribute, ...]) -> TrackedShape:
+        shape = keyframe.shape
+        _check(shape)
         return TrackedShape(
             id=next(self._ids),
-            type=look.type,
+            type=shape.type,
             frame=keyframe.frame,
-            points=look.points,
-            occluded=look.occluded,
+            points=shape.points,
+            occluded=shape.occluded,
             outside=keyframe.outside,
-            z_order=look.z_order,
-            rotation=look.rotation,
-            attributes=_values(attributes, look.attributes),
+            z_order=shape.z_order,
+            rotation=shape.rotation,
+            attributes=_values(attributes, shape.attributes),
         )
 
 
-def _check(look: Look) -> None:
-    if not points_fit(look.type, look.points):
-        raise ImportFailedError(f"ValueError: {len(look.points)} numbers make no {look.type}\n")
+def _check(shape: ParsedShape) -> None:
+    if not points_fit(shape.type, shape.points):
+        raise ImportFailedError(f"ValueError: {len(shape.points)} numbers make no {shape.type}\n")
 
 
 def _values(attributes: Iterable[Attribute], given: Mapping[str, Any]) -> AttributeValues:
@@ -216,7 +221,7 @@ def _values(attributes: Iterable[Attribute], given: Mapping[str, Any]) -> Attrib
 
 
 def _text(attribute: Attribute, value: Any) -> str:
-    """A value as CVAT keeps it; of checkboxes only `true` and `false` are values."""
+    """Return a value as CVAT keeps it; a checkbox takes only `true` and `false`."""
     text = str(value)
     if attribute.input_type != "checkbox":
         return text

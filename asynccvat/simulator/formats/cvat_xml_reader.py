@@ -1,6 +1,6 @@
-"""Reads "CVAT 1.1": the XML of images and of videos, bare or in a zip.
+"""Read "CVAT 1.1": the XML of images and of videos, bare or in a zip.
 
-Element by element, as CVAT reads it, so that a large file needs little memory.
+The XML is read element by element, as CVAT does, so that a large file needs little memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 from xml.etree import ElementTree as ET
 
-from asynccvat.simulator.formats.collector import Collector, ImportFailedError, Keyframe, Look
+from asynccvat.simulator.formats.collector import (
+    AnnotationCollector,
+    ImportFailedError,
+    ParsedKeyframe,
+    ParsedShape,
+)
 from asynccvat.simulator.world.annotations import ShapeType
 
 _TYPES: Final[dict[str, ShapeType]] = {
@@ -29,12 +34,12 @@ _CUBOID: Final = (
 )
 
 
-def read_cvat_xml(path: Path, collector: Collector) -> None:
+def read_cvat_xml(path: Path, collector: AnnotationCollector) -> None:
     """Read every XML in a zip, or the file itself.
 
     Raises:
-        ImportFailedError: It is no such XML, or does not fit the task.
-        zipfile.BadZipFile: It is a broken zip.
+        ImportFailedError: It is not such an XML, or it does not fit the task.
+        zipfile.BadZipFile: The zip is broken.
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -47,7 +52,7 @@ def read_cvat_xml(path: Path, collector: Collector) -> None:
         _read(file, collector)
 
 
-def _read(file: IO[bytes], collector: Collector) -> None:
+def _read(file: IO[bytes], collector: AnnotationCollector) -> None:
     try:
         for element in _top_elements(file):
             if element.tag == "image":
@@ -64,7 +69,7 @@ def _read(file: IO[bytes], collector: Collector) -> None:
 
 
 def _top_elements(file: IO[bytes]) -> Iterator[ET.Element]:
-    """The children of the root, one after the other."""
+    """Yield the children of the root."""
     depth = 0
     root = None
     # Local uploads of tests and demonstrations; expat itself bounds what entities expand to.
@@ -79,7 +84,7 @@ def _top_elements(file: IO[bytes]) -> Iterator[ET.Element]:
             root.clear()
 
 
-def _read_image(image: ET.Element, collector: Collector) -> None:
+def _read_image(image: ET.Element, collector: AnnotationCollector) -> None:
     stem = str(PurePosixPath(image.attrib["name"]).with_suffix(""))
     frame = collector.frame(stem, image.attrib["id"])
     for element in image:
@@ -88,15 +93,15 @@ def _read_image(image: ET.Element, collector: Collector) -> None:
             collector.add_tag(frame, label, _attributes(element), _group(element))
         elif element.tag in _TYPES:
             label = collector.label(element.attrib["label"])
-            collector.add_shape(frame, label, _look(element), _group(element))
+            collector.add_shape(frame, label, _shape(element), _group(element))
 
 
-def _read_track(track: ET.Element, collector: Collector) -> None:
+def _read_track(track: ET.Element, collector: AnnotationCollector) -> None:
     keyframes = [
-        Keyframe(
+        ParsedKeyframe(
             int(element.attrib["frame"]),
             element.attrib.get("outside", "0") == "1",
-            _look(element),
+            _shape(element),
         )
         for element in track
         if element.tag in _TYPES and element.attrib["keyframe"] == "1"
@@ -104,9 +109,9 @@ def _read_track(track: ET.Element, collector: Collector) -> None:
     collector.add_track(collector.label(track.attrib["label"]), keyframes, _group(track))
 
 
-def _look(element: ET.Element) -> Look:
+def _shape(element: ET.Element) -> ParsedShape:
     given = element.attrib
-    return Look(
+    return ParsedShape(
         type=_TYPES[element.tag],
         points=_points(element.tag, given),
         occluded=given.get("occluded", "0") == "1",

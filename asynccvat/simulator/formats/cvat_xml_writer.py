@@ -1,7 +1,7 @@
-"""The `annotations.xml` inside an export in one of CVAT's own formats.
+"""Write the `annotations.xml` of CVAT's own formats.
 
-CVAT's XML tells the task (or the project) first and its frames after. Which members an archive
-holds is the business of `formats`, the files of the other formats that of `annotation_files`.
+The XML describes the task (or the project) first, then its frames. `archives` puts the file into an
+archive, `cvat_xml_reader` reads such files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from itertools import groupby
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from asynccvat.simulator.formats.json_writers import Drawn, pairs
+from asynccvat.simulator.formats.frames import AnnotatedFrame
+from asynccvat.simulator.formats.geometry import corners
 from asynccvat.simulator.world.annotations import (
     AttributeValues,
     Label,
@@ -26,8 +27,8 @@ from asynccvat.simulator.world.tasks import Project, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """What an annotation file says of where it comes from; `project` only if that was exported."""
+class ExportSource:
+    """What an annotation file says about its export; `project` only if a project was exported."""
 
     tasks: tuple[Task, ...]
     project: Project | None
@@ -35,13 +36,13 @@ class Origin:
     base_url: str
 
 
-def cvat_images_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
-    """`annotations.xml` of "CVAT for images 1.1": each image with its shapes and tags."""
-    lines = [*_cvat_head(origin)]
-    for one in drawn:
+def cvat_images_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> str:
+    """Write `annotations.xml` of "CVAT for images 1.1": each image with its shapes and tags."""
+    lines = [*_cvat_head(source)]
+    for one in frames:
         frame = one.frame
         where = ""
-        if origin.project is not None:
+        if source.project is not None:
             where = f'subset={quoteattr(one.subset)} task_id="{one.task.id}" '
         lines.append(
             f'  <image id="{frame.index}" name={quoteattr(frame.name)} {where}'
@@ -60,25 +61,25 @@ def cvat_images_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
     return "\n".join([*lines, "</annotations>", ""])
 
 
-def cvat_video_xml(origin: Origin, drawn: Sequence[Drawn]) -> str:
-    """`annotations.xml` of "CVAT for video 1.1": each shape is a track that lives for one frame."""
-    lines = [*_cvat_head(origin)]
+def cvat_video_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> str:
+    """Write `annotations.xml` of "CVAT for video 1.1": each shape is a track on one frame."""
+    lines = [*_cvat_head(source)]
     number = 0
-    for start, track in _tracks(drawn):
+    for start, track in _tracks(frames):
         lines += _track(track, number, start)
         number += 1
-    for one in drawn:
+    for one in frames:
         for shape in one.shapes:
             if shape.track_id is None:
-                lines += _short_track(shape, number, one.frame.index, len(drawn))
+                lines += _short_track(shape, number, one.frame.index, len(frames))
                 number += 1
     return "\n".join([*lines, "</annotations>", ""])
 
 
-def _tracks(drawn: Sequence[Drawn]) -> Iterator[tuple[int, Track]]:
-    """The tracks of all tasks, each with the number that its task's first frame has."""
-    for _, frames in groupby(drawn, key=lambda one: one.task.id):
-        first = next(frames)
+def _tracks(frames: Sequence[AnnotatedFrame]) -> Iterator[tuple[int, Track]]:
+    """Return the tracks of all tasks, each with the number of its task's first frame."""
+    for _, of_task in groupby(frames, key=lambda one: one.task.id):
+        first = next(of_task)
         for track in first.task.annotations().tracks:
             yield first.frame.index, track
 
@@ -95,13 +96,13 @@ def _track(track: Track, number: int, start: int) -> Iterator[str]:
     yield "  </track>"
 
 
-def _short_track(shape: Shape, number: int, frame: int, frames: int) -> Iterator[str]:
+def _short_track(shape: Shape, number: int, frame: int, frame_count: int) -> Iterator[str]:
     yield (
         f'  <track id="{number}" label={quoteattr(shape.label.name)} source="{shape.source}"'
         f"{_xml_group(shape.group)}>"
     )
     for outside in (False, True):
-        if frame + outside < frames:
+        if frame + outside < frame_count:
             yield from _tracked(shape, frame + outside, outside, shape.attributes)
     yield "  </track>"
 
@@ -158,12 +159,10 @@ def _xml_points(shape: Shape | TrackedShape) -> str:
             size = f'width="{right - left + 1}" height="{bottom - top + 1}"'
             return f'rle="{", ".join(map(str, runs))}" left="{left}" top="{top}" {size}'
         case "cuboid":
-            corners = zip(_CUBOID_CORNERS, pairs(points), strict=True)
-            return " ".join(
-                f'x{corner}="{x:.2f}" y{corner}="{y:.2f}"' for corner, (x, y) in corners
-            )
+            named = zip(_CUBOID_CORNERS, corners(points), strict=True)
+            return " ".join(f'x{corner}="{x:.2f}" y{corner}="{y:.2f}"' for corner, (x, y) in named)
         case _:
-            return f'points="{";".join(f"{x:.2f},{y:.2f}" for x, y in pairs(points))}"'
+            return f'points="{";".join(f"{x:.2f},{y:.2f}" for x, y in corners(points))}"'
 
 
 def _xml_group(group: int | None) -> str:
@@ -176,20 +175,20 @@ def _xml_attributes(attributes: AttributeValues) -> Iterator[str]:
         yield f"      <attribute name={name}>{escape(value)}</attribute>"
 
 
-def _cvat_head(origin: Origin) -> Iterator[str]:
+def _cvat_head(source: ExportSource) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="utf-8"?>'
     yield "<annotations>"
     yield "  <version>1.1</version>"
     yield "  <meta>"
-    if origin.project is None:
-        yield from _xml_task(origin.tasks[0], origin.base_url, 4)
+    if source.project is None:
+        yield from _xml_task(source.tasks[0], source.base_url, 4)
     else:
-        yield from _xml_project(origin.project, origin)
-    yield from _xml_texts(4, ("dumped", origin.exported_at))
+        yield from _xml_project(source.project, source)
+    yield from _xml_texts(4, ("dumped", source.exported_at))
     yield "  </meta>"
 
 
-def _xml_project(project: Project, origin: Origin) -> Iterator[str]:
+def _xml_project(project: Project, source: ExportSource) -> Iterator[str]:
     yield "    <project>"
     yield from _xml_texts(
         6,
@@ -204,8 +203,8 @@ def _xml_project(project: Project, origin: Origin) -> Iterator[str]:
         yield from _xml_label(label)
     yield "      </labels>"
     yield "      <tasks>"
-    for task in origin.tasks:
-        yield from _xml_task(replace(task, labels=()), origin.base_url, 8)
+    for task in source.tasks:
+        yield from _xml_task(replace(task, labels=()), source.base_url, 8)
     yield "      </tasks>"
     yield "    </project>"
 

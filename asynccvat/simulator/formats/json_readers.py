@@ -1,4 +1,4 @@
-"""Reads "COCO 1.0" and "Datumaro 1.0": JSON, bare or in a zip."""
+"""Read "COCO 1.0" and "Datumaro 1.0": JSON, bare or in a zip."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from asynccvat.simulator.formats.collector import Collector, Look
+from asynccvat.simulator.formats.collector import AnnotationCollector, ParsedShape
 from asynccvat.simulator.formats.items import (
-    Item,
+    DatasetItem,
     ItemAnnotation,
     collect_items,
     import_failure,
@@ -35,23 +35,23 @@ _DATUMARO_TYPES: Final[dict[str, ShapeType]] = {
 }
 
 
-def read_coco(path: Path, collector: Collector) -> None:
-    """Read the instances of one or more subsets.
+def read_coco(path: Path, collector: AnnotationCollector) -> None:
+    """Read "COCO 1.0": the instances of one or more subsets.
 
     Raises:
-        ImportFailedError: It is no COCO, or does not fit the task.
-        zipfile.BadZipFile: It is a broken zip.
+        ImportFailedError: It is not COCO, or it does not fit the task.
+        zipfile.BadZipFile: The zip is broken.
     """
     items = _items(path, _COCO_FILE, _coco_items, "coco_instances", "annotations/instances_*.json")
     collect_items(items, collector, tracks=True)
 
 
-def read_datumaro(path: Path, collector: Collector) -> None:
-    """Read the items of one or more subsets.
+def read_datumaro(path: Path, collector: AnnotationCollector) -> None:
+    """Read "Datumaro 1.0": the items of one or more subsets.
 
     Raises:
-        ImportFailedError: It is no Datumaro JSON, or does not fit the task.
-        zipfile.BadZipFile: It is a broken zip.
+        ImportFailedError: It is not Datumaro JSON, or it does not fit the task.
+        zipfile.BadZipFile: The zip is broken.
     """
     items = _items(path, _DATUMARO_FILE, _datumaro_items, "datumaro", "annotations/*.json")
     collect_items(items, collector, tracks=True)
@@ -60,10 +60,10 @@ def read_datumaro(path: Path, collector: Collector) -> None:
 def _items(
     path: Path,
     file_name: re.Pattern[str],
-    read: Callable[[Any], Iterator[Item]],
+    read: Callable[[Any], Iterator[DatasetItem]],
     reader_name: str,
     pattern: str,
-) -> list[Item]:
+) -> list[DatasetItem]:
     texts = []
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -82,7 +82,7 @@ def _items(
 # --- COCO -----------------------------------------------------------------------------------------
 
 
-def _coco_items(document: dict[str, Any]) -> Iterator[Item]:
+def _coco_items(document: dict[str, Any]) -> Iterator[DatasetItem]:
     categories = {one["id"]: one["name"] for one in document["categories"]}
     of_image: dict[Any, list[ItemAnnotation]] = defaultdict(list)
     sizes = {image["id"]: (image.get("width"), image.get("height")) for image in document["images"]}
@@ -90,62 +90,62 @@ def _coco_items(document: dict[str, Any]) -> Iterator[Item]:
         label = categories.get(one["category_id"])
         width, height = sizes[one["image_id"]]
         attributes = dict(one.get("attributes") or {})
-        for kind, look in _coco_looks(one, width, height):
+        for kind, shape in _coco_shapes(one, width, height):
             of_image[one["image_id"]].append(
-                ItemAnnotation(kind, label, look, attributes, group=one["id"])
+                ItemAnnotation(kind, label, shape, attributes, group=one["id"])
             )
     for image in document["images"]:
         name = str(PurePosixPath(image["file_name"]).with_suffix(""))
-        yield Item(name, of_image[image["id"]])
+        yield DatasetItem(name, of_image[image["id"]])
 
 
-def _coco_looks(one: dict[str, Any], width: Any, height: Any) -> Iterator[tuple[str, Look]]:
-    """The shapes of an annotation: polygons, a mask, or else its box."""
+def _coco_shapes(one: dict[str, Any], width: Any, height: Any) -> Iterator[tuple[str, ParsedShape]]:
+    """Yield the shapes of an annotation: polygons, a mask, or else its box."""
     segmentation = one.get("segmentation")
     if isinstance(segmentation, dict):
         height, width = segmentation.get("size", (height, width))
         yield "mask", _mask(segmentation["counts"], width, height)
     elif segmentation:
         for points in segmentation:
-            yield "polygon", Look("polygon", tuple(float(number) for number in points))
+            yield "polygon", ParsedShape("polygon", tuple(float(number) for number in points))
     else:
         yield "bbox", _box(one["bbox"])
 
 
-def _box(box: list[Any]) -> Look:
+def _box(box: list[Any]) -> ParsedShape:
     left, top, width, height = (float(number) for number in box)
-    return Look("rectangle", (left, top, left + width, top + height))
+    return ParsedShape("rectangle", (left, top, left + width, top + height))
 
 
-def _mask(counts: list[int] | str, width: int, height: int) -> Look:
+def _mask(counts: list[int] | str, width: int, height: int) -> ParsedShape:
     unpacked = unpack_counts(counts) if isinstance(counts, str) else counts
     points = mask_points(bits_of_counts(unpacked, width, height), width)
     if points is None:
         raise ValueError("a mask that covers nothing")
-    return Look("mask", points)
+    return ParsedShape("mask", points)
 
 
 # --- Datumaro -------------------------------------------------------------------------------------
 
 
-def _datumaro_items(document: dict[str, Any]) -> Iterator[Item]:
+def _datumaro_items(document: dict[str, Any]) -> Iterator[DatasetItem]:
     labels = [one["name"] for one in document["categories"]["label"]["labels"]]
     for item in document["items"]:
         annotations = [
             ItemAnnotation(
                 kind=one["type"],
                 label=None if one.get("label_id") is None else labels[one["label_id"]],
-                look=_datumaro_look(one),
+                shape=_datumaro_shape(one),
                 attributes=dict(one.get("attributes") or {}),
                 group=one.get("group", 0),
             )
             for one in item["annotations"]
             if one["type"] == "label" or one["type"] in _DATUMARO_TYPES
         ]
-        yield Item(item["id"], annotations, item.get("attr", {}).get("frame"))
+        yield DatasetItem(item["id"], annotations, item.get("attr", {}).get("frame"))
 
 
-def _datumaro_look(one: dict[str, Any]) -> Look | None:
+def _datumaro_shape(one: dict[str, Any]) -> ParsedShape | None:
     kind = one["type"]
     if kind == "label":
         return None
@@ -160,4 +160,4 @@ def _datumaro_look(one: dict[str, Any]) -> Look | None:
     if kind == "ellipse":
         left, top, right, bottom = points
         points = ((left + right) / 2, (top + bottom) / 2, right, top)
-    return Look(_DATUMARO_TYPES[kind], points, z_order=z_order)
+    return ParsedShape(_DATUMARO_TYPES[kind], points, z_order=z_order)

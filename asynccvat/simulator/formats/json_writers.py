@@ -1,86 +1,27 @@
-"""The annotation files inside an export: COCO and Datumaro JSON, Pascal VOC, YOLO.
+"""Write the JSON files of "COCO 1.0" and "Datumaro 1.0", as a CVAT server's exporters do.
 
-Each function turns a task into the text of one file (or of one per frame), as a CVAT server's
-exporters write it. CVAT's own XML is written by `cvat_xml`; which files an archive holds, and
-where, is the business of `formats`.
+`archives` puts the files into an archive, `json_readers` reads such files.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from pathlib import PurePosixPath
+from collections.abc import Sequence
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
-from asynccvat.simulator.world.annotations import Attribute, Label, Shape, ShapeType, Tag
+from asynccvat.simulator.formats.frames import AnnotatedFrame, attribute_value, shape_attributes
+from asynccvat.simulator.formats.geometry import bounding_box, shape_area
+from asynccvat.simulator.world.annotations import Label, Shape, ShapeType, Tag
+from asynccvat.simulator.world.content import Frame
 from asynccvat.simulator.world.masks import coco_counts, mask_points, pack_counts, shape_bits
-from asynccvat.simulator.world.tasks import Frame, Task
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """One frame of an export with what is annotated on it, shapes from the back to the front."""
-
-    task: Task
-    frame: Frame
-    shapes: tuple[Shape, ...]
-    tags: tuple[Tag, ...]
-
-    @property
-    def subset(self) -> str:
-        """The subset as exporters call it."""
-        return self.task.subset or "default"
-
-
-def draw(tasks: Sequence[Task]) -> list[Drawn]:
-    """The frames of the tasks, numbered through, with names that are unique."""
-    drawn: list[Drawn] = []
-    taken: dict[str, int] = defaultdict(int)
-    for task in tasks:
-        shapes: dict[int, list[Shape]] = defaultdict(list)
-        tags: dict[int, list[Tag]] = defaultdict(list)
-        annotations = task.annotations()
-        for shape in annotations.shapes:
-            shapes[shape.frame].append(shape)
-        for number, track in enumerate(annotations.tracks):
-            for shape in track.shapes_until(task.size or 0, number):
-                shapes[shape.frame].append(shape)
-        for tag in annotations.tags:
-            tags[tag.frame].append(tag)
-        for frame in task.exported_frames():
-            name = _unique_name(frame.name, taken)
-            back_to_front = sorted(shapes[frame.index], key=lambda shape: shape.z_order)
-            numbered = replace(frame, index=len(drawn), name=name)
-            drawn.append(Drawn(task, numbered, tuple(back_to_front), tuple(tags[frame.index])))
-    return drawn
-
-
-def _unique_name(name: str, taken: dict[str, int]) -> str:
-    """`name`, or `name_1` and so on where tasks of a project share it, as CVAT renames them."""
-    stem, dot, extension = name.rpartition(".")
-    count = taken[name]
-    taken[name] += 1
-    return f"{stem}_{count}{dot}{extension}" if count else name
-
-
-def item_id(frame: Frame) -> str:
-    """The name of a frame without its extension, as Datumaro and VOC call an image."""
-    return str(PurePosixPath(frame.name).with_suffix(""))
-
-
-# --- JSON formats -------------------------------------------------------------------------------
-
-
-def coco_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
-    """`instances_<subset>.json` of "COCO 1.0": rectangles and polygons; ids count from 1."""
+def coco_json(labels: Sequence[Label], frames: Sequence[AnnotatedFrame]) -> str:
+    """Write `instances_<subset>.json` of "COCO 1.0"; ids count from 1."""
     category = {label.id: number for number, label in enumerate(labels, start=1)}
     images = []
     annotations: list[dict[str, Any]] = []
-    for image_id, one in enumerate(drawn, start=1):
+    for image_id, one in enumerate(frames, start=1):
         images.append(
             {
                 "id": image_id,
@@ -101,8 +42,8 @@ def coco_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
                         "id": number,
                         "image_id": image_id,
                         "category_id": category[shape.label.id],
-                        **_coco_place(shape, one.frame),
-                        "attributes": _json_attributes(shape),
+                        **_coco_geometry(shape, one.frame),
+                        "attributes": shape_attributes(shape),
                     }
                 )
     info = dict.fromkeys(("contributor", "date_created", "description", "url", "version"), "")
@@ -119,11 +60,11 @@ def coco_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
 
 
 _IN_COCO: Final = frozenset({"rectangle", "polygon", "mask", "ellipse"})
-"""What "COCO 1.0" has; points are in "COCO Keypoints 1.0" only, an ellipse becomes a mask."""
+"""Shapes of "COCO 1.0". An ellipse becomes a mask; points are in "COCO Keypoints 1.0" only."""
 
 
-def _coco_place(shape: Shape, frame: Frame) -> dict[str, Any]:
-    """Where a shape is: polygons by their corners, masks by runs."""
+def _coco_geometry(shape: Shape, frame: Frame) -> dict[str, Any]:
+    """Describe where a shape is: polygons by their corners, masks by run lengths."""
     if shape.type in ("mask", "ellipse"):
         bits = shape_bits(shape, frame.width, frame.height)
         counts = coco_counts(bits, frame.width)
@@ -135,8 +76,8 @@ def _coco_place(shape: Shape, frame: Frame) -> dict[str, Any]:
         }
     return {
         "segmentation": [list(shape.points)] if shape.type == "polygon" else [],
-        "area": _area(shape),
-        "bbox": _bounding_box(shape.points),
+        "area": shape_area(shape),
+        "bbox": bounding_box(shape.points),
         "iscrowd": 0,
     }
 
@@ -146,8 +87,8 @@ def _box_of_bits(bits: bytes, width: int) -> list[float]:
     return [float(left), float(top), float(right - left + 1), float(bottom - top + 1)]
 
 
-def datumaro_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
-    """`<subset>.json` of "Datumaro 1.0": everything, by item."""
+def datumaro_json(labels: Sequence[Label], frames: Sequence[AnnotatedFrame]) -> str:
+    """Write `<subset>.json` of "Datumaro 1.0": all annotations, by item."""
     index = {label.id: number for number, label in enumerate(labels)}
     names = {attribute.name for label in labels for attribute in label.attributes}
     label_entries = [{"name": label.name, "parent": "", "attributes": []} for label in labels]
@@ -165,7 +106,7 @@ def datumaro_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
         },
         "items": [
             {
-                "id": item_id(one.frame),
+                "id": one.item_id,
                 "annotations": [
                     *(
                         _datumaro_shape(shape, index[shape.label.id], one.frame)
@@ -179,14 +120,16 @@ def datumaro_json(labels: Sequence[Label], drawn: Sequence[Drawn]) -> str:
                     "size": [one.frame.height, one.frame.width],
                 },
             }
-            for one in drawn
+            for one in frames
         ],
     }
     return _compact(document)
 
 
 def _datumaro_tag(tag: Tag, label: int) -> dict[str, Any]:
-    values = {attribute.name: _json_value(attribute, value) for attribute, value in tag.attributes}
+    values = {
+        attribute.name: attribute_value(attribute, value) for attribute, value in tag.attributes
+    }
     return {
         "id": 0,
         "type": "label",
@@ -200,12 +143,12 @@ def _datumaro_shape(shape: Shape, label: int, frame: Frame) -> dict[str, Any]:
     common = {
         "id": 0,
         "type": _DATUMARO_TYPES.get(shape.type, shape.type),
-        "attributes": _json_attributes(shape),
+        "attributes": shape_attributes(shape),
         "group": shape.group or 0,
         "label_id": label,
     }
     if shape.type == "rectangle":
-        return {**common, "z_order": shape.z_order, "bbox": _bounding_box(shape.points)}
+        return {**common, "z_order": shape.z_order, "bbox": bounding_box(shape.points)}
     if shape.type == "mask":
         counts = coco_counts(shape_bits(shape, frame.width, frame.height), frame.width)
         packed = {"counts": pack_counts(counts), "size": [frame.height, frame.width]}
@@ -223,125 +166,5 @@ def _datumaro_shape(shape: Shape, label: int, frame: Frame) -> dict[str, Any]:
 _DATUMARO_TYPES: Final[dict[ShapeType, str]] = {"rectangle": "bbox", "cuboid": "cuboid_2d"}
 
 
-def _json_attributes(shape: Shape) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        attribute.name: _json_value(attribute, value) for attribute, value in shape.attributes
-    }
-    values["occluded"] = shape.occluded
-    if shape.type in ("rectangle", "ellipse"):
-        values["rotation"] = shape.rotation
-    if shape.track_id is not None:
-        values |= {"track_id": shape.track_id, "keyframe": shape.keyframe}
-    return values
-
-
-def _json_value(attribute: Attribute, value: str) -> str | bool:
-    return value == "true" if attribute.input_type == "checkbox" else value
-
-
 def _compact(document: object) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-
-
-# --- Pascal VOC and YOLO ------------------------------------------------------------------------
-
-
-def voc_label_map(labels: Iterable[Label]) -> str:
-    """`labelmap.txt` of "PASCAL VOC 1.1"."""
-    names = ["background", *(label.name for label in labels)]
-    return "\n".join(["# label:color_rgb:parts:actions", *(f"{name}:::" for name in names), ""])
-
-
-def voc_xml(one: Drawn, *, save_images: bool) -> str:
-    """A frame's file of "PASCAL VOC 1.1": its rectangles. The depth is known with images only."""
-    frame = one.frame
-    identity = item_id(frame)
-    lines = [
-        "<annotation>",
-        f"  <folder>{escape(identity.partition('_')[0] if '_' in identity else '')}</folder>",
-        f"  <filename>{escape(frame.name)}</filename>",
-        "  <source>",
-        "    <database>Unknown</database>",
-        "    <annotation>Unknown</annotation>",
-        "    <image>Unknown</image>",
-        "  </source>",
-        "  <size>",
-        f"    <width>{frame.width}</width>",
-        f"    <height>{frame.height}</height>",
-        f"    <depth>{3 if save_images else ''}</depth>",
-        "  </size>",
-        "  <segmented>0</segmented>",
-    ]
-    for shape in one.shapes:
-        if shape.type == "rectangle":
-            lines += _voc_object(shape)
-    return "\n".join([*lines, "</annotation>", ""])
-
-
-def _voc_object(shape: Shape) -> Iterator[str]:
-    yield "  <object>"
-    yield f"    <name>{escape(shape.label.name)}</name>"
-    yield "    <truncated>0</truncated>"
-    yield f"    <occluded>{shape.occluded:d}</occluded>"
-    yield "    <difficult>0</difficult>"
-    yield "    <bndbox>"
-    for name, value in zip(("xmin", "ymin", "xmax", "ymax"), shape.points, strict=True):
-        yield f"      <{name}>{value}</{name}>"
-    yield "    </bndbox>"
-    yield "    <attributes>"
-    for name, value in _json_attributes(shape).items():
-        if name != "occluded":
-            yield "      <attribute>"
-            yield f"        <name>{escape(name)}</name>"
-            yield f"        <value>{escape(str(value))}</value>"
-            yield "      </attribute>"
-    yield "    </attributes>"
-    yield "  </object>"
-
-
-def yolo_yaml(subsets: Iterable[str], labels: Sequence[Label]) -> str:
-    """`data.yaml` of "Ultralytics YOLO Detection 1.0"."""
-    lists = (f"{subset}: {subset}.txt" for subset in subsets)
-    names = (f"  {number}: {label.name}" for number, label in enumerate(labels))
-    return "\n".join([*lists, "names:", *names, "path: .", ""])
-
-
-def yolo_labels(labels: Sequence[Label], one: Drawn) -> str:
-    """A frame's file of "Ultralytics YOLO Detection 1.0": class, centre and size of rectangles."""
-    index = {label.id: number for number, label in enumerate(labels)}
-    width, height = one.frame.width, one.frame.height
-    lines = []
-    for shape in one.shapes:
-        if shape.type == "rectangle":
-            left, top, wide, high = _bounding_box(shape.points)
-            values = (
-                (left + wide / 2) / width,
-                (top + high / 2) / height,
-                wide / width,
-                high / height,
-            )
-            numbers = " ".join(f"{value:.6f}" for value in values)
-            lines.append(f"{index[shape.label.id]} {numbers}\n")
-    return "".join(lines)
-
-
-# --- Geometry -----------------------------------------------------------------------------------
-
-
-def pairs(points: tuple[float, ...]) -> list[tuple[float, float]]:
-    """The corners of a shape."""
-    return list(zip(points[::2], points[1::2], strict=True))
-
-
-def _bounding_box(points: tuple[float, ...]) -> list[float]:
-    left, top = min(points[::2]), min(points[1::2])
-    return [left, top, max(points[::2]) - left, max(points[1::2]) - top]
-
-
-def _area(shape: Shape) -> float:
-    if shape.type == "rectangle":
-        _, _, width, height = _bounding_box(shape.points)
-        return width * height
-    corners = pairs(shape.points)
-    doubled = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairwise([*corners, corners[0]]))
-    return abs(doubled) / 2

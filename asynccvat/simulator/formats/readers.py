@@ -1,7 +1,7 @@
-"""Reads uploaded annotation files: which reader a format has, and what its files are.
+"""Read uploaded annotation files: which reader serves which format.
 
-A file is read as CVAT's importer of that name reads it: a zip or, where the importer takes it, the
-bare XML or JSON. What fails does so in CVAT's words, as far as these are known.
+A file is read as CVAT's importer of that name reads it: a zip or, if the importer takes it, a bare
+XML or JSON. Failures have CVAT's words, as far as these are known.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from asynccvat.simulator.formats.box_readers import read_darknet, read_ultralytics, read_voc
-from asynccvat.simulator.formats.collector import Collector, ImportFailedError
+from asynccvat.simulator.formats.collector import AnnotationCollector, ImportFailedError
 from asynccvat.simulator.formats.cvat_xml_reader import read_cvat_xml
 from asynccvat.simulator.formats.json_readers import read_coco, read_datumaro
 from asynccvat.simulator.world.annotations import Annotations
@@ -20,9 +20,9 @@ from asynccvat.simulator.world.tasks import Task
 
 __all__ = ["READ_FORMATS", "ImportFailedError", "read_annotations"]
 
-Reader = Callable[[Path, Collector], None]
+Reader = Callable[[Path, AnnotationCollector], None]
 
-# With the `source` that CVAT notes on what it reads.
+# With the `source` that CVAT gives to the annotations.
 _READERS: Final[dict[str, tuple[str, Reader]]] = {
     "CVAT 1.1": ("file", read_cvat_xml),
     "COCO 1.0": ("manual", read_coco),
@@ -33,11 +33,11 @@ _READERS: Final[dict[str, tuple[str, Reader]]] = {
 }
 
 READ_FORMATS: Final = tuple(_READERS)
-"""The importers whose files are read, by CVAT's names."""
+"""The importers whose files the simulator reads, by CVAT's names."""
 
 
 def read_annotations(path: Path, format_name: str, task: Task, ids: Iterator[int]) -> Annotations:
-    """The annotations that an uploaded file gives a task.
+    """Return the annotations that an uploaded file has for a task.
 
     Args:
         path: The file.
@@ -46,14 +46,14 @@ def read_annotations(path: Path, format_name: str, task: Task, ids: Iterator[int
         ids: Numbers for the annotations.
 
     Raises:
-        ImportFailedError: The file is not what it should be, or does not fit the task.
+        ImportFailedError: The file is not of this format, or does not fit the task.
     """
     if format_name not in _READERS:
         raise ImportFailedError(
             f"The simulator does not read {format_name}, only {', '.join(READ_FORMATS)}\n"
         )
     source, reader = _READERS[format_name]
-    collector = Collector(task, ids, source)
+    collector = AnnotationCollector(task, ids, source)
     try:
         reader(path, collector)
     except zipfile.BadZipFile as error:

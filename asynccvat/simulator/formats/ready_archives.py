@@ -1,10 +1,10 @@
-"""Folders of ready archives: tasks whose exports are files that exist already.
+"""Folders of ready archives: tasks whose exports are existing files.
 
 A folder either has an `index.json`, a list of objects with `file`, `task_id`, `task_name`, `format`
 and `save_images`, or just archives named `task<ID>.zip` or `task<ID>_<format>_<images>.zip`, as in
-`task10_coco-10_annotations.zip`. An archive named without a format, or without `images` or
-`annotations`, is served for every one, whatever it holds: it may be broken on purpose. Serving the
-bytes is the business of `formats`.
+`task10_coco-10_annotations.zip`. If the name has no format, the archive is served for every format.
+The same holds for `images` and `annotations`. The content is not checked: an archive may be broken
+on purpose.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from asynccvat.simulator.formats.archives import WRITTEN_FORMATS
-from asynccvat.simulator.world.tasks import Dataset, Project, ReadyArchive, Task
+from asynccvat.simulator.world.tasks import Project, ReadyArchive, Task
+from asynccvat.simulator.world.world import World
 
 _FILE_NAME: Final = re.compile(r"task(?P<id>\d+)(?:_(?P<rest>.*))?\.zip")
 _IMAGES: Final = {"images": True, "annotations": False}
 _HEAD: Final = 64 * 1024
-"""Bytes of an `annotations.xml` that hold what is known of its task."""
+"""Bytes at the start of an `annotations.xml` that hold the facts about its task."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
+class _ListedArchive:
     """One archive of a folder and the task that it belongs to."""
 
     task_id: int
@@ -38,36 +39,37 @@ class _Listed:
     archive: ReadyArchive
 
 
-def add_archives(dataset: Dataset, folder: Path) -> None:
+def add_ready_archives(world: World, folder: Path) -> None:
     """Add a project, named like the folder, with a task for each task that has archives there.
 
-    The tasks keep the ids that the archives say, in the place of generated ones of the same id. A
-    task was updated when the newest of its archives was written.
+    The tasks keep the ids that the archives have, and replace generated ones of the same id. The
+    `updated_date` of a task is the time at which the newest of its archives was written.
 
     Raises:
         ValueError: The folder has no archives, or its `index.json` cannot be read or lists an
-            archive that is not there.
+            archive that does not exist.
         OSError: The folder cannot be read.
     """
     listed = _index(folder) if (folder / "index.json").exists() else _named(folder)
     if not listed:
         raise ValueError(f"{folder} has no archives: name them task<ID>.zip, or add an index.json")
-    project_id = max(dataset.projects, default=0) + 1
+    project_id = max(world.projects, default=0) + 1
     tasks = [
         _task(task_id, project_id, [one for one in listed if one.task_id == task_id])
         for task_id in sorted({one.task_id for one in listed})
     ]
-    dataset.tasks.update((task.id, task) for task in tasks)
-    dataset.projects[project_id] = Project(
+    world.tasks.update((task.id, task) for task in tasks)
+    world.projects[project_id] = Project(
         id=project_id,
         name=folder.resolve().name,
         labels=(),
         created_date=min(task.created_date for task in tasks),
         updated_date=max(task.updated_date for task in tasks),
     )
+    world.version += 1
 
 
-def _index(folder: Path) -> list[_Listed]:
+def _index(folder: Path) -> list[_ListedArchive]:
     path = folder / "index.json"
     try:
         entries = json.loads(path.read_bytes())
@@ -79,23 +81,23 @@ def _index(folder: Path) -> list[_Listed]:
         ) from error
     missing = [one.archive.path.name for one in listed if not one.archive.path.is_file()]
     if missing:
-        raise ValueError(f"{path} lists archives that are not there: {', '.join(missing)}")
+        raise ValueError(f"{path} lists archives that do not exist: {', '.join(missing)}")
     return listed
 
 
-def _entry(folder: Path, entry: dict[str, Any]) -> _Listed:
+def _entry(folder: Path, entry: dict[str, Any]) -> _ListedArchive:
     archive = ReadyArchive(folder / entry["file"], entry["format"], entry["save_images"])
-    return _Listed(int(entry["task_id"]), str(entry["task_name"]), archive)
+    return _ListedArchive(int(entry["task_id"]), str(entry["task_name"]), archive)
 
 
-def _named(folder: Path) -> list[_Listed]:
+def _named(folder: Path) -> list[_ListedArchive]:
     listed = []
     for path in sorted(folder.iterdir()):
         match = _FILE_NAME.fullmatch(path.name)
         if match:
             parts = (match["rest"] or "").split("_")
             archive = ReadyArchive(path, _format(parts), _save_images(parts))
-            listed.append(_Listed(int(match["id"]), None, archive))
+            listed.append(_ListedArchive(int(match["id"]), None, archive))
     return listed
 
 
@@ -110,7 +112,7 @@ def _save_images(parts: Iterable[str]) -> bool | None:
     return next((_IMAGES[part] for part in parts if part in _IMAGES), None)
 
 
-def _task(task_id: int, project_id: int, listed: list[_Listed]) -> Task:
+def _task(task_id: int, project_id: int, listed: list[_ListedArchive]) -> Task:
     known: dict[str, str] = {}
     for one in listed:
         known = {**_facts(one.archive.path), **known}
@@ -131,7 +133,7 @@ def _task(task_id: int, project_id: int, listed: list[_Listed]) -> Task:
 
 
 def _facts(path: Path) -> dict[str, str]:
-    """Name, size, mode and subset of the task, where the archive tells them; else nothing."""
+    """Read name, size, mode and subset of the task, as far as the archive has them."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -140,13 +142,13 @@ def _facts(path: Path) -> dict[str, str]:
                     return _facts_of_xml(member.read(_HEAD).decode(errors="replace"))
             return _facts_of_names(names)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, zlib.error):
-        return {}  # broken archives are served too, and then tell nothing
-    except RuntimeError:  # so zipfile says that a member is encrypted
+        return {}  # broken archives are served, too
+    except RuntimeError:  # zipfile: a member is encrypted
         return {}
 
 
 def _facts_of_names(names: list[str]) -> dict[str, str]:
-    """What the layout of COCO and Datumaro tells: the subset, and with images how many."""
+    """Read the subset and the number of images from the file names of COCO and Datumaro."""
     facts = {}
     images = sum(name.startswith("images/") for name in names)
     if images:

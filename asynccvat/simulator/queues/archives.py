@@ -1,7 +1,7 @@
-"""The archives of results: written when they are asked for, and the latest of them kept.
+"""The archives of export results: written when a client downloads them, and cached.
 
-An `Archive` is bytes or a file in pieces, perhaps changed by a fault. What the formats write is
-left to `formats`, which part of an archive is due and how it is sent to `downloads`.
+`ArchiveBytes` are pieces of memory or of files, which a fault may change. `formats.archives` writes
+archives, `wire.downloads` and `wire.sending` send them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import io
 import itertools
 import tempfile
 import threading
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,34 +18,38 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from asynccvat.simulator.faults import Fault
-from asynccvat.simulator.formats.archives import media_bytes, ready_archive, write_archive
-from asynccvat.simulator.queues.requests import Result, Wanted
-from asynccvat.simulator.routes.serializers import annotations_json, label_json
-from asynccvat.simulator.wire.responses import encode
-from asynccvat.simulator.world.tasks import Project, Task
+from asynccvat.simulator.formats.archives import (
+    find_ready_archive,
+    media_bytes,
+    write_archive,
+)
+from asynccvat.simulator.formats.backups import write_backup
+from asynccvat.simulator.queues.requests import ExportResult
+from asynccvat.simulator.world.tasks import Project
 
 _IN_MEMORY: Final = 16 << 20
-"""Archives up to this many bytes are kept in memory, larger ones in files."""
+"""Archives up to this many bytes are cached in memory, larger ones in files."""
+
 _KEPT_BYTES: Final = 64 << 20
 _QUICK_FRAMES: Final = 50
-"""Tasks of so many frames are written at once; a thread would cost more than it spares."""
+"""Tasks of up to this many frames are written in the loop: a thread would cost more time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of bytes: of `data`, or of the file at `path`."""
+class ArchivePiece:
+    """Consecutive bytes: of `data`, or of the file at `path`."""
 
     start: int
     length: int
     data: bytes = b""
     path: Path | None = None
 
-    def cut(self, start: int, length: int) -> Piece:
-        """Part of the piece."""
-        return Piece(self.start + start, length, self.data, self.path)
+    def cut(self, start: int, length: int) -> ArchivePiece:
+        """Return part of the piece."""
+        return ArchivePiece(self.start + start, length, self.data, self.path)
 
     def read(self) -> bytes:
-        """Its bytes."""
+        """Return the bytes."""
         if self.path is None:
             return self.data[self.start : self.start + self.length]
         with self.path.open("rb") as file:
@@ -55,18 +58,18 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
-    """The bytes of a result."""
+class ArchiveBytes:
+    """The bytes of an archive, in pieces."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[ArchivePiece, ...]
 
     @property
     def size(self) -> int:
         """Length in bytes."""
         return sum(piece.length for piece in self.pieces)
 
-    def part(self, start: int, length: int) -> Archive:
-        """The bytes from `start`."""
+    def part(self, start: int, length: int) -> ArchiveBytes:
+        """Return `length` bytes from `start`."""
         parts = []
         for piece in self.pieces:
             skip = min(start, piece.length)
@@ -75,44 +78,44 @@ class Archive:
                 parts.append(piece.cut(skip, take))
             start -= skip
             length -= take
-        return Archive(tuple(parts))
+        return ArchiveBytes(tuple(parts))
 
     def read(self) -> bytes:
-        """All of the bytes."""
+        """Return all bytes."""
         return b"".join(piece.read() for piece in self.pieces)
 
     def byte_at(self, place: int) -> int:
-        """One byte."""
+        """Return one byte."""
         return self.part(place, 1).read()[0]
 
-    def damaged(self, faults: Sequence[Fault]) -> Archive:
-        """The archive as the faults change it; lengths stay consistent."""
+    def damaged(self, faults: Sequence[Fault]) -> ArchiveBytes:
+        """Return the archive as the faults change it; lengths stay consistent."""
         archive = self
         for fault in faults:
             if fault.truncate:
                 archive = archive.part(0, max(0, archive.size - fault.truncate))
             if fault.extra:
                 extra = fault.extra.encode()
-                archive = Archive((*archive.pieces, Piece(0, len(extra), extra)))
+                archive = ArchiveBytes((*archive.pieces, ArchivePiece(0, len(extra), extra)))
             if fault.alter_at is not None and fault.alter_at < archive.size:
                 place = fault.alter_at
                 other = bytes([archive.byte_at(place) ^ 0xFF])
                 before, after = archive.part(0, place), archive.part(place + 1, archive.size)
-                archive = Archive((*before.pieces, Piece(0, 1, other), *after.pieces))
+                archive = ArchiveBytes((*before.pieces, ArchivePiece(0, 1, other), *after.pieces))
         return archive
 
 
-class ArchiveMaker:
-    """Writes the archives of results when they are asked for, and keeps the latest."""
+class ArchiveCache:
+    """Writes the archives of results when needed, and keeps the latest."""
 
     def __init__(self, projects: Mapping[int, Project]) -> None:
-        """Keep nothing yet; `projects` are the server's, by id."""
+        """Start empty; `projects` are those of the server, by id."""
         self._projects = projects
         self._kept: OrderedDict[Any, bytes] = OrderedDict()
         self._kept_bytes = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._making_folder = threading.Lock()
-        self._files: dict[Any, Archive] = {}
+        self._files: dict[Any, ArchiveBytes] = {}
         self._numbers = itertools.count()
         self._writing: dict[Any, asyncio.Lock] = {}
 
@@ -121,13 +124,13 @@ class ArchiveMaker:
         if self._folder is not None:
             self._folder.cleanup()
 
-    async def archive(self, result: Result, origin: str) -> Archive:
-        """The archive of a result."""
+    async def archive(self, result: ExportResult, origin: str) -> ArchiveBytes:
+        """Return the archive of a result, written now if it is not cached."""
         ready = _ready_path(result)
         if ready is not None:
             size = await asyncio.to_thread(lambda: ready.stat().st_size)
-            return Archive((Piece(0, size, path=ready),))
-        key = (result.wanted, result.tasks, result.exported)
+            return ArchiveBytes((ArchivePiece(0, size, path=ready),))
+        key = (result.subject, result.tasks, result.exported)
         async with self._writing.setdefault(key, asyncio.Lock()):
             if key not in self._kept and key not in self._files:
                 await self._write(key, result, origin)
@@ -135,13 +138,13 @@ class ArchiveMaker:
             return self._files[key]
         data = self._kept[key]
         self._kept.move_to_end(key)
-        return Archive((Piece(0, len(data), data),))
+        return ArchiveBytes((ArchivePiece(0, len(data), data),))
 
-    async def _write(self, key: Any, result: Result, origin: str) -> None:
+    async def _write(self, key: Any, result: ExportResult, origin: str) -> None:
         if _expected_bytes(result) > _IN_MEMORY:
             path = await asyncio.to_thread(self._new_path)
             size = await asyncio.to_thread(self._write_file, path, result, origin)
-            self._files[key] = Archive((Piece(0, size, path=path),))
+            self._files[key] = ArchiveBytes((ArchivePiece(0, size, path=path),))
             return
         stream = io.BytesIO()
         if len(result.tasks) == 1 and (result.tasks[0].size or 0) <= _QUICK_FRAMES:
@@ -156,62 +159,41 @@ class ArchiveMaker:
             self._kept_bytes -= len(dropped)
             self._writing.pop(old, None)
 
-    def _write_file(self, path: Path, result: Result, origin: str) -> int:
+    def _write_file(self, path: Path, result: ExportResult, origin: str) -> int:
         with path.open("w+b") as stream:
             self._write_to(stream, result, origin)
             return stream.seek(0, io.SEEK_END)
 
-    def _write_to(self, stream: BinaryIO, result: Result, origin: str) -> None:
-        wanted = result.wanted
-        if wanted.format is None:
-            _write_backup(stream, wanted, result.tasks)
+    def _write_to(self, stream: BinaryIO, result: ExportResult, origin: str) -> None:
+        subject = result.subject
+        if subject.format is None:
+            write_backup(stream, result.tasks, of_project=subject.target == "project")
             return
         write_archive(
             stream,
             result.tasks,
-            wanted.format,
-            wanted.save_images,
-            project=self._projects.get(wanted.target_id) if wanted.target == "project" else None,
+            subject.format,
+            subject.save_images,
+            project=self._projects.get(subject.target_id) if subject.target == "project" else None,
             exported_at=result.exported,
             base_url=origin,
         )
 
     def _new_path(self) -> Path:
-        # Two threads may come at once, and a second folder would take the first one's files away.
+        # Two threads may come at once; a second folder would remove the files of the first.
         with self._making_folder:
             if self._folder is None:
                 self._folder = tempfile.TemporaryDirectory(prefix="simulated-cvat-")
         return Path(self._folder.name) / f"{next(self._numbers)}.zip"
 
 
-def _ready_path(result: Result) -> Path | None:
-    if len(result.tasks) != 1 or result.wanted.format is None or not result.tasks[0].ready:
+def _ready_path(result: ExportResult) -> Path | None:
+    if len(result.tasks) != 1 or result.subject.format is None or not result.tasks[0].ready:
         return None
-    return ready_archive(result.tasks[0], result.wanted.format, result.wanted.save_images)
+    return find_ready_archive(result.tasks[0], result.subject.format, result.subject.save_images)
 
 
-def _expected_bytes(result: Result) -> int:
-    if not result.wanted.save_images or result.wanted.format is None:
+def _expected_bytes(result: ExportResult) -> int:
+    if not result.subject.save_images or result.subject.format is None:
         return 0
-    return sum(media_bytes(task, result.wanted.format) for task in result.tasks)
-
-
-def _write_backup(stream: BinaryIO, wanted: Wanted, tasks: Sequence[Task]) -> None:
-    """A backup, by its layout: task.json, annotations.json, data/."""
-    moment = (1980, 1, 1, 0, 0, 0)
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for number, task in enumerate(tasks):
-            folder = "" if wanted.target == "task" else f"task_{number}/"
-            for frame in task.frames():
-                archive.writestr(_entry(f"{folder}data/{frame.name}", moment), frame.data())
-            value: dict[str, Any] = {"name": task.name, "subset": task.subset}
-            value["labels"] = [label_json(label) for label in task.labels]
-            archive.writestr(_entry(f"{folder}task.json", moment), encode(value))
-            annotations = [annotations_json(task.annotations())]
-            archive.writestr(_entry(f"{folder}annotations.json", moment), encode(annotations))
-
-
-def _entry(name: str, moment: tuple[int, int, int, int, int, int]) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, moment)
-    entry.external_attr = 0o100644 << 16
-    return entry
+    return sum(media_bytes(task, result.subject.format) for task in result.tasks)

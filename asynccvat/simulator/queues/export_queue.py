@@ -1,9 +1,8 @@
-"""The queue of exports, and the results they leave.
+"""The queue of exports.
 
-A request is known by an id made of what is asked and by whom, so asking twice meets the same
-request. A result is the memory of *what* was exported; its bytes are made when somebody downloads
-them (`making`), since making them here would take the time of the one processor that serves the
-calls.
+The id of a request is made of what is exported and for whom, so asking twice gives the same id. A
+result only remembers which tasks were exported. `archives` writes the archive when a client
+downloads it: writing it here would take the time of the one thread that serves the calls.
 """
 
 from __future__ import annotations
@@ -11,23 +10,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
 
 from asynccvat.simulator.faults import Fault, Faults
-from asynccvat.simulator.formats.archives import media_bytes
+from asynccvat.simulator.formats.archives import (
+    NO_DATA,
+    WRITTEN_FORMATS,
+    ExportUnavailableError,
+    find_ready_archive,
+    media_bytes,
+)
 from asynccvat.simulator.options import ExportStart, SimulatorOptions
 from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import ExportRequest, Request, Result, Wanted
-from asynccvat.simulator.queues.work_queue import WorkQueue
-from asynccvat.simulator.world.tasks import Task, User
-
-NO_DATA: Final = "AttributeError: 'NoneType' object has no attribute 'validation_mode'\n"
-"""What CVAT 2.54 says of the export of a task without data."""
+from asynccvat.simulator.queues.requests import ExportRequest, ExportResult, ExportSubject, Request
+from asynccvat.simulator.queues.work_queue import NO_TASK, WorkQueue
+from asynccvat.simulator.world.tasks import Task
+from asynccvat.simulator.world.users import User
+from asynccvat.simulator.world.world import World
 
 
 class ExportQueue(WorkQueue[ExportRequest]):
-    """Requests for files, and the workers that make them."""
+    """The queue of exports, and the workers that run them."""
 
     def __init__(
         self,
@@ -35,32 +38,32 @@ class ExportQueue(WorkQueue[ExportRequest]):
         processor: Processor,
         faults: Faults,
         registry: RequestRegistry,
-        snapshot: Callable[[Wanted], tuple[Task, ...] | str],
+        world: World,
     ) -> None:
         """Make the queue; `start` starts its workers.
 
         Args:
             options: How many workers, and how long exports take.
-            processor: What their seconds are spent on.
-            faults: The script.
-            registry: Where the requests are remembered.
-            snapshot: The tasks that an export holds, or the message by which it fails.
+            processor: What performs the work of exports.
+            faults: The scripted faults.
+            registry: The requests that the server remembers.
+            world: The tasks and projects to export.
         """
         super().__init__(registry, options.export_workers, "export")
         self._options = options
         self._processor = processor
         self._faults = faults
-        self._snapshot = snapshot
-        self._cache: dict[tuple[Any, ...], Result] = {}
+        self._world = world
+        self._cache: dict[tuple[ExportSubject, tuple[Task, ...]], ExportResult] = {}
 
     @property
     def requests(self) -> dict[str, Request]:
-        """Every request that the server remembers, imports too."""
+        """Every request that the server remembers, including imports."""
         return self.registry.requests
 
     def submit(
         self,
-        wanted: Wanted,
+        subject: ExportSubject,
         owner: User,
         *,
         project_id: int | None,
@@ -68,20 +71,20 @@ class ExportQueue(WorkQueue[ExportRequest]):
         job_id: int | None,
         file_name: str | None,
     ) -> tuple[Request, bool]:
-        """Ask for an export: the request, and whether it is new.
+        """Ask for an export; return the request, and whether it is new.
 
-        One under way is given back as it is. One that ended is deleted and queued anew, which
-        takes its result away until then.
+        A request of the same id that has not ended is returned unchanged. One that has ended is
+        replaced, and its result is gone until the new request finishes.
         """
-        rq_id = wanted.rq_id(owner)
+        rq_id = subject.rq_id(owner)
         known = self.registry.under_way(rq_id)
         if known is not None:
             return known, False
         request = ExportRequest(
             id=rq_id,
-            wanted=wanted,
+            subject=subject,
             owner=owner,
-            target=wanted.target,
+            target=subject.target,
             project_id=project_id,
             task_id=task_id,
             job_id=job_id,
@@ -93,7 +96,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
         return request, True
 
     def remove_results(self, matches: Callable[[ExportRequest], bool]) -> int:
-        """Remove the results of matching requests, as the cleanup of the cache does.
+        """Remove the results of matching requests, as CVAT's cache cleanup does.
 
         Returns:
             How many results were removed.
@@ -103,55 +106,59 @@ class ExportQueue(WorkQueue[ExportRequest]):
             if not isinstance(request, ExportRequest):
                 continue
             if request.result is not None and matches(request):
-                self._cache.pop((request.wanted, request.result.tasks), None)
+                self._cache.pop((request.subject, request.result.tasks), None)
                 request.result = None
                 removed += 1
         return removed
 
     def faults_of(self, request: ExportRequest) -> list[Fault]:
-        """The faults scripted for exports."""
+        """Return the faults scripted for this export."""
         return self._faults.for_export(request.id, request.task_id)
 
     def may_start(self, request: ExportRequest) -> bool:
-        """Not while another of the same user runs, where the server is set so."""
+        """Refuse with `one_export_per_user` while another export of the same user runs."""
         busy = {other.owner.id for other in self.running}
         return not self._options.one_export_per_user or request.owner.id not in busy
 
     async def spend(self, seconds: float) -> None:
-        """On the server's processor."""
+        """Spend the seconds on the server's processor."""
         await self._processor.spend(seconds)
 
     def seconds_of(self, request: ExportRequest) -> float:
-        """As the options say; the tasks are exported as they are now."""
-        request.tasks = self._snapshot(request.wanted)
-        options, wanted = self._options, request.wanted
+        """Note the tasks as they are now, and return the seconds that the options say."""
+        request.tasks = export_snapshot(self._world, request.subject)
+        options, subject = self._options, request.subject
         if not options.costs:
             return 0.0
-        is_cached = (wanted, request.tasks) in self._cache
+        is_cached = (subject, request.tasks) in self._cache
         if is_cached and options.cached_export_seconds is not None:
             return options.cached_export_seconds
         if callable(options.export_seconds):
             start = ExportStart(
-                wanted.target, wanted.target_id, wanted.format or "", wanted.save_images, is_cached
+                subject.target,
+                subject.target_id,
+                subject.format or "",
+                subject.save_images,
+                is_cached,
             )
             return options.export_seconds(start)
         packed = 0
-        if wanted.save_images and not is_cached and not isinstance(request.tasks, str):
-            packed = sum(media_bytes(task, wanted.format or "") for task in request.tasks)
+        if subject.save_images and not is_cached and not isinstance(request.tasks, str):
+            packed = sum(media_bytes(task, subject.format or "") for task in request.tasks)
         return options.export_seconds + options.media_seconds * packed / 1e6
 
     def complete(self, request: ExportRequest) -> str | None:
-        """Leave the result."""
+        """Set the result; a cached archive is reused and touched."""
         tasks = request.tasks
         if isinstance(tasks, str):
             return tasks
-        key = (request.wanted, tasks)
+        key = (request.subject, tasks)
         result = self._cache.get(key)
         if result is None:
             name = _file_name(request, tasks)
             moment = request.finished
             assert moment is not None, "an ended request has its date"
-            result = Result(request.wanted, tasks, name, moment, int(moment.timestamp()))
+            result = ExportResult(request.subject, tasks, name, moment, int(moment.timestamp()))
             self._cache[key] = result
         else:
             result.touch()
@@ -161,17 +168,54 @@ class ExportQueue(WorkQueue[ExportRequest]):
         return None
 
     def set_expiry(self, request: ExportRequest) -> None:
-        """As long as results are kept."""
+        """Keep the request as long as results are kept."""
         assert request.finished is not None, "an ended request has its date"
         request.expiry = request.finished + timedelta(seconds=self._options.result_seconds)
 
 
 def _file_name(request: ExportRequest, tasks: tuple[Task, ...]) -> str:
-    wanted = request.wanted
+    subject = request.subject
     moment = max((task.updated_date for task in tasks), default=request.created)
     when = moment.strftime("%Y_%m_%d_%H_%M_%S")
-    if wanted.format is None:
-        name = tasks[0].name if wanted.target == "task" and tasks else str(wanted.target_id)
-        return f"{wanted.target}_{name}_backup_{when}.zip"
-    words = f"{wanted.target}_{wanted.target_id}_{wanted.subresource}_{when}"
-    return f"{words}_{wanted.format.lower()}.zip"
+    if subject.format is None:
+        name = tasks[0].name if subject.target == "task" and tasks else str(subject.target_id)
+        return f"{subject.target}_{name}_backup_{when}.zip"
+    words = f"{subject.target}_{subject.target_id}_{subject.subresource}_{when}"
+    return f"{words}_{subject.format.lower()}.zip"
+
+
+def export_snapshot(world: World, subject: ExportSubject) -> tuple[Task, ...] | str:
+    """Return the tasks that an export holds now, or the message with which it fails.
+
+    A project is exported without its tasks that have no data.
+    """
+    if subject.target == "project":
+        tasks = world.project_tasks(subject.target_id)
+    else:
+        task = world.tasks.get(subject.target_id)
+        if task is None:
+            return NO_TASK
+        tasks = [task]
+    if subject.format is None:
+        return tuple(tasks)
+    with_data = tuple(task for task in tasks if task.size is not None)
+    if not with_data:
+        return NO_DATA
+    if any(task.ready for task in with_data):
+        return _check_ready(subject, subject.format, with_data)
+    if subject.format not in WRITTEN_FORMATS:
+        names = ", ".join(WRITTEN_FORMATS)
+        return f"The simulator does not write {subject.format}, only {names}\n"
+    return with_data
+
+
+def _check_ready(
+    subject: ExportSubject, format_name: str, tasks: tuple[Task, ...]
+) -> tuple[Task, ...] | str:
+    if subject.target == "project":
+        return "The simulator does not merge ready archives: export the tasks one by one\n"
+    try:
+        find_ready_archive(tasks[0], format_name, subject.save_images)
+    except ExportUnavailableError as error:
+        return str(error)
+    return tasks

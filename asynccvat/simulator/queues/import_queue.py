@@ -1,8 +1,8 @@
-"""The queue of imports: uploaded files are read, and tasks changed by what they say.
+"""The queue of imports: workers read uploaded files and change tasks.
 
-A worker reads the file when it takes the request, spends the rest of its time, and changes the task
-at the very end: an import that fails has changed nothing, as CVAT's transactions do. Reading is the
-business of `reading`.
+A worker reads the file when it takes the request, spends the rest of its seconds, and changes the
+task at the very end. So a failed import has changed nothing, as with CVAT's transactions.
+`formats.readers` reads the files.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from datetime import timedelta
 from typing import Final
 
 from asynccvat.simulator.faults import Fault, Faults
+from asynccvat.simulator.formats.archives import NO_DATA
 from asynccvat.simulator.formats.readers import ImportFailedError, read_annotations
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.queues.export_queue import NO_DATA
 from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import ImportRequest, Target
-from asynccvat.simulator.queues.uploads import Upload, Uploads
-from asynccvat.simulator.queues.work_queue import WorkQueue
+from asynccvat.simulator.queues.requests import ImportRequest, TargetKind
+from asynccvat.simulator.queues.uploads import UploadedFile, UploadedFiles
+from asynccvat.simulator.queues.work_queue import NO_TASK, WorkQueue
 from asynccvat.simulator.world.annotations import Annotations
-from asynccvat.simulator.world.tasks import Task, User
-from asynccvat.simulator.world.world import NO_TASK, World
+from asynccvat.simulator.world.tasks import Task
+from asynccvat.simulator.world.users import User
+from asynccvat.simulator.world.world import World
 
 _FINISHED_KEPT: Final = timedelta(hours=1)
 _FAILED_KEPT: Final = timedelta(days=30)
@@ -31,7 +32,7 @@ _READY: Final = "The simulator serves ready archives for this task and imports n
 
 
 class ImportQueue(WorkQueue[ImportRequest]):
-    """Requests to read uploaded files, and the workers that read them."""
+    """The queue of imports, and the workers that run them."""
 
     def __init__(
         self,
@@ -40,18 +41,18 @@ class ImportQueue(WorkQueue[ImportRequest]):
         faults: Faults,
         *,
         registry: RequestRegistry,
-        uploads: Uploads,
+        uploads: UploadedFiles,
         world: World,
     ) -> None:
         """Make the queue; `start` starts its workers.
 
         Args:
             options: How many workers, and how long imports take.
-            processor: What their seconds are spent on.
-            faults: The script.
-            registry: Where the requests are remembered.
-            uploads: Where the files lie; each is removed after its import.
-            world: What they are imported into.
+            processor: What performs the work of imports.
+            faults: The scripted faults.
+            registry: The requests that the server remembers.
+            uploads: The uploaded files; each is removed after its import.
+            world: The tasks into which they are imported.
         """
         super().__init__(registry, options.import_workers, "import")
         self._options = options
@@ -63,16 +64,16 @@ class ImportQueue(WorkQueue[ImportRequest]):
     def submit(
         self,
         rq_id: str,
-        upload: Upload,
+        upload: UploadedFile,
         owner: User,
         *,
-        target: Target,
+        target: TargetKind,
         format_name: str,
         project_id: int | None,
         task_id: int,
         job_id: int | None,
     ) -> ImportRequest:
-        """Ask for an import of a whole file; none of that id may be under way."""
+        """Ask for an import of a complete file; no request of that id may be under way."""
         request = ImportRequest(
             id=rq_id,
             owner=owner,
@@ -89,24 +90,24 @@ class ImportQueue(WorkQueue[ImportRequest]):
         return request
 
     def dropped(self, request: ImportRequest) -> None:
-        """Remove the file."""
+        """Remove the file of the request."""
         self._uploads.discard(request.upload)
 
     def faults_of(self, request: ImportRequest) -> list[Fault]:
-        """The faults scripted for imports."""
+        """Return the faults scripted for this import."""
         return self._faults.for_import(request.id, request.task_id)
 
     def seconds_of(self, request: ImportRequest) -> float:
-        """As the options say."""
+        """Return the seconds that the options say."""
         del request
         return self._options.import_seconds if self._options.costs else 0.0
 
     async def spend(self, seconds: float) -> None:
-        """On the server's processor."""
+        """Spend the seconds on the server's processor."""
         await self._processor.spend(seconds)
 
     async def perform(self, request: ImportRequest, seconds: float) -> None:
-        """Read the file, which counts for some of the seconds."""
+        """Read the file, and spend the rest of the seconds."""
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
@@ -128,18 +129,18 @@ class ImportQueue(WorkQueue[ImportRequest]):
         )
 
     def complete(self, request: ImportRequest) -> str | None:
-        """Replace the task's annotations by those of the file."""
+        """Replace the task's annotations with those of the file."""
         if isinstance(request.read, str):
             return request.read
         try:
             task = self._task(request)
-        except ImportFailedError as error:  # it was deleted meanwhile
+        except ImportFailedError as error:  # the task was deleted in the meantime
             return str(error)
         self._world.annotate_task(task.id, request.read)
         return None
 
     def _task(self, request: ImportRequest) -> Task:
-        task = self._world.dataset.tasks.get(request.task_id or 0)
+        task = self._world.tasks.get(request.task_id or 0)
         if task is None:
             raise ImportFailedError(NO_TASK)
         if task.size is None:
@@ -149,7 +150,7 @@ class ImportQueue(WorkQueue[ImportRequest]):
         return task
 
     def set_expiry(self, request: ImportRequest) -> None:
-        """An hour after success, a month after failure: as seen."""
+        """Keep the request for an hour after success, a month after failure, as seen on CVAT."""
         assert request.finished is not None, "an ended request has its date"
         kept = _FAILED_KEPT if request.status == "failed" else _FINISHED_KEPT
         request.expiry = request.finished + kept

@@ -1,9 +1,9 @@
-"""How long calls and exports take, and on what: the one place that spends time.
+"""Spend the seconds that calls, exports and imports take.
 
-`ApiWorkers` is the row of application processes that answer calls. `Processor` is what both calls
-and exports spend their seconds on: ample (seconds simply pass) or a number of cores shared by all
-that are at work, in equal parts. Who asks for how much is decided by `call_seconds` for calls and
-by `exports` for exports.
+`ApiWorkers` are the application processes that answer calls. A `Processor` performs the work of
+calls, exports and imports: either without limit, so that seconds simply pass, or on a number of
+cores that all current work shares equally. `routes.costs`, `export_queue` and `import_queue` decide
+how many seconds a piece of work takes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asynccvat.simulator.options import SimulatorOptions
 
 
 class Processor(Protocol):
-    """What seconds of work are spent on."""
+    """Performs work that takes a number of seconds."""
 
     async def spend(self, seconds: float) -> None:
         """Return when `seconds` of work are done."""
@@ -26,7 +26,7 @@ class Processor(Protocol):
 
 
 class AmpleProcessor:
-    """Work never waits for other work: its seconds pass and it is done."""
+    """A processor without limit: work never waits for other work."""
 
     async def spend(self, seconds: float) -> None:
         """Sleep for `seconds`."""
@@ -35,10 +35,10 @@ class AmpleProcessor:
 
 
 class SharedProcessor:
-    """A number of cores, shared equally by all work at hand (processor sharing).
+    """A number of cores, shared equally by all current work (processor sharing).
 
-    Every piece of work runs at the same speed, `min(1, cores / pieces)`. So a common clock of
-    work done advances at that speed, and a piece ends when the clock has advanced by its seconds.
+    Every piece of work runs at the same speed, `min(1, cores / pieces)`. So one clock of work done
+    advances at that speed, and a piece ends when the clock has advanced by its seconds.
     """
 
     def __init__(self, cores: float) -> None:
@@ -51,7 +51,7 @@ class SharedProcessor:
         self._timer: asyncio.TimerHandle | None = None
 
     async def spend(self, seconds: float) -> None:
-        """Return when `seconds` of one core were given to the caller."""
+        """Return when one core has worked `seconds` for the caller."""
         if seconds <= 0:
             return
         self._advance()
@@ -96,10 +96,10 @@ class SharedProcessor:
 
 
 class ApiWorkers:
-    """The processes that answer calls: so many at once, the others wait in order of arrival."""
+    """The processes that answer calls; calls wait for a free one in order of arrival."""
 
     def __init__(self, count: int, processor: Processor) -> None:
-        """Serve `count` calls at once on `processor`."""
+        """Serve `count` calls at the same time on `processor`."""
         self._free = count
         self._processor = processor
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -124,7 +124,7 @@ class ApiWorkers:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._release()  # the turn had come: hand it on
+                self._release()  # the worker was assigned already: pass it on
             raise
 
     def _release(self) -> None:
@@ -137,40 +137,7 @@ class ApiWorkers:
 
 
 def make_processor(options: SimulatorOptions) -> Processor:
-    """The processor that the options ask for."""
+    """Return the processor that the options ask for."""
     if options.cpu_cores is None:
         return AmpleProcessor()
     return SharedProcessor(options.cpu_cores)
-
-
-def call_seconds(
-    options: SimulatorOptions,
-    *,
-    listed_tasks: int = 0,
-    lists_requests: bool = False,
-    remembered_requests: int = 0,
-    hashes_password: bool = False,
-    basic: bool = False,
-) -> float:
-    """Seconds of an API worker that a call takes.
-
-    Args:
-        options: The server's times.
-        listed_tasks: Tasks on the page that the call asks for.
-        lists_requests: Whether the call lists requests.
-        remembered_requests: Requests that the server remembers, other users' too.
-        hashes_password: Whether the call is a login.
-        basic: Whether it authenticates by HTTP Basic.
-    """
-    if not options.costs:
-        return 0.0
-    seconds = options.latency
-    if lists_requests:
-        seconds = max(seconds, options.requests_list_seconds)
-        seconds += options.remembered_request_seconds * remembered_requests
-    seconds += options.listed_task_seconds * listed_tasks
-    if hashes_password:
-        seconds += options.login_seconds
-    if basic:
-        seconds += options.basic_seconds
-    return seconds

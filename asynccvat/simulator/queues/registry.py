@@ -1,31 +1,31 @@
-"""The requests that the server remembers, whatever they ask for, and the dates it gives them."""
+"""The requests that the server remembers, and the dates it gives them."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from asynccvat.simulator.queues.requests import Request
-from asynccvat.simulator.world.dates import utc_now
-from asynccvat.simulator.world.tasks import User
+from asynccvat.simulator.world.dates import RisingClock, utc_now
+from asynccvat.simulator.world.users import User
 
 
 class RequestRegistry:
-    """Requests by their ids; one past its time is forgotten."""
+    """The requests of a server by id; expired ones are forgotten."""
 
     def __init__(self, remembered_elsewhere: int = 0) -> None:
-        """Remember none, beside so many of other users that only cost time."""
+        """Start with no requests; those of other users only cost time in lists."""
         self.requests: dict[str, Request] = {}
         self._elsewhere = remembered_elsewhere
         self._number = 0
-        self._latest = utc_now()
+        self._clock = RisingClock()
 
     @property
     def remembered(self) -> int:
-        """How many requests the server remembers, those of other users too."""
+        """How many requests the server remembers, including those of other users."""
         return len(self.requests) + self._elsewhere
 
     def find(self, rq_id: str) -> Request | None:
-        """The request of that id."""
+        """Return the request of that id."""
         request = self.requests.get(rq_id)
         if request is not None and request.expiry is not None and request.expiry <= utc_now():
             del self.requests[rq_id]
@@ -33,7 +33,7 @@ class RequestRegistry:
         return request
 
     def owned_by(self, user: User) -> list[Request]:
-        """The user's requests, newest first."""
+        """Return the user's requests, newest first."""
         now = utc_now()
         own = [
             request
@@ -44,25 +44,24 @@ class RequestRegistry:
         return own
 
     def under_way(self, rq_id: str) -> Request | None:
-        """The request of that id if it has not ended."""
+        """Return the request of that id if it has not ended."""
         known = self.find(rq_id)
         return None if known is None or known.ended else known
 
     def next_number(self) -> int:
-        """A number larger than that of any request before."""
+        """Return a number larger than that of any earlier request."""
         self._number += 1
         return self._number
 
     def add(self, request: Request) -> None:
-        """Remember the request, in the place of an ended one of the same id."""
+        """Remember the request; it replaces an ended one of the same id."""
         self.requests.pop(request.id, None)
         self.requests[request.id] = request
 
     def holds(self, request: Request) -> bool:
-        """Whether it is still remembered, and not another of the same id."""
+        """Tell whether this very request is remembered, not another of the same id."""
         return self.requests.get(request.id) is request
 
     def now(self) -> datetime:
-        """A date later than any given before, so that dates order requests."""
-        self._latest = max(utc_now(), self._latest + timedelta(microseconds=1))
-        return self._latest
+        """Return a date later than any returned before, so that dates order requests."""
+        return self._clock.now()

@@ -1,7 +1,6 @@
-"""Requests as values: what was asked for, how far it is, what it left, and its entry in lists.
+"""Requests as values: what a client asked for, how far it is, and its result.
 
-How requests come to their ends is the business of `exports` and `imports`, which of them the server
-remembers that of `registry`.
+`export_queue` and `import_queue` run requests, `registry` remembers them.
 """
 
 from __future__ import annotations
@@ -9,40 +8,41 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from asynccvat.simulator.queues.uploads import Upload
+from asynccvat.simulator.queues.uploads import UploadedFile
 from asynccvat.simulator.world.annotations import Annotations
-from asynccvat.simulator.world.dates import stamp, utc_now
-from asynccvat.simulator.world.tasks import Task, User
+from asynccvat.simulator.world.dates import utc_now
+from asynccvat.simulator.world.tasks import Task
+from asynccvat.simulator.world.users import User
 
-Status = Literal["queued", "started", "finished", "failed"]
-Target = Literal["task", "project", "job"]
+RequestStatus = Literal["queued", "started", "finished", "failed"]
+TargetKind = Literal["task", "project", "job"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What an export is of.
+class ExportSubject:
+    """What is exported: a task, project or job, in a format.
 
     Attributes:
-        target: What is exported.
+        target: Whether a task, a project or a job is exported.
         target_id: Its id.
         format: Name of the format, or None for a backup.
         subresource: `dataset` (with images), `annotations` or `backup`.
     """
 
-    target: Target
+    target: TargetKind
     target_id: int
     format: str | None
     subresource: Literal["dataset", "annotations", "backup"]
 
     @property
     def save_images(self) -> bool:
-        """Whether the images are wanted."""
+        """Whether the archive holds the images."""
         return self.subresource != "annotations"
 
     def rq_id(self, user: User) -> str:
-        """The id of a user's request for it: the same one each time."""
+        """Return the id of a user's request for it, the same each time."""
         parts = ["action=export", f"target={self.target}", f"target_id={self.target_id}"]
         parts.append(f"user_id={user.id}")
         if self.format is not None:
@@ -52,41 +52,61 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Result:
-    """What an export left: the tasks as they were, to be written when downloaded.
+class ExportResult:
+    """The result of an export: the tasks as they were, written to an archive when downloaded.
 
     Attributes:
-        wanted: What was asked for.
-        tasks: The exported tasks as they were.
-        file_name: The name offered for the download.
-        exported: When it was exported, cold: the date within the archive.
+        subject: What was exported.
+        tasks: The exported tasks as they were then.
+        file_name: The file name of the download.
+        exported: When the archive was made, which is the date inside it; a cached export keeps it.
         modified: Seconds since 1970: Last-Modified, and the first half of the ETag.
     """
 
-    wanted: Wanted
+    subject: ExportSubject
     tasks: tuple[Task, ...]
     file_name: str
     exported: datetime
     modified: int
 
     def touch(self) -> None:
-        """Move the time of the file, by a second at least, so that its ETag moves too."""
+        """Move the time of the file by at least a second, so that its ETag changes too."""
         self.modified = max(int(utc_now().timestamp()), self.modified + 1)
 
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """One entry of `/api/requests`, whatever it asks for."""
+    """One request, an entry of `/api/requests`.
+
+    Attributes:
+        id: Its id, the `rq_id`.
+        owner: The user who asked.
+        target: Whether it concerns a task, a project or a job.
+        project_id: The project that its entry names, or None.
+        task_id: The task that its entry names, or None.
+        job_id: The job that its entry names, or None.
+        created: When the client asked.
+        number: Larger for later requests.
+        status: How far it is.
+        message: Why it failed, or "".
+        started: When a worker took it.
+        finished: When it ended.
+        expiry: When the server forgets it.
+        null_dates: In how many further responses its dates are missing, by a fault.
+        requeued: Whether a fault has put it back into the queue.
+        worker: The number of its worker.
+        hold: Set to let it end, if a fault keeps it started.
+    """
 
     id: str
     owner: User
-    target: Target
+    target: TargetKind
     project_id: int | None
     task_id: int | None
     job_id: int | None
     created: datetime
     number: int
-    status: Status = "queued"
+    status: RequestStatus = "queued"
     message: str = ""
     started: datetime | None = None
     finished: datetime | None = None
@@ -103,44 +123,44 @@ class Request:
 
     @property
     def action(self) -> str:
-        """What it does: `export` or `import`."""
+        """`export` or `import`."""
         raise NotImplementedError
 
     @property
     def subresource(self) -> str:
-        """What of the target it is about."""
+        """The part of the target that it concerns: `dataset`, `annotations` or `backup`."""
         raise NotImplementedError
 
     @property
     def format(self) -> str | None:
-        """The format, where entries tell it."""
+        """The format that its entry shows, or None."""
         return None
 
     @property
     def result_path(self) -> str | None:
-        """The path of the download that it leaves, without its query."""
+        """The path of the download of its result, without the query, or None."""
         return None
 
     @property
     def result_id(self) -> int | None:
-        """The number of what it made."""
+        """The id of what it created, or None."""
         return None
 
 
 @dataclass(slots=True, kw_only=True)
 class ExportRequest(Request):
-    """A request for a file.
+    """A request for an archive.
 
     Attributes:
-        wanted: What is exported.
-        tasks: The tasks as they were when it started, or the message by which it fails.
-        result: What it left.
-        file_name: The name that the client wants the download to have.
+        subject: What is exported.
+        tasks: The tasks as they were when it started, or the message with which it fails.
+        result: Its result, or None.
+        file_name: The file name that the client chose for the download, or None.
     """
 
-    wanted: Wanted
+    subject: ExportSubject
     tasks: tuple[Task, ...] | str = ()
-    result: Result | None = None
+    result: ExportResult | None = None
     file_name: str | None = None
 
     @property
@@ -151,31 +171,31 @@ class ExportRequest(Request):
     @property
     def subresource(self) -> str:
         """`dataset`, `annotations` or `backup`."""
-        return self.wanted.subresource
+        return self.subject.subresource
 
     @property
     def format(self) -> str | None:
         """The format's name; a backup has none."""
-        return self.wanted.format
+        return self.subject.format
 
     @property
     def result_path(self) -> str:
-        """The path of the download, without its query."""
-        resource = "backup" if self.wanted.subresource == "backup" else "dataset"
-        return f"/api/{self.wanted.target}s/{self.wanted.target_id}/{resource}/download"
+        """The path of the download, without the query."""
+        resource = "backup" if self.subject.subresource == "backup" else "dataset"
+        return f"/api/{self.subject.target}s/{self.subject.target_id}/{resource}/download"
 
 
 @dataclass(slots=True, kw_only=True)
 class ImportRequest(Request):
-    """A request to read a file that was uploaded.
+    """A request to import an uploaded file.
 
     Attributes:
         upload: The file.
         format_name: The importer's name.
-        read: What the file says, or the message by which the import fails.
+        read: The annotations of the file, or the message with which the import fails.
     """
 
-    upload: Upload
+    upload: UploadedFile
     format_name: str
     read: Annotations | str = ""
 
@@ -197,10 +217,10 @@ class RequestSpan:
     Attributes:
         rq_id: The request.
         worker: The worker's number, from 0.
-        queued: When it was asked for.
+        queued: When the client asked.
         started: When the worker took it.
-        finished: When the worker was done.
-        status: How it ended.
+        finished: When the worker finished it.
+        status: `finished` or `failed`.
     """
 
     rq_id: str
@@ -209,40 +229,3 @@ class RequestSpan:
     started: float
     finished: float
     status: str
-
-
-def request_json(request: Request, origin: str) -> dict[str, Any]:
-    """An entry of `/api/requests`, as one answer shows it.
-
-    An answer that calls it finished may lack the dates: the queue writes its status first.
-    """
-    hides_dates = request.status == "finished" and request.null_dates > 0
-    hides_start = hides_dates and request.null_dates > 1
-    if hides_dates:
-        request.null_dates -= 1
-    url = None
-    if request.status == "finished" and request.result_path is not None:
-        escaped = request.id.replace("&", "%26").replace("=", "%3D")
-        url = f"{origin}{request.result_path}?rq_id={escaped}"
-    return {
-        "status": request.status,
-        "message": request.message,
-        "id": request.id,
-        "operation": {
-            "type": f"{request.action}:{request.subresource}",
-            "target": request.target,
-            "project_id": request.project_id,
-            "task_id": request.task_id,
-            "job_id": request.job_id,
-            "format": request.format,
-            "lightweight": None,
-        },
-        "progress": 0.0,
-        "created_date": stamp(request.created),
-        "started_date": None if hides_start else stamp(request.started),
-        "finished_date": None if hides_dates else stamp(request.finished),
-        "expiry_date": None if hides_dates else stamp(request.expiry),
-        "owner": {"id": request.owner.id, "username": request.owner.username},
-        "result_url": url,
-        "result_id": request.result_id,
-    }

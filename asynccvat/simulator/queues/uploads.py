@@ -1,7 +1,7 @@
 """Files that clients upload in pieces (TUS 1.0.0), until they are imported.
 
-They lie in a folder of the server's own, which goes with it. A piece counts when all of it has
-come: CVAT's application sees no part of a call whose body breaks off.
+The files are in a temporary folder that is removed when the server stops. A piece counts only when
+all of it has arrived: CVAT's application sees no part of a call whose body breaks off.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ LARGEST_FILE: Final = 26_843_545_600
 """Bytes of the largest upload that CVAT takes."""
 
 FILE_ID: Final = re.compile(r"\d+_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""What the ids of uploaded files look like."""
+"""The form of the ids of uploaded files."""
 
 _WRITTEN_AT_ONCE: Final = 1 << 20
 
 
 @dataclass(slots=True)
-class Upload:
-    """A file on its way.
+class UploadedFile:
+    """A file that a client uploads.
 
     Attributes:
-        id: What the client calls it from now on: the user's number and a random part.
-        user_id: Who sends it; nobody else may.
-        place: What it is for, as `/api/tasks/3/annotations`.
+        id: The id by which the client names the file: the user's number and a random part.
+        user_id: The user who sends it; other users may not.
+        place: The path to which it is uploaded, such as `/api/tasks/3/annotations`.
         size: Its length in bytes.
-        path: Where it lies.
-        offset: So many bytes have come.
+        path: The file on disk.
+        offset: Bytes that have arrived.
     """
 
     id: str
@@ -46,38 +46,38 @@ class Upload:
 
     @property
     def complete(self) -> bool:
-        """Whether all of it has come."""
+        """Whether all of it has arrived."""
         return self.offset == self.size
 
 
-class Uploads:
-    """The files that were begun and are not imported yet."""
+class UploadedFiles:
+    """The uploads that have begun and are not imported yet."""
 
     def __init__(self) -> None:
-        """Hold none; the folder is made with the first."""
-        self._files: dict[str, Upload] = {}
+        """Start with no files; the first one creates the folder."""
+        self._files: dict[str, UploadedFile] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
-        """How many files it holds, whole or not."""
+        """Number of files, complete or not."""
         return len(self._files)
 
-    def begin(self, place: str, user_id: int, size: int) -> Upload:
-        """Make an empty file for `size` bytes."""
+    def begin(self, place: str, user_id: int, size: int) -> UploadedFile:
+        """Begin an upload of `size` bytes with an empty file."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="simulated-cvat-uploads-")
         file_id = f"{user_id}_{uuid.uuid4()}"
         path = Path(self._folder.name, file_id)
         path.touch()
-        upload = self._files[file_id] = Upload(file_id, user_id, place, size, path)
+        upload = self._files[file_id] = UploadedFile(file_id, user_id, place, size, path)
         return upload
 
-    def find(self, place: str, file_id: str) -> Upload | None:
-        """The file of that id, if it is for that place."""
+    def find(self, place: str, file_id: str) -> UploadedFile | None:
+        """Return the file of that id, if it is uploaded to that place."""
         upload = self._files.get(file_id)
         return upload if upload is not None and upload.place == place else None
 
-    def discard(self, upload: Upload) -> None:
+    def discard(self, upload: UploadedFile) -> None:
         """Remove the file."""
         self._files.pop(upload.id, None)
         upload.path.unlink(missing_ok=True)
@@ -90,11 +90,11 @@ class Uploads:
             self._folder = None
 
 
-async def receive(upload: Upload, body: AsyncIterator[bytes]) -> bool:
-    """Append a piece: all of it or, when the body breaks off, nothing.
+async def append_piece(upload: UploadedFile, body: AsyncIterator[bytes]) -> bool:
+    """Append a piece to an upload; nothing of it counts if the body breaks off.
 
     Returns:
-        Whether it fits; of a longer piece than the rest of the file nothing is kept.
+        Whether the piece fits; nothing counts of a piece longer than the rest of the file.
     """
     offset = upload.offset
     waiting = bytearray()

@@ -1,6 +1,6 @@
-"""A queue of requests and the workers that run them, first in first out.
+"""A queue of requests and the workers that run them, first in, first out.
 
-What a worker does for a request is left to the two kinds of queue, `exports` and `imports`.
+`export_queue` and `import_queue` define what a worker does for a request.
 """
 
 from __future__ import annotations
@@ -18,19 +18,29 @@ from asynccvat.simulator.world.dates import utc_now
 R = TypeVar("R", bound=Request)
 
 KILLED: Final = "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9); "
-"""What CVAT says of a request whose process was killed, as by lack of memory."""
+"""CVAT's message for a request whose process was killed, as for lack of memory."""
+
+NO_TASK: Final = "cvat.apps.engine.models.Task.DoesNotExist: Task matching query does not exist.\n"
+"""CVAT's message for a request whose task was deleted."""
 
 
 class WorkQueue(ABC, Generic[R]):
-    """Requests of one kind, and the workers that run them."""
+    """A queue of requests of one kind, and the workers that run them.
+
+    Attributes:
+        registry: The requests that the server remembers.
+        timeline: When workers ran requests, in the order of their ends.
+        queued: Requests that wait for a worker, in order.
+        running: Requests that workers are running.
+    """
 
     def __init__(self, registry: RequestRegistry, workers: int, name: str) -> None:
         """Make the queue; `start` starts its workers.
 
         Args:
             registry: Where the requests are remembered.
-            workers: How many run at the same time.
-            name: What the workers are called.
+            workers: How many requests run at the same time.
+            name: Name of the workers, for debugging.
         """
         self.registry = registry
         self.timeline: list[RequestSpan] = []
@@ -52,7 +62,7 @@ class WorkQueue(ABC, Generic[R]):
         ]
 
     async def stop(self) -> None:
-        """End the workers; what they run is left as it is."""
+        """Stop the workers; the requests that they run stay as they are."""
         for worker in self._workers:
             worker.cancel()
         for worker in self._workers:
@@ -60,12 +70,12 @@ class WorkQueue(ABC, Generic[R]):
                 await worker
 
     def add(self, request: R) -> None:
-        """Remember the request and put it at the end of the queue."""
+        """Remember the request and append it to the queue."""
         self.registry.add(request)
         self._enqueue(request)
 
     def cancel(self, request: R) -> bool:
-        """Take a queued request out of the queue and forget it; False if it has started."""
+        """Remove a queued request and forget it; return False if it has started."""
         if request.status != "queued":
             return False
         self.queued.remove(request)
@@ -74,7 +84,7 @@ class WorkQueue(ABC, Generic[R]):
         return True
 
     def forget(self) -> None:
-        """Lose all requests, running ones too, as a restarted queue without its memory does."""
+        """Lose all requests, including running ones, like a Redis that restarts empty."""
         for request in self.queued:
             self.dropped(request)
         self.queued.clear()
@@ -83,30 +93,30 @@ class WorkQueue(ABC, Generic[R]):
         self.registry.requests.clear()
 
     def pause(self) -> None:
-        """Take no more requests out of the queue, until `release`."""
+        """Start no more requests until `release`."""
         self._paused = True
 
     def release(self) -> None:
-        """Let requests go on that are paused or stick."""
+        """Continue requests that are paused, or that a fault keeps started."""
         self._paused = False
         self._wake.set()
         for request in self.running:
             request.hold.set()
 
     def dropped(self, request: R) -> None:
-        """Clean up after a request that will not be run."""
+        """Clean up after a request that will never run."""
 
     @abstractmethod
     def faults_of(self, request: R) -> list[Fault]:
-        """The scripted faults that strike the request, which starts now."""
+        """Return the scripted faults that strike the starting request."""
 
     @abstractmethod
     def seconds_of(self, request: R) -> float:
-        """Seconds of work that it takes, which starts now."""
+        """Return the seconds of work that the starting request takes."""
 
     @abstractmethod
     async def spend(self, seconds: float) -> None:
-        """Return when so many seconds of work are done."""
+        """Return when `seconds` of work are done."""
 
     async def perform(self, request: R, seconds: float) -> None:
         """Do the work of the request, which takes `seconds`."""
@@ -115,14 +125,14 @@ class WorkQueue(ABC, Generic[R]):
 
     @abstractmethod
     def complete(self, request: R) -> str | None:
-        """Let the outcome of its work take effect, at its end: how it failed, or None."""
+        """Apply the outcome of the request's work; return a message if it failed, else None."""
 
     @abstractmethod
     def set_expiry(self, request: R) -> None:
-        """Set the time at which the ended request is forgotten."""
+        """Set when the server forgets the ended request."""
 
     def may_start(self, request: R) -> bool:
-        """Whether a free worker may take it out of the queue."""
+        """Tell whether a free worker may start the request."""
         del request
         return True
 
@@ -193,7 +203,7 @@ class WorkQueue(ABC, Generic[R]):
                 request.null_dates = fault.count
         if failure is None:
             failure = self.complete(request)
-            # The date that its work gave a task is none of a time after its end.
+            # Completing it may have dated a task: the request must not end before that date.
             request.finished = self.registry.now()
         request.status = "finished" if failure is None else "failed"
         request.message = failure or ""

@@ -1,4 +1,4 @@
-"""Handlers of what the server says of itself: about, formats, plugins, health."""
+"""Handlers of what the server says about itself: about, formats, plugins, health."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from email.utils import formatdate
 from typing import Final
 
 from asynccvat.simulator.routes.calls import Call
-from asynccvat.simulator.wire.responses import Answer, json_answer
+from asynccvat.simulator.wire.responses import ServerResponse, encode, json_response
 
 _DESCRIPTION: Final = (
     "CVAT is completely re-designed and re-implemented version of Video Annotation Tool from "
@@ -98,10 +98,10 @@ _THREE_DIMENSIONAL: Final = frozenset(
 )
 
 EXPORT_FORMATS: Final = frozenset(_EXPORTERS)
-"""Names that an export can ask for, exactly."""
+"""Exact names of the formats of exports."""
 
 IMPORT_FORMATS: Final = frozenset(_IMPORTERS)
-"""Names that an import can ask for, exactly."""
+"""Exact names of the formats of imports."""
 
 
 def _format_json(name: str, extension: str) -> dict[str, object]:
@@ -114,9 +114,9 @@ def _format_json(name: str, extension: str) -> dict[str, object]:
     }
 
 
-async def show_about(call: Call) -> Answer:
-    """`GET /api/server/about`: for anybody."""
-    return json_answer(
+async def show_about(call: Call) -> ServerResponse:
+    """`GET /api/server/about`: show name and version, without credentials too."""
+    return json_response(
         {
             "name": "Computer Vision Annotation Tool",
             "description": _DESCRIPTION,
@@ -127,24 +127,27 @@ async def show_about(call: Call) -> Answer:
     )
 
 
-async def show_formats(call: Call) -> Answer:
-    """`GET /api/server/annotation/formats`: all that CVAT 2.54 has, though few are written here."""
+async def show_formats(call: Call) -> ServerResponse:
+    """`GET /api/server/annotation/formats`: list those of CVAT 2.54.
+
+    The simulator writes and reads only a few of them.
+    """
     del call
     importers = [_format_json(name, _IMPORT_EXTENSIONS.get(name, "ZIP")) for name in _IMPORTERS]
     exporters = [_format_json(name, "ZIP") for name in _EXPORTERS]
-    return json_answer({"importers": importers, "exporters": exporters})
+    return json_response({"importers": importers, "exporters": exporters})
 
 
-async def show_plugins(call: Call) -> Answer:
+async def show_plugins(call: Call) -> ServerResponse:
     """`GET /api/server/plugins`."""
     del call
-    return json_answer(
+    return json_response(
         {"GIT_INTEGRATION": False, "ANALYTICS": False, "MODELS": False, "PREDICT": False}
     )
 
 
-async def show_health(call: Call) -> Answer:
-    """`GET /api/server/health/`: for anybody, and as plain JSON."""
+async def show_health(call: Call) -> ServerResponse:
+    """`GET /api/server/health/`: show plain JSON, without credentials too."""
     del call
     names = (
         "Cache backend: default",
@@ -155,15 +158,30 @@ async def show_health(call: Call) -> Answer:
         "MemoryUsage",
         "OPAHealthCheck",
     )
-    answer = json_answer(dict.fromkeys(names, "working"))
+    answer = json_response(dict.fromkeys(names, "working"))
     answer.content_type = "application/json"
     answer.headers.update(never_cached())
     return answer
 
 
 def never_cached() -> dict[str, str]:
-    """Headers of Django's `never_cache`."""
+    """Return the headers of Django's `never_cache`."""
     return {
         "Expires": formatdate(usegmt=True),
         "Cache-Control": "max-age=0, no-cache, no-store, must-revalidate, private",
     }
+
+
+async def describe(call: Call) -> ServerResponse:
+    """`OPTIONS` of any path: show a short description."""
+    name = "Initiate dataset export" if call.path.endswith("/export") else "Api"
+    return ServerResponse(
+        body=encode(
+            {
+                "name": name,
+                "description": "",
+                "renders": ["application/vnd.cvat+json", "text/html"],
+                "parses": ["application/json"],
+            }
+        )
+    )

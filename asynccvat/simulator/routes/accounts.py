@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 
 from asynccvat.simulator.routes.calls import Call
-from asynccvat.simulator.routes.filters import cut_page
-from asynccvat.simulator.routes.serializers import organization_json
+from asynccvat.simulator.routes.paging import cut_page, list_response
+from asynccvat.simulator.routes.serializers import (
+    access_token_json,
+    account_json,
+    organization_json,
+)
 from asynccvat.simulator.wire.responses import (
-    Answer,
+    ServerResponse,
     detail,
-    encode,
     field_error,
     forbidden,
-    json_answer,
+    json_response,
     messages,
     no_such,
 )
-from asynccvat.simulator.world.accounts import access_token_json, account_json
 from asynccvat.simulator.world.dates import utc_now
 
 
-async def log_in(call: Call) -> Answer:
-    """`POST /api/auth/login`: the one key of the user, and the cookies of a new session."""
+async def log_in(call: Call) -> ServerResponse:
+    """`POST /api/auth/login`: return the user's one key and the cookies of a new session."""
     given = await call.json_object()
     name = given.get("username") or given.get("email")
     password = given.get("password")
@@ -35,7 +36,7 @@ async def log_in(call: Call) -> Answer:
     if account is None or account.password != password:
         raise field_error("non_field_errors", "Unable to log in with provided credentials.")
     key, session_id, csrf_token = accounts.log_in(account)
-    answer = json_answer({"key": key})
+    answer = json_response({"key": key})
     answer.cookies = (
         _cookie("csrftoken", csrf_token, 31449600, http_only=False),
         _cookie("sessionfresh", "1", 86400),
@@ -50,54 +51,48 @@ def _cookie(name: str, value: str, seconds: int, *, http_only: bool = True) -> s
     return f"{name}={value}; expires={expires}; {middle}Max-Age={seconds}; Path=/; SameSite=Lax"
 
 
-async def log_out(call: Call) -> Answer:
-    """`POST /api/auth/logout`: the key is revoked for all clients; a session stays."""
+async def log_out(call: Call) -> ServerResponse:
+    """`POST /api/auth/logout`: revoke the key for all clients; sessions stay."""
     if call.identity.account is not None:
         call.backend.accounts.log_out(call.identity.account)
-    return json_answer({"detail": "Successfully logged out."})
+    return json_response({"detail": "Successfully logged out."})
 
 
-async def show_self(call: Call) -> Answer:
+async def show_self(call: Call) -> ServerResponse:
     """`GET /api/users/self`."""
-    return Answer(body=account_json(call.account, call.origin))
+    return ServerResponse(body=account_json(call.account, call.origin))
 
 
-async def change_user(call: Call) -> Answer:
-    """`PATCH /api/users/{id}`: accepted, and nothing of it is kept; never by an access token."""
+async def change_user(call: Call) -> ServerResponse:
+    """`PATCH /api/users/{id}`: accept and ignore changes; access tokens are refused."""
     if call.identity.scheme == "bearer":
         raise forbidden()
     account = call.backend.accounts.by_id.get(call.number)
     if account is None:
         raise no_such("User")
     await call.json_object()
-    return Answer(body=account_json(account, call.origin))
+    return ServerResponse(body=account_json(account, call.origin))
 
 
-async def show_user(call: Call) -> Answer:
+async def show_user(call: Call) -> ServerResponse:
     """`GET /api/users/{id}`."""
     account = call.backend.accounts.by_id.get(call.number)
     if account is None:
         raise no_such("User")
-    return Answer(body=account_json(account, call.origin))
+    return ServerResponse(body=account_json(account, call.origin))
 
 
-async def list_access_tokens(call: Call) -> Answer:
-    """`GET /api/auth/access_tokens`: the user's own, newest first."""
+async def list_access_tokens(call: Call) -> ServerResponse:
+    """`GET /api/auth/access_tokens`: list the user's own, newest first."""
     account = call.account
     tokens = call.backend.accounts.access_tokens.values()
     own = [token for token in reversed(tokens) if token.account is account]
     page = cut_page(own, call.query)
-    return list_answer(
-        call,
-        page.count,
-        page.next,
-        page.previous,
-        [access_token_json(token, call.origin) for token in page.rows],
-    )
+    return list_response(call, page, [access_token_json(token, call.origin) for token in page.rows])
 
 
-async def create_access_token(call: Call) -> Answer:
-    """`POST /api/auth/access_tokens`: the only answer that shows the token's value."""
+async def create_access_token(call: Call) -> ServerResponse:
+    """`POST /api/auth/access_tokens`: create one; only this response shows its value."""
     given = await call.json_object()
     if not given.get("name"):
         raise field_error("name", "This field is required.")
@@ -108,35 +103,35 @@ async def create_access_token(call: Call) -> Answer:
         read_only=bool(given.get("read_only")),
         expiry=datetime.fromisoformat(expiry) if expiry else None,
     )
-    return json_answer({**access_token_json(token, call.origin), "value": token.value}, 201)
+    return json_response({**access_token_json(token, call.origin), "value": token.value}, 201)
 
 
-async def show_own_access_token(call: Call) -> Answer:
-    """`GET /api/auth/access_tokens/self`: the one that the call used."""
+async def show_own_access_token(call: Call) -> ServerResponse:
+    """`GET /api/auth/access_tokens/self`: show the one that the call used."""
     value = call.request.headers.get("Authorization", "").partition(" ")[2]
     for token in call.backend.accounts.access_tokens.values():
         if token.value == value:
-            return json_answer(access_token_json(token, call.origin))
+            return json_response(access_token_json(token, call.origin))
     raise detail(404, "Not found.")
 
 
-async def delete_access_token(call: Call) -> Answer:
+async def delete_access_token(call: Call) -> ServerResponse:
     """`DELETE /api/auth/access_tokens/{id}`."""
     tokens = call.backend.accounts.access_tokens
     if call.number not in tokens or tokens[call.number].account is not call.account:
         raise no_such("AccessToken")
     del tokens[call.number]
-    return Answer(204, content_type=None)
+    return ServerResponse(204, content_type=None)
 
 
-async def list_organizations(call: Call) -> Answer:
+async def list_organizations(call: Call) -> ServerResponse:
     """`GET /api/organizations`."""
     page = cut_page(list(call.backend.world.organizations.values()), call.query)
     rows = [organization_json(organization, call.origin) for organization in page.rows]
-    return list_answer(call, page.count, page.next, page.previous, rows)
+    return list_response(call, page, rows)
 
 
-async def create_organization(call: Call) -> Answer:
+async def create_organization(call: Call) -> ServerResponse:
     """`POST /api/organizations`."""
     given = await call.json_object()
     if not given.get("slug"):
@@ -144,27 +139,4 @@ async def create_organization(call: Call) -> Answer:
     organization = call.backend.world.add_organization(
         str(given["slug"]), given.get("name"), call.account.user
     )
-    return json_answer(organization_json(organization, call.origin), 201)
-
-
-def list_answer(
-    call: Call, count: int, following: str | None, previous: str | None, rows: Sequence[object]
-) -> Answer:
-    """A page of a list, with absolute links to its neighbours."""
-    base = f"{call.origin}{call.path}"
-    return Answer(
-        body=encode(
-            {
-                "count": count,
-                "next": _link(base, following),
-                "previous": _link(base, previous),
-                "results": rows,
-            }
-        )
-    )
-
-
-def _link(base: str, query: str | None) -> str | None:
-    if query is None:
-        return None
-    return f"{base}?{query}" if query else base
+    return json_response(organization_json(organization, call.origin), 201)

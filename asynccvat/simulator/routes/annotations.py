@@ -1,18 +1,25 @@
-"""Handlers of annotations as JSON: `GET`, `PUT`, `PATCH` and `DELETE` of tasks and jobs."""
+"""Handlers of annotations as JSON, of tasks and jobs.
+
+`imports` has the import of annotation files.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from asynccvat.simulator.formats.annotations_json_reader import InvalidError, read_given
+from asynccvat.simulator.formats.annotations_json import annotations_json
+from asynccvat.simulator.formats.annotations_json_reader import (
+    InvalidAnnotationsError,
+    read_annotations_json,
+)
 from asynccvat.simulator.routes.calls import Call
-from asynccvat.simulator.routes.serializers import annotations_json
-from asynccvat.simulator.routes.tasks import GONE_IMPORT, changeable, gone
+from asynccvat.simulator.routes.gone import GONE_IMPORT, gone
+from asynccvat.simulator.routes.lookups import find_changeable_task, find_job, find_task
 from asynccvat.simulator.wire.responses import (
-    Answer,
     RefusedError,
+    ServerResponse,
     encode,
-    json_answer,
+    json_response,
     messages,
     server_error_page,
     text,
@@ -23,8 +30,8 @@ from asynccvat.simulator.world.tasks import Task
 _KINDS: Final = ("tags", "shapes", "tracks")
 
 
-async def show_annotations(call: Call) -> Answer:
-    """`GET .../annotations`: JSON; with a format it is an old endpoint, and gone."""
+async def show_annotations(call: Call) -> ServerResponse:
+    """`GET .../annotations`: show them; with a format it is an old endpoint (410)."""
     task = _task(call)
     if call.query.get("action") == "import_status":
         raise text(410, GONE_IMPORT)
@@ -32,21 +39,21 @@ async def show_annotations(call: Call) -> Answer:
         raise gone(call.path.split("/")[2], "dataset/export?save_images=False")
     if task.size is None:
         raise text(400, "Exporting annotations from a task without data is not allowed")
-    return json_answer(annotations_json(task.annotations()))
+    return json_response(annotations_json(task.annotations()))
 
 
-async def replace_annotations(call: Call) -> Answer:
-    """`PUT .../annotations`: the body, in the place of what there is; with a format it is gone."""
+async def replace_annotations(call: Call) -> ServerResponse:
+    """`PUT .../annotations`: replace all with the body; with a format it is an old call (410)."""
     task = _changeable_task(call)
     if "format" in call.query:
         raise text(410, GONE_IMPORT)
     added = _added(call, task, await call.json_object())
     call.backend.world.annotate_task(task.id, added)
-    return json_answer(annotations_json(added))
+    return json_response(annotations_json(added))
 
 
-async def change_annotations(call: Call) -> Answer:
-    """`PATCH .../annotations?action=`: some are created, deleted, or (under new ids) replaced."""
+async def change_annotations(call: Call) -> ServerResponse:
+    """`PATCH .../annotations?action=`: create, delete or, with new ids, replace some."""
     task = _changeable_task(call)
     action = call.query.get("action")
     if action not in ("create", "update", "delete"):
@@ -57,7 +64,7 @@ async def change_annotations(call: Call) -> Answer:
         kept = _without(kept, given)
     if action == "delete":
         call.backend.world.annotate_task(task.id, kept)
-        return json_answer({"version": 0, "tags": [], "shapes": [], "tracks": []} | given)
+        return json_response({"version": 0, "tags": [], "shapes": [], "tracks": []} | given)
     if action == "update":
         given = {kind: [_without_id(one) for one in given.get(kind, ())] for kind in _KINDS}
     added = _added(call, task, given)
@@ -65,26 +72,25 @@ async def change_annotations(call: Call) -> Answer:
         kept.shapes + added.shapes, kept.tags + added.tags, kept.tracks + added.tracks
     )
     call.backend.world.annotate_task(task.id, merged)
-    return json_answer(annotations_json(added))
+    return json_response(annotations_json(added))
 
 
-async def delete_annotations(call: Call) -> Answer:
-    """`DELETE .../annotations`: all of them."""
+async def delete_annotations(call: Call) -> ServerResponse:
+    """`DELETE .../annotations`: delete all."""
     task = _changeable_task(call)
     call.backend.world.annotate_task(task.id, Annotations())
-    return Answer(204, content_type=None)
+    return ServerResponse(204, content_type=None)
 
 
 def _task(call: Call) -> Task:
-    world = call.backend.world
     if call.path.split("/")[2] == "jobs":
-        return world.dataset.tasks[world.job(call.number, call.account).task_id]
-    return world.task(call.number, call.account)
+        return call.backend.world.tasks[find_job(call, call.number).task_id]
+    return find_task(call, call.number)
 
 
 def _changeable_task(call: Call) -> Task:
     task = _task(call)
-    changeable(call)
+    find_changeable_task(call)
     if task.size is None:
         raise server_error_page()
     return task
@@ -96,13 +102,13 @@ def _without_id(one: Any) -> Any:
 
 def _added(call: Call, task: Task, given: dict[str, Any]) -> Annotations:
     try:
-        return read_given(given, task, call.backend.world.annotation_ids)
-    except InvalidError as error:
-        raise RefusedError(Answer(400, encode(error.errors))) from None
+        return read_annotations_json(given, task, call.backend.world.annotation_ids)
+    except InvalidAnnotationsError as error:
+        raise RefusedError(ServerResponse(400, encode(error.errors))) from None
 
 
 def _without(kept: Annotations, given: dict[str, Any]) -> Annotations:
-    """What is left without those whose ids are given; unknown ones are passed over."""
+    """Return the annotations without those whose ids are given; unknown ids are ignored."""
     ids = {kind: {one.get("id") for one in given.get(kind, ())} for kind in _KINDS}
     return Annotations(
         tuple(shape for shape in kept.shapes if shape.id not in ids["shapes"]),

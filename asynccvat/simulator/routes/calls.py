@@ -1,4 +1,4 @@
-"""One call as the handlers see it, and the parts of the server that they work on."""
+"""A call as its handler sees it, and the parts of the server that handlers use."""
 
 from __future__ import annotations
 
@@ -15,35 +15,54 @@ from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.queues.export_queue import ExportQueue
 from asynccvat.simulator.queues.import_queue import ImportQueue
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.uploads import Uploads
+from asynccvat.simulator.queues.uploads import UploadedFiles
 from asynccvat.simulator.routes.page_cache import PageCache
+from asynccvat.simulator.routes.scopes import OrganizationScope, find_scope
+from asynccvat.simulator.routes.selections import Selections
+from asynccvat.simulator.wire.credentials import ANONYMOUS, Identity
 from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.wire.responses import bad_request_page, detail, server_error_page
-from asynccvat.simulator.world.accounts import ANONYMOUS, Account, Accounts, Identity
-from asynccvat.simulator.world.world import OrganizationScope, World
+from asynccvat.simulator.wire.throttle import Throttle
+from asynccvat.simulator.world.accounts import Account, Accounts
+from asynccvat.simulator.world.world import World
 
 LARGEST_BODY: Final = 100 << 20
-"""Bytes of a body that is no form past which CVAT's application refuses it."""
+"""Bytes past which CVAT's application refuses a body, except a form."""
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
 class Backend:
-    """What handlers read and change."""
+    """The parts of the server that handlers use.
+
+    Attributes:
+        options: The server's options.
+        accounts: Users and their tokens.
+        throttle: The limits of calls per minute.
+        world: Projects, tasks and organizations.
+        selections: The rows of lists.
+        pages: Cached pages of lists.
+        registry: The requests that the server remembers.
+        exports: The queue of exports.
+        imports: The queue of imports.
+        uploads: Uploaded files that are not imported yet.
+    """
 
     options: SimulatorOptions
     accounts: Accounts
+    throttle: Throttle
     world: World
+    selections: Selections
+    pages: PageCache
     registry: RequestRegistry
-    queue: ExportQueue
+    exports: ExportQueue
     imports: ImportQueue
-    uploads: Uploads
-    pages: PageCache = field(default_factory=PageCache)
+    uploads: UploadedFiles
 
     def forget_requests(self) -> None:
-        """Lose all requests, as a restarted queue without its memory does."""
-        self.queue.forget()
+        """Lose all requests, like a Redis that restarts empty."""
+        self.exports.forget()
         self.imports.forget()
 
 
@@ -53,14 +72,14 @@ class Call:
 
     Attributes:
         backend: The server's parts.
-        request: The call as aiohttp has it.
+        request: The call as aiohttp received it.
         path: The path, decoded.
-        query: The query; of repeated parameters the last, as Django takes it.
-        origin: Scheme and host that absolute links in the answer get.
-        record: What the server remembers of it.
+        query: The query; of a repeated parameter the last value, as in Django.
+        origin: Scheme and host of absolute links in the response.
+        record: What the server records about the call.
         id: The number in the path, or None.
-        rq_id: The request's id in the path, or an empty text.
-        file_id: The id of an uploaded file in the path, or an empty text.
+        rq_id: The request's id in the path, or "".
+        file_id: The id of an uploaded file in the path, or "".
         identity: Who calls.
         faults: The scripted faults that strike the call.
     """
@@ -94,12 +113,13 @@ class Call:
 
     @property
     def scope(self) -> OrganizationScope:
-        """Which organization the call is about.
+        """The organization that a list call concerns.
 
         Raises:
             RefusedError: 404 for an unknown organization, 400 for contradictions.
         """
-        return self.backend.world.scope(self.query, self.request.headers.get("X-Organization"))
+        header = self.request.headers.get("X-Organization")
+        return find_scope(self.backend.world, self.query, header)
 
     @property
     def is_safe(self) -> bool:
@@ -107,7 +127,7 @@ class Call:
         return self.request.method in _SAFE_METHODS
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes in; none of it is held back.
+        """Yield the body as it arrives.
 
         Raises:
             ConnectionResetError: The connection broke, or a fault broke it.
@@ -117,7 +137,7 @@ class Call:
             yield piece
 
     def count_received(self, piece: bytes) -> None:
-        """Tell the record of a piece of the body that came in.
+        """Record a piece of the body that has arrived.
 
         Raises:
             ConnectionResetError: A fault broke the connection there.
@@ -130,10 +150,10 @@ class Call:
                 raise ConnectionResetError("broken by a scripted fault")
 
     async def body(self) -> bytes:
-        """The body as a whole.
+        """Return the whole body.
 
         Raises:
-            RefusedError: 400, it is larger than CVAT takes.
+            RefusedError: 400, it is larger than CVAT accepts.
         """
         body = bytearray()
         async for piece in self.pieces():
@@ -143,10 +163,10 @@ class Call:
         return bytes(body)
 
     async def json(self) -> Any:
-        """The body as JSON.
+        """Return the body as JSON.
 
         Raises:
-            RefusedError: 415 for another type of body, 400 for broken JSON or too much of it.
+            RefusedError: 415 for another type of body, 400 for a broken or too large one.
         """
         body = await self.body()
         if not body:
@@ -159,10 +179,10 @@ class Call:
             raise detail(400, f"JSON parse error - {error}") from None
 
     async def json_object(self) -> dict[str, Any]:
-        """The body as a JSON object.
+        """Return the body as a JSON object.
 
         Raises:
-            RefusedError: As for `json`, and 500 for JSON that is no object.
+            RefusedError: As for `json`, and 500 for JSON that is not an object.
         """
         value = await self.json()
         if not isinstance(value, dict):
@@ -171,12 +191,12 @@ class Call:
 
 
 def split_target(raw_path: str) -> tuple[str, dict[str, str], str]:
-    """Path, query and undecoded query of a request target."""
+    """Split a request target into path, query and undecoded query."""
     path, _, query = raw_path.partition("?")
     return unquote(path), dict(parse_qsl(query, keep_blank_values=True)), query
 
 
 def link_origin(headers: Mapping[str, str], scheme: str) -> str:
-    """The origin of absolute links: X-Forwarded-* and Host are believed, as CVAT believes them."""
+    """Return the origin of absolute links, by X-Forwarded-* and Host, which CVAT trusts."""
     host = headers.get("X-Forwarded-Host") or headers.get("Host") or "localhost"
     return f"{headers.get('X-Forwarded-Proto') or scheme}://{host}"

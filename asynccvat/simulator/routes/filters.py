@@ -1,27 +1,23 @@
-"""Lists as CVAT pages, filters and sorts them.
+"""Filter, search and sort the rows of lists, as CVAT does.
 
-Pure: rows in, rows out. A row is anything; a `Field` says how to read a term from it. What is
-unknown to a real server is ignored here as it is there, whatever the client may have meant.
+A row may be of any type; `FilterTerms` tells how to read its terms. Unknown parameters are ignored,
+as on a real server. `paging` cuts the rows into pages.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
-from urllib.parse import urlencode
 
-from asynccvat.simulator.wire.responses import RefusedError, detail, field_error, messages
+from asynccvat.simulator.wire.responses import RefusedError, field_error, messages
 
 Row = TypeVar("Row")
 Read = Callable[[Row], Any]
-
-DEFAULT_PAGE_SIZE: Final = 10
 
 _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
@@ -32,14 +28,14 @@ _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 
 @dataclass(frozen=True)
-class Terms(Generic[Row]):
-    """By what a list can be filtered, searched and sorted.
+class FilterTerms(Generic[Row]):
+    """The terms by which a list can be filtered, searched and sorted.
 
     Attributes:
         read: The terms of JSON logic, and how to read each from a row.
         simple: Names of the query parameters that filter by equality.
-        numbers: Those of them that must be numbers.
-        search: The terms that `search` looks into.
+        numbers: Those of the `simple` parameters that must be numbers.
+        search: The terms in which `search` searches.
     """
 
     read: Mapping[str, Read[Row]]
@@ -48,21 +44,11 @@ class Terms(Generic[Row]):
     search: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Row]):
-    """One page of a list and the queries of its neighbours."""
-
-    count: int
-    rows: Sequence[Row]
-    next: str | None
-    previous: str | None
-
-
-def select(rows: Sequence[Row], query: Mapping[str, str], terms: Terms[Row]) -> Sequence[Row]:
-    """The rows that simple filters, `search` and `filter` leave, in the asked order.
+def select(rows: Sequence[Row], query: Mapping[str, str], terms: FilterTerms[Row]) -> Sequence[Row]:
+    """Return the rows that match the simple filters, `search` and `filter`, sorted by `sort`.
 
     Raises:
-        RefusedError: 400, a number is none or the JSON logic is not understood.
+        RefusedError: 400, a number is invalid or the JSON logic is not understood.
     """
     for name in terms.simple:
         wanted = query.get(name)
@@ -81,10 +67,10 @@ def select(rows: Sequence[Row], query: Mapping[str, str], terms: Terms[Row]) -> 
 
 
 def parse_logic(expression: str) -> Any:
-    """The JSON of a `filter` parameter.
+    """Parse the JSON of a `filter` parameter.
 
     Raises:
-        RefusedError: 400, it is not JSON or empty.
+        RefusedError: 400, it is not JSON or it is empty.
     """
     try:
         logic = json.loads(expression)
@@ -95,8 +81,8 @@ def parse_logic(expression: str) -> Any:
     return logic
 
 
-def compile_logic(logic: Any, terms: Terms[Row]) -> Callable[[Row], bool]:
-    """JSON logic as CVAT understands it: and, or, !, ==, <, <=, >, >=, in, var.
+def compile_logic(logic: Any, terms: FilterTerms[Row]) -> Callable[[Row], bool]:
+    """Compile JSON logic as CVAT understands it: and, or, !, ==, <, <=, >, >=, in, var.
 
     Raises:
         RefusedError: 400, an operation or a term is not supported.
@@ -116,7 +102,9 @@ def compile_logic(logic: Any, terms: Terms[Row]) -> Callable[[Row], bool]:
     raise _unsupported(operation, arguments)
 
 
-def _compile_leaf(operation: str, arguments: list[Any], terms: Terms[Row]) -> Callable[[Row], bool]:
+def _compile_leaf(
+    operation: str, arguments: list[Any], terms: FilterTerms[Row]
+) -> Callable[[Row], bool]:
     if operation == "==" and len(arguments) == 2:
         read, value = _term(arguments[0], terms), arguments[1]
         return lambda row: bool(read(row) == value)
@@ -150,7 +138,7 @@ def _is_var(value: Any) -> bool:
     return isinstance(value, dict) and list(value) == ["var"]
 
 
-def _term(value: Any, terms: Terms[Row]) -> Read[Row]:
+def _term(value: Any, terms: FilterTerms[Row]) -> Read[Row]:
     name = value.get("var") if isinstance(value, dict) else None
     if name is None:
         raise messages(400, f"filter: {value} term is not supported")
@@ -165,11 +153,11 @@ def _ordered(compare: Callable[[Any, Any], bool], left: Any, right: Any) -> bool
         if isinstance(left, datetime):
             return compare(left, datetime.fromisoformat(right))
         return compare(left, right)
-    except (TypeError, ValueError):  # null, or a text against a number: not true in SQL
+    except (TypeError, ValueError):  # null, or a string compared with a number: not true in SQL
         return False
 
 
-def _equal(rows: Sequence[Row], name: str, wanted: str, terms: Terms[Row]) -> Sequence[Row]:
+def _equal(rows: Sequence[Row], name: str, wanted: str, terms: FilterTerms[Row]) -> Sequence[Row]:
     read = terms.read[name]
     if name not in terms.numbers:
         return [row for row in rows if read(row) == wanted]
@@ -180,7 +168,7 @@ def _equal(rows: Sequence[Row], name: str, wanted: str, terms: Terms[Row]) -> Se
     return [row for row in rows if read(row) == number]
 
 
-def _sorted(rows: Sequence[Row], order: str, terms: Terms[Row]) -> Sequence[Row]:
+def _sorted(rows: Sequence[Row], order: str, terms: FilterTerms[Row]) -> Sequence[Row]:
     keys = [key for key in order.split(",") if key.lstrip("-") in terms.read]
     for key in reversed(keys):
         read = terms.read[key.lstrip("-")]
@@ -192,45 +180,3 @@ def _sorted(rows: Sequence[Row], order: str, terms: Terms[Row]) -> Sequence[Row]
 def _sort_value(read: Read[Row], row: Row) -> tuple[bool, Any]:
     value = read(row)
     return (value is None, 0 if value is None else value)
-
-
-def cut_page(rows: Sequence[Row], query: Mapping[str, str]) -> Page[Row]:
-    """One page of the rows.
-
-    `page_size` may be any number from 1, or `all`; anything else means 10, without a word.
-
-    Raises:
-        RefusedError: 404, there is no such page.
-    """
-    size = page_size(query, len(rows))
-    pages = max(1, math.ceil(len(rows) / size))
-    wanted = query.get("page", "1")
-    if wanted == "last":
-        wanted = str(pages)
-    number = int(wanted) if wanted.isdecimal() else 0
-    if not 1 <= number <= pages:
-        raise detail(404, "Invalid page.")
-    return Page(
-        len(rows),
-        rows[(number - 1) * size : number * size],
-        _neighbour(query, number + 1) if number < pages else None,
-        _neighbour(query, number - 1) if number > 1 else None,
-    )
-
-
-def page_size(query: Mapping[str, str], count: int) -> int:
-    """Rows on a page of a list of `count`."""
-    wanted = query.get("page_size", "")
-    if wanted == "all":
-        return max(1, count)
-    return int(wanted) if wanted.isdecimal() and int(wanted) > 0 else DEFAULT_PAGE_SIZE
-
-
-def _neighbour(query: Mapping[str, str], number: int) -> str:
-    """The query of another page, its parameters sorted as Django REST framework sorts them."""
-    values = dict(query)
-    if number == 1:
-        values.pop("page", None)
-    else:
-        values["page"] = str(number)
-    return urlencode(sorted(values.items()))

@@ -1,65 +1,70 @@
 """Handlers of the endpoints by which older servers exported.
 
-CVAT 2.54 answers them with 410 and names the new ones. With `old_exports` a task's
-annotations and dataset are exported by them, as by the versions that had both: the same GET asks
-for the export, asks how far it is, and, with `action=download`, gets the archive.
+CVAT 2.54 answers them with 410 and names the new ones. With `old_exports`, annotations and dataset
+of a task are exported by them, as by versions that had both kinds: the same GET starts the export,
+tells how far it is, and with `action=download` returns the archive.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from asynccvat.simulator.queues.requests import ExportRequest, Result, Wanted
-from asynccvat.simulator.routes import annotations as routes_annotations
-from asynccvat.simulator.routes import tasks as routes_tasks
+from asynccvat.simulator.queues.requests import ExportRequest, ExportResult, ExportSubject
+from asynccvat.simulator.routes import annotations as json_annotations
 from asynccvat.simulator.routes.about import EXPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.exports import result_of
-from asynccvat.simulator.wire.responses import Answer, messages, text
+from asynccvat.simulator.routes.gone import show_gone
+from asynccvat.simulator.routes.lookups import find_task
+from asynccvat.simulator.wire.responses import ServerResponse, messages, text
 
 
-async def show_annotations(call: Call) -> Answer | Result:
-    """`GET /api/{tasks|jobs}/{id}/annotations`: JSON; of a task with a format, an old export."""
+async def show_annotations(call: Call) -> ServerResponse | ExportResult:
+    """`GET /api/{tasks|jobs}/{id}/annotations`: show JSON, or export if there is a format."""
     of_task = call.path.split("/")[2] == "tasks"
     if call.backend.options.old_exports and of_task and "format" in call.query:
         return _export(call, "annotations")
-    return await routes_annotations.show_annotations(call)
+    return await json_annotations.show_annotations(call)
 
 
-async def show_dataset(call: Call) -> Answer | Result:
-    """`GET /api/tasks/{id}/dataset`: an old export, with the images."""
+async def show_dataset(call: Call) -> ServerResponse | ExportResult:
+    """`GET /api/tasks/{id}/dataset`: export with the images."""
     if call.backend.options.old_exports:
         return _export(call, "dataset")
-    return await routes_tasks.old_endpoint(call)
+    return await show_gone(call)
 
 
-def _export(call: Call, subresource: Literal["annotations", "dataset"]) -> Answer | Result:
-    """Begin an export, or tell of it: 202 while it is made, 201 once it is, then its bytes."""
-    task = call.backend.world.task(call.number, call.account)
+def _export(
+    call: Call, subresource: Literal["annotations", "dataset"]
+) -> ServerResponse | ExportResult:
+    """Start an export (202), tell how far it is (202, then 201), or return its result."""
+    task = find_task(call, call.number)
     name, action = call.query.get("format", ""), call.query.get("action", "")
     if name not in EXPORT_FORMATS:
         raise messages(400, "Unknown format specified for the request")
     if action not in ("", "download"):
         raise messages(400, "Unexpected action specified for the request")
-    wanted = Wanted("task", task.id, name, subresource)
-    request = call.backend.registry.find(wanted.rq_id(call.account.user))
+    subject = ExportSubject("task", task.id, name, subresource)
+    request = call.backend.registry.find(subject.rq_id(call.account.user))
     if (
         not isinstance(request, ExportRequest)
         or request.created < task.updated_date
         or (request.status == "finished" and request.result is None)
     ):
-        # One that is under way is left as it is.
-        call.backend.queue.submit(
-            wanted,
+        # A request that has not ended stays unchanged.
+        call.backend.exports.submit(
+            subject,
             call.account.user,
             project_id=task.project_id,
             task_id=task.id,
             job_id=None,
             file_name=call.query.get("filename") or None,
         )
-        return Answer(202, content_type=None)
+        return ServerResponse(202, content_type=None)
     if request.status == "failed":
         raise text(500, request.message)
     if not request.ended:
-        return Answer(202, content_type=None)
-    return result_of(call, request) if action == "download" else Answer(201, content_type=None)
+        return ServerResponse(202, content_type=None)
+    return (
+        result_of(call, request) if action == "download" else ServerResponse(201, content_type=None)
+    )

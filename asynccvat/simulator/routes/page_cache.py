@@ -6,7 +6,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from asynccvat.simulator.wire.responses import Answer, pack
+from asynccvat.simulator.wire.responses import ServerResponse, pack
 
 
 class PageCache:
@@ -17,15 +17,15 @@ class PageCache:
         self._pages: OrderedDict[Hashable, bytes] = OrderedDict()
         self._limit = limit
 
-    def find(self, key: Hashable) -> Answer | None:
+    def find(self, key: Hashable) -> ServerResponse | None:
         """The answer kept under the key."""
         packed = self._pages.get(key)
         if packed is None:
             return None
         self._pages.move_to_end(key)
-        return Answer(body=zlib.decompress(packed, 31), packed=packed)
+        return ServerResponse(body=zlib.decompress(packed, 31), packed=packed)
 
-    def keep(self, key: Hashable, answer: Answer) -> None:
+    def keep(self, key: Hashable, answer: ServerResponse) -> None:
         """Keep the answer, packed."""
         answer.packed = pack(answer.body)
         self._pages[key] = answer.packed

@@ -1,29 +1,23 @@
-"""Tasks, projects, jobs, labels and annotations as the JSON of CVAT 2.54 shows them.
+"""Users, tasks, projects, jobs and requests as JSON, with the names and order of CVAT 2.54.
 
-Only the names and their order live here; what there is to show is the business of `dataset`.
+`formats.annotations_json` has labels and annotations.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from asynccvat.simulator.world.accounts import user_json
-from asynccvat.simulator.world.annotations import (
-    Annotations,
-    AttributeValues,
-    Label,
-    Shape,
-    Tag,
-    Track,
-)
+from asynccvat.simulator.queues.requests import Request
+from asynccvat.simulator.wire.responses import encode
+from asynccvat.simulator.world.accounts import AccessToken, Account
 from asynccvat.simulator.world.dates import stamp
 from asynccvat.simulator.world.tasks import Job, Project, Task
-from asynccvat.simulator.world.world import Organization
+from asynccvat.simulator.world.users import Organization, User
 
 
 def task_json(task: Task, origin: str, assigned: datetime | None = None) -> dict[str, Any]:
-    """A task, last assigned then. One without data lacks the keys that tell of data."""
+    """Return a task as JSON; one without data lacks the keys that describe data."""
     jobs = task.jobs()
     value: dict[str, Any] = {
         "url": f"{origin}/api/tasks/{task.id}",
@@ -71,7 +65,7 @@ def task_json(task: Task, origin: str, assigned: datetime | None = None) -> dict
 
 
 def project_json(project: Project, tasks: list[Task], origin: str) -> dict[str, Any]:
-    """A project."""
+    """Return a project as JSON."""
     return {
         "url": f"{origin}/api/projects/{project.id}",
         "id": project.id,
@@ -96,7 +90,7 @@ def project_json(project: Project, tasks: list[Task], origin: str) -> dict[str, 
 
 
 def job_json(job: Job, task: Task, origin: str) -> dict[str, Any]:
-    """A job."""
+    """Return a job as JSON."""
     return {
         "url": f"{origin}/api/jobs/{job.id}",
         "id": job.id,
@@ -130,33 +124,8 @@ def job_json(job: Job, task: Task, origin: str) -> dict[str, Any]:
     }
 
 
-def label_json(label: Label) -> dict[str, Any]:
-    """A label."""
-    return {
-        "id": label.id,
-        "name": label.name,
-        "color": label.color,
-        "attributes": [
-            {
-                "id": attribute.id,
-                "name": attribute.name,
-                "mutable": attribute.mutable,
-                "input_type": attribute.input_type,
-                "default_value": attribute.default_value,
-                "values": list(attribute.values),
-            }
-            for attribute in label.attributes
-        ],
-        "type": label.type,
-        "sublabels": [],
-        "project_id": label.project_id,
-        "parent_id": None,
-        "has_parent": False,
-    }
-
-
 def data_meta_json(task: Task) -> dict[str, Any]:
-    """`data/meta`: by it one tells whether the media changed."""
+    """Return `data/meta`, which shows whether the images changed."""
     size = task.size or 0
     return {
         "chapters": None,
@@ -184,80 +153,8 @@ def data_meta_json(task: Task) -> dict[str, Any]:
     }
 
 
-def annotations_json(annotations: Annotations) -> dict[str, Any]:
-    """The annotations of a task."""
-    return {
-        "version": 0,
-        "tags": [_tag_json(tag) for tag in annotations.tags],
-        "shapes": [_shape_json(shape) for shape in annotations.shapes],
-        "tracks": [_track_json(track) for track in annotations.tracks],
-    }
-
-
-def _shape_json(shape: Shape) -> dict[str, Any]:
-    return {
-        "id": shape.id,
-        "label_id": shape.label.id,
-        "type": shape.type,
-        "frame": shape.frame,
-        "group": shape.group,
-        "source": shape.source,
-        "occluded": shape.occluded,
-        "outside": False,
-        "z_order": shape.z_order,
-        "rotation": shape.rotation,
-        "points": list(shape.points),
-        "view_id": None,
-        "description": shape.description,
-        "needs_review": shape.needs_review,
-        "attributes": _attributes_json(shape.attributes),
-        "elements": [],
-    }
-
-
-def _tag_json(tag: Tag) -> dict[str, Any]:
-    return {
-        "id": tag.id,
-        "label_id": tag.label.id,
-        "frame": tag.frame,
-        "group": tag.group,
-        "source": tag.source,
-        "attributes": _attributes_json(tag.attributes),
-    }
-
-
-def _track_json(track: Track) -> dict[str, Any]:
-    return {
-        "id": track.id,
-        "label_id": track.label.id,
-        "frame": track.frame,
-        "group": track.group,
-        "source": track.source,
-        "shapes": [
-            {
-                "id": shape.id,
-                "frame": shape.frame,
-                "type": shape.type,
-                "occluded": shape.occluded,
-                "outside": shape.outside,
-                "z_order": shape.z_order,
-                "rotation": shape.rotation,
-                "points": list(shape.points),
-                "attributes": _attributes_json(shape.attributes),
-            }
-            for shape in track.shapes
-        ],
-        "attributes": _attributes_json(track.attributes),
-        "elements": [],
-    }
-
-
-def _attributes_json(attributes: AttributeValues) -> list[dict[str, Any]]:
-    return [{"spec_id": attribute.id, "value": value} for attribute, value in attributes]
-
-
 def organization_json(organization: Organization, origin: str) -> dict[str, Any]:
-    """An organization."""
+    """Return an organization as JSON."""
     return {
         "id": organization.id,
         "slug": organization.slug,
@@ -267,4 +164,90 @@ def organization_json(organization: Organization, origin: str) -> dict[str, Any]
         "updated_date": stamp(organization.created),
         "contact": {},
         "owner": user_json(organization.owner, origin),
+    }
+
+
+def request_json(request: Request, origin: str) -> dict[str, Any]:
+    """Return a request as JSON, as one response shows it.
+
+    A response may call it finished without dates: CVAT's queue writes the status first.
+    """
+    hides_dates = request.status == "finished" and request.null_dates > 0
+    hides_start = hides_dates and request.null_dates > 1
+    if hides_dates:
+        request.null_dates -= 1
+    url = None
+    if request.status == "finished" and request.result_path is not None:
+        escaped = request.id.replace("&", "%26").replace("=", "%3D")
+        url = f"{origin}{request.result_path}?rq_id={escaped}"
+    return {
+        "status": request.status,
+        "message": request.message,
+        "id": request.id,
+        "operation": {
+            "type": f"{request.action}:{request.subresource}",
+            "target": request.target,
+            "project_id": request.project_id,
+            "task_id": request.task_id,
+            "job_id": request.job_id,
+            "format": request.format,
+            "lightweight": None,
+        },
+        "progress": 0.0,
+        "created_date": stamp(request.created),
+        "started_date": None if hides_start else stamp(request.started),
+        "finished_date": None if hides_dates else stamp(request.finished),
+        "expiry_date": None if hides_dates else stamp(request.expiry),
+        "owner": {"id": request.owner.id, "username": request.owner.username},
+        "result_url": url,
+        "result_id": request.result_id,
+    }
+
+
+def account_json(account: Account, origin: str) -> bytes:
+    """Return an account as `GET /api/users/self` shows it, encoded."""
+    user = account.user
+    return encode(
+        {
+            "url": f"{origin}/api/users/{user.id}",
+            "id": user.id,
+            "username": user.username,
+            "first_name": user.first_name,
+            "last_name": user.last_name,
+            "email": user.email,
+            "groups": ["admin"] if account.superuser else ["user"],
+            "is_staff": account.superuser,
+            "is_superuser": account.superuser,
+            "is_active": True,
+            "last_login": stamp(account.last_login),
+            "date_joined": "2026-01-01T08:00:00.567208Z",
+            "has_analytics_access": account.superuser,
+        }
+    )
+
+
+def access_token_json(token: AccessToken, origin: str) -> dict[str, object]:
+    """Return a personal access token as JSON, without its value."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "created_date": stamp(token.created),
+        "updated_date": stamp(token.created + timedelta(microseconds=27)),
+        "expiry_date": stamp(token.expiry),
+        "last_used_date": stamp(token.last_used),
+        "read_only": token.read_only,
+        "owner": user_json(token.account.user, origin),
+    }
+
+
+def user_json(user: User | None, origin: str) -> dict[str, object] | None:
+    """Return a user as JSON, as owner or assignee."""
+    if user is None:
+        return None
+    return {
+        "url": f"{origin}/api/users/{user.id}",
+        "id": user.id,
+        "username": user.username,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
     }

@@ -40,7 +40,7 @@ _NGINX_PAGE: Final = (
 
 
 @dataclass(slots=True)
-class Answer:
+class ServerResponse:
     """One answer, before it is put on the wire.
 
     Attributes:
@@ -67,8 +67,8 @@ class Answer:
 class RefusedError(Exception):
     """A handler's way out: the call is answered with `answer`."""
 
-    def __init__(self, answer: Answer) -> None:
-        """Answer the call with `answer`."""
+    def __init__(self, answer: ServerResponse) -> None:
+        """ServerResponse the call with `answer`."""
         super().__init__(answer.status)
         self.answer = answer
 
@@ -84,34 +84,34 @@ def pack(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-def json_answer(value: Any, status: int = 200) -> Answer:
+def json_response(value: Any, status: int = 200) -> ServerResponse:
     """Any JSON value."""
-    return Answer(status, _encode(value))
+    return ServerResponse(status, _encode(value))
 
 
 def detail(status: int, text: str) -> RefusedError:
     """`{"detail": text}`: authentication, permission, not found, throttling."""
-    return RefusedError(Answer(status, _encode({"detail": text})))
+    return RefusedError(ServerResponse(status, _encode({"detail": text})))
 
 
 def messages(status: int, text: str) -> RefusedError:
     """`["text"]`: most errors of validation."""
-    return RefusedError(Answer(status, _encode([text])))
+    return RefusedError(ServerResponse(status, _encode([text])))
 
 
 def field_error(name: str, text: str, status: int = 400) -> RefusedError:
     """`{"name": ["text"]}`: an error of one field."""
-    return RefusedError(Answer(status, _encode({name: [text]})))
+    return RefusedError(ServerResponse(status, _encode({name: [text]})))
 
 
 def json_string(status: int, text: str) -> RefusedError:
     """`"text"`: a bare JSON string, for expired results and a lost Redis."""
-    return RefusedError(Answer(status, _encode(text)))
+    return RefusedError(ServerResponse(status, _encode(text)))
 
 
 def text(status: int, words: str) -> RefusedError:
     """Plain text that calls itself HTML: all 410, some 400 and 404."""
-    return RefusedError(Answer(status, words.encode(), TEXT_TYPE))
+    return RefusedError(ServerResponse(status, words.encode(), TEXT_TYPE))
 
 
 def not_found_page() -> RefusedError:
@@ -119,19 +119,19 @@ def not_found_page() -> RefusedError:
     page = _DJANGO_PAGE.format(
         title="Not Found", text="The requested resource was not found on this server."
     )
-    return RefusedError(Answer(404, page.encode(), TEXT_TYPE, bare=True))
+    return RefusedError(ServerResponse(404, page.encode(), TEXT_TYPE, bare=True))
 
 
 def bad_request_page() -> RefusedError:
     """Django's page for a call that it will not read, as one with too large a body."""
     page = _DJANGO_PAGE.format(title="Bad Request (400)", text="")
-    return RefusedError(Answer(400, page.encode(), TEXT_TYPE, bare=True))
+    return RefusedError(ServerResponse(400, page.encode(), TEXT_TYPE, bare=True))
 
 
 def server_error_page() -> RefusedError:
     """Django's page for an exception in a view."""
     page = _DJANGO_PAGE.format(title="Server Error (500)", text="")
-    return RefusedError(Answer(500, page.encode(), TEXT_TYPE, bare=True))
+    return RefusedError(ServerResponse(500, page.encode(), TEXT_TYPE, bare=True))
 
 
 def forbidden() -> RefusedError:
@@ -151,17 +151,17 @@ _NGINX_TITLES: Final = {
 }
 
 
-def nginx_page(status: int) -> Answer:
+def nginx_page(status: int) -> ServerResponse:
     """The page that nginx itself makes for a status."""
     title = _NGINX_TITLES.get(status) or f"{status} {http.HTTPStatus(status).phrase}"
     body = _NGINX_PAGE.format(title=title, heading=title, more="")
-    return Answer(status, body.encode(), "text/html", by_nginx=True)
+    return ServerResponse(status, body.encode(), "text/html", by_nginx=True)
 
 
-def header_too_large_page() -> Answer:
+def header_too_large_page() -> ServerResponse:
     """What nginx answers to headers past its buffers."""
     words = "Request Header Or Cookie Too Large"
     body = _NGINX_PAGE.format(
         title=f"400 {words}", heading="400 Bad Request", more=f"<center>{words}</center>\r\n"
     )
-    return Answer(400, body.encode(), "text/html", by_nginx=True)
+    return ServerResponse(400, body.encode(), "text/html", by_nginx=True)

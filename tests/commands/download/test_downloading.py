@@ -290,7 +290,7 @@ async def test_an_adopted_export_has_to_be_seen_queued(tmp_path: Path, log: Log)
     async with serving(1) as serve:
         serve.server.faults.add(Fault(export="stick"))
         accepted = await serve.client.request_export(1, ac.ExportSpec())
-        await until(lambda: serve.server.queue.requests[accepted.rq_id].status == "started")
+        await until(lambda: serve.server.requests[accepted.rq_id].status == "started")
         serve.server.edit_task(1)
         log.on(ExportRequested, lambda _: serve.server.release_exports())
         await ac.download(serve.client, 1, tmp_path / "out", options=QUICK, on_event=log)

@@ -61,7 +61,7 @@ def edit(archive: Path) -> None:
 
 def touch(serve: Serving, task_id: int) -> None:
     """Let a task have been edited, whose archives lie ready."""
-    tasks = serve.server.dataset.tasks
+    tasks = serve.server.tasks
     later = tasks[task_id].updated_date + timedelta(seconds=1)
     tasks[task_id] = replace(tasks[task_id], updated_date=later)
     serve.server.world.version += 1
@@ -137,7 +137,7 @@ async def test_another_subset_and_other_images_are_no_trouble(data: Path) -> Non
         serve.server.change_task(1, subset="a subset with a rather long name")
         assert (await ac.mirror(serve.client, data, spec=spec, options=QUICK)).ok
         assert files(data) == await serve.archives(spec)
-        serve.server.dataset.tasks[1] = replace(serve.server.dataset.tasks[1], size=12)
+        serve.server.tasks[1] = replace(serve.server.tasks[1], size=12)
         touch(serve, 1)
         report = await ac.mirror(serve.client, data, spec=spec, options=QUICK)
         assert files(data) == await serve.archives(spec)

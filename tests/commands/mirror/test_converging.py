@@ -67,7 +67,7 @@ async def play(script: list[tuple[str, int]], data: Path) -> None:
 def change(
     serve: Serving, data: Path, model: Model, step: str, *, task_id: int, mine: bytes
 ) -> None:
-    there = task_id in serve.server.dataset.tasks
+    there = task_id in serve.server.tasks
     folder = data / f"task{task_id}"
     match step:
         case "edit at server" if there:

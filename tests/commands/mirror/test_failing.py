@@ -160,7 +160,7 @@ async def test_an_archive_that_was_broken_once_is_fetched_again(data: Path) -> N
 async def test_a_task_that_is_deleted_during_the_run_fails_alone(data: Path) -> None:
     async with serving(3) as serve:
         log = Log()
-        log.on(ExportRequested, lambda _: serve.server.dataset.tasks.pop(3, None))
+        log.on(ExportRequested, lambda _: serve.server.tasks.pop(3, None))
         options = replace(QUICK, concurrency=1)
         report = await ac.mirror(serve.client, data, options=options, on_event=log)
         assert isinstance(error(report, 3), ac.NotFoundError)

@@ -51,7 +51,7 @@ async def test_an_outcome_tells_what_came(data: Path) -> None:
         one = outcome(report, 1)
         held = files(data / "task1")
         assert one.path == data / "task1"
-        assert one.name == serve.server.dataset.tasks[1].name
+        assert one.name == serve.server.tasks[1].name
         assert (one.files, one.bytes) == (len(held), sum(map(len, held.values())))
         assert report.transferred == one.transferred > one.bytes
         assert report.requests == len(serve.server.calls)
@@ -135,7 +135,7 @@ async def test_the_events_of_a_run_begin_with_the_listing_and_the_plan(
 
 async def test_only_what_was_selected_is_mirrored(data: Path) -> None:
     async with serving(6, projects=2, subsets=("a", "b", "c")) as serve:
-        tasks = serve.server.dataset.tasks
+        tasks = serve.server.tasks
         project = tasks[4].project_id
         assert project is not None
         selections = {
@@ -175,7 +175,7 @@ async def test_an_id_that_is_not_there_fails_alone(data: Path) -> None:
 
 async def test_an_id_that_another_filter_leaves_out_is_no_failure(data: Path) -> None:
     async with serving(3) as serve:
-        status = serve.server.dataset.tasks[1].status
+        status = serve.server.tasks[1].status
         selection = ac.Selection(task_ids=[1, 2, 3], status=status)
         report = await ac.mirror(serve.client, data, selection, options=QUICK)
         assert set(actions(report)) == {1}

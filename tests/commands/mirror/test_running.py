@@ -101,7 +101,7 @@ async def test_leaving_early_takes_only_its_own_requests_out_of_the_queue(
         options = replace(QUICK, concurrency=4)
         async with ac.open_mirror(serve.client, data, options=options, on_event=log) as run:
             await until(lambda: len(log.of(ExportRequested)) == 4)
-        left = serve.server.queue.requests
+        left = serve.server.requests
         assert set(left) == {adopted.rq_id, foreign.rq_id}
         assert len(serve.calls("POST", "/cancel")) == 3
         assert run.report.interrupted
@@ -118,7 +118,7 @@ async def test_what_already_runs_at_the_server_is_left_to_end(data: Path, log: L
         async with ac.open_mirror(serve.client, data, options=QUICK, on_event=log):
             await until(lambda: "export_started" in log.names and len(log.of(ExportRequested)) == 2)
         assert [call.status for call in serve.calls("POST", "/cancel")] == [200]
-        assert [one.status for one in serve.server.queue.requests.values()] == ["started"]
+        assert [one.status for one in serve.server.requests.values()] == ["started"]
         serve.server.release_exports()
 
 
@@ -129,7 +129,7 @@ async def test_an_export_that_was_just_asked_for_is_cancelled_too(data: Path) ->
         async with ac.open_mirror(serve.client, data, options=QUICK):
             await until(lambda: len(serve.calls("POST", "dataset/export")) == 1)
         assert [call.status for call in serve.calls("POST", "/cancel")] == [200]
-        assert serve.server.queue.requests == {}
+        assert serve.server.requests == {}
 
 
 async def test_a_server_that_does_not_answer_holds_an_aborted_run_up_for_seconds_at_most(
@@ -152,7 +152,7 @@ async def test_a_server_that_is_gone_does_not_hold_an_aborted_run_up(data: Path)
         serve.server.pause_exports()
         serve.server.faults.add(Fault(method="POST", path="cancel", status=500, times=None))
         async with ac.open_mirror(serve.client, data, options=QUICK) as run:
-            await until(lambda: len(serve.server.queue.requests) == 2)
+            await until(lambda: len(serve.server.requests) == 2)
         assert run.report.interrupted
 
 
@@ -275,7 +275,7 @@ async def test_a_run_cancelled_at_any_event_and_started_again_ends_in_the_same_t
             data = tmp_path / f"data{number}"
             serve.server.forget_requests()
             await cancelled_at(serve, data, number)
-            assert {one.status for one in serve.server.queue.requests.values()} <= {
+            assert {one.status for one in serve.server.requests.values()} <= {
                 "started",
                 "finished",
             }
@@ -334,13 +334,13 @@ async def test_a_second_cancellation_does_not_cut_the_cleanup_off(data: Path) ->
         # The server takes its time over the cancellations, and meanwhile another one comes.
         serve.server.faults.add(Fault(method="POST", path="cancel", delay=0.05, times=None))
         task = asyncio.create_task(ac.mirror(serve.client, data, options=QUICK))
-        await until(lambda: len(serve.server.queue.requests) == 3)
+        await until(lambda: len(serve.server.requests) == 3)
         task.cancel()
         await until(lambda: len(serve.calls("POST", "/cancel")) > 0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert serve.server.queue.requests == {}
+        assert serve.server.requests == {}
         assert not any(name.get_name() == "asynccvat run" for name in asyncio.all_tasks())
 
 
@@ -350,7 +350,7 @@ async def test_an_anyio_timeout_around_a_mirror_is_clean(data: Path) -> None:
         with anyio.move_on_after(0.1) as scope:
             await ac.mirror(serve.client, data, options=QUICK)
         assert scope.cancelled_caught
-        assert serve.server.queue.requests == {}
+        assert serve.server.requests == {}
         await anyio.lowlevel.checkpoint()
 
 
@@ -408,7 +408,7 @@ async def test_two_mirrors_on_one_destination_exclude_each_other(data: Path) -> 
     async with serving(2) as serve:
         serve.server.pause_exports()
         async with ac.open_mirror(serve.client, data, options=QUICK) as first:
-            await until(lambda: len(serve.server.queue.requests) == 2)
+            await until(lambda: len(serve.server.requests) == 2)
             with pytest.raises(ac.StoreLockedError):
                 await ac.mirror(serve.client, data, options=QUICK)
             # Looking is allowed meanwhile.

@@ -77,8 +77,8 @@ async def test_only_what_changed_is_fetched(serve: Serving, data: Path) -> None:
 
 
 async def test_an_updated_date_that_went_back_is_a_change(serve: Serving, data: Path) -> None:
-    task = serve.server.dataset.tasks[2]
-    serve.server.dataset.tasks[2] = replace(task, updated_date=task.created_date.replace(year=2020))
+    task = serve.server.tasks[2]
+    serve.server.tasks[2] = replace(task, updated_date=task.created_date.replace(year=2020))
     serve.server.world.version += 1
     assert actions(await again(serve, data))[2] == ("fetched", "changed")
     assert actions(await again(serve, data))[2] == ("kept", "unchanged")
@@ -117,7 +117,7 @@ async def test_a_task_that_lost_its_data_is_kept_with_its_reason(
     serve: Serving, data: Path
 ) -> None:
     before = files(data)
-    serve.server.dataset.tasks[2] = replace(serve.server.dataset.tasks[2], size=None)
+    serve.server.tasks[2] = replace(serve.server.tasks[2], size=None)
     serve.server.world.version += 1
     assert actions(await again(serve, data))[2] == ("kept", "no data")
     assert files(data) == before

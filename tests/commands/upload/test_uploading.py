@@ -143,7 +143,7 @@ async def test_what_cannot_be_right_is_refused_and_the_others_are_uploaded(data:
         (data / "task2" / CVAT).write_bytes(b"<html><body>502</body></html>")
         (data / "task3" / CVAT).unlink()
         without = next(
-            number for number, task in serve.server.dataset.tasks.items() if task.size is None
+            number for number, task in serve.server.tasks.items() if task.size is None
         )
         for number in (without, 99):
             (data / f"task{number}").mkdir(exist_ok=True)
@@ -307,7 +307,7 @@ async def test_a_cancellation_while_the_server_is_asked_loses_nothing(data: Path
         assert run.report.interrupted
         assert len(serve.calls("POST", "/cancel")) == 1
         serve.server.release_imports()
-        assert not [rq_id for rq_id in serve.server.queue.registry.requests if "import" in rq_id]
+        assert not [rq_id for rq_id in serve.server.requests if "import" in rq_id]
 
 
 # --- the plan -----------------------------------------------------------------------------------

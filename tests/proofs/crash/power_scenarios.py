@@ -52,7 +52,7 @@ class World:
 
     def edit(self) -> None:
         """Change all tasks at the server."""
-        for task_id in sorted(self.server.dataset.tasks):
+        for task_id in sorted(self.server.tasks):
             self.server.edit_task(task_id)
 
     def exported(self, since: int) -> set[int]:

@@ -160,7 +160,7 @@ class Mirrored(RuleBasedStateMachine):
     # --- at the server --------------------------------------------------------------------------
 
     def _tasks(self) -> list[int]:
-        return sorted(self.server.dataset.tasks)
+        return sorted(self.server.tasks)
 
     @rule(pick=PICK)
     def edit_a_task(self, pick: int) -> None:
@@ -323,7 +323,7 @@ class Mirrored(RuleBasedStateMachine):
     # --- the model ------------------------------------------------------------------------------
 
     def _version(self, task_id: int, format_name: str) -> Version:
-        updated = self.server.dataset.tasks[task_id].updated_date.isoformat()
+        updated = self.server.tasks[task_id].updated_date.isoformat()
         key = (task_id, format_name, updated)
         if key not in self._versions:
             tree = archive(self.server, task_id, format_name)

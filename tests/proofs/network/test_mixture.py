@@ -112,7 +112,7 @@ async def test_a_run_ends_right_or_tells_of_each_task_that_did_not(data: Path, s
     )
     async with SimulatedServer(built) as server:
         server.faults.add(*faults)
-        there = set(server.dataset.tasks)
+        there = set(server.tasks)
         async with connected(server, stall_timeout=80.0) as client:
             ran = await run(client, data, server, images=images)
         report, scripted = ran.report, server.faults._scripted
@@ -124,7 +124,7 @@ async def test_a_run_ends_right_or_tells_of_each_task_that_did_not(data: Path, s
         assert len(told) == len(set(told))
         assert set(told) <= there
         if not report.interrupted:
-            assert set(told) >= there & set(server.dataset.tasks)
+            assert set(told) >= there & set(server.tasks)
         # A failure has its name.
         for failure in report.failures:
             assert isinstance(failure.error, ac.AsyncCvatError)
@@ -142,7 +142,7 @@ async def test_a_run_ends_right_or_tells_of_each_task_that_did_not(data: Path, s
         for one in report.outcomes:
             if not one.ok:
                 assert of_task(held, one.task_id) == {}
-            elif one.task_id in server.dataset.tasks and one.task_id not in edited:
+            elif one.task_id in server.tasks and one.task_id not in edited:
                 assert of_task(held, one.task_id) == of_task(tree, one.task_id)
     # What nobody awaited would say so now.
     gc.collect()

@@ -39,7 +39,7 @@ class Unasked:
     def for_call(self, method: str, path: str, query: str, task_id: int | None) -> list[Fault]:
         """In place of the server's own."""
         if path == "/api/requests":
-            self._asked |= self._server.queue.requests.keys()
+            self._asked |= self._server.requests.keys()
         elif path.startswith("/api/requests/"):
             self._asked.add(path.removeprefix("/api/requests/"))
         if path.endswith("/dataset/download"):

@@ -1,4 +1,4 @@
-"""Large archives lie in files, all in one folder that lives as long as their maker."""
+"""Large archives lie in files, all in one folder that lives as long as their cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threading import Barrier
 
 import pytest
 
-from asynccvat.simulator.queues.archives import ArchiveMaker
+from asynccvat.simulator.queues.archives import ArchiveCache
 
 THREADS = 16
 
@@ -25,12 +25,12 @@ def eager_switches() -> Iterator[None]:
 
 
 def test_archives_begun_at_once_share_the_folder() -> None:
-    maker = ArchiveMaker({})
+    cache = ArchiveCache({})
     together = Barrier(THREADS)
 
     def begin(_: int) -> Path:
         together.wait(20)
-        return maker._new_path()
+        return cache._new_path()
 
     with ThreadPoolExecutor(THREADS) as threads:
         paths = list(threads.map(begin, range(THREADS)))
@@ -38,5 +38,5 @@ def test_archives_begun_at_once_share_the_folder() -> None:
     assert len(set(paths)) == THREADS
     (folder,) = {path.parent for path in paths}
     assert folder.is_dir()
-    maker.close()
+    cache.close()
     assert not folder.exists()

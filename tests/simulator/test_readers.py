@@ -28,6 +28,7 @@ from asynccvat.simulator.world.annotations import (
     Track,
     TrackedShape,
 )
+from asynccvat.simulator.world.generation import generate_tasks
 from asynccvat.simulator.world.masks import (
     bits_of_counts,
     coco_counts,
@@ -36,7 +37,7 @@ from asynccvat.simulator.world.masks import (
     shape_bits,
     unpack_counts,
 )
-from asynccvat.simulator.world.tasks import Task, build_dataset
+from asynccvat.simulator.world.tasks import Task
 
 IMPORTERS = {
     "CVAT for images 1.1": "CVAT 1.1",
@@ -60,7 +61,7 @@ POINTS: dict[ShapeType, tuple[float, ...]] = {
 
 @pytest.fixture
 def task() -> Task:
-    return build_dataset(1, 6).tasks[1]
+    return generate_tasks(1, 6).tasks[1]
 
 
 def shape_of(task: Task, kind: ShapeType, number: int, **more: Any) -> Shape:
@@ -131,7 +132,7 @@ def failure(task: Task, path: Path, importer: str) -> str:
 def test_all_that_generated_tasks_hold_comes_back(
     exporter: str, unicode_tasks: int, tmp_path: Path
 ) -> None:
-    task = build_dataset(1, 12, unicode_tasks=unicode_tasks).tasks[1]
+    task = generate_tasks(1, 12, unicode_tasks=unicode_tasks).tasks[1]
     held = task.annotations()
     found = exported_and_read(task, exporter, tmp_path)
     assert looks(found) == looks(held)
@@ -233,7 +234,7 @@ def test_attributes_of_tags_come_back(task: Task, tmp_path: Path) -> None:
 @pytest.mark.parametrize("exporter", list(IMPORTERS))
 def test_archives_of_a_real_server_are_read(shared: Path, exporter: str) -> None:
     folder = shared / "contract" / "exports"
-    task = dataclasses.replace(build_dataset(1, 60).tasks[1], size=120)
+    task = dataclasses.replace(generate_tasks(1, 60).tasks[1], size=120)
     index = json.loads((folder / "index.json").read_bytes())
     read_count = 0
     for one in index:
@@ -246,7 +247,7 @@ def test_archives_of_a_real_server_are_read(shared: Path, exporter: str) -> None
 
 def test_real_archives_of_a_task_tell_the_same_boxes_in_each_format(shared: Path) -> None:
     folder = shared / "contract" / "exports"
-    task = dataclasses.replace(build_dataset(1, 60).tasks[1], size=60)
+    task = dataclasses.replace(generate_tasks(1, 60).tasks[1], size=60)
     found = []
     for one in json.loads((folder / "index.json").read_bytes()):
         if one["task_id"] == 10 and not one["save_images"]:
@@ -279,7 +280,7 @@ def test_images_are_found_by_name_then_by_number(task: Task, tmp_path: Path) -> 
 
 
 def test_names_may_be_relative_to_a_folder_of_the_task(tmp_path: Path) -> None:
-    task = build_dataset(1, 8, unicode_tasks=1).tasks[1]
+    task = generate_tasks(1, 8, unicode_tasks=1).tasks[1]
     nested = next(frame for frame in task.frames() if frame.name == "a/b/c/d/e/f/plain.jpg")
     path = zipped(
         tmp_path,
@@ -428,7 +429,7 @@ def test_what_is_no_zip_fails_where_a_zip_is_due(task: Task, tmp_path: Path) -> 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_do_more_than_fail(content: bytes) -> None:
-    task = build_dataset(1, 1).tasks[1]
+    task = generate_tasks(1, 1).tasks[1]
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name in ("annotations.xml", "data.yaml", "annotations/instances_a.json", "obj.names"):
@@ -457,7 +458,7 @@ def test_masks_keep_their_pixels_in_every_form(
     points = mask_points(bits, width)
     assert (points is None) == (not any(bits))
     if points is not None:
-        label = build_dataset(1, 1).tasks[1].labels[0]
+        label = generate_tasks(1, 1).tasks[1].labels[0]
         shape = Shape(1, "mask", label, 0, points, False, 0, ())
         assert shape_bits(shape, width, height) == bits
 

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from asynccvat.simulator.formats.archives import ExportUnavailableError, export_archive
-from asynccvat.simulator.formats.ready_archives import add_archives
-from asynccvat.simulator.world.tasks import Dataset, build_dataset
+from asynccvat.simulator.formats.ready_archives import add_ready_archives
+from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.world.world import World
 
 IMAGES, COCO = "CVAT for images 1.1", "COCO 1.0"
 
 
-def loaded(folder: Path) -> Dataset:
-    dataset = Dataset({}, {})
-    add_archives(dataset, folder)
-    return dataset
+def loaded(folder: Path) -> World:
+    world = World(SimulatorOptions(tasks=0, projects=0))
+    add_ready_archives(world, folder)
+    return world
 
 
 def write_zip(path: Path, *names: str) -> bytes:
@@ -62,11 +63,11 @@ def test_the_folder_becomes_a_project_beside_those_that_are(tmp_path: Path) -> N
     folder = tmp_path / "ready"
     folder.mkdir()
     write_zip(folder / "task2.zip", "annotations.xml")
-    dataset = build_dataset(3, projects=1)
-    add_archives(dataset, folder)
-    assert dataset.projects[2].name == "ready"
-    assert [task.id for task in dataset.project_tasks(2)] == [2]
-    assert [task.id for task in dataset.project_tasks(1)] == [1, 3]
+    world = World(SimulatorOptions(tasks=3, projects=1))
+    add_ready_archives(world, folder)
+    assert world.projects[2].name == "ready"
+    assert [task.id for task in world.project_tasks(2)] == [2]
+    assert [task.id for task in world.project_tasks(1)] == [1, 3]
 
 
 def test_the_newest_archive_dates_the_task(tmp_path: Path) -> None:
@@ -107,9 +108,9 @@ def test_an_index_decides_where_there_is_one(tmp_path: Path) -> None:
         "save_images": True,
     }
     (tmp_path / "index.json").write_text(json.dumps([entry]))
-    dataset = loaded(tmp_path)
-    assert [(task.id, task.name) for task in dataset.tasks.values()] == [(4, "four")]
-    assert export_archive(dataset.tasks[4], COCO, save_images=True) == data
+    world = loaded(tmp_path)
+    assert [(task.id, task.name) for task in world.tasks.values()] == [(4, "four")]
+    assert export_archive(world.tasks[4], COCO, save_images=True) == data
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_an_index_decides_where_there_is_one(tmp_path: Path) -> None:
         ("7", "is not a list of archives"),
         (
             '[{"file": "x.zip", "task_id": 1, "task_name": "", "format": "", "save_images": true}]',
-            "not there: x.zip",
+            "do not exist: x.zip",
         ),
     ],
 )
@@ -138,14 +139,14 @@ def test_a_folder_without_archives_is_refused(tmp_path: Path) -> None:
 
 def test_the_recorded_exports_are_served_as_they_are(shared: Path) -> None:
     exports = shared / "contract" / "exports"
-    dataset = loaded(exports)
+    world = loaded(exports)
     index = json.loads((exports / "index.json").read_bytes())
-    assert set(dataset.tasks) == {entry["task_id"] for entry in index}
+    assert set(world.tasks) == {entry["task_id"] for entry in index}
     for entry in index:
-        task = dataset.tasks[entry["task_id"]]
+        task = world.tasks[entry["task_id"]]
         assert task.name == entry["task_name"]
         served = export_archive(task, entry["format"], entry["save_images"])
         assert served == (exports / entry["file"]).read_bytes()
-    assert dataset.tasks[10].subset == "Train"
-    assert dataset.tasks[280].size == 8
-    assert dataset.tasks[296].mode == "interpolation"
+    assert world.tasks[10].subset == "Train"
+    assert world.tasks[280].size == 8
+    assert world.tasks[296].mode == "interpolation"

@@ -1,0 +1,111 @@
+"""Labels and annotations as the JSON of CVAT's API; `annotations_json_reader` reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asynccvat.simulator.world.annotations import (
+    Annotations,
+    AttributeValues,
+    Label,
+    Shape,
+    Tag,
+    Track,
+)
+
+
+def label_json(label: Label) -> dict[str, Any]:
+    """Return a label as JSON."""
+    return {
+        "id": label.id,
+        "name": label.name,
+        "color": label.color,
+        "attributes": [
+            {
+                "id": attribute.id,
+                "name": attribute.name,
+                "mutable": attribute.mutable,
+                "input_type": attribute.input_type,
+                "default_value": attribute.default_value,
+                "values": list(attribute.values),
+            }
+            for attribute in label.attributes
+        ],
+        "type": label.type,
+        "sublabels": [],
+        "project_id": label.project_id,
+        "parent_id": None,
+        "has_parent": False,
+    }
+
+
+def annotations_json(annotations: Annotations) -> dict[str, Any]:
+    """Return the annotations of a task as JSON."""
+    return {
+        "version": 0,
+        "tags": [_tag_json(tag) for tag in annotations.tags],
+        "shapes": [_shape_json(shape) for shape in annotations.shapes],
+        "tracks": [_track_json(track) for track in annotations.tracks],
+    }
+
+
+def _shape_json(shape: Shape) -> dict[str, Any]:
+    return {
+        "id": shape.id,
+        "label_id": shape.label.id,
+        "type": shape.type,
+        "frame": shape.frame,
+        "group": shape.group,
+        "source": shape.source,
+        "occluded": shape.occluded,
+        "outside": False,
+        "z_order": shape.z_order,
+        "rotation": shape.rotation,
+        "points": list(shape.points),
+        "view_id": None,
+        "description": shape.description,
+        "needs_review": shape.needs_review,
+        "attributes": _attributes_json(shape.attributes),
+        "elements": [],
+    }
+
+
+def _tag_json(tag: Tag) -> dict[str, Any]:
+    return {
+        "id": tag.id,
+        "label_id": tag.label.id,
+        "frame": tag.frame,
+        "group": tag.group,
+        "source": tag.source,
+        "attributes": _attributes_json(tag.attributes),
+    }
+
+
+def _track_json(track: Track) -> dict[str, Any]:
+    return {
+        "id": track.id,
+        "label_id": track.label.id,
+        "frame": track.frame,
+        "group": track.group,
+        "source": track.source,
+        "shapes": [
+            {
+                "id": shape.id,
+                "frame": shape.frame,
+                "type": shape.type,
+                "occluded": shape.occluded,
+                "outside": shape.outside,
+                "z_order": shape.z_order,
+                "rotation": shape.rotation,
+                "points": list(shape.points),
+                "attributes": _attributes_json(shape.attributes),
+            }
+            for shape in track.shapes
+        ],
+        "attributes": _attributes_json(track.attributes),
+        "elements": [],
+    }
+
+
+def _attributes_json(attributes: AttributeValues) -> list[dict[str, Any]]:
+    return [{"spec_id": attribute.id, "value": value} for attribute, value in attributes]

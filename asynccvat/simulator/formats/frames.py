@@ -1,0 +1,84 @@
+"""The annotated frames of an export, from which the writers make annotation files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from asynccvat.simulator.world.annotations import Attribute, Shape, Tag
+from asynccvat.simulator.world.content import Frame
+from asynccvat.simulator.world.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedFrame:
+    """One frame of an export with its annotations, shapes from the back to the front."""
+
+    task: Task
+    frame: Frame
+    shapes: tuple[Shape, ...]
+    tags: tuple[Tag, ...]
+
+    @property
+    def subset(self) -> str:
+        """The subset as exporters call it."""
+        return self.task.subset or "default"
+
+    @property
+    def item_id(self) -> str:
+        """The frame's name without its extension, as Datumaro and VOC name an image."""
+        return str(PurePosixPath(self.frame.name).with_suffix(""))
+
+
+def annotated_frames(tasks: Sequence[Task]) -> list[AnnotatedFrame]:
+    """Return the frames of all tasks, numbered consecutively, with unique names."""
+    annotated: list[AnnotatedFrame] = []
+    taken: dict[str, int] = defaultdict(int)
+    for task in tasks:
+        shapes: dict[int, list[Shape]] = defaultdict(list)
+        tags: dict[int, list[Tag]] = defaultdict(list)
+        annotations = task.annotations()
+        for shape in annotations.shapes:
+            shapes[shape.frame].append(shape)
+        for number, track in enumerate(annotations.tracks):
+            for shape in track.shapes_until(task.size or 0, number):
+                shapes[shape.frame].append(shape)
+        for tag in annotations.tags:
+            tags[tag.frame].append(tag)
+        for frame in task.exported_frames():
+            name = _unique_name(frame.name, taken)
+            back_to_front = tuple(sorted(shapes[frame.index], key=lambda shape: shape.z_order))
+            numbered = replace(frame, index=len(annotated), name=name)
+            annotated.append(
+                AnnotatedFrame(task, numbered, back_to_front, tuple(tags[frame.index]))
+            )
+    return annotated
+
+
+def _unique_name(name: str, taken: dict[str, int]) -> str:
+    """Return `name`, or `name_1` and so on where tasks of a project share it, as CVAT does."""
+    stem, dot, extension = name.rpartition(".")
+    count = taken[name]
+    taken[name] += 1
+    return f"{stem}_{count}{dot}{extension}" if count else name
+
+
+def shape_attributes(shape: Shape) -> dict[str, Any]:
+    """Return the attributes of a shape as Datumaro's formats have them, by name."""
+    values: dict[str, Any] = {
+        attribute.name: attribute_value(attribute, value) for attribute, value in shape.attributes
+    }
+    values["occluded"] = shape.occluded
+    if shape.type in ("rectangle", "ellipse"):
+        values["rotation"] = shape.rotation
+    if shape.track_id is not None:
+        values |= {"track_id": shape.track_id, "keyframe": shape.keyframe}
+    return values
+
+
+def attribute_value(attribute: Attribute, value: str) -> str | bool:
+    """Return a value as JSON has it: a checkbox is a boolean, everything else a string."""
+    return value == "true" if attribute.input_type == "checkbox" else value

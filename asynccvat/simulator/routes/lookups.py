@@ -1,0 +1,64 @@
+"""Find the object that a path names, if the caller may see it.
+
+Each function raises `RefusedError`: 404 if there is no such object, 403 if the caller may not see
+it.
+"""
+
+from __future__ import annotations
+
+from asynccvat.simulator.queues.requests import TargetKind
+from asynccvat.simulator.routes.calls import Call
+from asynccvat.simulator.wire.responses import forbidden, no_such
+from asynccvat.simulator.world.tasks import Job, Project, Task
+
+
+def find_task(call: Call, task_id: int) -> Task:
+    """Return the task of that id."""
+    task = call.backend.world.tasks.get(task_id)
+    if task is None:
+        raise no_such("Task")
+    _check_visible(call, task)
+    return task
+
+
+def find_changeable_task(call: Call) -> Task:
+    """Return the task that the path names, if the caller may change it."""
+    if call.identity.read_only:
+        raise forbidden()
+    return find_task(call, call.number)
+
+
+def find_project(call: Call, project_id: int) -> Project:
+    """Return the project of that id."""
+    project = call.backend.world.projects.get(project_id)
+    if project is None:
+        raise no_such("Project")
+    _check_visible(call, project)
+    return project
+
+
+def find_job(call: Call, job_id: int) -> Job:
+    """Return the job of that id, which is also the id of its task."""
+    task = call.backend.world.tasks.get(job_id)
+    if task is None or not task.jobs():
+        raise no_such("Job")
+    _check_visible(call, task)
+    return task.jobs()[0]
+
+
+def find_target(call: Call) -> tuple[TargetKind, int | None, int | None, int | None]:
+    """Return what the path names: its kind, and the ids of its project, task and job."""
+    match call.path.split("/")[2]:
+        case "tasks":
+            task = find_task(call, call.number)
+            return "task", task.project_id, task.id, None
+        case "projects":
+            return "project", find_project(call, call.number).id, None, None
+        case _:
+            job = find_job(call, call.number)
+            return "job", job.project_id, job.task_id, job.id
+
+
+def _check_visible(call: Call, item: Task | Project) -> None:
+    if not call.backend.world.can_see(call.account, item):
+        raise forbidden()

@@ -1,0 +1,123 @@
+"""Handlers of uploads in pieces, by TUS 1.0.0; `imports` has the import of a complete file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+from urllib.parse import urljoin
+
+from asynccvat.simulator.queues.uploads import LARGEST_FILE, UploadedFile, append_piece
+from asynccvat.simulator.routes.calls import LARGEST_BODY, Call
+from asynccvat.simulator.routes.lookups import find_target
+from asynccvat.simulator.wire.responses import (
+    RefusedError,
+    ServerResponse,
+    bad_request_page,
+    json_response,
+    server_error_page,
+)
+
+_TUS_HEADERS: Final = {
+    "Tus-Resumable": "1.0.0",
+    "Tus-Version": "1.0.0",
+    "Tus-Extension": "",
+    "Tus-Max-Size": str(LARGEST_FILE),
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "PATCH,HEAD,GET,POST,OPTIONS",
+    "Access-Control-Expose-Headers": (
+        "Tus-Resumable,upload-length,upload-metadata,Location,Upload-Offset"
+    ),
+    "Access-Control-Allow-Headers": (
+        "Tus-Resumable,upload-length,upload-metadata,Location,Upload-Offset,content-type"
+    ),
+    "Cache-Control": "no-store",
+}
+
+
+def begin_upload(call: Call) -> ServerResponse:
+    """`POST .../annotations` with Upload-Length: begin a file, and return where to send it."""
+    headers = call.request.headers
+    try:
+        size = int(headers["Upload-Length"])
+        _metadata(headers.get("Upload-Metadata", ""))
+    except (ValueError, binascii.Error):
+        raise server_error_page() from None
+    if size > LARGEST_FILE:
+        return _tus_response(413, f"File size exceeds max limit of {LARGEST_FILE} bytes")
+    origin = _upload_origin(call)
+    upload = call.backend.uploads.begin(upload_place(call), call.account.user.id, size)
+    answer = _tus_response(201)
+    answer.headers["Location"] = urljoin(f"{origin}{call.path}", upload.id)
+    answer.headers["Upload-Filename"] = upload.id
+    return answer
+
+
+def _metadata(value: str) -> dict[str, str]:
+    """Read Upload-Metadata: names, each with a string in Base64."""
+    items = (item.partition(" ") for item in value.split(",") if item)
+    return {name: base64.b64decode(coded).decode() for name, _, coded in items}
+
+
+def _upload_origin(call: Call) -> str:
+    """Return the origin of the file's URL, which is by default that of the Origin header."""
+    headers = call.request.headers
+    is_given = call.backend.options.public_url or any(fault.origin for fault in call.faults)
+    if is_given or "X-Forwarded-Host" in headers:
+        return call.origin
+    if "Origin" not in headers:
+        raise server_error_page()
+    return headers["Origin"]
+
+
+async def show_upload(call: Call) -> ServerResponse:
+    """`HEAD .../annotations/{file}`: show how much has arrived; 404 for a complete file."""
+    upload = _upload(call)
+    answer = _tus_response(200)
+    answer.headers["Upload-Offset"] = str(upload.offset)
+    answer.headers["Upload-Length"] = str(upload.size)
+    return answer
+
+
+async def append_to_upload(call: Call) -> ServerResponse:
+    """`PATCH .../annotations/{file}`: append the next piece."""
+    upload = _upload(call)
+    headers = call.request.headers
+    length = call.request.content_length
+    try:
+        offset = int(headers.get("Upload-Offset", "0"))
+    except ValueError:
+        raise server_error_page() from None
+    if offset != upload.offset:
+        return _tus_response(409)
+    if length is not None and length > LARGEST_BODY:
+        raise bad_request_page()
+    if offset + (length or 0) > upload.size or not await append_piece(upload, call.pieces()):
+        return _tus_response(413)
+    answer = _tus_response(204)
+    answer.headers["Upload-Offset"] = str(upload.offset)
+    return answer
+
+
+def _upload(call: Call) -> UploadedFile:
+    """Return the incomplete file that the path names."""
+    find_target(call)
+    upload = call.backend.uploads.find(upload_place(call), call.file_id)
+    if upload is None or upload.complete:
+        raise RefusedError(_tus_response(404))
+    if upload.user_id != call.account.user.id:
+        raise RefusedError(_tus_response(403))
+    return upload
+
+
+def _tus_response(status: int, text: str = "") -> ServerResponse:
+    answer = ServerResponse(status, content_type=None, headers=dict(_TUS_HEADERS))
+    if text:
+        answer = json_response(text, status)
+        answer.headers.update(_TUS_HEADERS)
+    return answer
+
+
+def upload_place(call: Call) -> str:
+    """Return the path of the annotations to which the call uploads."""
+    return "/".join(call.path.split("/")[:5])
