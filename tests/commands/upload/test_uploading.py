@@ -142,9 +142,7 @@ async def test_what_cannot_be_right_is_refused_and_the_others_are_uploaded(data:
         (data / "task1" / CVAT).write_bytes(b"")
         (data / "task2" / CVAT).write_bytes(b"<html><body>502</body></html>")
         (data / "task3" / CVAT).unlink()
-        without = next(
-            number for number, task in serve.server.tasks.items() if task.size is None
-        )
+        without = next(number for number, task in serve.server.tasks.items() if task.size is None)
         for number in (without, 99):
             (data / f"task{number}").mkdir(exist_ok=True)
             (data / f"task{number}" / CVAT).write_bytes(b"<annotations/>")
