@@ -1,35 +1,35 @@
-"""Tells a body that comes from one that only trickles.
+"""Detect a body that has stalled, also one that still trickles.
 
-aiohttp counts each silence by itself: a server, or something before it, that sends a byte now and
-then would hold a transfer for ever. So it takes some bytes to end a silence.
+aiohttp measures each silence alone. A server or proxy that sends one byte now and then would hold
+a transfer forever, so a silence ends only when some bytes have arrived.
 """
 
 from __future__ import annotations
 
 from asynccvat.http.failures import TrickleError
 
-SIGN_OF_LIFE = 1024
-"""Bytes that end a silence; by the default stall timeout, 17 a second are too few."""
+PROGRESS_BYTES = 1024
+"""Bytes that end a silence. With the default stall timeout, 17 bytes a second are too few."""
 
 
 class StallDetector:
-    """The pace of one body, read piece by piece."""
+    """Measure the progress of one body that is read piece by piece."""
 
     def __init__(self, stall_timeout: float) -> None:
-        """Begin; so many seconds may pass without a sign of life."""
+        """Begin; within `stall_timeout` seconds `PROGRESS_BYTES` have to arrive."""
         self._stall_timeout = stall_timeout
         self._waited = 0.0
         self._bytes = 0
 
     def received(self, size: int, waited: float) -> None:
-        """Note that `size` bytes came, which were waited for so many seconds.
+        """Note that `size` bytes arrived after a wait of `waited` seconds.
 
         Raises:
-            TrickleError: Too few came for too long.
+            TrickleError: Too few bytes arrived within the stall timeout.
         """
         self._waited += waited
         self._bytes += size
-        if self._bytes >= SIGN_OF_LIFE:
+        if self._bytes >= PROGRESS_BYTES:
             self._waited, self._bytes = 0.0, 0
         elif self._waited > self._stall_timeout:
             raise TrickleError

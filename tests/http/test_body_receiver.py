@@ -1,4 +1,4 @@
-"""Long bodies straight off their connection: whole, bounded, and never longer than anyone waits."""
+"""Long bodies are read straight from their connection: whole, in bounded memory and time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import anyio.lowlevel
 import pytest
 import trustme
@@ -139,10 +142,10 @@ async def test_a_slow_thread_stops_the_network_and_is_no_stall(
         draining = asyncio.ensure_future(in_thread(body_receiver.drain, sink.consume))
         while not body_receiver._full:
             await anyio.lowlevel.checkpoint()
-        looks: list[None] = []
-        look = body_receiver._look
-        body_receiver._look = lambda: looks.append(look())  # type: ignore[method-assign] # count them
-        while len(looks) < 2:
+        checks: list[None] = []
+        check = body_receiver._check_stall
+        body_receiver._check_stall = lambda: checks.append(check())  # type: ignore[method-assign] # count them
+        while len(checks) < 2:
             await anyio.lowlevel.checkpoint()
         # The thread holds what aiohttp had read, or the first buffer.
         assert sink.told <= at_first + (BUFFERS + 1) * BUFFER_BYTES < len(BODY)
@@ -244,6 +247,83 @@ async def test_leaving_lets_the_thread_go(connect: Connect) -> None:
         await draining
     assert SOME.startswith(sink.received)
     assert len(sink.received) >= BUFFER_BYTES
+
+
+@dataclass
+class Connection:
+    """The parts of aiohttp's connection, to be changed by a test."""
+
+    transport: object
+    protocol: object
+
+
+class Without:
+    """Another object, except for one attribute that it lacks."""
+
+    def __init__(self, other: object, lacking: str) -> None:
+        self._other = other
+        self._lacking = lacking
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._lacking:
+            raise AttributeError(name)
+        return getattr(self._other, name)
+
+
+class Layered(Without):
+    """A transport that calls another protocol than aiohttp's."""
+
+    def __init__(self, transport: object) -> None:
+        super().__init__(transport, "")
+
+    def get_protocol(self) -> object:
+        return object()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            lambda one, name=name: Connection(Without(one.transport, name), one.protocol)
+            for name in ("get_protocol", "set_protocol", "pause_reading", "resume_reading")
+        ),
+        *(
+            lambda one, name=name: Connection(one.transport, Without(one.protocol, name))
+            for name in ("pause_reading", "connection_lost")
+        ),
+        lambda one: Connection(Layered(one.transport), one.protocol),
+        lambda one: Without(one, "transport"),
+        lambda one: Without(one, "protocol"),
+        lambda _: None,
+    ],
+)
+async def test_another_aiohttp_leaves_long_bodies_to_chunks(
+    server: ScriptedServer,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Any], object],
+) -> None:
+    server[DOWNLOAD] = reply(body=BODY, content_type="application/zip")
+    client = await connect(token=TOKEN)
+    async with client.open_result(RESULT) as stream:
+        connection = stream._response.connection
+        assert connection is not None
+        monkeypatch.setattr(
+            aiohttp.ClientResponse, "connection", property(lambda _: change(connection))
+        )
+        assert stream.body_receiver(Sink().tell) is None
+        assert b"".join([chunk async for chunk in stream.chunks()]) == BODY
+
+
+async def test_an_aiohttp_without_unread_bytes_leaves_long_bodies_to_chunks(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server[DOWNLOAD] = reply(body=BODY, content_type="application/zip")
+    monkeypatch.delattr(aiohttp.StreamReader, "read_nowait")
+    client = await connect(token=TOKEN)
+    async with client.open_result(RESULT) as stream:
+        assert stream.body_receiver(Sink().tell) is None
+        assert b"".join([chunk async for chunk in stream.chunks()]) == BODY
 
 
 async def test_short_and_boundless_bodies_are_left_to_chunks(

@@ -133,10 +133,10 @@ async def test_what_is_not_wanted_is_not_read(server: ScriptedServer, connect: C
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (archive(content_type="text/html; charset=utf-8"), "sent text/html where an archive was"),
-        (reply({"detail": "x"}), r"sent application/vnd\.cvat\+json where an archive was due"),
+        (archive(content_type="text/html; charset=utf-8"), "sent text/html instead of an archive"),
+        (reply({"detail": "x"}), r"sent application/vnd\.cvat\+json instead of an archive"),
         (archive(gzip.compress(ARCHIVE), Content_Encoding="gzip"), "with Content-Encoding 'gzip'"),
-        (part(10, 19), "a part of the archive that nobody asked for"),
+        (part(10, 19), "although all of it was requested"),
     ],
 )
 async def test_what_is_no_archive_is_a_protocol_error(
@@ -155,10 +155,10 @@ async def test_what_is_no_archive_is_a_protocol_error(
         (part(11, 19), "asked for bytes=10-19, the server sent 'bytes 11-19/100000'"),
         (part(10, 18), "asked for bytes=10-19, the server sent 'bytes 10-18/100000'"),
         (archive(ARCHIVE[10:20], status=206), "Content-Range None; it cannot be placed"),
-        (part(10, 19, content_type="multipart/byteranges"), "sent multipart/byteranges where"),
+        (part(10, 19, content_type="multipart/byteranges"), "sent multipart/byteranges instead"),
         (
             archive(b"abc", status=206, Content_Range="bytes 10-19/100000"),
-            "promised 3 bytes for a range of 10",
+            "announced 3 bytes for a range of 10",
         ),
     ],
 )
@@ -229,7 +229,7 @@ async def test_a_part_that_goes_on_is_a_protocol_error(connect: Connect) -> None
     )
     async with raw_server(body) as url:
         client = await connect(url, token=TOKEN)
-        with pytest.raises(ProtocolError, match="more than the 4 bytes promised"):
+        with pytest.raises(ProtocolError, match="more than the 4 bytes announced"):
             await read(client, first=0, last=3)
 
 

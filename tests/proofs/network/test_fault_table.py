@@ -185,13 +185,13 @@ def wrong_bodies() -> dict[str, Case]:
             options={"retries": 1},
         ),
         "download: a longer range promised": fails(
-            once(DOWNLOAD, promise=10), ac.ProtocolError, "promised .* for a range of"
+            once(DOWNLOAD, promise=10), ac.ProtocolError, "announced .* for a range of"
         ),
         "download: a shorter range promised": fails(
             # Whichever is seen first: the length, or that something follows the end.
             once(DOWNLOAD, promise=-10),
             ac.ProtocolError,
-            "promised .* for a range of|does not answer in HTTP",
+            "announced .* for a range of|does not answer in HTTP",
         ),
         "download: shorter than promised": passes(replace(whole, promise=10), **asked(download=2)),
         "download: shorter than promised, always": fails(
@@ -215,7 +215,7 @@ def wrong_bodies() -> dict[str, Case]:
             "starts with b'<!DOCTYPE",
         ),
         "download: JSON": fails(
-            refused(once(DOWNLOAD), 200, '{"rq_id": 1}'), ac.ProtocolError, "where an archive was"
+            refused(once(DOWNLOAD), 200, '{"rq_id": 1}'), ac.ProtocolError, "instead of an archive"
         ),
         "download: nothing": fails(
             refused(always(DOWNLOAD), 200, "", "application/zip"),
