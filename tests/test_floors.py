@@ -186,6 +186,6 @@ def test_every_room_has_a_floor_and_every_floor_exists() -> None:
 
 
 def test_the_documentation_shows_the_same_floors() -> None:
-    text = (ROOT / "docs" / "design.md").read_text("utf-8")
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     shown = re.findall(r"^\| \d+ \| ([^|]*) \|", text, re.MULTILINE)
     assert tuple(tuple(re.findall(r"`(\w+)`", rooms)) for rooms in shown) == FLOORS

@@ -1,0 +1,181 @@
+"""The pages name every setting, option, error and promise that there is, and nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pages import PAGES, ROOT, blocks, text
+from typer.main import get_command
+
+import asynccvat
+from asynccvat import errors
+from asynccvat.cli import app
+from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES
+from asynccvat.settings import DEFAULT_FILES
+from asynccvat.settings.values import FLAGS
+
+README = text("README.md")
+SETTINGS = text("docs/commands/settings.md")
+OVERVIEW, _, REFERENCE = text("docs/commands/index.md").partition("## Every command and option")
+ROW = re.compile(r"^\| (.+?) \| (.+) \|$", re.MULTILINE)
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 130
+    assert len(README.split()) <= 1200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_page_is_wrapped_and_its_lists_are_lists(page: Any) -> None:
+    prose = re.sub(
+        r"^( *)```.*?^\1```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    before = ""
+    for line in prose.splitlines():
+        # Tables and pictures cannot be wrapped.
+        assert len(line) <= 100 or line.startswith(("|", "![")), line
+        if re.match(r"[-*] |\d+\. ", line) and before:
+            # Markdown joins a list to the paragraph right before it.
+            assert re.match(r"[-*] |\d+\. | ", before), line
+        before = line
+
+
+def test_every_place_of_settings_is_named() -> None:
+    for name in (*VARIABLES.values(), CONFIG_VARIABLE, *DEFAULT_FILES, *FLAGS):
+        assert f"`{name}`" in SETTINGS, f"the page of settings does not name {name}"
+
+
+def commands(group: Any, *path: str) -> Iterator[tuple[str, set[str]]]:
+    """The commands of a group, those of its groups too, each with all forms of its options."""
+    for name, command in getattr(group, "commands", {}).items():
+        yield " ".join((*path, name)), flags(command)
+        yield from commands(command, *path, name)
+
+
+def flags(command: Any) -> set[str]:
+    given = {flag for item in command.params for flag in (*item.opts, *item.secondary_opts)}
+    return {flag for flag in given if flag.startswith("-")} | {"--help", "-h"}
+
+
+CLI = get_command(app)
+COMMANDS = dict(commands(CLI))
+TABLE = {
+    name.strip("`"): set(re.findall(r"(?<=[` ])-[a-z-]+", options))
+    for name, options in ROW.findall(REFERENCE)
+}
+SHARED = TABLE["all, before or after the command"]
+
+
+def test_every_command_is_named_where_the_overview_says_what_it_does() -> None:
+    assert {"mirror", "requests cancel"} <= COMMANDS.keys()
+    for name in COMMANDS:
+        assert f"`{name}" in OVERVIEW, f"the overview does not say what {name} does"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_named_and_no_other(name: str) -> None:
+    shared = SHARED if "--url" in COMMANDS[name] else {"--help", "-h"}
+    assert TABLE[name] == COMMANDS[name] - shared
+
+
+def test_the_options_of_every_command_are_named() -> None:
+    assert flags(CLI) == SHARED | TABLE["none"]
+    assert COMMANDS["mirror"] >= SHARED
+    rows = {"command", "---", "none", "all, before or after the command"}
+    assert TABLE.keys() - rows == COMMANDS.keys()
+
+
+# What datnvt-cvat-cli 0.1.0 has.
+ITS_COMMANDS = (
+    *("download", "upload", "list-tasks", "list-projects", "task-info", "check-connection", "run"),
+    *("--config", "--url", "--username", "--password", "--verbose", "--project-id"),
+)
+ITS_NAMES = (
+    *("CVATClient", "ServerConfig", "DatasetFormat", "from_config"),
+    *("check_connection", "check_project", "get_projects", "get_tasks", "get_task_ids"),
+    *("get_task_info", "download_tasks", "download_annotations", "upload_tasks"),
+    "upload_annotations",
+)
+MOVES = ROW.findall(text("docs/howto/from-datnvt-cvat-cli.md"))
+
+
+def test_every_command_and_method_of_datnvt_cvat_cli_has_one_of_ours() -> None:
+    theirs = " ".join(left for left, _ in MOVES)
+    for name in (*ITS_COMMANDS, *ITS_NAMES):
+        assert re.search(rf"(?<![\w-]){name}(?![\w-])", theirs), f"{name} has no counterpart"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_name_of_ours_that_a_page_uses_exists(page: Any) -> None:
+    content = page.read_text("utf-8")
+    for name in re.findall(r"\bac\.(\w+)", content):
+        assert hasattr(asynccvat, name), name
+    for name in re.findall(r"\bawait client\.(\w+)", content):
+        assert hasattr(asynccvat.CvatClient, name) or name in ("open", "close"), name
+
+
+def test_the_commands_of_datnvt_cvat_cli_are_commands_of_ours() -> None:
+    shown = {
+        command for left, _ in MOVES for command in re.findall(r"`([a-z]+(?:-[a-z]+)*)\b", left)
+    }
+    assert {name for name in ITS_COMMANDS if not name.startswith("-")} <= shown & COMMANDS.keys()
+
+
+def test_the_lines_that_set_everything_up_are_there() -> None:
+    lines = [
+        line
+        for item in blocks("sh")
+        if item.page == "README.md"
+        for line in item.text.splitlines()
+        if line.startswith("python3 -m venv .venv && ")
+    ]
+    demo, tests = lines
+    assert demo.endswith("asynccvat demo")
+    assert tests.endswith("-m pytest")
+
+
+def test_the_check_runs_the_line_for_the_tests() -> None:
+    pattern = re.search(r"sed -n 's/\^\\\((.*)\\\)\$/", (ROOT / ".ci" / "run").read_text("utf-8"))
+    assert pattern is not None
+    assert re.search(rf"^{pattern[1]}$", README, re.MULTILINE)
+
+
+def promises(page: str) -> list[str]:
+    """The names of the numbered promises of a page."""
+    return re.findall(r"^\d\. \*\*(.+?)\.\*\* ", text(page), re.MULTILINE)
+
+
+def test_each_promise_has_a_proof() -> None:
+    proofs = text("docs/reliability.md").partition("## Last figures")[0]
+    promised = " ".join(
+        row.split("|")[2] for row in proofs.splitlines() if row.startswith("| ") and "tests/" in row
+    )
+    assert len(promises("README.md")) == 7
+    for promise in promises("README.md"):
+        assert promise.lower().removeprefix("a ") in promised, promise
+
+
+def test_the_pages_make_the_same_promises() -> None:
+    assert promises("docs/index.md") == promises("README.md")
+    assert promises("docs/reliability.md") == promises("README.md")
+
+
+def test_every_error_is_explained_and_no_other() -> None:
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, errors.AsyncCvatError)
+    }
+    explained = re.findall(r"^\| `(\w+Error)` \|", text("docs/troubleshooting.md"), re.MULTILINE)
+    assert sorted(explained) == sorted(classes)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = text("mkdocs.yml").partition("\nnav:")[2]
+    for page in PAGES:
+        if page.is_relative_to(ROOT / "docs"):
+            assert page.relative_to(ROOT / "docs").as_posix() in navigation, page
