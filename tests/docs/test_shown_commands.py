@@ -15,7 +15,6 @@ from typer.main import get_command
 
 import asynccvat
 from asynccvat.cli import app
-from asynccvat.cli.connection import Session
 from asynccvat.settings.loading import load_settings
 
 CLI: Any = get_command(app)
@@ -67,7 +66,7 @@ def test_a_command_line_is_understood(arguments: list[str]) -> None:
     command = CLI.commands[name]
     while rest and rest[0] in getattr(command, "commands", {}):
         command = command.commands[rest.pop(0)]
-    with command.make_context(name, rest, obj=Session()) as context:
+    with command.make_context(name, rest) as context:
         assert not context.args
 
 
