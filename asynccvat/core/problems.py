@@ -1,6 +1,6 @@
-"""What can be wrong with a file, a folder or a task of a mirror, and how it is told.
+"""Problems of a mirror: what can be wrong with a file, a folder or a task.
 
-One file is compared with its receipt here; what a whole verification makes of it, `verifying` says.
+`judge` compares one file with its receipt. `core.plans.verify` has the report of all problems.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ class ProblemKind(StrEnum):
     """What is wrong with a file, a folder or a task."""
 
     MISSING = "missing"
-    """It is not there."""
+    """It does not exist."""
     EDITED = "edited"
-    """Content and time differ from when it was mirrored: somebody wrote to it."""
+    """Content and modification time have changed: a program wrote to it."""
     CORRUPTED = "corrupted"
-    """The content is another one, yet the time is as mirrored: nobody meant to (bit rot)."""
+    """The content has changed, but not the modification time: bit rot, probably."""
     REPLACED = "replaced"
-    """A link, a folder or something else stands where a file or a folder was."""
+    """Something else has its name: a link, or a folder where a file was."""
     UNREADABLE = "unreadable"
-    """It cannot be read: the drive fails, or this user may not."""
+    """It cannot be read: the drive fails, or this user has no permission."""
     RECEIPT = "damaged receipt"
-    """Nobody can say what the task's folder should hold."""
+    """The receipt cannot be read, so it is unknown what the task's folder should hold."""
     NOT_MIRRORED = "not mirrored"
-    """There is no receipt: of a task that was asked for, or that the server has."""
+    """A task that was named, or that the server has, has no receipt."""
     STALE = "stale"
-    """The server has another version by now."""
+    """The server has another version."""
     GONE = "gone"
-    """The server has the task no longer, or does not show it to this user."""
+    """The server no longer has the task, or does not show it to this user."""
     FOREIGN = "foreign"
-    """No receipt speaks of it: it is yours. A note, no failure."""
+    """Not in any receipt, so assumed to be yours. A note, no failure."""
     TOUCHED = "touched"
-    """The content is as mirrored, the time is not: copied without it. A note, no failure."""
+    """Same content, other modification time: copied without it. A note, no failure."""
 
     @property
     def is_note(self) -> bool:
-        """Whether it is worth knowing and nothing is wrong."""
+        """Whether it is only worth knowing, and nothing is wrong."""
         return self in (ProblemKind.FOREIGN, ProblemKind.TOUCHED)
 
     @property
     def is_damage(self) -> bool:
-        """Whether fetching the task again mends it."""
+        """Whether fetching the task again repairs it."""
         return self in _DAMAGE
 
 
@@ -70,7 +70,7 @@ class FileState:
 
     Attributes:
         size: Bytes.
-        crc: CRC-32 of its content; None where it was not read, as the size told enough.
+        crc: CRC-32 of its content; None if it was not read, as its size had changed.
         mtime_ns: Modification time, nanoseconds since 1970.
     """
 
@@ -86,7 +86,7 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why nothing can be read under a name."""
+    """Why a file or folder cannot be read."""
 
     kind: ProblemKind
     detail: str = ""
@@ -94,16 +94,16 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyProblem:
-    """One thing that is not as a receipt, or the server, says.
+    """One difference between a mirror and its receipts, or the server.
 
     Attributes:
         kind: What is wrong.
-        path: Where, relative to the destination, with `/`; that of a folder ends with one. ""
-            where the task has no folder.
-        task_id: The task, None where it is no task's.
-        expected: The file as its receipt says, None where none does.
-        found: The file as it is, None where none could be read.
-        files: How many files are concerned: more than one for a folder.
+        path: Path relative to the destination, with `/`. That of a folder ends with `/`. "" if the
+            task has no folder.
+        task_id: The task, None if it belongs to no task.
+        expected: The file as its receipt says, None if no receipt says it.
+        found: The file as it is, None if it could not be read.
+        files: Number of files: more than one for a folder.
         detail: What else is known, in words.
     """
 
@@ -117,7 +117,7 @@ class VerifyProblem:
 
     @property
     def place(self) -> str:
-        """Its path, or its task where it has none."""
+        """Its path, or its task if it has no path."""
         return self.path or f"task {self.task_id}"
 
     @property
@@ -131,7 +131,7 @@ class VerifyProblem:
         return text if self.files == 1 else f"{text} ({self.files:,} files)"
 
     def to_json(self) -> dict[str, Any]:
-        """The problem as JSON types, without what is empty."""
+        """The problem as JSON types, without the states that are unknown."""
         record: dict[str, Any] = {
             "kind": str(self.kind),
             "path": self.path,
@@ -146,17 +146,17 @@ class VerifyProblem:
 
 
 _REASONS: Mapping[ProblemKind, str] = {
-    ProblemKind.MISSING: "it is not there",
+    ProblemKind.MISSING: "not found",
     ProblemKind.EDITED: "edited since it was mirrored",
     ProblemKind.CORRUPTED: "corrupted",
-    ProblemKind.REPLACED: "something else stands there",
-    ProblemKind.UNREADABLE: "it cannot be read",
-    ProblemKind.RECEIPT: "nobody can say what the folder should hold",
-    ProblemKind.NOT_MIRRORED: "it has no receipt here",
-    ProblemKind.STALE: "the mirror has another version",
+    ProblemKind.REPLACED: "something else has its name",
+    ProblemKind.UNREADABLE: "cannot be read",
+    ProblemKind.RECEIPT: "cannot tell what the folder should hold",
+    ProblemKind.NOT_MIRRORED: "has no receipt in this mirror",
+    ProblemKind.STALE: "the server has another version",
     ProblemKind.GONE: "deleted on the server, or not visible to this user",
-    ProblemKind.FOREIGN: "no receipt speaks of it",
-    ProblemKind.TOUCHED: "the content is as mirrored, the time of change is not",
+    ProblemKind.FOREIGN: "not in any receipt, so assumed to be yours",
+    ProblemKind.TOUCHED: "same content, but another modification time",
 }
 
 
@@ -168,12 +168,12 @@ def _compared(kind: ProblemKind, expected: FileState, found: FileState) -> str:
     else:
         differs_in = f"CRC {found.crc or 0:08x} instead of {expected.crc or 0:08x}"
     if kind is ProblemKind.CORRUPTED:
-        return f"{differs_in}, and nobody wrote to it: its time of change is as mirrored"
-    return f"{differs_in}, changed {_moment(found.mtime_ns)}"
+        return f"{differs_in}, although its modification time has not changed"
+    return f"{differs_in}, modified {_moment(found.mtime_ns)}"
 
 
 def _moment(mtime_ns: int) -> str:
-    """`2026-03-31 08:00:00Z`, or the number where no calendar has it."""
+    """Format a time as `2026-03-31 08:00:00Z`, or as a number if no calendar has it."""
     try:
         moment = datetime.fromtimestamp(mtime_ns // 10**9, UTC)
     except (ValueError, OverflowError, OSError):
@@ -182,9 +182,9 @@ def _moment(mtime_ns: int) -> str:
 
 
 def judge(member: MemberRecord, found: FileState) -> ProblemKind | None:
-    """Compare a file with its receipt; None where all is well.
+    """Compare a file with its receipt; None if it is as it should be.
 
-    The time alone decides nothing: it only tells who changed what is changed.
+    A changed time alone is no damage. It tells an edit from corruption.
     """
     untouched = found.mtime_ns == member.mtime_ns
     if (found.size, found.crc) == (member.size, member.crc):
@@ -197,11 +197,14 @@ _OF_THE_PROCESS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def obstacle(number: int | None, said: str) -> Obstacle | None:
-    """What an error of the system says of the name that it came of; None if it is not about it.
+    """Say what an error of the system means for the file or folder.
 
     Args:
         number: Its `errno`.
         said: Its text.
+
+    Returns:
+        None if the error is about this process, such as too many open files.
     """
     if number in _OF_THE_PROCESS:
         return None
@@ -213,10 +216,10 @@ def obstacle(number: int | None, said: str) -> Obstacle | None:
 
 
 def merge_problems(problems: Iterable[VerifyProblem]) -> tuple[VerifyProblem, ...]:
-    """The problems of one task, in order of their paths.
+    """Merge the problems of one task, in order of their paths.
 
-    A folder that several slices met is one problem. Where many files were only touched, as by a
-    copy without times, that is one problem, too.
+    A folder that several slices report is one problem. So are many touched files, as a copy
+    without times leaves them.
     """
     by_place: dict[tuple[str, ProblemKind], VerifyProblem] = {}
     touched: list[VerifyProblem] = []

@@ -34,6 +34,21 @@ _REMEDIES = {
     errno.EXDEV: "it lies on another file system: a destination has to be on a single one",
 }
 
+_UNSUPPORTED = frozenset(
+    number
+    for name in ("EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOTTY")
+    if (number := getattr(errno, name, None)) is not None
+)
+
+_NAME_REFUSED = frozenset(
+    number
+    for name in ("EINVAL", "ENAMETOOLONG", "EILSEQ", "ENOENT", "EEXIST")
+    if (number := getattr(errno, name, None)) is not None
+)
+
+# EPERM is what Linux says of a file system without hard links, as of a file that is protected.
+_LINK_REFUSED = frozenset({errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES})
+
 
 def explain(
     error: OSError, doing: str, path: PurePath | str, *, task_id: int | None = None
@@ -78,3 +93,18 @@ def explained(doing: str, path: PurePath | str, *, task_id: int | None = None) -
         yield
     except OSError as error:
         raise explain(error, doing, path, task_id=task_id) from error
+
+
+def is_unsupported(error: OSError) -> bool:
+    """Whether an error says that the kernel or the file system does not know the call at all."""
+    return error.errno in _UNSUPPORTED
+
+
+def is_name_refused(error: OSError) -> bool:
+    """Whether an error says that the file system cannot hold a name."""
+    return error.errno in _NAME_REFUSED
+
+
+def is_link_refused(error: OSError) -> bool:
+    """Whether an error says that a file cannot have a second name there, only a copy."""
+    return error.errno in _LINK_REFUSED or is_unsupported(error)

@@ -11,17 +11,15 @@ which order, is left to `store`.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import functools
 import os
-import platform
 import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from asynccvat.fs.disk_errors import NO_INODES
+from asynccvat.fs import system_calls
+from asynccvat.fs.disk_errors import NO_INODES, is_unsupported
 
 EFFECTS = (
     "open_for_writing",
@@ -229,7 +227,7 @@ def fsync(fd: int) -> None:
         try:
             fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
         except OSError as error:
-            if error.errno not in _UNSUPPORTED:
+            if not is_unsupported(error):
                 raise
         else:
             return
@@ -241,8 +239,7 @@ def sync_filesystem(fd: int) -> None:
 
     Only where `can_sync_filesystem` says so.
     """
-    if _libc().syncfs(fd) != 0:
-        _raise_errno("syncfs")
+    system_calls.syncfs(fd)
 
 
 def rename(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
@@ -256,7 +253,7 @@ def exchange(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
     Raises:
         OSError: `is_unsupported` tells whether the kernel or the file system cannot do it.
     """
-    _exchange()(dir_fd, os.fsencode(name), new_dir_fd, os.fsencode(new_name))
+    system_calls.exchange(dir_fd, os.fsencode(name), new_dir_fd, os.fsencode(new_name))
 
 
 def unlink(name: str, *, dir_fd: int) -> None:
@@ -291,117 +288,6 @@ def link(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
 def touch(fd: int) -> None:
     """Set the times of an open file to now."""
     os.utime(fd)
-
-
-# --- what the system calls need -------------------------------------------------------------
-
-_UNSUPPORTED = frozenset(
-    number
-    for name in ("EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOTTY")
-    if (number := getattr(errno, name, None)) is not None
-)
-
-_NAME_REFUSED = frozenset(
-    number
-    for name in ("EINVAL", "ENAMETOOLONG", "EILSEQ", "ENOENT", "EEXIST")
-    if (number := getattr(errno, name, None)) is not None
-)
-
-# EPERM is what Linux says of a file system without hard links, as of a file that is protected.
-_LINK_REFUSED = frozenset({errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES})
-
-_RENAME_EXCHANGE = 2  # linux/fs.h
-_RENAME_SWAP = 2  # sys/stdio.h of macOS
-_SYSCALL_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "i686": 353, "armv7l": 382}
-
-
-def is_unsupported(error: OSError) -> bool:
-    """Whether an error says that the kernel or the file system does not know the call at all."""
-    return error.errno in _UNSUPPORTED
-
-
-def is_name_refused(error: OSError) -> bool:
-    """Whether an error says that the file system cannot hold a name."""
-    return error.errno in _NAME_REFUSED
-
-
-def is_link_refused(error: OSError) -> bool:
-    """Whether an error says that a file cannot have a second name there, only a copy."""
-    return error.errno in _LINK_REFUSED or is_unsupported(error)
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _raise_errno(call: str) -> None:
-    number = ctypes.get_errno()
-    raise OSError(number, f"{call}: {os.strerror(number)}")
-
-
-@functools.cache
-def _exchange() -> _Exchange:
-    return _Exchange()
-
-
-class _Exchange:
-    """`renameat2(RENAME_EXCHANGE)` of Linux, `renameatx_np(RENAME_SWAP)` of macOS."""
-
-    def __init__(self) -> None:
-        libc = _libc()
-        self._flags = ctypes.c_uint(_RENAME_EXCHANGE)
-        self._leading: tuple[ctypes.c_long, ...] = ()
-        if sys.platform == "darwin":
-            self._flags = ctypes.c_uint(_RENAME_SWAP)
-            self._call = getattr(libc, "renameatx_np", None)
-        else:
-            self._call = getattr(libc, "renameat2", None)
-            number = _SYSCALL_RENAMEAT2.get(platform.machine())
-            if self._call is None and number is not None:
-                # Older C libraries lack the wrapper; the kernel has had the call since 3.15.
-                self._call, self._leading = libc.syscall, (ctypes.c_long(number),)
-
-    def __call__(self, dir_fd: int, name: bytes, new_dir_fd: int, new_name: bytes) -> None:
-        if self._call is None:
-            raise OSError(errno.ENOSYS, "this system cannot exchange two names")
-        arguments = (ctypes.c_int(dir_fd), name, ctypes.c_int(new_dir_fd), new_name, self._flags)
-        if self._call(*self._leading, *arguments) != 0:
-            _raise_errno("renameat2")
-
-
-# File systems whose syncfs is known to reach the disk: ext2-4, XFS, Btrfs, F2FS, ZFS, bcachefs,
-# overlayfs (it syncs what lies below) and tmpfs (which has no disk). FUSE, for one, answers
-# success without asking its server.
-_SYNCFS_REACHES_DISK = frozenset(
-    {
-        0xEF53,
-        0x58465342,
-        0x9123683E,
-        0xF2F52010,
-        0x2FC12FC1,
-        0xCA451A4E,
-        0x794C7630,
-        0x01021994,
-    }
-)
-_SYNCFS_TELLS_ERRORS = (5, 8)  # Linux before 5.8 answers success even where a write had failed.
-
-
-def can_sync_filesystem(fd: int) -> bool:
-    """Whether `sync_filesystem` can be trusted where an open folder lies."""
-    if not sys.platform.startswith("linux") or _kernel() < _SYNCFS_TELLS_ERRORS:
-        return False
-    # struct statfs is at most 120 bytes, and its first member is the type, one word long.
-    figures = (ctypes.c_ulong * 32)()
-    if not hasattr(_libc(), "syncfs") or _libc().fstatfs(fd, ctypes.byref(figures)) != 0:
-        return False
-    return (figures[0] & 0xFFFFFFFF) in _SYNCFS_REACHES_DISK
-
-
-def _kernel() -> tuple[int, ...]:
-    release = platform.release().split("-")[0].split(".")
-    return tuple(int(part) for part in release[:2] if part.isdigit())
 
 
 _SOME_ROOM = 1024 * 1024

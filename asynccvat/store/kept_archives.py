@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from asynccvat.core.paths import OWN_FOLDER
-from asynccvat.fs import files
+from asynccvat.fs import disk_errors, files
 from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.layout import Layout
 
@@ -213,7 +213,7 @@ def _keep_earlier(task_id: int, fd: int) -> None:
     try:
         files.link(_name(task_id), _earlier(task_id), dir_fd=fd, new_dir_fd=fd)
     except OSError as error:
-        if not files.is_link_refused(error):
+        if not disk_errors.is_link_refused(error):
             raise
 
 

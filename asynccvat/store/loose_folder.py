@@ -20,7 +20,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.core.paths import OWN_FOLDER, NameRules
 from asynccvat.core.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError, StoreLockedError
-from asynccvat.fs import disk_errors, files
+from asynccvat.fs import disk_errors, files, system_calls
 from asynccvat.store import name_probe, trees
 from asynccvat.store.commits.changes import Committed, check_unchanged
 from asynccvat.store.commits.group_run import SYNCFS_FROM
@@ -332,7 +332,7 @@ def _filled(path: Path) -> ForeignFolderError:
 
 def _sync_tree(area: int, members: int) -> None:
     try:
-        if members >= SYNCFS_FROM and files.can_sync_filesystem(area):
+        if members >= SYNCFS_FROM and system_calls.can_sync_filesystem(area):
             files.sync_filesystem(area)
         else:
             trees.sync(TREE, dir_fd=area, fsync=files.fsync)

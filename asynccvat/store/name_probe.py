@@ -6,7 +6,7 @@ import os
 import uuid
 
 from asynccvat.core.paths import NameRules
-from asynccvat.fs import files
+from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
 
 _CASE = ("Case", "cASE")
@@ -67,7 +67,7 @@ def _holds(fd: int, name: str) -> bool:
     try:
         os.close(files.open_for_writing(name, dir_fd=fd))
     except OSError as error:
-        if files.is_name_refused(error):
+        if disk_errors.is_name_refused(error):
             return False
         raise
     return name in files.names(fd)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.errors import StoreError
-from asynccvat.fs import files
+from asynccvat.fs import files, system_calls
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout
 
@@ -45,7 +45,7 @@ def open_layout(path: Path, *, durable: bool) -> Layout:
         receipts,
         kept,
         durable=durable,
-        can_sync_filesystem=durable and files.can_sync_filesystem(own),
+        can_sync_filesystem=durable and system_calls.can_sync_filesystem(own),
     )
 
 

@@ -141,8 +141,8 @@ def test_every_kind_of_problem_is_a_line_with_its_path_and_reason(
     }
     assert (ended.code, ended.err) == (1, "")
     assert kinds(lines) == wrong | notes
-    assert any("and nobody wrote to it" in line for line in lines)
-    assert any("changed 1970-01-01 00:00:00Z" in line for line in lines)
+    assert any("although its modification time has not changed" in line for line in lines)
+    assert any("modified 1970-01-01 00:00:00Z" in line for line in lines)
     assert "1 missing, 1 edited, 1 corrupted, 1 replaced, 1 damaged receipt, 2 foreign" in last
     quiet = nobody("verify", "data", "-q")
     assert kinds(quiet.out.splitlines()) == wrong
@@ -159,7 +159,10 @@ def test_notes_are_no_failure_unless_they_are_to_be(nobody: Shell, data: Path) -
     (data / "mine").mkdir()
     assert nobody("verify", "data").code == 0
     strict = nobody("verify", "data", "--strict", "--quiet")
-    assert (strict.code, strict.out) == (1, "foreign: mine/: no receipt speaks of it\n")
+    assert (strict.code, strict.out) == (
+        1,
+        "foreign: mine/: not in any receipt, so assumed to be yours\n",
+    )
     for number in range(20):
         (data / f"mine{number:02}").touch()
     *lines, _ = nobody("verify", "data").out.splitlines()
@@ -223,7 +226,7 @@ def test_a_repair_of_what_the_server_has_no_more_fails(
     ended = online("verify", "data", "--repair")
     assert ended.code == 1
     assert "failed: task 99: there is no such task" in ended.err
-    assert ended.out.startswith("missing: task99/: it is not there (3 files)\n")
+    assert ended.out.startswith("missing: task99/: not found (3 files)\n")
     against = online("verify", "data", "--against-server", "-q")
     assert "gone: task99/: deleted on the server" in against.out
     assert template[0].tasks.keys() == {1, 2, 3, 4, 5}

@@ -18,7 +18,7 @@ from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.errors import DiskFullError, StoreError
-from asynccvat.fs import disk_errors, files
+from asynccvat.fs import disk_errors, files, system_calls
 from asynccvat.store import name_probe, trees
 
 
@@ -71,7 +71,7 @@ def test_two_names_are_exchanged(tmp_path: Path, folder: int) -> None:
     try:
         files.exchange("a", "b", dir_fd=folder, new_dir_fd=folder)
     except OSError as error:
-        assert files.is_unsupported(error)  # noqa: PT017 - the other way that it may end
+        assert disk_errors.is_unsupported(error)  # noqa: PT017 - the other way that it may end
         pytest.skip("this file system exchanges nothing")
     assert (tmp_path / "a").is_dir()
     assert (tmp_path / "b").read_bytes() == b"a"
@@ -114,19 +114,19 @@ def test_each_system_has_its_own_call_for_an_exchange(
 ) -> None:
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(files, "_libc", lambda: library)
-    exchange = files._Exchange()
+    monkeypatch.setattr(system_calls, "_libc", lambda: library)
+    exchange = system_calls._Exchange()
     if expected is None:
         with pytest.raises(OSError, match="cannot exchange") as unsupported:
             exchange(3, b"a", 4, b"b")
-        assert files.is_unsupported(unsupported.value)
+        assert disk_errors.is_unsupported(unsupported.value)
     else:
         exchange(3, b"a", 4, b"b")
         assert library.called == [expected]
 
 
 def test_a_file_system_is_synced_whole(folder: int) -> None:
-    if not files.can_sync_filesystem(folder):
+    if not system_calls.can_sync_filesystem(folder):
         pytest.skip("syncfs is not to be trusted here")
     files.sync_filesystem(folder)
     with pytest.raises(OSError, match="syncfs"):
@@ -148,8 +148,8 @@ def test_syncfs_is_trusted_only_where_it_reaches_the_disk_and_tells_errors(
 ) -> None:
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(platform, "release", lambda: kernel)
-    monkeypatch.setattr(files, "_libc", lambda: library)
-    assert not files.can_sync_filesystem(3)
+    monkeypatch.setattr(system_calls, "_libc", lambda: library)
+    assert not system_calls.can_sync_filesystem(3)
 
 
 @pytest.mark.parametrize("number", [0, errno.ENOTSUP, errno.EIO])
@@ -309,8 +309,8 @@ def _raises(number: int) -> Any:
 
 
 def test_the_c_library_is_loaded_once() -> None:
-    assert files._libc() is files._libc()
-    assert isinstance(files._libc(), ctypes.CDLL)
+    assert system_calls._libc() is system_calls._libc()
+    assert isinstance(system_calls._libc(), ctypes.CDLL)
 
 
 def test_a_look_that_fails_is_an_error_not_a_missing_folder(

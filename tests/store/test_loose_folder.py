@@ -74,7 +74,7 @@ async def test_its_hidden_folder_may_be_made_by_another_at_the_same_time(
 async def test_many_files_are_synced_at_once_where_that_can_be_trusted(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynccvat.fs.files.can_sync_filesystem", lambda _fd: True)
+    monkeypatch.setattr("asynccvat.fs.system_calls.can_sync_filesystem", lambda _fd: True)
     async with LooseFolder.open(tmp_path / "t") as folder:
         await put_loose(folder, {f"{number}.txt": b"" for number in range(20)})
     assert disk.names().count("sync_filesystem") == 1

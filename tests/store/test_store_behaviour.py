@@ -45,7 +45,7 @@ from asynccvat.errors import (
     StoreError,
     StoreLockedError,
 )
-from asynccvat.fs import files
+from asynccvat.fs import files, system_calls
 from asynccvat.store import MirrorStore, chunks
 from asynccvat.store.commits import group_commit, group_run
 from asynccvat.store.layout import Layout
@@ -1118,7 +1118,7 @@ async def test_a_kept_archive_is_durably_gone_before_what_comes_next(
 async def test_what_a_killed_run_did_is_durable_before_anything_is_built_on_it(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, *, at_once: bool
 ) -> None:
-    monkeypatch.setattr(files, "can_sync_filesystem", lambda _fd: at_once)
+    monkeypatch.setattr(system_calls, "can_sync_filesystem", lambda _fd: at_once)
     async with open_store(tmp_path) as store:
         await put(store, 1, {"a.txt": b"1"})
     # A removal that was killed before its last two renames were synced.

@@ -1,7 +1,7 @@
-"""What a verification wants of the server: a comparison with its list, and damaged tasks again.
+"""Compare a mirror with the server's list, and repair it by fetching damaged tasks again.
 
-What differs and how tasks are to be fetched is decided by `core.plans.verify`; the fetching is an
-ordinary mirror of just those tasks.
+A repair is an ordinary mirror of just those tasks. `core.plans.verify` compares receipts with the
+list; `core.plans.repair` plans the repair.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from asynccvat.core.models import TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.mirror import gone_candidates
-from asynccvat.core.plans.verify import Repair, compare, plan_repairs
+from asynccvat.core.plans.repair import RepairGroup, plan_repairs
+from asynccvat.core.plans.verify import compare
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
@@ -25,25 +26,25 @@ from asynccvat.events import Event, RunFinished, Warned
 from asynccvat.transfer.run import Run
 
 INCOMPLETE = (
-    "the listing was incomplete, as the tasks kept changing while they were listed: run again to "
-    "compare them all"
+    "the listing was incomplete, because tasks kept changing while they were listed: "
+    "run again to compare them all"
 )
 
 
 async def compare_with_server(
     client: CvatClient, heads: Mapping[int, ReceiptHead], selection: Selection
 ) -> tuple[tuple[VerifyProblem, ...], bool]:
-    """Compare receipts with the server's list; only lists are asked for.
+    """Compare receipts with the server's list of tasks. Nothing is exported.
 
-    What takes its time with a hundred thousand tasks is done in threads.
+    The comparisons run in threads, as they take long for a hundred thousand tasks.
 
     Args:
         client: The server.
-        heads: What is here, by task.
-        selection: What should be here.
+        heads: The receipts, by task.
+        selection: The tasks that should be mirrored.
 
     Returns:
-        What differs, and whether the list was complete.
+        The differences, and whether the list was complete.
 
     Raises:
         AsyncCvatError: The server cannot be reached or refuses the listing.
@@ -51,7 +52,7 @@ async def compare_with_server(
     listing = await client.tasks(selection)
     others = TaskListing(())
     if candidates := await in_thread(gone_candidates, listing, heads):
-        # With its id, a task is listed whatever else the selection asks for.
+        # A task that is asked for by its id is listed even if the selection leaves it out.
         ids = [head.task_id for head in candidates]
         others = await client.tasks(Selection(task_ids=ids))
     differing = await in_thread(compare, heads, listing, others)
@@ -67,31 +68,31 @@ async def repair(
     *,
     emit: Callable[[Event], None],
 ) -> tuple[tuple[TaskOutcome, ...], AsyncCvatError | None]:
-    """Fetch damaged tasks again, each as it was fetched before.
+    """Fetch damaged tasks again, each with the settings of its receipt.
 
-    Files that are whole are taken over, and those that were edited go to `kept/`, as always.
+    As in any mirror, whole files are reused, and edited ones go to `kept/`.
 
     Args:
         client: The server.
         dest: The mirror.
-        damaged: The tasks.
+        damaged: The damaged tasks.
         heads: All receipts that can be read, by task.
-        archived: The tasks of which the archive is kept as it came; it is renewed with them.
-        emit: Told what happens.
+        archived: The tasks whose archives are kept; these archives are replaced, too.
+        emit: Gets every event, except the end of each run.
 
     Returns:
-        What became of each, and what stopped it before its end, if anything did.
+        The outcome of each task, and the error that stopped the repair early, if any.
 
     Raises:
         ConfigError: The destination belongs to another server.
-        StoreLockedError: A mirror is at work on the destination.
+        StoreLockedError: Another process is writing to the destination.
         AsyncCvatError: The server cannot be reached or refuses the user.
     """
     repairs, unknown = plan_repairs(damaged, heads, archived)
     outcomes = [_unknown(task_id) for task_id in unknown]
     for one in repairs:
         if one.adopt:
-            emit(Warned(_guessed(one)))
+            emit(Warned(_guess_warning(one)))
         mirror = MirrorRun(
             client,
             dest,
@@ -114,7 +115,7 @@ async def repair(
 
 
 def _without_end(emit: Callable[[Event], None]) -> Callable[[Event], None]:
-    """The run's end is not the verification's."""
+    """Leave out the end of a run, which is not the end of the verification."""
 
     def tell(event: Event) -> None:
         if not isinstance(event, RunFinished):
@@ -123,19 +124,19 @@ def _without_end(emit: Callable[[Event], None]) -> Callable[[Event], None]:
     return tell
 
 
-def _guessed(repair: Repair) -> str:
-    tasks = ", ".join(map(str, repair.task_ids))
-    images = "with" if repair.spec.images else "without"
+def _guess_warning(group: RepairGroup) -> str:
+    tasks = ", ".join(map(str, group.task_ids))
+    images = "with" if group.spec.images else "without"
     return (
-        f"the receipt of task {tasks} cannot be read: fetched again as most tasks here are, as "
-        f"{repair.spec.format!r} {images} images; what the folder held besides goes to kept/"
+        f"the receipt of task {tasks} cannot be read: the task is fetched as most others here, as "
+        f"{group.spec.format!r} {images} images; other files of its folder go to .asynccvat/kept/"
     )
 
 
 def _unknown(task_id: int) -> TaskOutcome:
     error = StoreError(
-        f"task {task_id} cannot be repaired: no receipt here can be read that would tell how it "
-        f"was mirrored; run `asynccvat mirror --adopt -t {task_id}` with the format that it had",
+        f"task {task_id} cannot be repaired: no receipt can be read that tells its format; "
+        f"run `asynccvat mirror --adopt -t {task_id}` with the format that it had",
         task_id=task_id,
         step="repair",
     )

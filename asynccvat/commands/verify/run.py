@@ -22,13 +22,13 @@ from asynccvat.aio.threads import entered_in_thread
 from asynccvat.commands.verify.comparison import ComparedTask, Comparison
 from asynccvat.commands.verify.inspection import inspecting
 from asynccvat.commands.verify.journal import VerifyJournal
+from asynccvat.core.plans.repair import after_repair
 from asynccvat.core.plans.verify import (
     VerifyReport,
-    absent,
-    after_repair,
     batches,
-    concerned,
-    selected,
+    damaged_in_selection,
+    select_receipts,
+    without_receipt,
 )
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.receipts import ReceiptHead
@@ -179,8 +179,8 @@ class _Verification:
         if client is not None:
             await thread(look.check_server, client.origin, client.organization)
         all_heads, unreadable = await thread(look.heads)
-        heads = await thread(selected, all_heads, wanted.task_ids, wanted.folders)
-        damaged = concerned(unreadable, wanted.task_ids, wanted.folders)
+        heads = await thread(select_receipts, all_heads, wanted.task_ids, wanted.folders)
+        damaged = damaged_in_selection(unreadable, wanted.task_ids, wanted.folders)
         if wanted.folders and not (heads or damaged):
             raise ConfigError(
                 f"no task that is mirrored in {self._dest} has a folder of such a name: "
@@ -188,7 +188,7 @@ class _Verification:
             )
         self._found(damaged)
         known = all_heads.keys() | {one.task_id for one in unreadable}
-        self._found(absent(wanted.task_ids or (), known))
+        self._found(without_receipt(wanted.task_ids or (), known))
         if client is not None:
             await self._ask(client, heads, wanted)
         async with entered_in_thread(look.journal(restart=wanted.restart)) as journal:

@@ -1,7 +1,7 @@
-"""What a verification reads and in which pieces, and what it makes of what was found.
+"""Plan a verification: which tasks it reads, in which pieces, and what its report says.
 
-Pure comparison: receipts with the server's list, what is left after a repair, the report. What is
-wrong with a single file is said in `problems`; reading is left to `store`, asking to `repairing`.
+It also compares receipts with the server's list. `core.problems` judges single files;
+`core.plans.repair` plans the repair.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from asynccvat.core.models import ExportSpec, Task, TaskListing
-from asynccvat.core.outcomes import Action, TaskOutcome, error_record
+from asynccvat.core.outcomes import TaskOutcome, error_record
 from asynccvat.core.plans.mirror import EXPLANATIONS, Reason, differs
 from asynccvat.core.problems import ProblemKind, VerifyProblem
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.errors import AsyncCvatError
 
 SLICE_BYTES = 64 * 1024 * 1024
-"""Bytes that one thread reads before another may go on with the same task."""
-_FILE_COST = 32 * 1024  # bytes that could be read while a file is opened and closed
+"""Bytes of one task that a thread reads in one piece."""
+_FILE_COST = 32 * 1024  # bytes that could be read in the time that opening and closing a file takes
 _BATCH_FILES = 1024
-# What stands for one character of a name, or for any number.
-_PLACE = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
+# One element of a pattern: a set in brackets, a wildcard, or a plain character.
+_ELEMENT = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
 def slices(members: Iterable[MemberRecord]) -> Iterator[tuple[MemberRecord, ...]]:
-    """Divide a task's members into what one thread reads at a time, in order of their paths."""
+    """Divide a task's members into pieces for one thread each, in order of their paths."""
     piece: list[MemberRecord] = []
     cost = 0
     for member in sorted(members, key=lambda member: member.path):
@@ -43,7 +43,7 @@ def slices(members: Iterable[MemberRecord]) -> Iterator[tuple[MemberRecord, ...]
 
 
 def batches(heads: Iterable[ReceiptHead]) -> Iterator[tuple[ReceiptHead, ...]]:
-    """Put small tasks together into what one thread reads at a time; a large one stays alone."""
+    """Group small tasks into pieces for one thread each; a large task is a piece of its own."""
     batch: list[ReceiptHead] = []
     cost = files = 0
     for head in heads:
@@ -61,16 +61,22 @@ def batches(heads: Iterable[ReceiptHead]) -> Iterator[tuple[ReceiptHead, ...]]:
 
 
 def is_large(head: ReceiptHead) -> bool:
-    """Whether several threads are to share one task."""
+    """Whether several threads share one task."""
     return head.bytes + head.files * _FILE_COST > SLICE_BYTES
 
 
-def selected(
+def select_receipts(
     heads: Mapping[int, ReceiptHead],
     task_ids: Collection[int] | None,
     folders: Sequence[str],
 ) -> dict[int, ReceiptHead]:
-    """The receipts of these tasks, in folders whose names fit one of these patterns, by task."""
+    """Select receipts by task and by folder name.
+
+    Args:
+        heads: All receipts, by task.
+        task_ids: Only these tasks; None for all.
+        folders: Only folders whose names match one of these patterns; none for all.
+    """
     return {
         task_id: head
         for task_id, head in sorted(heads.items())
@@ -79,10 +85,10 @@ def selected(
     }
 
 
-def concerned(
+def damaged_in_selection(
     damaged: Iterable[VerifyProblem], task_ids: Collection[int] | None, folders: Sequence[str]
 ) -> list[VerifyProblem]:
-    """The receipts that cannot be read and may be those of these tasks, in folders like these."""
+    """Select the damaged receipts that may belong to the selection of `select_receipts`."""
     return [
         one
         for one in damaged
@@ -93,11 +99,11 @@ def concerned(
 
 
 def may_fit(task_id: int, pattern: str) -> bool:
-    """Whether a task's folder may have a name that fits a pattern.
+    """Whether the name of a task's folder may match a pattern.
 
-    All that is known of the name is that it ends with the id.
+    Without a receipt, all that is known of the name is that it ends with the id.
     """
-    left = _PLACE.findall(pattern)
+    left = _ELEMENT.findall(pattern)
     digits = list(str(task_id))
     while digits and left and left[-1] != "*":
         if not fnmatchcase(digits.pop(), left.pop()):
@@ -105,8 +111,8 @@ def may_fit(task_id: int, pattern: str) -> bool:
     return not digits or bool(left)
 
 
-def absent(named: Iterable[int], here: Collection[int | None]) -> Iterator[VerifyProblem]:
-    """The tasks that were asked for by their ids and have no receipt."""
+def without_receipt(named: Iterable[int], here: Collection[int | None]) -> Iterator[VerifyProblem]:
+    """Report the tasks that were named by their ids and have no receipt."""
     for task_id in sorted(named):
         if task_id not in here:
             yield VerifyProblem(kind=ProblemKind.NOT_MIRRORED, path="", task_id=task_id)
@@ -121,9 +127,10 @@ def compare(
     """Compare receipts with what the server lists.
 
     Args:
-        heads: What is here, by task.
-        listing: What should be here.
-        others: Those of `heads` that are not in it, listed by their ids; `missing` of it are gone.
+        heads: The receipts, by task.
+        listing: The tasks that should be mirrored.
+        others: The tasks of `heads` that are not in `listing`, listed by their ids. The server no
+            longer has those that are `missing` there.
     """
     tasks = {task.id: task for task in (*listing.tasks, *others.tasks)}
     found = [_compared_task(head, tasks.get(task_id)) for task_id, head in heads.items()]
@@ -159,91 +166,7 @@ def _compared_task(head: ReceiptHead, task: Task | None) -> VerifyProblem | None
     )
 
 
-# --- the repair ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repair:
-    """Tasks that are fetched again in the same way.
-
-    Attributes:
-        task_ids: The tasks.
-        spec: How they were exported.
-        prefix: What their ids follow in their folders' names.
-        adopt: Whether the folders are taken over with no receipt to say what is whose.
-        keep_archive: Whether their archives were kept as they came, and are to be again.
-    """
-
-    task_ids: tuple[int, ...]
-    spec: ExportSpec
-    prefix: str
-    adopt: bool = False
-    keep_archive: bool = False
-
-
-def plan_repairs(
-    damaged: Iterable[int], heads: Mapping[int, ReceiptHead], archived: Collection[int] = ()
-) -> tuple[tuple[Repair, ...], tuple[int, ...]]:
-    """How damaged tasks are to be fetched, and which cannot be, as nobody knows how.
-
-    Args:
-        damaged: The tasks.
-        heads: All receipts that can be read. Where a task's own cannot, most of the others tell
-            its format and its folder's name.
-        archived: The tasks of which the archive is kept.
-    """
-    ways = {task_id: _way(head) for task_id, head in heads.items()}
-    usual = [way for way, _ in Counter(ways.values()).most_common(1)]
-    groups: dict[tuple[tuple[ExportSpec, str], bool, bool], list[int]] = {}
-    unknown = []
-    for task_id in sorted(set(damaged)):
-        adopt = task_id not in ways
-        if adopt and not usual:
-            unknown.append(task_id)
-            continue
-        way = usual[0] if adopt else ways[task_id]
-        groups.setdefault((way, adopt, task_id in archived), []).append(task_id)
-    repairs = tuple(
-        Repair(task_ids=tuple(ids), spec=spec, prefix=prefix, adopt=adopt, keep_archive=keep)
-        for ((spec, prefix), adopt, keep), ids in groups.items()
-    )
-    return repairs, tuple(unknown)
-
-
-def _way(head: ReceiptHead) -> tuple[ExportSpec, str]:
-    return ExportSpec(head.format, head.images), head.folder.removesuffix(str(head.task_id))
-
-
-def after_repair(
-    found: Iterable[VerifyProblem],
-    still: Sequence[VerifyProblem],
-    outcomes: Iterable[TaskOutcome],
-) -> tuple[list[VerifyProblem], tuple[VerifyProblem, ...]]:
-    """What is wrong after a repair, and what was and is no longer.
-
-    Args:
-        found: What was wrong before.
-        still: What another look at the tasks of the repair showed.
-        outcomes: What became of these tasks.
-    """
-    action = {outcome.task_id: outcome.action for outcome in outcomes}
-    places = {problem.path for problem in still}
-    left, repaired = [], []
-    for problem in found:
-        if problem.task_id not in action:
-            left.append(problem)
-        elif problem.kind.is_damage:
-            if problem.path not in places:
-                repaired.append(problem)
-        elif not problem.kind.is_note and action[problem.task_id] is not Action.FETCHED:
-            # What the server said of it holds until it is fetched.
-            left.append(problem)
-    # What was not come to is listed as it was found.
-    left += [problem for problem in still if problem.task_id in action]
-    return left, tuple(repaired)
-
-
-# --- the whole -------------------------------------------------------------------------------
+# --- the report -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,22 +174,21 @@ class VerifyReport:
     """What a verification found.
 
     Attributes:
-        problems: What is not as it should be, notes included; after a repair: what still is not.
-        repaired: What was not, and is by a repair.
-        repairs: What became of the tasks that were fetched again.
-        tasks: Tasks that were looked at.
-        files: Files that were looked at.
+        problems: The problems, notes included; after a repair, those that are left.
+        repaired: The problems that the repair solved.
+        repairs: The outcomes of the tasks that the repair fetched.
+        tasks: Number of tasks that were checked.
+        files: Number of files that were checked.
         bytes: Bytes that were read.
-        resumed: Tasks whose content an interrupted verification had read already, at most a week
-            ago: of their files only names, sizes and times were looked at now, and those read that
-            were touched.
-        kept: How many things were put aside in `.asynccvat/kept/`; they are yours.
-        listing_complete: False where the server's list never agreed with its own count: what it
-            did not show was not compared.
+        resumed: Tasks that an interrupted verification had read, at most a week ago. Of their
+            files, only those were read now whose name, size or time had changed.
+        kept: Number of entries in `.asynccvat/kept/`, where asynccvat moves files of yours.
+        listing_complete: False if the server's list never agreed with its own count. Tasks that
+            it did not show were not compared.
         seconds: Wall time.
-        interrupted: True after a cancellation or an error that ended it.
-        stopped_by: The error that ended the repair before its end, None otherwise.
-        warnings: What else the user ought to know.
+        interrupted: True if a cancellation or an error ended it early.
+        stopped_by: The error that ended the repair early, None otherwise.
+        warnings: What else the user should know.
     """
 
     problems: tuple[VerifyProblem, ...] = ()
@@ -285,7 +207,7 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether all was compared and is as it should be; notes do not count."""
+        """Whether everything was compared and nothing is wrong; notes do not count."""
         return not self.interrupted and self.listing_complete and not self.failures
 
     @property
@@ -295,12 +217,12 @@ class VerifyReport:
 
     @property
     def notes(self) -> tuple[VerifyProblem, ...]:
-        """What is worth knowing and no failure: foreign and touched files."""
+        """The problems that are no failures: foreign and touched files."""
         return tuple(problem for problem in self.problems if problem.kind.is_note)
 
     @property
     def counts(self) -> dict[ProblemKind, int]:
-        """How many problems there are of each kind, as far as there are any."""
+        """The number of problems of each kind that occurs."""
         found = Counter(problem.kind for problem in self.problems)
         return {kind: found[kind] for kind in ProblemKind if found[kind]}
 

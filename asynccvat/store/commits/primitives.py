@@ -12,7 +12,7 @@ import msgspec
 
 from asynccvat.core.receipts import Receipt, encode_receipt
 from asynccvat.errors import ForeignFolderError, StoreError
-from asynccvat.fs import files
+from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
 from asynccvat.store.layout import (
     INTENT,
@@ -32,7 +32,7 @@ def save_old_receipt(layout: Layout, task_id: int, area: int) -> None:
     try:
         files.link(receipt_name(task_id), OLD_RECEIPT, dir_fd=layout.receipts, new_dir_fd=area)
     except OSError as error:
-        if not files.is_link_refused(error):
+        if not disk_errors.is_link_refused(error):
             raise
         content = layout.receipt_bytes(task_id) or b""
         write_file(OLD_RECEIPT, content, dir_fd=area, durable=layout.durable)
@@ -56,7 +56,7 @@ def swap(layout: Layout, area: int, folder: str) -> None:
         try:
             files.exchange(TREE, folder, dir_fd=area, new_dir_fd=layout.dest)
         except OSError as error:
-            if not files.is_unsupported(error):
+            if not disk_errors.is_unsupported(error):
                 raise
             layout.exchange_unsupported = True
         else:

@@ -107,7 +107,7 @@ async def test_what_is_damaged_is_named_mended_and_nothing_of_yours_is_lost(
         assert report.problems == ()
         assert {one.place: str(one.kind) for one in report.repaired} == wrong
         assert {one.task_id for one in report.repairs} == {1, 2, 3, 4, 5}
-        said = "the receipt of task 5 cannot be read: fetched again as most"
+        said = "the receipt of task 5 cannot be read: the task is fetched as most"
         assert any(warning.startswith(said) for warning in report.warnings)
         assert files(data) == before
         assert {edited, b"mine"} <= put_aside(data)

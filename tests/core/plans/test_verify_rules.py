@@ -14,7 +14,8 @@ from asynccvat.core import problems
 from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans import verify as verifying
-from asynccvat.core.plans.verify import Repair, VerifyReport
+from asynccvat.core.plans.repair import RepairGroup, after_repair, plan_repairs
+from asynccvat.core.plans.verify import VerifyReport
 from asynccvat.core.problems import FileState, Obstacle, ProblemKind, VerifyProblem
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.verify_journal import (
@@ -93,14 +94,14 @@ def test_every_problem_says_what_is_wrong_in_words() -> None:
         kind: problem(kind, expected=expected, found=FileState(10, 0x9999, 10**9)).reason
         for kind in (ProblemKind.CORRUPTED, ProblemKind.EDITED, ProblemKind.TOUCHED)
     }
-    assert said[ProblemKind.CORRUPTED].startswith("CRC 00009999 instead of 00001234, and nobody")
-    assert said[ProblemKind.EDITED].endswith("instead of 00001234, changed 1970-01-01 00:00:01Z")
-    assert said[ProblemKind.TOUCHED] == "the content is as mirrored, the time of change is not"
+    assert said[ProblemKind.CORRUPTED].startswith("CRC 00009999 instead of 00001234, although")
+    assert said[ProblemKind.EDITED].endswith("instead of 00001234, modified 1970-01-01 00:00:01Z")
+    assert said[ProblemKind.TOUCHED] == "same content, but another modification time"
     shorter = FileState(9, None, 2**80)
     reason = problem(ProblemKind.EDITED, expected=expected, found=shorter).reason
-    assert reason == f"9 bytes instead of 10, changed at {2**80} ns"
-    assert problem(ProblemKind.UNREADABLE, detail="no").reason == "it cannot be read: no"
-    assert problem(ProblemKind.MISSING, files=2000).reason == "it is not there (2,000 files)"
+    assert reason == f"9 bytes instead of 10, modified at {2**80} ns"
+    assert problem(ProblemKind.UNREADABLE, detail="no").reason == "cannot be read: no"
+    assert problem(ProblemKind.MISSING, files=2000).reason == "not found (2,000 files)"
     for kind in ProblemKind:
         assert problem(kind).reason
         assert kind.is_note + kind.is_damage <= 1
@@ -170,11 +171,11 @@ def test_a_batch_ends_with_many_files_however_small() -> None:
 
 def test_tasks_are_selected_by_id_and_by_the_names_of_folders() -> None:
     heads = {number: head(number) for number in (3, 11, 12)}
-    assert list(verifying.selected(heads, None, ())) == [3, 11, 12]
-    assert list(verifying.selected(heads, {11, 99}, ())) == [11]
-    assert list(verifying.selected(heads, None, ("task1*", "x"))) == [11, 12]
-    assert list(verifying.selected(heads, {3}, ("task1*",))) == []
-    (absent,) = verifying.absent([99, 3], heads.keys())
+    assert list(verifying.select_receipts(heads, None, ())) == [3, 11, 12]
+    assert list(verifying.select_receipts(heads, {11, 99}, ())) == [11]
+    assert list(verifying.select_receipts(heads, None, ("task1*", "x"))) == [11, 12]
+    assert list(verifying.select_receipts(heads, {3}, ("task1*",))) == []
+    (absent,) = verifying.without_receipt([99, 3], heads.keys())
     assert (absent.kind, absent.task_id) == (ProblemKind.NOT_MIRRORED, 99)
 
 
@@ -221,7 +222,7 @@ def test_receipts_are_compared_with_what_the_server_lists() -> None:
     ]
     assert "updated v2, mirrored as of v1" in found[0].reason
     assert "uploaded" in found[1].reason
-    assert found[4].reason == "it has no receipt here: name 7"
+    assert found[4].reason == "has no receipt in this mirror: name 7"
 
 
 # --- repairs -----------------------------------------------------------------------------------
@@ -234,17 +235,17 @@ def test_damaged_tasks_are_fetched_as_they_were() -> None:
         3: head(3),
         4: head(4, format="YOLO 1.1"),
     }
-    repairs, unknown = verifying.plan_repairs([4, 3, 1, 2, 9], heads)
+    repairs, unknown = plan_repairs([4, 3, 1, 2, 9], heads)
     coco = ExportSpec("COCO 1.0", images=True)
     assert repairs == (
-        Repair(task_ids=(1, 3), spec=coco, prefix="task"),
-        Repair(task_ids=(2,), spec=coco, prefix="t_"),
-        Repair(task_ids=(4,), spec=ExportSpec("YOLO 1.1", images=True), prefix="task"),
-        Repair(task_ids=(9,), spec=coco, prefix="task", adopt=True),
+        RepairGroup(task_ids=(1, 3), spec=coco, prefix="task"),
+        RepairGroup(task_ids=(2,), spec=coco, prefix="t_"),
+        RepairGroup(task_ids=(4,), spec=ExportSpec("YOLO 1.1", images=True), prefix="task"),
+        RepairGroup(task_ids=(9,), spec=coco, prefix="task", adopt=True),
     )
     assert unknown == ()
-    assert verifying.plan_repairs([9], {}) == ((), (9,))
-    (kept, other), _ = verifying.plan_repairs([1, 3], heads, archived={1, 2})
+    assert plan_repairs([9], {}) == ((), (9,))
+    (kept, other), _ = plan_repairs([1, 3], heads, archived={1, 2})
     assert (kept.task_ids, kept.keep_archive) == ((1,), True)
     assert (other.task_ids, other.keep_archive) == ((3,), False)
 
@@ -264,7 +265,7 @@ def test_after_a_repair_what_is_left_is_told_and_what_is_mended_is_not() -> None
         TaskOutcome(task_id=1, action=Action.FETCHED, reason=""),
         TaskOutcome(task_id=2, action=Action.FAILED, reason=""),
     ]
-    left, repaired = verifying.after_repair(found, still, outcomes)
+    left, repaired = after_repair(found, still, outcomes)
     assert left == [found[5], found[6], *still]
     assert repaired == (found[0],)
 
@@ -272,7 +273,7 @@ def test_after_a_repair_what_is_left_is_told_and_what_is_mended_is_not() -> None
 def test_after_a_repair_that_was_stopped_what_it_did_not_come_to_is_listed_once() -> None:
     found = [problem(ProblemKind.MISSING, "task1/a"), problem(ProblemKind.STALE, "task1/")]
     still = [problem(ProblemKind.MISSING, "task1/a")]
-    assert verifying.after_repair(found, still, []) == (found, ())
+    assert after_repair(found, still, []) == (found, ())
 
 
 # --- the report --------------------------------------------------------------------------------

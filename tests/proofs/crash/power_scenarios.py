@@ -17,7 +17,7 @@ from asynccvat.core.paths import NameRules
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import polling
 from asynccvat.events import Event
-from asynccvat.fs import files
+from asynccvat.fs import files, system_calls
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 from asynccvat.store import mirror_store as mirror
 from asynccvat.store import name_probe
@@ -188,7 +188,7 @@ def no_probing(patch: pytest.MonkeyPatch) -> None:
 def file_by_file(patch: pytest.MonkeyPatch) -> None:
     """All at once cannot be synced."""
     no_probing(patch)
-    patch.setattr(files, "can_sync_filesystem", lambda _fd: False)
+    patch.setattr(system_calls, "can_sync_filesystem", lambda _fd: False)
 
 
 def at_once(patch: pytest.MonkeyPatch) -> None:
