@@ -336,7 +336,7 @@ async def test_what_takes_long_with_many_tasks_is_done_beside_the_loop(
             await asyncio.sleep(0)
 
     for module, name in (
-        (verifying, "selected"),
+        (verifying, "select_receipts"),
         (verifying, "_to_be_read"),
         (repairing, "gone_candidates"),
         (repairing, "compare"),
@@ -350,7 +350,7 @@ async def test_what_takes_long_with_many_tasks_is_done_beside_the_loop(
         counting = asyncio.create_task(count_turns())
         report = await ac.verify(data, client=place.client, against_server=True, on_event=log)
         counting.cancel()
-    assert threads.keys() == {"selected", "_to_be_read", "gone_candidates", "compare"}
+    assert threads.keys() == {"select_receipts", "_to_be_read", "gone_candidates", "compare"}
     assert threading.get_ident() not in threads.values()
     assert sorted(told.values()) == [2, 2, 2]
     assert report.counts == {ac.ProblemKind.NOT_MIRRORED: 6}
