@@ -29,11 +29,11 @@ from asynccvat.cli.commands.run import run
 from asynccvat.cli.commands.simulate import simulate
 from asynccvat.cli.commands.upload import upload
 from asynccvat.cli.commands.verify import verify
-from asynccvat.cli.exit_codes import EXIT_CODES, ExitCode
-from asynccvat.cli.light import LightCommand, LightGroup
+from asynccvat.cli.exit_codes import MEANINGS, ExitCode
 from asynccvat.cli.option_groups import parameters_of
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.signals import Interrupted
+from asynccvat.cli.typer_classes import Command, Group
 
 __all__ = ["app", "main"]
 
@@ -43,9 +43,9 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="asynccvat",
-    cls=LightGroup,
+    cls=Group,
     help="Mirror the tasks of a CVAT server, and upload what was edited, as fast as it allows.",
-    epilog=f"Exit codes: {' '.join(EXIT_CODES.split())}.",
+    epilog=f"Exit codes: {'; '.join(f'{code} {text}' for code, text in MEANINGS.items())}.",
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -93,7 +93,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
 }
 for _name, _command in _COMMANDS.items():
-    app.command(_name, cls=LightCommand)(_command)
+    app.command(_name, cls=Command)(_command)
 app.add_typer(requests)
 
 

@@ -1,6 +1,6 @@
-"""What a failure means for the shell: one line on stderr and an exit code.
+"""Turn errors and reports into exit codes and lines for stderr.
 
-`EXIT_CODES` is the whole table. Nothing here decides what is tried again.
+`MEANINGS` is the table of the codes. `core.retry` decides what is tried again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the shell is told."""
+    """The exit codes of the command line."""
 
     DONE = 0
     SOME_FAILED = 1
@@ -34,11 +34,18 @@ class ExitCode(IntEnum):
     """SIGTERM: 128 + 15."""
 
 
-EXIT_CODES = """\
-0 all done; 1 some tasks failed, or verify found something wrong; 2 usage or configuration;
-3 authentication or permission; 4 server unreachable; 5 refused by a guard; 130 interrupted;
-143 terminated"""
-
+MEANINGS = {
+    ExitCode.DONE: "all done",
+    ExitCode.SOME_FAILED: "some tasks failed, or verify found problems",
+    ExitCode.USAGE: "usage or configuration",
+    ExitCode.NOT_ALLOWED: "authentication or permission",
+    ExitCode.UNREACHABLE: "server unreachable",
+    ExitCode.REFUSED: "refused by a guard, such as --max-delete",
+    ExitCode.BROKEN: "a bug in asynccvat",
+    ExitCode.INTERRUPTED: "interrupted (SIGINT)",
+    ExitCode.TERMINATED: "terminated (SIGTERM)",
+}
+"""What each code means, for the help and the documentation."""
 
 _SEVERITY = (
     ExitCode.DONE,
@@ -52,7 +59,7 @@ _SEVERITY = (
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """The exit code for an error that ended a command."""
+    """Return the exit code for an error that ended a command."""
     from asynccvat import errors  # noqa: PLC0415 - the start-up of `--help` stays light
 
     match error:
@@ -61,7 +68,7 @@ def exit_code(error: BaseException) -> ExitCode:
         case errors.TransportError() | errors.ServerError() | errors.RateLimitError():
             return ExitCode.UNREACHABLE
         case errors.ProtocolError():
-            # What answers there does not speak as CVAT does.
+            # The server at this address does not answer as CVAT does.
             return ExitCode.UNREACHABLE
         case errors.StoreLockedError() | errors.ForeignFolderError():
             return ExitCode.REFUSED
@@ -80,7 +87,7 @@ def exit_code(error: BaseException) -> ExitCode:
 
 
 def report_code(report: RunReport) -> ExitCode:
-    """The exit code for a run that came to its end, or was stopped by an error."""
+    """Return the exit code for a run that finished, or that an error stopped."""
     if report.stopped_by is not None:
         return exit_code(report.stopped_by)
     if report.failures or report.interrupted or not report.listing_complete:
@@ -89,23 +96,23 @@ def report_code(report: RunReport) -> ExitCode:
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """The code of several things that were done: that of the one which most is wrong with."""
+    """Return the most severe of several codes."""
     return max(codes, key=_SEVERITY.index, default=ExitCode.DONE)
 
 
 def explain(error: BaseException, *, verbose: bool) -> Iterator[str]:
-    """The lines for stderr: one, and with `verbose` its causes."""
+    """Yield the lines for stderr: the error, and with `verbose` its causes."""
     if exit_code(error) is ExitCode.BROKEN:
         first = error
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         what = printable(str(first)) or "no message"
-        yield f"Error: asynccvat met a bug of its own: {type(first).__name__}: {what}"
+        yield f"Error: asynccvat has a bug: {type(first).__name__}: {what}"
         if verbose:
             # Without locals: these could hold secrets.
             yield from "".join(traceback.format_exception(error)).splitlines()
         else:
-            yield "Run it again with -v for the details, and report them."
+            yield "Run the command again with -v, and report the details that it shows."
         return
     yield f"Error: {printable(str(error))}"
     cause = error.__cause__

@@ -6,6 +6,7 @@ command line annotates its fields with `typer.Option`. `cli.command` uses both a
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
@@ -34,13 +35,14 @@ T = TypeVar("T")
 _make_choices = cast("Callable[[str, list[tuple[str, str]]], type]", StrEnum)
 
 
-def parameters_of(group: type) -> list[inspect.Parameter]:
+@functools.cache
+def parameters_of(group: type) -> tuple[inspect.Parameter, ...]:
     """Return the fields of a dataclass as keyword parameters that typer understands."""
-    declared = [_parameter(item) for item in declared_options(group)]
+    declared = tuple(_parameter(item) for item in declared_options(group))
     if declared:
         return declared
     hints = get_type_hints(group, include_extras=True)
-    return [_keyword(item.name, item.default, hints[item.name]) for item in fields(group)]
+    return tuple(_keyword(item.name, item.default, hints[item.name]) for item in fields(group))
 
 
 def take(group: type[T], given: dict[str, Any]) -> T:

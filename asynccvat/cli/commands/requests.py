@@ -12,9 +12,9 @@ from asynccvat.cli import output, parsing, queries
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import OutputForm, OutputOptions, option
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.light import LightCommand, LightGroup
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable, span
+from asynccvat.cli.typer_classes import Command, Group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ TaskIds = Annotated[
     ),
 ]
 
-requests = typer.Typer(name="requests", cls=LightGroup, invoke_without_command=True)
+requests = typer.Typer(name="requests", cls=Group, invoke_without_command=True)
 
 
 @command
@@ -212,4 +212,4 @@ def cancel(
 
 
 requests.callback()(list_requests)
-requests.command(cls=LightCommand)(cancel)
+requests.command(cls=Command)(cancel)

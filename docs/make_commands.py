@@ -1,0 +1,125 @@
+"""Write the command reference, docs/commands.md, from the commands themselves.
+
+Run it from anywhere: `python docs/make_commands.py`. `page()` returns the text alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from asynccvat.cli import app
+from asynccvat.cli.exit_codes import MEANINGS
+
+TARGET = Path(__file__).with_name("commands.md")
+
+_HEAD = """\
+# Commands
+
+Results go to stdout; progress and messages go to stderr. Options may stand in any order.
+`asynccvat COMMAND --help` shows the same on a terminal.
+"""
+_SHARED = """\
+## Options of every command
+
+They may stand before the command or after it; the value after it wins. The environment comes
+next, then a settings file, then a saved profile.
+"""
+_EXIT_CODES = """\
+## Exit codes
+
+| code | meaning |
+|---|---|
+"""
+_UNGROUPED = "Options"
+
+
+def page() -> str:
+    """Return the command reference as Markdown."""
+    application: Any = get_command(app)
+    shared = [option for option in application.params if _group(option) != _UNGROUPED]
+    names = {option.name for option in shared}
+    parts = [_HEAD]
+    for words, command in _commands(application, ("asynccvat",)):
+        parts.append("\n".join(_section(words, command, names)))
+    parts.append(_SHARED + "\n" + "\n".join(_table(shared)) + "\n")
+    codes = (f"| {code.value} | {meaning} |" for code, meaning in MEANINGS.items())
+    parts.append(_EXIT_CODES + "\n".join(codes) + "\n")
+    return "\n".join(parts)
+
+
+def _commands(group: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        yield (*words, name), command
+        if hasattr(command, "commands"):
+            yield from _commands(command, (*words, name))
+
+
+def _section(words: tuple[str, ...], command: Any, shared: set[str]) -> Iterator[str]:
+    text, _, examples = command.help.partition("\n\nFor example:\n\n")
+    own = [item for item in command.params if item.name not in shared and not _is_help(item)]
+    arguments = [item for item in own if item.param_type_name == "argument"]
+    usage = [f"[{item.metavar}]" if not item.required else item.metavar for item in arguments]
+    yield f"## {' '.join(words[1:])}\n"
+    yield f"{_escaped(text)}\n"
+    yield f"```text\n{' '.join((*words, '[OPTIONS]', *usage))}\n```\n"
+    if examples:
+        yield "For example:\n"
+        yield "```sh\n{}\n```\n".format("\n".join(re.split(r"\n\n", examples)))
+    for group in dict.fromkeys(map(_group, own)):
+        yield f"**{group}**\n"
+        yield from _table([item for item in own if _group(item) == group])
+        yield ""
+
+
+def _table(parameters: list[Any]) -> Iterator[str]:
+    yield "| | | default |"
+    yield "|---|---|---|"
+    for item in parameters:
+        yield f"| {_name(item)} | {_escaped(item.help or '')} | {_default(item)} |"
+
+
+def _name(item: Any) -> str:
+    """The flags of an option with what they take, or the name of an argument."""
+    if item.param_type_name == "argument":
+        return f"`{item.metavar}`"
+    flags = [f"`{flag}`" for flag in (*item.opts, *item.secondary_opts)]
+    if not item.is_flag and not item.count:
+        flags[0] = f"`{item.opts[0]} {_metavar(item)}`"
+    return ", ".join(flags).replace("|", "\\|")
+
+
+def _metavar(item: Any) -> str:
+    return str(item.metavar or item.opts[0].removeprefix("--").replace("-", "_").upper())
+
+
+def _default(item: Any) -> str:
+    default = getattr(item.default, "value", item.default)
+    if default is None or default is False or item.show_default is False or default == ():
+        return ""
+    if default is True:
+        return f"`{item.opts[0]}`"
+    return f"`{default}`"
+
+
+def _group(item: Any) -> str:
+    if item.param_type_name == "argument":
+        return "Arguments"
+    return item.rich_help_panel or _UNGROUPED
+
+
+def _is_help(item: Any) -> bool:
+    return "--help" in getattr(item, "opts", ())
+
+
+def _escaped(text: str) -> str:
+    """Text for a cell or a paragraph: no bars, no HTML, JSON and file names as code."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page(), "utf-8")
