@@ -1,4 +1,4 @@
-"""Record `asynccvat` in a terminal of its own and draw the recording as an animated SVG.
+"""Record `asynccvat` in a pseudo-terminal and draw the recording as an animated SVG.
 
     python docs/screenshots/make.py
 
