@@ -1,8 +1,13 @@
 """A simulated CVAT server, for demonstrations, tests and benchmarks.
 
-It answers as CVAT 2.54 was seen to answer; its content comes from a seed or from a folder of ready
-archives, and changes by what its clients upload. It shares no code with the client, so that the two
-cannot agree on a mistake.
+It answers as CVAT 2.54 was recorded to answer. Its content comes from a seed or from a folder of
+ready archives, and clients can change it. It shares no code with the client, so that the two cannot
+make the same mistake.
+
+`SimulatedServer` serves in the caller's event loop, `serve_in_thread` in another thread,
+`ServerProcess` in another process. From the ground up: `world` is what the server holds, `formats`
+the files inside archives, `queues` run requests, `wire` is HTTP, `routes` has the handlers, and
+`application` serves calls.
 """
 
 from asynccvat.simulator.faults import Fault, Faults

@@ -1,8 +1,8 @@
-"""`python -m asynccvat.simulator --json '{...}'`: serve, and say where in one line of JSON.
+"""`python -m asynccvat.simulator --json '{...}'`: serve, and print the URL as JSON.
 
-The options are those of `SimulatorOptions`. The line on standard output holds `url`, `username`,
-`password`, `token` and `pid`. The server ends with its standard input, so that it never outlives
-the process that started it, or by SIGINT or SIGTERM.
+The options are those of `SimulatorOptions`. One line on standard output has `url`, `username`,
+`password`, `token` and `pid`. The server stops when its standard input ends, so that it never
+outlives the process that started it. SIGTERM, and SIGINT at a terminal, stop it, too.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ async def _serve(options: SimulatorOptions) -> None:
         if sys.stdin.isatty():
             loop.add_signal_handler(signal.SIGINT, stopping.set)
         else:
-            # Ctrl-C reaches the whole group of processes; whoever started the server may still
-            # have requests to cancel, and ends it by its standard input.
+            # Ctrl-C reaches the whole process group. The process that started the server may still
+            # have requests to cancel; it stops the server by closing its standard input.
             loop.add_signal_handler(signal.SIGINT, lambda: None)
 
     def wait_for_end_of_input() -> None:
@@ -39,14 +39,14 @@ async def _serve(options: SimulatorOptions) -> None:
 
     threading.Thread(target=wait_for_end_of_input, daemon=True).start()
     async with SimulatedServer(options) as server:
-        told = {
+        access = {
             "url": server.url,
             "username": server.username,
             "password": server.password,
             "token": server.token,
             "pid": os.getpid(),
         }
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(access) + "\n")
         sys.stdout.flush()
         await stopping.wait()
 

@@ -117,30 +117,30 @@ class Application:
         return self._backend.options.public_url or link_origin(request.headers, request.scheme)
 
     async def _serve(self, call: Call) -> web.StreamResponse:
-        answer = await self._faulty_answer(call) or await self._answer(call)
+        response = await self._faulty_response(call) or await self._respond(call)
         if (call.request.content_length or 0) <= _LARGEST_BODY:
             async for _ in call.pieces():  # nginx reads a body that the handler did not read
                 pass
         if any(fault.lose_answer for fault in call.faults):
             raise _broken(call, "the answer was lost by a scripted fault")
-        _change_headers(answer, call.faults)
+        _change_headers(response, call.faults)
         call.record.scheme = call.identity.scheme
-        call.record.status = answer.status
-        if isinstance(answer, DownloadResponse):
-            return await send_download(answer, call.request, call.record)
-        return await send_response(answer, call.request, call.record, call.faults)
+        call.record.status = response.status
+        if isinstance(response, DownloadResponse):
+            return await send_download(response, call.request, call.record)
+        return await send_response(response, call.request, call.record, call.faults)
 
-    async def _faulty_answer(self, call: Call) -> ServerResponse | None:
+    async def _faulty_response(self, call: Call) -> ServerResponse | None:
         """Apply the faults that strike before a call is served; return a scripted response."""
-        answer = None
+        response = None
         for fault in call.faults:
             if fault.delay:
                 await asyncio.sleep(fault.delay)
             self._change_world(fault)
             if fault.drop:
                 raise _broken(call, "dropped by a scripted fault")
-            answer = answer or _scripted_answer(fault)
-        return answer
+            response = response or _scripted_response(fault)
+        return response
 
     def _change_world(self, fault: Fault) -> None:
         """Change what the server holds, as another client may do just before a call."""
@@ -152,7 +152,7 @@ class Application:
         if fault.delete_task in world.tasks:
             world.delete_task(fault.delete_task)
 
-    async def _answer(self, call: Call) -> ServerResponse | DownloadResponse:
+    async def _respond(self, call: Call) -> ServerResponse | DownloadResponse:
         """Return the response of nginx, Django or the handler, in that order."""
         request = call.request
         if len(request.raw_path) > _LONGEST_LINE:
@@ -168,10 +168,10 @@ class Application:
             call.id, call.rq_id, call.file_id = match.id, match.rq_id, match.file_id
             return await self._view(call, match)
         except RefusedError as refused:
-            answer = refused.answer
-        if match is not None and not answer.bare:
-            answer.headers.setdefault("Allow", match.route.allow)
-        return answer
+            response = refused.response
+        if match is not None and not response.bare:
+            response.headers.setdefault("Allow", match.route.allow)
+        return response
 
     async def _view(self, call: Call, match: RouteMatch) -> ServerResponse | DownloadResponse:
         as_page = False
@@ -189,13 +189,13 @@ class Application:
         handler = _handler(call, match)
         if match.id == -1:
             raise detail(404, "Not found.")
-        answer = await handler(call)
-        if isinstance(answer, ExportResult):
-            return await self._download(call, answer)
-        if as_page and answer.content_type == JSON_TYPE:
-            answer = _as_page(answer)
-        answer.headers.setdefault("Allow", match.route.allow)
-        return answer
+        response = await handler(call)
+        if isinstance(response, ExportResult):
+            return await self._download(call, response)
+        if as_page and response.content_type == JSON_TYPE:
+            response = _as_page(response)
+        response.headers.setdefault("Allow", match.route.allow)
+        return response
 
     def _permit(self, call: Call, match: RouteMatch) -> None:
         identity = call.identity
@@ -266,16 +266,16 @@ def _task_id(path: str, query: dict[str, str]) -> int | None:
     return int(found[1] or found[2])
 
 
-def _change_headers(answer: ServerResponse | DownloadResponse, faults: list[Fault]) -> None:
+def _change_headers(response: ServerResponse | DownloadResponse, faults: list[Fault]) -> None:
     for fault in faults:
         for name, value in fault.headers.items():
             if value is None:
-                answer.headers.pop(name, None)
+                response.headers.pop(name, None)
             else:
-                answer.headers[name] = value
+                response.headers[name] = value
 
 
-def _scripted_answer(fault: Fault) -> ServerResponse | None:
+def _scripted_response(fault: Fault) -> ServerResponse | None:
     if fault.redirect is not None:
         return ServerResponse(302, b"", "text/html", {"Location": fault.redirect}, by_nginx=True)
     if fault.status is None:
@@ -305,11 +305,11 @@ def _negotiate(accept: str) -> bool:
     raise detail(406, "Could not satisfy the request Accept header.")
 
 
-def _as_page(answer: ServerResponse) -> ServerResponse:
+def _as_page(response: ServerResponse) -> ServerResponse:
     """Return an HTML page with the response, like the browsable API but without its design."""
-    shown = html.escape(answer.body.decode())
+    shown = html.escape(response.body.decode())
     page = f"<!DOCTYPE html>\n<html>\n<body><pre>{shown}</pre></body>\n</html>\n"
-    return ServerResponse(answer.status, page.encode(), TEXT_TYPE, answer.headers)
+    return ServerResponse(response.status, page.encode(), TEXT_TYPE, response.headers)
 
 
 def _broken(call: Call, words: str) -> ConnectionResetError:

@@ -59,7 +59,7 @@ class ControlledServer(Protocol):
 
 
 def answer_control_call(server: ControlledServer, method: str, path: str, body: bytes) -> Any:
-    """ServerResponse a call to `/_simulator/`.
+    """Answer a call to `/_simulator/`.
 
     Returns:
         A JSON value.

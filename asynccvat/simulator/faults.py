@@ -1,8 +1,8 @@
 """Scripted faults: which calls, exports and imports go wrong, and how.
 
-A `Fault` says whom it meets and what it does; `Faults` keeps the script and answers what happens to
-the call, the export or the import at hand. Doing it is left to `app`, `calls` and `downloads`
-(calls) and to `queues` (exports and imports).
+A `Fault` describes what it strikes and what it does. `Faults` has the faults of a server, and tells
+which of them strike a call, export or import. `application`, `routes` and `wire` carry out those of
+calls, `queues` those of exports and imports.
 """
 
 from __future__ import annotations
@@ -20,53 +20,53 @@ RequestFault = Literal["fail", "kill", "stick", "requeue", "null_dates"]
 class Fault:
     r"""One scripted fault.
 
-    It meets a call when `method`, `path` and `task_id` match, an export when `export` is set and
-    `task_id` matches (and `path`, if given, the request's id), an import in the same way when
-    `importing` is set. `nth` picks one of the matching ones, `times` bounds how often it strikes
-    (None: always), `probability` makes it strike by chance, from the seed of the server.
+    A fault matches calls whose method, path and task are `method`, `path` and `task_id`. With
+    `export` set it matches exports instead: `path` is then compared with the request's id. With
+    `importing` set it matches imports in the same way. It strikes all that match, or only some of
+    them, as `nth`, `times` and `probability` say.
 
     Attributes:
         method: The method of the call, or None for any.
-        path: A regular expression found in the path, decoded, or in `path?query`.
-        task_id: The task in the path or in the request's id.
-        nth: Strike at this matching call, export or import only, counting from 1.
-        times: How often to strike.
-        probability: Chance to strike at a matching one.
+        path: A regular expression, searched in the decoded path or, with a query, `path?query`.
+        task_id: The task in the path or in the request's id; None for any.
+        nth: Strike only this matching call, export or import, counting from 1.
+        times: How often to strike at most; None for always.
+        probability: Chance to strike a match; the server's seed decides.
         delay: Seconds to wait before the call is served.
-        status: ServerResponse with this status instead of serving the call.
-        body: The body of that answer.
+        status: Answer with this status instead of serving the call.
+        body: The body of the response with `status`.
         content_type: The type of that body.
-        headers: Headers set on the answer, whoever made it; None takes one away.
-        redirect: ServerResponse 302 to this URL.
-        drop: Close the connection without an answer.
-        break_at: Reset the connection after this many bytes of the call's own body came in.
-        lose_answer: Serve the call, and close the connection without telling.
+        headers: Headers set on any response to the call; None removes a header.
+        redirect: Answer 302 to this URL.
+        drop: Close the connection without a response.
+        break_at: Reset the connection after this many bytes of the call's own body have arrived.
+        lose_answer: Serve the call, then close the connection without a response.
         cut_head_at: Close the connection after this many bytes of the status line and headers.
-        cut_at: Reset the connection after this many bytes of the body. This place and the next
-            two are counted from the end where they are negative.
+        cut_at: Reset the connection after this many bytes of the body. Here and in the next two,
+            a negative number counts from the end.
         stall_at: Send nothing more after this many bytes of the body, and keep the connection.
         trickle_at: From this byte of the download on, send one at a time, `pause` seconds apart.
         pause: Seconds between two bytes that trickle.
-        promise: Bytes that the Content-Length of a download promises too much or, below 0, too
-            little; the body is as ever, and the connection is closed behind it.
-        compress: Send the download whole, packed with gzip, as a proxy that packs everything.
-        alter_at: Change the byte at this place of the archive.
-        extra: Text appended to the archive; the lengths agree.
-        truncate: Bytes missing from the end of the archive; the lengths agree.
-        ignore_range: ServerResponse 200 with the whole archive to a Range.
-        expire: Remove the result of the download first, as the server's cleanup does.
-        lose_queue: Forget all requests first, as a restarted queue does.
-        edit_task: Change the annotations of this task first, as somebody else may.
-        delete_task: Delete this task first, likewise; nothing where it is gone already.
-        move_etag: Touch the result of the download first: ETag and Last-Modified move.
-        plain_conflict: A 409 of an export comes as plain text without `rq_id`, as some versions do.
-        origin: Origin of the absolute links in the answer, as behind a wrong proxy.
+        promise: Bytes by which the Content-Length of a download is too large or, if negative, too
+            small; the body is unchanged, and the connection is closed after it.
+        compress: Send the whole download compressed, as a proxy does that compresses everything.
+        alter_at: Change the byte at this offset of the archive.
+        extra: Text appended to the archive; all lengths are consistent.
+        truncate: Bytes missing from the end of the archive; all lengths are consistent.
+        ignore_range: Answer a Range with 200 and the whole archive.
+        expire: Remove the result of the download first, as CVAT's cache cleanup does.
+        lose_queue: Lose all requests first, like a Redis that restarts empty.
+        edit_task: Change the annotations of this task first, as another user may.
+        delete_task: Delete this task first, if it still exists.
+        move_etag: Touch the result of the download first: ETag and Last-Modified change.
+        plain_conflict: Answer an export that conflicts (409) in plain text, as some versions do.
+        origin: Origin of the absolute links in the response, as behind a misconfigured proxy.
         export: What happens to the export: `fail` with `message`; `kill` its work-horse; `stick`
-            as started until it is released; `requeue` once after it started; `null_dates` in the
-            first answers that call it finished.
+            as started until it is released; `requeue` once after it has started; `null_dates` in
+            the first responses that call it finished.
         importing: The same for an import.
         message: The message of a failed export or import.
-        count: How many answers have null dates; all but the last of them lack `started_date` too.
+        count: How many responses have null dates; all except the last lack `started_date`, too.
     """
 
     method: str | None = None
@@ -109,19 +109,19 @@ class Fault:
 
     @property
     def kind(self) -> RequestFault | None:
-        """What happens to the export or import, if it is one that it meets."""
+        """What happens to the export or import; None for a fault of calls."""
         return self.export or self.importing
 
     def to_json(self) -> dict[str, Any]:
-        """The fault as JSON values, for a server in a process of its own."""
+        """Return the fault as JSON values, for a server in another process."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Fault:
-        """The fault that `to_json` wrote.
+        """Return the fault that `to_json` wrote.
 
         Raises:
-            ValueError: A name is not that of an attribute.
+            ValueError: There is no attribute of that name.
         """
         unknown = set(values) - {item.name for item in fields(cls)}
         if unknown:
@@ -130,10 +130,10 @@ class Fault:
 
 
 @dataclass(slots=True)
-class _Scripted:
+class _ScriptedFault:
     fault: Fault
     path: re.Pattern[str] | None
-    met: int = 0
+    matched: int = 0
     struck: int = 0
 
     @property
@@ -146,8 +146,8 @@ class _Scripted:
             return False
         if self.path is not None and self.path.search(subject) is None:
             return False
-        self.met += 1
-        if fault.nth is not None and self.met != fault.nth:
+        self.matched += 1
+        if fault.nth is not None and self.matched != fault.nth:
             return False
         if fault.probability < 1 and chance.random() >= fault.probability:
             return False
@@ -156,38 +156,38 @@ class _Scripted:
 
 
 class Faults:
-    """The script of a server's faults."""
+    """The scripted faults of a server."""
 
     def __init__(self, seed: int = 0) -> None:
-        """An empty script; `seed` decides chances."""
-        self._scripted: list[_Scripted] = []
+        """Start without faults; `seed` decides those by chance."""
+        self._scripted: list[_ScriptedFault] = []
         self._chance = random.Random(f"faults {seed}")
 
     def __len__(self) -> int:
-        """How many faults can still strike."""
+        """Number of faults that can still strike."""
         return sum(not scripted.spent for scripted in self._scripted)
 
     def add(self, *faults: Fault) -> None:
-        """Append to the script.
+        """Add faults.
 
         Raises:
-            ValueError: The path of a fault is no regular expression.
+            ValueError: The path of a fault is not a regular expression.
         """
         for fault in faults:
             try:
                 path = re.compile(fault.path) if fault.path is not None else None
             except re.error as error:
                 raise ValueError(
-                    f"the path {fault.path!r} is no regular expression: {error}"
+                    f"the path {fault.path!r} is not a regular expression: {error}"
                 ) from error
-            self._scripted.append(_Scripted(fault, path))
+            self._scripted.append(_ScriptedFault(fault, path))
 
     def clear(self) -> None:
-        """Forget the script."""
+        """Remove all faults."""
         self._scripted.clear()
 
     def for_call(self, method: str, path: str, query: str, task_id: int | None) -> list[Fault]:
-        """The faults that strike this call, in the order of the script."""
+        """Return the faults that strike this call, in the order in which they were added."""
         if not self._scripted:
             return []
         subject = f"{path}?{query}" if query else path
@@ -200,7 +200,7 @@ class Faults:
         ]
 
     def for_export(self, rq_id: str, task_id: int | None) -> list[Fault]:
-        """The faults that strike the export that starts now."""
+        """Return the faults that strike the starting export."""
         return [
             scripted.fault
             for scripted in self._scripted
@@ -208,7 +208,7 @@ class Faults:
         ]
 
     def for_import(self, rq_id: str, task_id: int | None) -> list[Fault]:
-        """The faults that strike the import that starts now."""
+        """Return the faults that strike the starting import."""
         return [
             scripted.fault
             for scripted in self._scripted

@@ -1,7 +1,4 @@
-"""What a simulated server is asked to be: its content, its limits and how long things take.
-
-Values only. What the times do to calls and exports is the business of `costs` and `exports`.
-"""
+"""The options of a simulated server: its content, its limits, and how long things take."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ExportStart:
-    """What an export-time function is told about the export that starts.
+    """The starting export, as given to a function of `export_seconds`.
 
     Attributes:
         target: `task`, `project` or `job`.
         target_id: Its id.
         format: The format's name as CVAT shows it.
-        save_images: Whether the images are wanted.
-        cached: Whether the server still has the very same archive.
+        save_images: Whether the archive holds the images.
+        cached: Whether the server still has exactly this archive.
     """
 
     target: str
@@ -50,55 +47,57 @@ class UserSpec:
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """Everything that can be chosen about a simulated server.
+    """The options of a simulated server.
 
     With `costs` off, the default, nothing takes time and tests are quick. With `costs` on, calls
-    and exports take the seconds given here, on as many workers as given here.
+    and exports take the seconds given here, on the number of workers given here.
 
     Attributes:
-        tasks: How many tasks to build.
-        frames: Frames in each of them.
-        projects: Projects over which the tasks are spread.
-        seed: Chooses their content; the same seed gives the same bytes.
+        tasks: How many tasks to generate.
+        frames: Frames of each task.
+        projects: How many projects share the tasks.
+        seed: Chooses the content; the same seed gives the same bytes.
         frame_bytes: Bytes of one frame, or None for a few kilobytes.
         boxes_per_frame: Rectangles on each frame; 0 for tasks without annotations.
         subsets: Given to the tasks in turn; "" is none.
         statuses: Given to the tasks in turn.
-        unicode_tasks: How many of the last tasks have names beyond ASCII, nested.
+        unicode_tasks: How many of the last tasks have nested names beyond ASCII.
         tasks_without_data: How many of the tasks before those have no data.
-        archives: A folder of ready archives, served as further tasks; see `archives`.
+        archives: A folder of ready archives, served as further tasks; see
+            `formats.ready_archives`.
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
         password: The password of `admin`, the superuser.
         users: More users.
-        costs: Whether the times below are spent.
+        costs: Whether calls and exports take the times below.
         api_workers: Calls served at the same time; the others queue.
         latency: Seconds of an API worker for an ordinary call.
-        export_workers: Exports run at the same time; the others queue, first in first out.
+        export_workers: Exports run at the same time; the others queue, first in, first out.
         export_seconds: Seconds of an export worker for one export, or a function of the export.
-        media_seconds: More for each MB (1,000,000 bytes) of images that an export packs, unless
-            it is cached or `export_seconds` is a function. 20 MB with images were seen to take
-            0.5 to 1.2 s, and as many frames without them 0.18 s: 16 to 51 ms a MB, the default
-            lies in the middle.
-        cached_export_seconds: The same where the archive is still cached; None: as any other.
-        import_workers: Imports run at the same time; the others queue, first in first out.
+        media_seconds: Extra seconds for each MB (1,000,000 bytes) of images in an export, unless it
+            is cached or `export_seconds` is a function. On CVAT, 20 MB with images took 0.5 to
+            1.2 s, and the same frames without images 0.18 s: 16 to 51 ms a MB. The default is in
+            the middle.
+        cached_export_seconds: Seconds of an export whose archive is cached; None: no difference.
+        import_workers: Imports run at the same time; the others queue, first in, first out.
         import_seconds: Seconds of an import worker for one import.
-        basic_seconds: More for a call with HTTP Basic (200 ms seen: PBKDF2).
-        login_seconds: More for a login, which hashes the password too.
-        listed_task_seconds: More for each task on a page of a tasks list (0.5 ms seen).
-        requests_list_seconds: A list of requests costs at least this (24 ms seen).
-        remembered_request_seconds: More for each request the server remembers (1.7 ms seen).
+        basic_seconds: Extra seconds for a call with HTTP Basic (200 ms seen: PBKDF2).
+        login_seconds: Extra seconds for a login, which hashes the password, too.
+        listed_task_seconds: Extra seconds for each task on a page of tasks (0.5 ms seen).
+        requests_list_seconds: Minimum seconds of a list of requests (24 ms seen).
+        remembered_request_seconds: Extra seconds of that list for each request that the server
+            remembers (1.7 ms seen).
         remembered_requests: Requests of other users that the server remembers from the start.
-        cpu_cores: Processor cores that calls and exports share, or None for ample ones. When
-            they share, each spends its seconds of processor time, slower the more are at work.
+        cpu_cores: Processor cores that calls and exports share: the more are working, the longer
+            each takes. None: cores without limit.
         one_export_per_user: Whether the exports of one user run one after the other.
-        old_exports: Whether tasks can be exported by the endpoints of older servers, too, which
+        old_exports: Whether tasks can also be exported by the endpoints of older servers, which
             CVAT 2.54 answers with 410: `GET .../annotations?format=` and `GET .../dataset?format=`.
         result_seconds: How long the server keeps results and requests (24 h by default).
         throttle_anonymous: Anonymous calls allowed per address and minute, or None.
         throttle_users: Calls allowed per user and minute, or None.
-        public_url: Origin to build absolute links from, instead of the Host of the call.
-        version: What `/api/server/about` calls itself.
+        public_url: Origin of absolute links, instead of the Host of the call.
+        version: The version that `/api/server/about` shows.
     """
 
     tasks: int = 10
@@ -141,7 +140,7 @@ class SimulatorOptions:
     version: str = "2.54.1"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be served.
+        """Refuse options that cannot be served.
 
         Raises:
             ValueError: An option is out of its range; the message names it.
@@ -154,17 +153,17 @@ class SimulatorOptions:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
 
     def to_json(self) -> dict[str, Any]:
-        """The options as JSON values, for a server in a process of its own.
+        """Return the options as JSON values, for a server in another process.
 
         Raises:
-            ValueError: An option is a function, which cannot travel to another process.
+            ValueError: An option is a function, which cannot be sent to another process.
         """
         values: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
             if callable(value):
-                raise ValueError(  # noqa: TRY004 - the type is allowed, only not to travel
-                    f"{item.name} is a function: give a number to a server in its own process"
+                raise ValueError(  # noqa: TRY004 - the type is allowed, only not for another process
+                    f"{item.name} is a function: give a number to a server in another process"
                 )
             if isinstance(value, Path):
                 value = str(value)
@@ -175,10 +174,10 @@ class SimulatorOptions:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SimulatorOptions:
-        """The options that `to_json` wrote.
+        """Return the options that `to_json` wrote.
 
         Raises:
-            TypeError: A name is not that of an option.
+            TypeError: There is no option of that name.
             ValueError: An option is out of its range.
         """
         given = dict(values)

@@ -1,7 +1,6 @@
-"""A simulated server in a process of its own, so that it does not share the client's loop.
+"""A simulated server in another process, so that it does not share the client's loop.
 
-`python -m asynccvat.simulator` serves and prints where; `ServerProcess` starts that and steers it
-through the calls below `/_simulator/`, which no CVAT has.
+`ServerProcess` starts `python -m asynccvat.simulator`, and controls it by the calls of `control`.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.options import SimulatorOptions
 
 _directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Asks without the proxies of the environment: the server is on this machine."""
+"""Opens URLs without the proxies of the environment: the server is on this machine."""
 
 
 class ServerProcess:
-    """A server in a process, which ends with the context, or with the process that started it.
+    """A simulated server in another process; it stops with the context or the starting process.
 
     All methods block; in a coroutine, call them in a thread.
 
@@ -30,18 +29,18 @@ class ServerProcess:
         username: The superuser's name.
         password: The superuser's password.
         token: The superuser's key.
-        pid: The process.
+        pid: The process id.
     """
 
     def __init__(self, options: SimulatorOptions | None = None) -> None:
         """Start the process and wait until it listens.
 
         Raises:
-            ValueError: An option is a function, which cannot travel.
-            RuntimeError: The process ended before it listened; it said why on stderr.
+            ValueError: An option is a function, which cannot be sent to another process.
+            RuntimeError: The process ended before it listened; its stderr tells why.
         """
         values = json.dumps((options or SimulatorOptions()).to_json())
-        self._process = subprocess.Popen(  # noqa: S603 - this very interpreter and our own module
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter and our own module
             [sys.executable, "-m", "asynccvat.simulator", "--json", values],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -50,16 +49,18 @@ class ServerProcess:
         line = self._process.stdout.readline()
         if not line:
             self.stop()
-            raise RuntimeError("the simulated server ended before it listened: see its stderr")
-        told = json.loads(line)
-        self.url: str = told["url"]
-        self.username: str = told["username"]
-        self.password: str = told["password"]
-        self.token: str = told["token"]
+            raise RuntimeError(
+                "the simulated server ended before it listened: its stderr tells why"
+            )
+        access = json.loads(line)
+        self.url: str = access["url"]
+        self.username: str = access["username"]
+        self.password: str = access["password"]
+        self.token: str = access["token"]
         self.pid = self._process.pid
 
     def __enter__(self) -> Self:
-        """The server, listening already."""
+        """Return the server, which listens already."""
         return self
 
     def __exit__(
@@ -72,7 +73,7 @@ class ServerProcess:
         self.stop()
 
     def stop(self) -> None:
-        """End the process: it ends when its standard input does."""
+        """Close the standard input of the process, so that it stops, or kill it after 5 s."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
@@ -84,38 +85,38 @@ class ServerProcess:
 
     @property
     def stats(self) -> dict[str, Any]:
-        """As `SimulatedServer.stats`."""
+        """Like `SimulatedServer.stats`."""
         stats: dict[str, Any] = self._ask("GET", "stats")
         return stats
 
     @property
     def calls(self) -> list[dict[str, Any]]:
-        """As `SimulatedServer.calls`, each a dictionary."""
+        """Like `SimulatedServer.calls`, each a dictionary."""
         calls: list[dict[str, Any]] = self._ask("GET", "calls")
         return calls
 
     @property
     def exports(self) -> list[dict[str, Any]]:
-        """As `SimulatedServer.exports`, each a dictionary."""
+        """Like `SimulatedServer.exports`, each a dictionary."""
         exports: list[dict[str, Any]] = self._ask("GET", "exports")
         return exports
 
     @property
     def imports(self) -> list[dict[str, Any]]:
-        """As `SimulatedServer.imports`, each a dictionary."""
+        """Like `SimulatedServer.imports`, each a dictionary."""
         imports: list[dict[str, Any]] = self._ask("GET", "imports")
         return imports
 
     def add_faults(self, *faults: Fault) -> None:
-        """Append to the script of faults."""
+        """Add scripted faults."""
         self._ask("POST", "faults", [fault.to_json() for fault in faults])
 
     def clear_faults(self) -> None:
-        """Forget the script of faults."""
+        """Remove all scripted faults."""
         self._ask("DELETE", "faults")
 
     def do(self, method: str, **arguments: Any) -> Any:
-        """Call a method of the server, as `do("edit_task", task_id=3)`.
+        """Call a method of `SimulatedServer`, as in `do("edit_task", task_id=3)`.
 
         Raises:
             urllib.error.HTTPError: 400, there is no such method or it failed.
@@ -127,5 +128,5 @@ class ServerProcess:
         request = urllib.request.Request(  # noqa: S310 - our own server's address
             f"{self.url}/_simulator/{name}", body, method=method
         )
-        with _directly.open(request) as answer:
-            return json.load(answer)
+        with _directly.open(request) as response:
+            return json.load(response)

@@ -1,4 +1,4 @@
-"""A simulated server in a thread with a loop of its own, for callers without a loop to spare."""
+"""A simulated server in another thread, for callers without an event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asynccvat.simulator.server import SimulatedServer
 
 @contextlib.contextmanager
 def serve_in_thread(options: SimulatorOptions | None = None) -> Iterator[SimulatedServer]:
-    """A server that listens while the context lasts, in a thread of its own.
+    """Serve in another thread while the context lasts.
 
     Raises:
         OSError: The address cannot be listened on, or the archives cannot be read.
@@ -27,7 +27,7 @@ def serve_in_thread(options: SimulatorOptions | None = None) -> Iterator[Simulat
         stopping = asyncio.Event()
         try:
             await server.start()
-        except BaseException as error:  # noqa: BLE001 - told to the thread that waits for it
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
             started.set_exception(error)
             return
         started.set_result((asyncio.get_running_loop(), stopping))

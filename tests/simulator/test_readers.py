@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.simulator.formats.archives import export_archive
-from asynccvat.simulator.formats.readers import ImportFailedError, read_annotations
+from asynccvat.simulator.formats.readers import ImporterError, read_annotations
 from asynccvat.simulator.world.annotations import (
     Annotations,
     AttributeValues,
@@ -119,7 +119,7 @@ def zipped(folder: Path, members: Mapping[str, str]) -> Path:
 
 
 def failure(task: Task, path: Path, importer: str) -> str:
-    with pytest.raises(ImportFailedError) as caught:
+    with pytest.raises(ImporterError) as caught:
         read(task, path, importer)
     return str(caught.value)
 
@@ -439,7 +439,7 @@ def test_no_bytes_do_more_than_fail(content: bytes) -> None:
         for importer in {*IMPORTERS.values(), "YOLO 1.1"}:
             for data in (content, stream.getvalue()):
                 path.write_bytes(data)
-                with contextlib.suppress(ImportFailedError):
+                with contextlib.suppress(ImporterError):
                     assert read(task, path, importer) == Annotations()
 
 

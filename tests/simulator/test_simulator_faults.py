@@ -70,7 +70,7 @@ def test_a_fault_survives_the_way_through_json() -> None:
     assert Fault.from_json(fault.to_json()) == fault
     with pytest.raises(ValueError, match="no nonsense"):
         Fault.from_json({"nonsense": 1})
-    with pytest.raises(ValueError, match="no regular expression"):
+    with pytest.raises(ValueError, match="not a regular expression"):
         Faults().add(Fault(path="("))
 
 

@@ -62,14 +62,14 @@ def imports(name: str) -> set[str]:
 
 
 def floor_of(module: str) -> int:
-    room = module.split(".")[0]
+    room = module.split(".", maxsplit=1)[0]
     (floor,) = [number for number, rooms in enumerate(FLOORS) if room in rooms]
     return floor
 
 
 @pytest.mark.parametrize("module", sorted(modules().keys() - DOORS))
 def test_a_module_of_the_simulator_imports_only_from_floors_below_its_own(module: str) -> None:
-    room = module.split(".")[0]
+    room = module.split(".", maxsplit=1)[0]
     others = {other for other in imports(module) if other.split(".")[0] != room}
     assert not others & DOORS, f"{module} imports a door"
     above = {other for other in others if floor_of(other) >= floor_of(module)}

@@ -1,7 +1,7 @@
 """Write the archives that exports produce: which members, where, and how they are stored.
 
-Layout and form are those of CVAT 2.54. Every member is stored, local headers have sizes and CRC
-(no data descriptors), names beyond ASCII have the UTF-8 flag, folders have no entries, and entry
+Layout and form are those of CVAT 2.54. Every member is stored. Local headers have sizes and CRC,
+without data descriptors. Names beyond ASCII have the UTF-8 flag. Folders have no entries, and entry
 times are those of the export. `cvat_xml_writer`, `json_writers` and `box_writers` write the
 annotation files inside.
 """

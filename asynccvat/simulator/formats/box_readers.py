@@ -29,7 +29,7 @@ def read_voc(path: Path, collector: AnnotationCollector) -> None:
     """Read "PASCAL VOC 1.1": an XML for each image, in any folder of the zip.
 
     Raises:
-        ImportFailedError: There is no XML, or it does not fit the task.
+        ImporterError: There is no XML, or it does not fit the task.
         zipfile.BadZipFile: The file is not a zip.
     """
     with zipfile.ZipFile(path) as archive:
@@ -73,7 +73,7 @@ def read_ultralytics(path: Path, collector: AnnotationCollector) -> None:
     """Read "Ultralytics YOLO Detection 1.0": `data.yaml` names the classes.
 
     Raises:
-        ImportFailedError: There is no such file, or it does not fit the task.
+        ImporterError: There is no such file, or it does not fit the task.
         zipfile.BadZipFile: The file is not a zip.
     """
 
@@ -89,7 +89,7 @@ def read_darknet(path: Path, collector: AnnotationCollector) -> None:
     """Read "YOLO 1.1": `obj.names` names the classes.
 
     Raises:
-        ImportFailedError: There is no such file, or it does not fit the task.
+        ImporterError: There is no such file, or it does not fit the task.
         zipfile.BadZipFile: The file is not a zip.
     """
 

@@ -29,7 +29,7 @@ from asynccvat.simulator.world.tasks import Task
 IMPORT_ERROR = "cvat.apps.dataset_manager.bindings.CvatImportError"
 
 
-class ImportFailedError(Exception):
+class ImporterError(Exception):
     """An import that fails; the text is the last line of CVAT's traceback."""
 
 
@@ -111,7 +111,7 @@ class AnnotationCollector:
             number: The frame number that the file has; without one, the name may be a number.
 
         Raises:
-            ImportFailedError: The task has no such frame.
+            ImporterError: The task has no such frame.
         """
         for known in (name, self._root + name):
             if known in self._frames:
@@ -121,7 +121,7 @@ class AnnotationCollector:
         except (TypeError, ValueError):
             index = -1
         if not 0 <= index < (self._task.size or 0):
-            raise ImportFailedError(
+            raise ImporterError(
                 f"{IMPORT_ERROR}: Could not match item id: '{name}' with any task frame\n"
             )
         return index
@@ -130,18 +130,18 @@ class AnnotationCollector:
         """Return the label of that name.
 
         Raises:
-            ImportFailedError: The task has no such label.
+            ImporterError: The task has no such label.
         """
         label = self._labels.get(name)
         if label is None:
-            raise ImportFailedError(f"ValueError: Label {name!r} is not registered for this task\n")
+            raise ImporterError(f"ValueError: Label {name!r} is not registered for this task\n")
         return label
 
     def add_shape(self, frame: int, label: Label, shape: ParsedShape, group: int = 0) -> None:
         """Add a shape on one frame.
 
         Raises:
-            ImportFailedError: The points do not fit the type, or a value its attribute.
+            ImporterError: The points do not fit the type, or a value its attribute.
         """
         _check(shape)
         self._shapes.append(
@@ -173,7 +173,7 @@ class AnnotationCollector:
         """Add a track; drop it if all its keyframes are past the task's last frame.
 
         Raises:
-            ImportFailedError: As for shapes.
+            ImporterError: As for shapes.
         """
         ordered = sorted(keyframes, key=lambda keyframe: keyframe.frame)
         inside = [one for one in ordered if 0 <= one.frame < (self._task.size or 0)]
@@ -210,7 +210,7 @@ class AnnotationCollector:
 
 def _check(shape: ParsedShape) -> None:
     if not points_fit(shape.type, shape.points):
-        raise ImportFailedError(f"ValueError: {len(shape.points)} numbers make no {shape.type}\n")
+        raise ImporterError(f"ValueError: {len(shape.points)} numbers make no {shape.type}\n")
 
 
 def _values(attributes: Iterable[Attribute], given: Mapping[str, Any]) -> AttributeValues:
@@ -226,7 +226,7 @@ def _text(attribute: Attribute, value: Any) -> str:
     if attribute.input_type != "checkbox":
         return text
     if text.lower() not in ("true", "false"):
-        raise ImportFailedError(
+        raise ImporterError(
             f"Exception: Failed to convert attribute '{attribute.name}'='{text}': \n"
         )
     return text.lower()

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from asynccvat.simulator.formats.collector import (
     AnnotationCollector,
-    ImportFailedError,
+    ImporterError,
     ParsedKeyframe,
     ParsedShape,
 )
@@ -38,7 +38,7 @@ def read_cvat_xml(path: Path, collector: AnnotationCollector) -> None:
     """Read every XML in a zip, or the file itself.
 
     Raises:
-        ImportFailedError: It is not such an XML, or it does not fit the task.
+        ImporterError: It is not such an XML, or it does not fit the task.
         zipfile.BadZipFile: The zip is broken.
     """
     if zipfile.is_zipfile(path):
@@ -61,11 +61,11 @@ def _read(file: IO[bytes], collector: AnnotationCollector) -> None:
                 _read_track(element, collector)
             element.clear()
     except ET.ParseError as error:
-        raise ImportFailedError(f"xml.etree.ElementTree.ParseError: {error}\n") from error
+        raise ImporterError(f"xml.etree.ElementTree.ParseError: {error}\n") from error
     except KeyError as error:
-        raise ImportFailedError(f"KeyError: {error}\n") from error
+        raise ImporterError(f"KeyError: {error}\n") from error
     except ValueError as error:
-        raise ImportFailedError(f"ValueError: {error}\n") from error
+        raise ImporterError(f"ValueError: {error}\n") from error
 
 
 def _top_elements(file: IO[bytes]) -> Iterator[ET.Element]:

@@ -16,7 +16,7 @@ from typing import Any
 from asynccvat.simulator.formats.collector import (
     IMPORT_ERROR,
     AnnotationCollector,
-    ImportFailedError,
+    ImporterError,
     ParsedKeyframe,
     ParsedShape,
 )
@@ -72,7 +72,7 @@ def collect_items(
         tracks: Whether the format has tracks.
 
     Raises:
-        ImportFailedError: The task has no such image or label.
+        ImporterError: The task has no such image or label.
     """
     collector.find_root(item.name for item in items)
     open_tracks: dict[Any, _OpenTrack] = {}
@@ -84,9 +84,9 @@ def collect_items(
                 _collect(
                     one, frame, groups.get(one.group, 0), collector, open_tracks if tracks else None
                 )
-            except (ImportFailedError, ValueError) as error:
+            except (ImporterError, ValueError) as error:
                 reason = str(error).removeprefix("ValueError: ").strip()
-                raise ImportFailedError(
+                raise ImporterError(
                     f"{IMPORT_ERROR}: Image {item.name}: can't import annotation "
                     f"#{number} ({one.kind}): {reason}\n"
                 ) from error
@@ -166,16 +166,16 @@ def _single(number: float) -> float:
     return value
 
 
-def import_failure(name: str) -> ImportFailedError:
+def import_failure(name: str) -> ImporterError:
     """Return the error for a file that Datumaro's reader of that name does not understand."""
-    return ImportFailedError(
+    return ImporterError(
         f"datumaro.components.errors.DatasetImportError: Failed to import dataset '{name}'\n"
     )
 
 
-def not_found(pattern: str) -> ImportFailedError:
+def not_found(pattern: str) -> ImporterError:
     """Return the error for a zip that has no file of the format."""
-    return ImportFailedError(
+    return ImporterError(
         "cvat.apps.dataset_manager.bindings.CvatDatasetNotFoundError: "
         f"dataset must contain a file matching pattern '{pattern}'\n"
     )

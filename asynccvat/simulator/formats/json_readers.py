@@ -39,7 +39,7 @@ def read_coco(path: Path, collector: AnnotationCollector) -> None:
     """Read "COCO 1.0": the instances of one or more subsets.
 
     Raises:
-        ImportFailedError: It is not COCO, or it does not fit the task.
+        ImporterError: It is not COCO, or it does not fit the task.
         zipfile.BadZipFile: The zip is broken.
     """
     items = _items(path, _COCO_FILE, _coco_items, "coco_instances", "annotations/instances_*.json")
@@ -50,7 +50,7 @@ def read_datumaro(path: Path, collector: AnnotationCollector) -> None:
     """Read "Datumaro 1.0": the items of one or more subsets.
 
     Raises:
-        ImportFailedError: It is not Datumaro JSON, or it does not fit the task.
+        ImporterError: It is not Datumaro JSON, or it does not fit the task.
         zipfile.BadZipFile: The zip is broken.
     """
     items = _items(path, _DATUMARO_FILE, _datumaro_items, "datumaro", "annotations/*.json")

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from asynccvat.simulator.formats.box_readers import read_darknet, read_ultralytics, read_voc
-from asynccvat.simulator.formats.collector import AnnotationCollector, ImportFailedError
+from asynccvat.simulator.formats.collector import AnnotationCollector, ImporterError
 from asynccvat.simulator.formats.cvat_xml_reader import read_cvat_xml
 from asynccvat.simulator.formats.json_readers import read_coco, read_datumaro
 from asynccvat.simulator.world.annotations import Annotations
 from asynccvat.simulator.world.tasks import Task
 
-__all__ = ["READ_FORMATS", "ImportFailedError", "read_annotations"]
+__all__ = ["READ_FORMATS", "ImporterError", "read_annotations"]
 
 Reader = Callable[[Path, AnnotationCollector], None]
 
@@ -46,10 +46,10 @@ def read_annotations(path: Path, format_name: str, task: Task, ids: Iterator[int
         ids: Numbers for the annotations.
 
     Raises:
-        ImportFailedError: The file is not of this format, or does not fit the task.
+        ImporterError: The file is not of this format, or does not fit the task.
     """
     if format_name not in _READERS:
-        raise ImportFailedError(
+        raise ImporterError(
             f"The simulator does not read {format_name}, only {', '.join(READ_FORMATS)}\n"
         )
     source, reader = _READERS[format_name]
@@ -57,5 +57,5 @@ def read_annotations(path: Path, format_name: str, task: Task, ids: Iterator[int
     try:
         reader(path, collector)
     except zipfile.BadZipFile as error:
-        raise ImportFailedError(f"zipfile.BadZipFile: {error}\n") from error
+        raise ImporterError(f"zipfile.BadZipFile: {error}\n") from error
     return collector.annotations

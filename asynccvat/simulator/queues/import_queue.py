@@ -13,7 +13,7 @@ from typing import Final
 
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.formats.archives import NO_DATA
-from asynccvat.simulator.formats.readers import ImportFailedError, read_annotations
+from asynccvat.simulator.formats.readers import ImporterError, read_annotations
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
@@ -112,7 +112,7 @@ class ImportQueue(WorkQueue[ImportRequest]):
         started = clock()
         try:
             request.read = await self._read(request)
-        except ImportFailedError as error:
+        except ImporterError as error:
             request.read = str(error)
         finally:
             self._uploads.discard(request.upload)
@@ -134,7 +134,7 @@ class ImportQueue(WorkQueue[ImportRequest]):
             return request.read
         try:
             task = self._task(request)
-        except ImportFailedError as error:  # the task was deleted in the meantime
+        except ImporterError as error:  # the task was deleted in the meantime
             return str(error)
         self._world.annotate_task(task.id, request.read)
         return None
@@ -142,11 +142,11 @@ class ImportQueue(WorkQueue[ImportRequest]):
     def _task(self, request: ImportRequest) -> Task:
         task = self._world.tasks.get(request.task_id or 0)
         if task is None:
-            raise ImportFailedError(NO_TASK)
+            raise ImporterError(NO_TASK)
         if task.size is None:
-            raise ImportFailedError(NO_DATA)
+            raise ImporterError(NO_DATA)
         if task.ready:
-            raise ImportFailedError(_READY)
+            raise ImporterError(_READY)
         return task
 
     def set_expiry(self, request: ImportRequest) -> None:

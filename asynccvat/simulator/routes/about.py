@@ -158,10 +158,10 @@ async def show_health(call: Call) -> ServerResponse:
         "MemoryUsage",
         "OPAHealthCheck",
     )
-    answer = json_response(dict.fromkeys(names, "working"))
-    answer.content_type = "application/json"
-    answer.headers.update(never_cached())
-    return answer
+    response = json_response(dict.fromkeys(names, "working"))
+    response.content_type = "application/json"
+    response.headers.update(never_cached())
+    return response
 
 
 def never_cached() -> dict[str, str]:

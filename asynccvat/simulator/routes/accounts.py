@@ -36,13 +36,13 @@ async def log_in(call: Call) -> ServerResponse:
     if account is None or account.password != password:
         raise field_error("non_field_errors", "Unable to log in with provided credentials.")
     key, session_id, csrf_token = accounts.log_in(account)
-    answer = json_response({"key": key})
-    answer.cookies = (
+    response = json_response({"key": key})
+    response.cookies = (
         _cookie("csrftoken", csrf_token, 31449600, http_only=False),
         _cookie("sessionfresh", "1", 86400),
         _cookie("sessionid", session_id, 1209600),
     )
-    return answer
+    return response
 
 
 def _cookie(name: str, value: str, seconds: int, *, http_only: bool = True) -> str:

@@ -23,7 +23,7 @@ from asynccvat.simulator.wire.credentials import ANONYMOUS, Identity
 from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.wire.responses import bad_request_page, detail, server_error_page
 from asynccvat.simulator.wire.throttle import Throttle
-from asynccvat.simulator.world.accounts import Account, Accounts
+from asynccvat.simulator.world.accounts import Accounts, UserAccount
 from asynccvat.simulator.world.world import World
 
 LARGEST_BODY: Final = 100 << 20
@@ -97,7 +97,7 @@ class Call:
     faults: list[Fault] = field(default_factory=list)
 
     @property
-    def account(self) -> Account:
+    def account(self) -> UserAccount:
         """The user.
 
         Raises:

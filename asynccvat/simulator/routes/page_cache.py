@@ -1,4 +1,4 @@
-"""Pages of lists that were made before: five hundred tasks take milliseconds to write as JSON."""
+"""Cached pages of task lists."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from asynccvat.simulator.wire.responses import ServerResponse, pack
 
 
 class PageCache:
-    """Packed pages of task lists, since making 500 tasks into JSON takes milliseconds."""
+    """Compressed pages of task lists: encoding 500 tasks as JSON takes milliseconds."""
 
     def __init__(self, limit: int = 512) -> None:
-        """Keep `limit` pages."""
+        """Keep the `limit` pages that were used last."""
         self._pages: OrderedDict[Hashable, bytes] = OrderedDict()
         self._limit = limit
 
     def find(self, key: Hashable) -> ServerResponse | None:
-        """The answer kept under the key."""
+        """Return the response kept under the key."""
         packed = self._pages.get(key)
         if packed is None:
             return None
         self._pages.move_to_end(key)
         return ServerResponse(body=zlib.decompress(packed, 31), packed=packed)
 
-    def keep(self, key: Hashable, answer: ServerResponse) -> None:
-        """Keep the answer, packed."""
-        answer.packed = pack(answer.body)
-        self._pages[key] = answer.packed
+    def keep(self, key: Hashable, response: ServerResponse) -> None:
+        """Keep a response, compressed."""
+        response.packed = pack(response.body)
+        self._pages[key] = response.packed
         if len(self._pages) > self._limit:
             self._pages.popitem(last=False)

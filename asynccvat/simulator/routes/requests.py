@@ -58,9 +58,9 @@ async def list_requests(call: Call) -> ServerResponse:
         rows = [row for row in rows if _request_filter(expression)(row)]
     page = cut_page(rows, call.query)
     shown = [request_json(request, call.origin) for request in page.rows]
-    answer = list_response(call, page, shown)
-    answer.headers.update(never_cached())
-    return answer
+    response = list_response(call, page, shown)
+    response.headers.update(never_cached())
+    return response
 
 
 def _request_filter(expression: str) -> Callable[[Request], bool]:
@@ -74,9 +74,9 @@ def _request_filter(expression: str) -> Callable[[Request], bool]:
 async def show_request(call: Call) -> ServerResponse:
     """`GET /api/requests/{rq_id}`."""
     request = _find_request(call)
-    answer = json_response(request_json(request, call.origin))
-    answer.headers.update(never_cached())
-    return answer
+    response = json_response(request_json(request, call.origin))
+    response.headers.update(never_cached())
+    return response
 
 
 async def cancel_request(call: Call) -> ServerResponse:
@@ -103,5 +103,5 @@ def _find_request(call: Call) -> Request:
 
 
 def _uncached(refused: RefusedError) -> RefusedError:
-    refused.answer.headers.update(never_cached())
+    refused.response.headers.update(never_cached())
     return refused

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from asynccvat.simulator.routes.filters import FilterTerms, select
 from asynccvat.simulator.routes.scopes import AnyOrganization, OrganizationScope
-from asynccvat.simulator.world.accounts import Account
+from asynccvat.simulator.world.accounts import UserAccount
 from asynccvat.simulator.world.tasks import Job, Project, Task
 from asynccvat.simulator.world.users import User
 from asynccvat.simulator.world.world import World
@@ -108,7 +108,7 @@ class Selections:
         self._cache: OrderedDict[Hashable, Sequence[Any]] = OrderedDict()
 
     def tasks(
-        self, query: Mapping[str, str], account: Account, scope: OrganizationScope
+        self, query: Mapping[str, str], account: UserAccount, scope: OrganizationScope
     ) -> Sequence[Task]:
         """Return the tasks that a list call asks for.
 
@@ -122,7 +122,7 @@ class Selections:
         )
 
     def projects(
-        self, query: Mapping[str, str], account: Account, scope: OrganizationScope
+        self, query: Mapping[str, str], account: UserAccount, scope: OrganizationScope
     ) -> Sequence[Project]:
         """Return the projects that a list call asks for.
 
@@ -132,7 +132,7 @@ class Selections:
         return select(self._visible(self._world.projects, account, scope), query, PROJECT_TERMS)
 
     def jobs(
-        self, query: Mapping[str, str], account: Account, scope: OrganizationScope
+        self, query: Mapping[str, str], account: UserAccount, scope: OrganizationScope
     ) -> Sequence[Job]:
         """Return the jobs that a list call asks for.
 
@@ -146,7 +146,7 @@ class Selections:
         return select([job for task in tasks for job in task.jobs()], query, JOB_TERMS)
 
     def _visible(
-        self, items: Mapping[int, Any], account: Account, scope: OrganizationScope
+        self, items: Mapping[int, Any], account: UserAccount, scope: OrganizationScope
     ) -> list[Any]:
         """Return the visible items, newest id first, as CVAT lists by default."""
         rows = [items[id_] for id_ in sorted(items, reverse=True)]
@@ -158,7 +158,7 @@ class Selections:
         return [row for row in rows if row.organization_id == wanted]
 
     def _key(
-        self, query: Mapping[str, str], account: Account, scope: OrganizationScope
+        self, query: Mapping[str, str], account: UserAccount, scope: OrganizationScope
     ) -> Hashable:
         rest = tuple(sorted(item for item in query.items() if item[0] not in ("page", "page_size")))
         return (self._world.version, account.user.id, scope, rest)

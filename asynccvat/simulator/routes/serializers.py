@@ -10,7 +10,7 @@ from typing import Any
 
 from asynccvat.simulator.queues.requests import Request
 from asynccvat.simulator.wire.responses import encode
-from asynccvat.simulator.world.accounts import AccessToken, Account
+from asynccvat.simulator.world.accounts import AccessToken, UserAccount
 from asynccvat.simulator.world.dates import stamp
 from asynccvat.simulator.world.tasks import Job, Project, Task
 from asynccvat.simulator.world.users import Organization, User
@@ -204,7 +204,7 @@ def request_json(request: Request, origin: str) -> dict[str, Any]:
     }
 
 
-def account_json(account: Account, origin: str) -> bytes:
+def account_json(account: UserAccount, origin: str) -> bytes:
     """Return an account as `GET /api/users/self` shows it, encoded."""
     user = account.user
     return encode(

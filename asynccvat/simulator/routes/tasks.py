@@ -54,9 +54,9 @@ async def list_tasks(call: Call) -> ServerResponse:
         return known
     page = cut_page(call.backend.selections.tasks(call.query, call.account, scope), call.query)
     rows: list[object] = [task_json(task, call.origin) for task in page.rows]
-    answer = list_response(call, page, rows)
-    pages.keep(key, answer)
-    return answer
+    response = list_response(call, page, rows)
+    pages.keep(key, response)
+    return response
 
 
 async def show_task(call: Call) -> ServerResponse:
@@ -82,9 +82,9 @@ async def create_task(call: Call) -> ServerResponse:
         organization_id=scope.id if isinstance(scope, Organization) else None,
         owner=call.account.user,
     )
-    answer = json_response(task_json(task, call.origin), 201)
-    answer.headers["Location"] = f"{call.origin}/api/tasks/{task.id}"
-    return answer
+    response = json_response(task_json(task, call.origin), 201)
+    response.headers["Location"] = f"{call.origin}/api/tasks/{task.id}"
+    return response
 
 
 async def change_task(call: Call) -> ServerResponse:
@@ -132,6 +132,6 @@ async def show_data_meta(call: Call) -> ServerResponse:
 async def show_status(call: Call) -> ServerResponse:
     """`GET /api/tasks/{id}/status`: show how the task's creation went (deprecated)."""
     find_task(call, call.number)
-    answer = json_response({"state": "Finished", "message": "", "progress": 0.0})
-    answer.headers["Deprecation"] = "true"
-    return answer
+    response = json_response({"state": "Finished", "message": "", "progress": 0.0})
+    response.headers["Deprecation"] = "true"
+    return response

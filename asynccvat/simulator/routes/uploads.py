@@ -47,10 +47,10 @@ def begin_upload(call: Call) -> ServerResponse:
         return _tus_response(413, f"File size exceeds max limit of {LARGEST_FILE} bytes")
     origin = _upload_origin(call)
     upload = call.backend.uploads.begin(upload_place(call), call.account.user.id, size)
-    answer = _tus_response(201)
-    answer.headers["Location"] = urljoin(f"{origin}{call.path}", upload.id)
-    answer.headers["Upload-Filename"] = upload.id
-    return answer
+    response = _tus_response(201)
+    response.headers["Location"] = urljoin(f"{origin}{call.path}", upload.id)
+    response.headers["Upload-Filename"] = upload.id
+    return response
 
 
 def _metadata(value: str) -> dict[str, str]:
@@ -73,10 +73,10 @@ def _upload_origin(call: Call) -> str:
 async def show_upload(call: Call) -> ServerResponse:
     """`HEAD .../annotations/{file}`: show how much has arrived; 404 for a complete file."""
     upload = _upload(call)
-    answer = _tus_response(200)
-    answer.headers["Upload-Offset"] = str(upload.offset)
-    answer.headers["Upload-Length"] = str(upload.size)
-    return answer
+    response = _tus_response(200)
+    response.headers["Upload-Offset"] = str(upload.offset)
+    response.headers["Upload-Length"] = str(upload.size)
+    return response
 
 
 async def append_to_upload(call: Call) -> ServerResponse:
@@ -94,9 +94,9 @@ async def append_to_upload(call: Call) -> ServerResponse:
         raise bad_request_page()
     if offset + (length or 0) > upload.size or not await append_piece(upload, call.pieces()):
         return _tus_response(413)
-    answer = _tus_response(204)
-    answer.headers["Upload-Offset"] = str(upload.offset)
-    return answer
+    response = _tus_response(204)
+    response.headers["Upload-Offset"] = str(upload.offset)
+    return response
 
 
 def _upload(call: Call) -> UploadedFile:
@@ -111,11 +111,11 @@ def _upload(call: Call) -> UploadedFile:
 
 
 def _tus_response(status: int, text: str = "") -> ServerResponse:
-    answer = ServerResponse(status, content_type=None, headers=dict(_TUS_HEADERS))
+    response = ServerResponse(status, content_type=None, headers=dict(_TUS_HEADERS))
     if text:
-        answer = json_response(text, status)
-        answer.headers.update(_TUS_HEADERS)
-    return answer
+        response = json_response(text, status)
+        response.headers.update(_TUS_HEADERS)
+    return response
 
 
 def upload_place(call: Call) -> str:

@@ -1,1 +1,6 @@
-"""Calls and answers: HTTP, its costs and its scripted faults."""
+"""HTTP: credentials, responses, and how responses are sent.
+
+`credentials` tells who makes a call and `throttle` how often they may. `responses` are values,
+`downloads` decides which bytes of an archive to send, and `sending` puts both on the wire.
+`records` tells what happened.
+"""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from asynccvat.simulator.wire.responses import RefusedError, detail
-from asynccvat.simulator.world.accounts import Account, Accounts
+from asynccvat.simulator.world.accounts import Accounts, UserAccount
 from asynccvat.simulator.world.dates import utc_now
 
 
@@ -25,12 +25,12 @@ class Identity:
         read_only: Whether the access token only reads.
     """
 
-    account: Account | None
+    account: UserAccount | None
     scheme: str
     read_only: bool = False
 
     @property
-    def required(self) -> Account:
+    def required(self) -> UserAccount:
         """The user.
 
         Raises:
@@ -47,7 +47,7 @@ ANONYMOUS = Identity(None, "anonymous")
 def unauthorized(words: str) -> RefusedError:
     """Refuse with 401 and its challenge."""
     refused = detail(401, words)
-    refused.answer.headers["WWW-Authenticate"] = "Token"
+    refused.response.headers["WWW-Authenticate"] = "Token"
     return refused
 
 

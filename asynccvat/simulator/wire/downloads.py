@@ -95,10 +95,10 @@ def choose(
     if ranges is None:
         return DownloadResponse(200, whole, [archive])
     if not ranges:
-        answer = nginx_page(416)
-        answer.headers["Content-Range"] = f"bytes */{archive.size}"
-        answer.headers["Content-Disposition"] = disposition(result.file_name)
-        return answer
+        response = nginx_page(416)
+        response.headers["Content-Range"] = f"bytes */{archive.size}"
+        response.headers["Content-Disposition"] = disposition(result.file_name)
+        return response
     if len(ranges) == 1:
         ((start, length),) = ranges
         content_range = f"bytes {start}-{start + length - 1}/{archive.size}"

@@ -1,4 +1,4 @@
-"""What a server remembers of the calls that it answered."""
+"""What a server records about each call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class CallRecord:
-    """One call, from its arrival on.
+    """The record of one call.
 
     Attributes:
         method: The method.
@@ -15,12 +15,12 @@ class CallRecord:
         query: The query, as sent.
         started: When it arrived, in seconds since the server started.
         task_id: The task in the path or in the request's id.
-        authorization: Whether credentials were sent at all, valid or not.
+        authorization: Whether the call has an Authorization header, valid or not.
         range: The Range header.
-        status: The status; 0 until it is answered, and where the connection was dropped.
-        seconds: How long it took until the last byte was handed on; 0 until then.
-        bytes_received: Bytes of the call's own body that came in; of a form those of its file.
-        bytes_sent: Bytes of the answer's body that were handed on.
+        status: The status; 0 until it is answered, and if the connection was dropped.
+        seconds: How long it took until the last byte was sent; 0 until then.
+        bytes_received: Bytes of the call's own body that have arrived; of a form those of its file.
+        bytes_sent: Bytes of the response's body that were sent.
         scheme: How it authenticated: `token`, `bearer`, `session`, `basic` or `anonymous`.
     """
 

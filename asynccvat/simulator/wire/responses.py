@@ -1,7 +1,7 @@
-"""Answers in the shapes that CVAT and the nginx before it give them.
+"""Responses in the forms of CVAT and of the nginx in front of it.
 
-JSON comes as `application/vnd.cvat+json`, without spaces, packed with gzip from 200 bytes on.
-Errors have six shapes (see each function); which one a call gets is decided by its handler.
+JSON is `application/vnd.cvat+json` without spaces, compressed with gzip from 200 bytes on. Errors
+have six forms (see each function); the handler of a call decides which one it gets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 JSON_TYPE: Final = "application/vnd.cvat+json"
 TEXT_TYPE: Final = "text/html; charset=utf-8"
 PACK_FROM: Final = 200
-"""Bytes from which Django's GZipMiddleware packs an answer."""
+"""Bytes from which Django's GZipMiddleware compresses a response."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,16 +41,16 @@ _NGINX_PAGE: Final = (
 
 @dataclass(slots=True)
 class ServerResponse:
-    """One answer, before it is put on the wire.
+    """One response, before it is put on the wire.
 
     Attributes:
         status: HTTP status.
-        body: The body, unpacked.
-        content_type: Its type, or None where CVAT sends none.
+        body: The body, not compressed.
+        content_type: Its type, or None if CVAT sends none.
         headers: Further headers.
-        cookies: Whole `Set-Cookie` values.
-        packed: The body packed with gzip, where it is at hand already.
-        by_nginx: Whether nginx answered, without the application's headers.
+        cookies: Complete `Set-Cookie` values.
+        packed: The body compressed with gzip, if that was done already.
+        by_nginx: Whether nginx answers, without the application's headers.
         bare: Whether the application's Allow is missing, as on errors outside its views.
     """
 
@@ -65,57 +65,57 @@ class ServerResponse:
 
 
 class RefusedError(Exception):
-    """A handler's way out: the call is answered with `answer`."""
+    """Raised by handlers to refuse a call with `response`."""
 
-    def __init__(self, answer: ServerResponse) -> None:
-        """ServerResponse the call with `answer`."""
-        super().__init__(answer.status)
-        self.answer = answer
+    def __init__(self, response: ServerResponse) -> None:
+        """Refuse the call with this response."""
+        super().__init__(response.status)
+        self.response = response
 
 
 def encode(value: Any) -> bytes:
-    """JSON without spaces, characters beyond ASCII as they are, as Django REST framework has it."""
+    """Encode JSON as Django REST framework does: no spaces, no escapes beyond ASCII."""
     return _encode(value)
 
 
 def pack(body: bytes) -> bytes:
-    """The body as one gzip member, quickly rather than small."""
+    """Compress a body as one gzip member, for speed and not for size."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     return packer.compress(body) + packer.flush()
 
 
 def json_response(value: Any, status: int = 200) -> ServerResponse:
-    """Any JSON value."""
+    """Return a response with a JSON value."""
     return ServerResponse(status, _encode(value))
 
 
 def detail(status: int, text: str) -> RefusedError:
-    """`{"detail": text}`: authentication, permission, not found, throttling."""
+    """Refuse with `{"detail": text}`: authentication, permission, not found, throttling."""
     return RefusedError(ServerResponse(status, _encode({"detail": text})))
 
 
 def messages(status: int, text: str) -> RefusedError:
-    """`["text"]`: most errors of validation."""
+    """Refuse with `["text"]`: most errors of validation."""
     return RefusedError(ServerResponse(status, _encode([text])))
 
 
 def field_error(name: str, text: str, status: int = 400) -> RefusedError:
-    """`{"name": ["text"]}`: an error of one field."""
+    """Refuse with `{"name": ["text"]}`: an error of one field."""
     return RefusedError(ServerResponse(status, _encode({name: [text]})))
 
 
 def json_string(status: int, text: str) -> RefusedError:
-    """`"text"`: a bare JSON string, for expired results and a lost Redis."""
+    """Refuse with `"text"`, a bare JSON string: expired results and a lost Redis."""
     return RefusedError(ServerResponse(status, _encode(text)))
 
 
 def text(status: int, words: str) -> RefusedError:
-    """Plain text that calls itself HTML: all 410, some 400 and 404."""
+    """Refuse with plain text, labelled as HTML: all 410, some 400 and 404."""
     return RefusedError(ServerResponse(status, words.encode(), TEXT_TYPE))
 
 
 def not_found_page() -> RefusedError:
-    """Django's page for a path it does not know."""
+    """Refuse with Django's page for an unknown path."""
     page = _DJANGO_PAGE.format(
         title="Not Found", text="The requested resource was not found on this server."
     )
@@ -123,24 +123,24 @@ def not_found_page() -> RefusedError:
 
 
 def bad_request_page() -> RefusedError:
-    """Django's page for a call that it will not read, as one with too large a body."""
+    """Refuse with Django's page for a call that it does not read, as if the body is too large."""
     page = _DJANGO_PAGE.format(title="Bad Request (400)", text="")
     return RefusedError(ServerResponse(400, page.encode(), TEXT_TYPE, bare=True))
 
 
 def server_error_page() -> RefusedError:
-    """Django's page for an exception in a view."""
+    """Refuse with Django's page for an exception in a view."""
     page = _DJANGO_PAGE.format(title="Server Error (500)", text="")
     return RefusedError(ServerResponse(500, page.encode(), TEXT_TYPE, bare=True))
 
 
 def forbidden() -> RefusedError:
-    """403 of the permission policy."""
+    """Refuse with the 403 of the permission policy."""
     return detail(403, "You do not have permission to perform this action.")
 
 
 def no_such(model: str) -> RefusedError:
-    """404 for an id that is not there."""
+    """Refuse with 404: there is no object of that id."""
     return detail(404, f"No {model} matches the given query.")
 
 
@@ -152,14 +152,14 @@ _NGINX_TITLES: Final = {
 
 
 def nginx_page(status: int) -> ServerResponse:
-    """The page that nginx itself makes for a status."""
+    """Return the page that nginx itself has for a status."""
     title = _NGINX_TITLES.get(status) or f"{status} {http.HTTPStatus(status).phrase}"
     body = _NGINX_PAGE.format(title=title, heading=title, more="")
     return ServerResponse(status, body.encode(), "text/html", by_nginx=True)
 
 
 def header_too_large_page() -> ServerResponse:
-    """What nginx answers to headers past its buffers."""
+    """Return the response of nginx to headers larger than its buffers."""
     words = "Request Header Or Cookie Too Large"
     body = _NGINX_PAGE.format(
         title=f"400 {words}", heading="400 Bad Request", more=f"<center>{words}</center>\r\n"

@@ -32,48 +32,48 @@ _APPLICATION_HEADERS: Final = {
 
 
 async def send_response(
-    answer: ServerResponse, request: web.BaseRequest, record: CallRecord, faults: Sequence[Fault]
+    response: ServerResponse, request: web.BaseRequest, record: CallRecord, faults: Sequence[Fault]
 ) -> web.Response:
     """Send a response, as far as the faults let it pass.
 
     Raises:
         ConnectionResetError: The connection broke, or a fault broke it.
     """
-    response = _response(answer, request)
-    await _cut_head(response, request, faults)
-    body = response.body if isinstance(response.body, bytes) else b""
+    outgoing = _response(response, request)
+    await _cut_head(outgoing, request, faults)
+    body = outgoing.body if isinstance(outgoing.body, bytes) else b""
     limit = _first_place(faults, len(body), "cut_at")
     if limit is not None and limit < len(body):
         record.bytes_sent = limit
-        await _send_cut(response, request, body[:limit])
+        await _send_cut(outgoing, request, body[:limit])
     record.bytes_sent = len(body)
-    await response.prepare(request)
-    await response.write_eof()
-    return response
+    await outgoing.prepare(request)
+    await outgoing.write_eof()
+    return outgoing
 
 
-def _response(answer: ServerResponse, request: web.BaseRequest) -> web.Response:
-    headers = {"Server": "nginx", **answer.headers}
-    if not answer.by_nginx:
+def _response(response: ServerResponse, request: web.BaseRequest) -> web.Response:
+    headers = {"Server": "nginx", **response.headers}
+    if not response.by_nginx:
         headers |= _APPLICATION_HEADERS
         headers["X-Request-Id"] = str(uuid.UUID(int=_request_number()))
-    body = answer.body
-    is_packable = len(body) >= PACK_FROM and answer.status < 500 and not answer.by_nginx
-    if not answer.by_nginx:
-        names = "Origin, Cookie" if answer.bare else "Accept, Origin, Cookie"
+    body = response.body
+    is_packable = len(body) >= PACK_FROM and response.status < 500 and not response.by_nginx
+    if not response.by_nginx:
+        names = "Origin, Cookie" if response.bare else "Accept, Origin, Cookie"
         headers["Vary"] = (
             names.replace("Accept", "Accept, Accept-Encoding") if is_packable else names
         )
     if is_packable and "gzip" in request.headers.get("Accept-Encoding", ""):
-        body = answer.packed if answer.packed is not None else pack(body)
+        body = response.packed if response.packed is not None else pack(body)
         headers["Content-Encoding"] = "gzip"
-    response = web.Response(body=body, status=answer.status)
-    if answer.content_type is not None:
-        response.headers["Content-Type"] = answer.content_type
-    response.headers.update(headers)
-    for cookie in answer.cookies:
-        response.headers.add("Set-Cookie", cookie)
-    return response
+    outgoing = web.Response(body=body, status=response.status)
+    if response.content_type is not None:
+        outgoing.headers["Content-Type"] = response.content_type
+    outgoing.headers.update(headers)
+    for cookie in response.cookies:
+        outgoing.headers.add("Set-Cookie", cookie)
+    return outgoing
 
 
 _numbers = iter(range(1, 1 << 62))

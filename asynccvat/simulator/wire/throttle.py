@@ -40,5 +40,5 @@ class Throttle:
             return
         seconds = max(1, round(recent[0] + 60 - now)) if recent else 60
         refused = detail(429, f"Request was throttled. Expected available in {seconds} seconds.")
-        refused.answer.headers["Retry-After"] = str(seconds)
+        refused.response.headers["Retry-After"] = str(seconds)
         raise refused

@@ -17,7 +17,7 @@ from asynccvat.simulator.world.users import ADMIN, User
 
 
 @dataclass(slots=True)
-class Account:
+class UserAccount:
     """A user who can log in.
 
     Attributes:
@@ -41,7 +41,7 @@ class AccessToken:
 
     id: int
     name: str
-    account: Account
+    account: UserAccount
     value: str
     created: datetime
     read_only: bool = False
@@ -53,7 +53,7 @@ class AccessToken:
 class BrowserSession:
     """A browser session, made by each login."""
 
-    account: Account
+    account: UserAccount
     csrf_token: str
 
 
@@ -69,34 +69,34 @@ class Accounts:
     def __init__(self, options: SimulatorOptions) -> None:
         """Create the administrator and the users of the options, numbered from 1."""
         self._random = random.Random(f"tokens {options.seed}")
-        self.by_id = {1: Account(ADMIN, options.password, superuser=True)}
+        self.by_id = {1: UserAccount(ADMIN, options.password, superuser=True)}
         for number, spec in enumerate(options.users, start=2):
             user = User(number, spec.username, email=f"{spec.username}@example.com")
-            self.by_id[number] = Account(user, spec.password, spec.superuser)
+            self.by_id[number] = UserAccount(user, spec.password, spec.superuser)
         self.sessions: dict[str, BrowserSession] = {}
         self.access_tokens: dict[int, AccessToken] = {}
-        self._by_token: dict[str, Account] = {}
+        self._by_token: dict[str, UserAccount] = {}
         self._next_access_token = 1
 
-    def find(self, name_or_email: str) -> Account | None:
+    def find(self, name_or_email: str) -> UserAccount | None:
         """Return the account of that name or e-mail address."""
         for account in self.by_id.values():
             if name_or_email in (account.user.username, account.user.email):
                 return account
         return None
 
-    def with_token(self, token: str) -> Account | None:
+    def with_token(self, token: str) -> UserAccount | None:
         """Return the account whose key this is."""
         return self._by_token.get(token)
 
-    def token_of(self, account: Account) -> str:
+    def token_of(self, account: UserAccount) -> str:
         """Return the account's one key, made now if it has none; every login returns the same."""
         if account.token is None:
             account.token = f"{self._random.getrandbits(160):040x}"
             self._by_token[account.token] = account
         return account.token
 
-    def log_in(self, account: Account) -> tuple[str, str, str]:
+    def log_in(self, account: UserAccount) -> tuple[str, str, str]:
         """Log in: return the key, the new session's id and its CSRF token."""
         account.last_login = utc_now()
         csrf_token = f"{self._random.getrandbits(128):032x}"
@@ -104,7 +104,7 @@ class Accounts:
         self.sessions[session_id] = BrowserSession(account, csrf_token)
         return self.token_of(account), session_id, csrf_token
 
-    def log_out(self, account: Account) -> None:
+    def log_out(self, account: UserAccount) -> None:
         """Revoke the user's key, for every client that holds it."""
         if account.token is not None:
             del self._by_token[account.token]
@@ -112,7 +112,7 @@ class Accounts:
 
     def create_access_token(
         self,
-        account: Account,
+        account: UserAccount,
         name: str = "token",
         *,
         read_only: bool = False,

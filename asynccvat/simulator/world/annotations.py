@@ -1,7 +1,6 @@
 """Labels and annotations as values: shapes, tags and tracks of one task.
 
-Where annotations come from (made from a seed, read from a file, sent as JSON) and what is written
-of them is left to other modules; what a track looks like on a frame is told here.
+`content` makes annotations from a seed; `formats` reads and writes them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _NUMBERS: Final[dict[ShapeType, int]] = {"rectangle": 4, "ellipse": 4, "cuboid":
 
 
 def points_fit(type_: ShapeType, points: Sequence[float]) -> bool:
-    """Whether so many numbers make a shape of that type."""
+    """Tell whether the number of points fits the type of shape."""
     if type_ in _NUMBERS:
         return len(points) == _NUMBERS[type_]
     if type_ != "mask":
@@ -75,12 +74,12 @@ class Shape:
         z_order: Larger ones are in front.
         attributes: Values of the label's attributes.
         rotation: Degrees, clockwise.
-        group: Number of its group; none where it was made so.
+        group: Number of its group, or None if none was given.
         source: `manual`, `file`, `auto` or `semi-auto`.
-        description: What an annotator wrote.
-        needs_review: What an annotator ticked.
-        track_id: Of a shape that stands for a track on one frame: which track of the task.
-        keyframe: Of such a shape: whether it was drawn there, and not interpolated.
+        description: Text of an annotator.
+        needs_review: Whether an annotator ticked it for review.
+        track_id: If the shape is that of a track on one frame: which track of the task.
+        keyframe: If so: whether an annotator drew it there; otherwise it is interpolated.
     """
 
     id: int
@@ -114,9 +113,9 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class TrackedShape:
-    """What a track looks like from a frame on; `attributes` holds its mutable ones.
+    """The shape of a track from a keyframe on.
 
-    With `outside` it is not seen from there on.
+    `attributes` holds the mutable ones. With `outside` the track is invisible from there on.
     """
 
     id: int
@@ -146,14 +145,18 @@ class Track:
 
     @property
     def frame(self) -> int:
-        """The first frame of it."""
+        """The first frame of the track."""
         return self.shapes[0].frame
 
     def shapes_until(self, frames: int, track_id: int) -> Iterator[Shape]:
-        """Its shape on each frame on which it is seen, of so many frames.
+        """Yield the shape of the track on each frame on which it is visible.
 
-        Between keyframes with equally many points these move evenly; otherwise a shape stays as it
-        is until the next keyframe.
+        Between keyframes with equally many points, the points move linearly. Otherwise the shape
+        stays the same until the next keyframe.
+
+        Args:
+            frames: Number of frames of the task.
+            track_id: Which track of the task it is.
         """
         end = dataclasses.replace(self.shapes[-1], frame=frames)
         for here, there in pairwise((*self.shapes, end)):
@@ -185,7 +188,7 @@ class Track:
 def _between(here: TrackedShape, there: TrackedShape, part: float) -> TrackedShape:
     if not part or here.type != there.type or len(here.points) != len(there.points):
         return here
-    if here.type == "mask":  # its run lengths are no coordinates
+    if here.type == "mask":  # run lengths are not coordinates
         return here
     moved = tuple(a + (b - a) * part for a, b in zip(here.points, there.points, strict=True))
     turned = here.rotation + ((there.rotation - here.rotation + 180) % 360 - 180) * part

@@ -1,9 +1,8 @@
 """Small valid JPEG pictures without an imaging library.
 
 The pictures are baseline JPEG (ITU-T T.81): 4:2:0, DC values coded with the tables of Annex K.3,
-and no AC coefficients, so a picture is a mosaic of 8 x 8 pixel tiles. Comment segments (COM) carry
-the seed, which makes every frame's bytes its own, and pad it to a wanted size. Which frame gets
-which seed and size is the dataset's business.
+and no AC coefficients, so a picture is a mosaic of 8 x 8 pixel tiles. Comment segments (COM) hold
+the seed, which makes the bytes of every frame unique, and pad the file to a wanted size.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ import struct
 from typing import Final
 
 _VARIANTS: Final = 32
-"""Pictures drawn for one frame size; further seeds repeat them under another comment."""
+"""Pictures drawn for one frame size; further seeds repeat them with another comment."""
 
 _MAX_COMMENT: Final = 0xFFFF - 2
-"""Most bytes one comment segment holds: its length field counts itself."""
+"""Most bytes that one comment segment holds: its length field counts itself."""
 
 # T.81 table K.3 (luminance) and K.4 (chrominance): codes of each length 1..16, then their symbols.
 _LUMA_DC_LENGTHS: Final = bytes([0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0])
 _CHROMA_DC_LENGTHS: Final = bytes([0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0])
 _DC_SYMBOLS: Final = bytes(range(12))
-# The only AC symbol is "end of block" (0x00); one code of one bit, and never the all-ones code.
+# The only AC symbol is "end of block" (0x00): one code of one bit, which is not all ones.
 _AC_LENGTHS: Final = bytes([1] + [0] * 15)
 _AC_SYMBOLS: Final = bytes([0x00])
 _END_OF_BLOCK: Final = "0"
@@ -33,11 +32,11 @@ def draw_jpeg(seed: int, width: int = 640, height: int = 480, size: int | None =
     """Draw a JPEG picture: the same arguments always give the same bytes.
 
     Args:
-        seed: Chooses the picture and is written into its comment, so no two seeds share bytes.
+        seed: Chooses the picture, and is written into its comment, so that no two are equal.
         width: Width in pixels, 1 to 65535.
         height: Height in pixels, 1 to 65535.
-        size: Wanted length in bytes, reached exactly by padding; a picture that is longer
-            already stays as it is. None: no padding.
+        size: Wanted length in bytes, reached exactly by padding; a longer picture stays
+            unchanged. None: no padding.
 
     Raises:
         ValueError: A picture of that width or height cannot be written.
@@ -53,7 +52,7 @@ def draw_jpeg(seed: int, width: int = 640, height: int = 480, size: int | None =
 
 
 def _comments(text: bytes, padding: int) -> list[bytes]:
-    """Comment segments that hold `text` and are `padding` bytes longer than it and one header."""
+    """Return comment segments with `text`, `padding` bytes longer than it and one header."""
     first = min(padding, _MAX_COMMENT - len(text))
     remaining = padding - first
     if 0 < remaining < 4:  # a further segment takes four bytes at least
@@ -76,7 +75,7 @@ def _noise() -> bytes:
 
 @functools.lru_cache(maxsize=256)
 def _picture(variant: int, width: int, height: int) -> tuple[bytes, bytes]:
-    """Everything before the comments and everything after them."""
+    """Return the bytes before the comments and the bytes after them."""
     quantisation = bytes([8] + [1] * 63)  # a DC step of 8 is one step of the tile's grey value
     components = bytes([1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0])
     head = b"".join(
@@ -112,7 +111,7 @@ def _scan(variant: int, width: int, height: int) -> bytes:
                 bits.append(luma[value - previous])
                 previous = value
             bits += [chroma[hue[0]], chroma[hue[1]]]
-            hue = [0, 0]  # the colour stays: only the first block differs from the one before
+            hue = [0, 0]  # the colour is constant: only the first block differs from the last
     stream = "".join(bits)
     stream += "1" * (-len(stream) % 8)
     return int(stream, 2).to_bytes(len(stream) // 8, "big").replace(b"\xff", b"\xff\x00")
@@ -120,7 +119,7 @@ def _scan(variant: int, width: int, height: int) -> bytes:
 
 @functools.cache
 def _differences(lengths: bytes) -> dict[int, str]:
-    """Bits of a whole block by the difference of its DC value from the last one (T.81 F.1.2)."""
+    """Return the bits of a block, by the difference of its DC value to the last (T.81 F.1.2)."""
     codes: list[str] = []
     code = 0
     for length, count in enumerate(lengths, start=1):

@@ -1,8 +1,8 @@
 """Masks in their three forms: CVAT's runs, the bits of a frame, and COCO's counts.
 
-CVAT keeps of a mask its box and, row by row within it, the lengths of runs without and with it in
-turn. COCO counts such runs through the whole image, column by column, and may pack the counts into
-a text. Bits are one byte a pixel, row by row.
+CVAT keeps the box of a mask and, row by row within it, the lengths of runs that are alternately
+outside and inside. COCO counts such runs through the whole image, column by column, and may pack
+the counts into a string. Bits are one byte a pixel, row by row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FIVE_BITS = 0x1F
 
 
 def shape_bits(shape: Shape, width: int, height: int) -> bytes:
-    """The pixels of a frame that a mask or an ellipse covers."""
+    """Return the bits of a frame that a mask or an ellipse covers."""
     if shape.type == "ellipse":
         return _ellipse_bits(shape, width, height)
     *runs, left, top, right, bottom = (int(number) for number in shape.points)
@@ -51,7 +51,7 @@ def _ellipse_bits(shape: Shape, width: int, height: int) -> bytes:
 
 
 def mask_points(bits: bytes, width: int) -> tuple[float, ...] | None:
-    """The runs and the box of a mask as CVAT keeps them; None if nothing is covered."""
+    """Return runs and box of a mask as CVAT keeps them; None if it covers nothing."""
     height = len(bits) // width
     rows = [y for y in range(height) if any(bits[y * width : (y + 1) * width])]
     columns = [x for x in range(width) if any(bits[x::width])]
@@ -65,15 +65,15 @@ def mask_points(bits: bytes, width: int) -> tuple[float, ...] | None:
 
 
 def coco_counts(bits: bytes, width: int) -> list[int]:
-    """COCO's counts of the bits of a frame."""
+    """Return COCO's counts of the bits of a frame."""
     return _runs(b"".join(bits[x::width] for x in range(width)))
 
 
 def bits_of_counts(counts: Iterable[int], width: int, height: int) -> bytes:
-    """The bits of a frame that COCO's counts describe.
+    """Return the bits of a frame that COCO's counts describe.
 
     Raises:
-        ValueError: They do not add up to the frame.
+        ValueError: The counts do not add up to the frame.
     """
     columns = _bits_of_runs(counts)
     if len(columns) != width * height:
@@ -82,7 +82,7 @@ def bits_of_counts(counts: Iterable[int], width: int, height: int) -> bytes:
 
 
 def pack_counts(counts: Sequence[int]) -> str:
-    """Counts as a text, as pycocotools packs them: differences in digits of five bits."""
+    """Pack counts into a string like pycocotools: differences, in digits of five bits."""
     text = []
     for place, count in enumerate(counts):
         left = count - counts[place - 2] if place > 2 else count
@@ -96,10 +96,10 @@ def pack_counts(counts: Sequence[int]) -> str:
 
 
 def unpack_counts(text: str) -> list[int]:
-    """The counts that `pack_counts` packed.
+    """Return the counts that `pack_counts` packed.
 
     Raises:
-        ValueError: The text ends within a number.
+        ValueError: The string ends within a number.
     """
     counts: list[int] = []
     value = shift = 0

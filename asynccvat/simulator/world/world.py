@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.world.accounts import Account
+from asynccvat.simulator.world.accounts import UserAccount
 from asynccvat.simulator.world.annotations import Annotations
 from asynccvat.simulator.world.content import project_labels
 from asynccvat.simulator.world.dates import RisingClock
@@ -59,7 +59,7 @@ class World:
         self.annotation_ids: Iterator[int] = itertools.count(_FIRST_ANNOTATION_ID)
         self._clock = RisingClock()
 
-    def can_see(self, account: Account, item: Task | Project) -> bool:
+    def can_see(self, account: UserAccount, item: Task | Project) -> bool:
         """Tell whether an account may see a task or project.
 
         A user sees what they own, what is assigned to them, what is in their organization, and the
