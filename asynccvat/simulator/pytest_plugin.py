@@ -1,8 +1,8 @@
 """Fixtures for tests that need a CVAT server.
 
 Write `pytest_plugins = ["asynccvat.simulator.pytest_plugin"]` in a `conftest.py`, then use the
-fixture `cvat_server`. The server runs in another thread, so that it serves every kind of test: synchronous,
-asyncio with any plugin, and commands in other processes.
+fixture `cvat_server`. The server runs in another thread, so that it serves every kind of test:
+synchronous, asyncio with any plugin, and commands in other processes.
 """
 
 from __future__ import annotations
