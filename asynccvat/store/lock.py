@@ -1,15 +1,19 @@
-"""The lock of a destination: one writer at a time, and a word about who it is.
+"""The lock of a destination: one writer at a time.
 
-`flock` decides; the text in the file is for the message only. Where flock is unsupported, the
-file's mere existence is the lock: made exclusively, touched every ten seconds, and taken over
-only where the owner is known to be dead, or by force. What is done under the lock is left to
-others; they ask `verify` before each commit.
+`flock` on the file `lock` decides. The file's text says who holds it, for messages only.
 
-Taking over from a dead owner has to be one step, or two would do it at once: one removes the
-file and makes its own, and the other, which looked before, removes that. So a dead owner's file is
-never removed. Its successor makes a file that is named after its content, exclusively, which only
-one process can; and then renames that onto the lock. One that dies in between has a successor by
-the same rule: the files form a line, and the lock is that of whoever is last in it.
+Some network file systems do not support flock. There, the existence of `lock.held` is the lock. Its
+text names the owner's host, boot and process; the owner touches it every ten seconds. Another
+process takes it over only if the owner is known to be dead, or with `--break-lock`.
+
+Taking over from a dead owner has to be one step. Otherwise two processes do it at once: both read
+the dead owner's file, one removes it and creates its own, and the other removes that. So a dead
+owner's file is never removed. The successor exclusively creates a file whose name is a hash of the
+dead owner's text, which only one process can do, and then renames it onto `lock.held`. If it dies
+in between, its own successor follows the same rule: the files form a line, and the last one in the
+line holds the lock. `docs/decisions/locks.md` says which simpler ways failed.
+
+Holders call `verify` before each commit.
 """
 
 from __future__ import annotations
@@ -22,23 +26,26 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.errors import StoreLockedError
-from asynccvat.fs import files
+from asynccvat.fs import disk_errors, files
 
 if sys.platform != "win32":
     import fcntl
 
 LOCK_NAME = "lock"
 EXCLUSIVE_NAME = "lock.held"
-"""Where flock is unsupported. Another name: `lock` itself is there for good once it was made."""
+"""The lock where flock is unsupported. It has a name of its own, as `lock` is never removed."""
+LINE_PREFIX = f"{EXCLUSIVE_NAME}-"
+"""How the names begin of the files that processes create to take the lock over."""
 HEARTBEAT_SECONDS = 10.0
 
-# Whoever has just taken a lock is about to write who it is.
+# A process that has just taken a lock is about to write its text.
 _LOOKS_FOR_OWNER = 20
 _BETWEEN_LOOKS = 0.025
 
@@ -50,13 +57,13 @@ FLOCK_UNSUPPORTED = frozenset(
 
 
 class LockOwner(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a lock.
+    """The process that holds a lock.
 
     Attributes:
         host: The machine's name.
         pid: The process.
-        process_start: When the process began, in the kernel's own count; tells it from a later
-            one of the same number. None where the system does not say.
+        process_start: The boot, and the clock tick of it at which the process began. It tells the
+            process from a later one of the same number. None if the system does not say.
         since: When the lock was taken, ISO 8601.
     """
 
@@ -86,22 +93,22 @@ class Lock:
         """Make sure that the lock is still ours.
 
         Raises:
-            StoreLockedError: The file was removed, or another process has taken the lock over.
+            StoreLockedError: The file was removed, or another process has taken over the lock.
         """
         if not self.is_ours():
             owner = _read_owner(self._dir_fd, self._name)
             who = "" if owner is None else f" by {_in_words(owner)}"
             raise StoreLockedError(
-                f"the lock on {self._path} was taken over{who}; this run stops writing: "
-                "let one process at a time mirror to this destination",
+                f"the lock on {self._path} was taken over{who}, so this run stops writing: "
+                "let one process at a time write to this destination",
                 step="lock",
             )
 
     def release(self, *, remove: bool = False) -> None:
-        """Give the lock up, if it is still ours.
+        """Release the lock, if it is still ours.
 
         Args:
-            remove: Remove the file, too. Where its mere existence is the lock, it goes anyway.
+            remove: Remove the file, too. `lock.held` is removed in any case.
         """
         self._stop.set()
         if self._thread is not None:
@@ -113,29 +120,29 @@ class Lock:
             os.close(self._fd)
 
     def is_ours(self) -> bool:
-        """Whether the file of that name still is the one that we locked."""
+        """Whether the file of that name is still the one that we locked."""
         here = files.lstat(self._name, dir_fd=self._dir_fd)
         mine = os.fstat(self._fd)
         return here is not None and (here.st_dev, here.st_ino) == (mine.st_dev, mine.st_ino)
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            # It only tells others that we live; whether the lock is ours, `verify` finds out.
+            # It only tells others that we are alive; `verify` finds out whether the lock is ours.
             with contextlib.suppress(OSError):
                 files.touch(self._fd)
 
 
 def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
-    """Take the lock of the destination at `path`, whose `.asynccvat` is open as `dir_fd`.
+    """Take the lock of a destination.
 
     Args:
         dir_fd: Handle of the folder that holds the lock file.
         path: The destination, for messages.
-        break_lock: Take the lock over from whoever has it. The old owner finds out before its
-            next commit.
+        break_lock: Take over the lock from any owner. The old owner finds out before its next
+            commit.
 
     Raises:
-        StoreLockedError: Somebody holds it; the message says who and since when.
+        StoreLockedError: Another process holds it; the message says which, and since when.
         OSError: As the system says.
     """
     if break_lock:
@@ -146,7 +153,7 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
         try:
             _flock(fd, path, dir_fd)
             lock = Lock(dir_fd, path, fd)
-            # Whoever held it before may have removed the file between our opening and locking.
+            # The previous owner may have removed the file between our opening and locking.
             if lock.is_ours():
                 if files.is_plain(fd):
                     files.truncate(fd)
@@ -157,7 +164,7 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
             os.close(fd)
             if error.errno not in FLOCK_UNSUPPORTED:
                 raise
-            _remove(LOCK_NAME, dir_fd)  # it locks nothing there
+            _remove(LOCK_NAME, dir_fd)  # it has no meaning there
             return _acquire_by_existence(dir_fd, path)
         except BaseException:
             os.close(fd)
@@ -173,32 +180,69 @@ def _flock(fd: int, path: Path, dir_fd: int) -> None:
 
 
 def _acquire_by_existence(dir_fd: int, path: Path) -> Lock:
-    """Make the lock file exclusively, or succeed an owner that is known to be dead."""
+    """Create the lock file exclusively, or succeed an owner that is known to be dead."""
     while True:
         name = _end_of_line(dir_fd, path)
         try:
-            fd = files.open_for_writing(name, dir_fd=dir_fd)
-        except FileExistsError:
-            continue  # somebody was quicker: who, the next look tells
+            fd = _create_owned(name, dir_fd)
+        except (FileExistsError, FileNotFoundError):
+            continue  # another process was quicker; the next look tells which
         try:
-            files.write(fd, msgspec.json.encode(_ourselves()) + b"\n")
             if _leads_to(name, dir_fd):
                 if name != EXCLUSIVE_NAME:
                     files.rename(name, EXCLUSIVE_NAME, dir_fd=dir_fd, new_dir_fd=dir_fd)
                     name = EXCLUSIVE_NAME
-                    _remove_line(dir_fd)
+                _remove_line(dir_fd)
                 return Lock(dir_fd, path, fd, name=EXCLUSIVE_NAME)
         except BaseException:
             os.close(fd)
-            # Left there, it would be a lock that nobody can be shown to have let go.
+            # Left there, it would name an owner that is alive and does not hold the lock.
             _remove(name, dir_fd)
             raise
         os.close(fd)
         _remove(name, dir_fd)
 
 
+def _create_owned(name: str, dir_fd: int) -> int:
+    """Create a file exclusively, with our text in it from the start; return its handle.
+
+    A process that is killed between creating the file and writing to it would leave one that names
+    no owner, so nobody could know that its owner is dead. So the text is written to a draft, and
+    a link to the draft is what creates the file. Where links are unsupported, there are two steps.
+
+    Raises:
+        FileExistsError: The file exists.
+        FileNotFoundError: A new owner has removed our draft.
+    """
+    text = msgspec.json.encode(_ourselves()) + b"\n"
+    draft = f"{LINE_PREFIX}draft-{uuid.uuid4().hex}"
+    fd = files.open_for_writing(draft, dir_fd=dir_fd)
+    try:
+        files.write(fd, text)
+        files.link(draft, name, dir_fd=dir_fd, new_dir_fd=dir_fd)
+    except BaseException as error:
+        os.close(fd)
+        if isinstance(error, OSError) and disk_errors.is_link_refused(error):
+            return _create_and_write(name, text, dir_fd)
+        raise
+    finally:
+        _remove(draft, dir_fd)
+    return fd
+
+
+def _create_and_write(name: str, text: bytes, dir_fd: int) -> int:
+    fd = files.open_for_writing(name, dir_fd=dir_fd)
+    try:
+        files.write(fd, text)
+    except BaseException:
+        os.close(fd)
+        _remove(name, dir_fd)
+        raise
+    return fd
+
+
 def _end_of_line(dir_fd: int, path: Path) -> str:
-    """The name of the file that the next owner has to make.
+    """Return the name of the file that the next owner has to create.
 
     Raises:
         StoreLockedError: The last owner in the line is not known to be dead.
@@ -212,7 +256,7 @@ def _end_of_line(dir_fd: int, path: Path) -> str:
 
 
 def _leads_to(name: str, dir_fd: int) -> bool:
-    """Whether a file is in the line, now that it is there: it may have been made too late."""
+    """Whether a file is in the line; it is not if it was created too late."""
     current: str | None = EXCLUSIVE_NAME
     while current not in (None, name):
         current = _successor(current, dir_fd)
@@ -220,21 +264,21 @@ def _leads_to(name: str, dir_fd: int) -> bool:
 
 
 def _successor(name: str, dir_fd: int) -> str | None:
-    """Which file whoever takes over from an owner has to make, None where it may be alive."""
+    """Return the name of the file that succeeds an owner's; None if the owner may be alive."""
     try:
         content = files.read_file(name, dir_fd=dir_fd)
     except OSError:
         return None
     if content is None or not _is_dead(_decoded(content)):
         return None
-    # Nobody writes these bytes again: the process is dead, and they tell when it began.
-    return f"{EXCLUSIVE_NAME}-{hashlib.sha256(content).hexdigest()[:32]}"
+    # No other owner has this text: the process is dead, and the text says when it began.
+    return f"{LINE_PREFIX}{hashlib.sha256(content).hexdigest()[:32]}"
 
 
 def _remove_line(dir_fd: int) -> None:
-    """Clear away what was made in the line, now that the lock is ours and leads nowhere."""
+    """Remove the files of the line, now that the lock is ours."""
     for name in files.names(dir_fd):
-        if name.startswith(f"{EXCLUSIVE_NAME}-"):
+        if name.startswith(LINE_PREFIX):
             _remove(name, dir_fd)
 
 
@@ -250,9 +294,7 @@ def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
     seen = ""
     if status is not None and name == EXCLUSIVE_NAME:
         seen = f" (last sign of life {max(0, int(time.time() - status.st_mtime))} s ago)"
-    remedy = (
-        "wait until that ends, or use break_lock (--break-lock) if it surely is no longer running"
-    )
+    remedy = "wait until it ends, or use --break-lock if it is certain that it no longer runs"
     if owner is not None and msgspec.structs.replace(_ourselves(), since=owner.since) == owner:
         who = f"this very process {owner.pid}, since {owner.since}"
         remedy = "wait until its other run into the same folder ends"
@@ -264,11 +306,11 @@ def _in_words(owner: LockOwner) -> str:
 
 
 def _owner_at_work(dir_fd: int, name: str) -> LockOwner | None:
-    """Who holds a lock that is held; None where nobody says, or only a dead one of earlier."""
+    """Return the owner of a lock that is held; None if only a dead owner, or none, is named."""
     for look in range(_LOOKS_FOR_OWNER):
         if look > 0:
             time.sleep(_BETWEEN_LOOKS)
-        # Whoever takes over from a dead owner gives its file the lock's own name at the end.
+        # A successor's file is renamed to the lock's own name at the end.
         for place in (name, EXCLUSIVE_NAME):
             owner = _read_owner(dir_fd, place)
             if owner is not None and not _is_dead(owner):
@@ -280,7 +322,7 @@ def _read_owner(dir_fd: int, name: str) -> LockOwner | None:
     try:
         content = files.read_file(name, dir_fd=dir_fd)
     except OSError:
-        return None  # it is for the message, no more
+        return None  # it is for the message only
     return None if content is None else _decoded(content)
 
 
@@ -316,11 +358,11 @@ def _is_dead(owner: LockOwner | None) -> bool:
 
 
 def _process_start(pid: int) -> str | None:
-    """Boot and clock tick at which a process began (proc(5)), None where there is no /proc."""
+    """Return boot and clock tick at which a process began (proc(5)); None without /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return None
-    # The name in parentheses can hold blanks and parentheses; start time is the 22nd field.
+    # The name in parentheses can hold blanks and parentheses; the start time is field 22.
     return f"{boot} {stat.rpartition(')')[2].split()[19]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -9,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -66,7 +68,7 @@ def test_a_second_process_is_told_who_holds_the_lock_and_since_when(
         with pytest.raises(StoreLockedError, match=rf"process {holder.pid} on .* since 20") as told:
             acquire(folder, tmp_path)
         assert str(tmp_path) in str(told.value)
-        assert "break_lock (--break-lock)" in str(told.value)
+        assert "use --break-lock if" in str(told.value)
         holder.kill()
         holder.communicate()
     # Its death frees the lock, though its text still stands there.
@@ -116,10 +118,50 @@ def test_a_lock_can_be_broken_and_its_owner_finds_out(tmp_path: Path, folder: in
     assert listing(tmp_path) == []
 
 
+@pytest.mark.usefixtures("without_flock")
+def test_a_lock_file_names_its_owner_from_the_start(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after any call, a process leaves no lock of nobody, which would last for ever."""
+    seen: list[bytes] = []
+    for name in ("open_for_writing", "write", "link"):
+        effect = getattr(files, name)
+
+        def watched(*args: Any, effect: Callable[..., Any] = effect, **kwargs: Any) -> Any:
+            result = effect(*args, **kwargs)
+            with contextlib.suppress(FileNotFoundError):
+                seen.append((tmp_path / EXCLUSIVE_NAME).read_bytes())
+            return result
+
+        monkeypatch.setattr(files, name, watched)
+    acquire(folder, tmp_path).release()
+    assert [msgspec.json.decode(text, type=LockOwner).pid for text in seen] == [os.getpid()]
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_where_nothing_can_be_linked_either_it_is_written_afterwards(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    disk.fail["link"] = failing(errno.EPERM)
+    held = acquire(folder, tmp_path)
+    assert listing(tmp_path) == [EXCLUSIVE_NAME]
+    with pytest.raises(StoreLockedError, match="this very process"):
+        acquire(folder, tmp_path)
+    held.release()
+    assert listing(tmp_path) == []
+    writes = iter([None, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
+    disk.fail["write"] = lambda *_, **__: next(writes)
+    with pytest.raises(OSError, match="No space"):
+        acquire(folder, tmp_path)
+    assert listing(tmp_path) == []
+
+
 def test_a_lock_file_that_was_removed_is_no_lock(tmp_path: Path, folder: int) -> None:
     held = acquire(folder, tmp_path)
     (tmp_path / LOCK_NAME).unlink()
-    with pytest.raises(StoreLockedError, match="was taken over; this run stops"):
+    with pytest.raises(StoreLockedError, match="was taken over, so this run stops"):
         held.verify()
     held.release()
 

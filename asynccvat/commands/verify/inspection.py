@@ -40,7 +40,7 @@ from asynccvat.store.layout import (
     decode_or_none,
     is_folder_name,
 )
-from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME
+from asynccvat.store.lock import EXCLUSIVE_NAME, LINE_PREFIX, LOCK_NAME
 from asynccvat.store.opening import find_layout
 
 _OURS = frozenset(
@@ -188,7 +188,7 @@ class Inspection:
             own = [
                 f"{OWN_FOLDER}/{name}"
                 for name in files.names(layout.own)
-                if name.removesuffix(_PART) not in _OURS
+                if name.removesuffix(_PART) not in _OURS and not name.startswith(LINE_PREFIX)
             ]
             if layout.receipts != NOT_THERE:
                 own += [
