@@ -12,6 +12,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,8 +33,11 @@ THOROUGH_SECONDS = 7200.0
 PARALLEL_FROM_MODULES = 12
 """So many modules of tests take longer than the workers need to start."""
 
-CASES = pytest.StashKey[Counter[str]]()
-SECONDS = pytest.StashKey[defaultdict[str, float]]()
+CASES = pytest.StashKey[int]()
+"""How many cases a test counted since its last report."""
+
+PROPERTY = "proof"
+"""The name of what a report says of its proof; it travels with it from process to process."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,8 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # Before any test is defined.
         settings.load_profile("thorough")
     config.pluginmanager.register(SecretsCheck(), "secrets check")
-    config.stash[CASES] = Counter()
-    config.stash[SECONDS] = defaultdict(float)
+    config.pluginmanager.register(Proofs(), "proofs")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -86,11 +89,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note in each report of a proof which one it is of, and how many cases were new."""
     report = yield
     if proof := item.get_closest_marker("proof"):
-        item.config.stash[SECONDS][proof.args[0]] += report.duration
+        cases = item.stash.get(CASES, 0)
         if report.when == "call" and report.passed and not _counts_cases(item):
-            item.config.stash[CASES][proof.args[0]] += 1
+            cases += 1
+        item.stash[CASES] = 0
+        report.user_properties.append((PROPERTY, [proof.args[0], cases]))
     return report
 
 
@@ -98,13 +104,28 @@ def _counts_cases(item: pytest.Item) -> bool:
     return "count_cases" in getattr(item, "fixturenames", ())
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if config.getoption("thorough") or "proof" in config.getoption("markexpr"):
-        terminalreporter.section("proofs")
-        for name, cases in sorted(config.stash[CASES].items()):
-            terminalreporter.line(f"{name}: {cases:,} cases, {config.stash[SECONDS][name]:,.0f} s")
+class Proofs:
+    """The cases and seconds of each proof, from the reports of all processes."""
+
+    def __init__(self) -> None:
+        self._cases: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        told: list[tuple[str, Any]] = report.user_properties
+        for name, value in told:
+            if name == PROPERTY:
+                proof, cases = value
+                self._cases[proof] += cases
+                self._seconds[proof] += report.duration
+
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    ) -> None:
+        if config.getoption("thorough") or "proof" in config.getoption("markexpr"):
+            terminalreporter.section("proofs")
+            for name, cases in sorted(self._cases.items()):
+                terminalreporter.line(f"{name}: {cases:,} cases, {self._seconds[name]:,.0f} s")
 
 
 @pytest.fixture
@@ -131,12 +152,11 @@ def thorough(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def count_cases(request: pytest.FixtureRequest) -> Callable[[int], None]:
     """Tells how many cases a test of a proof went through."""
-    proof = request.node.get_closest_marker("proof")
-    assert proof is not None, "only tests marked as a proof count cases"
-    cases = request.config.stash[CASES]
+    item = request.node
+    assert item.get_closest_marker("proof") is not None, "only tests marked as a proof count cases"
 
     def count(number: int) -> None:
-        cases[proof.args[0]] += number
+        item.stash[CASES] = item.stash.get(CASES, 0) + number
 
     return count
 

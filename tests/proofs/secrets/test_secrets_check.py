@@ -126,7 +126,8 @@ def test_leak_in_a_folder_that_goes_with_the_last_test(place):
 def test_a_test_that_shows_a_secret_fails(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(LEAKS)
-    command = ["-m", "pytest", "-rE", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    plugins = ["-p", "no:cacheprovider", "-p", "no:randomly"]
+    command = ["-m", "pytest", "-rE", "-q", *plugins, f"--rootdir={tmp_path}"]
     ended = subprocess.run(
         [sys.executable, *command, f"--confcutdir={tmp_path}", tmp_path / "test_it.py"],
         capture_output=True,
