@@ -122,7 +122,7 @@ class Application:
             async for _ in call.pieces():  # nginx reads a body that the handler did not read
                 pass
         if any(fault.lose_answer for fault in call.faults):
-            raise _broken(call, "the answer was lost by a scripted fault")
+            raise _reset_connection(call, "the answer was lost by a scripted fault")
         _change_headers(response, call.faults)
         call.record.scheme = call.identity.scheme
         call.record.status = response.status
@@ -138,7 +138,7 @@ class Application:
                 await asyncio.sleep(fault.delay)
             self._change_world(fault)
             if fault.drop:
-                raise _broken(call, "dropped by a scripted fault")
+                raise _reset_connection(call, "dropped by a scripted fault")
             response = response or _scripted_response(fault)
         return response
 
@@ -193,7 +193,7 @@ class Application:
         if isinstance(response, ExportResult):
             return await self._download(call, response)
         if as_page and response.content_type == JSON_TYPE:
-            response = _as_page(response)
+            response = _html_page(response)
         response.headers.setdefault("Allow", match.route.allow)
         return response
 
@@ -305,15 +305,15 @@ def _negotiate(accept: str) -> bool:
     raise detail(406, "Could not satisfy the request Accept header.")
 
 
-def _as_page(response: ServerResponse) -> ServerResponse:
+def _html_page(response: ServerResponse) -> ServerResponse:
     """Return an HTML page with the response, like the browsable API but without its design."""
     shown = html.escape(response.body.decode())
     page = f"<!DOCTYPE html>\n<html>\n<body><pre>{shown}</pre></body>\n</html>\n"
     return ServerResponse(response.status, page.encode(), TEXT_TYPE, response.headers)
 
 
-def _broken(call: Call, words: str) -> ConnectionResetError:
-    """Break the connection of the call; return the error to raise."""
+def _reset_connection(call: Call, words: str) -> ConnectionResetError:
+    """Reset the connection of a call; return the error to raise."""
     if call.request.transport is not None:
         call.request.transport.abort()
     return ConnectionResetError(words)

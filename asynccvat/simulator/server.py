@@ -128,7 +128,7 @@ class SimulatedServer:
 
         Raises:
             OSError: As for `start`.
-            ValueError: The same.
+            ValueError: As for `start`.
         """
         await self.start()
         return self

@@ -115,7 +115,7 @@ def _format_json(name: str, extension: str) -> dict[str, object]:
 
 
 async def show_about(call: Call) -> ServerResponse:
-    """`GET /api/server/about`: show name and version, without credentials too."""
+    """`GET /api/server/about`: show name and version; needs no credentials."""
     return json_response(
         {
             "name": "Computer Vision Annotation Tool",
@@ -139,7 +139,7 @@ async def show_formats(call: Call) -> ServerResponse:
 
 
 async def show_plugins(call: Call) -> ServerResponse:
-    """`GET /api/server/plugins`."""
+    """`GET /api/server/plugins`: list the plugins, all off."""
     del call
     return json_response(
         {"GIT_INTEGRATION": False, "ANALYTICS": False, "MODELS": False, "PREDICT": False}
@@ -147,7 +147,7 @@ async def show_plugins(call: Call) -> ServerResponse:
 
 
 async def show_health(call: Call) -> ServerResponse:
-    """`GET /api/server/health/`: show plain JSON, without credentials too."""
+    """`GET /api/server/health/`: show plain JSON; needs no credentials."""
     del call
     names = (
         "Cache backend: default",

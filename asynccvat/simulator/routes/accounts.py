@@ -59,7 +59,7 @@ async def log_out(call: Call) -> ServerResponse:
 
 
 async def show_self(call: Call) -> ServerResponse:
-    """`GET /api/users/self`."""
+    """`GET /api/users/self`: show the caller."""
     return ServerResponse(body=account_json(call.account, call.origin))
 
 
@@ -75,7 +75,7 @@ async def change_user(call: Call) -> ServerResponse:
 
 
 async def show_user(call: Call) -> ServerResponse:
-    """`GET /api/users/{id}`."""
+    """`GET /api/users/{id}`: show a user."""
     account = call.backend.accounts.by_id.get(call.number)
     if account is None:
         raise no_such("User")
@@ -116,7 +116,7 @@ async def show_own_access_token(call: Call) -> ServerResponse:
 
 
 async def delete_access_token(call: Call) -> ServerResponse:
-    """`DELETE /api/auth/access_tokens/{id}`."""
+    """`DELETE /api/auth/access_tokens/{id}`: delete one of the user's own."""
     tokens = call.backend.accounts.access_tokens
     if call.number not in tokens or tokens[call.number].account is not call.account:
         raise no_such("AccessToken")
@@ -125,14 +125,14 @@ async def delete_access_token(call: Call) -> ServerResponse:
 
 
 async def list_organizations(call: Call) -> ServerResponse:
-    """`GET /api/organizations`."""
+    """`GET /api/organizations`: list organizations."""
     page = cut_page(list(call.backend.world.organizations.values()), call.query)
     rows = [organization_json(organization, call.origin) for organization in page.rows]
     return list_response(call, page, rows)
 
 
 async def create_organization(call: Call) -> ServerResponse:
-    """`POST /api/organizations`."""
+    """`POST /api/organizations`: create an organization."""
     given = await call.json_object()
     if not given.get("slug"):
         raise field_error("slug", "This field is required.")

@@ -21,8 +21,8 @@ from asynccvat.simulator.wire.responses import (
     encode,
     json_response,
     messages,
+    plain_text,
     server_error_page,
-    text,
 )
 from asynccvat.simulator.world.annotations import Annotations
 from asynccvat.simulator.world.tasks import Task
@@ -34,11 +34,11 @@ async def show_annotations(call: Call) -> ServerResponse:
     """`GET .../annotations`: show them; with a format it is an old endpoint (410)."""
     task = _task(call)
     if call.query.get("action") == "import_status":
-        raise text(410, GONE_IMPORT)
+        raise plain_text(410, GONE_IMPORT)
     if "format" in call.query:
         raise gone(call.path.split("/")[2], "dataset/export?save_images=False")
     if task.size is None:
-        raise text(400, "Exporting annotations from a task without data is not allowed")
+        raise plain_text(400, "Exporting annotations from a task without data is not allowed")
     return json_response(annotations_json(task.annotations()))
 
 
@@ -46,7 +46,7 @@ async def replace_annotations(call: Call) -> ServerResponse:
     """`PUT .../annotations`: replace all with the body; with a format it is an old call (410)."""
     task = _changeable_task(call)
     if "format" in call.query:
-        raise text(410, GONE_IMPORT)
+        raise plain_text(410, GONE_IMPORT)
     added = _added(call, task, await call.json_object())
     call.backend.world.annotate_task(task.id, added)
     return json_response(annotations_json(added))

@@ -15,8 +15,8 @@ from asynccvat.simulator.wire.responses import (
     json_response,
     json_string,
     messages,
+    plain_text,
     server_error_page,
-    text,
 )
 
 _TRUE: Final = ("true", "1", "yes", "on", "y", "t")
@@ -74,7 +74,7 @@ async def _submit(
     if is_new:
         return json_response({"rq_id": request.id}, 202)
     if any(fault.plain_conflict for fault in call.faults):
-        raise text(409, PLAIN_CONFLICT)
+        raise plain_text(409, PLAIN_CONFLICT)
     return json_response({"rq_id": request.id}, 409)
 
 
@@ -100,7 +100,7 @@ async def send_result(call: Call) -> ExportResult:
         raise messages(400, "Invalid export request id")
     request = call.backend.registry.find(rq_id)
     if not isinstance(request, ExportRequest):
-        raise text(400, "Unknown export request id")
+        raise plain_text(400, "Unknown export request id")
     if not call.account.superuser and request.owner.id != call.account.user.id:
         raise forbidden()
     return result_of(call, request)
@@ -115,7 +115,7 @@ def result_of(call: Call, request: ExportRequest) -> ExportResult:
     if any(fault.expire for fault in call.faults):
         call.backend.exports.remove_results(lambda other: other is request)
     if request.status != "finished":
-        raise text(400, "The export process is not finished")
+        raise plain_text(400, "The export process is not finished")
     if request.result is None:
         raise json_string(404, "The exported file has expired, please retry exporting")
     if any(fault.move_etag for fault in call.faults):

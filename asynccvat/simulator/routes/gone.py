@@ -6,7 +6,7 @@ from typing import Final
 
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.lookups import find_target
-from asynccvat.simulator.wire.responses import RefusedError, ServerResponse, text
+from asynccvat.simulator.wire.responses import RefusedError, ServerResponse, plain_text
 
 _GONE: Final = (
     "This endpoint is no longer supported.\n"
@@ -26,7 +26,7 @@ GONE_IMPORT: Final = (
 
 def gone(plural: str, export: str) -> RefusedError:
     """Return the 410 of an endpoint of older servers, which names the new one."""
-    return text(410, _GONE.format(plural=plural, export=export))
+    return plain_text(410, _GONE.format(plural=plural, export=export))
 
 
 async def show_gone(call: Call) -> ServerResponse:
@@ -35,7 +35,7 @@ async def show_gone(call: Call) -> ServerResponse:
     if resource == "annotations":  # seen: the other two do not look for the object
         find_target(call)
     if call.query.get("action") == "import_status":
-        raise text(410, GONE_IMPORT)
+        raise plain_text(410, GONE_IMPORT)
     if resource == "backup":
         raise gone(plural, "backup/export")
     flag = "True" if resource == "dataset" else "False"

@@ -16,7 +16,7 @@ from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.exports import result_of
 from asynccvat.simulator.routes.gone import show_gone
 from asynccvat.simulator.routes.lookups import find_task
-from asynccvat.simulator.wire.responses import ServerResponse, messages, text
+from asynccvat.simulator.wire.responses import ServerResponse, messages, plain_text
 
 
 async def show_annotations(call: Call) -> ServerResponse | ExportResult:
@@ -62,7 +62,7 @@ def _export(
         )
         return ServerResponse(202, content_type=None)
     if request.status == "failed":
-        raise text(500, request.message)
+        raise plain_text(500, request.message)
     if not request.ended:
         return ServerResponse(202, content_type=None)
     return (

@@ -11,7 +11,7 @@ from asynccvat.simulator.wire.responses import ServerResponse, field_error, json
 
 
 async def list_projects(call: Call) -> ServerResponse:
-    """`GET /api/projects`."""
+    """`GET /api/projects`: list projects."""
     world = call.backend.world
     page = cut_page(
         call.backend.selections.projects(call.query, call.account, call.scope), call.query
@@ -23,7 +23,7 @@ async def list_projects(call: Call) -> ServerResponse:
 
 
 async def show_project(call: Call) -> ServerResponse:
-    """`GET /api/projects/{id}`."""
+    """`GET /api/projects/{id}`: show a project."""
     world = call.backend.world
     project = find_project(call, call.number)
     tasks = world.project_tasks(project.id)
@@ -31,7 +31,7 @@ async def show_project(call: Call) -> ServerResponse:
 
 
 async def list_jobs(call: Call) -> ServerResponse:
-    """`GET /api/jobs`."""
+    """`GET /api/jobs`: list jobs."""
     world = call.backend.world
     page = cut_page(call.backend.selections.jobs(call.query, call.account, call.scope), call.query)
     rows: list[object] = [job_json(job, world.tasks[job.task_id], call.origin) for job in page.rows]
@@ -39,7 +39,7 @@ async def list_jobs(call: Call) -> ServerResponse:
 
 
 async def show_job(call: Call) -> ServerResponse:
-    """`GET /api/jobs/{id}`."""
+    """`GET /api/jobs/{id}`: show a job."""
     world = call.backend.world
     job = find_job(call, call.number)
     return json_response(job_json(job, world.tasks[job.task_id], call.origin))

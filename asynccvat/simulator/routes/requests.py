@@ -16,8 +16,8 @@ from asynccvat.simulator.wire.responses import (
     ServerResponse,
     forbidden,
     json_response,
+    plain_text,
     server_error_page,
-    text,
 )
 
 REQUEST_TERMS: Final = FilterTerms[Request](
@@ -72,7 +72,7 @@ def _request_filter(expression: str) -> Callable[[Request], bool]:
 
 
 async def show_request(call: Call) -> ServerResponse:
-    """`GET /api/requests/{rq_id}`."""
+    """`GET /api/requests/{rq_id}`: show a request."""
     request = _find_request(call)
     response = json_response(request_json(request, call.origin))
     response.headers.update(never_cached())
@@ -88,7 +88,9 @@ async def cancel_request(call: Call) -> ServerResponse:
         assert isinstance(request, ExportRequest), "there are no other requests"
         cancelled = call.backend.exports.cancel(request)
     if not cancelled:
-        raise _uncached(text(400, "Only requests that have not yet been started can be cancelled"))
+        raise _uncached(
+            plain_text(400, "Only requests that have not yet been started can be cancelled")
+        )
     return ServerResponse(200, content_type=None, headers=never_cached())
 
 
@@ -96,7 +98,7 @@ def _find_request(call: Call) -> Request:
     account = call.account
     request = call.backend.registry.find(call.rq_id)
     if request is None:
-        raise _uncached(text(404, "There is no request with specified id"))
+        raise _uncached(plain_text(404, "There is no request with specified id"))
     if not account.superuser and request.owner.id != account.user.id:
         raise forbidden()
     return request

@@ -39,7 +39,7 @@ _TASK_FIELDS: Final = frozenset(
 
 
 async def list_tasks(call: Call) -> ServerResponse:
-    """`GET /api/tasks`."""
+    """`GET /api/tasks`: list tasks."""
     world, pages = call.backend.world, call.backend.pages
     scope = call.scope
     key = (
@@ -60,7 +60,7 @@ async def list_tasks(call: Call) -> ServerResponse:
 
 
 async def show_task(call: Call) -> ServerResponse:
-    """`GET /api/tasks/{id}`."""
+    """`GET /api/tasks/{id}`: show a task."""
     task = find_task(call, call.number)
     return json_response(task_json(task, call.origin))
 
@@ -116,13 +116,13 @@ def _assignee(call: Call, user_id: Any) -> User | None:
 
 
 async def delete_task(call: Call) -> ServerResponse:
-    """`DELETE /api/tasks/{id}`."""
+    """`DELETE /api/tasks/{id}`: delete a task."""
     call.backend.world.delete_task(find_changeable_task(call).id)
     return ServerResponse(204, content_type=None)
 
 
 async def show_data_meta(call: Call) -> ServerResponse:
-    """`GET /api/tasks/{id}/data/meta`."""
+    """`GET /api/tasks/{id}/data/meta`: describe the images of a task."""
     task = find_task(call, call.number)
     if task.size is None:
         raise server_error_page()

@@ -45,7 +45,7 @@ ANONYMOUS = Identity(None, "anonymous")
 
 
 def unauthorized(words: str) -> RefusedError:
-    """Refuse with 401 and its challenge."""
+    """Refuse with 401 and a `WWW-Authenticate` challenge."""
     refused = detail(401, words)
     refused.response.headers["WWW-Authenticate"] = "Token"
     return refused

@@ -109,7 +109,7 @@ def json_string(status: int, text: str) -> RefusedError:
     return RefusedError(ServerResponse(status, _encode(text)))
 
 
-def text(status: int, words: str) -> RefusedError:
+def plain_text(status: int, words: str) -> RefusedError:
     """Refuse with plain text, labelled as HTML: all 410, some 400 and 404."""
     return RefusedError(ServerResponse(status, words.encode(), TEXT_TYPE))
 

@@ -19,6 +19,7 @@ from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.wire.responses import PACK_FROM, ServerResponse, pack
 
 _PIECE: Final = 1 << 18
+"""Bytes of an archive in memory that are written at once."""
 
 _APPLICATION_HEADERS: Final = {
     "X-Frame-Options": "DENY",
@@ -39,10 +40,10 @@ async def send_response(
     Raises:
         ConnectionResetError: The connection broke, or a fault broke it.
     """
-    outgoing = _response(response, request)
+    outgoing = _web_response(response, request)
     await _cut_head(outgoing, request, faults)
     body = outgoing.body if isinstance(outgoing.body, bytes) else b""
-    limit = _first_place(faults, len(body), "cut_at")
+    limit = _first_offset(faults, len(body), "cut_at")
     if limit is not None and limit < len(body):
         record.bytes_sent = limit
         await _send_cut(outgoing, request, body[:limit])
@@ -52,7 +53,7 @@ async def send_response(
     return outgoing
 
 
-def _response(response: ServerResponse, request: web.BaseRequest) -> web.Response:
+def _web_response(response: ServerResponse, request: web.BaseRequest) -> web.Response:
     headers = {"Server": "nginx", **response.headers}
     if not response.by_nginx:
         headers |= _APPLICATION_HEADERS
@@ -113,13 +114,13 @@ async def send_download(
         response.content_length = download.promised
     await _cut_head(response, request, download.faults)
     await response.prepare(request)
-    limit = _first_place(download.faults, download.length, "cut_at", "stall_at", "trickle_at")
+    limit = _first_offset(download.faults, download.length, "cut_at", "stall_at", "trickle_at")
     if download.promised < download.length:
         limit = min(download.promised, download.length if limit is None else limit)
     for piece in _pieces(download.parts, limit):
         await _send_piece(piece, response, request, record)
     if download.promised != download.length or (limit is not None and limit < download.length):
-        await _go_wrong(download, limit or 0, response, request)
+        await _send_faulty_rest(download, limit or 0, response, request)
     await response.write_eof()
     return response
 
@@ -132,7 +133,7 @@ async def _cut_head(
     Raises:
         ConnectionResetError: A fault closed the connection.
     """
-    at = _first_place(faults, 0, "cut_head_at")
+    at = _first_offset(faults, 0, "cut_head_at")
     if at is None or request.transport is None:
         return
     lines = [f"HTTP/1.1 {response.status} {response.reason}"]
@@ -142,8 +143,8 @@ async def _cut_head(
     raise ConnectionResetError("cut by a scripted fault")
 
 
-def _first_place(faults: Sequence[Fault], length: int, *names: str) -> int | None:
-    """Return the first of `length` bytes at which faults of these kinds strike, or None."""
+def _first_offset(faults: Sequence[Fault], length: int, *names: str) -> int | None:
+    """Return the lowest offset in `length` bytes that these attributes of faults name, or None."""
     places = [getattr(fault, name) for fault in faults for name in names]
     return min(
         (place if place >= 0 else max(0, length + place) for place in places if place is not None),
@@ -186,12 +187,12 @@ async def _send_piece(
         await asyncio.to_thread(file.close)
 
 
-async def _go_wrong(
+async def _send_faulty_rest(
     download: DownloadResponse, sent: int, response: web.StreamResponse, request: web.BaseRequest
 ) -> None:
-    """Let the rest of a body stall, trickle or end, as the faults say."""
+    """Let the rest of a body stall, trickle or be cut off, as the faults say."""
     cut, stall, trickle = (
-        _first_place(download.faults, download.length, name)
+        _first_offset(download.faults, download.length, name)
         for name in ("cut_at", "stall_at", "trickle_at")
     )
     transport = request.transport
