@@ -1,4 +1,4 @@
-"""Write the command reference, docs/commands.md, from the commands themselves.
+"""Write the command reference, docs/commands/reference.md, from the commands themselves.
 
 Run it from anywhere: `python docs/make_commands.py`. `page()` returns the text alone.
 """
@@ -15,13 +15,21 @@ from typer.main import get_command
 from asynccvat.cli import app
 from asynccvat.cli.exit_codes import MEANINGS
 
-TARGET = Path(__file__).with_name("commands.md")
+TARGET = Path(__file__).with_name("commands") / "reference.md"
 
 _HEAD = """\
-# Commands
+# Command reference
+
+Made by `docs/make_commands.py` from the commands themselves.
 
 Results go to stdout; progress and messages go to stderr. Options may stand in any order.
-`asynccvat COMMAND --help` shows the same on a terminal.
+`asynccvat COMMAND --help` shows the same on a terminal. `--help`, or `-h`, works everywhere.
+"""
+_WITHOUT_COMMAND = """\
+## asynccvat
+
+Without a command, `asynccvat` shows the list of commands. It has these options of its own; the
+[options of every command](#options-of-every-command) may stand before the command, too.
 """
 _SHARED = """\
 ## Options of every command
@@ -42,10 +50,12 @@ def page() -> str:
     """Return the command reference as Markdown."""
     application: Any = get_command(app)
     shared = [option for option in application.params if _group(option) != _UNGROUPED]
-    names = {option.name for option in shared}
+    groups = {_group(option) for option in shared}
     parts = [_HEAD]
+    rest = [item for item in application.params if item not in shared and not _is_help(item)]
+    parts.append(_WITHOUT_COMMAND + "\n" + "\n".join(_table(rest)) + "\n")
     for words, command in _commands(application, ("asynccvat",)):
-        parts.append("\n".join(_section(words, command, names)))
+        parts.append("\n".join(_section(words, command, groups)))
     parts.append(_SHARED + "\n" + "\n".join(_table(shared)) + "\n")
     codes = (f"| {code.value} | {meaning} |" for code, meaning in MEANINGS.items())
     parts.append(_EXIT_CODES + "\n".join(codes) + "\n")
@@ -61,7 +71,7 @@ def _commands(group: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
 
 def _section(words: tuple[str, ...], command: Any, shared: set[str]) -> Iterator[str]:
     text, _, examples = command.help.partition("\n\nFor example:\n\n")
-    own = [item for item in command.params if item.name not in shared and not _is_help(item)]
+    own = [item for item in command.params if _group(item) not in shared and not _is_help(item)]
     arguments = [item for item in own if item.param_type_name == "argument"]
     usage = [f"[{item.metavar}]" if not item.required else item.metavar for item in arguments]
     yield f"## {' '.join(words[1:])}\n"
@@ -77,7 +87,7 @@ def _section(words: tuple[str, ...], command: Any, shared: set[str]) -> Iterator
 
 
 def _table(parameters: list[Any]) -> Iterator[str]:
-    yield "| | | default |"
+    yield f"| {parameters[0].param_type_name} | meaning | default |"
     yield "|---|---|---|"
     for item in parameters:
         yield f"| {_name(item)} | {_escaped(item.help or '')} | {_default(item)} |"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import runpy
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,13 +15,15 @@ from typer.main import get_command
 import asynccvat
 from asynccvat import errors
 from asynccvat.cli import app
+from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES
 from asynccvat.settings import DEFAULT_FILES
 from asynccvat.settings.values import FLAGS
 
 README = text("README.md")
 SETTINGS = text("docs/commands/settings.md")
-OVERVIEW, _, REFERENCE = text("docs/commands/index.md").partition("## Every command and option")
+OVERVIEW = text("docs/commands/index.md")
+REFERENCE = text("docs/commands/reference.md")
 ROW = re.compile(r"^\| (.+?) \| (.+) \|$", re.MULTILINE)
 
 
@@ -63,11 +66,13 @@ def flags(command: Any) -> set[str]:
 
 CLI = get_command(app)
 COMMANDS = dict(commands(CLI))
-TABLE = {
-    name.strip("`"): set(re.findall(r"(?<=[` ])-[a-z-]+", options))
-    for name, options in ROW.findall(REFERENCE)
+SECTIONS = {
+    heading: {flag for row in ROW.findall(section) for flag in re.findall(r"`(--?[\w-]+)", row[0])}
+    for heading, section in re.findall(
+        r"^## (.+?)\n(.*?)(?=^## |\Z)", REFERENCE, re.MULTILINE | re.DOTALL
+    )
 }
-SHARED = TABLE["all, before or after the command"]
+SHARED = SECTIONS["Options of every command"] | {"--help", "-h"}
 
 
 def test_every_command_is_named_where_the_overview_says_what_it_does() -> None:
@@ -79,14 +84,24 @@ def test_every_command_is_named_where_the_overview_says_what_it_does() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_named_and_no_other(name: str) -> None:
     shared = SHARED if "--url" in COMMANDS[name] else {"--help", "-h"}
-    assert TABLE[name] == COMMANDS[name] - shared
+    assert SECTIONS[name] == COMMANDS[name] - shared
 
 
 def test_the_options_of_every_command_are_named() -> None:
-    assert flags(CLI) == SHARED | TABLE["none"]
+    assert flags(CLI) == SHARED | SECTIONS["asynccvat"]
     assert COMMANDS["mirror"] >= SHARED
-    rows = {"command", "---", "none", "all, before or after the command"}
-    assert TABLE.keys() - rows == COMMANDS.keys()
+    others = {"asynccvat", "Options of every command", "Exit codes"}
+    assert SECTIONS.keys() - others == COMMANDS.keys()
+
+
+def test_the_reference_is_made_from_the_commands_as_they_are() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_commands.py"))
+    assert made["page"]() == REFERENCE, "run docs/make_commands.py"
+
+
+def test_every_exit_code_is_explained() -> None:
+    explained = re.findall(r"^\| (\d+) \| ", OVERVIEW, re.MULTILINE)
+    assert [int(code) for code in explained] == sorted(ExitCode)
 
 
 # What datnvt-cvat-cli 0.1.0 has.
