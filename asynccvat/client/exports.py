@@ -146,7 +146,7 @@ def _download_error(error: ResponseError) -> AsyncCvatError:
     said = error.detail.lower()
     if error.status == 400 and "not finished" in said:
         return ExportNotReadyError(
-            f"{error.message}; another export of the task may have been started",
+            f"{error.message.rstrip('.')}. Another export of the task may have been started.",
             task_id=error.task_id,
             step=error.step,
         )
@@ -154,7 +154,7 @@ def _download_error(error: ResponseError) -> AsyncCvatError:
     expired = error.status == 404 and ("expired" in said or "no request" in said)
     if unknown or expired:
         return ExportExpiredError(
-            f"{error.message}; ask for the export again",
+            f"{error.message.rstrip('.')}. Ask for the export again.",
             task_id=error.task_id,
             step=error.step,
             retryable=True,

@@ -17,7 +17,7 @@ from asynccvat.core.models import Formats, Job, Page, Project, ServerRequest, Ta
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection, id_batches
 from asynccvat.errors import NotFoundError
 from asynccvat.http import Call, HttpSession
-from asynccvat.http.paging import Listing, follow, list_all
+from asynccvat.http.paging import Listing, iter_all, list_all
 
 _TASKS = msgspec.json.Decoder(Page[Task])
 _PROJECTS = msgspec.json.Decoder(Page[Project])
@@ -57,7 +57,7 @@ class Lists:
     async def each_task(self, selection: Selection, page_size: int) -> AsyncGenerator[Task, None]:
         """The tasks of a selection as they come."""
         projects: set[int | None] = set()
-        pages = follow(self._http, "/api/tasks", selection.queries(), _TASKS, page_size=page_size)
+        pages = iter_all(self._http, "/api/tasks", selection.queries(), _TASKS, page_size=page_size)
         async with aclosing(pages):
             async for task in pages:
                 projects.add(task.project_id)
@@ -67,7 +67,7 @@ class Lists:
     async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
         """The jobs of a selection as they come."""
         projects: set[int | None] = set()
-        pages = follow(self._http, "/api/jobs", selection.queries(), _JOBS, page_size=page_size)
+        pages = iter_all(self._http, "/api/jobs", selection.queries(), _JOBS, page_size=page_size)
         async with aclosing(pages):
             async for job in pages:
                 projects.add(job.project_id)
@@ -78,7 +78,7 @@ class Lists:
         self, selection: ProjectSelection, page_size: int
     ) -> AsyncGenerator[Project, None]:
         """The projects of a selection as they come."""
-        return follow(
+        return iter_all(
             self._http, "/api/projects", selection.queries(), _PROJECTS, page_size=page_size
         )
 

@@ -1,6 +1,6 @@
-"""Talking HTTP to one server: session, origin rule, timeouts, errors, the Retry-After gate.
+"""HTTP with one server: sessions, the origin rule, timeouts, retries and errors.
 
-What the calls mean is left to `client`.
+`client` knows CVAT's paths and what its responses mean.
 """
 
 from __future__ import annotations

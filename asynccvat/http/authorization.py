@@ -1,8 +1,8 @@
-"""Who the calls are made as: a token as it was given, or one from a single login.
+"""The credentials of all calls: a given token, or the token of a single login.
 
-CVAT has one login token per user, and logging out revokes it for every other client of that
-user: so nothing here ever logs out. HTTP Basic would make the server hash the password on every
-call, about 200 ms each: it is never used.
+CVAT has one login token per user, and a logout revokes it for all clients of that user. So nothing
+here logs out. HTTP Basic is not used either, because the server would hash the password for every
+call, about 200 ms each.
 """
 
 from __future__ import annotations
@@ -15,44 +15,53 @@ from dataclasses import dataclass, field
 from asynccvat.errors import AuthenticationError, ConfigError
 
 _LEGACY_KEY = re.compile(r"[0-9a-f]{40}")
-_NO_HEADER = re.compile(r"[^\x21-\x7e]")
+_NOT_IN_HEADERS = re.compile(r"[^\x21-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """User and password, or a token, or neither. Secrets stay out of `repr`."""
+    """User and password, or a token, or neither. Secrets stay out of `repr`.
+
+    Attributes:
+        username: User name or e-mail address, None with a token.
+        password: The user's password, None with a token.
+        token: A personal access token or a login's key, None with a user name.
+
+    Raises:
+        ConfigError: The token cannot be one, or only one of user name and password is given.
+        TypeError: A value is not a string.
+    """
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        for name in ("username", "password", "token"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} must be a string, not {type(value).__name__}")
         if self.token is not None:
             token = self.token.strip()
-            if not token or _NO_HEADER.search(token):
+            if not token or _NOT_IN_HEADERS.search(token):
                 raise ConfigError(
-                    "the access token is empty or holds blanks or other characters that no "
-                    "token has: give the bare token"
+                    "the access token is empty, or has spaces or other characters that are in no "
+                    "token. Give the token alone."
                 )
             # A token read from a file or a secret store often ends in a newline.
             object.__setattr__(self, "token", token)
         elif (self.username is None) != (self.password is None):
-            given, absent = (
-                ("password", "username")
-                if self.username is None
-                else (
-                    "username",
-                    "password",
-                )
-            )
-            raise ConfigError(f"a {given} was given without a {absent}: give both, or a token")
+            given, absent = "username", "password"
+            if self.username is None:
+                given, absent = absent, given
+            raise ConfigError(f"a {given} was given without a {absent}. Give both, or a token.")
 
     @property
     def token_header(self) -> str | None:
-        """The Authorization header of the given token, None without one.
+        """The Authorization header for the given token, None without a token.
 
-        A personal access token goes as `Bearer`; a key of 40 hexadecimal digits, as a login
-        returns it, goes as `Token`. The form decides: no call is spent on finding out.
+        A personal access token is sent as `Bearer`. A key of 40 hexadecimal digits, as a login
+        returns it, is sent as `Token`. The form of the token decides, without a call.
         """
         if self.token is None:
             return None
@@ -61,9 +70,9 @@ class Credentials:
 
     @property
     def login_body(self) -> dict[str, str] | None:
-        """What to post to the login, None where there is no password.
+        """The body of the login call, None without a password.
 
-        As CVAT's own user interface does, a name with an `@` is sent as e-mail address.
+        A name with an `@` is sent as e-mail address, as CVAT's user interface does.
         """
         if self.token is not None or self.username is None or self.password is None:
             return None
@@ -72,15 +81,15 @@ class Credentials:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """Texts that must never be shown."""
         return tuple(secret for secret in (self.password, self.token) if secret)
 
 
 class Authorization:
-    """The Authorization header that all calls of a client share.
+    """Provide the Authorization header that all calls of a client share.
 
     Args:
-        credentials: Whose.
+        credentials: The user's credentials.
         login: Sends the login and returns the key.
     """
 
@@ -100,14 +109,14 @@ class Authorization:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """Texts that must never be shown."""
         return (*self._credentials.secrets, *((self._key,) if self._key else ()))
 
     async def header(self) -> str | None:
-        """The header to send, after the login if that is still due; None for anonymous calls.
+        """Return the header to send, after a login if one is due; None without credentials.
 
         Raises:
-            AuthenticationError: User or password are refused; they are not sent again.
+            AuthenticationError: User name or password are refused. They are not sent again.
         """
         body = self._credentials.login_body
         if self._header is None and body is not None:
@@ -116,20 +125,22 @@ class Authorization:
                     await self._log_in(body)
         return self._header
 
-    def accepted(self, header: str | None) -> None:
-        """Note that the server took a header."""
+    def note_accepted(self, header: str | None) -> None:
+        """Note that the server accepted a header."""
         if header is not None and header is self._header:
             self._accepted = True
 
-    def renewable(self, header: str | None) -> bool:
-        """Whether a refused header can be replaced by logging in again.
+    def discard(self, header: str | None) -> bool:
+        """Discard a refused header if a new login may replace it.
 
-        True for a login's token that the server took before, and where another call has
-        replaced it already. A token that was never taken would not be the second time either.
+        Returns:
+            True for the header of a login that the server accepted before, and if another call
+            has discarded it already. False for a header that was never accepted, because a new
+            login would be refused, too.
         """
         if self._credentials.login_body is None:
             return False
-        # By identity: what a later login brought may well read the same.
+        # By identity, because a later login may return an equal token.
         if header is not self._header:
             return True
         if not self._accepted:
@@ -140,7 +151,7 @@ class Authorization:
 
     async def _log_in(self, body: dict[str, str]) -> None:
         if self._refusal is not None:
-            # Asked again, a wrong password stays wrong, and servers lock accounts for it.
+            # Servers lock accounts after repeated logins with a wrong password.
             raise AuthenticationError(
                 self._refusal.message, status=self._refusal.status, step="login"
             )

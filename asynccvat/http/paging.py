@@ -1,13 +1,14 @@
-"""CVAT's paged lists, read whole (`list_all`) or as they come (`follow`).
+"""Read CVAT's paged lists: whole (`list_all`), or entry by entry (`iter_all`).
 
-A list can change while it is read: an entry that appears or goes shifts the pages after it.
+A list can change while it is read: an entry that appears or disappears shifts all later pages.
 
-Read whole, the first page is followed by the others in parallel. The proof of a whole list is that
-its distinct ids are as many as the server counts; without it the list is read again, a bounded
-number of times, and then called incomplete.
+`list_all` reads the first page, then the others in parallel. A list is complete if it has as many
+distinct ids as the server counts. An incomplete list is read again, up to `MAX_PASSES` times.
 
-Followed, a list is sorted by ids, and each page begins after the last id of the one before,
-whatever came or went meanwhile: what is in the list all the time is met once.
+`iter_all` sorts by id, and requests each page by the last id of the page before. So it meets each
+entry once that is in the list all the time, whatever changes.
+
+`session` makes the calls; `client.lists` knows the paths and filters.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ from asynccvat.http.calls import Call
 from asynccvat.http.session import HttpSession
 
 MAX_PASSES = 3
-"""How often a list that does not agree with its count is read."""
+"""How often a list is read whose length does not match the server's count."""
 
 _PARALLEL_PAGES = 4
 
 
 class Identified(Protocol):
-    """What a list holds: anything with an id."""
+    """An entry of a list: anything with an id."""
 
     @property
     def id(self) -> int | str: ...
 
 
 class Numbered(Protocol):
-    """What a list sorted by ids holds."""
+    """An entry of a list that is sorted by id."""
 
     @property
     def id(self) -> int: ...
@@ -56,12 +57,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[ItemT]):
-    """One list, read whole.
+    """One whole list.
 
     Attributes:
-        items: Each once, in the server's order.
-        read_at: The latest `Date` of the answers, None where none was sent.
-        complete: Whether the distinct ids were as many as the server counted.
+        items: The entries, each once, in the server's order.
+        read_at: The latest `Date` header of the pages, None if none was sent.
+        complete: Whether there are as many distinct ids as the server counted.
     """
 
     items: tuple[ItemT, ...]
@@ -77,16 +78,23 @@ async def list_all(
     *,
     page_size: int,
 ) -> list[Listing[ItemT]]:
-    """Read the lists of several queries, a bounded number of pages at once.
+    """Read the lists of several queries, a few pages at once.
+
+    Args:
+        http: The session.
+        path: The path of the lists.
+        queries: The query of each list.
+        decoder: Decodes a page.
+        page_size: Entries of a page.
 
     Raises:
-        AsyncCvatError: A page cannot be had.
+        AsyncCvatError: A page could not be read.
     """
     reader = _Reader(http, path, decoder, page_size)
     return await run_all([partial(reader.read, query) for query in queries])
 
 
-async def follow(
+async def iter_all(
     http: HttpSession,
     path: str,
     queries: Iterable[Mapping[str, str]],
@@ -94,14 +102,21 @@ async def follow(
     *,
     page_size: int,
 ) -> AsyncGenerator[NumberedT, None]:
-    """Yield what the lists of several queries hold, one after the other, each sorted by ids.
+    """Yield the entries of several lists, one list after the other, each sorted by id.
 
-    While one page is used the next one is on its way, and no more than that. Close the generator
-    (`contextlib.aclosing`) where it may be left early.
+    While the caller uses one page, the next one is read ahead, and no more. Close the generator
+    with `contextlib.aclosing` if the loop may end early.
+
+    Args:
+        http: The session.
+        path: The path of the lists.
+        queries: The query of each list.
+        decoder: Decodes a page.
+        page_size: Entries of a page.
 
     Raises:
-        ProtocolError: The server sends what it sent before.
-        AsyncCvatError: A page cannot be had.
+        ProtocolError: The server sends entries that it sent before.
+        AsyncCvatError: A page could not be read.
     """
     reader = _Reader(http, path, decoder, page_size)
     remaining = iter([{**query, "sort": "id"} for query in queries])
@@ -112,8 +127,8 @@ async def follow(
             page = await coming
             if any(item.id <= last_id for item in page.results):
                 raise ProtocolError(
-                    f"{http.server.origin} does not go on with the list of {path}: asked for what "
-                    f"follows {last_id}, it sent what comes before",
+                    f"{http.server.origin} does not continue the list of {path}: asked for the "
+                    f"entries after id {last_id}, it sent earlier ones",
                     step="list",
                 )
             if page.results and page.count > len(page.results):
@@ -133,7 +148,7 @@ async def follow(
 def _begin(
     reader: _Reader[NumberedT], query: Mapping[str, str] | None
 ) -> asyncio.Task[Page[NumberedT]] | None:
-    """Start reading a page; how that ends is of no interest to whoever leaves before."""
+    """Start to read a page; its error is ignored if the caller stops before."""
     if query is None:
         return None
     task = asyncio.create_task(reader.first(query))
@@ -141,19 +156,18 @@ def _begin(
     return task
 
 
-_Answered = tuple[datetime | None, Page[ItemT] | None]
-"""When a page was read (server's clock), and what it holds."""
+_PageRead = tuple[datetime | None, Page[ItemT] | None]
+"""The server's clock when a page was read, and the page; None for a page that is gone."""
 
 
 class _Entries(Generic[ItemT]):
-    """What a page adds to a list: its entries by id, when it was read, and how long the list is.
+    """The entries of one page by id, when it was read, and the length of its list.
 
-    Made page by page as they come: of a hundred thousand entries at once, it would hold up all
-    else in the loop.
+    It is made page by page: for a hundred thousand entries at once, it would block the event loop.
     """
 
-    def __init__(self, answered: _Answered[ItemT]) -> None:
-        self.read_at, page = answered
+    def __init__(self, read: _PageRead[ItemT]) -> None:
+        self.read_at, page = read
         self.count = None if page is None else page.count
         self.items = {} if page is None else {item.id: item for item in page.results}
 
@@ -188,7 +202,7 @@ class _Reader(Generic[ItemT]):
                 return Listing(tuple(items.values()), read_at, complete)
 
     async def first(self, query: Mapping[str, str]) -> Page[ItemT]:
-        """The first page of a query."""
+        """Read the first page of a query."""
         _, page = await self._page(query, 1)
         assert page is not None
         return page
@@ -197,7 +211,7 @@ class _Reader(Generic[ItemT]):
         date, first = await self._page(query, 1)
         entries = [_Entries((date, first))]
         if first is not None and first.results and first.count > len(first.results):
-            # A server may serve smaller pages than it was asked for.
+            # A server may send smaller pages than requested.
             pages = -(-first.count // len(first.results))
             entries += await run_all(
                 [partial(self._entries, query, number) for number in range(2, pages + 1)]
@@ -207,8 +221,8 @@ class _Reader(Generic[ItemT]):
     async def _entries(self, query: Mapping[str, str], number: int) -> _Entries[ItemT]:
         return _Entries(await self._page(query, number))
 
-    async def _page(self, query: Mapping[str, str], number: int) -> _Answered[ItemT]:
-        """One page, without the bytes that it came as; None for one that is not there any more."""
+    async def _page(self, query: Mapping[str, str], number: int) -> _PageRead[ItemT]:
+        """Read one page and drop its bytes; None for a page that is gone."""
         params = {**query, "page_size": str(self._page_size)}
         if number > 1:
             params["page"] = str(number)
@@ -220,16 +234,16 @@ class _Reader(Generic[ItemT]):
             expect=(200,) if number == 1 else (200, 404),
         )
         async with self._limiter:
-            answer = await self._http.call(call)
-        if answer.status == 404:
-            # Entries were removed since the first page: "Invalid page."
-            if "page" not in answer.text.lower():
+            response = await self._http.call(call)
+        if response.status == 404:
+            # CVAT says "Invalid page." if entries were removed since the first page.
+            if "page" not in response.text.lower():
                 raise NotFoundError(
                     f"{self._http.server.origin} answered 404 to page {number} of {self._path}: "
-                    f"{answer.text}",
+                    f"{response.text}",
                     status=404,
-                    detail=answer.text,
+                    detail=response.text,
                     step="list",
                 )
-            return answer.date, None
-        return answer.date, self._http.decode(answer, self._decoder)
+            return response.date, None
+        return response.date, self._http.decode(response, self._decoder)

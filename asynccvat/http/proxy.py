@@ -1,7 +1,7 @@
-"""The proxy that the environment names for a server, as curl and the official SDK honour it.
+"""Find the proxy that the environment names for a server, as curl and the official SDK do.
 
-aiohttp could read it, too (`trust_env`), but then it would also take credentials for the server
-itself from `~/.netrc`: somebody else's, sent as HTTP Basic.
+aiohttp could do it (`trust_env`). But it would also send the credentials that `~/.netrc` holds for
+the server, which are not those that the user configured, as HTTP Basic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from asynccvat.errors import ConfigError
 
 
 def environment_proxy(server: ServerUrl) -> tuple[URL | None, dict[str, str] | None]:
-    """The proxy for a server and the headers for it, or neither.
+    """Return the proxy for a server and the headers for the proxy; None for neither.
 
     Raises:
         ConfigError: The environment names a proxy that cannot be used. The message does not
@@ -28,16 +28,18 @@ def environment_proxy(server: ServerUrl) -> tuple[URL | None, dict[str, str] | N
     text = proxies.get(scheme) or proxies.get("all")
     if not text or urllib.request.proxy_bypass(server.host):
         return None, None
-    remedy = f"correct {scheme.upper()}_PROXY, or name {server.host} in NO_PROXY"
+    remedy = f"Correct {scheme.upper()}_PROXY, or add {server.host} to NO_PROXY."
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ConfigError(f"the proxy of the environment is not a URL: {remedy}") from None
-    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(f"the proxy of the environment is not a URL. {remedy}") from None
+    if not host:
+        raise ConfigError(f"the proxy of the environment names no host. {remedy}")
+    if parts.scheme not in ("http", "https"):
         raise ConfigError(
-            f"the environment names a proxy of the kind {parts.scheme!r}, only http and https "
-            f"ones can be used: {remedy}"
+            f"the proxy of the environment has the scheme {parts.scheme!r}, but only 'http' and "
+            f"'https' can be used. {remedy}"
         )
     headers = None
     if parts.username is not None:

@@ -1,4 +1,7 @@
-"""The gate that every call passes, closed while the server asked for a pause; and the clock."""
+"""Hold all calls back while the server asks for a pause; the clock that tests replace.
+
+`retry_budget` decides whether one failed call is retried.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ import anyio
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Time and chance, as values that tests can replace.
+    """Time and randomness, as functions that tests can replace.
 
     Attributes:
-        clock: Monotonic seconds.
-        sleep: Waits for so many seconds.
-        jitter: A random number from 0 to 1.
+        clock: Returns monotonic seconds.
+        sleep: Waits for a number of seconds.
+        jitter: Returns a random number from 0 to 1.
     """
 
     clock: Callable[[], float] = anyio.current_time
@@ -25,10 +28,10 @@ class Timing:
 
 
 class RetryAfterGate:
-    """Obeys `Retry-After` for all calls at once.
+    """Obey `Retry-After` for all calls of a session.
 
-    A call that is under way when the gate closes is not interrupted; no other one starts until
-    the pause is over.
+    Closing the gate does not interrupt calls that are running. No other call starts until the
+    pause is over.
     """
 
     def __init__(self, timing: Timing) -> None:
@@ -41,7 +44,7 @@ class RetryAfterGate:
         return max(0.0, self._opens_at - self._timing.clock())
 
     def close_for(self, seconds: float) -> bool:
-        """Keep the gate closed for so many seconds from now; False if that changes nothing."""
+        """Keep the gate closed for `seconds` from now; False if it was closed for longer."""
         until = self._timing.clock() + seconds
         if seconds <= 0 or until <= self._opens_at:
             return False
@@ -49,7 +52,7 @@ class RetryAfterGate:
         return True
 
     async def wait(self) -> None:
-        """Return once the gate is open."""
-        # The pause may grow while it is waited for.
+        """Wait until the gate is open."""
+        # The server may ask for a longer pause in the meantime.
         while remaining := self.remaining:
             await self._timing.sleep(remaining)

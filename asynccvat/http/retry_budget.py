@@ -1,4 +1,7 @@
-"""The budget of retries that all who ask one server share: its calls, and archives being read."""
+"""The retry budget of one server, shared by its calls and by the archives being read.
+
+`core.retry` makes the decisions.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,26 @@ from asynccvat.http.retry_after import Timing
 
 
 class SharedBudget:
-    """Where the budget is kept between two decisions.
+    """Keep a retry budget between decisions.
 
     Attributes:
-        left: The budget as it is.
+        left: The current budget.
     """
 
     def __init__(self) -> None:
-        """Begin with a full one."""
+        """Begin with a full budget."""
         self.left = RetryBudget()
 
     def decide(
         self, error: AsyncCvatError, attempt: int, policy: RetryPolicy, timing: Timing
     ) -> RetryAfter | GiveUp:
-        """Decide about one failure, out of the budget.
+        """Decide whether a failed step is retried, and take the retry from the budget.
 
         Args:
-            error: What happened.
-            attempt: How many retries of it there were.
-            policy: How patient to be.
-            timing: Time and chance.
+            error: The failure.
+            attempt: The number of retries of this step so far.
+            policy: The bounds of retries and delays.
+            timing: Time and randomness.
         """
         decision, self.left = decide(
             error,

@@ -1,9 +1,10 @@
-"""One server's HTTP session: origin rule, credentials, timeouts, retries, the Retry-After gate.
+"""One server's HTTP session: credentials, redirects, refusals, retries and pauses.
 
-Every exchange of a client goes through `HttpSession.call` (a whole answer) or
-`HttpSession.open_stream` (a download). Redirects are followed for GET within the configured origin
-only, cookies are not kept (with a session cookie CVAT wants CSRF tokens), and failures are
-errors of asynccvat alone. What the calls mean is left to `client`.
+All exchanges of a client go through `HttpSession.call`, which reads the whole response, or
+`HttpSession.open_stream`, which begins a download. Redirects are followed only for GET, and only
+within the configured origin. All failures are errors of asynccvat.
+
+`connection` sends the requests; `client` knows what they mean.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from asynccvat.http.authorization import Authorization, Credentials
 from asynccvat.http.calls import Call, HttpOptions, Response
 from asynccvat.http.connection import Connection
 from asynccvat.http.exchange import Exchange
-from asynccvat.http.refusals import is_of_no_cvat, remedy_for, subject
+from asynccvat.http.refusals import CHECK_URL, refusal
 from asynccvat.http.result_stream import ResultStream
 from asynccvat.http.retry_after import RetryAfterGate, Timing
 from asynccvat.http.retry_budget import SharedBudget
@@ -53,11 +54,11 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-# `application/json` and `application/zip` alone are both answered with 406 by CVAT.
+# CVAT answers 406 to `application/json` alone, and to `application/zip` alone.
 _ACCEPT = "application/vnd.cvat+json, */*"
 _USER_AGENT = f"asynccvat/{VERSION}"
 _MAX_REDIRECTS = 5
-_NO_SLUG = re.compile(r"[^\x21-\x7e]")
+_NOT_IN_SLUGS = re.compile(r"[^\x21-\x7e]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -69,19 +70,31 @@ _LOGIN = msgspec.json.Decoder(_Login)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Listener:
+class _RetryCallbacks:
     on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None
     on_pause: Callable[[float], None] | None
 
 
 class HttpSession:
-    """Exchanges with one server. Use it as an async context manager.
+    """Make calls to one server. Use it as an async context manager.
+
+    Args:
+        url: The server's address.
+        credentials: The user's credentials.
+        organization: The organization's short name (slug); "" for the personal workspace, None
+            for all that the user may see.
+        options: How to connect.
+        timing: Time and randomness; tests replace them.
 
     Attributes:
         server: The configured address.
-        organization: Its slug; "" for the personal workspace, None for no narrowing.
-        server_date: The latest `Date` that the server sent, None before the first.
-        budget: The retries that all who use the session share.
+        organization: As given.
+        server_date: The latest `Date` header of the server, None before the first.
+        budget: The retries that all users of the session share.
+
+    Raises:
+        ConfigError: URL or organization cannot be used.
+        TypeError: The organization is not a string.
     """
 
     def __init__(
@@ -93,10 +106,12 @@ class HttpSession:
         options: HttpOptions | None = None,
         timing: Timing | None = None,
     ) -> None:
-        if organization is not None and _NO_SLUG.search(organization):
+        if organization is not None and not isinstance(organization, str):
+            raise TypeError(f"organization must be a string, not {type(organization).__name__}")
+        if organization is not None and _NOT_IN_SLUGS.search(organization):
             raise ConfigError(
-                f"{organization!r} cannot be an organization's short name (slug); give the one "
-                "that its page in CVAT shows"
+                f"{organization!r} cannot be an organization's short name (slug). Give the short "
+                "name that its page in CVAT shows."
             )
         self.server = ServerUrl.parse(url)
         self.server_date: datetime | None = None
@@ -105,7 +120,7 @@ class HttpSession:
         self._authorization = Authorization(credentials, self._log_in)
         self._connection = Connection(self.server, self._options)
         self.budget = SharedBudget()
-        self._listeners: list[_Listener] = []
+        self._callbacks: list[_RetryCallbacks] = []
         self._timing = timing or Timing()
         self._gate = RetryAfterGate(self._timing)
 
@@ -134,7 +149,7 @@ class HttpSession:
 
     @property
     def requests_sent(self) -> int:
-        """Requests sent so far: logins, redirects and retries included."""
+        """Requests sent so far, including logins, redirects and retries."""
         return self._connection.requests_sent
 
     @contextmanager
@@ -144,40 +159,49 @@ class HttpSession:
         on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None = None,
         on_pause: Callable[[float], None] | None = None,
     ) -> Iterator[None]:
-        """Be told of retries (step, task, error, delay) and pauses (seconds) while inside."""
-        listener = _Listener(on_retry, on_pause)
-        self._listeners.append(listener)
+        """Call the given functions for retries and pauses within a `with` block.
+
+        Args:
+            on_retry: Gets the step, the task's id, the error, and the seconds until the retry.
+            on_pause: Gets the seconds for which the server asked all calls to wait.
+        """
+        callbacks = _RetryCallbacks(on_retry, on_pause)
+        self._callbacks.append(callbacks)
         try:
             yield
         finally:
-            self._listeners.remove(listener)
+            self._callbacks.remove(callbacks)
 
     async def log_in(self) -> None:
-        """Log in now if that is due, rather than with the first call that needs it.
+        """Log in now if a login is due, instead of with the first call that needs it.
 
         Raises:
-            AuthenticationError: User or password are refused.
+            AuthenticationError: User name or password are refused.
         """
         login = Call(method="POST", path="/api/auth/login", step="login")
         await self._retrying(login, self._authorization.header)
 
     async def call(self, call: Call) -> Response:
-        """Make a call and read its whole answer.
+        """Make a call and read its whole response.
 
         Raises:
-            AsyncCvatError: A subclass that says what failed; see `asynccvat.errors`.
+            AsyncCvatError: The call failed; its subclasses tell how (see `asynccvat.errors`).
         """
-        return await self._retrying(call, lambda: self._answer(call))
+        return await self._retrying(call, lambda: self._call_once(call))
 
-    async def open_stream(self, call: Call, asked: ByteRange | None) -> ResultStream:
-        """Start a download; the caller reads it, closes it, and asks again if it breaks.
+    async def open_stream(self, call: Call, requested: ByteRange | None) -> ResultStream:
+        """Begin a download. The caller reads and closes it, and calls again if it breaks.
+
+        Args:
+            call: The call, with its Range header.
+            requested: The part that the header requests, None for the whole archive.
 
         Raises:
-            AsyncCvatError: A subclass that says what failed; see `asynccvat.errors`.
+            AsyncCvatError: The call failed; its subclasses tell how (see `asynccvat.errors`).
         """
         exchange = await self._retrying(call, lambda: self._open(call, auto_decompress=False))
         try:
-            return ResultStream(exchange, asked)
+            return ResultStream(exchange, requested)
         except ProtocolError as error:
             exchange.close()
             error.task_id, error.step = call.task_id, call.step
@@ -200,16 +224,16 @@ class HttpSession:
             attempt += 1
 
     async def retry_or_raise(self, error: AsyncCvatError, attempt: int) -> None:
-        """Wait as long as is right before a failed step is tried again, out of the shared budget.
+        """Wait for the right time to retry a failed step, or raise its error.
 
         Args:
-            error: What happened; its step and its task are those of the call.
-            attempt: How many retries of this step there were.
+            error: The failure, with the call's step and task.
+            attempt: The number of retries of this step so far.
 
         Raises:
-            AsyncCvatError: That very error, where trying again is not right.
+            AsyncCvatError: `error` itself, if the step should not be retried.
         """
-        # A server that never answered is a wrong URL more often than a passing trouble.
+        # If a server never answered, a wrong URL is more likely than a temporary failure.
         if isinstance(error, ConnectError) and not self._connection.answered:
             raise error
         decision = self.budget.decide(error, attempt, self._options.policy, self._timing)
@@ -218,18 +242,18 @@ class HttpSession:
         delay = decision.delay
         _log.debug("%s: retry %d in %.1f s after: %s", error.step, attempt + 1, delay, error)
         if isinstance(error, RateLimitError) and error.retry_after is None:
-            # Asked to slow down without a time: everyone waits as long as this call.
+            # The server named no time for its pause, so all calls wait as long as this one.
             self._pause(delay)
-        for listener in tuple(self._listeners):
-            if listener.on_retry is not None:
-                listener.on_retry(error.step or "", error.task_id, error, delay)
+        for callbacks in tuple(self._callbacks):
+            if callbacks.on_retry is not None:
+                callbacks.on_retry(error.step or "", error.task_id, error, delay)
         await self._timing.sleep(delay)
 
     async def back_off(self, attempt: int) -> None:
-        """Wait as before a retry, where nothing failed: for something that is still to come."""
+        """Wait as before a retry, for something that the server has not done yet."""
         await self._timing.sleep(self._options.policy.backoff(attempt, self._timing.jitter()))
 
-    async def _answer(self, call: Call) -> Response:
+    async def _call_once(self, call: Call) -> Response:
         exchange = await self._open(call)
         try:
             return Response(
@@ -250,7 +274,7 @@ class HttpSession:
             header = None if call.anonymous else await self._authorization.header()
             exchange = await self._send(call, url, header, auto_decompress)
             if exchange.status in call.expect:
-                self._authorization.accepted(header)
+                self._authorization.note_accepted(header)
                 return exchange
             try:
                 if exchange.status in _REDIRECTS:
@@ -260,12 +284,12 @@ class HttpSession:
             finally:
                 exchange.close()
             if exchange.status != 401:
-                self._authorization.accepted(header)
-            elif not renewed and self._authorization.renewable(header):
+                self._authorization.note_accepted(header)
+            elif not renewed and self._authorization.discard(header):
                 renewed = True
                 continue
             raise failure
-        raise ProtocolError(f"{self.server.origin} redirects in a circle; check the server URL")
+        raise ProtocolError(f"{self.server.origin} redirects in a circle. Check the server URL.")
 
     async def _send(
         self, call: Call, url: str, header: str | None, auto_decompress: bool
@@ -292,7 +316,7 @@ class HttpSession:
     def _url(self, call: Call) -> str:
         params = dict(call.params)
         if self.organization == "" and not call.anonymous and "?" not in call.path:
-            # The personal workspace alone; an empty header would mean nothing.
+            # An empty X-Organization header would not select the personal workspace.
             params["org"] = ""
         return f"{self.server.origin}{call.path}" + (f"?{urlencode(params)}" if params else "")
 
@@ -305,56 +329,40 @@ class HttpSession:
         if elsewhere is None or elsewhere == self.server.origin:
             raise response_error(
                 exchange.status,
-                f"{self.server.origin} redirects the {call.step} call, which is not followed; "
-                "check the server URL",
+                f"{self.server.origin} redirects the {call.step} call, which is not followed. "
+                "Check the server URL.",
             )
         raise ConfigError(
-            f"{self.server.origin} redirects to {elsewhere}, where no credentials are sent; if "
-            f"that is the CVAT server, give {elsewhere} as its URL"
+            f"{self.server.origin} redirects to {elsewhere}, where no credentials are sent. If "
+            f"that is the CVAT server, give {elsewhere} as its URL."
         )
 
     async def _refusal(self, call: Call, exchange: Exchange) -> AsyncCvatError:
-        """The error that an unexpected status stands for; closes the gate where it asks to."""
+        """Return the error for an unexpected status; close the gate if the server asks to."""
         content_type = exchange.header("Content-Type")
         body = await exchange.read_error()
-        status = exchange.status
-        text = self._redacted(error_text(content_type, body))
-        if status == 404 and "organization does not exist" in text:
-            return ConfigError(
-                f"{self.server.origin} knows no organization {self.organization!r} of yours; "
-                "check its short name (slug) and that you are a member"
-            )
         retry_after = None
-        if status in (429, 503):
+        if exchange.status in (429, 503):
             date = parse_date(exchange.header("Date"))
             retry_after = parse_retry_after(exchange.header("Retry-After"), date)
             if retry_after is not None:
                 self._pause(self._options.policy.pause(retry_after))
-        if not self._connection.is_cvat and is_of_no_cvat(call, status, content_type):
-            return ConfigError(
-                f"{subject(call)}: {self.server.origin} answered {status}, and nothing that it "
-                "sent is CVAT's; check that the URL is that of a CVAT server"
-            )
-        remedy = remedy_for(call, status)
-        if not remedy and not self._connection.is_cvat:
-            remedy = "; check that the URL is that of a CVAT server"
-        return response_error(
-            status,
-            f"{subject(call)}: {self.server.origin} answered {status}"
-            + (f", {text}" if text else "")
-            + remedy,
-            detail=text,
-            task_id=call.task_id,
-            rq_id=call.rq_id,
-            step=call.step,
+        return refusal(
+            call,
+            exchange.status,
+            content_type,
+            self._redacted(error_text(content_type, body)),
+            origin=self.server.origin,
+            organization=self.organization,
             retry_after=retry_after,
+            is_cvat=self._connection.is_cvat,
         )
 
     def _pause(self, seconds: float) -> None:
         if self._gate.close_for(seconds):
-            for listener in tuple(self._listeners):
-                if listener.on_pause is not None:
-                    listener.on_pause(seconds)
+            for callbacks in tuple(self._callbacks):
+                if callbacks.on_pause is not None:
+                    callbacks.on_pause(seconds)
 
     async def _log_in(self, body: dict[str, str]) -> str:
         call = Call(
@@ -365,34 +373,31 @@ class HttpSession:
             expect=(200, 400, 401, 403),
             anonymous=True,
         )
-        # Tried again, if at all, with the call that needs it.
-        answer = await self._answer(call)
-        if answer.status != 200:
+        # Not retried here: the call that needs the login is retried as a whole.
+        response = await self._call_once(call)
+        if response.status != 200:
             raise AuthenticationError(
                 f"{self.server.origin} refuses the login of {next(iter(body.values()))!r}: "
-                f"{self._redacted(answer.text)}; check user name and password",
-                status=answer.status,
+                f"{self._redacted(response.text).rstrip('.')}. Check user name and password.",
+                status=response.status,
                 step="login",
             )
-        return self.decode(answer, _LOGIN).key
+        return self.decode(response, _LOGIN).key
 
-    def decode(self, answer: Response, decoder: msgspec.json.Decoder[T]) -> T:
-        """Decode the JSON of an answer.
+    def decode(self, response: Response, decoder: msgspec.json.Decoder[T]) -> T:
+        """Decode the JSON of a response.
 
         Raises:
-            ConfigError: It is no JSON, and the server never sent what only CVAT sends.
-            ProtocolError: It is no JSON, or not the JSON that was due.
+            ConfigError: The response is not JSON, and the server never sent what only CVAT sends.
+            ProtocolError: The response is not JSON, or other JSON than expected.
         """
-        if not is_json(answer.content_type):
-            what = media_type(answer.content_type) or "something"
-            # One that never spoke as CVAT is a wrong URL rather than a server out of order.
+        if not is_json(response.content_type):
+            what = media_type(response.content_type) or "a body without a type"
+            # If the server never spoke as CVAT does, a wrong URL is the most likely cause.
             kind = ProtocolError if self._connection.is_cvat else ConfigError
-            raise kind(
-                f"{self.server.origin} sent {what} where JSON was due; check that the URL is that "
-                "of a CVAT server"
-            )
+            raise kind(f"{self.server.origin} sent {what} instead of JSON. {CHECK_URL}")
         try:
-            return decoder.decode(answer.body)
+            return decoder.decode(response.body)
         except UNREADABLE as error:
             raise ProtocolError(
                 f"{self.server.origin} sent JSON that cannot be read: {error}"

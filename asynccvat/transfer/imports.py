@@ -153,7 +153,7 @@ class Imports:
         except AsyncCvatError as error:
             raise ImportUncertainError(
                 f"task {task_id}: the server imports {shown}, and could not be asked how that "
-                f"went: {error}; look at the task before you upload again",
+                f"went: {str(error).rstrip('.')}. Look at the task before you upload again.",
                 task_id=task_id,
                 rq_id=rq_id,
                 step="wait",

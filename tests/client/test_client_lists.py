@@ -201,7 +201,7 @@ async def test_a_refused_filter_is_told_in_the_server_s_words(
     server["GET /api/tasks"] = reply(["filter: term 'nosuch' is not supported"], 400)
     client = await connect(token=TOKEN)
     with pytest.raises(
-        ResponseError, match=r"term 'nosuch' is not supported; check the filter"
+        ResponseError, match=r"term 'nosuch' is not supported\. Check the filter"
     ) as caught:
         await client.tasks(Selection(filter='{"==":[{"var":"nosuch"},1]}'))
     assert caught.value.status == 400
@@ -376,7 +376,7 @@ async def test_a_server_that_does_not_go_on_is_not_asked_for_ever(
 ) -> None:
     server["GET /api/tasks"] = page(1, 2, count=9)
     client = await connect(token=TOKEN)
-    with pytest.raises(ProtocolError, match=r"does not go on with the list of /api/tasks"):
+    with pytest.raises(ProtocolError, match=r"does not continue the list of /api/tasks"):
         _ = [task async for task in client.iter_tasks(page_size=2)]
 
 

@@ -95,7 +95,7 @@ async def test_a_client_without_credentials_asks_anonymously(server: ScriptedSer
         {"detail": "Authentication credentials were not provided."}, 401
     )
     async with CvatClient(server.url) as client:
-        with pytest.raises(AuthenticationError, match="give a valid token, or user name"):
+        with pytest.raises(AuthenticationError, match="Give a valid token, or user name"):
             await client.user()
     assert server.times("POST /api/auth/login") == 0
 
@@ -172,7 +172,7 @@ async def test_a_renewed_token_that_is_refused_again_is_an_error(
     server["GET /api/users/self"] = [reply(USER), INVALID]
     client = await connect()
     await client.user()
-    with pytest.raises(AuthenticationError, match=r"401, Invalid token\.; give a valid token"):
+    with pytest.raises(AuthenticationError, match=r"401, Invalid token\. Give a valid token"):
         await client.user()
     assert server.times("POST /api/auth/login") == 2
 
@@ -268,7 +268,7 @@ def test_credentials_that_cannot_be_meant_are_refused() -> None:
     with pytest.raises(ConfigError, match="a username was given without a password"):
         CvatClient("https://x", username="alice")
     for token in ("", "  ", "two words", "new\nline", "schlüssel"):
-        with pytest.raises(ConfigError, match="the access token is empty or holds blanks"):
+        with pytest.raises(ConfigError, match="the access token is empty, or has spaces"):
             Credentials(token=token)
 
 

@@ -58,7 +58,7 @@ async def test_the_server_s_words_are_in_the_error(
     error = caught.value
     assert str(error) == (
         f"detail of task 5: {client.origin} answered 403, You do not have permission to perform "
-        "this action.; this user may not see or export it: ask for access, or use another account"
+        "this action. This user may not see or export it. Ask for access, or use another account."
     )
     assert error.detail == "You do not have permission to perform this action."
     assert (error.task_id, error.step, error.status) == (5, "detail", 403)
@@ -72,8 +72,8 @@ async def test_an_answer_without_a_word_is_told_by_its_status(
     with pytest.raises(ResponseError) as caught:
         await client.task(5)
     assert str(caught.value) == (
-        f"detail of task 5: {client.origin} answered 418; check that the URL is that of a CVAT "
-        "server"
+        f"detail of task 5: {client.origin} answered 418. Check that the URL is that of a CVAT "
+        "server."
     )
 
 
@@ -82,7 +82,7 @@ async def test_an_unknown_organization_is_a_matter_of_configuration(
 ) -> None:
     server["GET /api/tasks"] = reply({"detail": "nosuch organization does not exist."}, 404)
     client = await connect(token=TOKEN, organization="nosuch")
-    with pytest.raises(ConfigError, match="knows no organization 'nosuch' of yours; check its"):
+    with pytest.raises(ConfigError, match=r"knows no organization 'nosuch' of yours\. Check its"):
         await client.tasks()
     assert server.asked[0].headers["X-Organization"] == "nosuch"
 
@@ -138,7 +138,10 @@ async def test_compressed_answers_are_unpacked(server: ScriptedServer, connect: 
         (reply({"id": "seven"}), "JSON that cannot be read: Expected `int`, got `str`"),
         (reply(body=USER[:9]), "JSON that cannot be read"),
         (reply(body=USER.replace(b'"a', b'"\xe9')), "JSON that cannot be read"),
-        (reply(body=USER, Content_Encoding="gzip"), "compressed answer that cannot be unpacked"),
+        (
+            reply(body=USER, Content_Encoding="gzip"),
+            "response that cannot be decompressed",
+        ),
     ],
 )
 async def test_an_answer_that_cannot_be_read_is_a_protocol_error(
@@ -154,11 +157,20 @@ async def test_an_answer_that_cannot_be_read_is_a_protocol_error(
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (reply(text="<html><h1>Welcome</h1></html>"), "text/html where JSON was due; check that"),
-        (reply(body=b"", content_type=""), "something where JSON was due"),
-        (reply(status=404, text="<h1>Not here</h1>"), "answered 404, and nothing .* check that"),
-        (reply(status=405, text="<h1>Not so</h1>"), "answered 405, and nothing .* check that"),
-        (reply(status=501, text="<h1>Not so</h1>"), "answered 501, and nothing .* check that"),
+        (reply(text="<html><h1>Welcome</h1></html>"), r"text/html instead of JSON\. Check that"),
+        (reply(body=b"", content_type=""), "a body without a type instead of JSON"),
+        (
+            reply(status=404, text="<h1>Not here</h1>"),
+            r"answered 404, and has .*\. Check that",
+        ),
+        (
+            reply(status=405, text="<h1>Not so</h1>"),
+            r"answered 405, and has .*\. Check that",
+        ),
+        (
+            reply(status=501, text="<h1>Not so</h1>"),
+            r"answered 501, and has .*\. Check that",
+        ),
     ],
 )
 async def test_a_server_that_never_spoke_as_cvat_does_is_a_wrong_url(
@@ -178,7 +190,7 @@ async def test_a_cvat_that_sends_a_page_instead_is_out_of_order(
     server["GET /api/users/self"] = reply(text="<html><h1>Welcome</h1></html>")
     client = await connect(token=TOKEN)
     await client.task(5)
-    with pytest.raises(ProtocolError, match="text/html where JSON was due"):
+    with pytest.raises(ProtocolError, match="text/html instead of JSON"):
         await client.user()
 
 
@@ -270,7 +282,7 @@ async def test_not_found_and_server_errors_have_their_classes(
 ) -> None:
     server["GET /api/tasks/2"] = reply(status=500, text="<html><h1>Server Error (500)</h1></html>")
     client = await connect(token=TOKEN, policy=ONCE)
-    with pytest.raises(NotFoundError, match="Not Found; there is no such task, or this user may"):
+    with pytest.raises(NotFoundError, match=r"Not Found\. There is no such task, or this user may"):
         await client.task(1)
     with pytest.raises(ServerError, match=r"answered 500, Server Error \(500\)"):
         await client.task(2)

@@ -51,7 +51,7 @@ async def test_a_server_that_was_never_there_is_told_after_one_try(
     async with relay(server, up=False) as made:
         ran = await mirror_through(made, server, data)
     assert isinstance(ran.raised, ac.ConnectError)
-    assert "check the URL and that the server runs" in str(ran.raised)
+    assert "Check the URL, and that the server runs." in str(ran.raised)
     assert ran.report.requests == 1
     assert ran.report.stopped_by is ran.raised
 
@@ -152,7 +152,7 @@ YESTERDAY = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
 @pytest.mark.parametrize(
     ("certificate", "trusts", "words"),
     [
-        ({"name": "localhost"}, False, "give its certificate as CA bundle"),
+        ({"name": "localhost"}, False, "give that authority's certificate as CA bundle"),
         ({"name": "elsewhere.example"}, True, "TLS certificate of .* is refused: .*localhost"),
         ({"name": "localhost", "not_after": YESTERDAY}, True, "refused: .*expired"),
     ],

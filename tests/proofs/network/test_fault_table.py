@@ -239,7 +239,7 @@ def wrong_bodies() -> dict[str, Case]:
         "export: HTML": fails(
             refused(once(EXPORT), 202, PAGE, "text/html"),
             ac.ProtocolError,
-            "sent text/html where JSON was due",
+            "sent text/html instead of JSON",
             **asked(download=0),
         ),
         "export: half of its JSON": fails(
@@ -251,7 +251,7 @@ def wrong_bodies() -> dict[str, Case]:
         "list: HTML": stops(
             refused(once(LIST), 200, PAGE, "text/html"),
             ac.ProtocolError,
-            "sent text/html where JSON was due",
+            "sent text/html instead of JSON",
             **asked(export=0, download=0),
         ),
         "list: JSON of something else": stops(
