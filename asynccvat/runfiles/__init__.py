@@ -1,8 +1,9 @@
 """Run files: downloads, uploads and mirrors as a list of steps in YAML.
 
-`declarations` says what such a file holds, `loading` makes steps of one, `checking` asks the
-servers before anything is done, `running` carries the steps out. What the steps themselves do is
-left to the engine.
+- `declarations` says which keys such a file has; `value_types` and `mappings` read their values.
+- `loading` makes `steps` of a file; `nodes` collects what is wrong with it.
+- `preflight` checks what the servers know, before the first step.
+- `run` runs the steps with the verbs of `api`, on the clients of `accounts`; `reports` sums up.
 """
 
 from __future__ import annotations

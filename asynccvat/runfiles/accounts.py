@@ -1,4 +1,4 @@
-"""The servers that a run file's steps work on, one client for each and everything known of it."""
+"""Accounts of a run file: each server and user of its steps, with one client."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from dataclasses import dataclass, field
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.errors import AsyncCvatError, ConfigError, Problem, RunFileError
-from asynccvat.runfiles.steps import RunFile, Step
+from asynccvat.runfiles.steps import RunFile, RunFileStep
 from asynccvat.settings import Settings, load_settings
 
-SettingsOf = Callable[[Step], Settings]
-"""Says which server a step is for, and as whom; it may block."""
+SettingsOf = Callable[[RunFileStep], Settings]
+"""Returns the server and the credentials for a step. It may block."""
 
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """A user of a server.
+    """A user on a server.
 
     Attributes:
-        client: Entered.
-        project_id: The project that the settings name, None for none.
-        steps: What is done there.
-        gone: Why nothing more can be, None while it can.
+        client: The client, opened.
+        project_id: The project that the settings name; None for none.
+        steps: The steps of this account.
+        gone: The error after which no further step can succeed; None without one.
     """
 
     client: CvatClient
     project_id: int | None
-    steps: list[Step] = field(default_factory=list)
+    steps: list[RunFileStep] = field(default_factory=list)
     gone: AsyncCvatError | None = None
 
 
-def settings_of(step: Step) -> Settings:
-    """Settings as the step itself, the environment, a settings file or a profile have them.
+def settings_of(step: RunFileStep) -> Settings:
+    """Combine the settings of a step, the environment, a settings file and a profile.
 
     Raises:
-        ConfigError: Something is missing or cannot be used.
+        ConfigError: A setting is missing or cannot be used.
     """
     return load_settings(named=step.server)
 
 
 @asynccontextmanager
 async def accounts(file: RunFile, settings: SettingsOf | None) -> AsyncIterator[list[Account]]:
-    """The accounts of all steps, in the order of the steps; steps may share one.
+    """Open the accounts of all steps, in the order of the steps. Steps may share one.
 
     Raises:
-        RunFileError: A step does not say which server, or as whom.
+        RunFileError: The server or the credentials of a step are missing.
     """
     known: dict[object, Account] = {}
     problems: list[Problem] = []

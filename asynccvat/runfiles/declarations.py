@@ -14,19 +14,18 @@ from asynccvat.core.declarations import Option, declared_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.selection import Selection
-from asynccvat.runfiles.kinds import (
-    Address,
-    Date,
-    Flag,
-    JsonLogic,
-    Key,
-    Keys,
-    Kind,
-    Listed,
-    Quantity,
-    Setting,
-    Text,
-    Whole,
+from asynccvat.runfiles.mappings import MappingKey, MappingType
+from asynccvat.runfiles.value_types import (
+    AddressType,
+    BooleanType,
+    DateType,
+    IntegerType,
+    JsonLogicType,
+    ListType,
+    QuantityType,
+    ScalarType,
+    TextType,
+    ValueType,
 )
 
 DOWNLOAD, UPLOAD, MIRROR = "download_cvat_tasks", "upload_anno_with_cvat_tasks", "mirror"
@@ -38,92 +37,105 @@ NAMES = {
     "upload": UPLOAD,
     MIRROR: MIRROR,
 }
-"""Every name that a task can be given, and the one that it then goes by."""
+"""The names that a file may use for a task, with the one that steps and reports have."""
 
-_ID = Whole(1)
-_IDS = Listed(_ID, "[147, 150]", unique=True)
-_IDS_OR_ONE = Listed(_ID, "[147, 150]", or_one=True, unique=True)
+_ID = IntegerType(1)
+_IDS = ListType(_ID, "[147, 150]", unique=True)
+_IDS_OR_ONE = ListType(_ID, "[147, 150]", or_one=True, unique=True)
 
 
-def _kind(option: Option) -> Kind:
-    """The kind of value that a run file takes for an option."""
+def _type(option: Option) -> ValueType:
+    """Return the type of an option's value in a run file."""
     match option.kind:
         case declarations.Switch():
-            return Flag()
+            return BooleanType()
         case declarations.Number(least=least, example=example):
-            return Whole(least, example)
+            return IntegerType(least, example)
         case declarations.Text(choices=choices, may_be_empty=may_be_empty):
-            return Text(choices, may_be_empty=may_be_empty)
+            return TextType(choices, may_be_empty=may_be_empty)
         case declarations.Ids():
             return _IDS_OR_ONE
         case declarations.Quantity(read=read, pattern=pattern):
-            return Quantity(read, pattern)
+            return QuantityType(read, pattern)
         case declarations.Moment():
-            return Date()
+            return DateType()
         case declarations.JsonLogic():
-            return JsonLogic()
+            return JsonLogicType()
 
 
-def _keys(group: type) -> dict[str, Key]:
-    """The keys for the options of a class."""
-    return {item.key: Key(_kind(item), item.help) for item in declared_options(group)}
+def _keys(group: type) -> dict[str, MappingKey]:
+    """Return the keys for the options of a class."""
+    return {item.key: MappingKey(_type(item), item.help) for item in declared_options(group)}
 
 
-SERVER = Keys(
+SERVER = MappingType(
     {
-        "url": Key(Address(), "The server's address, like https://cvat.example.com"),
-        "username": Key(Setting(), "User to log in as"),
-        "password": Key(Setting(), "The user's password"),
-        "token": Key(Setting(), "A personal access token, instead of user and password"),
-        "organization": Key(Setting(), "Slug of the organization to work in"),
-        "project_id": Key(Whole(0, 5), "Project to work on; 0 for none"),
-        "insecure": Key(Flag(), "Do not verify the server's certificate"),
-        "ca_bundle": Key(Setting(), "PEM file of the authorities to trust"),
+        "url": MappingKey(AddressType(), "The server's address, like https://cvat.example.com."),
+        "username": MappingKey(ScalarType(), "User to log in as."),
+        "password": MappingKey(ScalarType(), "The user's password."),
+        "token": MappingKey(ScalarType(), "Personal access token instead of user and password."),
+        "organization": MappingKey(ScalarType(), "Slug of the organization to work in."),
+        "project_id": MappingKey(
+            IntegerType(0, 5), "Project whose tasks a mirror selects by default; 0 for none."
+        ),
+        "insecure": MappingKey(BooleanType(), "Do not verify the server's certificate."),
+        "ca_bundle": MappingKey(
+            ScalarType(),
+            "PEM file of the certificate authorities to trust instead of the system's.",
+        ),
     }
 )
 
-_FORMAT = Key(
-    Text(), f"The format's exact name, see 'asynccvat formats'; without it {ExportSpec().format!r}"
+_FORMAT = MappingKey(
+    TextType(),
+    f"The format's exact name; see 'asynccvat formats'. By default {ExportSpec().format!r}.",
 )
 _UPLOAD = _keys(UploadOptions)
 
 PARAMETERS = {
-    DOWNLOAD: Keys(
+    DOWNLOAD: MappingType(
         {
-            "task_ids": Key(_IDS, "The tasks to download", required=True),
-            "out_dir": Key(Text(), "Folder for the tasks' folders: task147 and so on"),
-            "out_paths": Key(
-                Listed(Text(), "[data/a, data/b]"),
-                "The very folder of each task, in the order of 'task_ids'; wins over 'out_dir'",
+            "task_ids": MappingKey(_IDS, "The tasks to download.", required=True),
+            "out_dir": MappingKey(
+                TextType(), "The folder in which each task gets a folder: task147 and so on."
+            ),
+            "out_paths": MappingKey(
+                ListType(TextType(), "[data/a, data/b]"),
+                "A folder for each task, in the order of 'task_ids'; wins over 'out_dir'.",
             ),
             "dataset_format": _FORMAT,
-            "save_images": Key(Flag(), "Fetch the images, too; without it false"),
-            "skip_existing": Key(
-                Flag(), "Leave out tasks whose annotation file is there already; without it true"
+            "save_images": MappingKey(BooleanType(), "Also fetch the images. By default false."),
+            "skip_existing": MappingKey(
+                BooleanType(), "Skip tasks whose annotation file exists. By default true."
             ),
             "folder_prefix": _UPLOAD["folder_prefix"],
         },
         either=(("out_dir",), ("out_paths",)),
     ),
-    UPLOAD: Keys(
+    UPLOAD: MappingType(
         {
-            "tasks": Key(
-                Listed(
-                    Keys(
+            "tasks": MappingKey(
+                ListType(
+                    MappingType(
                         {
-                            "task_id": Key(_ID, "The task", required=True),
-                            "annotation_path": Key(Text(), "The file for it", required=True),
-                            "dataset_format": Key(Text(), "The format of this file"),
+                            "task_id": MappingKey(_ID, "The task.", required=True),
+                            "annotation_path": MappingKey(
+                                TextType(), "The file or folder to upload into it.", required=True
+                            ),
+                            "dataset_format": MappingKey(TextType(), "The format of this file."),
                         }
                     ),
                     "[{task_id: 147, annotation_path: task147.xml}]",
                 ),
-                "Tasks, each with its file; wins over 'task_ids' and 'in_dir'",
+                "Tasks, each with its file; wins over 'task_ids' and 'in_dir'.",
             ),
-            "task_ids": Key(_IDS, "The tasks whose folders are in 'in_dir'"),
-            "in_dir": Key(Text(), "The folder that holds the tasks' folders, such as a mirror"),
-            "dataset_format": Key(
-                Text(), "The format of the files; without it the mirror's, else CVAT's own XML"
+            "task_ids": MappingKey(_IDS, "The tasks whose folders are in 'in_dir'."),
+            "in_dir": MappingKey(
+                TextType(), "The folder that holds the tasks' folders, such as a mirror."
+            ),
+            "dataset_format": MappingKey(
+                TextType(),
+                "The format of the files. By default the mirror's, or else CVAT's own XML.",
             ),
             "folder_prefix": _UPLOAD["folder_prefix"],
             "mode": _UPLOAD["mode"],
@@ -131,24 +143,24 @@ PARAMETERS = {
         },
         either=(("tasks",), ("task_ids", "in_dir")),
     ),
-    MIRROR: Keys(
+    MIRROR: MappingType(
         {
-            "dest": Key(Text(), "The folder that holds the mirror", required=True),
+            "dest": MappingKey(TextType(), "The folder that holds the mirror.", required=True),
             **_keys(Selection),
             "format": _FORMAT,
-            "images": Key(Flag(), "Also fetch the images."),
+            "images": MappingKey(BooleanType(), "Also fetch the images."),
             **_keys(MirrorOptions),
         }
     ),
 }
-"""The keys of `parameters`, by the task's name."""
+"""The keys of `parameters` for each task."""
 
 
 def run_file_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a run file, for editors.
+    """Return the JSON Schema (draft 2020-12) of a run file, for editors.
 
-    It says less than the validator where JSON Schema cannot: that two lists are as long as each
-    other, that files are there, what the server knows.
+    The validator checks more than JSON Schema can express: that two lists are of one length, that
+    files exist, what the server knows.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -160,12 +172,12 @@ def run_file_schema() -> dict[str, Any]:
             "additionalProperties": False,
             "required": ["task", "parameters"],
             "properties": {
-                "task": {"description": "What the step does", "enum": list(NAMES)},
+                "task": {"description": "What the step does.", "enum": list(NAMES)},
                 "server": {
-                    "description": "The step's own server, instead of the one of the settings",
+                    "description": "The server of this step. By default, the one of the settings.",
                     "anyOf": [SERVER.schema, {"type": "null"}],
                 },
-                "parameters": {"description": "What it is done with"},
+                "parameters": {"description": "The arguments of the task."},
             },
             "allOf": [
                 {

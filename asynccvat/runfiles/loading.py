@@ -1,7 +1,7 @@
-"""From a file to its steps, with everything that is wrong with it told at once.
+"""Load a run file into steps, and report everything that is wrong with it at once.
 
-What can be known without a server is held against it here: keys, types, files, contradictions.
-What only the server knows is left to `checking`.
+This checks what needs no server: keys, types, files, contradictions. `preflight` checks what the
+servers know.
 """
 
 from __future__ import annotations
@@ -23,9 +23,17 @@ from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError, RunFileError
 from asynccvat.runfiles.declarations import DOWNLOAD, MIRROR, NAMES, PARAMETERS, SERVER, UPLOAD
-from asynccvat.runfiles.kinds import Section, Text
-from asynccvat.runfiles.nodes import Entry, Place, Reader, described
-from asynccvat.runfiles.steps import Batch, Download, MirrorStep, RunFile, Step, Upload
+from asynccvat.runfiles.mappings import Section
+from asynccvat.runfiles.nodes import FilePosition, MappingEntry, NodeReader, described
+from asynccvat.runfiles.steps import (
+    Batch,
+    DownloadStep,
+    MirrorStep,
+    RunFile,
+    RunFileStep,
+    UploadStep,
+)
+from asynccvat.runfiles.value_types import TextType
 from asynccvat.settings.values import SECRETS, SettingValue
 from asynccvat.settings.yaml_file import compose, exposure
 
@@ -34,23 +42,23 @@ _MIRRORED = Path(OWN_FOLDER, "receipts")
 
 
 def load_run_file(path: str | PathLike[str]) -> RunFile:
-    """Read a run file, and the files that it names; blocks meanwhile. No server is asked.
+    """Read a run file and check the files that it names. This blocks, and asks no server.
 
-    Paths in it are relative to the working directory, as in `datnvt-cvat-cli`.
+    Paths in the file are relative to the working directory, as in `datnvt-cvat-cli`.
 
     Raises:
-        RunFileError: It cannot be run; `.problems` has all that is wrong, with lines and columns,
-            and repeats no secret.
-        ConfigError: It cannot be read, or is no YAML.
+        RunFileError: The file cannot be run. `.problems` lists everything that is wrong, with
+            lines and columns; it repeats no secret.
+        ConfigError: The file cannot be read, or is no YAML.
     """
     file = Path(path)
     try:
         root = compose(file)
     except OSError as error:
         raise ConfigError(
-            f"the run file {str(file)!r} cannot be read: {error.strerror}; name another"
+            f"the run file {str(file)!r} cannot be read: {error.strerror}. Name another file."
         ) from error
-    loading = _Loading(file)
+    loading = _Loader(file)
     steps = loading.steps(root)
     problems = loading.reader.in_order()
     if problems:
@@ -60,47 +68,49 @@ def load_run_file(path: str | PathLike[str]) -> RunFile:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What all steps have."""
+    """What every step has: number, position, settings of its server."""
 
     number: int
-    place: Place
+    place: FilePosition
     server: Mapping[str, SettingValue]
 
 
 @dataclass(slots=True)
-class _Places:
-    """Where the tasks, projects and formats of a step are named."""
+class _NamedPositions:
+    """The positions of the tasks, projects and formats that a step names."""
 
-    found: dict[int | str, Place] = field(default_factory=dict)
+    found: dict[int | str, FilePosition] = field(default_factory=dict)
 
     def ids(self, section: Section, key: str) -> tuple[int, ...]:
-        """The ids of a key, their places noted."""
+        """Return the ids of a key, and remember their positions."""
         items = section.values.get(key, [])
         self.found.update(items)
         return tuple(value for value, _ in items)
 
 
-class _Loading:
+class _Loader:
     """Reads the steps of one file.
 
     Attributes:
-        reader: Has the problems.
-        warnings: What is no problem, and yet to be known.
+        reader: Collects the problems.
+        warnings: What the user should know although the file can be run.
     """
 
     def __init__(self, file: Path) -> None:
-        self.reader = Reader(file)
+        self.reader = NodeReader(file)
         self.warnings: list[str] = []
         self._file = file
         self._made: list[Path] = []
 
-    def steps(self, root: yaml.Node | None) -> list[Step]:
-        """All steps that can be read."""
+    def steps(self, root: yaml.Node | None) -> list[RunFileStep]:
+        """Return the steps that can be read."""
         if root is None:
-            self.reader.tell_at(Place(self._file, 1, 1), f"it holds no steps; {_EXAMPLE}")
+            self.reader.report_at(FilePosition(self._file, 1, 1), f"it holds no steps: {_EXAMPLE}")
             return []
         if not isinstance(root, yaml.SequenceNode) or not root.value:
-            self.reader.tell(root, f"it must be a list of steps, not {described(root)}; {_EXAMPLE}")
+            self.reader.report(
+                root, f"it must be a list of steps, not {described(root)}: {_EXAMPLE}"
+            )
             return []
         steps = []
         for number, node in enumerate(root.value, 1):
@@ -109,9 +119,9 @@ class _Loading:
                 steps.append(step)
         return steps
 
-    def _step(self, number: int, node: yaml.Node) -> Step | None:
+    def _step(self, number: int, node: yaml.Node) -> RunFileStep | None:
         if not isinstance(node, yaml.MappingNode):
-            self.reader.tell(node, f"a step must hold 'task' and 'parameters'; {_EXAMPLE}")
+            self.reader.report(node, f"a step must hold 'task' and 'parameters': {_EXAMPLE}")
             return None
         entries = self.reader.entries(node, _STEP)
         server = self._server(entries.get("server"))
@@ -120,7 +130,7 @@ class _Loading:
             return None
         if "parameters" not in entries:
             keys = ", ".join(PARAMETERS[task].keys)
-            self.reader.tell(node, f"'parameters' is missing here; {task} has {keys}")
+            self.reader.report(node, f"'parameters' is missing: {task} takes {keys}")
             return None
         section = PARAMETERS[task].read(entries["parameters"].value, self.reader, "parameters")
         if section is None:
@@ -129,14 +139,14 @@ class _Loading:
         make = {DOWNLOAD: self._download, UPLOAD: self._upload, MIRROR: self._mirror}
         return make[task](head, section)
 
-    def _task(self, node: yaml.MappingNode, entry: Entry | None) -> str | None:
+    def _task(self, node: yaml.MappingNode, entry: MappingEntry | None) -> str | None:
         if entry is None:
-            self.reader.tell(node, f"'task' is missing here: one of {', '.join(PARAMETERS)}")
+            self.reader.report(node, f"'task' is missing: write one of {', '.join(PARAMETERS)}")
             return None
-        name = Text(tuple(NAMES)).read(entry.value, self.reader, "task")
+        name = TextType(tuple(NAMES)).read(entry.value, self.reader, "task")
         return None if name is None else NAMES[name]
 
-    def _server(self, entry: Entry | None) -> dict[str, SettingValue]:
+    def _server(self, entry: MappingEntry | None) -> dict[str, SettingValue]:
         if entry is None:
             return {}
         section = SERVER.read(entry.value, self.reader, "server")
@@ -145,7 +155,7 @@ class _Loading:
         settings = {
             name: SettingValue(_text(value), str(self.reader.place(section.entries[name].value)))
             for name, value in section.values.items()
-            # An empty text, and the project 0, are not set.
+            # An empty text and the project 0 count as absent.
             if value not in ("", 0) or value is False
         }
         if SECRETS & settings.keys() and not any("others can read" in one for one in self.warnings):
@@ -155,8 +165,8 @@ class _Loading:
 
     # --- the three kinds of step --------------------------------------------------------------
 
-    def _download(self, head: _Head, section: Section) -> Download | None:
-        values, places = section.values, _Places()
+    def _download(self, head: _Head, section: Section) -> DownloadStep | None:
+        values, places = section.values, _NamedPositions()
         ids = places.ids(section, "task_ids")
         prefix = self._prefix(section)
         self._note_place(places, section, "dataset_format")
@@ -167,20 +177,23 @@ class _Loading:
             if not folders:
                 return None
             if len(folders) != len(ids):
-                self.reader.tell(
+                self.reader.report(
                     section.entries["out_paths"].value,
-                    f"'out_paths' names {len(folders)} folders for {len(ids)} tasks: one for each",
+                    f"'out_paths' has {len(folders)} folders for {len(ids)} tasks: "
+                    "name one for each",
                 )
                 return None
             if "out_dir" in section.entries:
-                self._warn(section, "out_dir", "'out_paths' names every folder: it has no effect")
+                self._warn(
+                    section, "out_dir", "it has no effect, since 'out_paths' names every folder"
+                )
         elif "out_dir" in values and prefix is not None:
             folders = [_path(values["out_dir"]) / f"{prefix}{task_id}" for task_id in ids]
         else:
             return None
         self._refuse_shared(zip(ids, folders, strict=True), places)
         self._made.extend(map(_absolute, folders))
-        return Download(
+        return DownloadStep(
             number=head.number,
             task=DOWNLOAD,
             place=head.place,
@@ -194,15 +207,15 @@ class _Loading:
             skip_existing=values.get("skip_existing", True),
         )
 
-    def _upload(self, head: _Head, section: Section) -> Upload | None:
-        values, places = section.values, _Places()
+    def _upload(self, head: _Head, section: Section) -> UploadStep | None:
+        values, places = section.values, _NamedPositions()
         self._note_place(places, section, "dataset_format")
         prefix = self._prefix(section)
         format_name = values.get("dataset_format")
         if "tasks" in values:
             for key in ("task_ids", "in_dir"):
                 if key in section.entries:
-                    self._warn(section, key, "'tasks' names every file: it has no effect")
+                    self._warn(section, key, "it has no effect, since 'tasks' names every file")
             batches = self._pairs(values["tasks"], format_name, places)
         elif "in_dir" in values and "task_ids" in values:
             ids = places.ids(section, "task_ids")
@@ -212,7 +225,7 @@ class _Loading:
         if prefix is None:
             return None
         awaits = self._look_at_files(batches, prefix, places)
-        return Upload(
+        return UploadStep(
             number=head.number,
             task=UPLOAD,
             place=head.place,
@@ -228,17 +241,20 @@ class _Loading:
         )
 
     def _pairs(
-        self, items: list[tuple[Section, Place]], format_name: str | None, places: _Places
+        self,
+        items: list[tuple[Section, FilePosition]],
+        format_name: str | None,
+        places: _NamedPositions,
     ) -> tuple[Batch, ...]:
-        """What `tasks` lists, one batch for each format."""
+        """Return a batch for each format of what `tasks` lists."""
         batches: dict[str | None, dict[int, Path]] = {}
         for item, place in items:
             if not {"task_id", "annotation_path"} <= item.values.keys():
                 continue
             task_id = item.values["task_id"]
             if task_id in places.found:
-                # Of two imports into one task, the later would replace what the earlier brought.
-                self.reader.tell_at(place, f"task {task_id} is named already: leave one away")
+                # The second import into a task would replace the annotations of the first.
+                self.reader.report_at(place, f"task {task_id} is named twice: remove one of them")
                 continue
             places.found[task_id] = place
             own = item.values.get("dataset_format", format_name)
@@ -248,7 +264,7 @@ class _Loading:
         return tuple(Batch(paths, tuple(paths), own) for own, paths in batches.items())
 
     def _mirror(self, head: _Head, section: Section) -> MirrorStep | None:
-        values, places = section.values, _Places()
+        values, places = section.values, _NamedPositions()
         projects = places.ids(section, "project_id")
         places.found = {f"project {one}": place for one, place in places.found.items()}
         tasks = places.ids(section, "task_id")
@@ -282,8 +298,8 @@ class _Loading:
         try:
             return Selection(**narrowed | named)
         except ConfigError as error:
-            # All else was read by its kind; a filter is more than a kind of value.
-            self.reader.tell(section.entries["filter"].value, error.message)
+            # The types have checked all other values; only the filter is checked here.
+            self.reader.report(section.entries["filter"].value, error.message)
             return None
 
     # --- what several of them need ------------------------------------------------------------
@@ -297,30 +313,31 @@ class _Loading:
         try:
             task_folder_name(prefix, 1)
         except ConfigError as error:
-            self.reader.tell(section.entries["folder_prefix"].value, error.message)
+            self.reader.report(section.entries["folder_prefix"].value, error.message)
             return None
         return prefix
 
-    def _note_place(self, places: _Places, section: Section, key: str) -> None:
+    def _note_place(self, places: _NamedPositions, section: Section, key: str) -> None:
         if key in section.values:
             places.found[section.values[key]] = self.reader.place(section.entries[key].value)
 
     def _warn(self, section: Section, key: str, message: str) -> None:
         self.warnings.append(f"{self.reader.place(section.entries[key].key)}: {key!r}: {message}")
 
-    def _refuse_shared(self, paths: Iterable[tuple[int, Path]], places: _Places) -> None:
+    def _refuse_shared(self, paths: Iterable[tuple[int, Path]], places: _NamedPositions) -> None:
         owners: dict[Path, int] = {}
         for task_id, path in paths:
             other = owners.setdefault(_absolute(path), task_id)
             if other != task_id:
-                self.reader.tell_at(
-                    places.found[task_id], f"tasks {other} and {task_id} cannot both go to {path}"
+                self.reader.report_at(
+                    places.found[task_id],
+                    f"tasks {other} and {task_id} have the same folder: {path}",
                 )
 
     def _look_at_files(
-        self, batches: Iterable[Batch], prefix: str, places: _Places
+        self, batches: Iterable[Batch], prefix: str, places: _NamedPositions
     ) -> frozenset[int]:
-        """Tell of files that cannot be uploaded; returns the tasks that an earlier step brings."""
+        """Report files that cannot be uploaded; return the tasks that an earlier step fetches."""
         awaits = set()
         for batch in batches:
             in_mirror = isinstance(batch.source, Path) and (batch.source / _MIRRORED).is_dir()
@@ -332,7 +349,7 @@ class _Loading:
                     try:
                         find(path, batch.format or ExportSpec().format).looked_at()
                     except AnnotationFileError as error:
-                        self.reader.tell_at(places.found[task_id], error.message)
+                        self.reader.report_at(places.found[task_id], error.message)
         return frozenset(awaits)
 
 
@@ -342,7 +359,7 @@ _EXAMPLE = (
 
 
 def _values(group: type, section: Section) -> dict[str, Any]:
-    """What a section sets of the options of a class, by their fields."""
+    """Return the options of a class that a section sets, by their fields."""
     return {
         item.name: item.switched(given=value) if isinstance(item.kind, Switch) else value
         for item in declared_options(group)

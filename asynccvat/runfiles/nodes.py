@@ -1,6 +1,6 @@
-"""A tree of YAML nodes, read with everything that is wrong with it: each problem has its place.
+"""Read YAML nodes and collect everything that is wrong with them, with positions.
 
-Nothing here knows what a run file holds; `kinds` says what values there are, `steps` which keys.
+`value_types` reads single values, `mappings` those with keys; `declarations` names the keys.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _WORDS = {"str": "text", "int": "number", "float": "number", "bool": "true or fa
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands in a file; lines and columns count from 1."""
+class FilePosition:
+    """A position in a file; lines and columns count from 1."""
 
     file: Path
     line: int
@@ -35,57 +35,57 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A key of a mapping, and what it is set to."""
+class MappingEntry:
+    """A key of a mapping, and its value."""
 
     key: yaml.Node
     value: yaml.Node
 
 
-class Reader:
-    """Reads the nodes of one file, and collects what is wrong with them.
+class NodeReader:
+    """Reads the nodes of one file and collects problems.
 
     Attributes:
-        problems: In the order in which they were met.
+        problems: Positions and messages, in the order in which they were found.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._construct = SafeConstructor()
-        self.problems: list[tuple[Place, str]] = []
+        self.problems: list[tuple[FilePosition, str]] = []
 
-    def place(self, node: yaml.Node) -> Place:
-        """Where a node begins."""
-        return Place(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
+    def place(self, node: yaml.Node) -> FilePosition:
+        """Return the position where a node begins."""
+        return FilePosition(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
 
-    def tell(self, node: yaml.Node, message: str) -> None:
-        """Note that something is wrong with a node."""
-        self.tell_at(self.place(node), message)
+    def report(self, node: yaml.Node, message: str) -> None:
+        """Add a problem with a node."""
+        self.report_at(self.place(node), message)
 
-    def tell_at(self, place: Place, message: str) -> None:
-        """Note that something is wrong at a place."""
+    def report_at(self, place: FilePosition, message: str) -> None:
+        """Add a problem at a position."""
         self.problems.append((place, message))
 
     def in_order(self) -> tuple[Problem, ...]:
-        """What is wrong, from the file's beginning to its end; a place that two names mean once."""
+        """Return the problems by position, each once: an alias repeats those of its anchor."""
         ordered = sorted(self.problems, key=lambda item: (item[0].line, item[0].column))
         return tuple(dict.fromkeys(Problem(str(place), text) for place, text in ordered))
 
     def value(self, node: yaml.Node) -> Any:
-        """A node as Python has it.
+        """Return the Python value of a node.
 
         Raises:
-            ValueError: It has no value, or contains itself.
+            ValueError: The node has no value, or contains itself.
         """
         try:
             return self._construct.construct_document(node)
         except (ConstructorError, RecursionError) as error:
             raise ValueError(str(error)) from None
 
-    def entries(self, node: yaml.MappingNode, known: Collection[str]) -> dict[str, Entry]:
-        """The entries of a mapping by their keys, those that `<<` brings included.
+    def entries(self, node: yaml.MappingNode, known: Collection[str]) -> dict[str, MappingEntry]:
+        """Return the entries of a mapping by key, with those merged by `<<`.
 
-        What is unknown, or there twice, is told and left out; what is null counts as left out.
+        Unknown keys and repeated keys are reported and left out. A null counts as absent.
         """
         seen: set[str] = set()
         merges = False
@@ -93,25 +93,25 @@ class Reader:
             if tag(key) == _MERGE:
                 merges = True
             elif _name(key) in seen:
-                self.tell(key, f"{_name(key)!r} is there already: leave one away")
+                self.report(key, f"{_name(key)!r} is there twice: remove one of them")
             seen.add(_name(key))
         if merges:
-            # What others refer to as well must stay as it was written.
+            # Other aliases may refer to this mapping, so merge in a copy.
             node = copy.deepcopy(node)
             try:
                 self._construct.flatten_mapping(node)
             except ConstructorError:
-                self.tell(node, "'<<' takes over the keys of another mapping, and this is none")
+                self.report(node, "'<<' merges the keys of another mapping, but this is no mapping")
                 return {}
-        entries: dict[str, Entry] = {}
+        entries: dict[str, MappingEntry] = {}
         for key, value in node.value:
             name = _name(key)
             if name not in known:
-                self.tell(key, _unknown(name, known))
+                self.report(key, _unknown(name, known))
             elif tag(value) == "null":
                 entries.pop(name, None)
             else:
-                entries[name] = Entry(key, value)
+                entries[name] = MappingEntry(key, value)
         return entries
 
 
@@ -120,12 +120,12 @@ def _name(key: yaml.Node) -> str:
 
 
 def tag(node: yaml.Node) -> str:
-    """What YAML takes a node for: `str`, `int`, `float`, `bool`, `null`, `seq`, `map`, ..."""
+    """Return YAML's type of a node: `str`, `int`, `float`, `bool`, `null`, `seq`, `map`, ..."""
     return str(node.tag).removeprefix(_TAG)
 
 
 def described(node: yaml.Node) -> str:
-    """What a node is, in words; a scalar's text is shown, so never use it of secrets."""
+    """Describe a node for a message, with the text of a scalar: never use it for secrets."""
     if isinstance(node, yaml.SequenceNode):
         return "a list" if node.value else "an empty list"
     if isinstance(node, yaml.MappingNode):

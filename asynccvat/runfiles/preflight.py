@@ -1,6 +1,7 @@
-"""The look at every server before the first step: what a run file names has to be there.
+"""Check every server before the first step: login, projects, formats, tasks.
 
-Reachable, authorised, projects, formats, tasks. Nothing is changed; all that is wrong is told.
+Nothing is changed. All problems are returned, each with its position in the run file. `loading`
+checks what needs no server.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from asynccvat.core.plans.upload import Refuse, UploadReason
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, Problem
 from asynccvat.runfiles.accounts import Account
-from asynccvat.runfiles.steps import Batch, Download, MirrorStep, Step, Upload
+from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, RunFileStep, UploadStep
 
-# What the file itself got wrong; the state of a task may be another when its step comes.
+# Mistakes in the file itself. Other reasons may have changed when the step runs.
 _MISTAKES = (UploadReason.FILE, UploadReason.NOT_FOUND)
 
 
 async def problems_at(account: Account) -> list[Problem]:
-    """What the server of an account says against its steps."""
+    """Return what the server of an account finds wrong with its steps."""
     first = account.steps[0]
     try:
         await account.client.user()
@@ -38,7 +39,7 @@ async def problems_at(account: Account) -> list[Problem]:
 
 
 class _Check:
-    """Collects what one server says against steps; each question is asked once."""
+    """Collects the problems of one server; sends each request once."""
 
     def __init__(self, account: Account) -> None:
         self.problems: list[Problem] = []
@@ -46,22 +47,22 @@ class _Check:
         self._answers: dict[object, AsyncCvatError | None] = {}
 
     async def project(self, project_id: int, place: str) -> None:
-        """Make sure that a project is there."""
+        """Check that a project exists."""
         await self._ask(("project", project_id), place, partial(self._client.project, project_id))
 
-    async def step(self, step: Step) -> None:
+    async def step(self, step: RunFileStep) -> None:
         """Check all that a step names."""
-        if isinstance(step, Download):
+        if isinstance(step, DownloadStep):
             await self._exporter(step, step.spec)
             await self._tasks(step, step.paths)
         elif isinstance(step, MirrorStep):
             await self._exporter(step, step.spec)
             for project_id in step.selection.project_ids or ():
                 await self.project(project_id, str(step.place_of(f"project {project_id}")))
-            # Elsewhere a task may be left out for what else is asked for, or gone and to be pruned.
+            # With other criteria a task may be filtered out; with `prune` it may be gone.
             if step.selection.only_by_id and not step.options.prune:
                 await self._tasks(step, step.selection.task_ids or ())
-        elif isinstance(step, Upload):
+        elif isinstance(step, UploadStep):
             await self._ask(
                 ("mode", step.options.mode),
                 str(step.place),
@@ -71,13 +72,13 @@ class _Check:
             for batch in step.batches:
                 await self._upload(step, batch)
 
-    async def _exporter(self, step: Step, spec: ExportSpec) -> None:
+    async def _exporter(self, step: RunFileStep, spec: ExportSpec) -> None:
         place = str(step.place_of(spec.format))
         await self._ask(
             ("export", spec.format), place, partial(self._client.check_format, spec.format)
         )
 
-    async def _upload(self, step: Upload, batch: Batch) -> None:
+    async def _upload(self, step: UploadStep, batch: Batch) -> None:
         name = batch.format or ExportSpec().format
         known = await self._ask(
             ("import", name), str(step.place_of(name)), partial(self._client.importer, name)
@@ -94,34 +95,38 @@ class _Check:
                 options=step.options,
             )
         except AsyncCvatError as error:
-            self._tell(str(step.place), error)
+            self._report(str(step.place), error)
             return
         for refusal in plan.of(Refuse):
             if refusal.reason in _MISTAKES:
-                self._tell(str(step.place_of(refusal.task_id)), refusal.problem)
+                self._report(str(step.place_of(refusal.task_id)), refusal.problem)
 
-    async def _tasks(self, step: Step, task_ids: Collection[int]) -> None:
-        """Make sure that tasks are there."""
+    async def _tasks(self, step: RunFileStep, task_ids: Collection[int]) -> None:
+        """Check that tasks exist."""
         if not task_ids:
             return
         try:
             listing = await self._client.tasks(Selection(task_ids=tuple(task_ids)))
         except AsyncCvatError as error:
-            self._tell(str(step.place), error)
+            self._report(str(step.place), error)
             return
         for task_id in listing.missing:
             self.problems.append(
                 Problem(
                     str(step.place_of(task_id)),
-                    f"{self._client.origin} has no task {task_id}, or this user may not see it: "
-                    "see `asynccvat list-tasks`",
+                    f"{self._client.origin} has no task {task_id}, or this user may not see it. "
+                    "'asynccvat list-tasks' shows the tasks.",
                 )
             )
 
     async def _ask(
         self, what: object, place: str, question: Callable[[], Awaitable[object]]
     ) -> bool:
-        """Ask once, and tell of an error at each place that depends on it; whether all is well."""
+        """Send a request once; report its error at each position that needs it.
+
+        Returns:
+            Whether the request succeeded.
+        """
         if what not in self._answers:
             self._answers[what] = None
             try:
@@ -130,10 +135,10 @@ class _Check:
                 self._answers[what] = error
         error_ = self._answers[what]
         if error_ is not None:
-            self._tell(place, error_)
+            self._report(place, error_)
         return error_ is None
 
-    def _tell(self, place: str, error: AsyncCvatError) -> None:
+    def _report(self, place: str, error: AsyncCvatError) -> None:
         problem = Problem(place, error.message, error)
         if problem not in self.problems:
             self.problems.append(problem)

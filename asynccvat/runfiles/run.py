@@ -1,8 +1,7 @@
-"""The steps of a run file, one after the other: what each would do, or does.
+"""Run the steps of a run file in their order, or plan them.
 
-A step that fails stops no other, but for what every later step on its server would meet: the
-credentials are refused, or the server is gone. Then those steps are not run, and say why; steps on
-other servers are.
+A step that fails stops no other, with one exception: if the server refuses the credentials or
+cannot be reached, the later steps on that server are not run. Steps on other servers are.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ from asynccvat.runfiles.accounts import Account, SettingsOf, accounts
 from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import AnyPlan, RunFileReport, StepPlan, StepReport
-from asynccvat.runfiles.steps import Download, MirrorStep, RunFile, Step, Upload
+from asynccvat.runfiles.steps import DownloadStep, MirrorStep, RunFile, RunFileStep, UploadStep
 
-StepCallback = Callable[[Step, Event], None]
+StepCallback = Callable[[RunFileStep, Event], None]
 
-# The next step there would meet the same.
+# The next step on the same server would fail in the same way.
 _OF_THE_SERVER = (
     AuthenticationError,
     TransportError,
@@ -57,25 +56,25 @@ async def run_file(
 ) -> RunFileReport:
     """Run the steps of a run file in their order.
 
-    All of it is checked before anything is done: the file, the files that it names, and every
-    server with the projects, tasks and formats that the steps need there. Steps on one server
-    share one login.
+    Everything is checked before the first step: the file, the files that it names, and on every
+    server the projects, tasks and formats that the steps need. Steps on one server share one
+    login.
 
     Args:
-        file: The file, or what `load_run_file` made of it.
-        settings: Says which server a step is for, and as whom. By default what the step's own
-            `server:` says counts more than the environment, that more than a settings file, and
-            that more than a saved profile.
-        on_event: Told each event of each step, synchronously, in the loop's thread. One that
-            raises is detached and logged.
-        on_step: Told of each step that has ended, also of one that a cancellation ended. What it
-            raises ends the run.
+        file: The path of the file, or what `load_run_file` returned.
+        settings: Returns the server and the credentials of a step. By default the step's own
+            `server:` wins over the environment, which wins over a settings file, which wins over
+            a saved profile.
+        on_event: Called with each event of each step, synchronously, in the loop's thread. If it
+            raises, the error is logged, and it is not called again.
+        on_step: Called with the report of each step that ended, also if a cancellation ended it.
+            An error that it raises ends the run.
 
     Returns:
-        The report. What failed is in it, and never raised.
+        The report. Failures are in it; they are never raised.
 
     Raises:
-        RunFileError: It cannot be run as a whole; nothing of it was begun.
+        RunFileError: The file cannot be run. No step was started.
         ConfigError: The file cannot be read.
     """
     reports: list[StepReport] = []
@@ -97,16 +96,16 @@ async def run_file(
 async def plan_run_file(
     file: RunFile | str | PathLike[str], *, settings: SettingsOf | None = None
 ) -> tuple[StepPlan, ...]:
-    """What each step of a run file would do, and why; nothing is changed, here or there.
+    """Plan each step of a run file, with reasons; change nothing, locally or on a server.
 
-    Files that an earlier step is to bring are not there yet: they are named apart.
+    Files that an earlier step will fetch are not there yet. `StepPlan.awaits` has them.
 
     Args:
-        file: The file, or what `load_run_file` made of it.
+        file: The path of the file, or what `load_run_file` returned.
         settings: As in `run_file`.
 
     Raises:
-        RunFileError: It cannot be run as a whole.
+        RunFileError: The file cannot be run.
         ConfigError: The file cannot be read.
     """
     async with _prepared(file, settings) as prepared:
@@ -116,11 +115,11 @@ async def plan_run_file(
 @asynccontextmanager
 async def _prepared(
     file: RunFile | str | PathLike[str], settings: SettingsOf | None
-) -> AsyncIterator[list[tuple[Step, Account]]]:
-    """The steps with their accounts, once everything was found right.
+) -> AsyncIterator[list[tuple[RunFileStep, Account]]]:
+    """Check everything, and return the steps with their accounts.
 
     Raises:
-        RunFileError: Something was not.
+        RunFileError: Something is wrong.
     """
     if not isinstance(file, RunFile):
         file = await in_thread(load_run_file, file)
@@ -135,12 +134,12 @@ async def _prepared(
 
 
 async def _carry_out(
-    step: Step,
+    step: RunFileStep,
     account: Account,
     tell: StepCallback,
     on_step: Callable[[StepReport], None] | None,
 ) -> StepReport:
-    """Do a step; its report is told in any case."""
+    """Run a step; pass its report to `on_step` in any case."""
     reports: list[RunReport] = []
 
     def hear(event: Event) -> None:
@@ -157,9 +156,9 @@ async def _carry_out(
     return report
 
 
-async def _work(step: Step, account: Account, hear: Callable[[Event], None]) -> None:
+async def _work(step: RunFileStep, account: Account, hear: Callable[[Event], None]) -> None:
     client = account.client
-    if isinstance(step, Upload):
+    if isinstance(step, UploadStep):
         for batch in step.batches:
             await _reported(
                 upload(
@@ -171,7 +170,7 @@ async def _work(step: Step, account: Account, hear: Callable[[Event], None]) -> 
                     on_event=hear,
                 )
             )
-    elif isinstance(step, Download):
+    elif isinstance(step, DownloadStep):
         await _reported(
             download_many(
                 client,
@@ -196,29 +195,29 @@ async def _work(step: Step, account: Account, hear: Callable[[Event], None]) -> 
 
 
 async def _reported(run: Awaitable[RunReport]) -> None:
-    """Await a run; what kept it from beginning is in the report that its last event brought."""
+    """Await a run. An error that prevented its start is in the report of its last event."""
     with contextlib.suppress(AsyncCvatError):
         await run
 
 
 def _selection(step: MirrorStep, account: Account) -> Selection:
-    """Which tasks: those of the settings' project, where the step names no others."""
+    """Return the step's selection; the settings' project is its default."""
     named = (step.selection.project_ids, step.selection.task_ids)
     if account.project_id is None or named != (None, None):
         return step.selection
     return replace(step.selection, project_ids=(account.project_id,))
 
 
-async def _plan(step: Step, account: Account) -> StepPlan:
+async def _plan(step: RunFileStep, account: Account) -> StepPlan:
     try:
         return StepPlan(step, await _plans(step, account), _awaited(step))
     except AsyncCvatError as error:
         return StepPlan(step, error=error)
 
 
-async def _plans(step: Step, account: Account) -> tuple[AnyPlan, ...]:
+async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
     client = account.client
-    if isinstance(step, Upload):
+    if isinstance(step, UploadStep):
         return tuple(
             [
                 await plan_upload(
@@ -228,7 +227,7 @@ async def _plans(step: Step, account: Account) -> tuple[AnyPlan, ...]:
                 if (batch := one.without(step.awaits)).task_ids
             ]
         )
-    if isinstance(step, Download):
+    if isinstance(step, DownloadStep):
         return (
             await plan_downloads(
                 client,
@@ -243,9 +242,9 @@ async def _plans(step: Step, account: Account) -> tuple[AnyPlan, ...]:
     return (await plan(client, step.dest, selection, step.spec, options=step.options),)
 
 
-def _awaited(step: Step) -> Mapping[int, Path]:
-    """What an earlier step is to bring for this one."""
-    if not isinstance(step, Upload):
+def _awaited(step: RunFileStep) -> Mapping[int, Path]:
+    """Return the files that an earlier step will fetch for this one."""
+    if not isinstance(step, UploadStep):
         return {}
     return {
         task_id: batch.path(task_id, step.options.folder_prefix)

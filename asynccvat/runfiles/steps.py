@@ -1,4 +1,4 @@
-"""What a run file says, as frozen values: its steps, each with what it needs of the engine."""
+"""Steps of a run file as frozen values, each with the arguments of its verb."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from pathlib import Path
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.selection import Selection
-from asynccvat.runfiles.nodes import Place
+from asynccvat.runfiles.nodes import FilePosition
 from asynccvat.settings.values import SettingValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One entry of a run file.
+class RunFileStep:
+    """One step of a run file.
 
     Attributes:
-        number: Counted from 1.
+        number: Its number, counted from 1.
         task: What it does: `download_cvat_tasks`, `upload_anno_with_cvat_tasks` or `mirror`.
-        place: Where it stands.
-        server: What it says of its server; secrets stay out of `repr`.
-        places: Where its tasks, projects and formats are named: by id, or by the key's name.
+        place: Its position in the file.
+        server: The settings that the step has itself. Their `repr` shows no secrets.
+        places: The positions of its tasks, projects and formats, by id or by name.
     """
 
     number: int
     task: str
-    place: Place
+    place: FilePosition
     server: Mapping[str, SettingValue] = field(default_factory=dict)
-    places: Mapping[int | str, Place] = field(default_factory=dict, repr=False)
+    places: Mapping[int | str, FilePosition] = field(default_factory=dict, repr=False)
 
-    def place_of(self, what: int | str) -> Place:
-        """Where something is named; the step's own place for what only a default names."""
+    def place_of(self, what: int | str) -> FilePosition:
+        """Return the position of a name; the step's own if the file does not name it."""
         return self.places.get(what, self.place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Download(Step):
-    """Tasks into folders of their own."""
+class DownloadStep(RunFileStep):
+    """A download of tasks, each into its own folder."""
 
     paths: Mapping[int, Path]
     spec: ExportSpec
@@ -47,7 +47,7 @@ class Download(Step):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Files of one format: those of each task, or a folder with the tasks' folders."""
+    """Annotation files of one format: a file for each task, or a folder with their folders."""
 
     source: Mapping[int, Path] | Path
     task_ids: tuple[int, ...]
@@ -55,11 +55,11 @@ class Batch:
 
     @property
     def among(self) -> tuple[int, ...] | None:
-        """The tasks to take of a folder; None where the source names them itself."""
+        """The tasks to take from a folder; None if the source names them."""
         return self.task_ids if isinstance(self.source, Path) else None
 
     def without(self, task_ids: Collection[int]) -> Batch:
-        """The same without some tasks."""
+        """Return the batch without some tasks."""
         ids = tuple(task_id for task_id in self.task_ids if task_id not in task_ids)
         source = self.source
         if not isinstance(source, Path):
@@ -67,20 +67,20 @@ class Batch:
         return Batch(source, ids, self.format)
 
     def path(self, task_id: int, prefix: str) -> Path:
-        """The file, or the folder, of a task; a mirror's receipts may know another."""
+        """Return the file or folder of a task; a mirror's receipts may name another."""
         if isinstance(self.source, Path):
             return self.source / f"{prefix}{task_id}"
         return self.source[task_id]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upload(Step):
-    """Annotation files into tasks.
+class UploadStep(RunFileStep):
+    """An upload of annotation files into tasks.
 
     Attributes:
-        batches: The files, by their formats.
-        options: How.
-        awaits: Tasks whose files an earlier step is to make.
+        batches: The files, a batch for each format.
+        options: The options of the upload.
+        awaits: Tasks whose files an earlier step will make.
     """
 
     batches: tuple[Batch, ...]
@@ -89,14 +89,14 @@ class Upload(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorStep(Step):
+class MirrorStep(RunFileStep):
     """A mirror.
 
     Attributes:
-        dest: Its folder.
-        selection: Which tasks.
+        dest: The folder of the mirror.
+        selection: Which tasks to mirror.
         spec: Format and images.
-        options: How.
+        options: The options of the mirror.
     """
 
     dest: Path
@@ -107,14 +107,14 @@ class MirrorStep(Step):
 
 @dataclass(frozen=True, slots=True)
 class RunFile:
-    """A run file that was read and found right, as far as that can be known without a server.
+    """A run file that was read and checked, as far as that is possible without a server.
 
     Attributes:
         path: The file.
-        steps: In order.
-        warnings: What the user ought to know: secrets that others can read, keys without effect.
+        steps: The steps in their order.
+        warnings: Secrets that other users can read, and keys without effect.
     """
 
     path: Path
-    steps: tuple[Step, ...]
+    steps: tuple[RunFileStep, ...]
     warnings: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from engine_serving import Serving, files, serving, until
 
 import asynccvat as ac
 from asynccvat.events import Event, ExportRequested, RunFinished
-from asynccvat.runfiles.steps import Step
+from asynccvat.runfiles.steps import RunFileStep
 from asynccvat.settings import Settings
 from asynccvat.simulator import Fault
 
@@ -55,7 +55,7 @@ def counts(report: ac.RunFileReport) -> list[tuple[int, int, int, int]]:
     return [(step.done, step.skipped, step.warned, step.failed) for step in report.steps]
 
 
-async def told(file: Path, settings: Callable[[Step], Settings] | None = None) -> list[str]:
+async def told(file: Path, settings: Callable[[RunFileStep], Settings] | None = None) -> list[str]:
     with pytest.raises(ac.RunFileError) as caught:
         await ac.run_file(file, settings=settings)
     return [str(problem) for problem in caught.value.problems]
@@ -290,7 +290,7 @@ async def test_a_listener_that_raises_is_told_nothing_more_and_takes_no_report_w
 ) -> None:
     heard: list[Event] = []
 
-    def hear(_step: Step, event: Event) -> None:
+    def hear(_step: RunFileStep, event: Event) -> None:
         heard.append(event)
         raise LookupError("the display is broken")
 
@@ -338,7 +338,7 @@ async def test_a_server_that_is_gone_ends_its_own_steps_and_no_others(
             "- {task: download, parameters: {task_ids: [1], out_dir: out}}\n"
         )
 
-        def refuse(step: Step, event: Event) -> None:
+        def refuse(step: RunFileStep, event: Event) -> None:
             if step.number == 1 and isinstance(event, ExportRequested):
                 serve.server.faults.add(Fault(path="/api/", status=401, times=None))
 

@@ -24,7 +24,7 @@ from asynccvat.cli.text import printable
 if TYPE_CHECKING:
     from asynccvat import Event, RunFile, RunFileError, StepPlan, StepReport
     from asynccvat.cli.display import Display
-    from asynccvat.runfiles.steps import Step
+    from asynccvat.runfiles.steps import RunFileStep
     from asynccvat.settings import Settings
 
 
@@ -257,7 +257,7 @@ class _Screen:
         self._of_step.close()
         self._whole.close()
 
-    def on_event(self, step: Step, event: Event) -> None:
+    def on_event(self, step: RunFileStep, event: Event) -> None:
         """Show what happened in a step."""
         from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
         from asynccvat.events import to_json  # noqa: PLC0415 - the same
