@@ -19,8 +19,7 @@ from asynccvat.cli import output
 from asynccvat.cli.credentials import ask_password
 
 if TYPE_CHECKING:
-    from asynccvat.settings import Settings
-    from asynccvat.settings.values import SettingValue
+    from asynccvat.settings import Settings, SettingValue
 
 
 def _option(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 - typer's own word

@@ -10,7 +10,7 @@ from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.selection import Selection
 from asynccvat.runfiles.nodes import FilePosition
-from asynccvat.settings.values import SettingValue
+from asynccvat.settings import SettingValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,5 +7,6 @@ for what nothing gives is left to `cli`.
 from __future__ import annotations
 
 from asynccvat.settings.loading import DEFAULT_FILES, Settings, load_settings
+from asynccvat.settings.values import SettingValue
 
-__all__ = ["DEFAULT_FILES", "Settings", "load_settings"]
+__all__ = ["DEFAULT_FILES", "SettingValue", "Settings", "load_settings"]
