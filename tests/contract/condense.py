@@ -1,13 +1,14 @@
 """Condense the recordings of a real CVAT server into the fixture that the replay needs.
 
-Run from the repository's root, with the recordings beside it or where ASYNCCVAT_SHARED says:
+Run it from the root of the repository. The recordings are in `../shared`, or in the folder that the
+environment variable ASYNCCVAT_SHARED names:
 
     python tests/contract/condense.py
 
-It writes `tests/contract/recorded.json`: of each exchange the request as far as a replay needs it,
-and of the response its status, the headers that clients act on, and the *shape* of its JSON (the
-keys and types; an array is the union of its elements) or the text of an error. Shapes that repeat
-are kept once, in `shapes`, and referred to by their number.
+It writes `tests/contract/recorded.json`. Of each request it keeps what a replay needs. Of each
+response it keeps the status, the headers that clients act on, and the *shape* of its JSON or the
+text of an error. A shape has keys and types; an array is the union of its elements. Repeated shapes
+are stored once, in `shapes`, and referred to by their number.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ REQUEST_HEADERS: Final = frozenset(
 )
 USUAL: Final = {"accept": "*/*", "host": "127.0.0.1:8080"}
 VALUES: Final = frozenset({"accept-ranges", "allow", "content-encoding", "www-authenticate"})
-"""Response headers of which the value counts."""
+"""Response headers whose value is compared."""
 NAMES: Final = frozenset(
     {
         "content-disposition",
@@ -64,11 +65,11 @@ NAMES: Final = frozenset(
         "upload-offset",
     }
 )
-"""Response headers of which it counts that they are there."""
+"""Response headers that must be present."""
 VALIDATORS: Final = frozenset({"etag", "last-modified"})
-"""Response headers that are there, and that later requests send back."""
+"""Response headers that later requests send back."""
 PREFIX: Final = 300
-"""Characters kept of a text body."""
+"""Characters of a text body that are kept."""
 _RUN: Final = re.compile(r"(%[0-9A-F]{2}|.)\1{63,}")
 
 
@@ -83,10 +84,10 @@ def lengthen(text: str) -> str:
 
 
 def shape_of(value: Any) -> Any:
-    """The shape of a JSON value.
+    """Return the shape of a JSON value.
 
-    An object is an object of shapes, an array is `[shape]` of all its elements together, or `[]`
-    when empty, and any other value is the name of its type; several types are joined by `|`.
+    An object is an object of shapes. An array is `[shape]`, the union of its elements, or `[]` if
+    it is empty. Any other value is the name of its type; several types are joined by `|`.
     """
     match value:
         case dict():
@@ -109,7 +110,7 @@ def shape_of(value: Any) -> Any:
 
 
 def merge(one: Any, other: Any) -> Any:
-    """The shape of what has one shape or the other; keys that not all objects have end in `?`."""
+    """Return the union of two shapes; keys that not all objects have end in `?`."""
     if one == other:
         return one
     if isinstance(one, dict) and isinstance(other, dict):
@@ -128,7 +129,7 @@ def merge(one: Any, other: Any) -> Any:
         return [merge(one[0], other[0])] if one and other else one or other
     if isinstance(one, str) and isinstance(other, str):
         return "|".join(sorted({*one.split("|"), *other.split("|")}))
-    # Null beside an object or array: what there is when there is something.
+    # Null or an object or array: keep the shape of the object or array.
     return other if one == "null" else one
 
 
@@ -137,7 +138,7 @@ def _lookup(shape: dict[str, Any], name: str) -> Any:
 
 
 def content(body: Any, content_type: str, status: int) -> dict[str, Any]:
-    """What is kept of a body: `json` as it is for errors, else `shape`; `text`; or `binary`."""
+    """Condense a body: to `json` for errors, else to `shape`, `text` or `binary`."""
     if not body:
         return {}
     text = body if isinstance(body, str) else json.dumps(body)
@@ -156,7 +157,7 @@ def content(body: Any, content_type: str, status: int) -> dict[str, Any]:
 
 
 def condense_exchange(exchange: dict[str, Any]) -> dict[str, Any]:
-    """One exchange, as far as the replay needs it."""
+    """Condense one exchange to what the replay needs."""
     request, response = exchange["request"], exchange["response"]
     kept_request: dict[str, Any] = {"method": request["method"], "path": shorten(request["path"])}
     headers = {
@@ -195,7 +196,7 @@ def _request_status(body: Any) -> str | None:
 
 
 def condense(folder: Path) -> dict[str, Any]:
-    """All recordings of a folder."""
+    """Condense all recordings of a folder."""
     shapes: dict[str, int] = {}
     scenarios: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
@@ -211,7 +212,7 @@ def condense(folder: Path) -> dict[str, Any]:
 
 
 def to_text(condensed: dict[str, Any]) -> str:
-    """The fixture's text: one line for each shape and each exchange."""
+    """Return the text of the fixture: one line for each shape and each exchange."""
 
     def line(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -230,7 +231,7 @@ def to_text(condensed: dict[str, Any]) -> str:
 def main() -> int:
     """Write the fixture."""
     if not RECORDINGS.is_dir():
-        sys.stderr.write(f"no recordings at {RECORDINGS}: set ASYNCCVAT_SHARED\n")
+        sys.stderr.write(f"there are no recordings at {RECORDINGS}: set ASYNCCVAT_SHARED\n")
         return 1
     FIXTURE.write_text(to_text(condense(RECORDINGS)), encoding="utf-8")
     return 0

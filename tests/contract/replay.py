@@ -1,9 +1,9 @@
-"""Replay the recorded exchanges against a simulated server and say where its answers differ.
+"""Replay the recorded exchanges against a simulated server, and report differing responses.
 
-A scenario is one story: its exchanges run in order against one fresh server that holds what the
-recorded one held, as far as the calls can tell. What a recording cannot hold (secrets, and when an
-export ended) is filled in here; what is compared is status, content type, JSON shape, the text of
-errors and the headers that clients act on.
+The exchanges of a scenario run in order against one new server, which holds what the recorded one
+held as far as the calls show it. The replay fills in what a recording lacks: secrets, and when an
+export ended. It compares status, content type, JSON shape, the text of errors and the headers that
+clients act on.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ NULLABLE: Final = frozenset(
     {"assignee", "job_id", "last_login", "last_used_date", "next", "previous", "project_id"}
     | {"task_id", "expiry_date?", "organization", "organization_id"}
 )
-"""Keys that are null or not as the content has it, which is not the recorded server's."""
+"""Keys that may be null, since the content is not that of the recorded server."""
 
 NULLABLE_IN_LISTS: Final = frozenset(
     f".results[].{name}"
     for name in ("operation.format", "result_url", "started_date", "finished_date", "expiry_date")
 )
-"""The same for the rows of a list of requests, which tell of other requests than the recorded."""
+"""The same for lists of requests, since the requests are not those of the recorded server."""
 
 FILE_ID: Final = re.compile(r"1_[0-9a-f-]{36}")
 
@@ -63,8 +63,8 @@ OPTIONS: Final = SimulatorOptions(
 
 
 @dataclass(slots=True)
-class Answer:
-    """What the simulated server answered."""
+class ReceivedResponse:
+    """A response of the simulated server."""
 
     status: int
     headers: dict[str, str]
@@ -73,7 +73,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Replay:
-    """One scenario under way."""
+    """The replay of one scenario."""
 
     server: SimulatedServer
     session: aiohttp.ClientSession
@@ -88,17 +88,17 @@ class Replay:
 
     async def call(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
-    ) -> Answer:
+    ) -> ReceivedResponse:
         """Send a call exactly as given."""
         url = URL(f"{self.server.url}{path}", encoded=True)
         async with self.session.request(
             method, url, headers=headers, data=body, allow_redirects=False
         ) as response:
-            received = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status, received, await response.read())
+            lowered = {name.lower(): value for name, value in response.headers.items()}
+            return ReceivedResponse(response.status, lowered, await response.read())
 
     async def settle(self, rq_id: str = "") -> None:
-        """Let one export end, or every one."""
+        """Let one export end, or all."""
         queue = self.server.export_queue
         known = queue.requests
         wanted = [known[rq_id]] if rq_id in known else list(known.values())
@@ -108,7 +108,7 @@ class Replay:
             running = sum(request.status == "started" for request in known.values())
             queued = all(request.ended or request.status == "queued" for request in wanted)
             if queued and running == self.server.options.export_workers:
-                queue.release()  # those before it
+                queue.release()  # the exports before it
             await checkpoint()
 
     async def post(self, path: str) -> None:
@@ -117,7 +117,7 @@ class Replay:
         await self.settle()
 
     def credentials(self, index: int, recorded: str) -> str:
-        """The Authorization header in the place of a redacted one."""
+        """Return the Authorization header that replaces a redacted one."""
         chosen = CREDENTIALS.get((self.scenario, index), recorded.split(" ", maxsplit=1)[0])
         basic = {
             "Basic": f"admin:{ADMIN_PASSWORD}",
@@ -141,7 +141,7 @@ class Replay:
         return f"{scheme} {self.access_tokens[int(number)]}"
 
     def headers(self, index: int, recorded: dict[str, str]) -> dict[str, str]:
-        """The headers of a call, secrets and validators filled in."""
+        """Return the headers of a call, with secrets and validators filled in."""
         headers = {"accept": "*/*", "accept-encoding": "gzip, deflate"}
         headers |= {name: lengthen(value) for name, value in recorded.items()}
         if "authorization" in headers:
@@ -155,15 +155,15 @@ class Replay:
                 headers[name] = self.validators.get(headers[name], headers[name])
         return headers
 
-    def learn(self, recorded: dict[str, Any], answer: Answer) -> None:
-        """Remember what later exchanges refer to."""
-        if answer.headers.get("content-type") == "application/vnd.cvat+json":
-            value = json.loads(answer.body)
+    def learn(self, recorded: dict[str, Any], received: ReceivedResponse) -> None:
+        """Remember the parts of a response to which later exchanges refer."""
+        if received.headers.get("content-type") == "application/vnd.cvat+json":
+            value = json.loads(received.body)
             if isinstance(value, dict) and "value" in value:
                 self.access_tokens.append(value["value"])
-        self.file_id = answer.headers.get("upload-filename", self.file_id)
-        for name in VALIDATORS & set(answer.headers) & set(recorded.get("headers", {})):
-            self.validators[recorded["headers"][name]] = answer.headers[name]
+        self.file_id = received.headers.get("upload-filename", self.file_id)
+        for name in VALIDATORS & set(received.headers) & set(recorded.get("headers", {})):
+            self.validators[recorded["headers"][name]] = received.headers[name]
 
 
 CREDENTIALS: Final = {
@@ -193,11 +193,11 @@ CREDENTIALS: Final = {
     ("throttle", 6): "wrong password",
     **{("two_users_same_task", index): "worker" for index in (1, 2, 4, 5, 6, 7, 10)},
 }
-"""Whose credentials a redacted header held, where they were not the administrator's good ones."""
+"""Whose credentials a redacted header had, unless they were the administrator's valid ones."""
 
 
 def prepare(server: SimulatedServer) -> None:
-    """Give the tasks what the calls of the recordings ask for by name."""
+    """Change the tasks to those that the recorded calls name."""
 
     def change(task_id: int, **fields: Any) -> None:
         tasks = server.tasks
@@ -207,7 +207,7 @@ def prepare(server: SimulatedServer) -> None:
     for task in list(world.tasks.values()):
         change(task.id, name=f"mirror-{task.id - 3:04d}")
     change(3, project_id=1)
-    change(206, labels=project_labels(None))  # labels 1 to 4, as there
+    change(206, labels=project_labels(None))  # labels 1 to 4, as on the recorded server
     change(279, size=None, mode="", subset="", project_id=2)
     unicode = dataclasses.replace(world.tasks[280].content, unicode_names=True)
     change(280, size=8, content=unicode, subset="")
@@ -216,12 +216,12 @@ def prepare(server: SimulatedServer) -> None:
         change(task_id, updated_date=datetime(2026, 11, 23, 11, 46, task_id - 300, 1, tzinfo=UTC))
     for number, name in ((1, "mirror-300"), (2, "odd"), (3, "images-12")):
         world.projects[number] = dataclasses.replace(world.projects[number], name=name)
-    del world.tasks[1]  # job 1 was gone, and its number is asked for
+    del world.tasks[1]  # the recorded calls expect that job 1 is gone
     server.world.version += 1
 
 
 async def _ask_for_exports(replay: Replay) -> None:
-    """The requests that the recorded server remembered, as far as they are exports."""
+    """Make the exports whose requests the recorded server remembered."""
     paths = [
         f"/api/tasks/{number}/dataset/export?format={name}&save_images={images}"
         for number in (3, 200, 304)
@@ -311,13 +311,13 @@ BEFORE: Final[dict[tuple[str, int], Callable[[Replay], Awaitable[None]]]] = {
     ("big_bodies_and_urls", 0): _ask_for_exports,
     ("throttle", 0): _use_up_the_anonymous_calls,
 }
-"""What happened at the recorded server before an exchange, beside the calls."""
+"""What happened on the recorded server before an exchange, besides calls."""
 
 
 async def replay_scenario(
     scenario: str, exchanges: list[dict[str, Any]], shapes: list[Any]
 ) -> dict[int, list[str]]:
-    """The differences of each exchange of a scenario, by its number; none for those that agree."""
+    """Replay a scenario; return the differences of each exchange that differs, by its number."""
     options = OPTIONS
     if scenario == "throttle":
         options = dataclasses.replace(options, throttle_anonymous=1)
@@ -329,7 +329,7 @@ async def replay_scenario(
         ) as session,
     ):
         prepare(server)
-        # Every export stays started until it is let go, since when one ends is not recorded.
+        # Every export stays started until it is released: when exports ended is not recorded.
         server.faults.add(Fault(export="stick", times=None))
         accounts = server.accounts
         admin, worker = accounts.by_id[1], accounts.by_id[2]
@@ -337,15 +337,17 @@ async def replay_scenario(
             server, session, scenario, accounts.token_of(admin), accounts.token_of(worker)
         )
         for index, exchange in enumerate(exchanges):
-            answer = await _replay_exchange(replay, index, exchange)
-            found = compare(exchange["response"], shapes, answer)
+            received = await _replay_exchange(replay, index, exchange)
+            found = compare(exchange["response"], shapes, received)
             if found:
                 differences[index] = found
         await replay.settle()
     return differences
 
 
-async def _replay_exchange(replay: Replay, index: int, exchange: dict[str, Any]) -> Answer:
+async def _replay_exchange(
+    replay: Replay, index: int, exchange: dict[str, Any]
+) -> ReceivedResponse:
     before = BEFORE.get((replay.scenario, index))
     if before is not None:
         await before(replay)
@@ -357,11 +359,11 @@ async def _replay_exchange(replay: Replay, index: int, exchange: dict[str, Any])
     headers = replay.headers(index, request.get("headers", {}))
     body = _body(replay, index, exchange, headers)
     path = FILE_ID.sub(replay.file_id, lengthen(request["path"]))
-    answer = await replay.call(request["method"], path, headers, body)
-    replay.learn(response, answer)
+    received = await replay.call(request["method"], path, headers, body)
+    replay.learn(response, received)
     if replay.scenario == "auth_login" and index == 0:
         replay.cookies = _cookies_of(replay)
-    return answer
+    return received
 
 
 def _needs_ended_exports(replay: Replay, request: dict[str, Any], response: dict[str, Any]) -> bool:
@@ -401,7 +403,7 @@ def _body(
 
 
 def _form(label: str, content_type: str) -> bytes:
-    """A form like the one that was sent, of which nothing but the type is recorded."""
+    """Return a form like the one that was sent, of which only the type is recorded."""
     boundary = content_type.rpartition("boundary=")[2]
     content = b"rubbish" if label == "rubbish file" else ANNOTATION_FILE
     head = (
@@ -424,17 +426,19 @@ def _cookies_of(replay: Replay) -> dict[str, str]:
 # --- Comparing ----------------------------------------------------------------------------------
 
 
-def compare(recorded: dict[str, Any], shapes: list[Any], answer: Answer) -> list[str]:
-    """How an answer differs from the recorded one; empty if it does not."""
+def compare(recorded: dict[str, Any], shapes: list[Any], received: ReceivedResponse) -> list[str]:
+    """Return how a response differs from the recorded one; empty if it does not."""
     found = []
-    if answer.status != recorded["status"]:
-        return [f"status {answer.status} instead of {recorded['status']}: {answer.body[:120]!r}"]
-    content_type = _media_type(answer.headers.get("content-type", ""))
+    if received.status != recorded["status"]:
+        return [
+            f"status {received.status} instead of {recorded['status']}: {received.body[:120]!r}"
+        ]
+    content_type = _media_type(received.headers.get("content-type", ""))
     if content_type != _media_type(recorded["type"]):
         found.append(f"content type {content_type!r} instead of {recorded['type']!r}")
         return found
-    found += _compare_headers(recorded.get("headers", {}), answer)
-    return found + _compare_body(recorded, shapes, answer.body)
+    found += _compare_headers(recorded.get("headers", {}), received)
+    return found + _compare_body(recorded, shapes, received.body)
 
 
 def _compare_body(recorded: dict[str, Any], shapes: list[Any], body: bytes) -> list[str]:
@@ -473,23 +477,23 @@ def _without_numbers(value: Any) -> str:
 
 
 def _words(text: str) -> str:
-    """A page without the white space between its tags, or a text as it is."""
+    """Return a page without the white space between its tags, or a text unchanged."""
     return re.sub(r"\s*(<[^>]*>)\s*", r"\1", text) if "<html" in text else text
 
 
-def _compare_headers(recorded: dict[str, str], answer: Answer) -> list[str]:
-    found = []
+def _compare_headers(recorded: dict[str, str], received: ReceivedResponse) -> list[str]:
+    differences = []
     for name, value in recorded.items():
-        received = answer.headers.get(name)
-        if received is None:
-            found.append(f"no {name}: {value}")
-        elif value not in ("...", received) and name not in VALIDATORS:
-            found.append(f"{name}: {received} instead of {value}")
-    return found
+        actual = received.headers.get(name)
+        if actual is None:
+            differences.append(f"no {name}: {value}")
+        elif value not in ("...", actual) and name not in VALIDATORS:
+            differences.append(f"{name}: {actual} instead of {value}")
+    return differences
 
 
 def compare_shapes(expected: Any, actual: Any, where: str) -> list[str]:
-    """How a shape differs from the recorded one."""
+    """Return how a shape differs from the recorded one."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         return _compare_objects(expected, actual, where)
     if isinstance(expected, list) and isinstance(actual, list):

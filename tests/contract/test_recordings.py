@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 from condense import FIXTURE, condense, lengthen, merge, shape_of, shorten, to_text
-from replay import Answer, compare, compare_shapes, replay_scenario
+from replay import ReceivedResponse, compare, compare_shapes, replay_scenario
 
 pytestmark = pytest.mark.anyio
 
@@ -16,7 +16,7 @@ RECORDED: Final[dict[str, Any]] = json.loads(FIXTURE.read_bytes())
 
 EXEMPT: Final = {
     ("annotation_upload", 29): "the recorder cut the body of the request",
-    ("errors", 11): "OPTIONS describes each view at length there; nobody reads it",
+    ("errors", 11): "OPTIONS describes each view at length there; no client reads it",
     ("export_errors", 21): "the simulator does not write MOT 1.1, so that export fails",
     ("old_endpoints", 15): "the simulator restores no backups yet",
     ("projects_list", 5): "the simulator has no skeletons, so no sublabels",
@@ -26,7 +26,7 @@ EXEMPT: Final = {
     ("task_backup", 4): "the simulator restores no backups yet",
     ("task_backup", 5): "the simulator restores no backups yet",
 }
-"""Exchanges whose answers may differ, and why. One that agrees after all must leave the table."""
+"""Exchanges whose responses may differ, and why. One that agrees must be removed."""
 
 
 def explain(differences: dict[int, list[str]], exchanges: list[dict[str, Any]]) -> str:
@@ -61,7 +61,7 @@ def test_the_condensed_copy_is_up_to_date(shared: Path) -> None:
     )
 
 
-def test_a_shape_tells_keys_and_types() -> None:
+def test_a_shape_has_keys_and_types() -> None:
     value = {"a": [{"b": 1, "c": None}, {"b": 1.5, "d": "x"}], "e": [], "f": True}
     assert shape_of(value) == {
         "a": [{"b": "integer|number", "c?": "null", "d?": "string"}],
@@ -72,7 +72,7 @@ def test_a_shape_tells_keys_and_types() -> None:
     assert merge([], ["string"]) == ["string"]
 
 
-def test_long_runs_are_written_short() -> None:
+def test_long_runs_are_shortened() -> None:
     text = f"/api/tasks?filter={'%20' * 100}&search={'a' * 70}b"
     assert shorten(text) == "/api/tasks?filter={%20*100}&search={a*70}b"
     assert lengthen(shorten(text)) == text
@@ -100,17 +100,17 @@ def test_differences_of_shapes_are_found(expected: Any, actual: Any, found: list
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("received", "words"),
     [
-        (Answer(500, {}, b""), "status 500 instead of 400"),
-        (Answer(400, {"content-type": "text/html"}, b"[]"), "content type 'text/html'"),
+        (ReceivedResponse(500, {}, b""), "status 500 instead of 400"),
+        (ReceivedResponse(400, {"content-type": "text/html"}, b"[]"), "content type 'text/html'"),
         (
-            Answer(400, {"content-type": "application/vnd.cvat+json"}, b'["b"]'),
+            ReceivedResponse(400, {"content-type": "application/vnd.cvat+json"}, b'["b"]'),
             "['b'] instead of ['a']",
         ),
     ],
 )
-def test_differences_of_errors_are_found(answer: Answer, words: str) -> None:
+def test_differences_of_errors_are_found(received: ReceivedResponse, words: str) -> None:
     recorded = {"status": 400, "type": "application/vnd.cvat+json", "json": ["a"]}
-    (found,) = compare(recorded, [], answer)
+    (found,) = compare(recorded, [], received)
     assert words in found

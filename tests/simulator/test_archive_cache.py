@@ -1,4 +1,4 @@
-"""Large archives lie in files, all in one folder that lives as long as their cache."""
+"""Large archives are in files of one folder, which is removed with the cache."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ THREADS = 16
 
 @pytest.fixture(autouse=True)
 def eager_switches() -> Iterator[None]:
-    """Have threads take turns as often as they can."""
+    """Let threads switch as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
 
 
-def test_archives_begun_at_once_share_the_folder() -> None:
+def test_archives_written_at_the_same_time_share_the_folder() -> None:
     cache = ArchiveCache({})
-    together = Barrier(THREADS)
+    barrier = Barrier(THREADS)
 
     def begin(_: int) -> Path:
-        together.wait(20)
+        barrier.wait(20)
         return cache._new_path()
 
     with ThreadPoolExecutor(THREADS) as threads:

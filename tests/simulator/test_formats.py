@@ -1,4 +1,4 @@
-"""Exports are archives as CVAT writes them: layout, form, and what the annotation files say."""
+"""Exports are archives as CVAT writes them: layout, form and annotation files."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_an_edit_changes_the_annotations_and_no_image() -> None:
     assert changed == ["annotations/instances_default.json"]
 
 
-def test_the_cvat_xml_tells_the_task_and_its_shapes() -> None:
+def test_the_cvat_xml_describes_the_task_and_its_shapes() -> None:
     one = dataclasses.replace(task(boxes_per_frame=4), subset="val")
     root = ET.fromstring(archive(one, IMAGES, images=False).read("annotations.xml"))
     assert root.findtext("meta/task/id") == "1"
@@ -226,13 +226,13 @@ def test_a_project_export_holds_every_task_under_unique_names(format_name: str) 
             assert len(root.findall("meta/project/tasks/task")) == 3
 
 
-def test_a_task_without_data_fails_with_the_words_of_the_server() -> None:
+def test_a_task_without_data_fails_with_cvats_message() -> None:
     one = dataclasses.replace(task(), size=None)
     with pytest.raises(ExportUnavailableError, match="has no attribute 'validation_mode'\n"):
         export_archive(one, IMAGES, save_images=False)
 
 
-def test_a_format_that_is_not_written_fails_and_names_those_that_are() -> None:
+def test_an_unwritten_format_fails_and_names_the_written_ones() -> None:
     with pytest.raises(ExportUnavailableError, match=r"MOT 1\.1, only CVAT for images 1\.1"):
         export_archive(task(), "MOT 1.1", save_images=False)
 

@@ -1,4 +1,4 @@
-"""The simulated frames are JPEG files, small, repeatable, and of the length asked for."""
+"""Simulated frames are JPEG files: small, repeatable, and of the given length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NATURAL = len(draw_jpeg(1))
 
 
 def markers(data: bytes) -> list[int]:
-    """The markers up to the start of the scan, and that of the end."""
+    """Return the markers up to the start of the scan, and the end marker."""
     assert data[:2] == b"\xff\xd8"
     found, position = [0xD8], 2
     while found[-1] != 0xDA:
@@ -34,7 +34,7 @@ def test_a_picture_has_the_segments_of_a_baseline_jpeg() -> None:
     assert found == [0xD8, 0xE0, 0xDB, 0xC0, 0xC4, 0xC4, 0xC4, 0xFE, 0xDA, 0xD9]
 
 
-def test_the_frame_header_tells_the_size_of_the_picture() -> None:
+def test_the_frame_header_has_the_size_of_the_picture() -> None:
     data = draw_jpeg(7, 320, 200)
     place = data.index(b"\xff\xc0")
     assert struct.unpack_from(">HH", data, place + 5) == (200, 320)
@@ -72,7 +72,7 @@ def test_padding_is_exact_where_a_comment_segment_is_full(over: int) -> None:
     assert len(draw_jpeg(1, size=NATURAL + over)) == NATURAL + over
 
 
-def test_a_picture_longer_than_wanted_stays_as_it_is() -> None:
+def test_a_picture_longer_than_wanted_stays_unchanged() -> None:
     assert draw_jpeg(1, size=10) == draw_jpeg(1)
 
 

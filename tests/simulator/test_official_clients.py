@@ -1,4 +1,4 @@
-"""CVAT's own SDK and command line take the simulator for a CVAT server.
+"""CVAT's own SDK and command line work with the simulator.
 
 They run in processes of their own: their warnings and their log are theirs.
 """
@@ -50,7 +50,7 @@ UPLOADS: Final = {
     "PASCAL VOC 1.1": "PASCAL VOC 1.1",
     "Ultralytics YOLO Detection 1.0": "Ultralytics YOLO Detection 1.0",
 }
-"""Exporters, each with the importer of what it wrote."""
+"""Exporters, each with the importer of its archives."""
 
 UPLOAD_SCRIPT: Final = """
 import json, sys
@@ -121,7 +121,7 @@ def server() -> Iterator[SimulatedServer]:
 
 
 def run(command: list[str], home: Path) -> str:
-    """The output of a command that must succeed; its profile and its cache stay in `home`."""
+    """Return the output of a command that must succeed; its profile and cache are in `home`."""
     environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
     environment.pop("CVAT_ACCESS_TOKEN", None)
     done = subprocess.run(
@@ -161,7 +161,7 @@ def run_cli(server: SimulatedServer, folder: Path, *arguments: str) -> str:
 
 
 def members(data: bytes) -> dict[str, bytes]:
-    """What an archive holds, without the time of its export."""
+    """Return the members of an archive, without the time of its export."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -257,7 +257,7 @@ def test_ready_archives_reach_the_sdk_byte_by_byte(tmp_path: Path) -> None:
 
 
 @needs_sdk
-def test_what_the_sdk_uploads_is_what_it_exports_afterwards(tmp_path: Path) -> None:
+def test_the_sdk_exports_what_it_uploaded(tmp_path: Path) -> None:
     with serve_in_thread(SimulatorOptions(tasks=2)) as running:
         given = {
             "url": running.url,

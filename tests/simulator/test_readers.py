@@ -469,7 +469,7 @@ def test_packed_counts_are_unpacked(counts: list[int]) -> None:
 
 
 def test_counts_are_packed_as_pycocotools_packs_them() -> None:
-    # By hand: digits of five bits, the lowest first; from the fourth count on changes are told.
+    # By hand: digits of five bits, the lowest first; differences from the fourth count on.
     assert pack_counts([2, 2, 2]) == "222"
     assert pack_counts([100, 1, 200, 4]) == "T31X63"
     with pytest.raises(ValueError, match="end within a number"):

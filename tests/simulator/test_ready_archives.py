@@ -1,4 +1,4 @@
-"""A folder of ready archives becomes tasks whose exports are those very bytes."""
+"""A folder of ready archives becomes tasks whose exports are exactly these files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_zip(path: Path, *names: str) -> bytes:
     return path.read_bytes()
 
 
-def test_names_tell_task_format_and_images(tmp_path: Path) -> None:
+def test_file_names_define_task_format_and_images(tmp_path: Path) -> None:
     plain = write_zip(tmp_path / "task7_coco-10_annotations.zip", "annotations/instances_val.json")
     images = write_zip(
         tmp_path / "task7_coco-10_images.zip", "images/val/a.jpg", "images/val/b.jpg"
@@ -43,7 +43,7 @@ def test_names_tell_task_format_and_images(tmp_path: Path) -> None:
         export_archive(task, IMAGES, save_images=False)
 
 
-def test_an_archive_without_a_format_in_its_name_serves_for_all(tmp_path: Path) -> None:
+def test_an_archive_without_a_format_in_its_name_serves_every_format(tmp_path: Path) -> None:
     (tmp_path / "task3.zip").write_bytes(b"not an archive at all")
     exact = write_zip(tmp_path / "task3_cvat-for-images-11_images.zip", "annotations.xml")
     task = loaded(tmp_path).tasks[3]
@@ -52,14 +52,14 @@ def test_an_archive_without_a_format_in_its_name_serves_for_all(tmp_path: Path) 
     assert export_archive(task, IMAGES, save_images=True) == exact
 
 
-def test_other_files_are_left_alone(tmp_path: Path) -> None:
+def test_other_files_are_ignored(tmp_path: Path) -> None:
     write_zip(tmp_path / "task1.zip", "annotations.xml")
     (tmp_path / "README.md").write_text("task2.zip")
     (tmp_path / "task2.zip.part").write_bytes(b"")
     assert list(loaded(tmp_path).tasks) == [1]
 
 
-def test_the_folder_becomes_a_project_beside_those_that_are(tmp_path: Path) -> None:
+def test_the_folder_becomes_a_further_project(tmp_path: Path) -> None:
     folder = tmp_path / "ready"
     folder.mkdir()
     write_zip(folder / "task2.zip", "annotations.xml")
@@ -79,7 +79,7 @@ def test_the_newest_archive_dates_the_task(tmp_path: Path) -> None:
     assert task.created_date.timestamp() == 10**9
 
 
-def test_a_cvat_xml_tells_name_size_mode_and_subset(tmp_path: Path) -> None:
+def test_a_cvat_xml_defines_name_size_mode_and_subset(tmp_path: Path) -> None:
     text = "<task><name>a &amp; b</name><size>12</size><mode>interpolation</mode>"
     with zipfile.ZipFile(tmp_path / "task1.zip", "w") as archive:
         archive.writestr("annotations.xml", f"{text}<subset>default</subset></task>")
@@ -87,7 +87,7 @@ def test_a_cvat_xml_tells_name_size_mode_and_subset(tmp_path: Path) -> None:
     assert (task.name, task.size, task.mode, task.subset) == ("a & b", 12, "interpolation", "")
 
 
-def test_an_encrypted_archive_is_served_and_tells_nothing(tmp_path: Path) -> None:
+def test_an_encrypted_archive_is_served_without_reading_facts(tmp_path: Path) -> None:
     data = bytearray(write_zip(tmp_path / "task1.zip", "annotations.xml"))
     data[6] |= 1  # in the local header, and below in the central directory
     data[data.index(b"PK\x01\x02") + 8] |= 1
@@ -97,7 +97,7 @@ def test_an_encrypted_archive_is_served_and_tells_nothing(tmp_path: Path) -> Non
     assert export_archive(task, COCO, save_images=False) == data
 
 
-def test_an_index_decides_where_there_is_one(tmp_path: Path) -> None:
+def test_an_index_overrides_file_names(tmp_path: Path) -> None:
     data = write_zip(tmp_path / "any name.zip", "annotations.xml")
     write_zip(tmp_path / "task9.zip", "annotations.xml")
     entry = {
@@ -137,7 +137,7 @@ def test_a_folder_without_archives_is_refused(tmp_path: Path) -> None:
         loaded(tmp_path)
 
 
-def test_the_recorded_exports_are_served_as_they_are(shared: Path) -> None:
+def test_the_recorded_exports_are_served_unchanged(shared: Path) -> None:
     exports = shared / "contract" / "exports"
     world = loaded(exports)
     index = json.loads((exports / "index.json").read_bytes())

@@ -1,4 +1,4 @@
-"""Logging in and being recognised by the simulated server."""
+"""Logins and credentials on the simulated server."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ from base64 import b64encode
 from datetime import UTC, datetime
 
 import pytest
-from asking import Asking, asking
+from simulator_client import SimulatorClient, simulator_client
 
 from asynccvat.simulator import SimulatorOptions, UserSpec
 
 pytestmark = pytest.mark.anyio
 
 
-async def log_in(ask: Asking) -> str:
-    given = {"username": ask.server.username, "password": ask.server.password}
-    answer = await ask("POST", "/api/auth/login", json=given, anonymous=True)
+async def log_in(client: SimulatorClient) -> str:
+    given = {"username": client.server.username, "password": client.server.password}
+    answer = await client("POST", "/api/auth/login", json=given, anonymous=True)
     return str(answer.json["key"])
 
 
 async def test_every_login_returns_the_same_key_and_logout_revokes_it() -> None:
-    async with asking() as ask:
-        key = await log_in(ask)
-        assert key == await log_in(ask)
-        assert key == ask.server.token
-        assert (await ask.get("/api/users/self", token=key)).json["username"] == "admin"
-        assert (await ask("POST", "/api/auth/logout", token=key)).status == 200
-        assert (await ask.get("/api/users/self", token=key)).status == 401
-        assert await log_in(ask) != key
+    async with simulator_client() as client:
+        key = await log_in(client)
+        assert key == await log_in(client)
+        assert key == client.server.token
+        assert (await client.get("/api/users/self", token=key)).json["username"] == "admin"
+        assert (await client("POST", "/api/auth/logout", token=key)).status == 200
+        assert (await client.get("/api/users/self", token=key)).status == 401
+        assert await log_in(client) != key
 
 
 async def test_login_by_email_and_by_a_wrong_password() -> None:
-    async with asking() as ask:
-        given = {"email": "admin@example.com", "password": ask.server.password}
-        assert (await ask("POST", "/api/auth/login", json=given, anonymous=True)).status == 200
+    async with simulator_client() as client:
+        given = {"email": "admin@example.com", "password": client.server.password}
+        assert (await client("POST", "/api/auth/login", json=given, anonymous=True)).status == 200
         given["password"] = "wrong"
-        wrong = await ask("POST", "/api/auth/login", json=given, anonymous=True)
+        wrong = await client("POST", "/api/auth/login", json=given, anonymous=True)
         assert wrong.status == 400
         assert wrong.json == {"non_field_errors": ["Unable to log in with provided credentials."]}
 
 
 async def test_a_login_with_the_cookies_of_an_earlier_one_is_refused() -> None:
-    async with asking() as ask:
-        given = {"username": "admin", "password": ask.server.password}
-        first = await ask("POST", "/api/auth/login", json=given, anonymous=True)
+    async with simulator_client() as client:
+        given = {"username": "admin", "password": client.server.password}
+        first = await client("POST", "/api/auth/login", json=given, anonymous=True)
         cookies = [value.partition(";")[0] for value in first.headers.getall("Set-Cookie")]
         assert [cookie.partition("=")[0] for cookie in cookies] == [
             "csrftoken",
@@ -51,9 +51,9 @@ async def test_a_login_with_the_cookies_of_an_earlier_one_is_refused() -> None:
             "sessionid",
         ]
         headers = {"Cookie": "; ".join(cookies)}
-        again = await ask("POST", "/api/auth/login", json=given, headers=headers, anonymous=True)
+        again = await client("POST", "/api/auth/login", json=given, headers=headers, anonymous=True)
         assert (again.status, again.json) == (403, {"detail": "CSRF Failed: CSRF token missing."})
-        reading = await ask.get("/api/users/self", headers=headers, anonymous=True)
+        reading = await client.get("/api/users/self", headers=headers, anonymous=True)
         assert reading.status == 200
 
 
@@ -68,36 +68,36 @@ async def test_a_login_with_the_cookies_of_an_earlier_one_is_refused() -> None:
     ],
 )
 async def test_credentials_of_every_kind(authorization: str, status: int) -> None:
-    async with asking() as ask:
-        answer = await ask.get("/api/users/self", headers={"Authorization": authorization})
+    async with simulator_client() as client:
+        answer = await client.get("/api/users/self", headers={"Authorization": authorization})
         assert answer.status == status
         assert ("WWW-Authenticate" in answer.headers) == (status == 401)
 
 
-async def test_an_access_token_is_a_bearer_token_and_may_export_though_it_only_reads() -> None:
-    async with asking() as ask:
-        value = ask.server.create_access_token(read_only=True)
+async def test_a_read_only_access_token_may_export() -> None:
+    async with simulator_client() as client:
+        value = client.server.create_access_token(read_only=True)
         bearer = {"Authorization": f"Bearer {value}"}
         assert [len(part) for part in value.split(".")] == [8, 32]
-        assert (await ask.get("/api/tasks", headers=bearer)).status == 200
-        assert (await ask.export(headers=bearer)).status == 202
-        assert (await ask("PATCH", "/api/tasks/1", json={}, headers=bearer)).status == 403
+        assert (await client.get("/api/tasks", headers=bearer)).status == 200
+        assert (await client.export(headers=bearer)).status == 202
+        assert (await client("PATCH", "/api/tasks/1", json={}, headers=bearer)).status == 403
         as_token = {"Authorization": f"Token {value}"}
-        assert (await ask.get("/api/tasks", headers=as_token)).status == 401
+        assert (await client.get("/api/tasks", headers=as_token)).status == 401
 
 
 async def test_an_expired_access_token_is_invalid() -> None:
-    async with asking() as ask:
-        value = ask.server.create_access_token(expiry=datetime(2020, 1, 1, tzinfo=UTC))
-        answer = await ask.get("/api/tasks", headers={"Authorization": f"Bearer {value}"})
+    async with simulator_client() as client:
+        value = client.server.create_access_token(expiry=datetime(2020, 1, 1, tzinfo=UTC))
+        answer = await client.get("/api/tasks", headers={"Authorization": f"Bearer {value}"})
         assert (answer.status, answer.json) == (401, {"detail": "Invalid token."})
 
 
 async def test_anonymous_calls_are_throttled_per_address() -> None:
-    async with asking(SimulatorOptions(tasks=1, throttle_anonymous=2)) as ask:
+    async with simulator_client(SimulatorOptions(tasks=1, throttle_anonymous=2)) as client:
         for _ in range(2):
-            assert (await ask.get("/api/server/about", anonymous=True)).status == 200
-        refused = await ask("POST", "/api/auth/login", json={}, anonymous=True)
+            assert (await client.get("/api/server/about", anonymous=True)).status == 200
+        refused = await client("POST", "/api/auth/login", json={}, anonymous=True)
         assert refused.status == 429
         seconds = int(refused.headers["Retry-After"])
         assert 1 <= seconds <= 60
@@ -105,45 +105,45 @@ async def test_anonymous_calls_are_throttled_per_address() -> None:
             "detail": f"Request was throttled. Expected available in {seconds} seconds."
         }
         elsewhere = {"X-Forwarded-For": "203.0.113.9"}
-        answer = await ask.get("/api/server/about", headers=elsewhere, anonymous=True)
+        answer = await client.get("/api/server/about", headers=elsewhere, anonymous=True)
         assert answer.status == 200
-        assert (await ask.get("/api/server/about")).status == 200
+        assert (await client.get("/api/server/about")).status == 200
 
 
-async def test_a_server_can_allow_no_anonymous_call_at_all() -> None:
-    async with asking(SimulatorOptions(tasks=1, throttle_anonymous=0)) as ask:
-        refused = await ask.get("/api/server/about", anonymous=True)
+async def test_a_server_can_refuse_all_anonymous_calls() -> None:
+    async with simulator_client(SimulatorOptions(tasks=1, throttle_anonymous=0)) as client:
+        refused = await client.get("/api/server/about", anonymous=True)
         assert (refused.status, refused.headers["Retry-After"]) == (429, "60")
 
 
 async def test_users_can_be_throttled_too() -> None:
-    async with asking(SimulatorOptions(tasks=1, throttle_users=1)) as ask:
-        assert (await ask.get("/api/tasks")).status == 200
-        assert (await ask.get("/api/tasks")).status == 429
+    async with simulator_client(SimulatorOptions(tasks=1, throttle_users=1)) as client:
+        assert (await client.get("/api/tasks")).status == 200
+        assert (await client.get("/api/tasks")).status == 429
 
 
-async def test_other_users_see_only_what_is_theirs() -> None:
+async def test_other_users_see_only_their_own_tasks() -> None:
     options = SimulatorOptions(tasks=3, frames=1, users=(UserSpec("ann", "secret"),))
-    async with asking(options) as ask:
-        ann = ask.server.accounts.by_id[2]
-        token = ask.server.accounts.token_of(ann)
-        assert (await ask.get("/api/tasks", token=token)).json["count"] == 0
-        assert (await ask.get("/api/tasks/2", token=token)).status == 403
-        assert (await ask.export(2, token=token)).status == 403
-        ask.server.change_task(2, assignee=ann.user)
-        assert (await ask.get("/api/tasks", token=token)).json["count"] == 1
-        theirs = (await ask.export(2, token=token)).json["rq_id"]
-        ours = (await ask.export(2)).json["rq_id"]
+    async with simulator_client(options) as client:
+        ann = client.server.accounts.by_id[2]
+        token = client.server.accounts.token_of(ann)
+        assert (await client.get("/api/tasks", token=token)).json["count"] == 0
+        assert (await client.get("/api/tasks/2", token=token)).status == 403
+        assert (await client.export(2, token=token)).status == 403
+        client.server.change_task(2, assignee=ann.user)
+        assert (await client.get("/api/tasks", token=token)).json["count"] == 1
+        theirs = (await client.export(2, token=token)).json["rq_id"]
+        ours = (await client.export(2)).json["rq_id"]
         assert "user_id=2" in theirs
         assert "user_id=1" in ours
-        await ask.ended(ours)
+        await client.ended(ours)
         path = f"/api/requests/{ours.replace('&', '%26')}"
-        assert (await ask.get(path, token=token)).status == 403
+        assert (await client.get(path, token=token)).status == 403
 
 
 async def test_an_organization_narrows_the_lists() -> None:
-    async with asking() as ask:
-        ask.server.add_organization("lab", (2,))
+    async with simulator_client() as client:
+        client.server.add_organization("lab", (2,))
         for query, headers, count in (
             ("", {}, 3),
             ("?org=", {}, 2),
@@ -151,9 +151,9 @@ async def test_an_organization_narrows_the_lists() -> None:
             ("?org_id=1", {}, 1),
             ("", {"X-Organization": "lab"}, 1),
         ):
-            answer = await ask.get(f"/api/tasks{query}", headers=headers)
+            answer = await client.get(f"/api/tasks{query}", headers=headers)
             assert answer.json["count"] == count, (query, headers)
-        unknown = await ask.get("/api/tasks?org=nosuch")
+        unknown = await client.get("/api/tasks?org=nosuch")
         assert unknown.status == 404
-        contradiction = await ask.get("/api/tasks?org=lab", headers={"X-Organization": "other"})
+        contradiction = await client.get("/api/tasks?org=lab", headers={"X-Organization": "other"})
         assert contradiction.status == 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from asking import asking
+from simulator_client import simulator_client
 
 from asynccvat.simulator import SimulatorOptions
 
@@ -22,9 +22,9 @@ def box(label: int, **more: Any) -> dict[str, Any]:
     return {"type": "rectangle", "label_id": label, "frame": 0, "points": [1, 2, 3, 4], **more}
 
 
-async def test_what_is_put_is_what_is_shown_and_exported() -> None:
-    async with asking() as ask:
-        task = ask.server.tasks[1]
+async def test_annotations_are_shown_and_exported_as_they_were_put() -> None:
+    async with simulator_client() as client:
+        task = client.server.tasks[1]
         car, _, _, sky = task.labels
         parked, make = car.attributes
         given = {
@@ -41,9 +41,9 @@ async def test_what_is_put_is_what_is_shown_and_exported() -> None:
                 }
             ],
         }
-        answered = await ask("PUT", HERE, json=given)
+        answered = await client("PUT", HERE, json=given)
         assert answered.status == 200
-        shown = (await ask.get(f"{HERE}/")).json
+        shown = (await client.get(f"{HERE}/")).json
         assert shown == answered.json
         assert shown["shapes"][0]["attributes"] == [
             {"spec_id": parked.id, "value": "false"},
@@ -52,32 +52,32 @@ async def test_what_is_put_is_what_is_shown_and_exported() -> None:
         assert [one["frame"] for one in shown["tags"]] == [1]
         assert [one["frame"] for one in shown["tracks"][0]["shapes"]] == [0, 1]
         assert shown["tracks"][0]["attributes"] == [{"spec_id": make.id, "value": "other"}]
-        after = ask.server.tasks[1]
+        after = client.server.tasks[1]
         assert after.updated_date > task.updated_date
 
 
 async def test_some_are_created_updated_and_deleted() -> None:
-    async with asking() as ask:
-        label = ask.server.tasks[1].labels[0].id
-        await ask("DELETE", HERE)
-        created = await ask("PATCH", f"{HERE}?action=create", json={"shapes": [box(label)] * 2})
+    async with simulator_client() as client:
+        label = client.server.tasks[1].labels[0].id
+        await client("DELETE", HERE)
+        created = await client("PATCH", f"{HERE}?action=create", json={"shapes": [box(label)] * 2})
         first, second = created.json["shapes"]
         assert first["id"] != second["id"]
         moved = {**first, "points": [5, 6, 7, 8]}
-        updated = await ask("PATCH", f"{HERE}?action=update", json={"shapes": [moved]})
+        updated = await client("PATCH", f"{HERE}?action=update", json={"shapes": [moved]})
         assert updated.json["shapes"][0]["points"] == [5, 6, 7, 8]
-        deleted = await ask("PATCH", f"{HERE}?action=delete", json={"shapes": [second]})
+        deleted = await client("PATCH", f"{HERE}?action=delete", json={"shapes": [second]})
         assert deleted.json == {**empty(), "shapes": [second]}
-        left = (await ask.get(HERE)).json["shapes"]
+        left = (await client.get(HERE)).json["shapes"]
         assert [shape["points"] for shape in left] == [[5, 6, 7, 8]]
-        assert (await ask("DELETE", HERE)).status == 204
-        assert (await ask.get(HERE)).json == empty()
+        assert (await client("DELETE", HERE)).status == 204
+        assert (await client.get(HERE)).json == empty()
 
 
-async def test_what_lies_past_the_last_frame_is_left_out() -> None:
-    async with asking() as ask:
-        label = ask.server.tasks[1].labels[0].id
-        answered = await ask("PUT", HERE, json={"shapes": [box(label, frame=99)]})
+async def test_annotations_past_the_last_frame_are_left_out() -> None:
+    async with simulator_client() as client:
+        label = client.server.tasks[1].labels[0].id
+        answered = await client("PUT", HERE, json={"shapes": [box(label, frame=99)]})
         assert answered.json == empty()
 
 
@@ -111,41 +111,41 @@ async def test_what_lies_past_the_last_frame_is_left_out() -> None:
     ],
 )
 async def test_wrong_annotations_are_refused_and_change_nothing(given: Any, errors: str) -> None:
-    async with asking() as ask:
-        before = ask.server.tasks[1]
+    async with simulator_client() as client:
+        before = client.server.tasks[1]
         assert before.labels[0].id == 5
-        refused = await ask("PUT", HERE, json=given)
+        refused = await client("PUT", HERE, json=given)
         assert refused.status == 400
         assert errors in refused.body.decode()
-        assert ask.server.tasks[1] is before
+        assert client.server.tasks[1] is before
 
 
-async def test_the_shapes_of_a_track_may_have_numbers() -> None:
-    async with asking() as ask:
-        label = ask.server.tasks[1].labels[0].id
+async def test_the_shapes_of_a_track_may_have_ids() -> None:
+    async with simulator_client() as client:
+        label = client.server.tasks[1].labels[0].id
         shape = {"id": 3, "type": "rectangle", "frame": 0, "points": [1, 2, 3, 4]}
         track = {"label_id": label, "frame": 0, "shapes": [shape]}
-        assert (await ask("PUT", HERE, json={"tracks": [track]})).status == 200
+        assert (await client("PUT", HERE, json={"tracks": [track]})).status == 200
 
 
 async def test_a_change_needs_an_action_and_a_task_with_data() -> None:
-    async with asking(SimulatorOptions(tasks=2, tasks_without_data=1)) as ask:
-        refused = await ask("PATCH", HERE, json={})
+    async with simulator_client(SimulatorOptions(tasks=2, tasks_without_data=1)) as client:
+        refused = await client("PATCH", HERE, json={})
         assert refused.json == ["Please specify a correct 'action' for the request"]
-        assert (await ask("PUT", "/api/tasks/2/annotations", json=empty())).status == 500
+        assert (await client("PUT", "/api/tasks/2/annotations", json=empty())).status == 500
 
 
-async def test_old_ways_to_ask_for_files_are_gone() -> None:
-    async with asking() as ask:
+async def test_old_endpoints_for_files_are_gone() -> None:
+    async with simulator_client() as client:
         for path in (HERE, "/api/jobs/1/annotations"):
-            gone = await ask.get(f"{path}?format=COCO+1.0")
+            gone = await client.get(f"{path}?format=COCO+1.0")
             assert gone.status == 410
             assert f"/api/{path.split('/')[2]}/id/dataset/export" in gone.body.decode()
-            assert (await ask.get(f"{path}?action=import_status")).status == 410
+            assert (await client.get(f"{path}?action=import_status")).status == 410
 
 
-async def test_an_edit_makes_other_annotations_of_given_ones() -> None:
-    async with asking() as ask:
-        await ask("PUT", HERE, json=empty())
-        ask.server.edit_task(1)
-        assert (await ask.get(HERE)).json["shapes"]
+async def test_an_edit_replaces_given_annotations() -> None:
+    async with simulator_client() as client:
+        await client("PUT", HERE, json=empty())
+        client.server.edit_task(1)
+        assert (await client.get(HERE)).json["shapes"]

@@ -54,7 +54,7 @@ def clock() -> float:
 
 
 async def ends(workers: ApiWorkers, *seconds: float) -> list[float]:
-    """When each of several calls made together is served."""
+    """Return when each of several simultaneous calls is served."""
 
     async def one(cost: float) -> float:
         await workers.serve(cost)
@@ -70,7 +70,7 @@ def test_calls_wait_for_a_worker_in_the_order_of_their_arrival() -> None:
     assert run(main()) == [0.04, 0.04, 0.08, 0.08, 0.18]
 
 
-def test_a_call_that_leaves_the_row_gives_its_turn_to_the_next() -> None:
+def test_a_cancelled_call_passes_its_worker_to_the_next() -> None:
     async def main() -> float:
         workers = ApiWorkers(1, AmpleProcessor())
         first = asyncio.create_task(workers.serve(1))
@@ -85,7 +85,7 @@ def test_a_call_that_leaves_the_row_gives_its_turn_to_the_next() -> None:
     assert run(main()) == 1.5
 
 
-def test_a_turn_that_comes_to_a_call_as_it_leaves_goes_to_the_next() -> None:
+def test_a_worker_assigned_to_a_call_as_it_is_cancelled_goes_to_the_next() -> None:
     async def main() -> float:
         workers = ApiWorkers(1, AmpleProcessor())
         first, second, third = (asyncio.create_task(workers.serve(1)) for _ in range(3))
@@ -105,7 +105,7 @@ def test_work_of_no_seconds_is_done_at_once() -> None:
     assert run(main()) == 0
 
 
-def test_shared_cores_slow_down_all_that_is_at_work() -> None:
+def test_shared_cores_slow_down_all_current_work() -> None:
     async def main() -> list[float]:
         return await ends(ApiWorkers(9, SharedProcessor(2)), 1, 1, 1, 1)
 
@@ -119,7 +119,7 @@ def test_shared_cores_speed_up_when_something_ends() -> None:
     assert run(main()) == [2, 3]
 
 
-def test_work_that_is_given_up_frees_its_share() -> None:
+def test_cancelled_work_frees_its_share() -> None:
     async def main() -> float:
         processor = SharedProcessor(1)
         kept = asyncio.create_task(processor.spend(2))
@@ -132,7 +132,7 @@ def test_work_that_is_given_up_frees_its_share() -> None:
     assert run(main()) == 2.5
 
 
-def test_a_lone_piece_of_work_is_as_fast_as_one_core() -> None:
+def test_a_single_piece_of_work_is_as_fast_as_one_core() -> None:
     async def main() -> list[float]:
         return await ends(ApiWorkers(9, SharedProcessor(8)), 1)
 
@@ -170,7 +170,7 @@ def ends_of_exports(
     again: bool = False,
     images: bool = False,
 ) -> Any:
-    """Run exports that are asked for together: the last span of each task, in seconds."""
+    """Run simultaneous exports, and return the last span of each task, in seconds."""
 
     async def main() -> Any:
         world = World(options)
@@ -210,7 +210,7 @@ def ends_of_exports(
     return run(main())
 
 
-def test_exports_take_their_time_on_so_many_workers() -> None:
+def test_exports_take_their_seconds_on_the_given_number_of_workers() -> None:
     options = SimulatorOptions(tasks=4, costs=True, export_seconds=0.25)
     assert ends_of_exports(options, 1, 2, 3, 4) == {
         1: (0, 0.25),

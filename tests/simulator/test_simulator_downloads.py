@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from asking import Asking, asking
 from hypothesis import given
 from hypothesis import strategies as st
+from simulator_client import SimulatorClient, simulator_client
 
 from asynccvat.simulator import SimulatorOptions
 from asynccvat.simulator.faults import Fault
@@ -22,16 +22,16 @@ from asynccvat.simulator.wire.downloads import disposition, read_ranges
 pytestmark = pytest.mark.anyio
 
 
-async def whole_of(ask: Asking) -> tuple[str, bytes]:
-    url = (await ask.exported())["result_url"]
-    return url, (await ask.get(url)).body
+async def whole_of(client: SimulatorClient) -> tuple[str, bytes]:
+    url = (await client.exported())["result_url"]
+    return url, (await client.get(url)).body
 
 
 @pytest.mark.parametrize("value", ["bytes=0-99", "bytes=100-", "bytes=-50", "bytes=5-5"])
 async def test_a_range_is_that_part_of_the_whole(value: str) -> None:
-    async with asking() as ask:
-        url, whole = await whole_of(ask)
-        part = await ask.get(url, headers={"Range": value})
+    async with simulator_client() as client:
+        url, whole = await whole_of(client)
+        part = await client.get(url, headers={"Range": value})
         (start, length), *_ = read_ranges(value, len(whole)) or []
         assert part.status == 206
         assert part.body == whole[start : start + length]
@@ -41,9 +41,9 @@ async def test_a_range_is_that_part_of_the_whole(value: str) -> None:
 
 
 async def test_several_ranges_come_as_multipart() -> None:
-    async with asking() as ask:
-        url, whole = await whole_of(ask)
-        answer = await ask.get(url, headers={"Range": "bytes=0-9,20-29"})
+    async with simulator_client() as client:
+        url, whole = await whole_of(client)
+        answer = await client.get(url, headers={"Range": "bytes=0-9,20-29"})
         assert answer.status == 206
         boundary = answer.type.removeprefix("multipart/byteranges; boundary=").encode()
         empty, first, second, last = answer.body.split(b"--" + boundary)
@@ -54,9 +54,9 @@ async def test_several_ranges_come_as_multipart() -> None:
 
 
 async def test_a_range_past_the_end_cannot_be_satisfied() -> None:
-    async with asking() as ask:
-        url, whole = await whole_of(ask)
-        answer = await ask.get(url, headers={"Range": "bytes=999999999-"})
+    async with simulator_client() as client:
+        url, whole = await whole_of(client)
+        answer = await client.get(url, headers={"Range": "bytes=999999999-"})
         assert answer.status == 416
         assert answer.headers["Content-Range"] == f"bytes */{len(whole)}"
         assert answer.type == "text/html"
@@ -64,37 +64,37 @@ async def test_a_range_past_the_end_cannot_be_satisfied() -> None:
 
 
 async def test_if_range_gives_the_whole_when_the_archive_moved() -> None:
-    async with asking() as ask:
-        url, whole = await whole_of(ask)
-        before = (await ask.get(url)).headers
+    async with simulator_client() as client:
+        url, whole = await whole_of(client)
+        before = (await client.get(url)).headers
         for validator in (before["ETag"], before["Last-Modified"]):
             headers = {"Range": "bytes=10-19", "If-Range": validator}
-            assert (await ask.get(url, headers=headers)).body == whole[10:20]
-        await ask.exported()
+            assert (await client.get(url, headers=headers)).body == whole[10:20]
+        await client.exported()
         for validator in (before["ETag"], before["Last-Modified"], '"stale"', "junk"):
             headers = {"Range": "bytes=10-19", "If-Range": validator}
-            answer = await ask.get(url, headers=headers)
+            answer = await client.get(url, headers=headers)
             assert (answer.status, answer.body) == (200, whole)
 
 
 async def test_an_unchanged_archive_is_not_sent_again() -> None:
-    async with asking() as ask:
-        url, _ = await whole_of(ask)
-        known = (await ask.get(url)).headers
+    async with simulator_client() as client:
+        url, _ = await whole_of(client)
+        known = (await client.get(url)).headers
         for headers in (
             {"If-None-Match": known["ETag"]},
             {"If-None-Match": "*"},
             {"If-Modified-Since": known["Last-Modified"]},
         ):
-            answer = await ask.get(url, headers=headers)
+            answer = await client.get(url, headers=headers)
             assert (answer.status, answer.body) == (304, b"")
             assert answer.headers["ETag"] == known["ETag"]
 
 
 async def test_the_etag_is_made_of_time_and_size() -> None:
-    async with asking() as ask:
-        url, whole = await whole_of(ask)
-        headers = (await ask.get(url)).headers
+    async with simulator_client() as client:
+        url, whole = await whole_of(client)
+        headers = (await client.get(url)).headers
         assert headers["ETag"].endswith(f'-{len(whole):x}"')
         assert headers["Accept-Ranges"] == "bytes"
         assert "Content-Encoding" not in headers
@@ -125,18 +125,18 @@ async def test_the_etag_is_made_of_time_and_size() -> None:
     ],
 )
 async def test_downloads_of_nothing(rq_id: str | None, status: int, words: str) -> None:
-    async with asking() as ask:
+    async with simulator_client() as client:
         query = "" if rq_id is None else f"?rq_id={rq_id}"
-        answer = await ask.get(f"/api/tasks/1/dataset/download{query}")
+        answer = await client.get(f"/api/tasks/1/dataset/download{query}")
         assert (answer.status, answer.body.decode()) == (status, words)
 
 
 async def test_downloads_need_credentials_and_the_right_accept_header() -> None:
-    async with asking() as ask:
-        url, _ = await whole_of(ask)
-        assert (await ask.get(url, anonymous=True)).status == 401
-        assert (await ask.get(url, headers={"Accept": "application/zip"})).status == 406
-        assert (await ask("HEAD", url)).status == 500
+    async with simulator_client() as client:
+        url, _ = await whole_of(client)
+        assert (await client.get(url, anonymous=True)).status == 401
+        assert (await client.get(url, headers={"Accept": "application/zip"})).status == 406
+        assert (await client("HEAD", url)).status == 500
 
 
 def make_archive(folder: Path, name: str, size: int) -> bytes:
@@ -150,17 +150,17 @@ def make_archive(folder: Path, name: str, size: int) -> bytes:
 async def test_ready_archives_are_sent_as_they_are(tmp_path: Path) -> None:
     content = make_archive(tmp_path / "archives", "task7.zip", 3 << 20)
     options = SimulatorOptions(tasks=2, frames=1, archives=tmp_path / "archives")
-    async with asking(options) as ask:
-        listed = (await ask.get("/api/tasks?sort=id")).json["results"]
+    async with simulator_client(options) as client:
+        listed = (await client.get("/api/tasks?sort=id")).json["results"]
         assert [task["id"] for task in listed] == [1, 2, 7]
-        url = (await ask.exported(7))["result_url"]
-        assert (await ask.get(url)).body == content
-        assert ask.server.calls[-1].bytes_sent == len(content)
-        tail = await ask.get(url, headers={"Range": "bytes=-1000"})
+        url = (await client.exported(7))["result_url"]
+        assert (await client.get(url)).body == content
+        assert client.server.calls[-1].bytes_sent == len(content)
+        tail = await client.get(url, headers={"Range": "bytes=-1000"})
         assert tail.body == content[-1000:]
-        assert ask.server.calls[-1].bytes_sent == 1000
-        ask.server.faults.add(Fault(path="download", alter_at=500_000))
-        altered = (await ask.get(url)).body
+        assert client.server.calls[-1].bytes_sent == 1000
+        client.server.faults.add(Fault(path="download", alter_at=500_000))
+        altered = (await client.get(url)).body
         assert altered[500_000] == content[500_000] ^ 0xFF
         assert altered[:500_000] + altered[500_001:] == content[:500_000] + content[500_001:]
 
@@ -168,22 +168,22 @@ async def test_ready_archives_are_sent_as_they_are(tmp_path: Path) -> None:
 async def test_recorded_archives_are_served_byte_for_byte(shared: Path) -> None:
     folder = shared / "contract" / "exports"
     options = SimulatorOptions(tasks=0, projects=0, archives=folder)
-    async with asking(options) as ask:
+    async with simulator_client(options) as client:
         for listed in json.loads((folder / "index.json").read_bytes()):
             images = str(listed["save_images"]).lower()
             query = f"format={quote(listed['format'])}&save_images={images}"
             path = f"/api/tasks/{listed['task_id']}/dataset/export?{query}"
-            finished = await ask.ended((await ask("POST", path)).json["rq_id"])
-            archive = await ask.get(finished["result_url"])
+            finished = await client.ended((await client("POST", path)).json["rq_id"])
+            archive = await client.get(finished["result_url"])
             assert sha256(archive.body).hexdigest() == listed["sha256"]
 
 
 async def test_large_archives_are_written_to_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asynccvat.simulator.queues.archives._IN_MEMORY", 1000)
-    async with asking(SimulatorOptions(tasks=1, frames=2, frame_bytes=5000)) as ask:
-        url, whole = await whole_of(ask)
+    async with simulator_client(SimulatorOptions(tasks=1, frames=2, frame_bytes=5000)) as client:
+        url, whole = await whole_of(client)
         assert len(whole) > 10_000
-        again = await ask.get(url, headers={"Range": "bytes=1000-1999"})
+        again = await client.get(url, headers={"Range": "bytes=1000-1999"})
         assert again.body == whole[1000:2000]
 
 
@@ -191,10 +191,10 @@ async def test_archives_fall_out_of_memory_and_come_back_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("asynccvat.simulator.queues.archives._KEPT_BYTES", 1000)
-    async with asking() as ask:
-        urls = [(await ask.exported(task_id))["result_url"] for task_id in (1, 2)]
-        first = [(await ask.get(url)).body for url in urls]
-        second = [(await ask.get(url)).body for url in urls]
+    async with simulator_client() as client:
+        urls = [(await client.exported(task_id))["result_url"] for task_id in (1, 2)]
+        first = [(await client.get(url)).body for url in urls]
+        second = [(await client.get(url)).body for url in urls]
         assert first == second
 
 

@@ -6,7 +6,7 @@ import io
 import zipfile
 
 import pytest
-from asking import asking
+from simulator_client import simulator_client
 
 from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
 
@@ -14,27 +14,27 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_an_export_is_queued_started_and_finished() -> None:
-    async with asking() as ask:
-        ask.server.pause_exports()
-        ask.server.faults.add(Fault(export="stick"))
-        posted = await ask.export()
+    async with simulator_client() as client:
+        client.server.pause_exports()
+        client.server.faults.add(Fault(export="stick"))
+        posted = await client.export()
         rq_id = posted.json["rq_id"]
         assert posted.status == 202
         assert rq_id == (
             "action=export&target=task&target_id=1&user_id=1&format=CVAT_for_images_1~1"
             "&subresource=dataset"
         )
-        queued = (await ask.request(rq_id)).json
+        queued = (await client.request(rq_id)).json
         assert (queued["status"], queued["started_date"]) == ("queued", None)
-        ask.server.release_exports()
-        started = (await ask.request(rq_id)).json
+        client.server.release_exports()
+        started = (await client.request(rq_id)).json
         assert (started["status"], started["finished_date"]) == ("started", None)
-        ask.server.release_exports()
-        finished = await ask.ended(rq_id)
+        client.server.release_exports()
+        finished = await client.ended(rq_id)
         assert finished["status"] == "finished"
         assert finished["created_date"] < finished["started_date"] < finished["finished_date"]
         assert finished["progress"] == 0
-        archive = await ask.get(finished["result_url"])
+        archive = await client.get(finished["result_url"])
         with zipfile.ZipFile(io.BytesIO(archive.body)) as members:
             assert members.testzip() is None
             assert len(members.namelist()) == 3
@@ -42,44 +42,44 @@ async def test_an_export_is_queued_started_and_finished() -> None:
 
 
 async def test_asking_again_meets_the_request_under_way() -> None:
-    async with asking() as ask:
-        ask.server.pause_exports()
-        first = await ask.export()
-        second = await ask.export()
+    async with simulator_client() as client:
+        client.server.pause_exports()
+        first = await client.export()
+        second = await client.export()
         assert (second.status, second.json) == (409, first.json)
 
 
 async def test_some_versions_word_the_conflict_as_plain_text() -> None:
-    async with asking() as ask:
-        ask.server.pause_exports()
-        await ask.export()
-        ask.server.faults.add(Fault(plain_conflict=True))
-        answer = await ask.export()
+    async with simulator_client() as client:
+        client.server.pause_exports()
+        await client.export()
+        client.server.faults.add(Fault(plain_conflict=True))
+        answer = await client.export()
         assert (answer.status, answer.type) == (409, "text/html; charset=utf-8")
         assert b"rq_id" not in answer.body
 
 
 async def test_asking_again_after_the_end_takes_the_result_away_until_the_next_end() -> None:
-    async with asking() as ask:
-        first = await ask.exported()
-        before = await ask.get(first["result_url"])
-        ask.server.pause_exports()
-        assert (await ask.export()).status == 202
-        taken = await ask.get(first["result_url"])
+    async with simulator_client() as client:
+        first = await client.exported()
+        before = await client.get(first["result_url"])
+        client.server.pause_exports()
+        assert (await client.export()).status == 202
+        taken = await client.get(first["result_url"])
         assert (taken.status, taken.body) == (400, b"The export process is not finished")
-        ask.server.release_exports()
-        again = await ask.ended(first["id"])
-        after = await ask.get(again["result_url"])
+        client.server.release_exports()
+        again = await client.ended(first["id"])
+        after = await client.get(again["result_url"])
         assert after.body == before.body
         assert after.headers["ETag"] != before.headers["ETag"]
         assert after.headers["Last-Modified"] != before.headers["Last-Modified"]
 
 
 async def test_an_edit_changes_the_archive_and_leaves_its_images() -> None:
-    async with asking() as ask:
-        before = await ask.get((await ask.exported())["result_url"])
-        ask.server.edit_task(1)
-        after = await ask.get((await ask.exported())["result_url"])
+    async with simulator_client() as client:
+        before = await client.get((await client.exported())["result_url"])
+        client.server.edit_task(1)
+        after = await client.get((await client.exported())["result_url"])
         with (
             zipfile.ZipFile(io.BytesIO(before.body)) as old,
             zipfile.ZipFile(io.BytesIO(after.body)) as new,
@@ -89,38 +89,38 @@ async def test_an_edit_changes_the_archive_and_leaves_its_images() -> None:
 
 
 async def test_an_export_holds_the_task_as_it_was_when_it_started() -> None:
-    async with asking() as ask:
-        ask.server.faults.add(Fault(export="stick"))
-        rq_id = (await ask.export()).json["rq_id"]
-        assert (await ask.request(rq_id)).json["status"] == "started"
-        name = ask.server.tasks[1].name.encode()
-        ask.server.rename_task(1, "renamed meanwhile")
-        ask.server.release_exports()
-        archive = await ask.get((await ask.ended(rq_id))["result_url"])
+    async with simulator_client() as client:
+        client.server.faults.add(Fault(export="stick"))
+        rq_id = (await client.export()).json["rq_id"]
+        assert (await client.request(rq_id)).json["status"] == "started"
+        name = client.server.tasks[1].name.encode()
+        client.server.rename_task(1, "renamed meanwhile")
+        client.server.release_exports()
+        archive = await client.get((await client.ended(rq_id))["result_url"])
         assert name in archive.body
         assert b"renamed meanwhile" not in archive.body
 
 
 async def test_only_a_queued_request_can_be_cancelled() -> None:
-    async with asking() as ask:
-        ask.server.pause_exports()
-        rq_id = (await ask.export()).json["rq_id"]
+    async with simulator_client() as client:
+        client.server.pause_exports()
+        rq_id = (await client.export()).json["rq_id"]
         path = f"/api/requests/{rq_id.replace('&', '%26')}"
-        cancelled = await ask("POST", f"{path}/cancel")
+        cancelled = await client("POST", f"{path}/cancel")
         assert (cancelled.status, cancelled.body) == (200, b"")
         assert "Content-Type" not in cancelled.headers
-        gone = await ask.get(path)
+        gone = await client.get(path)
         assert (gone.status, gone.body) == (404, b"There is no request with specified id")
-        ask.server.release_exports()
-        finished = await ask.exported()
-        refused = await ask("POST", f"/api/requests/{finished['id'].replace('&', '%26')}/cancel")
+        client.server.release_exports()
+        finished = await client.exported()
+        refused = await client("POST", f"/api/requests/{finished['id'].replace('&', '%26')}/cancel")
         assert refused.status == 400
         assert refused.body == b"Only requests that have not yet been started can be cancelled"
 
 
 async def test_a_task_without_data_is_accepted_and_then_fails() -> None:
-    async with asking(SimulatorOptions(tasks=1, tasks_without_data=1)) as ask:
-        failed = await ask.exported()
+    async with simulator_client(SimulatorOptions(tasks=1, tasks_without_data=1)) as client:
+        failed = await client.exported()
         assert failed["status"] == "failed"
         assert failed["message"].startswith("AttributeError: 'NoneType'")
         assert failed["result_url"] is None
@@ -139,113 +139,113 @@ async def test_a_task_without_data_is_accepted_and_then_fails() -> None:
     ],
 )
 async def test_what_an_export_can_be_asked(query: str, status: int) -> None:
-    async with asking() as ask:
-        answer = await ask("POST", f"/api/tasks/1/dataset/export?{query}")
+    async with simulator_client() as client:
+        answer = await client("POST", f"/api/tasks/1/dataset/export?{query}")
         assert answer.status == status
 
 
 async def test_formats_that_are_not_written_fail() -> None:
-    async with asking() as ask:
-        posted = await ask("POST", "/api/tasks/1/dataset/export?format=MOT+1.1")
-        ended = await ask.ended(posted.json["rq_id"])
+    async with simulator_client() as client:
+        posted = await client("POST", "/api/tasks/1/dataset/export?format=MOT+1.1")
+        ended = await client.ended(posted.json["rq_id"])
         assert ended["status"] == "failed"
         assert "MOT 1.1" in ended["message"]
 
 
 @pytest.mark.parametrize("target", ["tasks", "projects", "jobs"])
 async def test_tasks_projects_and_jobs_can_be_exported(target: str) -> None:
-    async with asking() as ask:
-        posted = await ask("POST", f"/api/{target}/1/dataset/export?format=COCO+1.0")
-        ended = await ask.ended(posted.json["rq_id"])
+    async with simulator_client() as client:
+        posted = await client("POST", f"/api/{target}/1/dataset/export?format=COCO+1.0")
+        ended = await client.ended(posted.json["rq_id"])
         assert ended["operation"]["target"] == target.removesuffix("s")
-        archive = await ask.get(ended["result_url"])
+        archive = await client.get(ended["result_url"])
         with zipfile.ZipFile(io.BytesIO(archive.body)) as members:
             assert any(name.endswith("instances_default.json") for name in members.namelist())
 
 
 async def test_backups_can_be_exported() -> None:
-    async with asking() as ask:
-        posted = await ask("POST", "/api/tasks/1/backup/export")
-        ended = await ask.ended(posted.json["rq_id"])
-        archive = await ask.get(ended["result_url"])
+    async with simulator_client() as client:
+        posted = await client("POST", "/api/tasks/1/backup/export")
+        ended = await client.ended(posted.json["rq_id"])
+        archive = await client.get(ended["result_url"])
         with zipfile.ZipFile(io.BytesIO(archive.body)) as members:
             assert {"task.json", "annotations.json"} <= set(members.namelist())
 
 
 async def test_expired_results_are_not_found_until_exported_again() -> None:
-    async with asking() as ask:
-        finished = await ask.exported()
-        assert ask.server.expire_results(1) == 1
-        gone = await ask.get(finished["result_url"])
+    async with simulator_client() as client:
+        finished = await client.exported()
+        assert client.server.expire_results(1) == 1
+        gone = await client.get(finished["result_url"])
         assert gone.status == 404
         assert gone.json == "The exported file has expired, please retry exporting"
-        assert (await ask.request(finished["id"])).json["status"] == "finished"
-        assert (await ask.get((await ask.exported())["result_url"])).status == 200
+        assert (await client.request(finished["id"])).json["status"] == "finished"
+        assert (await client.get((await client.exported())["result_url"])).status == 200
 
 
 async def test_other_results_survive_the_end_of_one() -> None:
-    async with asking() as ask:
-        first, second = await ask.exported(1), await ask.exported(2)
-        before = (await ask.get(second["result_url"])).body
-        ask.server.expire_results(1)
-        assert (await ask.get(first["result_url"])).status == 404
-        assert (await ask.get(second["result_url"])).body == before
-        again = await ask.exported(2)
-        assert (await ask.get(again["result_url"])).body == before
+    async with simulator_client() as client:
+        first, second = await client.exported(1), await client.exported(2)
+        before = (await client.get(second["result_url"])).body
+        client.server.expire_results(1)
+        assert (await client.get(first["result_url"])).status == 404
+        assert (await client.get(second["result_url"])).body == before
+        again = await client.exported(2)
+        assert (await client.get(again["result_url"])).body == before
 
 
 async def test_a_file_name_can_be_asked_for() -> None:
-    async with asking() as ask:
+    async with simulator_client() as client:
         path = "/api/tasks/1/dataset/export?format=COCO+1.0&filename=mine.zip"
-        finished = await ask.ended((await ask("POST", path)).json["rq_id"])
-        headers = (await ask.get(finished["result_url"])).headers
+        finished = await client.ended((await client("POST", path)).json["rq_id"])
+        headers = (await client.get(finished["result_url"])).headers
         assert headers["Content-Disposition"] == 'attachment; filename="mine.zip"'
 
 
 async def test_an_export_of_a_task_that_was_deleted_meanwhile_fails() -> None:
-    async with asking() as ask:
-        ask.server.pause_exports()
-        rq_id = (await ask.export()).json["rq_id"]
-        ask.server.delete_task(1)
-        ask.server.release_exports()
-        failed = await ask.ended(rq_id)
+    async with simulator_client() as client:
+        client.server.pause_exports()
+        rq_id = (await client.export()).json["rq_id"]
+        client.server.delete_task(1)
+        client.server.release_exports()
+        failed = await client.ended(rq_id)
         assert (failed["status"], "DoesNotExist" in failed["message"]) == ("failed", True)
 
 
 async def test_requests_past_their_time_are_forgotten() -> None:
-    async with asking(SimulatorOptions(tasks=1, result_seconds=0)) as ask:
-        rq_id = (await ask.export()).json["rq_id"]
-        while not ask.server.exports:
-            await ask.get("/api/users/self")
-        assert (await ask.request(rq_id)).status == 404
-        assert (await ask.get("/api/requests")).json["count"] == 0
+    async with simulator_client(SimulatorOptions(tasks=1, result_seconds=0)) as client:
+        rq_id = (await client.export()).json["rq_id"]
+        while not client.server.exports:
+            await client.get("/api/users/self")
+        assert (await client.request(rq_id)).status == 404
+        assert (await client.get("/api/requests")).json["count"] == 0
 
 
 async def test_a_lost_queue_forgets_everything() -> None:
-    async with asking() as ask:
-        finished = await ask.exported()
-        ask.server.pause_exports()
-        await ask.export(2)
-        ask.server.forget_requests()
-        ask.server.release_exports()
-        assert (await ask.get("/api/requests")).json["count"] == 0
-        unknown = await ask.get(finished["result_url"])
+    async with simulator_client() as client:
+        finished = await client.exported()
+        client.server.pause_exports()
+        await client.export(2)
+        client.server.forget_requests()
+        client.server.release_exports()
+        assert (await client.get("/api/requests")).json["count"] == 0
+        unknown = await client.get(finished["result_url"])
         assert (unknown.status, unknown.body) == (400, b"Unknown export request id")
 
 
 async def test_exports_start_in_the_order_of_the_queue() -> None:
     options = SimulatorOptions(tasks=4, frames=1, export_workers=1)
-    async with asking(options) as ask:
-        ask.server.pause_exports()
+    async with simulator_client(options) as client:
+        client.server.pause_exports()
         for task_id in (3, 1, 4, 2):
-            await ask.export(task_id)
-        ask.server.release_exports()
+            await client.export(task_id)
+        client.server.release_exports()
         for task_id in (1, 2, 3, 4):
-            rq_id = (await ask.export(task_id)).json["rq_id"]
-            await ask.ended(rq_id)
-        started = [span.rq_id.split("&")[2] for span in ask.server.exports]
+            rq_id = (await client.export(task_id)).json["rq_id"]
+            await client.ended(rq_id)
+        started = [span.rq_id.split("&")[2] for span in client.server.exports]
         assert started[:4] == ["target_id=3", "target_id=1", "target_id=4", "target_id=2"]
-        for span in ask.server.exports:
+        for span in client.server.exports:
             assert span.queued <= span.started <= span.finished
 
 
@@ -256,13 +256,13 @@ async def test_a_server_can_run_one_export_per_user_at_a_time() -> None:
         one_export_per_user=True,
         users=(UserSpec("ann", "secret", superuser=True),),
     )
-    async with asking(options) as ask:
-        token = ask.server.accounts.token_of(ask.server.accounts.by_id[2])
-        ask.server.faults.add(Fault(export="stick", times=2))
+    async with simulator_client(options) as client:
+        token = client.server.accounts.token_of(client.server.accounts.by_id[2])
+        client.server.faults.add(Fault(export="stick", times=2))
         for task_id in (1, 2):
-            await ask.export(task_id)
-        await ask.export(3, token=token)
-        statuses = [request.status for request in ask.server.requests.values()]
+            await client.export(task_id)
+        await client.export(3, token=token)
+        statuses = [request.status for request in client.server.requests.values()]
         assert statuses == ["started", "queued", "started"]
 
 
@@ -273,9 +273,9 @@ async def test_a_broken_export_time_fails_the_export_and_spares_the_worker() -> 
     options = SimulatorOptions(
         tasks=2, costs=True, latency=0, export_workers=1, export_seconds=seconds
     )
-    async with asking(options) as ask:
+    async with simulator_client(options) as client:
         for task_id in (1, 2):
-            failed = await ask.exported(task_id)
+            failed = await client.exported(task_id)
             assert failed["message"] == "ZeroDivisionError: no time\n"
 
 
@@ -287,42 +287,42 @@ def old_servers() -> SimulatorOptions:
 
 
 async def test_an_old_endpoint_asks_for_an_export_tells_of_it_and_sends_it() -> None:
-    async with asking(old_servers()) as ask:
-        ask.server.pause_exports()
-        assert [(await ask.get(OLD)).status for _ in range(2)] == [202, 202]
-        ask.server.release_exports()
-        (rq_id,) = ask.server.requests
-        await ask.ended(rq_id)
-        assert (await ask.get(OLD)).status == 201
-        archive = await ask.get(f"{OLD}&action=download")
+    async with simulator_client(old_servers()) as client:
+        client.server.pause_exports()
+        assert [(await client.get(OLD)).status for _ in range(2)] == [202, 202]
+        client.server.release_exports()
+        (rq_id,) = client.server.requests
+        await client.ended(rq_id)
+        assert (await client.get(OLD)).status == 201
+        archive = await client.get(f"{OLD}&action=download")
         assert (archive.status, archive.type) == (200, "application/zip")
         with zipfile.ZipFile(io.BytesIO(archive.body)) as members:
             assert members.namelist() == ["annotations.xml"]
-        new = await ask.exported()
-        assert archive.body != (await ask.get(new["result_url"])).body  # that one has images
+        new = await client.exported()
+        assert archive.body != (await client.get(new["result_url"])).body  # that one has images
 
 
 async def test_an_old_endpoint_exports_anew_what_was_edited_or_has_expired() -> None:
-    async with asking(old_servers()) as ask:
-        assert (await ask.get(OLD)).status == 202
-        (rq_id,) = ask.server.requests
+    async with simulator_client(old_servers()) as client:
+        assert (await client.get(OLD)).status == 202
+        (rq_id,) = client.server.requests
         for change in (
-            lambda: ask.server.edit_task(1),
-            lambda: ask.server.export_queue.remove_results(lambda _: True),
+            lambda: client.server.edit_task(1),
+            lambda: client.server.export_queue.remove_results(lambda _: True),
         ):
-            await ask.ended(rq_id)
-            assert (await ask.get(OLD)).status == 201
+            await client.ended(rq_id)
+            assert (await client.get(OLD)).status == 201
             change()
-            assert (await ask.get(f"{OLD}&action=download")).status == 202
+            assert (await client.get(f"{OLD}&action=download")).status == 202
 
 
 async def test_an_old_endpoint_tells_of_a_failure() -> None:
-    async with asking(old_servers()) as ask:
-        ask.server.faults.add(Fault(export="fail", message="MemoryError: all of it"))
-        assert (await ask.get("/api/tasks/1/dataset?format=COCO+1.0")).status == 202
-        (rq_id,) = ask.server.requests
-        await ask.ended(rq_id)
-        failed = await ask.get("/api/tasks/1/dataset?format=COCO+1.0")
+    async with simulator_client(old_servers()) as client:
+        client.server.faults.add(Fault(export="fail", message="MemoryError: all of it"))
+        assert (await client.get("/api/tasks/1/dataset?format=COCO+1.0")).status == 202
+        (rq_id,) = client.server.requests
+        await client.ended(rq_id)
+        failed = await client.get("/api/tasks/1/dataset?format=COCO+1.0")
         assert (failed.status, failed.body) == (500, b"MemoryError: all of it")
 
 
@@ -334,12 +334,12 @@ async def test_an_old_endpoint_tells_of_a_failure() -> None:
     ],
 )
 async def test_an_old_endpoint_refuses_what_it_does_not_know(query: str, words: bytes) -> None:
-    async with asking(old_servers()) as ask:
-        refused = await ask.get(f"/api/tasks/1/annotations?{query}")
+    async with simulator_client(old_servers()) as client:
+        refused = await client.get(f"/api/tasks/1/annotations?{query}")
         assert refused.status == 400
         assert words in refused.body
 
 
 async def test_old_servers_still_list_annotations_as_json() -> None:
-    async with asking(old_servers()) as ask:
-        assert (await ask.get("/api/tasks/1/annotations")).json["shapes"]
+    async with simulator_client(old_servers()) as client:
+        assert (await client.get("/api/tasks/1/annotations")).json["shapes"]

@@ -41,7 +41,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(name: str) -> set[str]:
-    """Dotted names of the simulator's modules that a module imports, wherever it does so."""
+    """Dotted names of the simulator's modules that a module imports, also within functions."""
     known = modules()
     found = set()
     for node in ast.walk(ast.parse(known[name].read_text("utf-8"))):

@@ -6,9 +6,9 @@ import json
 from urllib.parse import quote
 
 import pytest
-from asking import Asking, asking
 from hypothesis import given
 from hypothesis import strategies as st
+from simulator_client import SimulatorClient, simulator_client
 
 from asynccvat.simulator import SimulatorOptions
 from asynccvat.simulator.routes.paging import cut_page
@@ -17,22 +17,22 @@ from asynccvat.simulator.wire.responses import RefusedError
 pytestmark = pytest.mark.anyio
 
 
-async def ids(ask: Asking, query: str) -> list[int]:
-    answer = await ask.get(f"/api/tasks?{query}")
+async def ids(client: SimulatorClient, query: str) -> list[int]:
+    answer = await client.get(f"/api/tasks?{query}")
     assert answer.status == 200, answer.body
     return [task["id"] for task in answer.json["results"]]
 
 
 async def test_next_links_lead_through_the_whole_list() -> None:
-    async with asking(SimulatorOptions(tasks=7, frames=1)) as ask:
+    async with simulator_client(SimulatorOptions(tasks=7, frames=1)) as client:
         seen: list[int] = []
         link: str | None = "/api/tasks?sort=id&page_size=3"
         while link is not None:
-            page = (await ask.get(link)).json
+            page = (await client.get(link)).json
             assert page["count"] == 7
             seen += [task["id"] for task in page["results"]]
             link = page["next"]
-            assert link is None or link.startswith(ask.server.url)
+            assert link is None or link.startswith(client.server.url)
         assert seen == [1, 2, 3, 4, 5, 6, 7]
 
 
@@ -41,15 +41,15 @@ async def test_next_links_lead_through_the_whole_list() -> None:
     [("5", 5), ("all", 12), ("100000", 12), ("", 10), ("0", 10), ("-5", 10), ("junk", 10)],
 )
 async def test_page_sizes(page_size: str, rows: int) -> None:
-    async with asking(SimulatorOptions(tasks=12, frames=1)) as ask:
-        found = await ids(ask, f"page_size={page_size}")
+    async with simulator_client(SimulatorOptions(tasks=12, frames=1)) as client:
+        found = await ids(client, f"page_size={page_size}")
         assert found == list(range(12, 12 - rows, -1))
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "2", "junk"])
-async def test_a_page_past_the_end_is_not_there(page: str) -> None:
-    async with asking() as ask:
-        answer = await ask.get(f"/api/tasks?page={page}")
+async def test_a_page_past_the_end_is_404(page: str) -> None:
+    async with simulator_client() as client:
+        answer = await client.get(f"/api/tasks?page={page}")
         assert (answer.status, answer.json) == (404, {"detail": "Invalid page."})
 
 
@@ -88,8 +88,8 @@ def test_pages_partition_the_rows(count: int, size: int) -> None:
 )
 async def test_simple_filters(query: str, found: list[int]) -> None:
     options = SimulatorOptions(tasks=6, frames=1, projects=2, subsets=("Train", "Test"))
-    async with asking(options) as ask:
-        assert await ids(ask, query) == found
+    async with simulator_client(options) as client:
+        assert await ids(client, query) == found
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ async def test_simple_filters(query: str, found: list[int]) -> None:
     ],
 )
 async def test_json_logic(logic: object, found: list[int]) -> None:
-    async with asking(SimulatorOptions(tasks=6, frames=1)) as ask:
-        assert await ids(ask, f"filter={quote(json.dumps(logic))}") == found
+    async with simulator_client(SimulatorOptions(tasks=6, frames=1)) as client:
+        assert await ids(client, f"filter={quote(json.dumps(logic))}") == found
 
 
 @pytest.mark.parametrize(
@@ -124,33 +124,33 @@ async def test_json_logic(logic: object, found: list[int]) -> None:
     ],
 )
 async def test_json_logic_that_is_refused(expression: str, words: str) -> None:
-    async with asking() as ask:
-        answer = await ask.get(f"/api/tasks?filter={quote(expression)}")
+    async with simulator_client() as client:
+        answer = await client.get(f"/api/tasks?filter={quote(expression)}")
         assert answer.status == 400
         assert answer.json[0].startswith(words)
 
 
-async def test_requests_can_be_asked_about_many_at_once() -> None:
-    async with asking() as ask:
+async def test_one_list_call_shows_many_requests() -> None:
+    async with simulator_client() as client:
         for task_id in (1, 2, 3):
-            await ask.exported(task_id)
+            await client.exported(task_id)
         logic = quote(json.dumps({"in": [{"var": "task_id"}, [1, 3]]}))
-        found = (await ask.get(f"/api/requests?filter={logic}")).json["results"]
+        found = (await client.get(f"/api/requests?filter={logic}")).json["results"]
         assert [one["operation"]["task_id"] for one in found] == [3, 1]
         for broken in ('{"and": []}', '{">": [{"var": "task_id"}, 1]}'):
-            answer = await ask.get(f"/api/requests?filter={quote(broken)}")
+            answer = await client.get(f"/api/requests?filter={quote(broken)}")
             assert (answer.status, answer.type) == (500, "text/html; charset=utf-8")
 
 
 async def test_a_list_changes_with_the_tasks() -> None:
-    async with asking() as ask:
-        before = (await ask.get("/api/tasks?sort=id")).json["results"]
-        assert (await ask.get("/api/tasks?sort=id")).json["results"] == before
-        ask.server.edit_task(1)
-        ask.server.rename_task(2, "renamed")
-        ask.server.delete_task(3)
-        ask.server.add_task("added", frames=None)
-        after = (await ask.get("/api/tasks?sort=id")).json["results"]
+    async with simulator_client() as client:
+        before = (await client.get("/api/tasks?sort=id")).json["results"]
+        assert (await client.get("/api/tasks?sort=id")).json["results"] == before
+        client.server.edit_task(1)
+        client.server.rename_task(2, "renamed")
+        client.server.delete_task(3)
+        client.server.add_task("added", frames=None)
+        after = (await client.get("/api/tasks?sort=id")).json["results"]
         assert [task["name"] for task in after] == ["street-00001", "renamed", "added"]
         assert after[0]["updated_date"] > before[0]["updated_date"]
         assert "size" in after[0]
@@ -158,12 +158,12 @@ async def test_a_list_changes_with_the_tasks() -> None:
 
 
 async def test_links_are_made_from_the_headers_of_the_call() -> None:
-    async with asking() as ask:
+    async with simulator_client() as client:
         headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "cvat.example.com"}
-        page = (await ask.get("/api/tasks?page_size=1", headers=headers)).json
+        page = (await client.get("/api/tasks?page_size=1", headers=headers)).json
         assert page["next"] == "https://cvat.example.com/api/tasks?page=2&page_size=1"
-        plain = (await ask.get("/api/tasks?page_size=1")).json
-        assert plain["next"].startswith(ask.server.url)
+        plain = (await client.get("/api/tasks?page_size=1")).json
+        assert plain["next"].startswith(client.server.url)
 
 
 @pytest.mark.parametrize(
@@ -180,13 +180,13 @@ async def test_links_are_made_from_the_headers_of_the_call() -> None:
         (f"filter={quote(json.dumps({'>': [{'var': 'id'}, 1]}))}&sort=id", [2, 3]),
     ],
 )
-async def test_jobs_are_filtered_by_what_cvat_filters_them_by(query: str, found: list[int]) -> None:
-    async with asking(SimulatorOptions(tasks=3, frames=1)) as ask:
-        answer = await ask.get(f"/api/jobs?{query}")
+async def test_filters_of_jobs(query: str, found: list[int]) -> None:
+    async with simulator_client(SimulatorOptions(tasks=3, frames=1)) as client:
+        answer = await client.get(f"/api/jobs?{query}")
         assert [job["id"] for job in answer.json["results"]] == found
 
 
-async def test_a_job_s_parent_is_named_by_a_number() -> None:
-    async with asking() as ask:
-        answer = await ask.get("/api/jobs?parent_job_id=junk")
+async def test_the_parent_job_must_be_a_number() -> None:
+    async with simulator_client() as client:
+        answer = await client.get("/api/jobs?parent_job_id=junk")
         assert (answer.status, answer.json) == (400, {"parent_job_id": ["Enter a number."]})

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from anyio import create_task_group
-from asking import asking
+from simulator_client import simulator_client
 
 from asynccvat.simulator import (
     Fault,
@@ -51,7 +51,7 @@ async def test_the_fixture_serves_coroutines(cvat_server: SimulatedServer) -> No
     assert shown["username"] == cvat_server.username
 
 
-def test_the_fixture_is_had_by_naming_the_plugin(tmp_path: Path) -> None:
+def test_naming_the_plugin_provides_the_fixture(tmp_path: Path) -> None:
     plugin = "asynccvat.simulator.pytest_plugin"
     (tmp_path / "conftest.py").write_text(f"pytest_plugins = ['{plugin}']\n")
     (tmp_path / "test_it.py").write_text(
@@ -69,7 +69,7 @@ def test_the_fixture_is_had_by_naming_the_plugin(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_a_server_in_a_thread_is_steered_from_outside() -> None:
+def test_a_server_in_a_thread_is_controlled_from_outside() -> None:
     with serve_in_thread(SimulatorOptions(tasks=2, frames=1)) as server:
         before = server.tasks[1].updated_date
         assert server.edit_task(1).updated_date > before
@@ -83,14 +83,14 @@ def test_a_server_in_a_thread_is_steered_from_outside() -> None:
         assert server.add_organization("lab", (2,)).id == server.tasks[2].organization_id
 
 
-def test_a_port_that_is_taken_is_an_error_of_the_caller() -> None:
+def test_a_port_in_use_raises_in_the_calling_thread() -> None:
     with serve_in_thread(SimulatorOptions(tasks=0)) as server:
         port = int(server.url.rpartition(":")[2])
         with pytest.raises(OSError, match="address"), serve_in_thread(SimulatorOptions(port=port)):
             pass
 
 
-def test_a_server_in_a_process_is_scripted_and_tells_what_it_saw() -> None:
+def test_a_server_in_a_process_takes_faults_and_returns_records() -> None:
     options = SimulatorOptions(
         tasks=2, frames=1, users=(UserSpec("ann", "secret"),), subsets=("Train",)
     )
@@ -121,12 +121,12 @@ def test_a_process_that_cannot_serve_says_so(
     assert "nowhere" in capfd.readouterr().err
 
 
-def test_functions_do_not_travel_to_a_process() -> None:
+def test_options_with_functions_cannot_be_sent_to_a_process() -> None:
     with pytest.raises(ValueError, match="export_seconds is a function"):
         SimulatorOptions(export_seconds=lambda _: 1.0).to_json()
 
 
-def test_options_survive_the_way_through_json() -> None:
+def test_options_survive_a_round_trip_through_json() -> None:
     options = SimulatorOptions(
         tasks=3, archives=Path("somewhere"), users=(UserSpec("ann", "secret", superuser=True),)
     )
@@ -151,42 +151,42 @@ async def test_serve_runs_until_cancelled() -> None:
 
 @pytest.mark.anyio
 async def test_calls_and_exports_are_recorded() -> None:
-    async with asking() as ask:
-        finished = await ask.exported(2)
-        await ask.get(finished["result_url"], headers={"Range": "bytes=0-9"})
-        await ask.get("/api/tasks?page_size=1", anonymous=True)
-        (span,) = ask.server.exports
+    async with simulator_client() as client:
+        finished = await client.exported(2)
+        await client.get(finished["result_url"], headers={"Range": "bytes=0-9"})
+        await client.get("/api/tasks?page_size=1", anonymous=True)
+        (span,) = client.server.exports
         assert (span.rq_id, span.worker, span.status) == (finished["id"], 0, "finished")
-        *_, download, refused = ask.server.calls
+        *_, download, refused = client.server.calls
         assert (download.method, download.status, download.bytes_sent) == ("GET", 206, 10)
         assert (download.range, download.task_id) == ("bytes=0-9", 2)
         assert (download.scheme, download.authorization) == ("token", True)
         assert (refused.path, refused.query) == ("/api/tasks", "page_size=1")
         assert (refused.status, refused.authorization) == (401, False)
-        stats = ask.server.stats
+        stats = client.server.stats
         assert stats["exports"] == 1
         assert stats["calls_by_kind"]["GET /api/tasks/{id}/dataset/download"] == 1
         assert stats["statuses"]["401"] == 1
-        polls = [call for call in ask.server.calls if call.path.startswith("/api/requests/")]
+        polls = [call for call in client.server.calls if call.path.startswith("/api/requests/")]
         assert {call.task_id for call in polls} == {2}
 
 
 @pytest.mark.anyio
 async def test_a_server_can_be_changed_through_its_own_api() -> None:
-    async with asking() as ask:
-        renamed = await ask("PATCH", "/api/tasks/1", json={"name": "other", "subset": "Train"})
+    async with simulator_client() as client:
+        renamed = await client("PATCH", "/api/tasks/1", json={"name": "other", "subset": "Train"})
         assert (renamed.json["name"], renamed.json["subset"]) == ("other", "Train")
-        wrong = await ask("PATCH", "/api/tasks/1", json={"nonsense": 1})
+        wrong = await client("PATCH", "/api/tasks/1", json={"nonsense": 1})
         assert wrong.status == 403
-        before = (await ask.get("/api/tasks/1")).json["updated_date"]
-        annotations = (await ask.get("/api/tasks/1/annotations")).json
+        before = (await client.get("/api/tasks/1")).json["updated_date"]
+        annotations = (await client.get("/api/tasks/1/annotations")).json
         emptied = {**annotations, "shapes": [], "tags": []}
-        assert (await ask("PUT", "/api/tasks/1/annotations", json=emptied)).status == 200
-        assert (await ask("PUT", "/api/tasks/1/annotations", json=annotations)).status == 400
-        assert (await ask("DELETE", "/api/tasks/1/annotations")).status == 204
-        assert (await ask.get("/api/tasks/1")).json["updated_date"] > before
-        assert (await ask("DELETE", "/api/tasks/1")).status == 204
-        assert (await ask.get("/api/tasks/1")).status == 404
-        created = await ask("POST", "/api/tasks", json={"name": "new", "project_id": 1})
+        assert (await client("PUT", "/api/tasks/1/annotations", json=emptied)).status == 200
+        assert (await client("PUT", "/api/tasks/1/annotations", json=annotations)).status == 400
+        assert (await client("DELETE", "/api/tasks/1/annotations")).status == 204
+        assert (await client.get("/api/tasks/1")).json["updated_date"] > before
+        assert (await client("DELETE", "/api/tasks/1")).status == 204
+        assert (await client.get("/api/tasks/1")).status == 404
+        created = await client("POST", "/api/tasks", json={"name": "new", "project_id": 1})
         assert created.status == 201
         assert created.headers["Location"].endswith(f"/api/tasks/{created.json['id']}")

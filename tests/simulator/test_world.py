@@ -22,7 +22,7 @@ def test_the_same_arguments_give_the_same_content() -> None:
     assert one.frames()[0].data() != other.frames()[0].data()
 
 
-def test_tasks_are_shared_among_projects_in_the_order_of_their_ids() -> None:
+def test_projects_share_the_tasks_in_the_order_of_their_ids() -> None:
     generated = generate_tasks(10, projects=3)
     of_projects = [task.project_id for task in generated.tasks.values()]
     assert of_projects == sorted(of_projects, key=lambda number: number or 0)
@@ -96,7 +96,7 @@ def test_a_deleted_task_is_gone() -> None:
         world.delete_task(1)
 
 
-def test_odd_tasks_come_last_and_as_many_as_asked() -> None:
+def test_special_tasks_come_last_in_the_given_numbers() -> None:
     tasks = list(generate_tasks(9, 10, unicode_tasks=2, tasks_without_data=3).tasks.values())
     assert [task.size for task in tasks] == [10] * 4 + [None] * 3 + [10] * 2
     for task in tasks[4:7]:
@@ -126,6 +126,6 @@ def test_impossible_counts_are_refused(counts: dict[str, Any], words: str) -> No
         generate_tasks(**counts)
 
 
-def test_frames_have_the_length_asked_for() -> None:
+def test_frames_have_the_given_length() -> None:
     task = generate_tasks(1, 2, frame_bytes=50_000).tasks[1]
     assert [len(frame.data()) for frame in task.frames()] == [50_000, 50_000]
