@@ -1,4 +1,4 @@
-"""Reading annotation files into simulated tasks: what an export wrote comes back in."""
+"""Annotation files are read into simulated tasks: exports can be imported again."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def shape_of(task: Task, kind: ShapeType, number: int, **more: Any) -> Shape:
 
 
 def track_of(task: Task) -> Track:
-    """A car seen on frames 1 to 3."""
+    """A car that is visible on frames 1 to 3."""
     label = task.labels[0]
     parked, make = label.attributes
 
@@ -103,7 +103,7 @@ def exported_and_read(task: Task, exporter: str, folder: Path) -> Annotations:
 
 
 def looks(annotations: Annotations) -> list[Any]:
-    """What shapes are, whatever their numbers and their order."""
+    """Shapes without their ids and their order."""
     return sorted(
         (shape.frame, shape.type, shape.label.name, shape.points, shape.attributes)
         for shape in annotations.shapes
@@ -129,7 +129,7 @@ def failure(task: Task, path: Path, importer: str) -> str:
 
 @pytest.mark.parametrize("exporter", ["CVAT for images 1.1", "Datumaro 1.0"])
 @pytest.mark.parametrize("unicode_tasks", [0, 1])
-def test_all_that_generated_tasks_hold_comes_back(
+def test_all_annotations_of_generated_tasks_are_read_back(
     exporter: str, unicode_tasks: int, tmp_path: Path
 ) -> None:
     task = generate_tasks(1, 12, unicode_tasks=unicode_tasks).tasks[1]
@@ -143,12 +143,12 @@ def test_all_that_generated_tasks_hold_comes_back(
     assert sorted(order) == sorted((shape.z_order, shape.occluded) for shape in held.shapes)
 
 
-def test_coco_brings_back_boxes_and_polygons(task: Task, tmp_path: Path) -> None:
+def test_coco_reads_back_boxes_and_polygons(task: Task, tmp_path: Path) -> None:
     held = [one for one in looks(task.annotations()) if one[1] != "points"]
     assert looks(exported_and_read(task, "COCO 1.0", tmp_path)) == held
 
 
-def test_formats_of_boxes_bring_back_boxes(task: Task, tmp_path: Path) -> None:
+def test_box_formats_read_back_boxes(task: Task, tmp_path: Path) -> None:
     held = [one for one in looks(task.annotations()) if one[1] == "rectangle"]
     assert looks(exported_and_read(task, "PASCAL VOC 1.1", tmp_path)) == held
     by_yolo = looks(exported_and_read(task, "Ultralytics YOLO Detection 1.0", tmp_path))
@@ -157,7 +157,7 @@ def test_formats_of_boxes_bring_back_boxes(task: Task, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("exporter", ["CVAT for images 1.1", "Datumaro 1.0"])
 @pytest.mark.parametrize("kind", list(POINTS))
-def test_every_type_of_shape_comes_back(
+def test_every_type_of_shape_is_read_back(
     task: Task, exporter: str, kind: ShapeType, tmp_path: Path
 ) -> None:
     turns = {"rotation": 30.0} if kind in ("rectangle", "ellipse") else {}
@@ -175,7 +175,7 @@ def test_coco_turns_masks_and_ellipses_into_runs(task: Task, tmp_path: Path) -> 
     assert ellipse.points[-4:] == (50, 80, 150, 120)
 
 
-def test_tracks_come_back_by_keyframes(task: Task, tmp_path: Path) -> None:
+def test_tracks_are_read_back_by_keyframes(task: Task, tmp_path: Path) -> None:
     held = given_to(task, tracks=(track_of(task),))
     for exporter in ("CVAT for video 1.1", "Datumaro 1.0", "COCO 1.0", "PASCAL VOC 1.1"):
         found = exported_and_read(held, exporter, tmp_path)
@@ -198,7 +198,7 @@ def test_formats_without_tracks_show_each_frame_of_them(task: Task, tmp_path: Pa
         ]
 
 
-def test_a_track_turns_the_short_way_and_masks_do_not_move(task: Task) -> None:
+def test_a_track_rotates_the_shorter_way_and_masks_do_not_move(task: Task) -> None:
     first, last, _ = track_of(task).shapes
     turning = dataclasses.replace(
         track_of(task),
@@ -214,7 +214,7 @@ def test_a_track_turns_the_short_way_and_masks_do_not_move(task: Task) -> None:
     assert {shape.points for shape in masks.shapes_until(6, 0)} == {POINTS["mask"]}
 
 
-def test_groups_come_back(task: Task, tmp_path: Path) -> None:
+def test_groups_are_read_back(task: Task, tmp_path: Path) -> None:
     shapes = [shape_of(task, "rectangle", number, group=7) for number in (1, 2)]
     held = given_to(task, *shapes, shape_of(task, "polygon", 3, group=8))
     by_cvat = exported_and_read(held, "CVAT for images 1.1", tmp_path)
@@ -223,7 +223,7 @@ def test_groups_come_back(task: Task, tmp_path: Path) -> None:
     assert [shape.group for shape in by_datumaro.shapes] == [1, 1, 0], "one alone is no group"
 
 
-def test_attributes_of_tags_come_back(task: Task, tmp_path: Path) -> None:
+def test_attributes_of_tags_are_read_back(task: Task, tmp_path: Path) -> None:
     label = task.labels[1]
     tag = Tag(1, label, 2, 3, attributes=((label.attributes[0], "<seen>"),))
     for exporter in ("CVAT for images 1.1", "Datumaro 1.0"):
@@ -245,7 +245,7 @@ def test_archives_of_a_real_server_are_read(shared: Path, exporter: str) -> None
     assert read_count
 
 
-def test_real_archives_of_a_task_tell_the_same_boxes_in_each_format(shared: Path) -> None:
+def test_real_archives_of_a_task_have_the_same_boxes_in_each_format(shared: Path) -> None:
     folder = shared / "contract" / "exports"
     task = dataclasses.replace(generate_tasks(1, 60).tasks[1], size=60)
     found = []
@@ -327,7 +327,7 @@ def test_tracks_past_the_end_are_dropped(task: Task, tmp_path: Path) -> None:
     assert read(short, path, "CVAT 1.1") == Annotations()
 
 
-def test_a_track_is_closed_where_it_is_not_seen(task: Task, tmp_path: Path) -> None:
+def test_a_track_is_closed_where_it_is_invisible(task: Task, tmp_path: Path) -> None:
     def item(frame: int) -> dict[str, Any]:
         attributes = {"track_id": 1, "keyframe": frame == 0}
         annotation = {
@@ -376,7 +376,7 @@ WRONG_XML = {
 
 
 @pytest.mark.parametrize(("body", "message"), WRONG_XML.values(), ids=WRONG_XML)
-def test_wrong_xml_fails_in_the_words_of_cvat(
+def test_wrong_xml_fails_with_cvats_message(
     task: Task, tmp_path: Path, body: str, message: str
 ) -> None:
     path = tmp_path / "wrong.xml"
@@ -420,7 +420,7 @@ def test_wrong_archives_fail(
     assert words in failure(task, zipped(tmp_path, members), importer)
 
 
-def test_what_is_no_zip_fails_where_a_zip_is_due(task: Task, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_zip_fails_if_the_format_needs_one(task: Task, tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(b"PK no zip")
     assert failure(task, path, "YOLO 1.1") == "zipfile.BadZipFile: File is not a zip file\n"
@@ -428,7 +428,7 @@ def test_what_is_no_zip_fails_where_a_zip_is_due(task: Task, tmp_path: Path) -> 
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_do_more_than_fail(content: bytes) -> None:
+def test_arbitrary_bytes_only_fail(content: bytes) -> None:
     task = generate_tasks(1, 1).tasks[1]
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:

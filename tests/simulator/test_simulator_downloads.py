@@ -28,7 +28,7 @@ async def whole_of(client: SimulatorClient) -> tuple[str, bytes]:
 
 
 @pytest.mark.parametrize("value", ["bytes=0-99", "bytes=100-", "bytes=-50", "bytes=5-5"])
-async def test_a_range_is_that_part_of_the_whole(value: str) -> None:
+async def test_a_range_is_part_of_the_whole(value: str) -> None:
     async with simulator_client() as client:
         url, whole = await whole_of(client)
         part = await client.get(url, headers={"Range": value})
@@ -63,7 +63,7 @@ async def test_a_range_past_the_end_cannot_be_satisfied() -> None:
         assert b"nginx" in answer.body
 
 
-async def test_if_range_gives_the_whole_when_the_archive_moved() -> None:
+async def test_if_range_returns_the_whole_if_the_archive_has_changed() -> None:
     async with simulator_client() as client:
         url, whole = await whole_of(client)
         before = (await client.get(url)).headers
@@ -91,7 +91,7 @@ async def test_an_unchanged_archive_is_not_sent_again() -> None:
             assert answer.headers["ETag"] == known["ETag"]
 
 
-async def test_the_etag_is_made_of_time_and_size() -> None:
+async def test_the_etag_has_time_and_size() -> None:
     async with simulator_client() as client:
         url, whole = await whole_of(client)
         headers = (await client.get(url)).headers
@@ -124,7 +124,7 @@ async def test_the_etag_is_made_of_time_and_size() -> None:
         ),
     ],
 )
-async def test_downloads_of_nothing(rq_id: str | None, status: int, words: str) -> None:
+async def test_downloads_without_a_result(rq_id: str | None, status: int, words: str) -> None:
     async with simulator_client() as client:
         query = "" if rq_id is None else f"?rq_id={rq_id}"
         answer = await client.get(f"/api/tasks/1/dataset/download{query}")
@@ -147,7 +147,7 @@ def make_archive(folder: Path, name: str, size: int) -> bytes:
     return path.read_bytes()
 
 
-async def test_ready_archives_are_sent_as_they_are(tmp_path: Path) -> None:
+async def test_ready_archives_are_sent_unchanged(tmp_path: Path) -> None:
     content = make_archive(tmp_path / "archives", "task7.zip", 3 << 20)
     options = SimulatorOptions(tasks=2, frames=1, archives=tmp_path / "archives")
     async with simulator_client(options) as client:
@@ -187,7 +187,7 @@ async def test_large_archives_are_written_to_files(monkeypatch: pytest.MonkeyPat
         assert again.body == whole[1000:2000]
 
 
-async def test_archives_fall_out_of_memory_and_come_back_the_same(
+async def test_archives_dropped_from_the_cache_are_written_again_with_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("asynccvat.simulator.queues.archives._KEPT_BYTES", 1000)
@@ -203,9 +203,7 @@ async def test_archives_fall_out_of_memory_and_come_back_the_same(
     cuts=st.tuples(st.integers(0, 60), st.integers(0, 60)),
     seed=st.integers(0, 9),
 )
-def test_a_part_of_an_archive_in_pieces_is_that_part(
-    size: int, cuts: tuple[int, int], seed: int
-) -> None:
+def test_parts_of_an_archive_in_pieces(size: int, cuts: tuple[int, int], seed: int) -> None:
     data = bytes(range(size))
     edge = seed * size // 10
     archive = ArchiveBytes((ArchivePiece(0, edge, data), ArchivePiece(edge, size - edge, data)))
@@ -217,7 +215,7 @@ def test_a_part_of_an_archive_in_pieces_is_that_part(
 
 
 @given(data=st.binary(min_size=1, max_size=40), place=st.integers(0, 50))
-def test_damage_changes_exactly_what_it_says(data: bytes, place: int) -> None:
+def test_damage_changes_exactly_the_named_bytes(data: bytes, place: int) -> None:
     archive = ArchiveBytes((ArchivePiece(0, len(data), data),))
     damaged = archive.damaged([Fault(alter_at=place), Fault(extra="more"), Fault(truncate=1)])
     joined = b"".join(

@@ -41,7 +41,7 @@ async def test_an_export_is_queued_started_and_finished() -> None:
             assert all(one.compress_type == zipfile.ZIP_STORED for one in members.infolist())
 
 
-async def test_asking_again_meets_the_request_under_way() -> None:
+async def test_asking_again_returns_the_request_under_way() -> None:
     async with simulator_client() as client:
         client.server.pause_exports()
         first = await client.export()
@@ -49,7 +49,7 @@ async def test_asking_again_meets_the_request_under_way() -> None:
         assert (second.status, second.json) == (409, first.json)
 
 
-async def test_some_versions_word_the_conflict_as_plain_text() -> None:
+async def test_some_versions_answer_the_conflict_in_plain_text() -> None:
     async with simulator_client() as client:
         client.server.pause_exports()
         await client.export()
@@ -59,7 +59,7 @@ async def test_some_versions_word_the_conflict_as_plain_text() -> None:
         assert b"rq_id" not in answer.body
 
 
-async def test_asking_again_after_the_end_takes_the_result_away_until_the_next_end() -> None:
+async def test_asking_again_after_the_end_removes_the_result_until_the_next_end() -> None:
     async with simulator_client() as client:
         first = await client.exported()
         before = await client.get(first["result_url"])
@@ -75,7 +75,7 @@ async def test_asking_again_after_the_end_takes_the_result_away_until_the_next_e
         assert after.headers["Last-Modified"] != before.headers["Last-Modified"]
 
 
-async def test_an_edit_changes_the_archive_and_leaves_its_images() -> None:
+async def test_an_edit_changes_the_archive_except_its_images() -> None:
     async with simulator_client() as client:
         before = await client.get((await client.exported())["result_url"])
         client.server.edit_task(1)
@@ -138,7 +138,7 @@ async def test_a_task_without_data_is_accepted_and_then_fails() -> None:
         ("format=COCO+1.0&location=local", 202),
     ],
 )
-async def test_what_an_export_can_be_asked(query: str, status: int) -> None:
+async def test_queries_of_an_export(query: str, status: int) -> None:
     async with simulator_client() as client:
         answer = await client("POST", f"/api/tasks/1/dataset/export?{query}")
         assert answer.status == status
@@ -194,7 +194,7 @@ async def test_other_results_survive_the_end_of_one() -> None:
         assert (await client.get(again["result_url"])).body == before
 
 
-async def test_a_file_name_can_be_asked_for() -> None:
+async def test_the_client_can_choose_the_file_name() -> None:
     async with simulator_client() as client:
         path = "/api/tasks/1/dataset/export?format=COCO+1.0&filename=mine.zip"
         finished = await client.ended((await client("POST", path)).json["rq_id"])
@@ -202,7 +202,7 @@ async def test_a_file_name_can_be_asked_for() -> None:
         assert headers["Content-Disposition"] == 'attachment; filename="mine.zip"'
 
 
-async def test_an_export_of_a_task_that_was_deleted_meanwhile_fails() -> None:
+async def test_an_export_fails_if_its_task_was_deleted_before_its_start() -> None:
     async with simulator_client() as client:
         client.server.pause_exports()
         rq_id = (await client.export()).json["rq_id"]
@@ -212,7 +212,7 @@ async def test_an_export_of_a_task_that_was_deleted_meanwhile_fails() -> None:
         assert (failed["status"], "DoesNotExist" in failed["message"]) == ("failed", True)
 
 
-async def test_requests_past_their_time_are_forgotten() -> None:
+async def test_expired_requests_are_forgotten() -> None:
     async with simulator_client(SimulatorOptions(tasks=1, result_seconds=0)) as client:
         rq_id = (await client.export()).json["rq_id"]
         while not client.server.exports:
@@ -266,7 +266,7 @@ async def test_a_server_can_run_one_export_per_user_at_a_time() -> None:
         assert statuses == ["started", "queued", "started"]
 
 
-async def test_a_broken_export_time_fails_the_export_and_spares_the_worker() -> None:
+async def test_an_error_in_the_export_time_function_fails_the_export_alone() -> None:
     def seconds(_: object) -> float:
         raise ZeroDivisionError("no time")
 
@@ -286,7 +286,7 @@ def old_servers() -> SimulatorOptions:
     return SimulatorOptions(tasks=3, frames=2, old_exports=True)
 
 
-async def test_an_old_endpoint_asks_for_an_export_tells_of_it_and_sends_it() -> None:
+async def test_an_old_endpoint_starts_shows_and_sends_an_export() -> None:
     async with simulator_client(old_servers()) as client:
         client.server.pause_exports()
         assert [(await client.get(OLD)).status for _ in range(2)] == [202, 202]
@@ -302,7 +302,7 @@ async def test_an_old_endpoint_asks_for_an_export_tells_of_it_and_sends_it() -> 
         assert archive.body != (await client.get(new["result_url"])).body  # that one has images
 
 
-async def test_an_old_endpoint_exports_anew_what_was_edited_or_has_expired() -> None:
+async def test_an_old_endpoint_exports_again_after_an_edit_or_expiry() -> None:
     async with simulator_client(old_servers()) as client:
         assert (await client.get(OLD)).status == 202
         (rq_id,) = client.server.requests
@@ -316,7 +316,7 @@ async def test_an_old_endpoint_exports_anew_what_was_edited_or_has_expired() -> 
             assert (await client.get(f"{OLD}&action=download")).status == 202
 
 
-async def test_an_old_endpoint_tells_of_a_failure() -> None:
+async def test_an_old_endpoint_shows_a_failure() -> None:
     async with simulator_client(old_servers()) as client:
         client.server.faults.add(Fault(export="fail", message="MemoryError: all of it"))
         assert (await client.get("/api/tasks/1/dataset?format=COCO+1.0")).status == 202
@@ -333,7 +333,7 @@ async def test_an_old_endpoint_tells_of_a_failure() -> None:
         ("format=COCO+1.0&action=look", b"Unexpected action specified for the request"),
     ],
 )
-async def test_an_old_endpoint_refuses_what_it_does_not_know(query: str, words: bytes) -> None:
+async def test_an_old_endpoint_refuses_unknown_values(query: str, words: bytes) -> None:
     async with simulator_client(old_servers()) as client:
         refused = await client.get(f"/api/tasks/1/annotations?{query}")
         assert refused.status == 400

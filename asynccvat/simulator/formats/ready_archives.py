@@ -75,9 +75,10 @@ def _index(folder: Path) -> list[_ListedArchive]:
         entries = json.loads(path.read_bytes())
         listed = [_entry(folder, entry) for entry in entries]
     except (ValueError, TypeError, KeyError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(
-            f"{path} is not a list of archives with file, task_id, task_name, format and "
-            f"save_images: {error!r}"
+            f"{path} is not a list of archives: {reason}. "
+            "Give each archive file, task_id, task_name, format and save_images."
         ) from error
     missing = [one.archive.path.name for one in listed if not one.archive.path.is_file()]
     if missing:
