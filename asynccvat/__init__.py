@@ -1,98 +1,148 @@
-"""asynccvat: a bulk-transfer engine for CVAT servers.
+"""asynccvat: mirror, download, upload and verify CVAT tasks, many at a time.
 
-The public names, nothing else: classes, functions, and the module `events` with the classes of
-what `on_event` is told. They are loaded when they are first used, so that importing the package,
-or asking the command line for help, costs next to nothing. `__init__.pyi` shows them to type
-checkers.
+    import asyncio
+    import asynccvat as ac
+
+    async def main() -> None:
+        async with ac.CvatClient.from_environment() as client:
+            report = await ac.mirror(client, "data/", spec="COCO 1.0")
+            print(report)
+
+    asyncio.run(main())
+
+The client
+    CvatClient      CVAT's REST API as coroutines: lists, requests, exports
+    RetryPolicy     how often and how long failed calls are retried
+
+Verbs, each a coroutine that returns a report
+    mirror          make a folder hold what the server has (MirrorOptions)
+    download        export one task into a folder, download_many many (DownloadOptions)
+    upload          upload annotation files into tasks (UploadOptions)
+    upload_annotations  upload one file into one task
+    verify          compare the files of a mirror with its receipts, and repair them
+    run_file        run the steps of a YAML file; load_run_file, run_file_schema
+
+Plans and runs
+    plan_mirror, plan_download, plan_upload, plan_run_file
+                    what the verb would do, and why
+    open_mirror, open_download, open_upload
+                    a Run: iterate over its outcomes or events(), wait() for the report
+
+What is asked for, and what comes back
+    Selection       which tasks; ProjectSelection, JobSelection
+    ExportSpec      format and images; a format's name will do
+    ArchiveLimits   bounds on archives
+    RunReport       TaskOutcome for each task, with its Action
+    VerifyReport    what a verification found
+    StepPlan, StepReport, RunFile, RunFileReport
+                    of run files
+
+Modules
+    asynccvat.errors    every error; AsyncCvatError is the base of all
+    asynccvat.events    what happens during a run, as values
+    asynccvat.models    tasks, projects, jobs, requests, plans, reasons, problems
+
+Names are loaded when they are first used, so that importing the package costs next to nothing.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asynccvat.core.version import VERSION
 
+if TYPE_CHECKING:
+    from asynccvat import errors as errors
+    from asynccvat import events as events
+    from asynccvat import models as models
+    from asynccvat.api import download as download
+    from asynccvat.api import download_many as download_many
+    from asynccvat.api import mirror as mirror
+    from asynccvat.api import open_download as open_download
+    from asynccvat.api import open_mirror as open_mirror
+    from asynccvat.api import open_upload as open_upload
+    from asynccvat.api import plan_download as plan_download
+    from asynccvat.api import plan_mirror as plan_mirror
+    from asynccvat.api import plan_upload as plan_upload
+    from asynccvat.api import upload as upload
+    from asynccvat.api import upload_annotations as upload_annotations
+    from asynccvat.client import CvatClient as CvatClient
+    from asynccvat.commands.verify.run import verify as verify
+    from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
+    from asynccvat.core.models import ExportSpec as ExportSpec
+    from asynccvat.core.options import DownloadOptions as DownloadOptions
+    from asynccvat.core.options import MirrorOptions as MirrorOptions
+    from asynccvat.core.options import TransferOptions as TransferOptions
+    from asynccvat.core.options import UploadOptions as UploadOptions
+    from asynccvat.core.outcomes import Action as Action
+    from asynccvat.core.outcomes import RunReport as RunReport
+    from asynccvat.core.outcomes import TaskOutcome as TaskOutcome
+    from asynccvat.core.outcomes import TasksFailedError as TasksFailedError
+    from asynccvat.core.plans.verify import VerifyReport as VerifyReport
+    from asynccvat.core.retry import RetryPolicy as RetryPolicy
+    from asynccvat.core.selection import JobSelection as JobSelection
+    from asynccvat.core.selection import ProjectSelection as ProjectSelection
+    from asynccvat.core.selection import Selection as Selection
+    from asynccvat.errors import AsyncCvatError as AsyncCvatError
+    from asynccvat.errors import AuthenticationError as AuthenticationError
+    from asynccvat.errors import ConfigError as ConfigError
+    from asynccvat.errors import NotFoundError as NotFoundError
+    from asynccvat.errors import PermissionDeniedError as PermissionDeniedError
+    from asynccvat.errors import StoreError as StoreError
+    from asynccvat.errors import StoreLockedError as StoreLockedError
+    from asynccvat.errors import TransportError as TransportError
+    from asynccvat.events import Event as Event
+    from asynccvat.runfiles import RunFile as RunFile
+    from asynccvat.runfiles import RunFileReport as RunFileReport
+    from asynccvat.runfiles import StepPlan as StepPlan
+    from asynccvat.runfiles import StepReport as StepReport
+    from asynccvat.runfiles import load_run_file as load_run_file
+    from asynccvat.runfiles import plan_run_file as plan_run_file
+    from asynccvat.runfiles import run_file as run_file
+    from asynccvat.runfiles import run_file_schema as run_file_schema
+    from asynccvat.transfer.run import Run as Run
+
 __version__ = VERSION
 
-_HOMES = {
-    "asynccvat.client": ("CvatClient",),
-    "asynccvat.core.plans.download": ("DownloadPlan",),
-    "asynccvat.core.models": (
-        "About",
-        "Cancellation",
-        "RequestAccepted",
-        "ServerRequest",
-        "ExportSpec",
-        "Format",
-        "Formats",
-        "Job",
-        "Operation",
-        "Owner",
-        "Project",
-        "RequestStatus",
-        "Task",
-        "TaskListing",
-        "User",
-    ),
-    "asynccvat.core.options": ("MirrorOptions", "UploadOptions"),
-    "asynccvat.core.outcomes": ("Action", "RunReport", "TaskOutcome"),
-    "asynccvat.core.plans.mirror": ("Plan", "Reason"),
-    "asynccvat.core.problems": ("FileState", "ProblemKind", "VerifyProblem"),
-    "asynccvat.core.retry": ("RetryPolicy",),
-    "asynccvat.core.selection": ("JobSelection", "ProjectSelection", "Selection"),
-    "asynccvat.core.plans.upload": ("UploadPlan", "UploadReason"),
-    "asynccvat.core.plans.verify": ("VerifyReport",),
-    "asynccvat.core.archive_limits": ("ArchiveLimits",),
+_MODULES = ("errors", "events", "models")
+_NAMES_OF = {
     "asynccvat.api": (
         "download",
         "download_many",
         "mirror",
+        "open_download",
         "open_mirror",
         "open_upload",
-        "plan",
-        "plan_downloads",
+        "plan_download",
+        "plan_mirror",
         "plan_upload",
         "upload",
+        "upload_annotations",
     ),
+    "asynccvat.client": ("CvatClient",),
+    "asynccvat.commands.verify.run": ("verify",),
+    "asynccvat.core.archive_limits": ("ArchiveLimits",),
+    "asynccvat.core.models": ("ExportSpec",),
+    "asynccvat.core.options": (
+        "DownloadOptions",
+        "MirrorOptions",
+        "TransferOptions",
+        "UploadOptions",
+    ),
+    "asynccvat.core.outcomes": ("Action", "RunReport", "TaskOutcome", "TasksFailedError"),
+    "asynccvat.core.plans.verify": ("VerifyReport",),
+    "asynccvat.core.retry": ("RetryPolicy",),
+    "asynccvat.core.selection": ("JobSelection", "ProjectSelection", "Selection"),
     "asynccvat.errors": (
-        "AnnotationFileError",
-        "ArchiveError",
-        "ArchiveLimitError",
         "AsyncCvatError",
         "AuthenticationError",
         "ConfigError",
-        "ConnectError",
-        "DiskFullError",
-        "DriveError",
-        "ExportError",
-        "ExportExpiredError",
-        "ExportFailedError",
-        "ExportNotReadyError",
-        "ExportTimeoutError",
-        "ForeignFolderError",
-        "ImportFailedError",
-        "ImportUncertainError",
-        "IntegrityError",
-        "TasksFailedError",
         "NotFoundError",
         "PermissionDeniedError",
-        "Problem",
-        "ProtocolError",
-        "RateLimitError",
-        "ReadError",
-        "ResponseError",
-        "RunFileError",
-        "ServerError",
-        "StallError",
         "StoreError",
         "StoreLockedError",
-        "TaskChangedError",
         "TransportError",
-        "TruncatedArchiveError",
-        "UnsafePathError",
-        "UnsupportedArchiveError",
-        "UploadError",
     ),
     "asynccvat.events": ("Event",),
     "asynccvat.runfiles": (
@@ -106,25 +156,22 @@ _HOMES = {
         "run_file_schema",
     ),
     "asynccvat.transfer.run": ("Run",),
-    "asynccvat.commands.verify.run": ("verify",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-_MODULES = ("events",)
-
-__all__ = ["__version__", *sorted((*_HOME_OF, *_MODULES))]  # noqa: PLE0604 - the table's names are strings
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
     if name in _MODULES:
         return import_module(f"asynccvat.{name}")
-    home = _HOME_OF.get(name)
-    if home is None:
+    module = _MODULE_OF.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    value = getattr(import_module(module), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """List the public names alone."""
+    return sorted((*_MODULE_OF, *_MODULES, "__version__"))

@@ -1,17 +1,28 @@
-"""Many tasks: plan, mirror, download, upload. What callers use; the work itself is done below."""
+"""The verbs: mirror, download and upload, each with a plan and a run.
+
+The work is done in `commands`. `verify` lives in `commands.verify`, as it needs no server, and
+`run_file` in `runfiles`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.commands.download.run import DownloadRun
 from asynccvat.commands.mirror.run import MirrorRun, prepare
 from asynccvat.commands.upload.run import UploadRun
-from asynccvat.core.models import ExportSpec
-from asynccvat.core.options import MirrorOptions, UploadOptions
+from asynccvat.commands.upload.single import import_file
+from asynccvat.core.models import ExportSpec, ServerRequest
+from asynccvat.core.options import (
+    DEFAULT_EXPORT_TIMEOUT,
+    DownloadOptions,
+    MirrorOptions,
+    UploadOptions,
+)
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Fetch, Plan
@@ -21,73 +32,77 @@ from asynccvat.store import MirrorStore
 from asynccvat.transfer.run import EventCallback, Run
 
 PathText = str | PathLike[str]
+OptionsT = TypeVar("OptionsT", DownloadOptions, MirrorOptions, UploadOptions)
+
+# --- mirrors ----------------------------------------------------------------------------------
 
 
-async def plan(
+async def plan_mirror(
     client: CvatClient,
     dest: PathText,
     selection: Selection | None = None,
-    spec: ExportSpec | None = None,
+    spec: ExportSpec | str | None = None,
     *,
     options: MirrorOptions | None = None,
 ) -> Plan:
-    """What `mirror` would do, and why; nothing is changed, here or there.
+    """Plan what `mirror` would do, with reasons. Nothing is changed, here or at the server.
 
-    Args:
-        client: The server.
-        dest: The destination.
-        selection: Which tasks; all that the user may see by default.
-        spec: Format and images; annotations as `CVAT for images 1.1` by default.
-        options: How; the guards and the prefix count here.
+    The arguments are those of `open_mirror`.
 
     Raises:
         ConfigError: The destination belongs to another server, the server does not export in
             that format, or an option cannot be used.
         StoreError: The destination cannot be read.
-        AsyncCvatError: The server cannot be reached or refuses the listing.
+        AsyncCvatError: The server cannot be reached, or refuses the listing.
     """
-    options = options or MirrorOptions()
+    options = _checked(options, MirrorOptions)
+    spec = ExportSpec.of(spec)
     async with MirrorStore.open(
         Path(dest), origin=client.origin, organization=client.organization, read_only=True
     ) as store:
-        spec = spec or ExportSpec()
-        plan_ = await prepare(client, store, selection or Selection(), spec, options)
-    if plan_.of(Fetch):
-        # A mirror learns it from its first export.
-        await client.check_format(spec.format)
-    return plan_
+        plan = await prepare(client, store, selection or Selection(), spec, options)
+    if plan.of(Fetch):
+        # A mirror learns from its first export whether the format exists.
+        await internals(client).check_format(spec.format)
+    return plan
 
 
 def open_mirror(
     client: CvatClient,
     dest: PathText,
     selection: Selection | None = None,
-    spec: ExportSpec | None = None,
+    spec: ExportSpec | str | None = None,
     *,
     options: MirrorOptions | None = None,
     on_event: EventCallback | None = None,
 ) -> Run:
-    """Mirror tasks and meet each outcome as it lands: a run, for `async with`.
+    """Mirror tasks, and read each outcome as soon as its task is done.
+
+    Use the run with `async with`.
 
     Args:
         client: The server.
-        dest: The destination; made if it is not there.
-        selection: Which tasks; all that the user may see by default.
-        spec: Format and images; annotations as `CVAT for images 1.1` by default.
-        options: How.
-        on_event: Told each event, synchronously, in the loop's thread.
+        dest: The destination. It is made if it does not exist.
+        selection: Which tasks. All that the user may see by default.
+        spec: Format and images, or the format's name. `CVAT for images 1.1` without images by
+            default.
+        options: Limits, guards and what to do with files on disk.
+        on_event: Receives each event, synchronously, in the loop's thread.
 
     Returns:
-        The run, an async context manager and an async iterator of `TaskOutcome`. Ordinary
-        failures of tasks are outcomes; what keeps the run from beginning is raised by
-        iterating, by `wait` or by leaving the block.
+        The run: an async context manager and an async iterator of `TaskOutcome`. Failures of
+        tasks are outcomes. What keeps the run from beginning is raised by iterating, by `wait`
+        or by leaving the block.
+
+    Raises:
+        TypeError: `options` are not `MirrorOptions`.
     """
     work = MirrorRun(
         client,
         Path(dest),
         selection or Selection(),
-        spec or ExportSpec(),
-        options or MirrorOptions(),
+        ExportSpec.of(spec),
+        _checked(options, MirrorOptions),
     )
     return Run(work.work, on_event)
 
@@ -96,17 +111,17 @@ async def mirror(
     client: CvatClient,
     dest: PathText,
     selection: Selection | None = None,
-    spec: ExportSpec | None = None,
+    spec: ExportSpec | str | None = None,
     *,
     options: MirrorOptions | None = None,
     on_event: EventCallback | None = None,
 ) -> RunReport:
-    """Mirror tasks into a destination; afterwards it holds what the server has.
+    """Mirror tasks into a destination. Afterwards it holds what the server has.
 
     The arguments are those of `open_mirror`.
 
     Returns:
-        The report. Failures of tasks are in it, and never raised; see
+        The report. Failures of tasks are in it, and are never raised; see
         `RunReport.raise_for_failures`.
 
     Raises:
@@ -114,6 +129,7 @@ async def mirror(
         StoreLockedError: Another mirror is at work on the destination.
         StoreError: The destination cannot be used.
         AsyncCvatError: The server cannot be reached, or refuses the user or the listing.
+        TypeError: `options` are not `MirrorOptions`.
     """
     async with open_mirror(
         client, dest, selection, spec, options=options, on_event=on_event
@@ -121,32 +137,37 @@ async def mirror(
         return await run.wait()
 
 
+# --- downloads --------------------------------------------------------------------------------
+
+
 async def download(
     client: CvatClient,
     task_id: int,
     path: PathText,
-    spec: ExportSpec | None = None,
+    spec: ExportSpec | str | None = None,
     *,
-    options: MirrorOptions | None = None,
+    options: DownloadOptions | None = None,
     skip_existing: bool = False,
     replace: bool = False,
     on_event: EventCallback | None = None,
 ) -> TaskOutcome:
-    """Export one task into a folder, whole or not at all; no receipt is kept.
+    """Export one task into a folder, whole or not at all. No receipt is written.
 
     Args:
         client: The server.
         task_id: The task.
-        path: The folder, which must not hold anything yet, but for what the options below say.
-        spec: Format and images; annotations as `CVAT for images 1.1` by default.
-        options: Limits, retries and durability.
-        skip_existing: Leave a folder alone that holds the format's annotation file already.
-        replace: Let the task's export replace one that is there already; what that held and the
-            new one does not, edited files for example, is put aside, beside it.
-        on_event: Told each event, synchronously, in the loop's thread.
+        path: The folder. It must be empty or absent, except for what the next arguments permit.
+        spec: Format and images, or the format's name. `CVAT for images 1.1` without images by
+            default.
+        options: Limits and retries.
+        skip_existing: Skip a folder that holds the format's annotation file already.
+        replace: Replace an earlier export of the task. What that held and the new one does not,
+            for example edited files, is moved to a folder beside it.
+        on_event: Receives each event, synchronously, in the loop's thread.
 
     Raises:
-        AsyncCvatError: It failed; the folder is as it was.
+        AsyncCvatError: It failed. The folder is unchanged.
+        TypeError: `options` are not `DownloadOptions`.
     """
     report = await download_many(
         client,
@@ -160,60 +181,87 @@ async def download(
     error = report.stopped_by or report.outcomes[0].error
     if error is None:
         return report.outcomes[0]
-    # From now on the error leads to this frame, which must not lead to the outcome.
-    del report
     raise error
 
 
 async def download_many(
     client: CvatClient,
     paths: Mapping[int, PathText],
-    spec: ExportSpec | None = None,
+    spec: ExportSpec | str | None = None,
     *,
-    options: MirrorOptions | None = None,
+    options: DownloadOptions | None = None,
     skip_existing: bool = False,
     replace: bool = False,
     on_event: EventCallback | None = None,
 ) -> RunReport:
-    """Export tasks into folders of their own, many at a time; the stateless sibling of `mirror`.
+    """Export tasks into folders of their own, many at a time. No receipts are written.
 
-    Args:
-        client: The server.
-        paths: The folder of each task.
-        spec: Format and images.
-        options: Limits, retries and durability.
-        skip_existing: Leave folders alone that hold the format's annotation file already.
-        replace: As in `download`.
-        on_event: Told each event, synchronously, in the loop's thread.
+    The arguments are those of `open_download`.
 
     Returns:
-        The report; failures of tasks are in it, and never raised.
+        The report. Failures of tasks are in it, and are never raised.
 
     Raises:
         ConfigError: Two tasks have the same folder.
         StoreError: A folder's parent cannot be written to.
+        TypeError: `options` are not `DownloadOptions`.
     """
-    work = _downloads(client, paths, spec, options, skip_existing=skip_existing, replace=replace)
-    async with Run(work.work, on_event) as run:
+    async with open_download(
+        client,
+        paths,
+        spec,
+        options=options,
+        skip_existing=skip_existing,
+        replace=replace,
+        on_event=on_event,
+    ) as run:
         return await run.wait()
 
 
-async def plan_downloads(
+def open_download(
     client: CvatClient,
     paths: Mapping[int, PathText],
-    spec: ExportSpec | None = None,
+    spec: ExportSpec | str | None = None,
     *,
+    options: DownloadOptions | None = None,
     skip_existing: bool = False,
     replace: bool = False,
-) -> DownloadPlan:
-    """What `download_many` would do, and why; nothing is changed, and the server not asked.
+    on_event: EventCallback | None = None,
+) -> Run:
+    """Export tasks into folders of their own, and read each outcome as soon as it is known.
+
+    Use the run with `async with`.
 
     Args:
         client: The server.
         paths: The folder of each task.
-        spec: Format and images.
-        skip_existing: Leave folders alone that hold the format's annotation file already.
+        spec: Format and images, or the format's name.
+        options: Limits and retries.
+        skip_existing: Skip folders that hold the format's annotation file already.
         replace: As in `download`.
+        on_event: Receives each event, synchronously, in the loop's thread.
+
+    Returns:
+        The run, as from `open_mirror`.
+
+    Raises:
+        TypeError: `options` are not `DownloadOptions`.
+    """
+    work = _downloads(client, paths, spec, options, skip_existing=skip_existing, replace=replace)
+    return Run(work.work, on_event)
+
+
+async def plan_download(
+    client: CvatClient,
+    paths: Mapping[int, PathText],
+    spec: ExportSpec | str | None = None,
+    *,
+    skip_existing: bool = False,
+    replace: bool = False,
+) -> DownloadPlan:
+    """Plan what `download_many` would do. Nothing is changed, and the server is not asked.
+
+    The arguments are those of `open_download`.
 
     Raises:
         ConfigError: Two tasks have the same folder.
@@ -227,8 +275,8 @@ async def plan_downloads(
 def _downloads(
     client: CvatClient,
     paths: Mapping[int, PathText],
-    spec: ExportSpec | None,
-    options: MirrorOptions | None,
+    spec: ExportSpec | str | None,
+    options: DownloadOptions | None,
     *,
     skip_existing: bool,
     replace: bool,
@@ -236,11 +284,14 @@ def _downloads(
     return DownloadRun(
         client,
         {task_id: Path(path) for task_id, path in paths.items()},
-        spec or ExportSpec(),
-        options or MirrorOptions(),
+        ExportSpec.of(spec),
+        _checked(options, DownloadOptions),
         skip_existing=skip_existing,
         replace=replace,
     )
+
+
+# --- uploads ----------------------------------------------------------------------------------
 
 
 async def plan_upload(
@@ -251,11 +302,11 @@ async def plan_upload(
     format: str | None = None,  # noqa: A002 - CVAT's own word for it
     options: UploadOptions | None = None,
 ) -> UploadPlan:
-    """What `upload` would do, and why; nothing is changed, here or there.
+    """Plan what `upload` would do, with reasons. Nothing is changed, here or at the server.
 
     The arguments are those of `open_upload`, the errors those of `upload`.
     """
-    return await _uploading(client, source, task_ids, format, options).plan()
+    return await _uploads(client, source, task_ids, format, options).plan()
 
 
 def open_upload(
@@ -267,31 +318,31 @@ def open_upload(
     options: UploadOptions | None = None,
     on_event: EventCallback | None = None,
 ) -> Run:
-    """Upload annotation files and meet each outcome as it lands: a run, for `async with`.
+    """Upload annotation files, and read each outcome as soon as its import is done.
 
-    Where the files lie in a mirror of this server, its receipts learn of it: the next mirror
-    fetches those tasks once and no other.
+    Use the run with `async with`. If the files lie in a mirror of this server, its receipts note
+    the upload: the next mirror fetches just those tasks again.
 
     Args:
         client: The server.
-        source: The folder that holds the tasks' folders (a mirror, for one), or the file or
+        source: The folder that holds the tasks' folders, for example a mirror; or the file or
             folder of each task.
-        task_ids: With a folder of folders: these tasks. None takes all that it holds, but for
-            those whose files are as they were mirrored.
-        format: The importer's name, or that of the exporter that wrote the files; without it, the
-            format of the mirror, else CVAT's own XML.
-        options: How.
-        on_event: Told each event, synchronously, in the loop's thread.
+        task_ids: The tasks, if `source` is a folder. None takes all in it, in a mirror only those
+            whose files were edited.
+        format: The importer's name, or that of the exporter that wrote the files. By default the
+            mirror's format, outside a mirror CVAT's own XML.
+        options: Limits, guards and the mode.
+        on_event: Receives each event, synchronously, in the loop's thread.
 
     Returns:
-        The run, an async context manager and an async iterator of `TaskOutcome`. What cannot be
-        uploaded is refused before anything is sent of it, and fails its task alone; what keeps
-        the run from beginning is raised by iterating, by `wait` or by leaving the block.
+        The run, as from `open_mirror`. A file that cannot be uploaded is refused before any of it
+        is sent, and fails its task alone.
 
     Raises:
         ConfigError: The arguments contradict each other.
+        TypeError: `options` are not `UploadOptions`.
     """
-    work = _uploading(client, source, task_ids, format, options)
+    work = _uploads(client, source, task_ids, format, options)
     return Run(work.work, on_event)
 
 
@@ -309,7 +360,7 @@ async def upload(
     The arguments are those of `open_upload`.
 
     Returns:
-        The report. Failures of tasks are in it, and never raised; see
+        The report. Failures of tasks are in it, and are never raised; see
         `RunReport.raise_for_failures`.
 
     Raises:
@@ -318,6 +369,7 @@ async def upload(
         StoreLockedError: A mirror is at work on the folder.
         StoreError: The receipts cannot be used.
         AsyncCvatError: The server cannot be reached, or refuses the user.
+        TypeError: `options` are not `UploadOptions`.
     """
     async with open_upload(
         client, source, task_ids, format=format, options=options, on_event=on_event
@@ -325,16 +377,68 @@ async def upload(
         return await run.wait()
 
 
-def _uploading(
+async def upload_annotations(
+    client: CvatClient,
+    task_id: int,
+    path: PathText,
+    *,
+    format: str = "CVAT 1.1",  # noqa: A002 - CVAT's own word for it
+    mode: str = "replace",
+    timeout: float = DEFAULT_EXPORT_TIMEOUT,
+) -> ServerRequest:
+    """Import one annotation file into one task, and wait until that is done.
+
+    A large file is sent in pieces, and resumed after a break. Receipts of a mirror are neither
+    read nor written; `upload` does that.
+
+    Args:
+        client: The server.
+        task_id: The task.
+        path: The file; or a task's folder, in which the annotations are looked for, and packed if
+            the format needs many files.
+        format: The importer's name, or that of the exporter that wrote the file.
+        mode: `replace`, or `append` if the server can.
+        timeout: Seconds that the import may run. The time in the server's queue is not limited.
+
+    Returns:
+        The finished request.
+
+    Raises:
+        AnnotationFileError: The file cannot be what the format needs. Nothing was sent.
+        ConfigError: The server cannot import in that format or mode.
+        ImportFailedError: The server tried and failed. The message is its own.
+        ImportUncertainError: It may have happened or not: look at the task.
+        UploadError: Another import of the task is in the way.
+        StoreError: There is no room to pack a folder's files.
+        NotFoundError: There is no such task.
+        AsyncCvatError: The server cannot be reached, or refuses it.
+    """
+    return await import_file(client, task_id, Path(path), format, mode=mode, timeout=timeout)
+
+
+def _uploads(
     client: CvatClient,
     source: Mapping[int, PathText] | PathText,
     task_ids: Sequence[int] | None,
     format_name: str | None,
     options: UploadOptions | None,
 ) -> UploadRun:
-    place: Mapping[int, Path] | Path
+    files: Mapping[int, Path] | Path
     if isinstance(source, Mapping):
-        place = {task_id: Path(path) for task_id, path in source.items()}
+        files = {task_id: Path(path) for task_id, path in source.items()}
     else:
-        place = Path(source)
-    return UploadRun(client, place, task_ids, format_name, options or UploadOptions())
+        files = Path(source)
+    return UploadRun(client, files, task_ids, format_name, _checked(options, UploadOptions))
+
+
+def _checked(options: OptionsT | None, kind: type[OptionsT]) -> OptionsT:
+    """Return the options, or the defaults if there are none.
+
+    Raises:
+        TypeError: They are those of another verb.
+    """
+    if options is None:
+        return kind()
+    if not isinstance(options, kind):
+        raise TypeError(f"options must be {kind.__name__}, not {type(options).__name__}")
+    return options

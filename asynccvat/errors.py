@@ -6,13 +6,8 @@ whether the same call may succeed later; deciding when is left to `core.retry`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from asynccvat.core.outcomes import RunReport
 
 
 class AsyncCvatError(Exception):
@@ -273,15 +268,3 @@ class DriveError(StoreError):
     The drive failed, is gone or is mounted read-only; or the system refused one task after the
     other, whatever for.
     """
-
-
-class TasksFailedError(AsyncCvatError):
-    """Some tasks failed. Raised by `RunReport.raise_for_failures` only.
-
-    Attributes:
-        report: The whole report, failures included.
-    """
-
-    def __init__(self, message: str, *, report: RunReport) -> None:
-        super().__init__(message)
-        self.report = report

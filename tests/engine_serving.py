@@ -24,7 +24,8 @@ Tree = dict[str, bytes]
 E = TypeVar("E")
 
 QUICK = ac.MirrorOptions(durable=False)
-"""Nothing is synced: what a power cut would do is the business of the store's tests."""
+QUICK_DOWNLOAD = ac.DownloadOptions(durable=False)
+"""Nothing is synced: power cuts are tried by tests of their own."""
 
 
 @dataclass

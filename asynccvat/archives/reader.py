@@ -15,8 +15,8 @@ from asynccvat.archives.kept_copy import ArchiveCopy, archive_copy
 from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.remote import ArchiveSource
 from asynccvat.archives.session import ArchiveSession, StagedArchive
-from asynccvat.client import CvatClient
-from asynccvat.core.options import MirrorOptions
+from asynccvat.client import CvatClient, internals
+from asynccvat.core.options import FetchOptions
 from asynccvat.core.paths import NameRules
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.receipts import MemberRecord
@@ -34,7 +34,7 @@ class ArchiveReader:
     def __init__(
         self,
         client: CvatClient,
-        options: MirrorOptions,
+        options: FetchOptions,
         rules: NameRules,
         emit: Callable[[Event], None] = lambda _: None,
         *,
@@ -60,7 +60,7 @@ class ArchiveReader:
             reuse=options.reuse,
             ranges=ranges,
             policy=RetryPolicy(attempts=options.retries),
-            budget=client.retry_budget,
+            budget=internals(client).retry_budget,
             bandwidth=(None if options.bandwidth is None else Bandwidth(options.bandwidth, timing)),
             timing=timing,
             open_folders=handles.share(

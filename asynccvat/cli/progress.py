@@ -9,13 +9,12 @@ from asynccvat import (
     Action,
     AuthenticationError,
     ConfigError,
-    DiskFullError,
-    DriveError,
     RunReport,
     StoreLockedError,
     TaskOutcome,
 )
 from asynccvat.cli.text import counted, number_of_bytes, printable, span
+from asynccvat.errors import DiskFullError, DriveError
 from asynccvat.events import (
     Event,
     ExportFinished,

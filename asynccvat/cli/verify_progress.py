@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from asynccvat import ProblemKind, VerifyProblem, VerifyReport
+from asynccvat import VerifyReport
 from asynccvat.cli.progress import Progress
 from asynccvat.cli.text import counted, number_of_bytes, printable, span
 from asynccvat.events import Event, ProblemFound, RepairStarted, VerifyProgress, VerifyStarted
+from asynccvat.models import ProblemKind, VerifyProblem
 
 _MOST_NOTES_ALIKE = 10
 

@@ -1,5 +1,5 @@
 """CVAT's REST API as typed coroutines."""
 
-from asynccvat.client.client import CvatClient
+from asynccvat.client.client import CvatClient, internals
 
-__all__ = ["CvatClient"]
+__all__ = ["CvatClient", "internals"]

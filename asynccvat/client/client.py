@@ -1,19 +1,18 @@
 """CvatClient: CVAT's REST API as typed coroutines.
 
-It knows paths, parameters and what CVAT's answers mean; `lists` knows it of lists, `export_calls`
-of exports. How exchanges are made, tried again and reported is left to `http`; what is to be done
-with tasks, to the engine above.
+`client.lists` reads lists, `client.exports` requests exports, `client.internals` has what only the
+engine needs. `http` makes the calls, retries and reports them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -21,17 +20,15 @@ import anyio
 import msgspec
 
 from asynccvat.aio.task_groups import run_all
-from asynccvat.aio.threads import entered_in_thread, in_thread, shielded
-from asynccvat.client.exports import MAX_COLLISIONS, ExportCalls
+from asynccvat.client.exports import ExportCalls
+from asynccvat.client.internals import ClientInternals
 from asynccvat.client.lists import Lists
 from asynccvat.core.environment import from_environment
-from asynccvat.core.importers import importer_for
 from asynccvat.core.models import (
     About,
     Cancellation,
     DataMeta,
     ExportSpec,
-    Format,
     Formats,
     Job,
     Project,
@@ -41,12 +38,10 @@ from asynccvat.core.models import (
     TaskListing,
     User,
 )
-from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT, ImportMode
 from asynccvat.core.responses import ByteRange
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import (
-    AsyncCvatError,
     ConfigError,
     NotFoundError,
     PermissionDeniedError,
@@ -57,12 +52,8 @@ from asynccvat.http import (
     HttpOptions,
     HttpSession,
     ResultStream,
-    SharedBudget,
 )
-
-if TYPE_CHECKING:
-    from asynccvat.client.imports import AnnotationUpload
-    from asynccvat.client.upload_file import FileToSend
+from asynccvat.settings import load_settings
 
 T = TypeVar("T")
 
@@ -76,11 +67,12 @@ _CANCELS_AT_ONCE = 8
 
 
 class CvatClient:
-    """A CVAT server, as one user sees it. Use it as an async context manager.
+    """A CVAT server, as one user sees it.
 
-    Nothing is sent before the first call; with user and password that one logs in, once.
-    Nothing ever logs out: CVAT has one login token per user, and logging out would revoke it
-    for everybody who uses it.
+    Use it with `async with`; in a notebook, `await client.open()` and `await client.close()`.
+    Nothing is sent before the first call. With user and password that call logs in, once. The
+    client never logs out: CVAT has one login token per user, and a logout would revoke it for
+    every other client of that user.
 
     Args:
         url: The server's address, like `https://cvat.example.com`.
@@ -144,20 +136,31 @@ class CvatClient:
         )
         self._lists = Lists(self._http)
         self._exports = ExportCalls(self._http, self._lists)
-        self._appends: bool | None = None
+        self._internals = ClientInternals(self._http, self._lists, self._exports)
 
     @classmethod
     def from_environment(
         cls,
         *,
         environment: Mapping[str, str] | None = None,
+        organization: str | None = None,
         verify: bool | str | Path = True,
         connect_timeout: float = 10.0,
         stall_timeout: float = 60.0,
+        policy: RetryPolicy | None = None,
     ) -> Self:
-        """A client for what CVAT_URL and the credentials in the environment name.
+        """Make a client from the environment.
 
-        CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD; CVAT_ORGANIZATION.
+        It reads CVAT_URL, and CVAT_ACCESS_TOKEN or CVAT_USERNAME and CVAT_PASSWORD, and
+        CVAT_ORGANIZATION.
+
+        Args:
+            environment: The variables; those of the process by default.
+            organization: Its short name, instead of CVAT_ORGANIZATION.
+            verify: As in `CvatClient`.
+            connect_timeout: As in `CvatClient`.
+            stall_timeout: As in `CvatClient`.
+            policy: How often and how long failed calls are retried.
 
         Raises:
             ConfigError: CVAT_URL is not set, or a value cannot be used.
@@ -172,18 +175,77 @@ class CvatClient:
             username=None if token else given.get("username"),
             password=None if token else given.get("password"),
             token=token,
-            organization=given.get("organization"),
+            organization=given.get("organization") if organization is None else organization,
             verify=verify,
             connect_timeout=connect_timeout,
             stall_timeout=stall_timeout,
+            policy=policy,
+        )
+
+    @classmethod
+    def from_settings(
+        cls,
+        *,
+        url: str | None = None,
+        organization: str | None = None,
+        config: str | Path | None = None,
+        profile: str | None = None,
+        policy: RetryPolicy | None = None,
+    ) -> Self:
+        """Make a client from what the command line reads. Blocks while files are read.
+
+        In this order: the arguments, the environment, a YAML file, and the profiles of CVAT's own
+        tools. Nothing is asked for on a terminal.
+
+        Args:
+            url: The server's address, if no other place shall decide.
+            organization: Its short name, likewise.
+            config: The YAML file, instead of the default ones.
+            profile: The name of a saved profile, for server and token.
+            policy: How often and how long failed calls are retried.
+
+        Raises:
+            ConfigError: A setting is missing, unknown or unusable. The message says where.
+        """
+        settings = load_settings(
+            url=url,
+            organization=organization,
+            config=None if config is None else Path(config),
+            profile=profile,
+        )
+        if settings.password_missing:
+            raise ConfigError(
+                f"there is no password for {settings.username} at {settings.url}: set "
+                "CVAT_PASSWORD, or use a token in CVAT_ACCESS_TOKEN"
+            )
+        return cls(
+            settings.url,
+            username=settings.username,
+            password=settings.password,
+            token=settings.token,
+            organization=settings.organization,
+            verify=settings.verify,
+            policy=policy,
         )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.origin!r}, organization={self.organization!r})"
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> Self:
+        """Open the client, for places without `async with`. `close` it in the end.
+
+        Raises:
+            RuntimeError: It is open already, or was closed.
+        """
         await self._http.__aenter__()
         return self
+
+    async def close(self) -> None:
+        """Close all connections. Nothing is logged out."""
+        await self._http.__aexit__(None, None, None)
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._http.__aexit__(*exc_info)
@@ -204,28 +266,9 @@ class CvatClient:
         return self._http.requests_sent
 
     @property
-    def retry_budget(self) -> SharedBudget:
-        """The retries that are left, for its calls and for archives that it is asked for."""
-        return self._http.budget
-
-    @property
     def server_date(self) -> datetime | None:
         """The server's clock as of its latest answer, None before the first."""
         return self._http.server_date
-
-    def listening(
-        self,
-        *,
-        on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None = None,
-        on_pause: Callable[[float], None] | None = None,
-    ) -> AbstractContextManager[None]:
-        """Be told of this client's retries and pauses inside a `with` block.
-
-        Args:
-            on_retry: Gets step, task id, error, and the seconds until the next try.
-            on_pause: Gets the seconds for which the server asked every call to wait.
-        """
-        return self._http.listening(on_retry=on_retry, on_pause=on_pause)
 
     async def login(self) -> None:
         """Log in now rather than with the first call. With a token there is nothing to do.
@@ -388,132 +431,6 @@ class CvatClient:
         """
         return await self._exports.request(task_id, spec)
 
-    async def check_format(self, name: str) -> None:
-        """Make sure that the server exports in a format, by its exact name.
-
-        Raises:
-            ConfigError: It does not, or not now; the nearest names are given.
-        """
-        await self._exports.check_format(name)
-
-    async def importer(self, name: str) -> Format:
-        """The importer that reads a format, by its own name or by the exporter's.
-
-        Raises:
-            ConfigError: There is none; the nearest names are given.
-        """
-        return importer_for(name, await self.formats(), origin=self.origin)
-
-    async def check_mode(self, mode: str) -> None:
-        """Make sure that the server imports in a mode: `replace` all do, `append` newer ones.
-
-        CVAT ignores parameters that it does not know, and would replace. So its own description
-        of its API is asked, once.
-
-        Raises:
-            ConfigError: It does not; nothing was sent.
-        """
-        if mode not in tuple(ImportMode):
-            raise ConfigError(f"mode must be {' or '.join(ImportMode)}, not {mode!r}")
-        if mode == ImportMode.REPLACE:
-            return
-        if self._appends is None:
-            call = Call(method="GET", path="/api/schema/", step="schema", expect=(200, 403, 404))
-            answer = await self._http.call(call)
-            self._appends = answer.status == 200 and b"import_mode" in answer.body
-        if not self._appends:
-            raise ConfigError(
-                f"{self.origin} cannot append: it replaces a task's annotations with those of the "
-                "file; merge them into the file first, or use a newer CVAT",
-                step="upload",
-            )
-
-    def begin_upload(
-        self,
-        task_id: int,
-        file: FileToSend,
-        *,
-        importer: str,
-        mode: str = ImportMode.REPLACE,
-        on_progress: Callable[[int], None] = lambda _count: None,
-    ) -> AnnotationUpload:
-        """An upload of one file into one task, for whoever brings it and asks for its import.
-
-        Args:
-            task_id: The task.
-            file: The file.
-            importer: The importer's exact name.
-            mode: `replace` or `append`; see `check_mode`.
-            on_progress: Told the bytes of each piece that went out.
-        """
-        from asynccvat.client.imports import AnnotationUpload  # noqa: PLC0415 - lists begin without
-
-        async def known_imports(of_task: int) -> tuple[ServerRequest, ...]:
-            return await self.requests(task_ids=[of_task], action="import")
-
-        return AnnotationUpload(
-            self._http,
-            file,
-            task_id=int(task_id),
-            importer=importer,
-            mode=ImportMode(mode),
-            known_imports=known_imports,
-            on_progress=on_progress,
-        )
-
-    async def upload_annotations(
-        self,
-        task_id: int,
-        path: str | os.PathLike[str],
-        *,
-        format: str = "CVAT 1.1",  # noqa: A002 - CVAT's own word for it
-        mode: str = "replace",
-        timeout: float = DEFAULT_EXPORT_TIMEOUT,
-    ) -> ServerRequest:
-        """Import an annotation file into a task, and wait until that is done.
-
-        A large file goes in pieces, and goes on where a break left off. The receipts of a mirror
-        are not looked at: `asynccvat.upload` does that, and many at a time.
-
-        Args:
-            task_id: The task.
-            path: The file; or a task's folder, whose annotations are looked for (and packed, for
-                formats of many files).
-            format: The importer's name, or that of the exporter that wrote the file.
-            mode: `replace`, or `append` where the server has it.
-            timeout: Seconds that the import may run; the time in the queue is unlimited.
-
-        Returns:
-            The finished request.
-
-        Raises:
-            AnnotationFileError: The file cannot be what the format needs; nothing was sent.
-            ConfigError: The server cannot import in that format, or mode.
-            ImportFailedError: The server tried and failed; the message is its own.
-            ImportUncertainError: It may have happened or not: look at the task.
-            UploadError: Another import of the task is in the way.
-            StoreError: There is no place to pack a folder's files into.
-            NotFoundError: There is no such task.
-            AsyncCvatError: The server cannot be reached, or refuses it.
-        """
-        from asynccvat.client.poller import Poller  # noqa: PLC0415 - the same
-        from asynccvat.commands.upload.local_files import find, ready  # noqa: PLC0415 - the same
-        from asynccvat.transfer.imports import Imports  # noqa: PLC0415 - lists begin without
-
-        source = await in_thread(lambda: find(Path(path), format).looked_at())
-        importer = await self.importer(format)
-        await self.check_mode(mode)
-        kind = source.check(importer)
-        async with entered_in_thread(ready(source, kind)) as (file, _):
-            upload = self.begin_upload(task_id, file, importer=importer.name, mode=mode)
-            await upload.bring()
-            poller = Poller(self, timeout=timeout, action="import")
-            imports = Imports(self, poller, retries=MAX_COLLISIONS, emit=lambda _event: None)
-            try:
-                return await poller.during(imports.finished(upload))
-            finally:
-                await shielded(imports.cancel_queued())
-
     async def request(self, rq_id: str) -> ServerRequest:
         """One entry of the server's requests.
 
@@ -644,3 +561,8 @@ class CvatClient:
             rq_id=rq_id,
         )
         return self._http.decode(await self._http.call(call), decoder)
+
+
+def internals(client: CvatClient) -> ClientInternals:
+    """Return the engine's side of a client."""
+    return client._internals  # noqa: SLF001 - it is made for this function alone

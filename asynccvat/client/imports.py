@@ -96,7 +96,7 @@ class AnnotationUpload:
         """Whether the file goes along with the request that has it imported."""
         return self._in_one_request
 
-    async def bring(self) -> None:
+    async def send(self) -> None:
         """Carry the file to the server, if it does not go along with the request.
 
         Raises:
@@ -113,7 +113,7 @@ class AnnotationUpload:
             params=self._params,
             on_sent=self._note_sent,
         )
-        self._sent_file = await sender.bring()
+        self._sent_file = await sender.send()
 
     def _note_sent(self, count: int) -> None:
         self.sent += count
@@ -152,7 +152,7 @@ class AnnotationUpload:
                     return await self._must_be_there()
                 if self._sent_file is None or self._sent_file.certain:
                     raise
-                await self.bring()
+                await self.send()
             else:
                 return await self._understood(answer)
             attempt += 1

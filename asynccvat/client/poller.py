@@ -1,9 +1,8 @@
-"""The one poller: it finds out how the requests go that many tasks wait for.
+"""Poll requests for all waiting tasks.
 
-What is known of them, and when to look at which and how, is kept and decided in
-`core.scheduling.in_flight`; this module asks, tells it the answers, and wakes whoever waits:
-because a request has ended, or because its result should be there, which whoever waits then tries
-and reports.
+`core.scheduling.in_flight` keeps what is known of the requests, and decides which of them to look
+at next, when, and how. The poller makes the calls, feeds the answers back, and wakes the waiting
+tasks: because a request has ended, or because its predicted result should be there.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import anyio
 
 from asynccvat.aio.task_groups import run_beside, task_group
+from asynccvat.client.client import CvatClient
 from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
-from asynccvat.core.scheduling.polling import How, Look, list_patience
+from asynccvat.core.scheduling.polling import Demand, How, Look, list_patience
 from asynccvat.core.scheduling.server_model import ServerModel
 from asynccvat.errors import (
     AsyncCvatError,
@@ -32,26 +32,26 @@ from asynccvat.errors import (
     ResponseError,
 )
 
-if TYPE_CHECKING:
-    from asynccvat.client import CvatClient
-
 T = TypeVar("T")
 
-# Single looks that run at once: as many as a small server has workers for calls.
+# Single status calls at once: as many as a small server has workers for calls.
 _CALLS_AT_ONCE = 2
 
 
 @dataclass(slots=True)
 class WatchedRequest:
-    """A request that somebody waits for.
+    """A request that a task waits for.
 
     Attributes:
         rq_id: Its id.
         task_id: The task that it is about.
         created: Whether our own call queued it.
         seen_queued: Whether an answer showed it in the queue.
-        started: Whether an answer showed that it began, and none later that it was queued again.
-        request: What the server said of it last, None before it did.
+        started: Whether an answer showed that it began, and no later one that it was queued again.
+        request: The server's latest answer, None before the first.
+        error: Why polling it ended, None if it did not fail.
+        ended: Whether it has ended, or polling it has failed.
+        turn: Set when the waiting task has to act.
     """
 
     rq_id: str
@@ -66,35 +66,30 @@ class WatchedRequest:
 
 
 class Poller:
-    """Polls for all; `run` has to run in a task of its own.
-
-    Attributes:
-        more_to_ask: Set by the engine: whether exports wait for a place in flight.
-        may_fetch: Set by the engine: whether results can be fetched before they have ended.
-        has_room: Set by the engine: whether one that is tried now is asked for at once.
-    """
+    """Poll the requests of one run. `run` has to run in a task of its own."""
 
     def __init__(
         self,
         client: CvatClient,
         *,
         timeout: float,
+        demand: Callable[[], Demand] = Demand,
         action: str = "export",
         on_started: Callable[[int], None] | None = None,
     ) -> None:
-        """Watch requests of a client.
+        """Prepare to poll requests.
 
         Args:
-            client: Whose requests.
+            client: The server.
             timeout: Seconds that a request may run, counted from its start.
-            action: `export` or `import`: what all of them are.
-            on_started: Told the task of each request that is seen to have started.
+            demand: What the run needs of the server's queue at the moment. The poller calls it
+                before each look.
+            action: `export` or `import`, the same for all requests.
+            on_started: Receives the task of each request that is seen to have started.
         """
-        self.more_to_ask = False
-        self.may_fetch: Callable[[], bool] = lambda: False
-        self.has_room: Callable[[], bool] = lambda: True
         self._client = client
         self._timeout = timeout
+        self._demand = demand
         self._action = action
         self._on_started = on_started or (lambda _task_id: None)
         self._watched: dict[str, WatchedRequest] = {}
@@ -116,14 +111,14 @@ class Poller:
         predictable: bool = False,
         uncertainty: float = 0.0,
     ) -> WatchedRequest:
-        """Begin to look after a request; `wait` for what is returned.
+        """Begin to poll a request. `wait` for the returned value.
 
         Args:
             rq_id: Its id.
             task_id: The task that it is about.
-            asked_at: When it was asked for, seconds of the loop's clock.
+            asked_at: When it was requested, seconds of the loop's clock.
             created: Whether our own call queued it.
-            predictable: Whether whoever waits can try its result before it is known to be there.
+            predictable: Whether its result may be fetched before it is known to be there.
             uncertainty: Seconds by which it may have been queued sooner or later.
         """
         watched = WatchedRequest(rq_id, task_id, created)
@@ -136,15 +131,15 @@ class Poller:
         return watched
 
     async def wait(self, watched: WatchedRequest) -> ServerRequest | None:
-        """Wait until a request has ended, whichever way, or its result should be tried.
+        """Wait until a request has ended, or until its result should be fetched.
 
         Returns:
-            The request, finished or failed; None where the result should be there by now: then
-            try it, and say with `tried` how that went.
+            The request, finished or failed. None if its result should be there: then fetch it,
+            and call `resolve`.
 
         Raises:
             ExportTimeoutError: It runs for longer than the timeout.
-            ExportExpiredError: The server does not know of it any more.
+            ExportExpiredError: The server does not know it any more.
             AsyncCvatError: The server could not be asked.
         """
         try:
@@ -159,35 +154,33 @@ class Poller:
             raise watched.error
         return watched.request
 
-    def tried(self, watched: WatchedRequest, *, ended: bool) -> None:
-        """Say whether the result was there; if it was not, `wait` again."""
+    def resolve(self, watched: WatchedRequest, *, found: bool) -> None:
+        """Note whether a predicted result was there. If it was not, `wait` again."""
         now = asyncio.get_running_loop().time()
-        self._inflight.tried(watched.rq_id, now, ended=ended)
-        if ended:
+        self._inflight.resolve(watched.rq_id, now, found=found)
+        if found:
             self.forget(watched)
         elif not watched.ended:
             watched.turn = anyio.Event()
         self._changed.set()
 
     def forget(self, watched: WatchedRequest) -> None:
-        """Look after a request no more."""
+        """Stop polling a request."""
         if self._watched.get(watched.rq_id) is watched:
             del self._watched[watched.rq_id]
             self._inflight.remove(watched.rq_id)
             self._changed.set()
 
     async def during(self, work: Awaitable[T]) -> T:
-        """Poll while some work is awaited; what it returns or raises goes on to the caller."""
+        """Poll while some work runs. Returns or raises what the work does."""
         return await run_beside(self.run, work)
 
     async def run(self) -> None:
-        """Look, as long as it is not cancelled."""
+        """Poll until cancelled."""
         clock = asyncio.get_running_loop().time
         while True:
             self._changed = anyio.Event()
-            look = self._inflight.next_look(
-                more_to_ask=self.more_to_ask, may_fetch=self.may_fetch(), room=self.has_room()
-            )
+            look = self._inflight.next_look(self._demand())
             if look is None:
                 await self._changed.wait()
                 continue
@@ -211,15 +204,15 @@ class Poller:
                 watched = await self._look_at_list(watched)
             await self._look_at_each(watched)
         except AsyncCvatError as error:
-            # The client has tried again as often as is right; now those who wait decide.
+            # The client has retried as often as its policy allows. The waiting tasks decide.
             for one in watched:
                 self._end(one, error=error)
 
     async def _look_at_list(self, watched: list[WatchedRequest]) -> list[WatchedRequest]:
-        """Ask with one list; returns those that it did not show.
+        """Poll with one list. Returns the requests that it did not show.
 
-        A server that cannot give the list, as its filters are not those that we know, or that
-        takes too long over it, is asked about each request by itself from then on.
+        If the server cannot filter the list, or takes too long over it, requests are polled one
+        by one from then on.
         """
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -265,11 +258,11 @@ class Poller:
                 group.start_soon(look_at, one)
 
     def _take(self, answers: Sequence[tuple[WatchedRequest, ServerRequest]]) -> None:
-        """Learn from answers, and wake those whose request has ended."""
-        # Whom nobody waits for any more is nobody's business either.
+        """Learn from answers, and wake the tasks whose request has ended."""
+        # Answers for requests that no task waits for any more are dropped.
         answers = [answer for answer in answers if self._watched.get(answer[0].rq_id) is answer[0]]
         now = asyncio.get_running_loop().time()
-        self._inflight.answered([_answer(request) for _, request in answers], now)
+        self._inflight.answered([_status_answer(request) for _, request in answers], now)
         for watched, request in answers:
             watched.request = request
             if request.ended:
@@ -293,15 +286,15 @@ class Poller:
         watched.turn.set()
 
 
-def _answer(request: ServerRequest) -> StatusAnswer:
+def _status_answer(request: ServerRequest) -> StatusAnswer:
     if request.ended:
-        state = RequestStage.ENDED
+        stage = RequestStage.ENDED
     elif request.state is RequestStatus.QUEUED:
-        state = RequestStage.QUEUED
+        stage = RequestStage.QUEUED
     else:
-        state = RequestStage.STARTED
+        stage = RequestStage.STARTED
     dates = (request.created_date, request.started_date, request.finished_date)
-    return StatusAnswer(request.id, state, *map(_seconds, dates))
+    return StatusAnswer(request.id, stage, *map(_seconds, dates))
 
 
 def _seconds(date: datetime | None) -> float | None:

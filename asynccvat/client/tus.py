@@ -66,7 +66,7 @@ class PieceSender:
         # Held while the file is read.
         self._reading = asyncio.Lock()
 
-    async def bring(self) -> SentFile:
+    async def send(self) -> SentFile:
         """Carry the file to the server.
 
         Raises:

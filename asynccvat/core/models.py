@@ -229,6 +229,13 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the server will not change it any more."""
         return self.state in (RequestStatus.FINISHED, RequestStatus.FAILED)
 
+    @property
+    def worker_seconds(self) -> float | None:
+        """Seconds that a worker of the server was at it, None if the server did not tell."""
+        if self.started_date is None or self.finished_date is None:
+            return None
+        return (self.finished_date - self.started_date).total_seconds()
+
 
 class Cancellation(StrEnum):
     """What became of the wish to cancel a request."""
@@ -313,3 +320,20 @@ class ExportSpec:
             )
         if not isinstance(self.images, bool):
             raise ConfigError(f"images must be True or False, not {self.images!r}")
+
+    @classmethod
+    def of(cls, spec: ExportSpec | str | None) -> ExportSpec:
+        """Return a spec for a format's name, the default one for None, or the spec itself.
+
+        Raises:
+            ConfigError: The name is empty.
+            TypeError: It is neither of these.
+        """
+        if spec is None:
+            return cls()
+        if isinstance(spec, str):
+            return cls(spec)
+        given: object = spec
+        if not isinstance(given, ExportSpec):
+            raise TypeError(f"a spec is an ExportSpec or a format's name, not {spec!r}")
+        return spec

@@ -1,4 +1,4 @@
-"""How a mirror or an upload works, as one frozen value: limits, guards and habits."""
+"""Options of downloads, mirrors and uploads, as frozen values that check themselves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from asynccvat.core.declarations import (
 from asynccvat.errors import ConfigError
 
 DEFAULT_EXPORT_TIMEOUT = 4.25 * 3600
-"""Seconds; past CVAT's own limit of 4 hours, so that the server gives up first."""
+"""Seconds. Longer than CVAT's own limit of 4 hours, so that the server gives up first."""
 
 _PREFIX = "The start of a task's folder name; the task's id follows it."
 _RETRIES = "How often a failed step of a task is tried again."
@@ -40,30 +40,114 @@ class ImportMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorOptions:
-    """Options of `mirror`, `open_mirror` and `plan`.
+class TransferOptions:
+    """Options that all transfers have: downloads, mirrors and uploads.
 
     Attributes:
-        folder_prefix: A task's folder is this and the task's id.
-        keep_archive: Keep each archive as it came, in `.asynccvat/archives/`; a mirror's only.
-        concurrency: Exports in flight; None learns how many the server runs at once.
-        transfers: Archives read at once.
+        concurrency: Exports or imports in flight. None learns how many the server runs at once.
+        transfers: Archives read, or large files sent, at once.
+        retries: How often one step of one task is tried again, where that is known to be safe.
+            The client's own `RetryPolicy` says how often single calls are tried again.
+        durable: Sync to disk before a task counts as done.
+    """
+
+    concurrency: int | None = option(
+        None,
+        "--concurrency",
+        "Exports in flight at the server; by default learned during the run.",
+        Number(1, example=4),
+    )
+    transfers: int = option(8, "--transfers", "Archives downloaded at once.", Number(1, example=8))
+    retries: int = option(5, "--retries", _RETRIES, Number(0, example=5))
+    durable: bool = option(
+        True,
+        "--no-fsync",
+        "Do not sync files to disk: faster, but not safe against a power cut.",
+        Switch(),
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchOptions(TransferOptions):
+    """Options of whatever reads archives; see `DownloadOptions` and `MirrorOptions`.
+
+    Attributes:
         bandwidth: Bytes a second for all transfers together, None for no limit.
-        retries: How often one step of one task is tried again. Calls are tried again by the
-            client's own `RetryPolicy`.
-        export_timeout: Seconds that one export may run, counted from its start; the time in the
-            server's queue is unlimited.
+        export_timeout: Seconds that one export may run, counted from its start. The time in the
+            server's queue is not limited.
+        reuse: Reuse members that are on disk already, after reading them again.
+        limits: Bounds on archives.
+    """
+
+    bandwidth: int | None = option(
+        None,
+        "--bwlimit",
+        "Bytes per second for all downloads together, like 800K, 10M or 1.5G.",
+        SIZE,
+    )
+    export_timeout: float = option(
+        DEFAULT_EXPORT_TIMEOUT,
+        "--export-timeout",
+        "How long one export may run, its time in the queue excluded: seconds, or like 30m or 4h.",
+        DURATION,
+    )
+    reuse: bool = option(
+        True, "--no-reuse", "Download files even if the mirror holds them already.", Switch()
+    )
+    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
+
+    def __post_init__(self) -> None:
+        TransferOptions.__post_init__(self)
+        if not isinstance(self.limits, ArchiveLimits):
+            raise ConfigError(f"limits must be ArchiveLimits, not {self.limits!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadOptions(FetchOptions):
+    """Options of `download`, `download_many` and `open_download`.
+
+    Attributes:
+        concurrency: Exports in flight. None learns how many the server runs at once.
+        transfers: Archives read at once.
+        retries: How often one step of one task is tried again. The client's own `RetryPolicy`
+            says how often single calls are tried again.
+        durable: Sync to disk before a folder counts as done.
+        bandwidth: Bytes a second for all transfers together, None for no limit.
+        export_timeout: Seconds that one export may run, counted from its start. The time in the
+            server's queue is not limited.
+        reuse: Reuse members that are on disk already, after reading them again.
+        limits: Bounds on archives.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorOptions(FetchOptions):
+    """Options of `mirror`, `open_mirror` and `plan_mirror`.
+
+    Attributes:
+        concurrency: Exports in flight. None learns how many the server runs at once.
+        transfers: Archives read at once.
+        retries: How often one step of one task is tried again. The client's own `RetryPolicy`
+            says how often single calls are tried again.
+        durable: Sync to disk before a folder counts as done.
+        bandwidth: Bytes a second for all transfers together, None for no limit.
+        export_timeout: Seconds that one export may run, counted from its start. The time in the
+            server's queue is not limited.
+        reuse: Reuse members that are on disk already, after reading them again.
+        limits: Bounds on archives.
+        folder_prefix: A task's folder is named by this and the task's id.
+        keep_archive: Keep each archive in `.asynccvat/archives/`.
         force: Fetch every task, changed or not.
-        reuse: Take over members that are here already, after reading them again.
-        refresh: Export annotations alone where a task's images did not change, and leave those
-            where they are, after reading them again; needs `reuse`.
-        trust_receipts: Skip the look at the files of unchanged tasks.
+        refresh: Export annotations alone if a task's images did not change, and reuse the images
+            on disk, after reading them again. Needs `reuse`.
+        trust_receipts: Do not look at the files of unchanged tasks.
         prune: Remove the folders of tasks that are gone from the server.
         max_delete: How many folders `prune` may remove: a number, or a share like `"10%"`.
-        adopt: Take over folders that no receipt speaks of; what they held goes to `kept/`.
-        durable: Sync to disk before a folder counts as done.
-        break_lock: Take a lock over whose owner cannot be asked.
-        limits: Bounds on archives.
+        adopt: Replace folders that are in no receipt. What they held goes to `kept/`.
+        break_lock: Take over the destination's lock, although its owner cannot be asked.
     """
 
     folder_prefix: str = option(
@@ -76,31 +160,8 @@ class MirrorOptions:
         Switch(),
         group=None,
     )
-    concurrency: int | None = option(
-        None,
-        "--concurrency",
-        "Exports in flight at the server; by default learned during the run.",
-        Number(1, example=4),
-    )
-    transfers: int = option(8, "--transfers", "Archives downloaded at once.", Number(1, example=8))
-    bandwidth: int | None = option(
-        None,
-        "--bwlimit",
-        "Bytes per second for all downloads together, like 800K, 10M or 1.5G.",
-        SIZE,
-    )
-    retries: int = option(5, "--retries", _RETRIES, Number(0, example=5))
-    export_timeout: float = option(
-        DEFAULT_EXPORT_TIMEOUT,
-        "--export-timeout",
-        "How long one export may run, its time in the queue excluded: seconds, or like 30m or 4h.",
-        DURATION,
-    )
     force: bool = option(
         False, "--force", "Fetch every task, even if unchanged.", Switch(), group=REPLACING
-    )
-    reuse: bool = option(
-        True, "--no-reuse", "Download files even if the mirror holds them already.", Switch()
     )
     refresh: bool = option(
         True, "--no-refresh", "Export images even if only the annotations changed.", Switch()
@@ -129,23 +190,14 @@ class MirrorOptions:
         Switch(),
         group=REPLACING,
     )
-    durable: bool = option(
-        True,
-        "--no-fsync",
-        "Do not sync files to disk: faster, but not safe against a power cut.",
-        Switch(),
-    )
     break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
-    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
 
     def __post_init__(self) -> None:
-        _check(self)
-        if not isinstance(self.limits, ArchiveLimits):
-            raise ConfigError(f"limits must be ArchiveLimits, not {self.limits!r}")
+        FetchOptions.__post_init__(self)
         self.deletions_allowed(0)
 
     def deletions_allowed(self, folders: int) -> int:
-        """How many of so many mirrored folders one run may remove.
+        """Return how many of the mirrored folders one run may remove.
 
         Raises:
             ConfigError: `max_delete` is neither a number nor a percentage.
@@ -165,21 +217,22 @@ class MirrorOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UploadOptions:
+class UploadOptions(TransferOptions):
     """Options of `upload`, `open_upload` and `plan_upload`.
 
     Attributes:
-        folder_prefix: A task's folder is this and the task's id, where no receipt says otherwise.
-        mode: `"replace"`, what every CVAT does, or `"append"`, which newer ones can.
-        only_if_unchanged: Upload to tasks only that are as they were mirrored.
-        force: Upload also what was found in a mirror and is as it was mirrored.
-        concurrency: Imports in flight; None learns how many the server runs at once.
+        concurrency: Imports in flight. None learns how many the server runs at once.
         transfers: Large files sent at once.
         retries: How often one step of one task is tried again, where that is known to be safe.
-        import_timeout: Seconds that one import may run, counted from its start; the time in the
-            server's queue is unlimited.
         durable: Sync receipts to disk before an upload counts as done.
-        break_lock: Take a mirror's lock over whose owner cannot be asked.
+        folder_prefix: A task's folder is named by this and the task's id, unless a receipt says
+            otherwise.
+        mode: `"replace"`, which every CVAT can, or `"append"`, which newer ones can.
+        only_if_unchanged: Upload only to tasks that are unchanged since they were mirrored.
+        force: Also upload files of a mirror that were not edited.
+        import_timeout: Seconds that one import may run, counted from its start. The time in the
+            server's queue is not limited.
+        break_lock: Take over a mirror's lock, although its owner cannot be asked.
     """
 
     folder_prefix: str = option(
@@ -213,7 +266,6 @@ class UploadOptions:
         Number(1, example=4),
     )
     transfers: int = option(4, "--transfers", "Large files sent at once.", Number(1, example=4))
-    retries: int = option(5, "--retries", _RETRIES, Number(0, example=5))
     import_timeout: float = option(
         DEFAULT_EXPORT_TIMEOUT,
         "--import-timeout",
@@ -229,10 +281,10 @@ class UploadOptions:
     break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
 
     def __post_init__(self) -> None:
-        _check(self)
+        TransferOptions.__post_init__(self)
 
 
-def _check(options: MirrorOptions | UploadOptions) -> None:
+def _check(options: TransferOptions) -> None:
     """Refuse values that their options do not accept, before they fail somewhere deep inside.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What became of each task, and of the whole run."""
+"""Outcomes of tasks, and reports of runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from asynccvat.errors import AsyncCvatError, TasksFailedError
+from asynccvat.errors import AsyncCvatError
 
 
 class Action(StrEnum):
@@ -29,27 +29,25 @@ class Action(StrEnum):
 class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one task.
 
-    A report holds one for each task, a hundred thousand perhaps: so it is small, and nothing that
-    the garbage collector would have to look at, which takes a tenth of a second for so many. What
-    it cannot see, it cannot free: the error of an outcome has no traceback (`without_traceback`),
-    as that would lead to frames which hold the outcome. Raise an error of your own from it, or
-    `RunReport.raise_for_failures`.
+    A report may hold a hundred thousand of these. They are therefore small, and the garbage
+    collector passes them over: following so many would stop the process for a tenth of a second.
+    A failed task has a `FailedOutcome`, which the collector follows, as its error leads to frames.
 
     Attributes:
         task_id: The task.
-        name: Its name on the server, "" where it is not known: a download does not list tasks.
+        name: Its name on the server, "" if it is unknown: a download does not list tasks.
         action: What was done.
         reason: Why: the value of a `Reason` (`new`, `changed`, `unchanged`, `asked for`, ...), or
             of an `UploadReason`.
-        location: Where the task's folder is, or what was uploaded; None where there is none. As a
-            path: `path`.
-        error: Why it failed, None otherwise.
-        files: Files that the folder holds, for fetched ones; files that were uploaded.
+        location: The task's folder, or the file that was uploaded, as text; None if there is none.
+            `path` has it as a `Path`.
+        error: Why it failed, with its traceback; None otherwise.
+        files: Files in the folder if it was fetched, or files that were uploaded.
         bytes: Sum of their sizes.
-        transferred: Bytes that came, or were sent, over the network for it.
-        seconds: From asking for the export to the commit; from the first byte sent to the import's
-            end.
-        warnings: What the user ought to know: edited files put aside, and so on.
+        transferred: Bytes received or sent over the network for the task.
+        seconds: From the export's request to the commit, or from the first byte sent to the end
+            of the import.
+        warnings: What the user should know, for example edited files moved to quarantine.
     """
 
     task_id: int
@@ -65,18 +63,25 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     warnings: tuple[str, ...] = ()
 
     @property
-    def path(self) -> PurePath | None:
-        """The task's folder, or what was uploaded; None where there is none."""
-        return None if self.location is None else PurePath(self.location)
+    def path(self) -> Path | None:
+        """The task's folder, or the file that was uploaded; None if there is none."""
+        return None if self.location is None else Path(self.location)
+
+    def __repr__(self) -> str:
+        why = f", error={self.error!r}" if self.error is not None else ""
+        return (
+            f"{type(self).__name__}(task_id={self.task_id}, action={str(self.action)!r}, "
+            f"reason={self.reason!r}, location={self.location!r}{why})"
+        )
 
     @property
     def ok(self) -> bool:
-        """Whether the folder is there, whole and up to date (or gone, as planned)."""
+        """Whether the folder is there, whole and up to date, or gone as planned."""
         return self.action is not Action.FAILED
 
     @property
     def failure(self) -> str:
-        """Why it failed, with the task's id, which is named once; "" where it did not."""
+        """Why it failed, with the task's id named once; "" if it did not fail."""
         if self.ok:
             return ""
         text = str(self.error or self.reason)
@@ -84,7 +89,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return text if re.search(rf"\b{named}\b", text, re.IGNORECASE) else f"{named}: {text}"
 
     def to_json(self) -> dict[str, Any]:
-        """The outcome as JSON types, without what is empty."""
+        """Return the outcome as JSON types, without empty values."""
         record: dict[str, Any] = {
             "task_id": self.task_id,
             "name": self.name,
@@ -107,31 +112,28 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return record
 
 
-def without_traceback(error: BaseException | None) -> None:
-    """Let an error, and what led to it, go of the frames that they came through."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            one.__traceback__ = None
-            waiting += [one.__cause__, one.__context__]
+class FailedOutcome(TaskOutcome, frozen=True, kw_only=True, gc=True):
+    """The outcome of a task that failed.
+
+    Its error keeps the traceback. The frames in it may lead back to this outcome, so the garbage
+    collector has to follow it.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """What a run did.
+    """What a run did: a mirror, a download or an upload.
 
     Attributes:
-        outcomes: One for each task of the plan, in the order in which they landed.
+        outcomes: One for each task of the plan, in the order in which they ended.
         seconds: Wall time of the run.
         requests: HTTP requests sent, login and listing included.
         transferred: Bytes of archives received, or of files sent.
-        listing_complete: False where the listing never agreed with the server's count; nothing
-            was removed then.
-        interrupted: True after a cancellation or an error that ended the run.
-        stopped_by: The error that ended the run before its end (no room left, credentials no
-            longer accepted, server gone), None otherwise.
+        listing_complete: False if the listing never agreed with the server's count. Nothing was
+            removed then.
+        interrupted: True after a cancellation, or an error that ended the run.
+        stopped_by: The error that ended the run early: no room left, credentials refused, server
+            down. None otherwise.
         guard: Why planned removals were not carried out, None otherwise.
         warnings: About the run, not about one task.
     """
@@ -161,15 +163,26 @@ class RunReport:
         """The outcomes that failed."""
         return tuple(outcome for outcome in self.outcomes if outcome.action is Action.FAILED)
 
+    @property
+    def counts(self) -> Counter[Action]:
+        """How many tasks had each action. Actions that no task had count 0."""
+        return Counter(outcome.action for outcome in self.outcomes)
+
     def count(self, action: Action) -> int:
         """How many tasks had this action."""
-        return sum(outcome.action is action for outcome in self.outcomes)
+        return self.counts[action]
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        done = "".join(f", {action}={counts[action]}" for action in Action if counts[action])
+        why = "" if self.stopped_by is None else f", stopped_by={self.stopped_by!r}"
+        return f"RunReport(ok={self.ok}{done}, seconds={self.seconds:.1f}{why})"
 
     def raise_for_failures(self) -> None:
-        """Turn failures into an exception, for callers who want one.
+        """Raise an exception if anything failed.
 
         Raises:
-            TasksFailedError: A task failed, or an error ended the run; `.report` is this report.
+            TasksFailedError: A task failed, or an error ended the run. `.report` is this report.
         """
         if self.stopped_by is not None:
             raise TasksFailedError(f"the run stopped: {self.stopped_by}", report=self)
@@ -182,13 +195,13 @@ class RunReport:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON types, with a schema version."""
+        """Return the report as JSON types, with a schema version."""
         tasks = [outcome.to_json() for outcome in self.outcomes]
         return {"version": 1, **self.summary(), "tasks": tasks}
 
     def summary(self) -> dict[str, Any]:
-        """What the report says of the run as a whole, as JSON types."""
-        counts = Counter(outcome.action for outcome in self.outcomes)
+        """Return the report without its tasks, as JSON types."""
+        counts = self.counts
         return {
             "ok": self.ok,
             "interrupted": self.interrupted,
@@ -203,6 +216,18 @@ class RunReport:
         }
 
 
+class TasksFailedError(AsyncCvatError):
+    """Some tasks failed. Raised by `RunReport.raise_for_failures` only.
+
+    Attributes:
+        report: The whole report, failures included.
+    """
+
+    def __init__(self, message: str, *, report: RunReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
 def error_record(error: AsyncCvatError) -> dict[str, str]:
-    """An error as JSON types."""
+    """Return an error as JSON types."""
     return {"type": type(error).__name__, "message": str(error)}

@@ -31,7 +31,7 @@ class _Narrowing:
     assignee: str | None = option(
         None, "--assignee", "Assigned to this user.", Text(metavar="USER"), group=SELECTION
     )
-    updated_since: str | None = option(
+    updated_since: str | datetime | None = option(  # noqa: RUF009 - declares a field, as `field`
         None,
         "--updated-since",
         "Updated then or later: a date like 2026-03-31 (UTC), or an age like 2d or 12h.",
@@ -52,6 +52,8 @@ class _Narrowing:
             value = getattr(self, field.name)
             if field.name.endswith("_ids"):
                 _check_ids(field.name, value)
+            elif field.name == "updated_since" and isinstance(value, datetime):
+                continue
             elif value is not None and not isinstance(value, str):
                 raise ConfigError(f"{field.name} must be a text, not {value!r}")
         if self.filter is not None:
@@ -87,8 +89,8 @@ class Selection(_Narrowing):
         name: The task's exact name.
         owner: The user name of who made the task.
         assignee: The user name of who it is assigned to.
-        updated_since: ISO date or date and time (UTC unless it says otherwise); tasks updated
-            then or later.
+        updated_since: Tasks updated then or later: a `datetime`, or an ISO date or date and time.
+            UTC unless it says otherwise.
         filter: A JSON logic expression as CVAT's own user interface builds them.
 
     Raises:
@@ -314,13 +316,13 @@ def id_batches(ids: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _moment(text: str) -> str:
-    """A date or date and time as the server's filter reads it: with a time and an offset."""
+def _moment(given: str | datetime) -> str:
+    """Return a date or date and time as the server's filter reads it: with time and offset."""
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = given if isinstance(given, datetime) else datetime.fromisoformat(given.strip())
     except ValueError:
         raise ConfigError(
-            f"{text!r} is neither a date nor a date and time; give one like 2026-11-23 or "
+            f"{given!r} is neither a date nor a date and time; give one like 2026-11-23 or "
             "2026-11-23T11:45:00Z"
         ) from None
     if moment.tzinfo is None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 from asynccvat.api import plan_upload
+from asynccvat.client import internals
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.plans.upload import Refuse, UploadReason
 from asynccvat.core.selection import Selection
@@ -66,7 +67,7 @@ class _Check:
             await self._ask(
                 ("mode", step.options.mode),
                 str(step.place),
-                partial(self._client.check_mode, step.options.mode),
+                partial(internals(self._client).check_mode, step.options.mode),
             )
             await self._tasks(step, step.awaits)
             for batch in step.batches:
@@ -75,13 +76,17 @@ class _Check:
     async def _exporter(self, step: RunFileStep, spec: ExportSpec) -> None:
         place = str(step.place_of(spec.format))
         await self._ask(
-            ("export", spec.format), place, partial(self._client.check_format, spec.format)
+            ("export", spec.format),
+            place,
+            partial(internals(self._client).check_format, spec.format),
         )
 
     async def _upload(self, step: UploadStep, batch: Batch) -> None:
         name = batch.format or ExportSpec().format
         known = await self._ask(
-            ("import", name), str(step.place_of(name)), partial(self._client.importer, name)
+            ("import", name),
+            str(step.place_of(name)),
+            partial(internals(self._client).importer, name),
         )
         present = batch.without(step.awaits)
         if not (known and present.task_ids):

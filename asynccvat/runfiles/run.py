@@ -15,7 +15,7 @@ from pathlib import Path
 
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
-from asynccvat.api import download_many, mirror, plan, plan_downloads, plan_upload, upload
+from asynccvat.api import download_many, mirror, plan_download, plan_mirror, plan_upload, upload
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.selection import Selection
 from asynccvat.errors import (
@@ -229,7 +229,7 @@ async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
         )
     if isinstance(step, DownloadStep):
         return (
-            await plan_downloads(
+            await plan_download(
                 client,
                 step.paths,
                 step.spec,
@@ -239,7 +239,7 @@ async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
         )
     assert isinstance(step, MirrorStep)
     selection = _selection(step, account)
-    return (await plan(client, step.dest, selection, step.spec, options=step.options),)
+    return (await plan_mirror(client, step.dest, selection, step.spec, options=step.options),)
 
 
 def _awaited(step: RunFileStep) -> Mapping[int, Path]:

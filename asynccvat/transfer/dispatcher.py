@@ -1,17 +1,16 @@
-"""Many orders at once: one poller for all, places for exports and for transfers, and when to stop.
+"""Fetch many tasks at once, and decide when to stop.
 
-One failed task never stops the others, but for failures that every other task would meet, too:
-no room on the disk, a drive that failed, credentials that are no longer accepted, a format that the
-server does not know, a server that is gone, a destination where nothing succeeds any more.
+One poller serves all of them; exports in flight, transfers and open files have limits. A task that
+fails stops no other, except for what every other task would meet, too (`transfer.outages`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 import anyio
 
@@ -20,110 +19,38 @@ from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options import FetchOptions
 from asynccvat.core.outcomes import TaskOutcome
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
-from asynccvat.errors import (
-    AsyncCvatError,
-    AuthenticationError,
-    ConfigError,
-    DiskFullError,
-    DriveError,
-    ExportFailedError,
-    ServerError,
-    StoreError,
-    StoreLockedError,
-    TransportError,
-)
-from asynccvat.events import (
-    Event,
-    ExportFinished,
-    ExportRequested,
-    ExportStarted,
-    ImportFinished,
-    ImportRequested,
-    Retrying,
-    TransferFinished,
-)
+from asynccvat.core.scheduling.polling import Demand
+from asynccvat.errors import AsyncCvatError, ExportFailedError, StoreLockedError
+from asynccvat.events import Event, ExportStarted, Retrying
 from asynccvat.fs import handles
-from asynccvat.transfer.exports import Exports, RequestSlots
+from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media import Media
 from asynccvat.transfer.one_task import Destinations, FetchOrder, TaskFetcher, failed
+from asynccvat.transfer.outages import (
+    OF_EVERY_TASK,
+    OF_THE_RUN,
+    OutageDetector,
+    destination_lost,
+    server_down,
+)
+from asynccvat.transfer.slots import RequestSlots
 
-# The fault of no task: the run ends for it, which is said once and not for each task under way.
-OF_THE_RUN = (AuthenticationError, ConfigError)
-# What ends a run: the next task would fail of the very same.
-OF_EVERY_TASK = (*OF_THE_RUN, DiskFullError, DriveError)
-# So many tasks whose same step failed for want of a server, and none whose step was done in
-# between, mean that it is gone. Likewise a destination where the system refuses task after task.
-_FAILURES_IN_A_ROW = 16
-_OF_THE_DISK = ("stage", "store")
-# Exports that wait to be read, for each place among the transfers: a slow network must not let
-# the server export days ahead of it, as results expire.
+OptionsT = TypeVar("OptionsT", bound=FetchOptions)
+
+# Exports that wait to be read, for each transfer. More would expire at the server before a slow
+# network could read them.
 _EXPORTED_AHEAD = 8
 
 
-class OutageDetector:
-    """Tells a server or a destination that is gone from one that fails some tasks.
-
-    Counted by step: what fails fails soon, and may overtake any number of slow successes, but not
-    those of the same step.
-    """
-
-    def __init__(self) -> None:
-        self._in_a_row: Counter[str] = Counter()
-        self._staged: set[int] = set()
-
-    def hear(self, event: Event) -> None:
-        """A step that was done begins its count anew."""
-        match event:
-            case ExportRequested():
-                del self._in_a_row["export"]
-            case ExportFinished():
-                del self._in_a_row["wait"], self._in_a_row["list"]
-            case ImportRequested():
-                del self._in_a_row["upload"]
-            case TransferFinished() | ImportFinished():
-                self._in_a_row = Counter({step: self._in_a_row[step] for step in _OF_THE_DISK})
-            case _:
-                pass
-
-    def server_is_gone(self, error: AsyncCvatError) -> bool:
-        """Count a failure, and say whether it was one too many."""
-        if not isinstance(error, TransportError | ServerError):
-            return False
-        step = error.step or "download"
-        self._in_a_row[step] += 1
-        return self._in_a_row[step] >= _FAILURES_IN_A_ROW
-
-    def staged(self, task_id: int) -> None:
-        """A task can be staged, and so can others."""
-        self._staged.add(task_id)
-        del self._in_a_row["stage"]
-
-    def stored(self, task_id: int) -> None:
-        """A task is in its place, and others can be put into theirs."""
-        self._staged.discard(task_id)
-        del self._in_a_row["store"]
-
-    def destination_is_gone(self, task_id: int, error: AsyncCvatError) -> bool:
-        """Count a failure, if the system refused something, and say whether it was one too many."""
-        step = "store" if task_id in self._staged else "stage"
-        self._staged.discard(task_id)
-        if isinstance(error, StoreLockedError):
-            return False  # somebody else writes there, and can
-        if not isinstance(error, StoreError) or not isinstance(error.__cause__, OSError):
-            return False
-        self._in_a_row[step] += 1
-        return self._in_a_row[step] >= _FAILURES_IN_A_ROW
-
-
 class Dispatcher:
-    """Has many orders carried out, and says how each ended.
+    """Fetch many tasks, and report how each ended.
 
     Attributes:
-        stopped_by: The failure that ended the run before its end, None while there is none.
+        stopped_by: The failure that ended the run early, None as long as there is none.
     """
 
     def __init__(
@@ -131,7 +58,7 @@ class Dispatcher:
         client: CvatClient,
         destinations: Destinations,
         spec: ExportSpec,
-        options: MirrorOptions,
+        options: FetchOptions,
         *,
         emit: Callable[[Event], None],
         done: Callable[[TaskOutcome], None],
@@ -139,28 +66,30 @@ class Dispatcher:
         one_lock: bool = True,
         refresh: bool = False,
     ) -> None:
-        """Prepare to carry orders out.
+        """Prepare to fetch tasks.
 
         Args:
             client: The server.
-            destinations: Has a place for each order.
+            destinations: Gives each task its destination.
             spec: Format and images.
             options: Limits and retries.
-            emit: Told what happens.
-            done: Told each outcome.
-            listed_at: The server's `Date` when it listed the tasks, None where it did not.
-            one_lock: Whether all orders are under the same lock, so that the next one would
-                find it as this one did.
-            refresh: Whether images that did not change are left where they are.
+            emit: Receives the events.
+            done: Receives each outcome.
+            listed_at: The server's `Date` when it listed the tasks, None if it sent none.
+            one_lock: Whether all destinations are under one lock, so that a lost lock ends the
+                run.
+            refresh: Whether unchanged images are reused without exporting them again.
         """
         self.stopped_by: AsyncCvatError | None = None
         self._done = done
         self._emit = emit
         self._outages = OutageDetector()
         self._fatal = (*OF_EVERY_TASK, StoreLockedError) if one_lock else OF_EVERY_TASK
+        self._more_to_request = False
         self._poller = Poller(
             client,
             timeout=options.export_timeout,
+            demand=self._demand,
             on_started=lambda task_id: self._tell(ExportStarted(task_id)),
         )
         self._slots = RequestSlots(self._poller, options.concurrency)
@@ -172,7 +101,7 @@ class Dispatcher:
             emit=self._tell,
             listed_at=listed_at,
         )
-        self._transfers = TaskFetcher(
+        self._fetcher = TaskFetcher(
             exports=self._exports,
             slots=self._slots,
             destinations=destinations,
@@ -183,48 +112,55 @@ class Dispatcher:
             retries=options.retries,
             emit=self._tell,
             media=Media(client) if refresh else None,
-            on_staged=self._outages.staged,
+            on_staged=self._outages.note_staged,
         )
-        self._poller.may_fetch = lambda: self._exports.can_predict
-        self._poller.has_room = lambda: self._transfers.has_room
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)
         self._scope = anyio.CancelScope()
         self._last_chances: list[FetchOrder] = []
 
-    async def carry_out(self, orders: Sequence[FetchOrder]) -> None:
-        """Carry orders out, in this order as far as places allow.
+    async def fetch_all(self, orders: Sequence[FetchOrder]) -> None:
+        """Fetch tasks, beginning in the given order.
 
-        Returns when each has its outcome, or once `stopped_by` says why not: a task that met what
-        is the whole run's trouble, or whose turn did not come, has none. A cancellation takes
-        what was queued at the server out of the queue again.
+        Returns when each has its outcome, or once `stopped_by` is set. Then a task that met the
+        run's own failure, or whose turn did not come, has no outcome. A cancellation cancels the
+        exports that are still queued at the server.
         """
         try:
             with self._scope:
-                await self._poller.during(self._carry_out(orders))
+                await self._poller.during(self._fetch_all(orders))
         finally:
             await shielded(self._exports.cancel_queued())
 
-    async def _carry_out(self, orders: Sequence[FetchOrder]) -> None:
+    async def _fetch_all(self, orders: Sequence[FetchOrder]) -> None:
         async with task_group() as group:
             for number, order in enumerate(orders):
                 # The last ones are not worth another batch: from there on each end counts.
-                self._poller.more_to_ask = len(orders) - number >= self._slots.limit // 2
+                self._more_to_request = len(orders) - number >= self._slots.limit // 2
                 await self._under_way.acquire()
                 await self._slots.acquire()
-                group.start_soon(self._carry, order)
-            self._poller.more_to_ask = False
-        # Their server ran out of memory, perhaps for what ran beside them: once more, each alone.
+                group.start_soon(self._fetch, order)
+            self._more_to_request = False
+        # The server ran out of memory for these, perhaps because of what ran beside them. Each
+        # gets one more export, with nothing beside it.
         for order in self._last_chances:
             await self._under_way.acquire()
             await self._slots.acquire()
-            await self._carry(order, last_chance=True)
+            await self._fetch(order, last_chance=True)
 
-    async def _carry(self, order: FetchOrder, *, last_chance: bool = False) -> None:
+    def _demand(self) -> Demand:
+        """What the poller asks before each look."""
+        return Demand(
+            more_to_request=self._more_to_request,
+            may_fetch=self._exports.can_predict,
+            has_room=self._fetcher.has_room,
+        )
+
+    async def _fetch(self, order: FetchOrder, *, last_chance: bool = False) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            outcome = await self._transfers.bring(order)
+            outcome = await self._fetcher.fetch(order)
         except AsyncCvatError as error:
             if isinstance(error, ExportFailedError) and error.retryable and not last_chance:
                 self._tell(Retrying(order.task.id, "export", str(error), 0.0))
@@ -236,13 +172,13 @@ class Dispatcher:
                 return
             outcome = failed(order, error, clock() - began)
         else:
-            self._outages.stored(order.task.id)
+            self._outages.note_stored(order.task.id)
         finally:
             self._under_way.release()
         self._done(outcome)
 
     def _tell(self, event: Event) -> None:
-        self._outages.hear(event)
+        self._outages.note(event)
         self._emit(event)
 
     def _note_failure(self, task_id: int, error: AsyncCvatError) -> None:
@@ -252,16 +188,16 @@ class Dispatcher:
             self._scope.cancel()
 
     def _reason_to_stop(self, task_id: int, error: AsyncCvatError) -> AsyncCvatError | None:
-        nothing_stored = self._outages.destination_is_gone(task_id, error)
-        if self._outages.server_is_gone(error):
-            return server_gone(error)
+        nothing_stored = self._outages.is_destination_lost(task_id, error)
+        if self._outages.is_server_down(error):
+            return server_down(error)
         if isinstance(error, self._fatal):
             return error
-        return _destination_gone(error) if nothing_stored else None
+        return destination_lost(error) if nothing_stored else None
 
 
-def within_handles(options: MirrorOptions, warn: Callable[[str], None]) -> MirrorOptions:
-    """Options with no more transfers than the limit on open files allows; warns of fewer."""
+def within_handles(options: OptionsT, warn: Callable[[str], None]) -> OptionsT:
+    """Limit transfers to what the process's limit on open files allows, with a warning."""
     limit = handles.limit()
     share = handles.share(limit, options.transfers, writers=RangeOptions().parallel)
     if share.transfers == options.transfers:
@@ -271,28 +207,3 @@ def within_handles(options: MirrorOptions, warn: Callable[[str], None]) -> Mirro
         f"may have only {limit} files open: raise that limit (ulimit -n) for more"
     )
     return replace(options, transfers=share.transfers)
-
-
-def server_gone(last: AsyncCvatError) -> AsyncCvatError:
-    """What became of the server, rather than of the task that happened to be the last."""
-    message = (
-        f"the server is gone: {_FAILURES_IN_A_ROW} tasks in a row failed in the same way, "
-        f"the last of them with: {last}"
-    )
-    gone: AsyncCvatError
-    if isinstance(last, ServerError):
-        gone = ServerError(message, status=last.status, detail=last.detail, step=last.step)
-    else:
-        gone = TransportError(message, step=last.step)
-    gone.__cause__ = last
-    return gone
-
-
-def _destination_gone(last: AsyncCvatError) -> DriveError:
-    gone = DriveError(
-        f"nothing can be stored any more: {_FAILURES_IN_A_ROW} tasks in a row were refused by the "
-        f"system, the last of them with: {last}",
-        step=last.step,
-    )
-    gone.__cause__ = last
-    return gone

@@ -1,21 +1,17 @@
-"""Finished imports of annotation files: ask, wait for the end, say what became of it.
+"""Import annotation files that were sent, and wait for the end.
 
-An import of a task that somebody else began is waited for, and then ours is asked for: CVAT runs
-one at a time for each task. How a file gets to the server is left to `sending`.
+If another import of the task runs, it is waited for first: CVAT runs one import of a task at a
+time. `client.imports` makes the calls.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-import anyio
-
+from asynccvat.client import CvatClient
 from asynccvat.client.imports import AnnotationUpload
 from asynccvat.client.poller import Poller, WatchedRequest
-from asynccvat.core.models import Cancellation, RequestAccepted, RequestStatus, ServerRequest
+from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,
@@ -26,16 +22,11 @@ from asynccvat.errors import (
     UploadError,
 )
 from asynccvat.events import Event, ImportFinished, ImportRequested, Retrying
-
-if TYPE_CHECKING:
-    from asynccvat.client import CvatClient
-
-# Seconds that an aborted run spends on taking its own requests out of the server's queue.
-_CANCEL_SECONDS = 5.0
+from asynccvat.transfer.own_requests import OwnRequests
 
 
 class Imports:
-    """Has files imported, and waits for that."""
+    """Request imports, and wait for them."""
 
     def __init__(
         self,
@@ -45,101 +36,64 @@ class Imports:
         retries: int,
         emit: Callable[[Event], None],
     ) -> None:
-        """Have a client's files imported.
+        """Prepare to request imports.
 
         Args:
-            client: The client.
-            poller: Its poller, for imports, which has to run.
-            retries: How often a task is asked again that was busy with another import.
-            emit: Told what happens.
+            client: The server.
+            poller: The poller of its imports, which has to run.
+            retries: How often an import is requested again if another one was in its way.
+            emit: Receives the events.
         """
-        self._client = client
         self._poller = poller
         self._retries = retries
         self._emit = emit
-        self._asking: set[asyncio.Task[RequestAccepted]] = set()
-        self._own: dict[str, WatchedRequest] = {}
+        self._own = OwnRequests(client, poller)
 
     async def finished(self, upload: AnnotationUpload) -> ServerRequest:
-        """Have a file imported that was brought, if it is large.
+        """Import a file. A large one has been sent before.
 
         Returns:
             The finished request.
 
         Raises:
             ImportFailedError: The server tried and failed.
-            ImportUncertainError: Nobody could say whether it happened.
-            UploadError: It ran for too long, or the task was busy with other imports.
-            AsyncCvatError: The server could not be asked, or refused it; nothing was imported.
+            ImportUncertainError: Whether it happened cannot be told.
+            UploadError: It ran for too long, or other imports of the task were in its way.
+            AsyncCvatError: The server could not be asked, or refused it. Nothing was imported.
         """
         task_id = upload.task_id
         for attempt in range(self._retries + 1):
-            accepted = await self._ask(upload)
-            if accepted.created:
-                self._emit(ImportRequested(task_id, accepted.rq_id))
-                return self._checked(upload, await self._wait(upload, accepted.rq_id))
+            watched = await self._own.send(upload.request_import(), task_id)
+            if watched.created:
+                self._emit(ImportRequested(task_id, watched.rq_id))
+                return self._checked(upload, await self._wait(upload, watched))
             if attempt < self._retries:
                 self._emit(Retrying(task_id, "upload", str(_busy(task_id)), 0.0))
-                await self._until_free(task_id, accepted.rq_id)
+                await self._until_free(watched)
+            else:
+                self._poller.forget(watched)
         raise _busy(task_id)
 
     async def cancel_queued(self) -> tuple[int, ...]:
-        """Take out of the server's queue what this very object put there; for aborted runs.
-
-        Takes at most 5 seconds.
+        """Cancel the queued imports that this object requested. Takes at most 5 seconds.
 
         Returns:
-            The tasks whose imports could not be taken back: the server is at them, has done them,
-            or cannot be asked.
+            The tasks whose imports could not be cancelled: the server runs them, has ended them,
+            or could not be asked.
         """
-        left: dict[str, int] = {}
-        with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
-            if self._asking:
-                await asyncio.wait(self._asking)
-            left = {rq_id: watched.task_id for rq_id, watched in self._own.items()}
-            with contextlib.suppress(AsyncCvatError):
-                for rq_id, became in (await self._client.cancel_requests(left)).items():
-                    if became is Cancellation.CANCELLED:
-                        del left[rq_id]
-        if self._asking:
-            for task in self._asking:
-                task.cancel()
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait(self._asking)
-        self._own.clear()
-        return tuple(sorted(left.values()))
+        return await self._own.cancel_queued()
 
-    async def _ask(self, upload: AnnotationUpload) -> RequestAccepted:
-        """Ask for an import; a cancellation meanwhile must not lose what the server queued."""
-        began = asyncio.get_running_loop().time()
-        call = asyncio.ensure_future(upload.request_import())
-        self._asking.add(call)
-        call.add_done_callback(lambda done: self._asked(done, upload.task_id, began))
-        return await asyncio.shield(call)
-
-    def _asked(self, call: asyncio.Task[RequestAccepted], task_id: int, began: float) -> None:
-        """Note at once what the server queued for us, also when nobody waits any more."""
-        self._asking.discard(call)
-        if call.cancelled() or call.exception() is not None:
-            return
-        accepted = call.result()
-        if accepted.created:
-            now = asyncio.get_running_loop().time()
-            self._own[accepted.rq_id] = self._poller.watch(
-                accepted.rq_id, task_id, asked_at=(began + now) / 2, created=True
-            )
-
-    async def _wait(self, upload: AnnotationUpload, rq_id: str) -> ServerRequest:
+    async def _wait(self, upload: AnnotationUpload, watched: WatchedRequest) -> ServerRequest:
         task_id, shown = upload.task_id, upload.file.shown
         try:
-            request = await self._poller.wait(self._own[rq_id])
+            request = await self._poller.wait(watched)
         except ExportExpiredError as error:
             raise ImportUncertainError(
                 f"task {task_id}: the server no longer knows of the import of {shown}, which it "
                 "may have done or not; it may have been restarted: look at the task before you "
                 "upload again",
                 task_id=task_id,
-                rq_id=rq_id,
+                rq_id=watched.rq_id,
                 step="wait",
             ) from error
         except ExportTimeoutError as error:
@@ -147,7 +101,7 @@ class Imports:
                 f"task {task_id}: the import of {shown} runs for too long and may end yet; "
                 "--import-timeout allows more",
                 task_id=task_id,
-                rq_id=rq_id,
+                rq_id=watched.rq_id,
                 step="wait",
             ) from error
         except AsyncCvatError as error:
@@ -155,22 +109,21 @@ class Imports:
                 f"task {task_id}: the server imports {shown}, and could not be asked how that "
                 f"went: {str(error).rstrip('.')}. Look at the task before you upload again.",
                 task_id=task_id,
-                rq_id=rq_id,
+                rq_id=watched.rq_id,
                 step="wait",
             ) from error
-        self._own.pop(rq_id, None)
-        assert request is not None, "an import has no result that could be tried"
+        self._own.forget(watched)
+        assert request is not None, "the result of an import is never predicted"
         return request
 
-    async def _until_free(self, task_id: int, rq_id: str) -> None:
-        """Wait for the end of another one's import.
+    async def _until_free(self, other: WatchedRequest) -> None:
+        """Wait for the end of another import of the same task.
 
         Raises:
             UploadError: It ran for too long, or is another user's.
             AsyncCvatError: The server could not be asked about it.
         """
-        now = asyncio.get_running_loop().time()
-        other = self._poller.watch(rq_id, task_id, asked_at=now, created=False)
+        task_id = other.task_id
         try:
             await self._poller.wait(other)
         except ExportExpiredError:
@@ -181,11 +134,11 @@ class Imports:
                 "--import-timeout waits for, and nothing was uploaded: try again when that has "
                 "ended",
                 task_id=task_id,
-                rq_id=rq_id,
+                rq_id=other.rq_id,
                 step="wait",
             ) from error
         except PermissionDeniedError as error:
-            # Another user's, which nobody else may look at.
+            # It is another user's, and CVAT shows nobody the requests of others.
             raise _busy(task_id) from error
 
     def _checked(self, upload: AnnotationUpload, request: ServerRequest) -> ServerRequest:
@@ -198,10 +151,7 @@ class Imports:
                 rq_id=request.id,
                 step="import",
             )
-        seconds = None
-        if request.started_date is not None and request.finished_date is not None:
-            seconds = (request.finished_date - request.started_date).total_seconds()
-        self._emit(ImportFinished(upload.task_id, seconds))
+        self._emit(ImportFinished(upload.task_id, request.worker_seconds))
         return request
 
 

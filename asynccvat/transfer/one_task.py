@@ -1,7 +1,7 @@
-"""One task: export -> wait -> read -> commit.
+"""Fetch one task: export, wait, read, commit.
 
-The steps themselves live in `exports`, `archives` and `store`; here is their order, the limits
-they run under, and what is done again when a result goes away between them.
+The steps live in `transfer.one_export`, `archives` and `store`. This module has their order, the
+limits they run under, and what is repeated if a result vanishes between them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol, Self
+from typing import Protocol
 
 import anyio
 import msgspec
 
 from asynccvat.archives import ArchiveReader, StagedArchive
 from asynccvat.core.models import ExportSpec, Task
-from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.refresh import fits, is_worth_refreshing, media_here
 from asynccvat.core.receipts import Receipt, ReceiptHead
 from asynccvat.errors import (
@@ -26,50 +26,47 @@ from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,
     ExportNotReadyError,
-    ProtocolError,
-    ResponseError,
     StoreError,
 )
 from asynccvat.events import Event, Retrying, TransferFinished
 from asynccvat.store import Committed, KeptArchives, Staging, TaskStore
-from asynccvat.transfer.exports import Exports, RequestSlots, Result
+from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media import Media
-
-# What a server may say of a result that it does not have, beside that its export has not ended.
-_NO_SUCH_RESULT = (400, 403, 404, 410)
+from asynccvat.transfer.one_export import OneExport
+from asynccvat.transfer.slots import RequestSlots
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where an order goes.
+    """Where a fetched task goes.
 
     Attributes:
-        folders: Where its tree is staged and committed.
-        reader: The reader that knows what names can be held there.
-        archives: Where its archive is kept as it came, None where it is not.
+        store: Where its tree is staged and committed.
+        reader: The archive reader, which knows what names the file system can hold.
+        archives: Where its archive is kept, None if it is not kept.
     """
 
-    folders: TaskStore
+    store: TaskStore
     reader: ArchiveReader
     archives: KeptArchives | None = None
 
 
 class Destinations(Protocol):
-    """Has a place for each order."""
+    """Gives each order its destination."""
 
-    def place(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
-        """Hold the place of an order while its archive is read."""
+    def destination(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
+        """Hold an order's destination while its archive is read."""
 
 
 class FetchOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is to be brought, and where it belongs.
+    """A task to fetch, and the folder that it goes to.
 
     Attributes:
         task: The task, as listed.
         folder: The folder's name.
         reason: Why, in the plan's words.
-        previous: What is mirrored of it now, None where nothing is or it does not matter.
-        adopt: Whether a folder that is in the way and not ours is put aside.
+        previous: The receipt's head of what is mirrored now, None if nothing is.
+        adopt: Whether a foreign folder of that name is moved to quarantine.
     """
 
     task: Task
@@ -77,75 +74,6 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str
     previous: ReceiptHead | None = None
     adopt: bool = False
-
-
-class _Export:
-    """The export of one task, as its transfer sees it.
-
-    It holds a place among the exports in flight from the beginning until its result is there.
-
-    Attributes:
-        spec: What is exported.
-    """
-
-    def __init__(
-        self, exports: Exports, slots: RequestSlots, task_id: int, spec: ExportSpec
-    ) -> None:
-        self.spec = spec
-        self._exports = exports
-        self._slots = slots
-        self._task_id = task_id
-        self._holds_place = True
-        # Of a result that was predicted, and that the server has not begun to send.
-        self._predicted: Result | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._predicted is not None:
-            self._exports.give_up(self._predicted)
-        self.give_place_back()
-
-    async def url(self) -> str:
-        """Have the task exported, and wait for the result, which is there then, or should be."""
-        if not self._holds_place:
-            await self._slots.acquire()
-            self._holds_place = True
-        return self._take(await self._exports.result(self._task_id, self.spec))
-
-    def was_early(self, why: AsyncCvatError) -> bool:
-        """Whether a failed reading means only that the result was predicted too early."""
-        return self._predicted is not None and (
-            isinstance(why, ExportNotReadyError | ExportExpiredError | ProtocolError)
-            or (isinstance(why, ResponseError) and why.status in _NO_SUCH_RESULT)
-        )
-
-    async def url_after(self, why: AsyncCvatError) -> str:
-        """Wait on, after what was predicted too early."""
-        assert self._predicted is not None
-        predicted, self._predicted = self._predicted, None
-        return self._take(await self._exports.not_yet(predicted, why))
-
-    def found(self) -> None:
-        """Note that the server sends the result."""
-        if self._predicted is not None:
-            self._exports.found(self._predicted)
-            self._predicted = None
-        self.give_place_back()
-
-    def give_place_back(self) -> None:
-        """Let another export have the place: this one has ended, or should have."""
-        if self._holds_place:
-            self._holds_place = False
-            self._slots.release()
-
-    def _take(self, result: Result) -> str:
-        if result.predicted is None:
-            self.give_place_back()
-        else:
-            self._predicted = result
-        return result.url
 
 
 class TaskFetcher:
@@ -170,20 +98,20 @@ class TaskFetcher:
         media: Media | None = None,
         on_staged: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Prepare transfers.
+        """Prepare to fetch tasks.
 
         Args:
-            exports: Has tasks exported.
-            slots: Places for exports in flight.
-            destinations: Has a place for each task.
-            spec: Format and images, for the receipts.
+            exports: Exports tasks.
+            slots: Slots for exports in flight.
+            destinations: Gives each task its destination.
+            spec: Format and images.
             origin: The server, for the receipts.
             organization: Its organization, for the receipts.
             transfers: How many archives are read at once.
-            retries: How often a result that went away is asked for again.
-            emit: Told what happens.
-            media: Tells whether images need not be exported again; None exports all.
-            on_staged: Told each task that has its place in staging.
+            retries: How often a task is exported again if its result vanished.
+            emit: Receives the events.
+            media: Tells whether a task's images changed. None exports all images again.
+            on_staged: Receives each task that has its folder in staging.
         """
         self._exports = exports
         self._slots = slots
@@ -197,28 +125,28 @@ class TaskFetcher:
         self._media = media
         self._on_staged = on_staged
 
-    async def bring(self, order: FetchOrder) -> TaskOutcome:
-        """Bring one task; a place among the exports must be held, and is given back.
+    async def fetch(self, order: FetchOrder) -> TaskOutcome:
+        """Fetch one task. The caller holds a slot for its export, which is given back.
 
         Raises:
-            AsyncCvatError: It failed; nothing of it is under its final name.
+            AsyncCvatError: It failed. Nothing of it is under its final name.
         """
         clock = asyncio.get_running_loop().time
         began, requested_at = clock(), _now()
         with self._export(order) as export:
             export.spec = await self._spec_of(order)
             url = await export.url()
-            async with self._destinations.place(order) as place:
-                staging = await place.folders.stage(order.task.id)
+            async with self._destinations.destination(order) as destination:
+                staging = await destination.store.stage(order.task.id)
                 self._on_staged(order.task.id)
                 try:
-                    bring = self._fetch if export.spec == self._spec else self._refresh
-                    read, media = await bring(order, export, url, staging, place)
+                    fetch = self._fetch if export.spec == self._spec else self._refresh
+                    read, media = await fetch(order, export, url, staging, destination)
                     self._emit(TransferFinished(order.task.id))
                     receipt = self._receipt(order, read, media, requested_at)
-                    committed = await self._commit(order, staging, receipt, place)
+                    committed = await self._commit(order, staging, receipt, destination)
                 except BaseException as error:
-                    await _abandon(place.folders, staging, error)
+                    await _abandon(destination.store, staging, error)
                     raise
         return TaskOutcome(
             task_id=order.task.id,
@@ -235,15 +163,15 @@ class TaskFetcher:
 
     @property
     def has_room(self) -> bool:
-        """Whether an archive could be read at once."""
+        """Whether a fetch would begin at once."""
         return self._reading.available_tokens > 0
 
-    def _export(self, order: FetchOrder) -> _Export:
-        """An export of a task, whole; a place among the exports must be held."""
-        return _Export(self._exports, self._slots, order.task.id, self._spec)
+    def _export(self, order: FetchOrder) -> OneExport:
+        """The export of a whole task. The caller holds a slot."""
+        return OneExport(self._exports, self._slots, order.task.id, self._spec)
 
     async def _spec_of(self, order: FetchOrder) -> ExportSpec:
-        """How to export a task: without images where those that are here are still right."""
+        """Choose how to export a task: without images if those on disk are still current."""
         here = media_here(order.task, order.reason, order.previous, self._spec)
         if self._media is None or here is None:
             return self._spec
@@ -251,21 +179,31 @@ class TaskFetcher:
         return replace(self._spec, images=not unchanged)
 
     async def _fetch(
-        self, order: FetchOrder, export: _Export, url: str, staging: Staging, place: Destination
+        self,
+        order: FetchOrder,
+        export: OneExport,
+        url: str,
+        staging: Staging,
+        destination: Destination,
     ) -> tuple[StagedArchive, str | None]:
-        """Read all of a task; tell by what its images can be known later, if they are worth it."""
-        read = await self._read(export, url, staging, place)
+        """Read all of a task, and take the fingerprint of its images if a refresh would pay."""
+        read = await self._read(export, url, staging, destination)
         media = None
         if self._media is not None and is_worth_refreshing(read.members, self._spec):
             media = await self._media.held(order.task, read.members)
         return read, media
 
     async def _refresh(
-        self, order: FetchOrder, export: _Export, url: str, staging: Staging, place: Destination
+        self,
+        order: FetchOrder,
+        export: OneExport,
+        url: str,
+        staging: Staging,
+        destination: Destination,
     ) -> tuple[StagedArchive, str | None]:
-        """Read the annotations and take the images over; or all, where that will not do."""
+        """Read the annotations and reuse the images on disk; or else read all of the task."""
         assert self._media is not None
-        annotations = await self._read(export, url, staging, place)
+        annotations = await self._read(export, url, staging, destination)
         previous = staging.previous
         if (
             previous is not None
@@ -274,45 +212,37 @@ class TaskFetcher:
             and await self._media.is_still(previous.head.media_fingerprint, order.task)
         ):
             async with self._reading:
-                read = await place.reader.complete(annotations, staging, previous.members)
+                read = await destination.reader.complete(annotations, staging, previous.members)
             if read is not None:
                 return read, previous.head.media_fingerprint
-        why = "its images are not those any more that are here: all of it is exported"
+        why = "its images changed meanwhile, so the whole task is exported"
         self._emit(Retrying(order.task.id, "export", why, 0.0))
         await self._slots.acquire()
         with self._export(order) as whole:
-            read, media = await self._fetch(order, whole, await whole.url(), staging, place)
+            read, media = await self._fetch(order, whole, await whole.url(), staging, destination)
         return replace(read, transferred=annotations.transferred + read.transferred), media
 
     async def _read(
-        self, export: _Export, url: str, staging: Staging, place: Destination
+        self, export: OneExport, url: str, staging: Staging, destination: Destination
     ) -> StagedArchive:
-        """Read the archive; a result that went away meanwhile is exported again."""
+        """Read the archive. If its result vanished meanwhile, export the task again."""
+
+        async def read_once(url: str) -> StagedArchive:
+            return await self._read_once(export, url, staging, destination)
+
         attempt = 0
         while True:
             try:
-                return await self._read_when_there(export, url, staging, place)
+                return await export.read(url, read_once)
             except (ExportExpiredError, ExportNotReadyError) as error:
                 self._retry_or_raise(error, staging.task_id, attempt)
             attempt += 1
             url = await export.url()
 
-    async def _read_when_there(
-        self, export: _Export, url: str, staging: Staging, place: Destination
-    ) -> StagedArchive:
-        """Read the archive; where it was tried too early, once it is there."""
-        while True:
-            try:
-                return await self._read_once(export, url, staging, place)
-            except AsyncCvatError as error:
-                if not export.was_early(error):
-                    raise
-                url = await export.url_after(error)
-
     def _retry_or_raise(
         self, error: ExportExpiredError | ExportNotReadyError, task_id: int, attempt: int
     ) -> None:
-        """Raise an error, unless the export can be asked for again."""
+        """Raise an error, unless the task may be exported again."""
         if attempt < self._retries:
             self._emit(Retrying(task_id, "download", str(error), 0.0))
         elif isinstance(error, ExportExpiredError):
@@ -321,38 +251,38 @@ class TaskFetcher:
             raise _never_there(task_id, error) from error
 
     async def _read_once(
-        self, export: _Export, url: str, staging: Staging, place: Destination
+        self, export: OneExport, url: str, staging: Staging, destination: Destination
     ) -> StagedArchive:
-        # Neither the server's queue nor the commit, which waits for others to join it, holds
-        # a place among the transfers; nor does waiting for one hold a place among the exports.
+        # Only reading counts as a transfer: neither waiting in the server's queue nor the commit,
+        # which waits for others to join it. And waiting for a transfer takes no export's slot.
         if not self.has_room:
-            export.give_place_back()
+            export.give_slot_back()
         async with self._reading:
-            archives = place.archives
+            archives = destination.archives
             copy = None if archives is None else await archives.begin(staging.task_id)
-            return await place.reader.read(
+            return await destination.reader.read(
                 url,
                 staging,
                 expected=staging.expected(export.spec),
                 keep_archive=copy,
-                on_open=export.found,
+                on_open=export.opened,
             )
 
     async def _commit(
-        self, order: FetchOrder, staging: Staging, receipt: Receipt, place: Destination
+        self, order: FetchOrder, staging: Staging, receipt: Receipt, destination: Destination
     ) -> Committed:
-        """Commit a tree, and before it the archive that is kept of it.
+        """Publish the kept archive, then commit the tree.
 
-        In this order a run that is killed between the two fetches the task again, and its archive;
-        in the other the task would be done, and its archive missing for ever. So it stays, too,
-        where a commit fails that recovery may finish.
+        If a run is killed between the two, the next one fetches both again. In the other order
+        the task would be done and its archive missing for ever. For the same reason the archive
+        stays if the commit failed at a point from which recovery may finish it.
         """
-        archives = place.archives
+        archives = destination.archives
         if archives is None:
-            return await place.folders.commit(staging, receipt, adopt=order.adopt)
+            return await destination.store.commit(staging, receipt, adopt=order.adopt)
         try:
             await archives.publish(order.task.id)
-            committed = await place.folders.commit(staging, receipt, adopt=order.adopt)
+            committed = await destination.store.commit(staging, receipt, adopt=order.adopt)
         except BaseException as error:
             if not staging.published:
                 await _take_back(archives, order.task.id, error)
@@ -385,19 +315,19 @@ class TaskFetcher:
         return Receipt(head, read.members)
 
 
-async def _abandon(folders: TaskStore, staging: Staging, why: BaseException) -> None:
-    """Give a tree up; what goes wrong with that is only a note to what went wrong before."""
-    # A broken archive is worth nothing to the next run.
+async def _abandon(store: TaskStore, staging: Staging, why: BaseException) -> None:
+    """Give up a tree. An error here becomes a note of the error that led to it."""
+    # The next run can reuse nothing of a broken archive.
     keep = not isinstance(why, ArchiveError)
     with anyio.CancelScope(shield=True):
         try:
-            await folders.abandon(staging, keep=keep)
+            await store.abandon(staging, keep=keep)
         except AsyncCvatError as error:
             why.add_note(str(error))
 
 
 async def _take_back(archives: KeptArchives, task_id: int, why: BaseException) -> None:
-    """Take a task's archive back; as with `_abandon`, what goes wrong with that is only a note."""
+    """Take back a task's published archive. An error here becomes a note, too."""
     with anyio.CancelScope(shield=True):
         try:
             await archives.roll_back(task_id)
@@ -407,7 +337,7 @@ async def _take_back(archives: KeptArchives, task_id: int, why: BaseException) -
 
 def failed(order: FetchOrder, error: AsyncCvatError, seconds: float) -> TaskOutcome:
     """The outcome of a task that failed."""
-    return TaskOutcome(
+    return FailedOutcome(
         task_id=order.task.id,
         name=order.task.name,
         action=Action.FAILED,
@@ -420,7 +350,7 @@ def failed(order: FetchOrder, error: AsyncCvatError, seconds: float) -> TaskOutc
 def _never_there(task_id: int, error: ExportNotReadyError) -> ExportExpiredError:
     return ExportExpiredError(
         f"the export of task {task_id} was replaced by another one each time before it could be "
-        "read; another client of the same user may be at the same tasks",
+        "read; another client of the same user may be exporting the same tasks",
         task_id=task_id,
         step=error.step,
         retryable=True,

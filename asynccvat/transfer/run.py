@@ -1,38 +1,39 @@
-"""A run that goes on in the background while its outcomes are read: the handle of `open_mirror`.
+"""A run: work that goes on in the background while its outcomes are read.
 
-It buffers outcomes, so a slow reader never holds the engine up, and it holds no cancel scope
-across a yield: the engine is a task of its own, which leaving the block ends. What is done
-meanwhile is left to `mirroring` and `folders`.
+`open_mirror`, `open_download` and `open_upload` return one. Outcomes and events are buffered, so a
+slow reader never holds the work up. The work is a task of its own: no cancel scope is held across
+a yield, and leaving the block ends the task. `transfer.report` builds the run's report.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from asynccvat.aio.callbacks import Callback
-from asynccvat.client import CvatClient
-from asynccvat.core.outcomes import RunReport, TaskOutcome, without_traceback
+from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.mirror import Plan
-from asynccvat.errors import AsyncCvatError
-from asynccvat.events import Event, Retrying, RunFinished, ServerPaused, TaskDone, Warned
+from asynccvat.events import Event, TaskDone
 
 EventCallback = Callable[[Event], None]
 
+T = TypeVar("T")
+
 
 class Run:
-    """A mirror under way: iterate over its outcomes, or wait for its report.
+    """A mirror, download or upload under way. Use it as an async context manager.
 
-    Use it as an async context manager. Leaving the block early cancels what is under way: queued
-    requests of the run are taken out of the server's queue, the lock is released.
+    Iterate over it for the outcomes, over `events()` for all that happens, or `wait()` for the
+    report. Leaving the block early cancels the run: its queued requests are cancelled at the
+    server, and its lock is released.
 
     Attributes:
-        plan: What is to be done, None before the listing was read.
-        report: What was done, once the run has ended in whichever way; before that it is empty
-            and says that the run was interrupted.
+        plan: What is to be done, None before the listing was read. Only a mirror has one.
+        report: What was done, complete once the run has ended. Before that it is empty and says
+            that the run was interrupted.
     """
 
     def __init__(
@@ -43,22 +44,29 @@ class Run:
         """Prepare a run.
 
         Args:
-            work: Does it; it sets `plan` and `report`, and hands its events to `emit`.
-            on_event: Told each event, synchronously, in the loop's thread. One that raises is
-                detached and logged.
+            work: Does the work. It sets `plan` and `report`, and hands its events to `emit`.
+            on_event: Receives each event, synchronously, in the loop's thread. If it raises, the
+                error is logged and it receives nothing more.
         """
         self.plan: Plan | None = None
         self.report = RunReport(interrupted=True)
         self._work = work
-        self._listener = Callback(on_event)
-        self._outcomes: deque[TaskOutcome] = deque()
-        self._news = asyncio.Event()
+        self._callback = Callback(on_event)
+        self._outcomes: _Buffer[TaskOutcome] = _Buffer()
+        self._subscribers: list[_Buffer[Event]] = []
         self._task: asyncio.Task[None] | None = None
         self._failure_was_raised = False
 
+    def __repr__(self) -> str:
+        if self._task is None:
+            return "<Run, not begun>"
+        return f"<Run, {self.report!r}>" if self._task.done() else "<Run, under way>"
+
     async def __aenter__(self) -> Self:
+        if self._task is not None:
+            raise RuntimeError("a run can be entered only once: open another one")
         self._task = asyncio.create_task(self._work(self), name="asynccvat run")
-        self._task.add_done_callback(lambda _task: self._news.set())
+        self._task.add_done_callback(lambda _task: self._wake())
         return self
 
     async def __aexit__(
@@ -74,30 +82,42 @@ class Run:
             try:
                 await asyncio.wait([task])
             except asyncio.CancelledError as again:
-                # The engine cleans up within seconds; a second cancellation must not cut it off.
+                # The run cleans up within seconds, and a second cancellation must not cut it off.
                 cancelled = again
         if cancelled is not None:
             raise cancelled
         if error is None:
             self._raise_failure(once=True)
 
-    def __aiter__(self) -> Self:
+    def __aiter__(self) -> AsyncIterator[TaskOutcome]:
+        """Iterate over the outcomes, in the order in which tasks end."""
         return self
 
     async def __anext__(self) -> TaskOutcome:
-        while not self._outcomes:
-            if self._running.done():
-                self._raise_failure()
-                raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
-        return self._outcomes.popleft()
+        running = self._running
+        found = await self._outcomes.next(running)
+        if found is None:
+            self._raise_failure()
+            raise StopAsyncIteration
+        return found
+
+    def events(self) -> AsyncIterator[Event]:
+        """Iterate over the events from now on. The last one is `RunFinished`.
+
+        Call it right after `async with` to miss none. Several iterators may be open at once.
+
+        Raises:
+            AsyncCvatError: At the end, if the run could not begin.
+        """
+        events: _Buffer[Event] = _Buffer()
+        self._subscribers.append(events)
+        return self._each_event(events)
 
     async def wait(self) -> RunReport:
-        """Wait until everything is done.
+        """Wait until the run has ended.
 
         Returns:
-            The report; failures of tasks are in it.
+            The report. Failures of tasks are in it.
 
         Raises:
             AsyncCvatError: The run could not begin: wrong credentials, no server, a locked or
@@ -108,20 +128,47 @@ class Run:
         self._raise_failure()
         return self.report
 
+    def cancel(self) -> None:
+        """Cancel the run, and return at once. `wait` for its clean-up, or leave the block.
+
+        Its queued requests are cancelled at the server, and its lock is released. Iterators end,
+        and the report says that the run was interrupted.
+        """
+        self._running.cancel()
+
     def emit(self, event: Event) -> None:
-        """Hand an event to the listener, and an outcome to whoever iterates."""
+        """Hand an event to the callback and to all iterators. Called by the work."""
         if isinstance(event, TaskDone):
-            self._outcomes.append(event.outcome)
-            self._news.set()
-        self._listener(event)
+            self._outcomes.put(event.outcome)
+        for subscriber in self._subscribers:
+            subscriber.put(event)
+        self._callback(event)
+
+    async def _each_event(self, events: _Buffer[Event]) -> AsyncIterator[Event]:
+        try:
+            while (event := await events.next(self._running)) is not None:
+                yield event
+        finally:
+            self._subscribers.remove(events)
+        self._raise_failure()
+
+    def _wake(self) -> None:
+        """Let all iterators see that the run has ended."""
+        self._outcomes.news.set()
+        for subscriber in self._subscribers:
+            subscriber.news.set()
 
     @property
     def _running(self) -> asyncio.Task[None]:
-        assert self._task is not None, "a Run is used with `async with`"
+        if self._task is None:
+            raise RuntimeError(
+                "the run has not begun: use it with 'async with', "
+                "as in 'async with open_mirror(...) as run'"
+            )
         return self._task
 
     def _raise_failure(self, *, once: bool = False) -> None:
-        """Raise what ended the engine, if anything did; `once`: unless it was raised before."""
+        """Raise what ended the work, if anything did. With `once`, unless it was raised before."""
         if self._running.cancelled():
             return
         failure = self._running.exception()
@@ -131,68 +178,22 @@ class Run:
         raise failure
 
 
-class ReportBuilder:
-    """Collects what a run's report will say, while the run goes on."""
+class _Buffer(Generic[T]):
+    """Values that wait for one reader."""
 
-    def __init__(self, run: Run, client: CvatClient) -> None:
-        """Begin the journal of a run; its time and its requests count from here."""
-        self._run = run
-        self._client = client
-        self._began = asyncio.get_running_loop().time()
-        self._requests_before = client.requests_sent
-        self._outcomes: list[TaskOutcome] = []
-        self._warnings: list[str] = []
+    def __init__(self) -> None:
+        self.news = asyncio.Event()
+        self._values: deque[T] = deque()
 
-    def done(self, outcome: TaskOutcome) -> None:
-        """A task has its outcome."""
-        without_traceback(outcome.error)
-        self._outcomes.append(outcome)
-        self._run.emit(TaskDone(outcome))
+    def put(self, value: T) -> None:
+        self._values.append(value)
+        self.news.set()
 
-    def warn(self, message: str) -> None:
-        """The user ought to know something about the run."""
-        self._warnings.append(message)
-        self._run.emit(Warned(message))
-
-    async def keep(self, work: Awaitable[AsyncCvatError | None]) -> None:
-        """Await the run's work, and write the run's report however it ends.
-
-        Args:
-            work: Returns what stopped it before its end, if anything did.
-        """
-        stopped_by: AsyncCvatError | None = None
-        interrupted = True
-        try:
-            with self._client.listening(on_retry=self._retrying, on_pause=self._paused):
-                stopped_by = await work
-            interrupted = stopped_by is not None
-        except AsyncCvatError as error:
-            # What is raised is gone with its process; the report is what stays.
-            stopped_by = error
-            raise
-        finally:
-            self._close(interrupted=interrupted, stopped_by=stopped_by)
-
-    def _close(self, *, interrupted: bool, stopped_by: AsyncCvatError | None) -> None:
-        """Write the run's report and say that it has ended."""
-        plan_ = self._run.plan
-        self._run.report = RunReport(
-            outcomes=tuple(self._outcomes),
-            seconds=asyncio.get_running_loop().time() - self._began,
-            requests=self._client.requests_sent - self._requests_before,
-            transferred=sum(outcome.transferred for outcome in self._outcomes),
-            listing_complete=plan_ is None or plan_.listing.complete,
-            interrupted=interrupted,
-            stopped_by=stopped_by,
-            guard=None if plan_ is None else plan_.guard,
-            warnings=tuple(self._warnings),
-        )
-        self._run.emit(RunFinished(self._run.report))
-
-    def _retrying(
-        self, step: str, task_id: int | None, error: AsyncCvatError, delay: float
-    ) -> None:
-        self._run.emit(Retrying(task_id, step, str(error), delay))
-
-    def _paused(self, seconds: float) -> None:
-        self._run.emit(ServerPaused(seconds))
+    async def next(self, until: asyncio.Task[None]) -> T | None:
+        """Return the next value, None once a task has ended and no value is left."""
+        while not self._values:
+            if until.done():
+                return None
+            self.news.clear()
+            await self.news.wait()
+        return self._values.popleft()

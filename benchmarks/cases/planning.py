@@ -107,7 +107,7 @@ async def _prepare(server: ServerProcess, dest: Path) -> None:
 
 
 def _copy_receipts(
-    dest: Path, tasks: tuple[asynccvat.Task, ...], origin: str, organization: str | None
+    dest: Path, tasks: tuple[asynccvat.models.Task, ...], origin: str, organization: str | None
 ) -> None:
     first = tasks[0]
     files = [path for path in (dest / f"task{first.id}").rglob("*") if path.is_file()]

@@ -125,7 +125,7 @@ def _download(tasks: int, source: Path) -> None:
         async with asynccvat.CvatClient(server.url, token=server.token) as client:
             paths = {number: source / f"task{number}" for number in range(1, tasks + 1)}
             report = await asynccvat.download_many(
-                client, paths, options=asynccvat.MirrorOptions(durable=False)
+                client, paths, options=asynccvat.DownloadOptions(durable=False)
             )
             report.raise_for_failures()
 

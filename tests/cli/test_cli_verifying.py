@@ -255,7 +255,7 @@ def test_a_list_that_keeps_changing_is_a_failure_with_its_reason(
 
     async def changing(
         client: asynccvat.CvatClient, selection: asynccvat.Selection
-    ) -> asynccvat.TaskListing:
+    ) -> asynccvat.models.TaskListing:
         return dataclasses.replace(await listing(client, selection), complete=False)
 
     monkeypatch.setattr(asynccvat.CvatClient, "tasks", changing)

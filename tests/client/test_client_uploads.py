@@ -13,6 +13,7 @@ from aiohttp import web
 from scripted import Connect, ScriptedServer, raw_server, reply
 
 import asynccvat as ac
+from asynccvat.client import internals
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.tus import ONE_REQUEST
@@ -78,8 +79,8 @@ async def test_a_small_file_goes_in_one_request(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     client = await connect()
-    request = await client.upload_annotations(7, file, format="CVAT for images 1.1")
-    assert request.state is ac.RequestStatus.FINISHED
+    request = await ac.upload_annotations(client, 7, file, format="CVAT for images 1.1")
+    assert request.state is ac.models.RequestStatus.FINISHED
     (asked,) = [one for one in taking.asked if one.path == "/api/tasks/7/annotations/"]
     assert asked.query["format"] == "CVAT 1.1"
     # Without it, a task whose default source is a bucket would look there.
@@ -95,8 +96,10 @@ async def test_a_failed_import_gives_the_servers_message(
     message = "xml.etree.ElementTree.ParseError: syntax error: line 1, column 0\n"
     taking[STATUS] = reply(entry("failed", message=message))
     client = await connect()
-    with pytest.raises(ac.ImportFailedError, match=r"annotations\.xml: xml\.etree.* column 0$"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(
+        ac.errors.ImportFailedError, match=r"annotations\.xml: xml\.etree.* column 0$"
+    ):
+        await ac.upload_annotations(client, 7, file)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +118,8 @@ async def test_what_cannot_be_imported_is_refused_before_a_byte_is_sent(
     if content is not None:
         path.write_bytes(content)
     client = await connect()
-    with pytest.raises(ac.AnnotationFileError, match=why):
-        await client.upload_annotations(7, path)
+    with pytest.raises(ac.errors.AnnotationFileError, match=why):
+        await ac.upload_annotations(client, 7, path)
     assert taking.times(ASK) == 0
 
 
@@ -125,7 +128,7 @@ async def test_a_format_that_the_server_does_not_read_is_refused(
 ) -> None:
     client = await connect()
     with pytest.raises(ac.ConfigError, match=r"nearest of its importers: 'COCO 1\.0'"):
-        await client.upload_annotations(7, file, format="COCO 2.0")
+        await ac.upload_annotations(client, 7, file, format="COCO 2.0")
     assert taking.times(ASK) == 0
 
 
@@ -135,7 +138,7 @@ async def test_a_task_that_is_not_there_is_said_so(
     taking[ASK] = reply({"detail": "No Task matches the given query."}, status=404)
     client = await connect()
     with pytest.raises(ac.NotFoundError, match=r"upload of task 7: .* no such task"):
-        await client.upload_annotations(7, file)
+        await ac.upload_annotations(client, 7, file)
 
 
 # --- replace or append ----------------------------------------------------------------------------
@@ -151,7 +154,7 @@ async def test_append_is_refused_where_the_server_would_replace(
     client = await connect()
     for _ in range(2):
         with pytest.raises(ac.ConfigError, match="cannot append: it replaces"):
-            await client.upload_annotations(7, file, mode="append")
+            await ac.upload_annotations(client, 7, file, mode="append")
     assert taking.times("GET /api/schema/") == 1
     assert taking.times(ASK) == 0
 
@@ -165,7 +168,7 @@ async def test_append_goes_in_pieces_so_that_the_file_can_be_imported_but_once(
         status=204, Upload_Offset=str(len(XML)), text=""
     )
     client = await connect()
-    await client.upload_annotations(7, file, mode="append")
+    await ac.upload_annotations(client, 7, file, mode="append")
     finish = [one for one in taking.asked if "Upload-Finish" in one.headers]
     assert [(one.query["import_mode"], one.query["filename"]) for one in finish] == [
         ("append", "1_a")
@@ -194,7 +197,7 @@ async def test_an_unknown_mode_is_refused(
 ) -> None:
     client = await connect()
     with pytest.raises(ac.ConfigError, match="mode must be replace or append, not 'merge'"):
-        await client.upload_annotations(7, file, mode="merge")
+        await ac.upload_annotations(client, 7, file, mode="merge")
     assert taking.times(ASK) == 0
 
 
@@ -214,7 +217,7 @@ async def test_after_a_lost_answer_the_import_that_is_there_is_followed(
     taking[ASK] = lost
     taking["GET /api/requests"] = listed(entry("started"))
     client = await connect()
-    request = await client.upload_annotations(7, file)
+    request = await ac.upload_annotations(client, 7, file)
     assert request.id == RQ_ID
     assert taking.times(ASK) == 1
 
@@ -230,7 +233,7 @@ async def test_an_import_from_before_is_not_taken_for_ours(
         entry(id="data") | {"operation": {"type": "create:task", "target": "task", "task_id": 7}},
     )
     client = await connect()
-    await client.upload_annotations(7, file)
+    await ac.upload_annotations(client, 7, file)
     # Looked at three times, as it may have been on its way; then asked once more.
     assert taking.times("GET /api/requests") == 3
     assert taking.times(ASK) == 2
@@ -242,8 +245,10 @@ async def test_where_nobody_can_say_whether_it_happened_it_is_not_sent_again(
     taking[ASK] = lost
     taking["GET /api/requests"] = reply("Redis is away", status=400)
     client = await connect()
-    with pytest.raises(ac.ImportUncertainError, match="may have been imported or not") as caught:
-        await client.upload_annotations(7, file)
+    with pytest.raises(
+        ac.errors.ImportUncertainError, match="may have been imported or not"
+    ) as caught:
+        await ac.upload_annotations(client, 7, file)
     assert not caught.value.retryable
     assert taking.times(ASK) == 1
 
@@ -257,8 +262,10 @@ async def test_without_dates_an_import_that_is_there_may_be_ours_or_not(
         if isinstance(answer, web.Response):
             answer.headers["Date"] = "dropped by a proxy"
     client = await connect(token="0" * 40)
-    with pytest.raises(ac.ImportUncertainError, match="when an import of this task was created"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(
+        ac.errors.ImportUncertainError, match="when an import of this task was created"
+    ):
+        await ac.upload_annotations(client, 7, file)
     assert taking.times(ASK) == 1
 
 
@@ -268,8 +275,10 @@ async def test_an_import_of_an_unknown_date_may_be_ours_or_not(
     taking[ASK] = lost
     taking["GET /api/requests"] = listed(entry(created_date=None))
     client = await connect()
-    with pytest.raises(ac.ImportUncertainError, match="when an import of this task was created"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(
+        ac.errors.ImportUncertainError, match="when an import of this task was created"
+    ):
+        await ac.upload_annotations(client, 7, file)
 
 
 async def test_a_call_that_did_not_get_in_is_made_again_without_a_look(
@@ -280,7 +289,7 @@ async def test_a_call_that_did_not_get_in_is_made_again_without_a_look(
         reply({"rq_id": RQ_ID}, status=202),
     ]
     client = await connect()
-    await client.upload_annotations(7, file)
+    await ac.upload_annotations(client, 7, file)
     assert taking.times(ASK) == 2
     assert taking.times("GET /api/requests") == 0
 
@@ -293,7 +302,7 @@ async def test_a_running_import_of_another_one_is_waited_for_and_ours_asked_for_
         reply({"rq_id": RQ_ID}, status=202),
     ]
     client = await connect()
-    await client.upload_annotations(7, file)
+    await ac.upload_annotations(client, 7, file)
     assert taking.times(ASK) == 2
     assert taking.times(STATUS) == 2
 
@@ -304,8 +313,10 @@ async def test_another_users_import_cannot_be_waited_for(
     taking[ASK] = reply({"rq_id": RQ_ID}, status=409)
     taking[STATUS] = reply({"detail": "You do not have permission"}, status=403)
     client = await connect()
-    with pytest.raises(ac.UploadError, match="busy with another import, and nothing was uploaded"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(
+        ac.errors.UploadError, match="busy with another import, and nothing was uploaded"
+    ):
+        await ac.upload_annotations(client, 7, file)
 
 
 async def test_a_task_that_stays_busy_is_given_up(
@@ -313,8 +324,8 @@ async def test_a_task_that_stays_busy_is_given_up(
 ) -> None:
     taking[ASK] = reply({"rq_id": RQ_ID}, status=409)
     client = await connect()
-    with pytest.raises(ac.UploadError, match="busy with another import"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(ac.errors.UploadError, match="busy with another import"):
+        await ac.upload_annotations(client, 7, file)
 
 
 async def test_another_import_that_runs_for_too_long_is_not_called_an_export(
@@ -323,8 +334,10 @@ async def test_another_import_that_runs_for_too_long_is_not_called_an_export(
     taking[ASK] = reply({"rq_id": RQ_ID}, status=409)
     taking[STATUS] = reply(entry("started", started_date="2026-11-23T11:42:54Z"))
     client = await connect()
-    with pytest.raises(ac.UploadError, match="busy with another import, which runs") as caught:
-        await client.upload_annotations(7, file, timeout=0.001)
+    with pytest.raises(
+        ac.errors.UploadError, match="busy with another import, which runs"
+    ) as caught:
+        await ac.upload_annotations(client, 7, file, timeout=0.001)
     assert "--import-timeout" in str(caught.value)
     assert "nothing was uploaded" in str(caught.value)
     assert "export" not in str(caught.value)
@@ -336,7 +349,7 @@ async def test_a_conflict_after_a_lost_answer_is_our_own_import(
     taking[ASK] = [lost, reply({"rq_id": RQ_ID}, status=409)]
     taking["GET /api/requests"] = [listed(), listed(), listed(), listed(entry("queued"))]
     client = await connect()
-    request = await client.upload_annotations(7, file)
+    request = await ac.upload_annotations(client, 7, file)
     assert request.id == RQ_ID
     assert taking.times(ASK) == 2
 
@@ -347,8 +360,8 @@ async def test_a_conflict_after_a_lost_answer_that_nobody_can_explain_is_uncerta
     taking[ASK] = [lost, reply({"rq_id": RQ_ID}, status=409)]
     taking["GET /api/requests"] = [listed()] * 3 + [reply("Redis is away", status=400)]
     client = await connect()
-    with pytest.raises(ac.ImportUncertainError, match="nobody could say"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(ac.errors.ImportUncertainError, match="nobody could say"):
+        await ac.upload_annotations(client, 7, file)
 
 
 async def test_a_conflict_in_plain_text_is_not_understood(
@@ -356,8 +369,8 @@ async def test_a_conflict_in_plain_text_is_not_understood(
 ) -> None:
     taking[ASK] = reply(status=409, text="An import is running")
     client = await connect()
-    with pytest.raises(ac.ProtocolError, match="An import is running"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(ac.errors.ProtocolError, match="An import is running"):
+        await ac.upload_annotations(client, 7, file)
 
 
 async def test_an_import_that_the_server_forgot_is_uncertain(
@@ -365,8 +378,8 @@ async def test_an_import_that_the_server_forgot_is_uncertain(
 ) -> None:
     taking[STATUS] = reply(status=404, text="not found")
     client = await connect()
-    with pytest.raises(ac.ImportUncertainError, match="no longer knows of the import"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(ac.errors.ImportUncertainError, match="no longer knows of the import"):
+        await ac.upload_annotations(client, 7, file)
 
 
 async def test_an_import_that_cannot_be_asked_about_is_uncertain(
@@ -374,8 +387,8 @@ async def test_an_import_that_cannot_be_asked_about_is_uncertain(
 ) -> None:
     taking[STATUS] = reply({"detail": "no"}, status=403)
     client = await connect()
-    with pytest.raises(ac.ImportUncertainError, match="could not be asked how that went"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(ac.errors.ImportUncertainError, match="could not be asked how that went"):
+        await ac.upload_annotations(client, 7, file)
 
 
 async def test_an_import_that_runs_for_too_long_is_given_up(
@@ -384,8 +397,8 @@ async def test_an_import_that_runs_for_too_long_is_given_up(
     taking[STATUS] = reply(entry("started", started_date="2026-11-23T11:42:54Z"))
     taking[f"POST /api/requests/{RQ_ID}/cancel"] = reply(status=400, text="it runs")
     client = await connect()
-    with pytest.raises(ac.UploadError, match="runs for too long and may end yet"):
-        await client.upload_annotations(7, file, timeout=0.001)
+    with pytest.raises(ac.errors.UploadError, match="runs for too long and may end yet"):
+        await ac.upload_annotations(client, 7, file, timeout=0.001)
 
 
 # --- in pieces ------------------------------------------------------------------------------------
@@ -403,7 +416,7 @@ async def test_a_file_that_the_server_forgot_is_sent_anew(
     ]
     client = await connect()
     taking.routes[ASK] = _tus_answers(taking)
-    await client.upload_annotations(7, path)
+    await ac.upload_annotations(client, 7, path)
     assert sum("Upload-Length" in one.headers for one in taking.asked) == 2
 
 
@@ -420,7 +433,7 @@ async def test_a_last_piece_that_was_not_there_after_all_is_sent_anew(
         reply(status=204, text="", Upload_Offset=str(size)),
     ]
     client = await connect()
-    request = await client.upload_annotations(7, large(tmp_path, size))
+    request = await ac.upload_annotations(client, 7, large(tmp_path, size))
     assert request.id == RQ_ID
     assert sum("Upload-Length" in one.headers for one in taking.asked) == 2
     assert sum("Upload-Finish" in one.headers for one in taking.asked) == 2
@@ -432,8 +445,8 @@ async def test_an_offset_that_is_none_ends_the_upload(
     taking[ASK] = _tus_answers(taking)
     taking["PATCH /api/tasks/7/annotations/1_a"] = reply(status=204, text="", Upload_Offset="-1")
     client = await connect()
-    with pytest.raises(ac.ProtocolError, match="Upload-Offset '-1'"):
-        await client.upload_annotations(7, large(tmp_path))
+    with pytest.raises(ac.errors.ProtocolError, match="Upload-Offset '-1'"):
+        await ac.upload_annotations(client, 7, large(tmp_path))
 
 
 async def test_a_server_that_does_not_say_where_to_is_not_understood(
@@ -443,8 +456,8 @@ async def test_a_server_that_does_not_say_where_to_is_not_understood(
         status=202 if "Upload-Start" in request.headers else 201, text=""
     )
     client = await connect()
-    with pytest.raises(ac.ProtocolError, match="does not say where"):
-        await client.upload_annotations(7, large(tmp_path))
+    with pytest.raises(ac.errors.ProtocolError, match="does not say where"):
+        await ac.upload_annotations(client, 7, large(tmp_path))
 
 
 async def test_a_piece_at_the_wrong_place_goes_where_the_server_says(
@@ -458,7 +471,7 @@ async def test_a_piece_at_the_wrong_place_goes_where_the_server_says(
     ]
     taking["HEAD /api/tasks/7/annotations/1_a"] = reply(text="", Upload_Offset=str(ONE_REQUEST))
     client = await connect()
-    await client.upload_annotations(7, path)
+    await ac.upload_annotations(client, 7, path)
     pieces = [one for one in taking.asked if one.method == "PATCH"]
     assert [(one.headers["Upload-Offset"], len(one.body)) for one in pieces] == [
         ("0", ONE_REQUEST),
@@ -482,8 +495,8 @@ async def test_a_consumed_file_whose_import_nobody_remembers_is_uncertain(
         status=204, text="", Upload_Offset=str(ONE_REQUEST + 10)
     )
     client = await connect()
-    with pytest.raises(ac.ImportUncertainError, match="remembers no such import"):
-        await client.upload_annotations(7, large(tmp_path, ONE_REQUEST + 10))
+    with pytest.raises(ac.errors.ImportUncertainError, match="remembers no such import"):
+        await ac.upload_annotations(client, 7, large(tmp_path, ONE_REQUEST + 10))
 
 
 async def test_any_other_refusal_of_the_finish_is_told(
@@ -491,8 +504,8 @@ async def test_any_other_refusal_of_the_finish_is_told(
 ) -> None:
     taking[ASK] = reply(["Unknown input format 'CVAT 1.1'"], status=400)
     client = await connect()
-    with pytest.raises(ac.ResponseError, match="Unknown input format"):
-        await client.upload_annotations(7, file)
+    with pytest.raises(ac.errors.ResponseError, match="Unknown input format"):
+        await ac.upload_annotations(client, 7, file)
 
 
 async def test_a_server_that_takes_no_more_is_given_up(connect: Connect) -> None:
@@ -508,7 +521,7 @@ async def test_a_server_that_takes_no_more_is_given_up(connect: Connect) -> None
         call = Call(
             method="PATCH", path="/x", step="upload", body=body, retry=False, anonymous=True
         )
-        with pytest.raises(ac.StallError):
+        with pytest.raises(ac.errors.StallError):
             await client._http.call(call)
 
 
@@ -528,8 +541,8 @@ async def test_a_large_file_that_changes_on_its_way_is_not_imported(
     taking[ASK] = _tus_answers(taking)
     taking["PATCH /api/tasks/7/annotations/1_a"] = edited
     client = await connect()
-    with pytest.raises(ac.AnnotationFileError, match="changed while it was being uploaded"):
-        await client.upload_annotations(7, path)
+    with pytest.raises(ac.errors.AnnotationFileError, match="changed while it was being uploaded"):
+        await ac.upload_annotations(client, 7, path)
     assert not any("Upload-Finish" in one.headers for one in taking.asked)
 
 
@@ -546,8 +559,8 @@ async def test_a_large_file_that_shrinks_or_goes_ends_its_upload(
     others = _tus_answers(taking)
     taking[ASK] = shrunk
     client = await connect()
-    with pytest.raises(ac.AnnotationFileError, match="changed while it was being uploaded"):
-        await client.upload_annotations(7, path)
+    with pytest.raises(ac.errors.AnnotationFileError, match="changed while it was being uploaded"):
+        await ac.upload_annotations(client, 7, path)
 
 
 async def test_a_small_file_that_is_gone_is_not_sent(
@@ -555,9 +568,9 @@ async def test_a_small_file_that_is_gone_is_not_sent(
 ) -> None:
     client = await connect()
     looked_at = FileToSend(file, file, FileKind.XML, len(XML), file.stat().st_mtime_ns)
-    upload = client.begin_upload(7, looked_at, importer="CVAT 1.1")
+    upload = internals(client).begin_upload(7, looked_at, importer="CVAT 1.1")
     file.unlink()
-    with pytest.raises(ac.AnnotationFileError, match="changed while it was being uploaded"):
+    with pytest.raises(ac.errors.AnnotationFileError, match="changed while it was being uploaded"):
         await upload.request_import()
     assert taking.times(ASK) == 0
 
@@ -583,7 +596,7 @@ async def test_what_is_sent_is_what_the_recorded_server_took(
         reply(status=204, text="", Upload_Offset=str(size)),
     ]
     client = await connect()
-    await client.upload_annotations(7, large(tmp_path, size))
+    await ac.upload_annotations(client, 7, large(tmp_path, size))
     needed = {"tus-resumable", "origin", "upload-start", "upload-length", "upload-metadata"} | {
         "upload-offset",
         "upload-finish",

@@ -56,7 +56,7 @@ def counts(report: ac.RunFileReport) -> list[tuple[int, int, int, int]]:
 
 
 async def told(file: Path, settings: Callable[[RunFileStep], Settings] | None = None) -> list[str]:
-    with pytest.raises(ac.RunFileError) as caught:
+    with pytest.raises(ac.errors.RunFileError) as caught:
         await ac.run_file(file, settings=settings)
     return [str(problem) for problem in caught.value.problems]
 
@@ -231,7 +231,7 @@ async def test_a_server_that_lists_no_tasks_is_told_before_the_first_step(
     async with named(monkeypatch) as serve:
         serve.server.faults.add(Fault(method="GET", path=r"/api/tasks\b", status=403, times=None))
         file = written("- {task: download, parameters: {task_ids: [1], out_dir: out}}\n")
-        with pytest.raises(ac.RunFileError) as caught:
+        with pytest.raises(ac.errors.RunFileError) as caught:
             await ac.run_file(file)
         (problem,) = caught.value.problems
         assert isinstance(problem.error, ac.PermissionDeniedError)
@@ -251,7 +251,7 @@ async def test_what_the_state_of_a_task_forbids_fails_its_task_alone(
         )
         assert counts(report) == [(1, 0, 0, 1)]
         (failed,) = (one for one in report.steps[0].outcomes if not one.ok)
-        assert isinstance(failed.error, ac.TaskChangedError)
+        assert isinstance(failed.error, ac.errors.TaskChangedError)
 
 
 async def test_skip_existing_false_fetches_again_what_is_there(
@@ -306,7 +306,7 @@ async def test_a_listener_that_raises_is_told_nothing_more_and_takes_no_report_w
         assert not report.ok
         assert counts(report) == [(1, 0, 0, 1), (1, 0, 0, 0)]
         failures = [type(one.error) for one in report.steps[0].outcomes if not one.ok]
-        assert failures == [ac.ExportFailedError]
+        assert failures == [ac.errors.ExportFailedError]
         assert len(heard) == 1
         assert "the display is broken" in caplog.text
 

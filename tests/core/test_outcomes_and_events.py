@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 from pathlib import PurePath
 
 import pytest
 
 from asynccvat import events
-from asynccvat.core.outcomes import Action, RunReport, TaskOutcome, without_traceback
-from asynccvat.errors import DiskFullError, ExportFailedError, StoreError, TasksFailedError
+from asynccvat.core.outcomes import Action, FailedOutcome, RunReport, TaskOutcome, TasksFailedError
+from asynccvat.errors import DiskFullError, ExportFailedError, StoreError
 
 GOOD = TaskOutcome(
     task_id=1,
@@ -133,19 +132,9 @@ def test_outcomes_are_nothing_for_the_garbage_collector() -> None:
     assert not gc.is_tracked(BAD)
 
 
-def test_an_error_goes_of_its_frames_and_so_does_what_led_to_it() -> None:
-    def fail() -> None:
-        try:
-            os.stat("not there")  # noqa: PTH116 - any error of the system
-        except OSError as inner:
-            raise StoreError("outer") from inner
-
-    with pytest.raises(StoreError) as caught:
-        fail()
-    cause = caught.value.__cause__
-    assert cause is not None
-    assert cause.__traceback__ is not None
-    cause.__cause__ = cause  # which is no reason to go on for ever
-    without_traceback(caught.value)
-    assert [error.__traceback__ for error in (caught.value, cause)] == [None, None]
-    without_traceback(None)
+def test_the_garbage_collector_follows_the_outcome_of_a_task_that_failed() -> None:
+    error = StoreError("no room")
+    failed = FailedOutcome(task_id=2, action=Action.FAILED, reason="new", error=error)
+    assert gc.is_tracked(failed)
+    assert isinstance(failed, TaskOutcome)
+    assert not failed.ok

@@ -34,7 +34,7 @@ def loaded(text: str) -> ac.RunFile:
 
 def told(text: str) -> list[str]:
     """What is wrong, without the file's name."""
-    with pytest.raises(ac.RunFileError) as caught:
+    with pytest.raises(ac.errors.RunFileError) as caught:
         loaded(text)
     assert str(caught.value) == "\n".join(map(str, caught.value.problems))
     return [str(problem).removeprefix("steps.yaml, ") for problem in caught.value.problems]

@@ -90,7 +90,7 @@ def accepted(document: Any) -> bool:
     file.chmod(0o600)
     try:
         ac.load_run_file(file)
-    except ac.RunFileError as error:
+    except ac.errors.RunFileError as error:
         return all(any(words in one.message for words in OF_FILES) for one in error.problems)
     return True
 

@@ -10,7 +10,7 @@ import pytest
 from engine_serving import serving
 
 from asynccvat.client.poller import Poller
-from asynccvat.transfer.exports import RequestSlots
+from asynccvat.transfer.slots import RequestSlots
 
 pytestmark = pytest.mark.anyio
 

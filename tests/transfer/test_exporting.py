@@ -227,7 +227,7 @@ async def test_an_export_begun_well_after_the_listing_is_adopted(
     async with serving(1) as serve, somebody_else(serve) as other:
         real = ac.CvatClient.tasks
 
-        async def earlier(self: ac.CvatClient, *args: Any) -> ac.TaskListing:
+        async def earlier(self: ac.CvatClient, *args: Any) -> ac.models.TaskListing:
             """The listing, as if a slow plan lay between it and the exports."""
             listing = await real(self, *args)
             assert listing.read_at is not None
@@ -275,7 +275,7 @@ async def test_exports_that_somebody_begins_again_and_again_are_given_up(data: P
             ),
         )
         report = await ac.mirror(serve.client, data, options=replace(QUICK, retries=2))
-        assert isinstance(error(report, 1), ac.ExportError)
+        assert isinstance(error(report, 1), ac.errors.ExportError)
         assert "another client of the same user" in str(error(report, 1))
         assert len(serve.calls("POST", "dataset/export")) == 3
         assert started.requests == {}
@@ -334,7 +334,7 @@ async def test_a_queue_that_is_lost_again_and_again_is_an_expired_export(
         serve.server.faults.add(Fault(path="^/api/requests", lose_queue=True, times=None))
         options = replace(QUICK, retries=3)
         report = await ac.mirror(serve.client, data, options=options, on_event=log)
-        assert isinstance(error(report, 1), ac.ExportExpiredError)
+        assert isinstance(error(report, 1), ac.errors.ExportExpiredError)
         assert len(serve.calls("POST", "dataset/export")) == 4
         assert log.retries("export") == 3
 
@@ -352,7 +352,7 @@ async def test_a_result_that_always_expires_is_given_up(data: Path) -> None:
     async with serving(2) as serve:
         serve.server.faults.add(Fault(path="dataset/download", task_id=2, expire=True, times=None))
         report = await ac.mirror(serve.client, data, options=replace(QUICK, retries=2))
-        assert isinstance(error(report, 2), ac.ExportExpiredError)
+        assert isinstance(error(report, 2), ac.errors.ExportExpiredError)
         assert actions(report)[1] == ("fetched", "new")
         assert len(serve.calls("POST", "tasks/2/dataset/export")) == 3
 
@@ -377,7 +377,7 @@ async def test_a_result_that_is_never_finished_is_given_up(data: Path) -> None:
     async with serving(2) as serve:
         serve.server.faults.add(replace(NOT_FINISHED, times=None))
         report = await ac.mirror(serve.client, data, options=replace(QUICK, retries=2))
-        assert isinstance(error(report, 2), ac.ExportExpiredError)
+        assert isinstance(error(report, 2), ac.errors.ExportExpiredError)
         assert error(report, 2).task_id == 2
         assert len(serve.calls("POST", "tasks/2/dataset/export")) == 3
         assert actions(report)[1] == ("fetched", "new")
@@ -455,7 +455,7 @@ async def test_an_export_that_runs_for_too_long_is_given_up(data: Path, log: Log
         serve.server.faults.add(Fault(export="stick", task_id=2))
         options = replace(QUICK, export_timeout=0.05)
         report = await ac.mirror(serve.client, data, options=options, on_event=log)
-        assert isinstance(error(report, 2), ac.ExportTimeoutError)
+        assert isinstance(error(report, 2), ac.errors.ExportTimeoutError)
         assert "--export-timeout" in str(error(report, 2))
         assert error(report, 2).task_id == 2
         assert report.count(ac.Action.FETCHED) == 2

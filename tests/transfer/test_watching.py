@@ -17,6 +17,7 @@ from asynccvat.client.poller import Poller, WatchedRequest
 from asynccvat.core.models import ServerRequest
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import polling
+from asynccvat.core.scheduling.polling import Demand
 from asynccvat.simulator import Fault
 
 pytestmark = pytest.mark.anyio
@@ -26,10 +27,12 @@ EMPTY = '{"count": 0, "next": null, "previous": null, "results": []}'
 
 
 @asynccontextmanager
-async def watching(serve: Serving, *, more_to_ask: bool = True) -> AsyncIterator[Poller]:
-    """A poller at work; more exports seem to wait for a place, so that it may take its time."""
-    poller = Poller(serve.client, timeout=10)
-    poller.more_to_ask = more_to_ask
+async def watching(
+    serve: Serving, *, more_to_request: bool = True, may_fetch: bool = False
+) -> AsyncIterator[Poller]:
+    """A poller at work; more exports seem to wait for a slot, so that it may take its time."""
+    demand = Demand(more_to_request=more_to_request, may_fetch=may_fetch)
+    poller = Poller(serve.client, timeout=10, demand=lambda: demand)
     async with anyio.create_task_group() as group:
         group.start_soon(poller.run)
         yield poller
@@ -150,28 +153,26 @@ async def test_a_revoked_token_is_told_to_all_that_a_list_was_about() -> None:
 
 
 async def test_a_result_that_should_be_there_is_left_to_be_tried() -> None:
-    async with slow(12) as serve, watching(serve) as poller:
-        poller.may_fetch = lambda: True
+    async with slow(12) as serve, watching(serve, may_fetch=True) as poller:
         tried = 0
         for task_id in range(1, 13):
             watched = await export(serve, poller, task_id, predictable=True)
             request = await poller.wait(watched)
             if request is None:
                 tried += 1
-                poller.tried(watched, ended=True)
+                poller.resolve(watched, found=True)
         assert tried > 0
         assert len(serve.calls("GET", "/api/requests")) < 12 + tried
 
 
 async def test_a_result_that_was_tried_too_early_is_waited_for_again() -> None:
-    async with slow(12) as serve, watching(serve) as poller:
-        poller.may_fetch = lambda: True
+    async with slow(12) as serve, watching(serve, may_fetch=True) as poller:
         early = 0
         for task_id in range(1, 13):
             watched = await export(serve, poller, task_id, predictable=True)
             while await poller.wait(watched) is None:
                 early += 1
-                poller.tried(watched, ended=False)
+                poller.resolve(watched, found=False)
         assert early > 0
 
 

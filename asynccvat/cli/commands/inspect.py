@@ -15,7 +15,9 @@ from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import printable
 
 if TYPE_CHECKING:
-    from asynccvat import CvatClient, Formats, ResponseError, Task
+    from asynccvat import CvatClient
+    from asynccvat.errors import ResponseError
+    from asynccvat.models import Formats, Task
 
 
 @command

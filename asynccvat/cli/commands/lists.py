@@ -16,7 +16,7 @@ from asynccvat.cli.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from asynccvat import Owner, Task
+    from asynccvat.models import Owner, Task
     from asynccvat.settings import Settings
 
 

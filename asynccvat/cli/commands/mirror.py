@@ -26,7 +26,8 @@ from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
 
 if TYPE_CHECKING:
-    from asynccvat import CvatClient, ExportSpec, Plan
+    from asynccvat import CvatClient, ExportSpec
+    from asynccvat.models import Plan
 
 
 @command
@@ -91,7 +92,7 @@ async def _plan(
     options: MirrorOptions,
 ) -> Plan:
     async with client:
-        return await asynccvat.plan(client, destination, selection, spec, options=options)
+        return await asynccvat.plan_mirror(client, destination, selection, spec, options=options)
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> ExitCode:

@@ -19,7 +19,8 @@ from asynccvat.cli.typer_classes import Command, Group
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asynccvat import CvatClient, ServerRequest
+    from asynccvat import CvatClient
+    from asynccvat.models import ServerRequest
 
 _COLUMNS = ("status", "progress", "age", "operation", "of", "format", "message", "id")
 _WHY_NOT = {

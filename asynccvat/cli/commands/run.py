@@ -22,8 +22,9 @@ from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import printable
 
 if TYPE_CHECKING:
-    from asynccvat import Event, RunFile, RunFileError, StepPlan, StepReport
+    from asynccvat import Event, RunFile, StepPlan, StepReport
     from asynccvat.cli.display import Display
+    from asynccvat.errors import RunFileError
     from asynccvat.runfiles.steps import RunFileStep
     from asynccvat.settings import Settings
 
@@ -71,7 +72,7 @@ def run(
         if dry_run:
             return _plan(read, settings, as_json=results.as_json)
         return _carry_out(read, settings, results, verbose=shared.verbose)
-    except asynccvat.RunFileError as error:
+    except asynccvat.errors.RunFileError as error:
         return _refused(error, verbose=shared.verbose)
 
 
@@ -95,11 +96,11 @@ def _settings(file: RunFile, shared: SharedOptions) -> dict[int, Settings]:
                 completed[settings] = complete(settings)
             found[step.number] = completed[settings]
         except asynccvat.ConfigError as error:
-            problems.append(asynccvat.Problem(str(step.place), error.message, error))
+            problems.append(asynccvat.errors.Problem(str(step.place), error.message, error))
     for warning in sorted(warned):
         output.remark(f"warning: {warning}")
     if problems:
-        raise asynccvat.RunFileError(problems)
+        raise asynccvat.errors.RunFileError(problems)
     return found
 
 

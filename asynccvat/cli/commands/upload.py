@@ -19,7 +19,8 @@ from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
 
 if TYPE_CHECKING:
-    from asynccvat import CvatClient, UploadPlan
+    from asynccvat import CvatClient
+    from asynccvat.models import UploadPlan
 
 _WHAT = "What to upload"
 

@@ -11,7 +11,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.core.models import ExportSpec, Task
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options import DownloadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.download import Choice, Download, DownloadPlan, choose
@@ -21,7 +21,8 @@ from asynccvat.events import Event
 from asynccvat.store import LooseFolder
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
 from asynccvat.transfer.one_task import Destination, FetchOrder, failed
-from asynccvat.transfer.run import ReportBuilder, Run
+from asynccvat.transfer.report import ReportBuilder
+from asynccvat.transfer.run import Run
 
 
 class _LooseFolders:
@@ -31,7 +32,7 @@ class _LooseFolders:
         self,
         client: CvatClient,
         paths: Mapping[int, Path],
-        options: MirrorOptions,
+        options: DownloadOptions,
         emit: Callable[[Event], None],
         *,
         replace: bool,
@@ -42,7 +43,7 @@ class _LooseFolders:
         self._reader = ArchiveReader(client, options, NameRules(), emit)
 
     @asynccontextmanager
-    async def place(self, order: FetchOrder) -> AsyncIterator[Destination]:
+    async def destination(self, order: FetchOrder) -> AsyncIterator[Destination]:
         """Hold the folder of an order."""
         path = self._paths[order.task.id]
         opening = LooseFolder.open(path, durable=self._durable, replace=self._replace)
@@ -58,7 +59,7 @@ class DownloadRun:
         client: CvatClient,
         paths: Mapping[int, Path],
         spec: ExportSpec,
-        options: MirrorOptions,
+        options: DownloadOptions,
         *,
         skip_existing: bool,
         replace: bool,
@@ -73,8 +74,8 @@ class DownloadRun:
 
     async def work(self, run: Run) -> None:
         """Do all of it; the run's report is written in any case."""
-        journal = ReportBuilder(run, self._client)
-        await journal.keep(self._download(run, journal))
+        report = ReportBuilder(run, self._client)
+        await report.during(self._download(run, report))
 
     async def plan(self) -> DownloadPlan:
         """What would be done; nothing is changed, and the server not asked."""
@@ -97,38 +98,38 @@ class DownloadRun:
             replace=self._replace,
         )
 
-    async def _download(self, run: Run, journal: ReportBuilder) -> AsyncCvatError | None:
+    async def _download(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
         await in_thread(_refuse_shared, self._paths)
         orders = [
             order
             for task_id in self._paths
-            if (order := await self._order(task_id, journal)) is not None
+            if (order := await self._order(task_id, report)) is not None
         ]
         # Better known now than after the server has exported everything.
         wanted = [self._paths[order.task.id] for order in orders]
         for path in {path.parent: path for path in wanted}.values():
             await LooseFolder.check_parent(path, durable=self._options.durable)
-        options = within_handles(self._options, journal.warn)
+        options = within_handles(self._options, report.warn)
         dispatcher = Dispatcher(
             self._client,
             _LooseFolders(self._client, self._paths, options, run.emit, replace=self._replace),
             self._spec,
             options,
             emit=run.emit,
-            done=journal.done,
+            done=report.done,
             one_lock=False,
         )
-        await dispatcher.carry_out(orders)
+        await dispatcher.fetch_all(orders)
         return dispatcher.stopped_by
 
-    async def _order(self, task_id: int, journal: ReportBuilder) -> FetchOrder | None:
+    async def _order(self, task_id: int, report: ReportBuilder) -> FetchOrder | None:
         """What has to be brought; nothing where the folder is filled, as it should be or not."""
         path = self._paths[task_id]
         order = FetchOrder(task=Task(id=task_id), folder=path.name, reason=Reason.ASKED_FOR)
         try:
             choice = await self._choice(path)
         except AsyncCvatError as error:
-            journal.done(failed(order, error, 0.0))
+            report.done(failed(order, error, 0.0))
             return None
         if choice is Choice.FETCH:
             return order
@@ -138,7 +139,7 @@ class DownloadRun:
                 await LooseFolder.clear_leftovers(path)
             except StoreError as error:
                 warnings = (str(error),)  # what was asked for is there all the same
-            journal.done(
+            report.done(
                 TaskOutcome(
                     task_id=task_id,
                     action=Action.SKIPPED,
@@ -154,7 +155,7 @@ class DownloadRun:
             task_id=task_id,
             step="plan",
         )
-        journal.done(failed(order, filled, 0.0))
+        report.done(failed(order, filled, 0.0))
         return None
 
 

@@ -19,7 +19,7 @@ from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.core.models import ExportSpec, TaskListing
 from asynccvat.core.options import MirrorOptions
-from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
@@ -46,9 +46,11 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, ListingRead, Planned
 from asynccvat.store import MirrorStore
-from asynccvat.transfer.dispatcher import OF_EVERY_TASK, Dispatcher, within_handles
+from asynccvat.transfer.dispatcher import Dispatcher, within_handles
 from asynccvat.transfer.one_task import Destination, FetchOrder
-from asynccvat.transfer.run import ReportBuilder, Run
+from asynccvat.transfer.outages import OF_EVERY_TASK
+from asynccvat.transfer.report import ReportBuilder
+from asynccvat.transfer.run import Run
 
 _CONFIRMATIONS_AT_ONCE = 4
 # Outcomes that are told in a row, before others in the loop have a turn.
@@ -56,15 +58,15 @@ _SETTLED_AT_ONCE = 256
 
 
 class _OneDestination:
-    """The one place for all orders of a mirror."""
+    """The one destination of all tasks of a mirror."""
 
     def __init__(self, store: MirrorStore, reader: ArchiveReader, *, keep_archives: bool) -> None:
-        self._place = Destination(store, reader, store.archives if keep_archives else None)
+        self._destination = Destination(store, reader, store.archives if keep_archives else None)
 
-    def place(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
-        """The store holds the places of all."""
+    def destination(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
+        """Return the store, which is held for the whole run."""
         del order
-        return nullcontext(self._place)
+        return nullcontext(self._destination)
 
 
 class MirrorRun:
@@ -99,10 +101,10 @@ class MirrorRun:
 
     async def work(self, run: Run) -> None:
         """Do all of it; the run's report is written in any case."""
-        journal = ReportBuilder(run, self._client)
-        await journal.keep(self._in_store(run, journal))
+        report = ReportBuilder(run, self._client)
+        await report.during(self._in_store(run, report))
 
-    async def _in_store(self, run: Run, journal: ReportBuilder) -> AsyncCvatError | None:
+    async def _in_store(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
         async with MirrorStore.open(
             self._dest,
             origin=self._client.origin,
@@ -111,25 +113,25 @@ class MirrorRun:
             break_lock=self._options.break_lock,
         ) as store:
             try:
-                return await self._mirror(store, run, journal)
+                return await self._mirror(store, run, report)
             finally:
-                _tell(store, journal)  # also what came up since the plan was made
+                _tell(store, report)  # also what came up since the plan was made
 
     async def _mirror(
-        self, store: MirrorStore, run: Run, journal: ReportBuilder
+        self, store: MirrorStore, run: Run, report: ReportBuilder
     ) -> AsyncCvatError | None:
         """Carry the plan out; returns what stopped it, if anything did."""
         plan_ = run.plan = await prepare(
             self._client, store, self._selection, self._spec, self._options, emit=run.emit
         )
-        _tell(store, journal)
+        _tell(store, report)
         if not plan_.listing.complete:
-            journal.warn(
+            report.warn(
                 "the listing was incomplete, as the tasks kept changing while they were listed: "
                 "what it showed is mirrored, nothing is removed; run again for the rest"
             )
         if plan_.guard is not None:
-            journal.warn(plan_.guard)
+            report.warn(plan_.guard)
         orders = await in_thread(self._orders, plan_)
         fetched = [order.task.id for order in orders]
         await store.sweep(fetched, among=None if self._sweep_others else fetched)
@@ -137,12 +139,12 @@ class MirrorRun:
         if not self._options.keep_archive:
             # An archive kept earlier must not outlive what it held.
             await store.archives.remove(fetched)
-        await _settle(plan_, store.path, journal)
+        await _settle(plan_, store.path, report)
         for move in sorted(plan_.of(Move), key=_way_clear_first):
-            failure = await self._move(move, store, journal)
+            failure = await self._move(move, store, report)
             if isinstance(failure, OF_EVERY_TASK):
                 return failure
-        options = within_handles(self._options, journal.warn)
+        options = within_handles(self._options, report.warn)
         reader = ArchiveReader(self._client, options, store.rules, run.emit)
         dispatcher = Dispatcher(
             self._client,
@@ -150,29 +152,29 @@ class MirrorRun:
             self._spec,
             options,
             emit=run.emit,
-            done=journal.done,
+            done=report.done,
             listed_at=plan_.listing.read_at,
             # A kept archive is the server's own, with the images.
             refresh=options.refresh and options.reuse and not options.keep_archive,
         )
-        await dispatcher.carry_out(orders)
+        await dispatcher.fetch_all(orders)
         if dispatcher.stopped_by is None and plan_.guard is None:
             for removal in plan_.of(Remove):
-                failure = await self._remove(removal, store, journal)
+                failure = await self._remove(removal, store, report)
                 if isinstance(failure, OF_EVERY_TASK):
                     return failure
         return dispatcher.stopped_by
 
     async def _move(
-        self, move: Move, store: MirrorStore, journal: ReportBuilder
+        self, move: Move, store: MirrorStore, report: ReportBuilder
     ) -> AsyncCvatError | None:
         """Move a folder; returns what went wrong, if anything did."""
         try:
             moved = await store.move(move.previous, move.folder)
         except AsyncCvatError as error:
-            journal.done(_step_failed(move, error))
+            report.done(_step_failed(move, error))
             return error
-        journal.done(
+        report.done(
             TaskOutcome(
                 task_id=move.task_id,
                 name=move.name,
@@ -202,16 +204,16 @@ class MirrorRun:
         ]
 
     async def _remove(
-        self, removal: Remove, store: MirrorStore, journal: ReportBuilder
+        self, removal: Remove, store: MirrorStore, report: ReportBuilder
     ) -> AsyncCvatError | None:
         """Remove a folder; returns what went wrong, if anything did."""
         try:
             removed = await store.remove(removal.previous)
             await store.archives.remove([removal.task_id])
         except AsyncCvatError as error:
-            journal.done(_step_failed(removal, error))
+            report.done(_step_failed(removal, error))
             return error
-        journal.done(
+        report.done(
             TaskOutcome(
                 task_id=removal.task_id,
                 name=removal.name,
@@ -280,9 +282,9 @@ async def prepare(
     return plan_
 
 
-def _tell(store: MirrorStore, journal: ReportBuilder) -> None:
+def _tell(store: MirrorStore, report: ReportBuilder) -> None:
     for warning in store.new_warnings():
-        journal.warn(warning)
+        report.warn(warning)
 
 
 def _worth_a_look(
@@ -333,10 +335,10 @@ async def _presence(client: CvatClient, candidates: Iterable[ReceiptHead]) -> di
     return dict(sorted(presence.items()))
 
 
-async def _settle(plan_: Plan, dest: Path, journal: ReportBuilder) -> None:
+async def _settle(plan_: Plan, dest: Path, report: ReportBuilder) -> None:
     """Give the steps their outcomes for which nothing is to be done."""
     for number, outcome in enumerate(_settled(plan_, dest), start=1):
-        journal.done(outcome)
+        report.done(outcome)
         if number % _SETTLED_AT_ONCE == 0:
             await asyncio.sleep(0)
 
@@ -391,7 +393,7 @@ def _refused(refusal: Refuse, dest: Path) -> TaskOutcome:
 
 
 def _step_failed(step: Move | Remove | Refuse, error: AsyncCvatError) -> TaskOutcome:
-    return TaskOutcome(
+    return FailedOutcome(
         task_id=step.task_id,
         name=step.name,
         action=Action.FAILED,

@@ -15,7 +15,7 @@ import anyio
 import msgspec
 
 from asynccvat.aio.threads import entered_in_thread
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.discovery import Mirrored
 from asynccvat.commands.upload.local_files import Source, ready
 from asynccvat.core.annotation_files import FileKind
@@ -26,8 +26,8 @@ from asynccvat.core.plans.upload import Upload, changed_since
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.errors import StoreError
 from asynccvat.events import Event, UploadProgress, UploadStarted
-from asynccvat.transfer.exports import RequestSlots
 from asynccvat.transfer.imports import Imports
+from asynccvat.transfer.slots import RequestSlots
 
 # The Date header has whole seconds, rounded down.
 _DATE_RESOLUTION = timedelta(seconds=1)
@@ -80,7 +80,7 @@ class TaskUploader:
         options: UploadOptions,
         *,
         emit: Callable[[Event], None],
-        asking: Callable[[], None],
+        before_request: Callable[[], None],
     ) -> None:
         """Prepare uploads.
 
@@ -90,7 +90,7 @@ class TaskUploader:
             slots: Places for imports in flight.
             options: Limits and the mode.
             emit: Told what happens.
-            asking: Called before the server is asked for an import.
+            before_request: Called before each request of an import.
         """
         self._client = client
         self._imports = imports
@@ -98,10 +98,10 @@ class TaskUploader:
         self._mode = options.mode
         self._sending = anyio.CapacityLimiter(options.transfers)
         self._emit = emit
-        self._asking = asking
+        self._before_request = before_request
 
-    async def bring(self, order: UploadOrder) -> Imported:
-        """Have one file imported.
+    async def upload(self, order: UploadOrder) -> Imported:
+        """Upload one file, and wait until it is imported.
 
         Raises:
             AsyncCvatError: It failed; the error says whether anything was imported.
@@ -109,7 +109,7 @@ class TaskUploader:
         clock = asyncio.get_running_loop().time
         began, step = clock(), order.step
         async with entered_in_thread(ready(order.source, order.kind)) as (file, records):
-            upload = self._client.begin_upload(
+            upload = internals(self._client).begin_upload(
                 step.task_id,
                 file,
                 importer=step.importer,
@@ -119,11 +119,11 @@ class TaskUploader:
             self._emit(UploadStarted(step.task_id, file.size))
             if not upload.is_small:
                 async with self._sending:
-                    await upload.bring()
+                    await upload.send()
             await self._slots.acquire()
             try:
                 await self._check_unchanged(step)
-                self._asking()
+                self._before_request()
                 request = await self._imports.finished(upload)
             finally:
                 self._slots.release()

@@ -11,14 +11,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import anyio
-
-from asynccvat.aio.task_groups import task_group
-from asynccvat.aio.threads import shielded
-from asynccvat.client import CvatClient
-from asynccvat.client.poller import Poller
+from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.discovery import Discovery, FoundFile
-from asynccvat.commands.upload.one_task import Imported, TaskUploader, UploadOrder
+from asynccvat.commands.upload.dispatcher import UploadDispatcher, failed
+from asynccvat.commands.upload.one_task import Imported, UploadOrder
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -29,14 +25,11 @@ from asynccvat.core.plans.upload import (
     UploadPlan,
     plan_uploads,
 )
-from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, ConfigError
-from asynccvat.events import Event, ImportStarted, ListingRead, Planned
-from asynccvat.transfer.dispatcher import OF_THE_RUN, OutageDetector, server_gone
-from asynccvat.transfer.exports import RequestSlots
-from asynccvat.transfer.imports import Imports
-from asynccvat.transfer.run import ReportBuilder, Run
+from asynccvat.events import Event, ListingRead, Planned
+from asynccvat.transfer.report import ReportBuilder
+from asynccvat.transfer.run import Run
 
 
 class UploadRun:
@@ -69,8 +62,8 @@ class UploadRun:
 
     async def work(self, run: Run) -> None:
         """Do all of it; the run's report is written in any case."""
-        journal = ReportBuilder(run, self._client)
-        await journal.keep(self._upload(run, journal))
+        report = ReportBuilder(run, self._client)
+        await report.during(self._upload(run, report))
 
     async def plan(self) -> UploadPlan:
         """What would be done, and why; nothing is changed, here or there."""
@@ -78,17 +71,17 @@ class UploadRun:
             plan_, _ = await self._prepare(found)
         return plan_
 
-    async def _upload(self, run: Run, journal: ReportBuilder) -> AsyncCvatError | None:
-        async with self._discovery.found(read_only=False, warn=journal.warn) as found:
+    async def _upload(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
+        async with self._discovery.found(read_only=False, warn=report.warn) as found:
             plan_, orders = await self._prepare(found, run.emit)
             for skip in plan_.of(Skip):
-                journal.done(_skipped(skip))
+                report.done(_skipped(skip))
             for refusal in plan_.of(Refuse):
-                journal.done(_failed(refusal, refusal.problem))
-            carrier = _Carrier(self._client, self._options, run.emit, journal)
-            await carrier.carry_out(orders)
-            await _note_dates(self._client, carrier.imported, journal)
-        return carrier.stopped_by
+                report.done(failed(refusal, refusal.problem))
+            dispatcher = UploadDispatcher(self._client, self._options, run.emit, report)
+            await dispatcher.upload_all(orders)
+            await _note_dates(self._client, dispatcher.imported, report)
+        return dispatcher.stopped_by
 
     # --- the plan ---------------------------------------------------------------------------
 
@@ -98,7 +91,7 @@ class UploadRun:
         """Ask the server about what can be uploaded, and only about that; then compare."""
         listing = TaskListing(())
         if any(self._is_due(one) for one in found):
-            await self._client.check_mode(self._options.mode)
+            await internals(self._client).check_mode(self._options.mode)
             found = [await self._checked(one) for one in found]
             ids = [one.candidate.task_id for one in found if self._is_due(one)]
             listing = await self._client.tasks(Selection(task_ids=ids))
@@ -126,7 +119,7 @@ class UploadRun:
         for step in plan_.of(Upload):
             one = by_task[step.task_id]
             assert one.source is not None, "only what was found is uploaded"
-            kind = one.source.check(await self._client.importer(step.importer))
+            kind = one.source.check(await internals(self._client).importer(step.importer))
             orders.append(UploadOrder(step, one.source, kind, one.mirrored))
         return plan_, orders
 
@@ -140,7 +133,7 @@ class UploadRun:
         candidate = found.candidate
         if found.source is None or not self._is_due(found):
             return found
-        importer = await self._client.importer(candidate.importer)
+        importer = await internals(self._client).importer(candidate.importer)
         try:
             found.source.check(importer)
         except AsyncCvatError as error:
@@ -149,99 +142,8 @@ class UploadRun:
         return replace(found, candidate=replace(candidate, importer=importer.name))
 
 
-class _Carrier:
-    """Carries orders out, many at a time.
-
-    Attributes:
-        imported: What was done, in the order in which it was.
-        stopped_by: The failure that ended the run before its end, None while there is none.
-    """
-
-    def __init__(
-        self,
-        client: CvatClient,
-        options: UploadOptions,
-        emit: Callable[[Event], None],
-        journal: ReportBuilder,
-    ) -> None:
-        self.imported: list[tuple[UploadOrder, Imported]] = []
-        self.stopped_by: AsyncCvatError | None = None
-        self._emit = emit
-        self._journal = journal
-        self._outages = OutageDetector()
-        self._poller = Poller(
-            client,
-            timeout=options.import_timeout,
-            action="import",
-            on_started=lambda task_id: self._tell(ImportStarted(task_id)),
-        )
-        self._imports = Imports(client, self._poller, retries=options.retries, emit=self._tell)
-        self._uploads = TaskUploader(
-            client,
-            self._imports,
-            RequestSlots(self._poller, options.concurrency),
-            options,
-            emit=self._tell,
-            asking=self._asking,
-        )
-        self._to_ask = 0
-        self._under_way = anyio.Semaphore(
-            (options.concurrency or MOST_IN_FLIGHT) + options.transfers
-        )
-        self._scope = anyio.CancelScope()
-
-    async def carry_out(self, orders: Sequence[UploadOrder]) -> None:
-        """Carry orders out; a cancellation takes what was queued at the server out again."""
-        self._to_ask = len(orders)
-        self._poller.more_to_ask = bool(orders)
-        try:
-            with self._scope:
-                await self._poller.during(self._carry_all(orders))
-        finally:
-            left = await shielded(self._imports.cancel_queued())
-            if left:
-                self._journal.warn(
-                    f"the import into {_tasks(left)} could not be taken back: the server is at it, "
-                    "or has done it; look there before you upload again"
-                )
-
-    async def _carry_all(self, orders: Sequence[UploadOrder]) -> None:
-        async with task_group() as group:
-            for order in orders:
-                await self._under_way.acquire()
-                group.start_soon(self._carry, order)
-
-    async def _carry(self, order: UploadOrder) -> None:
-        try:
-            imported = await self._uploads.bring(order)
-        except AsyncCvatError as error:
-            self._note_failure(error)
-            if isinstance(error, OF_THE_RUN):
-                return
-            self._journal.done(_failed(order.step, error))
-            return
-        finally:
-            self._under_way.release()
-        self.imported.append((order, imported))
-        self._journal.done(imported.outcome)
-
-    def _asking(self) -> None:
-        self._to_ask -= 1
-        self._poller.more_to_ask = self._to_ask > 0
-
-    def _tell(self, event: Event) -> None:
-        self._outages.hear(event)
-        self._emit(event)
-
-    def _note_failure(self, error: AsyncCvatError) -> None:
-        gone = self._outages.server_is_gone(error)
-        if (gone or isinstance(error, OF_THE_RUN)) and self.stopped_by is None:
-            self.stopped_by = server_gone(error) if gone else error
-            self._scope.cancel()
-
-
 async def _note_dates(
-    client: CvatClient, imported: Sequence[tuple[UploadOrder, Imported]], journal: ReportBuilder
+    client: CvatClient, imported: Sequence[tuple[UploadOrder, Imported]], report: ReportBuilder
 ) -> None:
     """Let the receipts know the tasks' new states, where these are the imports' own doing.
 
@@ -261,7 +163,7 @@ async def _note_dates(
             if _is_within(task.updated_date, one.between):
                 await store.note_upload(task.id, one.records, updated_date=task.updated_date)
     except AsyncCvatError as error:
-        journal.warn(
+        report.warn(
             "the receipts do not know the new states of the tasks, so only_if_unchanged "
             f"(--only-if-unchanged) refuses these until they are mirrored: {error}"
         )
@@ -283,18 +185,3 @@ def _skipped(step: Skip) -> TaskOutcome:
         reason=step.reason,
         location=str(step.path),
     )
-
-
-def _failed(step: Upload | Refuse, error: AsyncCvatError) -> TaskOutcome:
-    return TaskOutcome(
-        task_id=step.task_id,
-        name=step.name,
-        action=Action.FAILED,
-        reason=step.reason,
-        location=str(step.path),
-        error=error,
-    )
-
-
-def _tasks(ids: Sequence[int]) -> str:
-    return ("task " if len(ids) == 1 else "tasks ") + ", ".join(map(str, ids))

@@ -14,7 +14,7 @@ from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import MirrorOptions
-from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.mirror import gone_candidates
 from asynccvat.core.plans.repair import RepairGroup, plan_repairs
 from asynccvat.core.plans.verify import compare
@@ -140,4 +140,6 @@ def _unknown(task_id: int) -> TaskOutcome:
         task_id=task_id,
         step="repair",
     )
-    return TaskOutcome(task_id=task_id, action=Action.FAILED, reason="damaged receipt", error=error)
+    return FailedOutcome(
+        task_id=task_id, action=Action.FAILED, reason="damaged receipt", error=error
+    )

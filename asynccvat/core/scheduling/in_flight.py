@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from asynccvat.core.scheduling.polling import (
+    Demand,
     Look,
     Pending,
     Queue,
@@ -74,7 +75,7 @@ class InFlight:
         self.last_look = 0.0
         self._pending: dict[str, Pending] = {}
         self._number = 0
-        self._more_to_ask = False
+        self._more_to_request = False
         self._ours: dict[str, tuple[float, float]] = {}
         self._ends: list[_End] = []
         self._offsets: list[tuple[float, float]] = []
@@ -117,45 +118,45 @@ class InFlight:
         if self._probe == rq_id:
             self._probe = None
 
-    def next_look(self, *, more_to_ask: bool, may_fetch: bool, room: bool = True) -> Look | None:
-        """What to do next and when; None while nothing is to be done.
+    def next_look(self, demand: Demand) -> Look | None:
+        """Decide what to do next, and when. None while there is nothing to do.
 
         Args:
-            more_to_ask: Whether exports wait for a place in flight.
-            may_fetch: Whether results can be asked for before they are known to be there.
-            room: Whether a result that is tried is asked for at once.
+            demand: What the run needs of the queue at the moment.
         """
         if not self._pending:
             return None
-        if self._more_to_ask and not more_to_ask:
+        if self._more_to_request and not demand.more_to_request:
             # From now on each is tried when it is due: that has to be known well.
             self._unsure = True
-        self._more_to_ask = more_to_ask
-        return next_look(self.model, self._queue(), may_fetch=may_fetch, room=room)
+        self._more_to_request = demand.more_to_request
+        return next_look(
+            self.model, self._queue(), may_fetch=demand.may_fetch, room=demand.has_room
+        )
 
     def begin_fetches(self, rq_ids: Iterable[str], now: float) -> None:
         """Note that results are being asked for; `tried` says how it went."""
         for rq_id in rq_ids:
             request = self._pending[rq_id]
-            self._pending[rq_id] = replace(request, tried=True)
+            self._pending[rq_id] = replace(request, fetching=True)
             if request.number > self._overtaken:
                 self._probe, self._probed_at = rq_id, now
 
-    def tried(self, rq_id: str, now: float, *, ended: bool) -> None:
+    def resolve(self, rq_id: str, now: float, *, found: bool) -> None:
         """Note whether a result was there."""
         request = self._pending.get(rq_id)
         if request is None:
             return
         self.last_look = now
-        self._note_prediction(right=ended)
-        if self._probe == rq_id and self._more_to_ask:
-            self.model = self.model.with_probe(right=ended)
-        if ended:
+        self._note_prediction(right=found)
+        if self._probe == rq_id and self._more_to_request:
+            self.model = self.model.with_probe(right=found)
+        if found:
             self._end(request, now)
             return
         if self._probe == rq_id:
             self._probe = None
-        self._pending[rq_id] = replace(request, tried=False, doubtful=True, looked_at=now)
+        self._pending[rq_id] = replace(request, fetching=False, doubtful=True, looked_at=now)
 
     def answered(self, answers: Iterable[StatusAnswer], now: float) -> None:
         """Note what the server told of requests."""
@@ -192,7 +193,7 @@ class InFlight:
     def _queue(self) -> Queue:
         return Queue(
             tuple(self._pending.values()),
-            more_to_ask=self._more_to_ask,
+            more_to_request=self._more_to_request,
             last_look=self.last_look,
             ends=tuple(end.at for end in self._ends),
             overtaken=self._overtaken,

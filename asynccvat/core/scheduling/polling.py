@@ -65,7 +65,7 @@ class Pending:
         looked_at: When it was last known not to have ended, None before the first look.
         predictable: Whether its result can be asked for before it is known to have ended.
         doubtful: Whether the last try came too early, so that the next look should ask.
-        tried: Whether a try is under way.
+        fetching: Whether its predicted result is being fetched.
     """
 
     rq_id: str
@@ -76,7 +76,22 @@ class Pending:
     looked_at: float | None = None
     predictable: bool = True
     doubtful: bool = False
-    tried: bool = False
+    fetching: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a run needs of the server's queue at the moment.
+
+    Attributes:
+        more_to_request: Whether more requests wait for a slot in flight.
+        may_fetch: Whether results may be fetched before they are known to be there.
+        has_room: Whether a fetch would begin at once.
+    """
+
+    more_to_request: bool = False
+    may_fetch: bool = False
+    has_room: bool = True
 
 
 class How(Enum):
@@ -102,7 +117,7 @@ class Queue:
 
     Attributes:
         pending: Those not known to have ended, in the order in which they were asked for.
-        more_to_ask: Whether exports wait for a place in flight.
+        more_to_request: Whether exports wait for a place in flight.
         last_look: When the last look was answered, on our own clock.
         ends: When the last exports ended, on our own clock: their workers were not free before.
         overtaken: Exports with smaller numbers must have ended, as one behind them has.
@@ -114,7 +129,7 @@ class Queue:
     """
 
     pending: Sequence[Pending]
-    more_to_ask: bool = False
+    more_to_request: bool = False
     last_look: float = 0.0
     ends: Sequence[float] = ()
     overtaken: int = 0
@@ -165,7 +180,7 @@ def due_times(model: ServerModel, queue: Queue) -> list[float]:
     """
     service = model.export_seconds if model.export_seconds is not None else _FIRST_LOOK
     occupied = (model.occupied_seconds or service) * (
-        model.early_rate if queue.more_to_ask else 1.0
+        model.early_rate if queue.more_to_request else 1.0
     )
     due = {
         request.rq_id: _due_without_queueing(request, queue, service) for request in queue.pending
@@ -226,14 +241,14 @@ def next_look(model: ServerModel, queue: Queue, *, may_fetch: bool, room: bool) 
         (
             Due(at, request)
             for at, request in zip(due, queue.pending, strict=True)
-            if not request.tried
+            if not request.fetching
         ),
         key=_in_time,
     )
     if not rows:
         return None
     may_fetch = may_fetch and not model.is_learning
-    if not queue.more_to_ask or len(queue.pending) <= model.workers:
+    if not queue.more_to_request or len(queue.pending) <= model.workers:
         return _look_at_due(model, queue, rows, may_fetch=may_fetch)
     return _look_at_many(model, queue, rows, may_fetch=may_fetch, room=room)
 

@@ -1,11 +1,12 @@
-"""Where the server will put a result, predicted from where it put others.
+"""Predict the URL of a result from the URLs of other results.
 
-CVAT names a result's place only once its export has ended, but always in the same way: with the
-request's id and the task's. So the place of one tells that of all, and an archive can be asked for
-at the moment when it should be there. What was predicted is compared with every place that the
-server names; once they differ, nothing is predicted any more. Where something else came from a
-predicted place, that may have been the place or a passing trouble: nothing is predicted until the
-server names a place that is as it would have been predicted.
+CVAT names a result's URL only after the export has ended, but always builds it in the same way,
+from the request's id and the task's id. One known URL therefore gives all others, and an archive
+can be fetched at the moment when it should be there.
+
+Each URL that the server names is compared with its prediction. Once they differ, nothing is
+predicted any more. If a predicted URL brings something else than an archive, the cause may be the
+URL or a passing trouble: predictions pause until the server names a URL as predicted.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ _ENCODINGS: tuple[Callable[[str], str], ...] = (
     quote,
     str,
 )
-# So many predicted places in a row may be wrong; then asking costs less.
+# This many predicted URLs in a row may be wrong; after that, polling costs less.
 _MOST_DOUBTS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ResultUrlTemplate:
-    """What is known of the places of results.
+    """What is known of the server's result URLs.
 
     Attributes:
-        parts: A place, cut where a request's id stands, with the task's cut out too; None before
-            the first was seen.
-        encoding: Which of the known encodings the id has there.
-        reliable: Whether all that were seen were as predicted.
-        doubts: From how many predicted places in a row something else came.
-        in_doubt: Whether none was named since that was as it would have been predicted.
+        parts: A URL, cut at the request's id, each piece cut again at the task's id. None before
+            the first URL was seen.
+        encoding: Which of the known encodings the request's id has in it.
+        reliable: Whether all URLs that the server named were as predicted.
+        doubts: How many predicted URLs in a row brought something else.
+        in_doubt: Whether the server has named no URL as predicted since the last doubt.
     """
 
     parts: tuple[tuple[str, ...], ...] | None = None
@@ -43,12 +44,12 @@ class ResultUrlTemplate:
     doubts: int = 0
     in_doubt: bool = False
 
-    def with_place(self, rq_id: str, task_id: int, url: str) -> ResultUrlTemplate:
-        """Learn from a place that the server named."""
+    def with_url(self, rq_id: str, task_id: int, url: str) -> ResultUrlTemplate:
+        """Learn from a URL that the server named."""
         if not self.reliable:
             return self
         if self.parts is not None:
-            as_predicted = self._place(self.parts, rq_id, task_id) == url
+            as_predicted = self._url(self.parts, rq_id, task_id) == url
             return replace(self, in_doubt=False) if as_predicted else replace(self, reliable=False)
         for number, encode in enumerate(_ENCODINGS):
             pieces = url.split(encode(rq_id))
@@ -58,27 +59,27 @@ class ResultUrlTemplate:
         return replace(self, reliable=False)
 
     def predict(self, rq_id: str, task_id: int) -> str | None:
-        """Where the result of a request should be; None where that cannot be told."""
+        """Return the URL that the result of a request should have, None if it is unknown."""
         if self.parts is None or not self.known:
             return None
-        return self._place(self.parts, rq_id, task_id)
+        return self._url(self.parts, rq_id, task_id)
 
     def doubted(self) -> ResultUrlTemplate:
-        """Note that something else came from a predicted place."""
+        """Note that a predicted URL brought something else."""
         doubts = self.doubts + 1
         reliable = self.reliable and doubts <= _MOST_DOUBTS
         return replace(self, doubts=doubts, in_doubt=True, reliable=reliable)
 
     def confirmed(self) -> ResultUrlTemplate:
-        """Note that a result came from a predicted place."""
+        """Note that a predicted URL brought its archive."""
         return replace(self, doubts=0) if self.doubts else self
 
     @property
     def known(self) -> bool:
-        """Whether places can be predicted."""
+        """Whether URLs can be predicted."""
         return self.parts is not None and self.reliable and not self.in_doubt
 
-    def _place(self, parts: tuple[tuple[str, ...], ...], rq_id: str, task_id: int) -> str:
+    def _url(self, parts: tuple[tuple[str, ...], ...], rq_id: str, task_id: int) -> str:
         pieces = (_in_path(task_id).join(cut) for cut in parts)
         return _ENCODINGS[self.encoding](rq_id).join(pieces)
 

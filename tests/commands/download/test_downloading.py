@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from engine_serving import QUICK, Log, actions, error, files, outcome, serving, until
+from engine_serving import QUICK_DOWNLOAD, Log, actions, error, files, outcome, serving, until
 
 import asynccvat as ac
 from asynccvat.archives import backoff
@@ -27,7 +27,7 @@ IMAGES = ac.ExportSpec("COCO 1.0", images=True)
 async def test_one_task_lands_in_the_folder_that_was_named(tmp_path: Path) -> None:
     async with serving(2) as serve:
         path = tmp_path / "out" / "deep" / "mine"
-        one = await ac.download(serve.client, 2, path, IMAGES, options=QUICK)
+        one = await ac.download(serve.client, 2, path, IMAGES, options=QUICK_DOWNLOAD)
         assert (one.action, one.reason, one.path) == (ac.Action.FETCHED, "asked for", path)
         assert files(path) == await serve.archive(2, IMAGES)
         assert [item.name for item in path.parent.iterdir()] == ["mine"]
@@ -39,11 +39,13 @@ async def test_the_outcome_names_the_folder_as_the_caller_did(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     async with serving(1) as serve:
-        fetched = await ac.download(serve.client, 1, "out/mine", options=QUICK)
-        assert (fetched.path, fetched.reason) == (Path("out/mine"), ac.Reason.ASKED_FOR)
+        fetched = await ac.download(serve.client, 1, "out/mine", options=QUICK_DOWNLOAD)
+        assert (fetched.path, fetched.reason) == (Path("out/mine"), ac.models.Reason.ASKED_FOR)
         assert files(tmp_path / "out/mine") == await serve.archive(1)
-        again = await ac.download(serve.client, 1, "out/mine", options=QUICK, skip_existing=True)
-        assert (again.path, again.reason) == (Path("out/mine"), ac.Reason.EXISTING)
+        again = await ac.download(
+            serve.client, 1, "out/mine", options=QUICK_DOWNLOAD, skip_existing=True
+        )
+        assert (again.path, again.reason) == (Path("out/mine"), ac.models.Reason.EXISTING)
 
 
 async def test_a_place_that_cannot_be_written_to_is_found_before_anything_is_exported(
@@ -53,19 +55,21 @@ async def test_a_place_that_cannot_be_written_to_is_found_before_anything_is_exp
     async with serving(2) as serve:
         paths = {task_id: tmp_path / "file" / f"task{task_id}" for task_id in (1, 2)}
         with pytest.raises(ac.StoreError, match=r"a file"):
-            await ac.download_many(serve.client, paths, options=QUICK)
+            await ac.download_many(serve.client, paths, options=QUICK_DOWNLOAD)
         with monkeypatch.context() as patched:
             # Whoever runs the tests may be allowed to write anywhere.
             patched.setattr("os.access", lambda *_: False)
             with pytest.raises(ac.StoreError, match=r"cannot write to .*/out: Permission denied"):
-                await ac.download(serve.client, 1, tmp_path / "out" / "task1", options=QUICK)
+                await ac.download(
+                    serve.client, 1, tmp_path / "out" / "task1", options=QUICK_DOWNLOAD
+                )
         assert serve.calls("POST", "export") == []
 
 
 async def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     async with serving(1) as serve:
         (tmp_path / "out").mkdir()
-        await ac.download(serve.client, 1, tmp_path / "out", options=QUICK)
+        await ac.download(serve.client, 1, tmp_path / "out", options=QUICK_DOWNLOAD)
         assert files(tmp_path / "out") == await serve.archive(1)
 
 
@@ -78,7 +82,7 @@ async def test_a_durable_download_is_the_same(tmp_path: Path) -> None:
 async def test_many_land_at_once(tmp_path: Path, log: Log) -> None:
     async with serving(7) as serve:
         paths = {task_id: tmp_path / f"t{task_id}" for task_id in range(1, 8)}
-        report = await ac.download_many(serve.client, paths, options=QUICK, on_event=log)
+        report = await ac.download_many(serve.client, paths, options=QUICK_DOWNLOAD, on_event=log)
         assert report.ok
         for task_id, path in paths.items():
             assert files(path) == await serve.archive(task_id)
@@ -99,12 +103,12 @@ async def test_a_filled_folder_is_refused_and_nothing_is_asked(tmp_path: Path) -
         path = tmp_path / "out"
         path.mkdir()
         (path / "mine.txt").write_text("mine")
-        with pytest.raises(ac.ForeignFolderError, match="replaces nothing"):
-            await ac.download(serve.client, 1, path, options=QUICK)
-        with pytest.raises(ac.ForeignFolderError):
-            await ac.download(serve.client, 1, path, options=QUICK, skip_existing=True)
+        with pytest.raises(ac.errors.ForeignFolderError, match="replaces nothing"):
+            await ac.download(serve.client, 1, path, options=QUICK_DOWNLOAD)
+        with pytest.raises(ac.errors.ForeignFolderError):
+            await ac.download(serve.client, 1, path, options=QUICK_DOWNLOAD, skip_existing=True)
         report = await ac.download_many(
-            serve.client, {1: path, 2: tmp_path / "other"}, options=QUICK
+            serve.client, {1: path, 2: tmp_path / "other"}, options=QUICK_DOWNLOAD
         )
         assert actions(report) == {1: ("failed", "asked for"), 2: ("fetched", "asked for")}
         assert files(path) == {"mine.txt": b"mine"}
@@ -118,15 +122,17 @@ async def test_existing_ones_are_skipped_where_that_is_wished(
     async with serving(2) as serve:
         spec = ac.ExportSpec(export_format)
         paths = {1: tmp_path / "a", 2: tmp_path / "b"}
-        await ac.download(serve.client, 1, paths[1], spec, options=QUICK)
+        await ac.download(serve.client, 1, paths[1], spec, options=QUICK_DOWNLOAD)
         before = files(paths[1])
         report = await ac.download_many(
-            serve.client, paths, spec, options=QUICK, skip_existing=True
+            serve.client, paths, spec, options=QUICK_DOWNLOAD, skip_existing=True
         )
         assert actions(report) == {1: ("skipped", "existing"), 2: ("fetched", "asked for")}
         assert outcome(report, 1).path == paths[1]
         assert files(paths[1]) == before
-        one = await ac.download(serve.client, 1, paths[1], spec, options=QUICK, skip_existing=True)
+        one = await ac.download(
+            serve.client, 1, paths[1], spec, options=QUICK_DOWNLOAD, skip_existing=True
+        )
         assert one.action is ac.Action.SKIPPED
 
 
@@ -137,10 +143,10 @@ async def test_what_a_killed_download_left_beside_an_existing_one_is_cleared_unl
 
         async def skipped() -> ac.TaskOutcome:
             return await ac.download(
-                serve.client, 1, tmp_path / "a", options=QUICK, skip_existing=True
+                serve.client, 1, tmp_path / "a", options=QUICK_DOWNLOAD, skip_existing=True
             )
 
-        await ac.download(serve.client, 1, tmp_path / "a", options=QUICK)
+        await ac.download(serve.client, 1, tmp_path / "a", options=QUICK_DOWNLOAD)
         hidden = tmp_path / ".a.asynccvat"
         (hidden / "staging/tree").mkdir(parents=True)
         (hidden / "lock").touch()
@@ -165,12 +171,12 @@ async def test_an_export_is_replaced_where_that_is_wished(tmp_path: Path) -> Non
         paths = {1: tmp_path / "a", 2: tmp_path / "b"}
         (tmp_path / "b").mkdir()
         (tmp_path / "b/mine.txt").write_text("no export")
-        await ac.download(serve.client, 1, paths[1], options=QUICK)
+        await ac.download(serve.client, 1, paths[1], options=QUICK_DOWNLOAD)
         before = files(paths[1])
         (tmp_path / "a/annotations.xml").write_text("edited")
-        plan = await ac.plan_downloads(serve.client, paths, replace=True)
+        plan = await ac.plan_download(serve.client, paths, replace=True)
         assert plan.counts == {"fetch": 1, "refuse": 1}
-        report = await ac.download_many(serve.client, paths, options=QUICK, replace=True)
+        report = await ac.download_many(serve.client, paths, options=QUICK_DOWNLOAD, replace=True)
         assert actions(report) == {1: ("fetched", "asked for"), 2: ("failed", "asked for")}
         assert files(paths[1]) == before
         assert files(tmp_path / "a.old-1") == {"annotations.xml": b"edited"}
@@ -182,7 +188,9 @@ async def test_two_tasks_cannot_have_the_same_folder(tmp_path: Path) -> None:
     async with serving(2) as serve:
         for same in (tmp_path / "a", tmp_path / "x" / ".." / "a"):
             with pytest.raises(ac.ConfigError, match="tasks 1 and 2"):
-                await ac.download_many(serve.client, {1: tmp_path / "a", 2: same}, options=QUICK)
+                await ac.download_many(
+                    serve.client, {1: tmp_path / "a", 2: same}, options=QUICK_DOWNLOAD
+                )
         assert serve.server.calls == []
         assert list(tmp_path.iterdir()) == []
 
@@ -190,15 +198,15 @@ async def test_two_tasks_cannot_have_the_same_folder(tmp_path: Path) -> None:
 async def test_a_task_that_is_not_there_is_told(tmp_path: Path) -> None:
     async with serving(1) as serve:
         with pytest.raises(ac.NotFoundError) as caught:
-            await ac.download(serve.client, 9, tmp_path / "out", options=QUICK)
+            await ac.download(serve.client, 9, tmp_path / "out", options=QUICK_DOWNLOAD)
         assert caught.value.task_id == 9
         assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_task_without_data_fails_with_the_servers_word(tmp_path: Path) -> None:
     async with serving(2, tasks_without_data=1) as serve:
-        with pytest.raises(ac.ExportFailedError, match="NoneType"):
-            await ac.download(serve.client, 2, tmp_path / "out", options=QUICK)
+        with pytest.raises(ac.errors.ExportFailedError, match="NoneType"):
+            await ac.download(serve.client, 2, tmp_path / "out", options=QUICK_DOWNLOAD)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -206,7 +214,7 @@ async def test_what_stops_a_download_is_raised(tmp_path: Path) -> None:
     async with serving(1) as serve:
         with pytest.raises(ac.ConfigError, match="COCO"):
             await ac.download(
-                serve.client, 1, tmp_path / "out", ac.ExportSpec("COCO"), options=QUICK
+                serve.client, 1, tmp_path / "out", ac.ExportSpec("COCO"), options=QUICK_DOWNLOAD
             )
         assert list(tmp_path.iterdir()) == []
 
@@ -214,8 +222,8 @@ async def test_what_stops_a_download_is_raised(tmp_path: Path) -> None:
 async def test_a_broken_archive_leaves_nothing(tmp_path: Path) -> None:
     async with serving(1) as serve:
         serve.server.faults.add(Fault(path="dataset/download", alter_at=200, times=None))
-        with pytest.raises(ac.ArchiveError):
-            await ac.download(serve.client, 1, tmp_path / "out", options=QUICK)
+        with pytest.raises(ac.errors.ArchiveError):
+            await ac.download(serve.client, 1, tmp_path / "out", options=QUICK_DOWNLOAD)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -224,7 +232,9 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
         log = Log()
         with anyio.CancelScope() as scope:
             log.on(TransferFinished, lambda _: scope.cancel())
-            await ac.download(serve.client, 1, tmp_path / "out", options=QUICK, on_event=log)
+            await ac.download(
+                serve.client, 1, tmp_path / "out", options=QUICK_DOWNLOAD, on_event=log
+            )
         assert scope.cancelled_caught
         assert list(tmp_path.iterdir()) in ([], [tmp_path / "out"])
         if (tmp_path / "out").exists():
@@ -237,8 +247,8 @@ async def test_a_folder_that_is_filled_meanwhile_is_not_replaced(tmp_path: Path)
         path = tmp_path / "out"
         log.on(ExportRequested, lambda _: path.mkdir())
         log.on(ExportRequested, lambda _: (path / "mine").write_text("mine"))
-        with pytest.raises(ac.ForeignFolderError):
-            await ac.download(serve.client, 1, path, options=QUICK, on_event=log)
+        with pytest.raises(ac.errors.ForeignFolderError):
+            await ac.download(serve.client, 1, path, options=QUICK_DOWNLOAD, on_event=log)
         assert files(path) == {"mine": b"mine"}
         assert list(tmp_path.iterdir()) == [path]
 
@@ -251,7 +261,7 @@ async def test_a_folder_that_somebody_else_fills_fails_alone(tmp_path: Path) -> 
         first: list[ac.TaskOutcome] = []
 
         async def hold() -> None:
-            first.append(await ac.download(serve.client, 1, tmp_path / "a", options=QUICK))
+            first.append(await ac.download(serve.client, 1, tmp_path / "a", options=QUICK_DOWNLOAD))
 
         async with anyio.create_task_group() as group:
             group.start_soon(hold)
@@ -259,7 +269,7 @@ async def test_a_folder_that_somebody_else_fills_fails_alone(tmp_path: Path) -> 
             report = await ac.download_many(
                 serve.client,
                 {2: tmp_path / "a", 3: tmp_path / "b", 4: tmp_path / "c"},
-                options=QUICK,
+                options=QUICK_DOWNLOAD,
             )
         assert isinstance(error(report, 2), ac.StoreLockedError)
         assert report.stopped_by is None
@@ -271,7 +281,7 @@ async def test_a_folder_that_somebody_else_fills_fails_alone(tmp_path: Path) -> 
 async def test_a_result_that_expired_is_exported_again(tmp_path: Path, log: Log) -> None:
     async with serving(1) as serve:
         serve.server.faults.add(Fault(path="dataset/download", expire=True))
-        await ac.download(serve.client, 1, tmp_path / "out", options=QUICK, on_event=log)
+        await ac.download(serve.client, 1, tmp_path / "out", options=QUICK_DOWNLOAD, on_event=log)
         assert log.retries("download") == 1
 
 
@@ -280,9 +290,9 @@ async def test_a_path_that_cannot_be_a_folder_is_told(tmp_path: Path) -> None:
     async with serving(1) as serve:
         for path in (tmp_path / "file", tmp_path / "file" / "below"):
             with pytest.raises(ac.StoreError):
-                await ac.download(serve.client, 1, path, options=QUICK)
+                await ac.download(serve.client, 1, path, options=QUICK_DOWNLOAD)
         with pytest.raises(ac.ConfigError):
-            await ac.download(serve.client, 1, tmp_path / ".asynccvat", options=QUICK)
+            await ac.download(serve.client, 1, tmp_path / ".asynccvat", options=QUICK_DOWNLOAD)
         assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
 
@@ -293,7 +303,7 @@ async def test_an_adopted_export_has_to_be_seen_queued(tmp_path: Path, log: Log)
         await until(lambda: serve.server.requests[accepted.rq_id].status == "started")
         serve.server.edit_task(1)
         log.on(ExportRequested, lambda _: serve.server.release_exports())
-        await ac.download(serve.client, 1, tmp_path / "out", options=QUICK, on_event=log)
+        await ac.download(serve.client, 1, tmp_path / "out", options=QUICK_DOWNLOAD, on_event=log)
         assert [event.created for event in log.of(ExportRequested)] == [False, True]
         assert files(tmp_path / "out") == await serve.archive(1)
 
@@ -311,6 +321,6 @@ async def test_all_downloads_share_one_bandwidth(
     monkeypatch.setattr(backoff.Bandwidth, "__init__", counted)
     async with serving(3) as serve:
         paths = {task_id: tmp_path / str(task_id) for task_id in (1, 2, 3)}
-        options = replace(QUICK, bandwidth=50_000_000)
+        options = replace(QUICK_DOWNLOAD, bandwidth=50_000_000)
         assert (await ac.download_many(serve.client, paths, options=options)).ok
         assert made == [50_000_000]

@@ -31,7 +31,7 @@ from asynccvat.events import ExportRequested, Retrying, TaskDone, to_json
 from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
 from asynccvat.store import MirrorStore
-from asynccvat.transfer import dispatcher as dispatch
+from asynccvat.transfer.outages import OutageDetector
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +50,7 @@ async def test_a_failed_export_carries_the_servers_message_and_stops_nobody(data
             3: ("fetched", "new"),
         }
         failure = error(report, 2)
-        assert isinstance(failure, ac.ExportFailedError)
+        assert isinstance(failure, ac.errors.ExportFailedError)
         assert "ValueError: frame 3 is broken" in str(failure)
         assert "task 2" in str(failure)
         assert failure.task_id == 2
@@ -143,7 +143,7 @@ async def test_a_broken_archive_fails_only_its_task(data: Path, fault: Fault) ->
     async with serving(3) as serve:
         serve.server.faults.add(replace(fault, path="download", task_id=2, times=None))
         report = await ac.mirror(serve.client, data, options=QUICK)
-        assert isinstance(error(report, 2), ac.ArchiveError)
+        assert isinstance(error(report, 2), ac.errors.ArchiveError)
         assert error(report, 2).task_id == 2
         assert report.count(ac.Action.FETCHED) == 2
         assert not (data / "task2").exists()
@@ -201,7 +201,7 @@ async def test_an_export_without_a_result_url_says_why(data: Path) -> None:
             )
         )
         report = await ac.mirror(serve.client, data, options=QUICK)
-        assert isinstance(error(report, 1), ac.ProtocolError)
+        assert isinstance(error(report, 1), ac.errors.ProtocolError)
         assert "cloud storage" in str(error(report, 1))
 
 
@@ -246,8 +246,8 @@ async def test_an_unknown_format_is_found_by_a_plan_that_would_fetch(data: Path)
     async with serving(2) as serve:
         wrong = ac.ExportSpec("coco 1.0")
         with pytest.raises(ac.ConfigError, match=r"cannot export as 'coco 1\.0'.*'COCO 1\.0'"):
-            await ac.plan(serve.client, data, spec=wrong)
-        nothing = await ac.plan(serve.client, data, ac.Selection(task_ids=[]), wrong)
+            await ac.plan_mirror(serve.client, data, spec=wrong)
+        nothing = await ac.plan_mirror(serve.client, data, ac.Selection(task_ids=[]), wrong)
         assert nothing.steps == ()
 
 
@@ -350,8 +350,8 @@ async def test_a_full_disk_stops_the_run_and_the_next_one_completes(
             full(patch, "write", number, after=8)
             one_by_one = replace(QUICK, concurrency=1, transfers=1)
             report = await ac.mirror(serve.client, data, options=one_by_one)
-        assert isinstance(report.stopped_by, ac.DiskFullError)
-        assert any(isinstance(one.error, ac.DiskFullError) for one in report.failures)
+        assert isinstance(report.stopped_by, ac.errors.DiskFullError)
+        assert any(isinstance(one.error, ac.errors.DiskFullError) for one in report.failures)
         assert len(report.outcomes) < 12
         held = files(data)
         wanted = await serve.archives()
@@ -427,7 +427,7 @@ async def test_a_server_that_gives_no_archives_any_more_stops_the_run(data: Path
         report = await ac.mirror(
             serve.client, data, options=replace(QUICK, concurrency=1, transfers=1)
         )
-        assert isinstance(report.stopped_by, ac.ServerError)
+        assert isinstance(report.stopped_by, ac.errors.ServerError)
         assert 16 <= len(report.failures) < 40
         assert staged(data) == []
 
@@ -436,10 +436,10 @@ async def test_an_unreachable_server_is_told_at_once(data: Path) -> None:
     async with serving(1) as serve:
         url = serve.server.url
     async with ac.CvatClient(url, token="a" * 40) as client:
-        with pytest.raises(ac.ConnectError):
+        with pytest.raises(ac.errors.ConnectError):
             await ac.mirror(client, data, options=QUICK)
-        with pytest.raises(ac.ConnectError):
-            await ac.plan(client, data)
+        with pytest.raises(ac.errors.ConnectError):
+            await ac.plan_mirror(client, data)
 
 
 async def test_a_destination_that_cannot_be_used_is_told(tmp_path: Path) -> None:
@@ -462,8 +462,8 @@ async def test_receipts_that_cannot_be_read_end_the_run_whatever_the_server_does
 
 
 def test_folders_that_others_write_to_say_nothing_of_the_destination() -> None:
-    troubles = dispatch.OutageDetector()
+    detector = OutageDetector()
     for task_id in range(100):
         locked = ac.StoreLockedError("somebody writes there", task_id=task_id)
         locked.__cause__ = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        assert not troubles.destination_is_gone(task_id, locked)
+        assert not detector.is_destination_lost(task_id, locked)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_serving import QUICK, Log
+from engine_serving import QUICK, QUICK_DOWNLOAD, Log
 
 import asynccvat as ac
 from asynccvat.client import lists
@@ -111,7 +111,7 @@ async def test_the_error_of_a_failed_task_keeps_nothing_of_its_run_alive(
         many.add_faults(Fault(path="dataset/export", task_id=2, status=403, times=None))
         report = await ac.mirror(client, tmp_path, selection, options=QUICK)
         with pytest.raises(ac.PermissionDeniedError):
-            await ac.download(client, 2, tmp_path / "alone", options=QUICK)
+            await ac.download(client, 2, tmp_path / "alone", options=QUICK_DOWNLOAD)
         many.clear_faults()
     assert len(report.failures) == 1
     left = weakref.ref(client)

@@ -219,14 +219,14 @@ async def test_a_read_only_access_token_may_mirror(data: Path) -> None:
 
 async def test_a_plan_changes_nothing(data: Path) -> None:
     async with serving(3, tasks_without_data=1) as serve:
-        plan = await ac.plan(serve.client, data)
+        plan = await ac.plan_mirror(serve.client, data)
         assert dict(plan.counts) == {"fetch": 2, "skip": 1}
         assert not data.exists()
         await ac.mirror(serve.client, data, options=QUICK)
         before = files(data, own=True)
         serve.server.edit_task(2)
         exported = len(serve.calls("POST", "dataset/export"))
-        plan = await ac.plan(serve.client, data)
+        plan = await ac.plan_mirror(serve.client, data)
         assert [
             (one["task_id"], one["step"], one["reason"]) for one in plan.to_json()["steps"]
         ] == [

@@ -30,7 +30,7 @@ import asynccvat as ac
 from asynccvat.archives import ArchiveReader
 from asynccvat.events import Event, ExportRequested, Planned, RunFinished, TaskDone, to_json
 from asynccvat.simulator import Fault
-from asynccvat.transfer import exports
+from asynccvat.transfer import own_requests
 
 pytestmark = pytest.mark.anyio
 
@@ -135,7 +135,7 @@ async def test_an_export_that_was_just_asked_for_is_cancelled_too(data: Path) ->
 async def test_a_server_that_does_not_answer_holds_an_aborted_run_up_for_seconds_at_most(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "_CANCEL_SECONDS", 0.05)
+    monkeypatch.setattr(own_requests, "_CANCEL_SECONDS", 0.05)
     async with serving(2) as serve:
         serve.server.pause_exports()
         serve.server.faults.add(
@@ -412,7 +412,7 @@ async def test_two_mirrors_on_one_destination_exclude_each_other(data: Path) -> 
             with pytest.raises(ac.StoreLockedError):
                 await ac.mirror(serve.client, data, options=QUICK)
             # Looking is allowed meanwhile.
-            assert (await ac.plan(serve.client, data)).counts == {"fetch": 2}
+            assert (await ac.plan_mirror(serve.client, data)).counts == {"fetch": 2}
             serve.server.release_exports()
             assert (await first.wait()).ok
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok

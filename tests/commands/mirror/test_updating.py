@@ -206,7 +206,7 @@ async def test_a_damaged_receipt_makes_a_folder_nobodys_until_it_is_adopted(
     (data / ".asynccvat" / "receipts" / "2.json").write_text("{")
     report = await again(serve, data)
     assert actions(report)[2] == ("failed", "foreign")
-    assert isinstance(error(report, 2), ac.ForeignFolderError)
+    assert isinstance(error(report, 2), ac.errors.ForeignFolderError)
     assert any("task 2" in warning for warning in report.warnings)
     report = await again(serve, data, replace(QUICK, adopt=True))
     assert actions(report)[2] == ("fetched", "new")
@@ -284,7 +284,7 @@ async def test_a_foreign_folder_is_refused_and_nothing_of_it_is_touched(data: Pa
             3: ("fetched", "new"),
         }
         refused = error(report, 2)
-        assert isinstance(refused, ac.ForeignFolderError)
+        assert isinstance(refused, ac.errors.ForeignFolderError)
         assert "--adopt" in str(refused)
         assert files(data / "task2") == {"mine.txt": b"mine"}
         assert serve.calls("POST", "/api/tasks/2/") == []
@@ -346,7 +346,7 @@ async def test_a_folder_that_appears_during_the_run_is_not_replaced(data: Path) 
         log.on(Planned, lambda _: (data / "task2").mkdir())
         log.on(Planned, lambda _: (data / "task2" / "mine").write_text("mine"))
         report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
-        assert isinstance(error(report, 2), ac.ForeignFolderError)
+        assert isinstance(error(report, 2), ac.errors.ForeignFolderError)
         assert actions(report)[1] == ("fetched", "new")
         assert files(data / "task2") == {"mine": b"mine"}
         assert staged(data) == []
@@ -361,8 +361,8 @@ async def test_a_folder_at_the_new_prefix_that_appears_during_the_run_is_not_rep
     log.on(Planned, lambda _: (data / "job-2").mkdir())
     options = replace(QUICK, folder_prefix="job-")
     report = await ac.mirror(serve.client, data, options=options, on_event=log)
-    assert isinstance(error(report, 1), ac.ForeignFolderError)
-    assert isinstance(error(report, 2), ac.ForeignFolderError)
+    assert isinstance(error(report, 1), ac.errors.ForeignFolderError)
+    assert isinstance(error(report, 2), ac.errors.ForeignFolderError)
     assert actions(report)[3] == ("moved", "prefix")
     assert (data / "task1" / XML).is_file()
 
@@ -374,7 +374,7 @@ async def test_the_mirror_of_another_server_is_left_alone(data: Path) -> None:
         with pytest.raises(ac.ConfigError, match="mirror"):
             await again(other, data)
         with pytest.raises(ac.ConfigError, match="mirror"):
-            await ac.plan(other.client, data)
+            await ac.plan_mirror(other.client, data)
     assert files(data) == before
 
 

@@ -274,7 +274,7 @@ async def test_a_task_that_changed_since_it_was_mirrored_is_refused(
     theirs = await serve.archive(2)
     report = await ac.upload(serve.client, data, options=GUARDED)
     assert actions(report)[1] == ("uploaded", "edited")
-    assert isinstance(error(report, 2), ac.TaskChangedError)
+    assert isinstance(error(report, 2), ac.errors.TaskChangedError)
     assert outcome(report, 2).reason == "conflict"
     assert (await serve.archive(2)) == theirs
 
@@ -286,7 +286,7 @@ async def test_a_change_between_the_listing_and_the_upload_is_seen(
     edit(data / "task1" / CVAT)
     log.on(ac.events.Planned, lambda _event: serve.server.edit_task(1))
     report = await ac.upload(serve.client, data, options=GUARDED, on_event=log)
-    assert isinstance(error(report, 1), ac.TaskChangedError)
+    assert isinstance(error(report, 1), ac.errors.TaskChangedError)
     assert serve.calls("POST", "/annotations") == []
 
 
@@ -308,7 +308,7 @@ async def test_a_change_by_others_right_after_the_import_stays_a_conflict(
     assert (await ac.upload(serve.client, data, options=GUARDED, on_event=log)).ok
     edit(data / "task1" / CVAT, 'occluded="1"', 'occluded="0"')
     report = await ac.upload(serve.client, data, options=GUARDED)
-    assert isinstance(error(report, 1), ac.TaskChangedError)
+    assert isinstance(error(report, 1), ac.errors.TaskChangedError)
 
 
 async def test_what_no_receipt_speaks_of_is_refused_by_the_guard(

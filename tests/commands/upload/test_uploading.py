@@ -208,7 +208,7 @@ async def test_a_failed_import_is_one_and_the_others_go_on(data: Path) -> None:
         report = await ac.upload(serve.client, data, options=QUICK)
         (failure,) = report.failures
         assert failure.task_id == 3
-        assert isinstance(failure.error, ac.ImportFailedError)
+        assert isinstance(failure.error, ac.errors.ImportFailedError)
         assert str(failure.error).endswith("annotations.xml: Boom: no")
         with pytest.raises(ac.TasksFailedError, match="1 of 5 tasks failed"):
             report.raise_for_failures()
@@ -289,7 +289,7 @@ async def test_imports_that_had_begun_are_named_after_a_cancellation(data: Path,
         serve.server.release_imports()
         (warning,) = run.report.warnings
         assert warning == (
-            "the import into task 1 could not be taken back: the server is at it, or has done it; "
+            "the import into task 1 could not be cancelled: the server runs it, or has done it; "
             "look there before you upload again"
         )
 

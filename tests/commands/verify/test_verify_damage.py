@@ -362,8 +362,8 @@ def check_repair(mirrored: Mirrored, plan: Plan) -> None:
         assert set(example.told.mine) <= everything
         again = asyncio.run(ac.verify(example.dest))
         assert {problem.kind for problem in again.problems} <= {
-            ac.ProblemKind.FOREIGN,
-            ac.ProblemKind.TOUCHED,
+            ac.models.ProblemKind.FOREIGN,
+            ac.models.ProblemKind.TOUCHED,
         }
         assert said(again) == said(report)
 

@@ -304,8 +304,8 @@ async def test_a_list_that_keeps_changing_compares_not_all_and_says_so(
         await mirror(place, data)
         listing = await place.client.tasks()
 
-        async def changing(_selection: ac.Selection) -> ac.TaskListing:
-            return ac.TaskListing(listing.tasks, complete=False)
+        async def changing(_selection: ac.Selection) -> ac.models.TaskListing:
+            return ac.models.TaskListing(listing.tasks, complete=False)
 
         monkeypatch.setattr(place.client, "tasks", changing)
         report = await ac.verify(data, client=place.client, against_server=True)
@@ -353,7 +353,7 @@ async def test_what_takes_long_with_many_tasks_is_done_beside_the_loop(
     assert threads.keys() == {"select_receipts", "_to_be_read", "gone_candidates", "compare"}
     assert threading.get_ident() not in threads.values()
     assert sorted(told.values()) == [2, 2, 2]
-    assert report.counts == {ac.ProblemKind.NOT_MIRRORED: 6}
+    assert report.counts == {ac.models.ProblemKind.NOT_MIRRORED: 6}
 
 
 async def test_only_the_tasks_that_were_named_are_looked_at(data: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from asynccvat.core.scheduling.admission import exports_allowed
 from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
-from asynccvat.core.scheduling.polling import How, Look
+from asynccvat.core.scheduling.polling import Demand, How, Look
 
 Service = Callable[[random.Random], float]
 
@@ -244,9 +244,11 @@ class Simulation:
         if self._looking:
             return
         look = self.inflight.next_look(
-            more_to_ask=self.scenario.tasks - self._asked >= max(1, self._allowed // 2),
-            may_fetch=bool(self._known),
-            room=self._reading < self.scenario.transfers,
+            Demand(
+                more_to_request=self.scenario.tasks - self._asked >= max(1, self._allowed // 2),
+                may_fetch=bool(self._known),
+                has_room=self._reading < self.scenario.transfers,
+            )
         )
         self._next_look = look
         if look is not None:
@@ -327,7 +329,7 @@ class Simulation:
         export = self._exports[rq_id]
         ended = export.finished is not None
         if rq_id not in self._known:
-            self.inflight.tried(rq_id, self.now, ended=ended)
+            self.inflight.resolve(rq_id, self.now, found=ended)
             if ended:
                 self._held -= 1
         if ended:

@@ -16,6 +16,7 @@ from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAn
 from asynccvat.core.scheduling.polling import (
     LONGEST_INTERVAL,
     SHORTEST_INTERVAL,
+    Demand,
     How,
     Look,
     Pending,
@@ -267,63 +268,63 @@ class TestNextLook:
         assert look(model_of(1.0, 1), queue).how is How.ASK
 
     def test_while_more_are_to_come_one_deep_in_the_queue_is_tried(self) -> None:
-        queue = Queue(pending(12), more_to_ask=True)
+        queue = Queue(pending(12), more_to_request=True)
         found = look(model_of(0.25, 2), queue)
         assert found.how is How.FETCH
         (rq_id,) = found.rq_ids
         assert int(rq_id) >= 4
 
     def test_without_room_for_a_try_it_is_asked_about(self) -> None:
-        queue = Queue(pending(12), more_to_ask=True)
+        queue = Queue(pending(12), more_to_request=True)
         found = look(model_of(0.25, 2), queue, room=False)
         assert found.how is How.ASK
         assert len(found.rq_ids) == 1
 
     def test_those_before_one_that_ended_are_tried_together(self) -> None:
-        queue = Queue(pending(8), more_to_ask=True, last_look=5.0, overtaken=8)
+        queue = Queue(pending(8), more_to_request=True, last_look=5.0, overtaken=8)
         found = look(model_of(0.25, 2), queue)
         assert (found.at, found.how) == (5.0, How.FETCH)
         assert set(found.rq_ids) == {str(n) for n in range(1, 8)}
 
     def test_a_try_that_is_to_tell_of_all_is_waited_for_but_not_for_ever(self) -> None:
         queue = Queue(
-            (*pending(8), replace(pending(1, first=9)[0], tried=True)),
-            more_to_ask=True,
+            (*pending(8), replace(pending(1, first=9)[0], fetching=True)),
+            more_to_request=True,
             probing_until=50.0,
         )
         assert look(model_of(0.25, 2), queue).at == 50.0
         assert look(model_of(0.25, 2), replace(queue, probing_until=None)).at < 5.0
 
     def test_nothing_is_looked_at_where_all_are_tried(self) -> None:
-        queue = Queue(tuple(replace(one, tried=True) for one in pending(3)))
+        queue = Queue(tuple(replace(one, fetching=True) for one in pending(3)))
         assert next_look(model_of(0.25, 2), queue, may_fetch=True, room=True) is None
 
     def test_after_a_miss_one_nearer_to_the_front_is_looked_at(self) -> None:
-        queue = Queue(pending(12), more_to_ask=True)
+        queue = Queue(pending(12), more_to_request=True)
         deep = int(look(model_of(0.25, 2), queue).rq_ids[0])
         assert int(look(model_of(0.25, 2), replace(queue, missed=1)).rq_ids[0]) < deep
 
     def test_dates_are_asked_for_now_and_then(self) -> None:
-        queue = Queue(pending(12), more_to_ask=True, without_dates=30)
+        queue = Queue(pending(12), more_to_request=True, without_dates=30)
         assert look(model_of(0.25, 2), queue).how is How.ASK
         assert look(model_of(0.25, 2), Queue(pending(2), without_dates=30)).how is How.ASK
 
     def test_exports_that_take_long_are_always_asked_about(self) -> None:
-        assert look(model_of(9.0, 2), Queue(pending(12), more_to_ask=True)).how is How.ASK
+        assert look(model_of(9.0, 2), Queue(pending(12), more_to_request=True)).how is How.ASK
 
     def test_neighbours_are_asked_about_where_the_server_is_idle(self) -> None:
         model = model_of(0.25, 2, listing=5.0).with_exports([seen(25, 200, 0.25, waited=0.0)])
-        found = look(model, Queue(pending(12), more_to_ask=True))
+        found = look(model, Queue(pending(12), more_to_request=True))
         assert found.how is How.ASK
         assert 1 < len(found.rq_ids) <= 4
         assert look_interval(model) < look_interval(model_of(0.25, 2))
 
     def test_tries_are_given_up_where_prediction_fails(self) -> None:
         model = replace(model_of(0.25, 2), hit_rate=0.1)
-        assert look(model, Queue(pending(12), more_to_ask=True)).how is How.LIST
+        assert look(model, Queue(pending(12), more_to_request=True)).how is How.LIST
 
     def test_many_are_asked_about_with_one_list_while_it_is_cheaper(self) -> None:
-        queue = Queue(pending(12, predictable=False), more_to_ask=True)
+        queue = Queue(pending(12, predictable=False), more_to_request=True)
         found = look(model_of(0.25, 2), queue)
         assert found.how is How.LIST
         assert len(found.rq_ids) == 12
@@ -331,7 +332,7 @@ class TestNextLook:
     def test_a_list_that_only_seemed_cheaper_is_found_out(self) -> None:
         # One call that the server kept waiting; its lists take ten times as long as others do.
         model = model_of(0.25, 2, call=0.4, listing=0.4)
-        queue = Queue(pending(12, predictable=False), more_to_ask=True)
+        queue = Queue(pending(12, predictable=False), more_to_request=True)
         looks = []
         for _ in range(20):
             found = look(model, queue)
@@ -345,13 +346,13 @@ class TestNextLook:
 
     def test_only_those_that_are_due_are_asked_about_singly_where_lists_are_dear(self) -> None:
         model = replace(model_of(0.25, 2), list_seconds=5.0)
-        found = look(model, Queue(pending(12, predictable=False), more_to_ask=True))
+        found = look(model, Queue(pending(12, predictable=False), more_to_request=True))
         assert found.how is How.ASK
         assert 0 < len(found.rq_ids) < 12
 
     def test_the_first_list_is_asked_for_where_many_are_due(self) -> None:
         model = replace(model_of(0.25, 2), list_seconds=None)
-        many = Queue(pending(12, predictable=False), more_to_ask=True)
+        many = Queue(pending(12, predictable=False), more_to_request=True)
         assert look(model, many).how is How.LIST
         few = Queue(pending(2, predictable=False))
         assert look(model, few).how is How.ASK
@@ -359,11 +360,11 @@ class TestNextLook:
     @pytest.mark.parametrize("call", [None, 0.04])
     def test_a_server_without_lists_is_asked_singly(self, call: float | None) -> None:
         model = model_of(0.25, 2, call=call).without_lists().with_list(0.01)
-        queue = Queue(pending(12, predictable=False), more_to_ask=True)
+        queue = Queue(pending(12, predictable=False), more_to_request=True)
         assert look(model, queue).how is How.ASK
 
     def test_little_is_asked_before_anything_is_known(self) -> None:
-        found = look(ServerModel(), Queue(pending(4), more_to_ask=True))
+        found = look(ServerModel(), Queue(pending(4), more_to_request=True))
         assert found.how is How.ASK
         assert len(found.rq_ids) <= 2
 
@@ -380,7 +381,7 @@ class TestNextLook:
         ),
         service=st.floats(0.01, 100),
         workers=st.integers(1, 8),
-        more_to_ask=st.booleans(),
+        more_to_request=st.booleans(),
         missed=st.integers(0, 3),
         overtaken=st.integers(0, 30),
     )
@@ -390,7 +391,7 @@ class TestNextLook:
         times: list[tuple[float, float | None, float | None]],
         service: float,
         workers: int,
-        more_to_ask: bool,
+        more_to_request: bool,
         missed: int,
         overtaken: int,
     ) -> None:
@@ -399,7 +400,11 @@ class TestNextLook:
             for n, (asked, started, looked) in enumerate(times, start=1)
         )
         queue = Queue(
-            rows, more_to_ask=more_to_ask, last_look=100.0, missed=missed, overtaken=overtaken
+            rows,
+            more_to_request=more_to_request,
+            last_look=100.0,
+            missed=missed,
+            overtaken=overtaken,
         )
         found = look(model_of(service, workers), queue)
         assert found.rq_ids
@@ -416,15 +421,15 @@ class TestNextLook:
 
 class TestInFlight:
     def test_without_exports_there_is_nothing_to_look_at(self) -> None:
-        assert InFlight().next_look(more_to_ask=False, may_fetch=True) is None
+        assert InFlight().next_look(Demand(more_to_request=False, may_fetch=True)) is None
 
     def test_an_export_that_nobody_waits_for_is_forgotten(self) -> None:
         inflight = InFlight()
         inflight.add("a", 0.0, ours=True)
         inflight.remove("a")
-        inflight.tried("a", 1.0, ended=True)
+        inflight.resolve("a", 1.0, found=True)
         inflight.answered([StatusAnswer("a", RequestStage.ENDED)], 1.0)
-        assert inflight.next_look(more_to_ask=False, may_fetch=True) is None
+        assert inflight.next_look(Demand(more_to_request=False, may_fetch=True)) is None
         assert inflight.model.ended == 0
 
     def test_the_servers_clock_may_be_ahead_by_years(self) -> None:
@@ -501,13 +506,13 @@ class TestInFlight:
         inflight = InFlight()
         inflight.add("a", 0.0, ours=True)
         inflight.model = model_of(0.25, 1)
-        found = inflight.next_look(more_to_ask=False, may_fetch=True)
+        found = inflight.next_look(Demand(more_to_request=False, may_fetch=True))
         assert found is not None
         assert found.how is How.FETCH
         inflight.begin_fetches(found.rq_ids, 0.5)
-        assert inflight.next_look(more_to_ask=False, may_fetch=True) is None
-        inflight.tried("a", 1.0, ended=False)
-        found = inflight.next_look(more_to_ask=False, may_fetch=True)
+        assert inflight.next_look(Demand(more_to_request=False, may_fetch=True)) is None
+        inflight.resolve("a", 1.0, found=False)
+        found = inflight.next_look(Demand(more_to_request=False, may_fetch=True))
         assert found is not None
         assert found.how is How.ASK
 
@@ -516,12 +521,12 @@ class TestInFlight:
         for number in range(12):
             inflight.add(str(number), 0.0, ours=True)
         inflight.model = model_of(0.25, 2)
-        found = inflight.next_look(more_to_ask=True, may_fetch=True)
+        found = inflight.next_look(Demand(more_to_request=True, may_fetch=True))
         assert found is not None
         inflight.begin_fetches(found.rq_ids, 0.5)
-        waited_for = inflight.next_look(more_to_ask=True, may_fetch=True)
+        waited_for = inflight.next_look(Demand(more_to_request=True, may_fetch=True))
         inflight.remove(found.rq_ids[0])
-        looked_at = inflight.next_look(more_to_ask=True, may_fetch=True)
+        looked_at = inflight.next_look(Demand(more_to_request=True, may_fetch=True))
         assert waited_for is not None
         assert looked_at is not None
         assert looked_at.at < waited_for.at
@@ -534,10 +539,10 @@ class TestInFlight:
         # One end by its dates, one that is only known to lie behind: it is taken as predicted.
         inflight.answered([StatusAnswer("0", RequestStage.ENDED, 0.0, 0.0, 1.0)], 101.5)
         inflight.begin_fetches(["1"], 0.5)
-        inflight.tried("1", 105.0, ended=True)
+        inflight.resolve("1", 105.0, found=True)
         # The third began half a second later than predicted, and so must have the second ended.
         inflight.answered([StatusAnswer("2", RequestStage.STARTED, 0.0, 2.5)], 105.0)
-        found = inflight.next_look(more_to_ask=False, may_fetch=False)
+        found = inflight.next_look(Demand(more_to_request=False, may_fetch=False))
         assert found is not None
         assert inflight.started_at("2") == pytest.approx(102.5)
 
@@ -556,41 +561,41 @@ class TestResultPlaces:
         places = ResultUrlTemplate()
         assert not places.known
         assert places.predict(self.rq_id(7), 7) is None
-        places = places.with_place(self.rq_id(3), 3, self.url(3))
+        places = places.with_url(self.rq_id(3), 3, self.url(3))
         assert places.known
         assert places.predict(self.rq_id(77), 77) == self.url(77)
 
     def test_what_differs_from_the_predicted_ends_the_prediction(self) -> None:
-        places = ResultUrlTemplate().with_place(self.rq_id(3), 3, self.url(3))
-        assert places.with_place(self.rq_id(4), 4, self.url(4)) == places
-        places = places.with_place(self.rq_id(5), 5, self.url(5) + "&part=2")
+        places = ResultUrlTemplate().with_url(self.rq_id(3), 3, self.url(3))
+        assert places.with_url(self.rq_id(4), 4, self.url(4)) == places
+        places = places.with_url(self.rq_id(5), 5, self.url(5) + "&part=2")
         assert not places.known
         assert places.predict(self.rq_id(77), 77) is None
-        assert places.with_place(self.rq_id(3), 3, self.url(3)) == places
+        assert places.with_url(self.rq_id(3), 3, self.url(3)) == places
 
     def test_a_doubt_lasts_until_a_place_is_named_as_predicted(self) -> None:
-        places = ResultUrlTemplate().with_place(self.rq_id(3), 3, self.url(3)).doubted()
+        places = ResultUrlTemplate().with_url(self.rq_id(3), 3, self.url(3)).doubted()
         assert not places.known
         assert places.predict(self.rq_id(4), 4) is None
-        assert places.with_place(self.rq_id(4), 4, "/elsewhere").reliable is False
-        places = places.with_place(self.rq_id(4), 4, self.url(4))
+        assert places.with_url(self.rq_id(4), 4, "/elsewhere").reliable is False
+        places = places.with_url(self.rq_id(4), 4, self.url(4))
         assert places.predict(self.rq_id(5), 5) == self.url(5)
 
     def test_many_doubts_in_a_row_end_the_prediction(self) -> None:
-        places = ResultUrlTemplate().with_place(self.rq_id(3), 3, self.url(3))
+        places = ResultUrlTemplate().with_url(self.rq_id(3), 3, self.url(3))
         assert places.confirmed() is places
         for number in range(20):
-            places = places.doubted().with_place(self.rq_id(4), 4, self.url(4))
+            places = places.doubted().with_url(self.rq_id(4), 4, self.url(4))
             if number % 4 == 3:
                 places = places.confirmed()
         assert places.known, "never many in a row"
         for _ in range(9):
-            places = places.doubted().with_place(self.rq_id(4), 4, self.url(4))
+            places = places.doubted().with_url(self.rq_id(4), 4, self.url(4))
         assert not places.known
         assert not places.reliable
 
     def test_a_place_without_the_request_tells_nothing(self) -> None:
-        places = ResultUrlTemplate().with_place("a-b", 3, f"{self.ORIGIN}/results/123.zip")
+        places = ResultUrlTemplate().with_url("a-b", 3, f"{self.ORIGIN}/results/123.zip")
         assert not places.known
 
     @given(
@@ -602,6 +607,6 @@ class TestResultPlaces:
         def place(task_id: int) -> str:
             return f"{self.ORIGIN}/tasks/{task_id}/result?id={word}-{task_id}&x=1"
 
-        places = ResultUrlTemplate().with_place(f"{word}-{one}", one, place(one))
+        places = ResultUrlTemplate().with_url(f"{word}-{one}", one, place(one))
         predicted = places.predict(f"{word}-{other}", other)
         assert predicted in (place(other), None)

@@ -52,7 +52,7 @@ async def test_each_hostile_archive_fails_alone_and_leaves_nothing(
 
     assert report.stopped_by is None
     failed = {one.task_id: one.error for one in report.outcomes if one.error is not None}
-    assert all(isinstance(error, ac.ArchiveError) for error in failed.values()), failed
+    assert all(isinstance(error, ac.errors.ArchiveError) for error in failed.values()), failed
     assert not failed.keys() & set(range(1, len(good) + 1))
     assert len(failed) > (len(served) - len(good)) / 2
     for task_id, data in enumerate(served, start=1):

@@ -569,7 +569,7 @@ class UploadOfOne(Scenario):
         self.server.edit(*self.ids)
 
     async def work(self, client: ac.CvatClient, place: Path, log: Log) -> Any:
-        await client.upload_annotations(self.ids[0], self.file, format="COCO 1.0")
+        await ac.upload_annotations(client, self.ids[0], self.file, format="COCO 1.0")
 
     def check_end(self, place: Path, first: Log, second: Log) -> None:
         assert self.server.shapes(self.ids[0]) == self.wanted

@@ -232,7 +232,7 @@ async def _work(wanted: Job, tell: Callable[[dict[str, Any]], None]) -> dict[str
                 client,
                 wanted.downloads,
                 spec,
-                options=asynccvat.MirrorOptions(**wanted.options),
+                options=asynccvat.DownloadOptions(**wanted.options),
                 skip_existing=True,
                 on_event=on_event,
             )

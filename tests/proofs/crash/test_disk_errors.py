@@ -93,8 +93,8 @@ def check_told(error: BaseException | None, number: int, place: Path) -> None:
     _, said, remedy = text.partition(os.strerror(number))
     assert said, text
     assert len(remedy.removeprefix("; ")) > 10, text
-    assert isinstance(error, ac.DiskFullError) == (number in (errno.ENOSPC, errno.EDQUOT))
-    assert isinstance(error, ac.DriveError) == (number in (errno.EIO, errno.EROFS))
+    assert isinstance(error, ac.errors.DiskFullError) == (number in (errno.ENOSPC, errno.EDQUOT))
+    assert isinstance(error, ac.errors.DriveError) == (number in (errno.EIO, errno.EROFS))
 
 
 async def meet(
@@ -123,7 +123,7 @@ async def meet(
 def _check_report(report: ac.RunReport, refusal: Refusal, met: list[str], dest: Path) -> None:
     failures = [one.error for one in report.failures]
     for error in failures:
-        if isinstance(error, ac.ForeignFolderError):
+        if isinstance(error, ac.errors.ForeignFolderError):
             # Its receipt could not be read: whose the folder is, nobody knows.
             assert any(os.strerror(refusal.number) in warning for warning in report.warnings)
         else:
@@ -133,7 +133,7 @@ def _check_report(report: ac.RunReport, refusal: Refusal, met: list[str], dest: 
         check_told(stopped, refusal.number, dest)
         assert refusal.number in OF_EVERY_TASK
     elif failures:
-        of_a_receipt = all(isinstance(error, ac.ForeignFolderError) for error in failures)
+        of_a_receipt = all(isinstance(error, ac.errors.ForeignFolderError) for error in failures)
         assert of_a_receipt or refusal.number not in OF_EVERY_TASK, "it goes on"
         if not refusal.for_good and met[0] not in SYNCS:
             # A failed sync is all of its group's, and of whatever would come after it.
@@ -238,7 +238,9 @@ async def _download(stage: Scene, place: Path) -> ac.RunReport:
         stage.client,
         {task_id: place / f"task{task_id}" for task_id in DOWNLOADED},
         SPEC,
-        options=BEFORE,
+        options=ac.DownloadOptions(
+            transfers=BEFORE.transfers, retries=BEFORE.retries, durable=BEFORE.durable
+        ),
         replace=True,
     )
 
@@ -367,7 +369,7 @@ async def test_where_nothing_can_be_stored_the_server_is_asked_for_no_more(
         exports = [call for call in server.calls if call.path.endswith("/dataset/export")]
         assert len(exports) - 1 in asked
         assert report.interrupted
-        assert isinstance(report.stopped_by, ac.DriveError | ac.DiskFullError)
+        assert isinstance(report.stopped_by, ac.errors.DriveError | ac.errors.DiskFullError)
         assert os.strerror(number) in str(report.stopped_by)
         if number == errno.EACCES:
             assert "16 tasks in a row" in str(report.stopped_by)

@@ -84,14 +84,20 @@ class World:
         """
 
         async def work() -> list[BaseException]:
-            options = asynccvat.MirrorOptions(**{"transfers": 1, **scenario.options})
+            wanted: dict[str, Any] = {"transfers": 1, **scenario.options}
             async with asynccvat.CvatClient(self.server.url, token=self.server.token) as client:
                 if scenario.loose:
                     report = await asynccvat.download_many(
-                        client, {1: place / "task1"}, SPEC, options=options, replace=True
+                        client,
+                        {1: place / "task1"},
+                        SPEC,
+                        options=asynccvat.DownloadOptions(**wanted),
+                        replace=True,
                     )
                 else:
-                    report = await asynccvat.mirror(client, place, spec=SPEC, options=options)
+                    report = await asynccvat.mirror(
+                        client, place, spec=SPEC, options=asynccvat.MirrorOptions(**wanted)
+                    )
             errors = [one.error for one in report.outcomes if one.error is not None]
             return [*errors, *([report.stopped_by] if report.stopped_by else [])]
 

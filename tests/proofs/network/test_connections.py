@@ -50,7 +50,7 @@ async def test_a_server_that_was_never_there_is_told_after_one_try(
 ) -> None:
     async with relay(server, up=False) as made:
         ran = await mirror_through(made, server, data)
-    assert isinstance(ran.raised, ac.ConnectError)
+    assert isinstance(ran.raised, ac.errors.ConnectError)
     assert "Check the URL, and that the server runs." in str(ran.raised)
     assert ran.report.requests == 1
     assert ran.report.stopped_by is ran.raised
@@ -172,7 +172,7 @@ async def test_a_certificate_that_is_not_right_ends_the_run_before_anything_is_s
     ):
         ran = await run(client, data, server)
         assert server.calls == []
-    assert isinstance(ran.raised, ac.ConnectError)
+    assert isinstance(ran.raised, ac.errors.ConnectError)
     assert re.search(words, str(ran.raised))
     assert ran.report.requests == 1, "it would be no better another time"
 
@@ -180,7 +180,7 @@ async def test_a_certificate_that_is_not_right_ends_the_run_before_anything_is_s
 async def test_a_name_that_nobody_knows_is_told(server: SimulatedServer, data: Path) -> None:
     async with connected(server, url="http://cvat.invalid") as client:
         ran = await run(client, data, server)
-    assert isinstance(ran.raised, ac.ConnectError)
+    assert isinstance(ran.raised, ac.errors.ConnectError)
     assert "the host of http://cvat.invalid cannot be found" in str(ran.raised)
     assert ran.report.requests == 1
 
@@ -227,7 +227,7 @@ async def test_a_server_that_needs_no_proxy_is_reached_without(
         monkeypatch.delenv("NO_PROXY", raising=False)
         async with connected(server) as client:
             ran = await run(client, data.with_name("other"), server)
-    assert isinstance(ran.raised, ac.ConnectError)
+    assert isinstance(ran.raised, ac.errors.ConnectError)
     assert "no connection to the proxy on the way to" in str(ran.raised)
 
 
@@ -331,7 +331,7 @@ async def test_a_page_that_always_fails_ends_the_run_with_its_own_error(
     server.faults.add(Fault(path=SECOND, status=500, times=None))
     async with connected(server, SmallPages, policy=RetryPolicy(attempts=2)) as client:
         ran = await run(client, data, server)
-    assert isinstance(ran.raised, ac.ServerError)
+    assert isinstance(ran.raised, ac.errors.ServerError)
     assert "list: " in str(ran.raised)
     assert len([call for call in server.calls if "page=2" in call.query]) == 3
     assert files(data) == {}

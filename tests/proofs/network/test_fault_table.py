@@ -157,7 +157,7 @@ def wrong_bodies() -> dict[str, Case]:
         ),
         "download: stalls, always": fails(
             always(DOWNLOAD, **stall),
-            ac.StallError,
+            ac.errors.StallError,
             "sent nothing for 80 s",
             **asked(download=2),
             **IMPATIENT,
@@ -178,19 +178,19 @@ def wrong_bodies() -> dict[str, Case]:
         ),
         "download: trickles, always": fails(
             always(DOWNLOAD, **trickle),
-            ac.StallError,
+            ac.errors.StallError,
             "next to nothing",
             **asked(download=2),
             **IMPATIENT,
             options={"retries": 1},
         ),
         "download: a longer range promised": fails(
-            once(DOWNLOAD, promise=10), ac.ProtocolError, "announced .* for a range of"
+            once(DOWNLOAD, promise=10), ac.errors.ProtocolError, "announced .* for a range of"
         ),
         "download: a shorter range promised": fails(
             # Whichever is seen first: the length, or that something follows the end.
             once(DOWNLOAD, promise=-10),
-            ac.ProtocolError,
+            ac.errors.ProtocolError,
             "announced .* for a range of|does not answer in HTTP",
         ),
         "download: shorter than promised": passes(replace(whole, promise=10), **asked(download=2)),
@@ -201,62 +201,69 @@ def wrong_bodies() -> dict[str, Case]:
             **asked(download=TRIES),
         ),
         "download: packed by a proxy": fails(
-            once(DOWNLOAD, compress=True), ac.ProtocolError, "Content-Encoding 'gzip'"
+            once(DOWNLOAD, compress=True), ac.errors.ProtocolError, "Content-Encoding 'gzip'"
         ),
         "download: said to be packed": fails(
-            once(DOWNLOAD, headers={"Content-Encoding": "br"}), ac.ProtocolError, "'br'"
+            once(DOWNLOAD, headers={"Content-Encoding": "br"}), ac.errors.ProtocolError, "'br'"
         ),
         "download: HTML": fails(
-            refused(once(DOWNLOAD), 200, PAGE, "text/html"), ac.ProtocolError, "sent text/html"
+            refused(once(DOWNLOAD), 200, PAGE, "text/html"),
+            ac.errors.ProtocolError,
+            "sent text/html",
         ),
         "download: HTML that calls itself zip": fails(
             refused(once(DOWNLOAD), 200, PAGE, "application/zip"),
-            ac.ProtocolError,
+            ac.errors.ProtocolError,
             "starts with b'<!DOCTYPE",
         ),
         "download: JSON": fails(
-            refused(once(DOWNLOAD), 200, '{"rq_id": 1}'), ac.ProtocolError, "instead of an archive"
+            refused(once(DOWNLOAD), 200, '{"rq_id": 1}'),
+            ac.errors.ProtocolError,
+            "instead of an archive",
         ),
         "download: nothing": fails(
             refused(always(DOWNLOAD), 200, "", "application/zip"),
-            ac.TruncatedArchiveError,
+            ac.errors.TruncatedArchiveError,
             "",
             **asked(download=2),
         ),
         "download: a byte is another": passes(once(DOWNLOAD, alter_at=200), **asked(download=2)),
         "download: a byte is another, always": fails(
-            always(DOWNLOAD, alter_at=200), ac.ArchiveError, "annotations.xml", **asked(download=2)
+            always(DOWNLOAD, alter_at=200),
+            ac.errors.ArchiveError,
+            "annotations.xml",
+            **asked(download=2),
         ),
         "download: bytes follow the archive": passes(
             once(DOWNLOAD, extra="<!-- a proxy was here -->"), **asked(download=2)
         ),
         "download: bytes follow the archive, always": fails(
             always(DOWNLOAD, extra="<!-- a proxy was here -->"),
-            ac.ArchiveError,
+            ac.errors.ArchiveError,
             "25 bytes follow the end of the archive",
             **asked(download=2),
         ),
         "export: HTML": fails(
             refused(once(EXPORT), 202, PAGE, "text/html"),
-            ac.ProtocolError,
+            ac.errors.ProtocolError,
             "sent text/html instead of JSON",
             **asked(download=0),
         ),
         "export: half of its JSON": fails(
             refused(once(EXPORT), 202, '{"rq_id": "act'),
-            ac.ProtocolError,
+            ac.errors.ProtocolError,
             "JSON that cannot be read",
             **asked(download=0),
         ),
         "list: HTML": stops(
             refused(once(LIST), 200, PAGE, "text/html"),
-            ac.ProtocolError,
+            ac.errors.ProtocolError,
             "sent text/html instead of JSON",
             **asked(export=0, download=0),
         ),
         "list: JSON of something else": stops(
             refused(once(LIST), 200, '{"count": "many"}'),
-            ac.ProtocolError,
+            ac.errors.ProtocolError,
             "JSON that cannot be read",
             **asked(export=0, download=0),
         ),
@@ -275,11 +282,11 @@ def wrong_ranges() -> dict[str, Case]:
         wrong = {"headers": {"Content-Range": value}}
         table |= {
             f"download: Content-Range {name}": fails(
-                once(DOWNLOAD, **wrong), ac.ProtocolError, "asked for bytes=-"
+                once(DOWNLOAD, **wrong), ac.errors.ProtocolError, "asked for bytes=-"
             ),
             f"range: Content-Range {name}": fails(
                 once(DOWNLOAD, nth=2, **wrong),
-                ac.ProtocolError,
+                ac.errors.ProtocolError,
                 "asked for bytes=0-",
                 **asked(download=2),
                 **LARGE,
@@ -306,7 +313,7 @@ def wrong_ranges() -> dict[str, Case]:
         "download: 416": passes(refused(once(DOWNLOAD), 416), **asked(download=2)),
         "download: 416, always": fails(
             refused(always(DOWNLOAD), 416),
-            ac.TruncatedArchiveError,
+            ac.errors.TruncatedArchiveError,
             "the archive is empty",
             **asked(download=2),
         ),
@@ -316,7 +323,7 @@ def wrong_ranges() -> dict[str, Case]:
 def refusals() -> dict[str, Case]:
     table = {}
     for status in (408, 425, 500, 502, 503, 504):
-        kind = ac.ServerError if status >= 500 else ac.ResponseError
+        kind = ac.errors.ServerError if status >= 500 else ac.errors.ResponseError
         for name, path in {"list": LIST, "export": EXPORT, "download": DOWNLOAD}.items():
             table[f"{name}: {status}"] = passes(
                 refused(once(path), status, PAGE, "text/html"), **asked(**{name: 2})
@@ -339,7 +346,7 @@ def refusals() -> dict[str, Case]:
         "login: 502": passes(refused(once(LOGIN), 502), **asked(login=2)),
         "login: 502, always": stops(
             refused(always(LOGIN), 502),
-            ac.ServerError,
+            ac.errors.ServerError,
             "answered 502",
             **asked(login=TRIES, list=0, export=0, download=0),
         ),
@@ -439,7 +446,7 @@ def pauses() -> dict[str, Case]:
         ),
         "export: 429, always": fails(
             refused(always(EXPORT), 429, "{}", Retry_After="1"),
-            ac.RateLimitError,
+            ac.errors.RateLimitError,
             "export of task 2: .* answered 429",
             pauses=(1.0,) * 4,
             **asked(export=4, download=0),
@@ -461,13 +468,13 @@ def changes() -> dict[str, Case]:
         "export: its process is killed": passes(Fault(export="kill", task_id=2), **asked(export=2)),
         "export: its process is killed, always": fails(
             Fault(export="kill", task_id=2, times=None),
-            ac.ExportFailedError,
+            ac.errors.ExportFailedError,
             "Work-horse terminated unexpectedly",
             **asked(export=2, download=0),
         ),
         "export: fails": fails(
             Fault(export="fail", task_id=2, message="OSError: no frames\n"),
-            ac.ExportFailedError,
+            ac.errors.ExportFailedError,
             "OSError: no frames",
             **asked(download=0),
         ),
@@ -476,7 +483,7 @@ def changes() -> dict[str, Case]:
         ),
         "download: the result expires every time": fails(
             always(DOWNLOAD, expire=True),
-            ac.ExportExpiredError,
+            ac.errors.ExportExpiredError,
             "expired",
             **asked(export=2, download=2),
             options={"retries": 1},

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 import asynccvat as ac
+from asynccvat.client import internals
 from asynccvat.events import Event, to_json
 from asynccvat.http.authorization import Authorization, Credentials
 from asynccvat.settings import Settings
@@ -89,7 +90,7 @@ async def look(server: SimulatedServer) -> None:
         looks: list[Callable[[], Awaitable[object]]] = [
             *(client.about, client.user, client.projects, client.jobs, client.formats),
             *(client.tasks, client.requests, lambda: client.task(1), lambda: client.data_meta(1)),
-            *(lambda: client.project(1), lambda: client.check_mode("append")),
+            *(lambda: client.project(1), lambda: internals(client).check_mode("append")),
             lambda: client.cancel_request("anything"),
         ]
         for one in looks:

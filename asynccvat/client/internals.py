@@ -1,0 +1,126 @@
+"""What the engine needs of a client, and its users do not.
+
+`internals(client)` in `client.client` hands it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from asynccvat.client.exports import ExportCalls
+from asynccvat.client.lists import Lists
+from asynccvat.core.importers import importer_for
+from asynccvat.core.models import Format, ServerRequest
+from asynccvat.core.options import ImportMode
+from asynccvat.errors import AsyncCvatError, ConfigError
+from asynccvat.http import Call, HttpSession, SharedBudget
+
+if TYPE_CHECKING:
+    from asynccvat.client.imports import AnnotationUpload
+    from asynccvat.client.upload_file import FileToSend
+
+
+class ClientInternals:
+    """The engine's side of one client."""
+
+    def __init__(self, http: HttpSession, lists: Lists, exports: ExportCalls) -> None:
+        """Share a client's session, lists and export calls."""
+        self._http = http
+        self._lists = lists
+        self._exports = exports
+        self._appends: bool | None = None
+
+    @property
+    def retry_budget(self) -> SharedBudget:
+        """The retries that are left, for calls and for archives alike."""
+        return self._http.budget
+
+    def listening(
+        self,
+        *,
+        on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None = None,
+        on_pause: Callable[[float], None] | None = None,
+    ) -> AbstractContextManager[None]:
+        """Hear of the client's retries and pauses inside a `with` block.
+
+        Args:
+            on_retry: Receives step, task id, error, and the seconds until the next attempt.
+            on_pause: Receives the seconds for which the server asked every call to wait.
+        """
+        return self._http.listening(on_retry=on_retry, on_pause=on_pause)
+
+    async def check_format(self, name: str) -> None:
+        """Check that the server exports in a format, by its exact name.
+
+        Raises:
+            ConfigError: It does not, or not now. The nearest names are given.
+        """
+        await self._exports.check_format(name)
+
+    async def importer(self, name: str) -> Format:
+        """Return the importer that reads a format, by its own name or by the exporter's.
+
+        Raises:
+            ConfigError: There is none. The nearest names are given.
+        """
+        formats = await self._lists.formats()
+        return importer_for(name, formats, origin=self._http.server.origin)
+
+    async def check_mode(self, mode: str) -> None:
+        """Check that the server imports in a mode: `replace` all do, `append` newer ones.
+
+        CVAT ignores parameters that it does not know, and would replace. So the server's own
+        description of its API decides. It is requested once.
+
+        Raises:
+            ConfigError: It does not. Nothing was sent.
+        """
+        if mode not in tuple(ImportMode):
+            raise ConfigError(f"mode must be {' or '.join(ImportMode)}, not {mode!r}")
+        if mode == ImportMode.REPLACE:
+            return
+        if self._appends is None:
+            call = Call(method="GET", path="/api/schema/", step="schema", expect=(200, 403, 404))
+            answer = await self._http.call(call)
+            self._appends = answer.status == 200 and b"import_mode" in answer.body
+        if not self._appends:
+            raise ConfigError(
+                f"{self._http.server.origin} cannot append: it replaces a task's annotations with "
+                "those of the file; merge them into the file first, or use a newer CVAT",
+                step="upload",
+            )
+
+    def begin_upload(
+        self,
+        task_id: int,
+        file: FileToSend,
+        *,
+        importer: str,
+        mode: str = ImportMode.REPLACE,
+        on_progress: Callable[[int], None] = lambda _count: None,
+    ) -> AnnotationUpload:
+        """Prepare the upload of one file into one task. Nothing is sent yet.
+
+        Args:
+            task_id: The task.
+            file: The file.
+            importer: The importer's exact name.
+            mode: `replace` or `append`; see `check_mode`.
+            on_progress: Receives the bytes of each piece that was sent.
+        """
+        from asynccvat.client.imports import AnnotationUpload  # noqa: PLC0415 - lists begin without
+
+        async def known_imports(of_task: int) -> tuple[ServerRequest, ...]:
+            return await self._lists.requests([of_task], "import", None, None)
+
+        return AnnotationUpload(
+            self._http,
+            file,
+            task_id=int(task_id),
+            importer=importer,
+            mode=ImportMode(mode),
+            known_imports=known_imports,
+            on_progress=on_progress,
+        )

@@ -1,0 +1,138 @@
+"""Upload many files at once, and decide when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import anyio
+
+from asynccvat.aio.task_groups import task_group
+from asynccvat.aio.threads import shielded
+from asynccvat.client import CvatClient
+from asynccvat.client.poller import Poller
+from asynccvat.commands.upload.one_task import Imported, TaskUploader, UploadOrder
+from asynccvat.core.options import UploadOptions
+from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
+from asynccvat.core.plans.upload import Refuse, Upload
+from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
+from asynccvat.core.scheduling.polling import Demand
+from asynccvat.errors import AsyncCvatError
+from asynccvat.events import Event, ImportStarted
+from asynccvat.transfer.imports import Imports
+from asynccvat.transfer.outages import OF_THE_RUN, OutageDetector, server_down
+from asynccvat.transfer.report import ReportBuilder
+from asynccvat.transfer.slots import RequestSlots
+
+
+class UploadDispatcher:
+    """Upload many files, and report how each task ended.
+
+    Attributes:
+        imported: What was imported, in the order in which it ended.
+        stopped_by: The failure that ended the run early, None as long as there is none.
+    """
+
+    def __init__(
+        self,
+        client: CvatClient,
+        options: UploadOptions,
+        emit: Callable[[Event], None],
+        report: ReportBuilder,
+    ) -> None:
+        """Prepare to upload files.
+
+        Args:
+            client: The server.
+            options: Limits, retries and the mode.
+            emit: Receives the events.
+            report: Receives outcomes and warnings.
+        """
+        self.imported: list[tuple[UploadOrder, Imported]] = []
+        self.stopped_by: AsyncCvatError | None = None
+        self._emit = emit
+        self._report = report
+        self._outages = OutageDetector()
+        self._to_request = 0
+        self._poller = Poller(
+            client,
+            timeout=options.import_timeout,
+            demand=lambda: Demand(more_to_request=self._to_request > 0),
+            action="import",
+            on_started=lambda task_id: self._tell(ImportStarted(task_id)),
+        )
+        self._imports = Imports(client, self._poller, retries=options.retries, emit=self._tell)
+        self._uploader = TaskUploader(
+            client,
+            self._imports,
+            RequestSlots(self._poller, options.concurrency),
+            options,
+            emit=self._tell,
+            before_request=self._count_request,
+        )
+        self._under_way = anyio.Semaphore(
+            (options.concurrency or MOST_IN_FLIGHT) + options.transfers
+        )
+        self._scope = anyio.CancelScope()
+
+    async def upload_all(self, orders: Sequence[UploadOrder]) -> None:
+        """Upload files. A cancellation cancels the imports that are still queued."""
+        self._to_request = len(orders)
+        try:
+            with self._scope:
+                await self._poller.during(self._upload_all(orders))
+        finally:
+            left = await shielded(self._imports.cancel_queued())
+            if left:
+                self._report.warn(
+                    f"the import into {_named(left)} could not be cancelled: the server runs it, "
+                    "or has done it; look there before you upload again"
+                )
+
+    async def _upload_all(self, orders: Sequence[UploadOrder]) -> None:
+        async with task_group() as group:
+            for order in orders:
+                await self._under_way.acquire()
+                group.start_soon(self._upload, order)
+
+    async def _upload(self, order: UploadOrder) -> None:
+        try:
+            imported = await self._uploader.upload(order)
+        except AsyncCvatError as error:
+            self._note_failure(error)
+            if isinstance(error, OF_THE_RUN):
+                return
+            self._report.done(failed(order.step, error))
+            return
+        finally:
+            self._under_way.release()
+        self.imported.append((order, imported))
+        self._report.done(imported.outcome)
+
+    def _count_request(self) -> None:
+        self._to_request -= 1
+
+    def _tell(self, event: Event) -> None:
+        self._outages.note(event)
+        self._emit(event)
+
+    def _note_failure(self, error: AsyncCvatError) -> None:
+        down = self._outages.is_server_down(error)
+        if (down or isinstance(error, OF_THE_RUN)) and self.stopped_by is None:
+            self.stopped_by = server_down(error) if down else error
+            self._scope.cancel()
+
+
+def failed(step: Upload | Refuse, error: AsyncCvatError) -> TaskOutcome:
+    """Return the outcome of a task whose upload failed or was refused."""
+    return FailedOutcome(
+        task_id=step.task_id,
+        name=step.name,
+        action=Action.FAILED,
+        reason=step.reason,
+        location=str(step.path),
+        error=error,
+    )
+
+
+def _named(task_ids: Sequence[int]) -> str:
+    return ("task " if len(task_ids) == 1 else "tasks ") + ", ".join(map(str, task_ids))

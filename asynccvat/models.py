@@ -1,0 +1,56 @@
+"""Values that calls return and that plans and reports hold: tasks, requests, plans, problems.
+
+The classes that most programs name themselves are in `asynccvat` itself.
+"""
+
+from __future__ import annotations
+
+from asynccvat.core.models import (
+    About,
+    Cancellation,
+    DataMeta,
+    Format,
+    Formats,
+    Job,
+    Operation,
+    Owner,
+    Project,
+    RequestAccepted,
+    RequestStatus,
+    ServerRequest,
+    Task,
+    TaskListing,
+    User,
+)
+from asynccvat.core.outcomes import FailedOutcome
+from asynccvat.core.plans.download import DownloadPlan
+from asynccvat.core.plans.mirror import Plan, Reason
+from asynccvat.core.plans.upload import UploadPlan, UploadReason
+from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
+
+__all__ = [
+    "About",
+    "Cancellation",
+    "DataMeta",
+    "DownloadPlan",
+    "FailedOutcome",
+    "FileState",
+    "Format",
+    "Formats",
+    "Job",
+    "Operation",
+    "Owner",
+    "Plan",
+    "ProblemKind",
+    "Project",
+    "Reason",
+    "RequestAccepted",
+    "RequestStatus",
+    "ServerRequest",
+    "Task",
+    "TaskListing",
+    "UploadPlan",
+    "UploadReason",
+    "User",
+    "VerifyProblem",
+]

@@ -1,0 +1,88 @@
+"""One export, from its slot in flight to its open archive."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Self, TypeVar
+
+from asynccvat.core.models import ExportSpec
+from asynccvat.errors import AsyncCvatError
+from asynccvat.transfer.exports import ExportResult, Exports, Prediction
+from asynccvat.transfer.slots import RequestSlots
+
+T = TypeVar("T")
+
+
+class OneExport:
+    """The export of one task. Use it as a context manager; a slot must be held before.
+
+    The slot is given back as soon as the archive is there.
+
+    Attributes:
+        spec: Format and images.
+    """
+
+    def __init__(
+        self, exports: Exports, slots: RequestSlots, task_id: int, spec: ExportSpec
+    ) -> None:
+        self.spec = spec
+        self._exports = exports
+        self._slots = slots
+        self._task_id = task_id
+        self._holds_slot = True
+        self._prediction: Prediction | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._prediction is not None:
+            self._prediction.abandon()
+        self.give_slot_back()
+
+    async def url(self) -> str:
+        """Export the task and wait for its result.
+
+        Returns:
+            The archive's URL. The archive is there, or a prediction says that it should be.
+        """
+        if not self._holds_slot:
+            await self._slots.acquire()
+            self._holds_slot = True
+        return self._take(await self._exports.result(self._task_id, self.spec))
+
+    async def read(self, url: str, read: Callable[[str], Awaitable[T]]) -> T:
+        """Read the archive. If a prediction was too early, wait and read again.
+
+        Args:
+            url: As `url` returned it.
+            read: Reads the archive at a URL. It calls `opened` once the server sends it.
+        """
+        while True:
+            try:
+                return await read(url)
+            except AsyncCvatError as error:
+                prediction = self._prediction
+                if prediction is None or not prediction.is_refuted_by(error):
+                    raise
+                self._prediction = None
+                url = self._take(await prediction.refute(error))
+
+    def opened(self) -> None:
+        """Note that the server sends the archive."""
+        if self._prediction is not None:
+            self._prediction.confirm()
+            self._prediction = None
+        self.give_slot_back()
+
+    def give_slot_back(self) -> None:
+        """Let another export have the slot: this one has ended, or should have."""
+        if self._holds_slot:
+            self._holds_slot = False
+            self._slots.release()
+
+    def _take(self, result: ExportResult) -> str:
+        self._prediction = result.prediction
+        if result.prediction is None:
+            self.give_slot_back()
+        return result.url

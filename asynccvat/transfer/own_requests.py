@@ -1,0 +1,141 @@
+"""The requests that a run put into the server's queue, so that it can cancel them.
+
+`transfer.exports` and `transfer.imports` send their requests through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import anyio
+
+from asynccvat.aio.task_groups import task_group
+from asynccvat.client import CvatClient
+from asynccvat.client.poller import Poller, WatchedRequest
+from asynccvat.core.models import RequestAccepted
+from asynccvat.errors import AsyncCvatError, ExportError
+
+# Seconds that an aborted run spends on cancelling its own requests.
+_CANCEL_SECONDS = 5.0
+_CANCELS_AT_ONCE = 8
+
+
+class OwnRequests:
+    """The requests of one run."""
+
+    def __init__(self, client: CvatClient, poller: Poller) -> None:
+        """Begin without any.
+
+        Args:
+            client: The server.
+            poller: Watches each request that the server accepted.
+        """
+        self._client = client
+        self._poller = poller
+        self._sending: set[asyncio.Task[RequestAccepted]] = set()
+        self._own: dict[str, WatchedRequest] = {}
+
+    async def send(
+        self,
+        call: Coroutine[Any, Any, RequestAccepted],
+        task_id: int,
+        *,
+        predictable: bool = False,
+    ) -> WatchedRequest:
+        """Make the call that queues a request. A cancellation does not lose what it queued.
+
+        Args:
+            call: The call.
+            task_id: The task that it is about.
+            predictable: Whether the result may be fetched before the request is known to have
+                ended.
+
+        Returns:
+            The request, watched. `created` is False if it ran already and belongs to another
+            client or an earlier run.
+        """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        sending = asyncio.ensure_future(call)
+        self._sending.add(sending)
+        sending.add_done_callback(
+            lambda done: self._note(done, task_id, began, predictable=predictable)
+        )
+        accepted = await asyncio.shield(sending)
+        if accepted.created:
+            return self._own[accepted.rq_id]
+        return self._poller.watch(
+            accepted.rq_id, task_id, asked_at=(began + clock()) / 2, created=False
+        )
+
+    def forget(self, watched: WatchedRequest) -> None:
+        """Note that a request has ended, so that there is nothing to cancel."""
+        self._own.pop(watched.rq_id, None)
+
+    async def cancel_queued(self) -> tuple[int, ...]:
+        """Cancel the requests that may still be queued. Takes at most 5 seconds.
+
+        A request that runs already cannot be cancelled.
+
+        Returns:
+            The tasks of the requests that were not cancelled, in ascending order.
+        """
+        with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
+            if self._sending:
+                await asyncio.wait(self._sending)
+            limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
+            async with task_group() as group:
+                for watched in self._own.values():
+                    if _may_be_queued(watched):
+                        group.start_soon(self._cancel, watched, limiter)
+        if self._sending:
+            for sending in self._sending:
+                sending.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(self._sending)
+        left = tuple(sorted(watched.task_id for watched in self._own.values()))
+        self._own.clear()
+        return left
+
+    async def _cancel(self, watched: WatchedRequest, limiter: anyio.CapacityLimiter) -> None:
+        async with limiter:
+            try:
+                cancelled = await self._client.cancel_request(watched.rq_id)
+            except AsyncCvatError:
+                # It runs by now, or the server is unreachable. Either way nothing can be done.
+                return
+        if cancelled:
+            self._own.pop(watched.rq_id, None)
+
+    def _note(
+        self,
+        sending: asyncio.Task[RequestAccepted],
+        task_id: int,
+        began: float,
+        *,
+        predictable: bool,
+    ) -> None:
+        """Note at once what the server queued, even if the caller was cancelled meanwhile."""
+        self._sending.discard(sending)
+        if sending.cancelled() or sending.exception() is not None:
+            return
+        accepted = sending.result()
+        if accepted.created:
+            now = asyncio.get_running_loop().time()
+            self._own[accepted.rq_id] = self._poller.watch(
+                accepted.rq_id,
+                task_id,
+                asked_at=(began + now) / 2,
+                created=True,
+                predictable=predictable,
+                uncertainty=(now - began) / 2,
+            )
+
+
+def _may_be_queued(watched: WatchedRequest) -> bool:
+    """Whether a request can still be in the server's queue, as far as is known."""
+    # If the server could not be asked, nothing is known of the request's end.
+    has_ended = watched.error is None or isinstance(watched.error, ExportError)
+    return not watched.started and not (watched.ended and has_ended)
