@@ -1,7 +1,7 @@
-"""Which server, as whom: flags, the environment, YAML files and saved profiles put together.
+"""Find the server and the credentials: options, environment, YAML files and saved profiles.
 
-`loading` says what wins over what; `yaml_file` and `profiles` each read one kind of file. Asking
-for what nothing gives is left to `cli`.
+`load_settings` combines them; `yaml_file` and `profiles` each read one kind of file. `cli` asks the
+user for a password that none of them gives.
 """
 
 from __future__ import annotations

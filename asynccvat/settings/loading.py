@@ -1,7 +1,7 @@
-"""What wins over what: flags over the environment, that over the YAML file, that over profiles.
+"""Combine settings: options win over the environment, that over the YAML file, that over profiles.
 
-Every mistake is a `ConfigError` that names its place and the remedy. Asking for a missing password
-is left to `cli`.
+A mistake is a `ConfigError` that names its place and what to do. `yaml_file` and `profiles` read
+the files.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
     from asynccvat.settings.profiles import Profiles
 
 DEFAULT_FILES = ("config/server.yaml", "server.yaml")
-"""Looked for in the working directory, in this order, where no file is named."""
+"""The files to look for in the working directory, in this order, if none is named."""
 
 _CREDENTIALS = frozenset({"username", "token"})
-"""What says who somebody is; a password alone does not."""
+"""The settings that identify the user; a password alone does not."""
 
 _Layer = dict[str, SettingValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a client needs to know. Secrets stay out of `repr`.
+    """The server and the credentials of a client. Secrets stay out of `repr`.
 
     Attributes:
         url: The server's address.
         username: User name or e-mail address, None with a token.
-        password: None where it has to be asked for, and with a token.
+        password: The user's password. None with a token, or if no place gives one.
         token: A personal access token, None with a user name.
-        organization: The organization's short name, None for none.
-        project_id: The project to work on where a command names none.
-        verify: What to check TLS certificates against: True for the system's authorities, a
-            CA bundle, or False for nothing.
-        warnings: What is to be told besides: a file of secrets that others can read.
+        organization: The organization's short name (slug), None for none.
+        project_id: The project to use if a command names none.
+        verify: True to check TLS certificates against the system's authorities, the path of a CA
+            bundle, or False to check nothing.
+        warnings: Messages for the user, about files of secrets that others can read.
     """
 
     url: str
@@ -57,7 +57,7 @@ class Settings:
 
     @property
     def password_missing(self) -> bool:
-        """Whether there is a user without a password, and no token."""
+        """Whether there is a user name without a password."""
         return self.username is not None and self.password is None
 
 
@@ -77,37 +77,43 @@ def load_settings(
     directory: Path | None = None,
     profiles: Path | None = None,
 ) -> Settings:
-    """Put the settings together; blocks while files are read.
+    """Combine the settings of all places. Blocks while it reads files.
 
-    A token and a user name exclude each other: the one that is named higher up wins, a token
-    where both are named in one place. User name and password may come from different places.
+    Options win over `named`, that over the environment, that over the YAML file, that over
+    profiles. A token and a user name exclude each other: the higher place wins, and a token wins
+    within one place. User name and password may come from different places.
 
-    Profiles are those that `cvat-cli profile create` saved. A named one counts as flags: its
-    server, its token. Without one, and where nothing above says who the user is, the default
-    profile does, or the one for the server that is named above. Where all that is missing is the
-    server, `cvat-cli config default-server` gives it.
+    Profiles are those that `cvat-cli profile create` saved. The server and token of a named
+    profile count as options. Otherwise profiles matter only if something is missing:
+
+    - User and token: the profile for the server gives the token.
+    - User, token and server: the default profile gives server and token.
+    - The server alone: `cvat-cli config default-server` gives it.
 
     Args:
-        url: `--url`, and so on: None is "not given".
+        url: The option `--url`. For this and the following options, None means "not given".
         username: `--username`.
         password: `--password`.
         token: `--token`.
         organization: `--org`.
         insecure: `--insecure`.
         ca_bundle: `--ca-bundle`.
-        config: `--config`: the YAML file; else the environment's, else the default ones.
+        config: `--config`: the YAML file. By default the file that `CVAT_SERVER_CONFIG` names,
+            else the first of `DEFAULT_FILES` that exists.
         profile: `--profile`: the name of a saved profile.
-        named: What the work itself says of its server, as a step of a run file does. It counts
-            less than flags and more than the rest. Where it names a server, whatever else is
-            known of another one says nothing of this one: no secret goes to a server that it
-            was not meant for.
-        environment: The process's own by default.
-        directory: Where the default files are looked for; the working directory by default.
-        profiles: The file of saved profiles; where CVAT's own tools keep it by default. It is
-            read only where it counts.
+        named: The settings that the work itself names, such as a step of a run file. If they
+            include a server, places that name another server are ignored, so that no secret is
+            sent to a server that it was not meant for.
+        environment: The environment's variables; those of the process by default.
+        directory: The folder of the default files; the working directory by default.
+        profiles: The file of saved profiles; that of CVAT's own tools by default. It is read only
+            if it can change the result.
+
+    Returns:
+        The settings. The server is always known; `password_missing` tells if a password is needed.
 
     Raises:
-        ConfigError: A setting is missing, unknown or unusable; the message says where and what
+        ConfigError: A setting is missing, unknown or unusable. The message says where, and what
             to do, and repeats no secret.
     """
     variables = os.environ if environment is None else environment
@@ -128,8 +134,8 @@ def load_settings(
     ):
         if text == "":
             raise ConfigError(
-                f"{flag} is empty: give a value (is a variable of the shell not set?), or leave it "
-                "away"
+                f"{flag} is empty. Give a value, or remove the option. Is a variable of the shell "
+                "not set?"
             )
     given = {
         name: SettingValue(text, FLAGS[name]) for name, text in flags.items() if text is not None
@@ -154,7 +160,7 @@ def load_settings(
 
 
 def _about_one_server(layers: list[_Layer]) -> list[_Layer]:
-    """Without the places that name another server than the highest that names one."""
+    """Empty the places that name another server than the highest place that names one."""
     servers = [layer["url"].text.rstrip("/") if "url" in layer else None for layer in layers]
     chosen = next((server for server in servers if server is not None), None)
     return [
@@ -164,11 +170,11 @@ def _about_one_server(layers: list[_Layer]) -> list[_Layer]:
 
 
 def _of_file(file: Path | None) -> tuple[_Layer, tuple[str, ...]]:
-    """What the YAML file sets, and what there is to warn of."""
+    """Read the settings of the YAML file, and the warnings about it."""
     if file is None:
         return {}, ()
-    # Most commands find all they need in the environment: they need not wait for a YAML reader.
-    from asynccvat.settings.yaml_file import exposure, read_settings  # noqa: PLC0415 - as said
+    # Most commands find all settings in the environment, and start faster without PyYAML.
+    from asynccvat.settings.yaml_file import exposure, read_settings  # noqa: PLC0415 - see above
 
     settings = read_settings(file)
     warning = exposure(file, settings)
@@ -176,25 +182,26 @@ def _of_file(file: Path | None) -> tuple[_Layer, tuple[str, ...]]:
 
 
 def _saved(path: Path | None) -> Profiles:
-    """The saved profiles; where CVAT's own tools keep them if no other place is given."""
-    from asynccvat.settings import profiles  # noqa: PLC0415 - as the YAML reader
+    """Read the saved profiles, by default from the file of CVAT's own tools."""
+    # Most commands need no profiles, and start faster without platformdirs.
+    from asynccvat.settings import profiles  # noqa: PLC0415 - see above
 
     return profiles.read_profiles(path or profiles.profiles_path())
 
 
 def _named_profile(name: str, saved: Path | None, given: _Layer) -> _Layer:
-    """What a profile that is asked for by its name sets."""
+    """Return the settings of the profile with a name."""
     others = [FLAGS[other] for other in ("url", "username", "password", "token") if other in given]
     if others:
         raise ConfigError(
-            f"--profile names a server and a token, and so do not go with it: {', '.join(others)}; "
-            "leave the one or the other away"
+            f"--profile gives a server and a token, and excludes {', '.join(others)}. Remove "
+            "--profile or the others."
         )
     return _saved(saved).named(name).settings
 
 
 def _from_profiles(saved: Path | None, above: list[_Layer]) -> _Layer:
-    """What the saved profiles add to what is known from above; most often they need no reading."""
+    """Return what the saved profiles add; they are read only if something is missing."""
     server = next((layer["url"] for layer in above if "url" in layer), None)
     known = any(_CREDENTIALS & layer.keys() for layer in above)
     if server is not None and known:
@@ -202,7 +209,7 @@ def _from_profiles(saved: Path | None, above: list[_Layer]) -> _Layer:
     profiles = _saved(saved)
     if server is not None:
         profile = profiles.for_server(server.text)
-        # The server stays the one that was named, as it was written.
+        # The server's address stays as it was written above.
         return {} if profile is None else {"token": profile.token}
     if not known and profiles.default is not None:
         return profiles.saved[profiles.default].settings
@@ -216,15 +223,15 @@ def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
         values |= layer
     if "url" not in values:
         raise ConfigError(
-            "no server is given: use --url or --profile, set CVAT_URL, or write `url:` into "
-            "server.yaml"
+            "no server is given. Use --url or --profile, set CVAT_URL, or write `url:` into "
+            "server.yaml."
         )
     _check_url(values["url"])
     texts = {name: value.text for name, value in values.items()}
     if "password" in texts and "username" not in texts:
         raise ConfigError(
-            f"{values['password'].place} gives a password, and nothing a user: use --username, "
-            "set CVAT_USERNAME, or write `username:` into server.yaml"
+            f"{values['password'].place}: there is a password, but no user name. Use --username, "
+            "set CVAT_USERNAME, or write `username:` into server.yaml."
         )
     return Settings(
         url=texts["url"],
@@ -239,9 +246,9 @@ def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
 
 
 def _choose_credentials(layers: list[_Layer]) -> None:
-    """Drop what the highest place with credentials makes meaningless."""
+    """Drop the token or the user name, whichever the highest place excludes."""
     for layer in layers:
-        # A password alone may be one half, or a leftover beside a token.
+        # A password alone decides nothing: it may belong to a user name of another place.
         if _CREDENTIALS & layer.keys():
             dropped = ("username", "password") if "token" in layer else ("token",)
             for every in layers:
@@ -262,21 +269,21 @@ def _project_id(value: SettingValue | None) -> int | None:
         return None
     if not re.fullmatch(r"0*[1-9][0-9]{0,9}", value.text):
         raise ConfigError(
-            f"{value.place}: {value.text!r} is no project id; give its number, as in the "
-            "project's address /projects/5"
+            f"{value.place}: {value.text!r} is not a project's id. Give the number, as in the "
+            "project's address /projects/5."
         )
     return int(value.text)
 
 
 def _verify(layers: list[_Layer]) -> bool | Path:
-    """The highest place that says anything of certificates decides."""
+    """Return how to check certificates: the highest place that sets anything decides."""
     for layer in layers:
         insecure = "insecure" in layer and _boolean(layer["insecure"])
         bundle = layer.get("ca_bundle")
         if insecure and bundle is not None:
             raise ConfigError(
-                f"{bundle.place}: a CA bundle to check certificates against and `insecure` to "
-                "check none exclude each other; leave one away"
+                f"{bundle.place}: a CA bundle checks certificates, `insecure` checks none, and so "
+                "they exclude each other. Remove one of them."
             )
         if bundle is not None:
             return Path(bundle.text)
@@ -288,7 +295,9 @@ def _verify(layers: list[_Layer]) -> bool | Path:
 def _boolean(value: SettingValue) -> bool:
     text = value.text.lower()
     if text not in ("true", "yes", "on", "false", "no", "off"):
-        raise ConfigError(f"{value.place}: {value.text!r} is neither true nor false")
+        raise ConfigError(
+            f"{value.place}: {value.text!r} is neither true nor false. Write one of these."
+        )
     return text in ("true", "yes", "on")
 
 

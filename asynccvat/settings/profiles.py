@@ -1,8 +1,8 @@
-"""The profiles of CVAT's own tools: servers and tokens as `cvat-cli profile create` saves them.
+"""Read the profiles of CVAT's own tools: servers and tokens that `cvat-cli profile create` saved.
 
-They are read, never written. Where the file lies, what it holds and when it is refused is as in
-`cvat_sdk.core.auth` (cvat-sdk 2.80, the first with profiles). A profile's token is for its server
-alone: it is never offered to another.
+They are never written. The file's place, its content and the checks of its permissions are those
+of `cvat_sdk.core.auth` (cvat-sdk 2.80, the first with profiles). A profile's token is used for its
+own server only.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ class Profile:
 
     @property
     def settings(self) -> dict[str, SettingValue]:
-        """What the profile sets."""
+        """The profile as settings."""
         return {"url": self.server, "token": self.token}
 
     def is_for(self, url: str) -> bool:
-        """Whether its server is the one of an address, however either is written."""
+        """Whether the profile's server has this address, in any spelling."""
         try:
             return ServerUrl.parse(self.server.text) == ServerUrl.parse(url)
         except ConfigError:
-            # The address that is used in the end is checked where it is.
+            # `load_settings` checks the address that is used.
             return False
 
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """All that is saved.
+    """All saved profiles.
 
     Attributes:
         path: The file.
-        saved: The profiles by their names.
-        default: The name of the default one, None for none.
-        default_server: The server to use with credentials that come without one.
+        saved: The profiles by name.
+        default: The name of the default profile, None for none.
+        default_server: The server for credentials that come without a server, None for none.
     """
 
     path: Path
@@ -64,50 +64,50 @@ class Profiles:
     default_server: SettingValue | None = None
 
     def named(self, name: str) -> Profile:
-        """The profile of a name.
+        """Return the profile with a name.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: There is no such profile.
         """
         if name in self.saved:
             return self.saved[name]
         near = difflib.get_close_matches(name, self.saved, n=1)
         if near:
-            hint = f"did you mean {near[0]!r}?"
+            hint = f"Did you mean {near[0]!r}?"
         elif self.saved:
-            hint = f"there are {', '.join(sorted(self.saved))}"
+            hint = f"Choose from {', '.join(map(repr, sorted(self.saved)))}."
         else:
-            hint = f"save one with `cvat-cli profile create --name {name}`"
-        raise ConfigError(f"--profile: {self.path} has no profile {name!r}; {hint}")
+            hint = f"Save one with `cvat-cli profile create --name {name}`."
+        raise ConfigError(f"--profile: {self.path} has no profile {name!r}. {hint}")
 
     def for_server(self, url: str) -> Profile | None:
-        """The profile of a server: the default one if it is for it, else the only one that is.
+        """Return the profile for a server, None if there is none; prefer the default profile.
 
         Raises:
-            ConfigError: Several are, and none is the default.
+            ConfigError: Several profiles are for the server, and none is the default.
         """
         fitting = [name for name, profile in self.saved.items() if profile.is_for(url)]
         if self.default in fitting:
             fitting = [self.default]
         if len(fitting) > 1:
             raise ConfigError(
-                f"{self.path}: the profiles {' and '.join(sorted(fitting))} are all for {url}; "
-                "choose one with --profile instead of the URL"
+                f"{self.path}: the profiles {' and '.join(map(repr, sorted(fitting)))} are for "
+                f"{url}. Choose one with --profile instead of the URL."
             )
         return self.saved[fitting[0]] if fitting else None
 
 
 def profiles_path() -> Path:
-    """Where CVAT's own tools save their profiles."""
+    """Return the path of the file in which CVAT's own tools save profiles."""
     return platformdirs.user_config_path("cvat-sdk", "CVAT.ai") / "auth.json"
 
 
 def read_profiles(path: Path) -> Profiles:
-    """What is saved in a file, nothing where there is none; blocks while it is read.
+    """Read the profiles of a file; no profiles if there is no file. Blocks while it reads.
 
     Raises:
-        ConfigError: Others may touch it, it cannot be read, or it is not what CVAT's tools write;
-            the message says what to do, and repeats no secret.
+        ConfigError: Others may read or write the file, it cannot be read, or CVAT's tools did not
+            write it. The message says what to do, and repeats no secret.
     """
     try:
         content = _content(path)
@@ -115,20 +115,20 @@ def read_profiles(path: Path) -> Profiles:
         return Profiles(path)
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read: {error.strerror}; give --url and --token instead, or set HOME "
-            "to a folder of this user's own"
+            f"{path} cannot be read: {error.strerror}. Give --url and --token instead, or set HOME "
+            "to a folder of this user."
         ) from error
     document = _document(path, content)
     entries = document.get("profiles", {})
     if not isinstance(entries, dict):
-        raise ConfigError(f"{path}: 'profiles' is not an object of profiles by their names")
+        raise ConfigError(f"{path}: 'profiles' is not an object of profiles by name")
     saved = {name: _profile(path, name, entry) for name, entry in entries.items()}
     default = document.get("default_profile")
     server = document.get("default_server")
     return Profiles(
         path,
         saved,
-        # One that was deleted by other means is none, to CVAT's tools as well.
+        # CVAT's tools, too, ignore a default profile that does not exist.
         default if isinstance(default, str) and default in saved else None,
         SettingValue(_with_scheme(server), f"{path}, default_server")
         if isinstance(server, str) and server
@@ -138,7 +138,7 @@ def read_profiles(path: Path) -> Profiles:
 
 def _content(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ConfigError(f"{path} must be a file, as `cvat-cli profile create` makes it")
+        raise ConfigError(f"{path} is not a file. Move it away, and run `cvat-cli profile create`.")
     _check_modes(path)
     return path.read_bytes()
 
@@ -150,8 +150,8 @@ def _check_modes(path: Path) -> None:
         mode = stat.S_IMODE(place.stat().st_mode) & 0o777
         if mode != expected:
             raise ConfigError(
-                f"refusing to use {path}: the {kind} {str(place)!r} has permissions {mode:o}, "
-                f"expected {expected:o}; run: chmod {expected:o} '{place}'"
+                f"refusing to use {path}: the {kind} {str(place)!r} has permissions {mode:o} "
+                f"instead of {expected:o}. Run: chmod {expected:o} '{place}'"
             )
 
 
@@ -164,13 +164,13 @@ def _document(path: Path, content: bytes) -> dict[str, Any]:
         raise ConfigError(f"{path}, line {error.lineno}: this is not JSON: {error.msg}") from None
     if not isinstance(document, dict) or "version" not in document:
         raise ConfigError(
-            f"{path}: this is not what CVAT's tools write (there is no 'version'); save the "
-            "profiles again with `cvat-cli profile create`"
+            f"{path}: CVAT's tools did not write this, because there is no 'version'. Save the "
+            "profiles again with `cvat-cli profile create`."
         )
     if document["version"] != _VERSION:
         raise ConfigError(
-            f"{path} has version {document['version']!r}, and asynccvat reads version {_VERSION}: "
-            "give --url and --token instead"
+            f"{path} has version {document['version']!r}, but asynccvat reads version {_VERSION}. "
+            "Give --url and --token instead."
         )
     return document
 
@@ -180,8 +180,8 @@ def _profile(path: Path, name: str, entry: object) -> Profile:
         text = entry.get(key) if isinstance(entry, dict) else None
         if not isinstance(text, str) or not text:
             raise ConfigError(
-                f"{path}: the profile {name!r} has no {key}; save it again with "
-                f"`cvat-cli profile create --force --name {name}`"
+                f"{path}: the profile {name!r} has no {key}. Save it again with "
+                f"`cvat-cli profile create --force --name {name}`."
             )
         return SettingValue(text, f"{path}, profile {name!r}")
 
@@ -190,5 +190,5 @@ def _profile(path: Path, name: str, entry: object) -> Profile:
 
 
 def _with_scheme(server: str) -> str:
-    """The address as CVAT's tools take it: `https` where it names no scheme."""
+    """Add `https` to an address without a scheme, as CVAT's tools do."""
     return server if "://" in server else f"https://{server}"

@@ -1,4 +1,4 @@
-"""What a place says of a setting."""
+"""One setting as text, with the place that it comes from."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ FLAGS = {
     "insecure": "--insecure",
     "ca_bundle": "--ca-bundle",
 }
-"""Setting to the command line's option: all that there are."""
+"""All settings, each with its option on the command line."""
 
 SECRETS = frozenset({"password", "token"})
-"""The settings that nobody else may read."""
+"""The settings that are secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettingValue:
-    """A setting as text, and the place that it was found in. The text stays out of `repr`."""
+    """A setting as text, with the place that it comes from. The text stays out of `repr`.
+
+    Attributes:
+        text: The value as it was written.
+        place: The option, variable, or file and line, for messages.
+    """
 
     text: str = field(repr=False)
     place: str

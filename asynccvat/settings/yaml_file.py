@@ -1,4 +1,4 @@
-"""Settings from a YAML file: texts as they were written, with the lines that they stand on."""
+"""Read settings from a YAML file: the texts as they were written, with their lines."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _KEYS = {**{name: name for name in FLAGS}, "access_token": "token"}
 
 
 def read_settings(path: Path) -> dict[str, SettingValue]:
-    """The settings of a file; blocks while it is read.
+    """Read the settings of a file. Blocks while it reads.
 
     Raises:
-        ConfigError: It cannot be read, or holds what is no setting; the message names the line,
-            and repeats no secret.
+        ConfigError: The file cannot be read, or has something other than settings. The message
+            names the line, and repeats no secret.
     """
     root = _root(path)
     return {} if root is None else dict(_settings(root, path))
 
 
 def exposure(path: Path, settings: Mapping[str, SettingValue]) -> str | None:
-    """What to warn of where others can read the secrets of a file, None where all is well."""
+    """Return a warning if other users can read the secrets of a file, else None."""
     secret = next((settings[name] for name in sorted(SECRETS) if name in settings), None)
     if secret is None or os.name != "posix":
         return None
@@ -37,32 +37,32 @@ def exposure(path: Path, settings: Mapping[str, SettingValue]) -> str | None:
     if not mode & (stat.S_IRGRP | stat.S_IROTH):
         return None
     return (
-        f"{secret.place}: others can read this secret (the file's mode is {mode:04o}); run: "
+        f"{secret.place}: others can read this secret, because the file's mode is {mode:04o}. Run: "
         f"chmod 600 '{path}'"
     )
 
 
 def compose(path: Path) -> yaml.Node | None:
-    """The tree of a YAML file, with the place of each node; None of an empty one.
+    """Parse a YAML file into nodes that know their lines; None for an empty file.
 
     Raises:
-        OSError: It cannot be read.
-        ConfigError: It is no YAML; the message names the line and repeats nothing of the file.
+        OSError: The file cannot be read.
+        ConfigError: It is not YAML. The message names the line, and repeats nothing of the file.
     """
     try:
         return yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
-        told = f"{path}: this is not a text file in UTF-8"
+        message = f"{path}: this is not a text file in UTF-8"
     except RecursionError:
-        told = f"{path}: this is not YAML that anybody wrote: it nests too deep"
+        message = f"{path}: this is not YAML that can be read: it nests too deep"
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
         problem = getattr(error, "problem", None) or "it holds characters that YAML forbids"
-        told = f"{place}: this is not YAML: {problem}"
-    # The library's own errors quote the lines around the mistake, secrets included. Raised here,
-    # this one does not carry them along.
-    raise ConfigError(told)
+        message = f"{place}: this is not YAML: {problem}"
+    # PyYAML's errors quote the lines around the mistake, which may hold secrets. Raised outside
+    # the handlers, this error does not have them as its `__context__`.
+    raise ConfigError(message)
 
 
 def _root(path: Path) -> yaml.MappingNode | None:
@@ -70,13 +70,13 @@ def _root(path: Path) -> yaml.MappingNode | None:
         root = compose(path)
     except OSError as error:
         raise ConfigError(
-            f"the settings file {str(path)!r} cannot be read: {error.strerror}; check --config "
-            f"and {CONFIG_VARIABLE}"
+            f"the settings file {str(path)!r} cannot be read: {error.strerror}. Check --config "
+            f"and {CONFIG_VARIABLE}."
         ) from error
     if root is not None and not isinstance(root, yaml.MappingNode):
         raise ConfigError(
-            f"{path}, line {root.start_mark.line + 1}: the file must hold lines like "
-            "`url: https://cvat.example.com`"
+            f"{path}, line {root.start_mark.line + 1}: this is not a setting. Write lines like "
+            "`url: https://cvat.example.com`."
         )
     return root
 
@@ -87,12 +87,12 @@ def _settings(root: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Setting
         place = f"{path}, line {key.start_mark.line + 1}"
         name = _name(key, place)
         if name in seen:
-            raise ConfigError(f"{place}: {key.value!r} is set already; leave one away")
+            raise ConfigError(f"{place}: {key.value!r} is set already. Remove one of the two.")
         seen.add(name)
         if not isinstance(node, yaml.ScalarNode):
             raise ConfigError(f"{place}: {key.value!r} must be a single value")
-        # A key without a value, or null, is not set. The rest stays the text that was written:
-        # a password of digits is no number.
+        # A key without a value, or null, is not set. All else stays the text that was written,
+        # because a password of digits is not a number.
         if node.tag != "tag:yaml.org,2002:null" and node.value:
             text = (
                 str(path.parent / Path(node.value).expanduser())
@@ -107,5 +107,5 @@ def _name(key: yaml.Node, place: str) -> str:
     if text in _KEYS:
         return _KEYS[text]
     near = difflib.get_close_matches(text.lower(), _KEYS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(FLAGS)}"
-    raise ConfigError(f"{place}: there is no setting {text!r}; {hint}")
+    hint = f"Did you mean {near[0]!r}?" if near else f"The settings are {', '.join(FLAGS)}."
+    raise ConfigError(f"{place}: there is no setting {text!r}. {hint}")

@@ -177,8 +177,8 @@ def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
         (("task-info",), 2, "at least one task"),
         (("list-tasks", "--json", "--jsonl"), 2, "remove one of them"),
         (("list-tasks", "--output", "jsonl", "--json"), 2, "not as json and jsonl"),
-        (("list-tasks", "--profile", "lab"), 2, "has no profile 'lab'; save one with"),
-        (("list-tasks", "--profile", "lab", "--url", "http://x"), 2, "do not go with it: --url"),
+        (("list-tasks", "--profile", "lab"), 2, "has no profile 'lab'. Save one with"),
+        (("list-tasks", "--profile", "lab", "--url", "http://x"), 2, "and excludes --url"),
         (("list-jobs", "--stage", "done"), 2, "acceptance"),
         (("list-jobs", "--state", "done"), 2, "in progress"),
         (("list-jobs", "--type", "done"), 2, "ground_truth"),
@@ -219,7 +219,7 @@ def test_bad_input_is_one_clear_line_and_a_code(
     [
         ("url: [", "line"),
         ("- a\n- b\n", "url: https://"),
-        ("urll: x\n", "did you mean 'url'?"),
+        ("urll: x\n", "Did you mean 'url'?"),
         ("project_id: five\n", "'five'"),
     ],
 )

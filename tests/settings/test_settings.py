@@ -237,25 +237,25 @@ def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("url: {u}\npasword: x\n", "line 2: there is no setting 'pasword'; did you mean 'passw"),
-        ("url: {u}\nzzz: x\n", "line 2: there is no setting 'zzz'; the settings are url, "),
+        ("url: {u}\npasword: x\n", "line 2: there is no setting 'pasword'. Did you mean 'passw"),
+        ("url: {u}\nzzz: x\n", "line 2: there is no setting 'zzz'. The settings are url, "),
         ("url: {u}\n\nurl: {u}\n", "line 3: 'url' is set already"),
         ("token: a\naccess_token: b\n", "line 2: 'access_token' is set already"),
         ("url: {u}\nusername: [a, b]\n", "line 2: 'username' must be a single value"),
         ("url: {u}\n? [a]\n: b\n", "line 2: there is no setting ''"),
-        ("url: {u}\nproject_id: five\n", "line 2: 'five' is no project id"),
-        ("url: {u}\nproject_id: -1\n", "line 2: '-1' is no project id"),
-        ("url: {u}\nproject_id: 0\n", "line 2: '0' is no project id"),
+        ("url: {u}\nproject_id: five\n", "line 2: 'five' is not a project's id"),
+        ("url: {u}\nproject_id: -1\n", "line 2: '-1' is not a project's id"),
+        ("url: {u}\nproject_id: 0\n", "line 2: '0' is not a project's id"),
         ("url: {u}\ninsecure: maybe\n", "line 2: 'maybe' is neither true nor false"),
-        ("url: {u}\nca_bundle: a\ninsecure: on\n", "line 2: a CA bundle to check"),
+        ("url: {u}\nca_bundle: a\ninsecure: on\n", "line 2: a CA bundle checks"),
         ("url: ftp://x\n", "line 1: the server URL 'ftp://x' does not start with http"),
-        ("- url\n", "line 1: the file must hold lines like"),
-        ("just text\n", "line 1: the file must hold lines like"),
+        ("- url\n", "line 1: this is not a setting. Write lines like"),
+        ("just text\n", "line 1: this is not a setting. Write lines like"),
         ("url: {u}\npassword: 'hidden\n", "this is not YAML"),
         ("url: {u}\n\tpassword: hidden\n", "line 2: this is not YAML"),
         ("url: {u}\npassword: hid\x07den\n", "this is not YAML: it holds characters that"),
-        ("username: a\n", "no server is given: use --url or --profile, set CVAT_URL, or write"),
-        ("url: {u}\npassword: hidden\n", "line 2 gives a password, and nothing a user"),
+        ("username: a\n", "no server is given. Use --url or --profile, set CVAT_URL, or write"),
+        ("url: {u}\npassword: hidden\n", "line 2: there is a password, but no user name"),
     ],
 )
 def test_mistakes_are_named_with_their_place(tmp_path: Path, text: str, message: str) -> None:
@@ -269,9 +269,11 @@ def test_mistakes_are_named_with_their_place(tmp_path: Path, text: str, message:
 
 
 def test_mistakes_in_flags_and_environment_are_named_with_theirs(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^the environment's CVAT_PROJECT_ID: 'x' is no project"):
+    with pytest.raises(
+        ConfigError, match=r"^the environment's CVAT_PROJECT_ID: 'x' is not a project"
+    ):
         load(tmp_path, url=URL, environment={"CVAT_PROJECT_ID": "x"})
-    with pytest.raises(ConfigError, match=r"^the environment's CVAT_PROJECT_ID: '-3' is no proj"):
+    with pytest.raises(ConfigError, match=r"^the environment's CVAT_PROJECT_ID: '-3' is not a"):
         load(tmp_path, url=URL, environment={"CVAT_PROJECT_ID": "-3"})
     with pytest.raises(ConfigError, match=r"^--url: the server URL 'cvat' does not start with"):
         load(tmp_path, url="cvat")
@@ -372,7 +374,7 @@ def test_of_several_profiles_for_a_server_the_default_one_counts_or_one_must_be_
 ) -> None:
     path = save_profiles(tmp_path, ann=URL, bob=URL, plant=OTHER)
     make_default(path, default_profile="plant")
-    with pytest.raises(ConfigError, match=r"ann and bob are all for .*--profile"):
+    with pytest.raises(ConfigError, match=r"'ann' and 'bob' are for .*--profile"):
         load(tmp_path, url=URL)
     make_default(path, default_profile="bob")
     assert load(tmp_path, url=URL).token == "token-of-bob"
@@ -392,17 +394,17 @@ def test_a_named_profile_goes_with_no_other_server_or_credentials(
     tmp_path: Path, flag: str
 ) -> None:
     save_profiles(tmp_path, lab=URL)
-    with pytest.raises(ConfigError, match=rf"^--profile names .*: --{flag}; leave"):
+    with pytest.raises(ConfigError, match=rf"^--profile gives .* excludes --{flag}\. Remove"):
         load(tmp_path, profile="lab", **{flag: URL})
 
 
 def test_a_profile_that_is_not_saved_is_told_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no profile 'lab'; save one with `cvat-cli profile cr"):
+    with pytest.raises(ConfigError, match=r"no profile 'lab'\. Save one with `cvat-cli profile cr"):
         load(tmp_path, profile="lab")
     save_profiles(tmp_path, plant=URL, quarry=URL)
-    with pytest.raises(ConfigError, match=r"auth\.json has no profile 'planet'; did you mean 'pl"):
+    with pytest.raises(ConfigError, match=r"auth\.json has no profile 'planet'\. Did you mean 'pl"):
         load(tmp_path, profile="planet")
-    with pytest.raises(ConfigError, match=r"no profile 'zzz'; there are plant, quarry"):
+    with pytest.raises(ConfigError, match=r"no profile 'zzz'\. Choose from 'plant', 'quarry'"):
         load(tmp_path, profile="zzz")
     with pytest.raises(ConfigError, match=r"--profile is empty"):
         load(tmp_path, profile="")
@@ -425,7 +427,7 @@ def test_the_default_server_of_cvat_s_tools_counts_for_credentials_without_one(
 def test_the_file_of_profiles_is_left_alone_where_it_is_not_needed(tmp_path: Path) -> None:
     save_profiles(tmp_path, document="broken")
     assert load(tmp_path, url=URL, token="t").token == "t"
-    with pytest.raises(ConfigError, match="not what CVAT's tools write"):
+    with pytest.raises(ConfigError, match="CVAT's tools did not write this"):
         load(tmp_path, url=URL)
 
 
@@ -433,13 +435,13 @@ def test_the_file_of_profiles_is_left_alone_where_it_is_not_needed(tmp_path: Pat
 @pytest.mark.parametrize(
     ("folder", "file", "message"),
     [
-        (0o755, 0o600, r"the folder '.*own' has permissions 755, expected 700; run: chmod 700 '"),
+        (0o755, 0o600, r"the folder '.*own' has permissions 755 instead of 700. Run: chmod 700 '"),
         (
             0o700,
             0o644,
-            r"the file '.*auth\.json' has permissions 644, expected 600; run: chmod 600",
+            r"the file '.*auth\.json' has permissions 644 instead of 600. Run: chmod 600",
         ),
-        (0o700, 0o400, r"the file '.*auth\.json' has permissions 400, expected 600"),
+        (0o700, 0o400, r"the file '.*auth\.json' has permissions 400 instead of 600"),
     ],
 )
 def test_profiles_that_others_may_touch_are_refused(
@@ -455,14 +457,14 @@ def test_profiles_that_others_may_touch_are_refused(
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ([], r"this is not what CVAT's tools write"),
-        ({"profiles": {}}, r"\(there is no 'version'\); save the profiles again"),
-        ({"version": 2}, r"has version 2, and asynccvat reads version 1"),
+        ([], r"CVAT's tools did not write this"),
+        ({"profiles": {}}, r"there is no 'version'\. Save the profiles again"),
+        ({"version": 2}, r"has version 2, but asynccvat reads version 1"),
         ({"version": 1, "profiles": []}, r"'profiles' is not an object"),
         ({"version": 1, "profiles": {"lab": "hidden"}}, r"the profile 'lab' has no server"),
         (
             {"version": 1, "profiles": {"lab": {"server": URL, "token": ""}}},
-            r"the profile 'lab' has no token; save it again with `cvat-cli profile create --force",
+            r"the profile 'lab' has no token. Save it again with `cvat-cli profile create --force",
         ),
     ],
 )
@@ -487,7 +489,7 @@ def test_a_file_of_profiles_that_cannot_be_read_is_told_with_its_line(tmp_path: 
         load(tmp_path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(ConfigError, match=r"auth\.json must be a file"):
+    with pytest.raises(ConfigError, match=r"auth\.json is not a file"):
         load(tmp_path)
 
 
@@ -521,7 +523,7 @@ def test_profiles_in_a_folder_that_may_not_be_searched_are_told(
 
     # As it is for cron or sudo where HOME is another user's.
     monkeypatch.setattr(Path, "stat", refuse)
-    with pytest.raises(ConfigError, match=r"auth\.json cannot be read: Permission denied; .*HOME"):
+    with pytest.raises(ConfigError, match=r"auth\.json cannot be read: Permission denied\. .*HOME"):
         load(tmp_path)
     assert load(tmp_path, url=URL, token="t").token == "t"
 
