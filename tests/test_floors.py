@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,29 @@ Pure paths are values. An outcome holds its folder as a text, and hands it out a
 COMMANDS_MAY_USE = {("verify", "mirror"): "a repair is a mirror of the damaged tasks"}
 """Commands that use another command, each with the reason."""
 
+LATE_IMPORTS = {
+    "commands/verify/run.py": (
+        {"asynccvat.client", "asynccvat.commands.verify"},
+        "a mirror is verified without a server, and then the network's modules are not loaded",
+    ),
+    "fs/files.py": ({"fcntl"}, "Windows has no such module, and only macOS needs it here"),
+    "settings/loading.py": (
+        {"asynccvat.settings", "asynccvat.settings.profiles", "asynccvat.settings.yaml_file"},
+        "YAML and profiles are not loaded where flags and the environment say everything",
+    ),
+}
+"""By module, what it imports in functions or for the type checker only, and why.
+
+An import at the top is the rule: it shows what a module stands on. No exception may hide a circle;
+the tests below look for those.
+"""
+
+LATE_IMPORTS_ARE_FREE_IN = {
+    "__init__": "public names are loaded when they are first used",
+    "cli": "each command loads what it needs, so that `--help` is quick",
+}
+"""Rooms of which it is a principle, each with the reason."""
+
 
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
@@ -60,15 +84,38 @@ def room_of(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def parsed(module: Path) -> ast.Module:
+    return ast.parse(module.read_text("utf-8"))
+
+
 def dotted_imports(module: Path) -> Iterator[str]:
     """Dotted names of everything that a module imports, wherever it does so."""
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative imports hide the floor"
             assert node.module is not None
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def late_imports(module: Path) -> set[str]:
+    """The modules that a module imports in functions, or for the type checker only."""
+    tree = parsed(module)
+    return {
+        name
+        for late in ast.walk(tree)
+        if isinstance(late, (ast.FunctionDef, ast.AsyncFunctionDef))
+        or (isinstance(late, ast.If) and "TYPE_CHECKING" in ast.unparse(late.test))
+        for node in ast.walk(late)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
+    }
 
 
 def rooms_imported(module: Path) -> set[str]:
@@ -118,6 +165,20 @@ def test_commands_use_each_other_only_where_it_is_said_why() -> None:
         if parts[:2] == ["asynccvat", "commands"] and len(parts) > 2 and parts[2] != own
     }
     assert uses == COMMANDS_MAY_USE.keys()
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_import_is_at_the_top_except_where_it_is_said_why(module: Path) -> None:
+    if room_of(module) in LATE_IMPORTS_ARE_FREE_IN:
+        return
+    name = module.relative_to(PACKAGE).as_posix()
+    allowed, _ = LATE_IMPORTS.get(name, (set(), ""))
+    assert late_imports(module) == allowed, "import it at the top, or say in LATE_IMPORTS why not"
+
+
+def test_late_imports_are_allowed_of_modules_that_are_there() -> None:
+    assert {PACKAGE / name for name in LATE_IMPORTS} <= set(modules())
+    assert LATE_IMPORTS_ARE_FREE_IN.keys() <= {room_of(module) for module in modules()}
 
 
 def module_graph() -> dict[str, set[str]]:
@@ -172,7 +233,7 @@ def test_the_core_imports_neither_clock_nor_disk_nor_network(module: Path) -> No
     "module", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda path: path.name
 )
 def test_the_core_awaits_nothing(module: Path) -> None:
-    tree = ast.parse(module.read_text("utf-8"))
+    tree = parsed(module)
     forbidden = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
     assert not [node for node in ast.walk(tree) if isinstance(node, forbidden)]
 
