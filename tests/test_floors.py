@@ -52,6 +52,10 @@ COMMANDS_MAY_USE = {("verify", "mirror"): "a repair is a mirror of the damaged t
 """Commands that use another command, each with the reason."""
 
 LATE_IMPORTS = {
+    "client/internals.py": (
+        {"asynccvat.client.imports", "asynccvat.client.upload_file"},
+        "lists and mirrors begin without the modules of uploads",
+    ),
     "commands/verify/run.py": (
         {"asynccvat.client", "asynccvat.commands.verify"},
         "a mirror is verified without a server, and then the network's modules are not loaded",
