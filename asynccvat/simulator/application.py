@@ -306,7 +306,7 @@ def _negotiate(accept: str) -> bool:
 
 
 def _html_page(response: ServerResponse) -> ServerResponse:
-    """Return an HTML page with the response, like the browsable API but without its design."""
+    """Wrap a response in HTML, like the browsable API without its design."""
     shown = html.escape(response.body.decode())
     page = f"<!DOCTYPE html>\n<html>\n<body><pre>{shown}</pre></body>\n</html>\n"
     return ServerResponse(response.status, page.encode(), TEXT_TYPE, response.headers)

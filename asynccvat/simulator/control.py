@@ -1,4 +1,7 @@
-"""The calls to `/_simulator/`, by which another process controls a server; no CVAT has them."""
+"""Answer the calls by which another process controls a server.
+
+They are below `/_simulator/`, and no CVAT has them.
+"""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ class Faults:
         self._scripted.clear()
 
     def for_call(self, method: str, path: str, query: str, task_id: int | None) -> list[Fault]:
-        """Return the faults that strike this call, in the order in which they were added."""
+        """Return the faults that strike this call, in order of addition."""
         if not self._scripted:
             return []
         subject = f"{path}?{query}" if query else path

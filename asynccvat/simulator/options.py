@@ -1,4 +1,4 @@
-"""The options of a simulated server: its content, its limits, and how long things take."""
+"""The options of a simulated server: content, limits, and times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated server in another process, so that it does not share the client's loop.
+"""Run a simulated server in another process, apart from the client's loop.
 
 `ServerProcess` starts `python -m asynccvat.simulator`, and controls it by the calls of `control`.
 """
@@ -20,7 +20,9 @@ _directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ServerProcess:
-    """A simulated server in another process; it stops with the context or the starting process.
+    """A simulated server in another process.
+
+    It stops with the context, or with the process that started it.
 
     All methods block; in a coroutine, call them in a thread.
 
@@ -73,7 +75,7 @@ class ServerProcess:
         self.stop()
 
     def stop(self) -> None:
-        """Close the standard input of the process, so that it stops, or kill it after 5 s."""
+        """Stop the process by closing its standard input; kill it after 5 s."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()

@@ -183,7 +183,7 @@ class SimulatedServer:
         await asyncio.to_thread(self.uploads.close)
 
     def _do_in_loop(self, function: Callable[[], T]) -> T:
-        """Call a function in the server's loop, so that any thread may use the server.
+        """Call a function in the server's loop, from any thread.
 
         Raises:
             TimeoutError: The server's loop did not answer within ten seconds.
@@ -307,7 +307,9 @@ class SimulatedServer:
         return self._do_in_loop(add)
 
     def expire_results(self, task_id: int | None = None) -> int:
-        """Remove the results of a task, or all: downloads get 404 until the next export.
+        """Remove the results of a task, or all.
+
+        Their downloads get 404 until the next export.
 
         Returns:
             How many results were removed.

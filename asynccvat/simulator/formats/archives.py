@@ -192,7 +192,9 @@ def write_archive(
     exported_at: datetime | None = None,
     base_url: str = _DEFAULT_URL,
 ) -> None:
-    """Write the archive of an export to a seekable binary stream, one image in memory at a time.
+    """Write the archive of an export to a seekable binary stream.
+
+    Only one image at a time is in memory.
 
     The same arguments give the same bytes. A later `exported_at` changes the entry times and the
     date inside a CVAT XML, as an export that is not cached does, and never an image.
@@ -232,7 +234,9 @@ def write_archive(
 
 
 def find_ready_archive(task: Task, format_name: str, save_images: bool) -> Path:
-    """Return the ready archive of a task that fits best: an exact match, else one for any export.
+    """Return the ready archive of a task that fits an export best.
+
+    An archive of exactly this format comes before one for any format. The same holds for images.
 
     Raises:
         ExportUnavailableError: No archive fits.

@@ -1,4 +1,4 @@
-"""Read the box formats, which are zips of small files: "PASCAL VOC 1.1" and those of YOLO."""
+"""Read "PASCAL VOC 1.1" and the YOLO formats, which are zips of small files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DARKNET_FILE: Final = re.compile(r"(?:.*/)?obj_[^/]+_data/(.+)\.txt")
 
 
 def read_voc(path: Path, collector: AnnotationCollector) -> None:
-    """Read "PASCAL VOC 1.1": an XML for each image, in any folder of the zip.
+    """Read "PASCAL VOC 1.1": an XML for each image, in any folder.
 
     Raises:
         ImporterError: There is no XML, or it does not fit the task.

@@ -170,7 +170,7 @@ class AnnotationCollector:
         self._tags.append(Tag(next(self._ids), label, frame, group, self._source, values))
 
     def add_track(self, label: Label, keyframes: Iterable[ParsedKeyframe], group: int = 0) -> None:
-        """Add a track; drop it if all its keyframes are past the task's last frame.
+        """Add a track, unless all its keyframes are past the last frame.
 
         Raises:
             ImporterError: As for shapes.

@@ -1,4 +1,4 @@
-"""Read "CVAT 1.1": the XML of images and of videos, bare or in a zip.
+"""Read "CVAT 1.1": XML of images and videos, bare or in a zip.
 
 The XML is read element by element, as CVAT does, so that a large file needs little memory.
 """

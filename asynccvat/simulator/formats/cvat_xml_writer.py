@@ -28,7 +28,10 @@ from asynccvat.simulator.world.tasks import Project, Task
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """What an annotation file says about its export; `project` only if a project was exported."""
+    """What an annotation file says about its export.
+
+    `project` is None if tasks were exported.
+    """
 
     tasks: tuple[Task, ...]
     project: Project | None
@@ -62,7 +65,10 @@ def cvat_images_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> s
 
 
 def cvat_video_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> str:
-    """Write `annotations.xml` of "CVAT for video 1.1": each shape is a track on one frame."""
+    """Write `annotations.xml` of "CVAT for video 1.1".
+
+    A shape without a track becomes a track on one frame.
+    """
     lines = [*_cvat_head(source)]
     number = 0
     for start, track in _tracks(frames):
@@ -77,7 +83,7 @@ def cvat_video_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> st
 
 
 def _tracks(frames: Sequence[AnnotatedFrame]) -> Iterator[tuple[int, Track]]:
-    """Return the tracks of all tasks, each with the number of its task's first frame."""
+    """Yield all tracks, each with the number of its task's first frame."""
     for _, of_task in groupby(frames, key=lambda one: one.task.id):
         first = next(of_task)
         for track in first.task.annotations().tracks:

@@ -15,7 +15,7 @@ from asynccvat.simulator.world.tasks import Task
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedFrame:
-    """One frame of an export with its annotations, shapes from the back to the front."""
+    """One frame of an export with its annotations, shapes from back to front."""
 
     task: Task
     frame: Frame
@@ -59,7 +59,7 @@ def annotated_frames(tasks: Sequence[Task]) -> list[AnnotatedFrame]:
 
 
 def _unique_name(name: str, taken: dict[str, int]) -> str:
-    """Return `name`, or `name_1` and so on where tasks of a project share it, as CVAT does."""
+    """Return `name`, or `name_1` and so on if it is taken, as CVAT does."""
     stem, dot, extension = name.rpartition(".")
     count = taken[name]
     taken[name] += 1
@@ -80,5 +80,5 @@ def shape_attributes(shape: Shape) -> dict[str, Any]:
 
 
 def attribute_value(attribute: Attribute, value: str) -> str | bool:
-    """Return a value as JSON has it: a checkbox is a boolean, everything else a string."""
+    """Return a value for JSON: a boolean for a checkbox, else a string."""
     return value == "true" if attribute.input_type == "checkbox" else value

@@ -45,7 +45,7 @@ class ItemAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class DatasetItem:
-    """One image: its name without extension, and its frame number if the file has it."""
+    """One image: its name without extension, its frame number if known."""
 
     name: str
     annotations: Sequence[ItemAnnotation]
@@ -54,7 +54,7 @@ class DatasetItem:
 
 @dataclass(slots=True)
 class _OpenTrack:
-    """A track whose shapes are still being collected, each with whether it is a keyframe."""
+    """A track that is still being collected: shapes, and whether they are keyframes."""
 
     label: Label
     group: int
@@ -139,7 +139,7 @@ def _collect(
 def _keyframes(
     shapes: Iterable[tuple[ParsedKeyframe, bool]], last_frame: int
 ) -> list[ParsedKeyframe]:
-    """Return the keyframes of a track whose file lists every frame on which it is visible."""
+    """Return the keyframes of a track, of which the file lists every visible frame."""
     kept: list[ParsedKeyframe] = []
     before: ParsedKeyframe | None = None
     for shape, is_keyframe in sorted(shapes, key=lambda one: one[0].frame):
@@ -167,7 +167,7 @@ def _single(number: float) -> float:
 
 
 def import_failure(name: str) -> ImporterError:
-    """Return the error for a file that Datumaro's reader of that name does not understand."""
+    """Return the error for a file that Datumaro's reader cannot parse."""
     return ImporterError(
         f"datumaro.components.errors.DatasetImportError: Failed to import dataset '{name}'\n"
     )

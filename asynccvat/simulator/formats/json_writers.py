@@ -1,4 +1,4 @@
-"""Write the JSON files of "COCO 1.0" and "Datumaro 1.0", as a CVAT server's exporters do.
+"""Write the JSON files of "COCO 1.0" and "Datumaro 1.0", as CVAT does.
 
 `archives` puts the files into an archive, `json_readers` reads such files.
 """

@@ -40,7 +40,7 @@ class _ListedArchive:
 
 
 def add_ready_archives(world: World, folder: Path) -> None:
-    """Add a project, named like the folder, with a task for each task that has archives there.
+    """Add a project, named like the folder, with the tasks of its archives.
 
     The tasks keep the ids that the archives have, and replace generated ones of the same id. The
     `updated_date` of a task is the time at which the newest of its archives was written.
@@ -134,7 +134,7 @@ def _task(task_id: int, project_id: int, listed: list[_ListedArchive]) -> Task:
 
 
 def _facts(path: Path) -> dict[str, str]:
-    """Read name, size, mode and subset of the task, as far as the archive has them."""
+    """Read name, size, mode and subset of the task from an archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -149,7 +149,7 @@ def _facts(path: Path) -> dict[str, str]:
 
 
 def _facts_of_names(names: list[str]) -> dict[str, str]:
-    """Read the subset and the number of images from the file names of COCO and Datumaro."""
+    """Read subset and number of images from file names of COCO and Datumaro."""
     facts = {}
     images = sum(name.startswith("images/") for name in names)
     if images:

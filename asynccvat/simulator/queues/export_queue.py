@@ -125,7 +125,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
         await self._processor.spend(seconds)
 
     def seconds_of(self, request: ExportRequest) -> float:
-        """Note the tasks as they are now, and return the seconds that the options say."""
+        """Note the tasks as they are now; return the seconds of the options."""
         request.tasks = export_snapshot(self._world, request.subject)
         options, subject = self._options, request.subject
         if not options.costs:
@@ -185,7 +185,7 @@ def _file_name(request: ExportRequest, tasks: tuple[Task, ...]) -> str:
 
 
 def export_snapshot(world: World, subject: ExportSubject) -> tuple[Task, ...] | str:
-    """Return the tasks that an export holds now, or the message with which it fails.
+    """Return the tasks that an export holds now, or its failure message.
 
     A project is exported without its tasks that have no data.
     """

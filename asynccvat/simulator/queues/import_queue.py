@@ -73,7 +73,10 @@ class ImportQueue(WorkQueue[ImportRequest]):
         task_id: int,
         job_id: int | None,
     ) -> ImportRequest:
-        """Ask for an import of a complete file; no request of that id may be under way."""
+        """Ask for an import of a complete file.
+
+        No request of that id may be under way.
+        """
         request = ImportRequest(
             id=rq_id,
             owner=owner,
@@ -150,7 +153,7 @@ class ImportQueue(WorkQueue[ImportRequest]):
         return task
 
     def set_expiry(self, request: ImportRequest) -> None:
-        """Keep the request for an hour after success, a month after failure, as seen on CVAT."""
+        """Keep the request as CVAT does: an hour after success, else a month."""
         assert request.finished is not None, "an ended request has its date"
         kept = _FAILED_KEPT if request.status == "failed" else _FINISHED_KEPT
         request.expiry = request.finished + kept

@@ -96,7 +96,7 @@ class SharedProcessor:
 
 
 class ApiWorkers:
-    """The processes that answer calls; calls wait for a free one in order of arrival."""
+    """The processes that answer calls, first come, first served."""
 
     def __init__(self, count: int, processor: Processor) -> None:
         """Serve `count` calls at the same time on `processor`."""

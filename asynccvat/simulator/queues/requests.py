@@ -1,4 +1,4 @@
-"""Requests as values: what a client asked for, how far it is, and its result.
+"""Requests as values: what a client asked for, its state, its result.
 
 `export_queue` and `import_queue` run requests, `registry` remembers them.
 """
@@ -53,7 +53,9 @@ class ExportSubject:
 
 @dataclass(slots=True)
 class ExportResult:
-    """The result of an export: the tasks as they were, written to an archive when downloaded.
+    """The result of an export: the tasks as they were.
+
+    `archives` writes the archive when a client downloads it.
 
     Attributes:
         subject: What was exported.
@@ -70,7 +72,7 @@ class ExportResult:
     modified: int
 
     def touch(self) -> None:
-        """Move the time of the file by at least a second, so that its ETag changes too."""
+        """Move `modified` by at least a second, so that the ETag changes."""
         self.modified = max(int(utc_now().timestamp()), self.modified + 1)
 
 

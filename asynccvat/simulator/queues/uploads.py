@@ -91,7 +91,9 @@ class UploadedFiles:
 
 
 async def append_piece(upload: UploadedFile, body: AsyncIterator[bytes]) -> bool:
-    """Append a piece to an upload; nothing of it counts if the body breaks off.
+    """Append a piece to an upload.
+
+    Nothing of the piece counts if its body breaks off.
 
     Returns:
         Whether the piece fits; nothing counts of a piece longer than the rest of the file.

@@ -125,7 +125,7 @@ class WorkQueue(ABC, Generic[R]):
 
     @abstractmethod
     def complete(self, request: R) -> str | None:
-        """Apply the outcome of the request's work; return a message if it failed, else None."""
+        """Apply the outcome of the work; return a message if it failed."""
 
     @abstractmethod
     def set_expiry(self, request: R) -> None:

@@ -43,7 +43,7 @@ async def show_annotations(call: Call) -> ServerResponse:
 
 
 async def replace_annotations(call: Call) -> ServerResponse:
-    """`PUT .../annotations`: replace all with the body; with a format it is an old call (410)."""
+    """`PUT .../annotations`: replace all; with a format it is an old call (410)."""
     task = _changeable_task(call)
     if "format" in call.query:
         raise plain_text(410, GONE_IMPORT)

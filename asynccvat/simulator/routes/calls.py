@@ -1,4 +1,4 @@
-"""A call as its handler sees it, and the parts of the server that handlers use."""
+"""A call as its handler sees it, and the server's parts."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from asynccvat.simulator.wire.responses import RefusedError
 
 
 def service_seconds(call: Call, match: RouteMatch) -> float:
-    """Return the seconds of an API worker that a call takes, by its route and caller."""
+    """Return the seconds that a call takes, by its route and caller."""
     options = call.backend.options
     if not options.costs:
         return 0.0

@@ -82,7 +82,9 @@ def parse_logic(expression: str) -> Any:
 
 
 def compile_logic(logic: Any, terms: FilterTerms[Row]) -> Callable[[Row], bool]:
-    """Compile JSON logic as CVAT understands it: and, or, !, ==, <, <=, >, >=, in, var.
+    """Compile JSON logic with the operations that CVAT knows.
+
+    They are: and, or, !, ==, <, <=, >, >=, in, var.
 
     Raises:
         RefusedError: 400, an operation or a term is not supported.

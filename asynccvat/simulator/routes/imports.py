@@ -1,4 +1,4 @@
-"""Handlers of imports: an annotation file at once, or the last call of an upload by TUS.
+"""Handlers of imports: a file in a form, or the end of a TUS upload.
 
 `POST .../annotations` is distinguished by its headers: `Upload-Start`, `Upload-Length` and
 `Upload-Finish` are TUS with CVAT's two further calls; without them the file is in a form.
@@ -42,7 +42,7 @@ async def upload_annotations(call: Call) -> ServerResponse:
 
 
 async def _import(call: Call) -> ServerResponse:
-    """Start the import of a file that came by TUS, or in the form of this call."""
+    """Start the import of a file from TUS or from this form."""
     target, project_id, task_id, job_id = find_target(call)
     assert task_id is not None, "only tasks and jobs take annotations"
     _check_location(call)
@@ -78,7 +78,10 @@ def _check_location(call: Call) -> None:
 
 
 def _uploaded_file(call: Call) -> UploadedFile | None:
-    """Return the file that came by TUS, named by `filename`; None if it is in the form."""
+    """Return the file that came by TUS; None if it is in the form.
+
+    The parameter `filename` has its id.
+    """
     name = call.query.get("filename")
     if not name:
         return None

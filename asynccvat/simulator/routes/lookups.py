@@ -47,7 +47,7 @@ def find_job(call: Call, job_id: int) -> Job:
 
 
 def find_target(call: Call) -> tuple[TargetKind, int | None, int | None, int | None]:
-    """Return what the path names: its kind, and the ids of its project, task and job."""
+    """Return the kind of target in the path, and its project, task and job."""
     match call.path.split("/")[2]:
         case "tasks":
             task = find_task(call, call.number)

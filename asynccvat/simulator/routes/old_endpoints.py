@@ -37,7 +37,7 @@ async def show_dataset(call: Call) -> ServerResponse | ExportResult:
 def _export(
     call: Call, subresource: Literal["annotations", "dataset"]
 ) -> ServerResponse | ExportResult:
-    """Start an export (202), tell how far it is (202, then 201), or return its result."""
+    """Start an export (202), show its state (202 or 201), or return its result."""
     task = find_task(call, call.number)
     name, action = call.query.get("format", ""), call.query.get("action", "")
     if name not in EXPORT_FORMATS:

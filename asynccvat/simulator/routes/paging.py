@@ -69,7 +69,7 @@ def _neighbour(query: Mapping[str, str], number: int) -> str:
 
 
 def list_response(call: Call, page: ListPage[Any], rows: Sequence[object]) -> ServerResponse:
-    """Return a page of a list, with absolute links to the next and previous page.
+    """Return a page with absolute links to the next and previous one.
 
     Args:
         call: The call.

@@ -1,4 +1,4 @@
-"""Users, tasks, projects, jobs and requests as JSON, with the names and order of CVAT 2.54.
+"""Users, tasks, projects, jobs and requests as the JSON of CVAT 2.54.
 
 `formats.annotations_json` has labels and annotations.
 """

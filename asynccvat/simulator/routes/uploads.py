@@ -1,4 +1,7 @@
-"""Handlers of uploads in pieces, by TUS 1.0.0; `imports` has the import of a complete file."""
+"""Handlers of uploads in pieces, by TUS 1.0.0.
+
+`imports` has the import of a complete file.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def _metadata(value: str) -> dict[str, str]:
 
 
 def _upload_origin(call: Call) -> str:
-    """Return the origin of the file's URL, which is by default that of the Origin header."""
+    """Return the origin of the file's URL, by default the Origin header."""
     headers = call.request.headers
     is_given = call.backend.options.public_url or any(fault.origin for fault in call.faults)
     if is_given or "X-Forwarded-Host" in headers:

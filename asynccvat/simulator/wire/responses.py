@@ -123,7 +123,7 @@ def not_found_page() -> RefusedError:
 
 
 def bad_request_page() -> RefusedError:
-    """Refuse with Django's page for a call that it does not read, as if the body is too large."""
+    """Refuse with Django's page for a body that it does not read."""
     page = _DJANGO_PAGE.format(title="Bad Request (400)", text="")
     return RefusedError(ServerResponse(400, page.encode(), TEXT_TYPE, bare=True))
 

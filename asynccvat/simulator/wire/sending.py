@@ -1,4 +1,4 @@
-"""Put responses on the wire: headers, compression, files by sendfile, and faults on the way.
+"""Send responses: headers, compression, files by sendfile, and faults.
 
 `responses` are what the routes return, `downloads` decides which bytes of an archive to send.
 """
@@ -128,7 +128,7 @@ async def send_download(
 async def _cut_head(
     response: web.StreamResponse, request: web.BaseRequest, faults: Sequence[Fault]
 ) -> None:
-    """Send only the start of the status line and headers if a fault says so.
+    """Cut the response within its status line and headers if a fault says so.
 
     Raises:
         ConnectionResetError: A fault closed the connection.
@@ -144,7 +144,10 @@ async def _cut_head(
 
 
 def _first_offset(faults: Sequence[Fault], length: int, *names: str) -> int | None:
-    """Return the lowest offset in `length` bytes that these attributes of faults name, or None."""
+    """Return the lowest offset that these attributes of faults name, or None.
+
+    Negative ones count from the end of `length` bytes.
+    """
     places = [getattr(fault, name) for fault in faults for name in names]
     return min(
         (place if place >= 0 else max(0, length + place) for place in places if place is not None),
@@ -190,7 +193,7 @@ async def _send_piece(
 async def _send_faulty_rest(
     download: DownloadResponse, sent: int, response: web.StreamResponse, request: web.BaseRequest
 ) -> None:
-    """Let the rest of a body stall, trickle or be cut off, as the faults say."""
+    """Let the rest of a body stall, trickle or end, as faults say."""
     cut, stall, trickle = (
         _first_offset(download.faults, download.length, name)
         for name in ("cut_at", "stall_at", "trickle_at")

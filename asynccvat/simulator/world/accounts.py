@@ -90,7 +90,10 @@ class Accounts:
         return self._by_token.get(token)
 
     def token_of(self, account: UserAccount) -> str:
-        """Return the account's one key, made now if it has none; every login returns the same."""
+        """Return the account's one key, which every login returns.
+
+        It is made at the first call.
+        """
         if account.token is None:
             account.token = f"{self._random.getrandbits(160):040x}"
             self._by_token[account.token] = account

@@ -197,7 +197,10 @@ def _between(here: TrackedShape, there: TrackedShape, part: float) -> TrackedSha
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """All annotations of a task; shapes and tags of generated ones are ordered by frame."""
+    """All annotations of a task.
+
+    Shapes and tags of generated tasks are ordered by frame.
+    """
 
     shapes: tuple[Shape, ...] = ()
     tags: tuple[Tag, ...] = ()

@@ -52,7 +52,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedContent:
-    """How the frames and annotations of generated tasks are made; one value serves many tasks.
+    """How frames and annotations of generated tasks are made.
+
+    One value serves many tasks.
 
     Attributes:
         seed: Other seeds give other pictures and annotations.
@@ -109,7 +111,7 @@ class GeneratedContent:
         shapes: list[Shape],
         tags: list[Tag],
     ) -> None:
-        """Add rectangles; on the first frame of a task also a polygon, points and a tag."""
+        """Add rectangles, and on the first frame a polygon, points and a tag."""
         box_label, polygon_label, points_label, tag_label = labels
         quarter = _quarters(rng)
 

@@ -119,7 +119,7 @@ def _scan(variant: int, width: int, height: int) -> bytes:
 
 @functools.cache
 def _differences(lengths: bytes) -> dict[int, str]:
-    """Return the bits of a block, by the difference of its DC value to the last (T.81 F.1.2)."""
+    """Return the bits of a block, by difference of DC values (T.81 F.1.2)."""
     codes: list[str] = []
     code = 0
     for length, count in enumerate(lengths, start=1):

@@ -1,4 +1,4 @@
-"""Masks in their three forms: CVAT's runs, the bits of a frame, and COCO's counts.
+"""Masks in three forms: CVAT's runs, bits of a frame, COCO's counts.
 
 CVAT keeps the box of a mask and, row by row within it, the lengths of runs that are alternately
 outside and inside. COCO counts such runs through the whole image, column by column, and may pack
@@ -51,7 +51,7 @@ def _ellipse_bits(shape: Shape, width: int, height: int) -> bytes:
 
 
 def mask_points(bits: bytes, width: int) -> tuple[float, ...] | None:
-    """Return runs and box of a mask as CVAT keeps them; None if it covers nothing."""
+    """Return CVAT's runs and box of a mask; None if it is empty."""
     height = len(bits) // width
     rows = [y for y in range(height) if any(bits[y * width : (y + 1) * width])]
     columns = [x for x in range(width) if any(bits[x::width])]

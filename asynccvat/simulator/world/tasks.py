@@ -34,7 +34,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The part of a task that one person works on; here it is always the whole task."""
+    """The part of a task for one person; here always the whole task."""
 
     id: int
     task_id: int
@@ -52,7 +52,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class ReadyArchive:
-    """An existing file that is served as an export; a format or images of None means any."""
+    """An existing file that is served as an export.
+
+    A `format_name` or `save_images` of None means any.
+    """
 
     path: Path
     format_name: str | None = None
@@ -167,7 +170,7 @@ class Task:
         return self.content.annotations(self.id, self.revision, self.labels, self.size or 0)
 
     def edited(self, at: datetime) -> Task:
-        """Return the task after an edit at that time, which makes all its annotations anew."""
+        """Return the task after an edit, which makes all annotations anew."""
         return dataclasses.replace(self, revision=self.revision + 1, updated_date=at, given=None)
 
     def annotated(self, annotations: Annotations, at: datetime) -> Task:

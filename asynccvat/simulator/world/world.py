@@ -112,7 +112,7 @@ class World:
         )
 
     def change_task(self, task_id: int, **fields: Any) -> Task:
-        """Change fields of the task, such as its name or subset, and update its `updated_date`.
+        """Change fields of the task and its `updated_date`.
 
         Raises:
             KeyError: There is no such task.
