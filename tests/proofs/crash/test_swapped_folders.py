@@ -170,7 +170,9 @@ def cases(world: World, scenario: Scenario) -> tuple[list[Case], list[Case]]:
 
 def check_swap(world: World, scenario: Scenario, at: int, victim: str) -> bool:
     """Run with a swap, check it, and run again without; tell whether the swap came about."""
-    scenario_again = replace(scenario, options=scenario.options | {"force": True})
+    # A download that replaces an export is as good as a forced one.
+    again = {} if scenario.loose else {"force": True}
+    scenario_again = replace(scenario, options=scenario.options | again)
     with tempfile.TemporaryDirectory(dir=world.folder) as name:
         place, elsewhere = Path(name) / "place", Path(name) / "elsewhere"
         elsewhere.mkdir()
