@@ -295,6 +295,12 @@ class TaskListing:
     complete: bool = True
     missing: tuple[int, ...] = ()
 
+    def __repr__(self) -> str:
+        return (
+            f"TaskListing({len(self.tasks)} tasks, complete={self.complete}, "
+            f"missing={len(self.missing)})"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ExportSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -112,9 +113,11 @@ def test_filters_are_joined() -> None:
         (" 2026-11-23T11:45:00Z ", "2026-11-23T11:45:00Z"),
         ("2026-11-23 11:45", "2026-11-23T11:45:00Z"),
         ("2026-11-23T11:45:00.5+01:00", "2026-11-23T11:45:00.500000+01:00"),
+        (datetime(2026, 11, 23, 11, 45, tzinfo=UTC), "2026-11-23T11:45:00Z"),
+        (datetime(2026, 11, 23, 11, 45), "2026-11-23T11:45:00Z"),
     ],
 )
-def test_dates_are_sent_with_time_and_offset(given_date: str, sent: str) -> None:
+def test_dates_are_sent_with_time_and_offset(given_date: str | datetime, sent: str) -> None:
     assert Selection(updated_since=given_date).updated_since == sent
 
 

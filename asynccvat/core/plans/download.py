@@ -42,6 +42,10 @@ class DownloadPlan:
 
     steps: tuple[Download, ...]
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
+        return f"{type(self).__name__}({counts})"
+
     @property
     def counts(self) -> Mapping[str, int]:
         """How many steps there are of each kind."""

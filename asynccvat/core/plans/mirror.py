@@ -172,6 +172,10 @@ class Plan:
     listing: TaskListing
     guard: str | None = None
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
+        return f"{type(self).__name__}({counts})"
+
     def of(self, kind: type[S]) -> tuple[S, ...]:
         """The steps of one kind, in order."""
         return tuple([step for step in self.steps if type(step) is kind])

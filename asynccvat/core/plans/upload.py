@@ -104,6 +104,10 @@ class UploadPlan:
 
     steps: tuple[Step, ...]
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
+        return f"{type(self).__name__}({counts})"
+
     def of(self, kind: type[S]) -> tuple[S, ...]:
         """The steps of one kind, in order."""
         return tuple(step for step in self.steps if isinstance(step, kind))

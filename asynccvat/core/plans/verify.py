@@ -205,6 +205,12 @@ class VerifyReport:
     stopped_by: AsyncCvatError | None = None
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return (
+            f"VerifyReport(ok={self.ok}, tasks={self.tasks}, files={self.files}, "
+            f"problems={len(self.problems)}, seconds={self.seconds:.1f})"
+        )
+
     @property
     def ok(self) -> bool:
         """Whether everything was compared and nothing is wrong; notes do not count."""
