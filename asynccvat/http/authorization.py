@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from asynccvat.errors import AuthenticationError, ConfigError
+from asynccvat.http.calls import described_type
 
 _LEGACY_KEY = re.compile(r"[0-9a-f]{40}")
 _NOT_IN_HEADERS = re.compile(r"[^\x21-\x7e]")
@@ -40,7 +41,7 @@ class Credentials:
         for name in ("username", "password", "token"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
-                raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+                raise TypeError(f"{name} must be a string, not {described_type(value)}")
         if self.token is not None:
             token = self.token.strip()
             if not token or _NOT_IN_HEADERS.search(token):

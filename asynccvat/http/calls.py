@@ -61,8 +61,10 @@ class HttpOptions:
             raise TypeError(
                 "verify must be True, False or the path of a CA bundle, not "
                 f"{described_type(self.verify)}. Give a TLS context to an aiohttp connector, and "
-                "that as connector="
+                "that as connector=."
             )
+        if not isinstance(self.policy, RetryPolicy):
+            raise TypeError(f"policy must be a RetryPolicy, not {described_type(self.policy)}")
         if self.connector is not None:
             self._check_connector(self.connector)
         for config in self.trace_configs:
@@ -81,7 +83,7 @@ class HttpOptions:
         if self.verify is not True:
             raise TypeError(
                 "verify= and connector= exclude each other. Give the connector a TLS context "
-                "(ssl=) instead"
+                "(ssl=) instead."
             )
 
 

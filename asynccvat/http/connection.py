@@ -67,7 +67,7 @@ class Connection:
         """
         if self._session is not None:
             raise RuntimeError(
-                "the client is open already. Make one client for each `async with` block"
+                "the client is open already. Make one client for each `async with` block."
             )
         context = await anyio.to_thread.run_sync(_tls_context, self._options.verify)
         if self._options.trust_environment:
@@ -130,7 +130,7 @@ class Connection:
         if self._session is None:
             raise RuntimeError(
                 "the client is not open. Use `async with CvatClient(...) as client:`, or "
-                "`await client.open()` first"
+                "`await client.open()` first."
             )
         if self._proxy is not None and url.startswith("http:"):
             # For plain HTTP there is no tunnel: the proxy reads the request's own headers.
@@ -236,13 +236,13 @@ async def _with_deadline(
 def _check_usable(connector: aiohttp.BaseConnector) -> None:
     """Refuse a connector that would fail at the first call, and not say why."""
     if connector.closed:
-        raise RuntimeError("the given connector is closed. Make a new one for this client")
+        raise RuntimeError("the given connector is closed. Make a new one for this client.")
     loop = asyncio.get_running_loop()
     # aiohttp has no public name for it.
     if getattr(connector, "_loop", loop) is not loop:
         raise RuntimeError(
             "the given connector belongs to another event loop. Make it inside the coroutine "
-            "that uses the client"
+            "that uses the client."
         )
 
 

@@ -42,7 +42,7 @@ from asynccvat.errors import (
     RateLimitError,
 )
 from asynccvat.http.authorization import Authorization, Credentials
-from asynccvat.http.calls import Call, HttpOptions, Response
+from asynccvat.http.calls import Call, HttpOptions, Response, described_type
 from asynccvat.http.connection import Connection
 from asynccvat.http.exchange import Exchange
 from asynccvat.http.refusals import CHECK_URL, refusal
@@ -94,7 +94,7 @@ class HttpSession:
 
     Raises:
         ConfigError: URL or organization cannot be used.
-        TypeError: The organization is not a string.
+        TypeError: URL or organization is not a string.
     """
 
     def __init__(
@@ -106,8 +106,10 @@ class HttpSession:
         options: HttpOptions | None = None,
         timing: Timing | None = None,
     ) -> None:
+        if not isinstance(url, str):
+            raise TypeError(f"url must be a string, not {described_type(url)}")
         if organization is not None and not isinstance(organization, str):
-            raise TypeError(f"organization must be a string, not {type(organization).__name__}")
+            raise TypeError(f"organization must be a string, not {described_type(organization)}")
         if organization is not None and _NOT_IN_SLUGS.search(organization):
             raise ConfigError(
                 f"{organization!r} cannot be an organization's short name (slug). Give the short "

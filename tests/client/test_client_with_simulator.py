@@ -53,7 +53,7 @@ async def test_tasks_are_listed_by_pages_and_by_id(client: CvatClient) -> None:
     assert {task.project_id for task in in_project.tasks} == {projects[0].id}
 
 
-async def test_iterating_meets_what_listing_finds(client: CvatClient) -> None:
+async def test_iterating_yields_the_same_tasks_as_listing(client: CvatClient) -> None:
     listing = await client.tasks()
     assert tuple([task async for task in client.iter_tasks(page_size=2)]) == listing.tasks
     completed = Selection(status="completed", filter='{"<":[{"var":"id"},6]}')
@@ -62,7 +62,7 @@ async def test_iterating_meets_what_listing_finds(client: CvatClient) -> None:
     assert [task.id for task in found] == [3]
 
 
-async def test_jobs_are_listed_by_what_they_are_selected_by(
+async def test_jobs_are_listed_by_their_selection(
     client: CvatClient, simulated: SimulatedServer
 ) -> None:
     jobs = await client.jobs(page_size=2)
@@ -83,14 +83,14 @@ async def test_jobs_are_listed_by_what_they_are_selected_by(
     assert await ids(project_ids=[1], task_ids=[1, 2]) == [1, 2]
 
 
-async def test_projects_are_listed_by_what_they_are_selected_by(client: CvatClient) -> None:
+async def test_projects_are_listed_by_their_selection(client: CvatClient) -> None:
     (project,) = await client.projects()
     assert await client.projects(ProjectSelection(project_ids=[project.id, 99])) == (project,)
     assert await client.projects(ProjectSelection(owner="admin")) == (project,)
     assert await client.projects(ProjectSelection(owner="nobody")) == ()
 
 
-async def test_queued_requests_are_cancelled_and_the_others_are_told(
+async def test_queued_requests_are_cancelled_and_the_others_are_not(
     client: CvatClient, simulated: SimulatedServer
 ) -> None:
     simulated.pause_exports()
@@ -130,7 +130,7 @@ async def test_an_export_is_followed_and_read(client: CvatClient) -> None:
     assert not await client.cancel_request(accepted.rq_id)
 
 
-async def test_what_is_not_there_is_not_found(client: CvatClient) -> None:
+async def test_missing_tasks_and_requests_are_not_found(client: CvatClient) -> None:
     with pytest.raises(NotFoundError, match="No Task matches"):
         await client.request_export(99_999, ExportSpec())
     with pytest.raises(NotFoundError, match="no request"):

@@ -92,7 +92,7 @@ def in_pieces(seed: int) -> Callable[[web.Request], Awaitable[web.StreamResponse
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_a_body_comes_whole_however_it_is_sent(
+async def test_a_body_arrives_whole_in_pieces_of_any_size(
     server: ScriptedServer, connect: Connect, seed: int
 ) -> None:
     server[DOWNLOAD] = in_pieces(seed)
@@ -103,7 +103,7 @@ async def test_a_body_comes_whole_however_it_is_sent(
     assert sink.told == len(BODY)
 
 
-async def test_a_body_comes_whole_through_tls(connect: Connect, tmp_path: Path) -> None:
+async def test_a_body_arrives_whole_through_tls(connect: Connect, tmp_path: Path) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -119,7 +119,7 @@ async def test_a_body_comes_whole_through_tls(connect: Connect, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("limit", [1, 100])
-async def test_its_connection_is_given_back(
+async def test_the_connection_of_a_body_is_released(
     server: ScriptedServer, connect: Connect, limit: int
 ) -> None:
     server[DOWNLOAD] = reply(body=BODY, content_type="application/zip")
@@ -236,7 +236,7 @@ async def test_a_thread_that_fails_ends_the_body(server: ScriptedServer, connect
     body_receiver.check()
 
 
-async def test_leaving_lets_the_thread_go(connect: Connect) -> None:
+async def test_leaving_the_block_lets_the_thread_end(connect: Connect) -> None:
     sink = Sink()
     async with raw_server(raw(SOME, len(BODY)), hold=True) as url:
         client = await connect(url, token=TOKEN)
@@ -326,7 +326,7 @@ async def test_an_aiohttp_without_unread_bytes_leaves_long_bodies_to_chunks(
         assert b"".join([chunk async for chunk in stream.chunks()]) == BODY
 
 
-async def test_short_and_boundless_bodies_are_left_to_chunks(
+async def test_short_bodies_and_those_of_unknown_length_are_left_to_chunks(
     server: ScriptedServer, connect: Connect
 ) -> None:
     async def boundless(request: web.Request) -> web.StreamResponse:
@@ -346,7 +346,7 @@ async def test_short_and_boundless_bodies_are_left_to_chunks(
             assert b"".join([chunk async for chunk in stream.chunks()]) == BODY[:size]
 
 
-async def test_a_body_that_broke_before_anyone_asked_is_left_to_chunks(connect: Connect) -> None:
+async def test_a_body_that_broke_before_the_takeover_is_left_to_chunks(connect: Connect) -> None:
     async with raw_server(raw(SOME[:1000], len(BODY))) as url:
         client = await connect(url, token=TOKEN)
         async with asyncio.timeout(20), client.open_result(RESULT) as stream:
@@ -359,7 +359,7 @@ async def test_a_body_that_broke_before_anyone_asked_is_left_to_chunks(connect: 
                 await anext(aiter(chunks))
 
 
-async def test_a_listener_that_fails_lets_the_thread_go(
+async def test_a_failing_callback_lets_the_thread_end(
     server: ScriptedServer, connect: Connect
 ) -> None:
     def fail(size: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
 
 import aiohttp
 import anyio
@@ -21,6 +22,7 @@ from asynccvat.errors import (
     StallError,
     TransportError,
 )
+from asynccvat.http import Call, StreamedBody
 from asynccvat.http.connection import _TimedResolver
 from asynccvat.http.failures import translate
 
@@ -59,7 +61,7 @@ async def test_a_server_that_never_answered_is_reported_at_once(
     assert client.requests_sent == 1
 
 
-async def test_a_server_that_went_away_is_tried_again(
+async def test_a_server_that_answered_before_is_retried(
     connect: Connect, fake_time: FakeTime
 ) -> None:
     async with raw_server(http(USER)) as url:
@@ -78,7 +80,7 @@ async def test_a_server_that_went_away_is_tried_again(
         (BROKEN_CHUNKS, "broke off before its end"),
     ],
 )
-async def test_a_broken_answer_is_asked_for_again(
+async def test_a_call_is_retried_after_a_broken_response(
     connect: Connect, fake_time: FakeTime, broken: bytes | None, message: str
 ) -> None:
     async with raw_server(broken, broken, http(USER)) as url:
@@ -124,20 +126,20 @@ async def test_headers_that_trickle_are_a_stall(
         await left.wait()
 
 
-async def test_silence_in_mid_answer_is_a_stall(connect: Connect) -> None:
+async def test_silence_within_a_response_is_a_stall(connect: Connect) -> None:
     async with raw_server(http(USER[:10], length=len(USER)), hold=True) as url:
         client = await connect(url, token=TOKEN, stall_timeout=0.05, policy=ONCE)
         with pytest.raises(StallError):
             await client.user()
 
 
-async def test_a_name_that_nobody_knows_is_a_connect_error(connect: Connect) -> None:
+async def test_an_unknown_host_is_a_connect_error(connect: Connect) -> None:
     client = await connect("http://nosuch.invalid", token=TOKEN)
     with pytest.raises(ConnectError, match=r"the host of http://nosuch.invalid cannot be found"):
         await client.user()
 
 
-async def test_a_name_service_without_an_answer_counts_as_connect_timeout(
+async def test_a_slow_name_lookup_ends_after_the_connect_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def never(*_: object, **__: object) -> None:
@@ -183,13 +185,30 @@ async def test_connections_are_kept_for_the_next_call(
     assert len({one.peer for one in server.asked}) == 1
 
 
-async def test_several_clients_do_not_meet(server: ScriptedServer, connect: Connect) -> None:
+async def test_several_clients_share_nothing(server: ScriptedServer, connect: Connect) -> None:
     server["GET /api/users/self"] = reply(body=USER)
     one, other = await connect(), await connect(token=TOKEN)
     await asyncio.gather(one.user(), other.user(), one.user())
     assert (one.requests_sent, other.requests_sent) == (3, 1)
     sent = [asked.headers.get("Authorization") for asked in server.asked]
     assert sent.count(f"Bearer {TOKEN}") == 1
+
+
+async def test_a_body_that_the_server_stops_reading_is_a_stall(connect: Connect) -> None:
+    length = 1 << 27  # more than sockets hold for a server that does not read
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(length >> 20):
+            yield bytes(1 << 20)
+
+    async with raw_server(None, hold=True) as url:
+        client = await connect(url, stall_timeout=0.1)
+        body = StreamedBody(length, pieces)
+        call = Call(
+            method="PATCH", path="/x", step="upload", body=body, retry=False, anonymous=True
+        )
+        with pytest.raises(StallError):
+            await client._http.call(call)
 
 
 # What aiohttp raises seldom

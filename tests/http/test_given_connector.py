@@ -13,6 +13,7 @@ import pytest
 import trustme
 from aiohttp import web
 from scripted import Connect, ScriptedServer, reply, scripted_server
+from yarl import URL
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
@@ -90,7 +91,7 @@ async def test_a_client_certificate_opens_a_server_that_asks_for_one(
     assert received == 2 * body
 
 
-async def test_without_a_client_certificate_it_stays_shut(
+async def test_without_a_client_certificate_the_server_refuses(
     asks_for_certificates: ScriptedServer, authority: trustme.CA
 ) -> None:
     context = ssl.create_default_context()
@@ -209,11 +210,16 @@ async def test_a_stall_ends_a_call_over_a_given_connector(
         ({"verify": None}, "verify must be True, False or the path of a CA bundle, not None"),
         ({"stall_timeout": "60"}, "stall_timeout must be a number, not str"),
         ({"max_connections": None}, "max_connections must be a number, not None"),
+        ({"policy": 3}, "policy must be a RetryPolicy, not int"),
+        ({"organization": 3}, "organization must be a string, not int"),
+        ({"token": 3}, "token must be a string, not int"),
+        ({"username": b"alice", "password": "x"}, "username must be a string, not bytes"),
+        ({"url": URL("http://localhost")}, "url must be a string, not URL"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_a_type_error(options: dict[str, Any], message: str) -> None:
+def test_an_option_of_the_wrong_type_is_a_type_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
-        CvatClient("http://localhost", **options)
+        CvatClient(**{"url": "http://localhost", **options})
 
 
 async def test_a_connector_excludes_a_choice_of_certificates(

@@ -93,7 +93,7 @@ async def test_a_request_without_a_response_is_logged_with_its_error(
     assert TOKEN not in caplog.text
 
 
-async def test_nothing_is_logged_where_nobody_asked_for_it(
+async def test_nothing_is_logged_above_level_debug(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="asynccvat")

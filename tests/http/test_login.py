@@ -1,4 +1,4 @@
-"""One login, no logout, no cookies, no secrets anywhere."""
+"""A client logs in once, never logs out, keeps no cookies and shows no secrets."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ async def test_nothing_is_sent_before_the_first_call_and_nothing_logs_out(
     assert [one.path for one in server.asked] == ["/api/auth/login"]
 
 
-async def test_an_address_is_sent_as_email(server: ScriptedServer, connect: Connect) -> None:
+async def test_a_user_name_with_an_at_sign_is_sent_as_email(
+    server: ScriptedServer, connect: Connect
+) -> None:
     client = await connect(username="alice@example.com", password="x")
     await client.login()
     assert json.loads(server.asked[0].body) == {"email": "alice@example.com", "password": "x"}
@@ -90,7 +92,7 @@ async def test_about_needs_no_credentials(server: ScriptedServer, connect: Conne
     assert not {"Authorization", "X-Organization"} & server.asked[0].headers.keys()
 
 
-async def test_a_client_without_credentials_asks_anonymously(server: ScriptedServer) -> None:
+async def test_a_client_without_credentials_sends_anonymous_calls(server: ScriptedServer) -> None:
     server["GET /api/users/self"] = reply(
         {"detail": "Authentication credentials were not provided."}, 401
     )
@@ -118,7 +120,7 @@ async def test_a_refused_password_is_never_sent_again(
     assert [one.path for one in server.asked] == ["/api/auth/login"]
 
 
-async def test_a_token_revoked_in_mid_run_is_renewed_once_for_all(
+async def test_a_token_revoked_during_a_run_is_renewed_once(
     server: ScriptedServer, connect: Connect
 ) -> None:
     valid = [KEY]
@@ -137,7 +139,7 @@ async def test_a_token_revoked_in_mid_run_is_renewed_once_for_all(
     assert server.times("POST /api/auth/login") == 2
 
 
-async def test_a_call_that_was_sent_before_a_new_login_needs_none_of_its_own(
+async def test_a_call_refused_after_another_one_renewed_the_token_uses_the_new_token(
     server: ScriptedServer, connect: Connect
 ) -> None:
     renewed, asked_again = asyncio.Event(), asyncio.Event()
@@ -177,7 +179,7 @@ async def test_a_renewed_token_that_is_refused_again_is_an_error(
     assert server.times("POST /api/auth/login") == 2
 
 
-async def test_a_new_token_that_was_never_taken_is_not_asked_for_again(
+async def test_a_token_that_was_never_accepted_is_not_renewed(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/users/self"] = INVALID
@@ -188,7 +190,7 @@ async def test_a_new_token_that_was_never_taken_is_not_asked_for_again(
     assert server.times("POST /api/auth/login") == 1
 
 
-async def test_a_refused_access_token_is_an_error_at_once(
+async def test_a_refused_access_token_is_not_tried_again(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/users/self"] = INVALID
@@ -199,7 +201,7 @@ async def test_a_refused_access_token_is_an_error_at_once(
     assert client.requests_sent == 1
 
 
-async def test_a_login_that_meets_an_outage_is_tried_again(
+async def test_a_login_is_retried_after_an_outage(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     bad_gateway = reply(status=502, text="<html><h1>502 Bad Gateway</h1></html>")
@@ -210,7 +212,7 @@ async def test_a_login_that_meets_an_outage_is_tried_again(
     assert fake_time.slept == [0.5, 1.0]
 
 
-async def test_an_explicit_login_is_tried_again_too(
+async def test_an_explicit_login_is_retried(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     server["POST /api/auth/login"] = reply(status=502, text="down")
@@ -229,7 +231,7 @@ async def test_an_explicit_login_is_tried_again_too(
         reply(body=b"{bad", content_type="application/json"),
     ],
 )
-async def test_a_login_that_answers_something_else_is_no_cvat(
+async def test_a_login_answered_without_a_key_is_a_protocol_error(
     server: ScriptedServer, connect: Connect, answer: web.Response
 ) -> None:
     server["POST /api/auth/login"] = answer
@@ -262,7 +264,7 @@ async def test_secrets_are_in_no_repr_and_no_error(
         assert secret not in shown
 
 
-def test_credentials_that_cannot_be_meant_are_refused() -> None:
+def test_incomplete_credentials_and_impossible_tokens_are_refused() -> None:
     with pytest.raises(ConfigError, match="a password was given without a username"):
         Credentials(password="x")
     with pytest.raises(ConfigError, match="a username was given without a password"):

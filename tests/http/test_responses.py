@@ -1,4 +1,4 @@
-"""Refusals, redirects and responses that are not CVAT's, each with one clear error."""
+"""Refusals, redirects and responses that CVAT would not send: each has one clear error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def http(body: bytes, *headers: str, status: str = "200 OK", length: int | None 
 # Refusals
 
 
-async def test_the_server_s_words_are_in_the_error(
+async def test_the_error_repeats_the_servers_message(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks/5"] = reply(
@@ -64,7 +64,7 @@ async def test_the_server_s_words_are_in_the_error(
     assert (error.task_id, error.step, error.status) == (5, "detail", 403)
 
 
-async def test_an_answer_without_a_word_is_told_by_its_status(
+async def test_a_refusal_without_a_message_is_named_by_its_status(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks/5"] = reply(status=418, text="")
@@ -77,7 +77,7 @@ async def test_an_answer_without_a_word_is_told_by_its_status(
     )
 
 
-async def test_an_unknown_organization_is_a_matter_of_configuration(
+async def test_an_unknown_organization_is_a_configuration_error(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = reply({"detail": "nosuch organization does not exist."}, 404)
@@ -103,7 +103,7 @@ def test_an_organization_that_no_header_can_hold_is_refused() -> None:
             CvatClient("https://x", organization=name)
 
 
-def test_options_that_cannot_be_meant_are_refused() -> None:
+def test_options_that_are_not_positive_are_refused() -> None:
     with pytest.raises(ConfigError, match="connect_timeout must be positive, not 0"):
         HttpOptions(connect_timeout=0)
     with pytest.raises(ConfigError, match="stall_timeout must be positive, not -1"):
@@ -112,7 +112,7 @@ def test_options_that_cannot_be_meant_are_refused() -> None:
         HttpOptions(max_connections=0)
 
 
-async def test_every_call_asks_for_what_cvat_can_give(
+async def test_every_call_accepts_the_types_that_cvat_sends(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = page(1)
@@ -144,7 +144,7 @@ async def test_compressed_answers_are_unpacked(server: ScriptedServer, connect: 
         ),
     ],
 )
-async def test_an_answer_that_cannot_be_read_is_a_protocol_error(
+async def test_an_unreadable_response_is_a_protocol_error(
     server: ScriptedServer, connect: Connect, answer: web.Response, message: str
 ) -> None:
     server["GET /api/users/self"] = answer
@@ -183,7 +183,7 @@ async def test_a_server_that_never_spoke_as_cvat_does_is_a_wrong_url(
     assert client.requests_sent == 1
 
 
-async def test_a_cvat_that_sends_a_page_instead_is_out_of_order(
+async def test_a_cvat_that_sends_a_page_instead_of_json_is_a_protocol_error(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks/5"] = reply({"id": 5})
@@ -194,7 +194,7 @@ async def test_a_cvat_that_sends_a_page_instead_is_out_of_order(
         await client.user()
 
 
-async def test_an_answer_without_end_is_not_read(
+async def test_a_response_that_is_too_long_is_not_read(
     server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asynccvat.http.exchange._MAX_BODY", 2**20)
@@ -204,7 +204,7 @@ async def test_an_answer_without_end_is_not_read(
         await client.user()
 
 
-async def test_what_does_not_speak_http_is_named(connect: Connect) -> None:
+async def test_a_server_that_does_not_speak_http_is_a_protocol_error(connect: Connect) -> None:
     async with raw_server(b"SSH-2.0-OpenSSH_9.6\r\n\r\n") as url:
         client = await connect(url, token=TOKEN)
         with pytest.raises(ProtocolError, match="does not answer in HTTP") as caught:
@@ -214,7 +214,7 @@ async def test_what_does_not_speak_http_is_named(connect: Connect) -> None:
     assert caught.value.__context__ is None
 
 
-async def test_an_error_page_that_breaks_off_is_an_error_page_still(connect: Connect) -> None:
+async def test_an_error_page_that_breaks_off_counts_by_its_status(connect: Connect) -> None:
     async with raw_server(http(b'{"det', status="400 Bad Request", length=100)) as url:
         client = await connect(url, token=TOKEN)
         with pytest.raises(ResponseError, match="answered 400"):
@@ -251,7 +251,7 @@ async def test_a_redirect_to_another_origin_gets_no_credentials(
         assert elsewhere.asked == []
 
 
-async def test_a_login_is_not_redirected(server: ScriptedServer, connect: Connect) -> None:
+async def test_a_login_follows_no_redirect(server: ScriptedServer, connect: Connect) -> None:
     server["POST /api/auth/login"] = reply(
         status=301, text="", Location=server.url.replace("http:", "https:") + "/api/auth/login"
     )
@@ -270,7 +270,7 @@ async def test_a_redirect_that_cannot_be_followed_is_an_error(
         await client.login()
 
 
-async def test_redirects_in_a_circle_end(server: ScriptedServer, connect: Connect) -> None:
+async def test_circular_redirects_end(server: ScriptedServer, connect: Connect) -> None:
     server["GET /api/users/self"] = reply(status=302, text="", Location="/api/users/self")
     client = await connect(token=TOKEN)
     with pytest.raises(ProtocolError, match="redirects in a circle"):

@@ -1,4 +1,4 @@
-"""Archives as streams: the right bytes of the right server, or an error that says what came."""
+"""Downloads give the requested bytes of the configured server, or a clear error."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_a_whole_archive_comes_from_the_configured_server(
         ({"suffix": 10**9}, "bytes=-1000000000", (0, 99_999)),
     ],
 )
-async def test_a_part_is_asked_for_and_placed(
+async def test_a_part_is_requested_and_knows_its_place(
     server: ScriptedServer,
     connect: Connect,
     options: dict[str, Any],
@@ -102,7 +102,7 @@ async def test_a_part_is_asked_for_and_placed(
     assert server.asked[0].headers["If-Range"] == ETAG
 
 
-async def test_a_server_without_ranges_gives_the_whole(
+async def test_a_server_without_ranges_sends_the_whole_archive(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server[DOWNLOAD] = archive()
@@ -112,7 +112,9 @@ async def test_a_server_without_ranges_gives_the_whole(
     assert "If-Range" not in server.asked[0].headers
 
 
-async def test_what_is_not_wanted_is_not_read(server: ScriptedServer, connect: Connect) -> None:
+async def test_the_rest_of_a_closed_download_is_not_read(
+    server: ScriptedServer, connect: Connect
+) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/zip"})
         await response.prepare(request)
@@ -139,7 +141,7 @@ async def test_what_is_not_wanted_is_not_read(server: ScriptedServer, connect: C
         (part(10, 19), "although all of it was requested"),
     ],
 )
-async def test_what_is_no_archive_is_a_protocol_error(
+async def test_a_body_that_is_not_an_archive_is_a_protocol_error(
     server: ScriptedServer, connect: Connect, answer: web.Response, message: str
 ) -> None:
     server[DOWNLOAD] = answer
@@ -184,7 +186,7 @@ async def test_a_body_that_breaks_off_is_a_read_error(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("held_back", [True, False])
-async def test_what_arrived_before_a_break_is_not_lost_on_a_slow_reader(
+async def test_a_slow_reader_gets_what_arrived_before_a_break(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, held_back: bool
 ) -> None:
     async with raw_server(raw("Content-Length: 100", body=b"x" * 60)) as url:
@@ -220,7 +222,7 @@ async def test_a_part_that_ends_early_is_a_read_error(connect: Connect) -> None:
             await read(client, first=0, last=9)
 
 
-async def test_a_part_that_goes_on_is_a_protocol_error(connect: Connect) -> None:
+async def test_a_part_that_is_too_long_is_a_protocol_error(connect: Connect) -> None:
     body = raw(
         "Transfer-Encoding: chunked",
         "Content-Range: bytes 0-3/100",
@@ -261,7 +263,7 @@ async def test_a_silent_download_is_a_stall(connect: Connect) -> None:
         (reply(status=416, text="<h1>416</h1>"), ResponseError, False),
     ],
 )
-async def test_a_result_that_cannot_be_had_has_its_error(
+async def test_each_refused_download_has_its_error(
     server: ScriptedServer,
     connect: Connect,
     answer: web.Response,
@@ -277,7 +279,7 @@ async def test_a_result_that_cannot_be_had_has_its_error(
     assert "download of task 5" in str(caught.value)
 
 
-async def test_an_outage_before_the_first_byte_is_waited_for(
+async def test_a_download_waits_for_an_outage_before_its_first_byte(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     server[DOWNLOAD] = [reply(status=502, text="x"), archive()]
@@ -286,7 +288,9 @@ async def test_an_outage_before_the_first_byte_is_waited_for(
     assert fake_time.slept == [0.5]
 
 
-async def test_an_error_of_the_reader_is_its_own(server: ScriptedServer, connect: Connect) -> None:
+async def test_an_error_of_the_caller_passes_through_unchanged(
+    server: ScriptedServer, connect: Connect
+) -> None:
     server[DOWNLOAD] = archive()
     client = await connect(token=TOKEN, policy=RetryPolicy(attempts=0))
     refusal = ResponseError("mine", status=400, detail="not finished")

@@ -1,4 +1,4 @@
-"""Backoff: retries, the pause that everybody keeps, and who is told of both."""
+"""Retries, the pause that all calls keep, and the callbacks for both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def throttled(retry_after: str | None, status: int = 429) -> web.Response:
     return answer
 
 
-async def test_a_restart_of_the_server_is_waited_for(
+async def test_calls_wait_for_a_restarting_server(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     server["GET /api/users/self"] = [BAD_GATEWAY] * 3 + [USER]
@@ -36,7 +36,7 @@ async def test_a_restart_of_the_server_is_waited_for(
     assert fake_time.slept == [0.5, 1.0, 2.0]
 
 
-async def test_patience_ends_and_the_error_tells_the_last_answer(
+async def test_retries_end_with_the_error_of_the_last_response(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     server["GET /api/users/self"] = BAD_GATEWAY
@@ -46,7 +46,7 @@ async def test_patience_ends_and_the_error_tells_the_last_answer(
     assert fake_time.slept == [0.5, 1.0]
 
 
-async def test_a_call_that_must_not_be_repeated_is_not(
+async def test_a_call_that_is_not_repeatable_is_not_retried(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     server["POST /api/once"] = BAD_GATEWAY
@@ -83,7 +83,7 @@ async def test_retry_after_is_obeyed(
     assert fake_time.slept == [seconds, seconds]
 
 
-async def test_everybody_waits_when_one_is_asked_to(
+async def test_all_calls_wait_while_one_is_asked_to(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     moments: list[float] = []
@@ -102,7 +102,7 @@ async def test_everybody_waits_when_one_is_asked_to(
     assert moments == [1026.0, 1026.0]
 
 
-async def test_a_rate_limit_without_a_time_pauses_everybody_too(
+async def test_a_rate_limit_without_retry_after_pauses_all_calls(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     server["GET /api/users/self"] = [throttled(None), USER]
@@ -145,7 +145,7 @@ async def test_a_shorter_pause_does_not_end_a_longer_one(
     assert fake_time.slept == []
 
 
-async def test_a_503_without_a_time_concerns_one_call_alone(
+async def test_a_503_without_retry_after_delays_one_call_only(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/users/self"] = [throttled(None, 503), USER]
@@ -156,7 +156,7 @@ async def test_a_503_without_a_time_concerns_one_call_alone(
     assert pauses == []
 
 
-async def test_a_pause_that_grows_while_it_is_kept_is_kept_to_its_end(
+async def test_a_pause_that_grows_is_kept_to_its_new_end(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     server["GET /api/users/self"] = USER
@@ -177,7 +177,7 @@ async def test_a_pause_that_grows_while_it_is_kept_is_kept_to_its_end(
     assert gate.remaining == 0.0
 
 
-async def test_listeners_are_told_while_they_listen(
+async def test_callbacks_are_called_within_their_block_only(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks/5"] = [throttled("7"), BAD_GATEWAY, reply({"id": 5})]
@@ -204,9 +204,7 @@ async def test_listeners_are_told_while_they_listen(
     assert len(pauses) == 1
 
 
-async def test_what_would_fail_again_is_not_tried_again(
-    connect: Connect, fake_time: FakeTime
-) -> None:
+async def test_permanent_failures_are_not_retried(connect: Connect, fake_time: FakeTime) -> None:
     client = await connect(token=TOKEN)
     with pytest.raises(NotFoundError):
         await client.task(1)

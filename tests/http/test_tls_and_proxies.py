@@ -72,7 +72,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(
     assert secure.asked == []
 
 
-async def test_a_ca_bundle_makes_it_known(
+async def test_a_ca_bundle_makes_its_authority_trusted(
     secure: ScriptedServer, connect: Connect, bundle: Path
 ) -> None:
     client = await connect(secure.url, token=TOKEN, verify=bundle)
@@ -93,7 +93,7 @@ async def test_a_folder_of_certificates_is_a_bundle_too(
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-async def test_a_bundle_that_is_none_is_a_matter_of_configuration(
+async def test_an_unusable_ca_bundle_is_a_configuration_error(
     connect: Connect, tmp_path: Path, content: str | None
 ) -> None:
     path = tmp_path / "ca.pem"
@@ -128,7 +128,7 @@ async def test_the_environment_s_proxy_is_used(
 
 
 @pytest.mark.parametrize("variable", ["NO_PROXY", None])
-async def test_the_environment_can_be_told_not_to(
+async def test_proxies_of_the_environment_can_be_switched_off(
     server: ScriptedServer,
     connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
@@ -172,7 +172,7 @@ async def test_a_proxy_that_refuses_is_named(
         ("http://", "names no host"),
     ],
 )
-async def test_a_proxy_that_cannot_be_used_is_a_matter_of_configuration(
+async def test_an_unusable_proxy_is_a_configuration_error(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, proxy: str, message: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)

@@ -1,4 +1,4 @@
-"""Where settings come from, which of them win, and how each mistake is named."""
+"""The places of settings, which of them win, and how each mistake is named."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def make_default(path: Path, **entries: str) -> None:
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | entries), "utf-8")
 
 
-def test_flags_win_over_environment_and_environment_over_file(tmp_path: Path) -> None:
+def test_options_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
     write(tmp_path, "url: https://file\nusername: file\npassword: file\norganization: file\n")
     settings = load(
         tmp_path,
@@ -78,7 +78,9 @@ def said(**settings: str) -> dict[str, SettingValue]:
     return {name: SettingValue(text, f"steps.yaml, {name}") for name, text in settings.items()}
 
 
-def test_what_the_work_says_wins_over_the_environment_and_flags_over_it(tmp_path: Path) -> None:
+def test_settings_of_the_work_win_over_the_environment_and_options_over_both(
+    tmp_path: Path,
+) -> None:
     environment = {"CVAT_USERNAME": "env", "CVAT_PASSWORD": "env", "CVAT_PROJECT_ID": "5"}
     named = said(url=URL, username="work")
     settings = load(tmp_path, named=named, environment=environment)
@@ -87,7 +89,7 @@ def test_what_the_work_says_wins_over_the_environment_and_flags_over_it(tmp_path
     assert load(tmp_path, named=named, username="flag", password="x").username == "flag"
 
 
-def test_no_secret_goes_to_a_server_that_the_work_did_not_mean_it_for(tmp_path: Path) -> None:
+def test_no_secret_is_sent_to_another_server_than_its_own(tmp_path: Path) -> None:
     write(tmp_path, f"url: {OTHER}\ntoken: of-other\norganization: lab\ninsecure: true\n")
     settings = load(
         tmp_path,
@@ -104,13 +106,13 @@ def test_no_secret_goes_to_a_server_that_the_work_did_not_mean_it_for(tmp_path: 
     assert (settings.url, settings.token) == ("https://flag", None)
 
 
-def test_without_a_server_of_its_own_the_work_only_adds(tmp_path: Path) -> None:
+def test_settings_of_the_work_without_a_server_are_combined(tmp_path: Path) -> None:
     write(tmp_path, f"url: {OTHER}\ntoken: of-other\n")
     settings = load(tmp_path, named=said(project_id="7"), environment={"CVAT_URL": URL})
     assert (settings.url, settings.project_id) == (URL, 7)
 
 
-def test_a_profile_of_the_work_s_own_server_is_used(tmp_path: Path) -> None:
+def test_a_profile_for_the_server_of_the_work_is_used(tmp_path: Path) -> None:
     path = save_profiles(tmp_path, lab=URL, other=OTHER)
     make_default(path, default_profile="other")
     assert load(tmp_path, named=said(url=URL)).token == "token-of-lab"
@@ -153,7 +155,7 @@ def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
     assert load(tmp_path, environment=environment).url == URL
 
 
-def test_the_file_is_the_flag_s_then_the_environment_s_then_a_default_one(tmp_path: Path) -> None:
+def test_the_file_is_named_by_option_then_environment_then_default(tmp_path: Path) -> None:
     flag = write(tmp_path, "url: https://flag", "flag.yaml")
     variable = write(tmp_path, "url: https://env", "env.yaml")
     environment = {"CVAT_SERVER_CONFIG": str(variable)}
@@ -210,7 +212,7 @@ def test_token_and_user_exclude_each_other_and_the_higher_place_decides(
     assert (settings.username, settings.password, settings.token) == expected
 
 
-def test_a_user_without_a_password_is_left_to_be_asked_for(tmp_path: Path) -> None:
+def test_a_user_without_a_password_has_password_missing(tmp_path: Path) -> None:
     assert load(tmp_path, url=URL, username="a").password_missing
     assert not load(tmp_path, url=URL, username="a", password="b").password_missing
     assert not load(tmp_path, url=URL, token="t").password_missing
@@ -268,7 +270,7 @@ def test_mistakes_are_named_with_their_place(tmp_path: Path, text: str, message:
     assert said.startswith((str(path), "no server"))
 
 
-def test_mistakes_in_flags_and_environment_are_named_with_theirs(tmp_path: Path) -> None:
+def test_mistakes_in_options_and_environment_are_named_with_their_place(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"^the environment's CVAT_PROJECT_ID: 'x' is not a project"
     ):
@@ -279,7 +281,7 @@ def test_mistakes_in_flags_and_environment_are_named_with_theirs(tmp_path: Path)
         load(tmp_path, url="cvat")
 
 
-def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_named_file_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere.*cannot be read: No such file.*--config"):
         load(tmp_path, config=tmp_path / "nowhere.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -306,7 +308,7 @@ def test_any_text_as_file_gives_settings_or_a_configuration_error(
     assert settings.url == URL
 
 
-def test_the_default_profile_says_which_server_and_as_whom_where_nothing_else_does(
+def test_the_default_profile_gives_server_and_token_if_nothing_else_does(
     tmp_path: Path,
 ) -> None:
     path = save_profiles(tmp_path, lab=URL, plant=OTHER)
@@ -334,7 +336,7 @@ def test_the_default_profile_says_which_server_and_as_whom_where_nothing_else_do
         ({"url": URL}, {"CVAT_PASSWORD": "leftover"}, "", (URL, "token-of-lab")),
     ],
 )
-def test_profiles_are_below_flags_environment_and_file(
+def test_options_environment_and_file_win_over_profiles(
     tmp_path: Path,
     flags: dict[str, str],
     environment: dict[str, str],
@@ -354,14 +356,12 @@ def test_a_profile_s_token_is_for_its_own_server_only(tmp_path: Path, own: str) 
 
 
 @pytest.mark.parametrize("own", ["https://CVAT.example.com:443/", "cvat.example.com"])
-def test_a_profile_of_the_same_server_counts_however_its_url_is_written(
-    tmp_path: Path, own: str
-) -> None:
+def test_a_profile_is_found_by_any_spelling_of_its_server(tmp_path: Path, own: str) -> None:
     save_profiles(tmp_path, lab=own)
     assert load(tmp_path, url=URL) == Settings(url=URL, token="token-of-lab")
 
 
-def test_a_url_that_cannot_be_read_gets_no_profile_s_token_and_is_told_itself(
+def test_an_unreadable_url_is_an_error_and_gets_no_token_of_a_profile(
     tmp_path: Path,
 ) -> None:
     save_profiles(tmp_path, lab=URL)
@@ -369,7 +369,7 @@ def test_a_url_that_cannot_be_read_gets_no_profile_s_token_and_is_told_itself(
         load(tmp_path, url="cvat")
 
 
-def test_of_several_profiles_for_a_server_the_default_one_counts_or_one_must_be_named(
+def test_several_profiles_for_a_server_need_a_default_or_a_name(
     tmp_path: Path,
 ) -> None:
     path = save_profiles(tmp_path, ann=URL, bob=URL, plant=OTHER)
@@ -390,15 +390,13 @@ def test_a_named_profile_wins_over_environment_and_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flag", ["url", "username", "password", "token"])
-def test_a_named_profile_goes_with_no_other_server_or_credentials(
-    tmp_path: Path, flag: str
-) -> None:
+def test_a_named_profile_excludes_another_server_or_credentials(tmp_path: Path, flag: str) -> None:
     save_profiles(tmp_path, lab=URL)
     with pytest.raises(ConfigError, match=rf"^--profile gives .* excludes --{flag}\. Remove"):
         load(tmp_path, profile="lab", **{flag: URL})
 
 
-def test_a_profile_that_is_not_saved_is_told_with_those_that_are(tmp_path: Path) -> None:
+def test_an_unknown_profile_is_an_error_that_names_the_saved_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no profile 'lab'\. Save one with `cvat-cli profile cr"):
         load(tmp_path, profile="lab")
     save_profiles(tmp_path, plant=URL, quarry=URL)
@@ -410,7 +408,7 @@ def test_a_profile_that_is_not_saved_is_told_with_those_that_are(tmp_path: Path)
         load(tmp_path, profile="")
 
 
-def test_the_default_server_of_cvat_s_tools_counts_for_credentials_without_one(
+def test_credentials_without_a_server_use_the_default_server_of_cvats_tools(
     tmp_path: Path,
 ) -> None:
     path = save_profiles(tmp_path, lab=OTHER)
@@ -424,7 +422,7 @@ def test_the_default_server_of_cvat_s_tools_counts_for_credentials_without_one(
         load(tmp_path)
 
 
-def test_the_file_of_profiles_is_left_alone_where_it_is_not_needed(tmp_path: Path) -> None:
+def test_the_file_of_profiles_is_read_only_if_needed(tmp_path: Path) -> None:
     save_profiles(tmp_path, document="broken")
     assert load(tmp_path, url=URL, token="t").token == "t"
     with pytest.raises(ConfigError, match="CVAT's tools did not write this"):
@@ -444,7 +442,7 @@ def test_the_file_of_profiles_is_left_alone_where_it_is_not_needed(tmp_path: Pat
         (0o700, 0o400, r"the file '.*auth\.json' has permissions 400 instead of 600"),
     ],
 )
-def test_profiles_that_others_may_touch_are_refused(
+def test_profiles_that_others_may_read_or_write_are_refused(
     tmp_path: Path, folder: int, file: int, message: str
 ) -> None:
     path = save_profiles(tmp_path, lab=URL)
@@ -468,7 +466,7 @@ def test_profiles_that_others_may_touch_are_refused(
         ),
     ],
 )
-def test_profiles_that_cvat_s_tools_did_not_write_are_told(
+def test_profiles_that_cvats_tools_did_not_write_are_an_error(
     tmp_path: Path, document: object, message: str
 ) -> None:
     save_profiles(tmp_path, document)
@@ -478,7 +476,7 @@ def test_profiles_that_cvat_s_tools_did_not_write_are_told(
     assert "hidden" not in str(caught.value)
 
 
-def test_a_file_of_profiles_that_cannot_be_read_is_told_with_its_line(tmp_path: Path) -> None:
+def test_an_unreadable_file_of_profiles_is_an_error_with_its_line(tmp_path: Path) -> None:
     path = save_profiles(tmp_path, lab=URL)
     path.write_text('{"version": 1,\n "token": "hidden}', "utf-8")
     with pytest.raises(ConfigError, match=r"auth\.json, line 2: this is not JSON") as caught:
@@ -493,7 +491,7 @@ def test_a_file_of_profiles_that_cannot_be_read_is_told_with_its_line(tmp_path: 
         load(tmp_path)
 
 
-def test_a_file_of_profiles_that_may_not_be_read_is_told(
+def test_a_file_of_profiles_without_permission_to_read_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save_profiles(tmp_path, lab=URL)
@@ -510,7 +508,7 @@ def test_a_file_of_profiles_that_may_not_be_read_is_told(
         load(tmp_path)
 
 
-def test_profiles_in_a_folder_that_may_not_be_searched_are_told(
+def test_profiles_in_a_closed_folder_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save_profiles(tmp_path, lab=URL)
@@ -539,7 +537,7 @@ def test_profiles_in_a_folder_that_may_not_be_searched_are_told(
         ("username: a\npassword:", 0o644, False),
     ],
 )
-def test_a_file_of_secrets_that_others_can_read_is_warned_of(
+def test_there_is_a_warning_about_secrets_that_others_can_read(
     tmp_path: Path, text: str, mode: int, warned: bool
 ) -> None:
     path = write(tmp_path, f"url: {URL}\n{text}")
@@ -554,7 +552,7 @@ def test_a_file_of_secrets_that_others_can_read_is_warned_of(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cvat_sdk") is None, reason="cvat-sdk is absent")
-def test_what_cvat_s_own_tools_saved_is_read_where_they_keep_it(tmp_path: Path) -> None:
+def test_profiles_are_read_from_the_file_of_cvats_own_tools(tmp_path: Path) -> None:
     # In a process of its own: importing the SDK warns.
     script = (
         "from cvat_sdk.core.auth import AuthStore, ProfileEntry\n"

@@ -1,4 +1,4 @@
-"""What a real server answered decodes, and what it refused is said in one line."""
+"""Recorded responses of a real server decode, and its refusals become one line."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def kind_of(path: str) -> Any:
     return KINDS.get(path)
 
 
-def test_recorded_answers_decode(shared: Path) -> None:
+def test_recorded_responses_decode(shared: Path) -> None:
     decoded: dict[Any, int] = {}
     for path, status, headers, body in exchanges(shared):
         kind = kind_of(path)
@@ -68,7 +68,7 @@ def test_recorded_answers_decode(shared: Path) -> None:
     assert decoded.keys() == {*KINDS.values(), Task, DataMeta, ServerRequest}
 
 
-def test_recorded_refusals_are_said_in_one_line(shared: Path) -> None:
+def test_recorded_refusals_become_one_line(shared: Path) -> None:
     said: set[str] = set()
     for path, status, headers, body in exchanges(shared):
         if status >= 400:

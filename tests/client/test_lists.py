@@ -1,4 +1,4 @@
-"""Lists read whole: pages in parallel, proven by the count, read again when they move."""
+"""Lists are read whole, in parallel pages, checked by their count, or entry by entry."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_one_page_is_one_call(server: ScriptedServer, connect: Connect) ->
     assert [one.query for one in server.asked] == [{"sort": "id", "page_size": "500"}]
 
 
-async def test_no_tasks_are_a_whole_list(server: ScriptedServer, connect: Connect) -> None:
+async def test_an_empty_list_is_complete(server: ScriptedServer, connect: Connect) -> None:
     server["GET /api/tasks"] = page()
     client = await connect(token=TOKEN)
     listing = await client.tasks()
@@ -96,7 +96,7 @@ async def test_a_server_with_smaller_pages_is_read_whole(
     assert listing.complete
 
 
-async def test_a_list_that_moved_is_read_again(server: ScriptedServer, connect: Connect) -> None:
+async def test_a_list_that_changed_is_read_again(server: ScriptedServer, connect: Connect) -> None:
     tasks = Tasks(*range(1, 11))
     server["GET /api/tasks"] = tasks
 
@@ -127,7 +127,7 @@ async def test_a_page_that_vanished_is_no_error(server: ScriptedServer, connect:
     assert listing.complete
 
 
-async def test_a_list_that_never_agrees_with_its_count_says_so(
+async def test_a_list_that_never_matches_its_count_is_incomplete(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = page(1, 2, 2, count=3)
@@ -138,7 +138,7 @@ async def test_a_list_that_never_agrees_with_its_count_says_so(
     assert client.requests_sent == 3
 
 
-async def test_a_404_that_speaks_of_something_else_is_an_error(
+async def test_a_404_about_something_else_is_an_error(
     server: ScriptedServer, connect: Connect
 ) -> None:
     def answer(request: web.Request) -> web.Response:
@@ -166,7 +166,7 @@ async def test_a_failed_page_fails_the_list_with_its_own_error(
         await client.tasks()
 
 
-async def test_explicit_ids_are_asked_for_in_batches_and_the_missing_are_named(
+async def test_explicit_ids_are_requested_in_batches_and_missing_ones_are_named(
     server: ScriptedServer, connect: Connect
 ) -> None:
     there = [number for number in range(100_000, 101_000) if number != 100_500]
@@ -195,7 +195,7 @@ async def test_filters_are_passed_through_quoted(server: ScriptedServer, connect
     }
 
 
-async def test_a_refused_filter_is_told_in_the_server_s_words(
+async def test_a_refused_filter_is_an_error_in_the_servers_words(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = reply(["filter: term 'nosuch' is not supported"], 400)
@@ -207,7 +207,7 @@ async def test_a_refused_filter_is_told_in_the_server_s_words(
     assert caught.value.status == 400
 
 
-async def test_a_project_that_is_not_there_is_told_from_an_empty_one(
+async def test_a_missing_project_is_an_error_and_an_empty_one_is_not(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = page(1, project_id=5)
@@ -225,7 +225,7 @@ async def test_projects_are_listed_in_order(server: ScriptedServer, connect: Con
     assert [project.id for project in await client.projects()] == [1, 2]
 
 
-async def test_a_list_that_is_none_is_a_protocol_error(
+async def test_a_list_in_another_form_is_a_protocol_error(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = reply([1, 2])
@@ -234,7 +234,7 @@ async def test_a_list_that_is_none_is_a_protocol_error(
         await client.tasks()
 
 
-async def test_answers_without_a_date_leave_the_moment_open(
+async def test_a_listing_without_dates_has_no_time(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = reply({"count": 0, "results": []}, Date="")
@@ -298,7 +298,7 @@ async def test_tasks_come_page_by_page_each_after_the_last_of_the_one_before(
     assert tasks.asked_after == [0, 3, 6]
 
 
-async def test_what_comes_and_goes_while_tasks_are_iterated_over_shifts_no_page(
+async def test_changes_of_the_list_shift_no_page_of_an_iteration(
     server: ScriptedServer, connect: Connect
 ) -> None:
     tasks = Growing(*range(1, 10))
@@ -355,7 +355,7 @@ async def test_a_loop_that_is_left_early_leaves_nothing_behind(
     assert not left
 
 
-async def test_a_page_that_fails_while_another_is_used_fails_the_loop_when_it_is_due(
+async def test_a_page_that_fails_ahead_fails_the_loop_when_it_is_due(
     server: ScriptedServer, connect: Connect
 ) -> None:
     def answer(request: web.Request) -> web.Response:
@@ -371,7 +371,7 @@ async def test_a_page_that_fails_while_another_is_used_fails_the_loop_when_it_is
         await anext(tasks)
 
 
-async def test_a_server_that_does_not_go_on_is_not_asked_for_ever(
+async def test_a_server_that_repeats_a_page_is_a_protocol_error(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = page(1, 2, count=9)
@@ -380,7 +380,7 @@ async def test_a_server_that_does_not_go_on_is_not_asked_for_ever(
         _ = [task async for task in client.iter_tasks(page_size=2)]
 
 
-async def test_a_list_that_is_shorter_than_its_count_ends(
+async def test_iterating_over_a_list_shorter_than_its_count_ends(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = [page(1, 2, count=3), page(count=1)]
@@ -388,7 +388,7 @@ async def test_a_list_that_is_shorter_than_its_count_ends(
     assert [task.id async for task in client.iter_tasks(page_size=2)] == [1, 2]
 
 
-async def test_tasks_named_one_by_one_come_in_batches_and_in_order(
+async def test_tasks_selected_by_id_come_in_batches_and_in_order(
     server: ScriptedServer, connect: Connect
 ) -> None:
     there = [number for number in range(100_000, 101_000) if number != 100_500]
@@ -401,7 +401,7 @@ async def test_tasks_named_one_by_one_come_in_batches_and_in_order(
     assert [task async for task in client.iter_tasks(Selection(task_ids=[]))] == []
 
 
-async def test_a_project_that_is_not_there_is_told_after_the_loop(
+async def test_a_missing_project_is_an_error_after_the_loop(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/tasks"] = page(1, project_id=5)
@@ -413,7 +413,7 @@ async def test_a_project_that_is_not_there_is_told_after_the_loop(
         await client.jobs(JobSelection(project_ids=[5, 7]))
 
 
-async def test_jobs_and_projects_are_asked_for_as_they_are_selected(
+async def test_jobs_and_projects_are_requested_by_their_selection(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server["GET /api/jobs"] = page(4, 9, stage="validation", task_id=3)
@@ -434,7 +434,7 @@ async def test_jobs_and_projects_are_asked_for_as_they_are_selected(
     assert server.asked[-1].query == {"owner": "ann", "sort": "id", "page_size": "7"}
 
 
-async def test_of_each_request_it_is_told_whether_it_could_be_cancelled(
+async def test_each_request_has_its_result_of_the_cancellation(
     server: ScriptedServer, connect: Connect
 ) -> None:
     no = reply(status=400, text="Only requests that have not yet been started can be cancelled")

@@ -1,23 +1,22 @@
-"""One annotation file into one task: in one request or in pieces, and after lost answers."""
+"""One annotation file is imported into one task: whole or in pieces, also after lost responses."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from scripted import Connect, ScriptedServer, raw_server, reply
+from scripted import Connect, ScriptedServer, reply
 
 import asynccvat as ac
 from asynccvat.client import internals
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.tus import ONE_REQUEST
-from asynccvat.http import Call, StreamedBody
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
@@ -111,7 +110,7 @@ async def test_a_failed_import_gives_the_servers_message(
         (None, "is not there"),
     ],
 )
-async def test_what_cannot_be_imported_is_refused_before_a_byte_is_sent(
+async def test_files_that_cannot_be_imported_are_refused_before_a_byte_is_sent(
     taking: ScriptedServer, connect: Connect, tmp_path: Path, content: bytes | None, why: str
 ) -> None:
     path = tmp_path / "annotations.xml"
@@ -132,7 +131,7 @@ async def test_a_format_that_the_server_does_not_read_is_refused(
     assert taking.times(ASK) == 0
 
 
-async def test_a_task_that_is_not_there_is_said_so(
+async def test_an_upload_to_a_missing_task_is_an_error(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = reply({"detail": "No Task matches the given query."}, status=404)
@@ -147,7 +146,7 @@ async def test_a_task_that_is_not_there_is_said_so(
 @pytest.mark.parametrize(
     "schema", [reply(status=404), reply(text="paths:\n  format: string\n")], ids=["none", "older"]
 )
-async def test_append_is_refused_where_the_server_would_replace(
+async def test_append_is_refused_if_the_server_would_replace(
     taking: ScriptedServer, connect: Connect, file: Path, schema: web.Response
 ) -> None:
     taking["GET /api/schema/"] = schema
@@ -159,7 +158,7 @@ async def test_append_is_refused_where_the_server_would_replace(
     assert taking.times(ASK) == 0
 
 
-async def test_append_goes_in_pieces_so_that_the_file_can_be_imported_but_once(
+async def test_append_is_sent_in_pieces_so_that_the_file_is_imported_only_once(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking["GET /api/schema/"] = reply(text="- name: import_mode\n")
@@ -211,7 +210,7 @@ def lost(request: web.Request) -> web.Response:
     return reply(status=202, text="")
 
 
-async def test_after_a_lost_answer_the_import_that_is_there_is_followed(
+async def test_after_a_lost_response_an_import_that_exists_is_followed(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = lost
@@ -222,7 +221,7 @@ async def test_after_a_lost_answer_the_import_that_is_there_is_followed(
     assert taking.times(ASK) == 1
 
 
-async def test_an_import_from_before_is_not_taken_for_ours(
+async def test_an_earlier_import_is_not_mistaken_for_ours(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = [lost, reply({"rq_id": RQ_ID}, status=202)]
@@ -239,7 +238,7 @@ async def test_an_import_from_before_is_not_taken_for_ours(
     assert taking.times(ASK) == 2
 
 
-async def test_where_nobody_can_say_whether_it_happened_it_is_not_sent_again(
+async def test_an_uncertain_import_is_not_sent_again(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = lost
@@ -253,7 +252,7 @@ async def test_where_nobody_can_say_whether_it_happened_it_is_not_sent_again(
     assert taking.times(ASK) == 1
 
 
-async def test_without_dates_an_import_that_is_there_may_be_ours_or_not(
+async def test_without_dates_an_existing_import_is_uncertain(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = lost
@@ -269,7 +268,7 @@ async def test_without_dates_an_import_that_is_there_may_be_ours_or_not(
     assert taking.times(ASK) == 1
 
 
-async def test_an_import_of_an_unknown_date_may_be_ours_or_not(
+async def test_an_import_without_a_date_is_uncertain(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = lost
@@ -281,7 +280,7 @@ async def test_an_import_of_an_unknown_date_may_be_ours_or_not(
         await ac.upload_annotations(client, 7, file)
 
 
-async def test_a_call_that_did_not_get_in_is_made_again_without_a_look(
+async def test_a_throttled_import_call_is_retried_without_a_search(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = [
@@ -294,7 +293,7 @@ async def test_a_call_that_did_not_get_in_is_made_again_without_a_look(
     assert taking.times("GET /api/requests") == 0
 
 
-async def test_a_running_import_of_another_one_is_waited_for_and_ours_asked_for_after_it(
+async def test_an_upload_waits_for_a_running_import_of_another_client(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = [
@@ -319,7 +318,7 @@ async def test_another_users_import_cannot_be_waited_for(
         await ac.upload_annotations(client, 7, file)
 
 
-async def test_a_task_that_stays_busy_is_given_up(
+async def test_an_upload_gives_up_on_a_task_that_stays_busy(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = reply({"rq_id": RQ_ID}, status=409)
@@ -343,7 +342,7 @@ async def test_another_import_that_runs_for_too_long_is_not_called_an_export(
     assert "export" not in str(caught.value)
 
 
-async def test_a_conflict_after_a_lost_answer_is_our_own_import(
+async def test_a_conflict_after_a_lost_response_is_our_own_import(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = [lost, reply({"rq_id": RQ_ID}, status=409)]
@@ -354,7 +353,7 @@ async def test_a_conflict_after_a_lost_answer_is_our_own_import(
     assert taking.times(ASK) == 2
 
 
-async def test_a_conflict_after_a_lost_answer_that_nobody_can_explain_is_uncertain(
+async def test_an_unexplained_conflict_after_a_lost_response_is_uncertain(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = [lost, reply({"rq_id": RQ_ID}, status=409)]
@@ -364,7 +363,7 @@ async def test_a_conflict_after_a_lost_answer_that_nobody_can_explain_is_uncerta
         await ac.upload_annotations(client, 7, file)
 
 
-async def test_a_conflict_in_plain_text_is_not_understood(
+async def test_a_conflict_in_plain_text_is_a_protocol_error(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = reply(status=409, text="An import is running")
@@ -382,7 +381,7 @@ async def test_an_import_that_the_server_forgot_is_uncertain(
         await ac.upload_annotations(client, 7, file)
 
 
-async def test_an_import_that_cannot_be_asked_about_is_uncertain(
+async def test_an_import_whose_request_cannot_be_read_is_uncertain(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[STATUS] = reply({"detail": "no"}, status=403)
@@ -404,7 +403,7 @@ async def test_an_import_that_runs_for_too_long_is_given_up(
 # --- in pieces ------------------------------------------------------------------------------------
 
 
-async def test_a_file_that_the_server_forgot_is_sent_anew(
+async def test_a_file_that_the_server_forgot_is_sent_again(
     taking: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
     path = large(tmp_path, ONE_REQUEST + 10)
@@ -420,7 +419,7 @@ async def test_a_file_that_the_server_forgot_is_sent_anew(
     assert sum("Upload-Length" in one.headers for one in taking.asked) == 2
 
 
-async def test_a_last_piece_that_was_not_there_after_all_is_sent_anew(
+async def test_a_last_piece_that_the_server_lacks_is_sent_again(
     taking: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
     size = ONE_REQUEST + 10
@@ -439,7 +438,7 @@ async def test_a_last_piece_that_was_not_there_after_all_is_sent_anew(
     assert sum("Upload-Finish" in one.headers for one in taking.asked) == 2
 
 
-async def test_an_offset_that_is_none_ends_the_upload(
+async def test_an_invalid_offset_ends_the_upload(
     taking: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
     taking[ASK] = _tus_answers(taking)
@@ -449,7 +448,7 @@ async def test_an_offset_that_is_none_ends_the_upload(
         await ac.upload_annotations(client, 7, large(tmp_path))
 
 
-async def test_a_server_that_does_not_say_where_to_is_not_understood(
+async def test_an_upload_without_a_location_is_a_protocol_error(
     taking: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
     taking[ASK] = lambda request: reply(
@@ -460,7 +459,7 @@ async def test_a_server_that_does_not_say_where_to_is_not_understood(
         await ac.upload_annotations(client, 7, large(tmp_path))
 
 
-async def test_a_piece_at_the_wrong_place_goes_where_the_server_says(
+async def test_a_piece_at_a_wrong_offset_is_sent_again_at_the_servers_offset(
     taking: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
     path = large(tmp_path, ONE_REQUEST + 10)
@@ -479,7 +478,7 @@ async def test_a_piece_at_the_wrong_place_goes_where_the_server_says(
     ]
 
 
-async def test_a_consumed_file_whose_import_nobody_remembers_is_uncertain(
+async def test_a_consumed_file_without_a_known_import_is_uncertain(
     taking: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
     def finished(request: web.Request) -> web.Response:
@@ -499,7 +498,7 @@ async def test_a_consumed_file_whose_import_nobody_remembers_is_uncertain(
         await ac.upload_annotations(client, 7, large(tmp_path, ONE_REQUEST + 10))
 
 
-async def test_any_other_refusal_of_the_finish_is_told(
+async def test_any_other_refusal_of_the_last_piece_is_an_error(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     taking[ASK] = reply(["Unknown input format 'CVAT 1.1'"], status=400)
@@ -508,27 +507,10 @@ async def test_any_other_refusal_of_the_finish_is_told(
         await ac.upload_annotations(client, 7, file)
 
 
-async def test_a_server_that_takes_no_more_is_given_up(connect: Connect) -> None:
-    length = 1 << 27  # more than sockets hold for a server that does not read
-
-    async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(length >> 20):
-            yield bytes(1 << 20)
-
-    async with raw_server(None, hold=True) as url:
-        client = await connect(url, stall_timeout=0.1)
-        body = StreamedBody(length, pieces)
-        call = Call(
-            method="PATCH", path="/x", step="upload", body=body, retry=False, anonymous=True
-        )
-        with pytest.raises(ac.errors.StallError):
-            await client._http.call(call)
-
-
 # --- the file changes -----------------------------------------------------------------------------
 
 
-async def test_a_large_file_that_changes_on_its_way_is_not_imported(
+async def test_a_large_file_that_changes_during_its_upload_is_not_imported(
     taking: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
     path = large(tmp_path, ONE_REQUEST + 10)
@@ -546,7 +528,7 @@ async def test_a_large_file_that_changes_on_its_way_is_not_imported(
     assert not any("Upload-Finish" in one.headers for one in taking.asked)
 
 
-async def test_a_large_file_that_shrinks_or_goes_ends_its_upload(
+async def test_a_large_file_that_shrinks_or_disappears_ends_its_upload(
     taking: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
     path = large(tmp_path)
@@ -578,7 +560,7 @@ async def test_a_small_file_that_is_gone_is_not_sent(
 # --- the recording --------------------------------------------------------------------------------
 
 
-async def test_what_is_sent_is_what_the_recorded_server_took(
+async def test_an_upload_sends_what_the_recorded_server_accepted(
     shared: Path, taking: ScriptedServer, connect: Connect, tmp_path: Path
 ) -> None:
     """Every header and parameter of the recorded exchange that CVAT reads is there."""

@@ -1,4 +1,4 @@
-"""Exports: asked for, found running, followed, cancelled."""
+"""Exports are requested, found running, followed and cancelled."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def requests(*entries: dict[str, object]) -> web.Response:
     return reply({"count": len(entries), "next": None, "previous": None, "results": list(entries)})
 
 
-async def test_an_export_is_asked_for_in_the_query(
+async def test_an_export_is_requested_by_its_query(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server[EXPORT] = reply({"rq_id": RQ_ID}, 202)
@@ -85,7 +85,7 @@ async def test_an_export_that_runs_already_is_a_success(
     assert server.asked[0].query["save_images"] == "false"
 
 
-async def test_one_that_runs_without_naming_its_request_is_found_by_listing(
+async def test_a_running_export_is_found_in_the_list_of_requests(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server[EXPORT] = RUNNING_TEXT
@@ -107,7 +107,7 @@ async def test_one_that_runs_without_naming_its_request_is_found_by_listing(
     }
 
 
-async def test_one_with_images_is_told_from_one_without(
+async def test_an_export_with_images_differs_from_one_without(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server[EXPORT] = RUNNING_TEXT
@@ -116,7 +116,7 @@ async def test_one_with_images_is_told_from_one_without(
     assert (await client.request_export(5, ExportSpec(images=True))).rq_id == "images"
 
 
-async def test_one_that_ended_in_between_is_asked_for_again(
+async def test_an_export_that_ended_in_between_is_requested_again(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server[EXPORT] = [RUNNING_TEXT, reply({"rq_id": RQ_ID}, 202)]
@@ -125,7 +125,7 @@ async def test_one_that_ended_in_between_is_asked_for_again(
     assert await client.request_export(5, ExportSpec()) == RequestAccepted(RQ_ID, created=True)
 
 
-async def test_one_that_runs_and_is_never_listed_is_an_error(
+async def test_a_running_export_that_is_never_listed_is_an_error(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server[EXPORT] = RUNNING_TEXT
@@ -137,7 +137,7 @@ async def test_one_that_runs_and_is_never_listed_is_an_error(
     assert server.times(EXPORT) == 3
 
 
-async def test_an_unknown_format_is_answered_with_the_nearest_names(
+async def test_an_unknown_format_is_an_error_that_names_the_nearest(
     server: ScriptedServer, connect: Connect
 ) -> None:
     server[EXPORT] = reply(["Unknown format specified for the request"], 400)
@@ -150,7 +150,7 @@ async def test_an_unknown_format_is_answered_with_the_nearest_names(
     assert server.times("GET /api/server/annotation/formats") == 1
 
 
-async def test_formats_are_asked_for_once(server: ScriptedServer, connect: Connect) -> None:
+async def test_formats_are_read_once(server: ScriptedServer, connect: Connect) -> None:
     server["GET /api/server/annotation/formats"] = FORMATS
     client = await connect(token=TOKEN)
     first, second = await asyncio.gather(client.formats(), client.formats())
@@ -182,7 +182,7 @@ async def test_a_refused_export_has_its_error(
         await client.request_export(5, ExportSpec())
 
 
-async def test_an_export_is_asked_for_again_after_an_outage(
+async def test_an_export_call_is_retried_after_an_outage(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     server[EXPORT] = [reply(status=502, text="x"), reply({"rq_id": RQ_ID}, 409)]
@@ -191,9 +191,7 @@ async def test_an_export_is_asked_for_again_after_an_outage(
     assert fake_time.slept == [0.5]
 
 
-async def test_a_request_is_asked_for_by_its_quoted_id(
-    server: ScriptedServer, connect: Connect
-) -> None:
+async def test_a_request_is_read_by_its_quoted_id(server: ScriptedServer, connect: Connect) -> None:
     server[f"GET /api/requests/{RQ_ID}"] = reply(
         entry(status="finished", finished_date=None, result_url="http://other.example/x?y=1")
     )
@@ -243,9 +241,7 @@ async def test_all_requests_are_one_query_and_none_is_no_call(
     assert client.requests_sent == 1
 
 
-async def test_many_requests_are_asked_for_in_batches(
-    server: ScriptedServer, connect: Connect
-) -> None:
+async def test_many_requests_are_read_in_batches(server: ScriptedServer, connect: Connect) -> None:
     server["GET /api/requests"] = requests(entry())
     client = await connect(token=TOKEN)
     assert len(await client.requests(task_ids=range(100_000, 101_000))) == 1
@@ -260,7 +256,7 @@ async def test_many_requests_are_asked_for_in_batches(
         (reply(status=404, text="There is no request with specified id"), False),
     ],
 )
-async def test_cancelling_tells_whether_it_was_in_time(
+async def test_cancelling_returns_whether_it_was_in_time(
     server: ScriptedServer, connect: Connect, answer: web.Response, cancelled: bool
 ) -> None:
     server[f"POST /api/requests/{RQ_ID}/cancel"] = answer
