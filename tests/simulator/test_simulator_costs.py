@@ -21,7 +21,7 @@ from asynccvat.simulator.queues.processor import (
     make_processor,
 )
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import ExportSubject
+from asynccvat.simulator.queues.requests import ExportSubject, RequestTarget
 from asynccvat.simulator.routes.costs import call_seconds
 from asynccvat.simulator.world.accounts import Accounts
 from asynccvat.simulator.world.world import World
@@ -191,9 +191,7 @@ def ends_of_exports(
                     "CVAT for images 1.1",
                     "dataset" if images else "annotations",
                 )
-                queue.submit(
-                    subject, owner, project_id=1, task_id=task_id, job_id=None, file_name=None
-                )
+                queue.submit(subject, owner, RequestTarget("task", 1, task_id), file_name=None)
             while not all(  # noqa: ASYNC110 - the clock jumps, nothing is waited for
                 request.ended for request in queue.requests.values()
             ):

@@ -22,7 +22,13 @@ from asynccvat.simulator.formats.archives import (
 from asynccvat.simulator.options import ExportStart, SimulatorOptions
 from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import ExportRequest, ExportResult, ExportSubject, Request
+from asynccvat.simulator.queues.requests import (
+    ExportRequest,
+    ExportResult,
+    ExportSubject,
+    Request,
+    RequestTarget,
+)
 from asynccvat.simulator.queues.work_queue import NO_TASK, WorkQueue
 from asynccvat.simulator.world.tasks import Task
 from asynccvat.simulator.world.users import User
@@ -65,10 +71,8 @@ class ExportQueue(WorkQueue[ExportRequest]):
         self,
         subject: ExportSubject,
         owner: User,
+        target: RequestTarget,
         *,
-        project_id: int | None,
-        task_id: int | None,
-        job_id: int | None,
         file_name: str | None,
     ) -> tuple[Request, bool]:
         """Ask for an export; return the request, and whether it is new.
@@ -84,10 +88,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
             id=rq_id,
             subject=subject,
             owner=owner,
-            target=subject.target,
-            project_id=project_id,
-            task_id=task_id,
-            job_id=job_id,
+            target=target,
             created=self.registry.now(),
             number=self.registry.next_number(),
             file_name=file_name,

@@ -17,7 +17,7 @@ from asynccvat.simulator.formats.readers import ImporterError, read_annotations
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import ImportRequest, TargetKind
+from asynccvat.simulator.queues.requests import ImportRequest, RequestTarget
 from asynccvat.simulator.queues.uploads import UploadedFile, UploadedFiles
 from asynccvat.simulator.queues.work_queue import NO_TASK, WorkQueue
 from asynccvat.simulator.world.annotations import Annotations
@@ -66,12 +66,9 @@ class ImportQueue(WorkQueue[ImportRequest]):
         rq_id: str,
         upload: UploadedFile,
         owner: User,
+        target: RequestTarget,
         *,
-        target: TargetKind,
         format_name: str,
-        project_id: int | None,
-        task_id: int,
-        job_id: int | None,
     ) -> ImportRequest:
         """Ask for an import of a complete file.
 
@@ -81,9 +78,6 @@ class ImportQueue(WorkQueue[ImportRequest]):
             id=rq_id,
             owner=owner,
             target=target,
-            project_id=project_id,
-            task_id=task_id,
-            job_id=job_id,
             created=self.registry.now(),
             number=self.registry.next_number(),
             upload=upload,

@@ -21,6 +21,23 @@ TargetKind = Literal["task", "project", "job"]
 
 
 @dataclass(frozen=True, slots=True)
+class RequestTarget:
+    """What a request concerns, as its entry names it.
+
+    Attributes:
+        kind: Whether it is a task, a project or a job.
+        project_id: The project, or None.
+        task_id: The task, or None for a project.
+        job_id: The job, or None for a task or project.
+    """
+
+    kind: TargetKind
+    project_id: int | None = None
+    task_id: int | None = None
+    job_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ExportSubject:
     """What is exported: a task, project or job, in a format.
 
@@ -83,10 +100,7 @@ class Request:
     Attributes:
         id: Its id, the `rq_id`.
         owner: The user who asked.
-        target: Whether it concerns a task, a project or a job.
-        project_id: The project that its entry names, or None.
-        task_id: The task that its entry names, or None.
-        job_id: The job that its entry names, or None.
+        target: What it concerns.
         created: When the client asked.
         number: Larger for later requests.
         status: How far it is.
@@ -102,10 +116,7 @@ class Request:
 
     id: str
     owner: User
-    target: TargetKind
-    project_id: int | None
-    task_id: int | None
-    job_id: int | None
+    target: RequestTarget
     created: datetime
     number: int
     status: RequestStatus = "queued"
@@ -117,6 +128,11 @@ class Request:
     requeued: bool = False
     worker: int | None = None
     hold: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def task_id(self) -> int | None:
+        """The task that it concerns, or None for a project."""
+        return self.target.task_id
 
     @property
     def ended(self) -> bool:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
-from asynccvat.simulator.queues.requests import ExportRequest, ExportResult, ExportSubject
+from asynccvat.simulator.queues.requests import (
+    ExportRequest,
+    ExportResult,
+    ExportSubject,
+    RequestTarget,
+)
 from asynccvat.simulator.routes.about import EXPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.lookups import find_target
@@ -30,7 +35,7 @@ PLAIN_CONFLICT: Final = "Export process is already running"
 async def start_export(call: Call) -> ServerResponse:
     """`POST /api/{tasks|projects|jobs}/{id}/dataset/export`: start an export, by the query."""
     query = call.query
-    target, project_id, task_id, job_id = find_target(call)
+    target = find_target(call)
     save_images = query.get("save_images", "false").lower()
     if save_images not in (*_TRUE, *_FALSE):
         raise server_error_page()
@@ -43,32 +48,24 @@ async def start_export(call: Call) -> ServerResponse:
     if name not in EXPORT_FORMATS:
         raise messages(400, "Unknown format specified for the request")
     subresource = "dataset" if save_images in _TRUE else "annotations"
-    subject = ExportSubject(target, call.number, name, cast("Any", subresource))
-    return await _submit(call, subject, project_id, task_id, job_id)
+    subject = ExportSubject(target.kind, call.number, name, cast("Any", subresource))
+    return _submit(call, subject, target)
 
 
 async def start_backup(call: Call) -> ServerResponse:
     """`POST /api/{tasks|projects}/{id}/backup/export`: start a backup."""
-    target, project_id, task_id, job_id = find_target(call)
-    if target == "task" and call.backend.world.tasks[call.number].size is None:
+    target = find_target(call)
+    if target.kind == "task" and call.backend.world.tasks[call.number].size is None:
         raise messages(400, "Backup of a task without data is not allowed")
-    subject = ExportSubject(target, call.number, None, "backup")
-    return await _submit(call, subject, project_id, task_id, job_id)
+    subject = ExportSubject(target.kind, call.number, None, "backup")
+    return _submit(call, subject, target)
 
 
-async def _submit(
-    call: Call,
-    subject: ExportSubject,
-    project_id: int | None,
-    task_id: int | None,
-    job_id: int | None,
-) -> ServerResponse:
+def _submit(call: Call, subject: ExportSubject, target: RequestTarget) -> ServerResponse:
     request, is_new = call.backend.exports.submit(
         subject,
         call.account.user,
-        project_id=project_id,
-        task_id=task_id,
-        job_id=job_id,
+        target,
         file_name=call.query.get("filename") or None,
     )
     if is_new:

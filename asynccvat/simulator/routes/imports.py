@@ -43,25 +43,21 @@ async def upload_annotations(call: Call) -> ServerResponse:
 
 async def _import(call: Call) -> ServerResponse:
     """Start the import of a file from TUS or from this form."""
-    target, project_id, task_id, job_id = find_target(call)
-    assert task_id is not None, "only tasks and jobs take annotations"
+    target = find_target(call)
     _check_location(call)
     upload = _uploaded_file(call)
     format_name = call.query.get("format", "")
     if format_name not in IMPORT_FORMATS:
         raise messages(400, f"Unknown input format {format_name!r}")
-    rq_id = f"action=import&target={target}&target_id={call.number}&subresource=annotations"
+    rq_id = f"action=import&target={target.kind}&target_id={call.number}&subresource=annotations"
     if call.backend.registry.under_way(rq_id) is not None:
         return json_response({"rq_id": rq_id}, 409)
     request = call.backend.imports.submit(
         rq_id,
         upload or await _file_of_form(call),
         call.account.user,
-        target=target,
+        target,
         format_name=format_name,
-        project_id=project_id,
-        task_id=task_id,
-        job_id=job_id,
     )
     return json_response({"rq_id": request.id}, 202)
 

@@ -6,7 +6,7 @@ it.
 
 from __future__ import annotations
 
-from asynccvat.simulator.queues.requests import TargetKind
+from asynccvat.simulator.queues.requests import RequestTarget
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.wire.responses import forbidden, no_such
 from asynccvat.simulator.world.tasks import Job, Project, Task
@@ -46,17 +46,17 @@ def find_job(call: Call, job_id: int) -> Job:
     return task.jobs()[0]
 
 
-def find_target(call: Call) -> tuple[TargetKind, int | None, int | None, int | None]:
-    """Return the kind of target in the path, and its project, task and job."""
+def find_target(call: Call) -> RequestTarget:
+    """Return the task, project or job that the path names."""
     match call.path.split("/")[2]:
         case "tasks":
             task = find_task(call, call.number)
-            return "task", task.project_id, task.id, None
+            return RequestTarget("task", task.project_id, task.id)
         case "projects":
-            return "project", find_project(call, call.number).id, None, None
+            return RequestTarget("project", find_project(call, call.number).id)
         case _:
             job = find_job(call, call.number)
-            return "job", job.project_id, job.task_id, job.id
+            return RequestTarget("job", job.project_id, job.task_id, job.id)
 
 
 def _check_visible(call: Call, item: Task | Project) -> None:

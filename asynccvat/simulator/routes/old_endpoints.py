@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from asynccvat.simulator.queues.requests import ExportRequest, ExportResult, ExportSubject
+from asynccvat.simulator.queues.requests import (
+    ExportRequest,
+    ExportResult,
+    ExportSubject,
+    RequestTarget,
+)
 from asynccvat.simulator.routes import annotations as json_annotations
 from asynccvat.simulator.routes.about import EXPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
@@ -55,9 +60,7 @@ def _export(
         call.backend.exports.submit(
             subject,
             call.account.user,
-            project_id=task.project_id,
-            task_id=task.id,
-            job_id=None,
+            RequestTarget("task", task.project_id, task.id),
             file_name=call.query.get("filename") or None,
         )
         return ServerResponse(202, content_type=None)

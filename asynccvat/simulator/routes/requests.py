@@ -23,11 +23,11 @@ from asynccvat.simulator.wire.responses import (
 REQUEST_TERMS: Final = FilterTerms[Request](
     read={
         "status": lambda request: request.status,
-        "project_id": lambda request: request.project_id,
-        "task_id": lambda request: request.task_id,
-        "job_id": lambda request: request.job_id,
+        "project_id": lambda request: request.target.project_id,
+        "task_id": lambda request: request.target.task_id,
+        "job_id": lambda request: request.target.job_id,
         "action": lambda request: request.action,
-        "target": lambda request: request.target,
+        "target": lambda request: request.target.kind,
         "subresource": lambda request: request.subresource,
         "format": lambda request: request.format,
         "created_date": lambda request: request.created,
