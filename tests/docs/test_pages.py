@@ -130,7 +130,7 @@ def test_every_name_of_ours_that_a_page_uses_exists(page: Any) -> None:
     for name in re.findall(r"\bac\.(\w+)", content):
         assert hasattr(asynccvat, name), name
     for name in re.findall(r"\bawait client\.(\w+)", content):
-        assert hasattr(asynccvat.CvatClient, name) or name in ("open", "close"), name
+        assert hasattr(asynccvat.CvatClient, name), name
 
 
 def test_the_commands_of_datnvt_cvat_cli_are_commands_of_ours() -> None:

@@ -53,20 +53,7 @@ def program(item: Block) -> str:
     return AROUND.format(fragment=textwrap.indent(item.text, " " * 8))
 
 
-# Blocks that use names which are about to land.
-COMING = (
-    "connector=",
-    "trace_configs=",
-    ".open()",
-    "run.events()",
-    ".counts",
-    '"COCO 1.0")\nawait',
-)
-
-
-@pytest.mark.parametrize(
-    "item", [item for item in OTHERS if not any(name in item.text for name in COMING)], ids=str
-)
+@pytest.mark.parametrize("item", OTHERS, ids=str)
 def test_a_block_runs(item: Block, server: ServerProcess, folder: Path, start: Start) -> None:
     run = start(program(item), server, folder)
     _, err = run.communicate(timeout=60)
