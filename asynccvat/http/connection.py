@@ -36,7 +36,8 @@ _READ_BUFFER = 2**18
 _headers_deadline: ContextVar[asyncio.Timeout | None] = ContextVar(
     "_headers_deadline", default=None
 )
-"""The timeout of the request that the current task sends, None if its body is sent first."""
+"""The deadline of the request that the current task sends. None for a request with a body, which
+sets its own deadline while it sends that."""
 
 
 class Connection:
@@ -74,18 +75,19 @@ class Connection:
             self._proxy, self._proxy_headers = environment_proxy(self._server)
         deadlines = aiohttp.TraceConfig()
         deadlines.on_request_headers_sent.append(self._limit_wait_for_headers)
-        given = self._options.connector
-        if given is not None:
-            _check_usable(given)
-        self._session = aiohttp.ClientSession(
-            trace_configs=[deadlines, *self._options.trace_configs],
-            connector=given
-            or aiohttp.TCPConnector(
+        connector = self._options.connector
+        if connector is None:
+            connector = aiohttp.TCPConnector(
                 limit=handles.connections(handles.limit(), self._options.max_connections),
                 ssl=context,
                 resolver=_TimedResolver(self._options.connect_timeout),
-            ),
-            connector_owner=given is None,
+            )
+        else:
+            _check_usable(connector)
+        self._session = aiohttp.ClientSession(
+            trace_configs=[deadlines, *self._options.trace_configs],
+            connector=connector,
+            connector_owner=self._options.connector is None,
             # CVAT wants CSRF tokens from a client with a session cookie, even for the login.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
