@@ -1,4 +1,4 @@
-"""A blocking look at many things: some at a time, and in several threads if the disk waits."""
+"""Run a blocking call on many items in chunks, in several threads if the disk is slow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 CHUNK = 512
-# How many times longer than its processor time a look at files takes where it waits for the disk.
+# A call that takes this many times its processor time has waited for the disk.
 _DISK_WAITS = 4
 
 
@@ -25,23 +25,23 @@ async def in_chunks(
     *,
     threads: int,
 ) -> list[T]:
-    """Make a call for each chunk of many things.
+    """Make a call for each chunk of many items.
 
-    Where all is in memory, threads would only wait for each other: the interpreter runs one at a
-    time, and handing over at each look at a file costs more than the look itself. So it is one
-    thread until a call has waited.
+    While the files are in the system's cache, one thread makes the calls. More threads would wait
+    for each other: the interpreter runs one at a time, and a switch at each system call costs more
+    than the call. After a call has waited for the disk, there are several threads.
 
     Args:
-        in_thread: Makes a call in a thread.
-        call: What is to be done with a chunk.
-        items: All of the things.
-        threads: How many calls are made at once, at most.
+        in_thread: Runs a call in a thread.
+        call: The call for a chunk.
+        items: All items.
+        threads: How many calls run at once, at most.
 
     Returns:
-        What the calls returned, in the order in which they ended.
+        The results of the calls, in the order in which they ended.
 
     Raises:
-        StoreError: The first that a call raised.
+        StoreError: The first error that a call raised.
     """
     results: list[T] = []
     at_once = anyio.CapacityLimiter(1)

@@ -1,10 +1,15 @@
-"""Archives that are kept as they came, in `.asynccvat/archives/`: `--keep-archive`.
+"""Keep archives unchanged in `.asynccvat/archives/`: `--keep-archive`.
 
-In our own folder, so that no file of the user's is ever in the way. An archive that has its name
-is whole. It is published right before its task's folder, in the place of an earlier one, which has
-a second name until then and comes back where that fails for good. Where a task is to be fetched and
-its archive not kept, it is removed: so it does not outlive what the folder holds, but for the
-instant between. Whoever lost the destination's lock changes nothing here any more.
+They lie in asynccvat's own folder, where no file of the user is in the way. An archive under its
+final name is whole.
+
+- It is published right before its task's folder, and replaces the earlier archive.
+- The earlier archive has a second name until the folder is committed. It is restored if the commit
+  fails.
+- If a task is fetched and its archive is not to be kept, the earlier archive is removed. So, except
+  for a moment, no archive differs from its folder.
+
+Each change checks first that the destination's lock is still ours.
 """
 
 from __future__ import annotations
@@ -30,28 +35,28 @@ _EARLIER = ".before"
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedArchive:
-    """The file that an archive is kept in while it comes.
+    """The file that an archive is written to while it is downloaded.
 
     Attributes:
-        path: Where it is, for messages.
-        open_folder: Holds the folder open that it lies in, if the lock is ours.
+        path: Its path, for messages.
+        open_folder: Opens the folder that holds it, if the lock is ours.
     """
 
     path: Path
     open_folder: Callable[[], AbstractContextManager[int]]
 
     def create(self) -> int:
-        """Make it, and return its handle.
+        """Create the file, and return its handle.
 
         Raises:
-            StoreLockedError: The lock was taken over by somebody else.
-            OSError: It is there already, or as the system says.
+            StoreLockedError: Another process took over the lock.
+            OSError: It exists, or as the system says.
         """
         with self.open_folder() as fd:
             return files.open_for_writing(self.path.name, dir_fd=fd)
 
     def remove(self) -> None:
-        """Remove it.
+        """Remove the file.
 
         Raises:
             StoreLockedError: As `create`.
@@ -65,69 +70,69 @@ class KeptArchives:
     """The kept archives of a destination."""
 
     def __init__(self, layout: Layout, verify_lock: Callable[[], None]) -> None:
-        """Keep archives of a destination; nothing is made before the first one comes.
+        """Prepare to keep archives. The first archive creates the folder.
 
         Args:
             layout: The destination.
-            verify_lock: Raises where its lock is not ours any more.
+            verify_lock: Raises if the lock is no longer ours.
         """
         self.path = layout.path / OWN_FOLDER / _FOLDER
         self._layout = layout
         self._verify_lock = verify_lock
         self._threads = DiskThreads(self.path, 1)
-        # Tasks whose new archive has its name, while their folder is not known to be in its place.
+        # Tasks whose new archive has its final name, but whose folder is not committed yet.
         self._published: set[int] = set()
 
     async def begin(self, task_id: int) -> UnfinishedArchive:
-        """Make room for a task's archive, and say where it is to be written.
+        """Prepare the file that a task's archive is written to.
 
         Raises:
-            StoreLockedError: The lock was taken over by somebody else.
-            StoreError: The folder cannot be made or changed.
+            StoreLockedError: Another process took over the lock.
+            StoreError: The folder cannot be created or changed.
         """
-        return await self._threads.run("make room in", self._begin, task_id)
+        return await self._threads.run("prepare an archive in", self._begin, task_id)
 
     async def publish(self, task_id: int) -> None:
-        """Give the archive that was written its name.
+        """Give the archive that was written its final name.
 
         Raises:
-            StoreLockedError: The lock was taken over by somebody else.
+            StoreLockedError: Another process took over the lock.
             StoreError: It cannot be renamed or synced.
         """
         await self._threads.run("keep an archive in", self._publish, task_id)
 
     async def drop_earlier(self, task_id: int) -> None:
-        """Let the earlier archive go: the folder of the one that was published is in its place.
+        """Remove the earlier archive, now that the folder of the new one is committed.
 
         Raises:
-            StoreLockedError: The lock was taken over by somebody else.
+            StoreLockedError: Another process took over the lock.
             StoreError: It cannot be removed.
         """
         await self._threads.run("remove from", self._drop_earlier, task_id)
 
     async def roll_back(self, task_id: int) -> None:
-        """Let the earlier archive have its name again, if there was one: the new one is not to be.
+        """Remove the new archive, and restore the earlier one if there was one.
 
         Raises:
-            StoreLockedError: The lock was taken over by somebody else.
-            StoreError: It cannot be done.
+            StoreLockedError: Another process took over the lock.
+            StoreError: The archive cannot be restored.
         """
-        await self._threads.run("take an archive back in", self._roll_back, task_id)
+        await self._threads.run("restore the earlier archive in", self._roll_back, task_id)
 
     async def sweep(self) -> None:
-        """Remove the earlier archives that killed runs left beside those that replaced them.
+        """Remove earlier archives that killed runs left behind.
 
         Raises:
-            StoreLockedError: The lock was taken over by somebody else.
+            StoreLockedError: Another process took over the lock.
             StoreError: One cannot be removed.
         """
         await self._threads.run("sweep", self._sweep)
 
     async def remove(self, task_ids: Collection[int]) -> None:
-        """Remove the archives of tasks, where any are kept.
+        """Remove the archives of tasks that have one.
 
         Raises:
-            StoreLockedError: The lock was taken over by somebody else.
+            StoreLockedError: Another process took over the lock.
             StoreError: One cannot be removed.
         """
         await self._threads.run("remove from", self._remove, task_ids)
@@ -186,20 +191,20 @@ class KeptArchives:
         with self._open() as fd:
             for task_id in task_ids:
                 _unlink((_name(task_id), _unfinished(task_id), _earlier(task_id)), fd)
-            # Else a power cut may bring one back, beside the folder that comes next; also one that
-            # a killed run had removed.
+            # Without a sync, a power cut may bring an archive back, beside the next folder.
+            # So may one that a killed run had removed, so sync even if nothing was removed now.
             self._layout.sync_folder(fd)
 
     @contextmanager
     def _open(self) -> Iterator[int]:
-        """Hold the folder open; whatever is changed in it is changed through this."""
+        """Open the folder; every change in it goes through this."""
         self._verify_lock()
         with files.folder(_FOLDER, dir_fd=self._layout.own) as fd:
             yield fd
 
 
 def archived_tasks(layout: Layout) -> frozenset[int]:
-    """The tasks of which an archive is kept."""
+    """Return the tasks whose archives are kept."""
     if files.lstat(_FOLDER, dir_fd=layout.own) is None:
         return frozenset()
     with files.folder(_FOLDER, dir_fd=layout.own) as fd:
@@ -209,7 +214,7 @@ def archived_tasks(layout: Layout) -> frozenset[int]:
 
 
 def _keep_earlier(task_id: int, fd: int) -> None:
-    """Give a task's archive a second name, where the file system can."""
+    """Give a task's archive a second name, if the file system supports links."""
     try:
         files.link(_name(task_id), _earlier(task_id), dir_fd=fd, new_dir_fd=fd)
     except OSError as error:

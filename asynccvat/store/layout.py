@@ -1,8 +1,7 @@
-"""Where things lie in a destination, as open folders, and the small files among them.
+"""The open folders of a destination, and the receipts in them.
 
-Nothing here decides anything: receipts are read and written, names are found for what is put
-aside. Folders are held open from the start, so that whoever replaces `.asynccvat` or a folder in
-it by a link changes nothing for us.
+The folders are opened once and held open. So a program that later replaces `.asynccvat`, or a
+folder in it, by a link cannot redirect what is written. `opening` opens them.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ OLD_RECEIPT = "old.json"
 PREVIOUS = "previous-"
 
 NOT_THERE = -1
-"""Stands for the handle of a folder that is not there, where one is only looked for."""
+"""In place of a handle: the folder does not exist, and the destination is read-only."""
 
 _HEAD_BYTES = 4096
 
@@ -51,10 +50,10 @@ class Layout:
         receipts: Handle of `receipts` in it.
         kept: Handle of `kept` in it.
         durable: Whether anything is synced at all.
-        claims: Which task each folder belongs to, as far as receipts were read; None before.
-        exchange_unsupported: Whether two names turned out not to be exchangeable there.
+        claims: The task that each folder belongs to, by the receipts; None before they are read.
+        exchange_unsupported: Whether exchanging two names has turned out to be unsupported.
         can_sync_filesystem: Whether one call can make everything durable.
-        sync_failure: The first sync that failed, None while none did.
+        sync_failure: The error of the first sync that failed, None if none has.
     """
 
     path: Path
@@ -72,7 +71,7 @@ class Layout:
 
     @property
     def staging_path(self) -> Path:
-        """Where staging is."""
+        """The path of the staging, for messages."""
         return self.path / OWN_FOLDER / "staging"
 
     def close(self) -> None:
@@ -82,16 +81,16 @@ class Layout:
                 os.close(fd)
 
     def sync_folder(self, fd: int) -> None:
-        """Make an open folder's entries durable, where anything is."""
+        """Sync an open folder's entries, if the destination is durable."""
         if self.durable:
             self.fsync(fd)
 
     def fsync(self, fd: int) -> None:
-        """Make a file or a folder durable; see `check_sync` for what a failure means."""
+        """Sync a file or a folder; see `check_sync` for what a failure means."""
         self._sync(files.fsync, fd)
 
     def sync_filesystem(self) -> None:
-        """Make everything durable, where `can_sync_filesystem`; see `check_sync`."""
+        """Sync everything at once, if `can_sync_filesystem`; see `check_sync`."""
         self._sync(files.sync_filesystem, self.own)
 
     def _sync(self, sync: Callable[[int], None], fd: int) -> None:
@@ -103,32 +102,32 @@ class Layout:
             raise
 
     def check_sync(self) -> None:
-        """Make sure that no sync has failed since the destination was opened.
+        """Check that no sync has failed since the destination was opened.
 
-        A failed one tells its error once. Afterwards the kernel may call the same pages clean, and
-        a second sync succeed without having written anything: so nothing is built on one any more,
-        until another run looks at what is there.
+        A sync reports its error once. Afterwards the kernel may mark the same pages clean, and a
+        second sync then succeeds without writing anything. So no later sync can be trusted, until
+        another run reads what is on the disk.
 
         Raises:
-            OSError: One has, with that very error.
+            OSError: A sync has failed; the same error as then.
         """
         if self.sync_failure is not None:
             raise OSError(*self.sync_failure.args)
 
     @contextlib.contextmanager
     def area(self, task_id: int) -> Iterator[int]:
-        """Hold the task's folder in staging open."""
+        """Open the task's folder in the staging."""
         with files.folder(str(task_id), dir_fd=self.staging) as fd:
             yield fd
 
     # --- receipts -------------------------------------------------------------------------
 
     def receipt_bytes(self, task_id: int) -> bytes | None:
-        """A task's receipt as it stands on disk, None where there is none."""
+        """Read a task's receipt as bytes; None if there is none."""
         return files.read_file(receipt_name(task_id), dir_fd=self.receipts)
 
     def receipt_ids(self) -> list[int]:
-        """The tasks that have a receipt, damaged or not."""
+        """Return the tasks that have a receipt, damaged or not."""
         there = self.receipts != NOT_THERE
         names = files.names(self.receipts, ordered=False) if there else []
         return sorted(
@@ -142,7 +141,7 @@ class Layout:
 
         Raises:
             FileNotFoundError: There is none.
-            StoreError: It is damaged, or speaks of another task.
+            StoreError: It is damaged, or names another task.
         """
         fd = files.open_for_reading(receipt_name(task_id), dir_fd=self.receipts)
         try:
@@ -153,16 +152,16 @@ class Layout:
             os.close(fd)
         line, newline, _ = start.partition(b"\n")
         if not newline:
-            raise StoreError("damaged receipt: its first line is cut short")
+            raise StoreError("damaged receipt: its first line is cut off")
         head = decode_head(line)
         if head.task_id != task_id or not is_folder_name(head.folder):
             raise StoreError(
-                f"damaged receipt: it speaks of task {head.task_id} in {head.folder!r}"
+                f"damaged receipt: it names task {head.task_id} and folder {head.folder!r}"
             )
         return head
 
     def head_or_none(self, task_id: int) -> ReceiptHead | None:
-        """Line 1 of a receipt, None where there is none or where it is damaged."""
+        """Read line 1 of a receipt; None if there is no receipt or it is damaged."""
         try:
             return self.head(task_id)
         except (FileNotFoundError, StoreError):
@@ -180,13 +179,13 @@ class Layout:
         return decode_receipt(content)
 
     def write_receipt(self, receipt: Receipt) -> None:
-        """Replace a task's receipt, whole or not at all, and durably where anything is."""
+        """Replace a task's receipt, whole or not at all."""
         name = receipt_name(receipt.head.task_id)
         write_file(name, encode_receipt(receipt), dir_fd=self.receipts, durable=self.durable)
         self.sync_folder(self.receipts)
 
     def claimed_by(self, folder: str) -> int | None:
-        """The task whose receipt claims a folder, None where none does."""
+        """Return the task whose receipt names a folder; None if none does."""
         with self.claims_lock:
             if self.claims is None:
                 claims = {}
@@ -197,7 +196,7 @@ class Layout:
             return self.claims.get(folder)
 
     def claim(self, task_id: int, *, folder: str | None, instead_of: str | None = None) -> None:
-        """Note that a task's folder is another one from now on, or none."""
+        """Note that a task has another folder from now on, or none."""
         with self.claims_lock:
             if self.claims is None:
                 return
@@ -207,20 +206,20 @@ class Layout:
                 self.claims[folder] = task_id
 
     def set_claims(self, heads: Mapping[int, ReceiptHead]) -> None:
-        """Note which task each folder belongs to, as all receipts say."""
+        """Note which task each folder belongs to, by all receipts."""
         claims = {head.folder: task_id for task_id, head in heads.items()}
         with self.claims_lock:
             self.claims = claims
 
     def forget_claims(self) -> None:
-        """Read the claims again when they are needed next."""
+        """Forget which task each folder belongs to; the receipts are read again when needed."""
         with self.claims_lock:
             self.claims = None
 
-    # --- what is put aside ------------------------------------------------------------------
+    # --- quarantine ------------------------------------------------------------------
 
     def quarantine(self, name: str, *, dir_fd: int, folder: str) -> Path:
-        """Move whatever has this name into `kept/`, durably, and tell where it is then."""
+        """Move a file or folder into `kept/`, durably, and return its new path."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         number = 1
         while True:
@@ -235,12 +234,12 @@ class Layout:
 
 
 def receipt_name(task_id: int) -> str:
-    """The name of a task's receipt."""
+    """Return the name of a task's receipt."""
     return f"{task_id}.json"
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a name is that of a folder right inside the destination, and not our own."""
+    """Whether a task's folder may have this name: no path, and not asynccvat's own folder."""
     return (
         name not in ("", ".", "..")
         and "/" not in name
@@ -250,10 +249,10 @@ def is_folder_name(name: str) -> bool:
 
 
 def checked_folder_name(name: str) -> str:
-    """Return a folder's name if it is one.
+    """Return a folder's name if it is allowed.
 
     Raises:
-        ConfigError: It would lead elsewhere, or is our own.
+        ConfigError: The name would lead out of the destination, or is that of our own folder.
     """
     if not is_folder_name(name):
         raise ConfigError(f"{name!r} cannot be the folder of a task: choose another folder prefix")
@@ -261,7 +260,7 @@ def checked_folder_name(name: str) -> str:
 
 
 def decode_or_none(content: bytes | None) -> Receipt | None:
-    """A receipt, None where there is none or where it is damaged."""
+    """Decode a receipt; None if there is none or it is damaged."""
     if content is None:
         return None
     try:
@@ -272,7 +271,7 @@ def decode_or_none(content: bytes | None) -> Receipt | None:
 
 
 def decode_leniently(content: bytes) -> tuple[ReceiptHead | None, tuple[MemberRecord, ...]]:
-    """What can be read of a receipt: all, or its head without members, or nothing."""
+    """Decode what can be read of a receipt: all, or its head without members, or nothing."""
     receipt = decode_or_none(content)
     if receipt is not None:
         return receipt.head, receipt.members
@@ -284,14 +283,18 @@ def decode_leniently(content: bytes) -> tuple[ReceiptHead | None, tuple[MemberRe
 
 
 def is_same(one: os.stat_result, other: os.stat_result | None) -> bool:
-    """Whether two looks were at the same file or folder."""
+    """Whether two statuses are of the same file or folder."""
     return other is not None and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
 def write_file(name: str, content: bytes, *, dir_fd: int, durable: bool) -> None:
-    """Write a small file whole or not at all: beside its place, then renamed onto it.
+    """Write a small file whole or not at all: beside its name, then renamed.
 
-    With `durable` the content is on disk before the name is; the name itself is not synced.
+    Args:
+        name: Its name.
+        content: What it holds.
+        dir_fd: Handle of its folder.
+        durable: Sync the content before the rename. The rename itself is not synced.
     """
     part = name + ".part"
     if files.lstat(part, dir_fd=dir_fd) is not None:

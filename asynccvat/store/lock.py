@@ -40,7 +40,7 @@ if sys.platform != "win32":
 
 LOCK_NAME = "lock"
 EXCLUSIVE_NAME = "lock.held"
-"""The lock where flock is unsupported. It has a name of its own, as `lock` is never removed."""
+"""The lock where flock is unsupported. It is another file, as `lock` is never removed."""
 LINE_PREFIX = f"{EXCLUSIVE_NAME}-"
 """How the names begin of the files that processes create to take the lock over."""
 HEARTBEAT_SECONDS = 10.0
@@ -206,9 +206,9 @@ def _acquire_by_existence(dir_fd: int, path: Path) -> Lock:
 def _create_owned(name: str, dir_fd: int) -> int:
     """Create a file exclusively, with our text in it from the start; return its handle.
 
-    A process that is killed between creating the file and writing to it would leave one that names
-    no owner, so nobody could know that its owner is dead. So the text is written to a draft, and
-    a link to the draft is what creates the file. Where links are unsupported, there are two steps.
+    The text is written to a draft, and a link to the draft creates the file. A kill between
+    creating a file and writing to it would leave a lock that names no owner, and could never be
+    taken over. Where links are unsupported, that gap remains.
 
     Raises:
         FileExistsError: The file exists.

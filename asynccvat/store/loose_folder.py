@@ -1,7 +1,8 @@
-"""LooseFolder: one folder for one task, outside of any mirror, whole or absent.
+"""LooseFolder: the folder of one downloaded task, outside of any mirror.
 
-What is under way lies in a hidden folder beside the target and is gone at the end. There are no
-receipts, so what is there is replaced only where that is asked for, and then put aside.
+The folder is whole or absent. The staging lies in a hidden folder beside it until the end. There
+are no receipts, so a folder that holds something is replaced only on request, and then quarantined;
+see `quarantine`.
 """
 
 from __future__ import annotations
@@ -46,12 +47,10 @@ class _OpenFolders:
 
 
 class LooseFolder:
-    """A folder to be filled, held by a lock in its hidden sibling.
-
-    It has the part of `MirrorStore` that a transfer needs: `rules`, `stage`, `commit`, `abandon`.
+    """A folder to be filled, under a lock in its hidden sibling: a `TaskStore`.
 
     Attributes:
-        path: The folder, as it was named.
+        path: The folder, as the user named it.
         rules: What names its file system can hold.
     """
 
@@ -71,17 +70,18 @@ class LooseFolder:
     async def open(
         cls, path: Path | str, *, durable: bool = True, replace: bool = False
     ) -> AsyncIterator[LooseFolder]:
-        """Hold a place for a folder, making the folders above it where they are not there.
+        """Lock a folder to be filled, and create missing folders above it.
 
         Args:
-            path: The folder to be; it may exist if it is empty.
-            durable: Sync to disk before it counts as done.
-            replace: It may hold something, which is put aside but for what comes again.
+            path: The folder; it may exist if it is empty.
+            durable: Sync to disk before the folder counts as done.
+            replace: It may hold files. They are quarantined, except those that the new folder
+                holds, too.
 
         Raises:
-            ConfigError: The path cannot be that of a folder, or this is Windows.
-            ForeignFolderError: The folder holds something.
-            StoreLockedError: Somebody else is downloading to it.
+            ConfigError: The path cannot be that of a task's folder, or this is Windows.
+            ForeignFolderError: The folder is not empty.
+            StoreLockedError: Another process is downloading to it.
             StoreError: It cannot be read or written.
         """
         if sys.platform == "win32":
@@ -103,7 +103,7 @@ class LooseFolder:
 
     @staticmethod
     async def contents(path: Path) -> tuple[str, ...]:
-        """The paths of the files that a folder holds; none where it is not there.
+        """Return the paths of the files in a folder; none if it does not exist.
 
         Raises:
             StoreError: It is no folder, or cannot be read.
@@ -111,7 +111,7 @@ class LooseFolder:
 
         def look() -> tuple[str, ...]:
             if not os.path.lexists(path):
-                return ()  # also where a file stands above it, which `check_parent` finds
+                return ()  # also if a folder above it is a file, which `check_parent` finds
             with disk_errors.explained("look at", path), contextlib.suppress(FileNotFoundError):
                 fd = files.open_directory(path)
                 try:
@@ -124,10 +124,10 @@ class LooseFolder:
 
     @staticmethod
     async def check_parent(path: Path, *, durable: bool = True) -> None:
-        """Make the folder above a path, if need be, and see whether it can be written to.
+        """Create the folder above a path if it is missing, and check that it can be written to.
 
         Raises:
-            StoreError: It cannot be made, or not be written to.
+            StoreError: It cannot be created or written to.
         """
 
         def check() -> None:
@@ -143,22 +143,22 @@ class LooseFolder:
 
     @staticmethod
     async def clear_leftovers(path: Path) -> None:
-        """Remove what a download left beside a folder that was killed when that was whole.
+        """Remove the hidden folder of a download that was killed after its commit.
 
-        Somebody else who downloads to it meanwhile is left alone.
+        The hidden folder of a download that is running is left alone.
 
         Raises:
             StoreError: It cannot be removed.
         """
 
         def clear() -> None:
-            with disk_errors.explained("clear what a killed download left beside", path):
+            with disk_errors.explained("remove the leftovers of a killed download beside", path):
                 _clear_leftovers(path.absolute())
 
         await in_thread(clear)
 
     async def stage(self, task_id: int) -> Staging:
-        """Make a fresh tree to fill, and find what a killed download left to be taken over.
+        """Make a fresh tree to fill, and find files of a killed download to reuse.
 
         Raises:
             StoreError: It cannot be made.
@@ -174,13 +174,15 @@ class LooseFolder:
         staging: Staging,
         receipt: Receipt,
         *,
-        adopt: bool = False,  # noqa: ARG002 - as MirrorStore has it; there is nothing to adopt
+        adopt: bool = False,  # noqa: ARG002 - of the protocol; there is nothing to adopt here
     ) -> Committed:
-        """Put the staged tree in its place. Cancelled, it was either done whole or not at all.
+        """Give the staged tree its final name.
+
+        A cancelled commit is either done whole, or not done at all.
 
         Raises:
-            ForeignFolderError: Meanwhile the folder was filled by somebody else.
-            StoreError: It could not be done, and nothing has changed.
+            ForeignFolderError: Another program has put files into the folder.
+            StoreError: The commit failed, and nothing has changed.
         """
         return await self._threads.run(
             "commit to", self._commit, staging, receipt, task_id=staging.task_id
@@ -207,30 +209,33 @@ class LooseFolder:
                 raise
             staging.ended = True
             if self._durable:
-                # Nobody promises that one of them tells of a rename between the two.
+                # The rename changed both folders; syncing one need not make the other durable.
                 for fd in (places.parent, area):
                     files.fsync(fd)
         return Committed(self.path, () if quarantined is None else self._clear(quarantined))
 
     def _clear(self, quarantined: str) -> tuple[str, ...]:
-        """Clear what was replaced of what came again; returns where the rest is, as a warning.
+        """Remove files of the replaced folder that the new one holds, too.
 
-        The new folder is in its place: what cannot be compared or cleared of the old one stays.
+        The new folder is committed, so an error is only a warning.
+
+        Returns:
+            Warnings: where the rest of the replaced folder is.
         """
-        places, put = self._opened, self.path.with_name(quarantined)
+        places, place = self._opened, self.path.with_name(quarantined)
         try:
             left = clear_copies(quarantined, places.path.name, dir_fd=places.parent)
         except OSError as error:
-            problem = disk_errors.explain(error, "clear", put)
-            return (f"what it held before is in {put}, as far as it was not cleared: {problem}",)
-        return (f"what it held before and does not hold now is in {put}",) if left else ()
+            problem = disk_errors.explain(error, "clear", place)
+            return (f"its earlier files are in {place}, except those that were removed: {problem}",)
+        return (f"earlier files that it no longer holds are in {place}",) if left else ()
 
     async def abandon(self, staging: Staging, *, keep: bool) -> None:
-        """End a staging that is not to be committed. After a commit it does nothing.
+        """Give a staged tree up. After a commit this does nothing.
 
         Args:
             staging: The tree.
-            keep: Leave it to the next download, if it holds more than 16 MiB.
+            keep: Leave it for the next download to reuse, if it holds more than 16 MiB.
 
         Raises:
             StoreError: It cannot be cleared.
@@ -251,7 +256,7 @@ class LooseFolder:
                     discard(places.hidden, _AREA, keep_above=None)
             finally:
                 places.lock.release(remove=not self._kept)
-            # Another process may have come in between; the folder is its own then.
+            # If another process has started by now, the hidden folder is not empty, and stays.
             trees.remove_if_empty(places.hidden_name, dir_fd=places.parent)
         finally:
             _close_folders(places)
@@ -260,7 +265,7 @@ class LooseFolder:
 def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -> LooseFolder:
     named, path = path, path.absolute()
     if path.name in ("", "..") or path.name.startswith(OWN_FOLDER):
-        raise ConfigError(f"{path} cannot be the folder of a task: name another one")
+        raise ConfigError(f"{path} cannot be the folder of a task: name another folder")
     with disk_errors.explained("use", path), contextlib.ExitStack() as opened:
         make_folders(path.parent, durable=durable)
         parent = files.open_directory(path.parent)
@@ -269,7 +274,7 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -
             _refuse_filled(parent, path)
         hidden_name = _hidden_name(path)
         if files.lstat(hidden_name, dir_fd=parent) is None:
-            # Another process may make it at the same time; the lock is yet to be taken.
+            # Another process may create it at the same time, as the lock is not taken yet.
             with contextlib.suppress(FileExistsError):
                 files.mkdir(hidden_name, dir_fd=parent)
         hidden = files.open_folder(hidden_name, dir_fd=parent)
@@ -279,7 +284,7 @@ def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -
         opened.callback(lock.release, remove=True)
         for name in files.names(hidden):
             if name not in (LOCK_NAME, EXCLUSIVE_NAME, _AREA):
-                trees.remove(name, dir_fd=hidden)  # of a download that was killed at the start
+                trees.remove(name, dir_fd=hidden)  # left by a download that was killed at the start
         rules = name_probe.probe(hidden, str(path.parent / hidden_name))
         places = _OpenFolders(path, hidden_name, parent, hidden, lock)
         folder = cls(named, places, rules, durable=durable, replace=replace)
@@ -337,8 +342,8 @@ def _sync_tree(area: int, members: int) -> None:
         else:
             trees.sync(TREE, dir_fd=area, fsync=files.fsync)
     except OSError:
-        # What they hold may be on disk or not, and a second sync might not tell: nothing may be
-        # taken over from them.
+        # Their content may not be on disk, and a second sync may not tell. So nothing of them may
+        # be reused.
         for name in staged_trees(area):
             trees.remove(name, dir_fd=area)
         raise

@@ -1,8 +1,8 @@
-"""MirrorStore: a destination as coroutines.
+"""MirrorStore: the destination of a mirror, as coroutines.
 
-A thin layer over the blocking work of this package: it opens a destination under its lock, puts
-right what an interrupted run left, and hands the rest to threads. What is to be fetched, moved or
-removed is decided elsewhere.
+It opens the destination under its lock, recovers from interrupted runs, and runs the blocking work
+of the neighbouring modules in threads. `core.plans.mirror` decides what is fetched, moved or
+removed.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ _THREADS = 4
 
 
 class MirrorStore:
-    """A destination, held by its lock.
+    """A destination under its lock: a `TaskStore`, and all else that a mirror needs.
 
     Attributes:
         path: The destination.
         rules: What names it can hold, found out by trial.
-        archives: The archives that are kept as they came.
-        warnings: What the user ought to know about the destination: receipts that are damaged,
-            what recovery put aside.
+        archives: The kept archives.
+        warnings: What the user should know about the destination: damaged receipts, and files
+            that recovery quarantined.
     """
 
     def __init__(self, layout: Layout, lock: Lock | None, rules: NameRules) -> None:
@@ -91,21 +91,22 @@ class MirrorStore:
         break_lock: bool = False,
         read_only: bool = False,
     ) -> AsyncIterator[MirrorStore]:
-        """Open a destination, making it where it is not there yet.
+        """Open a destination, and create it if it is missing.
 
         Args:
-            dest: The folder. Where it is a link, that is the user's own and is followed.
+            dest: The folder. A link is followed, as the user named it.
             origin: Scheme, host and port of the server.
             organization: Slug, "" for the personal workspace, None for everything visible.
             durable: Sync to disk before anything counts as done.
-            break_lock: Take the lock over from whoever has it.
-            read_only: Only look: nothing is made, locked or put right, and another process may
-                be writing meanwhile. What would change anything raises `StoreError` then.
+            break_lock: Take over the lock from any owner.
+            read_only: Change nothing, and take no lock: another process may be writing. Calls that
+                would change something raise `StoreError`.
 
         Raises:
-            ConfigError: It mirrors another server or organization, or this is Windows.
-            StoreLockedError: Somebody else is writing to it.
-            DiskFullError: There is no room left for even the small files of the store.
+            ConfigError: It mirrors another server or organization, a newer asynccvat wrote it, or
+                this is Windows.
+            StoreLockedError: Another process is writing to it.
+            DiskFullError: There is no room even for the small files of the store.
             StoreError: It cannot be read or written.
         """
         if sys.platform == "win32":
@@ -127,23 +128,23 @@ class MirrorStore:
             await in_thread(opening)
             yield stores[0]
         finally:
-            # Also where a cancellation came while it was being opened.
+            # Also if a cancellation came while it was being opened.
             for store in stores:
                 await in_limited_thread(store._threads.limiter, store._close)  # noqa: SLF001 - our own
 
     def new_warnings(self) -> list[str]:
-        """Those of `warnings` that came since this was last asked."""
-        # Threads add to the list meanwhile, so nothing is taken from it.
+        """Return the warnings that were added since the last call."""
+        # Threads add to the list at any time, so nothing is removed from it.
         new = self.warnings[self._told :]
         self._told += len(new)
         return new
 
-    # --- what is here -----------------------------------------------------------------------
+    # --- reading -----------------------------------------------------------------------
 
     async def receipts(self) -> dict[int, ReceiptHead]:
         """Read line 1 of every receipt.
 
-        A damaged one becomes a warning and counts as absent: its folder is nobody's then.
+        A damaged receipt becomes a warning and counts as absent: its folder is then not ours.
 
         Raises:
             StoreError: They cannot be listed.
@@ -157,12 +158,12 @@ class MirrorStore:
         return heads
 
     async def folder_states(self, heads: Iterable[ReceiptHead]) -> dict[int, FolderState]:
-        """Look at the folders of receipts: one look at the name, size and time of each member.
+        """Check the folders of receipts by the name, size and time of each member.
 
-        One that cannot be looked at becomes a warning and counts as edited.
+        A folder that cannot be read becomes a warning and counts as edited.
 
         Raises:
-            StoreError: This process can look at none of them.
+            StoreError: This process can read none of them.
         """
         states: dict[int, FolderState] = {}
         for found, problems in await self._in_chunks(survey.folder_states, list(heads)):
@@ -171,7 +172,7 @@ class MirrorStore:
         return states
 
     async def members(self, task_id: int) -> tuple[MemberRecord, ...]:
-        """Read what a task's folder held when it was committed.
+        """Read the members of a task's folder as they were committed.
 
         Raises:
             StoreError: There is no receipt, or it is damaged.
@@ -180,20 +181,20 @@ class MirrorStore:
         return receipt.members
 
     async def unclaimed(self, folder_names: Iterable[str]) -> set[str]:
-        """Tell which of these names exist in the destination with no receipt claiming them.
+        """Return those of these names that exist in the destination and are in no receipt.
 
         Raises:
-            StoreError: They cannot be looked at.
+            StoreError: They cannot be checked.
         """
         found: set[str] = set()
         for names_found in await self._in_chunks(survey.unclaimed, list(folder_names)):
             found |= names_found
         return found
 
-    # --- changing it ------------------------------------------------------------------------
+    # --- changes ------------------------------------------------------------------------
 
     async def stage(self, task_id: int) -> Staging:
-        """Make a fresh tree to fill, and find what can be taken over into it.
+        """Make a fresh tree to fill, and find files that can be reused for it.
 
         Raises:
             StoreError: It cannot be made, or the task is staged already.
@@ -213,32 +214,32 @@ class MirrorStore:
             raise
 
     async def _abandon_unseen(self, task_id: int, cancelled: BaseException) -> None:
-        """Give up what was staged while it was cancelled: nobody has got it."""
+        """Abandon what was staged while `stage` was cancelled, as its caller never got it."""
         try:
             await self._threads.run("clear", self._abandon, task_id, True, task_id=task_id)
         except StoreError as error:
             cancelled.add_note(str(error))
 
     async def commit(self, staging: Staging, receipt: Receipt, *, adopt: bool = False) -> Committed:
-        """Put a staged tree in its place, together with others that come at the same time.
+        """Give a staged tree its final name, in a group with other commits at the same time.
 
-        Cancelled, it was either done whole or not at all; `abandon` is right after both.
+        A cancelled commit is either done whole, or not done at all. `abandon` may follow in both
+        cases.
 
         Args:
             staging: The tree, filled and checked.
-            receipt: What it is; its members with size and time as they are on disk.
-            adopt: Take the folder over where something that is not ours stands there.
+            receipt: What the tree holds; the size and time of its members as they are on disk.
+            adopt: Quarantine a folder that stands there and is not ours.
 
         Raises:
-            ForeignFolderError: Something that is not ours stands there.
-            StoreLockedError: The lock was taken over by somebody else.
+            ForeignFolderError: Something that is not ours has the final name.
+            StoreLockedError: Another process took over the lock.
             DiskFullError: The disk is full.
-            StoreError: It could not be done; nothing has changed, or the next `stage` or run puts
-                it right.
+            StoreError: The commit failed. Nothing has changed, or the next `stage` or run recovers.
         """
         if staging.ended:
             raise StoreError(
-                f"task {staging.task_id}: what was staged is committed or abandoned already",
+                f"task {staging.task_id}: this tree was committed or abandoned before",
                 task_id=staging.task_id,
                 step="commit",
             )
@@ -254,15 +255,15 @@ class MirrorStore:
                 self._active.discard(staging.task_id)
 
     async def abandon(self, staging: Staging, *, keep: bool) -> None:
-        """End a staging that is not to be committed. After a commit it does nothing.
+        """Give a staged tree up. After a commit this does nothing.
 
         Args:
             staging: The tree.
-            keep: Leave it to the next run, if it holds more than 16 MiB.
+            keep: Leave it for the next run to reuse, if it holds more than 16 MiB.
 
         Raises:
-            StoreError: It cannot be cleared, or what a failed commit left cannot be put right; the
-                next run does so.
+            StoreError: It cannot be cleared, or a failed commit cannot be undone. The next run
+                tries again.
         """
         if staging.ended:
             return
@@ -276,9 +277,9 @@ class MirrorStore:
 
     def _abandon(self, task_id: int, keep: bool) -> None:
         if self._lock is not None and not self._lock.is_ours():
-            return  # what is staged now is that of whoever took the lock over
+            return  # the staging belongs to the process that took over the lock
         if self._layout.sync_failure is not None:
-            return  # nobody knows what is on the disk: the next run puts it right
+            return  # it is unknown what is on the disk: the next run recovers
         self.warnings += leftovers.recover_task(self._layout, task_id)
         discard(self._layout.staging, str(task_id), keep_above=KEEP_ABOVE if keep else None)
 
@@ -287,12 +288,12 @@ class MirrorStore:
 
         Raises:
             ForeignFolderError: Something that is not ours has the new name.
-            StoreError: Another task's folder has it, the old one is gone, or as `commit`.
+            StoreError: Another task's folder has the name, the folder is gone, or as `commit`.
         """
         return await self._alone(MoveFolder(self._layout, head.task_id, head, folder))
 
     async def remove(self, head: ReceiptHead) -> Committed:
-        """Remove a task's folder and receipt; files that are not as we made them go to `kept/`.
+        """Remove a task's folder and receipt. Edited and added files go to `kept/`.
 
         Raises:
             StoreError: As `commit`.
@@ -302,12 +303,13 @@ class MirrorStore:
     async def note_upload(
         self, task_id: int, uploaded: Sequence[MemberRecord], *, updated_date: str | None = None
     ) -> None:
-        """Let a task's receipt know that files of its folder were uploaded as they are now.
+        """Note in a task's receipt that files of its folder were uploaded.
 
         Args:
             task_id: The task.
-            uploaded: The files, as they were read, with paths relative to the folder.
-            updated_date: The task's, where that is known to be the upload's own doing.
+            uploaded: The files as they were read, with paths relative to the folder.
+            updated_date: The task's date after the upload, if nothing else has changed the task;
+                None otherwise.
 
         Raises:
             StoreError: There is no receipt, it cannot be written, or as `commit`.
@@ -330,15 +332,15 @@ class MirrorStore:
     async def sweep(
         self, planned: Collection[int], *, among: Collection[int] | None = None
     ) -> None:
-        """Remove what interrupted runs left in staging, but for trees worth keeping.
+        """Remove what interrupted runs left in staging, except trees worth reusing.
 
         Args:
-            planned: The tasks that are going to be fetched; theirs are kept above 16 MiB.
-            among: The only tasks whose leftovers may go, None for all.
+            planned: The tasks that will be fetched; their trees of more than 16 MiB are left.
+            among: The only tasks whose leftovers may be removed, None for all.
 
         Raises:
-            StoreLockedError: The lock was taken over by somebody else.
-            StoreError: Staging cannot be listed. What cannot be removed is a warning.
+            StoreLockedError: Another process took over the lock.
+            StoreError: The staging cannot be listed. Leftovers that cannot be removed are warnings.
         """
         wanted = frozenset(planned)
         may_go = None if among is None else frozenset(among)
@@ -359,17 +361,17 @@ class MirrorStore:
 
     def _begin(self, task_id: int) -> None:
         if self._lock is None:
-            raise StoreError(f"{self.path} was opened for looking only", step="store")
+            raise StoreError(f"{self.path} was opened for reading only", step="store")
         if task_id in self._active:
             raise StoreError(
-                f"task {task_id} is under way already: commit or abandon that first",
+                f"task {task_id} is staged already: commit or abandon that tree first",
                 task_id=task_id,
                 step="stage",
             )
         self._active.add(task_id)
 
     async def _alone(self, change: FolderChange) -> Committed:
-        """Do a change on a task that is not staged."""
+        """Make a change of a task that is not staged."""
         self._begin(change.task_id)
         try:
             await self._recover_task(change.task_id)
@@ -393,9 +395,9 @@ class MirrorStore:
         run_group(self._layout, changes)
 
     def _verify(self) -> None:
-        """Make sure that the lock is ours, and that what was synced so far is durable."""
+        """Check that the lock is ours, and that no sync has failed."""
         self._verify_lock()
-        with disk_errors.explained("make durable what came to", self.path):
+        with disk_errors.explained("sync", self.path):
             self._layout.check_sync()
 
     def _verify_lock(self) -> None:

@@ -1,4 +1,4 @@
-"""Finding out by trial what names a file system can hold."""
+"""Find out by trial what names a file system can hold."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from asynccvat.store import trees
 _CASE = ("Case", "cASE")
 _NORMALIZATION = ("\u00e9", "e\u0301")
 _WINDOWS = ("a:b", "question?", "dot.", "blank ")
-_LONGEST = 255  # bytes; no file system in use holds longer names portably
-_SHORTEST = 14  # bytes; POSIX promises as much
+_LONGEST = 255  # bytes; longer names are not portable between the file systems in use
+_SHORTEST = 14  # bytes; POSIX guarantees this
 _MARGIN = 400  # bytes of `.asynccvat/staging/<task>/tree/` or of the folder's name, with room
 
 
 def probe(dir_fd: int, root: str) -> NameRules:
-    """Try names out in a folder made and removed for it.
+    """Try names in a temporary folder.
 
     Args:
-        dir_fd: Handle of a folder of ours on the file system in question.
-        root: The absolute path above everything that is going to be written.
+        dir_fd: Handle of a folder of ours on that file system.
+        root: The absolute path above everything that will be written.
 
     Raises:
-        OSError: No folder can be made there.
+        OSError: No folder can be created there.
     """
     name = f"probe-{uuid.uuid4().hex}"
     files.mkdir(name, dir_fd=dir_fd)
@@ -43,14 +43,14 @@ def probe(dir_fd: int, root: str) -> NameRules:
 
 
 def guess(dir_fd: int, root: str) -> NameRules:
-    """What can be said without writing anything."""
+    """Return what is known of the rules without writing anything."""
     return NameRules(
         component_bytes=min(_LONGEST, files.longest_name(dir_fd)), path_bytes=longest_path(root)
     )
 
 
 def longest_path(root: str) -> int:
-    """The longest relative path, in bytes, that ordinary programs can open below a folder."""
+    """Return the longest relative path, in bytes, that programs can open below a folder."""
     try:
         limit = os.pathconf("/", "PC_PATH_MAX")
     except (OSError, ValueError):
@@ -63,7 +63,7 @@ def _are_two(fd: int, name: str, other: str) -> bool:
 
 
 def _holds(fd: int, name: str) -> bool:
-    """Whether a file of this very name can be made and is listed under it."""
+    """Whether a file of this name can be created, and is listed under exactly this name."""
     try:
         os.close(files.open_for_writing(name, dir_fd=fd))
     except OSError as error:

@@ -17,10 +17,10 @@ from asynccvat.store.layout import NOT_THERE, Layout
 
 
 def open_layout(path: Path, *, durable: bool) -> Layout:
-    """Open a destination's folders, making those that are not there.
+    """Open a destination's folders, and create those that are missing.
 
     Raises:
-        OSError: As the system says, also where a link stands for one of our folders.
+        OSError: As the system says, also if a link has the name of one of our folders.
     """
     make_folders(path, durable=False)
     with contextlib.ExitStack() as opened:
@@ -50,10 +50,10 @@ def open_layout(path: Path, *, durable: bool) -> Layout:
 
 
 def find_layout(path: Path) -> Layout:
-    """Open what is there of a destination's folders, and change nothing.
+    """Open those of a destination's folders that exist, and change nothing.
 
     Raises:
-        OSError: As `open_layout`, but for what is not there.
+        OSError: As `open_layout`, except for missing folders.
     """
     layout = Layout(path, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, durable=False)
     try:
@@ -68,10 +68,10 @@ def find_layout(path: Path) -> Layout:
 
 
 def sync_leftovers(layout: Layout) -> None:
-    """Make durable what a killed run left half done, before anything is built on it.
+    """Sync what interrupted runs left in staging, before recovery relies on it.
 
-    It may have been killed before it synced what we see: to clear away what was replaced would be
-    to rely on a rename that a power cut can still undo.
+    Such a run may have been killed before it synced a rename that we see, and a power cut can still
+    undo that rename. Clearing what was replaced would then lose both versions.
 
     Raises:
         OSError: As the system says.
@@ -91,10 +91,10 @@ def sync_leftovers(layout: Layout) -> None:
 
 
 def sync_above(path: Path) -> None:
-    """Make the names of a folder and of those above it durable, up to where it is mounted.
+    """Sync the names of a folder and of the folders above it, up to the mount point.
 
-    That they are there does not tell it: the user, or a run that was killed, may have made them
-    just now.
+    Their existence does not mean that they are durable: the user, or a run that was killed, may
+    have created them just now.
 
     Raises:
         OSError: As the system says.
@@ -102,7 +102,7 @@ def sync_above(path: Path) -> None:
     path = path.resolve()
     device = path.stat().st_dev
     for folder in path.parents:
-        # One that may not be read is not one that was made for us.
+        # A folder that cannot be read was not created for this destination.
         with contextlib.suppress(PermissionError):
             fd = files.open_directory(folder)
             try:
@@ -114,22 +114,22 @@ def sync_above(path: Path) -> None:
 
 
 def make_folders(path: Path, *, durable: bool) -> None:
-    """Make a folder that the user named and those above it, where they are not there yet.
+    """Create a folder that the user named, and missing folders above it.
 
     Raises:
-        StoreError: A file stands there, or nothing can be made there.
+        StoreError: A file has its name, or it cannot be created.
         OSError: As the system says.
     """
     there = path.absolute()
     while not there.exists():
         there = there.parent
     if not there.is_dir():
-        raise StoreError(f"{there} is a file, not a folder: name another one", step="store")
+        raise StoreError(f"{there} is a file, not a folder: name another folder", step="store")
     is_new = there != path.absolute()
     try:
         files.make_directories(path)
     except FileNotFoundError as error:
-        # So answers /proc, which lets nobody make anything; nothing has vanished.
+        # /proc answers so to any attempt to create something; nothing has disappeared.
         raise StoreError(
             f"{path} cannot be created in {there}: choose another folder", step="store"
         ) from error
@@ -139,7 +139,7 @@ def make_folders(path: Path, *, durable: bool) -> None:
 
 def _folder(name: str, dir_fd: int, *, durable: bool) -> int:
     if files.lstat(name, dir_fd=dir_fd) is None:
-        # Another process may make it at the same time; the lock is yet to be taken.
+        # Another process may create it at the same time, as the lock is not taken yet.
         with contextlib.suppress(FileExistsError):
             files.mkdir(name, dir_fd=dir_fd)
         if durable:

@@ -1,8 +1,8 @@
-"""Staging: the tree of one task while it is under way, and what can be taken over into it.
+"""Staging: the tree of one task on its way, and the files that can be reused for it.
 
-A tree of a killed run is put beside the fresh one as `previous-<n>`, together with which the
-folder being replaced is offered for taking over. Reading those files again, and linking or
-copying what is right, is left to the extractor; publishing the tree is left to `changes`.
+Files come from two places: the folder that is being replaced, and trees of killed runs, renamed to
+`previous-<n>` beside the fresh tree. `archives.reuse` checks and links them; `commits` publishes
+the tree.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from asynccvat.store.layout import (
 )
 
 KEEP_ABOVE = 16 * 1024 * 1024
-"""Bytes; less than that in staging is not worth keeping for the next run."""
+"""Bytes. A smaller staged tree is not worth keeping for the next run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reusable:
-    """A file that a member may be taken over from, once its bytes were read again.
+    """A file that can be reused for a member, once its bytes were read and compared.
 
     Attributes:
-        folder: The root below which it has the member's path.
+        folder: The folder below which it has the member's path.
         size: Bytes, as last seen.
-        crc: CRC-32 as its receipt says, None where nobody knows: what a killed run left.
-        mtime_ns: Modification time as its receipt says, nanoseconds; None as for the CRC. A file
-            of another time is the user's by now: it may be copied, and is not to be shared.
+        crc: CRC-32 from its receipt; None for a file of a killed run, which has no receipt.
+        mtime_ns: Modification time from its receipt, nanoseconds; None as for the CRC. A file of
+            another time was edited by the user: it may be copied, but not linked.
     """
 
     folder: Path
@@ -51,17 +51,17 @@ class Reusable:
 
 @dataclass
 class Staging:
-    """One task's tree under way. Made by a store's `stage`.
+    """The staged tree of one task. Made by a store's `stage`.
 
     Attributes:
         task_id: The task.
-        tree: The folder to fill. Write through `open_tree`, not by this path: it is for messages.
-        reusable: By a member's path, the files that it may be taken over from.
-        previous: What the folder that will be replaced holds, None where there is none.
-        attempted: Whether a commit was tried.
-        published: Whether a commit put it on its way to the final name in a mirror. Even where
-            that failed then, it may be finished by whoever puts it right.
-        ended: Whether it was committed or abandoned, and is over.
+        tree: The folder to fill. Write through `open_tree`; this path is for messages.
+        reusable: The files that can be reused for each member, by its path.
+        previous: The receipt of the folder that will be replaced, None if there is none.
+        attempted: Whether a commit was attempted.
+        published: Whether a commit began to rename it to its final name in a mirror. If the commit
+            failed after that, recovery may still finish it.
+        ended: Whether it was committed or abandoned.
     """
 
     task_id: int
@@ -76,7 +76,7 @@ class Staging:
     _roots: Mapping[Path, tuple[int, str]] = field(default_factory=dict)
 
     def expected(self, spec: ExportSpec) -> tuple[MemberRecord, ...]:
-        """What an archive of this spec should hold, if little changed; nothing if nobody knows."""
+        """Predict the members of an archive of this spec; nothing without a fitting receipt."""
         previous = self.previous
         if previous is None or not previous.head.is_made_as(spec):
             return ()
@@ -84,13 +84,13 @@ class Staging:
 
     @contextlib.contextmanager
     def open_tree(self) -> Iterator[int]:
-        """Hold the tree open, as a handle for calls relative to it."""
+        """Open the tree, as a handle for calls relative to it."""
         with files.folder(f"{self._name}/{TREE}", dir_fd=self._base) as fd:
             yield fd
 
     @contextlib.contextmanager
     def open_source(self, source: Reusable, path: str) -> Iterator[tuple[int, str]]:
-        """Hold the folder open in which a reusable file lies, and give the name in it.
+        """Open the folder that holds a reusable file, and yield its name there, too.
 
         Raises:
             OSError: It is gone, or a link stands on the way.
@@ -102,7 +102,7 @@ class Staging:
 
 
 def prepare_area(base: int, name: str) -> list[str]:
-    """Make a fresh tree in an area, putting the tree of a killed run aside.
+    """Make a fresh tree in an area, and rename the tree of a killed run.
 
     Args:
         base: Handle of the folder that holds the area.
@@ -124,7 +124,7 @@ def prepare_area(base: int, name: str) -> list[str]:
 
 
 def new_staging(layout: Layout, task_id: int) -> Staging:
-    """Stage a task of a mirror. Whatever a change left unfinished has to be recovered."""
+    """Stage a task of a mirror. An unfinished change of it must have been recovered before."""
     sources = _Sources()
     receipt = decode_or_none(layout.receipt_bytes(task_id))
     if receipt is not None and trees.is_folder(receipt.head.folder, dir_fd=layout.dest):
@@ -159,14 +159,14 @@ class _Sources:
 def stage_in(
     base: int, name: str, base_path: Path, *, task_id: int, sources: _Sources | None = None
 ) -> Staging:
-    """Stage a task in an area, offering what killed runs left there.
+    """Stage a task in an area, and find files that killed runs left there.
 
     Args:
         base: Handle of the folder that holds the area.
         name: The area.
-        base_path: Where the folder that holds the area is.
+        base_path: Path of the folder that holds the area.
         task_id: The task.
-        sources: What else can be taken over from.
+        sources: Other files that can be reused.
     """
     sources = sources or _Sources()
     for tree in prepare_area(base, name):
@@ -185,22 +185,22 @@ def stage_in(
 
 
 def staged_trees(area: int) -> list[str]:
-    """The names of the trees in an open area."""
+    """Return the names of the trees in an open area."""
     return [name for name in files.names(area) if name == TREE or name.startswith(PREVIOUS)]
 
 
 def discard(base: int, name: str, *, keep_above: int | None) -> bool:
-    """Remove an area, unless its trees hold more than so many bytes.
+    """Remove an area, unless its trees are worth keeping.
 
-    Nothing unfinished may be in it: no intent and no old tree.
+    The area must not hold an unfinished change: no intent and no old tree.
 
     Args:
         base: Handle of the folder that holds the area.
         name: The area.
-        keep_above: Bytes; None removes it in any case.
+        keep_above: Keep it if its trees hold more than so many bytes; None removes it always.
 
     Returns:
-        Whether it is gone.
+        Whether it was removed.
     """
     if not trees.is_folder(name, dir_fd=base):
         trees.remove(name, dir_fd=base)
@@ -214,5 +214,5 @@ def discard(base: int, name: str, *, keep_above: int | None) -> bool:
 
 
 def is_unfinished(area: int) -> bool:
-    """Whether an open area holds traces of a change that did not come to its end."""
+    """Whether an open area holds a change that was interrupted."""
     return any(files.lstat(name, dir_fd=area) is not None for name in (INTENT, OLD, OLD_RECEIPT))

@@ -1,7 +1,7 @@
-"""What stands in a destination, of many tasks at a time: blocking calls, for worker threads.
+"""Read what stands in a destination, for many tasks at a time, without changing it.
 
-Nothing is changed. What it means for a run is decided elsewhere; a close look, file by file and
-byte by byte, is `inspection`'s business.
+The calls block: they are for worker threads. `core.plans.mirror` decides what follows from it;
+`commands.verify.inspection` reads files byte by byte.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from asynccvat.store.layout import NOT_THERE, Layout, is_folder_name
 
 
 def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, ReceiptHead], list[str]]:
-    """Line 1 of the receipts of these tasks, and what is wrong with others of them.
+    """Read line 1 of the receipts of tasks.
 
-    One that is gone by now is neither.
+    Returns:
+        The heads, and a warning for each receipt that cannot be used. A receipt that has
+        disappeared by now is in neither.
 
     Raises:
         OSError: This process can read none of them.
@@ -35,9 +37,9 @@ def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, Recei
             if isinstance(error, OSError) and not _is_of_one(error):
                 raise
             problems.append(
-                f"the receipt of task {task_id} cannot be used ({error}): its folder counts "
-                "as not asynccvat's; adopt (--adopt) fetches it again and puts aside what it "
-                "holds"
+                f"the receipt of task {task_id} cannot be used ({error}), so its folder counts as "
+                "not asynccvat's: use --adopt to fetch it again, which moves the folder to "
+                ".asynccvat/kept/"
             )
     return heads, problems
 
@@ -45,10 +47,13 @@ def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, Recei
 def folder_states(
     layout: Layout, heads: Sequence[ReceiptHead]
 ) -> tuple[dict[int, FolderState], list[str]]:
-    """How the folders of receipts are, by task, and which of them could not be looked at.
+    """Compare the folders of tasks with their receipts.
+
+    Returns:
+        The state of each folder by task, and a warning for each folder that could not be read.
 
     Raises:
-        OSError: This process can look at none of them.
+        OSError: This process can read none of them.
     """
     states, problems = {}, []
     for head in heads:
@@ -56,30 +61,28 @@ def folder_states(
             members = layout.receipt(head.task_id).members
             states[head.task_id] = trees.folder_state(head.folder, members, dir_fd=layout.dest)
         except StoreError:
-            # Without its members nobody can say that it is intact.
+            # Without its members, it is unknown whether it is intact.
             states[head.task_id] = FolderState.MISSING
         except OSError as error:
             if not _is_of_one(error):
                 raise
-            # Whatever closed or broke it was not us; one folder does not stop the others.
+            # The user or the drive did that, not asynccvat. One folder does not stop the others.
             states[head.task_id] = FolderState.EDITED
             folder = layout.path / head.folder
-            problems.append(
-                str(disk_errors.explain(error, "look at", folder, task_id=head.task_id))
-            )
+            problems.append(str(disk_errors.explain(error, "check", folder, task_id=head.task_id)))
     return states, problems
 
 
 def _is_of_one(error: OSError) -> bool:
-    """Whether something is wrong with one file or folder.
+    """Whether an error is about one file or folder only.
 
-    Of anything else, as of too few file handles, the next one would tell just the same.
+    Other errors, such as too few file handles, would occur for the next one, too.
     """
     return obstacle(error.errno, "") is not None
 
 
 def unclaimed(layout: Layout, folder_names: Sequence[str]) -> set[str]:
-    """Those of these names that exist in the destination, with no receipt claiming them."""
+    """Return those of these names that exist in the destination and are in no receipt."""
     if layout.dest == NOT_THERE:
         return set()
     return {

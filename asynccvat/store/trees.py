@@ -1,7 +1,6 @@
-"""Trees of files: looking at them, clearing away what is ours in them, removing, syncing.
+"""Trees of files: compare them with receipts, clear them of our files, remove and sync them.
 
-Every step goes through an open folder and none follows a link. When a tree is looked at or
-cleared, and what is then done about it, is left to `changes`, `recovery` and `staging`.
+Every step goes through an open folder, and none follows a link.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ _NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
 
 def is_folder(name: str, *, dir_fd: int) -> bool:
-    """Whether a folder itself, not a link to one, has this name."""
+    """Whether a folder, and not a link to one, has this name."""
     status = files.lstat(name, dir_fd=dir_fd)
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
 def folder_state(name: str, members: Iterable[MemberRecord], *, dir_fd: int) -> FolderState:
-    """Compare a folder with what a receipt says, by one look at each member.
+    """Compare a folder with its receipt, by the size and time of each member.
 
-    Files that no record speaks of are not looked for.
+    Files that are no members are ignored.
 
     Returns:
-        `MISSING` where the folder or a member is absent, or a link stands for the folder;
-        `EDITED` where a member has another size, time or kind; `INTACT` otherwise.
+        `MISSING` if the folder or a member is absent, or the folder is a link; `EDITED` if a
+        member has another size or time, or is no regular file; `INTACT` otherwise.
     """
     try:
         with files.folder(name, dir_fd=dir_fd) as fd:
@@ -49,7 +48,7 @@ def _members_state(members: Iterable[MemberRecord], fd: int) -> FolderState:
     for member in members:
         parent = member.path.rpartition("/")[0]
         if parent not in real_parents:
-            # A link on the way would show us files elsewhere.
+            # A link in the path would lead to files elsewhere.
             if not _all_folders(parent, real_parents, fd):
                 return _missing_below(parent, fd)
             real_parents.add(parent)
@@ -76,7 +75,7 @@ def _all_folders(path: str, known: set[str], fd: int) -> bool:
 
 
 def _missing_below(path: str, fd: int) -> FolderState:
-    """Where a parent is no folder: absent, or replaced by something of the user's."""
+    """Tell whether a parent folder is absent, or was replaced by something of the user's."""
     parts = path.split("/")
     for depth in range(1, len(parts) + 1):
         status = files.lstat("/".join(parts[:depth]), dir_fd=fd)
@@ -88,7 +87,7 @@ def _missing_below(path: str, fd: int) -> FolderState:
 
 
 def is_as_recorded(member: MemberRecord, status: os.stat_result) -> bool:
-    """Whether a file still is as its receipt says that we made it."""
+    """Whether a file still has the size and time of its receipt."""
     return (
         stat.S_ISREG(status.st_mode)
         and status.st_size == member.size
@@ -97,12 +96,12 @@ def is_as_recorded(member: MemberRecord, status: os.stat_result) -> bool:
 
 
 def first_changed(name: str, members: Iterable[MemberRecord], *, dir_fd: int) -> str | None:
-    """Find a member of a staged tree that is no longer what was checked; None where all are.
+    """Find a member of a staged tree that has changed since it was checked; None if none has.
 
-    A member that was taken over has a second name, in the folder that is being replaced: edited
-    there in place, it is edited here as well. The time counts for such only: some network file
-    systems still change it after a file was written. A link that stands for a folder counts as a
-    change: what it leads to can change at any time.
+    A reused member is linked: it has a second name in the folder that is being replaced, and an
+    edit there changes it here, too. Only for such members the time counts, as some network file
+    systems still change the time after a file was written. A link in place of a folder counts as a
+    change, as its target can change at any time.
     """
     real_parents = {""}
     with files.folder(name, dir_fd=dir_fd) as fd:
@@ -119,10 +118,10 @@ def first_changed(name: str, members: Iterable[MemberRecord], *, dir_fd: int) ->
 
 
 def clear(name: str, members: Iterable[MemberRecord], *, dir_fd: int) -> bool:
-    """Unlink what still is as recorded, and the folders that are empty then.
+    """Remove files that are still as recorded, and folders that are empty then.
 
     Returns:
-        Whether something else is left: edited files, files of others, links.
+        Whether something else is left: edited or added files, or links.
     """
     status = files.lstat(name, dir_fd=dir_fd)
     if status is None:
@@ -146,7 +145,7 @@ def _clear_below(fd: int, prefix: str, records: dict[str, MemberRecord]) -> bool
                 left = True
             continue
         record = records.get(path)
-        # Looked at right before it goes: the listing of the folder may be old by now.
+        # Checked right before the removal, as the listing of the folder may be outdated.
         status = None if record is None else files.lstat(entry.name, dir_fd=fd)
         if record is not None and status is not None and is_as_recorded(record, status):
             files.unlink(entry.name, dir_fd=fd)
@@ -156,13 +155,13 @@ def _clear_below(fd: int, prefix: str, records: dict[str, MemberRecord]) -> bool
 
 
 def remove_if_empty(name: str, *, dir_fd: int) -> bool:
-    """Remove a folder, and tell whether it was empty."""
+    """Remove a folder if it is empty, and return whether it was."""
     try:
         files.rmdir(name, dir_fd=dir_fd)
     except OSError as error:
         if not is_not_empty(error):
             raise
-        return False  # somebody put a file there while we looked
+        return False  # another program may have put a file there just now
     return True
 
 
@@ -172,7 +171,7 @@ def is_not_empty(error: OSError) -> bool:
 
 
 def remove(name: str, *, dir_fd: int) -> None:
-    """Remove a tree of our own staging, whatever it holds; links go, their targets stay."""
+    """Remove a tree of our own staging with all that it holds. Targets of links stay."""
     status = files.lstat(name, dir_fd=dir_fd)
     if status is None:
         return
@@ -201,7 +200,7 @@ def _regular_files(fd: int, prefix: str) -> Iterator[tuple[str, int]]:
 
 
 def holds_files(name: str, *, dir_fd: int) -> bool:
-    """Whether anything but folders lies in a folder, or below it."""
+    """Whether a folder holds anything except folders, at any depth."""
     left = [name]
     while left:
         path = left.pop()
@@ -214,14 +213,14 @@ def holds_files(name: str, *, dir_fd: int) -> bool:
 
 
 def size(name: str, *, dir_fd: int) -> int:
-    """Sum of the sizes of a tree's files, in bytes; 0 where there is no tree."""
+    """Return the sum of the sizes of a tree's files, in bytes; 0 if there is no tree."""
     if not is_folder(name, dir_fd=dir_fd):
         return 0
     return sum(length for _, length in regular_files(name, dir_fd=dir_fd))
 
 
 def sync(name: str, *, dir_fd: int, fsync: Callable[[int], None]) -> None:
-    """Make a tree durable: its files, its folders, itself; not its name in the folder above."""
+    """Sync a tree with all files and folders in it, but not its name in the folder above."""
     with files.folder(name, dir_fd=dir_fd) as fd:
         for entry in files.scan(fd):
             if entry.is_dir(follow_symlinks=False):
@@ -232,9 +231,10 @@ def sync(name: str, *, dir_fd: int, fsync: Callable[[int], None]) -> None:
 
 
 def sync_file(name: str, *, dir_fd: int, fsync: Callable[[int], None]) -> None:
-    """Make a file's content durable.
+    """Sync a file's content.
 
-    A write error that nobody was told of yet is told to the first fsync of any handle.
+    The handle that wrote it is closed by now. The kernel reports a write error that no call has
+    reported yet to the first fsync of any handle.
     """
     fd = files.open_for_reading(name, dir_fd=dir_fd)
     try:

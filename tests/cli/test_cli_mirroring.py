@@ -167,7 +167,7 @@ def test_a_destination_that_cannot_be_written_to_is_told(shell: Shell, tmp_path:
     ended = shell("mirror", "file/data")
     assert (ended.code, ended.out) == (2, "")
     (line,) = ended.err.splitlines()
-    assert "file is a file, not a folder: name another one" in line
+    assert "file is a file, not a folder: name another folder" in line
     assert (tmp_path / "file").read_text() == "mine"
     assert "file is a file, not a folder" in shell("mirror", "file").err
 
@@ -306,7 +306,7 @@ def test_what_was_edited_is_put_aside_by_a_download_that_skips_nothing(
     ended = shell(*command)
     assert ended.code == 0
     assert ended.err == (
-        "warning: task 1: what it held before and does not hold now is in out/task1.old-1\n"
+        "warning: task 1: earlier files that it no longer holds are in out/task1.old-1\n"
     )
     assert files(tmp_path / "out") == before | {"task1.old-1/annotations.xml": b"edited"}
     (tmp_path / "mine/task1").mkdir(parents=True)

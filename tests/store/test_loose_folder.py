@@ -150,7 +150,7 @@ async def test_what_cannot_be_compared_or_cleared_is_a_warning_of_a_download_tha
 
     monkeypatch.setattr(files, refused, refuse)
     (warning,) = await replaced(target, TREE)
-    assert f"what it held before is in {tmp_path / 't.old-1'}" in warning
+    assert f"its earlier files are in {tmp_path / 't.old-1'}" in warning
     assert "Permission denied" in warning
     assert read_tree(target) == TREE
     left = read_tree(tmp_path / "t.old-1")
@@ -203,7 +203,7 @@ async def test_a_folder_filled_meanwhile_is_left_alone(
 
 @pytest.mark.parametrize("name", ["..", "/", ".asynccvat"])
 async def test_a_path_that_can_be_no_folder_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="name another one"):
+    with pytest.raises(ConfigError, match="name another folder"):
         async with LooseFolder.open(tmp_path / name):
             pass
 

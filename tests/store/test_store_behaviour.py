@@ -379,7 +379,7 @@ async def test_a_folder_that_cannot_be_looked_at_is_a_warning_and_stops_no_other
         states = await store.folder_states(heads.values())
     assert states == {1: FolderState.EDITED, 2: FolderState.INTACT}
     (warning,) = store.warnings
-    assert warning.startswith(f"task 1: cannot look at {tmp_path / 'task1'}: ")
+    assert warning.startswith(f"task 1: cannot check {tmp_path / 'task1'}: ")
 
 
 async def test_out_of_handles_no_folder_counts_as_edited(
@@ -470,7 +470,7 @@ async def test_what_is_wrong_with_one_receipt_is_a_warning(
         monkeypatch.setattr(Layout, "receipt", failing)
         states = await store.folder_states(heads.values())
         assert states == {1: FolderState.EDITED, 2: FolderState.INTACT}
-        assert "task 1: cannot look at" in store.warnings[1]
+        assert "task 1: cannot check" in store.warnings[1]
 
 
 async def test_a_receipt_with_a_long_first_line_is_read(tmp_path: Path) -> None:
@@ -646,7 +646,7 @@ async def test_a_removal_also_takes_what_is_staged_of_its_task(tmp_path: Path) -
         tree = await store.stage(1)
         fill(tree, {"b.txt": b"2"})
         head = (await store.receipts())[1]
-        with pytest.raises(StoreError, match="under way already"):
+        with pytest.raises(StoreError, match="staged already"):
             await store.remove(head)
         store._active.clear()
         removed = await store.remove(head)
@@ -771,13 +771,13 @@ async def test_only_trees_worth_keeping_and_still_planned_survive_the_sweep(
 async def test_a_task_is_staged_once_and_committed_once(tmp_path: Path) -> None:
     async with open_store(tmp_path) as store:
         tree = await store.stage(1)
-        with pytest.raises(StoreError, match="under way already"):
+        with pytest.raises(StoreError, match="staged already"):
             await store.stage(1)
         receipt = receipt_of(1, fill(tree, {"a": b""}))
         with pytest.raises(ValueError, match="not that of task 1"):
             await store.commit(tree, receipt_of(2, receipt.members))
         await store.commit(tree, receipt)
-        with pytest.raises(StoreError, match="committed or abandoned already"):
+        with pytest.raises(StoreError, match="committed or abandoned before"):
             await store.commit(tree, receipt)
         gone = await store.stage(2)
         gone.tree.rmdir()
@@ -879,7 +879,7 @@ async def test_a_destination_that_cannot_be_written_says_what_to_do(
 async def test_a_destination_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "file", tmp_path / "file/below"):
-        with pytest.raises(StoreError, match="is a file, not a folder: name another one"):
+        with pytest.raises(StoreError, match="is a file, not a folder: name another folder"):
             async with open_store(path):
                 pass
 
@@ -997,9 +997,9 @@ async def test_looking_only_changes_nothing_and_needs_no_lock(tmp_path: Path) ->
         heads = await view.receipts()
         assert await view.folder_states(heads.values()) == {1: FolderState.INTACT}
         assert view.rules.component_bytes == store.rules.component_bytes
-        with pytest.raises(StoreError, match="looking only"):
+        with pytest.raises(StoreError, match="reading only"):
             await view.stage(1)
-        with pytest.raises(StoreError, match="looking only"):
+        with pytest.raises(StoreError, match="reading only"):
             await view.remove(heads[1])
     with pytest.raises(ConfigError):
         async with open_store(tmp_path / "dest", read_only=True, organization="x"):

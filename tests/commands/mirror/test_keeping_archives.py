@@ -100,4 +100,4 @@ async def test_an_archive_that_cannot_be_removed_is_a_note_to_the_commits_own_er
         report = await ac.mirror(serve.client, data, options=KEEPING)
         failure = error(report, 1)
         assert "another file system" in str(failure)
-        assert any("cannot take an archive back in" in note for note in failure.__notes__)
+        assert any("cannot restore the earlier archive in" in note for note in failure.__notes__)
