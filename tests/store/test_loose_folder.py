@@ -327,7 +327,7 @@ async def test_a_link_planted_in_a_tree_on_its_way_is_not_published(tmp_path: Pa
         receipt = receipt_of(1, fill(staging, {"a/b.txt": b"1"}))
         (staging.tree / "a").rename(outside)
         (staging.tree / "a").symlink_to(outside)
-        with pytest.raises(StoreError, match=r"a/b\.txt was edited here"):
+        with pytest.raises(StoreError, match=r"a/b\.txt was edited while"):
             await folder.commit(staging, receipt)
     assert listing(tmp_path) == ["outside"]
     assert read_tree(outside) == {"b.txt": b"1"}

@@ -2,13 +2,12 @@
 
 Each step is durable before the next begins:
 
-    prepare   the tree, and beside it the intent: the receipt with the tree's device and inode
-    publish   the tree takes the final name
-    record    the intent becomes the receipt
-    clear     what was replaced is cleared away; what is not ours in it is put aside
+    prepare   write the intent beside the tree: the receipt, with the tree's device and inode
+    publish   give the tree its final name
+    record    make the intent the receipt
+    clear     remove what was replaced; quarantine what is not ours in it
 
-Doing each step for many of them, and syncing, is left to `group`; what a killed process leaves
-between two steps is put right by `recovery`.
+`group_run` runs the steps for a group of changes; `recovery` handles a kill between two steps.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ from asynccvat.store.staging import Staging, staged_trees
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A folder that is in its place.
+    """A folder under its final name.
 
     Attributes:
         path: The folder.
-        warnings: What the user ought to know: where edited files were put, and so on.
+        warnings: What the user should know, such as where edited files are now.
     """
 
     path: Path
@@ -62,15 +61,15 @@ class Committed:
 
 @dataclass
 class FolderChange(ABC):
-    """One member of a group.
+    """A change of one task's folder.
 
     Attributes:
         layout: The destination.
         task_id: The task.
         area: Handle of the task's folder in staging, while the group runs.
-        warnings: For the outcome.
-        error: Why it left the group.
-        recorded: Whether it counts as done, whatever becomes of the clearing.
+        warnings: Warnings for the task's outcome.
+        error: The error by which it left the group.
+        recorded: Whether it counts as done, even if clearing fails.
     """
 
     layout: Layout
@@ -83,15 +82,15 @@ class FolderChange(ABC):
     @property
     @abstractmethod
     def path(self) -> Path:
-        """The folder that it is about."""
+        """The folder that changes."""
 
     @property
     def tree_files(self) -> int | None:
-        """How many files the tree has that has to be durable before it is published."""
+        """Number of files in the tree that is published; None if no tree is."""
         return None
 
     def open(self) -> None:
-        """Open the area, making it where there is none."""
+        """Open the area, and create it if it is missing."""
         name = str(self.task_id)
         if files.lstat(name, dir_fd=self.layout.staging) is None:
             files.mkdir(name, dir_fd=self.layout.staging)
@@ -105,24 +104,24 @@ class FolderChange(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make everything ready, so that what follows is renames only."""
+        """Prepare everything, so that only renames follow."""
 
     @abstractmethod
     def publish(self) -> None:
-        """Take the step that counts after a power cut."""
+        """Make the change, by a rename."""
 
     @abstractmethod
     def record(self) -> None:
-        """Let the receipt agree with it."""
+        """Make the receipt agree with the change."""
 
     def clear(self) -> None:
-        """Clear away what was replaced."""
+        """Remove what was replaced."""
         self.warnings += finish(self.layout, self.task_id, self.area)
 
 
 @dataclass
 class CommitTree(FolderChange):
-    """A staged tree becomes the task's folder."""
+    """Make a staged tree the task's folder."""
 
     staging: Staging
     receipt: Receipt
@@ -145,7 +144,7 @@ class CommitTree(FolderChange):
         return len(self.receipt.members)
 
     def prepare(self) -> None:
-        """Write the intent, and save the old receipt from being overwritten by it."""
+        """Write the intent, and give the old receipt a second name."""
         head = self.receipt.head
         if (head.task_id, head.files) != (self.task_id, len(self.receipt.members)):
             raise ValueError(f"the receipt is not that of task {self.task_id} and its files")
@@ -159,14 +158,14 @@ class CommitTree(FolderChange):
         if tree is None:
             raise StoreError(
                 f"task {self.task_id}: the staged tree {self.staging.tree} is gone: "
-                "let nothing else change the destination, and run again",
+                "let no other program change the destination, and run again",
                 task_id=self.task_id,
                 step="commit",
             )
         write_intent(self.layout, self.area, self.receipt, tree)
 
     def publish(self) -> None:
-        """Exchange the tree with the final name, or rename it there."""
+        """Exchange the tree with the folder, or rename it if there is no folder."""
         check_unchanged(self.area, self.receipt)
         status = files.lstat(self.folder, dir_fd=self.layout.dest)
         if status is not None and not self._is_ours(status):
@@ -200,30 +199,30 @@ class CommitTree(FolderChange):
             raise foreign(self.task_id, self.path)
 
     def _is_on_its_way(self) -> bool:
-        """Whether recovery might bring the tree to its name: not where nothing was renamed."""
+        """Whether recovery may still publish the tree; not if nothing was renamed."""
         is_staged = files.lstat(TREE, dir_fd=self.area) is not None
         return not is_staged or files.lstat(OLD, dir_fd=self.area) is not None
 
     def _is_ours(self, status: os.stat_result) -> bool:
-        """Whether what stands at the final name is the folder that is being replaced."""
+        """Whether the folder under the final name is the one that is being replaced."""
         if self.old_folder is None or self.old_folder == self.folder:
             return self.old_folder is not None
-        # A name that differs in case only can be the same folder.
+        # On some file systems, a name that differs in case only is the same folder.
         return is_same(status, files.lstat(self.old_folder, dir_fd=self.layout.dest))
 
 
 def check_unchanged(area: int, receipt: Receipt) -> None:
-    """Make sure that the tree in an area is what was checked and is about to be published.
+    """Check that the tree in an area has not changed since its files were checked.
 
     Raises:
-        StoreError: Somebody changed it meanwhile.
+        StoreError: A file has changed.
     """
     changed = trees.first_changed(TREE, receipt.members, dir_fd=area)
     if changed is not None:
         task_id = receipt.head.task_id
         raise StoreError(
-            f"task {task_id}: {changed} was edited here while the task was on its way: "
-            "run again (the edited file is put aside then, and fetched)",
+            f"task {task_id}: {changed} was edited while the task was fetched: "
+            "run again; the edited file then goes to .asynccvat/kept/",
             task_id=task_id,
             step="commit",
         )
@@ -231,7 +230,7 @@ def check_unchanged(area: int, receipt: Receipt) -> None:
 
 @dataclass
 class MoveFolder(FolderChange):
-    """A task's folder gets another name."""
+    """Rename a task's folder."""
 
     head: ReceiptHead
     folder: str
@@ -249,8 +248,8 @@ class MoveFolder(FolderChange):
         here = files.lstat(self.head.folder, dir_fd=self.layout.dest)
         if here is None or not stat.S_ISDIR(here.st_mode):
             raise StoreError(
-                f"task {self.task_id}: the folder {self.layout.path / self.head.folder} is not "
-                "there any more: run again, and it is fetched",
+                f"task {self.task_id}: the folder {self.layout.path / self.head.folder} is gone: "
+                "run again to fetch it",
                 task_id=self.task_id,
                 step="move",
             )
@@ -274,22 +273,22 @@ class MoveFolder(FolderChange):
 
 @dataclass
 class RemoveFolder(FolderChange):
-    """A task's folder and receipt go."""
+    """Remove a task's folder and receipt."""
 
     head: ReceiptHead
 
     @property
     def path(self) -> Path:
-        """The folder that is going."""
+        """The folder that is removed."""
         return self.layout.path / self.head.folder
 
     def prepare(self) -> None:
-        """Remove what is staged: beside the old receipt it would count as the old tree."""
+        """Remove staged trees; recovery would take them for the old folder."""
         for name in staged_trees(self.area):
             trees.remove(name, dir_fd=self.area)
 
     def publish(self) -> None:
-        """Take the receipt away: from here on the removal is carried out, also after a crash."""
+        """Move the receipt into staging. From here on, recovery finishes the removal."""
         files.rename(
             receipt_name(self.task_id),
             OLD_RECEIPT,
@@ -298,6 +297,6 @@ class RemoveFolder(FolderChange):
         )
 
     def record(self) -> None:
-        """Take the folder from its final name, in one step."""
+        """Move the folder into staging, by one rename."""
         take_old_folder(self.layout, self.task_id, self.area, self.head.folder)
         self.layout.claim(self.task_id, folder=None, instead_of=self.head.folder)

@@ -1,6 +1,6 @@
-"""Joining changes into groups, so that one sync serves many of them.
+"""Group commit: collect changes of the same moment, so that one sync serves them all.
 
-What a change does, and in which order, is left to `changes`.
+`changes` has the changes; `group_run` runs a group.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class _Group:
 
 
 class GroupCommit:
-    """Forms groups; each runs in a thread, one at a time.
+    """Forms groups of changes, and runs them in threads, one group at a time.
 
-    The first to join a group leads it: waits until it is full or its time is up, runs it, and
-    wakes the others.
+    The caller that opens a group leads it: it waits until the group is full or its time is up,
+    runs it, and wakes the others.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class GroupCommit:
         """Form groups.
 
         Args:
-            run: Does the changes of a group, in a thread.
-            limiter: Of the threads.
+            run: Makes the changes of a group, in a thread.
+            limiter: Limits the threads.
             grouped: Whether to form groups at all.
-            under_way: How many changes are joined or about to be: when all of them are in a
-                group, it waits for no others.
+            under_way: Returns how many changes have joined or may join soon. A group that holds
+                all of them waits for no others.
         """
         self._under_way = under_way
         self._run = run
@@ -63,9 +63,9 @@ class GroupCommit:
         self._turn = anyio.Lock()
 
     async def join(self, change: FolderChange) -> None:
-        """Do a change, together with others that come at the same time.
+        """Make a change, together with others of the same moment.
 
-        When it is cancelled, the change was either done whole or not begun.
+        If it is cancelled, the change was either made whole or not begun.
 
         Raises:
             AsyncCvatError: The change's own error, or that of its group.
@@ -91,10 +91,10 @@ class GroupCommit:
             if not self._is_full(group):
                 with anyio.move_on_after(GROUP_SECONDS):
                     await group.full.wait()
-            # Until the group before it has ended, others may still come.
+            # Others may join until the group before this one has ended.
             await self._turn.acquire()
         except BaseException:
-            # The others have not been cancelled: their work is done before we go.
+            # The others are not cancelled, so their changes are made first.
             group.tickets.remove(ticket)
             if group.tickets:
                 await shielded(self._run_for_others(group))
@@ -122,7 +122,7 @@ class GroupCommit:
     def _run_in_thread(self, group: _Group) -> None:
         try:
             self._run([ticket.change for ticket in group.tickets])
-        except BaseException as error:  # noqa: BLE001 - every member raises it, in its own task
+        except BaseException as error:  # noqa: BLE001 - each caller raises it in its own task
             group.failure = error
 
     def _close(self, group: _Group) -> None:

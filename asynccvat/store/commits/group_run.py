@@ -1,7 +1,7 @@
-"""A group of changes, done step by step with one sync after each step for all of them.
+"""Run a group of changes step by step, with one sync after each step for all of them.
 
-A member that fails leaves the group and the others go on; a sync that fails fails the group. What
-each change does in a step is left to `changes`.
+A change that fails leaves the group, and the others go on. A sync that fails fails the whole group.
+`changes` says what each change does in a step.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from asynccvat.store.layout import INTENT, TREE, Layout
 from asynccvat.store.staging import staged_trees
 
 SYNCFS_FROM = 8
-"""Files and folders in one step from which a single syncfs is cheaper than an fsync of each.
+"""From this many files and folders in one step, one syncfs is cheaper than an fsync of each.
 
-An fsync costs one commit of the journal, and a syncfs costs one, too, but also whatever other
-processes wrote lately: so few files are synced singly, and many, as in a group of small tasks, at
-once."""
+Each fsync costs one commit of the file system's journal. A syncfs costs one, too, but also writes
+what other processes have written lately."""
 
 
 def run_group(layout: Layout, changes: Sequence[FolderChange]) -> None:
-    """Do every step for every change, syncing between the steps where anything is synced.
+    """Run every step for every change, with a sync between steps if the layout is durable.
 
-    Afterwards each change has its `error`, or has none and is done.
+    Afterwards each change either has an `error` or is done.
     """
     try:
         alive = _step(changes, "open")
@@ -66,14 +65,14 @@ def _step(changes: Sequence[FolderChange], name: str) -> list[FolderChange]:
 def _fail(change: FolderChange, error: AsyncCvatError) -> None:
     if change.recorded:
         change.warnings.append(
-            f"{error} (the folder is in its place; the next run clears up what it replaced)"
+            f"{error} (the folder is in its place; the next run removes what it replaced)"
         )
     else:
         change.error = error
 
 
 def _sync(layout: Layout, changes: Sequence[FolderChange], *, trees_too: bool = False) -> bool:
-    """Make durable what a step did; a failure is every member's, and is not tried again."""
+    """Sync what a step did. A failure fails every change, and is not tried again."""
     if not changes:
         return True
     folders = [op.area for op in changes]
@@ -102,13 +101,13 @@ def _sync(layout: Layout, changes: Sequence[FolderChange], *, trees_too: bool = 
 
 
 def _forget_trees(changes: Sequence[FolderChange]) -> None:
-    """Remove trees whose content may be on disk or not: nothing may be taken over from them.
+    """Remove trees whose content may not be on disk, so that nothing of them is reused.
 
-    Those of killed runs, too, which share files with them that were taken over by a link.
+    Trees of killed runs go, too, as reused files are linked between the trees.
     """
     for change in changes:
         if change.tree_files is not None:
-            with contextlib.suppress(OSError):  # the error that counts is told already
+            with contextlib.suppress(OSError):  # the sync's error is reported already
                 files.unlink(INTENT, dir_fd=change.area)
                 for name in staged_trees(change.area):
                     trees.remove(name, dir_fd=change.area)

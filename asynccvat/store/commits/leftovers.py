@@ -1,7 +1,7 @@
-"""What interrupted runs left in the staging of a mirror, task by task: put right, kept, removed.
+"""Leftovers of interrupted runs in a mirror's staging: recover them task by task, or remove them.
 
-Which state a change that is half done is brought to is left to `recovery`. What cannot be put
-right now becomes a warning: the task's own fetch meets it again, and the others go on.
+`recovery` decides what a half-done change becomes. A task that cannot be recovered is a warning:
+its own fetch tries again, and the other tasks go on.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from asynccvat.store.staging import discard, is_unfinished
 
 
 def recover_task(layout: Layout, task_id: int) -> list[str]:
-    """Finish or undo the change on a task that did not come to its end, if there is one.
+    """Finish or undo an interrupted change of a task, if there is one.
 
     Returns:
-        Warnings: what the user ought to know of it.
+        Warnings: what the user should know of it.
     """
     return recover(layout, task_id) if _is_unfinished(layout, str(task_id)) else []
 
 
 def recover_all(layout: Layout) -> list[str]:
-    """`recover_task` for every task that is there."""
+    """Call `recover_task` for every task in staging. Errors are warnings."""
     warnings: list[str] = []
     for name in files.names(layout.staging):
         task_id = _task_of(name)
@@ -47,14 +47,14 @@ def sweep(
     among: Collection[int] | None,
     keep_above: int,
 ) -> list[str]:
-    """Remove what is left, but for trees worth keeping.
+    """Remove leftovers, except trees worth reusing.
 
     Args:
         layout: The destination.
-        active: The tasks that are under way; theirs are left alone.
-        planned: The tasks that are going to be fetched; theirs are kept above some size.
-        among: The tasks whose leftovers may go, None for whatever is there.
-        keep_above: That size, in bytes.
+        active: The tasks that are staged now; their areas are left alone.
+        planned: The tasks that will be fetched; their large trees are left.
+        among: The only tasks whose leftovers may be removed, None for all.
+        keep_above: From how many bytes on a tree counts as large.
 
     Returns:
         Warnings: what could not be removed.

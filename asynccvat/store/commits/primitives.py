@@ -1,6 +1,6 @@
-"""The renames and small files that commits, moves, removals and recovery are made of.
+"""The renames and small files that changes and recovery are made of.
 
-In which order they follow each other, and what is synced between them, is left to those.
+`changes` and `recovery` decide on their order; `group_run` syncs between them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from asynccvat.store.layout import (
 
 
 def save_old_receipt(layout: Layout, task_id: int, area: int) -> None:
-    """Give the receipt that is about to be replaced a second name, for the clearing."""
+    """Give the receipt that will be replaced a second name, which clearing needs."""
     try:
         files.link(receipt_name(task_id), OLD_RECEIPT, dir_fd=layout.receipts, new_dir_fd=area)
     except OSError as error:
@@ -39,19 +39,19 @@ def save_old_receipt(layout: Layout, task_id: int, area: int) -> None:
 
 
 def write_intent(layout: Layout, area: int, receipt: Receipt, tree: os.stat_result) -> None:
-    """Write the receipt-to-be beside the tree that it is about, naming its device and inode."""
+    """Write the new receipt beside its tree, with the tree's device and inode."""
     head = msgspec.structs.replace(receipt.head, device=tree.st_dev, inode=tree.st_ino)
     content = encode_receipt(Receipt(head, receipt.members))
     write_file(INTENT, content, dir_fd=area, durable=layout.durable)
 
 
 def record_intent(layout: Layout, area: int, task_id: int) -> None:
-    """Let the intent be the receipt."""
+    """Make the intent the receipt."""
     files.rename(INTENT, receipt_name(task_id), dir_fd=area, new_dir_fd=layout.receipts)
 
 
 def swap(layout: Layout, area: int, folder: str) -> None:
-    """Put the tree in a folder's place, and the folder into the area."""
+    """Give the tree a folder's name, and move the folder into the area."""
     if not layout.exchange_unsupported:
         try:
             files.exchange(TREE, folder, dir_fd=area, new_dir_fd=layout.dest)
@@ -70,7 +70,7 @@ def swap(layout: Layout, area: int, folder: str) -> None:
 
 
 def take_old_folder(layout: Layout, task_id: int, area: int, folder: str) -> bool:
-    """Move the folder of an old receipt into the area, if it is not the task's any more.
+    """Move the folder of an old receipt into the area, if it is no longer the task's folder.
 
     Returns:
         Whether it was moved.
@@ -81,7 +81,7 @@ def take_old_folder(layout: Layout, task_id: int, area: int, folder: str) -> boo
     current = layout.head_or_none(task_id)
     if current is not None and (
         current.folder == folder
-        # A name that differs in case only can be the same folder.
+        # On some file systems, a name that differs in case only is the same folder.
         or is_same(status, files.lstat(current.folder, dir_fd=layout.dest))
     ):
         return False
@@ -92,10 +92,10 @@ def take_old_folder(layout: Layout, task_id: int, area: int, folder: str) -> boo
 
 
 def finish(layout: Layout, task_id: int, area: int) -> list[str]:
-    """Clear away what was replaced, by the old receipt, and the area itself.
+    """Remove what was replaced, as the old receipt lists it, and the area itself.
 
     Returns:
-        Warnings: where files were put that are not as we made them.
+        Warnings: where edited and added files are now.
     """
     content = files.read_file(OLD_RECEIPT, dir_fd=area)
     warnings = [] if content is None else _clear_old(layout, task_id, area, content)
@@ -103,7 +103,7 @@ def finish(layout: Layout, task_id: int, area: int) -> list[str]:
         if name != OLD_RECEIPT:
             trees.remove(name, dir_fd=area)
     if content is not None:
-        # Last: as long as it is there, an interrupted clearing is taken up again.
+        # Last, because an interrupted clearing is resumed as long as it exists.
         files.unlink(OLD_RECEIPT, dir_fd=area)
     files.rmdir(str(task_id), dir_fd=layout.staging)
     return warnings
@@ -115,11 +115,11 @@ def _clear_old(layout: Layout, task_id: int, area: int, content: bytes) -> list[
     if head is not None:
         folder = head.folder
         if take_old_folder(layout, task_id, area, folder):
-            # Before anything in it goes: under its own name it is never there in part.
+            # Before files of it are removed: under its own name it must never be incomplete.
             layout.sync_folder(area)
             layout.sync_folder(layout.dest)
         if head.uploaded and layout.head_or_none(task_id) is None:
-            # The user's own work, and the server's copy of it went with the task.
+            # Uploaded files are the user's work, and the server deleted its copy with the task.
             members = tuple(one for one in members if one.path not in head.uploaded)
     warnings = []
     for name in (TREE, OLD):
@@ -133,26 +133,26 @@ def _clear_old(layout: Layout, task_id: int, area: int, content: bytes) -> list[
 
 
 def refuse_claimed(layout: Layout, task_id: int, folder: str) -> None:
-    """Refuse a folder that is another task's.
+    """Refuse a folder that belongs to another task.
 
     Raises:
-        StoreError: It is.
+        StoreError: It belongs to another task.
     """
     owner = layout.claimed_by(folder)
     if owner not in (None, task_id):
         raise StoreError(
             f"task {task_id}: the folder {layout.path / folder} is that of task {owner}: "
-            "run again when that one has moved, or choose another folder prefix",
+            "run again when that task has moved, or use another --folder-prefix",
             task_id=task_id,
             step="commit",
         )
 
 
 def foreign(task_id: int, path: Path) -> ForeignFolderError:
-    """The error for something that stands where a task's folder should."""
+    """Return the error for a foreign file or folder under the name of a task's folder."""
     return ForeignFolderError(
-        f"task {task_id}: {path} is there and is not asynccvat's: move it away, "
-        "or take it over with adopt (--adopt; what it holds is put aside, not deleted)",
+        f"task {task_id}: {path} exists and is not asynccvat's: move it away, or use --adopt, "
+        "which moves it to .asynccvat/kept/",
         task_id=task_id,
         step="commit",
     )

@@ -1,7 +1,8 @@
 """Recovery: what a killed process left half done becomes the whole old or the whole new state.
 
-`decide` is a pure function from what was found to what is to be done; the rest looks and does.
-Each step leaves a state that the next recovery would treat alike, so it can be killed as well.
+`decide` is a pure function from the state that was found to the steps to take; the rest reads and
+acts. Each step leaves a state that the next recovery handles in the same way, so recovery itself
+may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -27,35 +28,35 @@ from asynccvat.store.layout import (
 
 
 class FolderVersion(Enum):
-    """Which version of a task a folder is."""
+    """The version of a task that a folder holds."""
 
     ABSENT = auto()
     NEW = auto()
-    """The one that the intent speaks of."""
+    """The version of the intent."""
     PREVIOUS = auto()
-    """The one that the receipt in force (or the old one) speaks of."""
+    """The version of the receipt in force, or of the old receipt."""
     UNKNOWN = auto()
 
 
 class OldReceipt(Enum):
-    """The second name of the old receipt, compared with the receipt in force."""
+    """The saved old receipt, compared with the receipt in force."""
 
     ABSENT = auto()
     IN_FORCE = auto()
-    """Both are the same: what was to replace it did not."""
+    """Both are the same: the commit did not replace it."""
     REPLACED = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class CrashState:
-    """What was found of one task.
+    """What an interrupted change of one task left.
 
     Attributes:
-        intent: Whether there is one, readable or not.
+        intent: Whether there is an intent, readable or not.
         old_receipt: What became of the old receipt.
-        tree: What stands as the tree in staging.
-        old: What stands as the old tree in staging.
-        final: What stands at the final name.
+        tree: The version of the tree in staging.
+        old: The version of the old tree in staging.
+        final: The version under the final name.
         whole: Whether the tree in staging has every member as the intent says.
     """
 
@@ -68,7 +69,7 @@ class CrashState:
 
 
 class RecoveryStep(Enum):
-    """What recovery does, one rename or removal each."""
+    """A step of recovery: one rename or removal."""
 
     PUBLISH_TREE = auto()
     RECORD = auto()
@@ -83,7 +84,7 @@ class RecoveryStep(Enum):
 
 
 def decide(found: CrashState) -> tuple[RecoveryStep, ...]:
-    """Choose what to do about one task."""
+    """Decide on the steps for one task."""
     if found.intent and found.final is FolderVersion.NEW:
         return RecoveryStep.RECORD, RecoveryStep.FINISH
     if not found.intent and found.old_receipt is OldReceipt.REPLACED:
@@ -95,13 +96,13 @@ def decide(found: CrashState) -> tuple[RecoveryStep, ...]:
         and found.old is not FolderVersion.ABSENT
         and found.whole
     ):
-        # The instant between two renames; the tree was durable before the first of them.
+        # Killed between the two renames of a swap. The tree was durable before the first.
         return RecoveryStep.PUBLISH_TREE, RecoveryStep.RECORD, RecoveryStep.FINISH
     return (*_restore(found), *_drop(found))
 
 
 def _restore(found: CrashState) -> tuple[RecoveryStep, ...]:
-    """Bring the previous version back to its name, if it lost it, and lose nothing else."""
+    """Restore the previous version to its name, and quarantine everything unknown."""
     if found.old is not FolderVersion.ABSENT:
         if found.final is FolderVersion.ABSENT:
             return (RecoveryStep.RESTORE_OLD,)
@@ -119,7 +120,7 @@ def _restore(found: CrashState) -> tuple[RecoveryStep, ...]:
         and found.old_receipt is not OldReceipt.ABSENT
         and found.final is not FolderVersion.PREVIOUS
     ):
-        # It may be the old tree with the user's edits in it, exchanged and never cleared.
+        # It may be the old folder with the user's edits, exchanged and not cleared yet.
         return (RecoveryStep.QUARANTINE_TREE,)
     return ()
 
@@ -134,12 +135,12 @@ def _drop(found: CrashState) -> tuple[RecoveryStep, ...]:
 
 
 def recover(layout: Layout, task_id: int) -> list[str]:
-    """Put one task right.
+    """Finish or undo the interrupted change of one task.
 
-    A tree that was on its way and is not published stays in staging, to be taken over from.
+    A tree that is not published stays in staging, and its files can be reused.
 
     Returns:
-        Warnings: what was put aside, and where.
+        Warnings: what was quarantined, and where.
 
     Raises:
         OSError: As the system says.
@@ -197,8 +198,8 @@ class _Recovery:
             and versions["tree"] is FolderVersion.PREVIOUS
             and not self._is_tree(members)
         ):
-            # Nothing was published, so this is a fresh tree that got the inode of a folder that
-            # was deleted.
+            # Nothing was published, so this is a fresh tree that has got the inode of a deleted
+            # folder.
             versions["tree"] = FolderVersion.UNKNOWN
         old_receipt = OldReceipt.ABSENT
         if old_bytes is not None:
@@ -210,7 +211,7 @@ class _Recovery:
             old_receipt=old_receipt,
             tree=versions["tree"],
             old=versions["old"],
-            # Where no receipt says which name it had, nothing can be put there.
+            # If no receipt says its name, nothing can be restored to it.
             final=versions.get("final", FolderVersion.UNKNOWN),
             whole=whole,
         )
@@ -253,7 +254,7 @@ class _Recovery:
         folder = self._folder or str(self._task_id)
         quarantined = self._layout.quarantine(name, dir_fd=dir_fd, folder=folder)
         self._warnings.append(
-            f"task {self._task_id}: an interrupted run left files that no receipt explains; "
+            f"task {self._task_id}: an interrupted run left files that are in no receipt; "
             f"they are now in {quarantined}"
         )
 
@@ -264,11 +265,14 @@ def _place_of(
     head: ReceiptHead,
     members: tuple[MemberRecord, ...],
 ) -> list[str]:
-    """Where the folder is that a receipt speaks of, in a list of at most one.
+    """Find the folder of a receipt.
 
-    The inode tells. The numbers of devices can change from one boot to the next, though, and some
-    file systems make inodes up: where none fits, the folder is the one whose files are all as
-    recorded, or else the one whose inode has the number on whatever device.
+    Its device and inode identify it. But device numbers can change with a boot, and some file
+    systems invent inode numbers. If no folder has both numbers, it is the folder whose files are
+    all as recorded, or else the folder with the inode on any device.
+
+    Returns:
+        A list of at most one place.
     """
     statuses = {
         place: status
