@@ -14,8 +14,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from aiohttp import web
-
 from asynccvat.simulator.application import Application
 from asynccvat.simulator.control import answer_control_call
 from asynccvat.simulator.faults import Faults
@@ -32,6 +30,7 @@ from asynccvat.simulator.routes.calls import Backend
 from asynccvat.simulator.routes.page_cache import PageCache
 from asynccvat.simulator.routes.selections import Selections
 from asynccvat.simulator.stats import summarize
+from asynccvat.simulator.wire.listener import Listener
 from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.wire.throttle import Throttle
 from asynccvat.simulator.world.accounts import Accounts
@@ -42,15 +41,6 @@ from asynccvat.simulator.world.world import World
 T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
-_CONNECTIONS = logging.getLogger(f"{__name__}.connections")
-
-
-def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Drop records about clients that disconnect during a response, as tests make them do."""
-    return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
-
-
-_CONNECTIONS.addFilter(_is_worth_logging)
 
 
 class SimulatedServer:
@@ -118,10 +108,9 @@ class SimulatedServer:
             self._archives,
             lambda method, path, body: answer_control_call(self, method, path, body),
         )
-        self._runner: web.ServerRunner | None = None
+        self._listener = Listener(self._application.handle, self.options.host, self.options.port)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
-        self._port = 0
 
     async def __aenter__(self) -> Self:
         """Start listening.
@@ -152,22 +141,7 @@ class SimulatedServer:
         if self.options.archives is not None:
             await asyncio.to_thread(add_ready_archives, self.world, self.options.archives)
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-        server = web.Server(
-            self._application.handle,
-            access_log=None,
-            logger=_CONNECTIONS,
-            max_line_size=1 << 18,
-            max_field_size=1 << 18,
-            lingering_time=0.0,
-        )
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.05)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self.options.host, self.options.port).start()
-        except OSError:
-            await self._runner.cleanup()
-            raise
-        self._port = self._runner.addresses[0][1]
+        await self._listener.start()
         self.export_queue.start()
         self.import_queue.start()
 
@@ -175,9 +149,7 @@ class SimulatedServer:
         """Stop the workers, close all connections and stop listening."""
         await self.export_queue.stop()
         await self.import_queue.stop()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._listener.stop()
         self._loop = None
         await asyncio.to_thread(self._archives.close)
         await asyncio.to_thread(self.uploads.close)
@@ -200,7 +172,7 @@ class SimulatedServer:
     @property
     def url(self) -> str:
         """Its origin, such as `http://127.0.0.1:8080`."""
-        return f"http://{self.options.host}:{self._port}"
+        return f"http://{self._listener.host}:{self._listener.port}"
 
     @property
     def username(self) -> str:

@@ -1,6 +1,6 @@
-"""HTTP: credentials, responses, and how responses are sent.
+"""HTTP: connections, credentials, responses, and how responses are sent.
 
 `credentials` tells who makes a call and `throttle` how often they may. `responses` are values,
 `downloads` decides which bytes of an archive to send, and `sending` puts both on the wire.
-`records` tells what happened.
+`listener` accepts connections, `records` tells what happened.
 """
