@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import runpy
@@ -85,6 +86,23 @@ def test_every_command_is_named_where_the_overview_says_what_it_does() -> None:
 def test_every_option_of_a_command_is_named_and_no_other(name: str) -> None:
     shared = SHARED if "--url" in COMMANDS[name] else {"--help", "-h"}
     assert SECTIONS[name] == COMMANDS[name] - shared
+
+
+GUIDES = {
+    "mirror": "docs/commands/mirror.md",
+    "download": "docs/commands/mirror.md",
+    "upload": "docs/commands/upload.md",
+    "verify": "docs/commands/verify.md",
+    "run": "docs/commands/run-files.md",
+}
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_guide_of_a_command_names_its_options(name: str) -> None:
+    guide = text(GUIDES[name])
+    for flag in sorted(SECTIONS[name]):
+        if flag.startswith("--"):
+            assert flag in guide, f"{GUIDES[name]} does not explain {flag}"
 
 
 def test_the_options_of_every_command_are_named() -> None:
@@ -194,3 +212,20 @@ def test_every_page_is_in_the_navigation() -> None:
     for page in PAGES:
         if page.is_relative_to(ROOT / "docs"):
             assert page.relative_to(ROOT / "docs").as_posix() in navigation, page
+
+
+STEPS = re.findall(
+    r"^\| [^|]+ \| `([\w/]+\.py)` \| `([\w.]+)` \|$", text("docs/architecture.md"), re.MULTILINE
+)
+
+
+def test_the_way_of_a_task_is_short() -> None:
+    assert 8 < len(STEPS) <= 12
+
+
+@pytest.mark.parametrize(("file", "function"), STEPS)
+def test_each_step_of_a_task_is_where_the_page_says(file: str, function: str) -> None:
+    body = ast.parse(text(f"asynccvat/{file}")).body
+    for name in function.split("."):
+        named = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        (body,) = [item.body for item in body if isinstance(item, named) and item.name == name]
