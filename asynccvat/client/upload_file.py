@@ -1,4 +1,4 @@
-"""A file as it was when it was looked at, read only while it still is so."""
+"""A file to upload, read only as long as it is unchanged since it was checked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from asynccvat.aio.threads import in_thread
+import aiofiles
+
+from asynccvat.aio.threads import in_thread, shielded
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.errors import AnnotationFileError
 
@@ -19,8 +21,8 @@ class FileToSend:
 
     Attributes:
         path: Where it is read.
-        shown: What the user knows it by.
-        kind: What it is.
+        shown: The path that the user knows.
+        kind: XML, JSON or zip.
         size: Bytes.
         mtime_ns: When it was changed last, nanoseconds.
     """
@@ -33,39 +35,39 @@ class FileToSend:
 
     @property
     def filename(self) -> str:
-        """The name that the server is told: by its ending CVAT tells what it is."""
+        """The name for the server. CVAT tells the kind of a file by the name's end."""
         return f"annotations.{self.kind.lower()}"
 
     async def whole(self) -> bytes:
-        """All of it.
+        """Read the whole file.
 
         Raises:
             AnnotationFileError: It was changed, or is gone.
         """
         try:
-            content = await in_thread(self._read, 0, self.size + 1)
+            content = await self._read(0, self.size + 1)
         except OSError as error:
             raise self._changed() from error
         await self.check_unchanged()
         return content
 
     async def pieces(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        """Yield so many bytes of it from an offset on, in pieces of a mebibyte.
+        """Yield `length` bytes from an offset on, in pieces of a mebibyte.
 
         Raises:
-            AnnotationFileError: It is shorter than it was.
+            AnnotationFileError: The file is shorter than it was.
             OSError: It cannot be read.
         """
         end = offset + length
         while offset < end:
-            piece = await in_thread(self._read, offset, min(end - offset, _PIECE))
+            piece = await self._read(offset, min(end - offset, _PIECE))
             if not piece:
                 raise self._changed()
             offset += len(piece)
             yield piece
 
     async def check_unchanged(self) -> None:
-        """Make sure that what was read is the file that was looked at, and one version of it.
+        """Check that the file is unchanged, so that all that was read is of one version.
 
         Raises:
             AnnotationFileError: It was changed, or is gone.
@@ -77,11 +79,18 @@ class FileToSend:
         if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
             raise self._changed()
 
-    def _read(self, offset: int, count: int) -> bytes:
-        # Opened for each piece: a call that breaks leaves the rest unread, and nothing open.
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            return file.read(count)
+    async def _read(self, offset: int, count: int) -> bytes:
+        """Read a piece to its end, even if cancelled: aiofiles would leave the file open.
+
+        The file is opened for each piece, so that a call that breaks leaves nothing open.
+        """
+
+        async def read() -> bytes:
+            async with aiofiles.open(self.path, "rb") as file:
+                await file.seek(offset)
+                return await file.read(count)
+
+        return await shielded(read())
 
     def _changed(self) -> AnnotationFileError:
         return AnnotationFileError(
