@@ -1,7 +1,7 @@
-"""The command line: presentation only. All work is done by the public names of asynccvat.
+"""The command line: it presents what the public names of asynccvat do.
 
-One module for each theme of commands; `failures` has the exit codes. Modules of the engine are
-imported by the commands that need them, so that `asynccvat --help` comes at once.
+`commands` has a module for each command. Commands import the engine only when they run, so that
+`asynccvat --help` stays fast.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from asynccvat.cli.typer_classes import Command, Group
 
 __all__ = ["app", "main"]
 
-# typer carries its own copy of click in some versions: the base of all its usage errors has no
+# Some versions of typer contain a copy of click, so the base class of their usage errors has no
 # public name that all versions share.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="asynccvat",
     cls=Group,
-    help="Mirror the tasks of a CVAT server, and upload what was edited, as fast as it allows.",
+    help="Mirror the tasks of a CVAT server to local folders, and upload edited annotations.",
     epilog=f"Exit codes: {'; '.join(f'{code} {text}' for code, text in MEANINGS.items())}.",
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -53,8 +53,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(given: bool) -> None:
+    if given:
         output.write(f"asynccvat {__version__}")
         raise typer.Exit
 
@@ -65,8 +65,8 @@ Version = Annotated[
 
 
 def _shared(ctx: typer.Context, version: Version = False, **options: Any) -> None:
-    """Take the shared options that stand before the command."""
-    del version  # its callback has answered already
+    """Store the shared options that stand before the command."""
+    del version  # its callback has printed it
     ctx.ensure_object(Invocation).shared = SharedOptions(**options)
     if ctx.invoked_subcommand is None:
         output.write(ctx.get_help())
@@ -98,13 +98,13 @@ app.add_typer(requests)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit with its code (`failures.ExitCode`).
+    """Run the command line, and exit with a code of `exit_codes.ExitCode`.
 
     Args:
-        arguments: Those after the program's name; None takes them from `sys.argv`.
+        arguments: The arguments after the program's name; None takes those of `sys.argv`.
     """
-    # What is left at the end goes with the process. To look for garbage in it, as the interpreter
-    # does last of all, would take a sixth of a short command's time.
+    # The interpreter's last garbage collection would take a sixth of a short command's time, and
+    # the process ends anyway.
     atexit.register(gc.freeze)
     output.prepare_stdout()
     code = _invoke(sys.argv[1:] if arguments is None else list(arguments))
@@ -134,7 +134,7 @@ def _invoke(arguments: list[str]) -> int:
     except Interrupted as stopped:
         output.remark("Stopped.")
         return stopped.code
-    except Exception as error:  # noqa: BLE001 - the outermost place: each becomes a line and a code
+    except Exception as error:  # noqa: BLE001 - the outermost frame: each error becomes a line and a code
         for line in exit_codes.explain(error, verbose=invocation.shared.verbose):
             output.remark(line)
         return exit_codes.exit_code(error)
@@ -142,7 +142,7 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def usage_message(error: Exception) -> str:
-    """What is wrong with the arguments, in one line, and where to read what is right."""
+    """Return a usage error in one line, with the help to read."""
     message = error.format_message()  # type: ignore[attr-defined]  # all of typer's usage errors do
     context = getattr(error, "ctx", None)
     command = "asynccvat" if context is None else context.command_path
@@ -150,7 +150,7 @@ def usage_message(error: Exception) -> str:
 
 
 def as_sentence(message: str) -> str:
-    """A usage error in one line with an end, alike whether typer or a command worded it."""
+    """Return a usage error as one sentence, whether typer or a command worded it."""
     line = " ".join(message.split()).replace("Value error, ", "", 1)
     line = re.sub(r"^(Invalid value for )'([^']+)'", r"\1\2", line)
     return line if line.endswith((".", "?", "!")) else f"{line}."

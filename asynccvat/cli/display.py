@@ -1,6 +1,6 @@
-"""What is shown while a run lasts: a bar on a terminal, plain lines now and then elsewhere.
+"""Show progress on stderr: a bar on a terminal, plain lines elsewhere.
 
-All of it goes to stderr; results are `output`'s business. What the numbers are is `progress`'s.
+`progress` and `verify_progress` count the numbers; `output` writes the results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from asynccvat.cli.progress import Progress, messages
 from asynccvat.events import Event
 
 LINES_EVERY_SECONDS = 5.0
-"""Where there is no terminal: at most one line of progress in so many seconds."""
+"""Seconds between two lines of progress, if stderr is no terminal."""
 
 _BAR_WIDEST, _BAR_NARROWEST = 30, 6
 
@@ -28,7 +28,7 @@ Clock = Callable[[], float]
 
 
 class Display(Protocol):
-    """Shows a run; `on_event` is what the engine is given."""
+    """Shows a run. The engine calls `on_event`."""
 
     def __enter__(self) -> Self: ...
 
@@ -40,31 +40,31 @@ class Display(Protocol):
     ) -> None: ...
 
     def on_event(self, event: Event) -> None:
-        """Show what happened."""
+        """Show an event."""
 
     def say(self, line: str) -> None:
-        """Show a line of its own."""
+        """Show a message on a separate line."""
 
 
 class Counts(Protocol):
-    """How a run stands; `Progress` for those of the engine."""
+    """The counts that a display shows: `Progress` or `VerifyCounts`."""
 
     @property
     def total(self) -> int | None:
-        """How much there is to do; None until that is known."""
+        """How much there is to do; None until it is known."""
 
     @property
     def fraction(self) -> float:
-        """The share that is done, from 0 to 1."""
+        """The share of the work that is done, from 0 to 1."""
 
     def apply(self, event: Event) -> None:
-        """Count one event in."""
+        """Count an event."""
 
     def overall(self, now: float) -> str:
-        """How far it is, in one line."""
+        """Return the progress in one line."""
 
     def stages(self) -> str:
-        """What else there is to say, in one line."""
+        """Return further numbers in one line."""
 
 
 def display(
@@ -74,13 +74,13 @@ def display(
     clock: Clock = time.monotonic,
     counts: Callable[[float], Counts] = Progress,
 ) -> Display:
-    """The display that suits where stderr goes.
+    """Return the display that suits stderr.
 
     Args:
-        console: That of stderr.
-        verbose: Show retries, too.
-        clock: Seconds.
-        counts: Makes what counts the events, from the moment of the start.
+        console: The console of stderr.
+        verbose: Also show retries.
+        clock: Returns seconds.
+        counts: Makes the counts; called with the time of the start.
     """
     if console.is_terminal and not console.is_dumb_terminal:
         return BarDisplay(console, verbose=verbose, clock=clock, counts=counts)
@@ -88,7 +88,7 @@ def display(
 
 
 class LineDisplay:
-    """Plain lines: each failure at once, progress no more often than `every` seconds."""
+    """Plain lines: messages at once, progress at most once in `every` seconds."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class LineDisplay:
         pass
 
     def on_event(self, event: Event) -> None:
-        """Count the event in, and write what is due."""
+        """Count an event; write its messages, and progress if it is time."""
         self._progress.apply(event)
         for line in messages(event, verbose=self._verbose):
             self.say(line)
@@ -130,12 +130,12 @@ class LineDisplay:
             self.say(f"{progress.overall(now)}{stages}")
 
     def say(self, line: str) -> None:
-        """Write one line, unwrapped."""
+        """Write one line without wrapping."""
         self._console.print(Text(line), soft_wrap=True)
 
 
 class BarDisplay:
-    """A bar with two lines of numbers at the foot of a terminal; messages scroll above it."""
+    """A bar and two lines of numbers at the bottom of a terminal; messages scroll above."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class BarDisplay:
         self._live.stop()
 
     def on_event(self, event: Event) -> None:
-        """Count the event in; the bar is drawn by its own thread."""
+        """Count an event; a thread of its own draws the bar."""
         self._progress.apply(event)
         for line in messages(event, verbose=self._verbose):
             self.say(line)
@@ -186,7 +186,7 @@ class BarDisplay:
         overall = Table.grid(padding=(0, 1))
         waiting = progress.total is None
         numbers = Text(progress.overall(self._clock()), no_wrap=True, overflow="ellipsis")
-        # The numbers come first where a terminal is narrow: a second line of them would jump.
+        # On a narrow terminal the bar shrinks before the numbers: wrapped numbers would flicker.
         width = max(_BAR_NARROWEST, min(_BAR_WIDEST, self._console.width - numbers.cell_len - 2))
         bar = ProgressBar(total=1.0, completed=progress.fraction, width=width, pulse=waiting)
         overall.add_row(bar, numbers)

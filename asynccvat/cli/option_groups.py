@@ -31,7 +31,7 @@ from asynccvat.core.declarations import (
 
 T = TypeVar("T")
 
-# Its values are known at run time only, which the type checker does not follow.
+# The type checker does not know enumerations whose values are known only at run time.
 _make_choices = cast("Callable[[str, list[tuple[str, str]]], type]", StrEnum)
 
 
@@ -104,7 +104,7 @@ def _parameter(item: Option) -> inspect.Parameter:
 
 
 def _value(item: Option, given: Any) -> Any:
-    """The value of a field for what the command line gave."""
+    """Return the value of a field for the text of an option."""
     match item.kind:
         case Switch():
             return item.switched(given=given)

@@ -1,4 +1,4 @@
-"""Results on stdout: tables for people, lines for pipes, JSON for programs."""
+"""Write results to stdout (tables, lines, JSON), messages to stderr, and reports to files."""
 
 from __future__ import annotations
 
@@ -21,55 +21,55 @@ if TYPE_CHECKING:
 
 Row = Sequence[object]
 
-# Places on the screen: between two columns, and of a folded one that can still be read.
+# Characters between two columns, and of the narrowest column that can still be read.
 _MARGIN = 3
 _FOLDED = 8
 
 
 def results() -> Console:
-    """The console of stdout."""
+    """Return the console of stdout."""
     from rich.console import Console  # noqa: PLC0415 - the start-up of `--help` stays light
 
     return Console(highlight=False, markup=False)
 
 
 def remarks() -> Console:
-    """The console of stderr."""
+    """Return the console of stderr."""
     from rich.console import Console  # noqa: PLC0415 - the start-up of `--help` stays light
 
     return Console(stderr=True, highlight=False, markup=False)
 
 
 class StdoutError(Exception):
-    """Stdout takes nothing any more, and not because its reader left."""
+    """Stdout cannot be written to, although its reader has not left."""
 
 
 def prepare_stdout() -> None:
-    """Let names that stdout's encoding does not know be written as escapes, not end a command."""
+    """Write characters that stdout's encoding lacks as escapes, instead of failing."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def write(line: str) -> None:
-    """One line on stdout.
+    """Write a line to stdout.
 
     Raises:
-        StdoutError: It cannot be written.
+        StdoutError: Stdout cannot be written to.
     """
     _on_stdout(lambda: sys.stdout.write(line + "\n"))
 
 
 def remark(line: str) -> None:
-    """One line on stderr."""
+    """Write a line to stderr."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
 
 def flush() -> None:
-    """Let stdout go out now.
+    """Flush stdout.
 
     Raises:
-        StdoutError: It cannot be written.
+        StdoutError: Stdout cannot be written to.
     """
     _on_stdout(sys.stdout.flush)
 
@@ -78,25 +78,25 @@ def _on_stdout(act: Callable[[], object]) -> None:
     try:
         act()
     except BrokenPipeError:
-        raise  # whoever read it has left, as `head` does: nobody to tell
+        raise  # the reader has left, as `head` does, and needs no message
     except OSError as error:
         give_up_stdout()
         raise StdoutError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def give_up_stdout() -> None:
-    """Send what is still to be written nowhere, or Python tries once more at its end."""
+    """Discard what is buffered; otherwise Python writes it once more when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_json(value: Any) -> None:
-    """A value as indented JSON on stdout."""
+    """Write a value to stdout as indented JSON."""
     unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
     write(json.dumps(value, indent=2, ensure_ascii=not unicode, default=str))
 
 
 def write_json_line(value: Any) -> None:
-    """A value as one line of JSON on stdout."""
+    """Write a value to stdout as one line of JSON."""
     unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
     write(json.dumps(value, ensure_ascii=not unicode, default=str))
 
@@ -108,16 +108,15 @@ def table(
     numbers: Sequence[str] = (),
     wraps: Sequence[str] = (),
 ) -> None:
-    """A table: drawn on a terminal, one line of tab-separated cells a row elsewhere.
+    """Write a table: drawn on a terminal; elsewhere a line of tab-separated cells per row.
 
-    A terminal shows no column that has nothing in it, and nothing is cut off: what is too wide for
-    it is folded.
+    On a terminal, empty columns are omitted, and cells that are too wide are folded.
 
     Args:
-        columns: Their titles.
-        rows: Their cells; None is an empty one.
-        numbers: The titles of the columns that are set to the right.
-        wraps: The titles of the columns that give way where the terminal is narrow.
+        columns: The titles of the columns.
+        rows: The cells of the rows; None is an empty cell.
+        numbers: The titles of the columns that are aligned to the right.
+        wraps: The titles of the columns that become narrower on a narrow terminal.
     """
     cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -153,14 +152,14 @@ def table(
 
 
 def summary(report: RunReport, place: str) -> None:
-    """What a run did, in a line or two on stdout."""
+    """Write to stdout what a run did, in a line or two."""
     counts = report.summary()["counts"]
     nothing = "none done yet" if report.interrupted else "nothing to do"
     moved = "sent" if "uploaded" in counts else "received"
     parts = [f"{count:,} {action}" for action, count in counts.items()] or [nothing]
     how, idle = "Done in", ""
     if report.interrupted:
-        # Nobody interrupted what an error stopped.
+        # An error is no interruption.
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"
     elif counts and counts.keys() <= {"kept", "skipped"}:
         idle = ", nothing to do"
@@ -170,25 +169,28 @@ def summary(report: RunReport, place: str) -> None:
         f"{counted(report.requests, 'request')}: {place}"
     )
     if not report.listing_complete:
-        write("The list of tasks kept changing while it was read: run again for the rest.")
+        write(
+            "The list of tasks kept changing while it was read: some tasks may be missing. Run the "
+            "command again."
+        )
 
 
 class EventLog:
-    """`--log-json`: each event appended as one line of JSON, with the time `at` which it came.
+    """The file of `--log-json`: a line of JSON for each event, with its time (`at`).
 
-    A log that cannot be written to any more (a full disk) does not end the run: it says so once.
+    If the file cannot be written any more (a full disk), the run continues after one warning.
     """
 
     def __init__(self, path: Path) -> None:
         try:
-            # Unbuffered: what a full disk refused must not come again when the file is closed.
+            # Unbuffered: closing the file must not write again what a full disk refused.
             self._file: BinaryIO | None = path.open("ab", buffering=0)
         except OSError as error:
             raise _unwritable(path, "--log-json", error) from error
         self._path = path
 
     def write(self, record: dict[str, Any], at: str) -> None:
-        """One line."""
+        """Append a line."""
         if self._file is None:
             return
         try:
@@ -196,7 +198,10 @@ class EventLog:
             self._file.write(f"{line}\n".encode("utf-8", "backslashreplace"))
         except OSError as error:
             self.close()
-            remark(f"warning: {self._path}: {error.strerror}: the event log ends here")
+            remark(
+                f"warning: {self._path} cannot be written: {error.strerror}. The event log "
+                "ends here."
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -206,10 +211,10 @@ class EventLog:
 
 
 def check_writable(path: Path, option: str) -> None:
-    """Refuse a file that could not be written at the end of a run, before it begins.
+    """Refuse, before a run, a file that could not be written after it.
 
     Raises:
-        typer.BadParameter: Its folder is not there, or may not be written to.
+        typer.BadParameter: The file's folder does not exist or is not writable.
     """
     try:
         if path.is_dir():
@@ -226,15 +231,15 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def save_json(value: Any, path: Path) -> bool:
-    """A value as JSON in a file, which is replaced whole where it is a file of its own.
+    """Write a value to a file as JSON; a regular file is replaced in one step.
 
     Returns:
-        Whether it could be written. If not, a line says so: what was done stays done, and why it
-        ended counts for more.
+        Whether it was written. If not, a warning says why. It is no error: the run is done, and
+        its own result matters more.
     """
     try:
-        # In UTF-8 only lone surrogates are escaped (bytes of a path that is not UTF-8), as \\udcff,
-        # which JSON reads.
+        # UTF-8 lacks only lone surrogates (bytes of a path that is not UTF-8). They are escaped
+        # like \\udcff, which JSON reads.
         encoded = (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode(
             "utf-8", "backslashreplace"
         )
@@ -248,13 +253,13 @@ def save_json(value: Any, path: Path) -> bool:
                 _beside(path).unlink(missing_ok=True)
                 raise
     except OSError as error:
-        remark(f"warning: {path}: {error.strerror}: the report could not be written")
+        remark(f"warning: the report {path} cannot be written: {error.strerror}.")
         return False
     return True
 
 
 def _is_special(path: Path) -> bool:
-    """Whether it is a device, a pipe or a link: to be written to, never to be replaced."""
+    """Whether a path is a device, a pipe or a link, which must not be replaced."""
     return path.is_symlink() or (path.exists() and not path.is_file())
 
 
@@ -264,6 +269,6 @@ def _beside(path: Path) -> Path:
 
 def _unwritable(path: Path, option: str, error: OSError) -> typer.BadParameter:
     return typer.BadParameter(
-        f"cannot write {path}: {error.strerror}: choose a file in a folder that you may write to",
+        f"cannot write {path}: {error.strerror}. Choose a file in a folder that is writable",
         param_hint=option,
     )

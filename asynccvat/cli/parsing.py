@@ -1,6 +1,6 @@
-"""What people write for sizes, durations, dates and ids, turned into values.
+"""Read the texts of options: ids, pairs, dates, reports, and the quantities of `core.quantities`.
 
-What cannot be read is a usage error that names the option and shows what would have been right.
+A text that cannot be read is a usage error, which names the option and shows a correct text.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ def read(reader: Callable[[str], T], text: str, option: str) -> T:
 
 
 def since(text: str, option: str, *, now: datetime) -> str:
-    """An ISO date and time, as `quantities.since` reads it.
+    """Return the ISO date and time that `quantities.since` reads.
 
     Raises:
-        typer.BadParameter: It is neither a date nor an age.
+        typer.BadParameter: The text is neither a date nor an age.
     """
     return read(partial(quantities.since, now=now), text, option)
 
 
 def ids(texts: Iterable[str], option: str) -> tuple[int, ...]:
-    """Ids from numbers and comma lists of them, each once, in the order given.
+    """Read ids from numbers and comma lists; return each once, in the given order.
 
     Raises:
-        typer.BadParameter: Something is not a positive whole number.
+        typer.BadParameter: A part is no positive whole number.
     """
     found: dict[int, None] = {}
     for text in texts:
-        # An empty text is refused, too: it is a shell variable that is not set, more likely than
-        # the wish for no narrowing.
+        # An empty text is refused, too: it is probably a shell variable that is not set, rather
+        # than the wish to select everything.
         for part in (part.strip() for part in text.removesuffix(",").split(",")):
             if not (part.isascii() and part.isdigit() and int(part)):
                 raise _bad(option, part, "write ids as numbers, like 147 or 147,148")
@@ -58,10 +58,10 @@ def ids(texts: Iterable[str], option: str) -> tuple[int, ...]:
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[int, Path]:
-    """Tasks and their files from texts like `147=street.xml`.
+    """Read tasks and their files from texts like `147=street.xml`.
 
     Raises:
-        typer.BadParameter: One is no such pair, or a task has two.
+        typer.BadParameter: A text is no such pair, or a task appears twice.
     """
     found: dict[int, Path] = {}
     for text in texts:
@@ -69,17 +69,19 @@ def pairs(texts: Iterable[str], option: str) -> dict[int, Path]:
         if not (number.isascii() and number.isdigit() and int(number) and equals and path):
             raise _bad(option, text, "write a task's id and a path, like 147=street.xml")
         if int(number) in found:
-            raise _bad(option, text, f"task {int(number)} has a path already, and can take one")
+            raise _bad(
+                option, text, f"task {int(number)} has a path already: give one path per task"
+            )
         found[int(number)] = Path(path)
     return found
 
 
 def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
-    """The ids of the tasks that failed, from a report that `--report-json` or `--json` wrote.
+    """Read the failed tasks from a report that `--report-json` or `--json` wrote.
 
     Raises:
-        typer.BadParameter: The file cannot be read, or is no such report, or is that of a run
-            which was stopped before any task failed: what it did not come to is not in it.
+        typer.BadParameter: The file cannot be read or is no such report. Or its run was stopped
+            before a task failed, so that the tasks which it did not reach are unknown.
     """
     try:
         report: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -97,12 +99,12 @@ def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
         ) from error
     if stopped and not failed:
         raise typer.BadParameter(
-            f"the run of {path} was stopped before its end, and not by the failure of a task: run "
-            f"it again without {option}",
+            f"{path} names no failed task, because its run was stopped early: run it again without "
+            f"{option}",
             param_hint=option,
         )
     return failed
 
 
 def _bad(option: str, text: str, hint: str) -> typer.BadParameter:
-    return typer.BadParameter(f"{text!r} will not do: {hint}", param_hint=option)
+    return typer.BadParameter(f"{text!r} cannot be read: {hint}", param_hint=option)

@@ -1,4 +1,4 @@
-"""How a run stands, counted from its events. No clock and no terminal: `display` has those."""
+"""Count the events of a run, and turn them into lines; `display` has the clock and terminal."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from asynccvat.events import (
     Warned,
 )
 
-_NOTHING_DONE = (Action.KEPT, Action.SKIPPED)
-# These end a run, and several tasks that are under way may meet one.
+_UNCHANGED = (Action.KEPT, Action.SKIPPED)
+# These errors end a run, and several tasks may raise the same one.
 _ENDS_A_RUN = (AuthenticationError, ConfigError, DiskFullError, DriveError, StoreLockedError)
 _MOST_WARNINGS_ALIKE = 10
 
@@ -48,16 +48,16 @@ class Progress:
     """The counts of one run.
 
     Attributes:
-        started: When the run began, in seconds of the clock that `overall` is given, too.
-        listed: Tasks that the server's list has; None until it is read.
-        uploads: Whether files are sent rather than fetched.
-        total: Tasks to fetch, upload, move, remove or refuse; None until the plan stands.
-        done: How many of them have their outcome.
-        failed: How many of those failed.
+        started: The time of the start, in seconds of the clock of `overall`.
+        listed: Tasks in the server's list; None until it is read.
+        uploads: Whether files are sent instead of fetched.
+        total: Tasks to fetch, upload, move, remove or refuse; None until there is a plan.
+        done: How many of these tasks have an outcome.
+        failed: How many of these tasks failed.
         transferred: Bytes of archives received, or of files sent.
-        at_server: Tasks whose export or import waits or runs at the server. Which of them run is
-            not shown, as an export is rarely asked about before it is read.
-        transferring: Tasks whose archive is being read, or whose file is being sent.
+        at_server: Tasks whose export or import waits or runs at the server. It is rarely known
+            which of them run, since most exports are never polled.
+        transferring: Tasks whose archive is being received, or whose file is being sent.
     """
 
     started: float
@@ -71,7 +71,7 @@ class Progress:
     transferring: set[int] = field(default_factory=set)
 
     def apply(self, event: Event) -> None:
-        """Count one event in."""
+        """Count an event."""
         match event:
             case ListingRead():
                 self.listed = event.tasks
@@ -97,13 +97,13 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """The share of the tasks that is done, from 0 to 1."""
+        """The share of the tasks that are done, from 0 to 1."""
         return min(1.0, self.done / self.total) if self.total else 0.0
 
     def overall(self, now: float) -> str:
-        """Tasks, bytes, rates and the time left, in one line."""
+        """Return tasks, bytes, rates and the time left in one line."""
         if self.total is None:
-            return "listing the tasks" if self.listed is None else "planning"
+            return "listing tasks" if self.listed is None else "planning"
         seconds = max(now - self.started, 1e-9)
         parts = [f"{self.done:,}/{self.total:,} tasks", number_of_bytes(self.transferred)]
         if self.done:
@@ -115,18 +115,18 @@ class Progress:
         return ", ".join(parts)
 
     def stages(self) -> str:
-        """How many tasks are where, in one line."""
+        """Return in one line how many tasks are in which stage."""
         parts = [
             f"{len(self.at_server)} at the server",
-            f"{len(self.transferring)} {'sending' if self.uploads else 'transferring'}",
+            f"{len(self.transferring)} {'uploading' if self.uploads else 'downloading'}",
         ]
         if self.failed:
             parts.append(f"{self.failed} failed")
         return ", ".join(parts)
 
     def _finish(self, outcome: TaskOutcome) -> None:
-        # Where there is nothing to do, nothing was counted into the total.
-        if outcome.action not in _NOTHING_DONE:
+        # Tasks without work are not in the total.
+        if outcome.action not in _UNCHANGED:
             self.done += 1
             self.failed += outcome.action is Action.FAILED
 
@@ -138,9 +138,9 @@ class Progress:
 
 
 def messages(event: Event, *, verbose: bool) -> Iterator[str]:
-    """What of an event deserves a line of its own: failures and warnings, and retries if asked.
+    """Yield the messages of an event: failures and warnings; with `verbose`, retries, too.
 
-    What many tasks can have in common is held back until the run's end, to be said once.
+    A message that many tasks may share appears once, at the end of the run.
     """
     match event:
         case TaskDone(outcome=outcome):
@@ -150,10 +150,10 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
         case Warned():
             yield f"warning: {printable(event.message)}"
         case ServerPaused():
-            yield f"the server asked for a pause of {span(event.seconds)}"
+            yield f"the server asks for a pause of {span(event.seconds)}"
         case Retrying() if verbose:
             whose = "" if event.task_id is None else f"task {event.task_id}: "
-            yield f"{whose}{event.step} again in {span(event.delay)}: {printable(event.error)}"
+            yield f"{whose}retrying {event.step} in {span(event.delay)}: {printable(event.error)}"
         case _:
             pass
 
@@ -161,21 +161,21 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
 def _at_once(outcome: TaskOutcome) -> Iterator[str]:
     if outcome.action is Action.FAILED and not isinstance(outcome.error, _ENDS_A_RUN):
         yield failure(outcome)
-    if outcome.action not in _NOTHING_DONE:
+    if outcome.action not in _UNCHANGED:
         for warning in outcome.warnings:
             yield f"warning: task {outcome.task_id}: {printable(warning)}"
 
 
 def _at_the_end(report: RunReport) -> Iterator[str]:
     for outcome in report.failures:
-        # What ended the run is said of the run; whatever did not is its task's own.
+        # An error that stopped the run is reported for the run, not for each task.
         held_back = isinstance(outcome.error, _ENDS_A_RUN)
         if held_back and not isinstance(report.stopped_by, type(outcome.error)):
             yield failure(outcome)
-    # The warnings about tasks that were left as they are: one line where they are many.
+    # Warnings about unchanged and skipped tasks: one line if there are many alike.
     tasks: dict[str, list[int]] = {}
     for outcome in report.outcomes:
-        if outcome.action in _NOTHING_DONE:
+        if outcome.action in _UNCHANGED:
             for warning in outcome.warnings:
                 tasks.setdefault(printable(warning), []).append(outcome.task_id)
     for warning, task_ids in tasks.items():
@@ -191,5 +191,5 @@ def _at_the_end(report: RunReport) -> Iterator[str]:
 
 
 def failure(outcome: TaskOutcome) -> str:
-    """One line for a task that failed."""
+    """Return the line for a failed task."""
     return f"failed: {printable(outcome.failure)}"

@@ -1,4 +1,4 @@
-"""One question to the server: a client that lives as long as it, and its answer as values."""
+"""Send one query to the server with a client of its own, and write the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def ask(settings: Settings, call: Callable[[CvatClient], Awaitable[T]]) -> T:
-    """What a client's coroutine returns."""
+    """Open a client, and return what a coroutine of it returns."""
     client = client_for(settings)
 
     async def main() -> T:
@@ -33,7 +33,7 @@ def stream(
     items: Callable[[CvatClient], AsyncGenerator[T, None]],
     seen: Callable[[T], None] | None = None,
 ) -> None:
-    """Write what a client's iterator yields, a JSON object a line, each as it comes."""
+    """Write what a client's iterator yields: a line of JSON for each item, as it arrives."""
     from contextlib import aclosing  # noqa: PLC0415 - the start-up of `--help` stays light
 
     async def main(client: CvatClient) -> None:
@@ -55,7 +55,7 @@ def show(
     numbers: Sequence[str] = (),
     wraps: Sequence[str] = (),
 ) -> None:
-    """Write values in the form that was asked for; `rows` are theirs in a table."""
+    """Write values in a form; in a table, `rows` are their cells."""
     if form is OutputForm.JSON:
         output.write_json([record(value) for value in values])
     elif form is OutputForm.JSONL:
@@ -66,12 +66,12 @@ def show(
 
 
 def record(value: Any) -> Any:
-    """A value as JSON has it."""
+    """Return a value as JSON types."""
     import msgspec  # noqa: PLC0415 - the start-up of `--help` stays light
 
     return msgspec.to_builtins(value)
 
 
 def minute(date: str) -> str:
-    """`2026-03-31 08:00` of an ISO date: what a table has room for; JSON has it whole."""
+    """Shorten an ISO date for a table: `2026-03-31 08:00`. JSON has the whole date."""
     return date[:16].replace("T", " ")

@@ -1,4 +1,4 @@
-"""One run of the engine from the shell: shown while it lasts, logged, reported at its end."""
+"""Run the engine for a command: show progress, log events, write the report."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 Work = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["RunReport"]]
-"""What a command wants of the engine: called with a client and with what is told the events."""
+"""The call of a verb: it takes a client and the event callback."""
 
 
-STOPPING = "Stopping: cancelling what is queued at the server. Press Ctrl-C again to leave at once."
+STOPPING = (
+    "Stopping: cancelling this run's requests at the server. Press Ctrl-C again to exit at once."
+)
 
 
 def carry_out(
@@ -31,17 +33,17 @@ def carry_out(
     verbose: bool = False,
     resumable: bool = True,
 ) -> int:
-    """Let the engine work, show it, write what is to be written, and return the exit code.
+    """Run the engine, show its progress, write the results, and return the exit code.
 
-    The report is written after an interruption, too, with what was done until then.
+    After an interruption, too, the report is written, with what was done until then.
 
     Args:
-        client: The server; entered and left here.
-        work: What to do with it.
+        client: The client, unopened. It is opened and closed here.
+        work: Calls the verb.
         results: Where the report and the events go.
-        place: Where the tasks go, as the summary says it.
+        place: Where the tasks go, for the summary.
         verbose: Show retries and the causes of errors.
-        resumable: Whether the same command goes on where this one was stopped.
+        resumable: Whether the same command would continue after an interruption.
     """
     reports: list[RunReport] = []
     stopped: signals.Interrupted | None = None
@@ -51,7 +53,7 @@ def carry_out(
     except signals.Interrupted as interrupted:
         stopped = interrupted
     finally:
-        # The latest is the most complete; there is none where the engine could not begin.
+        # The last report is the most complete; there is none if the run could not start.
         for report in reports[-1:]:
             written = _write(report, results)
     for report in reports[-1:]:
@@ -59,14 +61,14 @@ def carry_out(
             output.summary(report, place)
     if stopped is not None:
         if resumable:
-            output.remark("Run the same command again to go on from here.")
+            output.remark("Run the same command again to continue.")
         return stopped.code
     code = _conclude(reports[-1], verbose=verbose)
     return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
 
 
 def _write(report: RunReport, results: ResultOptions) -> bool:
-    """Write the report for programs, wherever it is wanted; tell whether that could be done."""
+    """Write the report as JSON where the options ask for it; return whether that succeeded."""
     written = True
     if results.report_file is not None:
         written = output.save_json(report.to_json(), results.report_file)
@@ -76,7 +78,7 @@ def _write(report: RunReport, results: ResultOptions) -> bool:
 
 
 def _conclude(report: RunReport, *, verbose: bool) -> ExitCode:
-    """Say why the run ended early, if it did, and find its exit code."""
+    """Write why the run stopped early, if it did, and return its exit code."""
     if report.stopped_by is not None:
         for line in explain(report.stopped_by, verbose=verbose):
             output.remark(line)
@@ -91,7 +93,7 @@ def _watch(
     *,
     verbose: bool,
 ) -> None:
-    """Run the engine to its end, or to a signal; the report is added to `reports` either way."""
+    """Run the engine to its end or to a signal; append its report to `reports` either way."""
     from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
     from asynccvat.events import RunFinished, to_json  # noqa: PLC0415 - the same
 

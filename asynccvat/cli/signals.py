@@ -1,10 +1,10 @@
-"""A coroutine on an event loop, with the manners of a command when signals come.
+"""Run a coroutine for a command, and handle SIGINT and SIGTERM.
 
-The first SIGINT or SIGTERM cancels: the engine ends its tasks, cancels its queued exports at the
-server (at most 5 seconds) and lets go of the destination. The second leaves at once, which a
-mirror survives as it survives being killed.
+The first signal cancels the coroutine: the engine stops its tasks, cancels its queued exports at
+the server (in at most 5 seconds) and unlocks the destination. The second signal exits at once; a
+mirror survives that as it survives SIGKILL.
 
-Before anything is begun, the process lets itself have more files open, where the system permits it.
+Before it starts, the process raises its limit of open files as far as the system permits.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if sys.platform != "win32":
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# More than any run uses. Where the hard limit is higher still, or none, it need not be tried out.
-# The second is what macOS grants in any case (OPEN_MAX).
+# More than any run uses, even if the hard limit is higher. The second number is what macOS always
+# permits (OPEN_MAX).
 _ENOUGH_HANDLES = (16_384, 10_240)
 
 
-class Interrupted(Exception):  # noqa: N818 - a state rather than an error, as CancelledError is
+class Interrupted(Exception):  # noqa: N818 - no error, like CancelledError
     """A signal ended the run.
 
     Attributes:
-        code: What the shell is told: 128 and the signal's number.
+        code: The exit code: 128 plus the number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -49,20 +49,20 @@ def _ignore() -> None:
 def run(
     main: Callable[[], Coroutine[Any, Any, T]], *, on_signal: Callable[[], None] = _ignore
 ) -> T:
-    """Run a coroutine function to its end.
+    """Run a coroutine function to its end, or until a signal.
 
     Args:
-        main: Called with nothing within the loop. It is cancelled by the first signal.
-        on_signal: Called when the first signal came.
+        main: The coroutine function. The first signal cancels it.
+        on_signal: Called at the first signal.
 
     Raises:
-        Interrupted: A signal came, and `main` ended by the cancellation.
+        Interrupted: A signal came, and the cancellation ended `main`.
     """
     import asyncio  # noqa: PLC0415 - the start-up of `--help` stays light
 
     raise_handle_limit()
-    # What was loaded until now stays, and the collector need not look at it each time, which takes
-    # tens of milliseconds in which nothing else is done.
+    # The modules loaded so far stay. To scan them at each garbage collection would stop the event
+    # loop for tens of milliseconds.
     gc.freeze()
     try:
         return asyncio.run(_supervised(main, on_signal))
@@ -71,9 +71,9 @@ def run(
 
 
 def raise_handle_limit() -> None:
-    """Let this process have as many files open as it may have for the asking.
+    """Raise this process's limit of open files.
 
-    The soft limit is low for the sake of programs that use `select`, which this is none of.
+    The default soft limit is low for programs that use `select`; asynccvat does not.
     """
     if sys.platform == "win32":
         return
@@ -82,7 +82,7 @@ def raise_handle_limit() -> None:
         wanted = enough if hard == resource.RLIM_INFINITY else min(hard, enough)
         if soft == resource.RLIM_INFINITY or soft >= wanted:
             return
-        # macOS says that there is no hard limit, and has one all the same.
+        # macOS reports no hard limit, but has one.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             return
@@ -105,7 +105,7 @@ async def _supervised(
         if task is not None:
             task.cancel()
 
-    # Elsewhere than in the main thread of a Unix there are no signals to listen to.
+    # An event loop can handle signals only in the main thread of a Unix process.
     listens = threading.current_thread() is threading.main_thread() and os.name == "posix"
     before = {number: signal.getsignal(number) for number in SIGNALS}
     if listens:
@@ -125,7 +125,7 @@ async def _supervised(
 
 
 def leave(code: int) -> NoReturn:
-    """End the process without waiting for threads or cleanup, with the cursor shown again."""
+    """Exit without waiting for threads or cleanup; show the terminal's cursor again."""
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Numbers and names as people read them. Pure functions."""
+"""Format durations, counts and names for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["counted", "number_of_bytes", "printable", "span"]
 
 
 def span(seconds: float) -> str:
-    """`0.4 s`, `18 s`, `3:05` (minutes), `2:03:05` (hours)."""
+    """Format a duration: `0.4 s`, `18 s`, `3:05` (minutes), `2:03:05` (hours)."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -20,12 +20,12 @@ def span(seconds: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 task`, `2 tasks`, `12,000 tasks`."""
+    """Format a count: `1 task`, `2 tasks`, `12,000 tasks`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def printable(text: str) -> str:
-    """One line without control characters: names come from a server and go to a terminal."""
+    """Make one line without control characters: a terminal would obey those of a task's name."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
         for character in " ".join(text.split())

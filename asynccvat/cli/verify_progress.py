@@ -1,6 +1,6 @@
-"""How a verification stands, counted from its events; and what it found, in lines.
+"""Count the events of a verification, and turn its report into lines.
 
-No clock and no terminal: `display` has those.
+`display` has the clock and the terminal.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _MOST_NOTES_ALIKE = 10
 
 @dataclass(slots=True)
 class VerifyCounts:
-    """The counts of one verification, and those of the repair once that has begun.
+    """The counts of one verification, and of the repair that follows.
 
     Attributes:
-        started: When it began, in seconds of the clock that `overall` is given, too.
-        total: Files to look at; None until that is known.
+        started: The time of the start, in seconds of the clock of `overall`.
+        total: Files to check; None until it is known.
         bytes: Bytes to read.
-        resumed: Tasks that were read before.
-        files: Files that were looked at.
+        resumed: Tasks that an interrupted verification has checked.
+        files: Files that were checked.
         read: Bytes that were read.
-        problems: What was found that is no note.
-        repair: The mirror that repairs, None before.
+        problems: Problems found, notes excluded.
+        repair: The counts of the repair; None before it starts.
     """
 
     started: float
@@ -43,7 +43,7 @@ class VerifyCounts:
     repair: Progress | None = field(default=None)
 
     def apply(self, event: Event) -> None:
-        """Count one event in."""
+        """Count an event."""
         match event:
             case VerifyStarted():
                 self.total, self.bytes, self.resumed = event.files, event.bytes, event.resumed
@@ -61,18 +61,18 @@ class VerifyCounts:
 
     @property
     def fraction(self) -> float:
-        """The share that is done, from 0 to 1."""
+        """The share of the work that is done, from 0 to 1."""
         if self.repair is not None:
             return self.repair.fraction
         done, of = (self.read, self.bytes) if self.bytes else (self.files, self.total or 0)
         return min(1.0, done / of) if of else 0.0
 
     def overall(self, now: float) -> str:
-        """Files, bytes, the rate and the time left, in one line."""
+        """Return files, bytes, the rate and the time left in one line."""
         if self.repair is not None:
             return f"repairing: {self.repair.overall(now)}"
         if self.total is None:
-            return "reading the receipts"
+            return "reading receipts"
         seconds = max(now - self.started, 1e-9)
         parts = [
             f"{min(self.files, self.total):,}/{self.total:,} files",
@@ -85,15 +85,15 @@ class VerifyCounts:
         return ", ".join(parts)
 
     def stages(self) -> str:
-        """What was found so far, in one line."""
+        """Return in one line what was found so far."""
         if self.repair is not None:
             return self.repair.stages()
         found = counted(self.problems, "problem")
-        return f"{found}, {counted(self.resumed, 'task')} read before" if self.resumed else found
+        return f"{found}, {counted(self.resumed, 'task')} checked before" if self.resumed else found
 
 
 def problem_lines(report: VerifyReport, *, notes: bool, repaired: bool) -> Iterator[str]:
-    """One line for each problem; of notes that many have in common, the first ones."""
+    """Yield a line for each problem; of many notes of one kind, the first ones."""
     for problem in report.repaired if repaired else ():
         yield f"repaired: {_line(problem)}"
     noted: Counter[ProblemKind] = Counter()
@@ -114,13 +114,13 @@ def _line(problem: VerifyProblem) -> str:
 
 
 def summary(report: VerifyReport, place: str) -> str:
-    """What a verification found, in one line."""
+    """Return in one line what a verification found."""
     how = "Done in"
     if report.interrupted:
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"
     found = [f"{count:,} {kind}" for kind, count in report.counts.items()]
     if report.ok:
-        found.insert(0, "all is well")
+        found.insert(0, "no problems")
     if not report.listing_complete:
         found.append("not all compared with the server")
     if report.repaired:
@@ -130,7 +130,7 @@ def summary(report: VerifyReport, place: str) -> str:
     if found:
         parts.append(f" ({', '.join(found)})")
     if report.resumed:
-        parts.append(f", {counted(report.resumed, 'task')} of them read before")
+        parts.append(f", {counted(report.resumed, 'task')} of them checked before")
     if report.kept:
-        parts.append(f", {report.kept:,} put aside in .asynccvat/kept")
+        parts.append(f", {report.kept:,} moved to .asynccvat/kept")
     return f"{''.join(parts)}: {place}"

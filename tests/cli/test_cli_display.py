@@ -61,7 +61,7 @@ def test_a_task_is_counted_where_it_is() -> None:
     ]
     for event in happened:
         progress.apply(event)
-    assert progress.stages() == "2 at the server, 1 transferring"
+    assert progress.stages() == "2 at the server, 1 downloading"
     progress.apply(events.TransferFinished(3))
     progress.apply(done(3))
     progress.apply(done(9, Action.KEPT))
@@ -71,14 +71,14 @@ def test_a_task_is_counted_where_it_is() -> None:
     assert progress.overall(2.0) == "1/4 tasks, 2.0 KiB, 1.0 KiB/s, 0.5 tasks/s, 6.0 s left"
     for later in (failed(1, "no"), done(2), done(4, Action.MOVED)):
         progress.apply(later)
-    assert progress.stages().endswith("0 transferring, 1 failed")
+    assert progress.stages().endswith("0 downloading, 1 failed")
     assert progress.fraction == 1.0
     assert "left" not in progress.overall(4.0)
 
 
 def test_before_the_plan_stands_it_says_what_is_waited_for() -> None:
     progress = Progress(started=0)
-    assert progress.overall(1.0) == "listing the tasks"
+    assert progress.overall(1.0) == "listing tasks"
     progress.apply(events.ListingRead(5, complete=True))
     assert progress.overall(1.0) == "planning"
     assert progress.fraction == 0
@@ -97,7 +97,7 @@ def test_before_the_plan_stands_it_says_what_is_waited_for() -> None:
         (done(7), []),
         (done(7, warnings=("put aside",)), ["warning: task 7: put aside"]),
         (events.Warned("look out"), ["warning: look out"]),
-        (events.ServerPaused(26), ["the server asked for a pause of 26 s"]),
+        (events.ServerPaused(26), ["the server asks for a pause of 26 s"]),
         (events.Retrying(7, "export", "502", 0.5), []),
         (events.RunFinished(RunReport()), []),
     ],
@@ -141,9 +141,9 @@ def test_a_warning_that_many_unchanged_tasks_share_is_said_once_with_their_numbe
 
 def test_retries_are_told_when_asked() -> None:
     event = events.Retrying(7, "export", "502", 0.5)
-    assert list(messages(event, verbose=True)) == ["task 7: export again in 0.5 s: 502"]
+    assert list(messages(event, verbose=True)) == ["task 7: retrying export in 0.5 s: 502"]
     event = events.Retrying(None, "list", "502", 0.5)
-    assert list(messages(event, verbose=True)) == ["list again in 0.5 s: 502"]
+    assert list(messages(event, verbose=True)) == ["retrying list in 0.5 s: 502"]
 
 
 def test_without_a_terminal_progress_comes_every_so_many_seconds_and_failures_at_once() -> None:
@@ -161,12 +161,12 @@ def test_without_a_terminal_progress_comes_every_so_many_seconds_and_failures_at
         clock.now += 0.5
         shown.on_event(events.ExportRequested(3, "c", created=True))
     assert written_to(console).splitlines() == [
-        "the server asked for a pause of 1.0 s",
+        "the server asks for a pause of 1.0 s",
         "planning",
         "failed: task 2: a long message that is not wrapped, however narrow the console",
         (
             "2/3 tasks, 0 B, 0 B/s, 0.2 tasks/s, 5.5 s left; "
-            "1 at the server, 0 transferring, 1 failed"
+            "1 at the server, 0 downloading, 1 failed"
         ),
     ]
 
@@ -184,7 +184,7 @@ def test_on_a_terminal_there_is_a_bar_with_the_numbers_and_messages_above_it() -
         shown.on_event(events.Warned("look out"))
     written = written_to(console)
     assert "2/2 tasks" in written
-    assert "0 at the server, 0 transferring, 1 failed" in written
+    assert "0 at the server, 0 downloading, 1 failed" in written
     assert "failed: task 2: [red]no[/red]" in written
     assert "warning: look out" in written
 

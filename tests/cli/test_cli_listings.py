@@ -143,7 +143,7 @@ def test_the_environment_s_project_counts_where_no_task_or_project_is_named(
 def test_a_task_that_is_not_there_is_told_and_shows_in_the_code(shell: Shell, form: str) -> None:
     ended = shell("list-tasks", "-t", "1,99", form)
     assert "street-00001" in ended.out
-    assert "task 99: there is no such task" in ended.err
+    assert "task 99 does not exist" in ended.err
     assert ended.code == 1
     narrowed = shell("list-tasks", "-t", "1,99", "--status", "completed", form)
     assert (narrowed.code, narrowed.err) == (0, "")
@@ -163,7 +163,7 @@ def test_a_list_that_never_agrees_with_its_count_is_shown_with_a_warning(
         ended = shell("list-tasks")
     assert ended.code == 1
     assert ended.out.splitlines()[1].startswith("1\tstreet-00001")
-    assert "some may be missing" in ended.err
+    assert "some tasks may be missing" in ended.err
 
 
 def test_projects_are_listed(shell: Shell) -> None:

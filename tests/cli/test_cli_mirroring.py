@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -254,6 +255,13 @@ def test_a_signal_takes_back_what_is_queued_and_leaves_a_mirror_to_go_on_with(
     assert len(folders(tmp_path / "data")) == 4
 
 
+def pieces_of(terminal: BinaryIO) -> Iterator[bytes]:
+    """What a terminal shows, until its last writer has closed it."""
+    with contextlib.suppress(OSError):
+        while piece := terminal.read(1 << 16):
+            yield piece
+
+
 @pytest.mark.usefixtures("shell")
 def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean(tmp_path: Path) -> None:
     outer, inner = pty.openpty()
@@ -267,8 +275,8 @@ def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean(tmp_path: Path) -> 
             check=False,
             timeout=60,
         )
-        shown = terminal.read(1 << 16)
         os.close(inner)
+        shown = b"".join(pieces_of(terminal))
     assert ended.returncode == 0
     assert json.loads(ended.stdout)["counts"] == {"fetched": 6}
     # What a bar that is redrawn now and then shows of a quick run is a matter of moments.

@@ -60,7 +60,7 @@ def test_what_the_server_is_doing_is_shown_newest_first(nobody: Shell, ids: dict
     assert rows[0][2].endswith(" s")
     # Whole, however long: it is what `cancel` takes.
     assert [row[-1] for row in rows] == [ids["queued"], ids["started"]]
-    assert ended.err == "2 requests; 2 ended, which --all shows\n"
+    assert ended.err == "2 requests; 2 ended (--all shows them)\n"
 
 
 def test_all_of_them_are_shown_with_why_they_failed(nobody: Shell, ids: dict[str, str]) -> None:
@@ -136,7 +136,7 @@ def test_what_waits_is_cancelled_and_of_the_rest_it_is_told_why_not(
     ]
     told = ended.err.splitlines()
     assert len(told) == 4
-    assert f"{ids['started']}: it runs already, and CVAT cancels only what still waits" in told[2]
+    assert f"{ids['started']}: it is running, and CVAT cancels only queued requests" in told[2]
     assert "'asynccvat requests' shows it" in told[3]
     assert [item["id"] for item in nobody("requests", "--json").json] == [ids["started"]]
 
@@ -158,8 +158,8 @@ def test_what_waits_is_cancelled_without_naming_it(
     [
         (("requests", "cancel"), "name a request"),
         (("requests", "cancel", ""), "it is empty"),
-        (("requests", "cancel", "--all", "junk"), "leave it or the ids away"),
-        (("requests", "cancel", "--all", "-t", "1"), "leave it or the ids away"),
+        (("requests", "cancel", "--all", "junk"), "remove it or the ids"),
+        (("requests", "cancel", "--all", "-t", "1"), "remove it or the ids"),
         (("requests", "-t", "1", "cancel", "--all"), "--task-id: it is not for 'cancel'"),
         (("requests", "--status", "done"), "queued"),
         (("requests", "cancle"), "'cancle'"),

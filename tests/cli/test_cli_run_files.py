@@ -67,7 +67,7 @@ def test_a_dry_run_prints_what_each_step_would_do(shell: Shell, tmp_path: Path) 
         "number\twhat\tstep\ttask\tpath\treason",
         "1\tdownload_cvat_tasks\tfetch\t1\traw/task1\tasked for",
         "1\tdownload_cvat_tasks\tfetch\t2\traw/task2\tasked for",
-        "2\tupload_anno_with_cvat_tasks\tupload\t1\traw/task1\tbrought by an earlier step",
+        "2\tupload_anno_with_cvat_tasks\tupload\t1\traw/task1\tfetched by an earlier step",
         "3\tmirror\tfetch\t3\ttask3\tnew",
     ]
     assert ended.err == "Dry run, nothing was changed.\n"
@@ -207,7 +207,7 @@ def test_a_server_that_refuses_later_is_told_and_its_steps_are_not_run(
         "3\tmirror\t0\t0\t0\t0",
     ]
     assert "Error: step 1: " in ended.err
-    assert "step 3 was not run, as its server failed an earlier one: " in ended.err
+    assert "step 3 was not run, because its server failed an earlier step: " in ended.err
 
 
 def test_a_failed_task_is_code_1_and_the_other_steps_are_run(
@@ -253,7 +253,7 @@ def test_an_interrupted_run_tells_what_was_done_until_then(tmp_path: Path) -> No
     assert (report["ok"], report["interrupted"]) == (False, True)
     assert [step["ok"] for step in report["steps"]] == [True, True, False]
     assert "Stopping" in err
-    assert err.splitlines()[-1] == "Interrupted; steps that were not begun: 1."
+    assert err.splitlines()[-1] == "Interrupted: 1 step not started."
 
 
 def test_the_schema_is_printed_without_a_file(nobody: Shell) -> None:

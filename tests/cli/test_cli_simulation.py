@@ -85,7 +85,7 @@ def test_a_demonstration_whose_port_is_taken_says_what_to_do(nobody: Shell, tmp_
         (place / "task1").mkdir()
         ended = nobody("demo", place)
         assert ended.code == 2
-        assert "name another folder" in ended.err
+        assert "Name another folder" in ended.err
 
 
 def test_without_a_place_the_demonstration_takes_a_temporary_one_and_names_it(

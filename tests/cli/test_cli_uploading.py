@@ -167,10 +167,10 @@ def test_a_conflict_is_a_failure_that_says_what_to_do(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "say what to upload"),
+        ((), "name what to upload"),
         (("-i", "data"), "name the tasks"),
-        (("-i", "data", "--all", "-t", "1"), "give either it or -t"),
-        (("--pair", "1=a.xml", "-t", "1"), "it names file and task already"),
+        (("-i", "data", "--all", "-t", "1"), "remove it or -t"),
+        (("--pair", "1=a.xml", "-t", "1"), "it names file and task: remove"),
         (("--pair", "1"), "write a task's id and a path"),
         (("--pair", "0=a.xml"), "write a task's id and a path"),
         (("--pair", "1=a", "--pair", "1=b"), "has a path already"),

@@ -171,7 +171,7 @@ def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
         (("mirror", "out", "--report-json", "."), 2, "--report-json"),
         (("mirror", "out", "--log-json", "absent/l.json"), 2, "absent/l.json"),
         (("download", "-o", "out"), 2, "-t 147"),
-        (("download", "-t", "1"), 2, "-o FOLDER"),
+        (("download", "-t", "1"), 2, "-o DIR"),
         (("download", "-t", "1,2", "--out-path", "a"), 2, "1 paths for 2 tasks"),
         (("download", "-t", "1", "-o", "a", "--out-path", "b"), 2, "give only one of them"),
         (("task-info",), 2, "at least one task"),

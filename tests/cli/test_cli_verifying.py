@@ -109,7 +109,7 @@ def test_a_mirror_as_it_should_be_is_one_line_and_needs_no_server(
     (line,) = ended.out.splitlines()
     assert line.startswith("Done in ")
     assert "5 tasks, 15 files, " in line
-    assert line.endswith(" read (all is well): data")
+    assert line.endswith(" read (no problems): data")
     assert nobody("verify", data, "--quiet").out == ""
 
 
@@ -201,8 +201,8 @@ def test_what_is_damaged_is_repaired_and_the_code_is_that_of_the_end(
     assert ended.code == 0
     *lines, last = ended.out.splitlines()
     assert kinds([line.removeprefix("repaired: ") for line in lines]) == wrong
-    assert "(5 repaired, all is well), " in last
-    assert "put aside in .asynccvat/kept" in last
+    assert "(5 repaired, no problems), " in last
+    assert "moved to .asynccvat/kept" in last
     assert "warning: task 2: files of data/task2 that were edited" in ended.err
     for path in template[1].glob("task*/**/*"):
         if path.is_file():
@@ -225,7 +225,7 @@ def test_a_repair_of_what_the_server_has_no_more_fails(
     receipt.write_bytes(receipt.read_bytes().replace(b'"task1"', b'"task99"', 1))
     ended = online("verify", "data", "--repair")
     assert ended.code == 1
-    assert "failed: task 99: there is no such task" in ended.err
+    assert "failed: task 99 does not exist" in ended.err
     assert ended.out.startswith("missing: task99/: not found (3 files)\n")
     against = online("verify", "data", "--against-server", "-q")
     assert "gone: task99/: deleted on the server" in against.out
@@ -328,10 +328,10 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(
     ended = nobody("verify", "data", "--threads", 1)
     assert ended.code == 130
     assert ended.out.startswith("Interrupted after ")
-    assert "Run the same command again to go on from here." in ended.err
+    assert "Run the same command again to continue." in ended.err
     ended = nobody("verify", "data")
     assert ended.code == 0
-    assert " of them read before" in ended.out
+    assert " of them checked before" in ended.out
     assert len(read) < 15 + 8 + 3
 
 
@@ -395,13 +395,13 @@ def test_a_full_stderr_takes_no_report(much_to_tell: tuple[str, ...]) -> None:
 
 def test_progress_tells_files_bytes_the_rate_and_the_time_left() -> None:
     shown = VerifyCounts(started=0.0)
-    assert (shown.overall(1.0), shown.fraction, shown.total) == ("reading the receipts", 0.0, None)
+    assert (shown.overall(1.0), shown.fraction, shown.total) == ("reading receipts", 0.0, None)
     shown.apply(events.VerifyStarted(tasks=3, files=10, bytes=4096, resumed=2))
     assert shown.overall(1.0) == "0/10 files, 0 B of 4.0 KiB"
     shown.apply(events.VerifyProgress(files=5, read=1024))
     assert shown.overall(2.0) == "5/10 files, 1.0 KiB of 4.0 KiB, 512 B/s, 6.0 s left"
     assert shown.fraction == 0.25
-    assert shown.stages() == "0 problems, 2 tasks read before"
+    assert shown.stages() == "0 problems, 2 tasks checked before"
     for kind in (ProblemKind.MISSING, ProblemKind.FOREIGN):
         shown.apply(events.ProblemFound(VerifyProblem(kind=kind, path="x")))
     shown.apply(events.VerifyProgress(files=5, read=3072))
@@ -409,11 +409,11 @@ def test_progress_tells_files_bytes_the_rate_and_the_time_left() -> None:
     shown.resumed = 0
     assert shown.stages() == "1 problem"
     shown.apply(events.RepairStarted(tasks=1))
-    assert shown.overall(4.0) == "repairing: listing the tasks"
+    assert shown.overall(4.0) == "repairing: listing tasks"
     shown.apply(events.ListingRead(tasks=1, complete=True))
     assert shown.overall(4.0) == "repairing: planning"
     assert shown.fraction == 0.0
-    assert shown.stages() == "0 at the server, 0 transferring"
+    assert shown.stages() == "0 at the server, 0 downloading"
 
 
 def test_where_nothing_is_to_be_read_files_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""`asynccvat demo`: the real engine against a simulated server, in about 15 seconds."""
+"""`asynccvat demo`: mirror a simulated server, in about 15 seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from asynccvat.simulator import SimulatorOptions
 
 TASKS = 200
-# Below those that systems give away by themselves.
+# Below the ports that systems assign by themselves.
 _FIRST_PORT, _PORTS = 20_000, 10_000
 _FOLDERS_SHOWN = 3
 _FILES_SHOWN = 6
@@ -31,17 +31,18 @@ def demo(
     destination: Annotated[
         Path | None,
         typer.Argument(
-            metavar="DEST", help="Folder for the mirror; a new temporary one without it."
+            metavar="DEST", help="The folder for the mirror. By default a new temporary folder."
         ),
     ] = None,
     tasks: Annotated[
-        int, typer.Option("--tasks", min=1, max=2000, help="Tasks on the simulated server.")
+        int,
+        typer.Option("--tasks", min=1, max=2000, help="How many tasks the simulated server has."),
     ] = TASKS,
 ) -> None:
-    """Mirror 200 tasks of a simulated server, and again, to see it work; about 15 seconds.
+    """Mirror 200 tasks of a simulated server twice, in about 15 seconds.
 
-    The server runs on this machine and ends with the command. The mirror stays, to be looked at,
-    and can be given again.
+    The server runs on this machine and stops with the command. The mirror stays; the command can
+    run again with the same folder.
 
     For example:
 
@@ -65,10 +66,10 @@ def demo(
 
 
 def port_for(place: Path) -> int:
-    """The port for a folder's server: the same each time, as a mirror is that of one address.
+    """Return the port for a folder's server: always the same, since a mirror has one address.
 
     Raises:
-        typer.BadParameter: It is taken, and the folder holds something already.
+        typer.BadParameter: The port is taken, and the folder is not empty.
     """
     import socket  # noqa: PLC0415 - the start-up of `--help` stays light
 
@@ -81,8 +82,8 @@ def port_for(place: Path) -> int:
         except OSError as error:
             if place.is_dir() and any(place.iterdir()):
                 raise typer.BadParameter(
-                    f"the simulated server of {place} would need port {port}, which cannot be "
-                    f"had ({error.strerror}): name another folder",
+                    f"the simulated server of {place} needs port {port}, which cannot be used: "
+                    f"{error.strerror}. Name another folder",
                     param_hint="DEST",
                 ) from error
             return 0
@@ -96,11 +97,11 @@ def _show(options: SimulatorOptions, place: Path) -> int:
     with ServerProcess(options) as server:
         output.write(
             f"A simulated CVAT at {server.url}: {counted(options.tasks, 'task')}, "
-            f"{options.export_workers} exports at once of {options.export_seconds} s each."
+            f"{options.export_workers} exports at once, {options.export_seconds} s each."
         )
         for title in (
             f"Mirroring it into {place}",
-            "Mirroring it once more, with nothing left to do",
+            "Mirroring it again, with nothing to do",
         ):
             output.write(f"\n{title}")
             output.flush()
@@ -125,7 +126,7 @@ def _show(options: SimulatorOptions, place: Path) -> int:
 
 
 def tree(place: Path) -> Iterator[str]:
-    """The first folders of a mirror and their files, drawn as a tree."""
+    """Yield lines that show the first folders of a mirror and their files."""
     folders = sorted(
         (item for item in place.iterdir() if item.is_dir() and not item.name.startswith(".")),
         key=lambda item: (len(item.name), item.name),

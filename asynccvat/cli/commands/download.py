@@ -1,4 +1,4 @@
-"""`asynccvat download`: named tasks into named folders, without a mirror's memory."""
+"""`asynccvat download`: download named tasks into named folders, without receipts."""
 
 from __future__ import annotations
 
@@ -27,16 +27,25 @@ def download(
             "--task-id",
             "-t",
             metavar="ID",
-            help="Task to download; may be repeated, or a list like 147,148.",
+            help="The task to download. May be repeated, or a list like 147,148.",
         ),
     ] = None,
     out_dir: Annotated[
         Path | None,
-        typer.Option("--out-dir", "-o", help="Folder for the tasks' folders: task147/ and so on."),
+        typer.Option(
+            "--out-dir",
+            "-o",
+            metavar="DIR",
+            help="The folder in which each task gets a folder: task147/ and so on.",
+        ),
     ] = None,
     out_path: Annotated[
         list[Path] | None,
-        typer.Option("--out-path", help="The very folder of a task; once for each task, in order."),
+        typer.Option(
+            "--out-path",
+            metavar="DIR",
+            help="The folder of one task; once for each task, in their order.",
+        ),
     ] = None,
     format_: Format = DEFAULT_FORMAT,
     save_images: Annotated[
@@ -44,15 +53,15 @@ def download(
         typer.Option(
             "--save-images/--no-save-images",
             "--images/--no-images",
-            help="Fetch the images, too.",
+            help="Also fetch the images.",
         ),
     ] = False,
     skip_existing: Annotated[
         bool,
         typer.Option(
             "--skip-existing/--no-skip-existing",
-            help="Leave out tasks whose annotation file is there already, or else replace it: what "
-            "was edited is put aside.",
+            help="Skip tasks whose annotation file exists. Otherwise replace the folder; files "
+            "that differ stay beside it in a folder like task147.old-1.",
         ),
     ] = True,
     folder_prefix: Annotated[
@@ -63,7 +72,7 @@ def download(
     ] = "task",
     results: ResultOptions,
 ) -> int:
-    """Download some tasks, each into its own folder; 'mirror' is better for many.
+    """Download some tasks, each into its own folder; for many, use 'mirror'.
 
     For example:
 
@@ -94,17 +103,17 @@ def download(
 def folders(
     task_ids: Sequence[int], out_dir: Path | None, out_paths: Sequence[Path], prefix: str
 ) -> dict[int, Path]:
-    """Where each task goes.
+    """Return the folder of each task.
 
     Raises:
-        typer.BadParameter: The options do not say it for each task.
+        typer.BadParameter: The options do not name a folder for each task.
     """
     if not task_ids:
         raise typer.BadParameter("name at least one task, like -t 147", param_hint="--task-id")
     if out_paths:
         if out_dir is not None:
             raise typer.BadParameter(
-                "-o names a folder for all tasks, --out-path one for each: give only one of them",
+                "it names a folder for each task, and -o one for all: remove one of them",
                 param_hint="--out-path",
             )
         if len(out_paths) != len(task_ids):
@@ -114,5 +123,7 @@ def folders(
             )
         return dict(zip(task_ids, out_paths, strict=True))
     if out_dir is None:
-        raise typer.BadParameter("say where to: -o FOLDER, or --out-path", param_hint="--out-dir")
+        raise typer.BadParameter(
+            "name a folder: -o DIR, or --out-path DIR for each task", param_hint="--out-dir"
+        )
     return {task_id: out_dir / f"{prefix}{task_id}" for task_id in task_ids}

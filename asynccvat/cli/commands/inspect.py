@@ -1,4 +1,4 @@
-"""The commands that look at something closely: tasks, formats, the connection itself."""
+"""`asynccvat task-info`, `formats` and `check-connection`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def task_info(
     shared: SharedOptions,
     *,
     tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="The tasks.", show_default=False)
+        list[str] | None, typer.Argument(metavar="ID", help="The tasks' ids.", show_default=False)
     ] = None,
     task_id: Annotated[
         list[str] | None,
-        typer.Option("--task-id", "-t", metavar="ID", help="The same, as an option."),
+        typer.Option("--task-id", "-t", metavar="ID", help="The tasks' ids, as an option."),
     ] = None,
     output_options: OutputOptions,
 ) -> int:
-    """Show all that the server says of some tasks.
+    """Show every field that the server has of some tasks.
 
     For example:
 
@@ -42,7 +42,7 @@ def task_info(
     form = output_options.form()
     ids = parsing.ids([*(tasks or ()), *(task_id or ())], "ID")
     if not ids:
-        raise typer.BadParameter("name at least one task", param_hint="ID")
+        raise typer.BadParameter("name at least one task, like 147", param_hint="ID")
     found, absent = queries.ask(shared.settings(), lambda client: _details(client, ids))
     if form is OutputForm.TABLE:
         for task in found:
@@ -58,9 +58,10 @@ def task_info(
 async def _details(
     client: CvatClient, ids: tuple[int, ...]
 ) -> tuple[list[Task], list[ResponseError]]:
-    """The tasks in the order of their ids as given, and why the others cannot be shown.
+    """Return the tasks in the given order, and the errors for tasks that cannot be shown.
 
-    One list answers for hundreds; only of a task that is not in it the server is asked why.
+    One list holds hundreds of tasks. Each task that is not in it is then requested by its id, for
+    the reason.
     """
     from asynccvat import (  # noqa: PLC0415 - the start-up of `--help` stays light
         NotFoundError,
@@ -110,7 +111,9 @@ def formats(
         output.table(
             ("format", "export", "import", "dimension"), _format_rows(known), wraps=("format",)
         )
-        output.remark("'export' and 'import' say which files; without one it is not possible.")
+        output.remark(
+            "'export' and 'import' show the file types; an empty cell means not supported."
+        )
     return ExitCode.DONE
 
 
@@ -136,14 +139,14 @@ def check_connection(
         bool, typer.Option("--json", help="Write one JSON document to stdout.")
     ] = False,
 ) -> int:
-    """Log in, and show who is there and what the server is.
+    """Log in, and show the user and the server's version.
 
     For example:
 
     asynccvat check-connection --url https://cvat.example.com -u ann
     """
 
-    async def question(client: CvatClient) -> dict[str, Any]:
+    async def query(client: CvatClient) -> dict[str, Any]:
         about, user = await client.about(), await client.user()
         return {
             "url": client.origin,
@@ -153,7 +156,7 @@ def check_connection(
             "organization": client.organization,
         }
 
-    answer = queries.ask(shared.settings(), question)
+    answer = queries.ask(shared.settings(), query)
     if as_json:
         output.write_json(answer)
         return ExitCode.DONE

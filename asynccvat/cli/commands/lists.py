@@ -1,4 +1,4 @@
-"""The commands that list: tasks, projects, jobs."""
+"""`asynccvat list-tasks`, `list-projects` and `list-jobs`."""
 
 from __future__ import annotations
 
@@ -64,8 +64,11 @@ def list_tasks(
     if form is OutputForm.TABLE:
         output.remark(counted(len(listing.tasks), "task"))
     if not listing.complete:
-        output.remark("warning: the list kept changing while it was read: some may be missing")
-    _tell_missing(listing.missing)
+        output.remark(
+            "warning: the list kept changing while it was read: some tasks may be missing. Run the "
+            "command again."
+        )
+    _report_missing(listing.missing)
     return ExitCode.SOME_FAILED if listing.missing or not listing.complete else ExitCode.DONE
 
 
@@ -76,13 +79,13 @@ def _stream_tasks(settings: Settings, selection: Selection) -> int:
         missing.discard(task.id)
 
     queries.stream(settings, lambda client: client.iter_tasks(selection), seen)
-    _tell_missing(sorted(missing))
+    _report_missing(sorted(missing))
     return ExitCode.SOME_FAILED if missing else ExitCode.DONE
 
 
-def _tell_missing(missing: Iterable[int]) -> None:
+def _report_missing(missing: Iterable[int]) -> None:
     for task_id in missing:
-        output.remark(f"task {task_id}: there is no such task, or this user may not see it")
+        output.remark(f"task {task_id} does not exist, or this user may not see it.")
 
 
 @command

@@ -58,7 +58,7 @@ def mirror(
     asynccvat mirror data/ --status completed --prune --dry-run
     """
     if not destination:
-        # A shell variable that is not set, more likely than the working directory.
+        # It is probably a shell variable that is not set, rather than the working directory.
         raise typer.BadParameter("it is empty: name a folder", param_hint="DEST")
     results.check(dry_run=dry_run)
     place = Path(destination)
@@ -96,7 +96,7 @@ async def _plan(
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> ExitCode:
-    """Print what a mirror would do; the code tells what running it would meet."""
+    """Print what a mirror would do; return the exit code that it would have."""
     described = plan.to_json()
     if as_json:
         output.write_json(described)

@@ -1,4 +1,4 @@
-"""`asynccvat requests`: what the server is doing for the user, and taking it back."""
+"""`asynccvat requests`: list the user's requests at the server, and cancel them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("status", "progress", "age", "operation", "of", "format", "message", "id")
 _WHY_NOT = {
-    "started": "it runs already, and CVAT cancels only what still waits: it will end by itself",
-    "ended": "it has ended already: there is nothing to cancel",
-    "unknown": "the server knows no such request: check the id, as 'asynccvat requests' shows it",
-    "forbidden": "it is another user's: only its owner may cancel it",
+    "started": "it is running, and CVAT cancels only queued requests. It will end by itself.",
+    "ended": "it has ended.",
+    "unknown": "the server has no such request. 'asynccvat requests' shows the ids.",
+    "forbidden": "it belongs to another user, who alone may cancel it.",
 }
 
 
@@ -90,9 +90,9 @@ def list_requests(
     ] = False,
     output_options: OutputOptions,
 ) -> int:
-    """Show what the server is doing for you: exports, imports, new tasks; newest first.
+    """Show your requests at the server: exports, imports, new tasks; newest first.
 
-    Progress is the server's own count, which stays empty for exports.
+    The server reports no progress for exports.
 
     For example:
 
@@ -106,14 +106,15 @@ def list_requests(
     tasks = parsing.ids(task_id or (), "--task-id")
     projects = parsing.ids(project_id or (), "--project-id")
 
-    async def question(client: CvatClient) -> tuple[Sequence[ServerRequest], datetime]:
+    async def query(client: CvatClient) -> tuple[Sequence[ServerRequest], datetime]:
         found = await client.requests(task_ids=tasks or None, action=action and action.value)
-        # Ages are by the server's clock, whose dates they come from.
+        # The dates are the server's, so the ages need its clock.
         return found, client.server_date or datetime.now(UTC)
 
-    found, now = queries.ask(shared.settings(), question)
+    found, now = queries.ask(shared.settings(), query)
     fitting = [item for item in found if not projects or item.operation.project_id in projects]
-    # One list is all of one moment; asked for state by state, one that moves on would be missed.
+    # One list shows one moment. With a list for each state, a request that changes its state
+    # between two lists would be missed.
     shown = [
         item
         for item in fitting
@@ -129,7 +130,7 @@ def list_requests(
     )
     if form is OutputForm.TABLE:
         hidden = len(fitting) - len(shown)
-        rest = f"; {hidden:,} ended, which --all shows" if hidden and status is None else ""
+        rest = f"; {hidden:,} ended (--all shows them)" if hidden and status is None else ""
         output.remark(f"{counted(len(shown), 'request')}{rest}")
     return ExitCode.DONE
 
@@ -163,7 +164,7 @@ def cancel(
     ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="ID", help="Requests, by the ids that 'asynccvat requests' shows; quote them."
+            metavar="ID", help="Ids of requests, as 'asynccvat requests' shows them, in quotes."
         ),
     ] = None,
     task_id: TaskIds = None,
@@ -173,7 +174,7 @@ def cancel(
     ] = False,
     output_options: OutputOptions,
 ) -> int:
-    """Cancel requests that wait in the server's queue; what runs already cannot be cancelled.
+    """Cancel requests that wait in the server's queue; running ones cannot be cancelled.
 
     For example:
 
@@ -185,10 +186,10 @@ def cancel(
     named = tuple(ids or ())
     tasks = parsing.ids(task_id or (), "--task-id")
     if not named and not tasks and not everything:
-        raise typer.BadParameter("name a request, or say -t TASK or --all", param_hint="ID")
+        raise typer.BadParameter("name a request, or use -t TASK or --all", param_hint="ID")
     if everything and (named or tasks):
         raise typer.BadParameter(
-            "it means every request that waits: leave it or the ids away", param_hint="--all"
+            "it cancels every waiting request: remove it or the ids", param_hint="--all"
         )
     if any(not rq_id.strip() for rq_id in named):
         raise typer.BadParameter("it is empty: name a request", param_hint="ID")

@@ -1,4 +1,4 @@
-"""`asynccvat run`: a file of steps, checked as a whole, then done in order and summed up."""
+"""`asynccvat run`: check a file of steps, run them in order, write a summary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from asynccvat.cli.credentials import complete
 from asynccvat.cli.exit_codes import ExitCode, exit_code, explain, report_code, worst
 from asynccvat.cli.runs import STOPPING
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.cli.text import printable
+from asynccvat.cli.text import counted, printable
 
 if TYPE_CHECKING:
     from asynccvat import Event, RunFile, StepPlan, StepReport
@@ -34,21 +34,22 @@ def run(
     shared: SharedOptions,
     *,
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE.yaml", help="The steps.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="FILE.yaml", help="The file with the steps.", show_default=False),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what each step would do, and stop.")
+        bool, typer.Option("--dry-run", help="Print what each step would do; change nothing.")
     ] = False,
     schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON Schema of such files, for editors.")
+        bool, typer.Option("--schema", help="Print the JSON Schema of run files, for editors.")
     ] = False,
     results: ResultOptions,
 ) -> int:
-    """Run the downloads, uploads and mirrors of a YAML file, one step after the other.
+    """Run the downloads, uploads and mirrors that a YAML file lists, in their order.
 
-    The files of datnvt-cvat-cli are taken as they are. All of a file is checked, and every server
-    asked for what it names, before anything is done. A step that fails stops no other, unless its
-    server is gone or refuses the user.
+    The files of datnvt-cvat-cli are accepted unchanged. The whole file is checked before the first
+    step, also against the servers. A step that fails stops no other, unless its server cannot be
+    reached or refuses the user.
 
     For example:
 
@@ -77,10 +78,10 @@ def run(
 
 
 def _settings(file: RunFile, shared: SharedOptions) -> dict[int, Settings]:
-    """The settings of each step; what nothing gives is asked for, once for each server.
+    """Return the settings of each step; ask for missing credentials once for each server.
 
     Raises:
-        RunFileError: Some step's are missing or unusable.
+        RunFileError: Settings of a step are missing or unusable.
     """
     found: dict[int, Settings] = {}
     completed: dict[Settings, Settings] = {}
@@ -105,7 +106,7 @@ def _settings(file: RunFile, shared: SharedOptions) -> dict[int, Settings]:
 
 
 def _refused(error: RunFileError, *, verbose: bool) -> ExitCode:
-    """Say all that is wrong with a file; nothing of it was done."""
+    """Write everything that is wrong with a file; return the exit code."""
     for problem in error.problems:
         output.remark(f"Error: {printable(str(problem))}")
         if verbose and problem.error is not None:
@@ -118,7 +119,7 @@ def _refused(error: RunFileError, *, verbose: bool) -> ExitCode:
     )
 
 
-# --- what would be done ---------------------------------------------------------------------------
+# --- plans ----------------------------------------------------------------------------------------
 
 
 def _plan(file: RunFile, settings: Mapping[int, Settings], *, as_json: bool) -> ExitCode:
@@ -139,18 +140,18 @@ def _plan(file: RunFile, settings: Mapping[int, Settings], *, as_json: bool) -> 
 
 
 def _rows(plan: StepPlan) -> Iterator[output.Row]:
-    """What a step would do with each task."""
+    """Yield a row for each task of a step."""
     head = (plan.step.number, plan.step.task)
     for part in plan.plans:
         for step in part.to_json()["steps"]:
             place = step.get("path", step.get("folder"))
             yield (*head, step["step"], step["task_id"], place, step["reason"])
     for task_id, path in plan.awaits.items():
-        yield (*head, "upload", task_id, path, "brought by an earlier step")
+        yield (*head, "upload", task_id, path, "fetched by an earlier step")
 
 
 def _planned(plan: StepPlan) -> ExitCode:
-    """Say why a step could not be planned, or would be refused; returns what running it met."""
+    """Write why a step has no plan or would be refused; return the exit code it would have."""
     named = f"step {plan.step.number}"
     if plan.error is not None:
         output.remark(f"{named}: {printable(str(plan.error))}")
@@ -164,13 +165,13 @@ def _planned(plan: StepPlan) -> ExitCode:
     return ExitCode.REFUSED if guards else ExitCode.DONE
 
 
-# --- what is done ---------------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------------
 
 
 def _carry_out(
     file: RunFile, settings: Mapping[int, Settings], results: ResultOptions, *, verbose: bool
 ) -> int:
-    """Run the steps, show them, write what is to be written, and return the exit code."""
+    """Run the steps, show their progress, write the results, return the exit code."""
     done: list[StepReport] = []
     stopped: signals.Interrupted | None = None
     try:
@@ -198,17 +199,17 @@ def _carry_out(
     elif done:
         _summary(done)
     for step in done:
-        _say_why(step, verbose=verbose)
+        _explain_step(step, verbose=verbose)
     if stopped is not None:
         left = len(file.steps) - len(done)
-        output.remark(f"Interrupted; steps that were not begun: {left}.")
+        output.remark(f"Interrupted: {counted(left, 'step')} not started.")
         return stopped.code
     code = worst(_code(step) for step in done)
     return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
 
 
 def _summary(done: Sequence[StepReport]) -> None:
-    """What became of each step, on stdout."""
+    """Write the result of each step to stdout."""
     output.table(
         ("step", "what", "done", "skipped", "warned", "failed"),
         [
@@ -219,11 +220,11 @@ def _summary(done: Sequence[StepReport]) -> None:
     )
 
 
-def _say_why(step: StepReport, *, verbose: bool) -> None:
-    """Why a step ended early, or was not run at all."""
+def _explain_step(step: StepReport, *, verbose: bool) -> None:
+    """Write why a step stopped early or was not run."""
     if step.not_run is not None:
         output.remark(
-            f"step {step.step.number} was not run, as its server failed an earlier one: "
+            f"step {step.step.number} was not run, because its server failed an earlier step: "
             f"{printable(str(step.not_run))}"
         )
     elif step.stopped_by is not None:
@@ -238,7 +239,7 @@ def _code(step: StepReport) -> ExitCode:
 
 
 class _Screen:
-    """Shows one step after the other while they last, and logs their events."""
+    """Shows the progress of each step, and logs the events."""
 
     def __init__(self, steps: int, log_file: Path | None, *, verbose: bool) -> None:
         self._steps = steps
@@ -259,7 +260,7 @@ class _Screen:
         self._whole.close()
 
     def on_event(self, step: RunFileStep, event: Event) -> None:
-        """Show what happened in a step."""
+        """Show and log an event of a step."""
         from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
         from asynccvat.events import to_json  # noqa: PLC0415 - the same
 
@@ -276,7 +277,7 @@ class _Screen:
         self._shown.on_event(event)
 
     def say(self, line: str) -> None:
-        """Show a line of its own."""
+        """Show a message on a separate line."""
         if self._shown is None:
             output.remark(line)
         else:

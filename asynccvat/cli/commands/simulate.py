@@ -1,4 +1,4 @@
-"""`asynccvat simulate`: a CVAT server to try things on, until it is stopped."""
+"""`asynccvat simulate`: run a simulated CVAT server until it is stopped."""
 
 from __future__ import annotations
 
@@ -18,74 +18,97 @@ _TIMES = "How long things take"
 
 def simulate(
     *,
-    tasks: Annotated[int, typer.Option("--tasks", min=0, help="How many tasks it holds.")] = 300,
-    frames: Annotated[int, typer.Option("--frames", min=0, help="Frames in each task.")] = 5,
+    tasks: Annotated[
+        int, typer.Option("--tasks", min=0, help="How many tasks the server has.")
+    ] = 300,
+    frames: Annotated[
+        int, typer.Option("--frames", min=0, help="How many frames each task has.")
+    ] = 5,
     projects: Annotated[
-        int, typer.Option("--projects", min=0, help="Projects that the tasks are spread over.")
+        int, typer.Option("--projects", min=0, help="How many projects the tasks belong to.")
     ] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same tasks.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", help="Seed of the tasks' data; the same seed makes the same tasks."),
+    ] = 0,
     frame_bytes: Annotated[
-        int | None, typer.Option("--frame-bytes", min=1, help="Bytes of each frame.")
+        int | None, typer.Option("--frame-bytes", min=1, help="Size of each frame in bytes.")
     ] = None,
     archives: Annotated[
         Path | None,
-        typer.Option("--archives", metavar="DIR", help="Serve these ready archives as tasks, too."),
+        typer.Option(
+            "--archives", metavar="DIR", help="Also serve the archives of this folder as tasks."
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 8080,
     password: Annotated[
-        str, typer.Option("--password", "-p", help="The password of its user admin.")
+        str, typer.Option("--password", "-p", help="The password of the user admin.")
     ] = "simulated-secret",  # noqa: S107 - nothing secret: the simulated server's own
     export_workers: Annotated[
         int,
-        typer.Option("--export-workers", min=1, help="Exports at once.", rich_help_panel=_TIMES),
+        typer.Option(
+            "--export-workers", min=1, help="How many exports run at once.", rich_help_panel=_TIMES
+        ),
     ] = 2,
     export_seconds: Annotated[
         float,
         typer.Option(
-            "--export-seconds", min=0, help="Seconds of one export.", rich_help_panel=_TIMES
+            "--export-seconds", min=0, help="Seconds that one export takes.", rich_help_panel=_TIMES
         ),
     ] = 0.25,
     import_workers: Annotated[
         int,
-        typer.Option("--import-workers", min=1, help="Imports at once.", rich_help_panel=_TIMES),
+        typer.Option(
+            "--import-workers", min=1, help="How many imports run at once.", rich_help_panel=_TIMES
+        ),
     ] = 2,
     import_seconds: Annotated[
         float,
         typer.Option(
-            "--import-seconds", min=0, help="Seconds of one import.", rich_help_panel=_TIMES
+            "--import-seconds", min=0, help="Seconds that one import takes.", rich_help_panel=_TIMES
         ),
     ] = 0.25,
     api_workers: Annotated[
-        int, typer.Option("--api-workers", min=1, help="Calls at once.", rich_help_panel=_TIMES)
+        int,
+        typer.Option(
+            "--api-workers",
+            min=1,
+            help="How many calls are answered at once.",
+            rich_help_panel=_TIMES,
+        ),
     ] = 2,
     latency: Annotated[
-        float, typer.Option("--latency", min=0, help="Seconds of one call.", rich_help_panel=_TIMES)
+        float,
+        typer.Option(
+            "--latency", min=0, help="Seconds that one call takes.", rich_help_panel=_TIMES
+        ),
     ] = 0.04,
     costs: Annotated[
         bool,
         typer.Option(
-            "--costs/--no-costs", help="Whether anything takes time.", rich_help_panel=_TIMES
+            "--costs/--no-costs", help="Without costs, nothing takes time.", rich_help_panel=_TIMES
         ),
     ] = True,
     one_export_per_user: Annotated[
         bool,
         typer.Option(
             "--one-export-per-user",
-            help="A user's exports wait for each other.",
+            help="Run the exports of one user one after the other.",
             rich_help_panel=_TIMES,
         ),
     ] = False,
     old_exports: Annotated[
         bool,
         typer.Option(
-            "--old-exports", help="Serve the export endpoints of older servers, too, not 410."
+            "--old-exports",
+            help="Also serve the export endpoints of older servers, instead of 410.",
         ),
     ] = False,
 ) -> None:
-    """Run a simulated CVAT server on this machine, until it is stopped (Ctrl-C).
+    """Run a simulated CVAT server on this machine until Ctrl-C.
 
     For example:
 
@@ -123,7 +146,7 @@ def simulate(
                 f"cannot read {error.filename}: {error.strerror}", param_hint="--archives"
             ) from error
         raise typer.BadParameter(
-            f"cannot listen on {host}:{port}, choose another: {error.strerror or error}",
+            f"cannot listen on {host}:{port}: {error.strerror or error}. Choose another port",
             param_hint="--port",
         ) from error
     raise typer.Exit(ExitCode.DONE)
@@ -136,7 +159,7 @@ async def _serve(options: SimulatorOptions) -> None:
     from asynccvat.simulator import SimulatedServer  # noqa: PLC0415 - the same
 
     async with SimulatedServer(options) as server:
-        # The address alone on stdout, for scripts that start it.
+        # Stdout has only the address, for scripts that start the server.
         output.write(server.url)
         output.flush()
         output.remark(

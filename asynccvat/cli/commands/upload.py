@@ -1,4 +1,4 @@
-"""`asynccvat upload`: annotation files into tasks, from folders or from anywhere."""
+"""`asynccvat upload`: upload annotation files into tasks, or print the plan."""
 
 from __future__ import annotations
 
@@ -129,30 +129,30 @@ def _what(
     *,
     everything: bool,
 ) -> tuple[Mapping[int, Path] | Path, Sequence[int] | None]:
-    """What the options mean: pairs, or a folder with some of its tasks, or with all.
+    """Return what to upload: pairs; or a folder and some of its tasks, or all.
 
     Raises:
-        typer.BadParameter: They do not say, or contradict each other.
+        typer.BadParameter: The options name nothing to upload, or contradict each other.
     """
     if pairs:
         if in_dir is not None or task_ids or everything:
             raise typer.BadParameter(
-                "it names file and task already: give no -i, -t or --all as well",
+                "it names file and task: remove -i, -t and --all",
                 param_hint="--pair",
             )
         return pairs, None
     if in_dir is None:
         raise typer.BadParameter(
-            "say what to upload: -i DIR with -t 147 or --all, or --pair 147=FILE",
+            "name what to upload: -i DIR with -t 147 or --all, or --pair 147=FILE",
             param_hint="--in-dir",
         )
     if everything and task_ids:
         raise typer.BadParameter(
-            "--all takes every task in the folder: give either it or -t", param_hint="--all"
+            "it takes every task of the folder: remove it or -t", param_hint="--all"
         )
     if not everything and not task_ids:
         raise typer.BadParameter(
-            "name the tasks, like -t 147, or take --all of them", param_hint="--task-id"
+            "name the tasks, like -t 147, or use --all", param_hint="--task-id"
         )
     return in_dir, None if everything else task_ids
 
@@ -171,7 +171,7 @@ async def _plan(
 
 
 def show_plan(plan: UploadPlan, *, as_json: bool) -> ExitCode:
-    """Print what an upload would do; the code tells what running it would meet."""
+    """Print what an upload would do; return the exit code that it would have."""
     described = plan.to_json()
     if as_json:
         output.write_json(described)

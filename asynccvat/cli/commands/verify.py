@@ -1,4 +1,4 @@
-"""`asynccvat verify`: the files of a mirror against their receipts, and repaired where asked to."""
+"""`asynccvat verify`: compare a mirror's files with their receipts, and repair them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from asynccvat.cli.display import Display
 
     Work = Callable[[Callable[[Event], None]], Awaitable[VerifyReport]]
-    """A verification that is told where to tell of itself."""
+    """The call of the verb: it takes the event callback."""
 
 _SERVER = "With the server"
 
-STOPPING = "Stopping. Press Ctrl-C again to leave at once."
+STOPPING = "Stopping. Press Ctrl-C again to exit at once."
 
 
 @command
@@ -96,10 +96,10 @@ def verify(
         option("--jsonl", group=RESULTS, help="Write each problem as a JSON line, as it is found."),
     ] = False,
 ) -> int:
-    """Read every file of a mirror and compare it with its receipt; no server is needed.
+    """Read every file of a mirror and compare it with its receipt; this needs no server.
 
-    Interrupted, it goes on where it was. It is right also while a mirror is at work. What the
-    selection's options say is what should be here, by --against-server.
+    After an interruption, run it again, and it continues. It may run while a mirror runs. With
+    --against-server, the selection says which tasks the mirror should hold.
 
     For example:
 
@@ -148,11 +148,11 @@ def verify(
         _watch(client, work, reports, form, quiet=quiet, verbose=shared.verbose)
     except signals.Interrupted as stopped:
         _show(reports, form, place, notes=notes, quiet=quiet)
-        output.remark("Run the same command again to go on from here.")
+        output.remark("Run the same command again to continue.")
         return stopped.code
     except asynccvat.AsyncCvatError:
         if reports and reports[0].problems:
-            # What keeps the repair from beginning takes nothing from what was found.
+            # The problems found matter even if the repair cannot start.
             _show(reports, form, place, notes=notes, quiet=quiet)
         raise
     _show(reports, form, place, notes=notes, quiet=quiet)
@@ -168,14 +168,14 @@ def _watch(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Verify to the end, or to a signal; the report is added to `reports` either way."""
+    """Verify to the end or to a signal; append the report to `reports` either way."""
     from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
     from asynccvat.cli.verify_progress import VerifyCounts  # noqa: PLC0415 - the same
     from asynccvat.events import VerifyFinished  # noqa: PLC0415 - the same
 
     with ExitStack() as stack:
         shown = None
-        # A bar would be drawn over lines that come on the same terminal meanwhile.
+        # A bar would overwrite lines of JSON on the same terminal.
         if not quiet and not (form is OutputForm.JSONL and sys.stdout.isatty()):
             shown = display(output.remarks(), verbose=verbose, counts=VerifyCounts)
             stack.enter_context(shown)
@@ -183,17 +183,17 @@ def _watch(
         def on_event(event: Event) -> None:
             if isinstance(event, VerifyFinished):
                 reports.append(event.report)
-            _tell(event, form, shown, verbose=verbose)
+            _show_event(event, form, shown, verbose=verbose)
 
         async def main() -> None:
             async with nullcontext() if client is None else client:
-                await _while_it_can_be_told(work, on_event)
+                await _while_writable(work, on_event)
 
         signals.run(main, on_signal=lambda: None if shown is None else shown.say(STOPPING))
 
 
-def _tell(event: Event, form: OutputForm, shown: Display | None, *, verbose: bool) -> None:
-    """Write what is to be said of an event, and draw it where there is a display."""
+def _show_event(event: Event, form: OutputForm, shown: Display | None, *, verbose: bool) -> None:
+    """Write the lines of an event, or pass it to the display."""
     from asynccvat.cli.progress import messages  # noqa: PLC0415 - `--help` stays light
     from asynccvat.events import ProblemFound  # noqa: PLC0415 - the same
 
@@ -206,30 +206,30 @@ def _tell(event: Event, form: OutputForm, shown: Display | None, *, verbose: boo
         output.remark(line)
 
 
-async def _while_it_can_be_told(work: Work, on_event: Callable[[Event], None]) -> None:
-    """Verify, and end it where an event cannot be written: nobody would hear of the rest.
+async def _while_writable(work: Work, on_event: Callable[[Event], None]) -> None:
+    """Verify, but stop when an event cannot be written: the rest would be lost as well.
 
-    Raised from a listener, an error ends the telling and not the work.
+    An error that the event callback raises would not stop the verification.
 
     Raises:
         BrokenPipeError: The reader of a stream has left.
-        StdoutError: Stdout takes nothing any more.
+        StdoutError: Stdout cannot be written to any more.
     """
     import anyio  # noqa: PLC0415 - `--help` stays light
 
     unwritable: list[Exception] = []
     with anyio.CancelScope() as scope:
 
-        def hear(event: Event) -> None:
+        def write(event: Event) -> None:
             try:
                 on_event(event)
             except (BrokenPipeError, output.StdoutError) as error:
                 unwritable.append(error)
                 scope.cancel()
             except OSError:
-                return  # stderr takes nothing, so nobody can be told; the report goes to stdout
+                return  # stderr cannot be written to; the report still goes to stdout
 
-        await work(hear)
+        await work(write)
     for error in unwritable:
         raise error
 
@@ -237,7 +237,7 @@ async def _while_it_can_be_told(work: Work, on_event: Callable[[Event], None]) -
 def _show(
     reports: Sequence[VerifyReport], form: OutputForm, place: Path, *, notes: bool, quiet: bool
 ) -> None:
-    """Write what was found; each problem as a line is written already."""
+    """Write the report; JSON lines have been written already."""
     from asynccvat.cli.verify_progress import problem_lines, summary  # noqa: PLC0415 - `--help` stays light
 
     for report in reports:
@@ -251,7 +251,7 @@ def _show(
 
 
 def _code(report: VerifyReport, *, strict: bool, verbose: bool) -> ExitCode:
-    """What the shell is told, and why a repair ended early, if it did."""
+    """Return the exit code; write why a repair stopped early, if it did."""
     if report.stopped_by is not None:
         for line in explain(report.stopped_by, verbose=verbose):
             output.remark(line)
