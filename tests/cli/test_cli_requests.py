@@ -137,7 +137,7 @@ def test_what_waits_is_cancelled_and_of_the_rest_it_is_told_why_not(
     told = ended.err.splitlines()
     assert len(told) == 4
     assert f"{ids['started']}: it is running, and CVAT cancels only queued requests" in told[2]
-    assert "'asynccvat requests' shows it" in told[3]
+    assert "'asynccvat requests' shows the ids" in told[3]
     assert [item["id"] for item in nobody("requests", "--json").json] == [ids["started"]]
 
 

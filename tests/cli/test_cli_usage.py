@@ -173,7 +173,7 @@ def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
         (("download", "-o", "out"), 2, "-t 147"),
         (("download", "-t", "1"), 2, "-o DIR"),
         (("download", "-t", "1,2", "--out-path", "a"), 2, "1 paths for 2 tasks"),
-        (("download", "-t", "1", "-o", "a", "--out-path", "b"), 2, "give only one of them"),
+        (("download", "-t", "1", "-o", "a", "--out-path", "b"), 2, "remove one of them"),
         (("task-info",), 2, "at least one task"),
         (("list-tasks", "--json", "--jsonl"), 2, "remove one of them"),
         (("list-tasks", "--output", "jsonl", "--json"), 2, "not as json and jsonl"),
@@ -525,7 +525,8 @@ def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
             "Interrupted after 1:15: 2 tasks (1 fetched, 1 failed), 2.0 KiB received, "
             "7 requests: data/"
         ),
-        "The list of tasks kept changing while it was read: run again for the rest.",
+        "The list of tasks kept changing while it was read: some tasks may be missing. Run the "
+        "command again.",
     ]
 
 
