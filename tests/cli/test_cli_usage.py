@@ -525,8 +525,10 @@ def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
             "Interrupted after 1:15: 2 tasks (1 fetched, 1 failed), 2.0 KiB received, "
             "7 requests: data/"
         ),
-        "The list of tasks kept changing while it was read: some tasks may be missing. Run the "
-        "command again.",
+        (
+            "The list of tasks kept changing while it was read: some tasks may be missing. Run the "
+            "command again."
+        ),
     ]
 
 
