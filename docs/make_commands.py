@@ -28,7 +28,7 @@ Results go to stdout; progress and messages go to stderr. Options may stand in a
 _WITHOUT_COMMAND = """\
 ## asynccvat
 
-Without a command, `asynccvat` shows the list of commands. It has these options of its own; the
+Without a command, `asynccvat` shows the list of commands. These options need no command; the
 [options of every command](#options-of-every-command) may stand before the command, too.
 """
 _SHARED = """\
