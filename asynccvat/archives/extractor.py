@@ -222,15 +222,14 @@ class Extractor:
                 error, "write", self._member, task_id=self._staged.task_id
             ) from error
 
-    def finish(self) -> Directory:
-        """End the reading; return the archive's directory.
+    def finish(self) -> None:
+        """End the reading.
 
         Raises:
             ArchiveError: As `ZipReader.close`.
         """
-        directory = self.reader.close()
+        self.reader.close()
         self._folders.close()
-        return directory
 
     def abandon(self) -> None:
         """Close all handles and remove the member that is not whole; harmless after `finish`."""

@@ -23,6 +23,11 @@ class ArchiveCopy:
         self._path = path
         self._task_id = task_id
 
+    @property
+    def fd(self) -> int:
+        """The file's handle, which can read, too."""
+        return self._file.fileno()
+
     async def restart(self) -> None:
         """Forget what came so far."""
         with disk_errors.explained("write", self._path, task_id=self._task_id):

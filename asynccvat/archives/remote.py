@@ -129,12 +129,8 @@ class ArchiveSource:
         position = stream.start
         try:
             async for chunk in stream.chunks():
-                if position == 0 and not chunk.startswith(_SIGNATURE[: len(chunk)]):
-                    raise ProtocolError(
-                        f"what the server sent as an archive starts with {chunk[:16]!r} and "
-                        "is none: check the server, or a proxy before it",
-                        step="download",
-                    )
+                if position == 0:
+                    check_signature(chunk)
                 position += len(chunk)
                 self.transferred += len(chunk)
                 if self._bandwidth is not None:
@@ -162,3 +158,18 @@ class ArchiveSource:
     async def collect(self, stream: ResultStream) -> bytes:
         async with aclosing(self.chunks(stream)) as chunks:
             return b"".join([chunk async for chunk in chunks])
+
+
+def check_signature(chunk: bytes | memoryview) -> None:
+    """Make sure that a body's first bytes are the beginning of a zip archive.
+
+    Raises:
+        ProtocolError: They are not.
+    """
+    start = bytes(chunk[:16])
+    if not start.startswith(_SIGNATURE[: len(start)]):
+        raise ProtocolError(
+            f"what the server sent as an archive starts with {start!r} and is none: check the "
+            "server, or a proxy before it",
+            step="download",
+        )

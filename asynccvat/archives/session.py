@@ -1,23 +1,25 @@
 """One archive being read into one tree, and what to do when something goes wrong on the way.
 
-The archive's end comes first, and with it the directory; what is here already is taken over; the
-rest is fetched in spans, several at once, and written by worker threads as it comes. Nothing of
-it is held beyond a few batches.
+The archive's end comes first, and with it the directory. Members that are on disk already are
+reused. The rest is fetched in spans, several at once, and written by worker threads as it comes:
+no more than a few batches are held in memory. A server without ranges sends the whole archive
+instead, which goes through a `spool`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, aclosing
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
 from asynccvat.aio.serial_worker import SerialWorker
 from asynccvat.aio.task_groups import run_limited
-from asynccvat.aio.threads import in_thread
+from asynccvat.aio.threads import entered_in_thread, in_thread
 from asynccvat.archives import reuse
 from asynccvat.archives.backoff import Backoff
-from asynccvat.archives.extractor import Extractor, StagedFiles
+from asynccvat.archives.extraction import Extraction, SpanRead
+from asynccvat.archives.extractor import StagedFiles
 from asynccvat.archives.kept_copy import ArchiveCopy
 from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.remote import (
@@ -26,17 +28,26 @@ from asynccvat.archives.remote import (
     BodyBrokenError,
     RemoteArchive,
 )
-from asynccvat.core.ranges import ByteSpan, first_request, left_out, plan_spans
+from asynccvat.archives.spool import Spool, extract_piece, spooled_directory
+from asynccvat.core.ranges import first_request
 from asynccvat.core.receipts import MemberRecord
-from asynccvat.core.zip import Directory, TailNeeded, ZipReader, read_directory
+from asynccvat.core.zip import Directory, TailNeeded, read_directory
 from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError, TransportError
 from asynccvat.events import Event, Retrying, TransferProgress, TransferStarted
 from asynccvat.http import ResultStream
 from asynccvat.store import Staging
 
+IN_MEMORY = 4 * 1024 * 1024
+"""Bytes up to which a server without ranges needs no spool.
+
+For an archive of 1 MB, the file takes 2 ms of processor time more than memory does.
+"""
+
 _BATCH_BYTES = 1024 * 1024
 # How often one archive may turn into another while it is read.
 _CHANGES = 10
+
+_Consume = Callable[[Iterable[bytes | memoryview]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +58,13 @@ class StagedArchive:
         members: Its files, in the order of their places in the archive.
         digest: Its directory's digest.
         transferred: Bytes that came over the network, those that came twice included.
-        reused: Bytes of the members that were taken over from what was here.
+        reused: Bytes of the members that were on disk already, and were not fetched.
     """
 
     members: tuple[MemberRecord, ...]
     digest: str
     transferred: int
     reused: int
-
-
-@dataclass(slots=True)
-class _SpanRead:
-    """A span being read: it goes on wherever its reader stands."""
-
-    span: ByteSpan
-    extractor: Extractor
-    backoff: Backoff
-    finished: bool = False
-
-    @property
-    def position(self) -> int:
-        return self.extractor.reader.position
-
-    def finish(self, archive: RemoteArchive) -> None:
-        """Read what the tail holds of the span, and end it."""
-        if self.position < self.span.stop:
-            self.extractor.feed([archive.between(self.position, self.span.stop)])
-        self.extractor.finish()
-        self.finished = True
 
 
 class ArchiveSession:
@@ -97,20 +87,16 @@ class ArchiveSession:
         self._options = options
         self._copy = copy
         self._emit = emit
-        # An archive that is kept comes in order: all of it in one span, whatever is here.
-        self._parallel = options.ranges.parallel if copy is None else 1
         self._reuses = options.reuse and copy is None
-        # What is not taken over is fetched, and then the end need not come alone.
+        # A member that is not reused is fetched, and then the end need not come alone.
         self._first = first_request(expected if self._reuses else (), options.ranges)
-        self._tree = ExitStack()
-        self._directory: Directory | None = None
-        self._span_reads: list[_SpanRead] = []
+        self._extraction = Extraction(staging, staged, options)
         self._reused = 0
         self._announced = False
         self._unannounced = 0
 
     async def run(self) -> StagedArchive:
-        """Read it, as often as that is worth trying."""
+        """Read the archive, as often as that is worth trying."""
         backoff = self._backoff()
         changes = 0
         damaged = False
@@ -133,7 +119,7 @@ class ArchiveSession:
                 if damaged or not error.retryable:
                     raise
                 damaged = True
-                await in_thread(self._abandon)
+                await in_thread(self._extraction.abandon)
                 self._emit(Retrying(self._staging.task_id, "extract", str(error), 0.0))
             else:
                 return StagedArchive(
@@ -144,20 +130,20 @@ class ArchiveSession:
                 )
 
     async def close(self) -> None:
-        """Give up what is not whole, and let go of the tree."""
-        if self._staged.root >= 0:
-            await in_thread(self._close)
+        """Remove unfinished members and close the tree."""
+        await in_thread(self._extraction.close)
 
     async def _read_once(self) -> Directory:
         async with self._source.open_tail(self._first) as stream:
-            if stream.status == 200:
-                return await self._read_forward(stream)
-            assert stream.total is not None
-            archive = RemoteArchive(stream.total, stream.etag, await self._source.collect(stream))
+            total = stream.total
+            if stream.status == 200 and (total is None or total > IN_MEMORY):
+                return await self._read_whole(stream)
+            assert total is not None
+            archive = RemoteArchive(total, stream.etag, await self._source.collect(stream))
         self._progressed(len(archive.tail))
         found = await in_thread(self._begin, archive)
         while isinstance(found, TailNeeded):
-            archive = await self._longer(archive, found.length)
+            archive = await self._with_longer_tail(archive, found.length)
             found = await in_thread(self._begin, archive)
         if self._copy is not None:
             await self._copy.restart()
@@ -168,215 +154,196 @@ class ArchiveSession:
             await self._copy.write([archive.tail])
         return found
 
-    async def _longer(self, archive: RemoteArchive, length: int) -> RemoteArchive:
-        """Fetch so much of the end that the directory is whole in it."""
+    async def _with_longer_tail(self, archive: RemoteArchive, length: int) -> RemoteArchive:
         start = archive.total - length
         async with self._source.open(archive, start, archive.tail_start) as stream:
             more = await self._source.collect(stream)
         self._progressed(len(more))
         return replace(archive, tail=more + archive.tail)
 
-    # The directory, and what follows from it; in worker threads
-
     def _begin(self, archive: RemoteArchive) -> Directory | TailNeeded:
-        """Read and check the directory; an archive that is whole in the tail is read at once."""
+        """Read the directory; read a small archive, which is whole in its tail, at once."""
         directory = read_directory(
             archive.tail, archive.total, limits=self._options.limits, rules=self._options.rules
         )
         if isinstance(directory, TailNeeded):
             return directory
-        if self._span_reads and self._copy is None and directory == self._directory:
+        extraction = self._extraction
+        if extraction.spans and self._copy is None and directory == extraction.directory:
             # Another ETag, and the same members at the same places: every span goes on.
             return directory
-        self._abandon()
-        self._directory = directory
-        self._open_tree()
-        self._staged.reconcile(directory)
+        extraction.begin(directory)
         if archive.tail_start == 0:
             self._plan(archive, directory)
-            _finish(self._span_reads, archive)
-            self._close()
+            _finish(extraction.spans, archive)
+            extraction.close()
         return directory
-
-    def _open_tree(self) -> None:
-        if self._staged.root < 0:
-            self._staged.root = self._tree.enter_context(self._staging.open_tree())
-
-    def _close(self) -> None:
-        try:
-            self._abandon()
-        finally:
-            self._staged.root = -1
-            self._tree.close()
-
-    def _abandon(self) -> None:
-        """Forget the jobs: their members that are whole stay, the others are removed."""
-        jobs, self._span_reads, self._directory = self._span_reads, [], None
-        with ExitStack() as stack:
-            for span_read in jobs:
-                stack.callback(span_read.extractor.abandon)
-
-    def _require_room(self, archive: RemoteArchive, directory: Directory, linked: int = 0) -> None:
-        """Make sure that there is room for what is not here, but for what will be linked."""
-        missing = sum(e.size for e in directory.entries if not self._staged.holds(e))
-        copied = 0 if self._copy is None else archive.total
-        self._staged.require(missing - linked + copied)
 
     def _plan(self, archive: RemoteArchive, directory: Directory) -> None:
         self._require_room(archive, directory)
-        entries = directory.entries
-        wanted = [
-            self._copy is not None or entry.is_directory or not self._staged.holds(entry)
-            for entry in entries
-        ]
-        ranges = replace(self._options.ranges, parallel=self._parallel)
-        for span in plan_spans(directory, wanted, archive.tail_start, ranges):
-            run = entries[span.first : span.last]
-            reader = ZipReader.span(directory, run, self._options.limits)
-            self._span_reads.append(
-                _SpanRead(span, Extractor(reader, self._staged), self._backoff())
-            )
+        ranges = self._options.ranges
+        if self._copy is not None:
+            # It comes in order: all of it in one span, whatever is staged.
+            ranges = replace(ranges, parallel=1)
+        self._extraction.plan(
+            directory, archive.tail_start, ranges, self._backoff, every_byte=self._copy is not None
+        )
+
+    def _require_room(self, archive: RemoteArchive, directory: Directory, linked: int = 0) -> None:
+        copied = 0 if self._copy is None else archive.total
+        self._extraction.require_room(directory, linked=linked, copied=copied)
 
     # The members, by their spans
 
     async def _fetch(self, archive: RemoteArchive, directory: Directory) -> None:
-        """Bring what the tail does not hold, and write everything."""
-        if not self._span_reads:
+        """Fetch the spans that the tail does not hold, and write all members."""
+        extraction = self._extraction
+        if not extraction.spans:
             await self._reuse_members(archive, directory)
             await in_thread(self._plan, archive, directory)
         self._announce(archive.total)
-        here = [
-            span_read for span_read in self._span_reads if span_read.position >= archive.tail_start
-        ]
-        await in_thread(_finish, here, archive)
-        waiting = [span_read for span_read in self._span_reads if not span_read.finished]
+        in_tail = [span for span in extraction.spans if span.position >= archive.tail_start]
+        await in_thread(_finish, in_tail, archive)
+        waiting = [span for span in extraction.spans if not span.finished]
         await run_limited(
-            self._parallel, [partial(self._fetch_span, span_read, archive) for span_read in waiting]
+            self._options.ranges.parallel,
+            [partial(self._fetch_span, span, archive) for span in waiting],
         )
-        await in_thread(self._abandon)
+        await in_thread(extraction.abandon)
 
     async def _reuse_members(self, archive: RemoteArchive, directory: Directory) -> None:
         if not self._reuses or not self._staging.reusable:
             return
-        candidates = await in_thread(self._candidates, archive, directory)
-        linked = sum(one.size for one in candidates)
+        members = await in_thread(self._extraction.reusable_members, directory, archive.tail_start)
+        linked = sum(member.size for member in members)
         await in_thread(self._require_room, archive, directory, linked)
 
-        async def reuse_members(batch: Sequence[reuse.ReusableMember]) -> None:
-            taken = await in_thread(reuse.reuse_members, batch, self._staging, self._staged)
+        async def reuse_batch(batch: list[reuse.ReusableMember]) -> None:
+            taken = await in_thread(self._extraction.reuse_members, batch)
             self._reused += taken
 
         await run_limited(
-            self._parallel, [partial(reuse_members, batch) for batch in reuse.batches(candidates)]
+            self._options.ranges.parallel,
+            [partial(reuse_batch, batch) for batch in reuse.batches(members)],
         )
 
-    def _candidates(
-        self, archive: RemoteArchive, directory: Directory
-    ) -> list[reuse.ReusableMember]:
-        """Find what may be here already and is worth leaving out."""
-        entries = directory.entries
-        reusable = self._staging.reusable
-        held = [self._staged.holds(entry) for entry in entries]
-        found = [
-            None if here or e.is_directory else reuse.candidate(e.name, e.size, e.crc, reusable)
-            for e, here in zip(entries, held, strict=True)
-        ]
-        wanted = [not here and one is None for here, one in zip(held, found, strict=True)]
-        out = left_out(directory, wanted, archive.tail_start, self._options.ranges)
-        return [one for one, leave in zip(found, out, strict=True) if leave and one is not None]
-
-    async def _fetch_span(self, span_read: _SpanRead, archive: RemoteArchive) -> None:
+    async def _fetch_span(self, span: SpanRead, archive: RemoteArchive) -> None:
         """Read one span, however often its connection breaks."""
-        stop = min(span_read.span.stop, archive.tail_start)
-        while (start := span_read.position) < stop:
+        stop = min(span.span.stop, archive.tail_start)
+        while (start := span.position) < stop:
             try:
                 async with self._source.open(archive, start, stop) as stream:
-                    await self._receive(stream, span_read.extractor)
+                    await self._receive(stream, span.extractor.feed, self._copy)
             except BodyBrokenError as broken:
-                span_read.backoff.progress(span_read.position - start)
-                await span_read.backoff.retry_or_raise(broken.error)
-        await in_thread(span_read.finish, archive)
+                span.backoff.progress(span.position - start)
+                await span.backoff.retry_or_raise(broken.error)
+        await in_thread(span.finish_from, archive)
 
-    async def _receive(self, stream: ResultStream, extractor: Extractor) -> None:
-        """Have a worker thread read a body off its connection, if that pays.
+    # The whole archive, from a server without ranges
+
+    async def _read_whole(self, stream: ResultStream) -> Directory:
+        await in_thread(self._begin_whole, stream.total or 0)
+        self._announce(stream.total)
+        async with self._open_spool() as fd:
+            spool = Spool(fd, self._staged, self._options.limits)
+            await self._receive(stream, spool.write)
+            directory = await in_thread(self._begin_spooled, fd, spool.size)
+            await run_limited(
+                self._options.ranges.parallel,
+                [partial(self._extract_span, fd, span) for span in self._extraction.spans],
+            )
+        await in_thread(self._extraction.abandon)
+        return directory
+
+    def _begin_whole(self, size: int) -> None:
+        self._extraction.abandon()
+        self._extraction.open()
+        self._options.limits.check_archive(size)
+        self._staged.require(size)
+
+    @asynccontextmanager
+    async def _open_spool(self) -> AsyncIterator[int]:
+        """Hold an empty file open for the archive: the one that is kept, if it is."""
+        if self._copy is not None:
+            await self._copy.restart()
+            yield self._copy.fd
+            return
+        async with entered_in_thread(self._staging.open_spool()) as fd:
+            yield fd
+
+    def _begin_spooled(self, fd: int, size: int) -> Directory:
+        options, extraction = self._options, self._extraction
+        directory = spooled_directory(
+            fd, size, options.ranges.tail, limits=options.limits, rules=options.rules
+        )
+        extraction.begin(directory)
+        extraction.require_room(directory)
+        extraction.plan(directory, size, options.ranges, self._backoff)
+        return directory
+
+    async def _extract_span(self, fd: int, span: SpanRead) -> None:
+        while span.position < span.span.stop:
+            await in_thread(extract_piece, fd, span.extractor, span.span.stop)
+        await in_thread(span.finish)
+
+    # Both ways
+
+    async def _receive(
+        self, stream: ResultStream, consume: _Consume, copy: ArchiveCopy | None = None
+    ) -> None:
+        """Hand a body to a worker thread, which reads it off its connection if that pays.
+
+        Args:
+            stream: The body.
+            consume: Takes its bytes, in the worker thread.
+            copy: Takes them, too.
 
         Raises:
-            BodyBrokenError: It broke off; what came before is written.
+            BodyBrokenError: It broke off; what came before is consumed.
         """
-        body_receiver = (
-            None if self._copy is not None else self._source.body_receiver(stream, self._progressed)
-        )
+        body_receiver = None
+        if copy is None:
+            body_receiver = self._source.body_receiver(stream, self._progressed)
         if body_receiver is None:
-            await self._pump(stream, extractor)
+            await self._receive_batches(stream, consume, copy)
             return
         async with SerialWorker() as worker:
             with body_receiver:
-                await worker.submit(body_receiver.drain, extractor.feed)
+                await worker.submit(body_receiver.drain, consume)
                 await worker.wait()
         try:
             body_receiver.check()
         except TransportError as error:
             raise BodyBrokenError(error) from error
 
-    # The archive as a stream
-
-    async def _read_forward(self, stream: ResultStream) -> Directory:
-        """Read the whole archive from its first byte, for there is no Range here."""
-        await in_thread(self._begin_forward, stream.total or 0)
-        if self._copy is not None:
-            await self._copy.restart()
-        self._announce(stream.total)
-        reader = ZipReader.forward(self._options.limits, self._options.rules)
-        extractor = Extractor(reader, self._staged)
-        try:
-            await self._pump(stream, extractor)
-            return await in_thread(self._end_forward, extractor)
-        finally:
-            await in_thread(extractor.abandon)
-
-    def _begin_forward(self, size: int) -> None:
-        self._abandon()
-        self._open_tree()
-        self._staged.require(size if self._copy is None else 2 * size)
-
-    def _end_forward(self, extractor: Extractor) -> Directory:
-        directory = extractor.finish()
-        self._staged.reconcile(directory)
-        return directory
-
-    # Both ways
-
-    async def _pump(self, stream: ResultStream, extractor: Extractor) -> None:
-        """Hand a body to a worker thread, batch by batch, while the next one comes.
-
-        Raises:
-            BodyBrokenError: It broke off; what came before is written.
-        """
+    async def _receive_batches(
+        self, stream: ResultStream, consume: _Consume, copy: ArchiveCopy | None
+    ) -> None:
+        """Hand a body to a worker thread, batch by batch, while the next one comes."""
         broken: BodyBrokenError | None = None
         batch: list[bytes] = []
         size = 0
         async with SerialWorker() as worker, aclosing(self._source.chunks(stream)) as chunks:
+
+            async def hand_over() -> None:
+                if copy is not None:
+                    await copy.write(batch)
+                await worker.submit(consume, batch)
+                self._progressed(size)
+
             try:
                 async for chunk in chunks:
                     batch.append(chunk)
                     size += len(chunk)
                     if size >= _BATCH_BYTES:
-                        await self._hand_over(worker, extractor, batch, size)
+                        await hand_over()
                         batch, size = [], 0
             except BodyBrokenError as error:
                 broken = error
             if batch:
-                await self._hand_over(worker, extractor, batch, size)
+                await hand_over()
         if broken is not None:
             raise broken
-
-    async def _hand_over(
-        self, worker: SerialWorker, extractor: Extractor, batch: list[bytes], size: int
-    ) -> None:
-        if self._copy is not None:
-            await self._copy.write(batch)
-        await worker.submit(extractor.feed, batch)
-        self._progressed(size)
 
     def _backoff(self) -> Backoff:
         options = self._options
@@ -399,6 +366,6 @@ class ArchiveSession:
             self._emit(TransferProgress(self._staging.task_id, size))
 
 
-def _finish(jobs: Iterable[_SpanRead], archive: RemoteArchive) -> None:
-    for span_read in jobs:
-        span_read.finish(archive)
+def _finish(spans: Iterable[SpanRead], archive: RemoteArchive) -> None:
+    for span in spans:
+        span.finish_from(archive)

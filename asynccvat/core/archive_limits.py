@@ -42,6 +42,19 @@ class ArchiveLimits:
     depth: int = 64
     directory_size: int = 256 * _MIB
 
+    def check_archive(self, size: int) -> None:
+        """Raise `ArchiveLimitError` when an archive, or what came of it, is too large.
+
+        Members take their own bytes at most, and their headers as much as the directory; the rest
+        of the second `directory_size` is for data that deflate could only make longer.
+        """
+        most = self.total_size + 2 * self.directory_size
+        if size > most:
+            raise ArchiveLimitError(
+                f"the archive has {size} bytes or more, and within the limits it could have {most} "
+                "at most: raise the limits if you trust it",
+            )
+
     def check_members(self, count: int) -> None:
         """Raise `ArchiveLimitError` when `count` members are more than the limit."""
         if count > self.members:

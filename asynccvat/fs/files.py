@@ -181,12 +181,12 @@ def longest_name(fd: int) -> int:
 
 
 def open_for_writing(name: str, *, dir_fd: int) -> int:
-    """Create a file that is not there yet, with the umask's mode.
+    """Create a file that is not there yet, with the umask's mode; its handle can read, too.
 
     Raises:
         FileExistsError: Anything of that name is there, a link included.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _CLOSE_ON_EXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _CLOSE_ON_EXEC
     try:
         return os.open(name, flags, 0o666, dir_fd=dir_fd)
     except OSError as error:

@@ -31,6 +31,7 @@ INTENT = "receipt.json"
 OLD = "old"
 OLD_RECEIPT = "old.json"
 PREVIOUS = "previous-"
+SPOOL = "spool"
 
 NOT_THERE = -1
 """In place of a handle: the folder does not exist, and the destination is read-only."""

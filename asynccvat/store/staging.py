@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from asynccvat.store.layout import (
     OLD,
     OLD_RECEIPT,
     PREVIOUS,
+    SPOOL,
     TREE,
     Layout,
     decode_or_none,
@@ -87,6 +89,23 @@ class Staging:
         """Open the tree, as a handle for calls relative to it."""
         with files.folder(f"{self._name}/{TREE}", dir_fd=self._base) as fd:
             yield fd
+
+    @contextlib.contextmanager
+    def open_spool(self) -> Iterator[int]:
+        """Hold an empty file open for an archive that has to be on disk before it is read.
+
+        The file has no name any more, so closing it removes it. A process that is killed leaves
+        nothing of it, except between the two calls that make it and remove its name.
+        """
+        with files.folder(self._name, dir_fd=self._base) as area:
+            if files.lstat(SPOOL, dir_fd=area) is not None:
+                files.unlink(SPOOL, dir_fd=area)
+            fd = files.open_for_writing(SPOOL, dir_fd=area)
+            try:
+                files.unlink(SPOOL, dir_fd=area)
+                yield fd
+            finally:
+                os.close(fd)
 
     @contextlib.contextmanager
     def open_source(self, source: Reusable, path: str) -> Iterator[tuple[int, str]]:

@@ -11,7 +11,7 @@ import pytest
 from archive_site import ArchiveSite, FakeTime, archive_site
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from asynccvat.archives import ArchiveReader
+from asynccvat.archives import ArchiveReader, session
 from asynccvat.client import CvatClient
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.ranges import RangeOptions
@@ -52,6 +52,15 @@ async def store(tmp_path: Path, site: ArchiveSite) -> AsyncIterator[MirrorStore]
 @pytest.fixture
 async def staging(store: MirrorStore) -> Staging:
     return await store.stage(TASK)
+
+
+@pytest.fixture(params=["ranges", "memory", "spool"])
+def way(request: pytest.FixtureRequest, site: ArchiveSite, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How archives come: in ranges, or whole, and then into memory or into a spool."""
+    site.ranges = request.param == "ranges"
+    if request.param == "spool":
+        monkeypatch.setattr(session, "IN_MEMORY", 0)
+    return str(request.param)
 
 
 @pytest.fixture

@@ -176,21 +176,8 @@ async def test_much_is_fetched_by_several_requests_at_once(
     assert read.transferred == len(site.content)
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-async def test_without_ranges_the_archive_is_read_as_a_stream(
-    method: int, site: ArchiveSite, staging: Staging, make_reader: Any
-) -> None:
-    site.content, site.ranges = pack(MEMBERS, method), False
-
-    read = await make_reader().read(RESULT, staging)
-
-    check_read(read, staging, MEMBERS)
-    assert len(site.requests) == 1
-
-
-@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.usefixtures("way")
 async def test_what_comes_in_many_batches_is_written_in_order(
-    ranges: bool,
     site: ArchiveSite,
     staging: Staging,
     make_reader: Any,
@@ -198,7 +185,7 @@ async def test_what_comes_in_many_batches_is_written_in_order(
 ) -> None:
     monkeypatch.setattr(session, "_BATCH_BYTES", 10_000)
     members = numbered("images/", [200_000] * 20)
-    site.content, site.ranges = pack(members), ranges
+    site.content = pack(members)
 
     read = await make_reader(RangeOptions(tail=5000, parallel=2, divide_from=1_000_000)).read(
         RESULT, staging
@@ -207,12 +194,12 @@ async def test_what_comes_in_many_batches_is_written_in_order(
     check_read(read, staging, members)
 
 
-@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.usefixtures("way")
 async def test_directories_of_the_archive_are_made(
-    ranges: bool, site: ArchiveSite, staging: Staging, make_reader: Any
+    site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
     members = {"empty/": b"", "a/b/": b""} | MEMBERS
-    site.content, site.ranges = pack(members), ranges
+    site.content = pack(members)
 
     read = await make_reader().read(RESULT, staging)
 
@@ -312,55 +299,6 @@ async def test_a_tail_that_breaks_is_fetched_again(
     read = await make_reader().read(RESULT, staging)
 
     check_read(read, staging, MEMBERS)
-
-
-async def test_a_stream_that_breaks_starts_over_and_writes_no_member_twice(
-    site: ArchiveSite, staging: Staging, make_reader: Any, break_once_read: Any
-) -> None:
-    site.content, site.ranges = pack(MEMBERS), False
-    site.cuts = {0: 10_000}
-    first: dict[str, int] = {}
-
-    async def look() -> None:
-        for name in tree(staging.tree):
-            first[name] = (staging.tree / name).stat().st_ino
-
-    site.turns = {1: look}
-
-    read = await make_reader(emit=break_once_read).read(RESULT, staging)
-
-    check_read(read, staging, MEMBERS)
-    assert len(first) > 2
-    assert all((staging.tree / name).stat().st_ino == inode for name, inode in first.items())
-
-
-async def test_ranges_that_appear_after_a_broken_stream_are_used(
-    site: ArchiveSite, staging: Staging, make_reader: Any, break_once_read: Any
-) -> None:
-    site.content, site.ranges = pack(MEMBERS), False
-    site.cuts = {0: 20_000}
-
-    async def allow() -> None:
-        site.ranges = True
-
-    site.turns = {1: allow}
-
-    read = await make_reader(emit=break_once_read).read(RESULT, staging)
-
-    check_read(read, staging, MEMBERS)
-    assert site.sent < len(site.content) + 6000
-
-
-async def test_a_stream_that_goes_on_breaking_is_given_up(
-    site: ArchiveSite, staging: Staging, make_reader: Any
-) -> None:
-    site.content, site.ranges = pack(MEMBERS), False
-    site.cuts = dict.fromkeys(range(20), 7000)
-
-    with pytest.raises(ReadError):
-        await make_reader(retries=1).read(RESULT, staging)
-
-    assert len(site.requests) == 2
 
 
 # Changes
@@ -475,11 +413,11 @@ async def test_a_result_that_goes_away_goes_on_with_the_next_export(
 # Bad archives
 
 
-@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.usefixtures("way")
 async def test_what_is_no_archive_is_a_protocol_error(
-    ranges: bool, site: ArchiveSite, staging: Staging, make_reader: Any
+    site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
-    site.content, site.ranges = b"<html>502 Bad Gateway</html>", ranges
+    site.content = b"<html>502 Bad Gateway</html>"
 
     with pytest.raises(ProtocolError, match="starts with b'<html>502") as raised:
         await make_reader().read(RESULT, staging)
@@ -555,17 +493,6 @@ async def test_a_damage_that_stays_is_told_with_task_and_member(
     assert "images/train/0003.bin" not in tree(staging.tree)
 
 
-async def test_a_damaged_stream_is_read_again_once(
-    site: ArchiveSite, staging: Staging, make_reader: Any
-) -> None:
-    site.content, site.ranges = damaged(pack(MEMBERS), "images/train/0003.bin"), False
-
-    with pytest.raises(IntegrityError):
-        await make_reader().read(RESULT, staging)
-
-    assert len(site.requests) == 2
-
-
 async def test_an_unsafe_name_stops_a_large_archive_before_the_first_write(
     site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
@@ -594,15 +521,14 @@ async def test_limits_stop_an_archive_before_the_first_write(
 # The disk
 
 
-@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.usefixtures("way")
 async def test_too_little_room_is_found_before_the_first_write(
-    ranges: bool,
     site: ArchiveSite,
     staging: Staging,
     make_reader: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    site.content, site.ranges = pack(MEMBERS), ranges
+    site.content = pack(MEMBERS)
     monkeypatch.setattr(files, "free_bytes", lambda _: 16 * 2**20 + 30_000)
 
     with pytest.raises(DiskFullError) as raised:
@@ -636,19 +562,6 @@ async def test_a_disk_that_fills_up_meanwhile_leaves_no_part_of_a_member(
     assert left
     assert all(MEMBERS[name] == content for name, content in left.items())
     assert open_handles() <= before + 2
-
-
-async def test_the_free_space_is_looked_at_while_writing(
-    site: ArchiveSite, staging: Staging, make_reader: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Densely packed, so that a stream produces more than its length tells.
-    site.content, site.ranges = pack({"zeros": bytes(1_000_000)}, zipfile.ZIP_DEFLATED), False
-    monkeypatch.setattr(files, "free_bytes", lambda _: 16 * 2**20 + 100_000)
-
-    with pytest.raises(DiskFullError):
-        await make_reader().read(RESULT, staging)
-
-    assert tree(staging.tree) == {}
 
 
 async def test_a_link_planted_in_the_tree_is_not_followed(
@@ -712,15 +625,15 @@ async def test_a_cancelled_reading_leaves_whole_members_only(
 # Keeping the archive
 
 
-@pytest.mark.parametrize(("ranges", "tail"), [(True, 2000), (True, 2**18), (False, 2000)])
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("tail", [2000, 2**18])
 async def test_a_kept_archive_is_the_servers_own(
-    ranges: bool,
     tail: int,
     site: ArchiveSite,
     staging: Staging,
     make_reader: Any,
 ) -> None:
-    site.content, site.ranges = pack(MEMBERS), ranges
+    site.content = pack(MEMBERS)
     site.cuts = {1: 9999}
     kept = staging.tree.parent / "kept.zip"
 

@@ -186,7 +186,7 @@ def _read_entries(
     for _ in range(count):
         header = parse_central_header(data, position)
         position += header.length
-        entry = make_entry(header, header.header_offset, limits, rules)
+        entry = _make_entry(header, limits, rules)
         _check_attributes(entry, header.attributes)
         names.add(entry.name, entry.is_directory)
         entries.append(entry)
@@ -198,19 +198,8 @@ def _read_entries(
     return entries
 
 
-def make_entry(
-    header: CentralHeader | LocalHeader,
-    header_offset: int,
-    limits: ArchiveLimits,
-    rules: NameRules,
-) -> ZipEntry:
-    """Make an entry of a header, its name and its sizes checked.
-
-    Raises:
-        IntegrityError: The sizes contradict each other.
-        UnsafePathError: The name is unsafe.
-        ArchiveLimitError: The member is beyond the limits.
-    """
+def _make_entry(header: CentralHeader, limits: ArchiveLimits, rules: NameRules) -> ZipEntry:
+    """Check the name and the sizes of a header, and make an entry of it."""
     name = safe_member_path(header.text, rules)
     limits.check_path(name)
     limits.check_member(name, header.size, header.compressed_size)
@@ -231,7 +220,7 @@ def make_entry(
         header.crc,
         header.compressed_size,
         header.size,
-        header_offset,
+        header.header_offset,
     )
 
 

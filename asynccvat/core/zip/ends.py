@@ -28,9 +28,6 @@ from asynccvat.errors import (
     UnsupportedArchiveError,
 )
 
-END_RECORDS_SIZE = END64.size + LOCATOR.size + END.size + LONGEST_COMMENT
-"""The most bytes that can follow the central directory."""
-
 
 @dataclass(frozen=True, slots=True)
 class TailNeeded:

@@ -5,34 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from asynccvat.core.zip.records import (
-    CENTRAL_SIGNATURE,
-    END64_SIGNATURE,
-    END_SIGNATURE,
-    LOCAL_SIGNATURE,
-    Buffer,
-    Descriptor,
-    ZipEntry,
-    parse_descriptor,
-)
+from asynccvat.core.zip.records import ZipEntry
 from asynccvat.errors import IntegrityError
-
-UNKNOWN_SIZE = -1
-"""Stands for the sizes that a forward reader learns only at a member's end."""
-
-DESCRIPTOR_LENGTHS = (16, 24, 12, 20)
-"""Bytes that a data descriptor may have, the usual form first."""
-
-AFTER_MEMBERS = (CENTRAL_SIGNATURE, END64_SIGNATURE, END_SIGNATURE)
-"""What may follow the last member."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberStart:
-    """A member begins; its header is checked.
-
-    A forward reader may not know its sizes yet: then they are `UNKNOWN_SIZE`, and its CRC 0.
-    """
+    """A member begins, and its header is checked."""
 
     entry: ZipEntry
 
@@ -59,52 +38,45 @@ MemberEvent = MemberStart | MemberData | MemberEnd
 
 @dataclass(slots=True)
 class Member:
-    """The member being read: what its headers say (None: not known yet) and what was counted."""
+    """The member being read, and what was counted of it.
+
+    Attributes:
+        entry: What the directory says of it.
+        descriptor_length: Bytes of its data descriptor, 0 without one.
+        inflater: What inflates its data, None if it is stored.
+        consumed: Bytes of its data in the archive so far.
+        produced: Bytes that these made.
+        actual_crc: CRC-32 of the bytes that were made.
+    """
 
     entry: ZipEntry
-    crc: int | None
-    compressed_size: int | None
-    size: int | None
-    # Bytes of its data descriptor: 0 without one, None when only its content will tell.
-    descriptor_length: int | None
+    descriptor_length: int
     inflater: Any = None
     consumed: int = 0
     produced: int = 0
     actual_crc: int = 0
 
 
-def guess_descriptor(record: Buffer, member: Member) -> Descriptor | None:
-    """Find the form of a descriptor: what was counted, then the signature of a record."""
-    counted = (member.actual_crc, member.consumed, member.produced)
-    for length in DESCRIPTOR_LENGTHS:
-        following = bytes(record[length : length + 4])
-        if following == LOCAL_SIGNATURE or following in AFTER_MEMBERS:
-            descriptor = parse_descriptor(record, length)
-            if descriptor is not None and descriptor[:3] == counted:
-                return descriptor
-    return None
-
-
 def check_against(
     member: Member,
-    crc: int | None,
-    compressed_size: int | None,
-    size: int | None,
+    crc: int,
+    compressed_size: int,
+    size: int,
     where: str,
 ) -> None:
     """Check what was counted against what a record says."""
-    if size is not None and member.produced != size:
+    if member.produced != size:
         raise broken(
             member.entry,
             f"it holds {member.produced} bytes, its {where} says {size}",
         )
-    if compressed_size is not None and member.consumed != compressed_size:
+    if member.consumed != compressed_size:
         raise broken(
             member.entry,
             f"its compressed data takes {member.consumed} bytes, its {where} says "
             f"{compressed_size}",
         )
-    if crc is not None and member.actual_crc != crc:
+    if member.actual_crc != crc:
         raise broken(
             member.entry,
             f"the CRC-32 of its bytes is {member.actual_crc:#010x}, its {where} says {crc:#010x}",

@@ -11,6 +11,7 @@ import pytest
 from engine_serving import QUICK, actions, files, kept, serving
 
 import asynccvat as ac
+from asynccvat.archives import session
 from asynccvat.simulator import Fault
 
 pytestmark = pytest.mark.anyio
@@ -53,14 +54,16 @@ def content(archives: dict[int, Path]) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("name", "images"), [*KINDS, ("CVAT for video 1.1", False)])
-@pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "forward"])
+@pytest.mark.parametrize("way", ["ranges", "in memory", "spooled"])
 async def test_a_mirror_equals_the_recorded_archives(
-    exports: Path, data: Path, name: str, *, images: bool, ranges: bool
+    exports: Path, data: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, images: bool, way: str
 ) -> None:
+    if way == "spooled":
+        monkeypatch.setattr(session, "IN_MEMORY", 0)
     archives = recorded(exports, name, images=images)
     assert archives
     async with serving(0, projects=0, archives=exports) as serve:
-        if not ranges:
+        if way != "ranges":
             serve.server.faults.add(Fault(path="dataset/download", ignore_range=True, times=None))
         selection = ac.Selection(task_ids=sorted(archives))
         spec = ac.ExportSpec(name, images=images)

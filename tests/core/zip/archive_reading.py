@@ -1,10 +1,15 @@
-"""Reads archives both ways, in chunks of any size, as a transfer would."""
+"""Reads archives both ways, in chunks of any size, as a transfer would: by ranges, from a spool."""
 
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 import zipfile
+from pathlib import Path
 
+from asynccvat.archives.extractor import Extractor, StagedFiles
+from asynccvat.archives.spool import Spool, extract_piece, spooled_directory
 from asynccvat.core.paths import NameRules
 from asynccvat.core.zip import (
     ArchiveLimits,
@@ -16,6 +21,8 @@ from asynccvat.core.zip import (
     ZipReader,
     read_directory,
 )
+from asynccvat.errors import IntegrityError, ProtocolError
+from asynccvat.fs import files
 
 Tree = dict[str, bytes | None]
 CHUNKS = (1, 7, 65_536, None)
@@ -76,25 +83,57 @@ def read_by_directory(
 ) -> tuple[Tree, Directory]:
     """Read the directory, then all members as one span."""
     directory = directory_of(data, limits=limits, rules=rules)
-    reader = ZipReader.span(directory, directory.entries, limits)
+    reader = ZipReader(directory, directory.entries, limits)
     tree = drain(reader, data[: directory.start], chunk)
     assert reader.position == directory.start
-    assert reader.close() == directory
+    reader.close()
     return tree, directory
 
 
-def read_forward(
+def read_spooled(
     data: bytes,
     chunk: int | None = None,
     *,
     limits: ArchiveLimits = LIMITS,
     rules: NameRules = RULES,
 ) -> tuple[Tree, Directory]:
-    """Read the whole archive as a stream."""
-    reader = ZipReader.forward(limits, rules)
-    tree = drain(reader, data, chunk)
-    assert reader.position == len(data)
-    return tree, reader.close()
+    """Write the whole archive to a file, and extract it from there into a folder."""
+    step = chunk or max(len(data), 1)
+    with tempfile.TemporaryDirectory(dir=in_memory()) as folder, tempfile.TemporaryFile() as file:
+        fd, root = file.fileno(), files.open_directory(Path(folder))
+        try:
+            staged = StagedFiles(1, root)
+            spool = Spool(fd, staged, limits)
+            write_spool(spool, [data[at : at + step] for at in range(0, len(data), step)])
+            directory = spooled_directory(fd, spool.size, 22, limits=limits, rules=rules)
+            reader = ZipReader(directory, directory.entries, limits)
+            extractor = Extractor(reader, staged)
+            try:
+                while reader.position < directory.start:
+                    extract_piece(fd, extractor, directory.start)
+                extractor.finish()
+            finally:
+                extractor.abandon()
+        finally:
+            os.close(root)
+        tree: Tree = {entry.name: None for entry in directory.entries if entry.is_directory}
+        for name in staged.records:
+            tree[name] = (Path(folder) / name).read_bytes()
+    return tree, directory
+
+
+def write_spool(spool: Spool, chunks: list[bytes]) -> None:
+    """Write an archive to a spool; what does not even begin as one is an `IntegrityError`, too."""
+    try:
+        spool.write(chunks)
+    except ProtocolError as error:
+        raise IntegrityError("this is no zip archive") from error
+
+
+def in_memory() -> Path | None:
+    """A file system in memory, where there is one and nobody chose another."""
+    folder = Path("/dev/shm")
+    return folder if tempfile.tempdir is None and folder.is_dir() else None
 
 
 def read_with_zipfile(data: bytes) -> Tree:

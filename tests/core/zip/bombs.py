@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive_builder import Member, build, extra_field, zip64_extra
-from archive_judging import Outcome, by_directory, forward, workplace
-from archive_reading import read_by_directory, read_forward
+from archive_judging import Outcome, by_directory, spooled, workplace
+from archive_reading import read_by_directory, read_spooled
 
 from asynccvat.core.zip import ArchiveLimits
 from asynccvat.errors import ArchiveError, StoreError
@@ -33,15 +33,15 @@ class Bomb:
 
     Attributes:
         make: Makes it.
-        refused: What the error says by the directory, and as a stream; None where it is read.
-        disk: The most bytes that may be written.
+        refused: What the error says, None where it is read.
+        disk: The most bytes that may be written, a spooled archive apart.
         memory: The most MiB that may be taken beside the archive itself.
         writes: Whether its members are written; so many of them take longer than all else.
         thorough: Whether it is only for a thorough run.
     """
 
     make: Callable[[], bytes]
-    refused: tuple[str, str] | None
+    refused: str | None
     disk: int = 0
     memory: int = 12
     writes: bool = True
@@ -160,68 +160,46 @@ def _wide(**fields: int) -> bytes:
 DENSE = "denser than the limit of 250 to 1"
 
 BOMBS: dict[str, Bomb] = {
-    "zips in zips are files": Bomb(lambda: _nested(6), None, disk=4 * MIB),
-    "dense, as declared": Bomb(lambda: _claiming(10_240 * MIB, _zeros(10_240)), (DENSE, DENSE)),
+    "zips in zips are files": Bomb(lambda: _nested(6), None, disk=10_000),
+    "dense, as declared": Bomb(lambda: _claiming(10_240 * MIB, _zeros(10_240)), DENSE),
     "dense, declared at its end": Bomb(
         lambda: _claiming(10_240 * MIB, _zeros(10_240), descriptor="signed64"),
-        (DENSE, DENSE),
-        disk=65 * MIB,
+        DENSE,
     ),
     "more than declared": Bomb(
         lambda: _claiming(100, _zeros(10_240)),
-        ("holds more than the 100 bytes", "holds more than the 100 bytes"),
+        "holds more than the 100 bytes",
     ),
     "more than declared at its end": Bomb(
         lambda: _claiming(100, _zeros(10_240), descriptor="signed32"),
-        ("holds more than the 100 bytes", DENSE),
-        disk=65 * MIB,
+        "holds more than the 100 bytes",
     ),
-    "one member under many names": Bomb(
-        lambda: _overlapping(5_000), ("the archive makes", "its header says|the"), disk=61 * MIB
-    ),
-    "members that quote the next": Bomb(
-        lambda: _quoting(250), ("the archive makes", "the archive makes"), disk=2 * MIB
-    ),
+    "one member under many names": Bomb(lambda: _overlapping(5_000), "the archive makes"),
+    "members that quote the next": Bomb(lambda: _quoting(250), "the archive makes"),
     "a few members that quote the next": Bomb(
         lambda: _quoting(4),
-        ("within the member before it", "within the member before it"),
-        disk=2 * MIB,
+        "within the member before it",
     ),
     "66,000 members": Bomb(lambda: many(66_000), None, memory=96, writes=False, thorough=True),
     "100,000 members": Bomb(lambda: many(100_000), None, memory=128, thorough=True),
-    "a count of 2^63 members": Bomb(
-        lambda: _counting(1 << 63), ("the limit is 1000000", "the limit is 1000000")
-    ),
-    "a count of a million members": Bomb(
-        lambda: _counting(1_000_000), ("too short for its", "too short for its")
-    ),
-    "a name of 64 KiB": Bomb(
-        lambda: build(Member("n" * 65_535)), ("takes 65535 bytes", "takes 65535 bytes")
-    ),
+    "a count of 2^63 members": Bomb(lambda: _counting(1 << 63), "the limit is 1000000"),
+    "a count of a million members": Bomb(lambda: _counting(1_000_000), "too short for its"),
+    "a name of 64 KiB": Bomb(lambda: build(Member("n" * 65_535)), "takes 65535 bytes"),
     "names of 64 KiB": Bomb(
         lambda: build(*(Member("n" * 65_000 + str(n)) for n in range(300))),
-        ("takes 6500. bytes", "takes 6500. bytes"),
+        "takes 6500. bytes",
     ),
-    "a path of 1,500 levels": Bomb(
-        lambda: _deep(1_500), ("the limit is 1024", "the limit is 1024")
-    ),
-    "a path of 500 levels": Bomb(
-        lambda: _deep(500), ("501 components, the limit is 64", "501 components, the limit is 64")
-    ),
-    "a size of 2^63": Bomb(
-        lambda: _wide(size=1 << 63), ("holds 9223372036854775808", "differ|holds")
-    ),
-    "a compressed size of 2^63": Bomb(
-        lambda: _wide(compressed_size=1 << 63), ("two sizes differ", "two sizes differ")
-    ),
+    "a path of 1,500 levels": Bomb(lambda: _deep(1_500), "the limit is 1024"),
+    "a path of 500 levels": Bomb(lambda: _deep(500), "501 components, the limit is 64"),
+    "a size of 2^63": Bomb(lambda: _wide(size=1 << 63), "holds 9223372036854775808"),
+    "a compressed size of 2^63": Bomb(lambda: _wide(compressed_size=1 << 63), "two sizes differ"),
     "both sizes of 2^63": Bomb(
         lambda: _wide(size=1 << 63, compressed_size=1 << 63),
-        ("holds 9223372036854775808 bytes", "holds 9223372036854775808 bytes"),
+        "holds 9223372036854775808 bytes",
     ),
     "an offset of 2^63": Bomb(
         lambda: _wide(offset=1 << 63),
-        ("belong to nothing|within", "offset|belong to nothing"),
-        disk=1,
+        "belong to nothing",
     ),
     "extra fields of 64 KiB": Bomb(lambda: _many_extras(40, 65_532), None, disk=40),
     "a comment of 64 KiB": Bomb(
@@ -229,8 +207,7 @@ BOMBS: dict[str, Bomb] = {
     ),
     "a comment of ends": Bomb(
         lambda: build(Member("a", b"1"), comment=b"PK\5\6" * 16_383),
-        ("bytes follow the end|within its end", "bytes follow the end|within its end"),
-        disk=1,
+        "within its end",
     ),
     "blocks of nothing": Bomb(lambda: _claiming(0, b"\0\0\0\xff\xff" * 1_000_000 + b"\3\0"), None),
 }
@@ -266,15 +243,21 @@ def _measure(bomb: Bomb, data: bytes, way: int, place: Path) -> dict[str, object
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
     try:
         if bomb.writes:
-            error = _written((by_directory, forward)[way], data, place)
+            error = _written((by_directory, spooled)[way], data, place)
         else:
-            error = _read((read_by_directory, read_forward)[way], data)
+            error = _read((read_by_directory, read_spooled)[way], data)
     except (MemoryError, StoreError) as unbounded:
         error = repr(unbounded)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         files.write = write
-    return {"written": written, "error": error and error[:1000], "length": len(error or "")}
+    spooled_bytes = len(data) if way == 1 and bomb.writes else 0
+    return {
+        "written": written,
+        "spooled": spooled_bytes,
+        "error": error and error[:1000],
+        "length": len(error or ""),
+    }
 
 
 def main(names: list[str]) -> None:

@@ -26,7 +26,8 @@ except ImportError:
     sys.exit("the fuzzer needs atheris: pip install -e '.[fuzz]' (Linux, Python 3.11 to 3.13)")
 
 with atheris.instrument_imports(include=["asynccvat.core.zip", "asynccvat.core.paths"]):
-    from archive_judging import has_bsdtar, in_memory, judge, workplace
+    from archive_judging import has_bsdtar, judge, workplace
+    from archive_reading import in_memory
 
 LONGEST = 4096
 """Bytes of an archive."""

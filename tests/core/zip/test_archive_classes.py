@@ -19,7 +19,7 @@ from archive_builder import (
     unicode_path,
     zip64_extra,
 )
-from archive_reading import CHUNKS, Tree, read_by_directory, read_forward
+from archive_reading import CHUNKS, Tree, read_by_directory, read_spooled
 
 from asynccvat.core.paths import NameRules
 from asynccvat.core.zip import ArchiveLimits, Directory
@@ -33,7 +33,7 @@ from asynccvat.errors import (
 )
 
 Read = Callable[..., tuple[Tree, Directory]]
-both_ways = pytest.mark.parametrize("read", [read_by_directory, read_forward])
+both_ways = pytest.mark.parametrize("read", [read_by_directory, read_spooled])
 
 MASK = 0xFFFFFFFF
 A = Member("a.txt", b"alpha")
@@ -208,22 +208,23 @@ def bad_extra(extra: bytes, **fields: int) -> bytes:
     return build(Member("m", b"12", both={"extra": extra, **fields}))
 
 
-# Name: archive, error, and what its message says; a forward reader may say something else.
+# Name: archive, error, and what its message says. A spool refuses at once what does not begin as
+# an archive.
 BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
-    "nothing": (b"", TruncatedArchiveError, "cut off|ends between"),
+    "nothing": (b"", TruncatedArchiveError, "cut off"),
     "an error page": (
         b"<html>502 Bad Gateway</html>",
         ArchiveError,
         "no zip archive",
     ),
-    "cut within a member": (build(A, B)[:20], TruncatedArchiveError, "cut off|ends between"),
-    "cut within the data": (build(A)[:38], TruncatedArchiveError, "cut off|member 'a.txt'"),
+    "cut within a member": (build(A, B)[:20], TruncatedArchiveError, "cut off"),
+    "cut within the data": (build(A)[:38], TruncatedArchiveError, "cut off"),
     "cut within the directory": (
         build(A, B)[:-30],
         TruncatedArchiveError,
-        "cut off|within its central directory",
+        "cut off",
     ),
-    "cut within the end record": (build(A)[:-1], TruncatedArchiveError, "cut|end record"),
+    "cut within the end record": (build(A)[:-1], TruncatedArchiveError, "end record"),
     "cut within the comment": (
         build(A, comment=b"hello")[:-2],
         TruncatedArchiveError,
@@ -233,22 +234,22 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "a prefix that offsets know of": (
         build(Member("a", b"1", gap=b"XXXX")),
         IntegrityError,
-        "header at byte|no zip archive|belong to nothing",
+        "no zip archive|belong to nothing",
     ),
-    "a prefix that is an empty archive": (build() + build(A), IntegrityError, "added|start"),
+    "a prefix that is an empty archive": (build() + build(A), IntegrityError, "added"),
     "trailing bytes": (build(A, trailing=b"\0"), IntegrityError, "1 bytes follow the end"),
-    "two archives": (build(A) + build(B), IntegrityError, "added|start where"),
+    "two archives": (build(A) + build(B), IntegrityError, "added"),
     "an end record in the comment": (
         build(A, comment=build(B)[-22:] + b"!"),
         IntegrityError,
         "bytes follow the end",
     ),
     "an archive in the comment": (build(A, comment=build(B)), IntegrityError, "added"),
-    "a second end record": (build(A) + build(A)[-22:], IntegrityError, "added|should end"),
+    "a second end record": (build(A) + build(A)[-22:], IntegrityError, "added"),
     "a gap between members": (
         build(A, Member("x", b"1", gap=b"PK")),
         IntegrityError,
-        "leaves 2 bytes|bytes at 40",
+        "leaves 2 bytes",
     ),
     "a great gap between members": (
         build(A, Member("x", b"1", gap=b"\0" * 70_000)),
@@ -258,7 +259,7 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "a gap before the directory": (
         build(A, before_directory=b"\0\0\0\0"),
         IntegrityError,
-        "leaves 4 bytes|bytes at 40",
+        "leaves 4 bytes",
     ),
     "a great gap before the directory": (
         build(A, before_directory=b"\0" * 70_000),
@@ -268,7 +269,7 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "a gap before an empty directory": (
         build(before_directory=b"PK\1\2"),
         IntegrityError,
-        "belong to nothing|does not start",
+        "belong to nothing",
     ),
     "a gap after the directory": (
         build(A, after_directory=b"\0" * 5),
@@ -283,12 +284,12 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "a member that is not listed": (
         build(A, B, listed=[0]),
         IntegrityError,
-        "bytes before what follows|holds 2 members",
+        "bytes before what follows",
     ),
     "a first member that is not listed": (
         build(A, B, listed=[1]),
         IntegrityError,
-        "header at|holds 2 members|belong to nothing",
+        "belong to nothing",
     ),
     "a member that is listed twice": (build(A, listed=[0, 0]), UnsafePathError, "twice"),
     "two names for one member": (
@@ -297,7 +298,7 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
             Member("b", packed=b"", central={"offset": 0, "size": 1, "compressed_size": 1}),
         ),
         IntegrityError,
-        "within the member before|header offset",
+        "within the member before",
     ),
     "an overlap": (
         build(
@@ -305,12 +306,12 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
             Member("a.txt", b"", central={"offset": 31, "crc": zlib.crc32(b"alpha")}),
         ),
         IntegrityError,
-        "within the member before|header offset",
+        "within the member before",
     ),
     "a member within the directory": (
         build(A, Member("z", b"", central={"offset": 80})),
         IntegrityError,
-        "within|header offset",
+        "within",
     ),
     "fewer members than counted": (
         build(A, end={"count": 2, "here": 2}),
@@ -346,7 +347,7 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "a directory that starts earlier": (
         build(A, end={"offset": 39, "size": 52}),
         IntegrityError,
-        "what is no header|does not start",
+        "what is no header",
     ),
     "another disk": (build(A, end={"disk": 1}), UnsupportedArchiveError, "several parts"),
     "a directory on another disk": (
@@ -413,7 +414,7 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "zip64 end record missing": (
         build(A, after_directory=build(A, zip64=True)[-42:-22]),
         IntegrityError,
-        "not where it should|does not start",
+        "not where it should",
     ),
     "zip64 end record overwritten": (
         build(A, zip64=True).replace(b"PK\6\6", b"PK\6\5"),
@@ -423,7 +424,7 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "zip64 locator alone": (
         build(zip64=True)[56:],
         IntegrityError,
-        "not where it should|no zip archive",
+        "not where it should",
     ),
     "zip64 disks": (
         build(A, zip64=True, end={"disk": 0xFFFF}, end64={"disk": 1}),
@@ -577,7 +578,7 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "a Unicode path in the directory alone": (
         build(Member(b"\xe9", b"1", central={"extra": unicode_path(b"\xe9", "é")})),
         IntegrityError,
-        "header calls it|disagrees on its name",
+        "header calls it",
     ),
     "three bytes of extra field": (bad_extra(b"   "), IntegrityError, "within a field's header"),
     "a short extra field": (bad_extra(b"ab\5\0----"), IntegrityError, "ends within a field"),
@@ -621,62 +622,62 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "a header that is missing": (
         build(A, signature=b"PK\3\5"),
         IntegrityError,
-        "header at byte 0|no zip archive",
+        "header at byte 0",
     ),
     "a header that reaches beyond its member": (
         build(Member("m", b"1", local={"extra_length": 9}), A),
         IntegrityError,
-        "reaches into what follows|extra field",
+        "reaches into what follows",
     ),
     "another name in the header": (
         build(Member("m", b"1", local={"name": b"n"})),
         IntegrityError,
-        "calls it 'n'|disagrees on its raw name",
+        "calls it 'n'",
     ),
     "another method in the header": (
         build(Member("m", b"1", local={"method": 8, "packed": b"1"})),
         IntegrityError,
-        "disagree on its method|incomplete|damaged",
+        "disagree on its method",
     ),
     "another encoding in the header": (
         build(Member("m", b"1", local={"flags": UTF8})),
         IntegrityError,
-        "UTF-8 flag|flags",
+        "UTF-8 flag",
     ),
     "another CRC in the header": (
         build(Member("m", b"1", local={"crc": 1})),
         IntegrityError,
-        "disagree on its CRC|its header says 0x00000001",
+        "disagree on its CRC",
     ),
     "another CRC in the directory": (
         build(Member("m", b"1", central={"crc": 1})),
         IntegrityError,
-        "disagrees? on its (CRC|crc)",
+        "disagree on its CRC",
     ),
     "another size in the header": (
         build(Member("m", b"12", method=8, local={"size": 1})),
         IntegrityError,
-        "disagree on its size|more than the 1",
+        "disagree on its size",
     ),
     "another compressed size in the header": (
         build(Member("m", b"12", method=8, local={"compressed_size": 9}), A),
         IntegrityError,
-        "disagree on its compressed size|takes 4 bytes",
+        "disagree on its compressed size",
     ),
     "a CRC of zero in a header without a descriptor": (
         build(Member("m", b"12", local={"crc": 0})),
         IntegrityError,
-        "disagree on its CRC|its header says 0x00000000",
+        "disagree on its CRC",
     ),
     "another size in a header with a descriptor": (
         build(Member("m", b"12", method=8, descriptor="signed32", local={"size": 1})),
         IntegrityError,
-        "disagree on its size|more than the 1",
+        "disagree on its size",
     ),
     "a descriptor that only the directory knows of": (
         build(Member("m", b"12", central={"flags": 8})),
         IntegrityError,
-        "descriptor|flags",
+        "descriptor",
     ),
     "one size of two in a stored header with a descriptor": (
         build(Member("m", b"12", descriptor="signed32", local={"size": 2})),
@@ -696,7 +697,7 @@ BAD: dict[str, tuple[bytes, type[ArchiveError], str]] = {
     "a descriptor that is missing": (
         build(Member("m", b"12", method=8, both={"flags": 8})),
         IntegrityError,
-        "leaves 0 bytes|descriptor is missing",
+        "leaves 0 bytes",
     ),
     "a descriptor without its signature": (
         build(
@@ -741,14 +742,13 @@ def test_bad_archives_are_refused_alike_in_chunks_of_any_size(name: str, read: R
     assert len(messages) == 1
 
 
-def test_a_stored_member_of_unknown_length_is_read_by_the_directory_only() -> None:
+@both_ways
+def test_a_stored_member_whose_header_has_no_length_is_read(read: Read) -> None:
     for form in ("signed32", "bare32", "signed64", "bare64"):
         data = build(A, Member("m", b"PK\7\10" * 9, descriptor=form), B)
         for chunk in CHUNKS:
-            tree, _ = read_by_directory(data, chunk)
+            tree, _ = read(data, chunk)
             assert tree["m"] == b"PK\7\10" * 9
-            with pytest.raises(UnsupportedArchiveError, match=r"'m' is stored.*range requests"):
-                read_forward(data, chunk)
 
 
 BOMB = Member("bomb", b"\0" * 3_000_000, method=8)
@@ -794,12 +794,6 @@ def test_a_directory_beyond_its_limit_is_refused(read: Read) -> None:
     with pytest.raises(ArchiveLimitError, match="5047 bytes, the limit is 5046"):
         read(data, limits=ArchiveLimits(directory_size=5046))
     read(data, limits=ArchiveLimits(directory_size=5047))
-
-
-def test_a_stream_without_end_after_its_members_is_refused() -> None:
-    data = build(A, before_directory=b"PK\1\2" + b"\0" * 70_000)
-    with pytest.raises(ArchiveLimitError, match="more than 1000 bytes"):
-        read_forward(data, 7000, limits=ArchiveLimits(directory_size=1000))
 
 
 @both_ways

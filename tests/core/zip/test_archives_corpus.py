@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from archive_reading import CHUNKS, Tree, read_by_directory, read_forward, read_with_zipfile
+from archive_reading import CHUNKS, Tree, read_by_directory, read_spooled, read_with_zipfile
 
 from asynccvat.errors import (
     ArchiveError,
@@ -87,7 +87,7 @@ def archives(shared: Path, folder: str) -> list[Path]:
     return found
 
 
-@pytest.mark.parametrize("read", [read_by_directory, read_forward])
+@pytest.mark.parametrize("read", [read_by_directory, read_spooled])
 def test_accepted_archives_are_read_as_the_standard_library_does(
     shared: Path, read: object
 ) -> None:
@@ -97,7 +97,7 @@ def test_accepted_archives_are_read_as_the_standard_library_does(
             assert outcome(read, data, chunk) == read_with_zipfile(data), (path.name, chunk)
 
 
-@pytest.mark.parametrize("read", [read_by_directory, read_forward])
+@pytest.mark.parametrize("read", [read_by_directory, read_spooled])
 @pytest.mark.parametrize("folder", ["reject", "malicious"])
 def test_rejected_and_malicious_archives_are_refused(
     shared: Path, folder: str, read: object
@@ -108,7 +108,7 @@ def test_rejected_and_malicious_archives_are_refused(
             assert isinstance(result, type), (path.name, chunk)
 
 
-@pytest.mark.parametrize("read", [read_by_directory, read_forward])
+@pytest.mark.parametrize("read", [read_by_directory, read_spooled])
 def test_doubtful_archives_are_treated_as_decided(shared: Path, read: object) -> None:
     paths = archives(shared, "iffy")
     assert {path.name for path in paths} == set(IFFY)
@@ -120,7 +120,7 @@ def test_doubtful_archives_are_treated_as_decided(shared: Path, read: object) ->
             assert outcome(read, data, chunk) == wanted, (path.name, chunk, why)
 
 
-@pytest.mark.parametrize("read", [read_by_directory, read_forward])
+@pytest.mark.parametrize("read", [read_by_directory, read_spooled])
 def test_real_exports_are_read_as_the_standard_library_does(shared: Path, read: object) -> None:
     for path in sorted((shared / "contract" / "exports").glob("*.zip")):
         data = path.read_bytes()

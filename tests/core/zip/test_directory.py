@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from archive_builder import Member, build
-from archive_reading import LIMITS, RULES, directory_of, read_forward
+from archive_reading import LIMITS, RULES, directory_of, read_spooled
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,7 +91,7 @@ def test_directories_are_equal_by_content_and_place() -> None:
 
 def test_both_ways_of_reading_give_the_same_directory() -> None:
     for data in ARCHIVES:
-        assert read_forward(data)[1] == directory_of(data)
+        assert read_spooled(data)[1] == directory_of(data)
 
 
 def test_an_entry_of_another_directory_has_no_place() -> None:

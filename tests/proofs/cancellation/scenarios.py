@@ -367,10 +367,11 @@ class KeptArchives(Mirror):
         assert {path.name for path in archives.iterdir()} == {f"{one}.zip" for one in self.ids}
 
 
-class ForwardMirror(Mirror):
-    """A mirror of a server that knows no ranges."""
+class SpooledMirror(Mirror):
+    """A mirror of a server that knows no ranges, and of an archive too large for memory."""
 
-    tasks = 2
+    tasks = 1
+    frames = 36
 
     def begin(self, place: Path) -> None:
         super().begin(place)
@@ -683,7 +684,7 @@ ALL: tuple[type[Scenario], ...] = (
     PruneAndMove,
     Repair,
     KeptArchives,
-    ForwardMirror,
+    SpooledMirror,
     LongMirror,
     Downloads,
     Download,

@@ -30,6 +30,7 @@ from trials import MINE, Scenario, Trials, first, trials, until_it_survives
 from warm_parent import Ended, WarmParent, warm_parent
 
 from asynccvat.fs import files
+from asynccvat.simulator import Fault
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.server import SimulatedServer
 from asynccvat.simulator.threads import serve_in_thread
@@ -42,6 +43,8 @@ SAMPLE = 4
 ONE = SimulatorOptions(tasks=1, frames=1)
 TWO = SimulatorOptions(tasks=2, frames=1)
 IMAGES = SimulatorOptions(tasks=1, frames=2, frame_bytes=70_000)
+# Too large for memory, where the server knows no ranges.
+LARGE = SimulatorOptions(tasks=1, frames=2, frame_bytes=2_500_000)
 
 
 def edited(*task_ids: int) -> Callable[[SimulatedServer], None]:
@@ -50,6 +53,11 @@ def edited(*task_ids: int) -> Callable[[SimulatedServer], None]:
             server.edit_task(task_id)
 
     return change
+
+
+def without_ranges(server: SimulatedServer) -> None:
+    server.edit_task(1)
+    server.faults.add(Fault(path="dataset/download", ignore_range=True, times=None))
 
 
 def write_files(dest: Path) -> None:
@@ -120,6 +128,13 @@ SCENARIOS = {
         before={"keep_archive": True},
         options={"keep_archive": True},
         change=edited(1),
+        exports=1,
+    ),
+    "spooled": Scenario(server=LARGE, options={"refresh": False}, change=without_ranges, exports=1),
+    "spooled and kept": Scenario(
+        server=LARGE,
+        options={"refresh": False, "keep_archive": True},
+        change=without_ranges,
         exports=1,
     ),
     "without syncs": Scenario(

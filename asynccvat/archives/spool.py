@@ -1,0 +1,124 @@
+"""Archives that are whole in a file before their members are read.
+
+A server without ranges sends the whole archive, and the directory comes last. So the body is
+written to a file first, and the members are read from there by the directory, with the reader that
+reads ranges. Synchronous, for worker threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from asynccvat.archives.extractor import Extractor, StagedFiles
+from asynccvat.archives.remote import check_signature
+from asynccvat.core.archive_limits import ArchiveLimits
+from asynccvat.core.paths import NameRules
+from asynccvat.core.zip import Directory, TailNeeded, read_directory
+from asynccvat.errors import StoreError
+from asynccvat.fs import disk_errors, files
+
+PIECE_BYTES = 8 * 1024 * 1024
+"""Bytes that are read of a file before a cancellation is looked for."""
+
+_READ_BYTES = 256 * 1024
+
+
+class Spool:
+    """A file that an archive is written to as it comes.
+
+    Attributes:
+        size: Bytes written.
+    """
+
+    def __init__(self, fd: int, staged: StagedFiles, limits: ArchiveLimits) -> None:
+        """Write to an empty file.
+
+        Args:
+            fd: Its handle, which stays the caller's.
+            staged: The files that will be staged, on the same file system.
+            limits: The most that the archive may hold.
+        """
+        self.size = 0
+        self._fd = fd
+        self._staged = staged
+        self._limits = limits
+
+    def write(self, chunks: Iterable[bytes | memoryview]) -> None:
+        """Write the next bytes.
+
+        Raises:
+            ProtocolError: The first ones are not the beginning of a zip archive.
+            ArchiveLimitError: The archive is too large.
+            DiskFullError: There is no room for them.
+            StoreError: The file system refuses them.
+        """
+        try:
+            for chunk in chunks:
+                if not self.size:
+                    check_signature(chunk)
+                self.size += len(chunk)
+                self._limits.check_archive(self.size)
+                self._staged.reserve(len(chunk))
+                files.write(self._fd, chunk)
+        except OSError as error:
+            raise disk_errors.explain(
+                error, "write", "the archive", task_id=self._staged.task_id
+            ) from error
+
+
+def spooled_directory(
+    fd: int, size: int, tail: int, *, limits: ArchiveLimits, rules: NameRules
+) -> Directory:
+    """Read the central directory of an archive in a file.
+
+    Args:
+        fd: The file's handle.
+        size: Bytes of the archive.
+        tail: Bytes to try first, from the end.
+        limits: The most that the archive may hold.
+        rules: What names the destination can hold.
+
+    Raises:
+        ArchiveError: As `read_directory`.
+    """
+    while True:
+        length = min(tail, size)
+        found = read_directory(_read(fd, size - length, size), size, limits=limits, rules=rules)
+        if not isinstance(found, TailNeeded):
+            return found
+        tail = found.length
+
+
+def extract_piece(fd: int, extractor: Extractor, stop: int) -> None:
+    """Extract the next bytes of an archive in a file, up to `stop` or `PIECE_BYTES` of them.
+
+    Args:
+        fd: The file's handle.
+        extractor: It says where the next bytes are.
+        stop: Offset after the last byte that it wants.
+
+    Raises:
+        ArchiveError: As `Extractor.feed`.
+        DiskFullError: There is no room for the members.
+        StoreError: The file system refuses them.
+    """
+    start = extractor.reader.position
+    piece_stop = min(stop, start + PIECE_BYTES)
+    for position in range(start, piece_stop, _READ_BYTES):
+        extractor.feed([_read(fd, position, min(position + _READ_BYTES, piece_stop))])
+
+
+def _read(fd: int, start: int, stop: int) -> bytes:
+    parts = []
+    while start < stop:
+        data = os.pread(fd, stop - start, start)
+        if not data:
+            raise StoreError(
+                "the archive's file became shorter while its members were read: let nothing else "
+                "change the destination, and run again",
+                step="extract",
+            )
+        parts.append(data)
+        start += len(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
