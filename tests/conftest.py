@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from secrets_check import SecretsCheck
 
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.scheduling import polling
+from asynccvat.core.scheduling import intervals
 
 # How quick a machine is at the moment is no property of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -137,9 +137,9 @@ def anyio_backend() -> str:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulated server exports in no time: look at once, and try again at once."""
-    monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
-    monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
-    monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)
+    monkeypatch.setattr(intervals, "SHORTEST_INTERVAL", 0.004)
+    monkeypatch.setattr(intervals, "SHORTEST_PAUSE", 0.002)
+    monkeypatch.setattr(intervals, "FIRST_POLL", 0.002)
     monkeypatch.setattr(RetryPolicy, "backoff", lambda _self, _attempt, _jitter: 0.0)
 
 

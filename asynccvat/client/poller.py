@@ -1,7 +1,7 @@
 """Poll requests for all waiting tasks.
 
-`core.scheduling.in_flight` keeps what is known of the requests, and decides which of them to look
-at next, when, and how. The poller makes the calls, feeds the answers back, and wakes the waiting
+`core.scheduling.in_flight` keeps what is known of the requests, and decides which of them to poll
+next, when, and how. The poller makes the calls, feeds the answers back, and wakes the waiting
 tasks: because a request has ended, or because its predicted result should be there.
 """
 
@@ -19,7 +19,8 @@ from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.client.client import CvatClient
 from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
-from asynccvat.core.scheduling.polling import Demand, How, Look, list_patience
+from asynccvat.core.scheduling.intervals import list_patience
+from asynccvat.core.scheduling.polling import Demand, Poll, PollMethod
 from asynccvat.core.scheduling.server_model import ServerModel
 from asynccvat.errors import (
     AsyncCvatError,
@@ -83,7 +84,7 @@ class Poller:
             client: The server.
             timeout: Seconds that a request may run, counted from its start.
             demand: What the run needs of the server's queue at the moment. The poller calls it
-                before each look.
+                before each poll.
             action: `export` or `import`, the same for all requests.
             on_started: Receives the task of each request that is seen to have started.
         """
@@ -180,35 +181,35 @@ class Poller:
         clock = asyncio.get_running_loop().time
         while True:
             self._changed = anyio.Event()
-            look = self._inflight.next_look(self._demand())
-            if look is None:
+            poll = self._inflight.next_poll(self._demand())
+            if poll is None:
                 await self._changed.wait()
                 continue
-            if look.at > clock():
-                with anyio.move_on_after(look.at - clock()):
+            if poll.at > clock():
+                with anyio.move_on_after(poll.at - clock()):
                     await self._changed.wait()
                 # It may have been set just as the time was up.
                 if self._changed.is_set():
                     continue
-            await self._look(look)
+            await self._carry_out(poll)
 
-    async def _look(self, look: Look) -> None:
-        if look.how is How.FETCH:
-            self._inflight.begin_fetches(look.rq_ids, asyncio.get_running_loop().time())
-            for rq_id in look.rq_ids:
+    async def _carry_out(self, poll: Poll) -> None:
+        if poll.method is PollMethod.FETCH:
+            self._inflight.begin_fetches(poll.rq_ids, asyncio.get_running_loop().time())
+            for rq_id in poll.rq_ids:
                 self._watched[rq_id].turn.set()
             return
-        watched = [self._watched[rq_id] for rq_id in look.rq_ids]
+        watched = [self._watched[rq_id] for rq_id in poll.rq_ids]
         try:
-            if look.how is How.LIST:
-                watched = await self._look_at_list(watched)
-            await self._look_at_each(watched)
+            if poll.method is PollMethod.LIST:
+                watched = await self._poll_by_list(watched)
+            await self._poll_each(watched)
         except AsyncCvatError as error:
             # The client has retried as often as its policy allows. The waiting tasks decide.
             for one in watched:
                 self._end(one, error=error)
 
-    async def _look_at_list(self, watched: list[WatchedRequest]) -> list[WatchedRequest]:
+    async def _poll_by_list(self, watched: list[WatchedRequest]) -> list[WatchedRequest]:
         """Poll with one list. Returns the requests that it did not show.
 
         If the server cannot filter the list, or takes too long over it, requests are polled one
@@ -235,11 +236,11 @@ class Poller:
         self._take([(one, by_id[one.rq_id]) for one in watched if one.rq_id in by_id])
         return [one for one in watched if one.rq_id not in by_id]
 
-    async def _look_at_each(self, watched: Iterable[WatchedRequest]) -> None:
+    async def _poll_each(self, watched: Iterable[WatchedRequest]) -> None:
         limiter = anyio.CapacityLimiter(_CALLS_AT_ONCE)
         clock = asyncio.get_running_loop().time
 
-        async def look_at(one: WatchedRequest) -> None:
+        async def poll_one(one: WatchedRequest) -> None:
             async with limiter:
                 began = clock()
                 try:
@@ -255,14 +256,14 @@ class Poller:
 
         async with task_group() as group:
             for one in watched:
-                group.start_soon(look_at, one)
+                group.start_soon(poll_one, one)
 
     def _take(self, answers: Sequence[tuple[WatchedRequest, ServerRequest]]) -> None:
         """Learn from answers, and wake the tasks whose request has ended."""
         # Answers for requests that no task waits for any more are dropped.
         answers = [answer for answer in answers if self._watched.get(answer[0].rq_id) is answer[0]]
         now = asyncio.get_running_loop().time()
-        self._inflight.answered([_status_answer(request) for _, request in answers], now)
+        self._inflight.note_answers([_status_answer(request) for _, request in answers], now)
         for watched, request in answers:
             watched.request = request
             if request.ended:

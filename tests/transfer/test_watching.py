@@ -16,7 +16,7 @@ import asynccvat as ac
 from asynccvat.client.poller import Poller, WatchedRequest
 from asynccvat.core.models import ServerRequest
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.scheduling import polling
+from asynccvat.core.scheduling import intervals
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.simulator import Fault
 
@@ -131,7 +131,7 @@ async def test_a_list_that_the_server_cannot_give_is_replaced_by_single_calls() 
 async def test_a_list_that_takes_too_long_is_given_up_for_single_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(polling, "_LONGEST_LIST", -1.0)
+    monkeypatch.setattr(intervals, "_LONGEST_LIST", -1.0)
     async with slow(32) as serve:
         assert finished(await ended(serve, 32)) == 32
         assert lists(serve) <= 1

@@ -1,1 +1,1 @@
-"""Decide when to ask the server for exports, and when to look at them."""
+"""Decide how many requests to have in flight, and when to poll them."""

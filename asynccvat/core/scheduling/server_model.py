@@ -1,7 +1,8 @@
-"""What is known of the server: how long exports and calls take, and how many of them run at once.
+"""Learn how long the server's exports and calls take, and how many exports run at once.
 
-A frozen value that grows by observations; admission and polling decide by it. All times are
-seconds, and only differences of the server's own dates are used, so clocks need not agree.
+The model is a frozen value that grows by observations. `admission` and `polling` decide by it. All
+times are seconds. Only differences between the server's own dates are used, so the two clocks need
+not agree.
 """
 
 from __future__ import annotations
@@ -12,33 +13,34 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean, median
 
-# Exports further back than this, counted in exports, tell nothing of today's server.
+# An export this many exports ago tells nothing about the server of today.
 _MEMORY = 64
-# But for these, as where few are seen, few would be left.
+# The latest are always remembered: if the dates of few exports are seen, few would be left.
 _LEAST_REMEMBERED = 12
 _EXPORTS_TO_LEARN_FROM = 4
 _SMOOTHING = 0.3
-# After so many lists it is not known any more how long a call about one request takes.
+# After this many lists, the time of the last status call says nothing any more.
 _LISTS_UNTIL_STALE = 8
-# One try more or less must not turn a policy round.
+# One wrong prediction more or less must not change how requests are polled.
 _HIT_RATE_SMOOTHING = 0.15
-_EXPORTS_FOR_A_PACE = 8
-# What is predicted too late is never noticed, what is predicted too early always: so each right
-# one makes the next a little earlier, until every fourth or so is wrong.
-_HASTEN, _SLACKEN = 0.94, 1.25
+# Starts are compared over at least this many exports.
+_EXPORTS_FOR_AN_INTERVAL = 8
+# A prediction that is too late is never noticed, one that is too early always is. So each right
+# prediction makes the next one a little earlier, until about every fourth is wrong.
+_EARLIER, _LATER = 0.94, 1.25
 _LEAST_EARLY_RATE, _MOST_EARLY_RATE = 0.25, 4.0
-# Workers are gone if all that there were would have begun exports so much faster.
+# Exports that begin at less than this share of the workers' usual rate mean that workers are gone.
 _WORKERS_LOST = 0.7
-# An export that began sooner than this after it was asked for did not wait for a worker.
+# An export that began sooner than this after it was queued did not wait for a worker.
 _AT_ONCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """An export whose dates the server told, on the server's own clock.
+class DatedExport:
+    """An export with the dates that the server sent, on the server's own clock.
 
     Attributes:
-        number: Its place in the order in which exports were asked for.
+        number: Its place in the order in which exports were requested.
         created: When it was queued.
         started: When a worker began it.
         finished: When it ended.
@@ -55,20 +57,20 @@ class ServerModel:
     """Observations of one server.
 
     Attributes:
-        exports: Exports whose dates were seen lately, by their number.
+        exports: Exports whose dates were seen lately, in the order of their numbers.
         ended: How many exports are known to have ended, with dates or without.
-        workers: How many exports run at once, at first as many as CVAT comes with; 1 where the
-            server serialises a user's.
-        call_seconds: Smoothed time of a call about one request, None before the first.
-        list_seconds: Smoothed time of a filtered list of requests, None before the first;
-            infinite where the server cannot give one, or not in reasonable time.
-        lists_since_call: How many lists were asked for since the last call about one request.
-        early_rate: Factor on the time between our exports, by which those predicted were too late
-            or too early.
-        hit_rate: Smoothed share of the exports that had ended when it was predicted.
+        workers: How many exports run at once. At first as many as CVAT has by default. 1 if the
+            server runs a user's exports one by one.
+        call_seconds: Smoothed time of a status call, None before the first.
+        list_seconds: Smoothed time of a filtered list of requests, None before the first. Infinite
+            if the server cannot filter the list, or takes too long over it.
+        lists_since_call: How many lists were read since the last status call.
+        hit_rate: Smoothed share of predictions that were right.
+        early_rate: Factor on the predicted time between our exports. Below 1 after predictions
+            that were right and perhaps late, above 1 after predictions that were too early.
     """
 
-    exports: tuple[Seen, ...] = ()
+    exports: tuple[DatedExport, ...] = ()
     ended: int = 0
     workers: int = 2
     call_seconds: float | None = None
@@ -77,12 +79,12 @@ class ServerModel:
     hit_rate: float = 1.0
     early_rate: float = 1.0
 
-    def with_exports(self, exports: Sequence[Seen]) -> ServerModel:
-        """Remember exports by their dates; those of long ago are forgotten."""
+    def with_exports(self, exports: Sequence[DatedExport]) -> ServerModel:
+        """Remember exports and their dates. Forget those of long ago."""
         known = {export.number: export for export in self.exports}
         known |= {export.number: export for export in exports}
         newest = max(known, default=0)
-        seen = replace(
+        model = replace(
             self,
             early_rate=math.sqrt(self.early_rate) if exports else self.early_rate,
             exports=tuple(
@@ -91,14 +93,14 @@ class ServerModel:
                 if rank < _LEAST_REMEMBERED or number > newest - _MEMORY
             )[::-1],
         )
-        return replace(seen, workers=_count_workers(seen))
+        return replace(model, workers=_count_workers(model))
 
     def with_ended(self) -> ServerModel:
-        """Remember that one more export ended."""
+        """Count one more export that ended."""
         return replace(self, ended=self.ended + 1)
 
     def with_call(self, seconds: float) -> ServerModel:
-        """Remember how long a call about one request took."""
+        """Remember how long a status call took."""
         old = None if self.calls_are_stale else self.call_seconds
         return replace(self, call_seconds=_smoothed(old, seconds), lists_since_call=0)
 
@@ -111,108 +113,111 @@ class ServerModel:
         )
 
     def without_lists(self) -> ServerModel:
-        """Remember that this server is not to be asked with lists."""
+        """Remember that this server cannot be polled with lists."""
         return replace(self, list_seconds=math.inf)
 
     def with_prediction(self, *, right: bool) -> ServerModel:
-        """Remember whether an export had ended when it was predicted."""
+        """Remember whether a prediction was right."""
         return replace(self, hit_rate=self.hit_rate + _HIT_RATE_SMOOTHING * (right - self.hit_rate))
 
     def with_probe(self, *, right: bool) -> ServerModel:
-        """Foretell a little earlier after an export had ended as predicted, and later if not."""
-        early_rate = self.early_rate * (_HASTEN if right else _SLACKEN)
+        """Predict a little earlier after a right prediction of a probe, later after a wrong one."""
+        early_rate = self.early_rate * (_EARLIER if right else _LATER)
         return replace(self, early_rate=max(_LEAST_EARLY_RATE, min(early_rate, _MOST_EARLY_RATE)))
 
     @property
     def is_learning(self) -> bool:
-        """Whether too little was seen yet to predict anything."""
+        """Whether too few exports were seen to predict anything."""
         return len(self.exports) < _EXPORTS_TO_LEARN_FROM
 
     @property
     def calls_are_stale(self) -> bool:
-        """Whether so many lists came since the last call that its time tells nothing of today.
+        """Whether too many lists were read since the last status call for its time to be current.
 
-        It may have been a call that the server kept waiting, behind such a list for one; and as
-        long as it counts, lists seem cheap beside it, and no other call sets it right.
+        That call may have waited at the server, for example behind a list. While its time counts,
+        lists seem cheap in comparison, and so no other call corrects it.
         """
         return self.lists_since_call >= _LISTS_UNTIL_STALE
 
     @property
     def is_idle(self) -> bool:
-        """Whether the server had a worker free for the last export that was seen."""
+        """Whether the server had a free worker for the last dated export."""
         return bool(self.exports) and _began_at_once(self.exports[-1])
 
     @cached_property
     def export_seconds(self) -> float | None:
-        """The median time that a worker of the server spends on an export."""
-        return median(self.spans) if self.spans else None
+        """Median seconds that a worker spends on an export. None before the first was seen."""
+        return median(self.durations) if self.durations else None
 
     @cached_property
     def spread(self) -> float:
-        """The mean distance of an export's time from the mean of all."""
-        if not self.spans:
+        """Mean distance of an export's seconds from their mean."""
+        if not self.durations:
             return 0.0
-        mean = fmean(self.spans)
-        return fmean(abs(span - mean) for span in self.spans)
+        mean = fmean(self.durations)
+        return fmean(abs(seconds - mean) for seconds in self.durations)
 
     @cached_property
     def occupied_seconds(self) -> float:
-        """How long one of our exports keeps a worker from the next one of ours.
+        """Seconds from the start of one of our exports on a worker to that of our next one.
 
-        Its own time, and that of the exports of others which come between.
+        This is the time of our export and of other users' exports that run before our next one.
         """
-        if not self.spans:
+        if not self.durations:
             return 0.0
-        return fmean(self.spans) if self.pace is None else self.workers * self.pace
+        if self.start_interval is None:
+            return fmean(self.durations)
+        return self.workers * self.start_interval
 
     @cached_property
-    def spans(self) -> list[float]:
-        """The seconds of each export that was seen."""
-        return [seen.finished - seen.started for seen in self.exports]
+    def durations(self) -> list[float]:
+        """Seconds of each dated export."""
+        return [export.finished - export.started for export in self.exports]
 
     @cached_property
-    def pace(self) -> float | None:
+    def start_interval(self) -> float | None:
         """Seconds from the start of one of our exports to that of the next, while they queue.
 
-        The least that was seen over several exports: where the queue had run dry in between, it
-        took longer, and to believe that would let it run dry again.
+        The shortest that was seen over several exports. If the queue ran dry in between, the time
+        was longer. Predicting with that time would let the queue run dry again.
         """
-        paces = []
+        intervals = []
         first = None
-        for seen in self.exports:
-            if _began_at_once(seen):
-                # It began at once, at our own pace and not at the server's.
-                first = seen
-            elif first is not None and seen.number - first.number >= _EXPORTS_FOR_A_PACE:
-                paces.append((seen.started - first.started) / (seen.number - first.number))
-                first = seen
-            first = first or seen
-        return min(paces, default=None)
+        for export in self.exports:
+            if _began_at_once(export):
+                # It did not wait for a worker, so its start shows our rate, not the server's.
+                first = export
+            elif first is not None and export.number - first.number >= _EXPORTS_FOR_AN_INTERVAL:
+                exports = export.number - first.number
+                intervals.append((export.started - first.started) / exports)
+                first = export
+            first = first or export
+        return min(intervals, default=None)
 
 
 def _count_workers(model: ServerModel) -> int:
-    """How many exports run at once, from those that were seen.
+    """Count how many exports run at once, from the dated ones.
 
-    As many as overlapped. Where few were seen, these can be far apart and never overlap:
-    then as many as it takes for exports to begin at the pace at which they did.
+    As many as overlapped. If the dates of few exports are seen, these can be far apart and never
+    overlap. Then the number follows from the interval at which exports began.
     """
     edges = sorted(
-        edge for seen in model.exports for edge in ((seen.started, 1), (seen.finished, -1))
+        edge for export in model.exports for edge in ((export.started, 1), (export.finished, -1))
     )
     running = most = 0
     for _, change in edges:
-        # At equal times -1 sorts first: an export that begins as another ends is no overlap.
+        # At equal times -1 sorts first: an export that begins as another ends does not overlap it.
         running += change
         most = max(most, running)
-    if model.pace is None:
+    if model.start_interval is None:
         return max(most, model.workers)
-    by_pace = round(median(model.spans) / max(model.pace, 0.001))
-    fewer = fmean(model.spans) < _WORKERS_LOST * model.workers * model.pace
-    return max(1, most, by_pace if fewer else max(by_pace, model.workers))
+    by_interval = round(median(model.durations) / max(model.start_interval, 0.001))
+    fewer = fmean(model.durations) < _WORKERS_LOST * model.workers * model.start_interval
+    return max(1, most, by_interval if fewer else max(by_interval, model.workers))
 
 
-def _began_at_once(seen: Seen) -> bool:
-    return seen.started - seen.created <= _AT_ONCE
+def _began_at_once(export: DatedExport) -> bool:
+    return export.started - export.created <= _AT_ONCE
 
 
 def _smoothed(old: float | None, new: float) -> float:

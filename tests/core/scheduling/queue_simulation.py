@@ -1,8 +1,7 @@
-"""A server and a client of it that are only arithmetic: discrete events, and nobody sleeps.
+"""Simulate a server and its client by discrete events, without sleeping.
 
-The client's decisions are those of the real one, `core.scheduling.in_flight` and
-`core.scheduling.admission`; the server has workers for calls and for exports, and dates on a clock
-of its own.
+The client decides with the real `core.scheduling.in_flight` and `core.scheduling.admission`. The
+server has workers for calls and for exports, and its own clock.
 """
 
 from __future__ import annotations
@@ -15,32 +14,32 @@ from dataclasses import dataclass, field
 
 from asynccvat.core.scheduling.admission import exports_allowed
 from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
-from asynccvat.core.scheduling.polling import Demand, How, Look
+from asynccvat.core.scheduling.polling import Demand, Poll, PollMethod
 
 Service = Callable[[random.Random], float]
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A server, and what is asked of it.
+    """A server and the exports requested from it.
 
     Attributes:
         tasks: How many exports.
-        workers: How many of them run at once; a sequence of (time, workers) changes that.
+        workers: How many of them run at once, at first.
         service: Seconds of one export.
-        latency: Seconds of a worker for calls that each call takes.
+        latency: Seconds for which each call occupies a worker for calls.
         api_workers: How many calls are served at once.
-        remembered: Requests that the server remembers; each makes lists slower by 1.7 ms.
-        others: Exports of other users that come each second, by chance.
-        order: Which request is next: `fifo`, `random`, or `lifo`.
+        remembered: Requests that the server remembers. Each makes lists slower by 1.7 ms.
+        others: Mean number of other users' exports per second.
+        order: Which request begins next: `fifo`, `random`, or `lifo`.
         one_per_user: Whether a user's exports run one after the other.
         clock: Seconds by which the server's clock is ahead.
-        dates: Whether the server tells dates at all.
-        concurrency: What the user fixed, None for nothing.
+        dates: Whether the server sends dates.
+        concurrency: The limit that the user fixed, None if there is none.
         transfers: Archives read at once.
         changes: `(time, workers)`: how many workers there are from then on.
-        stalls: `(time, seconds)`: for so long no call is answered.
-        seed: Chance.
+        stalls: `(time, seconds)`: no call is answered for that long.
+        seed: Seed of the random numbers.
     """
 
     tasks: int = 40
@@ -62,7 +61,7 @@ class Scenario:
 
     @property
     def others_share(self) -> float:
-        """Work of others for each second of the workers that is left to us, while there is any."""
+        """Others' work for each second of work that is left to us."""
         mean = sum(self.service(random.Random(n)) for n in range(200)) / 200
         theirs = min(0.9, self.others * mean / self.workers)
         return theirs / (1 - theirs)
@@ -80,7 +79,7 @@ class _Export:
 
 @dataclass
 class Trace:
-    """What came of a scenario."""
+    """What a run of a scenario measured."""
 
     wall: float = 0.0
     polls: int = 0
@@ -110,10 +109,10 @@ class Simulation:
         self._queue: list[_Export] = []
         self._running: list[_Export] = []
         self._exports: dict[str, _Export] = {}
-        self._asked = self._held = self._done = 0
-        self._looking = False
+        self._requested = self._held = self._done = 0
+        self._polling = False
         self._allowed = 0
-        self._next_look: Look | None = None
+        self._next_poll: Poll | None = None
         self._reading = 0
         self._to_read: deque[str] = deque()
         self._known: set[str] = set()
@@ -124,7 +123,7 @@ class Simulation:
             self._at(at, lambda workers=workers: self._change(workers))  # type: ignore[misc]
         if self.scenario.others:
             self._others()
-        self._ask_for_more()
+        self._request_more()
         while self._done < self.scenario.tasks:
             self.now, _, event = heapq.heappop(self._events)
             event()
@@ -201,26 +200,26 @@ class Simulation:
 
     def _answer(self, rq_id: str) -> StatusAnswer:
         export = self._exports[rq_id]
-        state = RequestStage.QUEUED
+        stage = RequestStage.QUEUED
         if export.started is not None:
-            state = RequestStage.ENDED if export.finished is not None else RequestStage.STARTED
+            stage = RequestStage.ENDED if export.finished is not None else RequestStage.STARTED
 
         def date(moment: float | None) -> float | None:
             known = moment is not None and self.scenario.dates
             return moment + self.scenario.clock if known and moment is not None else None
 
         return StatusAnswer(
-            rq_id, state, date(export.created), date(export.started), date(export.finished)
+            rq_id, stage, date(export.created), date(export.started), date(export.finished)
         )
 
     # The client
 
-    def _ask_for_more(self) -> None:
+    def _request_more(self) -> None:
         scenario = self.scenario
         self._allowed = exports_allowed(self.inflight.model, scenario.concurrency)
-        while self._asked < scenario.tasks and self._held < self._allowed:
-            rq_id = str(self._asked)
-            self._asked += 1
+        while self._requested < scenario.tasks and self._held < self._allowed:
+            rq_id = str(self._requested)
+            self._requested += 1
             self._held += 1
             self.trace.most_in_flight = max(self.trace.most_in_flight, self._held)
             began = self.now
@@ -241,47 +240,47 @@ class Simulation:
         self._decide()
 
     def _decide(self) -> None:
-        if self._looking:
+        if self._polling:
             return
-        look = self.inflight.next_look(
+        poll = self.inflight.next_poll(
             Demand(
-                more_to_request=self.scenario.tasks - self._asked >= max(1, self._allowed // 2),
+                more_to_request=self.scenario.tasks - self._requested >= max(1, self._allowed // 2),
                 may_fetch=bool(self._known),
                 has_room=self._reading < self.scenario.transfers,
             )
         )
-        self._next_look = look
-        if look is not None:
-            self._at(max(self.now, look.at), lambda: self._look_if_still_due(look))
+        self._next_poll = poll
+        if poll is not None:
+            self._at(max(self.now, poll.at), lambda: self._poll_if_still_due(poll))
 
-    def _look_if_still_due(self, look: Look) -> None:
-        if look is not self._next_look or self._looking:
+    def _poll_if_still_due(self, poll: Poll) -> None:
+        if poll is not self._next_poll or self._polling:
             return
-        if look.how is How.FETCH:
-            self.inflight.begin_fetches(look.rq_ids, self.now)
-            for rq_id in look.rq_ids:
+        if poll.method is PollMethod.FETCH:
+            self.inflight.begin_fetches(poll.rq_ids, self.now)
+            for rq_id in poll.rq_ids:
                 self._read(rq_id)
             self._decide()
             return
-        self._looking = True
+        self._polling = True
         latency = self.scenario.latency
         began = self.now
-        if look.how is How.LIST:
+        if poll.method is PollMethod.LIST:
             self.trace.polls += 1
             self.trace.lists += 1
             seconds = latency + 0.0017 * (self.scenario.remembered + len(self._exports))
-            self._call(seconds, lambda: self._listed(look.rq_ids, began))
+            self._call(seconds, lambda: self._listed(poll.rq_ids, began))
             return
-        self._ask_each(deque(look.rq_ids), [], len(look.rq_ids))
+        self._poll_each(deque(poll.rq_ids), [], len(poll.rq_ids))
 
     def _listed(self, rq_ids: Sequence[str], began: float) -> None:
         self.inflight.model = self.inflight.model.with_list(self.now - began)
-        self._told([self._answer(rq_id) for rq_id in rq_ids])
+        self._note_answers([self._answer(rq_id) for rq_id in rq_ids])
 
-    def _ask_each(self, left: deque[str], answers: list[StatusAnswer], count: int) -> None:
-        """Two at once, as the client does."""
+    def _poll_each(self, left: deque[str], answers: list[StatusAnswer], count: int) -> None:
+        """Poll two at once, as the client does."""
 
-        def ask() -> None:
+        def poll_next() -> None:
             if not left:
                 return
             rq_id = left.popleft()
@@ -293,22 +292,22 @@ class Simulation:
             self.inflight.model = self.inflight.model.with_call(self.now - began)
             answers.append(self._answer(rq_id))
             if len(answers) == count:
-                self._told(answers)
+                self._note_answers(answers)
             else:
-                ask()
+                poll_next()
 
-        ask()
-        ask()
+        poll_next()
+        poll_next()
 
-    def _told(self, answers: list[StatusAnswer]) -> None:
-        self._looking = False
-        self.inflight.answered(answers, self.now)
+    def _note_answers(self, answers: list[StatusAnswer]) -> None:
+        self._polling = False
+        self.inflight.note_answers(answers, self.now)
         for answer in answers:
-            if answer.state is RequestStage.ENDED:
+            if answer.stage is RequestStage.ENDED:
                 self._known.add(answer.rq_id)
                 self._held -= 1
                 self._read(answer.rq_id)
-        self._ask_for_more()
+        self._request_more()
 
     def _read(self, rq_id: str) -> None:
         self._to_read.append(rq_id)
@@ -340,4 +339,4 @@ class Simulation:
             self.trace.polls += 1
             self.trace.early += 1
         self._read_next()
-        self._ask_for_more()
+        self._request_more()

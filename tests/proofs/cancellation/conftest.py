@@ -14,7 +14,7 @@ from asynccvat.client import imports as asking
 from asynccvat.core import tus
 from asynccvat.core.plans import refresh
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.scheduling import polling
+from asynccvat.core.scheduling import intervals
 from asynccvat.simulator import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 
@@ -36,9 +36,9 @@ def place() -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server exports in no time: look at once. What is large is so from 64 KiB on."""
-    monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
-    monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
-    monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)
+    monkeypatch.setattr(intervals, "SHORTEST_INTERVAL", 0.004)
+    monkeypatch.setattr(intervals, "SHORTEST_PAUSE", 0.002)
+    monkeypatch.setattr(intervals, "FIRST_POLL", 0.002)
     monkeypatch.setattr(RetryPolicy, "backoff", lambda _self, _attempt, _jitter: 0.0)
     monkeypatch.setattr(refresh, "REFRESH_FROM", 1 << 16)
     monkeypatch.setattr(tus, "ONE_REQUEST", 1 << 16)

@@ -25,7 +25,7 @@ from mirror_processes import Tree, Version, check_end, read_folders
 import asynccvat as ac
 from asynccvat.archives import kept_copy
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.scheduling import polling
+from asynccvat.core.scheduling import intervals
 from asynccvat.fs import files
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 from asynccvat.store.commits import group_commit
@@ -228,9 +228,9 @@ def open_below(place: Path) -> list[str]:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the server at once, which takes no time, and wait for no company to commit in."""
     monkeypatch.setattr(group_commit, "GROUP_SECONDS", 0.001)
-    monkeypatch.setattr(polling, "SHORTEST_INTERVAL", 0.004)
-    monkeypatch.setattr(polling, "_SHORTEST_PAUSE", 0.002)
-    monkeypatch.setattr(polling, "_FIRST_LOOK", 0.002)
+    monkeypatch.setattr(intervals, "SHORTEST_INTERVAL", 0.004)
+    monkeypatch.setattr(intervals, "SHORTEST_PAUSE", 0.002)
+    monkeypatch.setattr(intervals, "FIRST_POLL", 0.002)
     monkeypatch.setattr(RetryPolicy, "backoff", lambda _self, _attempt, _jitter: 0.0)
 
 

@@ -32,7 +32,7 @@ from asynccvat import events
 from asynccvat.archives import kept_copy
 from asynccvat.core.plans import refresh
 from asynccvat.core.receipts import Receipt, decode_receipt
-from asynccvat.core.scheduling import polling
+from asynccvat.core.scheduling import intervals
 from asynccvat.fs import files
 from asynccvat.simulator.processes import ServerProcess
 from asynccvat.simulator.server import SimulatedServer
@@ -123,9 +123,9 @@ def _hurry() -> None:
     """
     for name in ("fsync", "sync_filesystem"):
         setattr(files, name, lambda _fd: None)
-    for name in ("SHORTEST_INTERVAL", "_SHORTEST_PAUSE", "_FIRST_LOOK", "_CLOCK_SLACK"):
-        assert hasattr(polling, name)
-        setattr(polling, name, 0.002)
+    for name in ("SHORTEST_INTERVAL", "SHORTEST_PAUSE", "FIRST_POLL", "CLOCK_SLACK"):
+        assert hasattr(intervals, name)
+        setattr(intervals, name, 0.002)
 
 
 def _refuse(*_args: Any, **_kwargs: Any) -> None:

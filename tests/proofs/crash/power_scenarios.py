@@ -15,7 +15,7 @@ import pytest
 import asynccvat as ac
 from asynccvat.core.paths import NameRules
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.scheduling import polling
+from asynccvat.core.scheduling import intervals
 from asynccvat.events import Event
 from asynccvat.fs import files, system_calls
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
@@ -69,9 +69,9 @@ async def world(frame_bytes: int) -> AsyncIterator[World]:
     """A server of few images of that size that keeps nobody waiting."""
     options = SimulatorOptions(tasks=TASKS, frames=2, frame_bytes=frame_bytes)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("SHORTEST_INTERVAL", "_SHORTEST_PAUSE", "_FIRST_LOOK", "_CLOCK_SLACK"):
-            assert hasattr(polling, name)
-            patch.setattr(polling, name, 0.001)
+        for name in ("SHORTEST_INTERVAL", "SHORTEST_PAUSE", "FIRST_POLL", "CLOCK_SLACK"):
+            assert hasattr(intervals, name)
+            patch.setattr(intervals, name, 0.001)
         patch.setattr(RetryPolicy, "backoff", lambda _self, _attempt, _jitter: 0.0)
         async with (
             SimulatedServer(options) as server,

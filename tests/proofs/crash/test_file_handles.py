@@ -16,7 +16,7 @@ import asynccvat as ac
 from asynccvat.archives.reader import ArchiveReader
 from asynccvat.cli.signals import raise_handle_limit
 from asynccvat.core.ranges import RangeOptions
-from asynccvat.core.scheduling import polling
+from asynccvat.core.scheduling import intervals
 from asynccvat.fs import files, handles
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
@@ -94,8 +94,8 @@ def server() -> Iterator[ServerProcess]:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SHORTEST_INTERVAL", "_SHORTEST_PAUSE", "_FIRST_LOOK"):
-        monkeypatch.setattr(polling, name, 0.02)
+    for name in ("SHORTEST_INTERVAL", "SHORTEST_PAUSE", "FIRST_POLL"):
+        monkeypatch.setattr(intervals, name, 0.02)
 
 
 @pytest.mark.anyio

@@ -24,7 +24,7 @@ from mirror_processes import Version, read_folders, read_tree
 from swapping import LOOKS, Swap, swapping
 
 import asynccvat
-from asynccvat.core.scheduling import polling
+from asynccvat.core.scheduling import intervals
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 
@@ -118,8 +118,8 @@ class World:
 def hurried() -> Iterator[None]:
     """How often the server is asked is not the subject."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("SHORTEST_INTERVAL", "_SHORTEST_PAUSE", "_FIRST_LOOK"):
-            patch.setattr(polling, name, 0.002)
+        for name in ("SHORTEST_INTERVAL", "SHORTEST_PAUSE", "FIRST_POLL"):
+            patch.setattr(intervals, name, 0.002)
         yield
 
 

@@ -1,6 +1,6 @@
-"""The scheduler against simulated servers, by discrete events: how near it comes to the bound.
+"""Measure how near the scheduler comes to the bound of simulated servers.
 
-Nothing sleeps here: seconds are numbers, and the same seed gives the same run.
+The events are discrete and nothing sleeps. The same seed gives the same run.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ def exponential(seconds: float) -> Service:
 
 
 def heavy_tailed(seconds: float) -> Service:
-    # A mean of three times the least, and now and then one that is a hundred times as long.
+    # The mean is three times the least. A few take a hundred times as long.
     return lambda chance: seconds / 3 * chance.paretovariate(1.5)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a scenario cost, beside what it must."""
+    """What a scenario cost, and the least that it can cost."""
 
     scenario: Scenario
     trace: Trace
 
     @property
     def bound(self) -> float:
-        """The least seconds: the workers', the longest export's, or those of two calls a task."""
+        """The least seconds: of the workers, the longest export, or two calls a task."""
         scenario, trace = self.scenario, self.trace
         workers = scenario.workers / (1 + scenario.others_share)
         calls = 2 * scenario.tasks * scenario.latency / scenario.api_workers
@@ -50,7 +50,7 @@ class Outcome:
 
     @property
     def ratio(self) -> float:
-        # The first calls and the last are on nobody's bound.
+        # The first and the last calls are in none of the bounds.
         return (self.trace.wall - 6 * self.scenario.latency) / self.bound
 
     @property
@@ -63,7 +63,7 @@ def run(scenario: Scenario) -> Outcome:
 
 
 def mean(scenario: Scenario) -> tuple[float, float]:
-    """Mean ratio to the bound, and mean polls an export, over the seeds."""
+    """Mean ratio to the bound, and mean polls per export, over the seeds."""
     outcomes = [run(replace(scenario, seed=seed)) for seed in SEEDS]
     return (
         sum(one.ratio for one in outcomes) / len(outcomes),
@@ -107,13 +107,13 @@ def test_the_end_of_each_of_the_last_exports_is_noticed_soon() -> None:
         assert statistics.median(last) <= 0.15
 
 
-def test_more_workers_are_found_out_soon() -> None:
+def test_more_workers_are_noticed_soon() -> None:
     assert run(Scenario(tasks=300, workers=8, service=constant(1.0))).ratio <= 1.15
     grown = run(Scenario(tasks=300, workers=2, changes=((5.0, 4),)))
     assert grown.trace.wall <= 1.25 * (5 + (300 - 40) * 0.25 / 4)
 
 
-def test_workers_that_are_lost_cost_no_storm_of_polls() -> None:
+def test_lost_workers_cause_no_storm_of_polls() -> None:
     lost = run(Scenario(tasks=300, workers=4, changes=((5.0, 1),)))
     assert lost.trace.wall <= 1.15 * (5 + (300 - 80) * 0.25)
     assert lost.polls <= 0.4
@@ -126,13 +126,13 @@ def test_a_server_that_runs_one_export_of_a_user_at_a_time_is_kept_busy() -> Non
 
 
 @pytest.mark.parametrize("service", [constant(0.25), exponential(0.25)])
-def test_the_exports_of_others_are_no_trouble(service: Service) -> None:
+def test_exports_of_others_cost_little(service: Service) -> None:
     ratio, polls = mean(Scenario(tasks=200, service=service, others=3.0))
     assert ratio <= 1.25
     assert polls <= 0.6
 
 
-def test_one_export_that_is_stuck_hides_none_behind_it() -> None:
+def test_a_stuck_export_delays_no_export_behind_it() -> None:
     def one_in_ten_is_stuck(chance: random.Random) -> float:
         return 60.0 if chance.random() < 0.1 else 0.25
 
@@ -145,7 +145,7 @@ def test_one_export_that_is_stuck_hides_none_behind_it() -> None:
 
 
 @pytest.mark.parametrize("order", ["random", "lifo"])
-def test_a_server_that_keeps_no_order_is_served_all_the_same(order: str) -> None:
+def test_a_server_without_order_costs_more_but_works(order: str) -> None:
     ratio, polls = mean(Scenario(tasks=200, order=order))
     assert ratio <= 1.6
     assert polls <= 1.3
@@ -154,7 +154,7 @@ def test_a_server_that_keeps_no_order_is_served_all_the_same(order: str) -> None
 def test_the_servers_clock_does_not_matter() -> None:
     outcome = run(Scenario(tasks=100))
     for clock in (-86_400.0, 3.0, 1e8):
-        # Dates lose some digits to a great offset, and with them the runs part a little.
+        # With a large offset, dates lose digits, so the runs differ a little.
         assert run(Scenario(tasks=100, clock=clock)).trace.wall == pytest.approx(
             outcome.trace.wall, rel=0.05
         )
@@ -172,8 +172,8 @@ def test_what_the_server_remembers_does_not_matter() -> None:
     )
 
 
-def test_a_server_that_stalled_once_is_not_taken_for_slow_ever_after() -> None:
-    # Its lists are dear, and seem cheap beside the calls that it kept waiting.
+def test_a_stall_does_not_make_calls_seem_slow_for_ever() -> None:
+    # Lists are expensive. They seem cheap in comparison with the calls that had to wait.
     quick = Scenario(
         tasks=800, service=constant(0.001), latency=0.001, api_workers=1, remembered=200
     )
@@ -183,10 +183,10 @@ def test_a_server_that_stalled_once_is_not_taken_for_slow_ever_after() -> None:
     assert 1 < max(lists) <= 10
 
 
-def test_the_users_own_number_of_exports_in_flight_is_kept_to() -> None:
+def test_a_fixed_limit_is_obeyed() -> None:
     outcome = run(Scenario(tasks=60, concurrency=2))
     assert outcome.trace.most_in_flight == 2
-    # Each worker waits for a try and for a new request: that is what so few cost.
+    # With so few in flight, each worker waits for a poll and for a new request.
     assert outcome.ratio <= (0.25 + 3 * 0.04) / 0.25
 
 
@@ -215,11 +215,11 @@ GRID = {
 WORST = "heavy-tailed, 8 workers, 0.005 s a call, 0.0 of others a second"
 """The worst case found: twelve exports a worker, some a hundred times as long as most.
 
-Before it is known how many workers there are, and how little a few exports tell, half is done.
+Half of them are done before the model knows the workers, and how much exports differ.
 """
 
 
-def test_the_worst_of_a_wide_grid_is_known_and_no_disaster(*, thorough: bool) -> None:
+def test_the_worst_case_of_a_wide_grid_is_known(*, thorough: bool) -> None:
     names = list(GRID) if thorough else [*random.Random("grid").sample(list(GRID), 40), WORST]
     ratios = {}
     for name in names:
@@ -233,7 +233,7 @@ def test_the_worst_of_a_wide_grid_is_known_and_no_disaster(*, thorough: bool) ->
     assert sorted(ratios.values())[len(ratios) // 2] <= 1.05
 
 
-def test_no_server_however_odd_keeps_a_run_from_its_end() -> None:
+def test_a_run_ends_on_any_server() -> None:
     chance = random.Random(20)
     for seed in range(150):
         scenario = Scenario(
