@@ -22,6 +22,7 @@ from pages import Block, block, blocks
 from asynccvat.simulator import Fault, ServerProcess, SimulatorOptions
 
 Start = Callable[..., subprocess.Popen[str]]
+Run = Callable[..., int]
 
 FIRST = block("README.md", "python")
 PIPELINE = block("docs/howto/training-pipeline.md", "python")
@@ -54,19 +55,24 @@ def program(item: Block) -> str:
 
 
 @pytest.mark.parametrize("item", OTHERS, ids=str)
-def test_a_block_runs(item: Block, server: ServerProcess, folder: Path, start: Start) -> None:
-    run = start(program(item), server, folder)
-    _, err = run.communicate(timeout=60)
-    assert (run.returncode, err) == (0, "")
+def test_a_block_runs(
+    item: Block, server: ServerProcess, folder: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(program(item), server, folder) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("item", [FIRST, PIPELINE], ids=str)
 def test_a_program_meets_each_completed_task_as_it_lands(
-    item: Block, server: ServerProcess, tmp_path: Path, start: Start
+    item: Block,
+    server: ServerProcess,
+    tmp_path: Path,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = start(item.text, server, tmp_path)
-    out, err = run.communicate(timeout=60)
-    assert (run.returncode, err) == (0, "")
+    assert run(item.text, server, tmp_path) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
     folders = sorted(path.name for path in (tmp_path / "data").glob("task*"))
     assert len(folders) == 2
     assert len(out.splitlines()) == 2
@@ -111,7 +117,7 @@ def posted(url: str) -> list[bytes]:
 
 
 def test_the_nightly_job_reports_and_sends_a_message_on_failure(
-    tmp_path: Path, start: Start
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     messages: list[str] = []
 
@@ -134,10 +140,9 @@ def test_the_nightly_job_reports_and_sends_a_message_on_failure(
             webhook = f"http://127.0.0.1:{hook.server_port}/"
 
             def night(**more: str) -> int:
-                job = start(NIGHTLY.text, own, tmp_path, WEBHOOK=webhook, **more)
-                _, err = job.communicate(timeout=60)
-                assert err == ""
-                return job.returncode
+                code = run(NIGHTLY.text, own, tmp_path, WEBHOOK=webhook, **more)
+                assert capsys.readouterr().err == ""
+                return code
 
             assert (night(), messages) == (0, [])
             assert json.loads((tmp_path / "report.json").read_text())["counts"] == {"fetched": 4}
