@@ -244,6 +244,9 @@ def test_a_connector_of_another_loop_is_refused() -> None:
         async with CvatClient("http://localhost", token=TOKEN, connector=connector):
             pytest.fail("it was opened")
 
+    async def close(connector: aiohttp.TCPConnector) -> None:
+        await connector.close()
+
     with asyncio.Runner() as one:
         connector = one.run(make())
         with (
@@ -251,4 +254,4 @@ def test_a_connector_of_another_loop_is_refused() -> None:
             pytest.raises(RuntimeError, match=r"belongs to another event loop\. Make it inside"),
         ):
             other.run(use(connector))
-        one.run(connector.close())
+        one.run(close(connector))
