@@ -170,7 +170,7 @@ async def raw_server(*answers: bytes | None, hold: bool = False) -> AsyncIterato
 
 @dataclass
 class FakeTime:
-    """A clock that moves when somebody sleeps, so that nobody waits."""
+    """A clock that a sleep moves forward, so that tests do not wait."""
 
     now: float = 1000.0
     slept: list[float] = field(default_factory=list)
@@ -183,8 +183,8 @@ class FakeTime:
     def drive(self, client: CvatClient) -> None:
         """Make a client live by this clock."""
         timing = Timing(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 1.0)
-        client._http._timing = timing
-        client._http._gate = RetryAfterGate(timing)
+        client._http.retries._timing = timing
+        client._http.retries._gate = RetryAfterGate(timing)
 
 
 def page(*ids: int, count: int | None = None, **extra: Any) -> web.Response:

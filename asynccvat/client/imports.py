@@ -217,7 +217,7 @@ class AnnotationUpload:
             if found is not None:
                 return found
             if look + 1 < _LOOKS:
-                await self._http.back_off(look)
+                await self._http.retries.back_off(look)
         return None
 
     async def _newer_import(self) -> RequestAccepted | None:

@@ -35,7 +35,7 @@ class ClientInternals:
     @property
     def retry_budget(self) -> SharedBudget:
         """The retries that are left, for calls and for archives alike."""
-        return self._http.budget
+        return self._http.retries.budget
 
     def listening(
         self,
@@ -49,7 +49,7 @@ class ClientInternals:
             on_retry: Receives step, task id, error, and the seconds until the next attempt.
             on_pause: Receives the seconds for which the server asked every call to wait.
         """
-        return self._http.listening(on_retry=on_retry, on_pause=on_pause)
+        return self._http.retries.listening(on_retry=on_retry, on_pause=on_pause)
 
     async def check_format(self, name: str) -> None:
         """Check that the server exports in a format, by its exact name.

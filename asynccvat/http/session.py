@@ -1,19 +1,16 @@
-"""One server's HTTP session: credentials, redirects, refusals, retries and pauses.
+"""One server's HTTP session: calls with credentials, redirects, refusals and retries.
 
 All exchanges of a client go through `HttpSession.call`, which reads the whole response, or
 `HttpSession.open_stream`, which begins a download. Redirects are followed only for GET, and only
 within the configured origin. All failures are errors of asynccvat.
 
-`connection` sends the requests; `client` knows what they mean.
+`connection` sends the requests, `retries` waits between them, and `client` knows what they mean.
 """
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Self, TypeVar
 from urllib.parse import urlencode, urljoin
@@ -30,7 +27,6 @@ from asynccvat.core.responses import (
     parse_retry_after,
     response_error,
 )
-from asynccvat.core.retry import GiveUp
 from asynccvat.core.urls import ServerUrl, origin_of
 from asynccvat.core.version import VERSION
 from asynccvat.errors import (
@@ -39,7 +35,6 @@ from asynccvat.errors import (
     ConfigError,
     ConnectError,
     ProtocolError,
-    RateLimitError,
 )
 from asynccvat.http.authorization import Authorization, Credentials
 from asynccvat.http.calls import Call, HttpOptions, Response, described_type
@@ -47,12 +42,10 @@ from asynccvat.http.connection import Connection
 from asynccvat.http.exchange import Exchange
 from asynccvat.http.refusals import CHECK_URL, refusal
 from asynccvat.http.result_stream import ResultStream
-from asynccvat.http.retry_after import RetryAfterGate, Timing
-from asynccvat.http.retry_budget import SharedBudget
+from asynccvat.http.retries import Retries
+from asynccvat.http.retry_after import Timing
 
 T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 # CVAT answers 406 to `application/json` alone, and to `application/zip` alone.
 _ACCEPT = "application/vnd.cvat+json, */*"
@@ -67,12 +60,6 @@ class _Login(msgspec.Struct):
 
 
 _LOGIN = msgspec.json.Decoder(_Login)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _RetryCallbacks:
-    on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None
-    on_pause: Callable[[float], None] | None
 
 
 class HttpSession:
@@ -90,7 +77,7 @@ class HttpSession:
         server: The configured address.
         organization: As given.
         server_date: The latest `Date` header of the server, None before the first.
-        budget: The retries that all users of the session share.
+        retries: The retries and pauses of all users of the session.
 
     Raises:
         ConfigError: URL or organization cannot be used.
@@ -121,10 +108,7 @@ class HttpSession:
         self.organization = organization
         self._authorization = Authorization(credentials, self._log_in)
         self._connection = Connection(self.server, self._options)
-        self.budget = SharedBudget()
-        self._callbacks: list[_RetryCallbacks] = []
-        self._timing = timing or Timing()
-        self._gate = RetryAfterGate(self._timing)
+        self.retries = Retries(self._options.policy, timing or Timing())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.server.origin!r})"
@@ -153,26 +137,6 @@ class HttpSession:
     def requests_sent(self) -> int:
         """Requests sent so far, including logins, redirects and retries."""
         return self._connection.requests_sent
-
-    @contextmanager
-    def listening(
-        self,
-        *,
-        on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None = None,
-        on_pause: Callable[[float], None] | None = None,
-    ) -> Iterator[None]:
-        """Call the given functions for retries and pauses within a `with` block.
-
-        Args:
-            on_retry: Gets the step, the task's id, the error, and the seconds until the retry.
-            on_pause: Gets the seconds for which the server asked all calls to wait.
-        """
-        callbacks = _RetryCallbacks(on_retry, on_pause)
-        self._callbacks.append(callbacks)
-        try:
-            yield
-        finally:
-            self._callbacks.remove(callbacks)
 
     async def log_in(self) -> None:
         """Log in now if a login is due, instead of with the first call that needs it.
@@ -238,22 +202,7 @@ class HttpSession:
         # If a server never answered, a wrong URL is more likely than a temporary failure.
         if isinstance(error, ConnectError) and not self._connection.answered:
             raise error
-        decision = self.budget.decide(error, attempt, self._options.policy, self._timing)
-        if isinstance(decision, GiveUp):
-            raise error
-        delay = decision.delay
-        _log.debug("%s: retry %d in %.1f s after: %s", error.step, attempt + 1, delay, error)
-        if isinstance(error, RateLimitError) and error.retry_after is None:
-            # The server named no time for its pause, so all calls wait as long as this one.
-            self._pause(delay)
-        for callbacks in tuple(self._callbacks):
-            if callbacks.on_retry is not None:
-                callbacks.on_retry(error.step or "", error.task_id, error, delay)
-        await self._timing.sleep(delay)
-
-    async def back_off(self, attempt: int) -> None:
-        """Wait as before a retry, for something that the server has not done yet."""
-        await self._timing.sleep(self._options.policy.backoff(attempt, self._timing.jitter()))
+        await self.retries.retry_or_raise(error, attempt)
 
     async def _call_once(self, call: Call) -> Response:
         exchange = await self._open(call)
@@ -301,7 +250,7 @@ class HttpSession:
             headers["Authorization"] = header
         if self.organization and not call.anonymous:
             headers["X-Organization"] = self.organization
-        await self._gate.wait()
+        await self.retries.wait_for_pause()
         exchange = await self._connection.send(
             call.method,
             url,
@@ -348,7 +297,7 @@ class HttpSession:
             date = parse_date(exchange.header("Date"))
             retry_after = parse_retry_after(exchange.header("Retry-After"), date)
             if retry_after is not None:
-                self._pause(self._options.policy.pause(retry_after))
+                self.retries.pause(retry_after)
         return refusal(
             call,
             exchange.status,
@@ -359,12 +308,6 @@ class HttpSession:
             retry_after=retry_after,
             is_cvat=self._connection.is_cvat,
         )
-
-    def _pause(self, seconds: float) -> None:
-        if self._gate.close_for(seconds):
-            for callbacks in tuple(self._callbacks):
-                if callbacks.on_pause is not None:
-                    callbacks.on_pause(seconds)
 
     async def _log_in(self, body: dict[str, str]) -> str:
         call = Call(

@@ -257,7 +257,7 @@ async def test_the_latest_date_of_all_pages_is_the_listing_s(
 
 
 class Growing:
-    """A list sorted by ids that is asked for what follows one; it can change meanwhile."""
+    """Serve a list sorted by id that can change between two pages."""
 
     def __init__(self, *ids: int) -> None:
         self.ids = list(ids)

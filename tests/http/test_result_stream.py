@@ -193,10 +193,10 @@ async def test_a_slow_reader_gets_what_arrived_before_a_break(
         client = await connect(url, token=TOKEN)
         async with client.open_result(RESULT) as stream, asyncio.timeout(20):
             content = stream._response.content
-            while content.exception() is None:  # the reader is busy elsewhere meanwhile
+            while content.exception() is None:  # the reader reads nothing yet
                 await anyio.lowlevel.checkpoint()
             if not held_back:
-                # Another aiohttp may keep it elsewhere: then it is lost, and nothing else.
+                # Another aiohttp may keep it elsewhere. Then only these bytes are lost.
                 monkeypatch.delattr(StreamReader, "_read_nowait")
             received = bytearray()
 

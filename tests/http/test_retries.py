@@ -59,7 +59,8 @@ async def test_a_call_that_is_not_repeatable_is_not_retried(
 async def test_the_budget_is_shared_by_all_calls(server: ScriptedServer, connect: Connect) -> None:
     server["GET /api/users/self"] = BAD_GATEWAY
     client = await connect(token=TOKEN, policy=RetryPolicy(attempts=3, base=0.0))
-    client._http.budget.left = RetryBudget(capacity=4, rate=1.0, patience=0.0, level=4, at=1000.0)
+    budget = RetryBudget(capacity=4, rate=1.0, patience=0.0, level=4, at=1000.0)
+    client._http.retries.budget.left = budget
     await asyncio.gather(*(client.user() for _ in range(3)), return_exceptions=True)
     assert client.requests_sent == 3 + 4
 
@@ -141,7 +142,7 @@ async def test_a_shorter_pause_does_not_end_a_longer_one(
     with internals(client).listening(on_pause=on_pause):
         await asyncio.gather(client.task(1), client.task(2), return_exceptions=True)
     assert pauses == [20.0]
-    assert client._http._gate.remaining == 20.0
+    assert client._http.retries._gate.remaining == 20.0
     assert fake_time.slept == []
 
 
@@ -161,7 +162,7 @@ async def test_a_pause_that_grows_is_kept_to_its_new_end(
 ) -> None:
     server["GET /api/users/self"] = USER
     client = await connect(token=TOKEN)
-    gate = client._http._gate
+    gate = client._http.retries._gate
     assert gate.close_for(10.0)
     assert not gate.close_for(5.0)
     sleep = fake_time.sleep
