@@ -1,7 +1,7 @@
-"""Receipts: what a task's folder holds and of which state of the server, as JSON.
+"""Receipts: what a task's folder holds, and of which state of the server, as JSON.
 
-Line 1 of a receipt is its head, all that planning needs; each line after it is a member. The
-store decides when one is written and where; this module knows only what it says.
+Line 1 of a receipt is its head, which is all that planning needs. Each other line is a member.
+`docs/on-disk.md` describes the format; `store.layout` reads and writes the files.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class MemberRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         path: Relative to the task's folder, with `/`.
         size: Bytes.
-        crc: CRC-32 of the content, as the archive said and as it was checked.
-        mtime_ns: Modification time of the file on disk when it was committed, nanoseconds.
+        crc: CRC-32 of the content, from the archive and checked.
+        mtime_ns: Modification time of the file on disk at the commit, nanoseconds.
     """
 
     path: str
@@ -36,16 +36,16 @@ class MemberRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class ReceiptHead(
     msgspec.Struct, frozen=True, kw_only=True, gc=False, rename={"media_fingerprint": "media"}
 ):
-    """What a task's folder is.
+    """The head of a receipt.
 
     Attributes:
-        version: Of this very form.
+        version: Version of the format.
         task_id: The task.
-        task_name: Its name, for people.
+        task_name: Its name, for people to read.
         folder: The folder's name inside the destination.
-        format: Exporter's name.
+        format: The exporter's name.
         images: Whether the images are part of it.
-        updated_date: As the server listed it *before* the export was asked for.
+        updated_date: The task's, as listed *before* the export was requested.
         origin: Scheme, host and port of the server.
         organization: Slug, "" for the personal workspace, None for everything visible.
         digest: The archive's directory digest.
@@ -53,11 +53,11 @@ class ReceiptHead(
             a later run may not reuse them. On disk it is `media`. See `core.plans.refresh`.
         files: Number of members.
         bytes: Sum of the members' sizes.
-        requested_at: When the export was asked for, ISO 8601.
+        requested_at: When the export was requested, ISO 8601.
         committed_at: When the folder was committed, ISO 8601.
-        uploaded_at: When edited files of the folder were uploaded, ISO 8601: the folder is no
-            longer what an export held, and is fetched again. None where none were.
-        uploaded: Members that are as they were uploaded, not as the export made them.
+        uploaded_at: When edited files of the folder were uploaded, ISO 8601; None if none were.
+            The folder then differs from any export, and is fetched again.
+        uploaded: Members that are as they were uploaded, not as exported.
         device: Device number of the tree while it is an intent in staging.
         inode: Inode number of the tree while it is an intent in staging.
     """
@@ -97,7 +97,7 @@ class _Version(msgspec.Struct):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """A head with all its members."""
+    """A head with all members."""
 
     head: ReceiptHead
     members: tuple[MemberRecord, ...]
@@ -106,18 +106,18 @@ class Receipt(msgspec.Struct, frozen=True):
 def after_upload(
     receipt: Receipt, uploaded: Iterable[MemberRecord], *, at: str, updated_date: str | None
 ) -> Receipt:
-    """The receipt of a folder whose files were uploaded as they are now.
+    """Return the receipt of a folder after files of it were uploaded.
 
-    What the server has of these files now came from here: so they count as known, and the fetch
-    that replaces the folder need not put them aside. A removal does: with the task, what was
-    uploaded is gone from the server. Files that were no part of the export stay the user's own.
+    The server has the content of these files now. So they count as known, and the next fetch
+    replaces them without moving them to `kept/`. A removal does move them there, as the server has
+    then deleted its copy with the task. Files that were no part of the export stay the user's own.
 
     Args:
-        receipt: As it was.
-        uploaded: The files as they were read; others than members are left out.
-        at: When, ISO 8601.
-        updated_date: The task's, where that is known to be the import's own doing; None leaves
-            the state that was mirrored.
+        receipt: The receipt before the upload.
+        uploaded: The files as they were read. Files that are no members are ignored.
+        at: Time of the upload, ISO 8601.
+        updated_date: The task's date after the upload, if nothing else has changed the task; None
+            keeps the date of the receipt.
     """
     known = {member.path: member for member in uploaded}
     members = tuple(known.get(member.path, member) for member in receipt.members)
@@ -141,7 +141,7 @@ _member_decoder = msgspec.json.Decoder(MemberRecord)
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
-    """The receipt as it stands on disk, one JSON value a line."""
+    """Encode a receipt as it stands on disk, one JSON value a line."""
     lines: Sequence[bytes] = [
         _encoder.encode(receipt.head),
         *(_encoder.encode(member) for member in receipt.members),
@@ -166,7 +166,7 @@ def decode_head(line: bytes) -> ReceiptHead:
 
 
 def _refuse_newer(line: bytes) -> None:
-    """Refuse a receipt of a newer version, whose other keys may have other forms."""
+    """Refuse a line of a newer version, whatever its other keys are."""
     try:
         version = _version_decoder.decode(line).version
     except UNREADABLE:
@@ -182,12 +182,12 @@ def decode_receipt(content: bytes) -> Receipt:
     """Read a whole receipt.
 
     Raises:
-        StoreError: It is damaged, cut short, or was written by a newer version.
+        StoreError: It is damaged or incomplete, or was written by a newer version.
     """
     first, *rest = content.split(b"\n")
     head = decode_head(first)
     if not rest or rest[-1] != b"" or len(rest) - 1 != head.files:
-        raise StoreError(f"damaged receipt: {len(rest) - 1} of {head.files} members are there")
+        raise StoreError(f"damaged receipt: it lists {len(rest) - 1} of {head.files} members")
     try:
         members = tuple(_member_decoder.decode(line) for line in rest[:-1])
     except UNREADABLE as error:

@@ -1,4 +1,4 @@
-"""What the system says of the disk, in words: what happened, to which task or file, what to do."""
+"""The system's errors in words: what failed, for which task or file, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import PurePath
 from asynccvat.errors import DiskFullError, DriveError, StoreError
 
 NO_INODES = "no free inodes: the file system can hold no more files"
-"""What `files` lets an `ENOSPC` say that is no lack of bytes."""
+"""The text that `files` sets in an `ENOSPC` if bytes are free, but no inodes."""
 
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _OF_THE_DRIVE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.EROFS})
@@ -19,19 +19,19 @@ _REMEDIES = {
     errno.EACCES: "give this user the right to write there, or choose another destination",
     errno.EPERM: "give this user the right to write there, or choose another destination",
     errno.EROFS: "mount the file system for writing, or choose another destination",
-    errno.EMFILE: "raise the limit with `ulimit -n`, or lower transfers (--transfers)",
-    errno.ENFILE: "the whole system is out of file handles: lower transfers (--transfers)",
+    errno.EMFILE: "raise the limit with `ulimit -n`, or lower --transfers",
+    errno.ENFILE: "the whole system is out of file handles: lower --transfers",
     errno.EIO: "the drive failed: check it before anything else",
     errno.ENXIO: "the drive is gone: attach it and check it, then run again",
     errno.ENODEV: "the drive is gone: attach it and check it, then run again",
-    getattr(errno, "ESTALE", -1): "its file server lost it: mount it anew, then run again",
-    errno.ELOOP: "a symbolic link stands there, and none is followed: move it away",
-    errno.ENOTDIR: "a file or a link stands where a folder should: move it away",
-    errno.EEXIST: "something stands there already: move it away",
-    errno.ENAMETOOLONG: "the file system cannot hold so long a name: choose another destination",
-    errno.ENOENT: "it vanished meanwhile: let nothing else change the destination, and run again",
+    getattr(errno, "ESTALE", -1): "its file server lost it: mount it again, then run again",
+    errno.ELOOP: "it is a symbolic link, and asynccvat follows none there: move it away",
+    errno.ENOTDIR: "it is a file or a link, not a folder: move it away",
+    errno.EEXIST: "something has that name already: move it away",
+    errno.ENAMETOOLONG: "the file system does not allow so long a name: choose another destination",
+    errno.ENOENT: "it has disappeared: let no other program change the destination, and run again",
     errno.EBUSY: "it is in use, perhaps as a mount point: unmount it, or choose another folder",
-    errno.EXDEV: "it lies on another file system: a destination has to be on a single one",
+    errno.EXDEV: "it is on another file system: keep a destination on a single one",
 }
 
 _UNSUPPORTED = frozenset(
@@ -46,7 +46,7 @@ _NAME_REFUSED = frozenset(
     if (number := getattr(errno, name, None)) is not None
 )
 
-# EPERM is what Linux says of a file system without hard links, as of a file that is protected.
+# Linux reports EPERM for a file system without hard links, and for a protected file.
 _LINK_REFUSED = frozenset({errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES})
 
 
@@ -56,28 +56,30 @@ def explain(
     """Turn an error of the system into one that says what to do.
 
     Args:
-        error: What the system said.
-        doing: What was being done, as in "cannot write".
-        path: Where.
-        task_id: For which task, when it was for one.
+        error: The system's error.
+        doing: What failed, as it follows "cannot".
+        path: The file or folder.
+        task_id: The task, if it was about one.
 
     Returns:
-        A `DiskFullError` where the disk or the quota is full, a `DriveError` where nothing can be
-        written any more, else a `StoreError`.
+        A `DiskFullError` if the disk or the quota is full, a `DriveError` if nothing can be
+        written any more, otherwise a `StoreError`.
     """
     whose = "" if task_id is None else f"task {task_id}: "
     said = os.strerror(error.errno) if error.errno is not None else str(error)
     if error.errno in _FULL:
-        remedy = "free some space (what is whole stays), then run again"
+        remedy = "free some space, then run again; finished tasks stay"
         if error.strerror == NO_INODES:
             said = NO_INODES
-            remedy = "remove some files, however small (what is whole stays), then run again"
+            remedy = "remove some files of any size, then run again; finished tasks stay"
         return DiskFullError(
             f"{whose}cannot {doing} {path}: {said}; {remedy}",
             task_id=task_id,
             step="store",
         )
-    remedy = _REMEDIES.get(error.errno or 0, "find out why in the system's log, then run again")
+    remedy = _REMEDIES.get(
+        error.errno or 0, "look for the reason in the system's log, then run again"
+    )
     kind = DriveError if error.errno in _OF_THE_DRIVE else StoreError
     return kind(f"{whose}cannot {doing} {path}: {said}; {remedy}", task_id=task_id, step="store")
 
@@ -87,7 +89,7 @@ def explained(doing: str, path: PurePath | str, *, task_id: int | None = None) -
     """Explain every `OSError` of a block.
 
     Raises:
-        StoreError: As `explain` puts it.
+        StoreError: As `explain` returns it.
     """
     try:
         yield
@@ -96,15 +98,15 @@ def explained(doing: str, path: PurePath | str, *, task_id: int | None = None) -
 
 
 def is_unsupported(error: OSError) -> bool:
-    """Whether an error says that the kernel or the file system does not know the call at all."""
+    """Whether an error says that the kernel or the file system does not support the call."""
     return error.errno in _UNSUPPORTED
 
 
 def is_name_refused(error: OSError) -> bool:
-    """Whether an error says that the file system cannot hold a name."""
+    """Whether an error says that the file system does not allow a name."""
     return error.errno in _NAME_REFUSED
 
 
 def is_link_refused(error: OSError) -> bool:
-    """Whether an error says that a file cannot have a second name there, only a copy."""
+    """Whether an error says that a file cannot be linked there, only copied."""
     return error.errno in _LINK_REFUSED or is_unsupported(error)

@@ -1,11 +1,11 @@
-"""Every effect on the disk, and only those: a small set of functions, each one system call.
+"""Every effect on the disk, in small functions of one system call each.
 
-Whatever changes a destination goes through a function named in `EFFECTS`, looked up in this
-module at the moment of the call, so that a test can count them, fail them or stop at them by
-replacing these very names; but for the bytes of an archive that is kept, which `archives.kept_copy`
-writes. What is opened or changed is named by a single component relative to an open folder, and no
-link is ever followed; `folder` opens one some levels deeper. Which effects make a commit, and in
-which order, is left to `store`.
+Every change of a destination goes through a function named in `EFFECTS`. Callers look the functions
+up in this module at each call. So tests can count effects, fail them or stop at them by replacing
+these names. The only other writes are those of kept archives, in `archives.kept_copy`.
+
+Callers name a file by a single component relative to an open folder, and no link is followed.
+`folder` opens a folder several levels down. `store` decides which effects make a commit.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ EFFECTS = (
 )
 """The functions that change the disk, or make a change durable."""
 
-# Windows knows none of these; there the module imports and the store refuses.
+# Windows has none of these flags. The module can be imported there, and the store refuses to work.
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 _CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
-# A pipe planted where a file was due must not block whoever opens it.
+# A pipe in place of a file must not block the call that opens it.
 _NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 _FOR_READING = os.O_RDONLY | _NO_FOLLOW | _CLOSE_ON_EXEC | _NON_BLOCKING
 _READ_BYTES = 64 * 1024
@@ -53,7 +53,7 @@ _READ_BYTES = 64 * 1024
 
 
 def open_directory(path: Path) -> int:
-    """Open the folder that the user named; a link there is the user's own and is followed."""
+    """Open a folder that the user named. A link is followed, as it is the user's own."""
     return os.open(path, os.O_RDONLY | _DIRECTORY | _CLOSE_ON_EXEC)
 
 
@@ -61,7 +61,7 @@ def open_folder(name: str, *, dir_fd: int) -> int:
     """Open a folder inside an open folder.
 
     Raises:
-        OSError: `ENOTDIR` or `ELOOP` where a link or a file stands there.
+        OSError: `ENOTDIR` or `ELOOP` if it is a link or a file.
     """
     return os.open(name, os.O_RDONLY | _DIRECTORY | _NO_FOLLOW | _CLOSE_ON_EXEC, dir_fd=dir_fd)
 
@@ -70,13 +70,13 @@ def open_for_reading(name: str, *, dir_fd: int) -> int:
     """Open a regular file inside an open folder.
 
     Raises:
-        OSError: `ELOOP` where a link stands there, `EINVAL` where anything else that is no file.
+        OSError: `ELOOP` if it is a link, `EINVAL` if it is anything else that is no file.
     """
     return open_and_look(name, dir_fd=dir_fd)[0]
 
 
 def open_and_look(name: str, *, dir_fd: int) -> tuple[int, os.stat_result]:
-    """As `open_for_reading`, with the look at the file that tells that it is one."""
+    """As `open_for_reading`, and return the file's status, too."""
     fd = os.open(name, _FOR_READING, dir_fd=dir_fd)
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
@@ -87,9 +87,9 @@ def open_and_look(name: str, *, dir_fd: int) -> tuple[int, os.stat_result]:
 
 @contextlib.contextmanager
 def folder(path: str, *, dir_fd: int) -> Iterator[int]:
-    """Hold a folder open that lies some levels below an open one; `path` has `/`, or is empty.
+    """Open a folder several levels below an open one. `path` has `/`, or is empty.
 
-    Every level is opened on its own, so that a link on the way is refused, too.
+    Every level is opened on its own, so that a link at any level is refused.
 
     Raises:
         OSError: As `open_folder`.
@@ -107,13 +107,13 @@ def folder(path: str, *, dir_fd: int) -> Iterator[int]:
 
 
 def read_file(name: str, *, dir_fd: int) -> bytes | None:
-    """Return what a regular file holds, None where there is none."""
+    """Return the content of a regular file; None if there is none."""
     try:
         fd = open_for_reading(name, dir_fd=dir_fd)
     except FileNotFoundError:
         return None
     try:
-        # Without a stream, which costs more than all else where many small files are read.
+        # Without a file object: for small files, making one costs more than all else.
         parts = []
         while part := os.read(fd, _READ_BYTES):
             parts.append(part)
@@ -123,15 +123,15 @@ def read_file(name: str, *, dir_fd: int) -> bytes | None:
 
 
 def read_into(fd: int, buffer: memoryview) -> int:
-    """Read from an open file into memory that is there already; 0 at its end."""
+    """Read from an open file into a buffer; return the number of bytes, 0 at the end."""
     return os.readv(fd, [buffer])
 
 
 def lstat(name: str, *, dir_fd: int) -> os.stat_result | None:
-    """Look at a name without following it, None where there is nothing.
+    """Return the status of a name without following a link; None if there is nothing.
 
-    Of a path with `/` the last component is not followed: who looks at one has made sure of the
-    folders on the way, and opens nothing by it.
+    In a path with `/`, only the last component is not followed. Callers that give a path have
+    checked the folders in it, and open nothing by it.
     """
     try:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
@@ -140,40 +140,40 @@ def lstat(name: str, *, dir_fd: int) -> os.stat_result | None:
 
 
 def is_plain(fd: int) -> bool:
-    """Whether an open file may be written to: it is a file, and has no second name elsewhere.
+    """Whether an open file may be written to: a regular file without a second name.
 
-    That would be a backup's, or planted so that we write where we should not.
+    A second name belongs to a backup, or was planted so that we write to a file elsewhere.
     """
     status = os.fstat(fd)
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def scan(fd: int) -> list[os.DirEntry[str]]:
-    """List an open folder, in the order of names so that runs can be repeated exactly."""
+    """List an open folder in the order of names, so that runs can be repeated exactly."""
     with os.scandir(fd) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
 
 def names(fd: int, *, ordered: bool = True) -> list[str]:
-    """The names in an open folder, in order so that runs can be repeated exactly.
+    """Return the names in an open folder.
 
     Args:
         fd: The folder.
-        ordered: Whether to sort them, which for a hundred thousand takes the interpreter from all
-            threads for some time.
+        ordered: Sort them, so that runs can be repeated exactly. For a hundred thousand names, the
+            sort holds the interpreter's lock for some time.
     """
     found = os.listdir(fd)
     return sorted(found) if ordered else found
 
 
 def free_bytes(fd: int) -> int:
-    """Bytes that this user can still write to the file system of an open folder."""
+    """Return the bytes that this user can still write to the file system of an open folder."""
     figures = os.statvfs(fd)
     return figures.f_bavail * figures.f_frsize
 
 
 def longest_name(fd: int) -> int:
-    """What the file system of an open folder says that its longest name is, in bytes."""
+    """Return the length of the longest name that the file system reports, in bytes."""
     return os.statvfs(fd).f_namemax
 
 
@@ -181,10 +181,10 @@ def longest_name(fd: int) -> int:
 
 
 def open_for_writing(name: str, *, dir_fd: int) -> int:
-    """Create a file that is not there yet, with the umask's mode; its handle can read, too.
+    """Create a new file for writing and reading, with the umask's mode.
 
     Raises:
-        FileExistsError: Anything of that name is there, a link included.
+        FileExistsError: Something has that name already, a link included.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _CLOSE_ON_EXEC
     try:
@@ -195,10 +195,10 @@ def open_for_writing(name: str, *, dir_fd: int) -> int:
 
 
 def open_or_create(name: str, *, dir_fd: int) -> int:
-    """Open a file for reading and writing, made where it is not there yet.
+    """Open a file for reading and writing, and create it if it is missing.
 
     Raises:
-        OSError: `ELOOP` where a link stands there.
+        OSError: `ELOOP` if it is a link.
     """
     flags = os.O_RDWR | os.O_CREAT | _NO_FOLLOW | _CLOSE_ON_EXEC
     return os.open(name, flags, 0o666, dir_fd=dir_fd)
@@ -221,7 +221,7 @@ def write(fd: int, data: bytes | bytearray | memoryview) -> None:
 def fsync(fd: int) -> None:
     """Wait until a file, or a folder's entries, would survive a power cut."""
     if sys.platform == "darwin":
-        # There, fsync stops at the drive's cache; F_FULLFSYNC does not (fcntl(2) of macOS).
+        # On macOS, fsync stops at the drive's cache; F_FULLFSYNC does not (fcntl(2)).
         import fcntl  # noqa: PLC0415 - absent on Windows
 
         try:
@@ -237,7 +237,7 @@ def fsync(fd: int) -> None:
 def sync_filesystem(fd: int) -> None:
     """Wait until everything on the file system of an open folder would survive a power cut.
 
-    Only where `can_sync_filesystem` says so.
+    Use it only if `system_calls.can_sync_filesystem` allows it.
     """
     system_calls.syncfs(fd)
 
@@ -251,13 +251,13 @@ def exchange(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
     """Exchange two existing names in one step.
 
     Raises:
-        OSError: `is_unsupported` tells whether the kernel or the file system cannot do it.
+        OSError: As the system says; see `disk_errors.is_unsupported`.
     """
     system_calls.exchange(dir_fd, os.fsencode(name), new_dir_fd, os.fsencode(new_name))
 
 
 def unlink(name: str, *, dir_fd: int) -> None:
-    """Remove a file, or a link itself."""
+    """Remove a file or a link."""
     os.unlink(name, dir_fd=dir_fd)
 
 
@@ -267,7 +267,7 @@ def rmdir(name: str, *, dir_fd: int) -> None:
 
 
 def mkdir(name: str, *, dir_fd: int) -> None:
-    """Make a folder with the umask's mode."""
+    """Create a folder with the umask's mode."""
     try:
         os.mkdir(name, 0o777, dir_fd=dir_fd)
     except OSError as error:
@@ -276,7 +276,7 @@ def mkdir(name: str, *, dir_fd: int) -> None:
 
 
 def make_directories(path: Path) -> None:
-    """Make a folder that the user named, and those above it, where they are not there yet."""
+    """Create a folder that the user named, and missing folders above it."""
     path.mkdir(parents=True, exist_ok=True)
 
 
@@ -294,14 +294,14 @@ _SOME_ROOM = 1024 * 1024
 
 
 def _tell_of_inodes(error: OSError, folder: int) -> None:
-    """Let an error say that a file system has room, but for no more files, where that is so.
+    """Set the text of an error if the file system has room, but not for another file.
 
-    What failed needs hardly any room but for one more file. So where there is room, it is that
-    which is lacking, even if others have given some files back since.
+    Creating a file or folder needs one inode and hardly any bytes. So if there is room in bytes,
+    the inodes were used up, even if other programs have freed some since.
     """
     if error.errno == errno.ENOSPC:
         figures = os.statvfs(folder)
         has_room = figures.f_bavail * figures.f_frsize >= _SOME_ROOM
-        # Some file systems do not count files, and say 0 of 0.
+        # Some file systems do not count inodes, and report 0 of 0.
         if figures.f_files > 0 and (figures.f_favail == 0 or has_room):
             error.strerror = NO_INODES

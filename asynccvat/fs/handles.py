@@ -1,8 +1,7 @@
-"""How many files and connections may be open at once, and what of it each part may use.
+"""How many files and connections may be open at once, and the share of each part.
 
-A process that runs out of file handles fails wherever it happens to be. So the system's limit is
-looked at before, and shared out: connections, the folders of a commit's group, archives being
-read. What is then opened is left to those.
+A process that runs out of file handles fails at an arbitrary place. So the system's limit is read
+before, and divided among connections, the folders of a commit's group, and archives being read.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ if sys.platform != "win32":
     import resource
 
 _PLENTY = 1 << 20
-# What a process has open anyway: its streams, the loop, libraries, a destination's folders.
-_ITS_OWN = 24
-# The areas of the operations of one commit's group.
-_OF_A_GROUP = 64
-# Of one archive: its tree, and the folder and the lock that it may have to itself.
-_OF_AN_ARCHIVE = 4
-# Of each thread that writes it: the file, and a folder more while another is opened.
-_OF_A_WRITER = 3
+# Handles that are open anyway: streams, the event loop, libraries, a destination's folders.
+_BASE = 24
+# The staging areas of the changes in one commit group.
+_PER_GROUP = 64
+# For one archive: its tree, and the folder and the lock of a download.
+_PER_ARCHIVE = 4
+# For each thread that writes an archive: the file, and folders while another one is opened.
+_PER_WRITER = 3
 _LEAST_FOLDERS = 1
 MOST_FOLDERS = 16
-"""Folders that each writer keeps open: fewer are opened again and again, more gain nothing."""
+"""Folders that each writer keeps open. With fewer, folders are reopened; more gain nothing."""
 
 
 def limit() -> int:
-    """How many handles this process may have open, as the system says now (`ulimit -n`)."""
+    """Return how many handles this process may have open now (`ulimit -n`)."""
     if sys.platform == "win32":
         return _PLENTY
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -36,13 +35,13 @@ def limit() -> int:
 
 
 def connections(limit: int, wanted: int) -> int:
-    """How many connections may be open at once: at most an eighth of all handles."""
+    """Return how many connections may be open at once: at most an eighth of all handles."""
     return max(1, min(wanted, limit // 8))
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What reading archives may use.
+    """The share of reading archives.
 
     Attributes:
         transfers: Archives read at once.
@@ -54,15 +53,15 @@ class Share:
 
 
 def share(limit: int, transfers: int, *, writers: int) -> Share:
-    """Share out what connections and commits leave.
+    """Divide the handles that connections and commits leave.
 
     Args:
         limit: Handles of the process.
-        transfers: Archives that are wanted to be read at once.
-        writers: Threads that write one archive at most.
+        transfers: The wanted number of archives read at once.
+        writers: Threads that write one archive, at most.
     """
-    left = limit - limit // 8 - _ITS_OWN - _OF_A_GROUP
-    least = _OF_AN_ARCHIVE + writers * (_OF_A_WRITER + _LEAST_FOLDERS)
+    left = limit - limit // 8 - _BASE - _PER_GROUP
+    least = _PER_ARCHIVE + writers * (_PER_WRITER + _LEAST_FOLDERS)
     allowed = max(1, min(transfers, left // least))
-    folders = (left // allowed - _OF_AN_ARCHIVE) // writers - _OF_A_WRITER
+    folders = (left // allowed - _PER_ARCHIVE) // writers - _PER_WRITER
     return Share(allowed, max(_LEAST_FOLDERS, min(folders, MOST_FOLDERS)))

@@ -191,7 +191,7 @@ class KeptArchives:
         with self._open() as fd:
             for task_id in task_ids:
                 _unlink((_name(task_id), _unfinished(task_id), _earlier(task_id)), fd)
-            # Without a sync, a power cut may bring an archive back, beside the next folder.
+            # Without a sync, a power cut may bring an archive back, next to the new folder.
             # So may one that a killed run had removed, so sync even if nothing was removed now.
             self._layout.sync_folder(fd)
 

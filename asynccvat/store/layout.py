@@ -289,7 +289,7 @@ def is_same(one: os.stat_result, other: os.stat_result | None) -> bool:
 
 
 def write_file(name: str, content: bytes, *, dir_fd: int, durable: bool) -> None:
-    """Write a small file whole or not at all: beside its name, then renamed.
+    """Write a small file whole or not at all: under another name, then renamed.
 
     Args:
         name: Its name.

@@ -1,6 +1,6 @@
 """LooseFolder: the folder of one downloaded task, outside of any mirror.
 
-The folder is whole or absent. The staging lies in a hidden folder beside it until the end. There
+The folder is whole or absent. Until the end, the staging lies in a hidden folder next to it. There
 are no receipts, so a folder that holds something is replaced only on request, and then quarantined;
 see `quarantine`.
 """
@@ -152,7 +152,7 @@ class LooseFolder:
         """
 
         def clear() -> None:
-            with disk_errors.explained("remove the leftovers of a killed download beside", path):
+            with disk_errors.explained("remove the leftovers of a killed download next to", path):
                 _clear_leftovers(path.absolute())
 
         await in_thread(clear)

@@ -21,7 +21,7 @@ def probe(dir_fd: int, root: str) -> NameRules:
     """Try names in a temporary folder.
 
     Args:
-        dir_fd: Handle of a folder of ours on that file system.
+        dir_fd: Handle of one of our folders on that file system.
         root: The absolute path above everything that will be written.
 
     Raises:

@@ -1,7 +1,7 @@
 """Staging: the tree of one task on its way, and the files that can be reused for it.
 
 Files come from two places: the folder that is being replaced, and trees of killed runs, renamed to
-`previous-<n>` beside the fresh tree. `archives.reuse` checks and links them; `commits` publishes
+`previous-<n>` next to the fresh tree. `archives.reuse` checks and links them; `commits` publishes
 the tree.
 """
 
@@ -216,7 +216,7 @@ def discard(base: int, name: str, *, keep_above: int | None) -> bool:
     Args:
         base: Handle of the folder that holds the area.
         name: The area.
-        keep_above: Keep it if its trees hold more than so many bytes; None removes it always.
+        keep_above: Keep the area if its trees hold more bytes; None removes it always.
 
     Returns:
         Whether it was removed.

@@ -179,7 +179,7 @@ def test_notes_are_no_failure_unless_they_are_to_be(nobody: Shell, data: Path) -
         (("data", "--status", "completed"), "--status: it selects which of the server's tasks"),
         (("data", "--against-server", "--name", "x", "-t", "1"), "--name"),
         (("data", "-t", "x"), "--task-id"),
-        (("data", "--folder", "job*"), "of such a name: job*"),
+        (("data", "--folder", "job*"), "matches job*"),
         (("data", "--threads", "0"), "--threads"),
         (("data", "--repair"), "CVAT_URL"),
     ],

@@ -193,7 +193,7 @@ def test_errors_say_what_happened_where_and_what_to_do() -> None:
     plain = disk_errors.explain(OSError("no number"), "write", "/d/f")
     assert type(plain) is StoreError
     assert str(plain) == (
-        "cannot write /d/f: no number; find out why in the system's log, then run again"
+        "cannot write /d/f: no number; look for the reason in the system's log, then run again"
     )
 
 

@@ -1,7 +1,6 @@
-"""Tasks' files compared with their receipts, by several threads at once.
+"""Compare tasks' files with their receipts, in several threads.
 
-What is read in which thread is arranged here, and that a cancellation ends it soon. Which tasks are
-looked at, and when once more, is left to `verifying`; what a file should be, to `store`.
+A cancellation ends the threads soon. `run` chooses the tasks; `file_checks` compares the files.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ComparedTask:
-    """What a look at a task showed.
+    """The result for one task.
 
     Attributes:
         task_id: The task.
-        claim: What its folder should hold; None where its receipt is gone or damaged.
-        problems: What is not so.
-        confirmed: Whether it is certain that no mirror was at work on it.
+        claim: What its folder should hold; None if its receipt is gone or damaged.
+        problems: The differences.
+        confirmed: Whether it is certain that no mirror was changing the task.
     """
 
     task_id: int
@@ -44,7 +43,7 @@ class ComparedTask:
 
 
 class _StoppedError(Exception):
-    """It was cancelled while a thread read."""
+    """The comparison was cancelled while a thread was reading."""
 
 
 class Comparison:
@@ -55,7 +54,13 @@ class Comparison:
     """
 
     def __init__(self, look: Inspection, threads: int, on_read: Callable[[int, int], None]) -> None:
-        """Compare with so many threads; `on_read` is told, in the loop, files and bytes read."""
+        """Prepare a comparison.
+
+        Args:
+            look: The destination.
+            threads: Number of threads.
+            on_read: Called in the event loop with the files and bytes read since the last call.
+        """
         self.look = look
         self._limiter = anyio.CapacityLimiter(threads)
         self._loop = asyncio.get_running_loop()
@@ -65,15 +70,15 @@ class Comparison:
     async def compare(
         self, batch: Sequence[ReceiptHead], before: Mapping[int, str]
     ) -> list[ComparedTask]:
-        """Compare tasks: the small ones in one thread, each large one by several.
+        """Compare tasks: all small ones in one thread, each large one in several.
 
         Args:
             batch: The tasks.
-            before: The identities of receipts, by task, whose files were read before: of those
-                only names, sizes and times are looked at, and what was touched is read.
+            before: By task, the identity of the receipt whose files were read before. Of these
+                tasks, only files with a changed size or time are read.
 
         Raises:
-            StoreError: Nothing can be opened any more; that is about this process, no file.
+            StoreError: This process can open no more files.
         """
         small = [head.task_id for head in batch if not is_large(head)]
         compared = await self.thread(_compare_each, self.look, small, before, self._tell)
@@ -101,20 +106,20 @@ class Comparison:
         return ComparedTask(task_id, claim, merge_problems(problems), confirmed=confirmed)
 
     async def thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking call in one of the threads; a cancellation lets it end soon."""
+        """Run a blocking call in one of the threads; a cancellation ends it soon."""
         work = start_in_thread(self._limiter, call, *args, **kwargs)
         try:
             await asyncio.wait([work])
         except asyncio.CancelledError:
             self._stopped = True
-            # Whatever else became of it, nobody waits for it any more.
+            # The result, or the error, has no receiver any more.
             with suppress(Exception):
                 await shielded(work)
             raise
         return work.result()
 
     def _tell(self, files: int, read: int) -> None:
-        """Called in the threads."""
+        """Report progress from a thread; raise if the comparison was cancelled."""
         if self._stopped:
             raise _StoppedError
         if files or read:
@@ -127,11 +132,11 @@ def _compare_each(
     before: Mapping[int, str],
     tell: Callable[[int, int], None],
 ) -> list[ComparedTask]:
-    """Several small tasks, in one thread."""
+    """Compare several small tasks, in one thread."""
     compared = []
     meter = Meter(tell)
     for task_id in task_ids:
-        tell(0, 0)  # which ends it where it was cancelled
+        tell(0, 0)  # raises after a cancellation
         claim = look.claim(task_id)
         if not isinstance(claim, Claim):
             compared.append(_unclaimed(task_id, claim))
@@ -153,8 +158,8 @@ def _check_slice(
     contents: bool,
     tell: Callable[[int, int], None],
 ) -> list[VerifyProblem]:
-    """A part of a large task, in one thread."""
-    tell(0, 0)  # which ends it where it was cancelled while this waited its turn
+    """Compare a part of a large task, in one thread."""
+    tell(0, 0)  # raises if it was cancelled while this waited for a thread
     meter = Meter(tell)
     problems = look.check(claim, members, contents=contents, meter=meter)
     meter.tell()

@@ -1,7 +1,7 @@
-"""The files of one task against its receipt: opened folder by folder, and no link is followed.
+"""Compare the files of one task with its receipt.
 
-Synchronous, for worker threads. Which receipt holds is left to `inspection`, what is wrong with a
-file to `core.problems`.
+Folders are opened one level at a time, and no link is followed. The calls block: they are for
+worker threads. `inspection` finds the receipt; `core.problems` judges a file.
 """
 
 from __future__ import annotations
@@ -32,30 +32,33 @@ _TELL_EVERY_FILES, _TELL_EVERY_BYTES = 256, 8 * 1024 * 1024
 
 
 class Meter:
-    """Counts the files and bytes that one thread reads, and tells of them now and then."""
+    """Counts the files and bytes that one thread reads, and reports them now and then."""
 
     def __init__(self, tell: Callable[[int, int], None]) -> None:
-        """Count for `tell`, which is called with the files and bytes since; it may raise, to stop.
+        """Start at zero.
 
-        Seldom, as each call wakes another thread, which costs as much as a small file.
+        Args:
+            tell: Called with the files and bytes since its last call. It may raise to stop the
+                thread. Each call wakes the event loop, which costs as much as a small file, so it
+                is not called for each file.
         """
         self._tell = tell
         self._files = self._bytes = 0
 
     def count_file(self) -> None:
-        """Another file is looked at."""
+        """Count one more file."""
         self._files += 1
         if self._files >= _TELL_EVERY_FILES:
             self.tell()
 
     def count_bytes(self, read: int) -> None:
-        """More bytes were read."""
+        """Count bytes that were read."""
         self._bytes += read
         if self._bytes >= _TELL_EVERY_BYTES:
             self.tell()
 
     def tell(self) -> None:
-        """Tell what was not told yet."""
+        """Report what was not reported yet."""
         self._tell(self._files, self._bytes)
         self._files = self._bytes = 0
 
@@ -65,9 +68,9 @@ class Claim:
     """What a task's folder should hold.
 
     Attributes:
-        receipt: The receipt that holds.
-        identity: Size and CRC of the receipt on disk.
-        recorded: Whether it is the one on disk, rather than one that is about to replace that.
+        receipt: The receipt in force, or the intent that is about to replace it.
+        identity: Size and CRC of the receipt in force.
+        recorded: Whether `receipt` is the one in force.
     """
 
     receipt: Receipt
@@ -87,13 +90,13 @@ def check(
 
     Args:
         claim: What the folder should hold.
-        members: Those of its members that are to be looked at, in order of their paths.
+        members: The members to check, in order of their paths.
         dest: Handle of the destination.
-        contents: Read every file; otherwise those only whose size or time is another one.
+        contents: Read every file; otherwise only those whose size or time has changed.
         meter: Counts what is read.
 
     Raises:
-        StoreError: Nothing can be opened any more; that is about this process, no file.
+        StoreError: This process can open no more files.
     """
     found = _Findings(claim)
     with contextlib.ExitStack() as opened:
@@ -119,9 +122,10 @@ def check(
 
 
 def foreign_in(claim: Claim, *, dest: int) -> list[VerifyProblem]:
-    """What lies in a task's folder and is no member; a folder without members is one.
+    """Find files in a task's folder that are no members.
 
-    Folders that no file is in are not: archives have such, of which no receipt speaks.
+    A folder without members is one finding. Folders without any file are ignored: archives may
+    contain some, and receipts do not list them.
     """
     known: dict[str, set[str]] = {"": set()}
     for member in claim.receipt.members:
@@ -138,16 +142,16 @@ def foreign_in(claim: Claim, *, dest: int) -> list[VerifyProblem]:
 
 
 def foreign(path: str, task_id: int | None) -> VerifyProblem:
-    """The note of something that no receipt speaks of."""
+    """Return the note for a file or folder that is in no receipt."""
     return VerifyProblem(kind=ProblemKind.FOREIGN, path=path, task_id=task_id)
 
 
 def _foreign_paths(
     name: str, path: str, known: dict[str, set[str]], *, dir_fd: int
 ) -> Iterator[str]:
-    """What is in a folder, and below it, beside the names that are known of each folder.
+    """Yield the paths in and below a folder that are not known.
 
-    Nothing where it cannot be opened, which its members tell.
+    Nothing if the folder cannot be opened: the check of its members reports that.
     """
     prefix = f"{path}/" if path else ""
     with contextlib.ExitStack() as opened:
@@ -168,7 +172,7 @@ def _foreign_paths(
 
 
 def _holds_files(name: str, *, dir_fd: int) -> bool:
-    """Whether a folder may hold files: one that cannot be read may, one that just went does not."""
+    """Whether a folder may hold files: an unreadable one may, one that is gone does not."""
     try:
         return trees.holds_files(name, dir_fd=dir_fd)
     except OSError as error:
@@ -176,10 +180,10 @@ def _holds_files(name: str, *, dir_fd: int) -> bool:
 
 
 class _Parents:
-    """Opens the folders of a task's members, each level on its own, so that no link is followed.
+    """Opens the folders of a task's members one level at a time, so that no link is followed.
 
     Attributes:
-        broken: The folders that cannot be opened, and why.
+        broken: The folders that cannot be opened, with the reason.
     """
 
     def __init__(self, folder: str, dest: int) -> None:
@@ -189,7 +193,7 @@ class _Parents:
         self._open: list[tuple[str, int]] = []  # paths in the task's folder, each in the one before
 
     def open(self, parent: str) -> tuple[str | None, int]:
-        """A folder's handle; or the path of the first folder on the way that cannot be opened."""
+        """Return a folder's handle, or the path of the first folder that cannot be opened."""
         if self._open and self._open[-1][0] == parent:
             return None, self._open[-1][1]
         way = ["", *_ancestors(parent)]
@@ -214,7 +218,7 @@ class _Parents:
 
 
 def _ancestors(path: str) -> Iterator[str]:
-    """`a`, `a/b`, `a/b/c` of `a/b/c`."""
+    """Yield `a`, `a/b`, `a/b/c` for `a/b/c`."""
     position = path.find("/")
     while position >= 0:
         yield path[:position]
@@ -234,7 +238,7 @@ _of_thread = threading.local()
 
 
 def _buffer() -> memoryview:
-    """What a thread reads into, for as long as it lives: to make it anew costs a small file."""
+    """Return the thread's own buffer. Allocating it anew would cost as much as a small file."""
     if not hasattr(_of_thread, "buffer"):
         _of_thread.buffer = memoryview(bytearray(_READ_BYTES))
     buffer: memoryview = _of_thread.buffer
@@ -242,27 +246,27 @@ def _buffer() -> memoryview:
 
 
 class _Findings:
-    """What is wrong in a slice of a task."""
+    """The problems in a slice of a task."""
 
     def __init__(self, claim: Claim) -> None:
         self.problems: list[VerifyProblem] = []
         self._claim = claim
 
     def file(self, member: MemberRecord, state: FileState) -> None:
-        """A file is not as it should be, or only its time is not."""
+        """Add a file whose content or time has changed."""
         kind = judge(member, state)
         if kind is not None:
             expected = FileState(member.size, member.crc, member.mtime_ns)
             self._add(kind, member.path, expected=expected, found=state)
 
     def obstacle(self, member: MemberRecord, error: OSError) -> None:
-        """A file cannot be read."""
+        """Add a file that cannot be read."""
         found = _obstacle(error, member.path)
         expected = FileState(member.size, member.crc, member.mtime_ns)
         self._add(found.kind, member.path, detail=found.detail, expected=expected)
 
     def folder(self, path: str, found: Obstacle) -> None:
-        """A member cannot be come by, as a folder on the way cannot be opened."""
+        """Add a member whose folder cannot be opened."""
         self._add(found.kind, f"{path}/" if path else "", detail=found.detail)
 
     def _add(self, kind: ProblemKind, path: str, **rest: FileState | str | None) -> None:
@@ -286,10 +290,10 @@ def _is_untouched(member: MemberRecord, name: str, fd: int) -> bool:
 
 
 def _read(name: str, member: MemberRecord, dir_fd: int, meter: Meter) -> FileState | None:
-    """Look at a file, and read it where its size alone does not tell that it is another one.
+    """Read a file, unless its size has changed.
 
     Returns:
-        What it is; None where it is just as it should be, which is the rule and has to be quick.
+        Its state; None if it is as it should be. That is the usual case, and has to be quick.
     """
     fd, status = files.open_and_look(name, dir_fd=dir_fd)
     try:
@@ -305,7 +309,7 @@ def _read(name: str, member: MemberRecord, dir_fd: int, meter: Meter) -> FileSta
             if status.st_mtime_ns == member.mtime_ns:
                 return None
         else:
-            # Whoever writes to it just now has changed its time by the end.
+            # A program that is writing to it has changed its time by now.
             status = os.fstat(fd)
         return FileState(size, crc, status.st_mtime_ns)
     finally:

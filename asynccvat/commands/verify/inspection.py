@@ -1,6 +1,6 @@
 """Inspect a destination without changing it: its receipts and its files as they are.
 
-No lock is taken, so a mirror may be at work meanwhile. A difference from a receipt is therefore
+No lock is taken, so a mirror may be running. A difference from a receipt is therefore
 reported only if the same receipt is still in force afterwards (`still_holds`). All calls block:
 they are for worker threads. `file_checks` compares files, and `run` chooses what is inspected when.
 """
@@ -53,7 +53,7 @@ _PART = ".part"
 
 
 class Inspection:
-    """A destination that is looked at. Made by `inspecting`."""
+    """A destination that is inspected. Made by `inspecting`."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -64,7 +64,7 @@ class Inspection:
         return self._layout.path
 
     def check_server(self, origin: str, organization: str | None) -> None:
-        """Hold the destination to a server and organization.
+        """Check that the destination mirrors a server and organization.
 
         Raises:
             ConfigError: It mirrors another one.
@@ -75,7 +75,7 @@ class Inspection:
 
     @contextlib.contextmanager
     def journal(self, *, restart: bool) -> Iterator[VerifyJournal]:
-        """Hold the journal of verifications open; see `VerifyJournal`."""
+        """Open the journal; see `VerifyJournal`."""
         journal = VerifyJournal.open(self._layout.own, self.path, restart=restart)
         try:
             yield journal
@@ -85,7 +85,7 @@ class Inspection:
     # --- receipts ---------------------------------------------------------------------------
 
     def heads(self) -> tuple[dict[int, ReceiptHead], list[VerifyProblem]]:
-        """Line 1 of every receipt, and the receipts that cannot be read."""
+        """Read line 1 of every receipt; also return the receipts that cannot be read."""
         heads: dict[int, ReceiptHead] = {}
         problems = []
         with disk_errors.explained("look at", self.path):
@@ -100,10 +100,10 @@ class Inspection:
         return heads, problems
 
     def claim(self, task_id: int) -> Claim | VerifyProblem | None:
-        """What a task's folder should hold: by its receipt, or by the one that is replacing it.
+        """Return what a task's folder should hold, by its receipt or by a published intent.
 
         Returns:
-            The problem where the receipt is damaged, None where there is none.
+            The problem if the receipt is damaged; None if there is no receipt.
         """
         try:
             content = self._layout.receipt_bytes(task_id)
@@ -114,21 +114,22 @@ class Inspection:
             return _damaged(task_id, error)
         head = receipt.head
         if head.task_id != task_id or not is_folder_name(head.folder):
-            said = f"it speaks of task {head.task_id} in {head.folder!r}"
+            said = f"it names task {head.task_id} and folder {head.folder!r}"
             return _damaged(task_id, StoreError(said))
         identity = _identity(content)
         if not self._is_at_its_place(head):
-            # The folder was exchanged and the receipt is yet to follow, now or by the next run.
+            # The folder was exchanged, and the receipt follows: now, or in the next run.
             intent = decode_or_none(self._intent(task_id))
             if intent is not None and self._is_at_its_place(intent.head):
                 return Claim(intent, identity, recorded=False)
         return Claim(receipt, identity)
 
     def still_holds(self, claim: Claim) -> bool:
-        """Whether what was found by a claim is true: no mirror was at work on the task meanwhile.
+        """Whether a claim still holds, so that the problems found by it are real.
 
-        The intent is looked for first. Where there is none, an exchange of folders that we may
-        have met has its receipt by now; where the receipt is the same, there was none.
+        Otherwise a mirror was changing the task. The order of the two checks matters. If there is
+        no intent, then any exchange of folders before has its receipt by now. So if the receipt is
+        the same, there was no exchange.
         """
         task_id = claim.receipt.head.task_id
         if self._intent(task_id) is not None:
@@ -147,13 +148,13 @@ class Inspection:
             with files.folder(f"staging/{area}", dir_fd=self._layout.own) as fd:
                 return files.read_file(name, dir_fd=fd)
         except OSError:
-            return None  # there is no such area, or nothing that could be read
+            return None  # there is no such area, or it cannot be read
 
     def _is_at_its_place(self, head: ReceiptHead) -> bool:
         try:
             status = files.lstat(head.folder, dir_fd=self._layout.dest)
         except OSError:
-            return False  # its members tell why
+            return False  # the check of its members reports why
         return status is not None and (status.st_dev, status.st_ino) == (head.device, head.inode)
 
     # --- files ------------------------------------------------------------------------------
@@ -161,22 +162,22 @@ class Inspection:
     def check(
         self, claim: Claim, members: Sequence[MemberRecord], *, contents: bool, meter: Meter
     ) -> list[VerifyProblem]:
-        """Compare files with what a claim says of them; see `checking.check`."""
+        """Compare files with a claim; see `file_checks.check`."""
         dest = self._layout.dest
         return checking.check(claim, members, dest=dest, contents=contents, meter=meter)
 
     def foreign_in(self, claim: Claim) -> list[VerifyProblem]:
-        """What lies in a task's folder and is no member; see `checking.foreign_in`."""
+        """Find files in a task's folder that are no members; see `file_checks.foreign_in`."""
         return checking.foreign_in(claim, dest=self._layout.dest)
 
     # --- around the folders -------------------------------------------------------------------
 
     def foreign_around(self) -> list[VerifyProblem]:
-        """What lies in the destination, or among our own files, and nobody claims.
+        """Find files and folders in the destination, and in `.asynccvat`, that are in no receipt.
 
-        A mirror at work publishes a folder before its receipt, and takes a receipt away before its
-        folder; both leave a word in staging meanwhile. So whatever is unclaimed at first is looked
-        for there, among the receipts, and there once more.
+        A running mirror publishes a folder before its receipt, and removes a receipt before its
+        folder. In both cases, staging names the folder until the end. So the folders in staging are
+        read before and after the receipts.
         """
         layout = self._layout
         with disk_errors.explained("look at", self.path):
@@ -212,13 +213,13 @@ class Inspection:
         return found
 
     def _is_a_mirror(self, folder: str) -> bool:
-        """Whether a folder is a destination of its own: one for each format, perhaps."""
+        """Whether a folder is itself a destination, such as one for another format."""
         with contextlib.suppress(OSError), files.folder(folder, dir_fd=self._layout.dest) as fd:
             return trees.is_folder(OWN_FOLDER, dir_fd=fd)
         return False
 
     def _in_staging(self) -> set[str]:
-        """The folders of which what is under way speaks."""
+        """Return the folders that receipts in staging name."""
         claimed = set()
         with contextlib.suppress(OSError), files.folder("staging", dir_fd=self._layout.own) as fd:
             for area in files.names(fd):
@@ -229,12 +230,12 @@ class Inspection:
         return claimed
 
     def archived(self) -> frozenset[int]:
-        """The tasks of which the archive is kept as it came."""
+        """Return the tasks whose archives are kept."""
         with disk_errors.explained("look at", self.path):
             return archived_tasks(self._layout)
 
     def kept(self) -> int:
-        """How many things were put aside."""
+        """Return the number of entries in `kept/`."""
         with contextlib.suppress(OSError), files.folder("kept", dir_fd=self._layout.own) as fd:
             return len(files.names(fd))
         return 0
@@ -242,20 +243,23 @@ class Inspection:
 
 @contextlib.contextmanager
 def inspecting(dest: Path) -> Iterator[Inspection]:
-    """Hold a destination open to be looked at.
+    """Open a destination for inspection.
 
     Raises:
-        ConfigError: Nothing was ever mirrored into it, or this is Windows.
+        ConfigError: It is no mirror, a newer asynccvat wrote it, or this is Windows.
         StoreError: It cannot be read.
     """
     if sys.platform == "win32":
-        raise ConfigError("a mirror is on Linux or macOS, and so is its verification")
+        raise ConfigError(
+            "verifying needs Linux or macOS: on Windows, run it under WSL "
+            "(the Windows Subsystem for Linux)"
+        )
     with disk_errors.explained("look at", dest):
         layout = find_layout(dest)
     try:
         if layout.receipts == NOT_THERE:
             raise ConfigError(
-                f"{dest} is no mirror: there are no receipts in it; name the folder that "
+                f"{dest} is no mirror, as it holds no receipts: name the folder that "
                 "`asynccvat mirror` was given"
             )
         with disk_errors.explained("look at", dest):
@@ -266,7 +270,11 @@ def inspecting(dest: Path) -> Iterator[Inspection]:
 
 
 def _damaged(task_id: int, error: Exception) -> VerifyProblem:
-    """A receipt that cannot be read, unless that is the fault of no receipt, as of file handles."""
+    """Return the problem of a receipt that cannot be read.
+
+    Raises:
+        StoreError: The error is about this process, such as too many open files.
+    """
     path = f"{OWN_FOLDER}/receipts/{task_id}.json"
     said = str(error)
     if isinstance(error, OSError):

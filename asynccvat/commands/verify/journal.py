@@ -137,7 +137,7 @@ def _locked(own: int) -> int | None:
                 os.close(fd)
                 raise
             # Without a lock, two writers make each other read tasks again; that is all.
-        # Otherwise the process that held it has finished meanwhile, and removed the file.
+        # Otherwise the process that held it has finished and removed the file.
         if is_same(os.fstat(fd), files.lstat(JOURNAL_NAME, dir_fd=own)):
             if files.is_plain(fd):
                 return fd

@@ -1,8 +1,8 @@
-"""Verification: every file of a mirror read again and compared with its receipt.
+"""Verify a mirror: read every file again, and compare it with its receipt.
 
-It needs no server, unless it is to compare with one or to repair; what does that is loaded then.
-How files are read is left to `comparing`; what it means is decided by `core.problems` and
-`core.plans.verify`.
+No server is needed, except for a comparison with its list or for a repair: only then `repair` and
+the client are imported. `comparison` reads files; `core.plans.verify` plans the work, and has the
+report.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 DEFAULT_THREADS = 4
 RECHECK_DELAYS = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
-"""Seconds to wait before a task is looked at again that a mirror seems to be at work on."""
-# Problems that are told in a row, before others in the loop have a turn.
+"""Seconds to wait before each new comparison of a task that a mirror seems to be changing."""
+# Problems that are reported in a row, before other work in the event loop has a turn.
 _TOLD_AT_ONCE = 256
 
 
@@ -70,45 +70,44 @@ async def verify(
 ) -> VerifyReport:
     """Read every file of a mirror, and compare its size and CRC-32 with the task's receipt.
 
-    Those are the files of the tasks' folders; archives that are kept as they came are not read.
-
-    Nothing is changed but for a journal in `.asynccvat/`, by which a verification that was
-    interrupted goes on where it was: tasks that it found right are not read again within a week.
-    A mirror may be at work meanwhile: what it replaces is looked at anew, and no false alarm.
+    It reads the files of the tasks' folders, but no kept archives. It changes nothing except a
+    journal in `.asynccvat/`, by which an interrupted verification resumes: tasks that were found
+    right are not read again within a week. A mirror may be running at the same time. Tasks that it
+    changes are compared again, so they cause no false alarm.
 
     Args:
         dest: The mirror.
-        task_ids: These tasks; all that are mirrored by default.
-        folders: Only tasks in folders whose names fit one of these patterns, like `task1*`. A
-            receipt that cannot be read is told where its task's folder may be one of them.
-        restart: Read everything, whatever an interrupted verification had read.
-        threads: How many files are read at once.
-        client: The server, for what follows; nothing else needs one.
-        against_server: Compare receipts with the server's list of tasks, too: which have changed
-            there, are gone, or are not mirrored. Only lists are asked for.
-        selection: Which tasks should be here, where all are compared; all that the user may see
-            by default.
-        repair: Fetch damaged tasks again, by an ordinary mirror of just these: files that are
-            whole are taken over, those that were edited go to `kept/`.
-        on_event: Told each event, synchronously, in the loop's thread.
+        task_ids: Only these tasks; None for all tasks of the mirror.
+        folders: Only tasks whose folder names match one of these patterns, like `task1*`. A
+            damaged receipt is reported if its task's folder may match.
+        restart: Read everything; do not resume an interrupted verification.
+        threads: Number of files that are read at once.
+        client: The server, for a comparison or a repair.
+        against_server: Compare receipts with the server's list of tasks, too: which tasks have
+            changed there, are gone, or are not mirrored. Nothing is exported for it.
+        selection: The tasks that should be mirrored, if all are compared with the server; None for
+            all that the user may see.
+        repair: Fetch damaged tasks again, by an ordinary mirror of just these. Whole files are
+            reused, and edited ones go to `kept/`.
+        on_event: Called with each event, in the event loop's thread.
 
     Returns:
-        The report; nothing that is wrong with a file is ever raised. After a repair it tells how
-        things are then.
+        The report. Problems of files are never raised. After a repair, the report reflects the
+        state after it.
 
     Raises:
-        ConfigError: There is no mirror, it is that of another server, or the arguments contradict
-            each other.
-        StoreLockedError: A mirror is at work, and something is to be repaired.
+        ConfigError: There is no mirror, it is that of another server, a newer asynccvat wrote it,
+            or the arguments contradict each other.
+        StoreLockedError: Another process writes to the mirror, and something is to be repaired.
         StoreError: The destination cannot be read.
         AsyncCvatError: The server cannot be reached, or refuses the user or the listing.
     """
     wanted = Selection(task_ids=task_ids)  # which checks the ids
     if client is None and (repair or against_server):
-        raise ConfigError("a repair and a comparison need a server: give a client, too")
+        raise ConfigError("a repair or a comparison with the server needs a client: pass `client`")
     if selection is not None and (selection.task_ids is not None or not against_server):
         raise ConfigError(
-            "a selection says what is compared with the server; name tasks by task_ids"
+            "`selection` is for `against_server`: name single tasks by `task_ids` instead"
         )
     if threads < 1:
         raise ConfigError(f"threads must be at least 1, not {threads}")
@@ -155,7 +154,7 @@ class _Verification:
         self._problems: list[VerifyProblem] = []
 
     async def run(self, wanted: _VerifyRequest) -> None:
-        """Do all of it; the report is written in any case."""
+        """Run all of it. The report is complete also after an error."""
         clock = asyncio.get_running_loop().time
         began = clock()
         interrupted = True
@@ -183,8 +182,8 @@ class _Verification:
         damaged = damaged_in_selection(unreadable, wanted.task_ids, wanted.folders)
         if wanted.folders and not (heads or damaged):
             raise ConfigError(
-                f"no task that is mirrored in {self._dest} has a folder of such a name: "
-                f"{', '.join(wanted.folders)}"
+                f"no folder of a task in {self._dest} matches {', '.join(wanted.folders)}: "
+                "check the pattern"
             )
         self._found(damaged)
         known = all_heads.keys() | {one.task_id for one in unreadable}
@@ -205,7 +204,7 @@ class _Verification:
     async def _ask(
         self, client: CvatClient, heads: Mapping[int, ReceiptHead], wanted: _VerifyRequest
     ) -> None:
-        """Ask the server before hours are spent with reading: it may refuse."""
+        """Ask the server before reading for hours, as it may refuse."""
         from asynccvat.commands.verify import repair as repairing  # noqa: PLC0415 - without a server, no network is loaded
 
         if not wanted.against_server:
@@ -234,7 +233,7 @@ class _Verification:
         self.report = replace(self.report, tasks=started.tasks, resumed=started.resumed)
         self._emit(started)
         doubtful: list[int] = []
-        # More than threads, so that none waits for the loop; few, so that memory is bounded.
+        # More batches than threads, so that no thread waits for the loop; few, to bound memory.
         at_once = anyio.Semaphore(2 * self._threads)
 
         async def read(batch: Sequence[ReceiptHead]) -> None:
@@ -267,9 +266,9 @@ class _Verification:
     async def _compare_again(
         self, comparison: Comparison, heads: Mapping[int, ReceiptHead], doubtful: Iterable[int]
     ) -> None:
-        """Compare tasks anew that a mirror was at work on, until that is over.
+        """Compare tasks again that a mirror was changing, until it is done with them.
 
-        What is in doubt for seconds was left by a run that was killed, and is a problem.
+        A change that takes longer than these seconds was left by a killed run, and is a problem.
         """
         left = sorted(doubtful)
         for delay in RECHECK_DELAYS:
@@ -308,7 +307,7 @@ class _Verification:
         self._problems, repaired = after_repair(self._problems, still, outcomes)
         self.report = replace(self.report, repaired=repaired)
 
-    # --- what all of it needs ---------------------------------------------------------------
+    # --- events and the report ---------------------------------------------------------------
 
     def _count(self, files: int, read: int) -> None:
         self._bytes += read
@@ -324,7 +323,7 @@ class _Verification:
         self._emit(Warned(message))
 
     def _hear(self, event: Event) -> None:
-        """An event of the repair, whose warnings are the report's, too."""
+        """Pass an event of the repair on; its warnings belong to the report, too."""
         if isinstance(event, Warned):
             self._warn(event.message)
         else:
@@ -334,7 +333,7 @@ class _Verification:
 def _to_be_read(
     heads: Mapping[int, ReceiptHead], entries: Mapping[int, Verified]
 ) -> tuple[dict[int, str], VerifyStarted]:
-    """The identities of receipts whose files were read before, by task, and how much is left."""
+    """Return which tasks were read before, with their receipts' identities, and what is left."""
     before = {task_id: entry.receipt for task_id, entry in entries.items() if task_id in heads}
     return before, VerifyStarted(
         tasks=len(heads),
@@ -347,11 +346,11 @@ def _to_be_read(
 def _newly_read(
     compared: Iterable[ComparedTask], before: Mapping[int, str]
 ) -> list[tuple[int, str]]:
-    """The tasks that need not be read again, each with its receipt's identity.
+    """Return the tasks for the journal, each with its receipt's identity.
 
-    Those that were not read now keep the time of their reading. Notes are found anew each time, by
-    names and times, so they keep no task out; a touched file is read each time, as its own time
-    does not vouch for its content.
+    Tasks that were read before keep the time of that reading. Tasks with notes count, too, as each
+    run finds notes again by names and times. A touched file is read by each run, as its time does
+    not match the receipt.
     """
     return [
         (one.task_id, one.claim.identity)

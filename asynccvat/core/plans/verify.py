@@ -43,7 +43,7 @@ def slices(members: Iterable[MemberRecord]) -> Iterator[tuple[MemberRecord, ...]
 
 
 def batches(heads: Iterable[ReceiptHead]) -> Iterator[tuple[ReceiptHead, ...]]:
-    """Group small tasks into pieces for one thread each; a large task is a piece of its own."""
+    """Group small tasks into pieces for one thread each; a large task is one piece."""
     batch: list[ReceiptHead] = []
     cost = files = 0
     for head in heads:

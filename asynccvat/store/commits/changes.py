@@ -2,7 +2,7 @@
 
 Each step is durable before the next begins:
 
-    prepare   write the intent beside the tree: the receipt, with the tree's device and inode
+    prepare   write the intent next to the tree: a receipt with the tree's device and inode
     publish   give the tree its final name
     record    make the intent the receipt
     clear     remove what was replaced; quarantine what is not ours in it

@@ -39,7 +39,7 @@ def save_old_receipt(layout: Layout, task_id: int, area: int) -> None:
 
 
 def write_intent(layout: Layout, area: int, receipt: Receipt, tree: os.stat_result) -> None:
-    """Write the new receipt beside its tree, with the tree's device and inode."""
+    """Write the new receipt next to its tree, with the tree's device and inode."""
     head = msgspec.structs.replace(receipt.head, device=tree.st_dev, inode=tree.st_ino)
     content = encode_receipt(Receipt(head, receipt.members))
     write_file(INTENT, content, dir_fd=area, durable=layout.durable)
