@@ -92,10 +92,10 @@ class Staging:
 
     @contextlib.contextmanager
     def open_spool(self) -> Iterator[int]:
-        """Hold an empty file open for an archive that has to be on disk before it is read.
+        """Open an empty file for an archive that has to be on disk before it is read.
 
-        The file has no name any more, so closing it removes it. A process that is killed leaves
-        nothing of it, except between the two calls that make it and remove its name.
+        The file has no name any more, so closing it removes it. A killed process leaves it behind
+        only between the two calls that create the file and remove its name.
         """
         with files.folder(self._name, dir_fd=self._base) as area:
             if files.lstat(SPOOL, dir_fd=area) is not None:
