@@ -276,6 +276,7 @@ class _Loader:
         dest = _path(values["dest"])
         self._made.append(_absolute(dest))
         options = _values(MirrorOptions, section)
+        options["folder_prefix"] = prefix
         return MirrorStep(
             number=head.number,
             task=MIRROR,
@@ -287,16 +288,16 @@ class _Loader:
             spec=ExportSpec(
                 values.get("format", ExportSpec().format), images=values.get("images", False)
             ),
-            options=MirrorOptions(**options | {"folder_prefix": prefix}),
+            options=MirrorOptions(**options),
         )
 
     def _selection(
         self, section: Section, projects: tuple[int, ...], tasks: tuple[int, ...]
     ) -> Selection | None:
         narrowed = _values(Selection, section)
-        named = {"project_ids": projects or None, "task_ids": tasks or None}
+        narrowed |= {"project_ids": projects or None, "task_ids": tasks or None}
         try:
-            return Selection(**narrowed | named)
+            return Selection(**narrowed)
         except ConfigError as error:
             # The types have checked all other values; only the filter is checked here.
             self.reader.report(section.entries["filter"].value, error.message)
