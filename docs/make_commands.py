@@ -6,6 +6,7 @@ Run it from anywhere: `python docs/make_commands.py`. `page()` returns the text 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def _section(words: tuple[str, ...], command: Any, shared: set[str]) -> Iterator
     arguments = [item for item in own if item.param_type_name == "argument"]
     usage = [f"[{item.metavar}]" if not item.required else item.metavar for item in arguments]
     yield f"## {' '.join(words[1:])}\n"
-    yield f"{_escaped(text)}\n"
+    yield from (f"{textwrap.fill(_escaped(part), 100)}\n" for part in text.split("\n\n"))
     yield f"```text\n{' '.join((*words, '[OPTIONS]', *usage))}\n```\n"
     if examples:
         yield "For example:\n"

@@ -31,6 +31,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         "-f",
+        metavar="NAME",
         help="The format's exact name; see 'asynccvat formats'.",
         show_default=True,
     ),
@@ -58,7 +59,12 @@ class OutputOptions:
     ] = False
     output: Annotated[
         OutputForm | None,
-        typer.Option("--output", help="The same choice as one word.", show_default=False),
+        typer.Option(
+            "--output",
+            metavar="FORM",
+            help="The same choice as a word: table, json or jsonl.",
+            show_default=False,
+        ),
     ] = None
 
     def form(self) -> OutputForm:

@@ -92,7 +92,8 @@ def _parameter(item: Option) -> inspect.Parameter:
             default = None if default is None else type_(default)
             type_ = type_ | None if default is None else type_
             more = {"metavar": item.key.upper()}
-            help_ = f"{help_.removesuffix('.')}: {', '.join(choices[:-1])} or {choices[-1]}."
+            if not all(choice in help_ for choice in choices):
+                help_ = f"{help_.removesuffix('.')}: {', '.join(choices[:-1])} or {choices[-1]}."
         case Quantity(write=write, metavar=metavar):
             default, more = None if default is None else write(default), {"metavar": metavar}
             type_ = str | None if default is None else str

@@ -35,6 +35,11 @@ class _PlainArgument(TyperArgument):
             return value
         return super().process_value(ctx, value)
 
+    def display_type_rich(self, ctx: Any) -> str | None:
+        """Show no type in the help; the argument's name is enough."""
+        del ctx
+        return None
+
 
 def _is_text(parameter: TyperOption | TyperArgument, value: object) -> bool:
     """Whether a value is a text and its parameter takes texts; False where typer does not tell."""
@@ -45,7 +50,11 @@ def _is_text(parameter: TyperOption | TyperArgument, value: object) -> bool:
 
 
 class Command(TyperCommand):
-    """A command with such options."""
+    """A command that prepares its options and arguments in this way."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.help = _reflowed(self.help)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options and arguments, prepared."""
@@ -53,11 +62,22 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands with such options of its own."""
+    """A group of commands that prepares its options and arguments in this way."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.help = _reflowed(self.help)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options and arguments, prepared."""
         return _prepared(super().get_params(ctx))
+
+
+def _reflowed(text: str | None) -> str | None:
+    """Join the lines of each paragraph; typer would keep the line breaks of the source."""
+    if text is None:
+        return None
+    return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
 
 
 def _prepared(parameters: Iterable[Any]) -> list[Any]:
@@ -69,6 +89,14 @@ def _prepared(parameters: Iterable[Any]) -> list[Any]:
         elif type(item) is TyperArgument:
             item.__class__ = _PlainArgument
         if isinstance(item, TyperOption) and item.metavar is None:
-            takes_none = item.is_flag or item.count
-            item.metavar = "" if takes_none else item.opts[0].strip("-").replace("-", "_").upper()
+            item.metavar = _metavar(item)
     return found
+
+
+def _metavar(option: Any) -> str:
+    """What stands for an option's value in the help, instead of a Python type."""
+    if option.is_flag or option.count:
+        return ""
+    if getattr(option, "min", None) is not None or getattr(option, "max", None) is not None:
+        return "N"
+    return str(option.opts[0]).removeprefix("--").replace("-", "_").upper()

@@ -95,7 +95,7 @@ class FetchOptions(TransferOptions):
         DURATION,
     )
     reuse: bool = option(
-        True, "--no-reuse", "Download files even if the mirror holds them already.", Switch()
+        True, "--no-reuse", "Download files even if they are on disk already.", Switch()
     )
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)
 
@@ -156,7 +156,7 @@ class MirrorOptions(FetchOptions):
     keep_archive: bool = option(
         False,
         "--keep-archive",
-        "Also keep each archive as it came, in .asynccvat/archives/.",
+        "Also keep each archive unchanged, in .asynccvat/archives/.",
         Switch(),
         group=None,
     )
@@ -241,7 +241,7 @@ class UploadOptions(TransferOptions):
     mode: str = option(
         ImportMode.REPLACE.value,
         "--mode",
-        "What to do with the annotations that a task has; append needs a newer CVAT.",
+        "Whether to replace the annotations that a task has, or to append (a newer CVAT only).",
         Text(tuple(ImportMode)),
         group=REPLACING,
     )

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import asynccvat
+from asynccvat import DownloadOptions
 from asynccvat.cli import parsing
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import DEFAULT_FORMAT, Format, ResultOptions
@@ -48,13 +49,16 @@ def download(
         ),
     ] = None,
     format_: Format = DEFAULT_FORMAT,
-    save_images: Annotated[
+    images: Annotated[
         bool,
         typer.Option(
-            "--save-images/--no-save-images",
             "--images/--no-images",
             help="Also fetch the images.",
         ),
+    ] = False,
+    save_images: Annotated[
+        bool,
+        typer.Option("--save-images/--no-save-images", hidden=True, help="The same as --images."),
     ] = False,
     skip_existing: Annotated[
         bool,
@@ -67,29 +71,33 @@ def download(
     folder_prefix: Annotated[
         str,
         typer.Option(
-            "--folder-prefix", help="The start of a task's folder name; the task's id follows it."
+            "--folder-prefix",
+            metavar="NAME",
+            help="The start of a task's folder name; the task's id follows it.",
         ),
     ] = "task",
+    options: DownloadOptions,
     results: ResultOptions,
 ) -> int:
     """Download some tasks, each into its own folder; for many, use 'mirror'.
 
     For example:
 
-    asynccvat download -t 147 -t 148 -o out/ --format "COCO 1.0" --save-images
+    asynccvat download -t 147 -t 148 -o out/ --format "COCO 1.0" --images
 
     asynccvat download -t 147 --out-path datasets/street
     """
     results.check()
     task_ids = parsing.ids(task_id or (), "--task-id")
     paths = folders(task_ids, out_dir, out_path or (), folder_prefix)
-    spec = asynccvat.ExportSpec(format_, images=save_images)
+    spec = asynccvat.ExportSpec(format_, images=images or save_images)
     return carry_out(
-        client_for(shared.settings()),
+        client_for(shared.settings(), retries=options.retries),
         lambda client, on_event: asynccvat.download_many(
             client,
             paths,
             spec,
+            options=options,
             skip_existing=skip_existing,
             replace=not skip_existing,
             on_event=on_event,

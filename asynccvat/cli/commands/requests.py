@@ -79,10 +79,12 @@ def list_requests(
     ] = None,
     task_id: TaskIds = None,
     status: Annotated[
-        RequestState | None, _option("--status", help="Requests in this state.")
+        RequestState | None,
+        _option("--status", help="Requests in this state: queued, started, finished or failed."),
     ] = None,
     action: Annotated[
-        RequestAction | None, _option("--action", help="Requests of this kind.")
+        RequestAction | None,
+        _option("--action", help="Requests of this kind: export, import or create."),
     ] = None,
     ended: Annotated[
         bool,

@@ -73,6 +73,7 @@ def upload(
             "--format",
             "-f",
             group=_WHAT,
+            metavar="NAME",
             help="The format's name, as the server imports or exports it. By default the "
             "mirror's format, or else 'CVAT 1.1'.",
         ),

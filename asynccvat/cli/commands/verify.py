@@ -55,7 +55,7 @@ def verify(
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option("--threads", min=1, help="How many files are read at once.")
+        int, typer.Option("--threads", min=1, metavar="N", help="How many files are read at once.")
     ] = 4,
     restart: Annotated[
         bool,
@@ -72,8 +72,8 @@ def verify(
         option(
             "--against-server",
             group=_SERVER,
-            help="Also compare with the server's list: tasks that changed, are gone, or are not "
-            "mirrored.",
+            help="Also compare with the server's list: report tasks that changed, are gone, or are "
+            "not mirrored.",
         ),
     ] = False,
     selection: Selection,
@@ -82,7 +82,7 @@ def verify(
         option(
             "--strict",
             group=RESULTS,
-            help="Also fail on files that are in no receipt and on files that were touched.",
+            help="Also fail on notes: files in no receipt, and files with only another time.",
         ),
     ] = False,
     quiet: Annotated[
