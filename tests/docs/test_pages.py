@@ -238,3 +238,12 @@ def test_every_public_name_is_in_the_reference(module: Any) -> None:
     listed = set(re.findall(r"^(?:::: asynccvat(?:\.models)?\.| +- )(\w+)$", pages, re.MULTILINE))
     for name in {*getattr(module, "__all__", dir(module))} - whole - vars(errors).keys():
         assert name in listed or name == "Event", name
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent == ROOT], ids=lambda path: path.name
+)
+def test_every_link_leads_to_a_file(page: Any) -> None:
+    """Links between pages of the site are checked when it is built, those to it here."""
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
+        assert (ROOT / target).exists(), target
