@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.download.run import DownloadRun
-from asynccvat.commands.mirror.run import MirrorRun, prepare
+from asynccvat.commands.mirror.preparation import prepare
+from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.commands.upload.run import UploadRun
 from asynccvat.commands.upload.single import import_file
 from asynccvat.core.models import ExportSpec, ServerRequest

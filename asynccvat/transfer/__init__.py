@@ -1,1 +1,1 @@
-"""Many tasks at once: exports, imports, the dispatcher, and the run with its report."""
+"""Carry many tasks at once: exports, imports, the dispatcher, and the run with its report."""

@@ -28,8 +28,9 @@ from asynccvat.errors import AsyncCvatError, ExportFailedError, StoreLockedError
 from asynccvat.events import Event, ExportStarted, Retrying
 from asynccvat.fs import handles
 from asynccvat.transfer.exports import Exports
-from asynccvat.transfer.media import Media
-from asynccvat.transfer.one_task import Destinations, FetchOrder, TaskFetcher, failed
+from asynccvat.transfer.media_fingerprints import MediaFingerprints
+from asynccvat.transfer.one_task import TaskFetcher
+from asynccvat.transfer.orders import Destinations, FetchOrder, failed
 from asynccvat.transfer.outages import (
     OF_EVERY_TASK,
     OF_THE_RUN,
@@ -90,7 +91,7 @@ class Dispatcher:
             client,
             timeout=options.export_timeout,
             demand=self._demand,
-            on_started=lambda task_id: self._tell(ExportStarted(task_id)),
+            on_started=lambda task_id: self._note_event(ExportStarted(task_id)),
         )
         self._slots = RequestSlots(self._poller, options.concurrency)
         self._exports = Exports(
@@ -98,7 +99,7 @@ class Dispatcher:
             self._poller,
             spec,
             retries=options.retries,
-            emit=self._tell,
+            emit=self._note_event,
             listed_at=listed_at,
         )
         self._fetcher = TaskFetcher(
@@ -110,8 +111,8 @@ class Dispatcher:
             organization=client.organization,
             transfers=options.transfers,
             retries=options.retries,
-            emit=self._tell,
-            media=Media(client) if refresh else None,
+            emit=self._note_event,
+            media=MediaFingerprints(client) if refresh else None,
             on_staged=self._outages.note_staged,
         )
         most = options.concurrency or MOST_IN_FLIGHT
@@ -135,21 +136,21 @@ class Dispatcher:
     async def _fetch_all(self, orders: Sequence[FetchOrder]) -> None:
         async with task_group() as group:
             for number, order in enumerate(orders):
-                # The last ones are not worth another batch: from there on each end counts.
+                # The last tasks are not polled in batches: from there on each end matters.
                 self._more_to_request = len(orders) - number >= self._slots.limit // 2
                 await self._under_way.acquire()
                 await self._slots.acquire()
                 group.start_soon(self._fetch, order)
             self._more_to_request = False
-        # The server ran out of memory for these, perhaps because of what ran beside them. Each
-        # gets one more export, with nothing beside it.
+        # The server killed the exports of these tasks, perhaps for lack of memory while others
+        # ran. Each gets one more export, with no other of ours in flight.
         for order in self._last_chances:
             await self._under_way.acquire()
             await self._slots.acquire()
             await self._fetch(order, last_chance=True)
 
     def _demand(self) -> Demand:
-        """What the poller asks before each look."""
+        """Tell the poller what the run needs. It asks before each poll."""
         return Demand(
             more_to_request=self._more_to_request,
             may_fetch=self._exports.can_predict,
@@ -163,7 +164,7 @@ class Dispatcher:
             outcome = await self._fetcher.fetch(order)
         except AsyncCvatError as error:
             if isinstance(error, ExportFailedError) and error.retryable and not last_chance:
-                self._tell(Retrying(order.task.id, "export", str(error), 0.0))
+                self._note_event(Retrying(order.task.id, "export", str(error), 0.0))
                 self._last_chances.append(order)
                 return
             error.task_id = error.task_id or order.task.id
@@ -177,7 +178,7 @@ class Dispatcher:
             self._under_way.release()
         self._done(outcome)
 
-    def _tell(self, event: Event) -> None:
+    def _note_event(self, event: Event) -> None:
         self._outages.note(event)
         self._emit(event)
 
@@ -197,13 +198,13 @@ class Dispatcher:
 
 
 def within_handles(options: OptionsT, warn: Callable[[str], None]) -> OptionsT:
-    """Limit transfers to what the process's limit on open files allows, with a warning."""
+    """Limit transfers to what the limit on open files allows, with a warning."""
     limit = handles.limit()
     share = handles.share(limit, options.transfers, writers=RangeOptions().parallel)
     if share.transfers == options.transfers:
         return options
     warn(
-        f"{share.transfers} archives are read at once, not {options.transfers}, as this process "
-        f"may have only {limit} files open: raise that limit (ulimit -n) for more"
+        f"only {share.transfers} archives are read at once, not {options.transfers}: this process "
+        f"may have only {limit} files open. Raise that limit (ulimit -n) for more."
     )
     return replace(options, transfers=share.transfers)

@@ -1,7 +1,7 @@
-"""Request exports, wait for them, and request them again where that is due.
+"""Request exports, wait for them, and request them again if they vanished.
 
 `core.scheduling.admission` decides how many may be in flight, `core.scheduling.adoption` whether
-the export of another client will do. `archives` reads the results.
+another client's export may be used. `archives` reads the results.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Exports:
     async def cancel_queued(self) -> None:
         """Cancel the queued exports that this object requested. Takes at most 5 seconds.
 
-        Exports that run already end by themselves.
+        The server finishes exports that it already runs.
         """
         await self._own.cancel_queued()
 
@@ -118,7 +118,7 @@ class Exports:
             url = self._urls.predict(watched.rq_id, task_id)
             if url is not None:
                 return ExportResult(url, Prediction(self, watched))
-            # Another result showed meanwhile that this server's URLs cannot be predicted.
+            # Another result has shown since then that this server's URLs cannot be predicted.
             self._poller.resolve(watched, found=False)
         if watched.created:
             self._own.forget(watched)
@@ -128,7 +128,7 @@ class Exports:
         self._urls = self._urls.with_url(watched.rq_id, task_id, url)
         return ExportResult(url)
 
-    # --- what became of predictions -----------------------------------------------------------
+    # --- called by predictions ---------------------------------------------------------------
 
     def note_found(self, watched: WatchedRequest) -> None:
         """Note that a predicted result was there. Called by its `Prediction`."""
@@ -162,8 +162,9 @@ class Exports:
             )
         if request.result_url is None:
             raise ProtocolError(
-                f"the export of task {task_id} finished without a result_url; the server may "
-                "have written it to a cloud storage instead",
+                f"the export of task {task_id} finished without a result_url: the server may "
+                "have written it to a cloud storage. Check the target storage of the task and its "
+                "project.",
                 task_id=task_id,
                 rq_id=request.id,
                 step="export",
@@ -223,13 +224,14 @@ class ExportResult:
 
 
 class _TooOldError(ExportError):
-    """Another client's export began too early to stand for ours."""
+    """Another client's export may have begun before the listing was read."""
 
 
 def _too_old(task_id: int, request: ServerRequest) -> ExportError:
     return _TooOldError(
-        f"an export of task {task_id} by another client was running, and may be older than the "
-        "listing; another client of the same user may be exporting the same tasks",
+        f"cannot use the running export of task {task_id}: another client began it, perhaps before "
+        "the tasks were listed. Check whether another client of the same user exports the same "
+        "tasks.",
         task_id=task_id,
         rq_id=request.id,
         step="export",

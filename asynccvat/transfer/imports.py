@@ -1,7 +1,7 @@
 """Import annotation files that were sent, and wait for the end.
 
-If another import of the task runs, it is waited for first: CVAT runs one import of a task at a
-time. `client.imports` makes the calls.
+CVAT runs one import of a task at a time. If another one runs, it is waited for first.
+`client.imports` makes the calls.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Imports:
 
         Raises:
             ImportFailedError: The server tried and failed.
-            ImportUncertainError: Whether it happened cannot be told.
-            UploadError: It ran for too long, or other imports of the task were in its way.
+            ImportUncertainError: It may have happened or not.
+            UploadError: It ran for too long, or other imports of the task came first.
             AsyncCvatError: The server could not be asked, or refused it. Nothing was imported.
         """
         task_id = upload.task_id
@@ -89,25 +89,25 @@ class Imports:
             request = await self._poller.wait(watched)
         except ExportExpiredError as error:
             raise ImportUncertainError(
-                f"task {task_id}: the server no longer knows of the import of {shown}, which it "
-                "may have done or not; it may have been restarted: look at the task before you "
-                "upload again",
+                f"the import of {shown} into task {task_id} may have happened or not: the server "
+                "has forgotten it, perhaps because it was restarted. Look at the task before you "
+                "upload again.",
                 task_id=task_id,
                 rq_id=watched.rq_id,
                 step="wait",
             ) from error
         except ExportTimeoutError as error:
             raise UploadError(
-                f"task {task_id}: the import of {shown} runs for too long and may end yet; "
-                "--import-timeout allows more",
+                f"the import of {shown} into task {task_id} takes too long: the server still runs "
+                "it. Look at the task later, or allow more time with --import-timeout.",
                 task_id=task_id,
                 rq_id=watched.rq_id,
                 step="wait",
             ) from error
         except AsyncCvatError as error:
             raise ImportUncertainError(
-                f"task {task_id}: the server imports {shown}, and could not be asked how that "
-                f"went: {str(error).rstrip('.')}. Look at the task before you upload again.",
+                f"the import of {shown} into task {task_id} may have happened or not: "
+                f"{str(error).rstrip('.')}. Look at the task before you upload again.",
                 task_id=task_id,
                 rq_id=watched.rq_id,
                 step="wait",
@@ -130,22 +130,21 @@ class Imports:
             return
         except ExportTimeoutError as error:
             raise UploadError(
-                f"task {task_id} is busy with another import, which runs for longer than "
-                "--import-timeout waits for, and nothing was uploaded: try again when that has "
-                "ended",
+                f"nothing was uploaded to task {task_id}: another import of the task runs for "
+                "longer than --import-timeout. Upload again when that has ended.",
                 task_id=task_id,
                 rq_id=other.rq_id,
                 step="wait",
             ) from error
         except PermissionDeniedError as error:
-            # It is another user's, and CVAT shows nobody the requests of others.
+            # It is another user's import. CVAT shows no user the requests of others.
             raise _busy(task_id) from error
 
     def _checked(self, upload: AnnotationUpload, request: ServerRequest) -> ServerRequest:
         if request.state is RequestStatus.FAILED:
             message = " ".join((request.message or "").split()) or "no reason given"
             raise ImportFailedError(
-                f"task {upload.task_id}: the server could not import {upload.file.shown}: "
+                f"the server could not import {upload.file.shown} into task {upload.task_id}: "
                 f"{message}",
                 task_id=upload.task_id,
                 rq_id=request.id,
@@ -157,8 +156,8 @@ class Imports:
 
 def _busy(task_id: int) -> UploadError:
     return UploadError(
-        f"task {task_id} is busy with another import, and nothing was uploaded: try again when "
-        "that has ended",
+        f"nothing was uploaded to task {task_id}: another import of the task runs. Upload again "
+        "when that has ended.",
         task_id=task_id,
         step="upload",
         retryable=True,

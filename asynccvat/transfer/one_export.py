@@ -76,7 +76,7 @@ class OneExport:
         self.give_slot_back()
 
     def give_slot_back(self) -> None:
-        """Let another export have the slot: this one has ended, or should have."""
+        """Give the slot to another export: this one has ended, or should have."""
         if self._holds_slot:
             self._holds_slot = False
             self._slots.release()

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 import anyio
-import msgspec
 
-from asynccvat.archives import ArchiveReader, StagedArchive
-from asynccvat.core.models import ExportSpec, Task
-from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
+from asynccvat.archives import StagedArchive
+from asynccvat.core.models import ExportSpec
+from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.refresh import fits, is_worth_refreshing, media_here
 from asynccvat.core.receipts import Receipt, ReceiptHead
 from asynccvat.errors import (
@@ -31,56 +28,17 @@ from asynccvat.errors import (
 from asynccvat.events import Event, Retrying, TransferFinished
 from asynccvat.store import Committed, KeptArchives, Staging, TaskStore
 from asynccvat.transfer.exports import Exports
-from asynccvat.transfer.media import Media
+from asynccvat.transfer.media_fingerprints import MediaFingerprints
 from asynccvat.transfer.one_export import OneExport
+from asynccvat.transfer.orders import Destination, Destinations, FetchOrder
 from asynccvat.transfer.slots import RequestSlots
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a fetched task goes.
-
-    Attributes:
-        store: Where its tree is staged and committed.
-        reader: The archive reader, which knows what names the file system can hold.
-        archives: Where its archive is kept, None if it is not kept.
-    """
-
-    store: TaskStore
-    reader: ArchiveReader
-    archives: KeptArchives | None = None
-
-
-class Destinations(Protocol):
-    """Gives each order its destination."""
-
-    def destination(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
-        """Hold an order's destination while its archive is read."""
-
-
-class FetchOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A task to fetch, and the folder that it goes to.
-
-    Attributes:
-        task: The task, as listed.
-        folder: The folder's name.
-        reason: Why, in the plan's words.
-        previous: The receipt's head of what is mirrored now, None if nothing is.
-        adopt: Whether a foreign folder of that name is moved to quarantine.
-    """
-
-    task: Task
-    folder: str
-    reason: str
-    previous: ReceiptHead | None = None
-    adopt: bool = False
-
-
 class TaskFetcher:
-    """Carries tasks from the server to a destinations, one by one or many at once.
+    """Fetch tasks from the server into their destinations, many at once.
 
-    Exports in flight and archives being read are limited apart: waiting in the server's queue
-    holds no place among the transfers, and a slow network none among the exports.
+    Exports in flight and archives being read have separate limits. A task that waits in the
+    server's queue takes no transfer, and a slow network takes no slot of an export.
     """
 
     def __init__(
@@ -95,7 +53,7 @@ class TaskFetcher:
         transfers: int,
         retries: int,
         emit: Callable[[Event], None],
-        media: Media | None = None,
+        media: MediaFingerprints | None = None,
         on_staged: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Prepare to fetch tasks.
@@ -110,7 +68,7 @@ class TaskFetcher:
             transfers: How many archives are read at once.
             retries: How often a task is exported again if its result vanished.
             emit: Receives the events.
-            media: Tells whether a task's images changed. None exports all images again.
+            media: Compares fingerprints of images. None exports all images again.
             on_staged: Receives each task that has its folder in staging.
         """
         self._exports = exports
@@ -167,7 +125,7 @@ class TaskFetcher:
         return self._reading.available_tokens > 0
 
     def _export(self, order: FetchOrder) -> OneExport:
-        """The export of a whole task. The caller holds a slot."""
+        """Return the export of a whole task. The caller holds a slot."""
         return OneExport(self._exports, self._slots, order.task.id, self._spec)
 
     async def _spec_of(self, order: FetchOrder) -> ExportSpec:
@@ -175,7 +133,7 @@ class TaskFetcher:
         here = media_here(order.task, order.reason, order.previous, self._spec)
         if self._media is None or here is None:
             return self._spec
-        unchanged = await self._media.is_still(here, order.task)
+        unchanged = await self._media.is_current(here, order.task)
         return replace(self._spec, images=not unchanged)
 
     async def _fetch(
@@ -186,11 +144,11 @@ class TaskFetcher:
         staging: Staging,
         destination: Destination,
     ) -> tuple[StagedArchive, str | None]:
-        """Read all of a task, and take the fingerprint of its images if a refresh would pay."""
+        """Read all of a task. Take the fingerprint of its images if a refresh would pay."""
         read = await self._read(export, url, staging, destination)
         media = None
         if self._media is not None and is_worth_refreshing(read.members, self._spec):
-            media = await self._media.held(order.task, read.members)
+            media = await self._media.of_export(order.task, read.members)
         return read, media
 
     async def _refresh(
@@ -201,7 +159,7 @@ class TaskFetcher:
         staging: Staging,
         destination: Destination,
     ) -> tuple[StagedArchive, str | None]:
-        """Read the annotations and reuse the images on disk; or else read all of the task."""
+        """Read the annotations and reuse the images. If these changed, read all of the task."""
         assert self._media is not None
         annotations = await self._read(export, url, staging, destination)
         previous = staging.previous
@@ -209,13 +167,13 @@ class TaskFetcher:
             previous is not None
             and previous.head.media_fingerprint is not None
             and fits(annotations.members, previous.members)
-            and await self._media.is_still(previous.head.media_fingerprint, order.task)
+            and await self._media.is_current(previous.head.media_fingerprint, order.task)
         ):
             async with self._reading:
                 read = await destination.reader.complete(annotations, staging, previous.members)
             if read is not None:
                 return read, previous.head.media_fingerprint
-        why = "its images changed meanwhile, so the whole task is exported"
+        why = "its images changed during the export, so the whole task is exported"
         self._emit(Retrying(order.task.id, "export", why, 0.0))
         await self._slots.acquire()
         with self._export(order) as whole:
@@ -225,7 +183,7 @@ class TaskFetcher:
     async def _read(
         self, export: OneExport, url: str, staging: Staging, destination: Destination
     ) -> StagedArchive:
-        """Read the archive. If its result vanished meanwhile, export the task again."""
+        """Read the archive. If its result has vanished, export the task again."""
 
         async def read_once(url: str) -> StagedArchive:
             return await self._read_once(export, url, staging, destination)
@@ -253,8 +211,8 @@ class TaskFetcher:
     async def _read_once(
         self, export: OneExport, url: str, staging: Staging, destination: Destination
     ) -> StagedArchive:
-        # Only reading counts as a transfer: neither waiting in the server's queue nor the commit,
-        # which waits for others to join it. And waiting for a transfer takes no export's slot.
+        # Only reading counts as a transfer. Waiting in the server's queue does not, nor does the
+        # commit, which waits for others to join it. Waiting for a transfer takes no export's slot.
         if not self.has_room:
             export.give_slot_back()
         async with self._reading:
@@ -274,8 +232,8 @@ class TaskFetcher:
         """Publish the kept archive, then commit the tree.
 
         If a run is killed between the two, the next one fetches both again. In the other order
-        the task would be done and its archive missing for ever. For the same reason the archive
-        stays if the commit failed at a point from which recovery may finish it.
+        the task would be done, and its archive would be missing for ever. For the same reason the
+        archive stays if the commit failed at a point from which recovery may finish it.
         """
         archives = destination.archives
         if archives is None:
@@ -285,7 +243,7 @@ class TaskFetcher:
             committed = await destination.store.commit(staging, receipt, adopt=order.adopt)
         except BaseException as error:
             if not staging.published:
-                await _take_back(archives, order.task.id, error)
+                await _roll_back_archive(archives, order.task.id, error)
             raise
         try:
             await archives.drop_earlier(order.task.id)
@@ -326,8 +284,8 @@ async def _abandon(store: TaskStore, staging: Staging, why: BaseException) -> No
             why.add_note(str(error))
 
 
-async def _take_back(archives: KeptArchives, task_id: int, why: BaseException) -> None:
-    """Take back a task's published archive. An error here becomes a note, too."""
+async def _roll_back_archive(archives: KeptArchives, task_id: int, why: BaseException) -> None:
+    """Roll back a task's published archive. An error here becomes a note, too."""
     with anyio.CancelScope(shield=True):
         try:
             await archives.roll_back(task_id)
@@ -335,22 +293,10 @@ async def _take_back(archives: KeptArchives, task_id: int, why: BaseException) -
             why.add_note(str(error))
 
 
-def failed(order: FetchOrder, error: AsyncCvatError, seconds: float) -> TaskOutcome:
-    """The outcome of a task that failed."""
-    return FailedOutcome(
-        task_id=order.task.id,
-        name=order.task.name,
-        action=Action.FAILED,
-        reason=order.reason,
-        error=error,
-        seconds=seconds,
-    )
-
-
 def _never_there(task_id: int, error: ExportNotReadyError) -> ExportExpiredError:
     return ExportExpiredError(
-        f"the export of task {task_id} was replaced by another one each time before it could be "
-        "read; another client of the same user may be exporting the same tasks",
+        f"cannot read the export of task {task_id}: each time another export replaced it first. "
+        "Check whether another client of the same user exports the same tasks.",
         task_id=task_id,
         step=error.step,
         retryable=True,

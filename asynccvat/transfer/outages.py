@@ -24,7 +24,7 @@ from asynccvat.events import (
     TransferFinished,
 )
 
-# The fault of no task. The run ends, and says so once instead of for each task under way.
+# No task's fault. The run ends, and reports it once instead of for each task under way.
 OF_THE_RUN = (AuthenticationError, ConfigError)
 # What ends a run, because the next task would fail in the same way.
 OF_EVERY_TASK = (*OF_THE_RUN, DiskFullError, DriveError)
@@ -82,7 +82,7 @@ class OutageDetector:
         step = "store" if task_id in self._staged else "stage"
         self._staged.discard(task_id)
         if isinstance(error, StoreLockedError):
-            return False  # another process writes there, and can
+            return False  # another process can write there, so the destination works
         if not isinstance(error, StoreError) or not isinstance(error.__cause__, OSError):
             return False
         self._in_a_row[step] += 1
@@ -92,8 +92,8 @@ class OutageDetector:
 def server_down(last: AsyncCvatError) -> AsyncCvatError:
     """The error that ends a run whose server is down, made from the last task's error."""
     message = (
-        f"the server is gone: {_CONSECUTIVE_FAILURES} tasks in a row failed in the same way, "
-        f"the last of them with: {last}"
+        f"the server seems to be down: {_CONSECUTIVE_FAILURES} tasks in a row failed at the same "
+        f"step, the last one with: {last}"
     )
     down: AsyncCvatError
     if isinstance(last, ServerError):
@@ -107,8 +107,8 @@ def server_down(last: AsyncCvatError) -> AsyncCvatError:
 def destination_lost(last: AsyncCvatError) -> DriveError:
     """The error that ends a run which can store nothing, made from the last task's error."""
     lost = DriveError(
-        f"nothing can be stored any more: the system refused {_CONSECUTIVE_FAILURES} tasks in a "
-        f"row, the last of them with: {last}",
+        f"cannot store anything any more: the system refused {_CONSECUTIVE_FAILURES} tasks in a "
+        f"row, the last one with: {last}",
         step=last.step,
     )
     lost.__cause__ = last

@@ -117,7 +117,7 @@ class OwnRequests:
         *,
         predictable: bool,
     ) -> None:
-        """Note at once what the server queued, even if the caller was cancelled meanwhile."""
+        """Note at once what the server queued, even if the caller was cancelled."""
         self._sending.discard(sending)
         if sending.cancelled() or sending.exception() is not None:
             return

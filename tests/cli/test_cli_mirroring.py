@@ -321,7 +321,7 @@ def test_what_was_edited_is_put_aside_by_a_download_that_skips_nothing(
     (tmp_path / "mine/task1/notes.txt").write_text("no export")
     ended = shell("download", "-t", 1, "-o", "mine", "--no-skip-existing")
     assert ended.code == 1
-    assert "a download replaces nothing but an export" in ended.err
+    assert "the folder holds something other than an export" in ended.err
 
 
 def test_each_task_may_have_a_path_of_its_own(shell: Shell, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Some tasks into folders of their own, which no receipt speaks of: the sibling of a mirror."""
+"""Download tasks into one folder each, without receipts.
+
+`store.loose_folder` keeps such a folder, `commands.mirror.run` keeps a mirror with receipts.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError, St
 from asynccvat.events import Event
 from asynccvat.store import LooseFolder
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
-from asynccvat.transfer.one_task import Destination, FetchOrder, failed
+from asynccvat.transfer.orders import Destination, FetchOrder, failed
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.run import Run
 
 
 class _LooseFolders:
-    """A folder of its own for each order, held only while its archive is read."""
+    """One folder for each order, held only while its archive is read."""
 
     def __init__(
         self,
@@ -73,12 +76,12 @@ class DownloadRun:
         self._replace = replace
 
     async def work(self, run: Run) -> None:
-        """Do all of it; the run's report is written in any case."""
+        """Download, and write the run's report however it ends."""
         report = ReportBuilder(run, self._client)
         await report.during(self._download(run, report))
 
     async def plan(self) -> DownloadPlan:
-        """What would be done; nothing is changed, and the server not asked."""
+        """Return what would be done. Changes nothing, and does not ask the server."""
         await in_thread(_refuse_shared, self._paths)
         return DownloadPlan(
             tuple(
@@ -105,7 +108,7 @@ class DownloadRun:
             for task_id in self._paths
             if (order := await self._order(task_id, report)) is not None
         ]
-        # Better known now than after the server has exported everything.
+        # Check this now rather than after the server has exported everything.
         wanted = [self._paths[order.task.id] for order in orders]
         for path in {path.parent: path for path in wanted}.values():
             await LooseFolder.check_parent(path, durable=self._options.durable)
@@ -123,7 +126,7 @@ class DownloadRun:
         return dispatcher.stopped_by
 
     async def _order(self, task_id: int, report: ReportBuilder) -> FetchOrder | None:
-        """What has to be brought; nothing where the folder is filled, as it should be or not."""
+        """Return the order to fetch a task. If its folder is filled, report that instead."""
         path = self._paths[task_id]
         order = FetchOrder(task=Task(id=task_id), folder=path.name, reason=Reason.ASKED_FOR)
         try:
@@ -138,7 +141,7 @@ class DownloadRun:
             try:
                 await LooseFolder.clear_leftovers(path)
             except StoreError as error:
-                warnings = (str(error),)  # what was asked for is there all the same
+                warnings = (str(error),)  # the task is there, which is what counts
             report.done(
                 TaskOutcome(
                     task_id=task_id,
@@ -150,8 +153,9 @@ class DownloadRun:
             )
             return None
         filled = ForeignFolderError(
-            f"{path} holds something already, and a download replaces nothing"
-            f"{' but an export' if self._replace else ''}: move it away, or name another folder",
+            f"cannot download task {task_id} to {path}: the folder holds "
+            f"{'something other than an export' if self._replace else 'files already'}. "
+            "Move it away, or name another folder.",
             task_id=task_id,
             step="plan",
         )
@@ -160,7 +164,7 @@ class DownloadRun:
 
 
 def _refuse_shared(paths: Mapping[int, Path]) -> None:
-    """Make sure that each task has a folder of its own; blocks while the system is asked where.
+    """Check that no two tasks have the same folder. Blocks while it asks the system for paths.
 
     Raises:
         ConfigError: Two tasks have the same folder.
@@ -169,4 +173,7 @@ def _refuse_shared(paths: Mapping[int, Path]) -> None:
     for task_id, path in paths.items():
         other = owners.setdefault(os.path.normpath(path.absolute()), task_id)
         if other != task_id:
-            raise ConfigError(f"tasks {other} and {task_id} cannot both go to {path}")
+            raise ConfigError(
+                f"tasks {other} and {task_id} cannot share {path}: each needs its own folder. "
+                "Name another one for one of them."
+            )

@@ -103,7 +103,7 @@ async def test_a_filled_folder_is_refused_and_nothing_is_asked(tmp_path: Path) -
         path = tmp_path / "out"
         path.mkdir()
         (path / "mine.txt").write_text("mine")
-        with pytest.raises(ac.errors.ForeignFolderError, match="replaces nothing"):
+        with pytest.raises(ac.errors.ForeignFolderError, match="the folder holds files already"):
             await ac.download(serve.client, 1, path, options=QUICK_DOWNLOAD)
         with pytest.raises(ac.errors.ForeignFolderError):
             await ac.download(serve.client, 1, path, options=QUICK_DOWNLOAD, skip_existing=True)
@@ -157,7 +157,7 @@ async def test_what_a_killed_download_left_beside_an_existing_one_is_cleared_unl
         with monkeypatch.context() as patched:
             patched.setattr(disk, "rmdir", failing)
             (warning,) = (await skipped()).warnings
-            assert "cannot clear what a killed download left beside" in warning
+            assert "cannot remove the leftovers of a killed download next to" in warning
         assert (await skipped()).warnings == ()
         assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

@@ -209,7 +209,7 @@ async def test_a_failed_import_is_one_and_the_others_go_on(data: Path) -> None:
         (failure,) = report.failures
         assert failure.task_id == 3
         assert isinstance(failure.error, ac.errors.ImportFailedError)
-        assert str(failure.error).endswith("annotations.xml: Boom: no")
+        assert str(failure.error).endswith("annotations.xml into task 3: Boom: no")
         with pytest.raises(ac.TasksFailedError, match="1 of 5 tasks failed"):
             report.raise_for_failures()
 
@@ -256,7 +256,7 @@ async def test_a_server_that_is_gone_stops_the_run(data: Path) -> None:
             )
             report = await ac.upload(client, data, options=QUICK)
         assert report.stopped_by is not None
-        assert "the server is gone" in str(report.stopped_by)
+        assert "the server seems to be down" in str(report.stopped_by)
 
 
 # --- cancelled ----------------------------------------------------------------------------------

@@ -1,0 +1,132 @@
+"""Make a mirror's plan: read the listing and the receipts, and compare them.
+
+`core.plans.mirror` compares. `commands.mirror.run` carries the plan out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+import anyio
+
+from asynccvat.aio.task_groups import task_group
+from asynccvat.aio.threads import in_thread
+from asynccvat.client import CvatClient
+from asynccvat.core.models import ExportSpec, TaskListing
+from asynccvat.core.options import MirrorOptions
+from asynccvat.core.paths import task_folder_name
+from asynccvat.core.plans.mirror import Plan, Presence, gone_candidates, plan_mirror
+from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.selection import Selection
+from asynccvat.errors import AsyncCvatError, NotFoundError, PermissionDeniedError
+from asynccvat.events import Event, ListingRead, Planned
+from asynccvat.store import MirrorStore
+
+_CONFIRMATIONS_AT_ONCE = 4
+
+
+async def prepare(
+    client: CvatClient,
+    store: MirrorStore,
+    selection: Selection,
+    spec: ExportSpec,
+    options: MirrorOptions,
+    *,
+    emit: Callable[[Event], None] = lambda _: None,
+) -> Plan:
+    """Read the listing and, at the same time, the destination; then compare them.
+
+    Work that takes long with a hundred thousand tasks runs in threads.
+    """
+    listing_call = asyncio.ensure_future(client.tasks(selection))
+    try:
+        heads = await store.receipts()
+        # The listing will show which folders have to be checked. Until then all folders of this
+        # spec are checked, so that the disk works while the server does.
+        states = {}
+        if not options.trust_receipts:
+            candidates = await in_thread(_folders_to_check, heads, selection, spec, options)
+            states = await store.folder_states(candidates)
+        listing = await listing_call
+    finally:
+        listing_call.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([listing_call])
+        if not listing_call.cancelled():
+            # Retrieve its error, or asyncio logs it if the destination could not be read either.
+            listing_call.exception()
+    emit(ListingRead(len(listing.tasks), listing.complete))
+    presence: dict[int, Presence] | None = None
+    if options.prune:
+        presence = {}
+        if listing.complete:
+            presence = await _presence(client, await in_thread(gone_candidates, listing, heads))
+    new_folders = await in_thread(_new_folders, listing, heads, options)
+    plan_ = await in_thread(
+        plan_mirror,
+        listing,
+        heads,
+        spec,
+        options,
+        states=states,
+        unclaimed=await store.unclaimed(new_folders),
+        presence=presence,
+    )
+    counts = plan_.counts
+    emit(
+        Planned(
+            **{kind: counts.get(kind, 0) for kind in ("fetch", "keep", "skip", "move", "remove")},
+            refuse=counts.get("refuse", 0),
+        )
+    )
+    return plan_
+
+
+def _folders_to_check(
+    heads: Mapping[int, ReceiptHead],
+    selection: Selection,
+    spec: ExportSpec,
+    options: MirrorOptions,
+) -> list[ReceiptHead]:
+    """Return the receipts of the folders whose files may decide what is to be done."""
+    if options.force:
+        return []
+    wanted = heads.keys() if selection.task_ids is None else set(selection.task_ids)
+    return [head for head in heads.values() if head.is_made_as(spec) and head.task_id in wanted]
+
+
+def _new_folders(
+    listing: TaskListing, heads: Mapping[int, ReceiptHead], options: MirrorOptions
+) -> list[str]:
+    """Return the folder names that this plan would begin to use."""
+    return [
+        folder
+        for task in listing.tasks
+        for folder in [task_folder_name(options.folder_prefix, task.id)]
+        if (head := heads.get(task.id)) is None or head.folder != folder
+    ]
+
+
+async def _presence(client: CvatClient, candidates: Iterable[ReceiptHead]) -> dict[int, Presence]:
+    """Ask the server about each task that is not in the listing."""
+    presence: dict[int, Presence] = {}
+    limiter = anyio.CapacityLimiter(_CONFIRMATIONS_AT_ONCE)
+
+    async def confirm(task_id: int) -> None:
+        async with limiter:
+            try:
+                await client.task(task_id)
+            except NotFoundError:
+                presence[task_id] = Presence.GONE
+            except PermissionDeniedError:
+                presence[task_id] = Presence.FORBIDDEN
+            except AsyncCvatError:
+                presence[task_id] = Presence.UNKNOWN
+            else:
+                presence[task_id] = Presence.ELSEWHERE
+
+    async with task_group() as group:
+        for head in candidates:
+            group.start_soon(confirm, head.task_id)
+    return dict(sorted(presence.items()))
