@@ -1,7 +1,7 @@
 """Run files: downloads, uploads and mirrors as a list of steps in YAML.
 
 - `declarations` says which keys such a file has; `value_types` and `mappings` read their values.
-- `loading` makes `steps` of a file; `nodes` collects what is wrong with it.
+- `loading` and `step_builder` make `steps` of a file; `nodes` collects what is wrong with it.
 - `preflight` checks what the servers know, before the first step.
 - `run` runs the steps with the verbs of `api`, on the clients of `accounts`; `reports` sums up.
 """
