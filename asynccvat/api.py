@@ -91,7 +91,7 @@ def open_mirror(
         on_event: Receives each event, synchronously, in the loop's thread.
 
     Returns:
-        The run: an async context manager and an async iterator of `TaskOutcome`. Failures of
+        The run, an async context manager and an async iterator of `TaskOutcome`. Failures of
         tasks are outcomes. What keeps the run from beginning is raised by iterating, by `wait`
         or by leaving the block.
 
