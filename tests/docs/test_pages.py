@@ -247,3 +247,11 @@ def test_every_link_leads_to_a_file(page: Any) -> None:
     """Links between pages of the site are checked when it is built, those to it here."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
         assert (ROOT / target).exists(), target
+
+
+def test_each_term_is_defined_once() -> None:
+    glossary = text("docs/glossary.md")
+    terms = re.findall(r"^(\*\*.+)\n:   ", glossary, re.MULTILINE)
+    assert len(terms) > 40
+    assert sorted(set(terms)) == sorted(terms)
+    assert len(terms) == len(re.findall(r"^\*\*", glossary, re.MULTILINE))
