@@ -1,6 +1,6 @@
-"""The calls of CVAT's API that make exports: asking for one, and reading its result.
+"""Request exports, and read their archives.
 
-Waiting for exports is left to `poller`, making them for many tasks to `exports`.
+`client.poller` waits for exports, `transfer.exports` requests them for many tasks.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from asynccvat.errors import (
 from asynccvat.http import Call, HttpSession, ResultStream
 
 MAX_COLLISIONS = 3
-"""How often a request of the server is asked for anew where another one was in its way."""
+"""How often a request is sent again if another one of the same task ran."""
 
 _REQUEST_ID = msgspec.json.Decoder(RequestId)
 
 
 class ExportCalls:
-    """Exports of one server; `CvatClient` documents them."""
+    """Exports of one server. `CvatClient` documents them."""
 
     def __init__(self, http: HttpSession, lists: Lists) -> None:
-        """Make exports in a session.
+        """Export in a session.
 
         Args:
             http: The session.
@@ -44,7 +44,7 @@ class ExportCalls:
         self._lists = lists
 
     async def request(self, task_id: int, spec: ExportSpec) -> RequestAccepted:
-        """Ask for the export of a task."""
+        """Request the export of a task."""
         call = Call(
             method="POST",
             path=f"/api/tasks/{int(task_id)}/dataset/export",
@@ -52,7 +52,7 @@ class ExportCalls:
             params={
                 "format": spec.format,
                 "save_images": "true" if spec.images else "false",
-                # Else a task whose default target is a bucket never gets a result_url.
+                # Without it, a task whose default target is a bucket never gets a result_url.
                 "location": "local",
             },
             expect=(202, 409),
@@ -68,14 +68,14 @@ class ExportCalls:
             if answer.status == 202 or is_json(answer.content_type):
                 rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
                 return RequestAccepted(rq_id, created=answer.status == 202)
-            # Some versions say in plain text only that it is running.
+            # Some versions only say in plain text that it runs, without its id.
             running = await self._running(task_id, spec)
             if running is not None:
                 return RequestAccepted(running, created=False)
-            # It ended in between: asked again, it is queued.
+            # It has ended since. The next call queues a new export.
         raise ProtocolError(
-            f"{self._http.server.origin} says that an export of task {task_id} is running, and "
-            "lists none; try again later",
+            f"cannot export task {task_id}: {self._http.server.origin} says that another export of "
+            "it runs, but lists none. Try again later.",
             task_id=task_id,
             step="export",
             retryable=True,
@@ -96,7 +96,7 @@ class ExportCalls:
         return None
 
     async def check_format(self, name: str) -> None:
-        """Make sure that the server exports in a format, by its exact name."""
+        """Check that the server exports in a format, by its exact name."""
         exporters = (await self._lists.formats()).exporters
         if not any(item.name == name and item.enabled for item in exporters):
             raise await self._unknown_format(name)
@@ -105,11 +105,12 @@ class ExportCalls:
         exporters = [item.name for item in (await self._lists.formats()).exporters if item.enabled]
         folded = {item.lower(): item for item in exporters}
         near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
-        hint = "list its formats with client.formats() or `asynccvat formats`"
+        hint = "List its formats with `asynccvat formats`."
         if near:
-            hint = "the nearest of its formats: " + ", ".join(repr(folded[item]) for item in near)
+            hint = "Did you mean " + " or ".join(repr(folded[item]) for item in near) + "?"
+        origin = self._http.server.origin
         return ConfigError(
-            f"{self._http.server.origin} cannot export as {name!r}; {hint}", step="export"
+            f"cannot export as {name!r}: {origin} has no such format. {hint}", step="export"
         )
 
     @asynccontextmanager
@@ -142,7 +143,7 @@ class ExportCalls:
 
 
 def _download_error(error: ResponseError) -> AsyncCvatError:
-    """Tell a result that is not there yet, or not any more, from a refused call."""
+    """Tell a result that is not there yet or has expired from a refused call."""
     said = error.detail.lower()
     if error.status == 400 and "not finished" in said:
         return ExportNotReadyError(
@@ -154,7 +155,7 @@ def _download_error(error: ResponseError) -> AsyncCvatError:
     expired = error.status == 404 and ("expired" in said or "no request" in said)
     if unknown or expired:
         return ExportExpiredError(
-            f"{error.message.rstrip('.')}. Ask for the export again.",
+            f"{error.message.rstrip('.')}. Export the task again.",
             task_id=error.task_id,
             step=error.step,
             retryable=True,

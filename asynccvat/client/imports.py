@@ -1,8 +1,8 @@
-"""The one request that counts: it has the server import a file.
+"""Have the server import a file, at most once.
 
-It is never repeated blindly: an import may have happened, and sent again, a file could replace what
-somebody did since. A large file is brought before it, which is left to `bringing`; waiting for the
-import is left to `imports`.
+The request for an import is never repeated blindly. If the import has happened, a second one could
+replace what another user did since. `client.tus` sends a large file before the request,
+`transfer.imports` waits for the import.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from asynccvat.errors import (
 from asynccvat.http import Call, FormFile, HttpSession, Response
 
 _REQUEST_ID = msgspec.json.Decoder(RequestId)
-# Looks at the server's requests after an answer was lost: the call may still be on its way there.
-_LOOKS = 3
+# How often the server's requests are read after a lost answer. Our call may still be on its way.
+_SEARCHES = 3
 _MEDIA_TYPES = {
     FileKind.XML: "application/xml",
     FileKind.JSON: "application/json",
@@ -46,12 +46,12 @@ KnownImports = Callable[[int], Awaitable[tuple[ServerRequest, ...]]]
 
 
 class AnnotationUpload:
-    """One file for one task. Made by `CvatClient.begin_upload`.
+    """One file for one task. Made by `ClientInternals.begin_upload`.
 
     Attributes:
         task_id: The task.
         file: The file.
-        sent: Bytes of it that went out, those of broken attempts included.
+        sent: Bytes of it that were sent, broken attempts included.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class AnnotationUpload:
         known_imports: KnownImports,
         on_progress: Callable[[int], None],
     ) -> None:
-        """Prepare an upload; nothing is sent yet.
+        """Prepare an upload. Nothing is sent yet.
 
         Args:
             http: The server.
             file: The file.
             task_id: The task.
             importer: The importer's exact name.
-            mode: What becomes of the annotations that are there.
-            known_imports: Tells the imports that the server remembers.
-            on_progress: Told the bytes of each piece that went out.
+            mode: What becomes of the annotations that the task has.
+            known_imports: Returns the imports that the server remembers.
+            on_progress: Receives the bytes of each piece that was sent.
         """
         self.task_id = task_id
         self.file = file
@@ -84,23 +84,23 @@ class AnnotationUpload:
         self._mode = mode
         self._known_imports = known_imports
         self._on_progress = on_progress
-        # A file that was brought is consumed by its import: asked twice, it is imported once.
+        # The import consumes a file that was sent before: requested twice, it happens once.
         self._in_one_request = file.size <= ONE_REQUEST and mode is ImportMode.REPLACE
         self._sent_file: SentFile | None = None
-        # What the first loss of an answer was, and the server's clock before that call.
+        # How the first answer was lost, and the server's clock before that call.
         self._loss: str | None = None
         self._lost_since: datetime | None = None
 
     @property
     def is_small(self) -> bool:
-        """Whether the file goes along with the request that has it imported."""
+        """Whether the file is sent with the request for its import."""
         return self._in_one_request
 
     async def send(self) -> None:
-        """Carry the file to the server, if it does not go along with the request.
+        """Send the file to the server, unless it is sent with the request.
 
         Raises:
-            AnnotationFileError: It was changed meanwhile.
+            AnnotationFileError: It was changed while it was sent.
             AsyncCvatError: The server cannot be reached, or refuses it.
         """
         if self._in_one_request:
@@ -122,25 +122,25 @@ class AnnotationUpload:
     async def request_import(self) -> RequestAccepted:
         """Have the server import the file.
 
-        Where the answer is lost, the server's requests are looked at: an import that was created
-        since is ours; only where there is none is the server asked again.
+        If the answer is lost, the server's requests are read. An import that was created since then
+        is ours. The request is sent again only if there is none.
 
         Raises:
-            AnnotationFileError: The file was changed since it was looked at; nothing is imported.
-            ImportUncertainError: Nobody could say whether the import happened.
-            AsyncCvatError: The server refuses it, or cannot be reached; nothing is imported.
+            AnnotationFileError: The file was changed since it was checked. Nothing is imported.
+            ImportUncertainError: The import may have happened or not.
+            AsyncCvatError: The server refuses it, or cannot be reached. Nothing is imported.
         """
         attempt = 0
         while True:
             before = self._http.server_date
             try:
-                answer = await self._http.call(await self._question())
+                answer = await self._http.call(await self._import_call())
             except (ConnectError, RateLimitError) as error:
-                # It did not get in.
+                # The server did not receive the request.
                 await self._http.retry_or_raise(error, attempt)
             except (TransportError, ServerError) as error:
                 self._note_loss(error, before)
-                found = await self._look_for_import()
+                found = await self._find_lost_import()
                 if found is not None:
                     return found
                 await self._http.retry_or_raise(error, attempt)
@@ -148,16 +148,16 @@ class AnnotationUpload:
                 if error.status != 400 or "such file" not in error.detail:
                     raise
                 if self._loss is not None:
-                    # Consumed by the import that our lost request began, however that ended.
-                    return await self._must_be_there()
+                    # The import of our lost request consumed the file, however it ended.
+                    return await self._lost_import()
                 if self._sent_file is None or self._sent_file.certain:
                     raise
                 await self.send()
             else:
-                return await self._understood(answer)
+                return await self._accepted(answer)
             attempt += 1
 
-    async def _question(self) -> Call:
+    async def _import_call(self) -> Call:
         params = {**self._params}
         headers: dict[str, str] = {}
         body: FormFile | None = None
@@ -171,7 +171,7 @@ class AnnotationUpload:
             )
             self._note_sent(len(content))
         else:
-            assert self._sent_file is not None, "a file is brought before it is asked for"
+            assert self._sent_file is not None, "a large file is sent before the request"
             await self.file.check_unchanged()
             params["filename"] = self._sent_file.file_id
             headers["Upload-Finish"] = ""
@@ -185,11 +185,11 @@ class AnnotationUpload:
             retry=False,
         )
 
-    async def _understood(self, answer: Response) -> RequestAccepted:
+    async def _accepted(self, answer: Response) -> RequestAccepted:
         if not is_json(answer.content_type):
             raise ProtocolError(
-                f"task {self.task_id}: the server says that an import is running, and not which: "
-                f"{answer.text}",
+                f"cannot import into task {self.task_id}: the server says that another import "
+                f"runs, but not which ({answer.text!r}). Upload again when that has ended.",
                 task_id=self.task_id,
                 step="upload",
                 retryable=True,
@@ -198,7 +198,7 @@ class AnnotationUpload:
         if answer.status == 202:
             return RequestAccepted(rq_id, created=True)
         if self._loss is not None:
-            # It may be ours, begun by the request whose answer was lost.
+            # It may be ours, of the request whose answer was lost.
             found = await self._newer_import()
             if found is not None:
                 return found
@@ -210,22 +210,22 @@ class AnnotationUpload:
         if self._loss is None:
             self._loss, self._lost_since = str(loss), before
 
-    async def _look_for_import(self) -> RequestAccepted | None:
-        """Look a few times for the import that a lost request may have begun."""
-        for look in range(_LOOKS):
+    async def _find_lost_import(self) -> RequestAccepted | None:
+        """Search a few times for the import that a lost request may have begun."""
+        for search in range(_SEARCHES):
             found = await self._newer_import()
             if found is not None:
                 return found
-            if look + 1 < _LOOKS:
-                await self._http.retries.back_off(look)
+            if search + 1 < _SEARCHES:
+                await self._http.retries.back_off(search)
         return None
 
     async def _newer_import(self) -> RequestAccepted | None:
-        """The import that was created since an answer was lost: it is ours.
+        """Return the import that was created since an answer was lost, which is ours.
 
         Raises:
-            ImportUncertainError: The server cannot be asked, or does not tell when an import was
-                created or what time it was.
+            ImportUncertainError: The server cannot be asked, or sends no date of an import or of
+                its answers.
         """
         try:
             known = await self._known_imports(self.task_id)
@@ -239,27 +239,26 @@ class AnnotationUpload:
             created = request.created_date
             if created is None or self._lost_since is None:
                 undated = True
-            # The Date header has whole seconds, rounded down: what came later is not before it.
+            # The Date header is rounded down to whole seconds, so later imports are not before it.
             elif created >= self._lost_since:
                 return RequestAccepted(request.id, created=True)
         if undated:
             raise self._uncertain(
-                "there is no telling when an import of this task was created: the server gives no "
-                "dates, or a proxy before it drops them"
+                "the server sent no date of an import, or a proxy dropped the dates"
             )
         return None
 
-    async def _must_be_there(self) -> RequestAccepted:
-        found = await self._look_for_import()
+    async def _lost_import(self) -> RequestAccepted:
+        found = await self._find_lost_import()
         if found is None:
-            raise self._uncertain("the server remembers no such import any more")
+            raise self._uncertain("the server remembers no such import")
         return found
 
     def _uncertain(self, why: str) -> ImportUncertainError:
         return ImportUncertainError(
-            f"task {self.task_id}: {self.file.shown} may have been imported or not, as the answer "
-            f"was lost ({self._loss}) and nobody could say ({why}): look at the task before you "
-            "upload again",
+            f"the import of {self.file.shown} into task {self.task_id} may have happened or not. "
+            f"The answer was lost: {str(self._loss).rstrip('.')}. The server's requests do not "
+            f"tell: {why.rstrip('.')}. Look at the task before you upload again.",
             task_id=self.task_id,
             step="upload",
         )
@@ -272,7 +271,7 @@ class AnnotationUpload:
 
     @property
     def _params(self) -> dict[str, str]:
-        # Without a location, a task whose default source is a bucket would look there.
+        # Without a location, a task whose default source is a bucket would read the file there.
         params = {"format": self._importer, "location": "local", "use_default_location": "false"}
         if self._mode is ImportMode.APPEND:
             params["import_mode"] = "append"

@@ -87,8 +87,8 @@ class ClientInternals:
             self._appends = answer.status == 200 and b"import_mode" in answer.body
         if not self._appends:
             raise ConfigError(
-                f"{self._http.server.origin} cannot append: it replaces a task's annotations with "
-                "those of the file; merge them into the file first, or use a newer CVAT",
+                f"cannot append annotations: {self._http.server.origin} only replaces them. Merge "
+                "them into the file first, or use a newer CVAT.",
                 step="upload",
             )
 

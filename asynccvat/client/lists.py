@@ -1,6 +1,6 @@
-"""The lists of CVAT's API: tasks, projects, jobs, formats, and the requests it works on.
+"""Read the lists of CVAT's API: tasks, projects, jobs, formats and requests.
 
-How pages are read is left to `http.paging`, what a selection asks for to `core.selection`.
+`http.paging` reads the pages, `core.selection` turns a selection into queries.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _REQUESTS = msgspec.json.Decoder(Page[ServerRequest])
 _PROJECT = msgspec.json.Decoder(Project)
 _FORMATS = msgspec.json.Decoder(Formats)
 
-# The cost of a list of requests is in what the server remembers, not in the size of its pages.
+# A list of requests costs by all that the server remembers, not by the size of a page.
 _REQUESTS_PAGE = 10_000
 
 
 class Lists:
-    """Lists of one server; `CvatClient` documents them."""
+    """Lists of one server. `CvatClient` documents them."""
 
     def __init__(self, http: HttpSession) -> None:
         """Read lists in a session."""
@@ -40,7 +40,7 @@ class Lists:
         self._formats_lock = asyncio.Lock()
 
     async def tasks(self, selection: Selection, page_size: int) -> TaskListing:
-        """All tasks of a selection, proven by the server's count."""
+        """Return all tasks of a selection, checked against the server's count."""
         listings = await list_all(
             self._http,
             "/api/tasks",
@@ -48,14 +48,14 @@ class Lists:
             _TASKS,
             page_size=page_size,
         )
-        # With a hundred thousand tasks this takes long enough to be in the loop's way.
+        # With a hundred thousand tasks this would block the event loop for too long.
         listing = await in_thread(_joined, listings, selection)
         projects = {task.project_id for task in listing.tasks}
         await self._check_projects(selection.project_ids, projects)
         return listing
 
     async def each_task(self, selection: Selection, page_size: int) -> AsyncGenerator[Task, None]:
-        """The tasks of a selection as they come."""
+        """Yield the tasks of a selection while their list is read."""
         projects: set[int | None] = set()
         pages = iter_all(self._http, "/api/tasks", selection.queries(), _TASKS, page_size=page_size)
         async with aclosing(pages):
@@ -65,7 +65,7 @@ class Lists:
         await self._check_projects(selection.project_ids, projects)
 
     async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
-        """The jobs of a selection as they come."""
+        """Yield the jobs of a selection while their list is read."""
         projects: set[int | None] = set()
         pages = iter_all(self._http, "/api/jobs", selection.queries(), _JOBS, page_size=page_size)
         async with aclosing(pages):
@@ -77,7 +77,7 @@ class Lists:
     def each_project(
         self, selection: ProjectSelection, page_size: int
     ) -> AsyncGenerator[Project, None]:
-        """The projects of a selection as they come."""
+        """Yield the projects of a selection while their list is read."""
         return iter_all(
             self._http, "/api/projects", selection.queries(), _PROJECTS, page_size=page_size
         )
@@ -85,26 +85,26 @@ class Lists:
     async def _check_projects(
         self, project_ids: Sequence[int] | None, seen: Collection[int | None]
     ) -> None:
-        """Tell an empty project from one that is not there: the list shows no difference."""
+        """Check that projects without a listed item exist: an empty list does not tell."""
         for project_id in sorted(set(project_ids or ()) - set(seen)):
             await self.project(project_id)
 
     async def project(self, project_id: int) -> Project:
-        """One project."""
+        """Return one project."""
         call = Call(method="GET", path=f"/api/projects/{int(project_id)}", step="project")
         try:
             return self._http.decode(await self._http.call(call), _PROJECT)
         except NotFoundError as error:
             raise NotFoundError(
-                f"there is no project {project_id} at {self._http.server.origin} for this user; "
-                "check the id and the organization",
+                f"there is no project {project_id} at {self._http.server.origin} for this user. "
+                "Check the id and the organization.",
                 status=error.status,
                 detail=error.detail,
                 step="project",
             ) from None
 
     async def formats(self) -> Formats:
-        """The formats that the server writes and reads; asked for once."""
+        """Return the formats that the server writes and reads. Requested once."""
         async with self._formats_lock:
             if self._formats is None:
                 path = "/api/server/annotation/formats"
@@ -119,7 +119,7 @@ class Lists:
         status: str | None,
         export_format: str | None,
     ) -> tuple[ServerRequest, ...]:
-        """The user's own requests, newest first."""
+        """Return the user's own requests, newest first."""
         plain = {
             key: value
             for key, value in (("action", action), ("status", status), ("format", export_format))
@@ -128,7 +128,7 @@ class Lists:
         if task_ids is None:
             queries = [plain]
         else:
-            # The one filter that CVAT understands here: `and`, `or` and comparisons are 500.
+            # The only filter that works here: CVAT answers 500 to `and`, `or` and comparisons.
             queries = [
                 {
                     **plain,
@@ -145,7 +145,7 @@ class Lists:
 
 
 def _joined(listings: Sequence[Listing[Task]], selection: Selection) -> TaskListing:
-    """The tasks of the listings of several queries, each once, by their ids."""
+    """Join the listings of several queries: each task once, in ascending order."""
     found: dict[int, Task] = {}
     for listing in listings:
         found.update((task.id, task) for task in listing.items)

@@ -304,8 +304,8 @@ def _seconds(date: datetime | None) -> float | None:
 
 def _vanished(watched: WatchedRequest) -> ExportExpiredError:
     return ExportExpiredError(
-        f"the server no longer knows of the export of task {watched.task_id}; "
-        "it may have been restarted or have cleaned up",
+        f"lost the export of task {watched.task_id}: the server has forgotten it, perhaps because "
+        "it was restarted. Export the task again.",
         task_id=watched.task_id,
         rq_id=watched.rq_id,
         step="wait",
@@ -315,8 +315,8 @@ def _vanished(watched: WatchedRequest) -> ExportExpiredError:
 
 def _timed_out(watched: WatchedRequest, timeout: float) -> ExportTimeoutError:
     return ExportTimeoutError(
-        f"the export of task {watched.task_id} runs for more than {timeout:.0f} s; "
-        "--export-timeout allows more",
+        f"the export of task {watched.task_id} takes too long: it has run for more than "
+        f"{timeout:.0f} s. Allow more time with --export-timeout.",
         task_id=watched.task_id,
         rq_id=watched.rq_id,
         step="wait",

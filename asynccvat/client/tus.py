@@ -1,7 +1,8 @@
-"""A large file to the server, in pieces, by the TUS protocol with CVAT's own two calls more.
+"""Send a large file to the server in pieces, by the TUS protocol.
 
-What is there changes nothing yet: its import has to be asked for, which is left to `asking`. What
-a chunk is and what the headers say is decided in `core.tus`.
+CVAT adds two calls to TUS: one before the file, and one after it that requests the import.
+`client.imports` makes the second one. Until then the file changes nothing. `core.tus` decides the
+pieces, and reads and writes the headers.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ _TUS_VERSION = "1.0.0"
 
 @dataclass(frozen=True, slots=True)
 class SentFile:
-    """A file that is at the server.
+    """A file that the server has.
 
     Attributes:
-        file_id: What the server calls it.
-        certain: Whether it is known to be whole. Of one that is, CVAT says that it is not there;
-            so after a last piece without an answer nobody knows before its import is asked for.
+        file_id: The server's name for it.
+        certain: Whether it is known to be whole. CVAT answers 404 for the address of a whole file
+            as for one that it has forgotten. If the answer to the last piece was lost, only the
+            request for the import can tell.
     """
 
     file_id: str
@@ -35,7 +37,7 @@ class SentFile:
 
 
 class PieceSender:
-    """Carries one file to the address of one task's annotations."""
+    """Send one file to the address of one task's annotations."""
 
     def __init__(
         self,
@@ -47,15 +49,15 @@ class PieceSender:
         params: Mapping[str, str],
         on_sent: Callable[[int], None],
     ) -> None:
-        """Prepare to carry a file.
+        """Prepare to send a file.
 
         Args:
             http: The server.
             file: The file.
             task_id: The task.
-            path: Where its annotations are.
+            path: The path of its annotations.
             params: The query of the import.
-            on_sent: Told the bytes of each piece that went out.
+            on_sent: Receives the bytes of each piece that was sent.
         """
         self._http = http
         self._file = file
@@ -67,10 +69,10 @@ class PieceSender:
         self._reading = asyncio.Lock()
 
     async def send(self) -> SentFile:
-        """Carry the file to the server.
+        """Send the file.
 
         Raises:
-            AnnotationFileError: It was changed meanwhile.
+            AnnotationFileError: It was changed while it was sent.
             AsyncCvatError: The server cannot be reached, or refuses it.
         """
         await self._http.call(
@@ -84,7 +86,7 @@ class PieceSender:
             try:
                 certain = await self._send_from(address)
             except NotFoundError as error:
-                # The server has forgotten what it had of the file: from the start, a few times.
+                # The server has forgotten the pieces of the file: send it again, a few times.
                 error.retryable = True
                 await self._http.retry_or_raise(error, attempt)
                 attempt += 1
@@ -92,7 +94,7 @@ class PieceSender:
             return SentFile(file_id, certain)
 
     async def _create(self) -> tuple[str, str]:
-        """Have the server expect the file; returns its id and the address to send it to."""
+        """Announce the file. Returns its id and the address to send it to."""
         headers = {
             **self._tus_headers,
             "Upload-Length": str(self._file.size),
@@ -104,18 +106,18 @@ class PieceSender:
         file_id, location = answer.headers.get("Upload-Filename"), answer.headers.get("Location")
         if not file_id or not location:
             raise ProtocolError(
-                f"task {self._task_id}: the server expects the file, and does not say where (no "
-                "Upload-Filename or Location); a proxy before it may drop headers",
+                f"cannot upload to task {self._task_id}: the server's answer has no "
+                "Upload-Filename or Location header. Check whether a proxy drops headers.",
                 task_id=self._task_id,
                 step="upload",
             )
         return file_id, self._http.server.rebase(location).removeprefix(self._http.server.origin)
 
     async def _send_from(self, address: str) -> bool:
-        """Send the file in pieces, each time from where the server says that it is.
+        """Send the file in pieces. After a break, go on at the offset that the server has.
 
         Returns:
-            Whether it is certain that all of it is there.
+            Whether it is certain that the server has all of it.
         """
         offset = attempt = 0
         while offset < self._file.size:
@@ -127,7 +129,7 @@ class PieceSender:
             except (ResponseError, TransportError) as error:
                 await self._file.check_unchanged()
                 if isinstance(error, ResponseError) and error.status == 409:
-                    # It is elsewhere than we thought: as after any break, it says where.
+                    # The server has another offset than ours. Ask for it, as after any break.
                     error.retryable = True
                 await self._http.retry_or_raise(error, attempt)
                 try:
@@ -183,7 +185,7 @@ class PieceSender:
 
     @property
     def _tus_headers(self) -> dict[str, str]:
-        # CVAT makes the address from the Origin, and without one fails with 500.
+        # CVAT builds the address from the Origin header, and answers 500 without it.
         return {"Tus-Resumable": _TUS_VERSION, "Origin": self._http.server.origin}
 
     def _call(self, method: str, path: str, **rest: Any) -> Call:

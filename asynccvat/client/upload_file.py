@@ -1,4 +1,4 @@
-"""A file to upload, read only as long as it is unchanged since it was checked."""
+"""Read a file to upload, as long as it is unchanged since it was checked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FileToSend:
 
     @property
     def filename(self) -> str:
-        """The name for the server. CVAT tells the kind of a file by the name's end."""
+        """The name for the server. CVAT knows a file's kind by the end of its name."""
         return f"annotations.{self.kind.lower()}"
 
     async def whole(self) -> bytes:
@@ -67,7 +67,7 @@ class FileToSend:
             yield piece
 
     async def check_unchanged(self) -> None:
-        """Check that the file is unchanged, so that all that was read is of one version.
+        """Check that the file is unchanged, so that one version of it was read.
 
         Raises:
             AnnotationFileError: It was changed, or is gone.
@@ -80,9 +80,9 @@ class FileToSend:
             raise self._changed()
 
     async def _read(self, offset: int, count: int) -> bytes:
-        """Read a piece to its end, even if cancelled: aiofiles would leave the file open.
+        """Read a piece to its end even if cancelled, since aiofiles would leave the file open.
 
-        The file is opened for each piece, so that a call that breaks leaves nothing open.
+        The file is opened for each piece, so that a broken call leaves nothing open.
         """
 
         async def read() -> bytes:
@@ -94,7 +94,7 @@ class FileToSend:
 
     def _changed(self) -> AnnotationFileError:
         return AnnotationFileError(
-            f"{self.shown} was changed while it was being uploaded, and nothing was imported: "
-            "upload it again",
+            f"cannot upload {self.shown}: it was changed during the upload, so nothing was "
+            "imported. Upload it again.",
             step="upload",
         )

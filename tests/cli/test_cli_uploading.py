@@ -178,7 +178,7 @@ def test_a_conflict_is_a_failure_that_says_what_to_do(
         (("-i", "data", "--all", "--import-timeout", "soon"), "write seconds"),
         (("-i", "data", "--all", "--dry-run", "--log-json", "x"), "a dry run has no report"),
         (("-i", "absent", "--all"), "absent cannot be read"),
-        (("-i", "data", "-t", "1", "--format", "COCO 2.0"), "the nearest of its importers"),
+        (("-i", "data", "-t", "1", "--format", "COCO 2.0"), "has no such importer. Did you mean"),
         (("-i", "data", "-t", "1", "--mode", "append"), "cannot append"),
     ],
 )

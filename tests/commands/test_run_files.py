@@ -191,15 +191,22 @@ async def test_everything_that_the_servers_know_better_is_told_before_the_first_
             "- {task: upload, parameters: {task_ids: [1], in_dir: data, mode: append}}\n"
         )
         lines = await told(file)
+        no_such_format = f"{serve.server.url} has no such format"
         expected = (
             ("line 3, column ", " has no task 77, or this user may not see it"),
-            ("line 3, column ", " cannot export as 'coco 1.0'; the nearest of its formats"),
-            ("line 25, column ", " cannot append: it replaces a task's annotations"),
+            ("line 3, column ", f"cannot export as 'coco 1.0': {no_such_format}. Did you mean "),
+            (
+                "line 25, column ",
+                f"cannot append annotations: {serve.server.url} only replaces them",
+            ),
             ("line 8, column ", "task 88: there is no such task"),
             ("line 9, column ", "one.json is JSON, and 'CVAT 1.1' takes "),
-            ("line 10, column ", " cannot import 'Coco'; the nearest of its importers"),
+            (
+                "line 10, column ",
+                f"cannot import 'Coco': {serve.server.url} has no such importer. Did you mean ",
+            ),
             ("line 11, column ", "there is no project 9 at "),
-            ("line 11, column ", " cannot export as 'VOC'"),
+            ("line 11, column ", "cannot export as 'VOC'"),
             ("line 12, column ", "there is no project 9 at "),
             ("line 13, column ", " has no task 66, or"),
             ("line 16, column ", "no connection to http://127.0.0.1:1: "),

@@ -173,7 +173,7 @@ async def test_where_nothing_can_be_uploaded_the_server_is_not_asked_for_anythin
 async def test_what_the_format_cannot_be_is_refused_before_it_is_sent(data: Path) -> None:
     async with serving(1) as serve:
         await exported(serve, data)
-        with pytest.raises(ac.ConfigError, match="nearest of its importers"):
+        with pytest.raises(ac.ConfigError, match="has no such importer"):
             await ac.upload(serve.client, data, format="CVAT 2.0")
         pair = {1: data / "task1" / CVAT}
         report = await ac.upload(serve.client, pair, format="COCO 1.0")
