@@ -1,7 +1,8 @@
-"""Archives, over HTTP, into staged trees: the requests, and what to do when they go wrong.
+"""Read archives over HTTP into staged trees, and retry what breaks.
 
-`ArchiveReader` is what others use. Which bytes to ask for is decided in `core.ranges`, members are
-written by `extract`; exports that have to be asked for again are left to `transfer`.
+Others use `ArchiveReader`. It runs one `session` for each archive: `remote` makes the requests that
+`core.ranges` plans, and `extraction` writes the members. `transfer` requests another export when an
+archive is gone.
 """
 
 from asynccvat.archives.reader import ArchiveReader

@@ -1,27 +1,22 @@
-"""Waiting: before something is tried again, and for the bandwidth that all transfers share.
-
-The decisions are those of `core.retry` and `core.bandwidth`; here they meet clock, chance and
-sleep.
-"""
+"""Wait before a broken connection is made again; `core.retry` decides how long."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from asynccvat.core.bandwidth import TokenBucket
 from asynccvat.core.retry import GiveUp, RetryPolicy
 from asynccvat.errors import AsyncCvatError
 from asynccvat.http import SharedBudget
 from asynccvat.http.retry_after import Timing
 
-# So much has to come before a broken connection is a new trouble rather than the same.
+# After so many bytes, a broken connection counts as a new failure.
 _PROGRESS_BYTES = 1024 * 1024
 
 
 class Backoff:
-    """Waits before one thing is tried again, more and more, until that is hopeless.
+    """Wait longer before each retry of one transfer, up to its last attempt.
 
-    As long as bytes come in between, a failure is a new trouble and not the same once more.
+    After enough bytes have come, the next failure counts as the first.
     """
 
     def __init__(
@@ -34,10 +29,10 @@ class Backoff:
         """Begin without a failure.
 
         Args:
-            policy: How patient to be.
-            budget: What all who ask the server share.
-            on_retry: Told of each failure that is borne, and of the seconds until the next try.
-            timing: Time and chance.
+            policy: How many attempts there are, and how long the waits.
+            budget: The retries that all callers of the server share.
+            on_retry: Called with each failure that is retried, and the seconds until then.
+            timing: Clock, sleep and jitter.
         """
         self._policy = policy
         self._budget = budget
@@ -47,16 +42,16 @@ class Backoff:
         self._received = 0
 
     def progress(self, size: int) -> None:
-        """Note that `size` bytes came."""
+        """Count bytes that came."""
         self._received += size
         if self._received >= _PROGRESS_BYTES:
             self._attempt = 0
 
     async def retry_or_raise(self, error: AsyncCvatError) -> None:
-        """Wait until it is time for the next try.
+        """Wait until the next attempt is due.
 
         Raises:
-            AsyncCvatError: The error itself, when there is none.
+            AsyncCvatError: The error itself, if no attempt is left.
         """
         decision = self._budget.decide(error, self._attempt, self._policy, self._timing)
         if isinstance(decision, GiveUp):
@@ -65,23 +60,3 @@ class Backoff:
         self._received = 0
         self._on_retry(error, decision.delay)
         await self._timing.sleep(decision.delay)
-
-
-class Bandwidth:
-    """A limit that all transfers keep to together."""
-
-    def __init__(self, rate: int, timing: Timing) -> None:
-        """Set the limit.
-
-        Args:
-            rate: Bytes a second.
-            timing: Time and chance.
-        """
-        self._bucket = TokenBucket(rate)
-        self._timing = timing
-
-    async def take(self, size: int) -> None:
-        """Wait until `size` bytes that have come may count as received."""
-        delay = self._bucket.take(size, self._timing.clock())
-        if delay > 0:
-            await self._timing.sleep(delay)

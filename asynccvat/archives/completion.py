@@ -1,6 +1,6 @@
-"""An archive without images, made whole with those that are here: the disk's part of a refresh.
+"""Complete an archive of annotations with the images of the folder that it will replace.
 
-Whether that may be done is decided in `core.plans.refresh`.
+`core.plans.refresh` decides whether that is allowed. `reuse` checks and links the images.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ async def complete(
     staged: StagedFiles,
     parallel: int,
 ) -> StagedArchive | None:
-    """Take the images of the folder that is being replaced over, each after it was read again.
+    """Reuse the images of the folder that is being replaced, after reading each again.
 
     Args:
         read: The archive of annotations alone, which is in staging.
-        previous: What the folder holds; besides images, just the paths that `read` has, too.
+        previous: The files of the folder. Those that are no images have the paths of `read`.
         staging: The tree.
-        staged: What is in it.
-        parallel: Threads that share the work.
+        staged: The files that are in it.
+        parallel: How many threads share the work.
 
     Returns:
-        What an archive with the images would have left, in the order of the earlier one; None
-        where an image is not here any more as it was. What was taken over stays in staging.
+        What an archive with the images would have given, in the order of the earlier one. None if
+        an image is missing or has changed; reused images stay in staging then.
     """
     images = media_of(previous)
     candidates = [

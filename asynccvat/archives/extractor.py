@@ -1,9 +1,9 @@
-"""Bytes of an archive in, files in staging out; synchronous, for worker threads.
+"""Write the members of an archive into staging. Synchronous, for worker threads.
 
-`Extractor` drives one `ZipReader` and writes the members that it reports. Several of them can
-write into one tree at once, each in a thread of its own, as long as they read different members;
-what they have finished is collected in one `StagedFiles`. Which bytes to feed, and taking members
-over from elsewhere, is left to `archives` and `reuse`.
+An `Extractor` drives one `ZipReader` and writes what it reads. Several extractors can write into
+one tree at once, each in its own thread, if they read different members. They share one
+`StagedFiles`, which records the finished ones. `extraction` decides what each of them reads, and
+`reuse` fills members from files that are on disk already.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _LOOK_AFTER = 64 * 1024 * 1024
 
 
 class Folders:
-    """Open folders of a tree, a bounded number of them; made where they are not there yet.
+    """Open the folders of a tree, a bounded number at once, and make missing ones.
 
-    For one thread at a time. Another may make the same folders meanwhile.
+    For one thread at a time. Other threads may make the same folders at the same time.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class Folders:
         """Start at an open folder.
 
         Args:
-            root: Its handle, which stays the caller's.
-            made: Told the path of each folder that was made.
+            root: Its handle. The caller closes it.
+            made: The paths of the folders that are made are added to this.
             most: How many stay open.
         """
         self._most = most
@@ -58,7 +58,7 @@ class Folders:
         """Return the handle of a folder, valid until the next call; `""` is the root itself.
 
         Raises:
-            OSError: As the system says; `ENOTDIR` or `ELOOP` where a link or a file stands there.
+            OSError: From the system; `ENOTDIR` or `ELOOP` if a file or a link has that path.
         """
         if not path:
             return self._root
@@ -78,25 +78,25 @@ class Folders:
         return fd
 
     def close(self) -> None:
-        """Close them all but the root."""
+        """Close all of them except the root."""
         while self._open:
             os.close(self._open.popitem()[1])
 
 
 class StagedFiles:
-    """What of an archive is in staging: whole members, each with its CRC checked in this process.
+    """The members of one archive that are in staging, whole and with a CRC checked here.
 
     Attributes:
         task_id: The task, for messages.
-        root: Handle of the tree; -1 while nothing is read.
+        root: Handle of the tree; -1 while it is closed.
         records: The files, by path.
         directories: Folders that the archive lists as members.
-        made: All folders that were made, also for members that then were not kept.
-        open_folders: How many folders each thread that writes into it keeps open.
+        made: All folders that were made, including those of members that were then removed.
+        open_folders: How many folders each writing thread keeps open.
     """
 
     def __init__(self, task_id: int, root: int = -1, *, open_folders: int = MOST_FOLDERS) -> None:
-        """Start with an empty tree, whose handle stays the caller's."""
+        """Start with an empty tree. The caller closes its handle."""
         self.task_id = task_id
         self.open_folders = open_folders
         self.root = root
@@ -106,12 +106,12 @@ class StagedFiles:
         self._room = 0
 
     def holds(self, entry: ZipEntry) -> bool:
-        """Whether a file member is here, by path, size and CRC."""
+        """Whether a file member is staged, by path, size and CRC."""
         record = self.records.get(entry.name)
         return record is not None and (record.size, record.crc) == (entry.size, entry.crc)
 
     def reserve(self, size: int) -> None:
-        """Account for `size` bytes that will be written, and look at the free space at times.
+        """Count `size` bytes that will be written; check the free space every 64 MiB.
 
         Raises:
             DiskFullError: They do not fit.
@@ -131,22 +131,21 @@ class StagedFiles:
         if size + SPARE_BYTES > free:
             raise DiskFullError(
                 f"task {self.task_id} needs {number_of_bytes(size)} more, and "
-                f"{number_of_bytes(SPARE_BYTES)} have to stay free, but only "
-                f"{number_of_bytes(free)} are there; free some space (what is whole stays), then "
-                "run again",
+                f"{number_of_bytes(SPARE_BYTES)} must stay free, but the disk has only "
+                f"{number_of_bytes(free)}. Free some space, then run again: finished files stay.",
                 task_id=self.task_id,
                 step="extract",
             )
 
     def remove(self, path: str) -> None:
-        """Remove a member that the archive no longer holds like this."""
+        """Remove a member that the archive no longer has in this form."""
         del self.records[path]
         parent, _, name = path.rpartition("/")
         with files.folder(parent, dir_fd=self.root) as fd:
             files.unlink(name, dir_fd=fd)
 
     def reconcile(self, directory: Directory) -> None:
-        """Remove everything that an archive's directory does not hold just like this."""
+        """Remove all files and folders that differ from an archive's directory."""
         entries = {entry.name: entry for entry in directory.entries}
         stale = [
             path
@@ -182,14 +181,14 @@ def _parents(path: str) -> set[str]:
 
 
 class Extractor:
-    """Writes the members of one reader into a tree, as their bytes come.
+    """Write the members of one reader into a tree, as their bytes come.
 
-    A member that is here already is read and checked, and not written again. For one thread at a
-    time; after the last bytes comes `finish`, or `abandon` at any moment.
+    A member that is staged already is read and checked, but not written again. For one thread at a
+    time. Call `finish` after the last bytes, or `abandon` at any time.
     """
 
     def __init__(self, reader: ZipReader, staged: StagedFiles) -> None:
-        """Write what `reader` reports into the tree of `staged`."""
+        """Write the members of `reader` into the tree of `staged`."""
         self.reader = reader
         self._staged = staged
         self._folders = Folders(staged.root, staged.made, most=staged.open_folders)
@@ -199,12 +198,12 @@ class Extractor:
         self._unfinished = False
 
     def feed(self, chunks: Iterable[bytes | memoryview]) -> None:
-        """Take the next bytes.
+        """Read the next bytes, and write what they hold.
 
         Raises:
             ArchiveError: As `ZipReader.feed`.
-            DiskFullError: There is no room for them.
-            StoreError: The file system refuses them.
+            DiskFullError: There is no room for it.
+            StoreError: The file system refuses it.
         """
         try:
             for chunk in chunks:
@@ -232,7 +231,7 @@ class Extractor:
         self._folders.close()
 
     def abandon(self) -> None:
-        """Close all handles and remove the member that is not whole; harmless after `finish`."""
+        """Close all handles and remove the unfinished member; does nothing after `finish`."""
         try:
             if self._unfinished:
                 self._unfinished = False

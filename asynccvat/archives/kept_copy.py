@@ -1,4 +1,4 @@
-"""Keeping an archive as it came, beside its members: `--keep-archive`."""
+"""Keep an archive as it came (`--keep-archive`), through aiofiles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asynccvat.store import UnfinishedArchive
 
 
 class ArchiveCopy:
-    """The archive itself, kept as it came."""
+    """The file that an archive is kept in."""
 
     def __init__(self, file: AsyncFileIO, path: Path, task_id: int) -> None:
         self._file = file
@@ -29,31 +29,32 @@ class ArchiveCopy:
         return self._file.fileno()
 
     async def restart(self) -> None:
-        """Forget what came so far."""
+        """Empty the file."""
         with disk_errors.explained("write", self._path, task_id=self._task_id):
             await shielded(self._file.seek(0))
             await shielded(self._file.truncate())
 
     async def write(self, chunks: Sequence[bytes]) -> None:
+        """Append chunks."""
         rest = memoryview(b"".join(chunks))
         with disk_errors.explained("write", self._path, task_id=self._task_id):
             while rest:
-                # A disk that is nearly full takes a part, and refuses only the next.
+                # A disk that is nearly full accepts a part, and refuses only the next write.
                 rest = rest[await shielded(self._file.write(rest)) :]
 
 
 @asynccontextmanager
 async def archive_copy(archive: UnfinishedArchive, task_id: int) -> AsyncIterator[ArchiveCopy]:
-    """Hold the file open that an archive is kept in; it is removed when the block fails.
+    """Hold the file open that an archive is kept in; remove it if the block fails.
 
-    aiofiles leaves the thread alone that a cancelled call of it runs in, and with it a file that
-    was just opened: so each is awaited to its end.
+    A cancelled call of aiofiles leaves its thread running, and with it perhaps a file that was just
+    opened. So each call is awaited to its end.
     """
     opened: list[AsyncFileIO] = []
 
     async def open_() -> None:
         fd = await in_thread(archive.create)
-        # Unbuffered: what a full disk refused must not come again when the file is closed.
+        # Unbuffered: otherwise closing would write again what a full disk has refused.
         opened.append(await aiofiles.open(fd, "wb", buffering=0))
 
     try:
@@ -71,7 +72,7 @@ async def archive_copy(archive: UnfinishedArchive, task_id: int) -> AsyncIterato
 async def _let_go(
     file: AsyncFileIO, archive: UnfinishedArchive, task_id: int, why: BaseException
 ) -> None:
-    """Close and remove the file; what goes wrong with that is only a note to what went before."""
+    """Close and remove the file; an error in that becomes a note to the error before."""
 
     async def remove() -> None:
         try:

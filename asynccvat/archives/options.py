@@ -1,10 +1,10 @@
-"""How archives are read: what the run's options say of it, and what the destination can hold."""
+"""The options of reading archives: those of the run, and what the destination can hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asynccvat.archives.backoff import Bandwidth
+from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.core.paths import NameRules
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.retry import RetryPolicy
@@ -21,13 +21,13 @@ class ReadOptions:
     Attributes:
         rules: What names the destination can hold.
         limits: The most that an archive may hold.
-        reuse: Take over members that are here already.
+        reuse: Whether members that are on disk already are reused instead of fetched.
         ranges: How archives are cut into requests.
-        policy: How patiently broken connections are made again.
-        budget: The retries that are left for it, shared by all who ask the server.
-        bandwidth: A limit that all archives keep to together, if any.
-        open_folders: How many folders each thread that writes an archive keeps open.
-        timing: Time and chance.
+        policy: How often broken connections are made again, and after which waits.
+        budget: The retries that all callers of the server share.
+        bandwidth: The bandwidth that all archives share; None for no limit.
+        open_folders: How many folders each writing thread keeps open.
+        timing: Clock, sleep and jitter.
     """
 
     rules: NameRules

@@ -1,4 +1,4 @@
-"""ArchiveReader: reads any number of archives at once, into a staged tree each."""
+"""ArchiveReader: read any number of archives at once, each into its own staged tree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from asynccvat.archives.backoff import Bandwidth
+from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.archives.completion import complete
 from asynccvat.archives.extractor import StagedFiles
 from asynccvat.archives.kept_copy import ArchiveCopy, archive_copy
@@ -29,7 +29,7 @@ from asynccvat.store import Staging, UnfinishedArchive
 
 
 class ArchiveReader:
-    """Reads archives into staged trees, any number of them at once."""
+    """Read archives into staged trees, any number of them at once."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class ArchiveReader:
 
         Args:
             client: The server's client.
-            options: Limits, reuse, retries; and the bandwidth, which all archives share.
+            options: Limits, reuse, retries, and the bandwidth that all archives share.
             rules: What names the destination can hold.
-            emit: Told what happens.
+            emit: Called with each event.
             ranges: How archives are cut into requests.
-            timing: Time and chance.
+            timing: Clock, sleep and jitter.
         """
         timing = timing or Timing()
         ranges = ranges or RangeOptions()
@@ -71,7 +71,7 @@ class ArchiveReader:
         self._unfinished: dict[int, StagedFiles] = {}
 
     def with_rules(self, rules: NameRules) -> ArchiveReader:
-        """A reader for another destination, which shares the bandwidth with this one."""
+        """Return a reader for another destination that shares this one's bandwidth."""
         other = copy.copy(self)
         other._options = replace(self._options, rules=rules)  # noqa: SLF001 - our own
         other._unfinished = {}  # noqa: SLF001 - our own
@@ -88,27 +88,27 @@ class ArchiveReader:
     ) -> StagedArchive:
         """Read one archive into a staged tree.
 
-        After an error that asks for another export, call it again with the new URL and the same
-        `staging`: members that are whole are not fetched again.
+        If an error needs another export, call this again with the new URL and the same `staging`:
+        members that are whole are not fetched again.
 
         Args:
             result_url: As the finished request has it.
             staging: The tree to fill.
-            expected: What the archive should hold but for changed annotations, in the order of
-                its places; it decides how much is asked for first, and nothing else.
-            keep_archive: File to keep the archive in as it came; then it is fetched whole and in
-                order. It must not be there yet, and is removed when the session fails.
-            on_open: Called once the server begins to send the archive: it is there.
+            expected: The members that the archive should have, apart from changed annotations, in
+                their order in the archive. It decides the size of the first request only.
+            keep_archive: File to keep the archive in as it came. The archive is then fetched whole
+                and in order. The file must not exist, and is removed if the reading fails.
+            on_open: Called when the server begins to send the archive, so it exists.
 
         Raises:
             ExportNotReadyError: The export has not ended, or another one was started since.
             ExportExpiredError: The result is gone.
-            ArchiveError: The archive is broken, unsafe or beyond the limits, and was no better
-                when it was fetched again.
+            ArchiveError: The archive is broken, unsafe or beyond the limits, and was so again after
+                it was fetched a second time.
             DiskFullError: There is no room for it.
             StoreError: The file system refuses it.
             TransportError: The connection broke too often.
-            ProtocolError: What came is no archive, or another one every time.
+            ProtocolError: The response is no archive, or each time a different one.
         """
         staged = self._staged(staging)
         source = ArchiveSource(
@@ -143,16 +143,16 @@ class ArchiveReader:
     async def complete(
         self, read: StagedArchive, staging: Staging, previous: Sequence[MemberRecord]
     ) -> StagedArchive | None:
-        """Take the images over that an archive of annotations alone lacks.
+        """Reuse the images of the previous folder for an archive of annotations alone.
 
         Args:
             read: What `read` returned for that archive.
             staging: The same.
-            previous: What the folder that is being replaced holds.
+            previous: The files of the folder that is being replaced.
 
         Returns:
-            What an archive with the images would have left, None where an image is not here any
-            more as it was; then `read` one with the same `staging`.
+            What an archive with the images would have given. None if an image is missing or has
+            changed: then `read` a full archive into the same `staging`.
 
         Raises:
             DiskFullError: There is no room for it.

@@ -1,7 +1,7 @@
-"""The requests for one archive: its end, parts of it, all of it; and the counting of what came.
+"""Request one archive, or parts of it, and count the bytes that come.
 
-What an answer means for the reading is told by two errors that stay inside the package; what then
-happens is left to `reading`.
+Two errors stay inside the package: `ArchiveChangedError` and `BodyBrokenError`. `session` decides
+what happens after them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from asynccvat.archives.backoff import Bandwidth
+from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.client import CvatClient
 from asynccvat.core.ranges import if_range, is_same_archive
 from asynccvat.errors import ProtocolError, ResponseError, TransportError, TruncatedArchiveError
@@ -20,16 +20,14 @@ _SIGNATURE = b"PK"
 
 
 class ArchiveChangedError(Exception):
-    """The archive is no longer the one whose directory is known. Stays inside the package."""
+    """The server has another archive now than the one whose directory is known."""
 
 
 class BodyBrokenError(Exception):
-    """A body broke off. Errors before it began were tried again by the client already.
-
-    Stays inside the package.
+    """A body broke off. The client has already retried errors before the body.
 
     Attributes:
-        error: How.
+        error: Why it broke off.
     """
 
     def __init__(self, error: TransportError) -> None:
@@ -39,7 +37,13 @@ class BodyBrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RemoteArchive:
-    """One state of the archive at the server, and its end."""
+    """The archive as the server has it now, and its last bytes.
+
+    Attributes:
+        total: Bytes of the whole archive.
+        etag: Its ETag, None if the server sent none.
+        tail: Its last bytes.
+    """
 
     total: int
     etag: str | None
@@ -47,15 +51,20 @@ class RemoteArchive:
 
     @property
     def tail_start(self) -> int:
+        """Offset in the archive at which the tail starts."""
         return self.total - len(self.tail)
 
     def between(self, start: int, stop: int) -> memoryview:
-        """The bytes from one offset in the tail to another."""
+        """Return the bytes between two offsets in the archive, which are in the tail."""
         return memoryview(self.tail)[start - self.tail_start : stop - self.tail_start]
 
 
 class ArchiveSource:
-    """The requests for one archive, and the counting of what they bring."""
+    """Requests for one archive.
+
+    Attributes:
+        transferred: Bytes that came over the network.
+    """
 
     def __init__(
         self,
@@ -74,7 +83,7 @@ class ArchiveSource:
 
     @asynccontextmanager
     async def open_tail(self, size: int) -> AsyncIterator[ResultStream]:
-        """Ask for the last `size` bytes; what comes is all of it where there is no Range."""
+        """Request the last `size` bytes. A server without ranges sends the whole archive."""
         try:
             async with self._client.open_result(
                 self._result_url, suffix=size, task_id=self._task_id
@@ -86,7 +95,7 @@ class ArchiveSource:
         except ResponseError as error:
             if error.status != 416:
                 raise
-            raise TruncatedArchiveError("the archive is empty: fetch it again") from error
+            raise TruncatedArchiveError("the archive is empty. Fetch it again.") from error
 
     @asynccontextmanager
     async def open(
@@ -124,7 +133,7 @@ class ArchiveSource:
 
         Raises:
             BodyBrokenError: It broke off.
-            ProtocolError: It should begin as a zip archive, and does not.
+            ProtocolError: It is the beginning of something else than a zip archive.
         """
         position = stream.start
         try:
@@ -142,11 +151,13 @@ class ArchiveSource:
     def body_receiver(
         self, stream: ResultStream, on_bytes: Callable[[int], None]
     ) -> BodyReceiver | None:
-        """Take a long body off its connection, which cannot be done where it is slowed down.
+        """Take a long body over from aiohttp; None if that does not pay.
+
+        A limited bandwidth rules it out, too: then each piece has to pass through the event loop.
 
         Args:
             stream: The body, not read yet.
-            on_bytes: Told how many bytes came, every now and then.
+            on_bytes: Called with the number of bytes that came, for each buffer.
         """
 
         def count(size: int) -> None:
@@ -156,12 +167,18 @@ class ArchiveSource:
         return None if self._bandwidth is not None else stream.body_receiver(count)
 
     async def collect(self, stream: ResultStream) -> bytes:
+        """Return a whole body.
+
+        Raises:
+            BodyBrokenError: As `chunks`.
+            ProtocolError: As `chunks`.
+        """
         async with aclosing(self.chunks(stream)) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
 
 def check_signature(chunk: bytes | memoryview) -> None:
-    """Make sure that a body's first bytes are the beginning of a zip archive.
+    """Check that a body's first bytes are the beginning of a zip archive.
 
     Raises:
         ProtocolError: They are not.
@@ -169,7 +186,7 @@ def check_signature(chunk: bytes | memoryview) -> None:
     start = bytes(chunk[:16])
     if not start.startswith(_SIGNATURE[: len(start)]):
         raise ProtocolError(
-            f"what the server sent as an archive starts with {start!r} and is none: check the "
-            "server, or a proxy before it",
+            f"the server sent no zip archive: the response starts with {start!r}. Check the server, "
+            "and any proxy in front of it.",
             step="download",
         )

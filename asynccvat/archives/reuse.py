@@ -1,8 +1,7 @@
-"""Taking members over from what is here already, instead of fetching them.
+"""Reuse members that are on disk already, instead of fetching them.
 
-A file is taken over only when its bytes, read again, give the CRC that the archive's directory
-has for the member: a file of the right size can be zeros after a power cut. Synchronous, for
-worker threads.
+A file is reused only if its bytes, read again, give the CRC in the archive's directory: after a
+power cut, a file of the right size can be all zeros. Synchronous, for worker threads.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ _BATCH_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ReusableMember:
-    """A member that may be here already.
+    """A member that may be on disk already.
 
     Attributes:
         name: Its path.
         size: Bytes.
         crc: CRC-32 of its bytes.
-        sources: The files that may be it.
+        sources: The files that may have its bytes.
     """
 
     name: str
@@ -42,13 +41,13 @@ class ReusableMember:
 def candidate(
     name: str, size: int, crc: int, reusable: Mapping[str, Sequence[Reusable]]
 ) -> ReusableMember | None:
-    """Find the files that may be a member, by path, size and CRC where that is known.
+    """Find the files that may have a member's bytes: by path, size, and CRC if it is known.
 
     Args:
         name: The member's path.
         size: Its bytes.
         crc: Its CRC-32.
-        reusable: The files that are offered, by member's path.
+        reusable: The files on disk, by member's path.
     """
     sources = tuple(
         source
@@ -61,7 +60,7 @@ def candidate(
 def batches(candidates: Iterable[ReusableMember]) -> Iterator[list[ReusableMember]]:
     """Divide members into batches of about 32 MiB.
 
-    So many threads can share the work, and a cancellation need not wait for all of it.
+    Several threads can then share the work, and a cancellation waits for one batch only.
     """
     batch: list[ReusableMember] = []
     size = 0
@@ -76,10 +75,10 @@ def batches(candidates: Iterable[ReusableMember]) -> Iterator[list[ReusableMembe
 
 
 def reuse_members(batch: Sequence[ReusableMember], staging: Staging, staged: StagedFiles) -> int:
-    """Take over what proves to be right of a batch; what does not is left to be fetched.
+    """Reuse the members of a batch whose files are right; the others have to be fetched.
 
     Returns:
-        The bytes of the members that were taken over.
+        Bytes of the reused members.
 
     Raises:
         StoreError: The tree in staging cannot be written.
@@ -124,7 +123,7 @@ def _reuse_member(
             finally:
                 os.close(fd)
     except OSError:
-        # It is gone, or cannot be read: then it is fetched, as if it had never been offered.
+        # The file is gone, or cannot be read. The member is fetched then.
         return False
     if mtime_ns is None:
         return False
@@ -133,7 +132,7 @@ def _reuse_member(
 
 
 def _is_right(fd: int, member: ReusableMember) -> bool:
-    """Read a file from its start: whether it has the member's size and CRC."""
+    """Read a file from its start, and tell whether it has the member's size and CRC."""
     if os.fstat(fd).st_size != member.size:
         return False
     crc = size = 0
@@ -146,10 +145,10 @@ def _is_right(fd: int, member: ReusableMember) -> bool:
 def _link(
     fd: int, before: os.stat_result, name: str, new_name: str, *, dir_fd: int, new_dir_fd: int
 ) -> int | None:
-    """Link the very file that was read; return its mtime, None where it cannot be linked.
+    """Link the very file that was read; return its mtime, or None if it cannot be linked.
 
-    `before` is a look at it from before it was read: a time taken later could be that of an edit,
-    and would call the edited file ours.
+    `before` is the file's status from before it was read. A later mtime could be that of an edit,
+    and the edited file would be recorded as ours.
     """
     try:
         files.link(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
@@ -163,13 +162,13 @@ def _link(
         right = same and unedited
     finally:
         if not right:
-            # The name was given to another file meanwhile, or this one was edited, or nobody knows.
+            # Meanwhile another file got the name, or this one was edited, or the check failed.
             files.unlink(new_name, dir_fd=new_dir_fd)
     return before.st_mtime_ns if right else None
 
 
 def _copy(fd: int, member: ReusableMember, new_name: str, new_dir_fd: int) -> int | None:
-    """Copy an open file, checked once more on the way; return the mtime, None if it changed."""
+    """Copy an open file and check it once more; return the mtime, or None if it changed."""
     os.lseek(fd, 0, os.SEEK_SET)
     crc = size = 0
     new_fd = files.open_for_writing(new_name, dir_fd=new_dir_fd)

@@ -1,8 +1,8 @@
-"""Archives that are whole in a file before their members are read.
+"""Write a whole archive to a file, and read its members from there.
 
-A server without ranges sends the whole archive, and the directory comes last. So the body is
-written to a file first, and the members are read from there by the directory, with the reader that
-reads ranges. Synchronous, for worker threads.
+A server without ranges sends the whole archive, in which the directory comes last. So the body is
+written to a file first. The members are then read by the directory, as from a server with ranges.
+Synchronous, for worker threads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asynccvat.errors import StoreError
 from asynccvat.fs import disk_errors, files
 
 PIECE_BYTES = 8 * 1024 * 1024
-"""Bytes that are read of a file before a cancellation is looked for."""
+"""Bytes that are extracted before a cancellation can take effect."""
 
 _READ_BYTES = 256 * 1024
 

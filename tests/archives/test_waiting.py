@@ -7,7 +7,8 @@ from archive_site import FakeTime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.archives.backoff import Backoff, Bandwidth
+from asynccvat.archives.backoff import Backoff
+from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.core.bandwidth import TokenBucket
 from asynccvat.core.retry import RetryBudget, RetryPolicy
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
