@@ -51,10 +51,10 @@ class TaskGroup:
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[TaskGroup]:
-    """Run tasks beside a block; leaving the block waits for all of them.
+    """Run tasks while a block runs. Leaving the block waits for all of them.
 
     Raises:
-        Exception: The first failure, be it a task's or the block's. The others are cancelled.
+        Exception: The first failure, of a task or of the block. The others are cancelled.
     """
     async with anyio.create_task_group() as anyio_group:
         group = TaskGroup(anyio_group)

@@ -62,7 +62,7 @@ def start_in_thread(
 
 
 async def shielded(work: Awaitable[T]) -> T:
-    """Await something to its end; raise a cancellation that came meanwhile only then."""
+    """Await something to its end, and only then raise a cancellation that came before that."""
     task = asyncio.ensure_future(work)
     return _result(task, await _wait_for_end(task))
 
@@ -111,7 +111,7 @@ def _run_unless_cancelled(work: concurrent.futures.Future[T], call: Callable[[],
 
 
 async def _wait_for_end(task: asyncio.Future[T]) -> asyncio.CancelledError | None:
-    """Wait until something has ended; return the cancellation that came meanwhile, if any."""
+    """Wait until something has ended; return the cancellation that came before that, if any."""
     cancelled: asyncio.CancelledError | None = None
     # The shield holds anyio's cancellations off. asyncio's own come once each, and are kept.
     with anyio.CancelScope(shield=True):

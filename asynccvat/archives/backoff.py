@@ -9,7 +9,7 @@ from asynccvat.errors import AsyncCvatError
 from asynccvat.http import SharedBudget
 from asynccvat.http.retry_after import Timing
 
-# After so many bytes, a broken connection counts as a new failure.
+# After this many bytes, a broken connection counts as a new failure.
 _PROGRESS_BYTES = 1024 * 1024
 
 

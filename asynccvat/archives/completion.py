@@ -15,7 +15,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.archives import reuse
 from asynccvat.archives.extractor import StagedFiles
 from asynccvat.archives.session import StagedArchive
-from asynccvat.core.plans.refresh import media_of
+from asynccvat.core.plans.refresh import images_of
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import stored_digest
 from asynccvat.store import Staging
@@ -41,7 +41,7 @@ async def complete(
         What an archive with the images would have given, in the order of the earlier one. None if
         an image is missing or has changed; reused images stay in staging then.
     """
-    images = media_of(previous)
+    images = images_of(previous)
     candidates = [
         found
         for one in images

@@ -1,4 +1,4 @@
-"""One archive's extraction into its tree: the spans to read, each with an extractor of its own.
+"""Extract one archive into its tree, span by span.
 
 Synchronous, for worker threads. `session` fetches the bytes, `extractor` writes the members.
 """
@@ -14,7 +14,7 @@ from asynccvat.archives.backoff import Backoff
 from asynccvat.archives.extractor import Extractor, StagedFiles
 from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.remote import RemoteArchive
-from asynccvat.core.ranges import ByteSpan, RangeOptions, left_out, plan_spans
+from asynccvat.core.ranges import ByteSpan, RangeOptions, plan_spans, skipped_members
 from asynccvat.core.zip import Directory, ZipReader
 from asynccvat.store import Staging
 
@@ -163,8 +163,8 @@ class Extraction:
             for e, here in zip(entries, held, strict=True)
         ]
         wanted = [not here and one is None for here, one in zip(held, found, strict=True)]
-        out = left_out(directory, wanted, tail_start, self._options.ranges)
-        return [one for one, leave in zip(found, out, strict=True) if leave and one is not None]
+        skipped = skipped_members(directory, wanted, tail_start, self._options.ranges)
+        return [one for one, skip in zip(found, skipped, strict=True) if skip and one is not None]
 
     def reuse_members(self, batch: list[reuse.ReusableMember]) -> int:
         """Reuse the members of a batch that prove right; return their bytes."""

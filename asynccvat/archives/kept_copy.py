@@ -1,4 +1,4 @@
-"""Keep an archive as it came (`--keep-archive`), through aiofiles."""
+"""Keep the archive itself (`--keep-archive`), written through aiofiles."""
 
 from __future__ import annotations
 

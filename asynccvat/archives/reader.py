@@ -96,8 +96,8 @@ class ArchiveReader:
             staging: The tree to fill.
             expected: The members that the archive should have, apart from changed annotations, in
                 their order in the archive. It decides the size of the first request only.
-            keep_archive: File to keep the archive in as it came. The archive is then fetched whole
-                and in order. The file must not exist, and is removed if the reading fails.
+            keep_archive: File to keep the archive itself in. The archive is then fetched whole and
+                in order. The file must not exist, and is removed if the reading fails.
             on_open: Called when the server begins to send the archive, so it exists.
 
         Raises:

@@ -186,7 +186,7 @@ def check_signature(chunk: bytes | memoryview) -> None:
     start = bytes(chunk[:16])
     if not start.startswith(_SIGNATURE[: len(start)]):
         raise ProtocolError(
-            f"the server sent no zip archive: the response starts with {start!r}. Check the server, "
-            "and any proxy in front of it.",
+            f"the server sent no zip archive: the response starts with {start!r}. Check the "
+            "server, and any proxy in front of it.",
             step="download",
         )

@@ -162,7 +162,7 @@ def _link(
         right = same and unedited
     finally:
         if not right:
-            # Meanwhile another file got the name, or this one was edited, or the check failed.
+            # Another file has got the name, or this one was edited, or the check failed.
             files.unlink(new_name, dir_fd=new_dir_fd)
     return before.st_mtime_ns if right else None
 

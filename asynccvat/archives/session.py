@@ -1,19 +1,18 @@
-"""One archive being read into one tree, and what to do when something goes wrong on the way.
+"""Read one archive into one tree, and read it again after what can be repaired.
 
 The archive's end comes first, and with it the directory. Members that are on disk already are
-reused. The rest is fetched in spans, several at once, and written by worker threads as it comes:
-no more than a few batches are held in memory. A server without ranges sends the whole archive
-instead, which goes through a `spool`.
+reused. The others are fetched in spans, several at once, and written by worker threads as they
+come: only a few batches are held in memory. A server without ranges sends the whole archive, which
+goes through a `spool`.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from asynccvat.aio.serial_worker import SerialWorker
 from asynccvat.aio.task_groups import run_limited
 from asynccvat.aio.threads import entered_in_thread, in_thread
 from asynccvat.archives import reuse
@@ -22,6 +21,8 @@ from asynccvat.archives.extraction import Extraction, SpanRead
 from asynccvat.archives.extractor import StagedFiles
 from asynccvat.archives.kept_copy import ArchiveCopy
 from asynccvat.archives.options import ReadOptions
+from asynccvat.archives.progress import TransferEvents
+from asynccvat.archives.receiving import receive
 from asynccvat.archives.remote import (
     ArchiveChangedError,
     ArchiveSource,
@@ -32,8 +33,8 @@ from asynccvat.archives.spool import Spool, extract_piece, spooled_directory
 from asynccvat.core.ranges import first_request
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import Directory, TailNeeded, read_directory
-from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError, TransportError
-from asynccvat.events import Event, Retrying, TransferProgress, TransferStarted
+from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError
+from asynccvat.events import Event
 from asynccvat.http import ResultStream
 from asynccvat.store import Staging
 
@@ -43,11 +44,8 @@ IN_MEMORY = 4 * 1024 * 1024
 For an archive of 1 MB, the file takes 2 ms of processor time more than memory does.
 """
 
-_BATCH_BYTES = 1024 * 1024
 # How often one archive may turn into another while it is read.
 _CHANGES = 10
-
-_Consume = Callable[[Iterable[bytes | memoryview]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +53,10 @@ class StagedArchive:
     """A whole archive, now in staging.
 
     Attributes:
-        members: Its files, in the order of their places in the archive.
+        members: Its files, by their offsets in the archive.
         digest: Its directory's digest.
-        transferred: Bytes that came over the network, those that came twice included.
-        reused: Bytes of the members that were on disk already, and were not fetched.
+        transferred: Bytes that came over the network, including those that came twice.
+        reused: Bytes of members that were on disk already, and were not fetched.
     """
 
     members: tuple[MemberRecord, ...]
@@ -86,14 +84,12 @@ class ArchiveSession:
         self._staged = staged
         self._options = options
         self._copy = copy
-        self._emit = emit
+        self._events = TransferEvents(staging.task_id, emit)
         self._reuses = options.reuse and copy is None
-        # A member that is not reused is fetched, and then the end need not come alone.
+        # If nothing is reused, all is fetched: then the first request may have more than the end.
         self._first = first_request(expected if self._reuses else (), options.ranges)
         self._extraction = Extraction(staging, staged, options)
         self._reused = 0
-        self._announced = False
-        self._unannounced = 0
 
     async def run(self) -> StagedArchive:
         """Read the archive, as often as that is worth trying."""
@@ -108,8 +104,8 @@ class ArchiveSession:
                 changes += 1
                 if changes > _CHANGES:
                     raise ProtocolError(
-                        f"the archive became another one {changes} times while it was read: "
-                        "something exports this task again and again; stop that, then run again",
+                        f"the archive changed {changes} times while it was read: something exports "
+                        "this task again and again. Stop that, then run again.",
                         step="download",
                     ) from None
             except BodyBrokenError as broken:
@@ -120,7 +116,7 @@ class ArchiveSession:
                     raise
                 damaged = True
                 await in_thread(self._extraction.abandon)
-                self._emit(Retrying(self._staging.task_id, "extract", str(error), 0.0))
+                self._events.retrying("extract", error, 0.0)
             else:
                 return StagedArchive(
                     self._staged.in_order(directory),
@@ -140,7 +136,7 @@ class ArchiveSession:
                 return await self._read_whole(stream)
             assert total is not None
             archive = RemoteArchive(total, stream.etag, await self._source.collect(stream))
-        self._progressed(len(archive.tail))
+        self._events.progressed(len(archive.tail))
         found = await in_thread(self._begin, archive)
         while isinstance(found, TailNeeded):
             archive = await self._with_longer_tail(archive, found.length)
@@ -149,7 +145,7 @@ class ArchiveSession:
             await self._copy.restart()
         if archive.tail_start > 0:
             await self._fetch(archive, found)
-        self._announce(archive.total)
+        self._events.started(archive.total, self._reused)
         if self._copy is not None:
             await self._copy.write([archive.tail])
         return found
@@ -158,7 +154,7 @@ class ArchiveSession:
         start = archive.total - length
         async with self._source.open(archive, start, archive.tail_start) as stream:
             more = await self._source.collect(stream)
-        self._progressed(len(more))
+        self._events.progressed(len(more))
         return replace(archive, tail=more + archive.tail)
 
     def _begin(self, archive: RemoteArchive) -> Directory | TailNeeded:
@@ -170,7 +166,7 @@ class ArchiveSession:
             return directory
         extraction = self._extraction
         if extraction.spans and self._copy is None and directory == extraction.directory:
-            # Another ETag, and the same members at the same places: every span goes on.
+            # Another ETag, but the same members at the same offsets: every span resumes.
             return directory
         extraction.begin(directory)
         if archive.tail_start == 0:
@@ -183,7 +179,7 @@ class ArchiveSession:
         self._require_room(archive, directory)
         ranges = self._options.ranges
         if self._copy is not None:
-            # It comes in order: all of it in one span, whatever is staged.
+            # It has to come in order, so all of it is one span, even if members are staged.
             ranges = replace(ranges, parallel=1)
         self._extraction.plan(
             directory, archive.tail_start, ranges, self._backoff, every_byte=self._copy is not None
@@ -201,7 +197,7 @@ class ArchiveSession:
         if not extraction.spans:
             await self._reuse_members(archive, directory)
             await in_thread(self._plan, archive, directory)
-        self._announce(archive.total)
+        self._events.started(archive.total, self._reused)
         in_tail = [span for span in extraction.spans if span.position >= archive.tail_start]
         await in_thread(_finish, in_tail, archive)
         waiting = [span for span in extraction.spans if not span.finished]
@@ -233,7 +229,13 @@ class ArchiveSession:
         while (start := span.position) < stop:
             try:
                 async with self._source.open(archive, start, stop) as stream:
-                    await self._receive(stream, span.extractor.feed, self._copy)
+                    await receive(
+                        self._source,
+                        stream,
+                        span.extractor.feed,
+                        self._events.progressed,
+                        copy=self._copy,
+                    )
             except BodyBrokenError as broken:
                 span.backoff.progress(span.position - start)
                 await span.backoff.retry_or_raise(broken.error)
@@ -243,10 +245,10 @@ class ArchiveSession:
 
     async def _read_whole(self, stream: ResultStream) -> Directory:
         await in_thread(self._begin_whole, stream.total or 0)
-        self._announce(stream.total)
+        self._events.started(stream.total, self._reused)
         async with self._open_spool() as fd:
             spool = Spool(fd, self._staged, self._options.limits)
-            await self._receive(stream, spool.write)
+            await receive(self._source, stream, spool.write, self._events.progressed)
             directory = await in_thread(self._begin_spooled, fd, spool.size)
             await run_limited(
                 self._options.ranges.parallel,
@@ -286,84 +288,13 @@ class ArchiveSession:
             await in_thread(extract_piece, fd, span.extractor, span.span.stop)
         await in_thread(span.finish)
 
-    # Both ways
-
-    async def _receive(
-        self, stream: ResultStream, consume: _Consume, copy: ArchiveCopy | None = None
-    ) -> None:
-        """Hand a body to a worker thread, which reads it off its connection if that pays.
-
-        Args:
-            stream: The body.
-            consume: Takes its bytes, in the worker thread.
-            copy: Takes them, too.
-
-        Raises:
-            BodyBrokenError: It broke off; what came before is consumed.
-        """
-        body_receiver = None
-        if copy is None:
-            body_receiver = self._source.body_receiver(stream, self._progressed)
-        if body_receiver is None:
-            await self._receive_batches(stream, consume, copy)
-            return
-        async with SerialWorker() as worker:
-            with body_receiver:
-                await worker.submit(body_receiver.drain, consume)
-                await worker.wait()
-        try:
-            body_receiver.check()
-        except TransportError as error:
-            raise BodyBrokenError(error) from error
-
-    async def _receive_batches(
-        self, stream: ResultStream, consume: _Consume, copy: ArchiveCopy | None
-    ) -> None:
-        """Hand a body to a worker thread, batch by batch, while the next one comes."""
-        broken: BodyBrokenError | None = None
-        batch: list[bytes] = []
-        size = 0
-        async with SerialWorker() as worker, aclosing(self._source.chunks(stream)) as chunks:
-
-            async def hand_over() -> None:
-                if copy is not None:
-                    await copy.write(batch)
-                await worker.submit(consume, batch)
-                self._progressed(size)
-
-            try:
-                async for chunk in chunks:
-                    batch.append(chunk)
-                    size += len(chunk)
-                    if size >= _BATCH_BYTES:
-                        await hand_over()
-                        batch, size = [], 0
-            except BodyBrokenError as error:
-                broken = error
-            if batch:
-                await hand_over()
-        if broken is not None:
-            raise broken
-
     def _backoff(self) -> Backoff:
         options = self._options
-        return Backoff(options.policy, options.budget, self._retrying, options.timing)
 
-    def _retrying(self, error: AsyncCvatError, delay: float) -> None:
-        self._emit(Retrying(self._staging.task_id, "download", str(error), delay))
+        def retrying(error: AsyncCvatError, delay: float) -> None:
+            self._events.retrying("download", error, delay)
 
-    def _announce(self, size: int | None) -> None:
-        if not self._announced:
-            self._announced = True
-            self._emit(TransferStarted(self._staging.task_id, size, self._reused))
-            self._progressed(self._unannounced)
-
-    def _progressed(self, size: int) -> None:
-        """Tell of bytes that came; not before the start was told of."""
-        if not self._announced:
-            self._unannounced += size
-        elif size:
-            self._emit(TransferProgress(self._staging.task_id, size))
+        return Backoff(options.policy, options.budget, retrying, options.timing)
 
 
 def _finish(spans: Iterable[SpanRead], archive: RemoteArchive) -> None:

@@ -1,20 +1,20 @@
-"""How long to wait so that all transfers together keep to a number of bytes a second.
+"""Decide how long to wait so that all transfers together keep to a bandwidth.
 
-The bucket only counts; the clock is handed in and the waiting is left to `archives`.
+The caller passes the time in. `archives.bandwidth` does the waiting.
 """
 
 from __future__ import annotations
 
 BURST_SECONDS = 0.25
-"""How much of a second's bytes may come at once after a pause."""
+"""Seconds whose bytes may come at once after a pause."""
 
 
 class TokenBucket:
-    """Bytes that may be taken, refilled at a constant rate.
+    """A token bucket: bytes that may be taken, refilled at a constant rate.
 
-    Whoever takes more than is there goes into debt and is told how long to wait for it to be
-    paid; those who take meanwhile wait behind. So takers are served in their order, and one
-    chunk larger than the burst is no special case.
+    A caller that takes more than the bucket holds leaves a debt, and waits until it is refilled.
+    Later callers wait behind it. So callers are served in order, and a chunk larger than the burst
+    is no special case.
     """
 
     def __init__(self, rate: int) -> None:
@@ -33,7 +33,7 @@ class TokenBucket:
 
         Args:
             size: Bytes.
-            now: Seconds of any clock that does not go back.
+            now: Seconds of a monotonic clock.
         """
         if self._filled_at is not None:
             self._level += (now - self._filled_at) * self.rate

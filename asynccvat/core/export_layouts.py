@@ -1,18 +1,18 @@
-"""Which files the formats write: enough to tell whether a folder holds an export already."""
+"""The files that each export format writes, as far as needed to recognize an export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-# By the beginning of the exporter's name, the first that fits counts; the layouts are those of
-# CVAT 2.54's own archives.
+# By the beginning of the exporter's name; the first that fits counts. The layouts are those of
+# archives of CVAT 2.54.
 _ANNOTATION_FILES = (
     ("CVAT", ("annotations.xml",)),
     ("COCO", ("annotations/*.json",)),
     ("Datumaro", ("annotations/*.json",)),
     ("PASCAL VOC", ("Annotations/*.xml", "labelmap.txt")),
-    # Nothing but folders of images, one for each label.
+    # Only folders of images, one for each label.
     ("Ultralytics YOLO Classification", ("*",)),
     ("Ultralytics YOLO", ("data.yaml",)),
     ("YOLO", ("obj.data",)),
@@ -20,9 +20,9 @@ _ANNOTATION_FILES = (
 
 
 def annotation_files(export_format: str) -> tuple[str, ...]:
-    """Patterns of the paths at which a format writes its annotations.
+    """Return patterns of the paths of a format's annotation files.
 
-    Any file at all, for a format whose layout is not known here.
+    For a format whose layout is not known, any file counts.
     """
     for beginning, patterns in _ANNOTATION_FILES:
         if export_format.startswith(beginning):
@@ -34,14 +34,14 @@ _TEXTS = (".xml", ".json", ".txt", ".yaml", ".yml", ".csv", ".names", ".data")
 
 
 def is_text(path: str) -> bool:
-    """Whether a member is text, by its name: annotations, and lists of what there is.
+    """Tell by its name whether a member is text: annotations, or a list of files.
 
-    All else is media, or what was drawn from them: it rarely changes, and takes most of the room.
+    All others are media, or were drawn from media. They rarely change, and take most of the room.
     """
     return path.endswith(_TEXTS)
 
 
 def holds_annotations(paths: Iterable[str], export_format: str) -> bool:
-    """Whether a folder with files at these paths holds an export in this format."""
+    """Tell whether a folder with files at these paths holds an export in this format."""
     patterns = annotation_files(export_format)
     return any(fnmatchcase(path, pattern) for path in paths for pattern in patterns)

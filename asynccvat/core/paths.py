@@ -1,8 +1,8 @@
-"""Names that are safe to write: members of archives and folders of tasks.
+"""Check names before they are written: members of archives, and folders of tasks.
 
-Every function judges a name as a string; none touches the disk. What a destination can hold
-is given as `NameRules`, which the store finds out by probing. Finding it out, joining a name
-to a folder and opening it without following links are left to the store and the extractor.
+Names are checked as strings, without the disk. `NameRules` say what a destination can hold; the
+store finds that out by trial. The store and `archives.extractor` open files without following
+links.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from functools import lru_cache
 from asynccvat.errors import ConfigError, UnsafePathError
 
 OWN_FOLDER = ".asynccvat"
-"""What asynccvat keeps for itself in a destination."""
+"""The folder in a destination that belongs to asynccvat."""
 
-# What no destination takes: control characters (C0, DEL, C1), lone surrogates, backslashes,
-# empty, "." and ".." components, and drive letters. One search settles an ordinary name.
+# Refused for every destination: control characters (C0, DEL, C1), lone surrogates, backslashes,
+# empty, "." and ".." components, and drive letters. One search is enough for an ordinary name.
 _NEVER = re.compile(
     r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]|(?:\A|/)\.{0,2}(?:/|\Z)|\A[A-Za-z]:",
 )
@@ -54,10 +54,10 @@ class NameRules:
     The defaults are those of ext4 and XFS.
 
     Attributes:
-        case_sensitive: `a` and `A` are two files.
-        normalization_sensitive: One name in NFC and in NFD makes two files.
-        windows_names: Names that Windows forbids can be held: `CON`, a trailing dot or space,
-            any of `<>:"|?*`.
+        case_sensitive: Whether `a` and `A` are two files.
+        normalization_sensitive: Whether a name in NFC and the same in NFD are two files.
+        windows_names: Whether names are possible that Windows forbids: `CON`, a trailing dot or
+            space, any of `<>:"|?*`.
         component_bytes: The longest single name, in bytes of UTF-8.
         path_bytes: The longest relative path, in bytes of UTF-8.
     """
@@ -79,9 +79,9 @@ def safe_member_path(name: str, rules: NameRules) -> str:
         rules: What the destination can hold.
 
     Raises:
-        UnsafePathError: The name could lead outside the folder or mean something else on
-            another platform (empty, absolute, a drive, a backslash, a control character, a lone
-            surrogate, an empty, `.` or `..` component), or the destination cannot hold it.
+        UnsafePathError: The destination cannot hold the name, or it could lead outside the folder,
+            or mean something else on another platform: it is empty or absolute, or has a drive, a
+            backslash, a control character, a lone surrogate, or an empty, `.` or `..` component.
     """
     path = name.removesuffix("/")
     if _NEVER.search(path):
@@ -95,7 +95,7 @@ def safe_member_path(name: str, rules: NameRules) -> str:
 
 
 def in_short(name: str) -> str:
-    """Return a name quoted for a message, its start if it is a long one."""
+    """Return a name quoted for a message; only the start of a long one."""
     return repr(name) if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]!r}..."
 
 
@@ -147,9 +147,9 @@ def _check_windows_component(name: str, component: str) -> None:
 
 
 class NameSet:
-    """The names of one tree, kept free of clashes as the destination sees them.
+    """The names of one tree; refuses a name that clashes with another at the destination.
 
-    Holds a few dictionaries of strings; a million names take seconds.
+    A million names take seconds, and memory for a few dictionaries of strings.
     """
 
     def __init__(self, rules: NameRules) -> None:
@@ -163,18 +163,18 @@ class NameSet:
         self._files: dict[str, str] = {}
         self._directories: dict[str, str] = {}
         self._listed_directories: set[str] = set()
-        # Spellings of the directories that were judged already: the quick way for siblings.
+        # Directories that were checked already, so that their files need not check them again.
         self._known_parents: set[str] = {""}
 
     def add(self, path: str, is_directory: bool) -> None:
         """Add a member's path, as `safe_member_path` returned it.
 
-        Directories that the path implies are added too, and may be listed later, once.
+        The directories above it are added, too. Each of them may still be added once as a member.
 
         Raises:
-            UnsafePathError: The name is there already, a file stands where a directory should
-                (or the other way round), two names would be one at the destination, or it would
-                be `.asynccvat`, which would turn the folder into a destination of its own.
+            UnsafePathError: The name is there already; it is both a file and a directory; it would
+                be the same file as another name at the destination; or it is `.asynccvat`, which
+                would make the folder a separate destination.
         """
         parent = path.rpartition("/")[0]
         if parent not in self._known_parents:
@@ -212,10 +212,10 @@ class NameSet:
         self._known_parents.add(directory)
 
     def _fold(self, path: str) -> str:
-        """What a path comes to where it is compared: at least as coarse as any file system is.
+        """Return the form of a path in which it is compared, at least as coarse as file systems.
 
-        Some compare by upper case and some by lower; and to some, the dotted and the dotless i of
-        Turkish are one with ours.
+        Some file systems compare by upper case and some by lower case. For some, the dotted and the
+        dotless i of Turkish equal the ASCII i.
         """
         if path.isascii():
             return path.lower() if self._folds_case else path
@@ -225,7 +225,7 @@ class NameSet:
             path = unicodedata.normalize("NFD", path)
         if self._folds_case:
             path = path.upper().casefold().replace("i\u0307", "i")
-        # Folding the case can leave a form that is not normal.
+        # Folding the case can leave a form that is not normalized.
         return unicodedata.normalize("NFD", path) if self._folds_normalization else path
 
 

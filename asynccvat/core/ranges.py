@@ -1,8 +1,8 @@
-"""Which bytes of an archive to ask for, and whether an answer is of the archive that is known.
+"""Decide which bytes of an archive to request, and whether a response belongs to that archive.
 
-Everything here is arithmetic over values: the requests are made by `archives`, the archive's
-directory is read by `core.zip`. A *span* is a run of neighbouring members that one request reads;
-the *tail* is the archive's end, which the first request brought.
+`core.zip` reads the archive's directory, and `archives` makes the requests. A *span* is a run of
+neighbouring members that one request reads. The *tail* is the end of the archive, which the first
+request fetched.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from asynccvat.core.export_layouts import is_text
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import ArchiveSize, Directory
 
-# What an archive may have grown by since it was predicted: another frame, or a longer name.
+# The directory may have grown by this since it was predicted: another frame, or a longer name.
 _SPARE_BYTES = 64
-# Annotations that were edited are as long as before, but for so small a part of them.
+# Edited annotations differ in length by about this part (a thirty-second) at most.
 _SPARE_PART = 32
 
 
@@ -26,19 +26,19 @@ class RangeOptions:
     """How an archive is cut into requests.
 
     Attributes:
-        tail: Bytes of the first request for an archive that nothing is known of. A small archive
-            is whole in it; of CVAT's directories, with about 100 bytes a member, it holds 2,500
-            members.
-        parallel: Requests of one archive at once. What they gain is more threads that create
-            and fill files; on two cores, two or three were quickest.
-        divide_from: Bytes of work from which it is divided among that many: those still to be
-            fetched, or what they make unpacked, if that is more.
-        request_bytes: Bytes that are as dear as one more request. A request costs a server 20 to
-            40 ms, in which a line of 20 Mbit/s carries 64 KiB: on a slower one bytes are dearer,
-            on a faster one requests. To read what is here already and check its CRC is cheap
-            beside both.
-        requests: Ranges that an archive is cut into at most, to leave out what is here already:
-            where lines are so fast that leaving out was wrong, not much is lost.
+        tail: Bytes of the first request, if nothing is known of the archive. A small archive is
+            whole in it. CVAT's directories take about 100 bytes a member, so those of 2,500 members
+            fit.
+        parallel: Requests for one archive at once. They let several threads create and fill files:
+            on two cores, two or three were fastest.
+        divide_from: Bytes from which the work is divided among that many requests. The bytes to
+            fetch count, or the bytes that they unpack to, if these are more.
+        request_bytes: Bytes that cost as much as one more request. A request costs a server 20 to
+            40 ms, in which a line of 20 Mbit/s carries 64 KiB. On a slower line bytes cost more, on
+            a faster one requests do. Reading a file on disk and checking its CRC costs
+            much less than either.
+        requests: The most ranges that an archive is cut into in order to skip members on disk. On
+            a line so fast that skipping them does not pay, this bounds the loss.
     """
 
     tail: int = 256 * 1024
@@ -50,13 +50,13 @@ class RangeOptions:
 
 @dataclass(frozen=True, slots=True)
 class ByteSpan:
-    """Neighbouring members to read in one go.
+    """Neighbouring members that one request reads.
 
     Attributes:
         first: Index of the first member among the directory's entries.
         last: Index after the last member.
         start: Offset of the first byte.
-        stop: Offset after the last byte; where this lies in the tail, the rest is here already.
+        stop: Offset after the last byte. The part that lies in the tail need not be fetched.
     """
 
     first: int
@@ -66,20 +66,22 @@ class ByteSpan:
 
 
 def first_request(expected: Sequence[MemberRecord], options: RangeOptions) -> int:
-    """How many of an archive's last bytes to ask for first.
+    """Decide how many of an archive's last bytes to request first.
 
-    Of an archive of which nothing is known, `options.tail`. Where it should hold what an earlier
-    one held, but for its annotations, the size of its directory follows from the names; the
-    annotations are asked for together with it if they are the last members. They are what changed,
-    and cost no request of their own then. A small archive is asked for as a whole, unless leaving
-    the images out saves more than the requests cost that then remain. Where the archive turns out
-    otherwise, that costs one more request, or some bytes too many.
+    If nothing is known of the archive, these are `options.tail`.
 
-    What a killed run left does not count: it tells neither the order of members nor their number.
+    If an earlier archive is known, this one should have the same members, with other annotations.
+    The size of its directory follows from their names. Annotations that are the last members are
+    requested with the directory: they have changed, and then need no request of their own. A small
+    archive is requested whole, unless skipping its images saves more than the remaining requests
+    cost. A wrong prediction costs one more request, or some bytes too many.
+
+    Files that a killed run left are not considered: they tell neither the order of the members nor
+    their number.
 
     Args:
-        expected: The members of the earlier archive, in the order of their places in it.
-        options: How to cut.
+        expected: The members of the earlier archive, by their offsets in it.
+        options: How to divide the archive.
     """
     if not expected:
         return options.tail
@@ -106,17 +108,17 @@ def first_request(expected: Sequence[MemberRecord], options: RangeOptions) -> in
 def plan_spans(
     directory: Directory, wanted: Sequence[bool], tail_start: int, options: RangeOptions
 ) -> tuple[ByteSpan, ...]:
-    """Cut what is wanted of an archive into spans.
+    """Divide the wanted members of an archive into spans.
 
-    Members that are not wanted are left out, but for gaps that are not worth a request: see
-    `left_out`. What is still to be fetched is divided further where it is much, so that several
-    requests share the work.
+    Other members are skipped, except in gaps that are not worth a request: see `skipped_members`.
+    If many bytes have to be fetched, the spans are divided further, so that several requests share
+    them.
 
     Args:
         directory: The archive's directory.
-        wanted: For each of its entries, whether it is to be read.
-        tail_start: From this offset on the bytes are here.
-        options: How to cut.
+        wanted: For each of its entries, whether it has to be read.
+        tail_start: The bytes from this offset on need not be fetched.
+        options: How to divide the archive.
     """
     offsets = _offsets(directory)
     runs = _runs_to_read(offsets, wanted, tail_start, options)
@@ -136,20 +138,20 @@ def plan_spans(
     )
 
 
-def left_out(
+def skipped_members(
     directory: Directory, wanted: Sequence[bool], tail_start: int, options: RangeOptions
 ) -> list[bool]:
-    """Which members `plan_spans` would leave out: of those that are not wanted, nearly all.
+    """Return for each member whether `plan_spans` would skip it.
 
-    To leave out what lies between two wanted members takes one more request, and is done where it
-    is larger than what a request is worth; what lies before all of them, or between them and the
-    tail, costs nothing to leave out. Members in the tail are here already, and are never left out.
+    Skipping the members between two wanted ones takes one more request. It is done if they have
+    more bytes than a request is worth. Members before all wanted ones, or between them and the
+    tail, are skipped without that cost. Members in the tail are never skipped.
 
     Args:
         directory: The archive's directory.
-        wanted: For each of its entries, whether it is to be read in any case.
-        tail_start: From this offset on the bytes are here.
-        options: How to cut.
+        wanted: For each of its entries, whether it has to be read in any case.
+        tail_start: The bytes from this offset on need not be fetched.
+        options: How to divide the archive.
     """
     offsets = _offsets(directory)
     out = [offset < tail_start for offset in offsets[:-1]]
@@ -165,9 +167,9 @@ def _offsets(directory: Directory) -> list[int]:
 def _runs_to_read(
     offsets: Sequence[int], wanted: Sequence[bool], tail_start: int, options: RangeOptions
 ) -> list[tuple[int, int]]:
-    """Runs of wanted members, joined where the gap between two is not worth a request."""
+    """Return the runs of wanted members, joined if the gap is not worth a request."""
     runs = _runs(wanted)
-    # Those that begin in the tail cost no request, and come last.
+    # Runs that begin in the tail cost no request. They are the last ones.
     asking = sum(offsets[first] < tail_start for first, _ in runs)
     gaps = [offsets[after[0]] - offsets[before[1]] for before, after in pairwise(runs[:asking])]
     too_small = sum(gap < options.request_bytes for gap in gaps)
@@ -205,11 +207,11 @@ def _bridge(
 def _divide(
     offsets: Sequence[int], run: tuple[int, int], tail_start: int, part: int
 ) -> list[tuple[int, int]]:
-    """Cut a run wherever it has brought `part` bytes, at the ends of members."""
+    """Cut a run at the first member's end after each `part` bytes."""
     first, last = run
     parts: list[tuple[int, int]] = []
     for cut in range(first + 1, last):
-        # A short rest stays with the part before it: it would not be worth a request.
+        # A short rest is not worth a request, and stays with the part before it.
         if _to_fetch(offsets, cut, last, tail_start) * 4 < part:
             break
         if offsets[cut] - offsets[first] >= part:
@@ -227,15 +229,15 @@ def is_same_archive(
     known_total: int,
     known_etag: str | None,
 ) -> bool:
-    """Whether an answer to a range is of the archive whose directory is known.
+    """Tell whether the response to a range belongs to the archive whose directory is known.
 
-    A 200 says that it is not. Nor is a 206 of another size or with another ETag, as servers and
-    caches send that overlook `If-Range`.
+    A 200 means that it does not. Servers and caches that ignore `If-Range` send a 206 with another
+    size or ETag instead.
 
     Args:
         status: 200 or 206.
-        total: Bytes of the archive by the answer, None where it does not say.
-        etag: ETag of the answer, if any.
+        total: Bytes of the archive by the response, None if it does not say.
+        etag: ETag of the response, if any.
         known_total: Bytes of the archive whose directory was read.
         known_etag: Its ETag, if any.
     """
@@ -247,5 +249,5 @@ def is_same_archive(
 
 
 def if_range(etag: str | None) -> str | None:
-    """The ETag if `If-Range` may carry it: weak ones never match there (RFC 9110, 13.1.5)."""
+    """Return the ETag for `If-Range`; None for weak ones, which never match (RFC 9110, 13.1.5)."""
     return None if etag is None or etag.startswith("W/") else etag

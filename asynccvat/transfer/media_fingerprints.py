@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from asynccvat.client import CvatClient
 from asynccvat.core.models import DataMeta, Task
-from asynccvat.core.plans.refresh import held_media, media_digest
+from asynccvat.core.plans.refresh import exported_fingerprint, media_fingerprint
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.errors import AsyncCvatError
 
@@ -29,12 +29,12 @@ class MediaFingerprints:
     async def is_current(self, fingerprint: str, task: Task) -> bool:
         """Whether the server's images of a task still have a fingerprint."""
         meta = await self._meta(task)
-        return meta is not None and media_digest(meta, task) == fingerprint
+        return meta is not None and media_fingerprint(meta, task) == fingerprint
 
     async def of_export(self, task: Task, members: Sequence[MemberRecord]) -> str | None:
         """Return the fingerprint of the images in a full export. None if it is not certain."""
         meta = await self._meta(task)
-        return None if meta is None else held_media(meta, task, members)
+        return None if meta is None else exported_fingerprint(meta, task, members)
 
     async def _meta(self, task: Task) -> DataMeta | None:
         try:

@@ -16,7 +16,7 @@ import anyio
 from asynccvat.archives import StagedArchive
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.outcomes import Action, TaskOutcome
-from asynccvat.core.plans.refresh import fits, is_worth_refreshing, media_here
+from asynccvat.core.plans.refresh import fingerprint_on_disk, fits_folder, is_worth_refreshing
 from asynccvat.core.receipts import Receipt, ReceiptHead
 from asynccvat.errors import (
     ArchiveError,
@@ -130,7 +130,7 @@ class TaskFetcher:
 
     async def _spec_of(self, order: FetchOrder) -> ExportSpec:
         """Choose how to export a task: without images if those on disk are still current."""
-        here = media_here(order.task, order.reason, order.previous, self._spec)
+        here = fingerprint_on_disk(order.task, order.reason, order.previous, self._spec)
         if self._media is None or here is None:
             return self._spec
         unchanged = await self._media.is_current(here, order.task)
@@ -166,7 +166,7 @@ class TaskFetcher:
         if (
             previous is not None
             and previous.head.media_fingerprint is not None
-            and fits(annotations.members, previous.members)
+            and fits_folder(annotations.members, previous.members)
             and await self._media.is_current(previous.head.media_fingerprint, order.task)
         ):
             async with self._reading:

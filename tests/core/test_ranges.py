@@ -17,8 +17,8 @@ from asynccvat.core.ranges import (
     first_request,
     if_range,
     is_same_archive,
-    left_out,
     plan_spans,
+    skipped_members,
 )
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.zip import ArchiveLimits, ArchiveSize, Directory, read_directory
@@ -96,7 +96,7 @@ def test_gaps_that_are_not_worth_a_request_are_read() -> None:
     spans = plan_spans(directory, wanted, directory.start, options)
 
     assert [(span.first, span.last) for span in spans] == [(0, 1), (2, 5), (6, 7)]
-    out = left_out(directory, wanted, directory.start, options)
+    out = skipped_members(directory, wanted, directory.start, options)
     assert out == [False, True, False, False, False, True, False]
 
 
@@ -106,7 +106,7 @@ def test_what_lies_before_all_or_right_before_the_tail_costs_nothing_to_leave_ou
     tail_start = directory.entries[3].header_offset
     options = RangeOptions(request_bytes=10**6)
 
-    out = left_out(directory, wanted, tail_start, options)
+    out = skipped_members(directory, wanted, tail_start, options)
 
     assert out == [True, False, True, False, False]
     assert [(s.first, s.last) for s in plan_spans(directory, wanted, tail_start, options)] == [
@@ -119,8 +119,8 @@ def test_where_nothing_is_wanted_all_before_the_tail_is_left_out() -> None:
     directory = directory_of(100, 100, 100)
     tail_start = directory.entries[2].header_offset + 1
 
-    assert left_out(directory, [False] * 3, tail_start, RangeOptions()) == [True, True, True]
-    assert left_out(directory, [False] * 3, 0, RangeOptions()) == [False] * 3
+    assert skipped_members(directory, [False] * 3, tail_start, RangeOptions()) == [True, True, True]
+    assert skipped_members(directory, [False] * 3, 0, RangeOptions()) == [False] * 3
 
 
 def test_gaps_in_the_tail_are_not_closed_in_place_of_others() -> None:
@@ -296,7 +296,7 @@ def test_spans_cover_what_is_wanted_once_and_in_order(
     assert {index for index, want in enumerate(wanted) if want} <= set(read)
     offsets = [*(entry.header_offset for entry in directory.entries), directory.start]
     assert all((s.start, s.stop) == (offsets[s.first], offsets[s.last]) for s in spans)
-    out = left_out(directory, wanted, tail_start, options)
+    out = skipped_members(directory, wanted, tail_start, options)
     in_tail = {i for i, offset in enumerate(offsets[:-1]) if offset >= tail_start}
     assert set(range(len(wanted))) - set(read) - in_tail == {i for i, o in enumerate(out) if o}
     # Dividing comes on top of the cuts: at most `parallel` more.

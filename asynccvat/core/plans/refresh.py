@@ -1,15 +1,16 @@
-"""Whether an export of annotations alone will do, and the images stay as they are here.
+"""Decide whether an export of annotations alone is enough: a *refresh*, which reuses the images.
 
-To pack the images of a task again costs a server seconds and a line gigabytes, and where only
-annotations changed it gives the same bytes. A receipt therefore carries a digest of what CVAT says
-of a task's media; as long as that is the same before and after an export of annotations alone, the
-images here are those that a full export would have brought. All guards are here, as pure
-functions; asking the server is left to `media`, taking the images over to `archives`.
+Packing a task's images again costs a server seconds and a line gigabytes. If only annotations
+changed, it gives the same bytes. So a receipt has a digest of what CVAT says of a task's media. If
+that digest is the same before and after an export of annotations alone, the images on disk are
+those that a full export would have fetched.
 
-It is done where the annotation files with and without images are the same, as recorded of CVAT
-2.54: COCO, Datumaro, Ultralytics YOLO Detection, and CVAT for images. The latter's XML names the
-moment of its own export in `<dumped>`, which is another one in every export, with images or
-without: what stands there is true of the export that was made. PASCAL VOC's files differ.
+These are pure functions. `transfer.media` asks the server, and `archives` reuses the images.
+
+Refreshes are limited to formats whose annotation files are the same with and without images, as
+recorded of CVAT 2.54: COCO, Datumaro, Ultralytics YOLO Detection, and CVAT for images. The XML of
+CVAT for images has the time of its export in `<dumped>`, which differs in every export anyway.
+PASCAL VOC's files differ.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from asynccvat.core.plans.mirror import Reason
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 
 REFRESH_FROM = 4 * 1024 * 1024
-"""Bytes of media from which it pays. A server packs some 30 MB a second, so that these take it an
-eighth of a second and more; one call more than for a full export takes it 20 to 40 ms."""
+"""Bytes of media from which a refresh pays.
+
+A server packs about 30 MB a second, so these take it an eighth of a second. A refresh needs one
+call more than a full export, which takes 20 to 40 ms.
+"""
 
 _FORMATS = frozenset(
     {
@@ -37,27 +41,27 @@ _FORMATS = frozenset(
     }
 )
 _MEDIA_FOLDER = "images/"
-# What may have changed no images.
+# Reasons to fetch a task that leave its images unchanged.
 _OF_ANNOTATIONS = (Reason.CHANGED, Reason.UPLOADED)
 
 
 def is_refreshable(spec: ExportSpec) -> bool:
-    """Whether exports of this kind may be refreshed at all."""
+    """Tell whether exports of this kind may be refreshed at all."""
     return spec.images and spec.format in _FORMATS
 
 
-def media_here(
+def fingerprint_on_disk(
     task: Task, reason: str, previous: ReceiptHead | None, spec: ExportSpec
 ) -> str | None:
-    """The digest of the media that are here, where it is worth asking whether they still are right.
+    """Return the fingerprint of the media on disk, if a refresh may be possible; else None.
 
     Args:
         task: The task, as listed.
         reason: Why it is fetched.
-        previous: What is here of it.
+        previous: Its receipt, None if it has none.
         spec: What it is fetched as.
     """
-    # Other reasons: what is missing here may be images, and who forces wants everything anew.
+    # For other reasons, images may be missing, or the user wants everything fetched again.
     if (
         previous is None
         or not previous.is_made_as(spec)
@@ -68,21 +72,21 @@ def media_here(
     return previous.media_fingerprint if is_refreshable(spec) else None
 
 
-def media_of(members: Iterable[MemberRecord]) -> tuple[MemberRecord, ...]:
-    """The images among the members of a refreshable export."""
+def images_of(members: Iterable[MemberRecord]) -> tuple[MemberRecord, ...]:
+    """Return the images among the members of a refreshable export."""
     return tuple(member for member in members if member.path.startswith(_MEDIA_FOLDER))
 
 
 def is_worth_refreshing(members: Iterable[MemberRecord], spec: ExportSpec) -> bool:
-    """Whether a folder holds so many bytes of images that it should be refreshed later."""
-    return is_refreshable(spec) and sum(one.size for one in media_of(members)) >= REFRESH_FROM
+    """Tell whether a folder has enough bytes of images for refreshes to pay."""
+    return is_refreshable(spec) and sum(one.size for one in images_of(members)) >= REFRESH_FROM
 
 
-def media_digest(meta: DataMeta, task: Task) -> str | None:
-    """What identifies a task's media: SHA-256 of what CVAT says of them, and of the subset.
+def media_fingerprint(meta: DataMeta, task: Task) -> str | None:
+    """Return a fingerprint of a task's media, or None if CVAT does not say enough of them.
 
-    None where it does not say enough: older servers have no `chunks_updated_date`, and files
-    in a cloud storage or on a share can change without CVAT knowing.
+    It is the SHA-256 of what CVAT says of the media, and of the subset. Older servers have no
+    `chunks_updated_date`. Files in a cloud storage or on a share can change without CVAT noticing.
     """
     if meta.chunks_updated_date is None or meta.size is None:
         return None
@@ -99,24 +103,25 @@ def media_digest(meta: DataMeta, task: Task) -> str | None:
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
 
 
-def held_media(meta: DataMeta, task: Task, members: Iterable[MemberRecord]) -> str | None:
-    """The digest of the media that a full export brought, None where that is not certain.
+def exported_fingerprint(meta: DataMeta, task: Task, members: Iterable[MemberRecord]) -> str | None:
+    """Return the fingerprint of the media in a full export, or None if it is not certain.
 
-    It is certain when the server made its media before the task was last edited, as that was
-    listed before the export, and when there are as many images as frames that are not deleted.
+    Two things make it certain. The server made its media before the task's last edit, and that edit
+    was listed before the export. And the export has as many images as the task has frames that are
+    not deleted.
 
     Args:
         meta: What the server says of the media after the export.
-        task: The task, as listed before it.
-        members: What the export held.
+        task: The task, as listed before the export.
+        members: The files of the export.
     """
     made, edited = meta.chunks_updated_date, _moment(task.updated_date)
     if made is None or edited is None or made > edited or meta.size is None:
         return None
     frames = meta.size if meta.included_frames is None else len(meta.included_frames)
-    if len(media_of(members)) != frames - len(meta.deleted_frames):
+    if len(images_of(members)) != frames - len(meta.deleted_frames):
         return None
-    return media_digest(meta, task)
+    return media_fingerprint(meta, task)
 
 
 def _moment(text: str) -> datetime | None:
@@ -127,11 +132,11 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
-def fits(annotations: Sequence[MemberRecord], previous: Sequence[MemberRecord]) -> bool:
-    """Whether an export of annotations alone holds just the files that are here beside images.
+def fits_folder(annotations: Sequence[MemberRecord], previous: Sequence[MemberRecord]) -> bool:
+    """Tell whether an export of annotations alone has just the previous files that are no images.
 
-    Their names tell of the subset and, in some formats, of the frames.
+    Their names depend on the subset and, in some formats, on the frames.
     """
-    images = media_of(previous)
+    images = images_of(previous)
     beside = {member.path for member in previous} - {member.path for member in images}
     return {member.path for member in annotations} == beside

@@ -1,9 +1,8 @@
-"""The central directory: read from an archive's last bytes, and checked before any write.
+"""Read the central directory from an archive's last bytes, and check it before any write.
 
-What can be known without the members is settled here: that the archive is one archive with
-nothing before, between or after; that the members' names are safe and do not clash; that
-nothing is beyond the limits. Local headers, data and the exact extent of each member are left
-to `reader`.
+All checks that need no members are made here. There are no bytes before, between or after the
+archive's records. The members' names are safe and do not clash. Nothing is beyond the limits.
+`reader` checks local headers, data, and where each member ends.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ _DOS_DIRECTORY = 0x10
 
 @dataclass(frozen=True, eq=False)
 class Directory:
-    """What an archive holds, by its central directory.
+    """The members of an archive, by its central directory.
 
-    Two are equal when their members' names, sizes, CRCs and places in the archive are.
+    Two directories are equal if their members have equal names, sizes, CRCs and offsets.
 
     Attributes:
-        entries: The members, in the order of their places in the archive.
-        start: Where the central directory starts, which is where the last member ends.
+        entries: The members, by their offsets in the archive.
+        start: Where the central directory starts, and the last member ends.
         archive_size: Bytes of the archive.
         total_size: Bytes of all members.
     """
@@ -57,7 +56,7 @@ class Directory:
     def digest(self) -> str:
         """SHA-256, as hex digits, over names, sizes, CRCs and methods.
 
-        Independent of the members' order and places: equal content gives an equal digest.
+        It does not depend on the members' order or offsets: equal content, equal digest.
         """
         return _digest(
             (e.name, e.is_directory, e.method, e.crc, e.size, e.compressed_size)
@@ -80,7 +79,7 @@ class Directory:
         return index
 
     def end_of(self, index: int) -> int:
-        """Return the offset at which a member ends, by its index; with its data descriptor."""
+        """Return the offset at which the member with an index ends, data descriptor included."""
         following = index + 1
         if following == len(self.entries):
             return self.start
@@ -100,7 +99,7 @@ class Directory:
 
 
 def stored_digest(members: Iterable[tuple[str, int, int]]) -> str:
-    """The digest of an archive that holds these members stored, as CVAT writes them.
+    """Return the digest of an archive that holds these members stored, as CVAT writes them.
 
     Args:
         members: Name, CRC and size of each.
@@ -143,19 +142,19 @@ def read_directory(
         rules: What names the destination can hold.
 
     Returns:
-        The directory, or how many last bytes must be given to read it.
+        The directory, or how many of the last bytes are needed to read it.
 
     Raises:
-        TruncatedArchiveError: The archive ends before its end.
-        IntegrityError: The records contradict each other, members overlap, or there are bytes
-            that belong to no record.
+        TruncatedArchiveError: The archive is cut off.
+        IntegrityError: The records contradict each other, members overlap, or some bytes belong to
+            no record.
         UnsafePathError: A name is unsafe, or clashes with another.
         UnsupportedArchiveError: A link, a device, an encrypted or unknown member.
         ArchiveLimitError: The archive is beyond the limits.
     """
     if len(tail) > archive_size:
         raise IntegrityError(
-            f"{len(tail)} bytes came of an archive of {archive_size}: fetch it again",
+            f"{len(tail)} bytes came of an archive of {archive_size}. Fetch it again.",
         )
     tail = bytes(tail)
     end = find_end(tail, archive_size)
@@ -192,22 +191,22 @@ def _read_entries(
         entries.append(entry)
     if position != len(data):
         raise IntegrityError(
-            f"the central directory has {len(data) - position} bytes after its {count} members: "
-            "the archive is damaged or made to mislead, fetch it again",
+            f"the central directory has {len(data) - position} bytes after its {count} members. "
+            "The archive is damaged or made to mislead: fetch it again.",
         )
     return entries
 
 
 def _make_entry(header: CentralHeader, limits: ArchiveLimits, rules: NameRules) -> ZipEntry:
-    """Check the name and the sizes of a header, and make an entry of it."""
+    """Check the name and the sizes of a header, and return its entry."""
     name = safe_member_path(header.text, rules)
     limits.check_path(name)
     limits.check_member(name, header.size, header.compressed_size)
     is_directory = header.text.endswith("/")
     if is_directory and (header.size or header.crc):
         raise IntegrityError(
-            f"member {name!r} is a directory and claims to hold bytes: "
-            "the archive is damaged or made to mislead",
+            f"member {name!r} is a directory and claims to hold bytes. "
+            "The archive is damaged or made to mislead: fetch it again.",
             member=name,
         )
     check_stored_sizes(header, name)
@@ -225,7 +224,7 @@ def _make_entry(header: CentralHeader, limits: ArchiveLimits, rules: NameRules) 
 
 
 def check_stored_sizes(header: CentralHeader | LocalHeader, name: str) -> None:
-    """Check that the two sizes of a stored member are one.
+    """Check that the two sizes of a stored member are equal.
 
     Raises:
         IntegrityError: They differ.
@@ -233,7 +232,7 @@ def check_stored_sizes(header: CentralHeader | LocalHeader, name: str) -> None:
     if header.method == STORED and header.compressed_size != header.size:
         raise IntegrityError(
             f"member {name!r} is stored, and its two sizes differ ({header.compressed_size} and "
-            f"{header.size} bytes): the archive is damaged or made to mislead, fetch it again",
+            f"{header.size} bytes). The archive is damaged or made to mislead: fetch it again.",
             member=name,
         )
 
@@ -241,7 +240,7 @@ def check_stored_sizes(header: CentralHeader | LocalHeader, name: str) -> None:
 def _check_attributes(entry: ZipEntry, attributes: int) -> None:
     """Refuse links and devices, and attributes that contradict the name.
 
-    The upper half holds the mode of Unix, whatever the system that wrote it says of itself.
+    The upper half holds the Unix mode, whichever system the archive names as its writer.
     """
     kind = stat.S_IFMT(attributes >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -255,16 +254,16 @@ def _check_attributes(entry: ZipEntry, attributes: int) -> None:
     if claims_file if entry.is_directory else claims_directory:
         raise IntegrityError(
             f"member {entry.name!r}: its name and its attributes disagree whether it is a "
-            "directory: the archive is damaged or made to mislead",
+            "directory. The archive is damaged or made to mislead: fetch it again.",
             member=entry.name,
         )
 
 
 def _check_extents(entries: Sequence[ZipEntry], directory_start: int) -> None:
-    """Check that members follow each other, as far as the central directory tells.
+    """Check that members follow each other, as far as the central directory shows.
 
-    A local header may have up to `LONGEST_EXTRA` bytes that the directory does not show; the
-    reader checks the rest when it has them.
+    A local header may have up to `LONGEST_EXTRA` bytes that the directory does not show. The reader
+    checks the exact extent when it has the header.
     """
     end = latest = 0
     for entry in entries:
@@ -278,13 +277,13 @@ def _check_gap(start: int, end: int, latest: int, name: str | None) -> None:
     what = "the central directory" if name is None else f"member {name!r}"
     if start < end:
         raise IntegrityError(
-            f"{what} starts at byte {start}, within the member before it: "
-            "the archive is damaged or made to mislead, fetch it again",
+            f"{what} starts at byte {start}, within the member before it. "
+            "The archive is damaged or made to mislead: fetch it again.",
             member=name,
         )
     if start > latest:
         raise IntegrityError(
-            f"{what} starts at byte {start}, after bytes that belong to nothing: "
-            "the archive is damaged or made to mislead, fetch it again",
+            f"{what} starts at byte {start}, after bytes that belong to nothing. "
+            "The archive is damaged or made to mislead: fetch it again.",
             member=name,
         )

@@ -1,7 +1,6 @@
-"""The records at an archive's end: where the central directory is and what it counts.
+"""Find the records at an archive's end, which say where the central directory is.
 
-Readers that search them in different ways must find the same; where they would not, the archive
-is refused.
+An archive is refused if readers that search in different ways would find different records.
 """
 
 from __future__ import annotations
@@ -41,7 +40,14 @@ class TailNeeded:
 
 
 class End(NamedTuple):
-    """What the end records say: where the directory is and how many members it lists."""
+    """What the end records say of the central directory.
+
+    Attributes:
+        members: How many members it lists.
+        size: Its bytes.
+        offset: Where it starts.
+        position: Where the end records start.
+    """
 
     members: int
     size: int
@@ -60,16 +66,16 @@ def find_end(tail: bytes, archive_size: int) -> End | TailNeeded:
     tail_start = archive_size - len(tail)
     at = len(tail) - END.size
     if not (at >= 0 and tail.startswith(END_SIGNATURE, at) and tail.endswith(b"\0\0")):
-        # There is a comment, or something is wrong. The last signature decides; readers that
-        # search from the other side find the same, since a comment may not hold one.
+        # There is a comment, or something is wrong. The last signature counts. Readers that search
+        # from the other side find the same one, since a comment with a signature is refused.
         at = tail.rfind(END_SIGNATURE, -(END.size + LONGEST_COMMENT))
         longest = min(archive_size, END.size + LONGEST_COMMENT)
         if at < 0:
             if len(tail) < longest:
                 return TailNeeded(longest)
             raise TruncatedArchiveError(
-                "no end of a central directory: the archive was cut off, or is no zip archive; "
-                "fetch it again",
+                "no end of a central directory: the archive was cut off, or is no zip archive. "
+                "Fetch it again.",
             )
     if len(tail) - at < END.size:
         raise _cut_off()
@@ -80,7 +86,7 @@ def find_end(tail: bytes, archive_size: int) -> End | TailNeeded:
     if trailing > 0:
         raise IntegrityError(
             f"{trailing} bytes follow the end of the archive, or its comment holds the end of "
-            "another: fetch it again",
+            "another. Fetch it again.",
         )
     narrow = (disk, directory_disk, disk_count, count, size, offset)
     if at < LOCATOR.size and tail_start > 0:
@@ -105,7 +111,7 @@ def _find_end64(
     if position < tail_start + at:
         raise UnsupportedArchiveError(
             "the zip64 end record of the archive does not end at its locator, or holds extensible "
-            "data: such are not read",
+            "data: such archives are not read",
         )
     if position != tail_start + at or end64_disk != 0 or disks != 1:
         raise _broken_end64()
@@ -116,7 +122,7 @@ def _find_end64(
     for short, mask, full in zip(narrow, masks, wide, strict=True):
         if short not in (mask, full):
             raise IntegrityError(
-                "the two end records of the archive contradict each other: fetch it again",
+                "the two end records of the archive contradict each other. Fetch it again.",
             )
     disk, directory_disk, disk_count, count, size, offset = wide
     _check_disks(disk, directory_disk, disk_count, count)
@@ -125,41 +131,41 @@ def _find_end64(
 
 def _check_disks(disk: int, directory_disk: int, disk_count: int, count: int) -> None:
     if disk or directory_disk or disk_count != count:
-        raise UnsupportedArchiveError("the archive has several parts: such are not read")
+        raise UnsupportedArchiveError("the archive has several parts: such archives are not read")
 
 
 def _cut_off() -> TruncatedArchiveError:
-    return TruncatedArchiveError("the archive ends within its end record: fetch it again")
+    return TruncatedArchiveError("the archive ends within its end record. Fetch it again.")
 
 
 def _broken_end64() -> IntegrityError:
     return IntegrityError(
-        "the zip64 end record is not where it should be, or contradicts itself: "
-        "the archive is damaged, fetch it again",
+        "the zip64 end record is not where it should be, or contradicts itself. "
+        "The archive is damaged: fetch it again.",
     )
 
 
 def check_end(end: End, limits: ArchiveLimits) -> None:
-    """Check that the directory ends where its end record starts, and its size.
+    """Check the directory's size, and that it ends where the end records start.
 
     Raises:
-        IntegrityError: It ends elsewhere, or cannot hold the members that are counted.
+        IntegrityError: It ends elsewhere, or is too short for its members.
         ArchiveLimitError: It has too many members or bytes.
     """
     limits.check_members(end.members)
     if end.size > limits.directory_size:
         raise ArchiveLimitError(
-            f"the central directory has {end.size} bytes, the limit is {limits.directory_size}: "
-            "raise the limit if you trust the archive",
+            f"the central directory has {end.size} bytes, the limit is {limits.directory_size}. "
+            "Raise the limit if you trust the archive.",
         )
     if end.offset + end.size != end.position:
         raise IntegrityError(
             f"the central directory should end at byte {end.offset + end.size}, where its end "
             f"record starts at {end.position}: bytes were added before or within the archive, or "
-            "are missing; fetch it again",
+            "are missing. Fetch it again.",
         )
     if end.members * CENTRAL.size > end.size:
         raise IntegrityError(
-            f"the central directory is too short for its {end.members} members: "
-            "the archive is damaged, fetch it again",
+            f"the central directory is too short for its {end.members} members. "
+            "The archive is damaged: fetch it again.",
         )

@@ -1,7 +1,7 @@
-"""What headers hold beside numbers: names and extra fields, where two truths could hide.
+"""Decode the names and extra fields of headers.
 
-Readers that trust the header and readers that trust an extra field must see the same archive;
-where they would not, it is refused. Numbers in comments are sections of APPNOTE 6.3.10.
+Some readers trust the header and some an extra field. An archive is refused if the two would see
+different members. Numbers in comments are sections of APPNOTE 6.3.10.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _EXTRA_UNICODE_PATH = 0x7075  # 4.6.9
 
 
 class Extras(NamedTuple):
-    """The extra fields that matter, as they are."""
+    """The extra fields that are used, undecoded; None for one that is missing."""
 
     zip64: bytes | None
     unicode_path: bytes | None
@@ -32,20 +32,20 @@ NO_EXTRAS = Extras(None, None)
 
 
 def shown_plain(raw_name: bytes) -> str:
-    """Return a raw name as text for people, whatever its bytes."""
+    """Return a raw name as text, with undecodable bytes escaped."""
     return raw_name.decode("utf-8", "backslashreplace")
 
 
 def shown(raw_name: bytes) -> str:
-    """Return a raw name quoted for a message, whatever its bytes and however many."""
+    """Return a raw name for a message: quoted, escaped, and shortened if it is long."""
     return in_short(shown_plain(raw_name))
 
 
 def parse_extras(extra: bytes, raw_name: bytes) -> Extras:
-    """Find the fields that matter among the extra fields (4.5.1); the rest is skipped.
+    """Find the zip64 and Unicode path fields among the extra fields (4.5.1).
 
     Raises:
-        IntegrityError: They are no list of fields, or one that matters is there twice.
+        IntegrityError: The bytes are no list of fields, or one of the two comes twice.
     """
     found: dict[int, bytes] = {}
     position = 0
@@ -58,7 +58,7 @@ def parse_extras(extra: bytes, raw_name: bytes) -> Extras:
             raise _contradiction(raw_name, "its extra field ends within a field")
         if kind in (_EXTRA_ZIP64, _EXTRA_UNICODE_PATH):
             if kind in found:
-                # Readers take the first or the last, and would see different archives.
+                # Some readers take the first and some the last: they would see different members.
                 raise _contradiction(raw_name, f"its extra field {kind:#06x} is there twice")
             found[kind] = extra[position : position + length]
         position += length
@@ -66,7 +66,7 @@ def parse_extras(extra: bytes, raw_name: bytes) -> Extras:
 
 
 def take_disk(zip64: bytes | None, disk: int) -> tuple[bytes | None, int]:
-    """Split the number of the disk, four bytes at the end, from a zip64 field."""
+    """Split the disk number, the last four bytes, off a zip64 field."""
     if zip64 is None or len(zip64) % 8 != 4:
         return zip64, disk
     wide = int.from_bytes(zip64[-4:], "little")
@@ -76,9 +76,8 @@ def take_disk(zip64: bytes | None, disk: int) -> tuple[bytes | None, int]:
 def widen(values: tuple[int, ...], zip64: bytes | None, raw_name: bytes) -> tuple[int, ...]:
     """Fill in from the zip64 field the values that are masked with 0xFFFFFFFF (4.5.3).
 
-    The field holds the masked values only; some writers (Go's) write all of them, and then
-    each that is not masked must be the same. Readers that trust the one or the other would
-    see different archives otherwise.
+    The field holds the masked values only. Some writers (Go's) write all values: then those that
+    are not masked must be equal, since some readers trust the header and some the field.
 
     Raises:
         IntegrityError: The field is missing, has another length, or contradicts the header.
@@ -110,12 +109,12 @@ def widen(values: tuple[int, ...], zip64: bytes | None, raw_name: bytes) -> tupl
 def decode_name(raw_name: bytes, flags: int, unicode_path: bytes | None) -> str:
     """Decode a name: UTF-8 by flag, else code page 437 (appendix D), or the Unicode path.
 
-    Info-ZIP's Unicode path (4.6.9) counts where the header's name is not ASCII. Elsewhere it
-    must say the same as the header, or readers would see different names.
+    Info-ZIP's Unicode path (4.6.9) counts if the header's name is not ASCII. Otherwise it must
+    equal the header's name, or readers would see different names.
 
     Raises:
-        IntegrityError: The Unicode path is of another form or another name.
-        UnsafePathError: A name is not UTF-8 though it should be, or there are two of them.
+        IntegrityError: The Unicode path has an unknown form, or belongs to another name.
+        UnsafePathError: The name should be UTF-8 and is not, or the member has two names.
     """
     text = _decode_utf8(raw_name, raw_name) if flags & FLAG_UTF8 else raw_name.decode("cp437")
     if unicode_path is None:
@@ -148,7 +147,7 @@ def _decode_utf8(raw: bytes, raw_name: bytes) -> str:
 
 def _contradiction(raw_name: bytes, what: str) -> IntegrityError:
     return IntegrityError(
-        f"member {shown(raw_name)}: {what}: the archive is damaged or made to mislead, "
-        "fetch it again",
+        f"member {shown(raw_name)}: {what}. The archive is damaged or made to mislead: "
+        "fetch it again.",
         member=shown_plain(raw_name),
     )

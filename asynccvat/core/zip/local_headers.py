@@ -1,6 +1,6 @@
-"""A member's own header, held against the directory's entry.
+"""Compare a member's own header with the directory's entry.
 
-Some readers believe the one and some the other, so both must say the same.
+Some readers trust the one and some the other, so both must say the same.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def descriptor_length(header: LocalHeader, entry: ZipEntry, start: int, end: int
         end: Where the next member, or the directory, starts.
 
     Raises:
-        IntegrityError: The member and what may follow it leave a gap, or overlap what follows.
+        IntegrityError: The member leaves a gap before what follows, or overlaps it.
     """
     trailing = end - start - header.length - entry.compressed_size
     allowed = _DESCRIPTOR_LENGTHS if header.flags & FLAG_DESCRIPTOR else (0,)

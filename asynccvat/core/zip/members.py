@@ -1,4 +1,4 @@
-"""One member while it is read: its events, what was counted, and whether that agrees."""
+"""One member while it is read: its events, its counts, and the check of these."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class MemberStart:
 
 @dataclass(frozen=True, slots=True)
 class MemberData:
-    """The next bytes of the member, in order.
+    """The next bytes of the member.
 
-    Those of a stored member are a view into what was fed, valid as long as that is.
+    Those of a stored member are a view into the chunk that was fed, and valid as long as that is.
     """
 
     data: bytes | memoryview
@@ -28,7 +28,7 @@ class MemberData:
 
 @dataclass(frozen=True, slots=True)
 class MemberEnd:
-    """The member is whole: its CRC and both sizes are as its headers say."""
+    """The member is complete: its CRC and both sizes are those of its headers."""
 
     entry: ZipEntry
 
@@ -41,7 +41,7 @@ class Member:
     """The member being read, and what was counted of it.
 
     Attributes:
-        entry: What the directory says of it.
+        entry: The directory's entry.
         descriptor_length: Bytes of its data descriptor, 0 without one.
         inflater: What inflates its data, None if it is stored.
         consumed: Bytes of its data in the archive so far.
@@ -64,7 +64,7 @@ def check_against(
     size: int,
     where: str,
 ) -> None:
-    """Check what was counted against what a record says."""
+    """Check the counts of a member against those of a record."""
     if member.produced != size:
         raise broken(
             member.entry,
@@ -84,8 +84,9 @@ def check_against(
 
 
 def broken(entry: ZipEntry, what: str) -> IntegrityError:
-    """Return the error for a member that contradicts itself or what is known of it."""
+    """Return the error for a member that contradicts itself or the directory."""
     return IntegrityError(
-        f"member {entry.name!r}: {what}: the archive is damaged or made to mislead, fetch it again",
+        f"member {entry.name!r}: {what}. The archive is damaged or made to mislead: fetch it "
+        "again.",
         member=entry.name,
     )

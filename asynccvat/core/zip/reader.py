@@ -1,9 +1,9 @@
-"""The reader: the bytes of neighbouring members in, checked events out.
+"""The reader: turns the bytes of neighbouring members into checked events.
 
-It never touches a socket or a file. `directory` reads the central directory that it needs,
-`local_headers` compares each member's own header with it, and `members` counts what comes.
+It needs the central directory, which `directory` reads. `local_headers` compares each member's own
+header with it, and `members` checks the counts. `archives` fetches the bytes and writes the files.
 
-One state at a time, each leading to one or two others:
+The reader is in one state at a time:
 
     HEADER -> STORED | DEFLATED -> [DESCRIPTOR ->] HEADER ... -> END
 """
@@ -63,8 +63,8 @@ class ReaderState(enum.Enum):
 class ZipReader:
     """Read members as their bytes arrive, in chunks of any size.
 
-    Give every chunk to `feed` and consume all of its events before the next. Call `close` when
-    there is no more. The first error is final: `feed` and `close` raise it again.
+    Give every chunk to `feed` and consume all of its events before the next. Call `close` after
+    the last one. The first error is final: `feed` and `close` raise it again.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class ZipReader:
         A generator that must be consumed whole, before `data` changes.
 
         Raises:
-            IntegrityError: A checksum, a size or a record contradicts another.
+            IntegrityError: A checksum, a size or a record contradicts the directory.
             UnsafePathError: The name in a member's own header cannot be decoded.
             UnsupportedArchiveError: A member's own header calls it encrypted or of another method.
             RuntimeError: The events of the chunk before were not all consumed.
@@ -159,7 +159,7 @@ class ZipReader:
         name = None if self._member is None else self._member.entry.name
         within = "between members" if name is None else f"within member {name!r}"
         return TruncatedArchiveError(
-            f"the archive ends {within}, at byte {self.position}: resume there, or fetch it again",
+            f"the archive ends {within}, at byte {self.position}. Resume there, or fetch it again.",
             member=name,
         )
 
@@ -200,7 +200,7 @@ class ZipReader:
             return False
         length = local_header_length(start)
         if self._offset + length > self._directory.end_of(self._index):
-            # Refused before it is waited for.
+            # Refused before its bytes are waited for.
             raise broken(self._entry, "its header reaches into what follows the member")
         record = self._peek(length)
         if record is None:
@@ -310,7 +310,7 @@ class ZipReader:
         yield from ()
         if self._rest:
             raise IntegrityError(
-                f"{len(self._rest)} bytes more came than the members have: fetch them again",
+                f"{len(self._rest)} bytes more came than the members have. Fetch them again.",
             )
         return False
 

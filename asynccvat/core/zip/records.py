@@ -1,9 +1,8 @@
-"""The records of a zip archive: layouts, and strict parsing of one record at a time.
+"""The records of a zip archive: their layouts, and the strict parsing of one at a time.
 
-After APPNOTE 6.3.10 (https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT); numbers in
-comments are its sections. Where archives in the wild leave it, what is accepted is what every
-reader understands alike. How records must agree with each other is left to `directory` and
-`reader`.
+They follow APPNOTE 6.3.10 (https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT). Numbers
+in comments are its sections. A deviation is accepted only if every reader understands it alike.
+`directory` and `local_headers` check that records agree with each other.
 """
 
 from __future__ import annotations
@@ -78,16 +77,16 @@ _METHODS = {  # 4.4.5
 
 @dataclass(frozen=True, slots=True)
 class ZipEntry:
-    """One member of an archive.
+    """One member of an archive, by the central directory.
 
     Attributes:
         name: Its path: relative, safe, without a trailing slash.
-        raw_name: The bytes of its name, as the headers hold them.
-        is_directory: It is a directory; then it holds no bytes.
+        raw_name: The bytes of its name, as in the headers.
+        is_directory: Whether it is a directory, which holds no bytes.
         method: `STORED` (0) or `DEFLATED` (8).
         flags: The general purpose flags.
         crc: CRC-32 of its bytes.
-        compressed_size: Bytes that it takes in the archive, headers apart.
+        compressed_size: Bytes that its data takes in the archive.
         size: Bytes that it holds.
         header_offset: Where its local header starts in the archive.
     """
@@ -135,7 +134,7 @@ class CentralHeader(NamedTuple):
 
 
 class Descriptor(NamedTuple):
-    """A data descriptor: what a header written before the data could not say."""
+    """A data descriptor, with the values that were unknown when the header was written."""
 
     crc: int
     compressed_size: int
@@ -188,7 +187,7 @@ def parse_central_header(data: Buffer, position: int) -> CentralHeader:
     """
     if len(data) - position < CENTRAL.size:
         raise IntegrityError(
-            "the central directory ends within a header: the archive is damaged, fetch it again",
+            "the central directory ends within a header. The archive is damaged: fetch it again.",
         )
     (
         signature,
@@ -211,15 +210,15 @@ def parse_central_header(data: Buffer, position: int) -> CentralHeader:
     ) = CENTRAL.unpack_from(data, position)
     if signature != CENTRAL_SIGNATURE:
         raise IntegrityError(
-            f"the central directory holds what is no header ({signature!r}): "
-            "the archive is damaged, fetch it again",
+            f"the central directory holds what is no header ({signature!r}). "
+            "The archive is damaged: fetch it again.",
         )
     name_end = position + CENTRAL.size + name_length
     extra_end = name_end + extra_length
     length = CENTRAL.size + name_length + extra_length + comment_length
     if len(data) - position < length:
         raise IntegrityError(
-            "the central directory ends within a header: the archive is damaged, fetch it again",
+            "the central directory ends within a header. The archive is damaged: fetch it again.",
         )
     raw_name = bytes(data[position + CENTRAL.size : name_end])
     check_supported(raw_name, version, flags, method)
@@ -253,10 +252,10 @@ def parse_central_header(data: Buffer, position: int) -> CentralHeader:
 
 
 def parse_descriptor(data: Buffer, length: int) -> Descriptor | None:
-    """Parse a data descriptor of a known length, or None if it cannot be one.
+    """Parse a data descriptor of a known length; return None if it cannot be one.
 
-    Its length tells its form (4.3.9): 12 or 20 bytes without a signature, 16 or 24 with one;
-    sizes of 4 or of 8 bytes each.
+    The length tells the form (4.3.9): 16 and 24 bytes have a signature, 12 and 20 have none. Of 12
+    or 16 bytes, its sizes have 4 each; of 20 or 24, they have 8 each.
     """
     start = 0
     if length in (16, 24):
@@ -269,12 +268,12 @@ def parse_descriptor(data: Buffer, length: int) -> Descriptor | None:
 
 
 def check_supported(raw_name: bytes, version: int, flags: int, method: int) -> None:
-    """Raise `UnsupportedArchiveError` for what no CVAT export holds and we do not read."""
+    """Raise `UnsupportedArchiveError` for versions, methods and flags that are not read."""
     needed = version & 0xFF  # the upper byte names a system (4.4.3)
     if needed > _LATEST_VERSION:
         raise UnsupportedArchiveError(
-            f"member {shown(raw_name)} needs version {needed / 10} of the zip format, and nothing "
-            f"is known of any after {_LATEST_VERSION / 10}",
+            f"member {shown(raw_name)} needs version {needed / 10} of the zip format: versions "
+            f"after {_LATEST_VERSION / 10} are not read",
             member=shown_plain(raw_name),
         )
     if method not in (STORED, DEFLATED):

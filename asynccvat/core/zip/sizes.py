@@ -1,14 +1,15 @@
-"""How large an archive is that holds given members, before it is written.
+"""Predict the size of an archive from its members.
 
-Exact for what Python's `zipfile` writes, and so CVAT, when members are stored and no folders are
-among them. For other archives it is a guess: whoever builds on it must expect that it is wrong.
+The prediction is exact for archives that Python's `zipfile`, and so CVAT, writes with stored
+members and without folders. For other archives it is a guess, so callers must expect it to be
+wrong.
 """
 
 from __future__ import annotations
 
 from asynccvat.core.zip.records import CENTRAL, END, END64, LOCAL, LOCATOR
 
-# From here on `zipfile` writes the wide forms, though the narrow ones would reach twice as far.
+# Above this, `zipfile` writes the wide forms, although the narrow ones would reach twice as far.
 _WIDE_ABOVE = (1 << 31) - 1
 _MOST_MEMBERS = 0xFFFF
 _EXTRA = 4
@@ -16,7 +17,7 @@ _WIDE_FIELD = 8
 
 
 class ArchiveSize:
-    """The size of an archive as members are added to it.
+    """The size of an archive to which members are added.
 
     Attributes:
         members: Bytes of the members so far, local headers included.
@@ -36,7 +37,7 @@ class ArchiveSize:
             size: Bytes that it holds.
 
         Returns:
-            The bytes that it takes, local header included; its record in the directory apart.
+            The bytes of its local header and its data.
         """
         name_length = len(name.encode())
         wide = size > _WIDE_ABOVE

@@ -14,7 +14,7 @@ import pytest
 from engine_serving import QUICK_DOWNLOAD, Log, actions, error, files, outcome, serving, until
 
 import asynccvat as ac
-from asynccvat.archives import backoff
+from asynccvat.archives import bandwidth
 from asynccvat.events import ExportRequested, TransferFinished
 from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
@@ -312,13 +312,13 @@ async def test_all_downloads_share_one_bandwidth(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    real = backoff.Bandwidth.__init__
+    real = bandwidth.Bandwidth.__init__
 
-    def counted(self: backoff.Bandwidth, rate: int, surroundings: object) -> None:
+    def counted(self: bandwidth.Bandwidth, rate: int, surroundings: object) -> None:
         made.append(rate)
         real(self, rate, surroundings)  # type: ignore[arg-type]  # handed on as it came
 
-    monkeypatch.setattr(backoff.Bandwidth, "__init__", counted)
+    monkeypatch.setattr(bandwidth.Bandwidth, "__init__", counted)
     async with serving(3) as serve:
         paths = {task_id: tmp_path / str(task_id) for task_id in (1, 2, 3)}
         options = replace(QUICK_DOWNLOAD, bandwidth=50_000_000)

@@ -13,11 +13,11 @@ from asynccvat.core.models import DataMeta, ExportSpec, Task
 from asynccvat.core.plans.mirror import Reason
 from asynccvat.core.plans.refresh import (
     REFRESH_FROM,
-    fits,
-    held_media,
+    exported_fingerprint,
+    fingerprint_on_disk,
+    fits_folder,
     is_worth_refreshing,
-    media_digest,
-    media_here,
+    media_fingerprint,
 )
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 
@@ -41,8 +41,8 @@ MEMBERS = [member("images/train/a.jpg"), member("images/train/b.jpg"), member("a
 
 
 def test_a_changed_task_whose_images_are_known_is_asked_about() -> None:
-    assert media_here(TASK, Reason.CHANGED, HEAD, SPEC) == "digest"
-    assert media_here(TASK, Reason.UPLOADED, HEAD, SPEC) == "digest"
+    assert fingerprint_on_disk(TASK, Reason.CHANGED, HEAD, SPEC) == "digest"
+    assert fingerprint_on_disk(TASK, Reason.UPLOADED, HEAD, SPEC) == "digest"
 
 
 @pytest.mark.parametrize(
@@ -59,17 +59,17 @@ def test_other_formats_and_unknown_images_are_not(
     changes: dict[str, Any], spec: ExportSpec
 ) -> None:
     head = msgspec.structs.replace(HEAD, **changes)
-    assert media_here(TASK, Reason.CHANGED, head, spec) is None
+    assert fingerprint_on_disk(TASK, Reason.CHANGED, head, spec) is None
 
 
 @pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.CHANGED, Reason.UPLOADED}))
 def test_whatever_else_the_reason_is_all_is_exported(reason: Reason) -> None:
-    assert media_here(TASK, reason, HEAD, SPEC) is None
+    assert fingerprint_on_disk(TASK, reason, HEAD, SPEC) is None
 
 
 def test_new_tasks_and_tasks_without_data_are_not_asked_about() -> None:
-    assert media_here(TASK, Reason.CHANGED, None, SPEC) is None
-    assert media_here(Task(id=7), Reason.CHANGED, HEAD, SPEC) is None
+    assert fingerprint_on_disk(TASK, Reason.CHANGED, None, SPEC) is None
+    assert fingerprint_on_disk(Task(id=7), Reason.CHANGED, HEAD, SPEC) is None
 
 
 @pytest.mark.parametrize(("size", "worth"), [(REFRESH_FROM - 1, False), (REFRESH_FROM, True)])
@@ -91,16 +91,19 @@ def test_only_images_count_for_what_is_worth_it(size: int, worth: bool) -> None:
 )
 def test_whatever_changes_the_images_changes_the_digest(changes: dict[str, Any]) -> None:
     other = msgspec.structs.replace(META, **changes)
-    assert media_digest(other, TASK) != media_digest(META, TASK)
-    assert media_digest(other, TASK) is not None
+    assert media_fingerprint(other, TASK) != media_fingerprint(META, TASK)
+    assert media_fingerprint(other, TASK) is not None
 
 
 def test_another_subset_is_another_digest_and_another_name_is_not() -> None:
-    digest = media_digest(META, TASK)
-    assert media_digest(META, msgspec.structs.replace(TASK, subset="test")) != digest
-    assert media_digest(META, msgspec.structs.replace(TASK, name="new", status="done")) == digest
+    digest = media_fingerprint(META, TASK)
+    assert media_fingerprint(META, msgspec.structs.replace(TASK, subset="test")) != digest
+    assert (
+        media_fingerprint(META, msgspec.structs.replace(TASK, name="new", status="done")) == digest
+    )
     none = {
-        media_digest(META, msgspec.structs.replace(TASK, subset=subset)) for subset in (None, "")
+        media_fingerprint(META, msgspec.structs.replace(TASK, subset=subset))
+        for subset in (None, "")
     }
     assert len(none) == 1
 
@@ -110,7 +113,7 @@ def test_the_order_in_which_frames_are_named_is_of_no_consequence() -> None:
         msgspec.structs.replace(META, deleted_frames=frames, included_frames=frames)
         for frames in ((1, 2), (2, 1))
     )
-    assert media_digest(one, TASK) == media_digest(other, TASK)
+    assert media_fingerprint(one, TASK) == media_fingerprint(other, TASK)
 
 
 @pytest.mark.parametrize(
@@ -126,25 +129,25 @@ def test_the_order_in_which_frames_are_named_is_of_no_consequence() -> None:
 )
 def test_media_of_which_too_little_is_known_have_no_digest(changes: dict[str, Any]) -> None:
     meta = msgspec.structs.replace(META, **changes)
-    assert media_digest(meta, TASK) is None
-    assert held_media(meta, TASK, MEMBERS) is None
+    assert media_fingerprint(meta, TASK) is None
+    assert exported_fingerprint(meta, TASK, MEMBERS) is None
 
 
 def test_what_a_full_export_brought_is_known_by_the_digest() -> None:
-    assert held_media(META, TASK, MEMBERS) == media_digest(META, TASK) is not None
+    assert exported_fingerprint(META, TASK, MEMBERS) == media_fingerprint(META, TASK) is not None
     some = msgspec.structs.replace(META, size=9, included_frames=(0, 1, 2))
-    assert held_media(some, TASK, MEMBERS) == media_digest(some, TASK) is not None
+    assert exported_fingerprint(some, TASK, MEMBERS) == media_fingerprint(some, TASK) is not None
 
 
 @pytest.mark.parametrize("updated", ["2026-11-23T11:59:59Z", "2026-11-24T12:00:00", "", "today"])
 def test_media_made_after_the_listing_or_who_knows_when_are_not_relied_on(updated: str) -> None:
     task = msgspec.structs.replace(TASK, updated_date=updated)
-    assert held_media(META, task, MEMBERS) is None
+    assert exported_fingerprint(META, task, MEMBERS) is None
 
 
 def test_as_many_images_as_frames_have_to_be_there() -> None:
-    assert held_media(META, TASK, MEMBERS[1:]) is None
-    assert held_media(META, TASK, [*MEMBERS, member("images/train/c.jpg")]) is None
+    assert exported_fingerprint(META, TASK, MEMBERS[1:]) is None
+    assert exported_fingerprint(META, TASK, [*MEMBERS, member("images/train/c.jpg")]) is None
 
 
 @pytest.mark.parametrize(
@@ -160,4 +163,4 @@ def test_as_many_images_as_frames_have_to_be_there() -> None:
 def test_an_export_of_annotations_has_just_the_files_beside_the_images(
     paths: list[str], fitting: bool
 ) -> None:
-    assert fits([member(path, 99) for path in paths], MEMBERS) is fitting
+    assert fits_folder([member(path, 99) for path in paths], MEMBERS) is fitting
