@@ -5,7 +5,8 @@ changed, it gives the same bytes. So a receipt has a digest of what CVAT says of
 that digest is the same before and after an export of annotations alone, the images on disk are
 those that a full export would have fetched.
 
-These are pure functions. `transfer.media` asks the server, and `archives` reuses the images.
+These are pure functions. `transfer.media_fingerprints` asks the server, and `archives` reuses the
+images.
 
 Refreshes are limited to formats whose annotation files are the same with and without images, as
 recorded of CVAT 2.54: COCO, Datumaro, Ultralytics YOLO Detection, and CVAT for images. The XML of
