@@ -31,6 +31,7 @@ LAST_FRAME_SECONDS = 6.0
 TASKS, EDITED = 120, (7, 31, 98)
 
 _SEQUENCE = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|\x1b[()][A-Z0-9]")
+_REFRESH = re.compile(r"(?=\r\x1b\[2K)")
 _GREY = "#7d8590"
 _COLOURS = {31: "#ff7b72", 32: "#7ee787", 33: "#e3b341", 34: "#79c0ff", 36: "#a5d6ff", 90: _GREY}
 _PALETTE = {237: "#3a3f47"}
@@ -172,12 +173,13 @@ class Recording:
             rest += read
             text = rest.decode(errors="ignore")
             rest = rest[len(text.encode()) :] if len(text.encode()) < len(rest) else b""
-            self.terminal.feed(text)
-            now = time.monotonic()
-            # Between two frames rich erases its display: take a frame where it is whole.
-            if now - noted >= 1 / FRAMES_A_SECOND and not text.endswith("\x1b[2K"):
-                self.note(self.seconds + now - began)
-                noted = now
+            for part in _REFRESH.split(text):
+                # Right before rich erases its display, the display is whole.
+                now = time.monotonic()
+                if _REFRESH.match(part) and now - noted >= 1 / FRAMES_A_SECOND:
+                    self.note(self.seconds + now - began)
+                    noted = now
+                self.terminal.feed(part)
         _, status = os.waitpid(pid, 0)
         os.close(handle)
         if os.waitstatus_to_exitcode(status):

@@ -151,6 +151,12 @@ def test_every_name_of_ours_that_a_page_uses_exists(page: Any) -> None:
         assert hasattr(asynccvat.CvatClient, name), name
 
 
+def test_every_method_that_they_are_sent_to_exists() -> None:
+    for _, ours in (*MOVES, *ROW.findall(text("docs/howto/from-cvat-cli.md"))):
+        for name in re.findall(r"\bclient\.(\w+)", ours):
+            assert hasattr(asynccvat.CvatClient, name), name
+
+
 def test_the_commands_of_datnvt_cvat_cli_are_commands_of_ours() -> None:
     shown = {
         command for left, _ in MOVES for command in re.findall(r"`([a-z]+(?:-[a-z]+)*)\b", left)
