@@ -33,6 +33,7 @@ from asynccvat.cli.exit_codes import MEANINGS, ExitCode
 from asynccvat.cli.option_groups import parameters_of
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.signals import Interrupted
+from asynccvat.cli.text import ended
 from asynccvat.cli.typer_classes import Command, Group
 
 __all__ = ["app", "main"]
@@ -149,8 +150,19 @@ def usage_message(error: Exception) -> str:
     return f"{as_sentence(message)} See '{command} --help'."
 
 
+# What pydantic says of numbers, which typer repeats, in the words of this command line.
+_PLAINER = (
+    (r"Input should be a valid integer.*", "give a whole number"),
+    (r"Input should be a valid number.*", "give a number"),
+    (r"Input should be greater than or equal to (\S+)", r"give \1 or more"),
+    (r"Input should be less than or equal to (\S+)", r"give \1 or less"),
+)
+
+
 def as_sentence(message: str) -> str:
     """Return a usage error as one sentence, whether typer or a command worded it."""
     line = " ".join(message.split()).replace("Value error, ", "", 1)
     line = re.sub(r"^(Invalid value for )'([^']+)'", r"\1\2", line)
-    return line if line.endswith((".", "?", "!")) else f"{line}."
+    for pattern, words in _PLAINER:
+        line = re.sub(pattern, words, line)
+    return ended(line)

@@ -9,7 +9,7 @@ import traceback
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from asynccvat.cli.text import printable
+from asynccvat.cli.text import ended, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -114,7 +114,7 @@ def explain(error: BaseException, *, verbose: bool) -> Iterator[str]:
         else:
             yield "Run the command again with -v, and report the details that it shows."
         return
-    yield f"Error: {printable(str(error))}"
+    yield f"Error: {ended(printable(str(error)))}"
     cause = error.__cause__
     while verbose and cause is not None:
         yield f"  because of {type(cause).__name__}: {printable(str(cause))}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, RunReport
 
 
-Work = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["RunReport"]]
+RunCall = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["RunReport"]]
 """The call of a verb: it takes a client and the event callback."""
 
 
@@ -26,7 +26,7 @@ STOPPING = (
 
 def carry_out(
     client: CvatClient,
-    work: Work,
+    call: RunCall,
     results: ResultOptions,
     *,
     place: str,
@@ -39,7 +39,7 @@ def carry_out(
 
     Args:
         client: The client, unopened. It is opened and closed here.
-        work: Calls the verb.
+        call: Calls the verb.
         results: Where the report and the events go.
         place: Where the tasks go, for the summary.
         verbose: Show retries and the causes of errors.
@@ -49,7 +49,7 @@ def carry_out(
     stopped: signals.Interrupted | None = None
     written = True
     try:
-        _watch(client, work, results, reports, verbose=verbose)
+        _watch(client, call, results, reports, verbose=verbose)
     except signals.Interrupted as interrupted:
         stopped = interrupted
     finally:
@@ -87,7 +87,7 @@ def _conclude(report: RunReport, *, verbose: bool) -> ExitCode:
 
 def _watch(
     client: CvatClient,
-    work: Work,
+    call: RunCall,
     results: ResultOptions,
     reports: list[RunReport],
     *,
@@ -113,7 +113,7 @@ def _watch(
 
         async def main() -> None:
             async with client:
-                reports.append(await work(client, on_event))
+                reports.append(await call(client, on_event))
 
         signals.run(
             main,

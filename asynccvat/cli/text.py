@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asynccvat.core.units import number_of_bytes
 
-__all__ = ["counted", "number_of_bytes", "printable", "span"]
+__all__ = ["counted", "ended", "number_of_bytes", "printable", "span"]
 
 
 def span(seconds: float) -> str:
@@ -22,6 +22,11 @@ def span(seconds: float) -> str:
 def counted(count: int, noun: str) -> str:
     """Format a count: `1 task`, `2 tasks`, `12,000 tasks`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def ended(line: str) -> str:
+    """End a sentence with a full stop, unless it has an end."""
+    return line if line.endswith((".", "?", "!")) else f"{line}."
 
 
 def printable(text: str) -> str:

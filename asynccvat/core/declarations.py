@@ -150,13 +150,22 @@ def option(
     group: str | None = RUNNING,
     short: str | None = None,
 ) -> T:
-    """Declare a dataclass field that users can set, with its default."""
+    """Declare a dataclass field that users can set.
+
+    Args:
+        default: The field's default.
+        flag: The option of the command line.
+        help: What the value means: sentences with a full stop.
+        kind: Which values there are.
+        group: The group of the command's help.
+        short: The short option.
+    """
     declaration = {"flag": flag, "help": help, "kind": kind, "group": group, "short": short}
     return field(default=default, metadata={_METADATA: declaration})
 
 
 def declared_options(group: type) -> Iterator[Option]:
-    """Yield the declared fields of a dataclass: its own in their order, then inherited ones."""
+    """Yield the declared fields of a dataclass: its own, then inherited ones."""
     own = group.__annotations__
     for item in sorted(fields(group), key=lambda item: item.name not in own):
         if _METADATA in item.metadata:

@@ -1,7 +1,7 @@
-"""What people write for sizes, durations, shares and dates, turned into values.
+"""Read sizes, durations, shares and dates as users write them.
 
-Pure functions over text; "now" is handed in. What cannot be read is a `ValueError` whose text says
-what would have been right; whose option or key it was is known above.
+A text that cannot be read raises a `ValueError`, which says how to write one. `cli.parsing` and
+`runfiles.value_types` add the name of the option or key.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def size(text: str) -> int:
-    """Bytes from `800K`, `10M`, `1.5G` or a plain number; units are powers of 1024.
+    """Read a size in bytes: `800K`, `10M`, `1.5G` or a plain number. Units are powers of 1024.
 
     Raises:
-        ValueError: It is not a positive size.
+        ValueError: The text is no positive size.
     """
     found = re.fullmatch(
         r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?(?:/s)?", text.strip(), re.IGNORECASE
@@ -29,10 +29,10 @@ def size(text: str) -> int:
 
 
 def duration(text: str) -> float:
-    """Seconds from `90`, `90s`, `30m`, `4h`, `2d`, `1w` or a sum like `1h30m`.
+    """Read a duration in seconds: `90`, `90s`, `30m`, `4h`, `2d`, `1w` or a sum like `1h30m`.
 
     Raises:
-        ValueError: It is not a positive duration.
+        ValueError: The text is no positive duration.
     """
     value = _duration(text)
     if not value:
@@ -41,7 +41,7 @@ def duration(text: str) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """A text that `duration` reads as these seconds: `4h15m`, `90s`, `0.5s`."""
+    """Write seconds as `duration` reads them: `4h15m`, `90s`, `0.5s`."""
     left, parts = round(seconds), []
     if left != seconds or not left:
         return f"{seconds:g}s"
@@ -53,10 +53,10 @@ def duration_text(seconds: float) -> str:
 
 
 def count_or_share(text: str) -> str:
-    """A whole number, or a percentage from 0 to 100.
+    """Check a whole number, or a percentage from 0 to 100, and strip its text.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The text is neither.
     """
     found = re.fullmatch(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,9})?)\s*%", text.strip())
     if found is None or (found[2] is not None and float(found[2]) > 100):
@@ -65,12 +65,12 @@ def count_or_share(text: str) -> str:
 
 
 def since(text: str, *, now: datetime) -> str:
-    """An ISO date and time from an ISO one, or from a duration before `now` like `2d` or `12h`.
+    """Read a date, or an age like `2d` or `12h` before `now`, as ISO date and time.
 
-    A date without a time zone is taken as UTC, which is what CVAT's own dates are in.
+    A date without a time zone is read as UTC, the time zone of CVAT's own dates.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The text is neither.
     """
     back = _duration(text) if re.search(r"[a-z]$", text.strip()) else 0
     try:

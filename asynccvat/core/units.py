@@ -1,4 +1,4 @@
-"""Numbers of bytes as people read them."""
+"""Format numbers of bytes for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _KIBI = 1024
 
 
 def number_of_bytes(count: float) -> str:
-    """`0 B`, `812 B`, `1.5 MiB`: three digits or so."""
+    """Format a number of bytes with about three digits: `0 B`, `812 B`, `1.5 MiB`."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < _KIBI:

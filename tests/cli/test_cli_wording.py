@@ -19,6 +19,14 @@ from asynccvat.cli import output
             "Invalid value for --status: 'x' is not one of 'y'.",
         ),
         (
+            "Invalid value for --retries: Input should be a valid integer, unable to parse",
+            "Invalid value for --retries: give a whole number.",
+        ),
+        (
+            "Invalid value for --retries: Input should be greater than or equal to 0",
+            "Invalid value for --retries: give 0 or more.",
+        ),
+        (
             "Invalid value for --bwlimit: 'x' will not do",
             "Invalid value for --bwlimit: 'x' will not do.",
         ),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, VerifyReport
     from asynccvat.cli.display import Display
 
-    Work = Callable[[Callable[[Event], None]], Awaitable[VerifyReport]]
+    VerifyCall = Callable[[Callable[[Event], None]], Awaitable[VerifyReport]]
     """The call of the verb: it takes the event callback."""
 
 _SERVER = "With the server"
@@ -128,7 +128,7 @@ def verify(
         client = client_for(settings)
     place = Path(destination)
 
-    def work(on_event: Callable[[Event], None]) -> Awaitable[VerifyReport]:
+    def call(on_event: Callable[[Event], None]) -> Awaitable[VerifyReport]:
         return asynccvat.verify(
             place,
             task_ids,
@@ -145,7 +145,7 @@ def verify(
     reports: list[VerifyReport] = []
     notes = strict or not quiet
     try:
-        _watch(client, work, reports, form, quiet=quiet, verbose=shared.verbose)
+        _watch(client, call, reports, form, quiet=quiet, verbose=shared.verbose)
     except signals.Interrupted as stopped:
         _show(reports, form, place, notes=notes, quiet=quiet)
         output.remark("Run the same command again to continue.")
@@ -161,7 +161,7 @@ def verify(
 
 def _watch(
     client: CvatClient | None,
-    work: Work,
+    call: VerifyCall,
     reports: list[VerifyReport],
     form: OutputForm,
     *,
@@ -187,7 +187,7 @@ def _watch(
 
         async def main() -> None:
             async with nullcontext() if client is None else client:
-                await _while_writable(work, on_event)
+                await _while_writable(call, on_event)
 
         signals.run(main, on_signal=lambda: None if shown is None else shown.say(STOPPING))
 
@@ -206,7 +206,7 @@ def _show_event(event: Event, form: OutputForm, shown: Display | None, *, verbos
         output.remark(line)
 
 
-async def _while_writable(work: Work, on_event: Callable[[Event], None]) -> None:
+async def _while_writable(call: VerifyCall, on_event: Callable[[Event], None]) -> None:
     """Verify, but stop when an event cannot be written: the rest would be lost as well.
 
     An error that the event callback raises would not stop the verification.
@@ -229,7 +229,7 @@ async def _while_writable(work: Work, on_event: Callable[[Event], None]) -> None
             except OSError:
                 return  # stderr cannot be written to; the report still goes to stdout
 
-        await work(write)
+        await call(write)
     for error in unwritable:
         raise error
 
