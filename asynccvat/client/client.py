@@ -235,20 +235,21 @@ class CvatClient:
         """Open the client, for places without `async with`. `close` it in the end.
 
         Raises:
-            RuntimeError: It is open already, or was closed.
+            ConfigError: The CA bundle or the proxy cannot be used.
+            RuntimeError: It is open already, or the given connector cannot be used.
         """
-        await self._http.__aenter__()
+        await self._http.open()
         return self
 
     async def close(self) -> None:
-        """Close all connections. Nothing is logged out."""
-        await self._http.__aexit__(None, None, None)
+        """Close all connections. Nothing is logged out, and the client may be opened again."""
+        await self._http.close()
 
     async def __aenter__(self) -> Self:
         return await self.open()
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._http.__aexit__(*exc_info)
+        await self._http.close()
 
     @property
     def origin(self) -> str:

@@ -303,12 +303,23 @@ async def test_a_closed_client_says_how_to_use_it(server: ScriptedServer) -> Non
         await client.tasks()
     async with client:
         with pytest.raises(RuntimeError, match="open already"):
-            await client.__aenter__()
+            await client.open()
         server["GET /api/tasks"] = page()
         await client.tasks()
     with pytest.raises(RuntimeError, match="async with"):
         await client.user()
-    await client.__aexit__(None, None, None)
+    await client.close()
+
+
+async def test_a_client_can_be_opened_again_and_logs_in_once(server: ScriptedServer) -> None:
+    server["GET /api/tasks"] = page()
+    client = CvatClient(server.url, username="alice", password="s3cret-pw")
+    for _ in range(2):
+        assert await client.open() is client
+        await client.tasks()
+        await client.close()
+    assert server.times("POST /api/auth/login") == 1
+    assert server.times("GET /api/tasks") == 2
 
 
 async def test_a_failed_login_does_not_hide_an_unreachable_server(connect: Connect) -> None:
