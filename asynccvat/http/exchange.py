@@ -35,6 +35,8 @@ class Exchange:
     Attributes:
         response: aiohttp's response.
         received: Bytes of the body that were read so far.
+        stall_timeout: Seconds without 1 KiB of the body after which the exchange has failed.
+        failure_of: Translates aiohttp's exceptions into errors of asynccvat.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Exchange:
             record: The log record to complete.
             origin: The server, for messages.
             stall_timeout: Seconds without 1 KiB of the body after which the exchange has failed.
-            failure_of: Translates aiohttp's exceptions.
+            failure_of: Translates aiohttp's exceptions into errors of asynccvat.
         """
         self.response = response
         self.received = 0

@@ -8,8 +8,10 @@ import re
 import pytest
 from scripted import KEY, Connect, ScriptedServer, page, raw_server, reply
 
+from asynccvat.aio.threads import in_thread
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError, ReadError
+from asynccvat.http.body_receiver import WORTHWHILE
 from asynccvat.http.exchange import shown_url
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +66,21 @@ async def test_a_download_is_logged_when_it_is_closed(
         "GET /api/tasks/5/dataset/download?rq_id=export%3A5&signature=***: 200, 0 ms, 1000 bytes"
     ]
     assert TOKEN not in caplog.text
+
+
+async def test_a_long_download_is_logged_with_the_bytes_of_its_thread(
+    server: ScriptedServer, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes: list[int] = []
+    server["GET /api/result"] = reply(body=bytes(WORTHWHILE), content_type="application/zip")
+    client = await connect(token=TOKEN)
+    async with client.open_result("/api/result") as stream:
+        receiver = stream.body_receiver(lambda _: None)
+        assert receiver is not None
+        with receiver:
+            await in_thread(receiver.drain, lambda pieces: sizes.extend(map(len, pieces)))
+    assert sum(sizes) == WORTHWHILE
+    assert lines(caplog) == [f"GET /api/result: 200, 0 ms, {WORTHWHILE} bytes"]
 
 
 async def test_refusals_redirects_and_retries_are_logged(
