@@ -382,7 +382,7 @@ async def test_a_damaged_receipt_may_be_that_of_a_folder_that_was_named(data: Pa
         report = await ac.verify(data, folders=[pattern])
         assert (report.ok, found(report)) == (False, damaged)
     assert (await ac.verify(data, folders=["task1"])).ok
-    with pytest.raises(ac.ConfigError, match="no folder of a task in .* matches"):
+    with pytest.raises(ac.ConfigError, match=r"no folder of a task in .* matches"):
         await ac.verify(data, folders=["*3"])
 
 
