@@ -1,4 +1,4 @@
-"""What a run shows while it lasts, from its events and a clock that the test holds."""
+"""Progress and messages of a run, from its events and a clock of the test."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pipe() -> Console:
     return Console(file=io.StringIO(), force_terminal=False, width=40, highlight=False)
 
 
-def test_a_task_is_counted_where_it_is() -> None:
+def test_each_task_is_counted_in_its_stage() -> None:
     progress = Progress(started=0)
     happened: list[events.Event] = [
         events.ListingRead(5, complete=True),
@@ -76,7 +76,7 @@ def test_a_task_is_counted_where_it_is() -> None:
     assert "left" not in progress.overall(4.0)
 
 
-def test_before_the_plan_stands_it_says_what_is_waited_for() -> None:
+def test_before_there_is_a_plan_progress_names_the_wait() -> None:
     progress = Progress(started=0)
     assert progress.overall(1.0) == "listing tasks"
     progress.apply(events.ListingRead(5, complete=True))
@@ -102,9 +102,7 @@ def test_before_the_plan_stands_it_says_what_is_waited_for() -> None:
         (events.RunFinished(RunReport()), []),
     ],
 )
-def test_failures_and_warnings_have_lines_of_their_own(
-    event: events.Event, lines: list[str]
-) -> None:
+def test_failures_and_warnings_have_separate_lines(event: events.Event, lines: list[str]) -> None:
     assert list(messages(event, verbose=False)) == lines
 
 
@@ -117,20 +115,20 @@ def finished(*tasks: events.TaskDone, **rest: Any) -> tuple[events.Event, ...]:
     return (*tasks, events.RunFinished(report))
 
 
-def test_what_ends_a_run_is_left_to_the_run_to_say() -> None:
+def test_an_error_that_ends_a_run_is_not_reported_for_each_task() -> None:
     full = errors.DiskFullError("task 1: no room")
     tasks = [done(number, Action.FAILED, error=full) for number in (1, 2, 3)]
     assert said(*finished(*tasks, stopped_by=full)) == []
 
 
-def test_what_could_have_ended_a_run_and_did_not_is_its_task_s_own() -> None:
+def test_an_error_that_could_end_a_run_but_did_not_is_reported_for_its_task() -> None:
     full = done(1, Action.FAILED, error=errors.DiskFullError("no room"))
     assert said(*finished(full)) == ["failed: task 1: no room"]
     locked = errors.StoreLockedError("taken over")
     assert said(*finished(full, stopped_by=locked)) == ["failed: task 1: no room"]
 
 
-def test_a_warning_that_many_unchanged_tasks_share_is_said_once_with_their_number() -> None:
+def test_a_warning_shared_by_many_unchanged_tasks_is_shown_once_with_their_number() -> None:
     edited = [done(number, Action.KEPT, warnings=("edited here",)) for number in range(1, 12)]
     assert said(*finished(*edited[:10])) == [
         f"warning: task {number}: edited here" for number in range(1, 11)
@@ -139,14 +137,14 @@ def test_a_warning_that_many_unchanged_tasks_share_is_said_once_with_their_numbe
     assert line.startswith("warning: 11 tasks (1, 2, 3, ...): edited here; the report")
 
 
-def test_retries_are_told_when_asked() -> None:
+def test_retries_are_shown_with_verbose() -> None:
     event = events.Retrying(7, "export", "502", 0.5)
     assert list(messages(event, verbose=True)) == ["task 7: retrying export in 0.5 s: 502"]
     event = events.Retrying(None, "list", "502", 0.5)
     assert list(messages(event, verbose=True)) == ["retrying list in 0.5 s: 502"]
 
 
-def test_without_a_terminal_progress_comes_every_so_many_seconds_and_failures_at_once() -> None:
+def test_without_a_terminal_progress_is_periodic_and_failures_come_at_once() -> None:
     clock = Clock()
     console = pipe()
     with display(console, verbose=False, clock=clock) as shown:

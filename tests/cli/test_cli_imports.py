@@ -1,4 +1,4 @@
-"""The command line stands on public names: what it does, a program could do with the package."""
+"""The command line uses public names: a program could do the same."""
 
 from __future__ import annotations
 

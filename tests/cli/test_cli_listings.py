@@ -1,4 +1,4 @@
-"""The commands that ask and print, against the simulated server."""
+"""The commands that query the server and print the answer, against the simulated server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_tasks_are_listed_as_json_for_programs(shell: Shell, flags: tuple[str, .
 
 @pytest.mark.parametrize("flags", [("--jsonl",), ("--output", "jsonl")])
 @pytest.mark.parametrize("command", ["list-tasks", "list-projects", "list-jobs"])
-def test_lists_are_written_one_object_a_line_with_what_the_document_holds(
+def test_json_lines_hold_the_same_objects_as_the_document(
     shell: Shell, command: str, flags: tuple[str, ...]
 ) -> None:
     ended = shell(command, *flags)
@@ -122,7 +122,7 @@ def test_projects_are_narrowed_by_what_the_server_filters_them_by(
     assert [item["id"] for item in shell("list-projects", "--json", *flags).json] == expected
 
 
-def test_the_environment_s_project_counts_where_no_task_or_project_is_named(
+def test_the_environment_s_project_is_the_default_selection(
     shell: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_project = {
@@ -140,7 +140,7 @@ def test_the_environment_s_project_counts_where_no_task_or_project_is_named(
 
 
 @pytest.mark.parametrize("form", ["--json", "--jsonl"])
-def test_a_task_that_is_not_there_is_told_and_shows_in_the_code(shell: Shell, form: str) -> None:
+def test_an_unknown_task_is_reported_and_sets_the_exit_code(shell: Shell, form: str) -> None:
     ended = shell("list-tasks", "-t", "1,99", form)
     assert "street-00001" in ended.out
     assert "task 99 does not exist" in ended.err
@@ -198,7 +198,7 @@ def test_an_unknown_task_does_not_hide_the_others(shell: Shell) -> None:
     assert ended.code == 1
 
 
-def test_formats_are_listed_with_their_exact_names_and_what_they_can_be_used_for(
+def test_formats_are_listed_with_their_exact_names_and_directions(
     shell: Shell,
 ) -> None:
     rows = shell("formats").out.splitlines()
@@ -241,9 +241,7 @@ def test_a_connection_is_checked(shell: Shell, simulated: SimulatedServer) -> No
     }
 
 
-def test_the_organization_is_named_where_one_is_worked_in(
-    shell: Shell, simulated: SimulatedServer
-) -> None:
+def test_check_connection_names_the_organization(shell: Shell, simulated: SimulatedServer) -> None:
     if "lab" not in {item.slug for item in simulated.world.organizations.values()}:
         simulated.add_organization("lab")
     ended = shell("check-connection", "--org", "lab")
@@ -255,7 +253,7 @@ def test_an_empty_organization_is_the_personal_workspace(shell: Shell) -> None:
     assert shell("check-connection", "--org", "").out.endswith(" in the personal workspace\n")
 
 
-def test_an_access_token_does_instead_of_a_password(
+def test_an_access_token_replaces_user_and_password(
     nobody: Shell, simulated: SimulatedServer
 ) -> None:
     token = simulated.create_access_token()
@@ -278,7 +276,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
     return drawn
 
 
-def test_on_a_terminal_lists_are_drawn_as_tables_without_columns_that_tell_nothing(
+def test_on_a_terminal_lists_are_tables_without_empty_columns(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = terminal(monkeypatch, 160)
@@ -316,7 +314,7 @@ def test_a_table_fits_its_terminal_and_loses_nothing(
     assert not {letter: count for letter, count in shown.items() if count and letter != " "}
 
 
-def test_a_reader_that_leaves_a_long_list_ends_it_without_a_word() -> None:
+def test_a_reader_that_leaves_a_long_list_ends_it_silently() -> None:
     # Far more than a pipe holds: each job has some hundreds of bytes.
     with serve_in_thread(SimulatorOptions(tasks=500, frames=1)) as server:
         account = ("-u", server.username, "-p", server.password)

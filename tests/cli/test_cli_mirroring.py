@@ -124,7 +124,7 @@ def test_events_are_logged_as_lines_of_json_with_their_time(shell: Shell, tmp_pa
     assert all(record["v"] == 1 for record in records)
 
 
-def test_a_failed_task_is_told_as_it_happens_and_can_be_tried_again_from_the_report(
+def test_a_failed_task_is_reported_at_once_and_can_be_retried_from_the_report(
     shell: Shell, own: SimulatedServer, tmp_path: Path
 ) -> None:
     own.faults.add(Fault(export="fail", task_id=2, message="ValueError: no frames\n", times=None))
@@ -156,14 +156,14 @@ def test_an_unknown_format_names_the_nearest_ones(shell: Shell, tmp_path: Path) 
         assert not (tmp_path / "data").exists() or folders(tmp_path / "data") == []
 
 
-def test_a_task_that_is_not_there_is_a_failed_task(shell: Shell, tmp_path: Path) -> None:
+def test_an_unknown_task_is_a_failed_task(shell: Shell, tmp_path: Path) -> None:
     ended = shell("mirror", "data", "-t", "1,99", "--no-fsync")
     assert ended.code == 1
     assert "task 99" in ended.err
     assert folders(tmp_path / "data") == ["task1"]
 
 
-def test_a_destination_that_cannot_be_written_to_is_told(shell: Shell, tmp_path: Path) -> None:
+def test_a_destination_that_is_not_writable_is_reported(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     ended = shell("mirror", "file/data")
     assert (ended.code, ended.out) == (2, "")
@@ -173,7 +173,7 @@ def test_a_destination_that_cannot_be_written_to_is_told(shell: Shell, tmp_path:
     assert "file is a file, not a folder" in shell("mirror", "file").err
 
 
-def test_a_destination_that_cannot_be_made_is_told(shell: Shell) -> None:
+def test_a_destination_that_cannot_be_created_is_reported(shell: Shell) -> None:
     if not Path("/proc/self").exists():
         pytest.skip("this system has no /proc")
     ended = shell("mirror", "/proc/data")
@@ -181,7 +181,7 @@ def test_a_destination_that_cannot_be_made_is_told(shell: Shell) -> None:
     assert "/proc/data cannot be created in /proc: choose another folder" in ended.err
 
 
-def test_another_server_s_mirror_is_not_mixed_up(
+def test_a_mirror_of_another_server_is_refused(
     shell: Shell, simulated: SimulatedServer, own: SimulatedServer
 ) -> None:
     assert shell("mirror", "data", "-t", 1, "--no-fsync").code == 0
@@ -205,7 +205,9 @@ def test_too_many_removals_are_refused(shell: Shell, own: SimulatedServer, tmp_p
     assert folders(tmp_path / "data") == ["task1", "task2"]
 
 
-def test_a_foreign_folder_is_a_failed_task_and_left_alone(shell: Shell, tmp_path: Path) -> None:
+def test_a_foreign_folder_is_a_failed_task_and_stays_unchanged(
+    shell: Shell, tmp_path: Path
+) -> None:
     (tmp_path / "data" / "task1").mkdir(parents=True)
     (tmp_path / "data" / "task1" / "notes.txt").write_text("mine")
     ended = shell("mirror", "data", "-t", "1,2", "--no-fsync")
@@ -214,7 +216,7 @@ def test_a_foreign_folder_is_a_failed_task_and_left_alone(shell: Shell, tmp_path
     assert (tmp_path / "data" / "task1" / "notes.txt").read_text() == "mine"
 
 
-def test_a_server_that_goes_away_ends_the_run_with_its_code(
+def test_a_server_that_becomes_unreachable_ends_the_run_with_its_code(
     shell: Shell, own: SimulatedServer, tmp_path: Path
 ) -> None:
     own.faults.add(Fault(method="POST", path="/dataset/export", status=401, times=None))
@@ -225,7 +227,7 @@ def test_a_server_that_goes_away_ends_the_run_with_its_code(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_takes_back_what_is_queued_and_leaves_a_mirror_to_go_on_with(
+def test_a_signal_cancels_queued_exports_and_leaves_a_mirror_that_can_continue(
     shell: Shell, own: SimulatedServer, tmp_path: Path, number: int, code: int
 ) -> None:
     own.faults.add(Fault(export="fail", task_id=1))
@@ -284,7 +286,7 @@ def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean(tmp_path: Path) -> 
     assert "\x1b[?25h" in shown.decode()
 
 
-def test_tasks_are_downloaded_into_folders_and_those_that_are_there_are_skipped(
+def test_tasks_are_downloaded_into_folders_and_existing_ones_are_skipped(
     shell: Shell, tmp_path: Path
 ) -> None:
     ended = shell("download", "-t", 1, "-t", "2", "-o", "out", "--folder-prefix", "data_")
@@ -304,7 +306,7 @@ def test_tasks_are_downloaded_into_folders_and_those_that_are_there_are_skipped(
     assert files(tmp_path / "out") == before
 
 
-def test_what_was_edited_is_put_aside_by_a_download_that_skips_nothing(
+def test_a_download_that_skips_nothing_quarantines_edited_files(
     shell: Shell, tmp_path: Path
 ) -> None:
     command = ("download", "-t", 1, "-o", "out", "--no-skip-existing")

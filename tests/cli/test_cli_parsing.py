@@ -1,4 +1,4 @@
-"""What people write for sizes, durations, dates and ids."""
+"""Sizes, durations, dates and ids as users write them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_sizes_are_read_in_powers_of_1024(written: str, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("written", ["", "0", "-1", "ten", "10X", "1e6", "M", "1.5.2M", "9" * 400])
-def test_what_is_no_size_names_the_option_and_shows_a_right_one(written: str) -> None:
+def test_a_bad_size_names_the_option_and_shows_a_correct_one(written: str) -> None:
     with pytest.raises(typer.BadParameter, match="10M") as caught:
         parsing.read(quantities.size, written, "--bwlimit")
     assert "--bwlimit" in caught.value.format_message()
@@ -68,7 +68,7 @@ def test_a_duration_is_written_as_it_is_read(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("written", ["", "0", "0s", "-5", "h", "4 hours", "4hm", "inf", "nan"])
-def test_what_is_no_duration_is_refused(written: str) -> None:
+def test_a_bad_duration_is_refused(written: str) -> None:
     with pytest.raises(typer.BadParameter, match="30m"):
         parsing.read(quantities.duration, written, "--export-timeout")
 
@@ -85,14 +85,14 @@ def test_what_is_no_duration_is_refused(written: str) -> None:
         ("12h", "2026-03-31T00:00:00Z"),
     ],
 )
-def test_since_is_a_date_or_an_age_and_comes_out_in_utc(written: str, expected: Any) -> None:
+def test_a_date_or_an_age_is_read_in_utc(written: str, expected: Any) -> None:
     assert parsing.since(written, "--updated-since", now=NOW) == expected
 
 
 @pytest.mark.parametrize(
     "written", ["", "yesterday", "31.03.2026", "2026-13-01", "999999999d", "0d"]
 )
-def test_what_is_no_date_is_refused(written: str) -> None:
+def test_a_bad_date_is_refused(written: str) -> None:
     with pytest.raises(typer.BadParameter, match="2026-03-31"):
         parsing.since(written, "--updated-since", now=NOW)
 
@@ -103,7 +103,7 @@ def test_ids_come_from_repeated_options_and_comma_lists_each_once_in_order() -> 
 
 
 @pytest.mark.parametrize("written", ["", ",", "1,,2", "x", "1,x", "0", "-4", "1.5", "²"])
-def test_what_is_no_id_is_refused(written: str) -> None:
+def test_a_bad_id_is_refused(written: str) -> None:
     with pytest.raises(typer.BadParameter, match="147"):
         parsing.ids([written], "--task-id")
 
@@ -117,7 +117,7 @@ def test_failed_tasks_are_read_from_a_report(tmp_path: Path) -> None:
     assert parsing.failed_tasks(report, "--failed-from") == (1,)
 
 
-def test_a_run_that_was_stopped_is_no_run_in_which_nothing_failed(tmp_path: Path) -> None:
+def test_the_report_of_a_stopped_run_without_failures_is_refused(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"tasks": [], "interrupted": True}))
     with pytest.raises(typer.BadParameter, match="without --failed-from"):
@@ -125,14 +125,14 @@ def test_a_run_that_was_stopped_is_no_run_in_which_nothing_failed(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"tasks": 3}', '{"tasks": [{}]}', "\x00"])
-def test_what_is_no_report_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_no_report_is_refused(tmp_path: Path, content: str) -> None:
     report = tmp_path / "report.json"
     report.write_text(content)
     with pytest.raises(typer.BadParameter, match="not a report"):
         parsing.failed_tasks(report, "--failed-from")
 
 
-def test_a_report_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(typer.BadParameter, match="cannot read"):
         parsing.failed_tasks(tmp_path / "absent.json", "--failed-from")
 
@@ -165,7 +165,7 @@ def test_any_text_is_read_or_refused_but_nothing_else(written: str) -> None:
         (2 * 1024**4, "2.0 TiB"),
     ],
 )
-def test_bytes_are_written_with_three_digits_or_so(count: int, expected: Any) -> None:
+def test_bytes_are_written_with_about_three_digits(count: int, expected: Any) -> None:
     assert text.number_of_bytes(count) == expected
 
 
@@ -183,5 +183,5 @@ def test_counts_have_their_plural() -> None:
 
 
 @given(st.text())
-def test_what_is_printed_is_one_line_that_cannot_steer_a_terminal(name: str) -> None:
+def test_printed_text_is_one_line_without_control_characters(name: str) -> None:
     assert text.printable(name).isprintable()

@@ -1,4 +1,4 @@
-"""`asynccvat requests`: what the server is doing, shown and cancelled."""
+"""`asynccvat requests`: list and cancel requests, against the simulated server."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def ids(nobody: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, st
         server.release_exports()
 
 
-def test_what_the_server_is_doing_is_shown_newest_first(nobody: Shell, ids: dict[str, str]) -> None:
+def test_requests_are_shown_newest_first(nobody: Shell, ids: dict[str, str]) -> None:
     ended = nobody("requests")
     header, *rows = [line.split("\t") for line in ended.out.splitlines()]
     assert header == ["status", "progress", "age", "operation", "of", "format", "message", "id"]
@@ -63,7 +63,9 @@ def test_what_the_server_is_doing_is_shown_newest_first(nobody: Shell, ids: dict
     assert ended.err == "2 requests; 2 ended (--all shows them)\n"
 
 
-def test_all_of_them_are_shown_with_why_they_failed(nobody: Shell, ids: dict[str, str]) -> None:
+def test_ended_requests_are_shown_with_the_reason_of_a_failure(
+    nobody: Shell, ids: dict[str, str]
+) -> None:
     rows = [line.split("\t") for line in nobody("requests", "--all").out.splitlines()[1:]]
     assert [row[-1] for row in rows] == [
         ids[state] for state in ("queued", "started", "finished", "failed")
@@ -81,7 +83,7 @@ def test_all_of_them_are_shown_with_why_they_failed(nobody: Shell, ids: dict[str
         (("-t", "1,4", "--all"), ["started", "finished"]),
     ],
 )
-def test_requests_are_narrowed(
+def test_requests_are_selected(
     nobody: Shell, ids: dict[str, str], flags: tuple[str, ...], states: list[str]
 ) -> None:
     expected = [ids[state] for state in states]
@@ -102,9 +104,7 @@ def test_requests_of_a_project_are_those_of_its_tasks(nobody: Shell, ids: dict[s
         assert shown
 
 
-def test_a_progress_that_the_server_counts_is_shown(
-    nobody: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_server_s_own_progress_is_shown(nobody: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     request = {
         "id": "action=import&target=task&target_id=7",
         "status": "started",
@@ -121,7 +121,7 @@ def test_a_progress_that_the_server_counts_is_shown(
     assert row == ["started", "25%", "", "import:annotations", "project 5", "", "", request["id"]]
 
 
-def test_what_waits_is_cancelled_and_of_the_rest_it_is_told_why_not(
+def test_queued_requests_are_cancelled_and_the_others_get_a_reason(
     nobody: Shell, ids: dict[str, str]
 ) -> None:
     ended = nobody("requests", "cancel", *ids.values(), "junk")
@@ -142,7 +142,7 @@ def test_what_waits_is_cancelled_and_of_the_rest_it_is_told_why_not(
 
 
 @pytest.mark.parametrize("flags", [("--all",), ("-t", "1,2")])
-def test_what_waits_is_cancelled_without_naming_it(
+def test_queued_requests_are_cancelled_without_naming_them(
     nobody: Shell, ids: dict[str, str], flags: tuple[str, ...]
 ) -> None:
     ended = nobody("requests", "cancel", "--json", *flags)

@@ -77,7 +77,7 @@ def test_a_dry_run_prints_what_each_step_would_do(shell: Shell, tmp_path: Path) 
     assert plan["steps"][1]["awaits"] == {"1": "raw/task1"}
 
 
-def test_a_dry_run_s_code_tells_what_would_be_refused(shell: Shell) -> None:
+def test_the_code_of_a_dry_run_shows_a_refusal(shell: Shell) -> None:
     Path("mine/task1").mkdir(parents=True)
     Path("mine/task1/notes.txt").write_text("mine")
     file = written("- {task: download, parameters: {task_ids: [1], out_dir: mine}}\n")
@@ -89,7 +89,7 @@ def test_a_dry_run_s_code_tells_what_would_be_refused(shell: Shell) -> None:
     assert "step 1: " in ended.err
 
 
-def test_a_dry_run_tells_of_a_guard(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_reports_a_guard(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve_in_thread(SimulatorOptions(tasks=4, frames=1)) as own:
         monkeypatch.setenv("CVAT_URL", own.url)
         step = "- {task: mirror, parameters: {dest: data, no_fsync: true, prune: true}}\n"
@@ -115,7 +115,7 @@ def test_the_report_is_json(shell: Shell) -> None:
     assert ends == [1, 2, 3]
 
 
-def test_everything_that_is_wrong_is_told_and_no_secret(shell: Shell) -> None:
+def test_every_problem_is_reported_and_no_secret(shell: Shell) -> None:
     file = written(
         f"- {{task: upload, server: {{url: http://a, pasword: {SECRET}, token: [{SECRET}]}},\n"
         "   parameters: {task_ids: [1], in_dir: gone}}\n"
@@ -142,7 +142,7 @@ def test_everything_that_is_wrong_is_told_and_no_secret(shell: Shell) -> None:
         ("{url: cvat.example.com, token: x}", 2, "https://"),
     ],
 )
-def test_the_worst_of_what_is_wrong_is_the_code(
+def test_the_most_severe_problem_sets_the_code(
     shell: Shell, simulated: SimulatedServer, server: str, code: int, words: str
 ) -> None:
     server = server.replace("{p", f"{{username: admin, url: '{simulated.url}', p")
@@ -155,7 +155,7 @@ def test_the_worst_of_what_is_wrong_is_the_code(
     assert not Path("raw").exists()
 
 
-def test_flags_count_more_than_what_a_step_says(nobody: Shell, simulated: SimulatedServer) -> None:
+def test_flags_win_over_the_settings_of_a_step(nobody: Shell, simulated: SimulatedServer) -> None:
     file = written(
         f"- task: download\n  server: {{url: http://127.0.0.1:1, token: {SECRET}}}\n"
         "  parameters: {task_ids: [1], out_dir: raw}\n"
@@ -193,7 +193,7 @@ def test_a_settings_file_that_others_can_read_is_warned_of_once(
     assert ended.err.count("warning: server.yaml, line 2: others can read") == 1
 
 
-def test_a_server_that_refuses_later_is_told_and_its_steps_are_not_run(
+def test_a_server_that_refuses_later_is_reported_and_its_steps_are_not_run(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve_in_thread(SimulatorOptions(tasks=4, frames=1)) as own:
@@ -226,7 +226,7 @@ def test_a_failed_task_is_code_1_and_the_other_steps_are_run(
     assert "failed: " in ended.err
 
 
-def test_an_interrupted_run_tells_what_was_done_until_then(tmp_path: Path) -> None:
+def test_an_interrupted_run_reports_what_was_done(tmp_path: Path) -> None:
     with ServerProcess(SimulatorOptions(tasks=4, frames=1)) as server:
         server.add_faults(Fault(export="stick", task_id=3, times=None))
         file = tmp_path / "steps.yaml"
@@ -262,7 +262,7 @@ def test_the_schema_is_printed_without_a_file(nobody: Shell) -> None:
     assert ended.json == ac.run_file_schema()
 
 
-def test_the_worst_code_is_that_of_which_most_is_wrong_with() -> None:
+def test_the_most_severe_code_wins() -> None:
     assert worst([]) is ExitCode.DONE
     assert worst([ExitCode.DONE, ExitCode.REFUSED]) is ExitCode.REFUSED
     assert worst([ExitCode.SOME_FAILED, ExitCode.REFUSED]) is ExitCode.SOME_FAILED

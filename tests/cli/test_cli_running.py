@@ -1,4 +1,4 @@
-"""A coroutine under signals."""
+"""Signals while a coroutine runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_it_returns_what_the_coroutine_returns() -> None:
     assert signals.run(answer) == 42
 
 
-def test_the_collector_leaves_alone_meanwhile_what_was_there_before() -> None:
+def test_the_garbage_collector_skips_what_was_loaded_before() -> None:
     async def left_alone() -> int:
         return gc.get_freeze_count()
 
@@ -49,13 +49,13 @@ def test_the_first_signal_cancels_and_lets_cleanup_end(number: int, code: int) -
     assert story == ["told", "cleaned up"]
 
 
-def test_signal_handlers_are_given_back() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in signals.SIGNALS]
     signals.run(answer)
     assert [signal.getsignal(number) for number in signals.SIGNALS] == before
 
 
-def test_a_cancellation_of_another_making_is_no_interruption() -> None:
+def test_a_cancellation_without_a_signal_is_no_interruption() -> None:
     async def main() -> None:
         raise asyncio.CancelledError
 
@@ -63,7 +63,7 @@ def test_a_cancellation_of_another_making_is_no_interruption() -> None:
         signals.run(main)
 
 
-def test_outside_the_main_thread_it_runs_without_listening_to_signals() -> None:
+def test_outside_the_main_thread_it_runs_without_signal_handlers() -> None:
     answers: list[int] = []
     thread = threading.Thread(target=lambda: answers.append(signals.run(answer)))
     thread.start()
@@ -71,7 +71,7 @@ def test_outside_the_main_thread_it_runs_without_listening_to_signals() -> None:
     assert answers == [42]
 
 
-def test_the_second_signal_leaves_at_once() -> None:
+def test_the_second_signal_exits_at_once() -> None:
     script = """
 import asyncio, os, signal, threading
 from asynccvat.cli import signals

@@ -58,9 +58,7 @@ def test_a_simulated_server_is_stopped_in_this_process_too(
     assert told[1:] == ["Stopped."]
 
 
-def test_the_demonstration_mirrors_twice_and_leaves_the_mirror(
-    nobody: Shell, tmp_path: Path
-) -> None:
+def test_the_demo_mirrors_twice_and_keeps_the_mirror(nobody: Shell, tmp_path: Path) -> None:
     ended = nobody("demo", tmp_path / "shown", "--tasks", 5)
     assert ended.code == 0, ended.err
     assert "5 tasks (5 fetched)" in ended.out
@@ -73,7 +71,7 @@ def test_the_demonstration_mirrors_twice_and_leaves_the_mirror(
     assert again.out.count("5 tasks (5 kept)") == 2
 
 
-def test_a_demonstration_whose_port_is_taken_says_what_to_do(nobody: Shell, tmp_path: Path) -> None:
+def test_a_demo_whose_port_is_taken_says_what_to_do(nobody: Shell, tmp_path: Path) -> None:
     place = tmp_path / "shown"
     port = port_for(place)
     assert port == port_for(place) != 0
@@ -88,7 +86,7 @@ def test_a_demonstration_whose_port_is_taken_says_what_to_do(nobody: Shell, tmp_
         assert "Name another folder" in ended.err
 
 
-def test_without_a_place_the_demonstration_takes_a_temporary_one_and_names_it(
+def test_without_a_folder_the_demo_uses_a_temporary_one_and_names_it(
     nobody: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -100,7 +98,7 @@ def test_without_a_place_the_demonstration_takes_a_temporary_one_and_names_it(
     assert (Path(found[1]) / "task1").is_dir()
 
 
-def test_a_demonstration_into_what_is_no_folder_is_told(nobody: Shell, tmp_path: Path) -> None:
+def test_a_demo_into_a_file_is_reported(nobody: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     ended = nobody("demo", tmp_path / "file")
     assert ended.code == 2

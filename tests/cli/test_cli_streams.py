@@ -1,4 +1,4 @@
-"""What stdout and the files of reports cannot take, or must not lose."""
+"""Full disks, special files and odd characters on stdout and in reports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_full_stdout_is_one_line_and_no_bug() -> None:
     assert ended.stderr == "Error: cannot write to stdout: No space left on device\n"
 
 
-def test_a_report_is_written_into_what_is_no_file_of_its_own_and_never_over_it(
+def test_a_report_is_written_into_a_device_or_link_and_never_replaces_it(
     tmp_path: Path,
 ) -> None:
     target, link = tmp_path / "target.json", tmp_path / "link.json"

@@ -55,7 +55,7 @@ def edited(shell: Shell, own: SimulatedServer, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_what_was_edited_in_a_mirror_is_uploaded_and_fetched_once(
+def test_edited_files_of_a_mirror_are_uploaded_and_fetched_once(
     shell: Shell, own: SimulatedServer, edited: Path
 ) -> None:
     ended = shell("upload", "--all", "-i", edited, "--only-if-unchanged", "--no-fsync")
@@ -104,7 +104,7 @@ def test_a_zip_that_would_empty_a_task_is_refused_before_a_byte_is_sent(
     assert own.imports == []
 
 
-def test_pairs_are_uploaded_and_what_is_wrong_is_told_in_a_line(
+def test_pairs_are_uploaded_and_each_problem_is_one_line(
     shell: Shell, own: SimulatedServer, edited: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.xml").touch()
@@ -123,7 +123,7 @@ def test_pairs_are_uploaded_and_what_is_wrong_is_told_in_a_line(
     assert len(own.imports) == 1
 
 
-def test_what_failed_is_uploaded_again_from_the_report(
+def test_failed_uploads_are_retried_from_the_report(
     shell: Shell, own: SimulatedServer, edited: Path
 ) -> None:
     own.faults.add(Fault(importing="fail", task_id=2, message="Boom\n"))
@@ -182,7 +182,7 @@ def test_a_conflict_is_a_failure_that_says_what_to_do(
         (("-i", "data", "-t", "1", "--mode", "append"), "cannot append"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_anything_is_sent(
+def test_contradictions_are_refused_before_anything_is_sent(
     shell: Shell,
     simulated: SimulatedServer,
     tmp_path: Path,
@@ -199,7 +199,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_sent(
     assert simulated.imports == []
 
 
-def test_a_mirror_at_work_is_a_guard(shell: Shell, own: SimulatedServer, edited: Path) -> None:
+def test_a_running_mirror_is_a_guard(shell: Shell, own: SimulatedServer, edited: Path) -> None:
     own.pause_exports()
     environment = os.environ | {"PYTHONWARNINGS": "error"}
     command = [sys.executable, "-m", "asynccvat", "mirror", str(edited), "--force"]

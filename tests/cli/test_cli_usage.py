@@ -1,4 +1,4 @@
-"""Help, versions, and what becomes of each kind of bad input: one clear line and a code."""
+"""Help, version and bad input: one clear line and an exit code each."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_version_is_shown(nobody: Shell) -> None:
 
 
 @TELLS_A_PASSWORD
-def test_help_loads_neither_the_engine_nor_what_it_stands_on() -> None:
+def test_help_loads_neither_the_engine_nor_its_dependencies() -> None:
     ended = python(
         "-c",
         "import sys\n"
@@ -370,7 +370,7 @@ def test_on_a_terminal_a_password_of_stdin_is_asked_for(
 
 
 @pytest.mark.parametrize("given_up", [EOFError, KeyboardInterrupt])
-def test_who_does_not_answer_the_question_for_the_password_has_stopped_the_command(
+def test_no_answer_to_the_password_question_stops_the_command(
     nobody: Shell, monkeypatch: pytest.MonkeyPatch, given_up: type[BaseException]
 ) -> None:
     def question(_prompt: str, stream: object) -> str:
@@ -440,7 +440,7 @@ def test_a_reader_that_leaves_at_the_very_end_is_no_error_either(
     assert (ended.code, ended.err, given_up) == (0, "", [True])
 
 
-def test_a_port_that_is_taken_is_told(nobody: Shell) -> None:
+def test_a_port_that_is_taken_is_reported(nobody: Shell) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -496,7 +496,7 @@ def test_every_report_has_its_code(report: RunReport, code: int) -> None:
     assert exit_codes.report_code(report) == code
 
 
-def test_a_bug_is_told_as_one_and_its_place_only_when_asked() -> None:
+def test_a_bug_is_reported_as_one_and_its_traceback_only_with_verbose() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         _ = 1 / 0
     short = list(exit_codes.explain(caught.value, verbose=False))
@@ -508,7 +508,7 @@ def test_a_bug_is_told_as_one_and_its_place_only_when_asked() -> None:
     assert "ZeroDivisionError" in next(iter(exit_codes.explain(several, verbose=False)))
 
 
-def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_summary_shows_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
     output.summary(RunReport(seconds=2, requests=1), "data/")
     report = RunReport(
         outcomes=(outcome(Action.FETCHED), outcome(Action.FAILED)),
@@ -532,7 +532,7 @@ def test_a_summary_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
-def test_a_report_that_cannot_be_written_any_more_is_told_and_hides_nothing_else(
+def test_a_report_that_can_no_longer_be_written_is_reported_and_hides_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not output.save_json({}, tmp_path / "absent" / "report.json")

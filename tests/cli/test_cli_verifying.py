@@ -1,4 +1,4 @@
-"""`asynccvat verify`: every kind of problem as a shell sees it, and the exit codes."""
+"""`asynccvat verify`: every kind of problem as a user sees it, and the exit codes."""
 
 from __future__ import annotations
 
@@ -101,9 +101,7 @@ def kinds(lines: list[str]) -> dict[str, str]:
     return {line.split(": ")[1]: line.split(": ")[0] for line in lines}
 
 
-def test_a_mirror_as_it_should_be_is_one_line_and_needs_no_server(
-    nobody: Shell, data: Path
-) -> None:
+def test_a_correct_mirror_is_one_line_and_needs_no_server(nobody: Shell, data: Path) -> None:
     ended = nobody("verify", "data")
     assert (ended.code, ended.err) == (0, "")
     (line,) = ended.out.splitlines()
@@ -155,7 +153,7 @@ def test_every_kind_of_problem_is_a_line_with_its_path_and_reason(
     assert nobody("verify", "data", "--folder", "task3", "--threads", 1, "-q").code == 1
 
 
-def test_notes_are_no_failure_unless_they_are_to_be(nobody: Shell, data: Path) -> None:
+def test_notes_are_failures_only_with_strict(nobody: Shell, data: Path) -> None:
     (data / "mine").mkdir()
     assert nobody("verify", "data").code == 0
     strict = nobody("verify", "data", "--strict", "--quiet")
@@ -184,7 +182,7 @@ def test_notes_are_no_failure_unless_they_are_to_be(nobody: Shell, data: Path) -
         (("data", "--repair"), "CVAT_URL"),
     ],
 )
-def test_what_cannot_be_done_is_a_usage_error(
+def test_contradictions_are_usage_errors(
     nobody: Shell, data: Path, arguments: tuple[str, ...], told: str
 ) -> None:
     assert data.exists()
@@ -193,7 +191,7 @@ def test_what_cannot_be_done_is_a_usage_error(
     assert told in ended.err
 
 
-def test_what_is_damaged_is_repaired_and_the_code_is_that_of_the_end(
+def test_damage_is_repaired_and_the_code_reflects_the_repaired_state(
     online: Shell, data: Path, template: tuple[SimulatedServer, Path]
 ) -> None:
     wrong = damage(data)
@@ -216,7 +214,7 @@ def test_what_is_damaged_is_repaired_and_the_code_is_that_of_the_end(
     assert quiet.err.startswith("warning: task 1: files of data/task1 that were edited")
 
 
-def test_a_repair_of_what_the_server_has_no_more_fails(
+def test_a_repair_of_a_task_that_the_server_no_longer_has_fails(
     online: Shell, data: Path, template: tuple[SimulatedServer, Path]
 ) -> None:
     shutil.copy(data / ".asynccvat/receipts/1.json", data / ".asynccvat/receipts/99.json")
@@ -232,7 +230,7 @@ def test_a_repair_of_what_the_server_has_no_more_fails(
     assert template[0].tasks.keys() == {1, 2, 3, 4, 5}
 
 
-def test_against_the_server_it_tells_what_differs(online: Shell, data: Path) -> None:
+def test_against_the_server_differences_are_reported(online: Shell, data: Path) -> None:
     assert online("verify", "data", "--against-server", "--status", "annotation").code == 0
     head, _, rest = (data / ".asynccvat/receipts/2.json").read_text().partition("\n")
     old = json.loads(head) | {"updated_date": "2020-01-01T00:00:00Z"}
@@ -268,7 +266,7 @@ def test_a_list_that_keeps_changing_is_a_failure_with_its_reason(
     assert (report["ok"], report["listing_complete"], report["problems"]) == (False, False, [])
 
 
-def test_codes_are_those_of_every_command(
+def test_verify_uses_the_exit_codes_of_every_command(
     online: Shell, data: Path, template: tuple[SimulatedServer, Path]
 ) -> None:
     server, _ = template
@@ -310,7 +308,7 @@ def test_a_repair_that_the_server_stops_has_the_code_of_what_stopped_it(
 
 
 @pytest.mark.usefixtures("data")
-def test_a_signal_stops_it_and_the_same_command_goes_on(
+def test_a_signal_stops_it_and_the_same_command_continues(
     nobody: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asynccvat.core.plans.verify.SLICE_BYTES", 1)
@@ -348,9 +346,7 @@ def was_ended(data: Path) -> bool:
     return (data / ".asynccvat/verify.journal").exists()
 
 
-def test_a_reader_that_leaves_ends_it_without_a_word(
-    much_to_tell: tuple[str, ...], data: Path
-) -> None:
+def test_a_reader_that_leaves_ends_it_silently(much_to_tell: tuple[str, ...], data: Path) -> None:
     verifying = subprocess.Popen(much_to_tell, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert verifying.stdout is not None
     assert verifying.stderr is not None
@@ -376,7 +372,7 @@ def test_a_full_stdout_ends_it_with_one_line(much_to_tell: tuple[str, ...], data
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
-def test_a_full_stderr_takes_no_report(much_to_tell: tuple[str, ...]) -> None:
+def test_a_full_stderr_does_not_lose_the_report(much_to_tell: tuple[str, ...]) -> None:
     with FULL.open("w") as full:
         ended = subprocess.run(
             (*much_to_tell[:-1], "--json", "--verbose"),
@@ -393,7 +389,7 @@ def test_a_full_stderr_takes_no_report(much_to_tell: tuple[str, ...]) -> None:
 # --- what is shown -----------------------------------------------------------------------------
 
 
-def test_progress_tells_files_bytes_the_rate_and_the_time_left() -> None:
+def test_progress_shows_files_bytes_the_rate_and_the_time_left() -> None:
     shown = VerifyCounts(started=0.0)
     assert (shown.overall(1.0), shown.fraction, shown.total) == ("reading receipts", 0.0, None)
     shown.apply(events.VerifyStarted(tasks=3, files=10, bytes=4096, resumed=2))
@@ -416,7 +412,7 @@ def test_progress_tells_files_bytes_the_rate_and_the_time_left() -> None:
     assert shown.stages() == "0 at the server, 0 downloading"
 
 
-def test_where_nothing_is_to_be_read_files_are_counted() -> None:
+def test_files_are_counted_if_there_are_no_bytes_to_read() -> None:
     shown = VerifyCounts(started=0.0)
     shown.apply(events.VerifyStarted(tasks=0, files=0, bytes=0, resumed=0))
     assert shown.fraction == 0.0
@@ -433,7 +429,7 @@ def test_names_from_the_disk_are_written_without_control_characters() -> None:
     assert list(problem_lines(VerifyReport(problems=(problem,)), notes=False, repaired=True)) == []
 
 
-def test_a_summary_tells_how_it_ended() -> None:
+def test_a_summary_shows_how_it_ended() -> None:
     stopped = VerifyReport(interrupted=True, stopped_by=asynccvat.StoreError("x"), seconds=1)
     assert summary(stopped, "d") == "Stopped after 1.0 s: 0 tasks, 0 files, 0 B read: d"
 

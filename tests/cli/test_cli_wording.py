@@ -32,13 +32,11 @@ from asynccvat.cli import output
         ),
     ],
 )
-def test_usage_errors_are_one_line_with_an_end_whoever_worded_them(
-    message: str, sentence: str
-) -> None:
+def test_usage_errors_are_one_sentence_in_one_style(message: str, sentence: str) -> None:
     assert cli.as_sentence(message) == sentence
 
 
-def test_what_an_error_stopped_was_not_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_stopped_by_an_error_was_not_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     stopped = RunReport(interrupted=True, stopped_by=errors.ConfigError("no such format"))
     output.summary(stopped, "data")
     assert capsys.readouterr().out.startswith("Stopped after 0.0 s: 0 tasks (none done yet)")
@@ -51,7 +49,7 @@ def test_what_an_error_stopped_was_not_interrupted(capsys: pytest.CaptureFixture
         ((Action.KEPT, Action.FETCHED), "Done in 0.0 s: 2 tasks "),
     ],
 )
-def test_a_run_that_had_nothing_to_do_says_so(
+def test_a_run_with_nothing_to_do_says_so(
     capsys: pytest.CaptureFixture[str], actions: tuple[Action, ...], start: str
 ) -> None:
     outcomes = tuple(

@@ -1,4 +1,4 @@
-"""Run files against the simulated server: checked as a whole, then one step after the other."""
+"""Run files against the simulated server: checked as a whole, then run step by step."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_steps_run_in_order_and_share_one_login(monkeypatch: pytest.Monkey
         assert described["steps"][0]["reports"][0]["counts"] == {"fetched": 3}
 
 
-async def test_a_step_s_own_server_counts_more_than_the_environment(
+async def test_a_step_s_own_server_wins_over_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with named(monkeypatch) as other, serving(2) as own:
@@ -157,7 +157,7 @@ async def test_a_step_s_server_is_sent_no_secret_of_another(
         assert own.server.calls == []
 
 
-async def test_everything_that_the_servers_know_better_is_told_before_the_first_step(
+async def test_every_problem_that_the_servers_know_is_reported_before_the_first_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with named(monkeypatch) as serve:
@@ -221,7 +221,7 @@ async def test_everything_that_the_servers_know_better_is_told_before_the_first_
         assert serve.calls("POST", "export") == []
 
 
-async def test_a_mirror_of_another_server_is_no_place_to_upload_from(
+async def test_a_mirror_of_another_server_cannot_be_uploaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with serving(2) as other:
@@ -232,7 +232,7 @@ async def test_a_mirror_of_another_server_is_no_place_to_upload_from(
         assert "data" in line
 
 
-async def test_a_server_that_lists_no_tasks_is_told_before_the_first_step(
+async def test_a_server_that_lists_no_tasks_is_reported_before_the_first_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with named(monkeypatch) as serve:
@@ -244,7 +244,7 @@ async def test_a_server_that_lists_no_tasks_is_told_before_the_first_step(
         assert isinstance(problem.error, ac.PermissionDeniedError)
 
 
-async def test_what_the_state_of_a_task_forbids_fails_its_task_alone(
+async def test_a_task_whose_state_forbids_the_step_fails_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with named(monkeypatch) as serve:
@@ -292,7 +292,7 @@ async def test_a_step_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch)
         assert report.steps[0].stopped_by is None
 
 
-async def test_a_listener_that_raises_is_told_nothing_more_and_takes_no_report_with_it(
+async def test_a_callback_that_raises_is_detached_and_loses_no_report(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[Event] = []
@@ -318,7 +318,7 @@ async def test_a_listener_that_raises_is_told_nothing_more_and_takes_no_report_w
         assert "the display is broken" in caplog.text
 
 
-async def test_what_kept_a_step_from_beginning_is_in_its_report(
+async def test_an_error_that_prevents_a_step_is_in_its_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with named(monkeypatch):
@@ -333,7 +333,7 @@ async def test_what_kept_a_step_from_beginning_is_in_its_report(
         assert [step.ok for step in report.steps] == [False, True]
 
 
-async def test_a_server_that_is_gone_ends_its_own_steps_and_no_others(
+async def test_an_unreachable_server_ends_its_own_steps_and_no_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with named(monkeypatch) as serve, serving(2) as other:
@@ -359,7 +359,7 @@ async def test_a_server_that_is_gone_ends_its_own_steps_and_no_others(
         assert not Path("out").exists()
 
 
-async def test_a_cancelled_run_tells_of_the_step_that_was_under_way(
+async def test_a_cancelled_run_reports_the_step_that_was_running(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with named(monkeypatch) as serve:
@@ -384,7 +384,7 @@ async def test_a_cancelled_run_tells_of_the_step_that_was_under_way(
         serve.server.release_exports()
 
 
-async def test_the_project_of_the_settings_is_what_a_mirror_without_another_is_of() -> None:
+async def test_the_project_of_the_settings_is_the_default_of_a_mirror() -> None:
     async with serving(4, projects=2) as serve:
         server = f"{{url: {serve.server.url}, token: {serve.server.token}, project_id: 2}}"
         file = written(

@@ -1,4 +1,4 @@
-"""What a run file may say, and what becomes of everything that is wrong with one."""
+"""Run files that load, and the problems of those that do not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def write(path: str, text: str = XML) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_files_of_datnvt_cvat_cli_are_taken_unchanged(path: Path) -> None:
+def test_the_files_of_datnvt_cvat_cli_are_accepted_unchanged(path: Path) -> None:
     for task_id in (147, 150, 151):
         write(f"data/processed/task{task_id}_annotations.xml")
         write(f"data/processed/task{task_id}_annotations.json", "{}")
@@ -117,7 +117,7 @@ def test_the_folder_of_each_task_can_be_named_and_then_wins() -> None:
     assert warning.startswith("steps.yaml, line 2, column 34: 'out_dir': it has no effect")
 
 
-def test_what_is_null_is_left_out_and_a_prefix_may_be_empty() -> None:
+def test_a_null_counts_as_absent_and_a_prefix_may_be_empty() -> None:
     step = only(
         "- task: download\n"
         "  server:\n"
@@ -132,7 +132,7 @@ def test_what_is_null_is_left_out_and_a_prefix_may_be_empty() -> None:
     assert (step.server, step.skip_existing) == ({}, True)
 
 
-def test_a_mirror_takes_everything_that_its_command_takes() -> None:
+def test_a_mirror_accepts_every_option_of_its_command() -> None:
     step = only(
         "- task: mirror\n"
         "  parameters:\n"
@@ -211,7 +211,7 @@ def test_a_mirror_s_keys_are_the_names_of_its_options() -> None:
     assert set(PARAMETERS[MIRROR].keys) == of_the_command - elsewhere - shared | {"dest"}
 
 
-def test_a_mirror_asked_for_nothing_else_is_the_command_s_own() -> None:
+def test_a_mirror_without_options_has_the_defaults_of_its_command() -> None:
     step = only("- {task: mirror, parameters: {dest: data}}\n")
     assert (step.selection, step.spec) == (ac.Selection(), ac.ExportSpec())
     assert step.options == ac.MirrorOptions()
@@ -248,7 +248,7 @@ def test_anchors_and_merged_keys_are_understood() -> None:
     assert first.server.keys() == second.server.keys()
 
 
-def test_a_server_s_settings_are_the_texts_that_were_written() -> None:
+def test_the_settings_of_a_server_are_read_as_written() -> None:
     step = only(
         "- task: mirror\n"
         "  server: {url: http://a, username: 7, password: 0123, project_id: 0, insecure: false,\n"
@@ -275,7 +275,7 @@ def test_a_file_of_secrets_that_others_can_read_is_warned_of_once(mode: int) -> 
     assert all("chmod 600 'steps.yaml'" in one and SECRET not in one for one in warnings)
 
 
-def test_what_an_earlier_step_brings_need_not_be_there_yet() -> None:
+def test_files_that_an_earlier_step_fetches_need_not_exist_yet() -> None:
     file = loaded(
         "- {task: download, parameters: {task_ids: [1], out_dir: raw}}\n"
         "- {task: mirror, parameters: {dest: data}}\n"
@@ -299,7 +299,7 @@ def test_what_an_earlier_step_brings_need_not_be_there_yet() -> None:
         ("http://a/tasks/1", "more than a host"),
     ],
 )
-def test_an_address_that_is_none_is_told_with_its_place(url: str, why: str) -> None:
+def test_a_bad_address_is_reported_with_its_position(url: str, why: str) -> None:
     (line,) = told(
         f"- task: download\n  server: {{url: {url}}}\n  parameters: {{task_ids: [1], out_dir: x}}\n"
     )
@@ -307,7 +307,7 @@ def test_an_address_that_is_none_is_told_with_its_place(url: str, why: str) -> N
     assert why in line
 
 
-def test_everything_that_is_wrong_is_told_at_once_with_its_place() -> None:
+def test_every_problem_is_reported_at_once_with_its_position() -> None:
     lines = told(
         "- task: download_cvat_task\n"
         "- task: download\n"
@@ -388,7 +388,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_its_place() -> None:
         ("hello", "neither XML nor a JSON object nor a zip"),
     ],
 )
-def test_a_file_that_cannot_be_right_is_refused_with_the_place_that_names_it(
+def test_a_bad_annotation_file_is_reported_with_the_position_that_names_it(
     content: str, words: str
 ) -> None:
     write("one.xml", content)
@@ -414,11 +414,11 @@ def test_a_file_that_cannot_be_right_is_refused_with_the_place_that_names_it(
         ("- task: mirror\n  parameters: {dest: x, filter: {[a]: 1}}\n", "JSON logic"),
     ],
 )
-def test_what_holds_no_steps_is_told(text: str, words: str) -> None:
+def test_a_file_without_steps_is_reported(text: str, words: str) -> None:
     assert any(words in line for line in told(text))
 
 
-def test_what_cannot_be_read_is_told_and_repeats_nothing() -> None:
+def test_a_file_that_cannot_be_read_is_reported_without_its_content() -> None:
     with pytest.raises(ac.ConfigError, match=r"'absent.yaml' cannot be read: No such file"):
         ac.load_run_file("absent.yaml")
     for text in (f"- task: [\n  {SECRET}", "[" * 5000):

@@ -152,7 +152,7 @@ def test_every_key_is_in_an_example_here() -> None:
     assert used == {task: set(keys.keys) for task, keys in PARAMETERS.items()}
 
 
-def test_both_take_what_is_right() -> None:
+def test_both_accept_a_correct_document() -> None:
     assert SCHEMA.is_valid(STEPS)
     assert accepted(STEPS)
 
@@ -162,7 +162,7 @@ def test_both_take_what_is_right() -> None:
     [path for path in places(STEPS) if path and path not in [(n,) for n in range(5)]],
     ids=lambda path: ".".join(map(str, path)),
 )
-def test_both_say_the_same_of_another_value_anywhere(path: tuple[Any, ...]) -> None:
+def test_both_agree_on_every_changed_value(path: tuple[Any, ...]) -> None:
     for value in (None, True, -1, 0, 7, 2.5, "", "text", "7", [], [7], [7, 7], {}, {"a": 1}):
         document = changed(STEPS, path, value)[path[0] : path[0] + 1]
         if not SCHEMA.is_valid(document):
@@ -190,14 +190,14 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
 
 
 @pytest.mark.parametrize("path", [path for path in places(STEPS) if len(path) > 1], ids=str)
-def test_both_say_the_same_of_what_is_left_out(path: tuple[Any, ...]) -> None:
+def test_both_agree_on_every_missing_key(path: tuple[Any, ...]) -> None:
     document = without(STEPS, path)[path[0] : path[0] + 1]
     if "filter" not in path:
         assert accepted(document) == SCHEMA.is_valid(document)
 
 
 @given(st.sampled_from([p for p in places(STEPS) if p]), st.text(min_size=1, max_size=9))
-def test_both_refuse_a_key_that_is_not_there(path: tuple[Any, ...], name: str) -> None:
+def test_both_refuse_an_unknown_key(path: tuple[Any, ...], name: str) -> None:
     value: Any = STEPS
     for part in path:
         value = value[part]
