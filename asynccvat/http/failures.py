@@ -73,7 +73,7 @@ def _no_connection(
             reason = getattr(exc.certificate_error, "verify_message", "") or "it is not trusted"
             return ConnectError(
                 f"the TLS certificate of {origin} is refused: {reason}. If a private authority "
-                "signed it, give that authority's certificate as CA bundle.",
+                "signed it, give that authority's certificate with --ca-bundle.",
                 retryable=False,
             )
         case aiohttp.ClientConnectorSSLError():

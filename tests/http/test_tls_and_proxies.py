@@ -66,7 +66,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(
     secure: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
     client = await connect(secure.url, token=TOKEN)
-    with pytest.raises(ConnectError, match=r"TLS certificate of .* is refused: .*as CA bundle"):
+    with pytest.raises(ConnectError, match=r"TLS certificate of .* is refused: .*with --ca-bundle"):
         await client.user()
     assert fake_time.slept == []
     assert secure.asked == []

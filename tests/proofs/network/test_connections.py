@@ -152,7 +152,7 @@ YESTERDAY = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
 @pytest.mark.parametrize(
     ("certificate", "trusts", "words"),
     [
-        ({"name": "localhost"}, False, "give that authority's certificate as CA bundle"),
+        ({"name": "localhost"}, False, "give that authority's certificate with --ca-bundle"),
         ({"name": "elsewhere.example"}, True, "TLS certificate of .* is refused: .*localhost"),
         ({"name": "localhost", "not_after": YESTERDAY}, True, "refused: .*expired"),
     ],
