@@ -8,7 +8,7 @@ from typing import Generic, ParamSpec
 
 P = ParamSpec("P")
 
-_log = logging.getLogger("asynccvat")
+_log = logging.getLogger(__name__)
 
 
 class Callback(Generic[P]):
