@@ -92,7 +92,7 @@ class ReceiptHead(
         return self.format == spec.format and self.images == spec.images
 
 
-class _Version(msgspec.Struct):
+class _ReceiptVersion(msgspec.Struct):
     version: int
 
 
@@ -136,7 +136,7 @@ def after_upload(
 
 _encoder = msgspec.json.Encoder()
 _head_decoder = msgspec.json.Decoder(ReceiptHead)
-_version_decoder = msgspec.json.Decoder(_Version)
+_version_decoder = msgspec.json.Decoder(_ReceiptVersion)
 _member_decoder = msgspec.json.Decoder(MemberRecord)
 
 

@@ -32,7 +32,7 @@ class JournalHead(msgspec.Struct, frozen=True, kw_only=True):
     began: int
 
 
-class _Version(msgspec.Struct):
+class _JournalVersion(msgspec.Struct):
     version: int = JOURNAL_VERSION
 
 
@@ -51,7 +51,7 @@ class Verified(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _encoder = msgspec.json.Encoder()
-_version_decoder = msgspec.json.Decoder(_Version)
+_version_decoder = msgspec.json.Decoder(_JournalVersion)
 _decoder = msgspec.json.Decoder(Verified)
 
 

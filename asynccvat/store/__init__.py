@@ -1,17 +1,19 @@
 """Destinations: where tasks are stored, each of them whole or absent at any moment.
 
 - `protocol`: what a transfer asks of any destination.
-- `mirror_store`: the destination of a mirror, as coroutines. It is built on:
+- `mirror_store`: the destination of a mirror, as coroutines; `mirror_view` is the part of it that
+  only reads. They are built on:
     - `opening` and `identity`: its folders, and the server and organization that it mirrors;
-    - `lock`: one writer at a time;
+    - `lock` and `lock_owner`: one writer at a time;
     - `layout`: its open folders, and the receipts in them;
     - `survey` and `chunks`: what stands in it, read for many tasks at a time;
-    - `staging`: the tree of a task under way, and the files that can be reused for it;
+    - `staging`: the tree of a task on its way, and the files that can be reused for it;
     - `commits`: changes of tasks' folders, done in groups, and recovery after a kill;
     - `kept_archives`: the archives of `--keep-archive`.
 - `loose_folder`: the folder of one download, outside of any mirror; `quarantine` clears the folder
   that it replaces.
-- `trees` and `name_probe`: trees of files, and what names the file system can hold.
+- `trees`, `name_probe` and `disk_threads`: trees of files, what names the file system can hold, and
+  blocking work in threads.
 
 `core.plans` decides what is fetched, moved or removed. Every effect on the disk is in `fs.files`.
 """

@@ -33,7 +33,7 @@ class DestinationIdentity(msgspec.Struct, frozen=True, kw_only=True):
     organization: str | None = None
 
 
-class _Version(msgspec.Struct):
+class _IdentityVersion(msgspec.Struct):
     version: int = IDENTITY_VERSION
 
 
@@ -82,7 +82,7 @@ def read_identity(layout: Layout) -> DestinationIdentity | None:
         return None
     try:
         # First, as all else may have another form in a newer version.
-        version = msgspec.json.decode(content, type=_Version).version
+        version = msgspec.json.decode(content, type=_IdentityVersion).version
     except UNREADABLE:
         return None
     if version > IDENTITY_VERSION:

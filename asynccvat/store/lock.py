@@ -22,7 +22,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import socket
 import sys
 import threading
 import time
@@ -31,9 +30,10 @@ from pathlib import Path
 
 import msgspec
 
-from asynccvat.core.decoding import UNREADABLE
 from asynccvat.errors import StoreLockedError
 from asynccvat.fs import disk_errors, files
+from asynccvat.store import lock_owner
+from asynccvat.store.lock_owner import LockOwner
 
 if sys.platform != "win32":
     import fcntl
@@ -54,23 +54,6 @@ FLOCK_UNSUPPORTED = frozenset(
     for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL")
     if (number := getattr(errno, name, None)) is not None
 )
-
-
-class LockOwner(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that holds a lock.
-
-    Attributes:
-        host: The machine's name.
-        pid: The process.
-        process_start: The boot, and the clock tick of it at which the process began. It tells the
-            process from a later one of the same number. None if the system does not say.
-        since: When the lock was taken, ISO 8601.
-    """
-
-    host: str
-    pid: int
-    process_start: str | None = None
-    since: str
 
 
 class Lock:
@@ -97,7 +80,7 @@ class Lock:
         """
         if not self.is_ours():
             owner = _read_owner(self._dir_fd, self._name)
-            who = "" if owner is None else f" by {_in_words(owner)}"
+            who = "" if owner is None else f" by {lock_owner.in_words(owner)}"
             raise StoreLockedError(
                 f"the lock on {self._path} was taken over{who}, so this run stops writing: "
                 "let one process at a time write to this destination",
@@ -157,7 +140,7 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
             if lock.is_ours():
                 if files.is_plain(fd):
                     files.truncate(fd)
-                    files.write(fd, msgspec.json.encode(_ourselves()) + b"\n")
+                    files.write(fd, msgspec.json.encode(lock_owner.ourselves()) + b"\n")
                     return lock
                 _remove(LOCK_NAME, dir_fd)
         except OSError as error:
@@ -214,7 +197,7 @@ def _create_owned(name: str, dir_fd: int) -> int:
         FileExistsError: The file exists.
         FileNotFoundError: A new owner has removed our draft.
     """
-    text = msgspec.json.encode(_ourselves()) + b"\n"
+    text = msgspec.json.encode(lock_owner.ourselves()) + b"\n"
     draft = f"{LINE_PREFIX}draft-{uuid.uuid4().hex}"
     fd = files.open_for_writing(draft, dir_fd=dir_fd)
     try:
@@ -269,7 +252,7 @@ def _successor(name: str, dir_fd: int) -> str | None:
         content = files.read_file(name, dir_fd=dir_fd)
     except OSError:
         return None
-    if content is None or not _is_dead(_decoded(content)):
+    if content is None or not lock_owner.is_dead(lock_owner.decode_owner(content)):
         return None
     # No other owner has this text: the process is dead, and the text says when it began.
     return f"{LINE_PREFIX}{hashlib.sha256(content).hexdigest()[:32]}"
@@ -290,19 +273,18 @@ def _remove(name: str, dir_fd: int) -> None:
 def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
     owner = _owner_at_work(dir_fd, name)
     status = files.lstat(name, dir_fd=dir_fd)
-    who = "another process" if owner is None else _in_words(owner)
+    who = "another process" if owner is None else lock_owner.in_words(owner)
     seen = ""
     if status is not None and name == EXCLUSIVE_NAME:
         seen = f" (last sign of life {max(0, int(time.time() - status.st_mtime))} s ago)"
     remedy = "wait until it ends, or use --break-lock if it is certain that it no longer runs"
-    if owner is not None and msgspec.structs.replace(_ourselves(), since=owner.since) == owner:
+    if (
+        owner is not None
+        and msgspec.structs.replace(lock_owner.ourselves(), since=owner.since) == owner
+    ):
         who = f"this very process {owner.pid}, since {owner.since}"
         remedy = "wait until its other run into the same folder ends"
     return StoreLockedError(f"{path} is being written by {who}{seen}; {remedy}", step="lock")
-
-
-def _in_words(owner: LockOwner) -> str:
-    return f"process {owner.pid} on {owner.host}, since {owner.since}"
 
 
 def _owner_at_work(dir_fd: int, name: str) -> LockOwner | None:
@@ -313,7 +295,7 @@ def _owner_at_work(dir_fd: int, name: str) -> LockOwner | None:
         # A successor's file is renamed to the lock's own name at the end.
         for place in (name, EXCLUSIVE_NAME):
             owner = _read_owner(dir_fd, place)
-            if owner is not None and not _is_dead(owner):
+            if owner is not None and not lock_owner.is_dead(owner):
                 return owner
     return None
 
@@ -323,46 +305,4 @@ def _read_owner(dir_fd: int, name: str) -> LockOwner | None:
         content = files.read_file(name, dir_fd=dir_fd)
     except OSError:
         return None  # it is for the message only
-    return None if content is None else _decoded(content)
-
-
-def _decoded(content: bytes) -> LockOwner | None:
-    try:
-        return msgspec.json.decode(content, type=LockOwner)
-    except UNREADABLE:
-        return None
-
-
-def _ourselves() -> LockOwner:
-    pid = os.getpid()
-    return LockOwner(
-        host=socket.gethostname(),
-        pid=pid,
-        process_start=_process_start(pid),
-        since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
-
-
-def _is_dead(owner: LockOwner | None) -> bool:
-    """Whether it is certain that the owner is no longer running."""
-    if owner is None or owner.host != socket.gethostname():
-        return False
-    try:
-        os.kill(owner.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # it runs, as another user
-    start = _process_start(owner.pid)
-    return start is not None and owner.process_start is not None and start != owner.process_start
-
-
-def _process_start(pid: int) -> str | None:
-    """Return boot and clock tick at which a process began (proc(5)); None without /proc."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    # The name in parentheses can hold blanks and parentheses; the start time is field 22.
-    return f"{boot} {stat.rpartition(')')[2].split()[19]}"
+    return None if content is None else lock_owner.decode_owner(content)

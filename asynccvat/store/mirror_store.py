@@ -10,20 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from asynccvat.aio.threads import in_limited_thread, in_thread
 from asynccvat.core.paths import OWN_FOLDER, NameRules
-from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors
-from asynccvat.store import name_probe, survey
-from asynccvat.store.chunks import in_chunks
+from asynccvat.store import name_probe
 from asynccvat.store.commits import leftovers
 from asynccvat.store.commits.changes import (
     Committed,
@@ -34,43 +30,27 @@ from asynccvat.store.commits.changes import (
 )
 from asynccvat.store.commits.group_commit import GroupCommit
 from asynccvat.store.commits.group_run import run_group
-from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.identity import DestinationIdentity, check_identity
 from asynccvat.store.kept_archives import KeptArchives
-from asynccvat.store.layout import (
-    NOT_THERE,
-    Layout,
-)
+from asynccvat.store.layout import NOT_THERE, Layout
 from asynccvat.store.lock import Lock, acquire
+from asynccvat.store.mirror_view import MirrorView
 from asynccvat.store.opening import find_layout, open_layout, sync_leftovers
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, new_staging
 
-T = TypeVar("T")
-Item = TypeVar("Item")
 
-_THREADS = 4
-
-
-class MirrorStore:
+class MirrorStore(MirrorView):
     """A destination under its lock: a `TaskStore`, and all else that a mirror needs.
 
     Attributes:
-        path: The destination.
-        rules: What names it can hold, found out by trial.
         archives: The kept archives.
-        warnings: What the user should know about the destination: damaged receipts, and files
-            that recovery quarantined.
+        warnings: As of `MirrorView`, and the files that recovery quarantined.
     """
 
     def __init__(self, layout: Layout, lock: Lock | None, rules: NameRules) -> None:
-        self.path = layout.path
-        self.rules = rules
+        super().__init__(layout, rules)
         self.archives = KeptArchives(layout, self._verify_lock)
-        self.warnings: list[str] = []
-        self._told = 0
-        self._layout = layout
         self._lock = lock
-        self._threads = DiskThreads(layout.path, _THREADS)
         self._groups = GroupCommit(
             self._run_group,
             self._threads.limiter,
@@ -131,67 +111,6 @@ class MirrorStore:
             # Also if a cancellation came while it was being opened.
             for store in stores:
                 await in_limited_thread(store._threads.limiter, store._close)  # noqa: SLF001 - our own
-
-    def new_warnings(self) -> list[str]:
-        """Return the warnings that were added since the last call."""
-        # Threads add to the list at any time, so nothing is removed from it.
-        new = self.warnings[self._told :]
-        self._told += len(new)
-        return new
-
-    # --- reading -----------------------------------------------------------------------
-
-    async def receipts(self) -> dict[int, ReceiptHead]:
-        """Read line 1 of every receipt.
-
-        A damaged receipt becomes a warning and counts as absent: its folder is then not ours.
-
-        Raises:
-            StoreError: They cannot be listed.
-        """
-        ids = await self._threads.run("read", self._layout.receipt_ids)
-        heads: dict[int, ReceiptHead] = {}
-        for found, problems in await self._in_chunks(survey.read_heads, ids):
-            heads |= found
-            self.warnings += problems
-        await self._threads.run("read", self._layout.set_claims, heads)
-        return heads
-
-    async def folder_states(self, heads: Iterable[ReceiptHead]) -> dict[int, FolderState]:
-        """Check the folders of receipts by the name, size and time of each member.
-
-        A folder that cannot be read becomes a warning and counts as edited.
-
-        Raises:
-            StoreError: This process can read none of them.
-        """
-        states: dict[int, FolderState] = {}
-        for found, problems in await self._in_chunks(survey.folder_states, list(heads)):
-            states |= found
-            self.warnings += problems
-        return states
-
-    async def members(self, task_id: int) -> tuple[MemberRecord, ...]:
-        """Read the members of a task's folder as they were committed.
-
-        Raises:
-            StoreError: There is no receipt, or it is damaged.
-        """
-        receipt = await self._threads.run("read", self._layout.receipt, task_id)
-        return receipt.members
-
-    async def unclaimed(self, folder_names: Iterable[str]) -> set[str]:
-        """Return those of these names that exist in the destination and are in no receipt.
-
-        Raises:
-            StoreError: They cannot be checked.
-        """
-        found: set[str] = set()
-        for names_found in await self._in_chunks(survey.unclaimed, list(folder_names)):
-            found |= names_found
-        return found
-
-    # --- changes ------------------------------------------------------------------------
 
     async def stage(self, task_id: int) -> Staging:
         """Make a fresh tree to fill, and find files that can be reused for it.
@@ -411,16 +330,6 @@ class MirrorStore:
                 self._lock.release()
         finally:
             self._layout.close()
-
-    async def _in_chunks(
-        self, call: Callable[[Layout, Sequence[Item]], T], items: Sequence[Item]
-    ) -> list[T]:
-        return await in_chunks(
-            partial(self._threads.run, "read"),
-            partial(call, self._layout),
-            items,
-            threads=_THREADS,
-        )
 
 
 def _open(

@@ -20,8 +20,9 @@ from destinations import Disk, failing, listing, open_store, put, read_tree
 
 from asynccvat.errors import StoreError, StoreLockedError
 from asynccvat.fs import files
-from asynccvat.store import lock
-from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, LockOwner, acquire
+from asynccvat.store import lock, lock_owner
+from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
+from asynccvat.store.lock_owner import LockOwner
 
 HOLDER = """
 import sys
@@ -50,7 +51,7 @@ def without_flock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_owner(tmp_path: Path, **changes: object) -> None:
-    ours = msgspec.structs.asdict(lock._ourselves()) | changes
+    ours = msgspec.structs.asdict(lock_owner.ourselves()) | changes
     (tmp_path / EXCLUSIVE_NAME).write_bytes(msgspec.json.encode(ours))
 
 
@@ -200,7 +201,7 @@ def test_a_dead_owner_on_this_host_is_succeeded(tmp_path: Path, folder: int) -> 
 def test_a_later_process_of_the_same_number_is_not_taken_for_the_owner(
     tmp_path: Path, folder: int
 ) -> None:
-    if lock._process_start(os.getpid()) is None:
+    if lock_owner._process_start(os.getpid()) is None:
         pytest.skip("this system does not tell when a process began")
     write_owner(tmp_path, process_start="another boot 1")
     acquire(folder, tmp_path).release()
@@ -247,8 +248,8 @@ def test_who_has_just_taken_a_lock_is_told_though_its_text_is_still_another_s(
     """It holds the lock before it can have written so; until then the text is a dead owner's."""
     held = acquire(folder, tmp_path)
     text = (tmp_path / LOCK_NAME).read_bytes()
-    dead = msgspec.structs.asdict(lock._ourselves()) | {"process_start": "another boot 1"}
-    if lock._process_start(os.getpid()) is None:
+    dead = msgspec.structs.asdict(lock_owner.ourselves()) | {"process_start": "another boot 1"}
+    if lock_owner._process_start(os.getpid()) is None:
         pytest.skip("this system does not tell when a process began")
     texts = [msgspec.json.encode(dead), b"", text]
     waits: list[float] = []

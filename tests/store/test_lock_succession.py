@@ -20,8 +20,9 @@ import pytest
 
 from asynccvat.errors import StoreLockedError
 from asynccvat.fs import files
-from asynccvat.store import lock
-from asynccvat.store.lock import EXCLUSIVE_NAME, LockOwner, acquire
+from asynccvat.store import lock, lock_owner
+from asynccvat.store.lock import EXCLUSIVE_NAME, acquire
+from asynccvat.store.lock_owner import LockOwner
 
 pytestmark = pytest.mark.proof("One writer")
 
@@ -181,8 +182,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     def is_dead(owner: LockOwner | None) -> bool:
         return now[-1].is_dead(owner)
 
-    monkeypatch.setattr(lock, "_ourselves", ourselves)
-    monkeypatch.setattr(lock, "_is_dead", is_dead)
+    monkeypatch.setattr(lock_owner, "ourselves", ourselves)
+    monkeypatch.setattr(lock_owner, "is_dead", is_dead)
 
     def run(takers: Sequence[Taker], order: Sequence[int]) -> Interleaving:
         for path in tmp_path.iterdir():

@@ -1,0 +1,109 @@
+"""MirrorView: what stands in the destination of a mirror, as coroutines.
+
+It changes nothing and needs no lock. `mirror_store` adds the changes; `survey` has the blocking
+work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from asynccvat.core.paths import NameRules
+from asynccvat.core.plans.mirror import FolderState
+from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.store import survey
+from asynccvat.store.chunks import in_chunks
+from asynccvat.store.disk_threads import DiskThreads
+from asynccvat.store.layout import Layout
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+_THREADS = 4
+
+
+class MirrorView:
+    """A destination to read from.
+
+    Attributes:
+        path: The destination.
+        rules: What names it can hold.
+        warnings: What the user should know about the destination: damaged receipts, for example.
+    """
+
+    def __init__(self, layout: Layout, rules: NameRules) -> None:
+        self.path = layout.path
+        self.rules = rules
+        self.warnings: list[str] = []
+        self._reported = 0
+        self._layout = layout
+        self._threads = DiskThreads(layout.path, _THREADS)
+
+    def new_warnings(self) -> list[str]:
+        """Return the warnings that were added since the last call."""
+        # Threads add to the list at any time, so nothing is removed from it.
+        new = self.warnings[self._reported :]
+        self._reported += len(new)
+        return new
+
+    async def receipts(self) -> dict[int, ReceiptHead]:
+        """Read line 1 of every receipt.
+
+        A damaged receipt becomes a warning and counts as absent: its folder is then not ours.
+
+        Raises:
+            StoreError: They cannot be listed.
+        """
+        ids = await self._threads.run("read", self._layout.receipt_ids)
+        heads: dict[int, ReceiptHead] = {}
+        for found, problems in await self._in_chunks(survey.read_heads, ids):
+            heads |= found
+            self.warnings += problems
+        await self._threads.run("read", self._layout.set_claims, heads)
+        return heads
+
+    async def folder_states(self, heads: Iterable[ReceiptHead]) -> dict[int, FolderState]:
+        """Check the folders of receipts by the name, size and time of each member.
+
+        A folder that cannot be read becomes a warning and counts as edited.
+
+        Raises:
+            StoreError: This process can read none of them.
+        """
+        states: dict[int, FolderState] = {}
+        for found, problems in await self._in_chunks(survey.folder_states, list(heads)):
+            states |= found
+            self.warnings += problems
+        return states
+
+    async def members(self, task_id: int) -> tuple[MemberRecord, ...]:
+        """Read the members of a task's folder as they were committed.
+
+        Raises:
+            StoreError: There is no receipt, or it is damaged.
+        """
+        receipt = await self._threads.run("read", self._layout.receipt, task_id)
+        return receipt.members
+
+    async def unclaimed(self, folder_names: Iterable[str]) -> set[str]:
+        """Return those of these names that exist in the destination and are in no receipt.
+
+        Raises:
+            StoreError: They cannot be checked.
+        """
+        found: set[str] = set()
+        for names_found in await self._in_chunks(survey.unclaimed, list(folder_names)):
+            found |= names_found
+        return found
+
+    async def _in_chunks(
+        self, call: Callable[[Layout, Sequence[Item]], T], items: Sequence[Item]
+    ) -> list[T]:
+        return await in_chunks(
+            partial(self._threads.run, "read"),
+            partial(call, self._layout),
+            items,
+            threads=_THREADS,
+        )
