@@ -1,4 +1,4 @@
-"""Work in threads: in order, one piece at a time, and never left behind by a cancellation."""
+"""Work in one thread: in order, one piece at a time, and to its end even when cancelled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Held:
-    """Work that begins, and ends when it is let go."""
+    """Work that runs until it is let go."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.begun = asyncio.Event()
@@ -46,7 +46,7 @@ async def test_pieces_are_worked_on_in_their_order() -> None:
     assert done == list(range(50))
 
 
-async def test_a_piece_is_worked_on_while_the_next_one_gathers(held: Held) -> None:
+async def test_a_piece_is_worked_on_while_the_next_one_is_prepared(held: Held) -> None:
     async with SerialWorker() as worker:
         await worker.submit(held.work)
         await held.begun.wait()

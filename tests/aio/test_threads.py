@@ -1,4 +1,4 @@
-"""Blocking work in threads: whatever is cancelled, the work has ended when its caller goes on."""
+"""Blocking calls in threads: a cancellation goes on only after the call has ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Work:
-    """A call that lasts until it is let go."""
+    """A call that lasts until it may end."""
 
     def __init__(self) -> None:
         self.began = threading.Event()
@@ -61,8 +61,10 @@ async def test_a_cancellation_waits_for_the_call_under_way(cancel: Cancel) -> No
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize("cancel", [cancel_one, cancel_all])
-async def test_a_call_that_was_asked_for_is_made(cancel: Cancel, turns: int) -> None:
-    """It may be the one that closes something."""
+async def test_a_call_is_made_even_if_it_is_cancelled_before_its_start(
+    cancel: Cancel, turns: int
+) -> None:
+    """The call may be one that closes something."""
     work, before = Work(), asyncio.all_tasks()
     work.may_end.set()
     limiter = anyio.CapacityLimiter(1)
@@ -78,7 +80,7 @@ async def test_a_call_that_was_asked_for_is_made(cancel: Cancel, turns: int) -> 
     assert work.ended
 
 
-async def test_work_that_was_begun_ends_even_if_its_own_task_is_cancelled() -> None:
+async def test_a_started_call_ends_even_if_its_own_task_is_cancelled() -> None:
     work = Work()
     future = start_in_thread(anyio.CapacityLimiter(1), work)
     assert await anyio.to_thread.run_sync(work.began.wait, 30)

@@ -161,7 +161,7 @@ async def archive_site(content: bytes) -> AsyncIterator[ArchiveSite]:
 
 
 class FakeTime:
-    """A clock that moves when somebody sleeps, so that nobody waits."""
+    """A clock that sleeping moves, so that no test waits."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -191,7 +191,7 @@ def keeping(path: Path) -> UnfinishedArchive:
 
 
 def numbered(prefix: str, sizes: list[int]) -> dict[str, bytes]:
-    """Members of these sizes, each with bytes of its own."""
+    """Members of these sizes, each with other bytes."""
     content = {}
     for number, size in zip(count(), sizes, strict=False):
         seed = f"{prefix}{number:04d}/".encode()

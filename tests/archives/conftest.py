@@ -1,4 +1,4 @@
-"""Fixtures of the transfer tests: an archive's server, a store, and a reader that never waits."""
+"""Fixtures: an archive's server, a store, and a reader that never waits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def events() -> list[Event]:
 
 @pytest.fixture
 def break_once_read(site: ArchiveSite) -> Callable[[Event], None]:
-    """Take events, and let the site's cuts happen only when a body is being read."""
+    """Let the site's cuts happen only while a body is read; an event callback."""
     may_break = site.may_break = anyio.Event()
 
     def emit(event: Event) -> None:

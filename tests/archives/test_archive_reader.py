@@ -1,4 +1,4 @@
-"""Archives over HTTP into staged trees: ranges, streams, breaks, changes and refusals."""
+"""Archives over HTTP into staged trees: ranges, breaks, changes and refusals."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pack(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """All files below a folder."""
+    """Return the contents of all files below a folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
@@ -149,7 +149,7 @@ async def test_members_that_lie_in_the_tail_are_not_fetched(
     assert read.transferred == len(site.content)
 
 
-async def test_more_of_the_end_is_fetched_where_the_directory_is_longer(
+async def test_a_longer_tail_is_fetched_if_the_directory_is_longer(
     site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
     members = numbered("images/", [200] * 100)
@@ -162,7 +162,7 @@ async def test_more_of_the_end_is_fetched_where_the_directory_is_longer(
     assert read.transferred == len(site.content)
 
 
-async def test_much_is_fetched_by_several_requests_at_once(
+async def test_a_large_archive_is_fetched_by_several_requests_at_once(
     site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
     site.content = pack(MEMBERS)
@@ -239,7 +239,7 @@ async def test_recorded_archives_give_what_zipfile_reads(
 # Breaks
 
 
-async def test_a_broken_range_goes_on_where_it_broke(
+async def test_a_broken_range_resumes_where_it_broke(
     site: ArchiveSite, staging: Staging, make_reader: Any, events: list[Event]
 ) -> None:
     site.content = pack(MEMBERS)
@@ -339,7 +339,7 @@ async def test_of_a_changed_archive_only_what_differs_is_fetched(
     assert sum(request.sent for request in site.requests[3:]) < len(site.content) - 9000
 
 
-async def test_an_archive_that_shrank_is_read_anew(
+async def test_an_archive_that_shrank_is_read_again(
     site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
     site.content = pack(MEMBERS)
@@ -368,7 +368,7 @@ async def test_a_range_of_another_archive_is_not_taken(
     check_read(read, staging, longer)
 
 
-async def test_an_archive_that_is_another_one_every_time_is_given_up(
+async def test_an_archive_that_changes_every_time_is_given_up(
     site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
     site.content = pack(MEMBERS)
@@ -388,7 +388,7 @@ EXPIRED = (404, '"The exported file has expired, please retry exporting"', "appl
 @pytest.mark.parametrize(
     ("refusal", "error"), [(NOT_READY, ExportNotReadyError), (EXPIRED, ExportExpiredError)]
 )
-async def test_a_result_that_goes_away_goes_on_with_the_next_export(
+async def test_the_next_export_resumes_a_result_that_is_gone(
     refusal: tuple[int, str, str],
     error: type[Exception],
     site: ArchiveSite,
@@ -481,7 +481,7 @@ async def test_a_damaged_member_is_fetched_again_and_nothing_else(
 
 
 @pytest.mark.parametrize("ranges", [RangeOptions(), SMALL])
-async def test_a_damage_that_stays_is_told_with_task_and_member(
+async def test_a_lasting_damage_names_the_task_and_the_member(
     ranges: RangeOptions, site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
     site.content = damaged(pack(MEMBERS), "images/train/0003.bin")
@@ -538,7 +538,7 @@ async def test_too_little_room_is_found_before_the_first_write(
     assert tree(staging.tree) == {}
 
 
-async def test_a_disk_that_fills_up_meanwhile_leaves_no_part_of_a_member(
+async def test_a_disk_that_fills_up_leaves_no_part_of_a_member(
     site: ArchiveSite, staging: Staging, make_reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.content = pack(MEMBERS)
@@ -577,7 +577,7 @@ async def test_a_link_planted_in_the_tree_is_not_followed(
     assert tree(tmp_path / "outside") == {}
 
 
-async def test_a_tree_that_vanishes_meanwhile_is_a_store_error(
+async def test_a_tree_that_vanishes_is_a_store_error(
     site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
     site.content = pack(MEMBERS)
@@ -596,7 +596,7 @@ async def test_a_tree_that_vanishes_meanwhile_is_a_store_error(
 # Cancelling
 
 
-async def test_a_cancelled_reading_leaves_whole_members_only(
+async def test_a_cancelled_session_leaves_whole_members_only(
     site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
     site.content = pack(MEMBERS)
@@ -664,7 +664,7 @@ async def test_a_kept_archive_never_mixes_two_versions(
     assert kept.read_bytes() == bytes(renewed)
 
 
-async def test_a_failed_reading_keeps_no_archive(
+async def test_a_failed_session_keeps_no_archive(
     site: ArchiveSite, staging: Staging, make_reader: Any, tmp_path: Path
 ) -> None:
     site.content = pack(MEMBERS)

@@ -1,4 +1,4 @@
-"""Spans so long that their bodies are taken off the connection: the same promises as for others."""
+"""Long spans, whose bodies are taken over from aiohttp: the same promises as for others."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(autouse=True)
-def intakes(monkeypatch: pytest.MonkeyPatch) -> list[BodyReceiver]:
-    """The intakes that were made: without one, a test here would show nothing."""
+def body_receivers(monkeypatch: pytest.MonkeyPatch) -> list[BodyReceiver]:
+    """The body receivers that were made. Without one, a test here would show nothing."""
     made: list[BodyReceiver] = []
     original = BodyReceiver.__init__
 
@@ -69,7 +69,7 @@ async def test_they_come_whole_and_no_byte_twice(
     staging: Staging,
     make_reader: Any,
     events: list[Event],
-    intakes: list[BodyReceiver],
+    body_receivers: list[BodyReceiver],
     *,
     ranges: RangeOptions,
     method: int,
@@ -79,13 +79,13 @@ async def test_they_come_whole_and_no_byte_twice(
     read = await make_reader(ranges).read(RESULT, staging)
 
     assert tree(staging.tree) == MEMBERS
-    assert len(intakes) == ranges.parallel
+    assert len(body_receivers) == ranges.parallel
     assert read.transferred == len(site.content)
     told = sum(event.transferred for event in events if isinstance(event, TransferProgress))
     assert told == len(site.content)
 
 
-async def test_a_broken_one_goes_on_where_it_broke(
+async def test_a_broken_one_resumes_where_it_broke(
     site: ArchiveSite, staging: Staging, make_reader: Any, events: list[Event]
 ) -> None:
     site.content = pack()
@@ -115,7 +115,7 @@ async def test_one_that_keeps_breaking_is_given_up(
 
 
 async def test_a_damaged_member_is_fetched_again(
-    site: ArchiveSite, staging: Staging, make_reader: Any, intakes: list[BodyReceiver]
+    site: ArchiveSite, staging: Staging, make_reader: Any, body_receivers: list[BodyReceiver]
 ) -> None:
     whole = pack()
     damaged = bytearray(whole)
@@ -126,10 +126,10 @@ async def test_a_damaged_member_is_fetched_again(
     await make_reader().read(RESULT, staging)
 
     assert tree(staging.tree) == MEMBERS
-    assert len(intakes) == 2
+    assert len(body_receivers) == 2
 
 
-async def test_a_damage_that_stays_is_told(
+async def test_a_lasting_damage_is_an_error(
     site: ArchiveSite, staging: Staging, make_reader: Any
 ) -> None:
     damaged = bytearray(pack())
@@ -191,7 +191,7 @@ async def test_a_limited_bandwidth_is_kept_piece_by_piece(
     site: ArchiveSite,
     staging: Staging,
     make_reader: Any,
-    intakes: list[BodyReceiver],
+    body_receivers: list[BodyReceiver],
     fake_time: Any,
 ) -> None:
     site.content = pack()
@@ -199,5 +199,5 @@ async def test_a_limited_bandwidth_is_kept_piece_by_piece(
     await make_reader(bandwidth=1_000_000).read(RESULT, staging)
 
     assert tree(staging.tree) == MEMBERS
-    assert intakes == []
+    assert body_receivers == []
     assert sum(fake_time.slept) == pytest.approx(len(site.content) / 1_000_000 - 0.25, abs=0.5)

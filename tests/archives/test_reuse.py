@@ -1,4 +1,4 @@
-"""Taking members over from a committed folder, or from what a killed run staged."""
+"""Reuse of members of a committed folder, and of those that a killed run staged."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_an_update_fetches_what_changed(
 
 
 @pytest.mark.parametrize("batch", [1, 140_000])
-async def test_large_members_are_taken_over_in_batches(
+async def test_large_members_are_reused_in_batches(
     batch: int,
     folder: Path,
     store: MirrorStore,
@@ -118,7 +118,7 @@ async def test_large_members_are_taken_over_in_batches(
 
 
 @pytest.mark.usefixtures("folder")
-async def test_what_was_here_predicts_how_much_to_ask_for_first(
+async def test_the_previous_folder_predicts_the_first_request(
     site: ArchiveSite, store: MirrorStore, make_reader: Any
 ) -> None:
     staging = await store.stage(TASK)
@@ -153,7 +153,7 @@ async def test_a_directory_that_grew_costs_one_more_small_request(
 
 
 @pytest.mark.usefixtures("folder")
-async def test_an_archive_that_shrank_below_what_is_asked_for_comes_whole(
+async def test_an_archive_smaller_than_the_first_request_comes_whole(
     site: ArchiveSite, store: MirrorStore, make_reader: Any
 ) -> None:
     site.content = pack({"a": b"b"})
@@ -254,7 +254,7 @@ async def test_what_cannot_be_linked_is_copied(
 
 
 @pytest.mark.usefixtures("folder")
-async def test_a_copy_that_finds_no_room_ends_the_reading(
+async def test_a_copy_that_finds_no_room_ends_the_session(
     store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -273,7 +273,7 @@ async def test_a_copy_that_finds_no_room_ends_the_reading(
     assert tree(staging.tree) == {}
 
 
-async def test_a_file_replaced_while_it_is_linked_is_not_taken(
+async def test_a_file_replaced_while_it_is_linked_is_not_reused(
     folder: Path, store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = files.link
@@ -300,7 +300,7 @@ def edit_in_place(file: Path) -> bytes:
     return file.read_bytes()
 
 
-async def test_a_file_edited_while_it_is_linked_is_not_taken(
+async def test_a_file_edited_while_it_is_linked_is_not_reused(
     folder: Path, store: MirrorStore, make_reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = files.link
@@ -372,7 +372,7 @@ async def test_a_file_that_changes_while_it_is_copied_is_fetched(
     assert read.reused == ALL - 70_000
 
 
-async def test_what_a_killed_run_staged_is_taken_over(
+async def test_what_a_killed_run_staged_is_reused(
     site: ArchiveSite, store: MirrorStore, make_reader: Any
 ) -> None:
     site.content = pack(NEW)

@@ -1,4 +1,4 @@
-"""Which bytes are asked for, and whether an answer is of the archive that is known."""
+"""Which bytes are requested, and whether a response belongs to the known archive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from asynccvat.core.zip import ArchiveLimits, ArchiveSize, Directory, read_direc
 
 
 def directory_of(*sizes: int, method: int = zipfile.ZIP_STORED) -> Directory:
-    """The directory of an archive with members of these sizes, zeros all of them."""
+    """The directory of an archive whose members have these sizes, and hold zeros."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for number, size in enumerate(sizes):
@@ -58,7 +58,7 @@ def test_an_empty_archive_is_no_span() -> None:
     assert plan_spans(directory_of(), [], 0, RangeOptions()) == ()
 
 
-def test_what_is_not_wanted_is_left_out() -> None:
+def test_members_that_are_not_wanted_are_skipped() -> None:
     directory = directory_of(100, 200, 300, 400)
 
     spans = plan_spans(directory, [True, False, True, True], directory.start, EACH)
@@ -69,7 +69,7 @@ def test_what_is_not_wanted_is_left_out() -> None:
     )
 
 
-def test_the_smallest_gaps_are_read_where_there_are_too_many() -> None:
+def test_the_smallest_gaps_are_read_if_there_are_too_many() -> None:
     directory = directory_of(10, 500, 10, 100, 10, 300, 10)
     wanted = [True, False] * 3 + [True]
 
@@ -100,7 +100,7 @@ def test_gaps_that_are_not_worth_a_request_are_read() -> None:
     assert out == [False, True, False, False, False, True, False]
 
 
-def test_what_lies_before_all_or_right_before_the_tail_costs_nothing_to_leave_out() -> None:
+def test_members_before_all_or_right_before_the_tail_are_skipped_for_nothing() -> None:
     directory = directory_of(100, 10, 100, 100, 10)
     wanted = [False, True, False, False, True]
     tail_start = directory.entries[3].header_offset
@@ -115,7 +115,7 @@ def test_what_lies_before_all_or_right_before_the_tail_costs_nothing_to_leave_ou
     ]
 
 
-def test_where_nothing_is_wanted_all_before_the_tail_is_left_out() -> None:
+def test_if_nothing_is_wanted_all_before_the_tail_is_skipped() -> None:
     directory = directory_of(100, 100, 100)
     tail_start = directory.entries[2].header_offset + 1
 
@@ -133,7 +133,7 @@ def test_gaps_in_the_tail_are_not_closed_in_place_of_others() -> None:
     assert [(span.first, span.last) for span in spans] == [(0, 3), (4, 5), (6, 7)]
 
 
-def test_much_is_divided_at_the_ends_of_members() -> None:
+def test_a_large_archive_is_divided_at_the_ends_of_members() -> None:
     directory = directory_of(*[1000] * 8)
     options = RangeOptions(parallel=4, divide_from=5000)
 
@@ -142,7 +142,7 @@ def test_much_is_divided_at_the_ends_of_members() -> None:
     assert [(span.first, span.last) for span in spans] == [(0, 2), (2, 4), (4, 6), (6, 8)]
 
 
-def test_little_is_not_divided() -> None:
+def test_a_small_archive_is_not_divided() -> None:
     directory = directory_of(*[1000] * 4)
 
     spans = plan_spans(directory, [True] * 4, directory.start, RangeOptions(divide_from=5000))
@@ -150,7 +150,7 @@ def test_little_is_not_divided() -> None:
     assert len(spans) == 1
 
 
-def test_what_is_much_unpacked_is_divided_however_densely_it_is_packed() -> None:
+def test_members_that_unpack_to_much_are_divided_even_if_dense() -> None:
     directory = directory_of(*[10_000] * 4, method=zipfile.ZIP_DEFLATED)
     assert directory.archive_size < 1000
 
@@ -223,21 +223,21 @@ def test_large_archives_have_the_wide_forms() -> None:
 OPTIONS = RangeOptions(tail=256_000, request_bytes=64_000)
 
 
-def test_of_an_unknown_archive_the_tail_is_asked_for() -> None:
+def test_of_an_unknown_archive_the_tail_is_requested() -> None:
     assert first_request([], OPTIONS) == 256_000
 
 
-def test_of_a_small_archive_of_annotations_all_is_asked_for() -> None:
+def test_a_small_archive_of_annotations_is_requested_whole() -> None:
     assert first_request(members(("annotations.xml", 5000)), OPTIONS) == 256_000
     assert first_request(members(("annotations.xml", 200_000)), OPTIONS) == 256_000
 
 
-def test_of_a_large_archive_the_directory_is_asked_for() -> None:
+def test_of_a_large_archive_the_directory_is_requested() -> None:
     known = members(("annotations.xml", 5000), *images(100, 20_000))
     assert first_request(known, OPTIONS) == 46 + 15 + 100 * (46 + 15) + 22 + 64
 
 
-def test_annotations_at_the_end_are_asked_for_with_the_directory() -> None:
+def test_annotations_at_the_end_are_requested_with_the_directory() -> None:
     known = members(*images(100, 20_000), ("labels/a.txt", 3000), ("labels/b.txt", 138))
     texts = 3138 + 2 * (30 + 12)
     end = 100 * (46 + 15) + 2 * (46 + 12) + 22
@@ -249,7 +249,7 @@ def test_long_annotations_at_the_end_are_not_waited_for() -> None:
     assert first_request(known, OPTIONS) == 256_000
 
 
-def test_a_directory_longer_than_the_tail_is_asked_for_at_once() -> None:
+def test_a_directory_longer_than_the_tail_is_requested_at_once() -> None:
     known = members(("annotations.xml", 5000), *images(10_000, 20_000))
     assert first_request(known, OPTIONS) == 46 + 15 + 10_000 * (46 + 15) + 22 + 64
 
@@ -259,14 +259,14 @@ def test_a_directory_longer_than_the_tail_is_asked_for_at_once() -> None:
     [(6_000, 256_000), (7_000, 10 * (46 + 15) + 46 + 15 + 22 + 64)],
     ids=["not worth it", "worth it"],
 )
-def test_images_of_a_small_archive_are_left_out_where_they_are_worth_a_request(
+def test_images_of_a_small_archive_are_skipped_if_they_are_worth_a_request(
     size: int, expected: int
 ) -> None:
     known = members(("annotations.xml", 5000), *images(10, size))
     assert first_request(known, OPTIONS) == expected
 
 
-def test_images_are_left_out_for_nothing_where_that_takes_no_further_request() -> None:
+def test_images_are_skipped_if_that_takes_no_further_request() -> None:
     known = members(*images(10, 1000), ("annotations.json", 1000))
     assert first_request(known, OPTIONS) < 3000
 
@@ -314,7 +314,7 @@ def test_spans_cover_what_is_wanted_once_and_in_order(
         (200, 100, '"a"', False),
     ],
 )
-def test_an_answer_is_of_the_known_archive_only_if_all_agrees(
+def test_a_response_belongs_to_the_known_archive_only_if_all_agrees(
     status: int, total: int | None, etag: str | None, same: bool
 ) -> None:
     assert (
@@ -323,7 +323,7 @@ def test_an_answer_is_of_the_known_archive_only_if_all_agrees(
     )
 
 
-def test_without_an_etag_the_size_has_to_do() -> None:
+def test_without_an_etag_the_size_decides() -> None:
     assert is_same_archive(status=206, total=9, etag='"a"', known_total=9, known_etag=None)
 
 

@@ -1,4 +1,4 @@
-"""Builds zip archives record by record, good ones and bad ones.
+"""Build zip archives record by record, good ones and bad ones.
 
 `build` writes what a plain writer would, and every field can be overridden: that is how each
 class of bad archive comes about. Nothing of asynccvat is used, so that the reader and its tests
@@ -21,7 +21,7 @@ FIFO = 0o010644 << 16
 
 
 def deflate(data: bytes) -> bytes:
-    """Compress as a zip member is."""
+    """Compress as in a zip member."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     return compressor.compress(data) + compressor.flush()
 

@@ -1,4 +1,4 @@
-"""What is right for any bytes at all: the judge of the property tests and of the fuzzer.
+"""Judge what came of any bytes, for the property tests and the fuzzer.
 
 Bytes are right to be accepted only where `zipfile` reads all of them, finds every checksum good
 and sees the same tree, and where `bsdtar` sees no other. They are right to be refused only with
@@ -48,7 +48,7 @@ LIMITS = ArchiveLimits(
 
 RULES = NameRules()
 READ_PIECE = 256 * KIB
-"""How many last bytes are asked for first, as the engine does."""
+"""Bytes of the first request for the end of an archive."""
 
 STRICTNESS: dict[str, str] = {
     "bytes that belong to nothing": (
@@ -88,7 +88,7 @@ STRICTNESS: dict[str, str] = {
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder, and in it what has to stay as it is."""
+    """Make a folder with a file that must not change."""
     with tempfile.TemporaryDirectory(dir=in_memory()) as name:
         (Path(name) / "canary").write_bytes(b"alive")
         yield Path(name)
@@ -109,7 +109,7 @@ def chunks_of(data: bytes, seed: int) -> list[bytes]:
 
 
 def by_zipfile(data: bytes) -> Tree | None:
-    """What the standard library reads, None where it does not read all of it."""
+    """Return what the standard library reads, or None if it does not read all of it."""
     tree: Tree = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -126,7 +126,7 @@ def by_zipfile(data: bytes) -> Tree | None:
 
 
 def _unicode_path(info: zipfile.ZipInfo) -> str | None:
-    """The name of Info-ZIP's Unicode path, which older versions of the library pass over."""
+    """The name in Info-ZIP's Unicode path, which older versions of the library ignore."""
     extra = info.extra
     while len(extra) >= 4:
         kind, length = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
@@ -150,7 +150,7 @@ def is_bsdtars(tree: Tree, theirs: dict[bytes, bytes | None] | None) -> bool:
 
 
 def by_bsdtar(data: bytes, *, streamed: bool) -> dict[bytes, bytes | None] | None:
-    """What libarchive reads; None where it does not read all of it."""
+    """Return what libarchive reads, or None if it does not read all of it."""
     tree: dict[bytes, bytes | None] = {}
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
@@ -183,7 +183,7 @@ def by_bsdtar(data: bytes, *, streamed: bool) -> dict[bytes, bytes | None] | Non
 
 
 def has_bsdtar() -> bool:
-    """Whether libarchive's command is there to compare with."""
+    """Tell whether libarchive's command is installed."""
     return shutil.which("bsdtar") is not None
 
 
@@ -191,7 +191,7 @@ _UNPLAIN = re.compile(r"[\0-\x1f\x7f-\x9f\\\ud800-\udfff]|\A[A-Za-z]:|\A/|//")
 
 
 def _plain(tree: Tree) -> Tree | None:
-    """Names without a last slash; None where one is unsafe, or two cannot stand side by side."""
+    """Take last slashes off names; None if one is unsafe, or two cannot exist side by side."""
     plain: Tree = {}
     for name, content in tree.items():
         parts = name.removesuffix("/").split("/")
@@ -222,7 +222,7 @@ class Outcome:
 
 
 def by_directory(data: bytes, seed: int, place: Path, limits: ArchiveLimits = LIMITS) -> Outcome:
-    """Read and write an archive as ranges bring it: its end first, then its members."""
+    """Extract an archive as it comes in ranges: its end first, then its members."""
     length = READ_PIECE
     try:
         while True:
@@ -241,7 +241,7 @@ def by_directory(data: bytes, seed: int, place: Path, limits: ArchiveLimits = LI
 
 
 def spooled(data: bytes, seed: int, place: Path, limits: ArchiveLimits = LIMITS) -> Outcome:
-    """Write an archive to a file as it comes, and read it from there."""
+    """Extract an archive by way of a spool."""
     root = files.open_directory(place)
     with tempfile.TemporaryFile(dir=in_memory()) as file:
         fd = file.fileno()
@@ -316,7 +316,7 @@ def _check_disk(staging: Path, limits: ArchiveLimits) -> None:
 
 
 def _check_left(staging: Path, staged: StagedFiles) -> None:
-    """After an end, good or bad, only whole members are there."""
+    """After success and after failure, only whole members are there."""
     here = {
         path.relative_to(staging).as_posix(): path.read_bytes()
         for path in staging.rglob("*")
@@ -337,7 +337,7 @@ def reasons(error: ArchiveError) -> list[str]:
 
 
 def judge(data: bytes, seed: int, place: Path, *, bsdtar: bool) -> str:
-    """Hold what comes of some bytes against what the others make of them.
+    """Compare what came of some bytes with what other readers make of them.
 
     Args:
         data: The bytes.

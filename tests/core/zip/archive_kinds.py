@@ -1,4 +1,4 @@
-"""An archive of each kind, small, to be cut, damaged and mixed."""
+"""A small archive of each kind, to be cut, damaged and mixed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads archives both ways, in chunks of any size, as a transfer would: by ranges, from a spool."""
+"""Read archives in chunks of any size: in ranges, and from a spool."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def directory_of(
     limits: ArchiveLimits = LIMITS,
     rules: NameRules = RULES,
 ) -> Directory:
-    """Read the directory from the tail, a longer one when that is asked for."""
+    """Read the directory from the tail, and from a longer one if that is needed."""
     while True:
         found = read_directory(
             data[max(0, len(data) - tail) :], len(data), limits=limits, rules=rules
@@ -123,7 +123,7 @@ def read_spooled(
 
 
 def write_spool(spool: Spool, chunks: list[bytes]) -> None:
-    """Write an archive to a spool; what does not even begin as one is an `IntegrityError`, too."""
+    """Write an archive to a spool; make a wrong beginning an `IntegrityError`, too."""
     try:
         spool.write(chunks)
     except ProtocolError as error:
@@ -131,7 +131,7 @@ def write_spool(spool: Spool, chunks: list[bytes]) -> None:
 
 
 def in_memory() -> Path | None:
-    """A file system in memory, where there is one and nobody chose another."""
+    """Return a folder in memory, or None if there is none, or the user chose another."""
     folder = Path("/dev/shm")
     return folder if tempfile.tempdir is None and folder.is_dir() else None
 

@@ -1,4 +1,4 @@
-"""Takes archives apart into records and puts them together wrongly.
+"""Take archives apart into records, and put them together wrongly.
 
 Any bytes can be taken apart: a record is what lies from one signature to the next, so that what
 is damaged already can be damaged more. Nothing of asynccvat is used.
@@ -75,7 +75,7 @@ NAMES = (
 
 @dataclass
 class Record:
-    """What lies from one signature to the next; before the first, without a signature."""
+    """The bytes from one signature to the next; those before the first have none."""
 
     data: bytearray
 
@@ -135,7 +135,7 @@ def put_together(records: list[Record]) -> bytes:
 
 
 def mend(records: list[Record]) -> None:
-    """Let places and counts be right again, so that a fault elsewhere is looked at."""
+    """Correct offsets and counts, so that another fault is what matters."""
     position = directory = 0
     places: list[int] = []
     centrals: list[Record] = []
@@ -181,7 +181,7 @@ def _edit(records: list[Record], chance: Random) -> None:
 
 
 def _edit_both(records: list[Record], chance: Random) -> None:
-    """Edit a field of a member in both of its headers, so that they go on agreeing."""
+    """Edit a field of a member in both of its headers, so that they still agree."""
     one = _of_kind(records, chance, LOCAL)
     field = chance.choice(["flags", "method", "crc", "compressed_size", "size"])
     old = one.get(field)
@@ -210,7 +210,7 @@ def _add_extra(records: list[Record], chance: Random) -> None:
 
 
 def _widen(records: list[Record], chance: Random) -> None:
-    """Mask sizes and say them in a zip64 field, truly or not."""
+    """Mask sizes and put them into a zip64 field, right or wrong."""
     record = _of_kind(records, chance, LOCAL, CENTRAL)
     sizes = record.get("size"), record.get("compressed_size")
     if None not in sizes:
@@ -256,7 +256,7 @@ def _insert(records: list[Record], chance: Random) -> None:
 
 
 def _overlap(records: list[Record], chance: Random) -> None:
-    """Let two members be one."""
+    """Make two members one."""
     one, other = (_of_kind(records, chance, CENTRAL) for _ in range(2))
     offset = one.get("offset")
     if offset is not None:
@@ -281,7 +281,7 @@ _WAYS: tuple[Callable[[list[Record], Random], None], ...] = (
 
 
 def mutate(data: bytes, seed: int, *, other: bytes = b"") -> bytes:
-    """Do some wrong to an archive: the same for the same seed.
+    """Damage an archive, in the same way for the same seed.
 
     Args:
         data: The archive, or anything else.

@@ -1,4 +1,4 @@
-"""Archives made to fill a disk or a memory, and a process of its own to read them in.
+"""Archives made to fill a disk or a memory, and a separate process to read them in.
 
 `python bombs.py NAME...` reads each, both ways, into a folder in memory, with only so much memory
 to be had as its description allows, and tells on stdout as JSON what came of it.
@@ -49,7 +49,7 @@ class Bomb:
 
 
 def _zeros(mib: int) -> bytes:
-    """So many MiB of zeros, deflated, without taking the time to deflate them all."""
+    """Return MiB of zeros, deflated, in less time than deflating them all."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     piece = compressor.compress(bytes(MIB)) + compressor.flush(zlib.Z_FULL_FLUSH)
     return piece * mib + b"\3\0"
@@ -128,7 +128,7 @@ def _quoting(count: int) -> bytes:
 
 
 def many(count: int) -> bytes:
-    """So many empty members."""
+    """Return an archive of empty members."""
     return build(*(Member(f"{n:x}") for n in range(count)), zip64=count > 65_534)
 
 
@@ -261,7 +261,7 @@ def _measure(bomb: Bomb, data: bytes, way: int, place: Path) -> dict[str, object
 
 
 def main(names: list[str]) -> None:
-    """Read some, and tell."""
+    """Read some archives, and print what came of them as JSON."""
     told = {}
     # What is told of here must not come true where a test fails.
     resource.setrlimit(resource.RLIMIT_FSIZE, (256 * MIB, 256 * MIB))

@@ -33,17 +33,17 @@ LONGEST = 4096
 """Bytes of an archive."""
 
 BSDTAR_SHARE = 0.02
-"""How often libarchive is asked, too: it takes longer than all else."""
+"""How often libarchive judges, too: it takes longer than everything else."""
 
 
 def dictionary() -> list[bytes]:
-    """What zip archives are made of."""
+    """Return typical parts of zip archives."""
     methods = [bytes([method, 0]) for method in (0, 8, 9, 12, 14, 93, 99)]
     return [*SIGNATURES, *NAMES[:-1], b"\x01\0\x10\0", b"\x75\x70", b"\xff" * 4, *methods]
 
 
 class Fuzzing:
-    """Judges bytes, and changes archives."""
+    """Judge bytes, and change archives."""
 
     def __init__(self, place: Path) -> None:
         """Work in a `workplace`."""
@@ -87,7 +87,7 @@ def fuzz(place: Path, arguments: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Fuzz in a child: libFuzzer ends its process on the spot, and somebody has to tidy up."""
+    """Fuzz in a child process: libFuzzer ends its process without any cleanup."""
     with tempfile.TemporaryDirectory(dir=in_memory()) as name:
         place = Path(name)
         tempfile.tempdir = name

@@ -1,4 +1,4 @@
-"""Every class of good and bad archive, built here: read alike, or refused, in both ways."""
+"""Every class of good and bad archive: read, or refused, in ranges and from a spool alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for any tree, any chunking and any damage."""
+"""Properties that hold for any tree, any chunks and any damage."""
 
 from __future__ import annotations
 

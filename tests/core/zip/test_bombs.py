@@ -1,4 +1,4 @@
-"""Archives made to fill a disk or a memory: refused, or read, at a price that is bounded."""
+"""Archives made to fill a disk or a memory: refused or read at a bounded cost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def told(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What came of each of them, in a process that has only so much memory to take."""
+    """What came of each of them, in a process whose memory is limited."""
     thorough = request.config.getoption("thorough")
     names = [name for name, bomb in BOMBS.items() if thorough or not bomb.thorough]
     command = [sys.executable, str(SCRIPT), *names]
@@ -53,7 +53,7 @@ def test_a_bomb_costs_no_more_than_it_may(told: dict[str, Any], name: str) -> No
 
 
 def read_end(end: bytes, size: int) -> Directory | TailNeeded:
-    """Read an archive whose last bytes these are; zeros come before them, as they are asked for."""
+    """Read an archive that ends with these bytes, and has zeros before them."""
     while True:
         found = read_directory(end, size, limits=ArchiveLimits(), rules=NameRules())
         if isinstance(found, Directory) or found.length > len(end) + 1000:
@@ -62,7 +62,7 @@ def read_end(end: bytes, size: int) -> Directory | TailNeeded:
 
 
 @pytest.mark.parametrize("size", [256 * MIB + 1, 2 * 1024 * MIB, 0xFFFFFFFE])
-def test_a_directory_of_gigabytes_is_refused_before_it_is_asked_for(size: int) -> None:
+def test_a_directory_of_gigabytes_is_refused_before_it_is_requested(size: int) -> None:
     end = build(end={"size": size, "offset": 0, "count": 40_000, "here": 40_000})
     tracemalloc.start()
     try:
@@ -82,7 +82,7 @@ def test_more_members_than_16_bits_count_are_listed() -> None:
         read_directory(data, len(data), limits=ArchiveLimits(members=65_535), rules=NameRules())
 
 
-def test_a_directory_within_the_limit_is_asked_for_and_not_more() -> None:
+def test_a_directory_within_the_limit_is_requested_and_not_more() -> None:
     size = 200 * MIB
     end = build(end={"size": size, "offset": 0, "count": 40_000, "here": 40_000})
     assert read_end(end, size + len(end)) == TailNeeded(size + len(end))

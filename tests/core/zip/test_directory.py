@@ -89,7 +89,7 @@ def test_directories_are_equal_by_content_and_place() -> None:
     assert one == directory_of(build(*again))
 
 
-def test_both_ways_of_reading_give_the_same_directory() -> None:
+def test_a_spool_gives_the_same_directory() -> None:
     for data in ARCHIVES:
         assert read_spooled(data)[1] == directory_of(data)
 
@@ -107,7 +107,7 @@ def test_more_bytes_than_the_archive_has_are_refused() -> None:
         read(PLAIN, 3)
 
 
-def test_an_archive_without_an_end_is_asked_for_in_full_and_then_refused() -> None:
+def test_an_archive_without_an_end_is_requested_in_full_and_then_refused() -> None:
     size = 200_000
     assert read(b"x" * 100, size) == TailNeeded(65_557)
     with pytest.raises(TruncatedArchiveError, match="cut off"):

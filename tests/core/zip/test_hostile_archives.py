@@ -1,4 +1,4 @@
-"""Any bytes, in any chunks: the tree that others read as well, or an error of ours; nothing else.
+"""Any bytes, in any chunks, give the tree that other readers see, or an error of ours.
 
 What is right is for `archive_judging` to say; here are the bytes: random ones, archives whose
 records were changed on purpose, and archives that were cut at each byte.

@@ -21,7 +21,7 @@ OPTIONS = ac.MirrorOptions(durable=False, concurrency=16)
 
 
 def hostile_archives(share: float) -> list[bytes]:
-    """The kinds, cut and changed."""
+    """Cut and change an archive of each kind."""
     found = []
     for kind, data in KINDS.items():
         chance = random.Random(kind)

@@ -1,4 +1,4 @@
-"""Names that mean something to some file system: what each kind of destination is given to hold.
+"""Names that are special to some file system, and which destinations may hold them.
 
 No machine has all of these file systems. So each is a model of how it compares names and which it
 refuses, written from its documentation and sharing nothing with `asynccvat.core.paths`; the real

@@ -1,4 +1,4 @@
-"""The reader's manners: runs of members, broken streams, errors that stay, bounded output."""
+"""The reader: runs of members, broken ranges, final errors, bounded output."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_any_run_of_members_is_read_from_its_own_bytes(first: int, last: int) ->
 
 
 @given(st.lists(st.integers(0, DIRECTORY.start), max_size=6))
-def test_a_broken_range_goes_on_from_its_position(breaks: list[int]) -> None:
+def test_a_broken_range_resumes_at_its_position(breaks: list[int]) -> None:
     reader = ZipReader(DIRECTORY, DIRECTORY.entries, LIMITS)
     names = []
     for stop in [*sorted(breaks), DIRECTORY.start]:
@@ -168,7 +168,7 @@ def test_little_input_that_makes_much_output_comes_in_bounded_pieces() -> None:
     assert directory.total_size == size
 
 
-def test_the_chunk_is_let_go_of_after_its_events() -> None:
+def test_the_chunk_is_released_after_its_events() -> None:
     chunk = bytearray(DATA[:500])
     reader = ZipReader(DIRECTORY, DIRECTORY.entries, LIMITS)
     assert list(reader.feed(chunk))

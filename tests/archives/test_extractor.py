@@ -1,4 +1,4 @@
-"""Bytes in, files out: whatever the chunks, the members of the archive and nothing else."""
+"""Members are extracted whole, and nothing else, whatever the size of the chunks."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_member_that_fails_as_it_is_closed_is_not_whole(
     assert staged.records == {}
 
 
-def test_a_member_that_is_here_already_is_checked_and_not_written(tmp_path: Path) -> None:
+def test_a_staged_member_is_checked_and_not_written(tmp_path: Path) -> None:
     content = pack({"a": b"a" * 10, "b": b"b" * 10})
     with opened(tmp_path) as root:
         staged = StagedFiles(1, root)
@@ -162,7 +162,7 @@ def test_a_member_that_is_here_already_is_checked_and_not_written(tmp_path: Path
     assert tree(tmp_path) == {"a": b"a" * 10, "b": b"b" * 10}
 
 
-def test_a_member_that_is_here_otherwise_is_written_anew(tmp_path: Path) -> None:
+def test_a_staged_member_of_other_content_is_replaced(tmp_path: Path) -> None:
     with opened(tmp_path) as root:
         staged = StagedFiles(1, root)
         for content in (b"old", b"newer"):
@@ -186,7 +186,7 @@ def test_a_file_that_is_not_ours_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_text() == "somebody's"
 
 
-def test_no_more_folders_are_open_than_a_few(tmp_path: Path) -> None:
+def test_a_bounded_number_of_folders_is_open(tmp_path: Path) -> None:
     with opened(tmp_path) as root:
         folders = Folders(root)
         for number in range(100):
