@@ -1,8 +1,8 @@
-"""Annotation files: which one of a task's folder is meant, and whether it can be what it claims.
+"""Choose the annotation files of a task's folder, and check that they are what they should be.
 
-CVAT takes whatever it is sent, and an import replaces a task's annotations: a file that is not
-what it should be can empty the task. So the first and the last bytes are looked at before any is
-sent. Reading and packing are left to `sources`.
+CVAT accepts any file, and an import replaces a task's annotations: a wrong file can empty the task.
+So a file's first and last bytes are checked before anything is sent. `commands.upload.local_files`
+reads and packs the files.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from asynccvat.errors import AnnotationFileError
 
 HEAD_BYTES = 65_536
 TAIL_BYTES = 65_557
-"""As much as may follow the first byte of the record that ends a zip, its comment included."""
+"""Most bytes of the record that ends a zip, its comment included."""
 
+_MAKE_AGAIN = "Make it again."
 _PSEUDO = "_pseudo"
 _MEDIA_FOLDERS = frozenset({"images", "JPEGImages", "img1"})
 _YOLO_MEDIA = re.compile(r"obj_[^/]*_data", re.IGNORECASE)
@@ -42,7 +43,7 @@ _HTML = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
 class FileKind(StrEnum):
-    """What a file is, in the words of the server's own list of formats."""
+    """What a file is, in the words of the server's list of formats."""
 
     XML = "XML"
     JSON = "JSON"
@@ -50,29 +51,29 @@ class FileKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """What is to be uploaded of a folder: one file as it is, or several in a zip.
+class ChosenFiles:
+    """The files of a folder to upload: one as it is, or several in a zip.
 
     Attributes:
-        paths: Relative to the folder, with `/`; in order.
-        packed: Whether they go in a zip.
+        paths: Their paths relative to the folder, with `/`, in order.
+        packed: Whether they are packed into a zip.
     """
 
     paths: tuple[str, ...]
     packed: bool = False
 
 
-def choose(paths: Iterable[str], format_name: str, *, folder: str) -> Chosen:
-    """Choose what a task's folder holds for a format.
+def choose_files(paths: Iterable[str], format_name: str, *, folder: str) -> ChosenFiles:
+    """Choose the files of a task's folder that hold its annotations in a format.
 
-    The file that a model's predictions are usually written to comes first
-    (`annotations_pseudo.xml`), then the one that an export wrote. Other formats, whose exports are
-    many files, go as the one zip that lies there, or else are packed, without the images.
+    The file that usually holds a model's predictions comes first (`annotations_pseudo.xml`), then
+    the one that an export wrote. The exports of other formats are many files. For these the one
+    zip in the folder is chosen. If there is none, the files are packed without the images.
 
     Args:
         paths: The folder's files, relative to it, with `/`.
         format_name: The importer's or the exporter's name.
-        folder: Where it is, for the messages.
+        folder: The folder, for the messages.
 
     Raises:
         AnnotationFileError: There is none, or more than one that could be meant.
@@ -83,36 +84,38 @@ def choose(paths: Iterable[str], format_name: str, *, folder: str) -> Chosen:
     wanted, pattern = _single_file(importer)
     for path in wanted:
         if path in present:
-            return Chosen((path,))
+            return ChosenFiles((path,))
     if pattern is not None:
         found = [path for path in present if fnmatchcase(path, pattern)]
         predicted = [path for path in found if path.endswith(f"{_PSEUDO}.json")]
         written = [path for path in found if path not in predicted]
         if len(found) == 1 or (len(predicted) == 1 and len(written) == 1):
-            return Chosen(tuple(predicted or written))
+            return ChosenFiles(tuple(predicted or written))
         if found:
             raise _ambiguous(folder, found)
     if len(zips) > 1:
         raise _ambiguous(folder, zips)
     if zips:
-        return Chosen((zips[0],))
+        return ChosenFiles((zips[0],))
     if wanted:
         names = ", ".join([*wanted, *([pattern] if pattern else [])])
-        raise AnnotationFileError(
-            f"{folder} holds none of {names}, nor a zip, for {importer!r}: name the file itself, "
-            "or another format"
+        raise _unusable(
+            folder,
+            f"it holds none of {names}, nor a zip, for {importer!r}",
+            "Name the file itself, or another format.",
         )
     packable = tuple(path for path in present if not _is_media(path))
     if not packable:
-        raise AnnotationFileError(
-            f"{folder} holds no annotations to pack for {importer!r}: name the file itself, or "
-            "another format"
+        raise _unusable(
+            folder,
+            f"it holds no annotations to pack for {importer!r}",
+            "Name the file itself, or another format.",
         )
-    return Chosen(packable, packed=True)
+    return ChosenFiles(packable, packed=True)
 
 
 def _single_file(importer: str) -> tuple[tuple[str, ...], str | None]:
-    """The names that a format's single file can have, in order, and the pattern of the rest."""
+    """Return the names of a format's single file, best first, and a pattern of other names."""
     if importer.startswith("CVAT "):
         return (f"annotations{_PSEUDO}.xml", "annotations.xml"), None
     if importer.startswith("COCO "):
@@ -123,10 +126,17 @@ def _single_file(importer: str) -> tuple[tuple[str, ...], str | None]:
 
 
 def _ambiguous(folder: str, paths: Sequence[str]) -> AnnotationFileError:
-    return AnnotationFileError(
-        f"{folder} holds {', '.join(paths[:-1])} and {paths[-1]}, and only one can be uploaded: "
-        "remove the other, or name the file itself"
+    return _unusable(
+        folder,
+        f"it holds {', '.join(paths[:-1])} and {paths[-1]}, and only one can be uploaded",
+        "Remove the others, or name the file itself.",
     )
+
+
+def _unusable(
+    name: str, why: str, remedy: str = "Name another file, or the format that it has."
+) -> AnnotationFileError:
+    return AnnotationFileError(f"cannot upload {name}: {why}. {remedy}")
 
 
 def _is_hidden(path: str) -> bool:
@@ -136,8 +146,8 @@ def _is_hidden(path: str) -> bool:
 def _is_media(path: str) -> bool:
     """Whether a file is an image of the task, which an import of annotations does not need.
 
-    Masks are images, too, and some formats say everything by the folder that an image lies in:
-    so only what lies where images alone lie is left out.
+    Masks are images, too, and some formats put all information into an image's folder. So only
+    files in a folder that holds nothing but the task's images count.
     """
     folder, slash, name = path.rpartition("/")
     if not slash or f".{name.rpartition('.')[2].lower()}" not in _MEDIA:
@@ -146,46 +156,45 @@ def _is_media(path: str) -> bool:
     return first in _MEDIA_FOLDERS or _YOLO_MEDIA.fullmatch(first) is not None
 
 
-def check(head: bytes, tail: bytes, importer: Format, *, name: str) -> FileKind:
-    """Make sure that an importer can take a file, as far as its first and last bytes tell.
+def check_file(head: bytes, tail: bytes, importer: Format, *, name: str) -> FileKind:
+    """Check that an importer can read a file, as far as its first and last bytes tell.
 
     Args:
-        head: The first `HEAD_BYTES`, or all where there are fewer.
-        tail: The last `TAIL_BYTES`, or all where there are fewer.
-        importer: What is to read it.
+        head: The first `HEAD_BYTES`, or all if there are fewer.
+        tail: The last `TAIL_BYTES`, or all if there are fewer.
+        importer: The importer that shall read it.
         name: The file, for the messages.
 
     Raises:
         AnnotationFileError: It cannot.
     """
     kind = kind_of(head, tail, name=name)
-    takes = kinds(importer)
-    if takes and kind not in takes:
-        raise AnnotationFileError(
-            f"{name} is {kind}, and {importer.name!r} takes {' or '.join(sorted(takes))}: name "
-            "another file, or the format that it has"
+    accepted = accepted_kinds(importer)
+    if accepted and kind not in accepted:
+        raise _unusable(
+            name, f"it is {kind}, and {importer.name!r} reads {' or '.join(sorted(accepted))}"
         )
     if kind is FileKind.XML and importer.name.startswith("CVAT "):
         _check_cvat_xml(head, name)
         if not _XML_CLOSED.search(_text(tail)):
-            raise AnnotationFileError(
-                f"{name} is XML that is cut short, as it does not end with </annotations>: make it "
-                "again"
+            raise _unusable(
+                name, "its XML is cut short and does not end with </annotations>", _MAKE_AGAIN
             )
     if kind is FileKind.JSON and importer.name.startswith("COCO ") and len(head) < HEAD_BYTES:
-        # A longer file can have it further on.
+        # A longer file can have the keys further on.
         _check_coco_json(head, name)
     return kind
 
 
 def check_members(members: Mapping[str, bytes], importer: Format, *, name: str) -> None:
-    """Make sure that a zip holds what an importer reads, as far as that is known here.
+    """Check that a zip holds what an importer reads, as far as that is known.
 
-    CVAT takes a zip without any annotations, too, and leaves the task without any.
+    CVAT also accepts a zip without annotations, and leaves the task without any.
 
     Args:
-        members: The first `HEAD_BYTES` of each XML file by its path; of others the path counts.
-        importer: What is to read it.
+        members: The first `HEAD_BYTES` of each XML file by its path. Of other files only the path
+            counts.
+        importer: The importer that shall read it.
         name: The zip, for the messages.
 
     Raises:
@@ -194,18 +203,18 @@ def check_members(members: Mapping[str, bytes], importer: Format, *, name: str) 
     if importer.name.startswith("CVAT "):
         texts = [path for path in members if path.endswith(".xml") and not _is_hidden(path)]
         if not texts:
-            raise AnnotationFileError(
-                f"{name} is a zip without an XML file, and {importer.name!r} reads one: importing "
-                "it would leave the task without annotations; name another file, or its format"
+            raise _unusable(
+                name,
+                f"it is a zip without an XML file, which {importer.name!r} needs, so importing it "
+                "would leave the task without annotations",
             )
         for path in texts:
             _check_cvat_xml(members[path], f"{path} in {name}")
     elif importer.name.startswith("COCO ") and not fnmatchcase(
         "\n".join(members), "*annotations/*.json*"
     ):
-        raise AnnotationFileError(
-            f"{name} is a zip without annotations/*.json, and {importer.name!r} reads that: name "
-            "another file, or the format that it has"
+        raise _unusable(
+            name, f"it is a zip without annotations/*.json, which {importer.name!r} needs"
         )
 
 
@@ -213,9 +222,10 @@ def _check_cvat_xml(head: bytes, name: str) -> None:
     root = _XML_ROOT.match(_XML_ASIDE.sub("", _text(head)).lstrip())
     if root is None or root[1] != "annotations":
         what = "no element" if root is None else f"<{root[1]}>"
-        raise AnnotationFileError(
-            f"{name} begins with {what}, and CVAT's XML with <annotations>: importing it would "
-            "leave the task without annotations; name another file, or the format that it has"
+        raise _unusable(
+            name,
+            f"it begins with {what} and CVAT's XML with <annotations>, so importing it would leave "
+            "the task without annotations",
         )
 
 
@@ -223,55 +233,61 @@ def _check_coco_json(document: bytes, name: str) -> None:
     try:
         keys = msgspec.json.decode(document.removeprefix(b"\xef\xbb\xbf"), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise AnnotationFileError(f"{name} is not JSON ({error}): make it again") from None
+        raise _unusable(name, f"it is not JSON ({error})", _MAKE_AGAIN) from None
     missing = [key for key in ("images", "annotations") if key not in keys]
     if missing:
-        raise AnnotationFileError(
-            f"{name} has no {' and no '.join(map(repr, missing))}, and so is not COCO's JSON: name "
-            "another file, or the format that it has"
+        raise _unusable(
+            name, f"it has no {' and no '.join(map(repr, missing))}, so it is not COCO's JSON"
         )
 
 
 def kind_of(head: bytes, tail: bytes, *, name: str) -> FileKind:
-    """Tell what a file is; the arguments are those of `check`.
+    """Tell what a file is.
+
+    Args:
+        head: As in `check_file`.
+        tail: As in `check_file`.
+        name: The file, for the messages.
 
     Raises:
         AnnotationFileError: It is empty, an HTML page, cut short, or nothing that CVAT imports.
     """
     if not head:
-        raise AnnotationFileError(f"{name} is empty: make it again, or name another file")
+        raise _unusable(name, "it is empty", "Make it again, or name another file.")
     if head.startswith(b"PK\x03\x04"):
         if b"PK\x05\x06" not in tail:
-            raise AnnotationFileError(f"{name} is a zip that is cut short: make it again")
+            raise _unusable(name, "it is a zip that is cut short", _MAKE_AGAIN)
         return FileKind.ZIP
     if head.startswith(b"PK\x05\x06"):
-        raise AnnotationFileError(f"{name} is a zip that holds nothing: make it again")
+        raise _unusable(name, "it is a zip that holds nothing", _MAKE_AGAIN)
     start, end = _text(head).lstrip(), _text(tail).rstrip()
     if not start:
-        raise AnnotationFileError(f"{name} holds nothing but blanks or zeros: make it again")
+        raise _unusable(name, "it holds only blanks or zeros", _MAKE_AGAIN)
     if _HTML.match(_XML_ASIDE.sub("", start).lstrip()) or _HTML.match(start):
-        raise AnnotationFileError(
-            f"{name} is an HTML page, perhaps a login or an error page that was saved in its "
-            "place: fetch it again"
+        raise _unusable(
+            name,
+            "it is an HTML page, perhaps a login or an error page that was saved in its place",
+            "Fetch it again.",
         )
     for opening, closing, kind in (("<", ">", FileKind.XML), ("{", "}", FileKind.JSON)):
         if start.startswith(opening):
             if not end.endswith(closing):
-                raise AnnotationFileError(f"{name} is {kind} that is cut short: make it again")
+                raise _unusable(name, f"it is {kind} that is cut short", _MAKE_AGAIN)
             return kind
-    raise AnnotationFileError(
-        f"{name} is neither XML nor a JSON object nor a zip, which is all that CVAT imports: name "
-        "another file"
+    raise _unusable(
+        name,
+        "it is neither XML nor a JSON object nor a zip, and CVAT imports nothing else",
+        "Name another file.",
     )
 
 
-def kinds(importer: Format) -> frozenset[FileKind]:
-    """The kinds of file that an importer takes, as the server says; none where it does not."""
+def accepted_kinds(importer: Format) -> frozenset[FileKind]:
+    """Return the kinds of file that an importer reads. Empty if the server names none."""
     named = {part.strip().upper() for part in importer.ext.split(",")}
     return frozenset(kind for kind in FileKind if kind in named)
 
 
 def _text(data: bytes) -> str:
-    """Enough of the text for a look: XML may come in UTF-16, both in UTF-8 with a mark."""
+    """Decode enough to check: XML may be UTF-16, and XML and JSON may begin with a BOM."""
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     return data.decode(encoding, "replace").replace("\0", "")

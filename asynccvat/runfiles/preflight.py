@@ -12,7 +12,7 @@ from functools import partial
 from asynccvat.api import plan_upload
 from asynccvat.client import internals
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.plans.upload import Refuse, UploadReason
+from asynccvat.core.plans.upload import RefuseUpload, UploadReason
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, Problem
 from asynccvat.runfiles.accounts import Account
@@ -102,7 +102,7 @@ class _Check:
         except AsyncCvatError as error:
             self._report(str(step.place), error)
             return
-        for refusal in plan.of(Refuse):
+        for refusal in plan.of(RefuseUpload):
             if refusal.reason in _MISTAKES:
                 self._report(str(step.place_of(refusal.task_id)), refusal.problem)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asynccvat.commands.upload.local_files import find
+from asynccvat.commands.upload.local_files import find_source
 from asynccvat.core.declarations import Switch, declared_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
@@ -242,7 +242,7 @@ class StepBuilder:
                     awaits.add(task_id)
                 elif not in_mirror:
                     try:
-                        find(path, batch.format or ExportSpec().format).looked_at()
+                        find_source(path, batch.format or ExportSpec().format).inspected()
                     except AnnotationFileError as error:
                         self._reader.report_at(places.found[task_id], error.message)
         return frozenset(awaits)

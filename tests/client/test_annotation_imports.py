@@ -107,7 +107,7 @@ async def test_a_failed_import_gives_the_servers_message(
         (b"", "is empty"),
         (b"<html></html>", "an HTML page"),
         (b"{}", "is JSON, and"),
-        (None, "is not there"),
+        (None, "there is no such file"),
     ],
 )
 async def test_files_that_cannot_be_imported_are_refused_before_a_byte_is_sent(
@@ -547,8 +547,8 @@ async def test_a_small_file_that_is_gone_is_not_sent(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     client = await connect()
-    looked_at = FileToSend(file, file, FileKind.XML, len(XML), file.stat().st_mtime_ns)
-    upload = internals(client).begin_upload(7, looked_at, importer="CVAT 1.1")
+    checked = FileToSend(file, file, FileKind.XML, len(XML), file.stat().st_mtime_ns)
+    upload = internals(client).begin_upload(7, checked, importer="CVAT 1.1")
     file.unlink()
     with pytest.raises(ac.errors.AnnotationFileError, match="so nothing was imported"):
         await upload.request_import()

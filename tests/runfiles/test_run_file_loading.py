@@ -347,7 +347,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (5, "whole number from 1 like 147, not the number '0'"),
         (7, "'skip_existing' must be true or false, not the text 'maybe'"),
         (8, "'out_dir' is there twice: remove one of them"),
-        (12, "nope.xml is not there"),
+        (12, "nope.xml: there is no such file or folder"),
         (13, "task 1 is named twice"),
         (14, "'annotation_path' is missing: The file"),
         (14, "did you mean 'annotation_path'?"),
@@ -382,8 +382,8 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "is empty"),
-        ("<html>Login</html>", "is an HTML page"),
+        ("", "it is empty"),
+        ("<html>Login</html>", "it is an HTML page"),
         ("<annotations", "cut short"),
         ("hello", "neither XML nor a JSON object nor a zip"),
     ],

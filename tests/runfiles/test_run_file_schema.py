@@ -80,7 +80,13 @@ MIRROR = {
     },
 }
 STEPS: list[Any] = [DOWNLOAD, PLACES, PAIRS, IN_DIR, MIRROR]
-OF_FILES = ("is not there", "cannot be read", "is no file", "holds none", "holds no annotations")
+OF_FILES = (
+    "there is no such file or folder",
+    "cannot read",
+    "is not a file",
+    "holds none",
+    "holds no annotations",
+)
 
 
 def accepted(document: Any) -> bool:

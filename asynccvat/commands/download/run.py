@@ -17,7 +17,7 @@ from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.options import DownloadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import NameRules
-from asynccvat.core.plans.download import Choice, Download, DownloadPlan, choose
+from asynccvat.core.plans.download import DownloadChoice, DownloadPlan, DownloadStep, choose_step
 from asynccvat.core.plans.mirror import Reason
 from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError, StoreError
 from asynccvat.events import Event
@@ -86,15 +86,15 @@ class DownloadRun:
         return DownloadPlan(
             tuple(
                 [
-                    Download(await self._choice(path), task_id, path)
+                    DownloadStep(await self._choice(path), task_id, path)
                     for task_id, path in self._paths.items()
                 ]
             )
         )
 
-    async def _choice(self, path: Path) -> Choice:
+    async def _choice(self, path: Path) -> DownloadChoice:
         present = await LooseFolder.contents(path)
-        return choose(
+        return choose_step(
             present,
             self._spec.format,
             skip_existing=self._skip_existing,
@@ -134,9 +134,9 @@ class DownloadRun:
         except AsyncCvatError as error:
             report.done(failed(order, error, 0.0))
             return None
-        if choice is Choice.FETCH:
+        if choice is DownloadChoice.FETCH:
             return order
-        if choice is Choice.SKIP:
+        if choice is DownloadChoice.SKIP:
             warnings: tuple[str, ...] = ()
             try:
                 await LooseFolder.clear_leftovers(path)

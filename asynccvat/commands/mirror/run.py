@@ -265,11 +265,14 @@ def _refused(refusal: Refuse, dest: Path) -> TaskOutcome:
     error: AsyncCvatError
     if refusal.reason is Reason.FOREIGN:
         error = ForeignFolderError(
-            f"{dest / refusal.folder}: {explanation}", task_id=refusal.task_id, step="plan"
+            f"cannot write to {dest / refusal.folder}: {explanation}",
+            task_id=refusal.task_id,
+            step="plan",
         )
     else:
         error = NotFoundError(
-            f"task {refusal.task_id}: {explanation}",
+            f"cannot mirror task {refusal.task_id}: {explanation}. Check the id, the user and the "
+            "organization.",
             status=404,
             task_id=refusal.task_id,
             step="list",

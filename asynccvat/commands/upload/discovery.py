@@ -1,7 +1,6 @@
-"""What lies here to be uploaded: which file is meant for which task, and what receipts say of it.
+"""Find the file for each task to upload to, and what receipts say about it.
 
-Everything that can be known without the server. What is then done with it is decided in
-`core.plans.upload`.
+All of this works without the server. `core.plans.upload` decides what is uploaded.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import msgspec
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
-from asynccvat.commands.upload.local_files import Source, find, is_edited
+from asynccvat.commands.upload.local_files import AnnotationSource, find_source, is_edited
 from asynccvat.core.importers import importer_name
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import UploadOptions
@@ -29,19 +28,19 @@ from asynccvat.store import MirrorStore
 
 
 @dataclass(frozen=True, slots=True)
-class Mirrored:
-    """The place of a source in a mirror.
+class MirrorLocation:
+    """Where the files of an upload are in a mirror.
 
     Attributes:
-        store: The mirror, which is held by its lock.
-        prefix: What the paths of the source's files begin with, relative to the task's folder.
+        store: The mirror, whose lock is held.
+        prefix: The beginning of the files' paths, relative to the task's folder.
     """
 
     store: MirrorStore
     prefix: str = ""
 
     def records(self, records: Sequence[MemberRecord]) -> tuple[MemberRecord, ...]:
-        """Records of a source's files as those of the task's folder."""
+        """Return records of the files with their paths in the task's folder."""
         return tuple(
             msgspec.structs.replace(record, path=self.prefix + record.path) for record in records
         )
@@ -49,34 +48,34 @@ class Mirrored:
 
 @dataclass(frozen=True, slots=True)
 class _WantedFile:
-    """What is meant for a task, before anybody looked at it."""
+    """The file for a task, before it was inspected."""
 
     task_id: int
     path: Path
     format: str
     named: bool
     head: ReceiptHead | None = None
-    mirrored: Mirrored | None = None
+    mirrored: MirrorLocation | None = None
     members: tuple[MemberRecord, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """What lies there for a task.
+    """The files found for a task.
 
     Attributes:
-        candidate: What the plan has to know of it.
-        source: Its files, None where there are none.
-        mirrored: The mirror that they lie in, None where they lie in none.
+        candidate: What the plan has to know about them.
+        source: The files, None if there are none.
+        mirrored: Where they are in a mirror, None if they are in none.
     """
 
     candidate: UploadCandidate
-    source: Source | None
-    mirrored: Mirrored | None
+    source: AnnotationSource | None
+    mirrored: MirrorLocation | None
 
 
 class Discovery:
-    """Finds what is meant for each task."""
+    """Find the files for each task."""
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class Discovery:
         format_name: str | None,
         options: UploadOptions,
     ) -> None:
-        """Gather what is to be uploaded; the arguments are those of `UploadRun`."""
+        """Prepare to find files. The arguments are those of `UploadRun`."""
         self._client = client
         self._source = source
         self._task_ids = task_ids
@@ -94,26 +93,26 @@ class Discovery:
         self._options = options
 
     @asynccontextmanager
-    async def found(
+    async def discover(
         self, *, read_only: bool, warn: Callable[[str], None] = lambda _: None
     ) -> AsyncIterator[list[FoundFile]]:
-        """Look at what is meant for each task, and hold the mirrors that it lies in.
+        """Find and inspect the files for each task, and hold the locks of their mirrors.
 
         Args:
-            read_only: Only look: nothing is locked or put right there.
-            warn: Told what the user ought to know about the mirrors, until they are given up.
+            read_only: Neither lock nor recover mirrors.
+            warn: Receives warnings about the mirrors, until their locks are released.
 
         Returns:
-            What was found for each task.
+            The files found for each task.
 
         Raises:
             ConfigError: The folder cannot be read, holds no task's folder, or mirrors another
                 server.
             StoreError: A mirror cannot be used.
         """
-        async with AsyncExitStack() as held:
-            mirrors = _Mirrors(self._client, self._options, held, read_only=read_only)
-            held.callback(mirrors.tell, warn)
+        async with AsyncExitStack() as stack:
+            mirrors = _Mirrors(self._client, self._options, stack, read_only=read_only)
+            stack.callback(mirrors.pass_warnings, warn)
             if isinstance(self._source, Mapping):
                 wanted = [
                     await self._pair(task_id, path, mirrors)
@@ -121,12 +120,12 @@ class Discovery:
                 ]
             else:
                 wanted = await self._in_folder(self._source, mirrors)
-            mirrors.tell(warn)
+            mirrors.pass_warnings(warn)
             wanted = [await _with_members(one, warn) for one in wanted]
-            yield await in_thread(_look, wanted, self._options.force)
+            yield await in_thread(_inspect_all, wanted, self._options.force)
 
     async def _pair(self, task_id: int, path: Path, mirrors: _Mirrors) -> _WantedFile:
-        """A file that was named for a task; perhaps it is that of the task's own mirror."""
+        """Return a file that was named for a task. It may be in a mirror of that task."""
         plain = _WantedFile(task_id, path, self._format or ExportSpec().format, named=True)
         root = await in_thread(_mirror_above, path)
         if root is None:
@@ -134,7 +133,7 @@ class Discovery:
         try:
             store, heads = await mirrors.open(root)
         except ConfigError:
-            return plain  # the mirror of another server: nothing of this upload concerns it
+            return plain  # the mirror of another server, whose receipts this upload does not change
         head = heads.get(task_id)
         if head is None:
             return plain
@@ -145,7 +144,7 @@ class Discovery:
             plain,
             format=self._format or head.format,
             head=head,
-            mirrored=Mirrored(store, prefix),
+            mirrored=MirrorLocation(store, prefix),
         )
 
     async def _in_folder(self, folder: Path, mirrors: _Mirrors) -> list[_WantedFile]:
@@ -162,8 +161,8 @@ class Discovery:
             ids = sorted({*heads, *_ids_of(names, prefix)})
             if not ids:
                 raise ConfigError(
-                    f"{folder} holds no task's folder, like {task_folder_name(prefix, 147)}: name "
-                    "the folder that a mirror or a download filled"
+                    f"cannot upload from {folder}: it holds no task's folder, like "
+                    f"{task_folder_name(prefix, 147)!r}. Name the folder of a mirror or download."
                 )
         wanted = []
         for task_id in ids:
@@ -180,41 +179,41 @@ class Discovery:
                     path=folder / head.folder,
                     format=self._format or head.format,
                     head=head,
-                    mirrored=Mirrored(store),
+                    mirrored=MirrorLocation(store),
                 )
             wanted.append(one)
         return wanted
 
 
 class _Mirrors:
-    """The mirrors that files lie in, each opened once and held to the end."""
+    """The mirrors that files are in. Each is opened once, and its lock is held to the end."""
 
     def __init__(
         self,
         client: CvatClient,
         options: UploadOptions,
-        held: AsyncExitStack,
+        stack: AsyncExitStack,
         *,
         read_only: bool,
     ) -> None:
         self._client = client
         self._options = options
-        self._held = held
+        self._stack = stack
         self._read_only = read_only
         self._open: dict[Path, tuple[MirrorStore, dict[int, ReceiptHead]] | ConfigError] = {}
 
-    def tell(self, warn: Callable[[str], None]) -> None:
-        """Tell what there is to warn of that was not told before."""
+    def pass_warnings(self, warn: Callable[[str], None]) -> None:
+        """Pass the mirrors' new warnings on."""
         for mirror in self._open.values():
             if isinstance(mirror, tuple):
                 for warning in mirror[0].new_warnings():
                     warn(warning)
 
     async def open(self, root: Path) -> tuple[MirrorStore, dict[int, ReceiptHead]]:
-        """The mirror at a place, and the heads of its receipts."""
+        """Return the mirror at a path, and the heads of its receipts."""
         if root not in self._open:
             try:
-                store = await self._held.enter_async_context(
+                store = await self._stack.enter_async_context(
                     MirrorStore.open(
                         root,
                         origin=self._client.origin,
@@ -234,10 +233,10 @@ class _Mirrors:
 
 
 async def _with_members(wanted: _WantedFile, warn: Callable[[str], None]) -> _WantedFile:
-    """The same with what the receipt says of the source's files; a damaged one says nothing.
+    """Add the receipt's records of the files. A damaged receipt is ignored with a warning.
 
     Raises:
-        StoreError: It cannot be read now, and may well be whole.
+        StoreError: The receipt cannot be read now, and may be whole.
     """
     if wanted.mirrored is None:
         return wanted
@@ -246,7 +245,10 @@ async def _with_members(wanted: _WantedFile, warn: Callable[[str], None]) -> _Wa
     except StoreError as error:
         if isinstance(error.__cause__, OSError):
             raise
-        warn(f"{error}; what is uploaded to task {wanted.task_id} is not noted in its receipt")
+        warn(
+            f"{str(error).rstrip('.')}. The upload to task {wanted.task_id} is not noted in its "
+            "receipt."
+        )
         return replace(wanted, head=None, mirrored=None)
     prefix = wanted.mirrored.prefix
     return replace(
@@ -259,12 +261,12 @@ async def _with_members(wanted: _WantedFile, warn: Callable[[str], None]) -> _Wa
     )
 
 
-def _look(wanted: Sequence[_WantedFile], force: bool) -> list[FoundFile]:
-    """Look at the files; those that will be skipped are not read."""
-    return [_look_at(one, force) for one in wanted]
+def _inspect_all(wanted: Sequence[_WantedFile], force: bool) -> list[FoundFile]:
+    """Inspect the files. Those that will be skipped are not read."""
+    return [_inspect(one, force) for one in wanted]
 
 
-def _look_at(wanted: _WantedFile, force: bool) -> FoundFile:
+def _inspect(wanted: _WantedFile, force: bool) -> FoundFile:
     candidate = UploadCandidate(
         task_id=wanted.task_id,
         name="" if wanted.head is None else wanted.head.task_name,
@@ -275,12 +277,12 @@ def _look_at(wanted: _WantedFile, force: bool) -> FoundFile:
     )
     source = None
     try:
-        source = find(wanted.path, wanted.format)
+        source = find_source(wanted.path, wanted.format)
         candidate = replace(candidate, path=source.shown)
         if wanted.members is not None:
             candidate = replace(candidate, edited=is_edited(source, wanted.members))
         if not candidate.may_be_skipped(force=force):
-            source = source.looked_at()
+            source = source.inspected()
     except AsyncCvatError as error:
         error.task_id = wanted.task_id
         return FoundFile(replace(candidate, problem=error), source, wanted.mirrored)
@@ -288,7 +290,7 @@ def _look_at(wanted: _WantedFile, force: bool) -> FoundFile:
 
 
 def _mirror_above(path: Path) -> Path | None:
-    """The mirror that a path lies in, None where it lies in none."""
+    """Return the folder of the mirror that a path is in, None if it is in none."""
     absolute = Path(os.path.normpath(path.absolute()))
     for parent in absolute.parents:
         if (parent / OWN_FOLDER / "receipts").is_dir():
@@ -297,7 +299,7 @@ def _mirror_above(path: Path) -> Path | None:
 
 
 def _prefix_below(path: Path, folder: Path) -> str | None:
-    """What precedes, in a task's folder, the paths of a source; None where it lies elsewhere."""
+    """Return the part of a path below a task's folder. None if the path is elsewhere."""
     below = Path(os.path.relpath(path.absolute(), folder.absolute()))
     if ".." in below.parts:
         return None
@@ -311,8 +313,8 @@ def _folders_in(folder: Path) -> list[str]:
             return [entry.name for entry in entries if entry.is_dir()]
     except OSError as error:
         raise ConfigError(
-            f"{folder} cannot be read ({error.strerror}): name the folder that holds the tasks' "
-            "folders"
+            f"cannot read {folder}: {error.strerror}. Name the folder that holds the tasks' "
+            "folders."
         ) from error
 
 

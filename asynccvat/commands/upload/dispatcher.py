@@ -13,7 +13,7 @@ from asynccvat.client.poller import Poller
 from asynccvat.commands.upload.one_task import Imported, TaskUploader, UploadOrder
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
-from asynccvat.core.plans.upload import Refuse, Upload
+from asynccvat.core.plans.upload import RefuseUpload, Upload
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import AsyncCvatError
@@ -58,15 +58,17 @@ class UploadDispatcher:
             timeout=options.import_timeout,
             demand=lambda: Demand(more_to_request=self._to_request > 0),
             action="import",
-            on_started=lambda task_id: self._tell(ImportStarted(task_id)),
+            on_started=lambda task_id: self._note_event(ImportStarted(task_id)),
         )
-        self._imports = Imports(client, self._poller, retries=options.retries, emit=self._tell)
+        self._imports = Imports(
+            client, self._poller, retries=options.retries, emit=self._note_event
+        )
         self._uploader = TaskUploader(
             client,
             self._imports,
             RequestSlots(self._poller, options.concurrency),
             options,
-            emit=self._tell,
+            emit=self._note_event,
             before_request=self._count_request,
         )
         self._under_way = anyio.Semaphore(
@@ -84,8 +86,8 @@ class UploadDispatcher:
             left = await shielded(self._imports.cancel_queued())
             if left:
                 self._report.warn(
-                    f"the import into {_named(left)} could not be cancelled: the server runs it, "
-                    "or has done it; look there before you upload again"
+                    f"cannot cancel the import into {_named(left)}: the server runs it, or has "
+                    "ended it. Look there before you upload again."
                 )
 
     async def _upload_all(self, orders: Sequence[UploadOrder]) -> None:
@@ -111,7 +113,7 @@ class UploadDispatcher:
     def _count_request(self) -> None:
         self._to_request -= 1
 
-    def _tell(self, event: Event) -> None:
+    def _note_event(self, event: Event) -> None:
         self._outages.note(event)
         self._emit(event)
 
@@ -122,7 +124,7 @@ class UploadDispatcher:
             self._scope.cancel()
 
 
-def failed(step: Upload | Refuse, error: AsyncCvatError) -> TaskOutcome:
+def failed(step: Upload | RefuseUpload, error: AsyncCvatError) -> TaskOutcome:
     """Return the outcome of a task whose upload failed or was refused."""
     return FailedOutcome(
         task_id=step.task_id,

@@ -1,7 +1,7 @@
-"""Annotation files on this machine: which there are, how they begin and end, packed where due.
+"""Find, check, read and pack local annotation files.
 
-Blocking, for worker threads. What a folder's files mean is decided in `core.annotation_files`;
-nothing here is ever changed, but for a packed zip of our own that is removed again.
+These functions block, so they run in worker threads. They change no file of the user: a zip to
+upload is packed into a temporary file. `core.annotation_files` decides which files to take.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.annotation_files import (
     HEAD_BYTES,
     TAIL_BYTES,
-    Chosen,
+    ChosenFiles,
     FileKind,
-    check,
+    check_file,
     check_members,
-    choose,
+    choose_files,
     kind_of,
 )
 from asynccvat.core.models import Format
@@ -36,70 +36,73 @@ from asynccvat.errors import AnnotationFileError, StoreError
 from asynccvat.fs import disk_errors
 
 _READ_BYTES = 1 << 20
-# Another folder would do, where temporary files cannot be made.
+# With these errors, temporary files may work in another folder.
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS)
-# The earliest that a zip can say: the same files make the same zip.
+# The earliest time that a zip can hold. With it, the same files make the same zip.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What is to be uploaded for one task.
+class AnnotationSource:
+    """The files to upload to one task.
 
     Attributes:
-        folder: Where it lies.
+        folder: Their folder.
         chosen: Which of its files.
-        ends: The first and the last bytes of a single file; none of what is packed.
-        members: The files in a zip, with the first bytes of those in XML; none of other files.
+        ends: The first and the last bytes of a single file. None before `inspected`, and for files
+            to pack.
+        members: The files in a zip, with the first bytes of XML files. None for other files.
     """
 
     folder: Path
-    chosen: Chosen
+    chosen: ChosenFiles
     ends: tuple[bytes, bytes] | None = None
     members: Mapping[str, bytes] | None = None
 
     @property
     def shown(self) -> Path:
-        """What the user knows it by: the file, or the folder that is packed."""
+        """The path that the user knows: the file, or the folder to pack."""
         return self.folder if self.chosen.packed else self.folder / self.chosen.paths[0]
 
-    def looked_at(self) -> Source:
-        """The same with the first and the last bytes of its file.
+    def inspected(self) -> AnnotationSource:
+        """Read the first and the last bytes of a single file, and what a zip holds.
 
         Raises:
-            AnnotationFileError: They cannot be read, or it is no file.
+            AnnotationFileError: It cannot be read, or it is not a regular file.
         """
         if self.chosen.packed:
             return self
         path = self.shown
         with _explained(path):
             if not stat.S_ISREG(path.stat().st_mode):
-                raise AnnotationFileError(f"{path} is no file: name one, or a task's folder")
+                raise AnnotationFileError(
+                    f"cannot upload {path}: it is not a file. Name a file, or a task's folder."
+                )
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
                 file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
                 ends = head, file.read(TAIL_BYTES)
-        # What no format takes is known without asking the server for its formats.
+        # A file that no format accepts is refused without asking the server for its formats.
         kind = kind_of(*ends, name=str(path))
         members = _members(path) if kind is FileKind.ZIP else None
-        return Source(self.folder, self.chosen, ends, members)
+        return AnnotationSource(self.folder, self.chosen, ends, members)
 
     def check(self, importer: Format) -> FileKind:
-        """Make sure that an importer can take it, once it was looked at.
+        """Check that an importer can read it. Call `inspected` before.
 
         Raises:
-            AnnotationFileError: It cannot be what the importer reads.
+            AnnotationFileError: It is not what the importer reads.
         """
         if self.ends is None:
             return FileKind.ZIP
-        kind = check(*self.ends, importer, name=str(self.shown))
+        kind = check_file(*self.ends, importer, name=str(self.shown))
         if self.members is not None:
             check_members(self.members, importer, name=str(self.shown))
         return kind
 
 
 def _members(path: Path) -> dict[str, bytes]:
-    """The files in a zip, with the first bytes of those in XML.
+    """Return the files in a zip, with the first bytes of XML files.
 
     Raises:
         AnnotationFileError: It cannot be read.
@@ -107,18 +110,18 @@ def _members(path: Path) -> dict[str, bytes]:
     with _explained(path), path.open("rb") as file:
         try:
             return _heads(file)
-        # `zipfile` lets out whatever its decoders say of damaged bytes.
+        # `zipfile` passes on any error of its decoders about damaged bytes.
         except Exception as error:
-            if _is_of_the_system(error):
+            if _is_system_error(error):
                 raise
             why = str(error) or type(error).__name__
             raise AnnotationFileError(
-                f"{path} is a zip that cannot be read ({why}): make it again"
+                f"cannot upload {path}: it is a zip that cannot be read ({why}). Make it again."
             ) from error
 
 
-def _is_of_the_system(error: Exception) -> bool:
-    """Whether a zip is not to blame; a damaged one can point to before its own beginning."""
+def _is_system_error(error: Exception) -> bool:
+    """Whether an error is the system's. EINVAL is the zip's: it asks for a negative offset."""
     if isinstance(error, OSError):
         return error.errno not in (None, errno.EINVAL)
     return isinstance(error, MemoryError)
@@ -136,20 +139,22 @@ def _heads(file: BinaryIO) -> dict[str, bytes]:
     return found
 
 
-def find(path: Path, format_name: str) -> Source:
-    """Find what a path means: the file itself, or what a task's folder holds for a format.
+def find_source(path: Path, format_name: str) -> AnnotationSource:
+    """Find the files that a path means: itself, or those of a task's folder for a format.
 
     Raises:
         AnnotationFileError: It is not there, or more than one file could be meant.
     """
     with _explained(path):
         if stat.S_ISDIR(path.stat().st_mode):
-            return Source(path, choose(_files_below(path), format_name, folder=str(path)))
-        return Source(path.parent, Chosen((path.name,)))
+            return AnnotationSource(
+                path, choose_files(_files_below(path), format_name, folder=str(path))
+            )
+        return AnnotationSource(path.parent, ChosenFiles((path.name,)))
 
 
 def _files_below(folder: Path) -> list[str]:
-    """The regular files below a folder; links are the user's own and lead elsewhere."""
+    """List the regular files below a folder. Links are not followed: they lead elsewhere."""
     found = []
     for parent, _, names in os.walk(folder, onerror=_raise):
         for name in names:
@@ -160,16 +165,16 @@ def _files_below(folder: Path) -> list[str]:
 
 
 def _raise(error: OSError) -> NoReturn:
-    # A part that cannot be read must not be left out: the import would take it from the task.
+    # A part that cannot be read must not be left out: the import would remove it from the task.
     raise error
 
 
-def is_edited(source: Source, members: tuple[MemberRecord, ...]) -> bool:
-    """Whether the files are others than a receipt says, by size and time, or none of its.
+def is_edited(source: AnnotationSource, members: tuple[MemberRecord, ...]) -> bool:
+    """Whether files differ from a receipt by size or time, or are not in it.
 
     Args:
         source: The files.
-        members: What the receipt says, with paths relative to the source's folder.
+        members: The receipt's records, with paths relative to the source's folder.
     """
     records = {member.path: member for member in members}
     for path in source.chosen.paths:
@@ -182,18 +187,20 @@ def is_edited(source: Source, members: tuple[MemberRecord, ...]) -> bool:
             return True
     if not source.chosen.packed:
         return False
-    # Of what is packed, a file that is not there any more is a change, too.
+    # If files are packed, one that was removed is a change, too.
     chosen = set(source.chosen.paths)
     return any(not (source.folder / path).exists() for path in records.keys() - chosen)
 
 
 @contextmanager
-def ready(source: Source, kind: FileKind) -> Iterator[tuple[FileToSend, tuple[MemberRecord, ...]]]:
-    """Have the file to send while inside, and the records of what it holds, as it was read.
+def prepared(
+    source: AnnotationSource, kind: FileKind
+) -> Iterator[tuple[FileToSend, tuple[MemberRecord, ...]]]:
+    """Give the file to send inside a `with` block, and the records of the files that it holds.
 
     Raises:
-        AnnotationFileError: Something cannot be read, or was changed meanwhile.
-        StoreError: There is no room for what is packed, or no right to pack it.
+        AnnotationFileError: A file cannot be read, or was changed while it was read.
+        StoreError: There is no room for the packed zip, or no right to write it.
     """
     if not source.chosen.packed:
         record = _fingerprint(source.folder, source.chosen.paths[0])
@@ -210,16 +217,16 @@ def ready(source: Source, kind: FileKind) -> Iterator[tuple[FileToSend, tuple[Me
             records,
         )
     finally:
-        # The upload is as it is, whatever becomes of a copy among the system's temporary files.
+        # A temporary file that cannot be removed does not make the upload fail.
         with suppress(OSError):
             packed.unlink()
 
 
 def _temporary_file() -> Path:
-    """An empty file to pack into.
+    """Make an empty file to pack into.
 
     Raises:
-        StoreError: None can be made.
+        StoreError: It cannot be made.
     """
     try:
         handle, name = tempfile.mkstemp(prefix="asynccvat-", suffix=".zip")
@@ -228,15 +235,15 @@ def _temporary_file() -> Path:
             where = "a temporary file (TMPDIR says where)"
             raise disk_errors.explain(error, "make", where) from error
         raise StoreError(
-            f"cannot make a temporary file to pack annotations into: {error.strerror}; set TMPDIR "
-            "to a folder that this user may write to",
+            f"cannot make a temporary file to pack annotations into: {error.strerror}. Set TMPDIR "
+            "to a folder that this user may write to.",
             step="store",
         ) from error
     os.close(handle)
     return Path(name)
 
 
-def _pack(source: Source, packed: Path) -> tuple[MemberRecord, ...]:
+def _pack(source: AnnotationSource, packed: Path) -> tuple[MemberRecord, ...]:
     with (
         disk_errors.explained("pack into", packed),
         zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -248,7 +255,7 @@ def _pack_one(folder: Path, path: str, archive: zipfile.ZipFile) -> MemberRecord
     info = zipfile.ZipInfo(path, _TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = (stat.S_IFREG | 0o644) << 16
-    # Its size is not known before it was read.
+    # The size is not known before the file was read.
     with archive.open(info, "w", force_zip64=True) as member:
         return _read(folder, path, member.write)
 
@@ -258,10 +265,10 @@ def _fingerprint(folder: Path, path: str) -> MemberRecord:
 
 
 def _read(folder: Path, path: str, take: Callable[[bytes], object]) -> MemberRecord:
-    """Read a file once, and tell what it was.
+    """Read a file once, and return its record.
 
     Raises:
-        AnnotationFileError: It cannot be read, or was changed meanwhile.
+        AnnotationFileError: It cannot be read, or was changed while it was read.
     """
     with _explained(folder / path):
         file = (folder / path).open("rb")
@@ -277,22 +284,23 @@ def _read(folder: Path, path: str, take: Callable[[bytes], object]) -> MemberRec
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise AnnotationFileError(
-            f"{folder / path} was changed while it was being read: upload it again"
+            f"cannot upload {folder / path}: it was changed while it was read. Upload it again."
         )
     return MemberRecord(path, after.st_size, crc, after.st_mtime_ns)
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Say in words what the system says of a file that is to be read."""
+    """Turn an error of the system about reading a file into a message."""
     try:
         yield
     except FileNotFoundError as error:
         raise AnnotationFileError(
-            f"{error.filename or path} is not there: check the name, or mirror or download the task"
+            f"cannot read {error.filename or path}: there is no such file or folder. Check the "
+            "name, or mirror or download the task."
         ) from error
     except OSError as error:
         raise AnnotationFileError(
-            f"{error.filename or path} cannot be read ({error.strerror}): give this user the right "
-            "to read it, or name another"
+            f"cannot read {error.filename or path}: {error.strerror}. Give this user the right to "
+            "read it, or name another."
         ) from error

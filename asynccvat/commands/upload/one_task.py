@@ -1,7 +1,7 @@
-"""One upload: make ready -> bring -> ask -> wait -> note it in the receipt.
+"""Upload to one task: prepare the file, send it, import it, and note it in the receipt.
 
-The steps themselves live in `sources`, `sending`, `imports` and `store`; here is their order and
-the limits they run under.
+The steps live in `commands.upload.local_files`, `client.tus`, `transfer.imports` and `store`. This
+module has their order and the limits they run under.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 
 from asynccvat.aio.threads import entered_in_thread
 from asynccvat.client import CvatClient, internals
-from asynccvat.commands.upload.discovery import Mirrored
-from asynccvat.commands.upload.local_files import Source, ready
+from asynccvat.commands.upload.discovery import MirrorLocation
+from asynccvat.commands.upload.local_files import AnnotationSource, prepared
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.models import ServerRequest
 from asynccvat.core.options import UploadOptions
@@ -35,29 +35,29 @@ _DATE_RESOLUTION = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class UploadOrder:
-    """What is to be uploaded, and where it lies.
+    """Files to upload to one task.
 
     Attributes:
         step: The plan's step.
-        source: Its files.
-        kind: What is sent.
-        mirrored: The mirror that they lie in, None where they do not.
+        source: The files.
+        kind: The kind of file that is sent.
+        mirrored: Where the files are in a mirror, None if they are in none.
     """
 
     step: Upload
-    source: Source
+    source: AnnotationSource
     kind: FileKind
-    mirrored: Mirrored | None = None
+    mirrored: MirrorLocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A file that is in its task.
+    """A finished import.
 
     Attributes:
-        outcome: What became of the task.
-        records: The files as they were read, for the receipt; none where there is no receipt.
-        between: When the server worked on it, by its own clock; None where it did not say.
+        outcome: The task's outcome.
+        records: The files as they were read, for the receipt. Empty if there is no receipt.
+        between: When the import began and ended, on the server's clock. None if it did not say.
     """
 
     outcome: TaskOutcome
@@ -66,10 +66,10 @@ class Imported:
 
 
 class TaskUploader:
-    """Carries files into tasks, one by one or many at once.
+    """Upload files into tasks, many at once.
 
-    Large files being sent and imports in flight are limited apart: a slow network holds no place
-    among the imports, and waiting in the server's queue none among the transfers.
+    Large files being sent and imports in flight have separate limits. A slow network takes no slot
+    of an import, and an import that waits in the server's queue takes no transfer.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class TaskUploader:
 
         Args:
             client: The server.
-            imports: Has files imported.
-            slots: Places for imports in flight.
+            imports: Requests imports, and waits for them.
+            slots: Slots for imports in flight.
             options: Limits and the mode.
-            emit: Told what happens.
+            emit: Receives the events.
             before_request: Called before each request of an import.
         """
         self._client = client
@@ -104,11 +104,11 @@ class TaskUploader:
         """Upload one file, and wait until it is imported.
 
         Raises:
-            AsyncCvatError: It failed; the error says whether anything was imported.
+            AsyncCvatError: It failed. The error says whether anything was imported.
         """
         clock = asyncio.get_running_loop().time
         began, step = clock(), order.step
-        async with entered_in_thread(ready(order.source, order.kind)) as (file, records):
+        async with entered_in_thread(prepared(order.source, order.kind)) as (file, records):
             upload = internals(self._client).begin_upload(
                 step.task_id,
                 file,
@@ -138,10 +138,12 @@ class TaskUploader:
             transferred=upload.sent,
             seconds=clock() - began,
         )
-        return await self._noted(order, Imported(outcome, records, self._between(request)))
+        return await self._note_in_receipt(
+            order, Imported(outcome, records, self._between(request))
+        )
 
     async def _check_unchanged(self, step: Upload) -> None:
-        """Look once more, right before the server is asked: a long run's listing is old by now."""
+        """Check the task again right before the import. The listing of a long run is old by now."""
         if step.mirrored_date is None:
             return
         task = await self._client.task(step.task_id)
@@ -152,12 +154,12 @@ class TaskUploader:
         begun = request.started_date or request.created_date
         ended = request.finished_date
         if ended is None and self._client.server_date is not None:
-            # CVAT fills it in a moment later; the answer that showed the end is no earlier.
+            # CVAT sets this date a moment later. The answer that showed the end is no earlier.
             ended = self._client.server_date + _DATE_RESOLUTION
         return None if begun is None or ended is None else (begun, ended)
 
-    async def _noted(self, order: UploadOrder, imported: Imported) -> Imported:
-        """Note an upload in the receipt; what goes wrong with that is a warning."""
+    async def _note_in_receipt(self, order: UploadOrder, imported: Imported) -> Imported:
+        """Note an upload in the receipt. A failure of that becomes a warning."""
         mirrored = order.mirrored
         if mirrored is None:
             return replace(imported, records=())
@@ -165,6 +167,6 @@ class TaskUploader:
         try:
             await mirrored.store.note_upload(order.step.task_id, records)
         except StoreError as error:
-            warning = f"uploaded, but the receipt does not know it: {error}"
+            warning = f"uploaded, but not noted in the receipt: {error}"
             return Imported(msgspec.structs.replace(imported.outcome, warnings=(warning,)))
         return replace(imported, records=records)

@@ -1,7 +1,7 @@
-"""One upload of many files: from what lies here to the last receipt.
+"""Upload many files: find them, list their tasks, make the plan and carry it out.
 
-The files are looked at, the tasks listed, `core.plans.upload` compares them, and the plan is
-carried out, many at a time. One file's way into its task is left to `uploads`.
+`commands.upload.discovery` finds the files, `core.plans.upload` compares them with the tasks.
+`commands.upload.dispatcher` uploads many at once, `commands.upload.one_task` each of them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from asynccvat.core.models import TaskListing
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.upload import (
-    Refuse,
-    Skip,
+    RefuseUpload,
+    SkipUpload,
     Upload,
     UploadPlan,
     plan_uploads,
@@ -33,7 +33,7 @@ from asynccvat.transfer.run import Run
 
 
 class UploadRun:
-    """One upload, from what lies here to the last receipt."""
+    """One upload, from finding the files to the last receipt."""
 
     def __init__(
         self,
@@ -48,35 +48,35 @@ class UploadRun:
         Args:
             client: The server.
             source: The file or folder of each task, or the folder of the tasks' folders.
-            task_ids: The tasks, with a folder of folders; None takes all that it holds.
-            format_name: The importer's or the exporter's name; None takes the receipts'.
-            options: How.
+            task_ids: The tasks, with a folder of folders. None takes all that it holds.
+            format_name: The importer's or the exporter's name. None takes the receipts'.
+            options: The options.
         """
         if task_ids is not None and isinstance(source, Mapping):
-            raise ConfigError("tasks are named by their files already: give no task_ids as well")
-        # Checked as those of any selection are.
+            raise ConfigError("the files name their tasks already. Give no task_ids as well.")
+        # Check the ids as those of any selection.
         Selection(task_ids=list(source) if isinstance(source, Mapping) else task_ids)
         self._client = client
         self._options = options
         self._discovery = Discovery(client, source, task_ids, format_name, options)
 
     async def work(self, run: Run) -> None:
-        """Do all of it; the run's report is written in any case."""
+        """Upload, and write the run's report however it ends."""
         report = ReportBuilder(run, self._client)
         await report.during(self._upload(run, report))
 
     async def plan(self) -> UploadPlan:
-        """What would be done, and why; nothing is changed, here or there."""
-        async with self._discovery.found(read_only=True) as found:
+        """Return what would be done, and why. Changes nothing, neither here nor at the server."""
+        async with self._discovery.discover(read_only=True) as found:
             plan_, _ = await self._prepare(found)
         return plan_
 
     async def _upload(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
-        async with self._discovery.found(read_only=False, warn=report.warn) as found:
+        async with self._discovery.discover(read_only=False, warn=report.warn) as found:
             plan_, orders = await self._prepare(found, run.emit)
-            for skip in plan_.of(Skip):
+            for skip in plan_.of(SkipUpload):
                 report.done(_skipped(skip))
-            for refusal in plan_.of(Refuse):
+            for refusal in plan_.of(RefuseUpload):
                 report.done(failed(refusal, refusal.problem))
             dispatcher = UploadDispatcher(self._client, self._options, run.emit, report)
             await dispatcher.upload_all(orders)
@@ -88,7 +88,7 @@ class UploadRun:
     async def _prepare(
         self, found: list[FoundFile], emit: Callable[[Event], None] = lambda _: None
     ) -> tuple[UploadPlan, list[UploadOrder]]:
-        """Ask the server about what can be uploaded, and only about that; then compare."""
+        """List only the tasks that can be uploaded to, and compare them with the files."""
         listing = TaskListing(())
         if any(self._is_due(one) for one in found):
             await internals(self._client).check_mode(self._options.mode)
@@ -118,7 +118,7 @@ class UploadRun:
         orders = []
         for step in plan_.of(Upload):
             one = by_task[step.task_id]
-            assert one.source is not None, "only what was found is uploaded"
+            assert one.source is not None, "only files that were found are uploaded"
             kind = one.source.check(await internals(self._client).importer(step.importer))
             orders.append(UploadOrder(step, one.source, kind, one.mirrored))
         return plan_, orders
@@ -129,7 +129,7 @@ class UploadRun:
         return candidate.problem is None and not skipped
 
     async def _checked(self, found: FoundFile) -> FoundFile:
-        """Hold what was found against the importer, by the server's own list of formats."""
+        """Check files against their importer, by the server's list of formats."""
         candidate = found.candidate
         if found.source is None or not self._is_due(found):
             return found
@@ -145,10 +145,10 @@ class UploadRun:
 async def _note_dates(
     client: CvatClient, imported: Sequence[tuple[UploadOrder, Imported]], report: ReportBuilder
 ) -> None:
-    """Let the receipts know the tasks' new states, where these are the imports' own doing.
+    """Note the tasks' new states in the receipts, if the imports caused these states.
 
-    So the next upload with `only_if_unchanged` is refused only where somebody else changed the
-    task. A state that came after the import, or before it, is not ours to claim.
+    The next upload with `only_if_unchanged` is then refused only if another user changed the task.
+    A state from before or after the import is not noted.
     """
     noted = {
         order.step.task_id: (order.mirrored.store, one)
@@ -164,8 +164,8 @@ async def _note_dates(
                 await store.note_upload(task.id, one.records, updated_date=task.updated_date)
     except AsyncCvatError as error:
         report.warn(
-            "the receipts do not know the new states of the tasks, so only_if_unchanged "
-            f"(--only-if-unchanged) refuses these until they are mirrored: {error}"
+            "cannot note the new states of the tasks in the receipts, so --only-if-unchanged "
+            f"refuses these tasks until they are mirrored: {error}"
         )
 
 
@@ -177,7 +177,7 @@ def _is_within(updated_date: str, between: tuple[datetime, datetime] | None) -> 
     return between is not None and between[0] <= moment <= between[1]
 
 
-def _skipped(step: Skip) -> TaskOutcome:
+def _skipped(step: SkipUpload) -> TaskOutcome:
     return TaskOutcome(
         task_id=step.task_id,
         name=step.name,

@@ -8,7 +8,7 @@ from asynccvat.aio.threads import entered_in_thread, in_thread, shielded
 from asynccvat.client import CvatClient, internals
 from asynccvat.client.exports import MAX_COLLISIONS
 from asynccvat.client.poller import Poller
-from asynccvat.commands.upload.local_files import find, ready
+from asynccvat.commands.upload.local_files import find_source, prepared
 from asynccvat.core.models import ServerRequest
 from asynccvat.transfer.imports import Imports
 
@@ -16,12 +16,12 @@ from asynccvat.transfer.imports import Imports
 async def import_file(
     client: CvatClient, task_id: int, path: Path, format_name: str, *, mode: str, timeout: float
 ) -> ServerRequest:
-    """Import a file, and wait until that is done. `api.upload_annotations` documents it."""
-    source = await in_thread(lambda: find(path, format_name).looked_at())
+    """Import a file, and wait for the end. `api.upload_annotations` documents it."""
+    source = await in_thread(lambda: find_source(path, format_name).inspected())
     importer = await internals(client).importer(format_name)
     await internals(client).check_mode(mode)
     kind = source.check(importer)
-    async with entered_in_thread(ready(source, kind)) as (file, _):
+    async with entered_in_thread(prepared(source, kind)) as (file, _):
         upload = internals(client).begin_upload(task_id, file, importer=importer.name, mode=mode)
         await upload.send()
         poller = Poller(client, timeout=timeout, action="import")

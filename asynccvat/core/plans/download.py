@@ -1,4 +1,7 @@
-"""What a download will do with the folder of each task: a pure choice by what the folder holds."""
+"""Decide what a download does with each task, by what the task's folder holds.
+
+`commands.download.run` carries the plan out.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from asynccvat.core.export_layouts import holds_annotations
 from asynccvat.core.plans.mirror import Reason
 
 
-class Choice(StrEnum):
-    """What becomes of a task."""
+class DownloadChoice(StrEnum):
+    """What a download does with a task."""
 
     FETCH = "fetch"
     SKIP = "skip"
@@ -22,17 +25,17 @@ class Choice(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
-    """One task of a plan."""
+class DownloadStep:
+    """The step of one task."""
 
-    choice: Choice
+    choice: DownloadChoice
     task_id: int
     path: PurePath
 
     @property
     def reason(self) -> Reason:
-        """Why."""
-        reasons = {Choice.SKIP: Reason.EXISTING, Choice.REFUSE: Reason.FOREIGN}
+        """Why the step is taken."""
+        reasons = {DownloadChoice.SKIP: Reason.EXISTING, DownloadChoice.REFUSE: Reason.FOREIGN}
         return reasons.get(self.choice, Reason.ASKED_FOR)
 
 
@@ -40,7 +43,7 @@ class Download:
 class DownloadPlan:
     """What a download will do: one step for each task, in the order in which they were named."""
 
-    steps: tuple[Download, ...]
+    steps: tuple[DownloadStep, ...]
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
@@ -52,7 +55,7 @@ class DownloadPlan:
         return Counter(str(step.choice) for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON types, with a schema version."""
+        """Return the plan as JSON types, with a schema version."""
         return {
             "version": 1,
             "counts": dict(self.counts),
@@ -68,24 +71,24 @@ class DownloadPlan:
         }
 
 
-def choose(
+def choose_step(
     present: Collection[str], export_format: str, *, skip_existing: bool, replace: bool
-) -> Choice:
-    """What to do about a folder that holds these files.
+) -> DownloadChoice:
+    """Choose the step for a folder that holds these files.
 
-    Only what holds an export already is replaced: anything else is there for another reason.
+    Only a folder that holds an export is replaced. Other files are there for another reason.
 
     Args:
-        present: Their paths; none where the folder is not there.
-        export_format: What the task would be exported as.
-        skip_existing: Whether an export that is there already will do.
-        replace: Whether one that will not do is to be replaced.
+        present: The files' paths, empty if there is no folder.
+        export_format: The format in which the task would be exported.
+        skip_existing: Skip the task if the folder holds an export.
+        replace: Replace an export in the folder.
     """
     if not present:
-        return Choice.FETCH
+        return DownloadChoice.FETCH
     if holds_annotations(present, export_format):
         if skip_existing:
-            return Choice.SKIP
+            return DownloadChoice.SKIP
         if replace:
-            return Choice.FETCH
-    return Choice.REFUSE
+            return DownloadChoice.FETCH
+    return DownloadChoice.REFUSE

@@ -1,8 +1,8 @@
-"""What a mirror has to do: remote tasks x receipts x spec -> a plan, each step with its reason.
+"""Decide what a mirror does: compare the server's tasks with the receipts.
 
-Pure comparison. `updated_date` is compared for inequality, never by order: whatever is not
-exactly what the receipt says is fetched. Reading the server and the disk is left to `mirroring`
-and `store`.
+Each step of the plan has a reason. `updated_date` is compared for inequality, never by order: a
+task is fetched unless its date is exactly the receipt's. `commands.mirror.preparation` reads the
+server and the destination, `commands.mirror.run` carries the plan out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from asynccvat.core.receipts import ReceiptHead
 
 
 class FolderState(StrEnum):
-    """What stands at a receipt's folder, by a look at names, sizes and times."""
+    """Whether a receipt's folder is as the receipt says, by names, sizes and times."""
 
     INTACT = "intact"
     EDITED = "edited"
@@ -30,7 +30,7 @@ class FolderState(StrEnum):
 
 
 class Presence(StrEnum):
-    """What the server says of a task that the listing does not cover."""
+    """What the server says about a task that is not in the listing."""
 
     GONE = "gone"
     ELSEWHERE = "elsewhere"
@@ -39,7 +39,7 @@ class Presence(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a step is taken; the last two are those of downloads."""
+    """Why a step is taken. The last two are for downloads."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -64,14 +64,14 @@ class Reason(StrEnum):
 EXPLANATIONS: Mapping[Reason, str] = {
     Reason.NEW: "not mirrored yet",
     Reason.CHANGED: "changed on the server",
-    Reason.UPLOADED: "its edited files were uploaded, and the server's own version is due",
+    Reason.UPLOADED: "its edited files were uploaded, so the server's version is fetched",
     Reason.SPEC: "mirrored with another format or images setting",
     Reason.MISSING: "files are missing here",
-    Reason.FORCED: "fetched because of force (--force)",
+    Reason.FORCED: "fetched because of --force",
     Reason.UNCHANGED: "unchanged",
     Reason.EDITED: (
-        "unchanged on the server, edited here (or copied without the times of its files); "
-        "force (--force) replaces it"
+        "unchanged on the server, but edited here (or copied without the times of its files). "
+        "Use --force to replace it."
     ),
     Reason.PREFIX: "the folder prefix changed",
     Reason.GONE: "deleted on the server",
@@ -80,7 +80,7 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.UNKNOWN: "the server did not say whether it is still there",
     Reason.NO_DATA: "the task has no data, so CVAT cannot export it",
     Reason.FOREIGN: (
-        "a folder of that name is there and is not asynccvat's; adopt (--adopt) takes it over"
+        "the folder exists, but asynccvat did not make it. Use --adopt to take it over."
     ),
     Reason.NOT_FOUND: "there is no such task, or this user may not see it",
     Reason.ASKED_FOR: "named for a download",
@@ -89,7 +89,7 @@ EXPLANATIONS: Mapping[Reason, str] = {
 
 
 class Fetch(msgspec.Struct, frozen=True, gc=False):
-    """Export and commit a task. `previous` is what is mirrored of it now."""
+    """Export and commit a task. `previous` is the receipt of what is mirrored now."""
 
     task: Task
     folder: str
@@ -108,7 +108,7 @@ class Fetch(msgspec.Struct, frozen=True, gc=False):
 
 
 class Keep(msgspec.Struct, frozen=True, gc=False):
-    """Leave a folder as it is."""
+    """Leave a folder unchanged."""
 
     task_id: int
     name: str
@@ -117,7 +117,7 @@ class Keep(msgspec.Struct, frozen=True, gc=False):
 
 
 class Skip(msgspec.Struct, frozen=True, gc=False):
-    """There is nothing to fetch, nor a folder to keep."""
+    """Do nothing: the task cannot be fetched, and has no folder."""
 
     task_id: int
     name: str
@@ -146,7 +146,7 @@ class Remove(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refuse(msgspec.Struct, frozen=True, gc=False):
-    """Fail a task without asking the server for anything."""
+    """Fail a task without a call to the server."""
 
     task_id: int
     name: str
@@ -154,7 +154,7 @@ class Refuse(msgspec.Struct, frozen=True, gc=False):
     reason: Reason
 
 
-Step = Fetch | Keep | Skip | Move | Remove | Refuse
+MirrorStep = Fetch | Keep | Skip | Move | Remove | Refuse
 S = TypeVar("S", Fetch, Keep, Skip, Move, Remove, Refuse)
 
 
@@ -165,10 +165,10 @@ class Plan:
     Attributes:
         steps: One for each task, removals last.
         listing: The listing that it was made from.
-        guard: Why the removals may not be carried out, None where they may.
+        guard: Why the removals may not be carried out, None if they may.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[MirrorStep, ...]
     listing: TaskListing
     guard: str | None = None
 
@@ -177,18 +177,18 @@ class Plan:
         return f"{type(self).__name__}({counts})"
 
     def of(self, kind: type[S]) -> tuple[S, ...]:
-        """The steps of one kind, in order."""
+        """Return the steps of one kind, in order."""
         return tuple([step for step in self.steps if type(step) is kind])
 
     @property
     def counts(self) -> Mapping[str, int]:
         """How many steps there are of each kind, by lower-case name."""
-        # By type first, which for a hundred thousand steps is done in no time.
+        # Counting types first is quick even for a hundred thousand steps.
         kinds = Counter(map(type, self.steps))
         return Counter({kind.__name__.lower(): count for kind, count in kinds.items()})
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON types, with a schema version."""
+        """Return the plan as JSON types, with a schema version."""
         return {
             "version": 1,
             "listing_complete": self.listing.complete,
@@ -210,7 +210,7 @@ class Plan:
 def gone_candidates(
     listing: TaskListing, receipts: Mapping[int, ReceiptHead]
 ) -> tuple[ReceiptHead, ...]:
-    """The receipts that the listing does not cover; each has to be confirmed as gone."""
+    """Return the receipts of tasks that are not listed. Each must be confirmed as gone."""
     listed = {task.id for task in listing.tasks}
     gone = [head for task_id, head in receipts.items() if task_id not in listed]
     return tuple(sorted(gone, key=lambda head: head.task_id))
@@ -226,18 +226,18 @@ def plan_mirror(
     unclaimed: Collection[str] = (),
     presence: Mapping[int, Presence] | None = None,
 ) -> Plan:
-    """Compare what the server has with what is here.
+    """Compare the server's tasks with the destination.
 
     Args:
         listing: The tasks on the server.
-        receipts: What is here, by task.
-        spec: How tasks are to be exported.
+        receipts: The heads of the destination's receipts, by task.
+        spec: Format and images.
         options: Prefix, force, adopt and the guards.
-        states: What a look at the folders showed; those not in it count as intact.
-        unclaimed: Folder names that exist and that no receipt claims.
-        presence: For `--prune`: what the server said of each of `gone_candidates`.
+        states: The states of folders that were checked. Others count as intact.
+        unclaimed: Names of existing folders that are in no receipt.
+        presence: For `--prune`: what the server said about each of `gone_candidates`.
     """
-    steps: list[Step] = []
+    steps: list[MirrorStep] = []
     for task in listing.tasks:
         folder = task_folder_name(options.folder_prefix, task.id)
         steps.append(
@@ -266,15 +266,15 @@ def plan_mirror(
 
 
 def longest_first(steps: Iterable[Fetch]) -> list[Fetch]:
-    """Order fetches so that no long export is begun last.
+    """Order fetches so that long exports begin first.
 
-    The number of frames is the best guess that a listing allows, with images or without.
+    The number of frames is the best estimate from a listing, with images or without.
     """
     return sorted(steps, key=lambda step: (-(step.task.size or 0), step.task_id))
 
 
 def differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:
-    """Why what is mirrored of a task is not what a mirror would fetch now; None where it is."""
+    """Return why a mirrored task differs from what a mirror would fetch now, None if not."""
     if not head.is_made_as(spec):
         return Reason.SPEC
     if head.uploaded_at is not None:
@@ -293,7 +293,7 @@ def _task_step(
     *,
     state: FolderState,
     foreign: bool,
-) -> Step:
+) -> MirrorStep:
     if foreign and not options.adopt:
         return Refuse(task.id, task.name, folder, Reason.FOREIGN)
     if task.without_data:
@@ -310,7 +310,7 @@ def _task_step(
     if head.folder != folder and not foreign:
         return Move(task.id, task.name, folder, Reason.PREFIX, head)
     if head.folder != folder and state is FolderState.INTACT:
-        # A commit puts aside what stands there; a rename cannot.
+        # A commit moves the folder that is there to quarantine. A rename cannot.
         return Fetch(task, folder, Reason.PREFIX, head)
     kept = Reason.EDITED if state is FolderState.EDITED else Reason.UNCHANGED
     return Keep(task.id, task.name, head.folder, kept)
@@ -326,11 +326,11 @@ def _guard(listing: TaskListing, removals: int, folders: int, options: MirrorOpt
     if removals == 0:
         return None
     if not listing.complete:
-        return "nothing is removed: the listing was incomplete, run it again"
+        return "nothing is removed: the listing is incomplete. Run again."
     allowed = options.deletions_allowed(folders)
     if removals > allowed:
         return (
-            f"nothing is removed: {removals} of {folders} folders would go, and max_delete "
-            f"(--max-delete) of {options.max_delete} allows {allowed}; raise it if that is right"
+            f"nothing is removed: {removals} of {folders} folders would go, but --max-delete "
+            f"{options.max_delete} allows {allowed}. Raise it if the removals are right."
         )
     return None

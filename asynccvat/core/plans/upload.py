@@ -1,7 +1,6 @@
-"""What an upload has to do: files x the server's tasks x receipts -> a plan, with its reasons.
+"""Decide what an upload does: compare files, the server's tasks and receipts.
 
-Pure comparison. Which files there are, and whether they can be what they claim, was looked at
-before; carrying the plan out is left to `uploads`.
+`commands.upload.discovery` finds and checks the files, `commands.upload.run` carries the plan out.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from asynccvat.errors import AsyncCvatError, NotFoundError, TaskChangedError, Up
 
 
 class UploadReason(StrEnum):
-    """Why a file is uploaded, left alone or refused."""
+    """Why a file is uploaded, skipped or refused."""
 
     ASKED_FOR = "asked for"
     EDITED = "edited"
@@ -34,17 +33,17 @@ class UploadReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadCandidate:
-    """A file, or the files of a folder, that is meant for a task.
+    """A file, or the files of a folder, for one task.
 
     Attributes:
         task_id: The task.
-        name: Its name as far as receipts know it.
+        name: The task's name in the receipt, "" if there is none.
         path: The file, or the folder whose files are packed.
         importer: The importer's name.
-        named: Whether the task was named, rather than found among others.
-        edited: Whether it differs from what the receipt says; None where no receipt speaks of it.
-        mirrored_date: The task's `updated_date` by the receipt, None where there is none.
-        problem: Why it cannot be uploaded.
+        named: Whether the user named the task. False if it was found in a folder.
+        edited: Whether the files differ from the receipt. None if they are in no receipt.
+        mirrored_date: The task's `updated_date` in the receipt, None if there is none.
+        problem: Why it cannot be uploaded, None if it can.
     """
 
     task_id: int
@@ -57,13 +56,13 @@ class UploadCandidate:
     problem: AsyncCvatError | None = None
 
     def may_be_skipped(self, *, force: bool) -> bool:
-        """Whether nothing was edited in it, and nobody named it."""
+        """Whether the files are unchanged, and the user did not name the task."""
         return self.edited is False and not self.named and not force
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Import a file into a task; `mirrored_date` where the task must be in that state still."""
+    """Import a file into a task. With `mirrored_date`, the task must still be in that state."""
 
     task_id: int
     name: str
@@ -74,8 +73,8 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Skip:
-    """Leave a task alone."""
+class SkipUpload:
+    """Leave a task unchanged."""
 
     task_id: int
     name: str
@@ -84,8 +83,8 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
-    """Fail a task without sending anything; `problem` says why, and what to do."""
+class RefuseUpload:
+    """Fail a task without sending anything. `problem` says why, and what to do."""
 
     task_id: int
     name: str
@@ -94,31 +93,32 @@ class Refuse:
     problem: AsyncCvatError
 
 
-Step = Upload | Skip | Refuse
-S = TypeVar("S", Upload, Skip, Refuse)
+UploadStep = Upload | SkipUpload | RefuseUpload
+S = TypeVar("S", Upload, SkipUpload, RefuseUpload)
+_KINDS: dict[type, str] = {Upload: "upload", SkipUpload: "skip", RefuseUpload: "refuse"}
 
 
 @dataclass(frozen=True, slots=True)
 class UploadPlan:
-    """What an upload will do: one step for each task."""
+    """What an upload will do, as one step for each task."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[UploadStep, ...]
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
         return f"{type(self).__name__}({counts})"
 
     def of(self, kind: type[S]) -> tuple[S, ...]:
-        """The steps of one kind, in order."""
+        """Return the steps of one kind, in order."""
         return tuple(step for step in self.steps if isinstance(step, kind))
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many steps there are of each kind, by lower-case name."""
-        return Counter(type(step).__name__.lower() for step in self.steps)
+        """How many steps there are of each kind."""
+        return Counter(_KINDS[type(step)] for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON types, with a schema version."""
+        """Return the plan as JSON types, with a schema version."""
         return {
             "version": 1,
             "counts": dict(self.counts),
@@ -126,9 +126,9 @@ class UploadPlan:
         }
 
 
-def _record(step: Step) -> dict[str, Any]:
+def _record(step: UploadStep) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "step": type(step).__name__.lower(),
+        "step": _KINDS[type(step)],
         "task_id": step.task_id,
         "name": step.name,
         "path": str(step.path),
@@ -136,7 +136,7 @@ def _record(step: Step) -> dict[str, Any]:
     }
     if isinstance(step, Upload):
         record["importer"] = step.importer
-    elif isinstance(step, Refuse):
+    elif isinstance(step, RefuseUpload):
         record["error"] = str(step.problem)
     return record
 
@@ -148,17 +148,17 @@ def plan_uploads(
     only_if_unchanged: bool = False,
     force: bool = False,
 ) -> UploadPlan:
-    """Compare what is here with what the server has.
+    """Compare files with the server's tasks.
 
     Args:
-        candidates: What is meant for which task; one for each.
-        listing: Those tasks, as the server lists them; not needed of those that have a
-            problem, or are skipped.
-        only_if_unchanged: Refuse a task that is not as it was mirrored.
-        force: Upload also what was found and is as it was mirrored.
+        candidates: The files, one candidate for each task.
+        listing: Their tasks, as the server lists them. Tasks with a problem, and tasks that are
+            skipped, need not be in it.
+        only_if_unchanged: Refuse a task that changed since it was mirrored.
+        force: Also upload files that are unchanged since they were mirrored.
     """
     tasks = {task.id: task for task in listing.tasks}
-    steps: list[Step] = []
+    steps: list[UploadStep] = []
     for one in candidates:
         task = tasks.get(one.task_id)
         name = one.name if task is None else task.name
@@ -166,7 +166,7 @@ def plan_uploads(
         if one.problem is not None:
             refusal = UploadReason.FILE, one.problem
         elif one.may_be_skipped(force=force):
-            steps.append(Skip(one.task_id, name, one.path, UploadReason.UNCHANGED))
+            steps.append(SkipUpload(one.task_id, name, one.path, UploadReason.UNCHANGED))
             continue
         elif task is None:
             refusal = UploadReason.NOT_FOUND, _not_found(one.task_id)
@@ -175,7 +175,7 @@ def plan_uploads(
         elif only_if_unchanged:
             refusal = _conflict(one, task.updated_date)
         if refusal is not None:
-            steps.append(Refuse(one.task_id, name, one.path, *refusal))
+            steps.append(RefuseUpload(one.task_id, name, one.path, *refusal))
             continue
         reason = _why(one, force=force)
         guard = one.mirrored_date if only_if_unchanged else None
@@ -196,9 +196,8 @@ def _conflict(
 ) -> tuple[UploadReason, AsyncCvatError] | None:
     if one.mirrored_date is None:
         return UploadReason.NOT_MIRRORED, UploadError(
-            f"task {one.task_id}: no receipt says which state of the task {one.path} is of, so "
-            "only_if_unchanged (--only-if-unchanged) refuses it; mirror the task, or leave that "
-            "out",
+            f"cannot upload {one.path} to task {one.task_id} with --only-if-unchanged: no receipt "
+            "says from which state of the task it is. Mirror the task, or leave the option out.",
             task_id=one.task_id,
             step="plan",
         )
@@ -208,10 +207,11 @@ def _conflict(
 
 
 def changed_since(task_id: int) -> TaskChangedError:
-    """The error of a task that somebody changed since it was mirrored."""
+    """Return the error of a task that was changed since it was mirrored."""
     return TaskChangedError(
-        f"task {task_id} changed on the server since it was mirrored, and an upload would replace "
-        "that: mirror it (your edited files go to kept/), edit again, and upload",
+        f"cannot upload to task {task_id}: it changed on the server since it was mirrored, and the "
+        "upload would replace that change. Mirror it (your edited files go to kept/), edit again, "
+        "and upload.",
         task_id=task_id,
         step="plan",
     )
@@ -219,7 +219,8 @@ def changed_since(task_id: int) -> TaskChangedError:
 
 def _not_found(task_id: int) -> NotFoundError:
     return NotFoundError(
-        f"task {task_id}: there is no such task, or this user may not see it",
+        f"cannot upload to task {task_id}: there is no such task, or this user may not see it. "
+        "Check the id, the user and the organization.",
         status=404,
         task_id=task_id,
         step="list",
@@ -228,7 +229,8 @@ def _not_found(task_id: int) -> NotFoundError:
 
 def _no_data(task_id: int) -> UploadError:
     return UploadError(
-        f"task {task_id} has no data yet, so there is nothing to annotate: give it images first",
+        f"cannot upload to task {task_id}: it has no data yet, so there is nothing to annotate. "
+        "Give it images first.",
         task_id=task_id,
         step="plan",
     )

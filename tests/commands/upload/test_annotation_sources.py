@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.commands.upload.local_files import find, ready
+from asynccvat.commands.upload.local_files import find_source, prepared
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.errors import AnnotationFileError, StoreError
 
@@ -59,7 +59,7 @@ def test_a_damaged_zip_is_refused_or_read_and_raises_nothing_else(
     path = tmp_path_factory.getbasetemp() / "damaged.zip"
     path.write_bytes(data)
     try:
-        source = find(path, "CVAT 1.1").looked_at()
+        source = find_source(path, "CVAT 1.1").inspected()
     except AnnotationFileError as error:
         assert str(path) in str(error)  # noqa: PT017 - that it raises is not what is asked
     else:
@@ -72,8 +72,8 @@ def test_a_zip_whose_content_is_damaged_is_to_be_made_again(tmp_path: Path, meth
     data[60:80] = b"\xff" * 20
     path = tmp_path / "damaged.zip"
     path.write_bytes(data)
-    with pytest.raises(AnnotationFileError, match=r"damaged\.zip .*\): make it again"):
-        find(path, "CVAT 1.1").looked_at()
+    with pytest.raises(AnnotationFileError, match=r"damaged\.zip: it is .*\)\. Make it again"):
+        find_source(path, "CVAT 1.1").inspected()
 
 
 def folder_to_pack(place: Path) -> Path:
@@ -85,41 +85,44 @@ def folder_to_pack(place: Path) -> Path:
 def test_without_a_place_for_temporary_files_packing_fails_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = find(folder_to_pack(tmp_path), VOC)
+    source = find_source(folder_to_pack(tmp_path), VOC)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(StoreError, match="TMPDIR"), ready(source, FileKind.ZIP):
+    with pytest.raises(StoreError, match="TMPDIR"), prepared(source, FileKind.ZIP):
         pass
 
 
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.EROFS, "Read-only file system; set TMPDIR"),
+        (errno.EROFS, "Read-only file system. Set TMPDIR"),
         (errno.EMFILE, "Too many open files; raise the limit"),
     ],
 )
 def test_where_no_temporary_file_can_be_made_packing_fails_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
 ) -> None:
-    source = find(folder_to_pack(tmp_path), VOC)
+    source = find_source(folder_to_pack(tmp_path), VOC)
 
     def refuse(**_options: Any) -> Any:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(tempfile, "mkstemp", refuse)
-    with pytest.raises(StoreError, match=rf"temporary file .*{said}"), ready(source, FileKind.ZIP):
+    with (
+        pytest.raises(StoreError, match=rf"temporary file .*{said}"),
+        prepared(source, FileKind.ZIP),
+    ):
         pass
 
 
 def test_a_packed_copy_that_cannot_be_removed_fails_no_upload(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = find(folder_to_pack(tmp_path), VOC)
+    source = find_source(folder_to_pack(tmp_path), VOC)
 
     def refuse(_path: Path) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    with ready(source, FileKind.ZIP) as (packed, _):
+    with prepared(source, FileKind.ZIP) as (packed, _):
         monkeypatch.setattr(Path, "unlink", refuse)
     monkeypatch.undo()
     packed.path.unlink()
@@ -128,8 +131,8 @@ def test_a_packed_copy_that_cannot_be_removed_fails_no_upload(
 @pytest.mark.parametrize(
     ("error", "raised", "said"),
     [
-        (OSError(errno.EIO, "failed"), AnnotationFileError, r"street\.zip cannot be read"),
-        (OSError(errno.EINVAL, "seek"), AnnotationFileError, "make it again"),
+        (OSError(errno.EIO, "failed"), AnnotationFileError, r"cannot read .*street\.zip: failed"),
+        (OSError(errno.EINVAL, "seek"), AnnotationFileError, "Make it again"),
         (MemoryError(), MemoryError, "^$"),
     ],
 )
@@ -148,7 +151,7 @@ def test_a_zip_is_not_to_blame_for_what_the_system_lacks(
 
     monkeypatch.setattr(zipfile.ZipFile, "infolist", fail)
     with pytest.raises(raised, match=said):
-        find(path, "CVAT 1.1").looked_at()
+        find_source(path, "CVAT 1.1").inspected()
 
 
 def test_a_folder_of_which_a_part_cannot_be_read_is_not_packed_without_it(
@@ -164,5 +167,5 @@ def test_a_folder_of_which_a_part_cannot_be_read_is_not_packed_without_it(
         return plain(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(AnnotationFileError, match=r"closed cannot be read \(Permission denied\)"):
-        find(folder, VOC)
+    with pytest.raises(AnnotationFileError, match=r"cannot read .*closed: Permission denied"):
+        find_source(folder, VOC)

@@ -357,7 +357,7 @@ async def test_what_is_uploaded_unnoted_for_want_of_a_whole_receipt_is_told_of(
     report = await ac.upload(serve.client, data, options=UPLOAD)
     assert actions(report)[2] == ("uploaded", "found")
     (warning,) = report.warnings
-    assert warning.endswith("what is uploaded to task 2 is not noted in its receipt")
+    assert warning.endswith("The upload to task 2 is not noted in its receipt.")
 
 
 @pytest.mark.parametrize(("number", "kind"), [(errno.EIO, DriveError), (errno.EMFILE, StoreError)])
@@ -409,7 +409,7 @@ async def test_a_receipt_that_cannot_be_written_is_a_warning(
     report = await ac.upload(serve.client, data, options=UPLOAD, on_event=log)
     assert report.ok
     (warning,) = outcome(report, 1).warnings
-    assert "uploaded, but the receipt does not know it" in warning
+    assert "uploaded, but not noted in the receipt" in warning
 
 
 async def test_states_that_cannot_be_asked_for_afterwards_are_a_warning(
@@ -424,7 +424,7 @@ async def test_states_that_cannot_be_asked_for_afterwards_are_a_warning(
     log.on(ImportFinished, lambda _event: serve.server.faults.add(fault))
     report = await ac.upload(client, data, options=UPLOAD, on_event=log)
     assert report.ok
-    assert "do not know the new states" in report.warnings[0]
+    assert "cannot note the new states" in report.warnings[0]
     serve.server.faults.clear()
     assert actions(await ac.mirror(serve.client, data, options=QUICK))[1] == ("fetched", "uploaded")
 

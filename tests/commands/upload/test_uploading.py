@@ -152,7 +152,7 @@ async def test_what_cannot_be_right_is_refused_and_the_others_are_uploaded(data:
         assert "is empty" in str(error(report, 1))
         assert "HTML page" in str(error(report, 2))
         assert "holds none of annotations_pseudo.xml" in str(error(report, 3))
-        assert "task55 is not there" in str(error(report, 55))
+        assert "task55: there is no such file or folder" in str(error(report, 55))
         assert isinstance(error(report, 99), ac.NotFoundError)
         assert "has no data yet" in str(error(report, without))
         sent = {call.path.split("/")[3] for call in serve.calls("POST", "/annotations")}
@@ -177,7 +177,7 @@ async def test_what_the_format_cannot_be_is_refused_before_it_is_sent(data: Path
             await ac.upload(serve.client, data, format="CVAT 2.0")
         pair = {1: data / "task1" / CVAT}
         report = await ac.upload(serve.client, pair, format="COCO 1.0")
-        assert "is XML, and 'COCO 1.0' takes JSON or ZIP" in str(error(report, 1))
+        assert "it is XML, and 'COCO 1.0' reads JSON or ZIP" in str(error(report, 1))
         with pytest.raises(ac.ConfigError, match="cannot append"):
             await ac.upload(serve.client, data, options=ac.UploadOptions(mode="append"))
         assert serve.calls("POST", "/annotations") == []
@@ -187,12 +187,12 @@ async def test_a_folder_that_is_none_or_holds_no_tasks_is_refused(
     data: Path, tmp_path: Path
 ) -> None:
     async with serving(1) as serve:
-        with pytest.raises(ac.ConfigError, match="cannot be read"):
+        with pytest.raises(ac.ConfigError, match="cannot read"):
             await ac.upload(serve.client, data)
         (tmp_path / "job1").mkdir()
-        with pytest.raises(ac.ConfigError, match="holds no task's folder, like task147"):
+        with pytest.raises(ac.ConfigError, match="holds no task's folder, like 'task147'"):
             await ac.upload(serve.client, tmp_path)
-        with pytest.raises(ac.ConfigError, match="named by their files already"):
+        with pytest.raises(ac.ConfigError, match="the files name their tasks already"):
             await ac.upload(serve.client, {1: data}, [1])
         with pytest.raises(ac.ConfigError, match="positive whole numbers"):
             await ac.upload(serve.client, {0: data})
@@ -289,8 +289,8 @@ async def test_imports_that_had_begun_are_named_after_a_cancellation(data: Path,
         serve.server.release_imports()
         (warning,) = run.report.warnings
         assert warning == (
-            "the import into task 1 could not be cancelled: the server runs it, or has done it; "
-            "look there before you upload again"
+            "cannot cancel the import into task 1: the server runs it, or has ended it. "
+            "Look there before you upload again."
         )
 
 

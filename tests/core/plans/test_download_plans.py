@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import pytest
 
-from asynccvat.core.plans.download import Choice, Download, DownloadPlan, choose
+from asynccvat.core.plans.download import DownloadChoice, DownloadPlan, DownloadStep, choose_step
 
 CVAT = "CVAT for images 1.1"
 EXPORT = ("annotations.xml", "images/a.jpg")
@@ -15,25 +15,28 @@ EXPORT = ("annotations.xml", "images/a.jpg")
 @pytest.mark.parametrize(
     ("present", "skip_existing", "replace", "choice"),
     [
-        ((), False, False, Choice.FETCH),
-        ((), True, True, Choice.FETCH),
-        (EXPORT, True, False, Choice.SKIP),
-        (EXPORT, True, True, Choice.SKIP),
-        (EXPORT, False, True, Choice.FETCH),
-        (EXPORT, False, False, Choice.REFUSE),
-        (("notes.txt",), True, True, Choice.REFUSE),
-        (("notes.txt",), False, True, Choice.REFUSE),
+        ((), False, False, DownloadChoice.FETCH),
+        ((), True, True, DownloadChoice.FETCH),
+        (EXPORT, True, False, DownloadChoice.SKIP),
+        (EXPORT, True, True, DownloadChoice.SKIP),
+        (EXPORT, False, True, DownloadChoice.FETCH),
+        (EXPORT, False, False, DownloadChoice.REFUSE),
+        (("notes.txt",), True, True, DownloadChoice.REFUSE),
+        (("notes.txt",), False, True, DownloadChoice.REFUSE),
     ],
 )
 def test_only_an_export_is_skipped_or_replaced(
-    present: tuple[str, ...], skip_existing: bool, replace: bool, choice: Choice
+    present: tuple[str, ...], skip_existing: bool, replace: bool, choice: DownloadChoice
 ) -> None:
-    assert choose(present, CVAT, skip_existing=skip_existing, replace=replace) is choice
+    assert choose_step(present, CVAT, skip_existing=skip_existing, replace=replace) is choice
 
 
 def test_a_plan_counts_its_steps_and_says_why() -> None:
     plan = DownloadPlan(
-        tuple(Download(choice, number, PurePath("x")) for number, choice in enumerate(Choice, 1))
+        tuple(
+            DownloadStep(choice, number, PurePath("x"))
+            for number, choice in enumerate(DownloadChoice, 1)
+        )
     )
     assert plan.counts == {"fetch": 1, "skip": 1, "refuse": 1}
     assert [step["reason"] for step in plan.to_json()["steps"]] == [

@@ -13,12 +13,12 @@ from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.plans.mirror import Fetch, FolderState, Reason, plan_mirror
 from asynccvat.core.plans.upload import (
-    Refuse,
-    Skip,
-    Step,
+    RefuseUpload,
+    SkipUpload,
     Upload,
     UploadCandidate,
     UploadReason,
+    UploadStep,
     plan_uploads,
 )
 from asynccvat.core.receipts import (
@@ -53,7 +53,7 @@ def candidate(task_id: int = 1, **given_: Any) -> UploadCandidate:
     return UploadCandidate(task_id=task_id, **{**fields, **given_})
 
 
-def plan(*candidates: UploadCandidate, **rest: bool) -> tuple[Step, ...]:
+def plan(*candidates: UploadCandidate, **rest: bool) -> tuple[UploadStep, ...]:
     return plan_uploads(candidates, LISTING, **rest).steps
 
 
@@ -76,7 +76,7 @@ def test_what_was_edited_named_or_never_mirrored_is_uploaded(
 
 def test_what_was_found_as_it_was_mirrored_is_left_alone_without_a_look_at_the_server() -> None:
     (step,) = plan(candidate(9, name="nine", edited=False))
-    assert step == Skip(9, "nine", PurePath("task9/a.xml"), UploadReason.UNCHANGED)
+    assert step == SkipUpload(9, "nine", PurePath("task9/a.xml"), UploadReason.UNCHANGED)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_cannot_be_right_is_refused(
     given_: dict[str, Any], reason: str, kind: type[AsyncCvatError]
 ) -> None:
     (step,) = plan(candidate(**given_))
-    assert isinstance(step, Refuse)
+    assert isinstance(step, RefuseUpload)
     assert step.reason == reason
     assert isinstance(step.problem, kind)
 
@@ -105,10 +105,10 @@ def test_only_if_unchanged_holds_the_task_to_the_state_that_was_mirrored() -> No
     )
     assert isinstance(same, Upload)
     assert same.mirrored_date == "u1"
-    assert isinstance(changed, Refuse)
+    assert isinstance(changed, RefuseUpload)
     assert isinstance(changed.problem, TaskChangedError)
     assert "kept/" in str(changed.problem)
-    assert isinstance(unknown, Refuse)
+    assert isinstance(unknown, RefuseUpload)
     assert unknown.reason == "not mirrored"
 
 
