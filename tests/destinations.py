@@ -30,7 +30,7 @@ class Disk:
     Attributes:
         log: The effects so far, by name and first argument.
         crash_at: The number of the effect that the process dies before, from 1.
-        fail: By effect, what decides on an error to raise from its arguments.
+        fail: By effect, a function of its arguments that returns the error to raise.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ class Disk:
 
 
 def failing(number: int, name: str | None = None) -> Callable[..., OSError]:
-    """An error for every call, or for those whose first argument is `name`."""
+    """Fail every call, or those whose first argument is `name`."""
 
     def decide(*args: Any, **_: Any) -> OSError | None:
         if name is None or args[0] == name:
@@ -142,7 +142,7 @@ async def put_loose(folder: LooseFolder, tree: Tree) -> Committed:
 
 
 def read_tree(folder: Path) -> dict[str, bytes] | None:
-    """What a folder holds, None where there is none."""
+    """Return what a folder holds; None if there is none."""
     if not folder.is_dir():
         return None
     return {

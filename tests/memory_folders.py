@@ -1,7 +1,7 @@
 """Folders in memory, for tests that make and remove thousands of files.
 
-A disk would be slow there: ext4, say, waits for the drive in each rename that replaces something.
-The check of all output for secrets looks through each before it goes, as through `tmp_path`.
+A disk would be slow there: ext4, for example, waits for the drive in each rename that replaces a
+file. The check of all output for secrets reads each folder before it goes, as with `tmp_path`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The system calls behind the store, what they say when they fail, and what names can be held."""
+"""The system calls behind the store, their errors in words, and the names that can be held."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_this_file_system_is_probed_and_left_as_it_was(tmp_path: Path, folder: i
 def test_other_file_systems_are_found_out(
     tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that folds case and normal forms, forbids what Windows does, and has short names."""
+    """A file system that folds case and normal forms, forbids names, and has short ones."""
     disk = Disk(monkeypatch)
     real_lstat = files.lstat
 

@@ -1,4 +1,4 @@
-"""Archives kept as they came: whose they are, and when they go."""
+"""Kept archives: published with their folder, replaced, restored and removed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def begun(archives: KeptArchives, task_id: int, content: bytes) -> UnfinishedArchive:
-    """Write an archive that has no name yet."""
+    """Write an archive that does not have its final name yet."""
     archive = await archives.begin(task_id)
     with os.fdopen(archive.create(), "wb") as file:
         file.write(content)

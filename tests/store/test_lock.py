@@ -123,7 +123,7 @@ def test_a_lock_can_be_broken_and_its_owner_finds_out(tmp_path: Path, folder: in
 def test_a_lock_file_names_its_owner_from_the_start(
     tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after any call, a process leaves no lock of nobody, which would last for ever."""
+    """A kill after any call leaves no lock without an owner, as it could never be taken over."""
     seen: list[bytes] = []
     for name in ("open_for_writing", "write", "link"):
         effect = getattr(files, name)
@@ -245,7 +245,7 @@ def test_a_lock_that_names_nobody_is_not_succeeded(
 def test_who_has_just_taken_a_lock_is_told_though_its_text_is_still_another_s(
     tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It holds the lock before it can have written so; until then the text is a dead owner's."""
+    """It holds the lock before it has written its text; until then the text is a dead owner's."""
     held = acquire(folder, tmp_path)
     text = (tmp_path / LOCK_NAME).read_bytes()
     dead = msgspec.structs.asdict(lock_owner.ourselves()) | {"process_start": "another boot 1"}
@@ -325,7 +325,7 @@ def test_a_lock_that_cannot_be_written_leaks_nothing(
     with pytest.raises(OSError, match="No space"):
         acquire(folder, tmp_path)
     assert len(listing(Path("/dev/fd"))) == before
-    # Once there is room again, nobody is taken for its owner.
+    # Once there is room again, the lock has no owner.
     disk.fail.clear()
     acquire(folder, tmp_path).release()
 
@@ -359,7 +359,7 @@ async def test_on_windows_the_store_points_to_wsl(
 def test_a_lock_with_a_second_name_elsewhere_is_replaced_not_written_to(
     tmp_path: Path, folder: int
 ) -> None:
-    """A backup of hard links gives it one, or somebody who wants a file of theirs overwritten."""
+    """A backup of hard links gives it one, or an attacker who wants another file overwritten."""
     other = tmp_path / "other"
     other.write_bytes(b"theirs")
     (tmp_path / LOCK_NAME).hardlink_to(other)

@@ -43,7 +43,7 @@ class Taker:
 
     Attributes:
         pid: Its number.
-        dies_at: The number of its step at which it is killed, None where it is not.
+        dies_at: The number of its step at which it is killed, None if it is not.
     """
 
     pid: int
@@ -80,7 +80,7 @@ class Interleaving:
         current = 0
         while alive := [n for n, taker in enumerate(self._takers) if not taker.ended]:
             number = len(self.choices)
-            # Whoever ran goes on unless the order says otherwise: fewest changes first.
+            # The same taker goes on unless the order says otherwise: fewest changes first.
             usual = current if current in alive else alive[0]
             current = self.order[number] if number < len(self.order) else usual
             self.choices.append([current, *(n for n in alive if n != current)])
@@ -98,7 +98,7 @@ class Interleaving:
             self.barred = error
 
     def step(self) -> None:
-        """Wait for the turn of the thread that calls; threads of nobody go on."""
+        """Wait for the turn of the calling thread; threads that are no takers go on."""
         taker = getattr(self._mine, "taker", None)
         if taker is None:
             return
@@ -154,13 +154,13 @@ Runs = Callable[[Sequence[Taker], Sequence[int]], Interleaving]
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
-    """Runs takers in an order; the lock is a dead owner's at the beginning."""
+    """Run takers in an order; a dead owner holds the lock at the beginning."""
 
     def unsupported(_fd: int, _operation: int) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    # Who it is, is told elsewhere; and its thread would only touch the file now and then.
+    # Messages are tested elsewhere; and the thread would only touch the file now and then.
     monkeypatch.setattr(lock, "_LOOKS_FOR_OWNER", 1)
     monkeypatch.setattr(lock.Lock, "_beat", lambda _self: None)
     folder = files.open_directory(tmp_path)

@@ -1,4 +1,4 @@
-"""The place of a single download: whole or absent, and nothing of anybody's replaced."""
+"""The folder of a single download: whole or absent, and no file of the user is replaced."""
 
 from __future__ import annotations
 

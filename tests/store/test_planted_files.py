@@ -1,7 +1,7 @@
 """Links, second names, pipes and devices planted anywhere in a destination before a run.
 
-Whatever stands where a file or folder of ours is due: nothing behind it is changed, nobody waits
-for a pipe, and the store does what it should or says what is in the way.
+Whatever has the name of a file or folder of ours, nothing behind it changes and no call blocks on a
+pipe. The store works, or its error names the obstacle.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ EVERY_KIND = [
 
 @pytest.fixture(autouse=True)
 def undurable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a power cut would do is not the subject."""
+    """Do without syncs: power cuts are tested elsewhere."""
     for name in ("fsync", "sync_filesystem"):
         monkeypatch.setattr(files, name, lambda _fd: None)
 
@@ -126,7 +126,7 @@ def plant(kind: str, place: Path, outside: Path) -> bool:
 
 
 def contents(outside: Path) -> dict[str, tuple[int, int, int, bytes | None]]:
-    """What can be told of the files outside, but for how many names they have."""
+    """Everything about the files outside, except how many names they have."""
     return {
         path.relative_to(outside).as_posix(): (
             path.stat().st_ino,
@@ -139,7 +139,7 @@ def contents(outside: Path) -> dict[str, tuple[int, int, int, bytes | None]]:
 
 
 def make_outside(folder: Path) -> Path:
-    """A folder that looks like everything that is looked for."""
+    """A folder that looks like every folder of a destination."""
     outside = folder / "outside"
     for path in ("images/a.txt", "b.txt", "1.json", "1.zip.part", "tree/images/a.txt", "lock"):
         (outside / path).parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def make_outside(folder: Path) -> Path:
 
 
 async def use(store: MirrorStore) -> None:
-    """Do all that a run does, one failure not stopping what comes after."""
+    """Do all that a run does; a failure does not stop what follows."""
 
     async def archives() -> None:
         archive = await store.archives.begin(1)
@@ -180,7 +180,7 @@ async def mirror(dest: Path) -> None:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Iterator[Path]:
-    """What must be after the test as it was before."""
+    """What must be the same after the test as before."""
     folder = make_outside(tmp_path)
     before = contents(folder)
     yield folder

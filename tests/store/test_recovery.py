@@ -1,4 +1,4 @@
-"""Recovery, case by case: from what is found to what is done, and what is there afterwards."""
+"""Recovery, case by case: the steps for each state, and the result on disk."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def exchange(dest: Path, area: Path) -> None:
 
 
 async def recovered(dest: Path) -> tuple[str | None, list[str]]:
-    """Open, and tell which version is in force and what was warned of."""
+    """Open, and return which version is in force, and the warnings."""
     async with open_store(dest) as store:
         heads = await store.receipts()
         if 1 not in heads:

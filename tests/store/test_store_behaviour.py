@@ -353,7 +353,7 @@ async def test_missing_files_and_folders_are_seen(tmp_path: Path) -> None:
             4: FolderState.EDITED,
             5: FolderState.MISSING,
             6: FolderState.EDITED,
-            7: FolderState.MISSING,  # nobody can say what it should hold
+            7: FolderState.MISSING,  # it is unknown what it should hold
         }
         await put(store, 7, {"d.txt": b"new"}, updated="v2")
         # Without the old members nothing of the old folder is known to be ours.

@@ -162,7 +162,7 @@ def without_files_of_the_user(tree: dict[str, bytes] | None) -> dict[str, bytes]
 
 
 def is_whole(tree: dict[str, bytes] | None, versions: dict[str, Tree]) -> bool:
-    """Whether a tree is one of the versions, but for what the user did to it."""
+    """Whether a tree is one of the versions, except for the user's own changes."""
     assert tree is not None
     ours = without_files_of_the_user(tree)
     return any(
@@ -180,7 +180,7 @@ def user_files(dest: Path) -> int:
 
 
 async def check_at_rest(dest: Path, scenario: Scenario) -> None:
-    """What has to hold whenever a run begins."""
+    """Check what must hold whenever a run begins."""
     async with open_store(dest) as store:
         assert store.warnings == [] or user_files(dest)
         heads = await store.receipts()
@@ -200,7 +200,7 @@ async def check_at_rest(dest: Path, scenario: Scenario) -> None:
 
 
 def check_between(dest: Path, scenario: Scenario, *, exchange: bool) -> None:
-    """What has to hold at any moment, also while a process lies dead."""
+    """Check what must hold at any moment, also after a kill."""
     present = 0
     for name in ("task1", "job1", "task2"):
         tree = read_tree(dest / name)
@@ -223,7 +223,7 @@ async def prepare(dest: Path, scenario: Scenario) -> int:
 async def crash_at(
     dest: Path, disk: Disk, scenario: Scenario, number: int, *, exchange: bool
 ) -> bool:
-    """Run the action and die before its effect of that number; tell whether it came so far."""
+    """Run the action and die before its effect of that number; return whether it came so far."""
     disk.revive()
     try:
         async with open_store(dest) as store:

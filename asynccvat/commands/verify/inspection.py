@@ -15,7 +15,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from asynccvat.commands.verify import file_checks as checking
+from asynccvat.commands.verify import file_checks
 from asynccvat.commands.verify.file_checks import Claim, Meter
 from asynccvat.commands.verify.journal import JOURNAL_NAME, VerifyJournal
 from asynccvat.core.paths import OWN_FOLDER
@@ -164,11 +164,11 @@ class Inspection:
     ) -> list[VerifyProblem]:
         """Compare files with a claim; see `file_checks.check`."""
         dest = self._layout.dest
-        return checking.check(claim, members, dest=dest, contents=contents, meter=meter)
+        return file_checks.check(claim, members, dest=dest, contents=contents, meter=meter)
 
     def foreign_in(self, claim: Claim) -> list[VerifyProblem]:
         """Find files in a task's folder that are no members; see `file_checks.foreign_in`."""
-        return checking.foreign_in(claim, dest=self._layout.dest)
+        return file_checks.foreign_in(claim, dest=self._layout.dest)
 
     # --- around the folders -------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class Inspection:
                     for name in files.names(layout.receipts)
                     if not name.removesuffix(_PART).removesuffix(".json").isdecimal()
                 ]
-        return [checking.foreign(path, None) for path in (*suspects, *own)]
+        return [file_checks.foreign(path, None) for path in (*suspects, *own)]
 
     def _unclaimed(self, entries: Iterable[os.DirEntry[str]], claimed: set[str]) -> list[str]:
         found = []

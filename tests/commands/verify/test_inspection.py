@@ -1,4 +1,4 @@
-"""A destination under a close look, also at each moment of a mirror that is at work on it."""
+"""The inspection of a destination, also at each moment of a mirror that is changing it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def place() -> Iterator[Path]:
 
 
 def silently(_files: int, _bytes: int) -> None:
-    """Nobody wants to know how far it is."""
+    """Ignore the progress."""
 
 
 def look_at(look: Inspection, claim: Claim) -> list[VerifyProblem]:
@@ -50,15 +50,15 @@ def look_at(look: Inspection, claim: Claim) -> list[VerifyProblem]:
 
 
 class Poller:
-    """Looks at a destination at every moment between two effects of a mirror.
+    """Inspects a destination at every moment between two effects of a mirror.
 
-    What a task should hold is asked at one moment, its files are looked at in every later one, and
-    whether what was found stands is asked at every one after that: so a verification can be as slow
-    as it likes.
+    The claim of a task is taken at one moment, its files are checked at every later moment, and at
+    every moment after that it is asked whether the claim still holds. So a verification of any
+    slowness is covered.
 
     Attributes:
-        alarms: What was told and is not so.
-        looks: How many looks there were.
+        alarms: False alarms.
+        looks: Number of checks.
     """
 
     def __init__(self, dest: Path, tasks: tuple[int, ...]) -> None:
@@ -156,7 +156,7 @@ async def test_beside_a_mirror_there_is_no_false_alarm_at_any_moment(
 def test_what_a_mirror_does_between_two_looks_makes_nothing_foreign(
     commits: bool, mirrored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A commit that is recorded after the receipts were read, a removal that begins before."""
+    """A commit is recorded after the receipts were read; or a removal begins before."""
     receipt = mirrored / ".asynccvat/receipts/1.json"
     area = mirrored / ".asynccvat/staging/1"
     area.mkdir()
@@ -537,7 +537,7 @@ def test_where_files_cannot_be_locked_the_journal_is_written_without(
 
 
 def open_handles() -> int:
-    """How many this process has; always 0 where the system does not say."""
+    """Return how many this process has; always 0 if the system does not say."""
     here = Path("/proc/self/fd")
     return len(list(here.iterdir())) if here.is_dir() else 0
 

@@ -1,7 +1,7 @@
-"""Any damage to a mirror is named by `verify`, nothing else is, and `--repair` mends it.
+"""`verify` names every damage to a mirror and nothing else, and `--repair` repairs it.
 
-What is done to the mirror, and what has to be said of it, is drawn together; the oracle knows what
-it did and never looks at a receipt.
+Hypothesis draws the damage together with what has to be reported. So the oracle knows what was done
+and never reads a receipt.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TASKS = (1, 2, 3)
 
 @dataclass
 class Mirrored:
-    """A mirror that nothing happened to, and its server.
+    """An undamaged mirror, and its server.
 
     Attributes:
         server: The server.
@@ -64,7 +64,7 @@ def tree(place: Path) -> dict[str, bytes]:
 
 
 def archive_with_empty_folders(path: Path) -> None:
-    """An archive with folders that no file is in, which receipts do not speak of."""
+    """An archive with empty folders, which receipts do not list."""
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("annotations/instances_default.json", b"{}" * 50)
@@ -104,12 +104,12 @@ def mirrored() -> Iterator[Mirrored]:
 
 @dataclass
 class Told:
-    """What `verify` has to say, and what the user would miss.
+    """What `verify` has to report, and which files of the user must survive.
 
     Attributes:
         problems: Kind by path.
-        touched: Paths whose time alone is another one.
-        mine: What was written by the user, and must be somewhere afterwards.
+        touched: Paths whose time alone has changed.
+        mine: What the user wrote, and must be somewhere afterwards.
     """
 
     problems: dict[str, str] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class Told:
     mine: list[bytes] = field(default_factory=list)
 
     def kinds(self) -> dict[str, str]:
-        """As the report has them: many touched files of a task are one problem."""
+        """Return problems as the report merges them: many touched files of a task are one."""
         kinds = dict(self.problems)
         for task_id in TASKS:
             of_task = [path for path in self.touched if path.startswith(f"task{task_id}/")]
@@ -130,7 +130,7 @@ Damage = Callable[[Path, str, Told], None]
 
 
 def rewritten(file: Path, content: bytes, *, silently: bool) -> None:
-    """Give a file another content; silently, the time of change stays."""
+    """Change a file's content; `silently` keeps the modification time."""
     status = file.stat()
     file.write_bytes(content)
     moved = 0 if silently else 10**9
@@ -183,7 +183,7 @@ def rename(dest: Path, path: str, told: Told) -> None:
 
 
 def link(dest: Path, path: str, told: Told) -> None:
-    """A link to a file that holds the very same: no reader that follows it sees a difference."""
+    """Replace a file by a link to its copy: a reader that follows links sees no difference."""
     outside = dest.with_name("outside") / f"{crc32(path.encode()):08x}"
     (dest / path).rename(outside)
     (dest / path).symlink_to(outside)
@@ -205,7 +205,7 @@ def pipe(dest: Path, path: str, told: Told) -> None:
 
 
 def add(dest: Path, path: str, told: Told) -> None:
-    """A file beside it, and a folder with more."""
+    """Add a file, and a folder with more files."""
     content = b"added to " + path.encode()
     (dest / f"{path}.note").write_bytes(content)
     (dest / f"{path}.more" / "deep").mkdir(parents=True)
@@ -215,7 +215,7 @@ def add(dest: Path, path: str, told: Told) -> None:
 
 
 def add_folders(dest: Path, path: str, _told: Told) -> None:
-    """Folders beside it in which there is no file: nobody would miss them."""
+    """Add folders without files, which need not be reported."""
     (dest / f"{path}.empty" / "deep").mkdir(parents=True)
 
 
@@ -264,7 +264,7 @@ def zero_receipt(dest: Path, path: str, told: Told) -> None:
 
 
 def cut_receipt(dest: Path, path: str, told: Told) -> None:
-    """Its first line still tells which folder it was about."""
+    """Cut a receipt; its first line still names the folder."""
     file, name = _receipt(dest, path)
     file.write_bytes(file.read_bytes()[:-1])
     told.problems[name] = "damaged receipt"
@@ -341,7 +341,7 @@ def check_naming(mirrored: Mirrored, plan: Plan) -> None:
 
 
 def check_repair(mirrored: Mirrored, plan: Plan) -> None:
-    """Mended, the mirror is as it was; what was not ours is still there, and nothing else is."""
+    """Check that the mirror is as it was, and that every other file of the user still exists."""
 
     async def repair(dest: Path) -> ac.VerifyReport:
         async with mirrored.client as client:
@@ -369,7 +369,7 @@ def check_repair(mirrored: Mirrored, plan: Plan) -> None:
 
 
 def every_damage(paths: list[str]) -> Iterator[Plan]:
-    """Each damage alone, to every file and folder that it can be done to."""
+    """Yield each damage alone, for every file and folder that it fits."""
     for path in paths:
         yield from ([(path, damage)] for damage in FILE_DAMAGE)
     for task_id in TASKS:
@@ -422,7 +422,7 @@ def test_any_damage_is_mended_and_nothing_of_yours_is_lost(
     @given(damages(paths_of(mirrored)))
     def check(plan: Plan) -> None:
         nonlocal cases
-        # Without any receipt nobody knows how to repair.
+        # Without any receipt, the format is unknown.
         assume(sum(damage is zero_receipt for _, damage in plan) < len(TASKS))
         cases += 1
         check_repair(mirrored, plan)

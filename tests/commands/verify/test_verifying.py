@@ -1,4 +1,4 @@
-"""`verify`: what is wrong is named and nothing else is, with and without a server, and mended."""
+"""`verify` reports what is wrong and nothing else, with and without a server, and repairs it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def mirror(place: Serving, data: Path, spec: ac.ExportSpec = COCO) -> None
 
 
 def flip(file: Path, *, silently: bool) -> None:
-    """Change one bit; silently, as a drive does, the time of change stays."""
+    """Change one bit; `silently`, as a drive does, keeps the modification time."""
     status = file.stat()
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -47,8 +47,8 @@ def flip(file: Path, *, silently: bool) -> None:
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + later))
 
 
-def put_aside(data: Path) -> set[bytes]:
-    """What the files hold that were not asynccvat's to delete."""
+def quarantined(data: Path) -> set[bytes]:
+    """Return the contents of the files in `kept/`."""
     return set(files(data / ".asynccvat/kept", own=True).values())
 
 
@@ -110,7 +110,7 @@ async def test_what_is_damaged_is_named_mended_and_nothing_of_yours_is_lost(
         said = "the receipt of task 5 cannot be read: the task is fetched as most"
         assert any(warning.startswith(said) for warning in report.warnings)
         assert files(data) == before
-        assert {edited, b"mine"} <= put_aside(data)
+        assert {edited, b"mine"} <= quarantined(data)
         assert report.kept == 3
         # Only what was damaged travelled: the export of task 1 has one image more, taken over.
         assert outcome_of(report, 1).transferred < outcome_of(report, 1).bytes
@@ -417,7 +417,7 @@ async def test_what_is_no_mirror_is_refused(data: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file counts as large."""
+    """Make every task count as large."""
     monkeypatch.setattr(rules, "SLICE_BYTES", 1)
 
 
@@ -555,7 +555,7 @@ async def test_a_restart_reads_everything(data: Path, monkeypatch: pytest.Monkey
 
 
 def reads(monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The inodes of the files that are read from now on."""
+    """Note the inodes of the files that are read from now on."""
     read: set[int] = set()
     reading = disk.read_into
 
@@ -595,7 +595,7 @@ async def test_a_listener_that_raises_is_told_nothing_more(
     assert caplog.text.count("is detached: it gets no more events") == 1
 
 
-# --- beside a mirror ---------------------------------------------------------------------------
+# --- next to a running mirror ----------------------------------------
 
 
 async def test_beside_a_mirror_that_updates_everything_nothing_is_told(

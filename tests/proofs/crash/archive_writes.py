@@ -1,6 +1,6 @@
-"""The writes to an archive that is kept, watched as the effects of `files` are.
+"""The writes to a kept archive, watched as the effects of `files` are.
 
-They are the one change of a destination that goes through aiofiles instead.
+They are the only change of a destination that goes through aiofiles instead.
 """
 
 from __future__ import annotations

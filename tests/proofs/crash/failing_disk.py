@@ -1,8 +1,8 @@
-"""A disk that refuses something, and mirrors in this very process that meet it.
+"""A disk that refuses a call, and mirrors in this process that meet the error.
 
-Each case begins with the same destination and the same server, whose tasks were edited, deleted and
-added since it was mirrored, and are wanted under another prefix, which one of them has: a single
-run fetches, takes over, exchanges, moves and removes.
+Each case begins with the same destination and the same server. Since the mirror, tasks were edited,
+deleted and added, and they are wanted under another prefix, which one of them has already. So a
+single run fetches, reuses, exchanges, moves and removes.
 """
 
 from __future__ import annotations

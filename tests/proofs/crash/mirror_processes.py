@@ -1,7 +1,7 @@
-"""Mirrors in processes of their own, to be killed; and what they leave behind.
+"""Mirrors in processes of their own, which are killed; and what they leave behind.
 
 The processes are forked from one that has the engine loaded, so that each starts within
-milliseconds. None shares anything with the test but a pipe, on which it tells its events.
+milliseconds. Each shares only a pipe with the test, and sends its events there.
 """
 
 from __future__ import annotations

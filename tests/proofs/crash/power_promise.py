@@ -1,7 +1,6 @@
-"""What a scenario did, and what has to hold wherever the power is cut in the midst of it.
+"""What a scenario did, and what has to hold wherever the power is cut during it.
 
-A recording knows both. Which scenarios there are, and how many cuts are tried, is left to the
-tests.
+A recording knows both. The tests choose the scenarios, and how many cuts are tried.
 """
 
 from __future__ import annotations

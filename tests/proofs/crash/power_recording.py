@@ -1,8 +1,8 @@
-"""Recording what a program does to a real folder, as a trace of which power cuts can be made.
+"""Recording what a program does to a real folder, as a trace for power cuts.
 
-Every function of `asynccvat.fs.files.EFFECTS` is replaced by one that does the same and notes it;
-so are the writes to an archive that is kept, which go through aiofiles. That nothing else changes
-the disk shows at the end, when the trace has to lead to just what is there.
+Every function of `asynccvat.fs.files.EFFECTS` is replaced by one that does the same and notes it.
+So are the writes to a kept archive, which go through aiofiles. At the end, the trace has to lead to
+the real state: so nothing else has changed the disk.
 """
 
 from __future__ import annotations

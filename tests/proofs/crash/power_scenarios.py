@@ -1,4 +1,4 @@
-"""What is done to a destination before, and while, the power is cut; and what has to hold then."""
+"""What happens to a destination before and during a power cut, and what has to hold afterwards."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Runs during which somebody replaces a folder by a link to one outside.
+"""Runs during which another program replaces a folder by a link to a folder outside.
 
-Everything happens in this process: before a chosen call that touches the disk, a folder of the
-destination is moved away, and in its place comes a link to a copy of it outside, so that whoever
-follows the link finds just what is expected there and would not hesitate to change it.
+Everything happens in this process. Before a chosen call that touches the disk, a folder of the
+destination is moved away, and a link to a copy of it outside takes its name. A program that follows
+the link finds exactly what it expects, and would change it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whatever the system refuses, at whichever call: a word, nothing broken, and the next run ends it.
+"""The system refuses any call: the error is named, nothing is broken, and the next run completes.
 
 Errors are injected into every function of `files` that touches the disk, by its number among the
-calls of a run that does all that a mirror can do.
+calls of a run that does everything that a mirror can do.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""SIGKILL at every effect on the disk: what stands is whole, and the next run ends the same.
+"""SIGKILL at every effect on the disk: every folder is whole, and the next run ends the same.
 
 Each run is killed at its n-th effect (of `asynccvat.fs.files.EFFECTS`), for every n from the first
-to the one that it does not reach. Dead at an effect, a process leaves just what stood between that
-effect and the one before: so the states that are looked at are all the states there are between
-two effects, and no final folder holds anything but one complete version in any of them.
+to the one that it does not reach. A process that dies at an effect leaves the state between that
+effect and the one before. So these are all states between two effects, and in none of them does a
+final folder hold anything except one complete version.
 
-Effects come from several threads, so n is a number and not a place. Tasks are therefore brought
-one after the other, by which the order is the same each time; "side by side" is the scenario in
-which it is not.
+Effects come from several threads, so n is a number and not a place. Tasks are therefore fetched one
+after the other, which makes the order the same each time; only the scenario "side by side" does
+not.
 
-The quick run takes every effect of a commit, every rename and every write to a kept archive, but
-for syncs, which change nothing that outlives a process only; and a sample of all others. With
-`--thorough` each effect of each scenario is taken, once before it and once after it; and of each
-commit that was killed, each effect of the recovery, where the next run is killed as well.
+The quick run takes every effect of a commit, every rename and every write to a kept archive, except
+syncs, as they change nothing for the other processes; and a sample of all other effects. With
+`--thorough` each effect of each scenario is taken, once before it and once after it. For each
+killed commit, the next run is killed, too, at each effect of its recovery.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""However much is done at once, it is done within the file handles that a process may have."""
+"""However much runs at once, it stays within the file handles that a process may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full disk ends a run with a word, keeps what is whole, and hinders no later run."""
+"""A full disk ends a run with a clear error, keeps what is whole, and bars no later run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment of a mirror: what stands is whole, and the next run ends the same."""
+"""SIGKILL at any moment of a mirror: every folder is whole, and the next run ends the same."""
 
 from __future__ import annotations
 

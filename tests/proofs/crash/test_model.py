@@ -1,11 +1,11 @@
-"""A mirror against a model of it: whatever happens at the server, on disk and to the process.
+"""A mirror against a model of it, whatever happens on the server, on disk and to the process.
 
-Hypothesis chooses what happens: tasks are edited, renamed, added and deleted at the server; files
-are edited, renamed, added and deleted here, and folders renamed; the mirror runs, with another
+Hypothesis chooses what happens. Tasks are edited, renamed, added and deleted on the server. Files
+are edited, renamed, added and deleted on disk, and folders renamed. The mirror runs, with another
 prefix or format, with `prune`, and is killed at some effect. The model says what each folder has to
-hold, what has to be in `kept/`, and which tasks a run may export. After a kill it does not know how
-far the run came: it looks which of the two whole versions each folder is, and takes that for
-granted from there on.
+hold, what has to be in `kept/`, and which tasks a run may export. After a kill the model does not
+know how far the run came: it reads which of the two whole versions each folder is, and continues
+from there.
 """
 
 from __future__ import annotations

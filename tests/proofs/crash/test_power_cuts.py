@@ -1,4 +1,4 @@
-"""The power is cut at any moment: what stands is whole, what was told is there, the rest comes."""
+"""A power cut at any moment: folders are whole, what was reported exists, the rest follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The disk of the power cuts loses what it may, and nothing that it must not."""
+"""The disk of the power cuts loses what it may lose, and nothing else."""
 
 from __future__ import annotations
 

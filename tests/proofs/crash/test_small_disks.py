@@ -1,8 +1,8 @@
-"""A real file system that fills up in the midst of a command, at a random moment.
+"""A real file system that fills up during a command, at a random moment.
 
-Another program fills it, really, right before one of the command's effects; from there on the
-kernel refuses whatever no longer fits: the next member, the middle of one, a receipt, the lock, a
-folder, the report. Later it is gone again, and the same command ends as if there had been room.
+Another program really fills it, right before one of the command's effects. From there on the kernel
+refuses whatever no longer fits: the next member, the middle of one, a receipt, the lock, a folder,
+the report. Later there is room again, and the same command ends as if there always had been.
 """
 
 from __future__ import annotations

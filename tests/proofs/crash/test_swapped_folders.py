@@ -1,9 +1,8 @@
-"""Folders that become links while a run is at work: nothing outside is touched, ever.
+"""Folders that become links during a run: nothing outside is ever touched.
 
-For every call that changes the disk, and after every look at it, each folder that is there is
-replaced by a link to a twin of it outside. Afterwards the twin is as it was to the last byte and
-inode; the run has ended with the right result or a named error; and once the folder is back, the
-next run ends right.
+For every call that changes the disk, and after every look at it, each folder is replaced by a link
+to a twin of it outside. Afterwards the twin is unchanged to the last byte and inode, and the run
+has ended with the right result or a named error. Once the folder is back, the next run ends right.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One writer at a time: another mirror of a destination is told about the first."""
+"""One writer at a time: a second mirror of a destination is told about the first."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Trials: a destination that is killed at an effect and then finished, beside one that never was.
+"""Trials: a run that is killed at an effect and then finished, against an undisturbed one.
 
-A `Trials` holds what one scenario needs: a server, a destination as it was before, and one to
-which the same happened undisturbed. Each trial copies the former, kills a run there, looks at what
-is left, runs to the end and compares that with the latter.
+A `Trials` holds what one scenario needs: a server, a destination as it was before, and one to which
+the same happened undisturbed. Each trial copies the first, kills a run there, checks what is left,
+runs to the end and compares the result with the second.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A process that has everything loaded, and forks itself for each job in a few milliseconds.
 
-The forkserver of `multiprocessing` needs four times as long for each, which is too much where jobs
-are killed by the thousand. What a job does, and where it dies, is left to `mirror_processes`.
+The forkserver of `multiprocessing` needs four times as long for each job, which is too much for
+thousands of kills. `mirror_processes` says what a job does, and where it dies.
 """
 
 from __future__ import annotations
