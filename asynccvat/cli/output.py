@@ -151,11 +151,11 @@ def table(
     console.print(drawn)
 
 
-def summary(report: RunReport, place: str) -> None:
+def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
     """Write to stdout what a run did, in a line or two."""
     counts = report.summary()["counts"]
     nothing = "none done yet" if report.interrupted else "nothing to do"
-    moved = "sent" if "uploaded" in counts else "received"
+    moved = "sent" if uploads else "received"
     parts = [f"{count:,} {action}" for action, count in counts.items()] or [nothing]
     how, idle = "Done in", ""
     if report.interrupted:

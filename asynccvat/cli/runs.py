@@ -30,6 +30,7 @@ def carry_out(
     results: ResultOptions,
     *,
     place: str,
+    uploads: bool = False,
     verbose: bool = False,
     resumable: bool = True,
 ) -> int:
@@ -42,6 +43,7 @@ def carry_out(
         call: Calls the verb.
         results: Where the report and the events go.
         place: Where the tasks go, for the summary.
+        uploads: Whether the run sends files.
         verbose: Show retries and the causes of errors.
         resumable: Whether the same command would continue after an interruption.
     """
@@ -58,7 +60,7 @@ def carry_out(
             written = _write(report, results)
     for report in reports[-1:]:
         if not results.as_json:
-            output.summary(report, place)
+            output.summary(report, place, uploads=uploads)
     if stopped is not None:
         if resumable:
             output.remark("Run the same command again to continue.")

@@ -64,7 +64,7 @@ def test_the_demo_mirrors_twice_and_keeps_the_mirror(nobody: Shell, tmp_path: Pa
     assert "5 tasks (5 fetched)" in ended.out
     assert "5 tasks (5 kept)" in ended.out
     assert "annotations.xml" in ended.out
-    assert "... and 2 folders more" in ended.out
+    assert "... and 2 more folders" in ended.out
     assert (tmp_path / "shown" / "task5" / "annotations.xml").is_file()
     again = nobody("demo", tmp_path / "shown", "--tasks", 5)
     assert again.code == 0, again.err
@@ -114,8 +114,8 @@ def test_a_tree_shows_the_first_folders_and_their_first_files(tmp_path: Path) ->
         f"{tmp_path}/",
         "  task1/",
         *[f"    {number}.txt  (1 B)" for number in range(6)],
-        "    ... and 2 files more",
+        "    ... and 2 more files",
         "  task2/",
         "  task3/",
-        "  ... and 1 folder more",
+        "  ... and 1 more folder",
     ]

@@ -138,6 +138,6 @@ def tree(place: Path) -> Iterator[str]:
         for file in files[:_FILES_SHOWN]:
             yield f"    {file.relative_to(folder)}  ({number_of_bytes(file.stat().st_size)})"
         if len(files) > _FILES_SHOWN:
-            yield f"    ... and {counted(len(files) - _FILES_SHOWN, 'file')} more"
+            yield f"    ... and {counted(len(files) - _FILES_SHOWN, 'more file')}"
     if len(folders) > _FOLDERS_SHOWN:
-        yield f"  ... and {counted(len(folders) - _FOLDERS_SHOWN, 'folder')} more"
+        yield f"  ... and {counted(len(folders) - _FOLDERS_SHOWN, 'more folder')}"

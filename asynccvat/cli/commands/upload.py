@@ -118,6 +118,7 @@ def upload(
         ),
         results,
         place=str(settings.url),
+        uploads=True,
         verbose=shared.verbose,
         resumable=all_,
     )
