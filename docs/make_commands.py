@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.main import get_command
 
 from asynccvat.cli import app
@@ -50,10 +51,11 @@ _UNGROUPED = "Options"
 def page() -> str:
     """Return the command reference as Markdown."""
     application: Any = get_command(app)
-    shared = [option for option in application.params if _group(option) != _UNGROUPED]
+    options = _parameters(application)
+    shared = [option for option in options if _group(option) != _UNGROUPED]
     groups = {_group(option) for option in shared}
     parts = [_HEAD]
-    rest = [item for item in application.params if item not in shared and not _is_help(item)]
+    rest = [item for item in options if item not in shared and not _is_help(item)]
     parts.append(_WITHOUT_COMMAND + "\n" + "\n".join(_table(rest)) + "\n")
     for words, command in _commands(application, ("asynccvat",)):
         parts.append("\n".join(_section(words, command, groups)))
@@ -70,9 +72,16 @@ def _commands(group: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
             yield from _commands(command, (*words, name))
 
 
+def _parameters(command: Any) -> list[Any]:
+    """The options and arguments of a command, prepared as for its help."""
+    return list(command.get_params(typer.Context(command)))
+
+
 def _section(words: tuple[str, ...], command: Any, shared: set[str]) -> Iterator[str]:
     text, _, examples = command.help.partition("\n\nFor example:\n\n")
-    own = [item for item in command.params if _group(item) not in shared and not _is_help(item)]
+    own = [
+        item for item in _parameters(command) if _group(item) not in shared and not _is_help(item)
+    ]
     arguments = [item for item in own if item.param_type_name == "argument"]
     usage = [f"[{item.metavar}]" if not item.required else item.metavar for item in arguments]
     yield f"## {' '.join(words[1:])}\n"
@@ -100,12 +109,8 @@ def _name(item: Any) -> str:
         return f"`{item.metavar}`"
     flags = [f"`{flag}`" for flag in (*item.opts, *item.secondary_opts)]
     if not item.is_flag and not item.count:
-        flags[0] = f"`{item.opts[0]} {_metavar(item)}`"
+        flags[0] = f"`{item.opts[0]} {item.metavar}`"
     return ", ".join(flags).replace("|", "\\|")
-
-
-def _metavar(item: Any) -> str:
-    return str(item.metavar or item.opts[0].removeprefix("--").replace("-", "_").upper())
 
 
 def _default(item: Any) -> str:

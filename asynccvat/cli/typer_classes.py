@@ -97,6 +97,8 @@ def _metavar(option: Any) -> str:
     """What stands for an option's value in the help, instead of a Python type."""
     if option.is_flag or option.count:
         return ""
-    if getattr(option, "min", None) is not None or getattr(option, "max", None) is not None:
+    # Older versions of typer keep the bounds at the type.
+    bounds = getattr(option, "type", option)
+    if getattr(bounds, "min", None) is not None or getattr(bounds, "max", None) is not None:
         return "N"
     return str(option.opts[0]).removeprefix("--").replace("-", "_").upper()
