@@ -8,7 +8,9 @@ says through the fixture `count_cases` how many it went through; a summary tells
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -25,6 +27,10 @@ from asynccvat.core.scheduling import intervals
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("untimed"), max_examples=500)
 settings.load_profile("untimed")
+
+# Hundreds of processes are started here: none should have to compile the package for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).resolve().parent.parent
 THOROUGH_SECONDS = 7200.0
@@ -83,6 +89,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over modules and tests: they stay until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -49,9 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def little_garbage() -> Iterator[None]:
+def little_garbage() -> None:
     """What was there before is no garbage of a case, and need not be looked through each time."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
