@@ -36,7 +36,7 @@ class Bomb:
         refused: What the error says, None where it is read.
         disk: The most bytes that may be written, a spooled archive apart.
         memory: The most MiB that may be taken beside the archive itself.
-        writes: Whether its members are written; so many of them take longer than all else.
+        writes: Whether the members are written by ranges, too: that takes long if they are many.
         thorough: Whether it is only for a thorough run.
     """
 
@@ -251,7 +251,7 @@ def _measure(bomb: Bomb, data: bytes, way: int, place: Path) -> dict[str, object
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         files.write = write
-    spooled_bytes = len(data) if way == 1 and bomb.writes else 0
+    spooled_bytes = len(data) if way == 1 else 0
     return {
         "written": written,
         "spooled": spooled_bytes,

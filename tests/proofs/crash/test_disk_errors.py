@@ -34,8 +34,9 @@ from memory_folders import in_memory
 from mirror_processes import read_tree
 
 import asynccvat as ac
+from asynccvat.archives import session
 from asynccvat.fs import files
-from asynccvat.simulator import SimulatedServer, SimulatorOptions
+from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Disk errors")]
 
@@ -211,6 +212,39 @@ async def test_an_error_at_any_write_of_an_archive_that_is_kept(
     for refusal in cases:
         with told_of(refusal, disk):
             assert await meet(stage, disk, refusal, keep_archive=True)
+    count_cases(len(cases))
+
+
+@pytest.mark.parametrize("keep_archive", [False, True])
+async def test_an_error_at_any_effect_while_archives_are_spooled(
+    stage: Scene,
+    disk: FailingDisk,
+    count_cases: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    keep_archive: bool,
+    thorough: bool,
+) -> None:
+    monkeypatch.setattr(session, "IN_MEMORY", 0)
+    stage.server.faults.add(Fault(path="dataset/download", ignore_range=True, times=None))
+    disk.refuse(None)
+    await stage.mirror(stage.fresh(), keep_archive=keep_archive)
+    # A kept archive is its own spool. The other effects on it have a test of their own.
+    calls = ("write",) if keep_archive else files.EFFECTS
+    total = sum(disk.counts.get(name, 0) for name in calls)
+    cases = [
+        Refusal(number, at, calls, for_good=for_good)
+        for at in range(1, total + 1)
+        for number in ERRORS
+        for for_good in (False, True)
+    ]
+    if not thorough:
+        cases = cases[:: 29 if keep_archive else 199]
+    for refusal in cases:
+        with told_of(refusal, disk):
+            # What comes at the same time may come in another order, and so be one call less.
+            met = await meet(stage, disk, refusal, keep_archive=keep_archive)
+            assert met or refusal.at > 1
     count_cases(len(cases))
 
 
