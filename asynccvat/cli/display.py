@@ -171,7 +171,7 @@ class BarDisplay:
         self._live.stop()
 
     def on_event(self, event: Event) -> None:
-        """Count an event; a thread of its own draws the bar."""
+        """Count an event; another thread draws the bar."""
         self._progress.apply(event)
         for line in messages(event, verbose=self._verbose):
             self.say(line)

@@ -1,4 +1,4 @@
-"""Send one query to the server with a client of its own, and write the answer."""
+"""Send one query to the server, and write the answer."""
 
 from __future__ import annotations
 

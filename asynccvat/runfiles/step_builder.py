@@ -52,8 +52,10 @@ class _NamedPositions:
 class StepBuilder:
     """Builds the steps of one file, in their order.
 
+    What is wrong is reported to the reader; then a step is None.
+
     Attributes:
-        warnings: Keys without effect.
+        warnings: What the user should know although the file can be run.
     """
 
     def __init__(self, reader: NodeReader) -> None:
@@ -62,10 +64,11 @@ class StepBuilder:
         self._made: list[Path] = []
 
     def download(self, head: StepHead, section: Section) -> DownloadStep | None:
+        """Build a download of tasks, each into its own folder."""
         values, places = section.values, _NamedPositions()
         ids = places.ids(section, "task_ids")
         prefix = self._prefix(section)
-        self._note_place(places, section, "dataset_format")
+        self._remember_position(places, section, "dataset_format")
         if not section.all_of("task_ids"):
             return None
         if "out_paths" in section.entries:
@@ -104,8 +107,9 @@ class StepBuilder:
         )
 
     def upload(self, head: StepHead, section: Section) -> UploadStep | None:
+        """Build an upload of annotation files."""
         values, places = section.values, _NamedPositions()
-        self._note_place(places, section, "dataset_format")
+        self._remember_position(places, section, "dataset_format")
         prefix = self._prefix(section)
         format_name = values.get("dataset_format")
         if "tasks" in values:
@@ -120,7 +124,9 @@ class StepBuilder:
             return None
         if prefix is None:
             return None
-        awaits = self._look_at_files(batches, prefix, places)
+        awaits = self._check_files(batches, prefix, places)
+        options = _values(UploadOptions, section)
+        options["folder_prefix"] = prefix
         return UploadStep(
             number=head.number,
             task=UPLOAD,
@@ -128,11 +134,7 @@ class StepBuilder:
             server=head.server,
             places=places.found,
             batches=batches,
-            options=UploadOptions(
-                folder_prefix=prefix,
-                mode=values.get("mode", UploadOptions().mode),
-                only_if_unchanged=values.get("only_if_unchanged", False),
-            ),
+            options=UploadOptions(**options),
             awaits=awaits,
         )
 
@@ -160,11 +162,12 @@ class StepBuilder:
         return tuple(Batch(paths, tuple(paths), own) for own, paths in batches.items())
 
     def mirror(self, head: StepHead, section: Section) -> MirrorStep | None:
+        """Build a mirror; its keys are the options of the command."""
         values, places = section.values, _NamedPositions()
         projects = places.ids(section, "project_id")
         places.found = {f"project {one}": place for one, place in places.found.items()}
         tasks = places.ids(section, "task_id")
-        self._note_place(places, section, "format")
+        self._remember_position(places, section, "format")
         prefix = self._prefix(section)
         selection = self._selection(section, projects, tasks)
         if prefix is None or selection is None or "dest" not in values:
@@ -212,7 +215,7 @@ class StepBuilder:
             return None
         return prefix
 
-    def _note_place(self, places: _NamedPositions, section: Section, key: str) -> None:
+    def _remember_position(self, places: _NamedPositions, section: Section, key: str) -> None:
         if key in section.values:
             places.found[section.values[key]] = self._reader.place(section.entries[key].value)
 
@@ -229,7 +232,7 @@ class StepBuilder:
                     f"tasks {other} and {task_id} have the same folder: {path}",
                 )
 
-    def _look_at_files(
+    def _check_files(
         self, batches: Iterable[Batch], prefix: str, places: _NamedPositions
     ) -> frozenset[int]:
         """Report files that cannot be uploaded; return the tasks that an earlier step fetches."""

@@ -65,7 +65,7 @@ def download(
         typer.Option(
             "--skip-existing/--no-skip-existing",
             help="Skip tasks whose annotation file exists. Otherwise replace the folder; files "
-            "that differ stay beside it in a folder like task147.old-1.",
+            "that differ remain in a folder like task147.old-1.",
         ),
     ] = True,
     folder_prefix: Annotated[

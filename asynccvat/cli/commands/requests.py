@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("status", "progress", "age", "operation", "of", "format", "message", "id")
 _WHY_NOT = {
-    "started": "it is running, and CVAT cancels only queued requests. It will end by itself.",
+    "started": "it is running, and CVAT cancels only queued requests. Wait for its end.",
     "ended": "it has ended.",
     "unknown": "the server has no such request. 'asynccvat requests' shows the ids.",
     "forbidden": "it belongs to another user, who alone may cancel it.",
