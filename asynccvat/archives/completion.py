@@ -45,7 +45,7 @@ async def complete(
     candidates = [
         found
         for one in images
-        if (found := reuse.candidate(one.path, one.size, one.crc, staging.reusable)) is not None
+        if (found := reuse.find_reusable(one.path, one.size, one.crc, staging.reusable)) is not None
     ]
 
     tree = ExitStack()

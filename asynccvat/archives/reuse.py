@@ -38,7 +38,7 @@ class ReusableMember:
     sources: tuple[Reusable, ...]
 
 
-def candidate(
+def find_reusable(
     name: str, size: int, crc: int, reusable: Mapping[str, Sequence[Reusable]]
 ) -> ReusableMember | None:
     """Find the files that may have a member's bytes: by path, size, and CRC if it is known.

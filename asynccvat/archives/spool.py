@@ -18,7 +18,7 @@ from asynccvat.core.zip import Directory, TailNeeded, read_directory
 from asynccvat.errors import StoreError
 from asynccvat.fs import disk_errors, files
 
-PIECE_BYTES = 8 * 1024 * 1024
+PIECE_BYTES = 2 * 1024 * 1024
 """Bytes that are extracted before a cancellation can take effect."""
 
 _READ_BYTES = 256 * 1024

@@ -39,7 +39,7 @@ class TailNeeded:
     length: int
 
 
-class End(NamedTuple):
+class EndRecords(NamedTuple):
     """What the end records say of the central directory.
 
     Attributes:
@@ -55,7 +55,7 @@ class End(NamedTuple):
     position: int
 
 
-def find_end(tail: bytes, archive_size: int) -> End | TailNeeded:
+def find_end(tail: bytes, archive_size: int) -> EndRecords | TailNeeded:
     """Find the end records in the last bytes of an archive, and check them.
 
     Raises:
@@ -95,7 +95,7 @@ def find_end(tail: bytes, archive_size: int) -> End | TailNeeded:
     if locator >= 0 and tail.startswith(LOCATOR_SIGNATURE, locator):
         return _find_end64(tail, tail_start, locator, narrow)
     _check_disks(disk, directory_disk, disk_count, count)
-    return End(count, size, offset, tail_start + at)
+    return EndRecords(count, size, offset, tail_start + at)
 
 
 def _find_end64(
@@ -103,7 +103,7 @@ def _find_end64(
     tail_start: int,
     locator: int,
     narrow: tuple[int, ...],
-) -> End | TailNeeded:
+) -> EndRecords | TailNeeded:
     at = locator - END64.size
     if at < 0 and tail_start > 0:
         return TailNeeded(len(tail) - at)
@@ -126,7 +126,7 @@ def _find_end64(
             )
     disk, directory_disk, disk_count, count, size, offset = wide
     _check_disks(disk, directory_disk, disk_count, count)
-    return End(count, size, offset, tail_start + at)
+    return EndRecords(count, size, offset, tail_start + at)
 
 
 def _check_disks(disk: int, directory_disk: int, disk_count: int, count: int) -> None:
@@ -145,7 +145,7 @@ def _broken_end64() -> IntegrityError:
     )
 
 
-def check_end(end: End, limits: ArchiveLimits) -> None:
+def check_end(end: EndRecords, limits: ArchiveLimits) -> None:
     """Check the directory's size, and that it ends where the end records start.
 
     Raises:

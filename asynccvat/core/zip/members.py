@@ -37,7 +37,7 @@ MemberEvent = MemberStart | MemberData | MemberEnd
 
 
 @dataclass(slots=True)
-class Member:
+class CurrentMember:
     """The member being read, and what was counted of it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Member:
 
 
 def check_against(
-    member: Member,
+    member: CurrentMember,
     crc: int,
     compressed_size: int,
     size: int,

@@ -19,7 +19,7 @@ from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.zip.directory import Directory
 from asynccvat.core.zip.local_headers import check_local_header, descriptor_length
 from asynccvat.core.zip.members import (
-    Member,
+    CurrentMember,
     MemberData,
     MemberEnd,
     MemberEvent,
@@ -97,7 +97,7 @@ class ZipReader:
         self._state = self._before_member()
         self._pending = bytearray()  # bytes of a record that came in pieces
         self._rest = memoryview(b"")  # what is left of the chunk being fed
-        self._member: Member | None = None
+        self._member: CurrentMember | None = None
         self._feeding = False
         self._failure: ArchiveError | None = None
         self._steps = {
@@ -210,7 +210,7 @@ class ZipReader:
         end = self._directory.end_of(self._index)
         trailing = descriptor_length(header, self._entry, self._offset, end)
         self._drop(length)
-        member = Member(self._entry, trailing)
+        member = CurrentMember(self._entry, trailing)
         self._member = member
         if member.entry.method == STORED:
             self._state = ReaderState.STORED
@@ -247,7 +247,7 @@ class ZipReader:
             yield from self._inflate(member, window)
         return (yield from self._end_data(member))
 
-    def _inflate(self, member: Member, window: memoryview) -> Iterator[MemberEvent]:
+    def _inflate(self, member: CurrentMember, window: memoryview) -> Iterator[MemberEvent]:
         """Inflate a window, up to the end of the deflated stream if that lies in it."""
         source: bytes | memoryview = window
         member.consumed += len(window)
@@ -266,14 +266,14 @@ class ZipReader:
         member.consumed -= unused
         self._drop(len(window) - unused)
 
-    def _count(self, member: Member, data: bytes | memoryview) -> None:
+    def _count(self, member: CurrentMember, data: bytes | memoryview) -> None:
         member.actual_crc = isal_zlib.crc32(data, member.actual_crc)
         member.produced += len(data)
         size = member.entry.size
         if member.produced > size:
             raise broken(member.entry, f"it holds more than the {size} bytes it declares")
 
-    def _end_data(self, member: Member) -> _Step:
+    def _end_data(self, member: CurrentMember) -> _Step:
         member.inflater = None
         entry = member.entry
         check_against(member, entry.crc, entry.compressed_size, entry.size, "header")
@@ -297,7 +297,7 @@ class ZipReader:
         yield self._end_member(member)
         return True
 
-    def _end_member(self, member: Member) -> MemberEnd:
+    def _end_member(self, member: CurrentMember) -> MemberEnd:
         self._member = None
         self._index += 1
         self._state = self._before_member()
@@ -319,6 +319,6 @@ class ZipReader:
         """The member that is read, or comes next."""
         return self._directory.entries[self._index]
 
-    def _current(self) -> Member:
+    def _current(self) -> CurrentMember:
         assert self._member is not None
         return self._member
