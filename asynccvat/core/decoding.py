@@ -1,9 +1,9 @@
-"""What can go wrong when JSON is read that others wrote, or that was damaged."""
+"""The errors of reading JSON that others wrote, or that is damaged."""
 
 from __future__ import annotations
 
 import msgspec
 
-# Bytes that are no UTF-8 and depth without end are not told of by errors of msgspec's own.
+# msgspec has no error of its own for bytes that are not UTF-8, and for too deep nesting.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for JSON that cannot be read."""

@@ -1,4 +1,4 @@
-"""The names of the environment's variables, and what they set."""
+"""Read settings from environment variables."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ VARIABLES = {
     "organization": "CVAT_ORGANIZATION",
     "project_id": "CVAT_PROJECT_ID",
 }
-"""Setting to variable; the names are those of CVAT's own tools."""
+"""The variable of each setting, named as in CVAT's own tools."""
 
 CONFIG_VARIABLE = "CVAT_SERVER_CONFIG"
-"""Names the file of settings."""
+"""The variable that names the file of settings."""
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings that an environment holds; an empty variable counts as unset."""
+    """Return the settings in an environment. An empty variable counts as unset."""
     return {
         setting: environment[variable]
         for setting, variable in VARIABLES.items()

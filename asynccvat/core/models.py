@@ -1,8 +1,7 @@
-"""What CVAT's API speaks of, as frozen values: the one place that knows its JSON names.
+"""The objects of CVAT's API as frozen values. Only this module knows their JSON names.
 
-Decoding is lenient on purpose: fields that are unknown here are ignored and fields that some
-server versions leave out are optional, so older and newer servers both decode. How the calls
-are made is left to `client`.
+Decoding is lenient, so that older and newer servers can both be read. Unknown fields are ignored,
+and fields that some versions leave out are optional. `client` makes the calls.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ T = TypeVar("T")
 
 
 def share(struct: msgspec.Struct, text: str | None, field: str) -> None:
-    """Let a struct that is being made hold the one copy of a text that many of its kind hold.
+    """Replace a text of a new struct by its one shared copy, to save memory.
 
-    A hundred thousand tasks are decoded at once, and most of their texts are the same few.
+    A hundred thousand tasks may be decoded at once, and most of their texts are the same few.
     """
     if text:
         force_setattr(struct, field, intern(text))
@@ -43,8 +42,8 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A task as CVAT lists it.
 
-    `updated_date` stays the server's own text: it is compared for inequality only. A task
-    without data lacks `size` and `mode` altogether.
+    `updated_date` stays the server's own text, because it is compared for inequality only. For a
+    task without data, CVAT leaves out `size` and `mode`.
     """
 
     id: int
@@ -74,18 +73,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def without_data(self) -> bool:
-        """Whether nothing was uploaded yet; CVAT then leaves the keys out and cannot export."""
+        """Whether it has no data yet. CVAT then leaves both keys out, and cannot export it."""
         return self.size is None and self.data is None
 
 
 class DataMeta(msgspec.Struct, frozen=True, kw_only=True):
-    """What CVAT says of a task's media (`GET /api/tasks/{id}/data/meta`), but for their frames.
+    """What CVAT says about a task's media (`GET /api/tasks/{id}/data/meta`), without frames.
 
     Attributes:
         size: Frames, deleted ones included.
-        deleted_frames: Those that are deleted; they are left out of exports.
-        included_frames: Those that belong to it, None where all do.
-        chunks_updated_date: When the media last changed; older servers do not tell.
+        deleted_frames: The deleted frames, which exports leave out.
+        included_frames: The frames that belong to the task, None if all do.
+        chunks_updated_date: When the media last changed. None from older servers.
         storage: Where the files are: `local`, `share` or `cloud_storage`.
         cloud_storage_id: The bucket, if any.
     """
@@ -151,7 +150,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server says of itself (`GET /api/server/about`)."""
+    """The server's name and version (`GET /api/server/about`)."""
 
     name: str = ""
     version: str = ""
@@ -196,11 +195,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of `/api/requests`: an export, an import, whatever takes the server long.
+    """An entry of `/api/requests`: an export, an import or other long work of the server.
 
-    `progress` goes from 0 to 1 where the server counts it; of exports it stays 0. Any date can be
-    null, even of a finished request: CVAT fills them in a moment later. A status that is not known
-    here counts as queued; CVAT shows deferred ones so, too.
+    `progress` goes from 0 to 1 if the server counts it. For exports it stays 0. Any date can be
+    null, even of a finished request, because CVAT sets dates a moment later. An unknown status
+    counts as queued. CVAT itself shows deferred requests as queued.
     """
 
     id: str
@@ -218,7 +217,7 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> RequestStatus:
-        """The status, with unknown ones taken as queued."""
+        """The status. An unknown one counts as queued."""
         try:
             return RequestStatus(self.status)
         except ValueError:
@@ -231,23 +230,23 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def worker_seconds(self) -> float | None:
-        """Seconds that a worker of the server was at it, None if the server did not tell."""
+        """Seconds that a worker of the server took, None if the server sent no dates."""
         if self.started_date is None or self.finished_date is None:
             return None
         return (self.finished_date - self.started_date).total_seconds()
 
 
 class Cancellation(StrEnum):
-    """What became of the wish to cancel a request."""
+    """What came of an attempt to cancel a request."""
 
     CANCELLED = "cancelled"
-    """It waited, and was taken out of the queue."""
+    """It was queued, and was removed from the queue."""
     STARTED = "started"
-    """It runs by now: CVAT cancels only what still waits."""
+    """It runs already. CVAT cancels only queued requests."""
     ENDED = "ended"
     """It has finished or failed."""
     UNKNOWN = "unknown"
-    """The server knows no such request, or not any more."""
+    """The server has no such request, or has forgotten it."""
     FORBIDDEN = "forbidden"
     """It is another user's."""
 
@@ -267,11 +266,11 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class RequestAccepted:
-    """What the server said to an export that was asked for.
+    """The server's answer to a request for an export or import.
 
     Attributes:
-        rq_id: The request to follow. Opaque.
-        created: True where this very call queued it (202), False where it was running (409).
+        rq_id: The id of the request. Opaque.
+        created: True if this call queued it (202), False if it ran already (409).
     """
 
     rq_id: str
@@ -284,10 +283,10 @@ class TaskListing:
 
     Attributes:
         tasks: In ascending order of id, each once.
-        read_at: The latest `Date` of the answers (server's clock), None where none was sent.
-        complete: Whether the distinct ids equalled the server's count in the end.
-        missing: Ids that were asked for and are not there. With other conditions beside the ids
-            none is named, as it may only not meet those.
+        read_at: The latest `Date` of the answers, on the server's clock. None if none was sent.
+        complete: Whether the number of distinct ids equalled the server's count in the end.
+        missing: Selected ids that are not there. Empty if the selection has other conditions, since
+            a task may exist and not meet these.
     """
 
     tasks: tuple[Task, ...]
@@ -304,7 +303,7 @@ class TaskListing:
 
 @dataclass(frozen=True, slots=True)
 class ExportSpec:
-    """How each task is to be exported.
+    """How tasks are exported.
 
     Attributes:
         format: The exporter's exact name, case included.
@@ -321,8 +320,8 @@ class ExportSpec:
         given: object = self.format
         if not isinstance(given, str) or not given.strip():
             raise ConfigError(
-                f"{self.format!r} names no format; give an exporter's exact name, like "
-                "'CVAT for images 1.1'"
+                f"{self.format!r} is not the name of a format. Give an exporter's exact name, like "
+                "'CVAT for images 1.1'."
             )
         if not isinstance(self.images, bool):
             raise ConfigError(f"images must be True or False, not {self.images!r}")

@@ -27,10 +27,10 @@ class Action(StrEnum):
 
 
 class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What became of one task.
+    """The outcome of one task.
 
     A report may hold a hundred thousand of these. They are therefore small, and the garbage
-    collector passes them over: following so many would stop the process for a tenth of a second.
+    collector skips them: following that many would stop the process for a tenth of a second.
     A failed task has a `FailedOutcome`, which the collector follows, as its error leads to frames.
 
     Attributes:
@@ -189,8 +189,8 @@ class RunReport:
         failures = self.failures
         if failures:
             raise TasksFailedError(
-                f"{len(failures)} of {len(self.outcomes)} tasks failed; "
-                f"the first: {failures[0].failure}",
+                f"{len(failures)} of {len(self.outcomes)} tasks failed. "
+                f"The first: {failures[0].failure}",
                 report=self,
             )
 

@@ -1,7 +1,7 @@
-"""How to read what surrounds an answer's content: error texts, waiting times, ranges, dates.
+"""Read error texts, waiting times, ranges and dates of responses.
 
-CVAT's errors come in six shapes (a `detail`, a list, a field map, a bare JSON string, plain
-text, HTML); all become one line. Sending and receiving are left to `http`.
+CVAT's errors have six forms: a `detail`, a list, a map of fields, a bare JSON string, plain text
+and HTML. All become one line. `http` sends and receives.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from asynccvat.errors import (
 )
 
 _MAX_MESSAGE = 300
-# Where that does not follow from the class. 408 and 425 ask for the same call again (RFC 9110,
-# 15.5.9; RFC 8470, 5.2); 501 and 505 tell of what this server can do, not of how it is.
+# Statuses whose class does not say whether they are retryable. 408 and 425 ask for the same call
+# again (RFC 9110, 15.5.9; RFC 8470, 5.2). 501 and 505 say that the server can never do this.
 _RETRYABLE = {408: True, 425: True, 501: False, 505: False}
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
 def media_type(content_type: str | None) -> str:
-    """The bare, lower-case type of a Content-Type header, "" for none."""
+    """Return the bare, lower-case type of a Content-Type header, "" for none."""
     return (content_type or "").partition(";")[0].strip().lower()
 
 
 def is_json(content_type: str | None) -> bool:
-    """Whether a Content-Type is JSON of any kind; CVAT sends `application/vnd.cvat+json`."""
+    """Whether a Content-Type is any kind of JSON. CVAT sends `application/vnd.cvat+json`."""
     kind = media_type(content_type)
     return kind == "application/json" or kind.endswith("+json")
 
 
 def error_text(content_type: str | None, body: bytes) -> str:
-    """One short line of what an error answer says, "" where it says nothing.
+    """Return what an error response says as one short line, "" if it says nothing.
 
     CVAT sends plain text as `text/html`, so HTML is recognised by its tags.
     """
@@ -53,7 +53,7 @@ def error_text(content_type: str | None, body: bytes) -> str:
         try:
             return _one_line(_json_text(msgspec.json.decode(body)))
         except UNREADABLE:
-            pass  # cut short or mislabelled: shown as the text that it is
+            pass  # cut short or mislabelled: read it as text
     text = body.decode("utf-8", "replace")
     if re.search(r"<(!doctype|html|body|head)\b", text, re.IGNORECASE):
         return _html_text(text)
@@ -78,7 +78,7 @@ def _json_text(value: Any) -> str:
 
 
 def _html_text(text: str) -> str:
-    """The heading of an error page, and its first paragraph: all that such pages tell."""
+    """Return the heading of an error page and its first paragraph, all that such pages say."""
     found: list[str] = []
     for tag in ("h1", "p", "title"):
         match = re.search(rf"<{tag}\b[^>]*>(.*?)</{tag}>", text, re.IGNORECASE | re.DOTALL)
@@ -95,7 +95,7 @@ def _one_line(text: str) -> str:
 
 
 def parse_date(value: str | None) -> datetime | None:
-    """An HTTP date as an aware datetime in UTC, None where there is none or it is not one."""
+    """Return an HTTP date as an aware datetime in UTC, None if it is missing or unreadable."""
     if value is None:
         return None
     try:
@@ -106,11 +106,11 @@ def parse_date(value: str | None) -> datetime | None:
 
 
 def parse_retry_after(value: str | None, now: datetime | None) -> float | None:
-    """Seconds that a Retry-After header asks for, None where it asks for nothing readable.
+    """Return the seconds of a Retry-After header, None if it is missing or unreadable.
 
     Args:
         value: Seconds or an HTTP date (RFC 9110, 10.2.3).
-        now: The server's own clock (its Date), which a date is relative to.
+        now: The server's clock (its Date header), to which a date is relative.
     """
     text = (value or "").strip()
     if re.fullmatch(r"[0-9]{1,18}(\.[0-9]+)?", text):
@@ -123,12 +123,12 @@ def parse_retry_after(value: str | None, now: datetime | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A part of an archive: what was asked for, or what came.
+    """A part of an archive, requested or received.
 
     Attributes:
-        first: Offset of the first byte; None with `suffix`.
-        last: Offset of the last byte, inclusive; None for "to the end".
-        suffix: The last so many bytes, instead of `first` and `last`.
+        first: Offset of the first byte. None with `suffix`.
+        last: Offset of the last byte, inclusive. None for "to the end".
+        suffix: The number of bytes at the end, instead of `first` and `last`.
     """
 
     first: int | None = None
@@ -152,16 +152,16 @@ class ByteRange:
         return f"bytes={self.first}-{'' if self.last is None else self.last}"
 
     def check(self, content_range: str | None) -> tuple[int, int, int]:
-        """Compare a Content-Range with what was asked; return first, last (inclusive), total.
+        """Compare a Content-Range with this range. Returns first, last (inclusive) and total.
 
         Raises:
-            ProtocolError: The header is missing, unreadable, or of other bytes than asked for.
+            ProtocolError: The header is missing or unreadable, or names other bytes.
         """
         match = _CONTENT_RANGE.fullmatch(content_range or "")
         if match is None:
             raise ProtocolError(
-                f"asked for {self.header}, the server sent a part with Content-Range "
-                f"{content_range!r}; it cannot be placed"
+                f"cannot use the part of a download: the request was for {self.header!r}, and the "
+                f"server sent Content-Range {content_range!r}. Check whether a proxy changes it."
             )
         first, last, total = (int(group) for group in match.groups())
         if self.suffix is not None:
@@ -169,7 +169,10 @@ class ByteRange:
         else:
             due = (self.first or 0, total - 1 if self.last is None else min(self.last, total - 1))
         if not first <= last < total or (first, last) != due:
-            raise ProtocolError(f"asked for {self.header}, the server sent {content_range!r}")
+            raise ProtocolError(
+                f"cannot use the part of a download: the request was for {self.header!r}, and the "
+                f"server sent {content_range!r}. Check whether a proxy changes ranges."
+            )
         return first, last, total
 
 
@@ -183,7 +186,7 @@ def response_error(
     step: str | None = None,
     retry_after: float | None = None,
 ) -> ResponseError:
-    """The error class that a refusing status stands for."""
+    """Return the error for a status that refuses a call."""
     kind: type[ResponseError]
     match status:
         case 401:

@@ -1,9 +1,8 @@
-"""Whether and when to try again: error, attempt and budget in, a decision out.
+"""Decide whether and when to retry a failed call.
 
-Backoff is exponential with jitter. One budget, a token bucket as a value, is shared by all calls
-of a client: when a server is in trouble its clients' retries come at a bounded rate, however many
-calls are waiting, so recovery is not met by a storm. Clock and chance are passed in; sleeping is
-left to whoever asked.
+Backoff is exponential with jitter. All calls of a client share one budget, a token bucket. When a
+server is in trouble, retries come at a bounded rate, however many calls wait. So a server that
+recovers meets no storm. The caller passes clock and random numbers in. `http.retries` sleeps.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from asynccvat.errors import (
     RateLimitError,
 )
 
-# Another try meets the same wall, whatever the error says of itself.
+# A retry would fail in the same way, even if the error says that it is retryable.
 _PERMANENT = (AuthenticationError, ConfigError, DiskFullError, PermissionDeniedError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How patient to be.
+    """How often and how long failed calls are retried.
 
     Attributes:
-        attempts: Tries again after the first failure.
-        rate_limited_attempts: The same for 429: the server is well and asked for patience, and
-            many callers of one server can lose several races in a row.
-        base: Seconds before the first retry, doubled for each one after it.
+        attempts: Retries after the first failure.
+        rate_limited_attempts: Retries after answers with status 429. More are allowed, since the
+            server is well, and a call that competes with many others can be unlucky several times.
+        base: Seconds before the first retry, doubled for each further one.
         cap: Seconds that the backoff does not exceed.
-        retry_after_cap: Seconds that a Retry-After is believed; beyond it, somebody's clock or
-            configuration is wrong.
+        retry_after_cap: Most seconds of a Retry-After that are waited. A longer one is a mistake of
+            a clock or a configuration.
     """
 
     attempts: int = 5
@@ -44,33 +43,33 @@ class RetryPolicy:
     retry_after_cap: float = 300.0
 
     def pause(self, retry_after: float) -> float:
-        """Seconds to wait for a Retry-After of so many: never negative, never absurd."""
+        """Return the seconds to wait for a Retry-After: not negative, and at most the cap."""
         return min(max(0.0, retry_after), self.retry_after_cap)
 
     def backoff(self, attempt: int, jitter: float) -> float:
-        """Seconds before retry number `attempt` (from 0): half of it fixed, half by `jitter`.
+        """Return the seconds before a retry: half of the backoff is fixed, half is by `jitter`.
 
         Args:
-            attempt: How many retries there were.
+            attempt: How many retries there were before, 0 for the first one.
             jitter: A random number from 0 to 1.
         """
-        # The exponent is bounded because a float is.
+        # The exponent is bounded, since a larger one overflows a float.
         full = min(self.cap, self.base * 2.0 ** min(attempt, 64))
         return full * (0.5 + jitter / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryBudget:
-    """A token bucket as a value: each retry takes a token, time brings them back.
+    """A token bucket: each retry takes a token, and tokens come back with time.
 
-    A retry that finds no token waits for the next one: the level goes below zero by reservation.
+    A retry that finds no token reserves the next one, so the level can be negative.
 
     Attributes:
-        capacity: Tokens in a full bucket: retries that may start at once.
-        rate: Tokens a second.
-        patience: Seconds that a retry may have to wait for its token; beyond, it is given up.
-        level: Tokens at `at`; negative while retries wait for theirs.
-        at: The moment of `level`, in seconds of any monotonic clock.
+        capacity: Tokens in a full bucket, and so retries that may start at once.
+        rate: Tokens per second.
+        patience: Most seconds that a retry waits for its token. A longer wait gives the call up.
+        level: Tokens at the time `at`. Negative while retries wait for theirs.
+        at: The time of `level`, in seconds of any monotonic clock.
     """
 
     capacity: float = 32.0
@@ -80,7 +79,7 @@ class RetryBudget:
     at: float = 0.0
 
     def take(self, now: float) -> tuple[float, RetryBudget] | None:
-        """Reserve a token: the seconds until it is there and the new budget, None if too far."""
+        """Reserve a token. Returns the seconds to wait and the new budget, None if too long."""
         elapsed = max(0.0, now - self.at)
         level = min(self.capacity, self.level + elapsed * self.rate) - 1.0
         wait = max(0.0, -level / self.rate)
@@ -91,14 +90,14 @@ class RetryBudget:
 
 @dataclass(frozen=True, slots=True)
 class RetryAfter:
-    """Try again after `delay` seconds."""
+    """Retry after `delay` seconds."""
 
     delay: float
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Do not try again; `reason` says why."""
+    """Do not retry. `reason` says why."""
 
     reason: str
 
@@ -115,15 +114,15 @@ def decide(
     """Decide about one failure.
 
     Args:
-        error: What happened.
-        attempt: How many retries of this call there were, 0 after the first try.
-        budget: The shared budget as it is.
+        error: The failure.
+        attempt: How many retries of this call there were before, 0 after the first attempt.
+        budget: The shared budget now.
         now: Seconds of the budget's clock.
         jitter: A random number from 0 to 1.
-        policy: How patient to be.
+        policy: How often and how long to retry.
 
     Returns:
-        The decision and the budget as it is afterwards.
+        The decision, and the budget after it.
     """
     if isinstance(error, _PERMANENT) or not error.retryable:
         return GiveUp("permanent"), budget
@@ -135,7 +134,7 @@ def decide(
     if error.retry_after is not None:
         delay = max(delay, policy.pause(error.retry_after))
     if rate_limited:
-        # Everyone pauses together already, and one such answer a pause and call is no storm.
+        # All calls pause at once already, so one such answer per call and pause is no storm.
         return RetryAfter(delay), budget
     reserved = budget.take(now)
     if reserved is None:

@@ -1,4 +1,7 @@
-"""Which tasks, projects or jobs: selections, checked where they are given, and CVAT's queries."""
+"""Select tasks, projects or jobs, and turn a selection into CVAT's queries.
+
+A selection checks its values when it is made. `client.lists` sends the queries.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,14 @@ _STATUSES = ("annotation", "validation", "completed")
 _STAGES = ("annotation", "validation", "acceptance")
 _STATES = ("new", "in progress", "completed", "rejected")
 _TYPES = ("annotation", "ground_truth", "consensus_replica")
-# A request line of 8 KiB is the limit of CVAT's nginx (414 beyond); ids are cut into lists that
-# leave room for the rest of the URL.
+# CVAT's nginx answers 414 to a request line beyond 8 KiB. Batches of ids leave room for the rest of
+# the URL.
 _MAX_FILTER_LENGTH = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Narrowing:
-    """What every list can be narrowed by.
-
-    Whom something is assigned to, since when it has changed, and whatever else the server's
-    filters can express.
-    """
+class _ListFilter:
+    """The conditions that all lists have: assignee, time of change, and a filter of the server."""
 
     assignee: str | None = option(
         None, "--assignee", "Assigned to this user.", Text(metavar="USER"), group=SELECTION
@@ -62,12 +61,12 @@ class _Narrowing:
             object.__setattr__(self, "updated_since", _moment(self.updated_since))
 
     def _plain(self, **parameters: str | None) -> dict[str, str]:
-        """The parameters that CVAT compares for equality."""
+        """Return the parameters that CVAT compares for equality."""
         given = {**parameters, "assignee": self.assignee}
         return {name: value for name, value in given.items() if value is not None}
 
     def _terms(self) -> list[Any]:
-        """What only JSON logic can say."""
+        """Return the conditions that need JSON logic."""
         terms: list[Any] = []
         if self.updated_since is not None:
             terms.append({">=": [{"var": "updated_date"}, self.updated_since]})
@@ -77,25 +76,24 @@ class _Narrowing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection(_Narrowing):
-    """Which tasks: all that the user may see, narrowed by what is set here.
+class Selection(_ListFilter):
+    """Select tasks: all that the user may see, or those that meet all conditions.
 
     Attributes:
-        project_ids: Tasks of these projects. None does not narrow; an empty sequence selects
-            nothing, so that a computed one never means everything by accident.
-        task_ids: These tasks; None and empty as for projects.
+        project_ids: Tasks of these projects. None selects all. An empty sequence selects nothing,
+            so that a computed one never selects everything by accident.
+        task_ids: These tasks. None and an empty sequence as for projects.
         status: `annotation`, `validation` or `completed`.
         subset: The task's subset.
         name: The task's exact name.
-        owner: The user name of who made the task.
-        assignee: The user name of who it is assigned to.
-        updated_since: Tasks updated then or later: a `datetime`, or an ISO date or date and time.
-            UTC unless it says otherwise.
-        filter: A JSON logic expression as CVAT's own user interface builds them.
+        owner: The user name of the task's creator.
+        assignee: The user name of the assignee.
+        updated_since: Tasks updated then or later: a `datetime`, or an ISO date or date and time,
+            in UTC unless it has an offset.
+        filter: A JSON logic expression, as CVAT's user interface builds them.
 
     Raises:
-        ConfigError: Something cannot be what it is given as: an id, the status, the filter, the
-            date.
+        ConfigError: A value cannot be used: an id, the status, the filter or the date.
     """
 
     project_ids: Sequence[int] | None = option(
@@ -120,13 +118,13 @@ class Selection(_Narrowing):
     )
 
     def __post_init__(self) -> None:
-        # No super(): a class with slots is made anew, and an older cell would name the first.
-        _Narrowing.__post_init__(self)
+        # No super(): `slots=True` makes a second class, and super() would refer to the first.
+        _ListFilter.__post_init__(self)
         _check_word("status", self.status, _STATUSES)
 
     @property
     def only_by_id(self) -> bool:
-        """Whether an id of `task_ids` can be absent for one reason only: it is not there."""
+        """Whether the only condition is `task_ids`, so that an unlisted id does not exist."""
         others = (getattr(self, field.name) for field in fields(self) if field.name != "task_ids")
         return self.task_ids is not None and all(other is None for other in others)
 
@@ -139,20 +137,20 @@ class Selection(_Narrowing):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectSelection(_Narrowing):
-    """Which projects: all that the user may see, narrowed by what is set here.
+class ProjectSelection(_ListFilter):
+    """Select projects: all that the user may see, or those that meet all conditions.
 
     Attributes:
-        project_ids: These projects; None does not narrow, an empty sequence selects nothing.
+        project_ids: These projects. None selects all, an empty sequence nothing.
         status: `annotation`, `validation` or `completed`.
         name: The project's exact name.
-        owner: The user name of who made the project.
-        assignee: The user name of who it is assigned to.
+        owner: The user name of the project's creator.
+        assignee: The user name of the assignee.
         updated_since: As in `Selection`.
         filter: As in `Selection`.
 
     Raises:
-        ConfigError: Something cannot be what it is given as.
+        ConfigError: A value cannot be used.
     """
 
     project_ids: Sequence[int] | None = option(
@@ -169,7 +167,7 @@ class ProjectSelection(_Narrowing):
     )
 
     def __post_init__(self) -> None:
-        _Narrowing.__post_init__(self)
+        _ListFilter.__post_init__(self)
         _check_word("status", self.status, _STATUSES)
 
     def queries(self) -> Iterator[dict[str, str]]:
@@ -179,25 +177,24 @@ class ProjectSelection(_Narrowing):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobSelection(_Narrowing):
-    """Which jobs: all that the user may see, narrowed by what is set here.
+class JobSelection(_ListFilter):
+    """Select jobs: all that the user may see, or those that meet all conditions.
 
-    CVAT filters jobs by neither the status nor the subset of their tasks.
+    CVAT cannot filter jobs by the status or the subset of their tasks.
 
     Attributes:
-        project_ids: Jobs of these projects; None does not narrow, an empty sequence selects
-            nothing.
-        task_ids: Jobs of these tasks; None and empty as for projects.
+        project_ids: Jobs of these projects. None selects all, an empty sequence nothing.
+        task_ids: Jobs of these tasks. None and an empty sequence as for projects.
         task_name: The exact name of the task.
         stage: `annotation`, `validation` or `acceptance`.
         state: `new`, `in progress`, `completed` or `rejected`.
         type: `annotation`, `ground_truth` or `consensus_replica`.
-        assignee: The user name of who the job is assigned to.
-        updated_since: As in `Selection`; of the job.
-        filter: As in `Selection`; with the terms that CVAT knows of jobs.
+        assignee: The user name of the assignee.
+        updated_since: As in `Selection`, for the job itself.
+        filter: As in `Selection`, with the variables that CVAT has for jobs.
 
     Raises:
-        ConfigError: Something cannot be what it is given as.
+        ConfigError: A value cannot be used.
     """
 
     project_ids: Sequence[int] | None = option(
@@ -222,7 +219,7 @@ class JobSelection(_Narrowing):
     type: str | None = option(None, "--type", "Jobs of this type.", Text(_TYPES), group=SELECTION)
 
     def __post_init__(self) -> None:
-        _Narrowing.__post_init__(self)
+        _ListFilter.__post_init__(self)
         _check_word("stage", self.stage, _STAGES)
         _check_word("state", self.state, _STATES)
         _check_word("type", self.type, _TYPES)
@@ -236,7 +233,7 @@ class JobSelection(_Narrowing):
 
 
 def after(query: Mapping[str, str], last_id: int) -> dict[str, str]:
-    """A list's query, narrowed to what follows an id in a list sorted by ids."""
+    """Narrow a list's query to the items after an id. The list must be sorted by ids."""
     terms = [json.loads(query["filter"])] if "filter" in query else []
     return {**query, **_filter([*terms, {">": [{"var": "id"}, last_id]}])}
 
@@ -279,8 +276,8 @@ def _check_filter(text: str) -> None:
         expression = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f"the filter is not JSON ({error}); give a JSON logic expression like "
-            '{"==":[{"var":"owner"},"alice"]}'
+            f"the filter is not JSON: {error}. Give a JSON logic expression like "
+            '{"==":[{"var":"owner"},"alice"]}.'
         ) from None
     if not isinstance(expression, dict) or not expression:
         raise ConfigError(
@@ -290,7 +287,7 @@ def _check_filter(text: str) -> None:
 
 
 def _check_ids(name: str, ids: object) -> None:
-    """Refuse what is no sequence of ids; a text is one of characters, and meant otherwise."""
+    """Check a sequence of ids. A text is refused, although it is a sequence of characters."""
     if ids is None:
         return
     if isinstance(ids, str | bytes) or not isinstance(ids, Sequence):
@@ -301,11 +298,11 @@ def _check_ids(name: str, ids: object) -> None:
 
 
 def id_batches(ids: Sequence[int]) -> Iterator[list[int]]:
-    """Cut ids, each once and in order, into lists that fit into a request's URL."""
+    """Split ids, sorted and each once, into batches that fit into a request's URL."""
     batch: list[int] = []
     length = 0
     for task_id in sorted(set(ids)):
-        # A comma becomes %2C, the blank after it is not sent.
+        # A comma becomes %2C in the URL. No blank follows it.
         cost = len(str(task_id)) + 3
         if batch and length + cost > _MAX_FILTER_LENGTH:
             yield batch
@@ -317,13 +314,13 @@ def id_batches(ids: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _moment(given: str | datetime) -> str:
-    """Return a date or date and time as the server's filter reads it: with time and offset."""
+    """Return a date or date and time in the form of the server's filter: time and offset."""
     try:
         moment = given if isinstance(given, datetime) else datetime.fromisoformat(given.strip())
     except ValueError:
         raise ConfigError(
-            f"{given!r} is neither a date nor a date and time; give one like 2026-11-23 or "
-            "2026-11-23T11:45:00Z"
+            f"{given!r} is neither a date nor a date and time. Give one like 2026-11-23 or "
+            "2026-11-23T11:45:00Z."
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

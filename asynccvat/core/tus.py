@@ -1,8 +1,7 @@
-"""The TUS protocol as CVAT speaks it: how large a chunk is, and what the headers say.
+"""Decide the pieces of a TUS upload, and read and write its headers.
 
-TUS (https://tus.io, version 1.0.0) carries a file in pieces to an address that the server gives
-out. What a break loses is the piece under way: the server tells how far it came. Sending is left
-to `sending`.
+TUS (https://tus.io, version 1.0.0) sends a file in pieces to an address that the server gives out.
+The server says how much it has, so a break loses only the piece under way. `client.tus` sends.
 """
 
 from __future__ import annotations
@@ -12,40 +11,41 @@ import base64
 from asynccvat.errors import ProtocolError
 
 ONE_REQUEST = 1 << 20
-"""Bytes up to which a file goes in one request: TUS would cost three more."""
+"""Bytes up to which a file is sent in one request. TUS would need three more requests."""
 
 _LARGEST = 32 << 20
-# A break costs at most the piece under way. This share of a file, rounded up, keeps five of them
-# below a tenth from 64 MiB on; of a smaller file a piece is no smaller than `ONE_REQUEST`.
+# A break costs at most the piece under way. With pieces of a 64th of the file, rounded up, five
+# breaks cost less than a tenth of a file from 64 MiB on. Smaller files have pieces of
+# `ONE_REQUEST`.
 _SHARE = 64
 _ROUND = 1 << 16
 
 
 def chunk_length(size: int, offset: int) -> int:
-    """Bytes of the next piece of a file of `size` bytes of which `offset` are there.
+    """Return the bytes of the next piece of a file of `size` bytes, at an offset.
 
-    Long enough for the calls to cost little, short enough for a break to lose little.
+    Pieces are long enough that calls cost little, and short enough that a break loses little.
     """
     wanted = -(-size // (_SHARE * _ROUND)) * _ROUND
     return min(max(wanted, ONE_REQUEST), _LARGEST, size - offset)
 
 
 def metadata(filename: str) -> str:
-    """The value of an `Upload-Metadata` header that names the file."""
+    """Return the value of an `Upload-Metadata` header with the file's name."""
     return f"filename {base64.b64encode(filename.encode()).decode('ascii')}"
 
 
 def read_offset(header: str | None, *, size: int) -> int:
-    """How many bytes the server has, by its `Upload-Offset` header.
+    """Return how many bytes the server has, by its `Upload-Offset` header.
 
     Raises:
-        ProtocolError: It is missing, or no offset within a file of `size` bytes.
+        ProtocolError: It is missing, or not an offset in a file of `size` bytes.
     """
     text = (header or "").strip()
     if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= size:
         return int(text)
     raise ProtocolError(
-        f"the server sent Upload-Offset {header!r} of a file of {size} bytes; it cannot be gone on "
-        "from there",
+        f"cannot continue the upload of a file of {size} bytes: the server sent Upload-Offset "
+        f"{header!r}. Check whether a proxy changes headers, then upload again.",
         step="upload",
     )

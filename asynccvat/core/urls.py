@@ -1,8 +1,8 @@
-"""The server's address and the origin rule: which URLs belong to the configured server.
+"""Read the server's address, and keep every URL on its origin.
 
-Absolute links in CVAT's answers are made from Host and X-Forwarded-* headers, so behind a proxy
-their scheme or host can be wrong. `ServerUrl.rebase` keeps their path and query and puts them on
-the configured origin; nothing is ever asked of another one. Connecting is left to `http`.
+CVAT builds absolute links from Host and X-Forwarded-* headers, so behind a proxy their scheme or
+host can be wrong. `ServerUrl.rebase` puts their path and query on the configured origin. No request
+goes to another origin. `http` connects.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from asynccvat.errors import ConfigError, ProtocolError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_EXAMPLE = "give the server's address, like https://cvat.example.com"
-# What a request line cannot hold; everything else is sent as the server wrote it.
+_EXAMPLE = "Give the server's address, like https://cvat.example.com."
+# Characters that a request line cannot hold. All others are sent as the server wrote them.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -33,47 +33,47 @@ class ServerUrl:
 
     @classmethod
     def parse(cls, text: str) -> ServerUrl:
-        """Read what a user configured.
+        """Read the address that a user configured.
 
-        A trailing `/` or `/api` is dropped. CVAT serves from the root of its host, so any
-        other path is a link into its user interface rather than the server's address.
+        A trailing `/` or `/api` is dropped. CVAT serves from the root of its host, so a URL with
+        another path is a link into its user interface.
 
         Raises:
-            ConfigError: It is not an http or https URL of a server. The message does not
-                repeat a user name or password that the URL holds.
+            ConfigError: It is not an http or https URL of a server. The message repeats no user
+                name or password of the URL.
         """
         stripped = text.strip()
         if not stripped:
-            raise ConfigError(f"no server URL: {_EXAMPLE}")
+            raise ConfigError(f"the server URL is empty. {_EXAMPLE}")
         try:
             parts = urlsplit(stripped)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise ConfigError(f"the server URL cannot be read ({error}): {_EXAMPLE}") from None
+            raise ConfigError(f"the server URL cannot be read: {error}. {_EXAMPLE}") from None
         if "@" in parts.netloc:
             raise ConfigError(
-                "the server URL must not hold a user or password: give them as username and "
-                "password, or as a token"
+                "the server URL must not hold a user or password. Give them as username and "
+                "password, or as a token."
             )
         if parts.scheme not in _DEFAULT_PORTS:
             raise ConfigError(
-                f"the server URL {stripped!r} does not start with http:// or https://: {_EXAMPLE}"
+                f"the server URL {stripped!r} does not start with http:// or https://. {_EXAMPLE}"
             )
         if not host or _UNSAFE.search(parts.netloc):
-            raise ConfigError(f"the server URL {stripped!r} names no host: {_EXAMPLE}")
+            raise ConfigError(f"the server URL {stripped!r} has no host. {_EXAMPLE}")
         whole_path = parts.path.rstrip("/") in ("", "/api")
         if not whole_path or parts.query or parts.fragment:
-            # What follows may hold a secret, and is not repeated.
+            # The rest may hold a secret, so the message does not repeat it.
             first = ("the '?'" if parts.query else "the '#'") if whole_path else repr(parts.path)
             more = " and what follows" if parts.query or parts.fragment else ""
-            raise ConfigError(f"the server URL has more than a host: leave {first}{more} away")
+            raise ConfigError(f"the server URL has more than a host. Remove {first}{more}.")
         shown = f"[{host}]" if ":" in host else host
         if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
             shown += f":{port}"
         return cls(f"{parts.scheme}://{shown}", host)
 
     def rebase(self, link: str) -> str:
-        """Put a link of an answer onto this origin: its path and query, nothing else of it.
+        """Put the path and query of a link in an answer on this origin.
 
         Raises:
             ProtocolError: The link has no absolute path.
@@ -83,14 +83,17 @@ class ServerUrl:
         except ValueError:
             parts = urlsplit("")
         if not parts.path.startswith("/") or _UNSAFE.search(link):
-            raise ProtocolError(f"the server sent a link that cannot be followed: {link[:200]!r}")
-        # Quoting repairs non-ASCII characters and leaves what is quoted already as it is.
+            raise ProtocolError(
+                f"cannot follow a link of the server: {link[:200]!r} has no usable path. Check "
+                "whether a proxy changes links."
+            )
+        # Quoting repairs non-ASCII characters, and leaves quoted ones unchanged.
         path = quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
         query = quote(parts.query, safe="%:@!$&'()*+,;=~-._/?")
         return f"{self.origin}{path}" + (f"?{query}" if query else "")
 
     def redirect_target(self, base: str, location: str) -> str | None:
-        """Where a redirect leads if it stays on this origin, None if it leaves it."""
+        """Return the target of a redirect, None if it is on another origin."""
         target = urljoin(base, location)
         if origin_of(target) != self.origin:
             return None
@@ -98,7 +101,7 @@ class ServerUrl:
 
 
 def origin_of(url: str) -> str | None:
-    """The canonical origin of any absolute http or https URL, None for anything else."""
+    """Return the canonical origin of an absolute http or https URL, None for other texts."""
     try:
         parts = urlsplit(url)
         return ServerUrl.parse(f"{parts.scheme}://{parts.netloc}").origin

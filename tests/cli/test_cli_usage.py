@@ -163,7 +163,7 @@ def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
         (("list-tasks", "-u", ""), 2, "--username is empty"),
         (("list-tasks", "-p", ""), 2, "--password is empty"),
         (("list-tasks", "--token", ""), 2, "--token is empty"),
-        (("list-tasks", "--url", ""), 2, "--url: no server URL"),
+        (("list-tasks", "--url", ""), 2, "--url: the server URL is empty"),
         (("mirror", "out", "--filter", "{"), 2, "JSON"),
         (("mirror", "out", "-t", "one"), 2, "147"),
         (("mirror", "out", "--failed-from", "absent.json"), 2, "absent.json"),

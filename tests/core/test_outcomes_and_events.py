@@ -55,7 +55,7 @@ def test_a_failure_names_its_task_once(text: str) -> None:
     assert bad.failure.count("task 2") == 1
     with pytest.raises(TasksFailedError) as caught:
         RunReport(outcomes=(bad,)).raise_for_failures()
-    assert str(caught.value) == f"1 of 1 tasks failed; the first: {bad.failure}"
+    assert str(caught.value) == f"1 of 1 tasks failed. The first: {bad.failure}"
     assert GOOD.failure == ""
 
 

@@ -201,7 +201,7 @@ def test_a_part_that_was_asked_for_is_placed(
     ],
 )
 def test_a_part_of_other_bytes_is_refused(asked: ByteRange, answer: str | None) -> None:
-    with pytest.raises(ProtocolError, match="asked for bytes="):
+    with pytest.raises(ProtocolError, match="the request was for 'bytes="):
         asked.check(answer)
 
 

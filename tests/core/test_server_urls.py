@@ -36,21 +36,21 @@ def test_the_host_stands_without_brackets() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no server URL"),
-        ("   ", "no server URL"),
+        ("", "the server URL is empty"),
+        ("   ", "the server URL is empty"),
         ("cvat.example.com", "does not start with http:// or https://"),
         ("localhost:8080", "does not start with http"),
         ("ftp://cvat.example.com", "does not start with http"),
-        ("https://", "names no host"),
-        ("https://:8080", "names no host"),
-        ("https://cvat example.com", "names no host"),
+        ("https://", "has no host"),
+        ("https://:8080", "has no host"),
+        ("https://cvat example.com", "has no host"),
         ("https://cvat.example.com:port", "cannot be read"),
         ("https://cvat.example.com:99999", "cannot be read"),
         ("https://[::1", "cannot be read"),
-        ("https://cvat.example.com/tasks/5", "more than a host: leave '/tasks/5' away"),
-        ("https://cvat.example.com/tasks?page=1", "leave '/tasks' and what follows away"),
-        ("https://cvat.example.com?page=1", "a host: leave the '?' and what follows away"),
-        ("https://cvat.example.com/#tasks", "a host: leave the '#' and what follows away"),
+        ("https://cvat.example.com/tasks/5", "more than a host. Remove '/tasks/5'."),
+        ("https://cvat.example.com/tasks?page=1", "Remove '/tasks' and what follows."),
+        ("https://cvat.example.com?page=1", "a host. Remove the '?' and what follows."),
+        ("https://cvat.example.com/#tasks", "a host. Remove the '#' and what follows."),
     ],
 )
 def test_what_is_no_server_address_is_refused_with_a_remedy(text: str, message: str) -> None:
@@ -89,12 +89,12 @@ def test_links_keep_path_and_query_alone(link: str, rebased: str | None) -> None
     "link", ["", "api/x", "?a=b", "https://evil.example", "/a b", "/a\r\nX: y"]
 )
 def test_links_without_an_absolute_path_cannot_be_followed(link: str) -> None:
-    with pytest.raises(ProtocolError, match="cannot be followed"):
+    with pytest.raises(ProtocolError, match="cannot follow a link"):
         SERVER.rebase(link)
 
 
 def test_a_link_that_is_no_url_cannot_be_followed() -> None:
-    with pytest.raises(ProtocolError, match="cannot be followed"):
+    with pytest.raises(ProtocolError, match="cannot follow a link"):
         SERVER.rebase("http://[evil/x")
 
 

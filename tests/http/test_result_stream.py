@@ -154,9 +154,12 @@ async def test_a_body_that_is_not_an_archive_is_a_protocol_error(
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (part(11, 19), "asked for bytes=10-19, the server sent 'bytes 11-19/100000'"),
-        (part(10, 18), "asked for bytes=10-19, the server sent 'bytes 10-18/100000'"),
-        (archive(ARCHIVE[10:20], status=206), "Content-Range None; it cannot be placed"),
+        (part(11, 19), "was for 'bytes=10-19', and the server sent 'bytes 11-19/100000'"),
+        (part(10, 18), "was for 'bytes=10-19', and the server sent 'bytes 10-18/100000'"),
+        (
+            archive(ARCHIVE[10:20], status=206),
+            "was for 'bytes=10-19', and the server sent Content-Range None",
+        ),
         (part(10, 19, content_type="multipart/byteranges"), "sent multipart/byteranges instead"),
         (
             archive(b"abc", status=206, Content_Range="bytes 10-19/100000"),
@@ -302,7 +305,7 @@ async def test_an_error_of_the_caller_passes_through_unchanged(
 
 async def test_a_link_that_cannot_be_followed_is_a_protocol_error(connect: Connect) -> None:
     client = await connect(token=TOKEN)
-    with pytest.raises(ProtocolError, match="cannot be followed"):
+    with pytest.raises(ProtocolError, match="cannot follow a link"):
         async with client.open_result(""):
             pass
 
