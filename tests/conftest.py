@@ -39,6 +39,9 @@ THOROUGH_SECONDS = 7200.0
 PARALLEL_FROM_MODULES = 12
 """So many modules of tests take longer than the workers need to start."""
 
+MOST_WORKERS = 4
+"""A container may show more cores than it gets; `-n` takes any number."""
+
 CASES = pytest.StashKey[int]()
 """How many cases a test counted since its last report."""
 
@@ -55,18 +58,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Share the tests between the cores, unless few are selected or their output is watched.
 
     A worker needs seconds to start and to collect; a few files are done before.
     """
     options = config.option
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
     if options.keyword or options.lf or options.capture == "no":
         return 0
     modules = sum(1 for place in config.args for _ in Path(place).rglob("test_*.py"))
-    if modules < PARALLEL_FROM_MODULES:
+    if modules < PARALLEL_FROM_MODULES and not options.thorough:
         return 0
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, MOST_WORKERS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
