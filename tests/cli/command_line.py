@@ -53,14 +53,14 @@ def simulated() -> Iterator[SimulatedServer]:
 
 
 @pytest.fixture
-def nobody(
+def bare_shell(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Shell:
     """A shell that knows of no server, in an empty working directory."""
     for name in list(os.environ):
         if name.startswith("CVAT_"):
             monkeypatch.delenv(name)
-    # Whoever runs the tests may have a profile.
+    # The user who runs the tests may have a profile.
     for name in ("HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
@@ -68,9 +68,9 @@ def nobody(
 
 
 @pytest.fixture
-def shell(nobody: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(bare_shell: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A shell whose environment names the simulated server and its user."""
     monkeypatch.setenv("CVAT_URL", simulated.url)
     monkeypatch.setenv("CVAT_USERNAME", simulated.username)
     monkeypatch.setenv("CVAT_PASSWORD", simulated.password)
-    return nobody
+    return bare_shell

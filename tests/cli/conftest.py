@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from command_line import nobody, shell, simulated
+from command_line import bare_shell, shell, simulated
 
-__all__ = ["nobody", "shell", "simulated"]
+__all__ = ["bare_shell", "shell", "simulated"]
 
 
 @pytest.fixture(autouse=True)

@@ -254,10 +254,10 @@ def test_an_empty_organization_is_the_personal_workspace(shell: Shell) -> None:
 
 
 def test_an_access_token_replaces_user_and_password(
-    nobody: Shell, simulated: SimulatedServer
+    bare_shell: Shell, simulated: SimulatedServer
 ) -> None:
     token = simulated.create_access_token()
-    ended = nobody("check-connection", "--url", simulated.url, "--token", token)
+    ended = bare_shell("check-connection", "--url", simulated.url, "--token", token)
     assert ended.code == 0
     assert token not in ended.out + ended.err
 

@@ -32,9 +32,9 @@ def export(server: SimulatedServer, task_id: int, *, until: str) -> str:
 
 
 @pytest.fixture
-def ids(nobody: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """The ids of requests by their states, on a server that works on them for whoever asks."""
-    del nobody  # it has cleared the environment
+def ids(bare_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The ids of requests by their states, on a server with requests in each state."""
+    del bare_shell  # it has cleared the environment
     options = SimulatorOptions(tasks=5, frames=1, export_workers=1, export_seconds=0.0, projects=2)
     with serve_in_thread(options) as server:
         monkeypatch.setenv("CVAT_URL", server.url)
@@ -50,8 +50,8 @@ def ids(nobody: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, st
         server.release_exports()
 
 
-def test_requests_are_shown_newest_first(nobody: Shell, ids: dict[str, str]) -> None:
-    ended = nobody("requests")
+def test_requests_are_shown_newest_first(bare_shell: Shell, ids: dict[str, str]) -> None:
+    ended = bare_shell("requests")
     header, *rows = [line.split("\t") for line in ended.out.splitlines()]
     assert header == ["status", "progress", "age", "operation", "of", "format", "message", "id"]
     assert [row[0] for row in rows] == ["queued", "started"]
@@ -64,9 +64,9 @@ def test_requests_are_shown_newest_first(nobody: Shell, ids: dict[str, str]) -> 
 
 
 def test_ended_requests_are_shown_with_the_reason_of_a_failure(
-    nobody: Shell, ids: dict[str, str]
+    bare_shell: Shell, ids: dict[str, str]
 ) -> None:
-    rows = [line.split("\t") for line in nobody("requests", "--all").out.splitlines()[1:]]
+    rows = [line.split("\t") for line in bare_shell("requests", "--all").out.splitlines()[1:]]
     assert [row[-1] for row in rows] == [
         ids[state] for state in ("queued", "started", "finished", "failed")
     ]
@@ -84,27 +84,31 @@ def test_ended_requests_are_shown_with_the_reason_of_a_failure(
     ],
 )
 def test_requests_are_selected(
-    nobody: Shell, ids: dict[str, str], flags: tuple[str, ...], states: list[str]
+    bare_shell: Shell, ids: dict[str, str], flags: tuple[str, ...], states: list[str]
 ) -> None:
     expected = [ids[state] for state in states]
-    shown = nobody("requests", "--json", *flags).json
+    shown = bare_shell("requests", "--json", *flags).json
     assert [request["id"] for request in shown] == expected
-    lines = nobody("requests", "--jsonl", *flags).out.splitlines()
+    lines = bare_shell("requests", "--jsonl", *flags).out.splitlines()
     assert [json.loads(line)["id"] for line in lines] == expected
 
 
-def test_requests_of_a_project_are_those_of_its_tasks(nobody: Shell, ids: dict[str, str]) -> None:
-    everything = nobody("requests", "--all", "--json").json
+def test_requests_of_a_project_are_those_of_its_tasks(
+    bare_shell: Shell, ids: dict[str, str]
+) -> None:
+    everything = bare_shell("requests", "--all", "--json").json
     assert {request["id"] for request in everything} == set(ids.values())
     for project in (1, 2):
-        shown = nobody("requests", "--all", "--json", "--project-id", project).json
+        shown = bare_shell("requests", "--all", "--json", "--project-id", project).json
         assert shown == [
             request for request in everything if request["operation"]["project_id"] == project
         ]
         assert shown
 
 
-def test_the_server_s_own_progress_is_shown(nobody: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_s_own_progress_is_shown(
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request = {
         "id": "action=import&target=task&target_id=7",
         "status": "started",
@@ -117,14 +121,14 @@ def test_the_server_s_own_progress_is_shown(nobody: Shell, monkeypatch: pytest.M
         server.faults.add(fault)
         monkeypatch.setenv("CVAT_URL", server.url)
         monkeypatch.setenv("CVAT_ACCESS_TOKEN", server.token)
-        row = nobody("requests").out.splitlines()[1].split("\t")
+        row = bare_shell("requests").out.splitlines()[1].split("\t")
     assert row == ["started", "25%", "", "import:annotations", "project 5", "", "", request["id"]]
 
 
 def test_queued_requests_are_cancelled_and_the_others_get_a_reason(
-    nobody: Shell, ids: dict[str, str]
+    bare_shell: Shell, ids: dict[str, str]
 ) -> None:
-    ended = nobody("requests", "cancel", *ids.values(), "junk")
+    ended = bare_shell("requests", "cancel", *ids.values(), "junk")
     assert ended.code == 1
     assert ended.out.splitlines() == [
         "result\tid",
@@ -138,17 +142,17 @@ def test_queued_requests_are_cancelled_and_the_others_get_a_reason(
     assert len(told) == 4
     assert f"{ids['started']}: it is running, and CVAT cancels only queued requests" in told[2]
     assert "'asynccvat requests' shows the ids" in told[3]
-    assert [item["id"] for item in nobody("requests", "--json").json] == [ids["started"]]
+    assert [item["id"] for item in bare_shell("requests", "--json").json] == [ids["started"]]
 
 
 @pytest.mark.parametrize("flags", [("--all",), ("-t", "1,2")])
 def test_queued_requests_are_cancelled_without_naming_them(
-    nobody: Shell, ids: dict[str, str], flags: tuple[str, ...]
+    bare_shell: Shell, ids: dict[str, str], flags: tuple[str, ...]
 ) -> None:
-    ended = nobody("requests", "cancel", "--json", *flags)
+    ended = bare_shell("requests", "cancel", "--json", *flags)
     assert (ended.code, ended.err) == (0, "")
     assert ended.json == [{"id": ids["queued"], "result": "cancelled"}]
-    again = nobody("requests", "cancel", *flags)
+    again = bare_shell("requests", "cancel", *flags)
     assert (again.code, again.out) == (0, "result\tid\n")
     assert again.err == "Nothing to do: no such request waits in the server's queue.\n"
 
@@ -166,20 +170,20 @@ def test_queued_requests_are_cancelled_without_naming_them(
     ],
 )
 def test_bad_input_is_refused_before_anything_is_cancelled(
-    nobody: Shell, ids: dict[str, str], arguments: tuple[str, ...], told: str
+    bare_shell: Shell, ids: dict[str, str], arguments: tuple[str, ...], told: str
 ) -> None:
-    ended = nobody(*arguments)
+    ended = bare_shell(*arguments)
     assert (ended.code, ended.out) == (2, "")
     (line,) = ended.err.splitlines()
     assert told in line
-    assert ids["queued"] in [item["id"] for item in nobody("requests", "--json").json]
+    assert ids["queued"] in [item["id"] for item in bare_shell("requests", "--json").json]
 
 
 def test_shared_options_may_stand_before_the_group_s_command_and_after_it(
-    nobody: Shell, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = os.environ["CVAT_URL"]
     monkeypatch.setenv("CVAT_URL", "http://127.0.0.1:1")
-    assert nobody("requests", "cancel", ids["queued"]).code == 4
-    assert nobody("requests", "--url", url, "cancel", ids["started"]).code == 1
-    assert nobody("requests", "cancel", ids["queued"], "--url", url).code == 0
+    assert bare_shell("requests", "cancel", ids["queued"]).code == 4
+    assert bare_shell("requests", "--url", url, "cancel", ids["started"]).code == 1
+    assert bare_shell("requests", "cancel", ids["queued"], "--url", url).code == 0

@@ -155,28 +155,30 @@ def test_the_most_severe_problem_sets_the_code(
     assert not Path("raw").exists()
 
 
-def test_flags_win_over_the_settings_of_a_step(nobody: Shell, simulated: SimulatedServer) -> None:
+def test_flags_win_over_the_settings_of_a_step(
+    bare_shell: Shell, simulated: SimulatedServer
+) -> None:
     file = written(
         f"- task: download\n  server: {{url: http://127.0.0.1:1, token: {SECRET}}}\n"
         "  parameters: {task_ids: [1], out_dir: raw}\n"
     )
     account = ("-u", simulated.username, "-p", simulated.password)
-    assert nobody("run", file, "--url", simulated.url, *account).code == 0
+    assert bare_shell("run", file, "--url", simulated.url, *account).code == 0
     # A token for another server is not sent to this one.
-    ended = nobody("run", file, "--url", simulated.url)
+    ended = bare_shell("run", file, "--url", simulated.url)
     assert ended.code == 2
     assert "no credentials are given" in ended.err
 
 
 def test_a_file_of_secrets_that_others_can_read_is_warned_of(
-    nobody: Shell, simulated: SimulatedServer
+    bare_shell: Shell, simulated: SimulatedServer
 ) -> None:
     file = written(
         f"- task: download\n  server: {{url: {simulated.url}, token: {simulated.token}}}\n"
         "  parameters: {task_ids: [1], out_dir: raw}\n",
         0o644,
     )
-    ended = nobody("run", file)
+    ended = bare_shell("run", file)
     assert ended.code == 0
     (line,) = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
     assert "steps.yaml, line 2" in line
@@ -184,11 +186,11 @@ def test_a_file_of_secrets_that_others_can_read_is_warned_of(
 
 
 def test_a_settings_file_that_others_can_read_is_warned_of_once(
-    nobody: Shell, simulated: SimulatedServer
+    bare_shell: Shell, simulated: SimulatedServer
 ) -> None:
     Path("server.yaml").write_text(f"url: {simulated.url}\ntoken: {simulated.token}\n")
     Path("server.yaml").chmod(0o644)
-    ended = nobody("run", written(STEPS), "--dry-run")
+    ended = bare_shell("run", written(STEPS), "--dry-run")
     assert ended.code == 0
     assert ended.err.count("warning: server.yaml, line 2: others can read") == 1
 
@@ -256,8 +258,8 @@ def test_an_interrupted_run_reports_what_was_done(tmp_path: Path) -> None:
     assert err.splitlines()[-1] == "Interrupted: 1 step not started."
 
 
-def test_the_schema_is_printed_without_a_file(nobody: Shell) -> None:
-    ended = nobody("run", "--schema")
+def test_the_schema_is_printed_without_a_file(bare_shell: Shell) -> None:
+    ended = bare_shell("run", "--schema")
     assert ended.code == 0
     assert ended.json == ac.run_file_schema()
 

@@ -23,7 +23,7 @@ ASYNCCVAT = (sys.executable, "-m", "asynccvat")
 
 @pytest.mark.shows_secrets("`simulate` tells how to log in to the server that it made")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_simulated_server_runs_until_it_is_stopped(nobody: Shell, number: int) -> None:
+def test_a_simulated_server_runs_until_it_is_stopped(bare_shell: Shell, number: int) -> None:
     with subprocess.Popen(
         [*ASYNCCVAT, "simulate", "--tasks", "3", "--port", "0", "--no-costs"],
         stdout=subprocess.PIPE,
@@ -32,7 +32,7 @@ def test_a_simulated_server_runs_until_it_is_stopped(nobody: Shell, number: int)
     ) as command:
         assert command.stdout is not None
         url = command.stdout.readline().strip()
-        ended = nobody(
+        ended = bare_shell(
             "list-tasks", "--json", "--url", url, "-u", "admin", "-p", "simulated-secret"
         )
         assert len(ended.json) == 3
@@ -44,7 +44,7 @@ def test_a_simulated_server_runs_until_it_is_stopped(nobody: Shell, number: int)
 
 
 def test_a_simulated_server_is_stopped_in_this_process_too(
-    nobody: Shell, monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
 
@@ -54,24 +54,24 @@ def test_a_simulated_server_is_stopped_in_this_process_too(
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("asynccvat.cli.output.remark", interrupt)
-    assert nobody("simulate", "--tasks", "1", "--port", "0").code == 0
+    assert bare_shell("simulate", "--tasks", "1", "--port", "0").code == 0
     assert told[1:] == ["Stopped."]
 
 
-def test_the_demo_mirrors_twice_and_keeps_the_mirror(nobody: Shell, tmp_path: Path) -> None:
-    ended = nobody("demo", tmp_path / "shown", "--tasks", 5)
+def test_the_demo_mirrors_twice_and_keeps_the_mirror(bare_shell: Shell, tmp_path: Path) -> None:
+    ended = bare_shell("demo", tmp_path / "shown", "--tasks", 5)
     assert ended.code == 0, ended.err
     assert "5 tasks (5 fetched)" in ended.out
     assert "5 tasks (5 kept)" in ended.out
     assert "annotations.xml" in ended.out
     assert "... and 2 more folders" in ended.out
     assert (tmp_path / "shown" / "task5" / "annotations.xml").is_file()
-    again = nobody("demo", tmp_path / "shown", "--tasks", 5)
+    again = bare_shell("demo", tmp_path / "shown", "--tasks", 5)
     assert again.code == 0, again.err
     assert again.out.count("5 tasks (5 kept)") == 2
 
 
-def test_a_demo_whose_port_is_taken_says_what_to_do(nobody: Shell, tmp_path: Path) -> None:
+def test_a_demo_whose_port_is_taken_says_what_to_do(bare_shell: Shell, tmp_path: Path) -> None:
     place = tmp_path / "shown"
     port = port_for(place)
     assert port == port_for(place) != 0
@@ -81,16 +81,16 @@ def test_a_demo_whose_port_is_taken_says_what_to_do(nobody: Shell, tmp_path: Pat
         assert port_for(place) == 0, "nothing is bound to the port yet: any will do"
         place.mkdir()
         (place / "task1").mkdir()
-        ended = nobody("demo", place)
+        ended = bare_shell("demo", place)
         assert ended.code == 2
         assert "Name another folder" in ended.err
 
 
 def test_without_a_folder_the_demo_uses_a_temporary_one_and_names_it(
-    nobody: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    ended = nobody("demo", "--tasks", 1)
+    ended = bare_shell("demo", "--tasks", 1)
     assert ended.code == 0, ended.err
     found = re.search(r"The mirror is in (\S+)\.$", ended.out.strip())
     assert found is not None
@@ -98,9 +98,9 @@ def test_without_a_folder_the_demo_uses_a_temporary_one_and_names_it(
     assert (Path(found[1]) / "task1").is_dir()
 
 
-def test_a_demo_into_a_file_is_reported(nobody: Shell, tmp_path: Path) -> None:
+def test_a_demo_into_a_file_is_reported(bare_shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    ended = nobody("demo", tmp_path / "file")
+    ended = bare_shell("demo", tmp_path / "file")
     assert ended.code == 2
     assert len(ended.err.splitlines()) == 1
 

@@ -52,8 +52,8 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_help_names_every_command_and_the_exit_codes(nobody: Shell) -> None:
-    ended = nobody("--help")
+def test_help_names_every_command_and_the_exit_codes(bare_shell: Shell) -> None:
+    ended = bare_shell("--help")
     assert ended.code == 0
     assert not [command for command in COMMANDS if command.split()[0] not in ended.out]
     assert "130" in ended.out
@@ -69,20 +69,20 @@ TELLS_A_PASSWORD = pytest.mark.shows_secrets("the default password of `simulate`
         for command in COMMANDS
     ],
 )
-def test_the_help_of_every_command_has_an_example(nobody: Shell, command: str) -> None:
-    ended = nobody(*command.split(), "--help")
+def test_the_help_of_every_command_has_an_example(bare_shell: Shell, command: str) -> None:
+    ended = bare_shell(*command.split(), "--help")
     assert ended.code == 0
     assert f"asynccvat {command}" in ended.out.split("For example:")[1]
 
 
-def test_without_a_command_the_help_is_shown_and_it_is_a_usage_error(nobody: Shell) -> None:
-    ended = nobody()
+def test_without_a_command_the_help_is_shown_and_it_is_a_usage_error(bare_shell: Shell) -> None:
+    ended = bare_shell()
     assert ended.code == 2
     assert "mirror" in ended.out
 
 
-def test_the_version_is_shown(nobody: Shell) -> None:
-    assert nobody("--version").out == f"asynccvat {__version__}\n"
+def test_the_version_is_shown(bare_shell: Shell) -> None:
+    assert bare_shell("--version").out == f"asynccvat {__version__}\n"
 
 
 @TELLS_A_PASSWORD
@@ -121,23 +121,23 @@ def test_it_runs_as_a_module_too() -> None:
 
 
 def test_options_may_stand_before_the_command_and_after_it_where_they_win(
-    nobody: Shell, simulated: SimulatedServer
+    bare_shell: Shell, simulated: SimulatedServer
 ) -> None:
     account = ("-u", simulated.username, "-p", simulated.password)
-    assert nobody("--url", simulated.url, *account, "check-connection").code == 0
-    assert nobody("check-connection", "--url", simulated.url, *account).code == 0
-    ended = nobody("--url", "http://127.0.0.1:1", *account, "formats", "--url", simulated.url)
+    assert bare_shell("--url", simulated.url, *account, "check-connection").code == 0
+    assert bare_shell("check-connection", "--url", simulated.url, *account).code == 0
+    ended = bare_shell("--url", "http://127.0.0.1:1", *account, "formats", "--url", simulated.url)
     assert ended.code == 0
 
 
 def test_settings_come_from_a_file_too(
-    nobody: Shell, simulated: SimulatedServer, tmp_path: Path
+    bare_shell: Shell, simulated: SimulatedServer, tmp_path: Path
 ) -> None:
     file = tmp_path / "lab.yaml"
     file.write_text(
         f"url: {simulated.url}\nusername: {simulated.username}\npassword: {simulated.password}\n"
     )
-    assert nobody("-c", file, "check-connection").code == 0
+    assert bare_shell("-c", file, "check-connection").code == 0
 
 
 def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
@@ -235,18 +235,18 @@ def test_malformed_settings_are_named_with_their_line(
 
 
 def test_without_server_or_user_it_says_how_to_give_them(
-    nobody: Shell, simulated: SimulatedServer
+    bare_shell: Shell, simulated: SimulatedServer
 ) -> None:
-    ended = nobody("list-tasks")
+    ended = bare_shell("list-tasks")
     assert ended.code == 2
     assert "CVAT_URL" in ended.err
-    ended = nobody("list-tasks", "--url", simulated.url)
+    ended = bare_shell("list-tasks", "--url", simulated.url)
     assert ended.code == 2
     assert "CVAT_ACCESS_TOKEN" in ended.err
 
 
 def test_a_password_comes_from_the_first_line_of_stdin(
-    nobody: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("check-connection", "--url", simulated.url, "-u", "admin", "--password-stdin")
     for typed, code in (
@@ -256,15 +256,15 @@ def test_a_password_comes_from_the_first_line_of_stdin(
         ("no", 3),
     ):
         monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-        assert nobody(*command).code == code
+        assert bare_shell(*command).code == code
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
-    ended = nobody(*command)
+    ended = bare_shell(*command)
     assert (ended.code, ended.out) == (2, "")
     assert "--password-stdin found no password" in ended.err
 
 
 def test_a_saved_profile_is_used_by_its_name_and_by_default(
-    nobody: Shell, simulated: SimulatedServer
+    bare_shell: Shell, simulated: SimulatedServer
 ) -> None:
     from asynccvat.settings.profiles import profiles_path  # noqa: PLC0415 - where the test's own is
 
@@ -275,32 +275,32 @@ def test_a_saved_profile_is_used_by_its_name_and_by_default(
     document = {"version": 1, "profiles": {"lab": lab, "gone": gone}, "default_profile": "gone"}
     path.write_text(json.dumps(document))
     path.chmod(0o600)
-    assert nobody("check-connection").code == 4
-    assert nobody("check-connection", "--profile", "lab").code == 0
-    assert nobody("--profile", "lab", "check-connection").code == 0
-    assert nobody("check-connection", "--url", simulated.url).code == 0
+    assert bare_shell("check-connection").code == 4
+    assert bare_shell("check-connection", "--profile", "lab").code == 0
+    assert bare_shell("--profile", "lab", "check-connection").code == 0
+    assert bare_shell("check-connection", "--url", simulated.url).code == 0
     path.chmod(0o644)
-    ended = nobody("check-connection", "--profile", "lab")
+    ended = bare_shell("check-connection", "--profile", "lab")
     assert (ended.code, ended.out) == (2, "")
     assert "chmod 600" in ended.err
 
 
 def test_a_settings_file_whose_password_others_can_read_is_warned_of(
-    nobody: Shell, simulated: SimulatedServer, tmp_path: Path
+    bare_shell: Shell, simulated: SimulatedServer, tmp_path: Path
 ) -> None:
     file = tmp_path / "server.yaml"
     file.write_text(f"url: {simulated.url}\nusername: admin\npassword: simulated-secret\n")
     file.chmod(0o644)
-    ended = nobody("list-tasks", "--json")
+    ended = bare_shell("list-tasks", "--json")
     assert ended.code == 0
     (line,) = ended.err.splitlines()
     assert line.startswith("warning: server.yaml, line 3: others can read this secret")
 
 
 def test_without_a_terminal_a_missing_password_is_not_asked_for(
-    nobody: Shell, simulated: SimulatedServer
+    bare_shell: Shell, simulated: SimulatedServer
 ) -> None:
-    ended = nobody("list-tasks", "--url", simulated.url, "-u", "admin")
+    ended = bare_shell("list-tasks", "--url", simulated.url, "-u", "admin")
     assert ended.code == 2
     assert "CVAT_PASSWORD" in ended.err
 
@@ -335,7 +335,7 @@ def test_on_a_terminal_a_missing_password_is_asked_for_and_not_shown(
 
 @pytest.mark.parametrize(("typed", "code"), [("admin", 0), ("", 2)])
 def test_on_a_terminal_a_missing_user_is_asked_for_once(
-    nobody: Shell,
+    bare_shell: Shell,
     simulated: SimulatedServer,
     monkeypatch: pytest.MonkeyPatch,
     typed: str,
@@ -352,7 +352,7 @@ def test_on_a_terminal_a_missing_user_is_asked_for_once(
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("getpass.getpass", question)
-    ended = nobody("list-tasks", "--url", simulated.url, "--json")
+    ended = bare_shell("list-tasks", "--url", simulated.url, "--json")
     assert ended.code == code
     assert f"User name at {simulated.url}: " in ended.err
     assert len(questions) == (1 if typed else 0)
@@ -360,18 +360,18 @@ def test_on_a_terminal_a_missing_user_is_asked_for_once(
 
 
 def test_on_a_terminal_a_password_of_stdin_is_asked_for(
-    nobody: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("getpass.getpass", lambda *_, **__: "simulated-secret")
     command = ("check-connection", "--url", simulated.url, "-u", "admin", "--password-stdin")
-    assert nobody(*command).code == 0
+    assert bare_shell(*command).code == 0
 
 
 @pytest.mark.parametrize("given_up", [EOFError, KeyboardInterrupt])
 def test_no_answer_to_the_password_question_stops_the_command(
-    nobody: Shell, monkeypatch: pytest.MonkeyPatch, given_up: type[BaseException]
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch, given_up: type[BaseException]
 ) -> None:
     def question(_prompt: str, stream: object) -> str:
         assert stream is sys.stderr
@@ -380,7 +380,7 @@ def test_no_answer_to_the_password_question_stops_the_command(
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("getpass.getpass", question)
-    assert nobody("formats", "--url", "http://127.0.0.1:1", "-u", "ann").code == 130
+    assert bare_shell("formats", "--url", "http://127.0.0.1:1", "-u", "ann").code == 130
 
 
 def test_a_question_is_stopped_by_a_signal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,7 +428,7 @@ def test_a_reader_that_leaves_is_no_error(simulated: SimulatedServer) -> None:
 
 
 def test_a_reader_that_leaves_at_the_very_end_is_no_error_either(
-    nobody: Shell, monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def leave() -> None:
         raise BrokenPipeError
@@ -436,15 +436,15 @@ def test_a_reader_that_leaves_at_the_very_end_is_no_error_either(
     given_up: list[bool] = []
     monkeypatch.setattr("asynccvat.cli.output.flush", leave)
     monkeypatch.setattr("asynccvat.cli.output.give_up_stdout", lambda: given_up.append(True))
-    ended = nobody("--version")
+    ended = bare_shell("--version")
     assert (ended.code, ended.err, given_up) == (0, "", [True])
 
 
-def test_a_port_that_is_taken_is_reported(nobody: Shell) -> None:
+def test_a_port_that_is_taken_is_reported(bare_shell: Shell) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        ended = nobody("simulate", "--tasks", 1, "--port", taken.getsockname()[1])
+        ended = bare_shell("simulate", "--tasks", 1, "--port", taken.getsockname()[1])
     assert ended.code == 2
     assert "cannot listen on 127.0.0.1:" in ended.err
 

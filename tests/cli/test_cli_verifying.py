@@ -61,12 +61,12 @@ def data(template: tuple[SimulatedServer, Path], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def online(
-    nobody: Shell, template: tuple[SimulatedServer, Path], monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, template: tuple[SimulatedServer, Path], monkeypatch: pytest.MonkeyPatch
 ) -> Shell:
     """A shell that knows of that server."""
     monkeypatch.setenv("CVAT_URL", template[0].url)
     monkeypatch.setenv("CVAT_ACCESS_TOKEN", template[0].token)
-    return nobody
+    return bare_shell
 
 
 def rot(file: Path) -> None:
@@ -101,14 +101,14 @@ def kinds(lines: list[str]) -> dict[str, str]:
     return {line.split(": ")[1]: line.split(": ")[0] for line in lines}
 
 
-def test_a_correct_mirror_is_one_line_and_needs_no_server(nobody: Shell, data: Path) -> None:
-    ended = nobody("verify", "data")
+def test_a_correct_mirror_is_one_line_and_needs_no_server(bare_shell: Shell, data: Path) -> None:
+    ended = bare_shell("verify", "data")
     assert (ended.code, ended.err) == (0, "")
     (line,) = ended.out.splitlines()
     assert line.startswith("Done in ")
     assert "5 tasks, 15 files, " in line
     assert line.endswith(" read (no problems): data")
-    assert nobody("verify", data, "--quiet").out == ""
+    assert bare_shell("verify", data, "--quiet").out == ""
 
 
 def test_it_loads_no_network_and_no_settings(data: Path) -> None:
@@ -125,12 +125,12 @@ def test_it_loads_no_network_and_no_settings(data: Path) -> None:
 
 
 def test_every_kind_of_problem_is_a_line_with_its_path_and_reason(
-    nobody: Shell, data: Path
+    bare_shell: Shell, data: Path
 ) -> None:
     wrong = damage(data)
     (data / "mine.txt").touch()
     os.utime(data / "task3/annotations/instances_default.json")
-    ended = nobody("verify", "data")
+    ended = bare_shell("verify", "data")
     *lines, last = ended.out.splitlines()
     notes = {
         "mine.txt": "foreign",
@@ -142,28 +142,28 @@ def test_every_kind_of_problem_is_a_line_with_its_path_and_reason(
     assert any("although its modification time has not changed" in line for line in lines)
     assert any("modified 1970-01-01 00:00:00Z" in line for line in lines)
     assert "1 missing, 1 edited, 1 corrupted, 1 replaced, 1 damaged receipt, 2 foreign" in last
-    quiet = nobody("verify", "data", "-q")
+    quiet = bare_shell("verify", "data", "-q")
     assert kinds(quiet.out.splitlines()) == wrong
-    report = nobody("verify", "data", "--json").json
+    report = bare_shell("verify", "data", "--json").json
     assert not report["ok"]
     assert {one["path"]: one["kind"] for one in report["problems"]} == wrong | notes
-    lines = nobody("verify", "data", "--jsonl").out.splitlines()
+    lines = bare_shell("verify", "data", "--jsonl").out.splitlines()
     assert {one["path"]: one["kind"] for one in map(json.loads, lines)} == wrong | notes
-    assert nobody("verify", "data", "-t", "1,2", "--quiet").out.count("\n") == 2
-    assert nobody("verify", "data", "--folder", "task3", "--threads", 1, "-q").code == 1
+    assert bare_shell("verify", "data", "-t", "1,2", "--quiet").out.count("\n") == 2
+    assert bare_shell("verify", "data", "--folder", "task3", "--threads", 1, "-q").code == 1
 
 
-def test_notes_are_failures_only_with_strict(nobody: Shell, data: Path) -> None:
+def test_notes_are_failures_only_with_strict(bare_shell: Shell, data: Path) -> None:
     (data / "mine").mkdir()
-    assert nobody("verify", "data").code == 0
-    strict = nobody("verify", "data", "--strict", "--quiet")
+    assert bare_shell("verify", "data").code == 0
+    strict = bare_shell("verify", "data", "--strict", "--quiet")
     assert (strict.code, strict.out) == (
         1,
         "foreign: mine/: not in any receipt, so assumed to be yours\n",
     )
     for number in range(20):
         (data / f"mine{number:02}").touch()
-    *lines, _ = nobody("verify", "data").out.splitlines()
+    *lines, _ = bare_shell("verify", "data").out.splitlines()
     assert len(lines) == 11
     assert lines[-1] == "foreign: 11 more; --json names them all"
 
@@ -183,10 +183,10 @@ def test_notes_are_failures_only_with_strict(nobody: Shell, data: Path) -> None:
     ],
 )
 def test_contradictions_are_usage_errors(
-    nobody: Shell, data: Path, arguments: tuple[str, ...], told: str
+    bare_shell: Shell, data: Path, arguments: tuple[str, ...], told: str
 ) -> None:
     assert data.exists()
-    ended = nobody("verify", *arguments)
+    ended = bare_shell("verify", *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert told in ended.err
 
@@ -309,7 +309,7 @@ def test_a_repair_that_the_server_stops_has_the_code_of_what_stopped_it(
 
 @pytest.mark.usefixtures("data")
 def test_a_signal_stops_it_and_the_same_command_continues(
-    nobody: Shell, monkeypatch: pytest.MonkeyPatch
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asynccvat.core.plans.verify.SLICE_BYTES", 1)
     reading = files.read_into
@@ -323,11 +323,11 @@ def test_a_signal_stops_it_and_the_same_command_continues(
         return got
 
     monkeypatch.setattr(files, "read_into", read_into)
-    ended = nobody("verify", "data", "--threads", 1)
+    ended = bare_shell("verify", "data", "--threads", 1)
     assert ended.code == 130
     assert ended.out.startswith("Interrupted after ")
     assert "Run the same command again to continue." in ended.err
-    ended = nobody("verify", "data")
+    ended = bare_shell("verify", "data")
     assert ended.code == 0
     assert " of them checked before" in ended.out
     assert len(read) < 15 + 8 + 3
