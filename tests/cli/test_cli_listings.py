@@ -315,7 +315,7 @@ def test_a_table_fits_its_terminal_and_loses_nothing(
 
 
 def test_a_reader_that_leaves_a_long_list_ends_it_silently() -> None:
-    # Far more than a pipe holds: each job has some hundreds of bytes.
+    # Far more than a pipe's buffer holds: each job has some hundreds of bytes.
     with serve_in_thread(SimulatorOptions(tasks=500, frames=1)) as server:
         account = ("-u", server.username, "-p", server.password)
         command = (sys.executable, "-m", "asynccvat", "list-jobs", "--jsonl")

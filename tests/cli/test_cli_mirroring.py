@@ -27,7 +27,7 @@ ASYNCCVAT = (sys.executable, "-m", "asynccvat")
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedServer]:
-    """A server for one test, to be changed and broken; `shell` is asked for before it."""
+    """A server for one test, which may change and break it; request `shell` before it."""
     with serve_in_thread(SimulatorOptions(tasks=4, frames=2)) as server:
         monkeypatch.setenv("CVAT_URL", server.url)
         yield server
@@ -246,7 +246,7 @@ def test_a_signal_cancels_queued_exports_and_leaves_a_mirror_that_can_continue(
     assert command.returncode == code
     cancelled = [call for call in own.calls if call.path.endswith("/cancel")]
     assert {call.task_id for call in cancelled} <= {2, 3, 4}
-    # What runs already cannot be cancelled, and need not be known to run.
+    # An export that runs cannot be cancelled.
     assert [call.task_id for call in cancelled if call.status == 200] in ([3], [4])
     assert "Stopping" in err
     assert "Interrupted after" in out
@@ -281,7 +281,7 @@ def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean(tmp_path: Path) -> 
         shown = b"".join(pieces_of(terminal))
     assert ended.returncode == 0
     assert json.loads(ended.stdout)["counts"] == {"fetched": 6}
-    # What a bar that is redrawn now and then shows of a quick run is a matter of moments.
+    # The bar is redrawn periodically, so its numbers of a quick run depend on timing.
     assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" in shown.decode()
     assert "\x1b[?25h" in shown.decode()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def export(server: SimulatedServer, task_id: int, *, until: str) -> str:
-    """Ask for an export and wait for a state of it; its id."""
+    """Request an export, wait until it has a state, and return its id."""
 
     async def main() -> str:
         async with CvatClient(server.url, token=server.token) as client, asyncio.timeout(20):
@@ -58,7 +58,7 @@ def test_requests_are_shown_newest_first(bare_shell: Shell, ids: dict[str, str])
     assert rows[0][3:6] == ["export:annotations", "task 2", "CVAT for images 1.1"]
     assert rows[0][1] == ""
     assert rows[0][2].endswith(" s")
-    # Whole, however long: it is what `cancel` takes.
+    # The whole id, since `cancel` needs it.
     assert [row[-1] for row in rows] == [ids["queued"], ids["started"]]
     assert ended.err == "2 requests; 2 ended (--all shows them)\n"
 

@@ -34,7 +34,7 @@ print(json.dumps([[shape.frame, shape.occluded, shape.points] for shape in shape
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedServer]:
-    """A server for one test, to be changed and broken; `shell` is asked for before it."""
+    """A server for one test, which may change and break it; request `shell` before it."""
     with serve_in_thread(SimulatorOptions(tasks=4, frames=2)) as server:
         monkeypatch.setenv("CVAT_URL", server.url)
         yield server

@@ -37,7 +37,7 @@ FULL = Path("/dev/full")
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SimulatedServer, Path]]:
-    """A server of five tasks, and a mirror of it that nothing happened to."""
+    """A server of five tasks, and an undamaged mirror of it."""
     path = tmp_path_factory.mktemp("template") / "data"
     with serve_in_thread(SimulatorOptions(tasks=5, frames=2)) as server:
 
@@ -63,14 +63,14 @@ def data(template: tuple[SimulatedServer, Path], tmp_path: Path) -> Path:
 def online(
     bare_shell: Shell, template: tuple[SimulatedServer, Path], monkeypatch: pytest.MonkeyPatch
 ) -> Shell:
-    """A shell that knows of that server."""
+    """A shell whose environment names that server."""
     monkeypatch.setenv("CVAT_URL", template[0].url)
     monkeypatch.setenv("CVAT_ACCESS_TOKEN", template[0].token)
     return bare_shell
 
 
 def rot(file: Path) -> None:
-    """Change a byte as a drive does: the time of change stays."""
+    """Change a byte as a failing drive does: the modification time stays."""
     status = file.stat()
     content = bytearray(file.read_bytes())
     content[100] ^= 1
@@ -79,7 +79,7 @@ def rot(file: Path) -> None:
 
 
 def damage(data: Path) -> dict[str, str]:
-    """One of each kind that is no note; what `verify` has to say of each."""
+    """Damage of each kind, notes excluded; the line that `verify` writes for each."""
     rot(data / "task1" / IMAGE)
     with (data / "task2" / IMAGE).open("ab") as file:
         file.write(b"edited")
@@ -335,14 +335,14 @@ def test_a_signal_stops_it_and_the_same_command_continues(
 
 @pytest.fixture
 def much_to_tell(data: Path) -> tuple[str, ...]:
-    """The command that has far more to say of the mirror than a pipe holds."""
+    """The command, with far more output than a pipe's buffer holds."""
     for number in range(1000):
         (data / f"task1/{number:04}-{'x' * 100}").touch()
     return (sys.executable, "-m", "asynccvat", "verify", str(data), "--jsonl")
 
 
 def was_ended(data: Path) -> bool:
-    """Whether a verification did not come to its end, and left word of where it was."""
+    """Whether a verification was interrupted and left its journal."""
     return (data / ".asynccvat/verify.journal").exists()
 
 
@@ -367,7 +367,7 @@ def test_a_full_stdout_ends_it_with_one_line(much_to_tell: tuple[str, ...], data
                 arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
             )
         assert (ended.returncode, ended.stderr) == (1, said)
-        # The problems of a table are written at the end, when everything was read.
+        # A table of problems is written at the end.
         assert was_ended(data) is ends
 
 

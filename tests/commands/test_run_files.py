@@ -93,7 +93,7 @@ async def test_the_examples_of_datnvt_cvat_cli_do_what_they_say(
         assert counts(await ac.run_file(EXAMPLES / "tasks.yaml")) == [(0, 3, 0, 0), (3, 0, 0, 0)]
         assert b'occluded="0"' not in (await serve.archive(151))["annotations.xml"]
 
-        # The folders hold what was there at first; predictions go before what was annotated.
+        # The folders hold the first state; a file of predictions is preferred to the annotations.
         shutil.copy(
             processed / "task147_annotations.xml", processed / "task147/annotations_pseudo.xml"
         )

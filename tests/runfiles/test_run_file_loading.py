@@ -33,7 +33,7 @@ def loaded(text: str) -> ac.RunFile:
 
 
 def told(text: str) -> list[str]:
-    """What is wrong, without the file's name."""
+    """The problems, without the file's name."""
     with pytest.raises(ac.errors.RunFileError) as caught:
         loaded(text)
     assert str(caught.value) == "\n".join(map(str, caught.value.problems))

@@ -90,7 +90,7 @@ OF_FILES = (
 
 
 def accepted(document: Any) -> bool:
-    """Whether the validator takes a document, whatever files there are."""
+    """Whether the validator accepts a document, apart from missing files."""
     file = Path("steps.yaml")
     file.write_text(yaml.safe_dump(document))
     file.chmod(0o600)
@@ -148,7 +148,7 @@ def test_the_schema_is_a_schema() -> None:
 
 
 def test_every_key_is_in_an_example_here() -> None:
-    """What is not would not be held against the schema below."""
+    """A key without an example would not be compared with the schema below."""
     used: dict[str, set[str]] = {}
     for step in STEPS:
         name = {"download": DOWNLOAD["task"], "upload": PAIRS["task"]}.get(
@@ -178,7 +178,7 @@ def test_both_agree_on_every_changed_value(path: tuple[Any, ...]) -> None:
 
 
 def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
-    """What the validator knows and the schema does not say."""
+    """Whether a change breaks a rule that the schema cannot express."""
     match path[1:]:
         case ("parameters", "out_paths") | ("parameters", "task_ids"):
             # One folder for each task, and no two the same.
