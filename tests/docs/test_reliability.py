@@ -12,7 +12,7 @@ ROWS = {
     for row in PAGE.partition("## What each proof does")[0].splitlines()
     if row.startswith("| ")
 }
-MARK = re.compile(r"pytest\.mark\.proof\(\"([^\"]+)\"\)")
+MARK = re.compile(r"^pytestmark = .*pytest\.mark\.proof\(\"([^\"]+)\"\)", re.MULTILINE)
 
 
 def proofs() -> dict[str, set[str]]:
