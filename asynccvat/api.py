@@ -162,8 +162,8 @@ async def download(
             default.
         options: Limits and retries.
         skip_existing: Skip a folder that holds the format's annotation file already.
-        replace: Replace an earlier export of the task. What that held and the new one does not,
-            for example edited files, is moved to a folder beside it.
+        replace: Replace an earlier export of the task. Files that the new export does not hold,
+            for example edited ones, are moved to a folder next to it.
         on_event: Receives each event, synchronously, in the loop's thread.
 
     Raises:
@@ -195,7 +195,7 @@ async def download_many(
     replace: bool = False,
     on_event: EventCallback | None = None,
 ) -> RunReport:
-    """Export tasks into folders of their own, many at a time. No receipts are written.
+    """Export tasks into one folder each, many at a time. No receipts are written.
 
     The arguments are those of `open_download`.
 

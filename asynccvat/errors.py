@@ -1,7 +1,7 @@
-"""Every error that a caller of asynccvat can meet.
+"""All errors that asynccvat raises.
 
-Each one says what happened, to which task or file, and what to do. `retryable` tells
-whether the same call may succeed later; deciding when is left to `core.retry`.
+Each message says what failed, why, and what to do. `retryable` says whether the same call may
+succeed later. `core.retry` decides whether and when to retry it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ class AsyncCvatError(Exception):
     """Base of all errors raised by asynccvat.
 
     Attributes:
-        task_id: The task that it happened to, when there is one.
-        rq_id: The server's request that it happened to, when there is one.
-        step: What was being done: `"list"`, `"export"`, `"wait"`, `"download"`, `"commit"`, ...
-        retryable: Whether the same call may succeed when it is tried again.
-        retry_after: Seconds that the server asked everyone to wait, when it did.
+        task_id: The task that it concerns, None if there is none.
+        rq_id: The server's request that it concerns, None if there is none.
+        step: The step that failed: `"list"`, `"export"`, `"wait"`, `"download"`, `"commit"`, ...
+        retryable: Whether the same call may succeed if it is retried.
+        retry_after: Seconds that the server asked all callers to wait, None if it did not.
     """
 
     retryable: bool = False
@@ -52,12 +52,12 @@ class ConfigError(AsyncCvatError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a run file cannot be run: one of perhaps many.
+    """One reason why a run file cannot be run.
 
     Attributes:
-        place: File, line and column, or wherever else it was said.
+        place: File, line and column, or where else the value came from.
         message: What is wrong, and what to do.
-        error: What the server or the network answered, None where nobody was asked.
+        error: The error of a server or the network, None if none was asked.
     """
 
     place: str
@@ -69,10 +69,10 @@ class Problem:
 
 
 class RunFileError(ConfigError):
-    """A run file cannot be run: nothing of it was begun.
+    """A run file cannot be run. None of its steps was begun.
 
     Attributes:
-        problems: All that was found: of the file, or else of the servers that it names.
+        problems: All problems of the file. If it has none, those that its servers reported.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -81,7 +81,7 @@ class RunFileError(ConfigError):
 
 
 class TransportError(AsyncCvatError):
-    """The connection to the server failed before an answer was complete."""
+    """The connection to the server failed before the answer was complete."""
 
     retryable = True
 
@@ -95,7 +95,7 @@ class ReadError(TransportError):
 
 
 class StallError(TransportError):
-    """The server sent nothing, or next to nothing, for longer than the stall timeout."""
+    """The server sent nothing, or almost nothing, for longer than the stall timeout."""
 
 
 class ResponseError(AsyncCvatError):
@@ -103,7 +103,7 @@ class ResponseError(AsyncCvatError):
 
     Attributes:
         status: The HTTP status.
-        detail: What the server said, on one line; "" where it said nothing.
+        detail: The server's own message on one line, "" if it sent none.
     """
 
     def __init__(
@@ -131,39 +131,39 @@ class ResponseError(AsyncCvatError):
 
 
 class AuthenticationError(ResponseError):
-    """401, or a login with a wrong user or password: the credentials are not accepted."""
+    """Status 401, or a login with a wrong user or password: the credentials are refused."""
 
 
 class PermissionDeniedError(ResponseError):
-    """403: the user may not do this."""
+    """Status 403: the user may not do this."""
 
 
 class NotFoundError(ResponseError):
-    """404: there is nothing of that id or name, or the user may not know of it."""
+    """Status 404: there is no object of that id or name, or the user may not see it."""
 
 
 class RateLimitError(ResponseError):
-    """429: the server asks for a pause."""
+    """Status 429: the server asks for a pause."""
 
     retryable = True
 
 
 class ServerError(ResponseError):
-    """5xx: the server or a proxy before it is in trouble."""
+    """Status 5xx: the server, or a proxy in front of it, failed."""
 
     retryable = True
 
 
 class ProtocolError(AsyncCvatError):
-    """The server sent what cannot be read: not the JSON, header or body that was due."""
+    """The server sent something unreadable instead of the expected JSON, header or body."""
 
 
 class ExportError(AsyncCvatError):
-    """An export did not lead to an archive."""
+    """An export gave no archive."""
 
 
 class ExportFailedError(ExportError):
-    """The server tried and failed; the message is the server's own."""
+    """The server tried and failed. The message holds the server's own."""
 
 
 class ExportTimeoutError(ExportError):
@@ -171,43 +171,43 @@ class ExportTimeoutError(ExportError):
 
 
 class ExportNotReadyError(ExportError):
-    """The result was asked for before the export ended: another one may have been started."""
+    """The result was requested before the export ended. Another export may have replaced it."""
 
     retryable = True
 
 
 class ExportExpiredError(ExportError):
-    """The result vanished or expired before it was read, more often than is asked again."""
+    """The result vanished or expired before it was read, and all retries were used."""
 
 
 class UploadError(AsyncCvatError):
-    """Annotations did not get into a task."""
+    """Annotations could not be uploaded to a task."""
 
 
 class AnnotationFileError(UploadError):
-    """A file cannot be what it claims to be, or is not there; nothing of it was sent."""
+    """A file is missing, or is not what its format needs. Nothing was imported."""
 
 
 class TaskChangedError(UploadError):
-    """The task is not as it was mirrored, and the upload was for that state only."""
+    """The task changed since it was mirrored, and the upload was only for that state."""
 
 
 class ImportFailedError(UploadError):
-    """The server tried and failed; the message is the server's own."""
+    """The server tried and failed. The message holds the server's own."""
 
 
 class ImportUncertainError(UploadError):
-    """The import may have happened or not: nobody could say. Look at the task before trying again.
+    """The import may have happened or not. Look at the task before you upload again.
 
-    Sent again blindly, a file could replace what somebody did since.
+    A second upload could replace what another user did since the first.
     """
 
 
 class ArchiveError(AsyncCvatError):
-    """An archive is broken, unsafe or beyond the limits.
+    """An archive is damaged, unsafe or beyond the limits.
 
     Attributes:
-        member: The name of the member concerned, when there is one.
+        member: The name of the member that it concerns, None if there is none.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class ArchiveError(AsyncCvatError):
 
 
 class TruncatedArchiveError(ArchiveError):
-    """The archive ends before its end."""
+    """The archive is cut short."""
 
     retryable = True
 
@@ -235,36 +235,36 @@ class IntegrityError(ArchiveError):
 
 
 class UnsafePathError(ArchiveError):
-    """A member's name would lead outside the folder, or cannot be a file here."""
+    """A member's name leads outside the folder, or cannot be a file name on this system."""
 
 
 class UnsupportedArchiveError(ArchiveError):
-    """Encryption, an unknown compression method, a link: nothing a CVAT export holds."""
+    """The archive has encryption, an unknown compression or links. CVAT's exports have none."""
 
 
 class ArchiveLimitError(ArchiveError):
-    """The archive is larger, deeper or denser than the limits allow."""
+    """The archive is larger, nested deeper or compressed more than the limits allow."""
 
 
 class StoreError(AsyncCvatError):
-    """The destination on disk cannot be used as it should."""
+    """The destination on disk cannot be used."""
 
 
 class StoreLockedError(StoreError):
-    """Another process or mirror is writing to this destination."""
+    """Another process or run is writing to this destination."""
 
 
 class ForeignFolderError(StoreError):
-    """A folder of the task's name is there, and no receipt says that it is ours."""
+    """A folder has the task's name, but is in no receipt, so asynccvat did not make it."""
 
 
 class DiskFullError(StoreError):
-    """The file system or the quota has no room left; trying again would not help."""
+    """The file system or the quota has no room left. A retry would not help."""
 
 
 class DriveError(StoreError):
-    """Nothing can be stored any more, and a run ends for it.
+    """The destination can store nothing any more, so the run ends.
 
-    The drive failed, is gone or is mounted read-only; or the system refused one task after the
-    other, whatever for.
+    The drive failed, is gone or is mounted read-only. Or the system refused one task after another
+    for any reason.
     """

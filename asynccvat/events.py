@@ -1,7 +1,7 @@
-"""What happens during a run, as frozen values that are delivered in the loop's thread.
+"""The events of a run, as frozen values.
 
-A public module: `on_event` of `mirror`, `download`, `upload`, `verify` and their like is told each
-event, and tells them apart by their classes:
+`on_event` of `mirror`, `download`, `upload` and `verify` receives each event, in the loop's thread.
+Their classes tell them apart:
 
     import asynccvat
     from asynccvat import events
@@ -13,8 +13,8 @@ event, and tells them apart by their classes:
             case events.Warned(message=message):
                 print(message)
 
-More classes and more fields may come; none goes without a new `EVENT_SCHEMA_VERSION`. `to_json`
-gives the line that `--log-json` writes; the clock is left to whoever writes it.
+New versions may add classes and fields. If one is removed, `EVENT_SCHEMA_VERSION` changes.
+`to_json` gives the line that `--log-json` writes, except for its time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EVENT_SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class ListingRead:
-    """The server's list of tasks is here."""
+    """The list of tasks was read."""
 
     tasks: int
     complete: bool
@@ -40,7 +40,7 @@ class ListingRead:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan stands: how many tasks will have which step."""
+    """The plan was made. The fields count the tasks with each step."""
 
     fetch: int
     keep: int
@@ -53,7 +53,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class ExportRequested:
-    """An export was asked for; `created` is False where it was already running (409)."""
+    """An export was requested. `created` is False if it was already running (409)."""
 
     task_id: int
     rq_id: str
@@ -62,14 +62,14 @@ class ExportRequested:
 
 @dataclass(frozen=True, slots=True)
 class ExportStarted:
-    """A worker of the server has begun with an export."""
+    """A worker of the server has begun an export."""
 
     task_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class ExportFinished:
-    """An export is ready; `seconds` is the worker's time where the server told it."""
+    """An export is ready. `seconds` is the worker's time, None if the server did not say."""
 
     task_id: int
     seconds: float | None
@@ -77,7 +77,7 @@ class ExportFinished:
 
 @dataclass(frozen=True, slots=True)
 class TransferStarted:
-    """An archive of `size` bytes is being read; `reused` bytes of it are already here."""
+    """An archive of `size` bytes is being read. `reused` bytes of it are on disk already."""
 
     task_id: int
     size: int | None
@@ -86,7 +86,7 @@ class TransferStarted:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """`transferred` bytes of a task's archive came since the last such event."""
+    """`transferred` bytes of a task's archive were received since the last such event."""
 
     task_id: int
     transferred: int
@@ -94,7 +94,7 @@ class TransferProgress:
 
 @dataclass(frozen=True, slots=True)
 class TransferFinished:
-    """All bytes of a task's archive are in staging and checked; the commit is next."""
+    """All bytes of a task's archive are in staging and checked. The commit is next."""
 
     task_id: int
 
@@ -109,7 +109,7 @@ class UploadStarted:
 
 @dataclass(frozen=True, slots=True)
 class UploadProgress:
-    """`sent` bytes of a task's file went out since the last such event."""
+    """`sent` bytes of a task's file were sent since the last such event."""
 
     task_id: int
     sent: int
@@ -117,7 +117,7 @@ class UploadProgress:
 
 @dataclass(frozen=True, slots=True)
 class ImportRequested:
-    """The server has the whole file, and queued its import."""
+    """The server has the whole file, and has queued its import."""
 
     task_id: int
     rq_id: str
@@ -125,14 +125,14 @@ class ImportRequested:
 
 @dataclass(frozen=True, slots=True)
 class ImportStarted:
-    """A worker of the server has begun with an import."""
+    """A worker of the server has begun an import."""
 
     task_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class ImportFinished:
-    """An import is done; `seconds` is the worker's time where the server told it."""
+    """An import is done. `seconds` is the worker's time, None if the server did not say."""
 
     task_id: int
     seconds: float | None
@@ -140,7 +140,7 @@ class ImportFinished:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """A step failed in a way that may pass; it is tried again after `delay` seconds."""
+    """A step failed in a way that may pass. It is retried after `delay` seconds."""
 
     task_id: int | None
     step: str
@@ -150,14 +150,14 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class ServerPaused:
-    """The server asked for a pause of `seconds`; every call waits."""
+    """The server asked for a pause of `seconds`. Every call waits."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something about the run that the user ought to know."""
+    """A warning about the run."""
 
     message: str
 
@@ -171,14 +171,14 @@ class TaskDone:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The run ended, in whichever way."""
+    """The run ended, successfully or not."""
 
     report: RunReport
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyStarted:
-    """It is known what is to be verified; `resumed` tasks of it were read before."""
+    """A verification begins. An interrupted one has read `resumed` of its tasks already."""
 
     tasks: int
     files: int
@@ -188,7 +188,7 @@ class VerifyStarted:
 
 @dataclass(frozen=True, slots=True)
 class VerifyProgress:
-    """So many files were looked at and bytes read since the last such event."""
+    """`files` were checked and `read` bytes were read since the last such event."""
 
     files: int
     read: int
@@ -196,21 +196,21 @@ class VerifyProgress:
 
 @dataclass(frozen=True, slots=True)
 class ProblemFound:
-    """Something is not as a receipt, or the server, says."""
+    """A file or task differs from its receipt, or from the server."""
 
     problem: VerifyProblem
 
 
 @dataclass(frozen=True, slots=True)
 class RepairStarted:
-    """So many tasks are going to be fetched again; the events of a mirror follow."""
+    """`tasks` tasks are fetched again. The events of a mirror follow."""
 
     tasks: int
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyFinished:
-    """The verification ended, in whichever way."""
+    """The verification ended, successfully or not."""
 
     report: VerifyReport
 
@@ -240,11 +240,11 @@ Event = (
     | RepairStarted
     | VerifyFinished
 )
-"""Any of the events, in the order in which a run has them: the argument of `on_event`."""
+"""Any of the events, in the order in which a run has them. The argument of `on_event`."""
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """An event as JSON types: its name in snake case, the schema version, its fields."""
+    """Return an event as JSON types: schema version, name in snake case, fields."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     record: dict[str, Any] = {"v": EVENT_SCHEMA_VERSION, "event": name}
     match event:

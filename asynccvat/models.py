@@ -1,6 +1,7 @@
-"""Values that calls return and that plans and reports hold: tasks, requests, plans, problems.
+"""Values that calls return, and that plans and reports hold.
 
-The classes that most programs name themselves are in `asynccvat` itself.
+They are here by name for annotations and `match`. The classes that programs make themselves are in
+`asynccvat`.
 """
 
 from __future__ import annotations

@@ -77,22 +77,22 @@ class CvatClient:
     Args:
         url: The server's address, like `https://cvat.example.com`.
         username: User name or e-mail address, with `password`.
-        password: The user's password; sent once, to the login.
+        password: The user's password. It is sent once, to the login.
         token: A personal access token (sent as `Bearer`) or a login's key of 40 hexadecimal
             digits (sent as `Token`), instead of user and password.
-        organization: Its short name (slug); "" for the personal workspace only, None for
-            everything that the user may see.
-        verify: True for the system's certificates, a CA bundle's file or folder, or False to
+        organization: Its short name (slug). "" for the personal workspace only, None for all that
+            the user may see.
+        verify: True for the system's certificates, the file or folder of a CA bundle, or False to
             check nothing (unsafe).
-        connect_timeout: Seconds for finding the host, connecting and the TLS handshake.
-        stall_timeout: Seconds without a byte, or within a body without a KiB, after which a call
-            has failed. There is no limit on the whole of a download.
+        connect_timeout: Seconds for name lookup, connecting and the TLS handshake.
+        stall_timeout: Seconds without a byte, or in a body without a KiB, after which a call
+            fails. A whole download may take any time.
         max_connections: Connections open at once.
         trust_environment: Use the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
-        policy: How patiently failed calls are tried again.
+        policy: How often and how long failed calls are retried.
         connector: An aiohttp connector to connect through, for example one with a client
-            certificate; None for a new one. It is never closed here, and may serve other sessions,
-            too. Its own TLS settings, name lookup and limit of connections apply instead of
+            certificate. None makes a new one. The client never closes it, so other sessions may
+            use it, too. Its TLS settings, name lookup and limit of connections apply instead of
             `verify` and `max_connections`.
         trace_configs: `aiohttp.TraceConfig` objects whose callbacks see every request, its
             headers with the credentials included.
@@ -155,7 +155,7 @@ class CvatClient:
         CVAT_ORGANIZATION.
 
         Args:
-            environment: The variables; those of the process by default.
+            environment: The variables. Those of the process by default.
             organization: Its short name, instead of CVAT_ORGANIZATION.
             verify: As in `CvatClient`.
             connect_timeout: As in `CvatClient`.
@@ -167,7 +167,7 @@ class CvatClient:
         """
         given = from_environment(os.environ if environment is None else environment)
         if "url" not in given:
-            raise ConfigError("CVAT_URL is not set: set it to the server's address")
+            raise ConfigError("CVAT_URL is not set. Set it to the server's address.")
         token = given.get("token")
         return cls(
             given["url"],
@@ -194,12 +194,12 @@ class CvatClient:
     ) -> Self:
         """Make a client from what the command line reads. Blocks while files are read.
 
-        In this order: the arguments, the environment, a YAML file, and the profiles of CVAT's own
-        tools. Nothing is asked for on a terminal.
+        It reads, in this order: the arguments, the environment, a YAML file, and the profiles of
+        CVAT's own tools. It never asks on a terminal.
 
         Args:
-            url: The server's address, if no other place shall decide.
-            organization: Its short name, likewise.
+            url: The server's address. None takes it from the other places.
+            organization: Its short name. None takes it from the other places.
             config: The YAML file, instead of the default ones.
             profile: The name of a saved profile, for server and token.
             policy: How often and how long failed calls are retried.
@@ -215,8 +215,8 @@ class CvatClient:
         )
         if settings.password_missing:
             raise ConfigError(
-                f"there is no password for {settings.username} at {settings.url}: set "
-                "CVAT_PASSWORD, or use a token in CVAT_ACCESS_TOKEN"
+                f"there is no password for {settings.username!r} at {settings.url}. Set "
+                "CVAT_PASSWORD, or a token in CVAT_ACCESS_TOKEN."
             )
         return cls(
             settings.url,
@@ -232,7 +232,7 @@ class CvatClient:
         return f"{type(self).__name__}({self.origin!r}, organization={self.organization!r})"
 
     async def open(self) -> Self:
-        """Open the client, for places without `async with`. `close` it in the end.
+        """Open the client without `async with`. Call `close` in the end.
 
         Raises:
             ConfigError: The CA bundle or the proxy cannot be used.
@@ -263,7 +263,7 @@ class CvatClient:
 
     @property
     def requests_sent(self) -> int:
-        """HTTP requests sent so far: logins, redirects and retries included."""
+        """HTTP requests sent so far, with logins, redirects and retries."""
         return self._http.requests_sent
 
     @property
@@ -281,7 +281,7 @@ class CvatClient:
         await self._http.log_in()
 
     async def about(self) -> About:
-        """The server's name and version; needs no credentials.
+        """Return the server's name and version. Needs no credentials.
 
         Raises:
             AsyncCvatError: The server cannot be reached, or is no CVAT.
@@ -289,7 +289,7 @@ class CvatClient:
         return await self._get("/api/server/about", _ABOUT, "about", anonymous=True)
 
     async def user(self) -> User:
-        """The user whose credentials these are.
+        """Return the user of the credentials.
 
         Raises:
             AuthenticationError: The credentials are not accepted.
@@ -297,7 +297,7 @@ class CvatClient:
         return await self._get("/api/users/self", _USER, "user")
 
     async def formats(self) -> Formats:
-        """The annotation formats that the server writes and reads; asked for once.
+        """Return the annotation formats that the server writes and reads. Requested once.
 
         Raises:
             AsyncCvatError: The server cannot be reached, or refuses the user.
@@ -307,17 +307,17 @@ class CvatClient:
     async def tasks(
         self, selection: Selection | None = None, *, page_size: int = 500
     ) -> TaskListing:
-        """List the tasks of a selection, all that the user may see by default.
+        """List the tasks of a selection. By default all that the user may see.
 
-        Pages after the first are read in parallel. A list that changes meanwhile is read again;
-        if it never agrees with the server's count, the listing says that it is not complete.
+        Pages after the first are read in parallel. If the list changes while it is read, it is read
+        again. If it never agrees with the server's count, the listing is not `complete`.
 
         Args:
             selection: Which tasks.
             page_size: Tasks in a page.
 
         Raises:
-            NotFoundError: A project of the selection is not there.
+            NotFoundError: A project of the selection does not exist.
             ResponseError: The server refuses the filter, or the call.
         """
         return await self._lists.tasks(selection or Selection(), page_size)
@@ -327,36 +327,38 @@ class CvatClient:
     ) -> AsyncGenerator[Task, None]:
         """Iterate over the tasks of a selection while their list is read, in ascending order.
 
-        While one page is used the next one is on its way, and no more than that. A task that is
-        in the selection from the beginning to the end is met once, whatever comes and goes
-        meanwhile. Ids that are not there are passed over: `tasks` names them.
+        While one page is used, the next one is being read. A task that is in the selection the
+        whole time comes exactly once, even if others appear or disappear. Ids that do not exist
+        are skipped: `tasks` names them.
 
-        Leave the loop early within `contextlib.aclosing`, and nothing is left behind at once.
+        To leave the loop early, use `contextlib.aclosing`. It ends the reading at once.
 
         Args:
             selection: Which tasks.
             page_size: Tasks in a page.
 
         Raises:
-            NotFoundError: A project of the selection is not there; at the end.
+            NotFoundError: A project of the selection does not exist. Raised at the end.
             ResponseError: The server refuses the filter, or the call.
         """
         return self._lists.each_task(selection or Selection(), page_size)
 
     async def task(self, task_id: int) -> Task:
-        """One task.
+        """Return one task.
 
         Raises:
-            NotFoundError: It is not there.
-            PermissionDeniedError: It is, but not for this user.
+            NotFoundError: It does not exist.
+            PermissionDeniedError: The user may not see it.
         """
         return await self._get(f"/api/tasks/{int(task_id)}", _TASK, "detail", task_id=task_id)
 
     async def data_meta(self, task_id: int) -> DataMeta:
-        """What the server says of a task's media; its answer grows with the number of frames.
+        """Return what the server says about a task's media.
+
+        The server's answer grows with the number of frames.
 
         Raises:
-            NotFoundError: The task is not there.
+            NotFoundError: The task does not exist.
             ResponseError: It has no data.
         """
         path = f"/api/tasks/{int(task_id)}/data/meta"
@@ -365,7 +367,7 @@ class CvatClient:
     async def projects(
         self, selection: ProjectSelection | None = None, *, page_size: int = 500
     ) -> tuple[Project, ...]:
-        """The projects of a selection, all that the user may see by default, in order of id.
+        """List the projects of a selection, by id. By default all that the user may see.
 
         Raises:
             ResponseError: The server refuses the filter, or the call.
@@ -385,20 +387,20 @@ class CvatClient:
         return self._lists.each_project(selection or ProjectSelection(), page_size)
 
     async def project(self, project_id: int) -> Project:
-        """One project.
+        """Return one project.
 
         Raises:
-            NotFoundError: It is not there, or not for this user.
+            NotFoundError: It does not exist, or the user may not see it.
         """
         return await self._lists.project(project_id)
 
     async def jobs(
         self, selection: JobSelection | None = None, *, page_size: int = 500
     ) -> tuple[Job, ...]:
-        """The jobs of a selection, all that the user may see by default, in order of id.
+        """List the jobs of a selection, by id. By default all that the user may see.
 
         Raises:
-            NotFoundError: A project of the selection is not there.
+            NotFoundError: A project of the selection does not exist.
             ResponseError: The server refuses the filter, or the call.
         """
         jobs = [item async for item in self.iter_jobs(selection, page_size=page_size)]
@@ -409,34 +411,34 @@ class CvatClient:
     ) -> AsyncGenerator[Job, None]:
         """Iterate over jobs while their list is read, as `iter_tasks` does over tasks.
 
-        They come in ascending order of id, but for those of hundreds of tasks named one by one,
-        which are asked for in several lists.
+        They come in ascending order of id. If the selection names hundreds of tasks, several lists
+        are read, and the order holds within each.
 
         Raises:
-            NotFoundError: A project of the selection is not there; at the end.
+            NotFoundError: A project of the selection does not exist. Raised at the end.
             ResponseError: The server refuses the filter, or the call.
         """
         return self._lists.each_job(selection or JobSelection(), page_size)
 
     async def request_export(self, task_id: int, spec: ExportSpec) -> RequestAccepted:
-        """Ask the server to export a task.
+        """Request the export of a task.
 
-        An export that is queued or running already is answered with 409 and its request: that
-        is a success, too. One that ended before is queued anew (unchanged, from the cache), and
-        its earlier result can then be read no more.
+        If it is queued or running already, the server answers 409 with its request. That counts as
+        success. If it ended before, it is queued again, and an unchanged task comes from the
+        server's cache. The earlier result cannot be read any more.
 
         Raises:
-            ConfigError: The server does not know the format; the nearest names are given.
+            ConfigError: The server does not have the format. The nearest names are given.
             NotFoundError: There is no such task.
             PermissionDeniedError: The user may not export it.
         """
         return await self._exports.request(task_id, spec)
 
     async def request(self, rq_id: str) -> ServerRequest:
-        """One entry of the server's requests.
+        """Return one entry of the server's requests.
 
         Raises:
-            NotFoundError: The server does not know it, or not any more.
+            NotFoundError: The server has no such request, or has forgotten it.
             PermissionDeniedError: It is another user's.
         """
         path = f"/api/requests/{quote(rq_id, safe='')}"
@@ -450,13 +452,13 @@ class CvatClient:
         status: str | None = None,
         export_format: str | None = None,
     ) -> tuple[ServerRequest, ...]:
-        """The user's own requests that the server remembers, newest first.
+        """List the user's own requests that the server remembers, newest first.
 
         Args:
-            task_ids: Only those of these tasks; None for all.
-            action: `export`, `import`, `create`; None for all.
-            status: `queued`, `started`, `finished` or `failed`; None for all.
-            export_format: Only those of this format, by its readable name.
+            task_ids: Only requests of these tasks. None for all.
+            action: `export`, `import` or `create`. None for all.
+            status: `queued`, `started`, `finished` or `failed`. None for all.
+            export_format: Only requests of this format, by its readable name.
 
         Raises:
             AsyncCvatError: The server cannot be reached, or refuses the user or the call.
@@ -464,7 +466,7 @@ class CvatClient:
         return await self._lists.requests(task_ids, action, status, export_format)
 
     async def cancel_request(self, rq_id: str) -> bool:
-        """Cancel a queued request; False where it has started, has ended or is not there.
+        """Cancel a queued request. Returns False if it has started, has ended or does not exist.
 
         Raises:
             PermissionDeniedError: It is another user's.
@@ -482,10 +484,10 @@ class CvatClient:
         return answer.status < 300
 
     async def cancel_requests(self, rq_ids: Iterable[str]) -> dict[str, Cancellation]:
-        """Cancel queued requests, a few at once, and tell of each what became of it.
+        """Cancel queued requests, a few at once. Returns the result for each.
 
         Raises:
-            AsyncCvatError: The server cannot be asked; what was cancelled until then stays so.
+            AsyncCvatError: The server cannot be asked. Requests cancelled before stay cancelled.
         """
         limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
 
@@ -499,7 +501,7 @@ class CvatClient:
         try:
             if await self.cancel_request(rq_id):
                 return Cancellation.CANCELLED
-            # Why it was not is known to the request, if there is one.
+            # The request itself shows why it was not cancelled.
             request = await self.request(rq_id)
         except PermissionDeniedError:
             return Cancellation.FORBIDDEN
@@ -520,21 +522,21 @@ class CvatClient:
     ) -> AsyncIterator[ResultStream]:
         """Read an export's archive, or a part of it.
 
-        Only path and query of `result_url` are used: it is asked of the configured server
-        whatever host it names.
+        Only path and query of `result_url` are used. The request always goes to the configured
+        server, even if the URL names another host.
 
         Args:
             result_url: As the finished request has it.
             first: Offset of the first byte wanted.
             last: Offset of the last byte wanted, inclusive.
-            suffix: The last so many bytes instead.
-            if_range: An ETag: the part only if the archive is that one still, else a 200.
-            task_id: Whose export it is, for the messages.
+            suffix: The number of bytes at the end, instead of `first` and `last`.
+            if_range: An ETag. If the archive has changed, the answer is the whole of it (200).
+            task_id: The task of the export, for the messages.
 
         Raises:
             ExportNotReadyError: The export has not ended, or another one was started since.
-            ExportExpiredError: The result is gone; ask for the export again.
-            ProtocolError: What came is not what was asked for, or no archive.
+            ExportExpiredError: The result is gone. Export the task again.
+            ProtocolError: The answer is not the requested part, or not an archive.
             TransportError: The connection failed.
         """
         part = None

@@ -67,7 +67,7 @@ class WatchedRequest:
 
 
 class Poller:
-    """Poll the requests of one run. `run` has to run in a task of its own."""
+    """Poll the requests of one run. Run `run` in a separate task."""
 
     def __init__(
         self,

@@ -160,7 +160,7 @@ class PieceSender:
                 )
             )
         finally:
-            # aiohttp sends a body in a task of its own, which it cancels and does not await.
+            # aiohttp sends a body in a separate task, which it cancels and does not await.
             await shielded(self._until_read())
         return read_offset(answer.headers.get("Upload-Offset"), size=self._file.size)
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-# msgspec has no error of its own for bytes that are not UTF-8, and for too deep nesting.
+# msgspec raises built-in errors for bytes that are not UTF-8, and for too deep nesting.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for JSON that cannot be read."""

@@ -143,7 +143,7 @@ class Dispatcher:
                 group.start_soon(self._fetch, order)
             self._more_to_request = False
         # The server killed the exports of these tasks, perhaps for lack of memory while others
-        # ran. Each gets one more export, with no other of ours in flight.
+        # ran. Each gets one more export, while no other export of the run is in flight.
         for order in self._last_chances:
             await self._under_way.acquire()
             await self._slots.acquire()

@@ -121,7 +121,7 @@ class Imports:
 
         Raises:
             UploadError: It ran for too long, or is another user's.
-            AsyncCvatError: The server could not be asked about it.
+            AsyncCvatError: The server cannot be asked.
         """
         task_id = other.task_id
         try:

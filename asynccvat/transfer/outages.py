@@ -37,8 +37,8 @@ _DISK_STEPS = ("stage", "store")
 class OutageDetector:
     """Count consecutive failures of each step, over all tasks of a run.
 
-    Each step has its own count: a step that fails does so quickly, and may overtake any number of
-    slow successes of other steps, but not those of its own.
+    Each step has its own count. Failures often come quickly. They may overtake slow successes of
+    other steps, but not successes of the same step.
     """
 
     def __init__(self) -> None:

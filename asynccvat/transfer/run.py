@@ -1,8 +1,8 @@
 """A run: work that goes on in the background while its outcomes are read.
 
 `open_mirror`, `open_download` and `open_upload` return one. Outcomes and events are buffered, so a
-slow reader never holds the work up. The work is a task of its own: no cancel scope is held across
-a yield, and leaving the block ends the task. `transfer.report` builds the run's report.
+slow reader never holds the work up. The work is a separate asyncio task: no cancel scope is held
+across a yield, and leaving the block ends the task. `transfer.report` builds the run's report.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def test_a_password_that_nothing_gives_is_missed_with_a_word_on_what_to_do(
 ) -> None:
     monkeypatch.setenv("CVAT_URL", "https://cvat.example.com")
     monkeypatch.setenv("CVAT_USERNAME", "ann")
-    with pytest.raises(ac.ConfigError, match=r"no password for ann .*: set CVAT_PASSWORD"):
+    with pytest.raises(ac.ConfigError, match=r"no password for 'ann' .*\. Set CVAT_PASSWORD"):
         ac.CvatClient.from_settings()
 
 
