@@ -1,4 +1,6 @@
-"""Blocking work in one thread, piece by piece and in order, while the loop prepares the next.
+"""Run blocking work in one thread, piece by piece.
+
+The loop prepares the next piece meanwhile.
 
 Single blocking calls go to `threads`.
 """
@@ -18,7 +20,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class SerialWorker:
-    """Run pieces of blocking work in a thread, one at a time and in order.
+    """Run pieces of blocking work in one thread, in order.
 
     The thread is not one of those that all of anyio's callers share. A piece may last as long as
     an archive, and short calls must not wait for it.
@@ -55,7 +57,10 @@ class SerialWorker:
         self._running = start_in_thread(self._limiter, work, *args)
 
     async def wait(self) -> None:
-        """Wait until the running piece has ended; `join` raises its error. Can be cancelled."""
+        """Wait for the end of the running piece. Can be cancelled.
+
+        `join` raises the piece's error.
+        """
         if self._running is not None:
             await asyncio.wait([self._running])
 

@@ -1,4 +1,4 @@
-"""Groups of tasks whose first failure is raised itself, never inside an `ExceptionGroup`.
+"""Run tasks in groups, and raise their first failure itself.
 
 Callers look for the type of an error. A cancellation from outside wins over a failure.
 Blocking calls go to `threads`, one after the other to `serial_worker`.
@@ -18,7 +18,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class TaskGroup:
-    """Tasks that are cancelled together when one of them fails. Made by `task_group`.
+    """Tasks that are cancelled when one fails. Made by `task_group`.
 
     Attributes:
         failures: What the tasks raised, in the order in which they failed.
@@ -34,7 +34,7 @@ class TaskGroup:
         self._group.start_soon(self._run, func, args)
 
     def cancel(self) -> None:
-        """Cancel the tasks, and the block of `task_group`, which then ends without an error."""
+        """Cancel the tasks and the block, which ends without an error."""
         self._group.cancel_scope.cancel()
 
     def fail(self, error: Exception) -> None:
@@ -51,7 +51,9 @@ class TaskGroup:
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[TaskGroup]:
-    """Run tasks while a block runs. Leaving the block waits for all of them.
+    """Run tasks while a block runs.
+
+    Leaving the block waits for all of them.
 
     Raises:
         Exception: The first failure, of a task or of the block. The others are cancelled.
@@ -68,7 +70,7 @@ async def task_group() -> AsyncIterator[TaskGroup]:
 
 
 async def run_all(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Run all calls at once; return their results in the order of the calls.
+    """Run all calls at once; return the results in their order.
 
     Raises:
         Exception: The first failure. The other calls are cancelled.

@@ -1,4 +1,4 @@
-"""Blocking calls in threads, which have always ended when a cancellation goes on.
+"""Run blocking calls in threads, to their end even when cancelled.
 
 Groups of tasks are in `task_groups`, work in one thread piece by piece in `serial_worker`.
 """
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking call in a thread, and wait for its end even when cancelled.
+    """Run a blocking call in a thread, to its end.
 
     A cancellation (anyio's or asyncio's own) is raised after the call has ended. Its effects are
     complete then, and no thread works on after the caller has gone on.
@@ -31,13 +31,16 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 async def in_limited_thread(
     limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a blocking call as `in_thread` does, in as many threads at once as a limiter allows."""
+    """Run a blocking call as `in_thread` does, within a limiter."""
     return await _in_thread(functools.partial(call, *args, **kwargs), limiter)
 
 
 @asynccontextmanager
 async def entered_in_thread(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
-    """Hold a context whose entering and leaving block: run each in a thread, to its end."""
+    """Hold a context; enter and leave it in a thread.
+
+    Each of the two runs to its end.
+    """
     entered = False
 
     def enter() -> T:
@@ -57,12 +60,18 @@ async def entered_in_thread(manager: AbstractContextManager[T]) -> AsyncIterator
 def start_in_thread(
     limiter: anyio.CapacityLimiter, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> asyncio.Future[T]:
-    """Start a blocking call in a thread; await the returned future with `shielded`."""
+    """Start a blocking call in a thread.
+
+    Await the returned future with `shielded`.
+    """
     return asyncio.ensure_future(_call_to_end(functools.partial(call, *args, **kwargs), limiter))
 
 
 async def shielded(work: Awaitable[T]) -> T:
-    """Await something to its end, and only then raise a cancellation that came before that."""
+    """Await something to its end, even when cancelled.
+
+    A cancellation is raised after that.
+    """
     task = asyncio.ensure_future(work)
     return _result(task, await _wait_for_end(task))
 
@@ -78,7 +87,7 @@ async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter | Non
 
 
 async def _call_to_end(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:
-    """Make a call in a thread, and wait for its end even when this task is cancelled.
+    """Make a call in a thread, to its end even when cancelled.
 
     `asyncio.run` cancels all tasks of its loop at the end, this one included. A thread that went
     on then would use what has been closed, and a call that closes something would not be made.
@@ -100,7 +109,7 @@ async def _call_to_end(call: Callable[[], T], limiter: anyio.CapacityLimiter | N
 
 
 def _run_unless_cancelled(work: concurrent.futures.Future[T], call: Callable[[], T]) -> None:
-    """Make a call, in its thread, unless its future was cancelled before it started."""
+    """Make a call in its thread, unless its future was cancelled."""
     try:
         if work.set_running_or_notify_cancel():
             work.set_result(call())
@@ -111,7 +120,10 @@ def _run_unless_cancelled(work: concurrent.futures.Future[T], call: Callable[[],
 
 
 async def _wait_for_end(task: asyncio.Future[T]) -> asyncio.CancelledError | None:
-    """Wait until something has ended; return the cancellation that came before that, if any."""
+    """Wait until something has ended.
+
+    Returns the cancellation that came before that, if any.
+    """
     cancelled: asyncio.CancelledError | None = None
     # The shield holds anyio's cancellations off. asyncio's own come once each, and are kept.
     with anyio.CancelScope(shield=True):

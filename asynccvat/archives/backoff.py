@@ -14,7 +14,7 @@ _PROGRESS_BYTES = 1024 * 1024
 
 
 class Backoff:
-    """Wait longer before each retry of one transfer, up to its last attempt.
+    """Wait longer before each retry of one transfer.
 
     After enough bytes have come, the next failure counts as the first.
     """

@@ -20,7 +20,7 @@ class Bandwidth:
         self._timing = timing
 
     async def take(self, size: int) -> None:
-        """Wait as long as `size` bytes that have come take at this rate."""
+        """Wait as long as `size` bytes take at this rate."""
         delay = self._bucket.take(size, self._timing.clock())
         if delay > 0:
             await self._timing.sleep(delay)

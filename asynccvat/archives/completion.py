@@ -1,4 +1,4 @@
-"""Complete an archive of annotations with the images of the folder that it will replace.
+"""Complete an archive of annotations with images that are on disk.
 
 `core.plans.refresh` decides whether that is allowed. `reuse` checks and links the images.
 """
@@ -28,7 +28,9 @@ async def complete(
     staged: StagedFiles,
     parallel: int,
 ) -> StagedArchive | None:
-    """Reuse the images of the folder that is being replaced, after reading each again.
+    """Reuse the images of the folder that is being replaced.
+
+    Each is read again before.
 
     Args:
         read: The archive of annotations alone, which is in staging.

@@ -114,7 +114,7 @@ class Extraction:
                 stack.callback(span.extractor.abandon)
 
     def require_room(self, directory: Directory, *, linked: int = 0, copied: int = 0) -> None:
-        """Make sure that there is room for the members that are not staged.
+        """Check that there is room for members that are not staged.
 
         Args:
             directory: The archive's directory.
@@ -154,7 +154,7 @@ class Extraction:
             self.spans.append(SpanRead(span, Extractor(reader, self._staged), new_backoff()))
 
     def reusable_members(self, directory: Directory, tail_start: int) -> list[reuse.ReusableMember]:
-        """Find members that are probably on disk already, and whose fetching is worth sparing."""
+        """Find members that are probably on disk, and not worth fetching."""
         entries = directory.entries
         reusable = self._staging.reusable
         held = [self._staged.holds(entry) for entry in entries]

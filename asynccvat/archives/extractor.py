@@ -34,7 +34,7 @@ _LOOK_AFTER = 64 * 1024 * 1024
 
 
 class Folders:
-    """Open the folders of a tree, a bounded number at once, and make missing ones.
+    """Open a bounded number of a tree's folders, and make missing ones.
 
     For one thread at a time. Other threads may make the same folders at the same time.
     """
@@ -55,7 +55,9 @@ class Folders:
         self._open: OrderedDict[str, int] = OrderedDict()
 
     def get(self, path: str) -> int:
-        """Return the handle of a folder, valid until the next call; `""` is the root itself.
+        """Return the handle of a folder; `""` is the root itself.
+
+        It is valid until the next call.
 
         Raises:
             OSError: From the system; `ENOTDIR` or `ELOOP` if a file or a link has that path.
@@ -84,7 +86,9 @@ class Folders:
 
 
 class StagedFiles:
-    """The members of one archive that are in staging, whole and with a CRC checked here.
+    """The members of one archive that are whole in staging.
+
+    Their CRCs were checked in this process.
 
     Attributes:
         task_id: The task, for messages.
@@ -111,7 +115,9 @@ class StagedFiles:
         return record is not None and (record.size, record.crc) == (entry.size, entry.crc)
 
     def reserve(self, size: int) -> None:
-        """Count `size` bytes that will be written; check the free space every 64 MiB.
+        """Count bytes before they are written.
+
+        The free space is checked every 64 MiB.
 
         Raises:
             DiskFullError: They do not fit.
@@ -181,7 +187,7 @@ def _parents(path: str) -> set[str]:
 
 
 class Extractor:
-    """Write the members of one reader into a tree, as their bytes come.
+    """Write the members of one reader into a tree.
 
     A member that is staged already is read and checked, but not written again. For one thread at a
     time. Call `finish` after the last bytes, or `abandon` at any time.

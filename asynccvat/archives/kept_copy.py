@@ -45,7 +45,9 @@ class ArchiveCopy:
 
 @asynccontextmanager
 async def archive_copy(archive: UnfinishedArchive, task_id: int) -> AsyncIterator[ArchiveCopy]:
-    """Hold the file open that an archive is kept in; remove it if the block fails.
+    """Hold the file of a kept archive open.
+
+    It is removed if the block fails.
 
     A cancelled call of aiofiles leaves its thread running, and with it perhaps a file that was just
     opened. So each call is awaited to its end.
@@ -72,7 +74,10 @@ async def archive_copy(archive: UnfinishedArchive, task_id: int) -> AsyncIterato
 async def _let_go(
     file: AsyncFileIO, archive: UnfinishedArchive, task_id: int, why: BaseException
 ) -> None:
-    """Close and remove the file; an error in that becomes a note to the error before."""
+    """Close and remove the file.
+
+    An error in that becomes a note to the error before.
+    """
 
     async def remove() -> None:
         try:

@@ -1,4 +1,4 @@
-"""The options of reading archives: those of the run, and what the destination can hold."""
+"""The options of reading archives, and what the destination can hold."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class TransferEvents:
         self._withheld = 0
 
     def started(self, size: int | None, reused: int) -> None:
-        """Emit the start, and the progress before it; does nothing the second time.
+        """Emit the start and the progress before it, but only once.
 
         Args:
             size: Bytes of the archive, None if the server does not say.

@@ -1,4 +1,4 @@
-"""ArchiveReader: read any number of archives at once, each into its own staged tree."""
+"""Read any number of archives at once, each into a staged tree."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class ArchiveReader:
     async def complete(
         self, read: StagedArchive, staging: Staging, previous: Sequence[MemberRecord]
     ) -> StagedArchive | None:
-        """Reuse the images of the previous folder for an archive of annotations alone.
+        """Complete an archive of annotations with the previous folder's images.
 
         Args:
             read: What `read` returned for that archive.

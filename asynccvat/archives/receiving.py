@@ -1,4 +1,4 @@
-"""Hand the bytes of a body to a worker thread while more of them come."""
+"""Hand a body to a worker thread while it comes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ async def receive(
     *,
     copy: ArchiveCopy | None = None,
 ) -> None:
-    """Have a body consumed in a worker thread. A long one is taken over from aiohttp.
+    """Have a body consumed in a worker thread.
+
+    A long body is taken over from aiohttp.
 
     Args:
         source: Counts the bytes, and limits the bandwidth.
@@ -58,7 +60,7 @@ async def _receive_batches(
     on_bytes: Callable[[int], None],
     copy: ArchiveCopy | None,
 ) -> None:
-    """Hand a body over batch by batch: one is consumed while the next one comes."""
+    """Hand a body over in batches, while the next one comes."""
     broken: BodyBrokenError | None = None
     batch: list[bytes] = []
     size = 0

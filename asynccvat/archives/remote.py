@@ -1,4 +1,4 @@
-"""Request one archive, or parts of it, and count the bytes that come.
+"""Request an archive or parts of it, and count the bytes.
 
 Two errors stay inside the package: `ArchiveChangedError` and `BodyBrokenError`. `session` decides
 what happens after them.
@@ -20,11 +20,13 @@ _SIGNATURE = b"PK"
 
 
 class ArchiveChangedError(Exception):
-    """The server has another archive now than the one whose directory is known."""
+    """The server no longer has the archive whose directory is known."""
 
 
 class BodyBrokenError(Exception):
-    """A body broke off. The client has already retried errors before the body.
+    """A body broke off.
+
+    The client has already retried errors before the body.
 
     Attributes:
         error: Why it broke off.
@@ -55,7 +57,7 @@ class RemoteArchive:
         return self.total - len(self.tail)
 
     def between(self, start: int, stop: int) -> memoryview:
-        """Return the bytes between two offsets in the archive, which are in the tail."""
+        """Return bytes of the tail, by their offsets in the archive."""
         return memoryview(self.tail)[start - self.tail_start : stop - self.tail_start]
 
 
@@ -83,7 +85,10 @@ class ArchiveSource:
 
     @asynccontextmanager
     async def open_tail(self, size: int) -> AsyncIterator[ResultStream]:
-        """Request the last `size` bytes. A server without ranges sends the whole archive."""
+        """Request the last `size` bytes.
+
+        A server without ranges sends the whole archive.
+        """
         try:
             async with self._client.open_result(
                 self._result_url, suffix=size, task_id=self._task_id
@@ -151,7 +156,7 @@ class ArchiveSource:
     def body_receiver(
         self, stream: ResultStream, on_bytes: Callable[[int], None]
     ) -> BodyReceiver | None:
-        """Take a long body over from aiohttp; None if that does not pay.
+        """Take a body over from aiohttp; None if that does not pay.
 
         A limited bandwidth rules it out, too: then each piece has to pass through the event loop.
 
@@ -178,7 +183,7 @@ class ArchiveSource:
 
 
 def check_signature(chunk: bytes | memoryview) -> None:
-    """Check that a body's first bytes are the beginning of a zip archive.
+    """Check that a body begins like a zip archive.
 
     Raises:
         ProtocolError: They are not.

@@ -41,7 +41,9 @@ class ReusableMember:
 def find_reusable(
     name: str, size: int, crc: int, reusable: Mapping[str, Sequence[Reusable]]
 ) -> ReusableMember | None:
-    """Find the files that may have a member's bytes: by path, size, and CRC if it is known.
+    """Find the files that may have a member's bytes.
+
+    They have its path, its size, and its CRC if theirs is known.
 
     Args:
         name: The member's path.
@@ -75,7 +77,9 @@ def batches(candidates: Iterable[ReusableMember]) -> Iterator[list[ReusableMembe
 
 
 def reuse_members(batch: Sequence[ReusableMember], staging: Staging, staged: StagedFiles) -> int:
-    """Reuse the members of a batch whose files are right; the others have to be fetched.
+    """Reuse the members of a batch whose files are right.
+
+    The others have to be fetched.
 
     Returns:
         Bytes of the reused members.
@@ -132,7 +136,7 @@ def _reuse_member(
 
 
 def _is_right(fd: int, member: ReusableMember) -> bool:
-    """Read a file from its start, and tell whether it has the member's size and CRC."""
+    """Read a file and tell whether it has the member's CRC."""
     if os.fstat(fd).st_size != member.size:
         return False
     crc = size = 0
@@ -145,7 +149,7 @@ def _is_right(fd: int, member: ReusableMember) -> bool:
 def _link(
     fd: int, before: os.stat_result, name: str, new_name: str, *, dir_fd: int, new_dir_fd: int
 ) -> int | None:
-    """Link the very file that was read; return its mtime, or None if it cannot be linked.
+    """Link the file that was read; return its mtime, or None.
 
     `before` is the file's status from before it was read. A later mtime could be that of an edit,
     and the edited file would be recorded as ours.
@@ -168,7 +172,7 @@ def _link(
 
 
 def _copy(fd: int, member: ReusableMember, new_name: str, new_dir_fd: int) -> int | None:
-    """Copy an open file and check it once more; return the mtime, or None if it changed."""
+    """Copy an open file; return its mtime, or None if it changed."""
     os.lseek(fd, 0, os.SEEK_SET)
     crc = size = 0
     new_fd = files.open_for_writing(new_name, dir_fd=new_dir_fd)

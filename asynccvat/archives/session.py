@@ -1,4 +1,4 @@
-"""Read one archive into one tree, and read it again after what can be repaired.
+"""Read one archive into one tree, and retry what fails.
 
 The archive's end comes first, and with it the directory. Members that are on disk already are
 reused. The others are fetched in spans, several at once, and written by worker threads as they
@@ -158,7 +158,7 @@ class ArchiveSession:
         return replace(archive, tail=more + archive.tail)
 
     def _begin(self, archive: RemoteArchive) -> Directory | TailNeeded:
-        """Read the directory; read a small archive, which is whole in its tail, at once."""
+        """Read the directory, and at once the members of a small archive."""
         directory = read_directory(
             archive.tail, archive.total, limits=self._options.limits, rules=self._options.rules
         )
@@ -192,7 +192,7 @@ class ArchiveSession:
     # The members, by their spans
 
     async def _fetch(self, archive: RemoteArchive, directory: Directory) -> None:
-        """Fetch the spans that the tail does not hold, and write all members."""
+        """Fetch the spans that are not in the tail, and write all."""
         extraction = self._extraction
         if not extraction.spans:
             await self._reuse_members(archive, directory)
@@ -265,7 +265,10 @@ class ArchiveSession:
 
     @asynccontextmanager
     async def _open_spool(self) -> AsyncIterator[int]:
-        """Hold an empty file open for the archive: the one that is kept, if it is."""
+        """Hold an empty file open for the archive.
+
+        A kept archive is its own spool.
+        """
         if self._copy is not None:
             await self._copy.restart()
             yield self._copy.fd

@@ -1,4 +1,4 @@
-"""Write a whole archive to a file, and read its members from there.
+"""Write an archive to a file, and read its members from there.
 
 A server without ranges sends the whole archive, in which the directory comes last. So the body is
 written to a file first. The members are then read by the directory, as from a server with ranges.
@@ -91,7 +91,7 @@ def spooled_directory(
 
 
 def extract_piece(fd: int, extractor: Extractor, stop: int) -> None:
-    """Extract the next bytes of an archive in a file, up to `stop` or `PIECE_BYTES` of them.
+    """Extract up to `PIECE_BYTES` of an archive in a file.
 
     Args:
         fd: The file's handle.

@@ -1,4 +1,4 @@
-"""Read the central directory from an archive's last bytes, and check it before any write.
+"""Read and check the central directory, from an archive's last bytes.
 
 All checks that need no members are made here. There are no bytes before, between or after the
 archive's records. The members' names are safe and do not clash. Nothing is beyond the limits.
@@ -79,7 +79,10 @@ class Directory:
         return index
 
     def end_of(self, index: int) -> int:
-        """Return the offset at which the member with an index ends, data descriptor included."""
+        """Return the offset at which a member ends, by its index.
+
+        A data descriptor belongs to the member.
+        """
         following = index + 1
         if following == len(self.entries):
             return self.start
@@ -99,7 +102,9 @@ class Directory:
 
 
 def stored_digest(members: Iterable[tuple[str, int, int]]) -> str:
-    """Return the digest of an archive that holds these members stored, as CVAT writes them.
+    """Return the digest of an archive with these members, stored.
+
+    CVAT writes them so.
 
     Args:
         members: Name, CRC and size of each.
@@ -133,7 +138,7 @@ def read_directory(
     limits: ArchiveLimits,
     rules: NameRules,
 ) -> Directory | TailNeeded:
-    """Read the central directory from the last bytes of an archive, and check it.
+    """Read and check the central directory, from an archive's last bytes.
 
     Args:
         tail: The archive's last `len(tail)` bytes.
@@ -198,7 +203,7 @@ def _read_entries(
 
 
 def _make_entry(header: CentralHeader, limits: ArchiveLimits, rules: NameRules) -> ZipEntry:
-    """Check the name and the sizes of a header, and return its entry."""
+    """Check a header's name and sizes, and return its entry."""
     name = safe_member_path(header.text, rules)
     limits.check_path(name)
     limits.check_member(name, header.size, header.compressed_size)
@@ -260,7 +265,7 @@ def _check_attributes(entry: ZipEntry, attributes: int) -> None:
 
 
 def _check_extents(entries: Sequence[ZipEntry], directory_start: int) -> None:
-    """Check that members follow each other, as far as the central directory shows.
+    """Check that members follow each other, by the central directory.
 
     A local header may have up to `LONGEST_EXTRA` bytes that the directory does not show. The reader
     checks the exact extent when it has the header.

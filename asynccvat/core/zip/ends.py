@@ -1,4 +1,4 @@
-"""Find the records at an archive's end, which say where the central directory is.
+"""Find the end records, which say where the central directory is.
 
 An archive is refused if readers that search in different ways would find different records.
 """
@@ -56,7 +56,7 @@ class EndRecords(NamedTuple):
 
 
 def find_end(tail: bytes, archive_size: int) -> EndRecords | TailNeeded:
-    """Find the end records in the last bytes of an archive, and check them.
+    """Find and check the end records in an archive's last bytes.
 
     Raises:
         TruncatedArchiveError: There is no end record, or not all of it.
@@ -146,7 +146,7 @@ def _broken_end64() -> IntegrityError:
 
 
 def check_end(end: EndRecords, limits: ArchiveLimits) -> None:
-    """Check the directory's size, and that it ends where the end records start.
+    """Check the directory's size, and where it ends.
 
     Raises:
         IntegrityError: It ends elsewhere, or is too short for its members.

@@ -22,7 +22,7 @@ _EXTRA_UNICODE_PATH = 0x7075  # 4.6.9
 
 
 class Extras(NamedTuple):
-    """The extra fields that are used, undecoded; None for one that is missing."""
+    """The extra fields that are used; None for a missing one."""
 
     zip64: bytes | None
     unicode_path: bytes | None
@@ -37,7 +37,7 @@ def shown_plain(raw_name: bytes) -> str:
 
 
 def shown(raw_name: bytes) -> str:
-    """Return a raw name for a message: quoted, escaped, and shortened if it is long."""
+    """Return a raw name for a message: quoted, escaped, and shortened."""
     return in_short(shown_plain(raw_name))
 
 
@@ -74,7 +74,7 @@ def take_disk(zip64: bytes | None, disk: int) -> tuple[bytes | None, int]:
 
 
 def widen(values: tuple[int, ...], zip64: bytes | None, raw_name: bytes) -> tuple[int, ...]:
-    """Fill in from the zip64 field the values that are masked with 0xFFFFFFFF (4.5.3).
+    """Fill in masked values (0xFFFFFFFF) from the zip64 field (4.5.3).
 
     The field holds the masked values only. Some writers (Go's) write all values: then those that
     are not masked must be equal, since some readers trust the header and some the field.
@@ -107,7 +107,9 @@ def widen(values: tuple[int, ...], zip64: bytes | None, raw_name: bytes) -> tupl
 
 
 def decode_name(raw_name: bytes, flags: int, unicode_path: bytes | None) -> str:
-    """Decode a name: UTF-8 by flag, else code page 437 (appendix D), or the Unicode path.
+    """Decode a member's name.
+
+    It is UTF-8 if the flag says so, else code page 437 (appendix D), or the Unicode path.
 
     Info-ZIP's Unicode path (4.6.9) counts if the header's name is not ASCII. Otherwise it must
     equal the header's name, or readers would see different names.

@@ -46,7 +46,7 @@ def check_local_header(header: LocalHeader, entry: ZipEntry) -> None:
 
 
 def descriptor_length(header: LocalHeader, entry: ZipEntry, start: int, end: int) -> int:
-    """Return the length of the data descriptor that follows a member's data, 0 for none.
+    """Return the length of a member's data descriptor, 0 for none.
 
     Args:
         header: The member's own header.

@@ -1,4 +1,4 @@
-"""One member while it is read: its events, its counts, and the check of these."""
+"""One member while it is read: its events, counts and checks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MemberData:
 
 @dataclass(frozen=True, slots=True)
 class MemberEnd:
-    """The member is complete: its CRC and both sizes are those of its headers."""
+    """The member is complete, with the CRC and sizes of its headers."""
 
     entry: ZipEntry
 

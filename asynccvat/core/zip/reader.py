@@ -110,7 +110,7 @@ class ZipReader:
 
     @property
     def position(self) -> int:
-        """The offset in the archive of the next byte wanted, from which a broken range resumes."""
+        """The offset of the next byte wanted, where a broken range resumes."""
         return self._offset + len(self._pending) + len(self._rest)
 
     def feed(self, data: Buffer) -> Iterator[MemberEvent]:
@@ -166,7 +166,7 @@ class ZipReader:
     # Bytes in
 
     def _peek(self, length: int) -> Buffer | None:
-        """Return at least the next `length` bytes, or None until they have come."""
+        """Return the next `length` bytes or more; None until they came."""
         if not self._pending and len(self._rest) >= length:
             return self._rest
         missing = length - len(self._pending)
@@ -248,7 +248,7 @@ class ZipReader:
         return (yield from self._end_data(member))
 
     def _inflate(self, member: CurrentMember, window: memoryview) -> Iterator[MemberEvent]:
-        """Inflate a window, up to the end of the deflated stream if that lies in it."""
+        """Inflate a window, at most to the end of the stream."""
         source: bytes | memoryview = window
         member.consumed += len(window)
         while True:

@@ -1,4 +1,4 @@
-"""The records of a zip archive: their layouts, and the strict parsing of one at a time.
+"""The records of a zip archive: layouts, and strict parsing.
 
 They follow APPNOTE 6.3.10 (https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT). Numbers
 in comments are its sections. A deviation is accepted only if every reader understands it alike.
@@ -134,7 +134,7 @@ class CentralHeader(NamedTuple):
 
 
 class Descriptor(NamedTuple):
-    """A data descriptor, with the values that were unknown when the header was written."""
+    """A data descriptor: values that its header could not have."""
 
     crc: int
     compressed_size: int
@@ -143,7 +143,7 @@ class Descriptor(NamedTuple):
 
 
 def local_header_length(data: Buffer) -> int:
-    """Return the length of the local header whose first `LOCAL.size` bytes are given."""
+    """Return a local header's length, from its first `LOCAL.size` bytes."""
     name_length, extra_length = struct.unpack_from("<2H", data, 26)
     return LOCAL.size + int(name_length) + int(extra_length)
 
@@ -252,7 +252,7 @@ def parse_central_header(data: Buffer, position: int) -> CentralHeader:
 
 
 def parse_descriptor(data: Buffer, length: int) -> Descriptor | None:
-    """Parse a data descriptor of a known length; return None if it cannot be one.
+    """Parse a data descriptor; return None if it is none.
 
     The length tells the form (4.3.9): 16 and 24 bytes have a signature, 12 and 20 have none. Of 12
     or 16 bytes, its sizes have 4 each; of 20 or 24, they have 8 each.
