@@ -13,7 +13,7 @@ from asynccvat import (
     StoreLockedError,
     TaskOutcome,
 )
-from asynccvat.cli.text import counted, number_of_bytes, printable, span
+from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
 from asynccvat.errors import DiskFullError, DriveError
 from asynccvat.events import (
     Event,
@@ -192,4 +192,4 @@ def _at_the_end(report: RunReport) -> Iterator[str]:
 
 def failure(outcome: TaskOutcome) -> str:
     """Return the line for a failed task."""
-    return f"failed: {printable(outcome.failure)}"
+    return f"failed: {ended(printable(outcome.failure))}"

@@ -89,10 +89,10 @@ def test_before_there_is_a_plan_progress_names_the_wait() -> None:
 @pytest.mark.parametrize(
     ("event", "lines"),
     [
-        (failed(7, "task 7: the server failed"), ["failed: task 7: the server failed"]),
+        (failed(7, "task 7: the server failed"), ["failed: task 7: the server failed."]),
         (
             failed(7, "the server\nfailed\x1b[2J"),
-            ["failed: task 7: the server failed\N{REPLACEMENT CHARACTER}[2J"],
+            ["failed: task 7: the server failed\N{REPLACEMENT CHARACTER}[2J."],
         ),
         (done(7), []),
         (done(7, warnings=("put aside",)), ["warning: task 7: put aside"]),
@@ -123,9 +123,9 @@ def test_an_error_that_ends_a_run_is_not_reported_for_each_task() -> None:
 
 def test_an_error_that_could_end_a_run_but_did_not_is_reported_for_its_task() -> None:
     full = done(1, Action.FAILED, error=errors.DiskFullError("no room"))
-    assert said(*finished(full)) == ["failed: task 1: no room"]
+    assert said(*finished(full)) == ["failed: task 1: no room."]
     locked = errors.StoreLockedError("taken over")
-    assert said(*finished(full, stopped_by=locked)) == ["failed: task 1: no room"]
+    assert said(*finished(full, stopped_by=locked)) == ["failed: task 1: no room."]
 
 
 def test_a_warning_shared_by_many_unchanged_tasks_is_shown_once_with_their_number() -> None:
@@ -161,7 +161,7 @@ def test_without_a_terminal_progress_is_periodic_and_failures_come_at_once() -> 
     assert written_to(console).splitlines() == [
         "the server asks for a pause of 1.0 s",
         "planning",
-        "failed: task 2: a long message that is not wrapped, however narrow the console",
+        "failed: task 2: a long message that is not wrapped, however narrow the console.",
         (
             "2/3 tasks, 0 B, 0 B/s, 0.2 tasks/s, 5.5 s left; "
             "1 at the server, 0 downloading, 1 failed"

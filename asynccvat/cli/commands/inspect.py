@@ -12,7 +12,7 @@ from asynccvat.cli.common_options import OutputForm, OutputOptions
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import record
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.cli.text import printable
+from asynccvat.cli.text import ended, printable
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient
@@ -51,7 +51,7 @@ def task_info(
     else:
         queries.show(form, found, (), ())
     for error in absent:
-        output.remark(f"Error: {printable(str(error))}")
+        output.remark(f"Error: {ended(printable(str(error)))}")
     return ExitCode.SOME_FAILED if absent else ExitCode.DONE
 
 

@@ -19,7 +19,7 @@ from asynccvat.cli.credentials import complete
 from asynccvat.cli.exit_codes import ExitCode, exit_code, explain, report_code, worst
 from asynccvat.cli.runs import STOPPING
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.cli.text import counted, printable
+from asynccvat.cli.text import counted, ended, printable
 
 if TYPE_CHECKING:
     from asynccvat import Event, RunFile, StepPlan, StepReport
@@ -108,7 +108,7 @@ def _settings(file: RunFile, shared: SharedOptions) -> dict[int, Settings]:
 def _refused(error: RunFileError, *, verbose: bool) -> ExitCode:
     """Write everything that is wrong with a file; return the exit code."""
     for problem in error.problems:
-        output.remark(f"Error: {printable(str(problem))}")
+        output.remark(f"Error: {ended(printable(str(problem)))}")
         if verbose and problem.error is not None:
             for line in list(explain(problem.error, verbose=True))[1:]:
                 output.remark(line)
@@ -154,7 +154,7 @@ def _planned(plan: StepPlan) -> ExitCode:
     """Write why a step has no plan or would be refused; return the exit code it would have."""
     named = f"step {plan.step.number}"
     if plan.error is not None:
-        output.remark(f"{named}: {printable(str(plan.error))}")
+        output.remark(f"{named}: {ended(printable(str(plan.error)))}")
         return exit_code(plan.error)
     refused = sum(part.counts.get("refuse", 0) for part in plan.plans)
     guards = [guard for part in plan.plans if (guard := getattr(part, "guard", None)) is not None]
@@ -225,7 +225,7 @@ def _explain_step(step: StepReport, *, verbose: bool) -> None:
     if step.not_run is not None:
         output.remark(
             f"step {step.step.number} was not run, because its server failed an earlier step: "
-            f"{printable(str(step.not_run))}"
+            f"{ended(printable(str(step.not_run)))}"
         )
     elif step.stopped_by is not None:
         for line in explain(step.stopped_by, verbose=verbose):
