@@ -128,13 +128,13 @@ def test_unreadable_dates_are_refused(date: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{bad", "[" * 100_000])
-def test_filters_that_are_no_json_are_refused(text: str) -> None:
+def test_filters_that_are_not_json_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="the filter is not JSON"):
         Selection(filter=text)
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "5", "null"])
-def test_filters_that_are_no_expression_are_refused(text: str) -> None:
+def test_filters_that_are_not_an_expression_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="must be a JSON logic expression"):
         Selection(filter=text)
 
@@ -153,7 +153,7 @@ def test_filters_that_are_no_expression_are_refused(text: str) -> None:
         ({"filter": {"==": [1, 1]}}, "filter must be a text"),
     ],
 )
-def test_a_selection_by_what_cannot_be_is_refused(selected: dict[str, Any], told: str) -> None:
+def test_a_selection_with_impossible_values_is_refused(selected: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Selection(**selected)
     assert told in str(caught.value)
@@ -164,7 +164,7 @@ def test_ids_may_come_in_any_kind_of_sequence() -> None:
 
 
 @pytest.mark.parametrize("spec", [{"format": ""}, {"format": " "}, {"format": None}, {"images": 1}])
-def test_a_spec_that_says_nothing_is_refused(spec: dict[str, Any]) -> None:
+def test_an_empty_spec_is_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         ExportSpec(**spec)
 
@@ -187,7 +187,7 @@ def test_ids_are_cut_into_lists_that_fit_into_a_url(ids: list[int]) -> None:
         assert len(urlencode(query)) < 6000
 
 
-def test_people_narrow_a_selection_by_their_user_names() -> None:
+def test_owner_and_assignee_are_user_names() -> None:
     assert queries(owner="ann", assignee="bob") == [{"owner": "ann", "assignee": "bob"}]
     assert not Selection(task_ids=[1], owner="ann").only_by_id
     assert not Selection(task_ids=[1], assignee="ann").only_by_id

@@ -56,16 +56,16 @@ def test_a_format_that_is_only_exported_is_refused_with_the_nearest() -> None:
         importer_for("YOLO Track 1.0", FORMATS, origin="http://cvat")
 
 
-def test_names_are_exact_and_a_near_one_is_told() -> None:
+def test_names_are_exact_and_the_nearest_is_suggested() -> None:
     with pytest.raises(ConfigError, match=r"Did you mean 'COCO 1\.0'"):
         importer_for("coco 1.0", FORMATS, origin="http://cvat")
 
 
-def test_a_disabled_importer_is_none() -> None:
+def test_a_disabled_importer_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"cannot import 'MOT 1\.1'"):
         importer_for("MOT 1.1", FORMATS, origin="http://cvat")
 
 
-def test_what_resembles_nothing_is_referred_to_the_list() -> None:
+def test_without_a_near_name_the_list_is_suggested() -> None:
     with pytest.raises(ConfigError, match="asynccvat formats"):
         importer_for("xyzzy", FORMATS, origin="http://cvat")

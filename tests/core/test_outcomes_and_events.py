@@ -35,7 +35,7 @@ def test_a_report_without_failures_is_ok_and_raises_nothing() -> None:
     report.raise_for_failures()
 
 
-def test_an_outcome_tells_its_folder_as_a_path() -> None:
+def test_an_outcome_has_its_folder_as_a_path() -> None:
     assert GOOD.path == PurePath("d/task1")
     assert BAD.path is None
 
@@ -127,7 +127,7 @@ def test_an_event_is_one_json_object_with_its_name_and_schema_version(
     assert "tasks" not in record or record["event"] == "listing_read"
 
 
-def test_outcomes_are_nothing_for_the_garbage_collector() -> None:
+def test_the_garbage_collector_skips_outcomes() -> None:
     assert not gc.is_tracked(GOOD)
     assert not gc.is_tracked(BAD)
 

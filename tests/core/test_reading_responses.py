@@ -87,7 +87,7 @@ def test_each_shape_of_error_becomes_one_line(
     assert error_text(content_type, body) == text
 
 
-def test_json_that_is_no_utf_8_is_shown_as_text() -> None:
+def test_json_that_is_not_utf_8_is_shown_as_text() -> None:
     assert (
         error_text(JSON, b'{"detail": "caf\xe9"}') == '{"detail": "caf\N{REPLACEMENT CHARACTER}"}'
     )
@@ -117,7 +117,7 @@ def test_any_json_gives_one_short_printable_line(value: object) -> None:
     assert text.isprintable()
 
 
-def test_json_goes_by_many_names() -> None:
+def test_json_has_many_content_types() -> None:
     assert is_json("application/vnd.cvat+json")
     assert is_json("Application/JSON; charset=utf-8")
     assert not is_json("text/html")
@@ -173,7 +173,7 @@ def test_dates_are_aware_and_in_utc() -> None:
         (ByteRange(suffix=5000), "bytes=-5000", "bytes 0-999/1000", (0, 999, 1000)),
     ],
 )
-def test_a_part_that_was_asked_for_is_placed(
+def test_a_requested_part_is_accepted(
     asked: ByteRange, header: str, answer: str, expected: tuple[int, int, int]
 ) -> None:
     assert asked.header == header
@@ -217,13 +217,13 @@ def test_a_part_of_other_bytes_is_refused(asked: ByteRange, answer: str | None) 
         {"suffix": 5, "last": 9},
     ],
 )
-def test_bounds_that_are_no_range_are_a_bug_of_the_caller(bounds: dict[str, int]) -> None:
+def test_impossible_ranges_are_a_value_error(bounds: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="not a range"):
         ByteRange(**bounds)
 
 
 @given(total=st.integers(1, 10**6), suffix=st.integers(1, 2 * 10**6))
-def test_every_suffix_of_an_archive_is_placed(total: int, suffix: int) -> None:
+def test_every_suffix_of_an_archive_is_accepted(total: int, suffix: int) -> None:
     first = max(0, total - suffix)
     answer = f"bytes {first}-{total - 1}/{total}"
     assert ByteRange(suffix=suffix).check(answer) == (first, total - 1, total)

@@ -56,7 +56,7 @@ def decision(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_passing_trouble_is_tried_again(error: AsyncCvatError) -> None:
+def test_passing_errors_are_retried(error: AsyncCvatError) -> None:
     assert decision(error) == RetryAfter(0.5)
 
 
@@ -72,7 +72,7 @@ def test_passing_trouble_is_tried_again(error: AsyncCvatError) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_would_fail_again_is_given_up_at_once(error: AsyncCvatError) -> None:
+def test_permanent_errors_are_not_retried(error: AsyncCvatError) -> None:
     assert decision(error) == GiveUp("permanent")
 
 
@@ -95,7 +95,7 @@ def test_attempts_are_bounded() -> None:
     assert decision(ReadError("x"), attempt=2, policy=policy) == GiveUp("attempts")
 
 
-def test_a_server_that_asks_for_patience_is_given_more_attempts() -> None:
+def test_rate_limited_calls_have_more_attempts() -> None:
     policy = RetryPolicy(attempts=2, rate_limited_attempts=7)
     error = RateLimitError("x", status=429, retry_after=1.0)
     assert isinstance(decision(error, attempt=6, policy=policy), RetryAfter)
@@ -116,7 +116,7 @@ def test_a_negative_retry_after_is_no_pause() -> None:
     assert POLICY.pause(-5.0) == 0.0
 
 
-def test_retries_of_all_calls_together_come_at_a_bounded_rate() -> None:
+def test_retries_of_all_calls_have_one_bounded_rate() -> None:
     budget = RetryBudget(capacity=3, rate=2.0, patience=10.0, level=3)
     policy = RetryPolicy(base=0.0)
     delays: list[float] = []
@@ -129,7 +129,7 @@ def test_retries_of_all_calls_together_come_at_a_bounded_rate() -> None:
     assert delays == [0.0, 0.0, 0.0, 0.5, 1.0, 1.5, 2.0]
 
 
-def test_a_retry_that_would_wait_too_long_for_its_turn_is_given_up() -> None:
+def test_a_retry_that_would_wait_too_long_for_its_token_is_given_up() -> None:
     budget = RetryBudget(capacity=1, rate=1.0, patience=1.0, level=-1.0)
     step, after = decide(
         ReadError("x"), attempt=0, budget=budget, now=0.0, jitter=0.0, policy=POLICY

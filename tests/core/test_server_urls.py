@@ -29,7 +29,7 @@ def test_addresses_become_canonical_origins(text: str, origin: str) -> None:
     assert ServerUrl.parse(text).origin == origin
 
 
-def test_the_host_stands_without_brackets() -> None:
+def test_the_host_has_no_brackets() -> None:
     assert ServerUrl.parse("http://[::1]:8080").host == "::1"
 
 
@@ -53,7 +53,9 @@ def test_the_host_stands_without_brackets() -> None:
         ("https://cvat.example.com/#tasks", "a host. Remove the '#' and what follows."),
     ],
 )
-def test_what_is_no_server_address_is_refused_with_a_remedy(text: str, message: str) -> None:
+def test_other_texts_than_a_server_address_are_refused_with_a_remedy(
+    text: str, message: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         ServerUrl.parse(text)
     assert message in str(caught.value)
@@ -93,7 +95,7 @@ def test_links_without_an_absolute_path_cannot_be_followed(link: str) -> None:
         SERVER.rebase(link)
 
 
-def test_a_link_that_is_no_url_cannot_be_followed() -> None:
+def test_a_link_that_is_not_a_url_cannot_be_followed() -> None:
     with pytest.raises(ProtocolError, match="cannot follow a link"):
         SERVER.rebase("http://[evil/x")
 
@@ -120,5 +122,5 @@ def test_redirects_are_told_apart_by_origin() -> None:
 
 
 @pytest.mark.parametrize("url", ["mailto:a@b", "", "/x", "http://[x", "https://a:b@c/"])
-def test_what_is_no_web_address_has_no_origin(url: str) -> None:
+def test_other_texts_than_a_web_address_have_no_origin(url: str) -> None:
     assert origin_of(url) is None

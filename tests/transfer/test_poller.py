@@ -85,34 +85,34 @@ def finished(ends: list[ServerRequest | ac.AsyncCvatError]) -> int:
     return sum(isinstance(end, ServerRequest) and end.status == "finished" for end in ends)
 
 
-async def test_one_that_nobody_waits_for_asks_nothing() -> None:
+async def test_a_request_without_a_waiter_is_not_polled() -> None:
     async with serving(1) as serve, watching(serve):
         await anyio.lowlevel.checkpoint()
         await anyio.lowlevel.checkpoint()
         assert serve.server.calls == []
 
 
-async def test_many_that_cannot_be_tried_are_asked_about_with_lists() -> None:
+async def test_many_unpredictable_requests_are_polled_with_lists() -> None:
     async with slow(32) as serve:
         assert finished(await ended(serve, 32)) == 32
         assert lists(serve) > 0
         assert len(serve.calls("GET", "/api/requests")) < 32
 
 
-async def test_a_single_one_is_asked_about_by_itself() -> None:
+async def test_a_single_request_is_polled_by_a_call() -> None:
     async with slow(1) as serve:
         assert finished(await ended(serve, 1)) == 1
         assert lists(serve) == 0
 
 
-async def test_lists_that_are_dearer_than_single_calls_are_given_up() -> None:
+async def test_lists_that_cost_more_than_single_calls_are_given_up() -> None:
     async with slow(32) as serve:
         serve.server.faults.add(Fault(path=r"^/api/requests\?", delay=0.1, times=None))
         assert finished(await ended(serve, 32)) == 32
         assert lists(serve) <= 3
 
 
-async def test_a_list_that_does_not_show_a_request_is_not_the_last_word() -> None:
+async def test_a_request_missing_from_a_list_is_polled_by_a_call() -> None:
     async with slow(32) as serve:
         serve.server.faults.add(
             Fault(path=r"^/api/requests\?", status=200, body=EMPTY, content_type=JSON, times=None)
@@ -137,7 +137,7 @@ async def test_a_list_that_takes_too_long_is_given_up_for_single_calls(
         assert lists(serve) <= 1
 
 
-async def test_a_revoked_token_is_told_to_all_that_a_list_was_about() -> None:
+async def test_a_revoked_token_ends_all_requests_of_a_list() -> None:
     async with slow(32) as serve:
         serve.server.faults.add(
             Fault(
@@ -152,7 +152,7 @@ async def test_a_revoked_token_is_told_to_all_that_a_list_was_about() -> None:
         assert sum(isinstance(end, ac.AuthenticationError) for end in ends) > 1
 
 
-async def test_a_result_that_should_be_there_is_left_to_be_tried() -> None:
+async def test_the_waiter_of_a_predicted_result_is_woken_to_fetch_it() -> None:
     async with slow(12) as serve, watching(serve, may_fetch=True) as poller:
         tried = 0
         for task_id in range(1, 13):
@@ -165,7 +165,7 @@ async def test_a_result_that_should_be_there_is_left_to_be_tried() -> None:
         assert len(serve.calls("GET", "/api/requests")) < 12 + tried
 
 
-async def test_a_result_that_was_tried_too_early_is_waited_for_again() -> None:
+async def test_after_an_early_fetch_the_request_is_polled_again() -> None:
     async with slow(12) as serve, watching(serve, may_fetch=True) as poller:
         early = 0
         for task_id in range(1, 13):
@@ -176,7 +176,7 @@ async def test_a_result_that_was_tried_too_early_is_waited_for_again() -> None:
         assert early > 0
 
 
-async def test_a_request_that_is_forgotten_is_looked_at_no_more() -> None:
+async def test_a_forgotten_request_is_not_polled() -> None:
     async with serving(1) as serve:
         serve.server.pause_exports()
         async with watching(serve) as poller:

@@ -20,7 +20,7 @@ async def settle() -> None:
         await anyio.lowlevel.checkpoint()
 
 
-async def test_whoever_waits_longest_is_next() -> None:
+async def test_the_longest_waiter_gets_the_next_slot() -> None:
     async with serving(0, projects=0) as serve:
         slots = RequestSlots(Poller(serve.client, timeout=1.0), 2)
         began: list[int] = []
@@ -40,7 +40,7 @@ async def test_whoever_waits_longest_is_next() -> None:
                 assert began == expected
 
 
-async def test_one_that_gives_up_waiting_takes_no_place() -> None:
+async def test_a_cancelled_waiter_takes_no_slot() -> None:
     async with serving(0, projects=0) as serve:
         slots = RequestSlots(Poller(serve.client, timeout=1.0), 1)
         await slots.acquire()
@@ -54,7 +54,7 @@ async def test_one_that_gives_up_waiting_takes_no_place() -> None:
             await slots.acquire()
 
 
-async def test_one_that_is_cancelled_as_its_turn_comes_hands_the_place_on() -> None:
+async def test_a_waiter_cancelled_with_its_slot_hands_it_on() -> None:
     async with serving(0, projects=0) as serve:
         slots = RequestSlots(Poller(serve.client, timeout=1.0), 1)
         await slots.acquire()

@@ -65,7 +65,7 @@ def under_way(server: SimulatedServer) -> int:
 # How many
 
 
-async def test_never_more_exports_are_in_flight_than_was_fixed(data: Path) -> None:
+async def test_a_fixed_number_of_exports_in_flight_is_obeyed(data: Path) -> None:
     async with serving(12, export_workers=4) as serve:
         log, most = Log(), []
         log.on(ExportRequested, lambda _: most.append(under_way(serve.server)))
@@ -83,7 +83,7 @@ async def test_never_more_exports_are_in_flight_than_was_fixed(data: Path) -> No
         assert files(data) == await serve.archives()
 
 
-async def test_a_server_that_is_not_known_yet_gets_few_exports_and_then_more(data: Path) -> None:
+async def test_an_unknown_server_gets_few_exports_at_first(data: Path) -> None:
     async with serving(40, export_workers=4) as serve:
         serve.server.pause_exports()
         log, most = Log(), []
@@ -124,9 +124,7 @@ async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: 
         assert most == 2
 
 
-async def test_waiting_in_the_queue_holds_no_place_among_the_transfers(
-    data: Path, log: Log
-) -> None:
+async def test_waiting_in_the_queue_takes_no_transfer(data: Path, log: Log) -> None:
     async with serving(3) as serve:
         # The first result goes away at the download, so that its task waits in the queue again.
         serve.server.faults.add(
@@ -152,7 +150,7 @@ async def test_one_login_serves_the_whole_run(data: Path) -> None:
 # Polling
 
 
-async def test_results_are_tried_rather_than_asked_about(data: Path) -> None:
+async def test_predicted_results_are_fetched_without_polls(data: Path) -> None:
     async with serving(60) as serve:
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok
         assert len(serve.calls("GET", "dataset/download")) >= 60
@@ -205,7 +203,7 @@ async def test_an_export_begun_before_the_listing_is_not_adopted(data: Path, log
         )
 
 
-async def test_a_queued_export_of_somebody_else_is_adopted(data: Path, log: Log) -> None:
+async def test_a_queued_export_of_another_client_is_adopted(data: Path, log: Log) -> None:
     async with serving(1) as serve, somebody_else(serve) as other:
         serve.server.pause_exports()
         await other.request_export(1, ac.ExportSpec())
@@ -245,7 +243,7 @@ async def test_an_export_begun_well_after_the_listing_is_adopted(
         assert [event.created for event in log.of(ExportRequested)] == [False]
 
 
-async def test_exports_that_somebody_begins_again_and_again_are_given_up(data: Path) -> None:
+async def test_exports_that_another_client_keeps_replacing_are_given_up(data: Path) -> None:
     async with serving(1) as serve:
         started = serve.server.export_queue
         serve.server.faults.add(
@@ -383,7 +381,7 @@ async def test_a_result_that_is_never_finished_is_given_up(data: Path) -> None:
         assert actions(report)[1] == ("fetched", "new")
 
 
-async def test_an_export_asked_for_by_somebody_else_during_the_download_is_waited_for(
+async def test_an_export_that_another_client_requests_during_the_download_is_waited_for(
     data: Path, log: Log
 ) -> None:
     async with serving(1) as serve, somebody_else(serve) as other:
@@ -418,9 +416,7 @@ async def _requests(serve: Serving) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-async def test_finished_exports_whose_dates_are_not_there_yet_count(
-    data: Path, log: Log, count: int
-) -> None:
+async def test_finished_exports_without_dates_count(data: Path, log: Log, count: int) -> None:
     async with serving(3) as serve:
         serve.server.faults.add(Fault(export="null_dates", count=count, times=None))
         report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
@@ -473,7 +469,7 @@ async def test_progress_adds_up_to_what_was_transferred(data: Path, log: Log) ->
         assert sum(one.transferred for one in report.outcomes) == report.transferred
 
 
-async def test_results_that_a_restarted_server_forgot_are_asked_for_again(data: Path) -> None:
+async def test_results_that_a_restarted_server_forgot_are_exported_again(data: Path) -> None:
     async with serving(40) as serve:
         log = Log()
         forgot: list[int] = []

@@ -48,7 +48,7 @@ async def test_the_outcome_names_the_folder_as_the_caller_did(
         assert (again.path, again.reason) == (Path("out/mine"), ac.models.Reason.EXISTING)
 
 
-async def test_a_place_that_cannot_be_written_to_is_found_before_anything_is_exported(
+async def test_a_read_only_folder_is_refused_before_anything_is_exported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("mine")
@@ -79,7 +79,7 @@ async def test_a_durable_download_is_the_same(tmp_path: Path) -> None:
         assert files(tmp_path / "out") == await serve.archive(1)
 
 
-async def test_many_land_at_once(tmp_path: Path, log: Log) -> None:
+async def test_many_tasks_are_downloaded_at_once(tmp_path: Path, log: Log) -> None:
     async with serving(7) as serve:
         paths = {task_id: tmp_path / f"t{task_id}" for task_id in range(1, 8)}
         report = await ac.download_many(serve.client, paths, options=QUICK_DOWNLOAD, on_event=log)
@@ -98,7 +98,7 @@ async def test_nothing_to_download_is_no_failure() -> None:
         assert (await ac.download_many(serve.client, {})).ok
 
 
-async def test_a_filled_folder_is_refused_and_nothing_is_asked(tmp_path: Path) -> None:
+async def test_a_filled_folder_is_refused_without_a_call(tmp_path: Path) -> None:
     async with serving(2) as serve:
         path = tmp_path / "out"
         path.mkdir()
@@ -116,7 +116,7 @@ async def test_a_filled_folder_is_refused_and_nothing_is_asked(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("export_format", ["CVAT for images 1.1", "COCO 1.0", "PASCAL VOC 1.1"])
-async def test_existing_ones_are_skipped_where_that_is_wished(
+async def test_existing_downloads_are_skipped_with_skip_existing(
     tmp_path: Path, export_format: str
 ) -> None:
     async with serving(2) as serve:
@@ -136,7 +136,7 @@ async def test_existing_ones_are_skipped_where_that_is_wished(
         assert one.action is ac.Action.SKIPPED
 
 
-async def test_what_a_killed_download_left_beside_an_existing_one_is_cleared_unless_it_is_held(
+async def test_leftovers_next_to_an_existing_download_are_removed_unless_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(1) as serve:
@@ -166,7 +166,7 @@ def failing(_name: str, *, dir_fd: int) -> None:
     raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir_fd))
 
 
-async def test_an_export_is_replaced_where_that_is_wished(tmp_path: Path) -> None:
+async def test_an_export_is_replaced_with_replace(tmp_path: Path) -> None:
     async with serving(2) as serve:
         paths = {1: tmp_path / "a", 2: tmp_path / "b"}
         (tmp_path / "b").mkdir()
@@ -195,7 +195,7 @@ async def test_two_tasks_cannot_have_the_same_folder(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_task_that_is_not_there_is_told(tmp_path: Path) -> None:
+async def test_a_task_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     async with serving(1) as serve:
         with pytest.raises(ac.NotFoundError) as caught:
             await ac.download(serve.client, 9, tmp_path / "out", options=QUICK_DOWNLOAD)
@@ -203,14 +203,14 @@ async def test_a_task_that_is_not_there_is_told(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_task_without_data_fails_with_the_servers_word(tmp_path: Path) -> None:
+async def test_a_task_without_data_fails_with_the_servers_message(tmp_path: Path) -> None:
     async with serving(2, tasks_without_data=1) as serve:
         with pytest.raises(ac.errors.ExportFailedError, match="NoneType"):
             await ac.download(serve.client, 2, tmp_path / "out", options=QUICK_DOWNLOAD)
         assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_stops_a_download_is_raised(tmp_path: Path) -> None:
+async def test_an_error_that_stops_a_download_is_raised(tmp_path: Path) -> None:
     async with serving(1) as serve:
         with pytest.raises(ac.ConfigError, match="COCO"):
             await ac.download(
@@ -241,7 +241,7 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
             assert files(tmp_path / "out") == await serve.archive(1)
 
 
-async def test_a_folder_that_is_filled_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+async def test_a_folder_filled_during_the_run_is_not_replaced(tmp_path: Path) -> None:
     async with serving(1) as serve:
         log = Log()
         path = tmp_path / "out"
@@ -253,7 +253,7 @@ async def test_a_folder_that_is_filled_meanwhile_is_not_replaced(tmp_path: Path)
         assert list(tmp_path.iterdir()) == [path]
 
 
-async def test_a_folder_that_somebody_else_fills_fails_alone(tmp_path: Path) -> None:
+async def test_a_folder_that_another_process_fills_fails_alone(tmp_path: Path) -> None:
     async with serving(4) as serve:
         serve.server.faults.add(
             Fault(path="dataset/download", task_id=1, delay=0.2),
@@ -285,7 +285,7 @@ async def test_a_result_that_expired_is_exported_again(tmp_path: Path, log: Log)
         assert log.retries("download") == 1
 
 
-async def test_a_path_that_cannot_be_a_folder_is_told(tmp_path: Path) -> None:
+async def test_a_path_that_cannot_be_a_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     async with serving(1) as serve:
         for path in (tmp_path / "file", tmp_path / "file" / "below"):

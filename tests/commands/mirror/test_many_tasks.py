@@ -122,7 +122,7 @@ async def test_the_error_of_a_failed_task_keeps_nothing_of_its_run_alive(
     assert left() is None
 
 
-async def test_others_have_their_turn_while_outcomes_are_told_of_which_nothing_is_to_be_done(
+async def test_reporting_unchanged_tasks_does_not_block_the_loop(
     many: ServerProcess, tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirroring, "_SETTLED_AT_ONCE", 8)
@@ -146,7 +146,7 @@ async def test_others_have_their_turn_while_outcomes_are_told_of_which_nothing_i
     assert max(told.values()) == 8
 
 
-async def test_what_takes_long_with_many_tasks_is_done_beside_the_loop(
+async def test_long_work_on_many_tasks_runs_in_threads(
     many: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: dict[str, int] = {}

@@ -45,7 +45,7 @@ async def test_a_durable_mirror_holds_the_same(data: Path) -> None:
         assert files(data) == await serve.archives()
 
 
-async def test_an_outcome_tells_what_came(data: Path) -> None:
+async def test_an_outcome_counts_files_and_bytes(data: Path) -> None:
     async with serving(1) as serve:
         report = await ac.mirror(serve.client, data, spec=IMAGES, options=QUICK)
         one = outcome(report, 1)
@@ -92,7 +92,7 @@ async def test_an_empty_server_is_an_empty_mirror(data: Path) -> None:
         assert files(data) == {}
 
 
-async def test_a_task_without_data_is_skipped_with_a_word(data: Path) -> None:
+async def test_a_task_without_data_is_skipped_with_a_warning(data: Path) -> None:
     async with serving(3, tasks_without_data=1) as serve:
         report = await ac.mirror(serve.client, data, options=QUICK)
         assert report.ok
@@ -188,7 +188,7 @@ async def test_a_project_that_is_not_there_ends_the_run(data: Path) -> None:
             await ac.mirror(serve.client, data, ac.Selection(project_ids=[99]), options=QUICK)
 
 
-async def test_organizations_have_mirrors_of_their_own(data: Path) -> None:
+async def test_organizations_have_separate_mirrors(data: Path) -> None:
     async with serving(4) as serve:
         serve.server.add_organization("lab", (1, 2))
         serve.server.add_organization("plant", (3,))

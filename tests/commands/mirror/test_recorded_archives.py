@@ -87,7 +87,7 @@ async def test_kept_archives_are_the_servers_own_bytes(exports: Path, data: Path
         assert held == {path.read_bytes() for path in archives.values()}
 
 
-async def test_images_join_annotations_that_were_mirrored_without_them(
+async def test_images_are_added_to_annotations_mirrored_without_them(
     exports: Path, data: Path
 ) -> None:
     async with serving(0, projects=0, archives=exports) as serve:

@@ -120,7 +120,7 @@ async def test_formats_whose_annotations_depend_on_the_images_are_exported_whole
         assert files(data) == await serve.archives(spec)
 
 
-async def test_small_images_are_not_asked_about(data: Path) -> None:
+async def test_small_images_are_exported_without_a_fingerprint(data: Path) -> None:
     async with serving(1, frames=2, frame_bytes=REFRESH_FROM // 2 - 1) as serve:
         assert (await ac.mirror(serve.client, data, spec=SPEC, options=QUICK)).ok
         serve.server.edit_task(1)
@@ -129,14 +129,14 @@ async def test_small_images_are_not_asked_about(data: Path) -> None:
         assert not serve.calls("data/meta")
 
 
-async def test_an_export_of_annotations_is_not_asked_about(data: Path) -> None:
+async def test_an_export_of_annotations_takes_no_fingerprint(data: Path) -> None:
     async with large() as serve:
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok
         assert not serve.calls("data/meta")
 
 
 @pytest.mark.parametrize("options", [{"refresh": False}, {"reuse": False}, {"keep_archive": True}])
-async def test_who_wants_none_gets_none(
+async def test_without_refresh_no_fingerprint_is_taken(
     serve: Serving, data: Path, options: dict[str, bool]
 ) -> None:
     serve.server.edit_task(1)
@@ -152,9 +152,7 @@ async def test_who_wants_none_gets_none(
     assert files(data) == await serve.archives(SPEC)
 
 
-async def test_a_download_that_no_receipt_speaks_of_asks_nothing(
-    serve: Serving, tmp_path: Path
-) -> None:
+async def test_a_download_takes_no_fingerprint(serve: Serving, tmp_path: Path) -> None:
     since = len(serve.server.calls)
     await ac.download(serve.client, 1, tmp_path / "alone", SPEC)
     assert not serve.calls("data/meta", since=since)
@@ -208,7 +206,7 @@ async def test_images_that_change_while_annotations_are_exported_are_exported_af
     assert kept(data) == {}
 
 
-async def test_a_frame_deleted_while_it_was_exported_whole_is_not_relied_on(
+async def test_a_fingerprint_is_not_trusted_if_a_frame_was_deleted_during_the_export(
     serve: Serving, data: Path, log: Log
 ) -> None:
     """Deleted and back again, it would look as if it had been there all the time."""
@@ -223,9 +221,7 @@ async def test_a_frame_deleted_while_it_was_exported_whole_is_not_relied_on(
     assert files(data) == await serve.archives(SPEC)
 
 
-async def test_an_image_that_is_damaged_here_makes_a_full_export(
-    serve: Serving, data: Path
-) -> None:
+async def test_a_damaged_image_causes_a_full_export(serve: Serving, data: Path) -> None:
     image = data / "task1" / IMAGE
     status = image.stat()
     image.write_bytes(bytes(status.st_size))
@@ -238,7 +234,7 @@ async def test_an_image_that_is_damaged_here_makes_a_full_export(
     assert kept(data) == {Path(IMAGE).name: bytes(status.st_size)}
 
 
-async def test_annotations_that_were_edited_here_are_put_aside(serve: Serving, data: Path) -> None:
+async def test_edited_annotations_are_moved_to_quarantine(serve: Serving, data: Path) -> None:
     edited = data / "task1/annotations/instances_default.json"
     edited.write_bytes(b"mine")
     serve.server.edit_task(1)
@@ -256,7 +252,7 @@ async def test_missing_and_forced_tasks_are_exported_whole(serve: Serving, data:
 
 
 @pytest.mark.parametrize("body", ["[]", '{"size": null}', '{"size": 3, "storage": "local"}'])
-async def test_a_server_that_does_not_tell_of_media_exports_them(
+async def test_without_data_about_media_images_are_exported(
     serve: Serving, data: Path, body: str
 ) -> None:
     serve.server.faults.add(
@@ -268,7 +264,7 @@ async def test_a_server_that_does_not_tell_of_media_exports_them(
     assert files(data) == await serve.archives(SPEC)
 
 
-async def test_a_refused_question_is_no_failure(serve: Serving, data: Path) -> None:
+async def test_a_refused_call_about_media_is_no_failure(serve: Serving, data: Path) -> None:
     serve.server.faults.add(Fault(path="data/meta", status=403, body="{}", times=None))
     serve.server.edit_task(1)
     assert (await again(serve, data))[1] == [True]
@@ -286,9 +282,7 @@ async def test_a_receipt_of_an_earlier_version_does_not_qualify(serve: Serving, 
     assert files(data) == await serve.archives(SPEC)
 
 
-async def test_an_expired_export_of_annotations_is_asked_for_again(
-    serve: Serving, data: Path
-) -> None:
+async def test_an_expired_export_of_annotations_is_repeated(serve: Serving, data: Path) -> None:
     serve.server.faults.add(Fault(path="dataset/download", expire=True))
     serve.server.edit_task(1)
     _, exported = await again(serve, data)

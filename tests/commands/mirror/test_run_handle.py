@@ -50,7 +50,7 @@ async def test_an_iterator_of_events_raises_what_kept_the_run_from_beginning(dat
         assert [type(event) for event in seen] == [events.RunFinished]
 
 
-async def test_a_cancelled_run_ends_its_iterators_and_takes_back_what_is_queued(
+async def test_a_cancelled_run_ends_its_iterators_and_cancels_queued_exports(
     data: Path,
 ) -> None:
     async with serving(4) as serve:
@@ -114,7 +114,7 @@ async def test_a_format_may_be_given_by_its_name(data: Path, tmp_path: Path) -> 
             await ac.mirror(serve.client, data, spec=7)  # type: ignore[arg-type]
 
 
-async def test_downloads_are_met_as_they_land(tmp_path: Path) -> None:
+async def test_downloads_are_iterated_as_they_end(tmp_path: Path) -> None:
     async with serving(2) as serve:
         paths = {1: tmp_path / "a", 2: tmp_path / "b"}
         async with ac.open_download(serve.client, paths, options=QUICK_DOWNLOAD) as run:

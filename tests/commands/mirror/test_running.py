@@ -48,7 +48,7 @@ async def nothing_stays_behind() -> AsyncIterator[None]:
     assert all(name.startswith(("MainThread", "AnyIO worker", "asyncio_")) for name in names), names
 
 
-async def test_outcomes_are_met_as_they_land(data: Path) -> None:
+async def test_outcomes_are_iterated_as_they_come(data: Path) -> None:
     async with serving(4) as serve:
         serve.server.faults.add(Fault(export="stick", task_id=4))
         met = []
@@ -69,7 +69,7 @@ async def test_outcomes_are_met_as_they_land(data: Path) -> None:
         assert [one.task_id for one in run.report.outcomes] == met
 
 
-async def test_a_slow_reader_holds_nobody_up(data: Path) -> None:
+async def test_a_slow_reader_does_not_delay_the_run(data: Path) -> None:
     async with serving(5) as serve, ac.open_mirror(serve.client, data, options=QUICK) as run:
         report = await run.wait()
         assert report is run.report
@@ -86,9 +86,7 @@ async def test_leaving_without_waiting_cancels(data: Path) -> None:
         assert run.report.outcomes == ()
 
 
-async def test_leaving_early_takes_only_its_own_requests_out_of_the_queue(
-    data: Path, log: Log
-) -> None:
+async def test_leaving_early_cancels_only_own_requests(data: Path, log: Log) -> None:
     async with (
         serving(6) as serve,
         connected(serve.server, token=serve.server.token) as other,
@@ -112,7 +110,7 @@ async def test_leaving_early_takes_only_its_own_requests_out_of_the_queue(
         assert files(data) == await serve.archives()
 
 
-async def test_what_already_runs_at_the_server_is_left_to_end(data: Path, log: Log) -> None:
+async def test_exports_that_run_at_the_server_are_not_cancelled(data: Path, log: Log) -> None:
     async with serving(2, export_workers=1) as serve:
         serve.server.faults.add(Fault(export="stick"))
         async with ac.open_mirror(serve.client, data, options=QUICK, on_event=log):
@@ -122,7 +120,7 @@ async def test_what_already_runs_at_the_server_is_left_to_end(data: Path, log: L
         serve.server.release_exports()
 
 
-async def test_an_export_that_was_just_asked_for_is_cancelled_too(data: Path) -> None:
+async def test_an_export_whose_request_is_under_way_is_cancelled_too(data: Path) -> None:
     async with serving(1) as serve:
         serve.server.pause_exports()
         serve.server.faults.add(Fault(method="POST", path="dataset/export", delay=0.05))
@@ -132,7 +130,7 @@ async def test_an_export_that_was_just_asked_for_is_cancelled_too(data: Path) ->
         assert serve.server.requests == {}
 
 
-async def test_a_server_that_does_not_answer_holds_an_aborted_run_up_for_seconds_at_most(
+async def test_a_silent_server_delays_an_aborted_run_by_seconds_at_most(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(own_requests, "_CANCEL_SECONDS", 0.05)
@@ -147,7 +145,7 @@ async def test_a_server_that_does_not_answer_holds_an_aborted_run_up_for_seconds
             await until(lambda: len(serve.calls("GET", "/api/requests")) > 0)
 
 
-async def test_a_server_that_is_gone_does_not_hold_an_aborted_run_up(data: Path) -> None:
+async def test_a_server_that_is_down_does_not_delay_an_aborted_run(data: Path) -> None:
     async with serving(2) as serve:
         serve.server.pause_exports()
         serve.server.faults.add(Fault(method="POST", path="cancel", status=500, times=None))
@@ -169,7 +167,7 @@ async def test_an_error_in_the_block_ends_the_run_and_passes(data: Path) -> None
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok
 
 
-async def test_what_keeps_a_run_from_beginning_is_raised_by_whoever_asks(data: Path) -> None:
+async def test_an_error_at_the_beginning_is_raised_by_every_way_to_wait(data: Path) -> None:
     async with serving(1, client={"password": "wrong"}) as serve:
         with pytest.raises(ac.AuthenticationError):
             async with ac.open_mirror(serve.client, data, options=QUICK) as run:
@@ -191,7 +189,7 @@ async def test_what_keeps_a_run_from_beginning_is_raised_by_whoever_asks(data: P
 # Events
 
 
-async def test_a_listener_that_raises_is_detached_and_logged(
+async def test_a_callback_that_raises_is_detached_and_logged(
     data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[Event] = []
@@ -328,7 +326,7 @@ async def test_the_report_of_a_cancelled_run_tells_what_was_done(data: Path) -> 
         serve.server.release_exports()
 
 
-async def test_a_second_cancellation_does_not_cut_the_cleanup_off(data: Path) -> None:
+async def test_a_second_cancellation_does_not_interrupt_the_cleanup(data: Path) -> None:
     async with serving(3) as serve:
         serve.server.pause_exports()
         # The server takes its time over the cancellations, and meanwhile another one comes.
@@ -372,7 +370,7 @@ async def test_a_bug_passes_to_the_caller_and_the_report_is_written(
 # Several at once
 
 
-async def test_two_mirrors_in_one_loop_do_not_meet(tmp_path: Path) -> None:
+async def test_two_mirrors_in_one_loop_are_independent(tmp_path: Path) -> None:
     async with serving(4) as one, serving(3, seed=9) as two:
         reports: dict[str, ac.RunReport] = {}
 

@@ -135,13 +135,13 @@ async def test_missing_files_are_fetched(serve: Serving, data: Path) -> None:
     assert files(data) == await serve.archives()
 
 
-async def test_receipts_can_be_trusted_without_a_look(serve: Serving, data: Path) -> None:
+async def test_trusted_receipts_need_no_check_of_files(serve: Serving, data: Path) -> None:
     (data / "task2" / XML).unlink()
     report = await again(serve, data, replace(QUICK, trust_receipts=True))
     assert actions(report)[2] == ("kept", "unchanged")
 
 
-async def test_edited_files_are_kept_with_a_word(serve: Serving, data: Path) -> None:
+async def test_edited_files_are_kept_with_a_warning(serve: Serving, data: Path) -> None:
     (data / "task2" / XML).write_text("mine")
     report = await again(serve, data)
     assert report.ok
@@ -150,13 +150,13 @@ async def test_edited_files_are_kept_with_a_word(serve: Serving, data: Path) -> 
     assert (data / "task2" / XML).read_text() == "mine"
 
 
-async def test_a_file_that_was_added_is_no_edit(serve: Serving, data: Path) -> None:
+async def test_an_added_file_is_not_an_edit(serve: Serving, data: Path) -> None:
     (data / "task2" / "notes.txt").write_text("mine")
     assert actions(await again(serve, data))[2] == ("kept", "unchanged")
     assert (data / "task2" / "notes.txt").read_text() == "mine"
 
 
-async def test_force_fetches_all_and_puts_edited_files_aside(serve: Serving, data: Path) -> None:
+async def test_force_fetches_all_and_quarantines_edited_files(serve: Serving, data: Path) -> None:
     (data / "task2" / XML).write_text("mine")
     (data / "task3" / "notes.txt").write_text("mine, too")
     report = await again(serve, data, replace(QUICK, force=True))
@@ -167,9 +167,7 @@ async def test_force_fetches_all_and_puts_edited_files_aside(serve: Serving, dat
     assert outcome(report, 1).warnings == ()
 
 
-async def test_edited_files_of_a_task_that_changed_too_are_put_aside(
-    serve: Serving, data: Path
-) -> None:
+async def test_edited_files_of_a_changed_task_are_quarantined(serve: Serving, data: Path) -> None:
     (data / "task2" / XML).write_text("mine")
     serve.server.edit_task(2)
     report = await again(serve, data)
@@ -178,7 +176,7 @@ async def test_edited_files_of_a_task_that_changed_too_are_put_aside(
     assert files(data) == await serve.archives()
 
 
-async def test_where_edited_files_went_is_told_of_a_commit_that_was_finished_after_it_failed(
+async def test_a_recovered_commit_reports_where_edited_files_are(
     serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (data / "task2" / XML).write_text("mine")
@@ -200,7 +198,7 @@ async def test_where_edited_files_went_is_told_of_a_commit_that_was_finished_aft
     assert "unchanged" in actions(await again(serve, data))[2]
 
 
-async def test_a_damaged_receipt_makes_a_folder_nobodys_until_it_is_adopted(
+async def test_a_folder_with_a_damaged_receipt_is_foreign_until_adopted(
     serve: Serving, data: Path
 ) -> None:
     (data / ".asynccvat" / "receipts" / "2.json").write_text("{")
@@ -241,7 +239,7 @@ async def test_another_prefix_and_a_change_are_one_fetch(serve: Serving, data: P
     assert files(data) == await serve.archives(prefix="job-")
 
 
-async def test_edits_go_along_with_a_folder_that_is_renamed(serve: Serving, data: Path) -> None:
+async def test_edits_move_with_a_renamed_folder(serve: Serving, data: Path) -> None:
     (data / "task2" / XML).write_text("mine")
     (data / "task3" / XML).write_text("mine, too")
     serve.server.edit_task(3)
@@ -265,7 +263,9 @@ async def test_a_failed_fetch_under_another_prefix_leaves_the_folder_where_it_wa
     assert files(data) == await serve.archives(prefix="job-")
 
 
-async def test_prefixes_whose_folder_names_meet_are_renamed_in_one_run(data: Path) -> None:
+async def test_folders_whose_new_names_are_taken_by_others_are_renamed_in_one_run(
+    data: Path,
+) -> None:
     async with serving(12, frames=1) as serve:
         for prefix in ("task", "task1", "task", "task11"):
             report = await again(serve, data, replace(QUICK, folder_prefix=prefix))
@@ -295,7 +295,7 @@ async def test_a_foreign_folder_is_refused_and_nothing_of_it_is_touched(data: Pa
         assert kept(data) == {"mine.txt": b"mine"}
 
 
-async def test_a_kept_archive_is_there_before_its_folder_and_gone_where_that_is_refused(
+async def test_a_kept_archive_is_published_before_its_folder_and_rolled_back_with_it(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archives = data / ".asynccvat" / "archives"
@@ -328,7 +328,7 @@ async def test_a_foreign_folder_at_the_new_prefix_is_refused(serve: Serving, dat
     assert actions(report)[1] == ("moved", "prefix")
 
 
-async def test_a_foreign_folder_at_the_new_prefix_is_put_aside_when_asked_to(
+async def test_a_foreign_folder_at_the_new_prefix_is_quarantined_with_adopt(
     serve: Serving, data: Path
 ) -> None:
     (data / "job-2").mkdir()
@@ -368,7 +368,7 @@ async def test_a_folder_at_the_new_prefix_that_appears_during_the_run_is_not_rep
 
 
 @pytest.mark.usefixtures("serve")
-async def test_the_mirror_of_another_server_is_left_alone(data: Path) -> None:
+async def test_the_mirror_of_another_server_is_not_touched(data: Path) -> None:
     before = files(data)
     async with serving(2, seed=5) as other:
         with pytest.raises(ac.ConfigError, match="mirror"):
@@ -399,7 +399,7 @@ async def test_prune_removes_what_the_server_says_is_gone(serve: Serving, data: 
     assert not (data / ".asynccvat" / "receipts" / "2.json").exists()
 
 
-async def test_prune_puts_files_of_yours_aside(serve: Serving, data: Path) -> None:
+async def test_prune_quarantines_edited_and_added_files(serve: Serving, data: Path) -> None:
     (data / "task2" / "notes.txt").write_text("mine")
     serve.server.delete_task(2)
     report = await again(serve, data, PRUNE)
@@ -421,7 +421,7 @@ async def test_prune_of_a_narrower_selection_keeps_what_is_elsewhere(
     }
 
 
-async def test_prune_of_an_id_that_was_asked_for_and_is_gone_is_no_failure(
+async def test_prune_of_a_selected_id_that_is_gone_is_no_failure(
     serve: Serving, data: Path
 ) -> None:
     serve.server.delete_task(2)
@@ -434,7 +434,7 @@ async def test_prune_of_an_id_that_was_asked_for_and_is_gone_is_no_failure(
 @pytest.mark.parametrize(
     ("status", "reason"), [(403, "forbidden"), (500, "unknown"), (200, "elsewhere")]
 )
-async def test_prune_keeps_whatever_is_not_surely_gone(
+async def test_prune_keeps_tasks_that_may_still_exist(
     serve: Serving, data: Path, status: int, reason: str
 ) -> None:
     if status != 200:
@@ -462,9 +462,7 @@ async def test_prune_stops_at_its_guard_and_removes_nothing(serve: Serving, data
     assert (report.guard, report.count(ac.Action.REMOVED)) == (None, 2)
 
 
-async def test_an_incomplete_listing_removes_nothing_and_is_told(
-    serve: Serving, data: Path
-) -> None:
+async def test_an_incomplete_listing_removes_nothing_and_warns(serve: Serving, data: Path) -> None:
     serve.server.delete_task(2)
     serve.server.edit_task(1)
     body = '{"count": 5, "next": null, "previous": null, "results": %s}'

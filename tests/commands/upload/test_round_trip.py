@@ -81,7 +81,7 @@ async def test_an_edit_goes_to_the_server_and_its_task_alone_is_fetched_again(
     assert {action for action, _ in actions(third).values()} == {"kept"}
 
 
-async def test_what_was_uploaded_is_not_uploaded_again_until_it_is_edited_again(
+async def test_an_uploaded_file_is_uploaded_again_only_after_an_edit(
     data: Path, stack: AsyncExitStack
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -95,7 +95,7 @@ async def test_what_was_uploaded_is_not_uploaded_again_until_it_is_edited_again(
     assert actions(await ac.upload(serve.client, data, options=UPLOAD))[1] == ("uploaded", "edited")
 
 
-async def test_an_edit_after_the_upload_is_put_aside_by_the_next_mirror(
+async def test_an_edit_after_the_upload_is_quarantined_by_the_next_mirror(
     data: Path, stack: AsyncExitStack
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -108,7 +108,7 @@ async def test_an_edit_after_the_upload_is_put_aside_by_the_next_mirror(
     assert kept(data) == {CVAT: b"<annotations>mine</annotations>"}
 
 
-async def test_an_edit_while_it_is_imported_is_put_aside_too(
+async def test_an_edit_during_the_import_is_quarantined_too(
     data: Path, stack: AsyncExitStack, log: Log
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -139,7 +139,7 @@ async def test_an_uploaded_edit_survives_the_removal_of_its_task(
     assert kept(data) == {CVAT: mine}
 
 
-async def test_a_file_of_ones_own_is_uploaded_and_stays_ones_own(
+async def test_an_added_file_is_uploaded_and_stays_in_no_receipt(
     data: Path, stack: AsyncExitStack
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -154,7 +154,7 @@ async def test_a_file_of_ones_own_is_uploaded_and_stays_ones_own(
     assert kept(data) == {"annotations_pseudo.xml": predicted}
 
 
-async def test_images_stay_where_they_are_when_the_edit_beside_them_comes_back(
+async def test_images_stay_when_an_uploaded_edit_is_fetched(
     data: Path, stack: AsyncExitStack
 ) -> None:
     spec = ac.ExportSpec(images=True)
@@ -173,7 +173,7 @@ async def test_images_stay_where_they_are_when_the_edit_beside_them_comes_back(
     assert {action for action, _ in actions(third).values()} == {"kept"}
 
 
-async def test_a_packed_folder_is_known_file_by_file(data: Path, stack: AsyncExitStack) -> None:
+async def test_a_packed_folder_is_noted_file_by_file(data: Path, stack: AsyncExitStack) -> None:
     spec = ac.ExportSpec("Ultralytics YOLO Detection 1.0")
     serve = await mirrored(stack, data, 2, spec)
     labels = sorted((data / "task1" / "labels").rglob("*.txt"))
@@ -198,7 +198,7 @@ async def test_a_label_file_that_was_removed_is_an_edit(data: Path, stack: Async
     assert not (await serve.archive(1, spec)).get(name)
 
 
-async def test_a_pair_in_a_mirror_is_known_to_its_receipt(
+async def test_a_pair_in_a_mirror_is_noted_in_its_receipt(
     data: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = ac.ExportSpec("COCO 1.0")
@@ -213,7 +213,7 @@ async def test_a_pair_in_a_mirror_is_known_to_its_receipt(
     assert kept(data) == {}
 
 
-async def test_a_pair_from_another_tasks_folder_concerns_no_receipt_of_it(
+async def test_a_pair_from_another_tasks_folder_changes_no_receipt(
     data: Path, stack: AsyncExitStack
 ) -> None:
     serve = await mirrored(stack, data, 2)
@@ -231,7 +231,7 @@ def without_lock(data: Path) -> dict[str, bytes]:
     return {path: held for path, held in files(data, own=True).items() if path != LOCK}
 
 
-async def test_a_mirror_of_another_server_is_not_uploaded_from_but_by_pairs(
+async def test_a_mirror_of_another_server_is_uploaded_from_only_by_pairs(
     data: Path, stack: AsyncExitStack
 ) -> None:
     await mirrored(stack, data, 1)
@@ -245,7 +245,7 @@ async def test_a_mirror_of_another_server_is_not_uploaded_from_but_by_pairs(
     assert without_lock(data) == before
 
 
-async def test_a_mirror_at_work_and_an_upload_exclude_each_other(
+async def test_a_running_mirror_and_an_upload_exclude_each_other(
     data: Path, stack: AsyncExitStack
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -279,7 +279,7 @@ async def test_a_task_that_changed_since_it_was_mirrored_is_refused(
     assert (await serve.archive(2)) == theirs
 
 
-async def test_a_change_between_the_listing_and_the_upload_is_seen(
+async def test_a_change_between_the_listing_and_the_upload_is_noticed(
     data: Path, stack: AsyncExitStack, log: Log
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -290,7 +290,7 @@ async def test_a_change_between_the_listing_and_the_upload_is_seen(
     assert serve.calls("POST", "/annotations") == []
 
 
-async def test_ones_own_upload_is_no_conflict(data: Path, stack: AsyncExitStack) -> None:
+async def test_an_own_upload_is_no_conflict(data: Path, stack: AsyncExitStack) -> None:
     serve = await mirrored(stack, data, 1)
     for old, new in (("0", "1"), ("1", "0")):
         edit(data / "task1" / CVAT, f'occluded="{old}"', f'occluded="{new}"')
@@ -311,7 +311,7 @@ async def test_a_change_by_others_right_after_the_import_stays_a_conflict(
     assert isinstance(error(report, 1), ac.errors.TaskChangedError)
 
 
-async def test_what_no_receipt_speaks_of_is_refused_by_the_guard(
+async def test_files_in_no_receipt_are_refused_by_the_guard(
     data: Path, stack: AsyncExitStack, tmp_path: Path
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -321,7 +321,7 @@ async def test_what_no_receipt_speaks_of_is_refused_by_the_guard(
     assert outcome(report, 1).reason == "not mirrored"
 
 
-async def test_dates_that_the_server_fills_in_later_are_no_conflict_of_ones_own(
+async def test_dates_that_the_server_sets_later_are_no_conflict(
     data: Path, stack: AsyncExitStack
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -334,9 +334,7 @@ async def test_dates_that_the_server_fills_in_later_are_no_conflict_of_ones_own(
 # --- receipts that cannot be used -----------------------------------------------------------------
 
 
-async def test_a_damaged_receipt_says_nothing_and_the_file_is_uploaded_all_the_same(
-    data: Path, stack: AsyncExitStack
-) -> None:
+async def test_a_file_with_a_damaged_receipt_is_uploaded(data: Path, stack: AsyncExitStack) -> None:
     serve = await mirrored(stack, data, 2)
     receipts = data / ".asynccvat" / "receipts"
     (receipts / "1.json").write_bytes(b"{}\n")
@@ -347,7 +345,7 @@ async def test_a_damaged_receipt_says_nothing_and_the_file_is_uploaded_all_the_s
     assert "receipt of task 1 cannot be used" in report.warnings[0]
 
 
-async def test_what_is_uploaded_unnoted_for_want_of_a_whole_receipt_is_told_of(
+async def test_an_upload_that_cannot_be_noted_in_a_damaged_receipt_warns(
     data: Path, stack: AsyncExitStack
 ) -> None:
     serve = await mirrored(stack, data, 2)
@@ -361,7 +359,7 @@ async def test_what_is_uploaded_unnoted_for_want_of_a_whole_receipt_is_told_of(
 
 
 @pytest.mark.parametrize(("number", "kind"), [(errno.EIO, DriveError), (errno.EMFILE, StoreError)])
-async def test_receipts_that_cannot_be_read_now_end_an_upload_before_it_begins(
+async def test_unreadable_receipts_end_an_upload_before_it_begins(
     data: Path,
     stack: AsyncExitStack,
     monkeypatch: pytest.MonkeyPatch,
@@ -380,7 +378,7 @@ async def test_receipts_that_cannot_be_read_now_end_an_upload_before_it_begins(
     assert serve.calls("POST", "/annotations") == []
 
 
-async def test_what_is_put_right_before_a_receipt_is_written_is_told_of(
+async def test_a_recovery_before_a_receipt_is_written_warns(
     data: Path, stack: AsyncExitStack, log: Log
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -412,7 +410,7 @@ async def test_a_receipt_that_cannot_be_written_is_a_warning(
     assert "uploaded, but not noted in the receipt" in warning
 
 
-async def test_states_that_cannot_be_asked_for_afterwards_are_a_warning(
+async def test_new_states_that_cannot_be_read_are_a_warning(
     data: Path, stack: AsyncExitStack, log: Log
 ) -> None:
     serve = await mirrored(stack, data, 1)
@@ -441,7 +439,7 @@ async def test_a_folder_under_an_older_prefix_is_found_by_its_receipt(
     assert actions(report)[1] == ("uploaded", "edited")
 
 
-async def test_a_link_in_place_of_a_file_is_the_users_own_and_read(
+async def test_a_link_instead_of_a_file_is_read(
     data: Path, stack: AsyncExitStack, tmp_path: Path
 ) -> None:
     serve = await mirrored(stack, data, 1)

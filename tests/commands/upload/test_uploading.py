@@ -87,7 +87,7 @@ async def test_pairs_name_files_and_folders_anywhere(data: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     "name", ["COCO 1.0", "Datumaro 1.0", "PASCAL VOC 1.1", "Ultralytics YOLO Detection 1.0"]
 )
-async def test_a_folder_of_any_format_brings_back_what_it_held(data: Path, name: str) -> None:
+async def test_a_folder_of_any_format_restores_its_annotations(data: Path, name: str) -> None:
     spec = ac.ExportSpec(name)
     async with serving(1, subsets=("Train",)) as serve:
         await exported(serve, data, spec)
@@ -120,7 +120,7 @@ async def test_a_packed_folder_is_the_same_zip_each_time_without_images(data: Pa
     assert [path for path in files(data) if "/images/" in path]
 
 
-async def test_a_zip_that_lies_there_is_what_is_uploaded(data: Path) -> None:
+async def test_a_zip_in_the_folder_is_uploaded(data: Path) -> None:
     async with serving(1) as serve:
         tree = await serve.archive(1)
         content = io.BytesIO()
@@ -136,7 +136,7 @@ async def test_a_zip_that_lies_there_is_what_is_uploaded(data: Path) -> None:
 # --- refused ------------------------------------------------------------------------------------
 
 
-async def test_what_cannot_be_right_is_refused_and_the_others_are_uploaded(data: Path) -> None:
+async def test_wrong_files_are_refused_and_the_others_are_uploaded(data: Path) -> None:
     async with serving(6, tasks_without_data=1) as serve:
         await exported(serve, data)
         (data / "task1" / CVAT).write_bytes(b"")
@@ -159,7 +159,7 @@ async def test_what_cannot_be_right_is_refused_and_the_others_are_uploaded(data:
         assert sent == {"4"}
 
 
-async def test_where_nothing_can_be_uploaded_the_server_is_not_asked_for_anything(
+async def test_if_nothing_can_be_uploaded_no_call_is_made(
     tmp_path: Path,
 ) -> None:
     async with serving(1) as serve:
@@ -170,7 +170,7 @@ async def test_where_nothing_can_be_uploaded_the_server_is_not_asked_for_anythin
         assert serve.server.calls[before:] == []
 
 
-async def test_what_the_format_cannot_be_is_refused_before_it_is_sent(data: Path) -> None:
+async def test_a_file_that_the_format_cannot_read_is_refused_before_it_is_sent(data: Path) -> None:
     async with serving(1) as serve:
         await exported(serve, data)
         with pytest.raises(ac.ConfigError, match="has no such importer"):
@@ -183,9 +183,7 @@ async def test_what_the_format_cannot_be_is_refused_before_it_is_sent(data: Path
         assert serve.calls("POST", "/annotations") == []
 
 
-async def test_a_folder_that_is_none_or_holds_no_tasks_is_refused(
-    data: Path, tmp_path: Path
-) -> None:
+async def test_a_missing_folder_or_one_without_tasks_is_refused(data: Path, tmp_path: Path) -> None:
     async with serving(1) as serve:
         with pytest.raises(ac.ConfigError, match="cannot read"):
             await ac.upload(serve.client, data)
@@ -201,7 +199,7 @@ async def test_a_folder_that_is_none_or_holds_no_tasks_is_refused(
 # --- many ---------------------------------------------------------------------------------------
 
 
-async def test_a_failed_import_is_one_and_the_others_go_on(data: Path) -> None:
+async def test_a_failed_import_stops_no_other(data: Path) -> None:
     async with serving(5) as serve:
         await exported(serve, data)
         serve.server.faults.add(Fault(importing="fail", task_id=3, message="Boom: no\n"))
@@ -214,7 +212,7 @@ async def test_a_failed_import_is_one_and_the_others_go_on(data: Path) -> None:
             report.raise_for_failures()
 
 
-async def test_no_more_imports_are_in_flight_than_was_said(data: Path, log: Log) -> None:
+async def test_a_fixed_number_of_imports_in_flight_is_obeyed(data: Path, log: Log) -> None:
     async with serving(6) as serve:
         await exported(serve, data)
         serve.server.pause_imports()
@@ -228,7 +226,7 @@ async def test_no_more_imports_are_in_flight_than_was_said(data: Path, log: Log)
             assert (await run.wait()).count(ac.Action.UPLOADED) == 6
 
 
-async def test_outcomes_come_as_they_land(data: Path) -> None:
+async def test_outcomes_come_as_tasks_end(data: Path) -> None:
     async with serving(3) as serve:
         await exported(serve, data)
         async with ac.open_upload(serve.client, data, options=QUICK) as run:
@@ -237,7 +235,7 @@ async def test_outcomes_come_as_they_land(data: Path) -> None:
         assert run.report.count(ac.Action.UPLOADED) == 3
 
 
-async def test_credentials_that_are_refused_stop_the_run(data: Path) -> None:
+async def test_refused_credentials_stop_the_run(data: Path) -> None:
     async with serving(3) as serve:
         await exported(serve, data)
         serve.server.faults.add(Fault(method="POST", path="/annotations", status=401, times=None))
@@ -246,7 +244,7 @@ async def test_credentials_that_are_refused_stop_the_run(data: Path) -> None:
         assert report.interrupted
 
 
-async def test_a_server_that_is_gone_stops_the_run(data: Path) -> None:
+async def test_a_server_that_is_down_stops_the_run(data: Path) -> None:
     async with serving(20) as serve:
         await exported(serve, data)
         async with connected(serve.server, policy=ac.RetryPolicy(attempts=0)) as client:
@@ -262,9 +260,7 @@ async def test_a_server_that_is_gone_stops_the_run(data: Path) -> None:
 # --- cancelled ----------------------------------------------------------------------------------
 
 
-async def test_a_cancelled_run_takes_its_imports_out_of_the_servers_queue(
-    data: Path, log: Log
-) -> None:
+async def test_a_cancelled_run_cancels_its_queued_imports(data: Path, log: Log) -> None:
     async with serving(4) as serve:
         await exported(serve, data)
         before = {number: await serve.archive(number) for number in range(1, 5)}
@@ -280,7 +276,7 @@ async def test_a_cancelled_run_takes_its_imports_out_of_the_servers_queue(
         assert {number: await serve.archive(number) for number in range(1, 5)} == before
 
 
-async def test_imports_that_had_begun_are_named_after_a_cancellation(data: Path, log: Log) -> None:
+async def test_begun_imports_are_named_after_a_cancellation(data: Path, log: Log) -> None:
     async with serving(1) as serve:
         await exported(serve, data)
         serve.server.faults.add(Fault(importing="stick"))
@@ -294,7 +290,7 @@ async def test_imports_that_had_begun_are_named_after_a_cancellation(data: Path,
         )
 
 
-async def test_a_cancellation_while_the_server_is_asked_loses_nothing(data: Path) -> None:
+async def test_a_cancellation_during_the_request_loses_no_import(data: Path) -> None:
     async with serving(1) as serve:
         await exported(serve, data)
         serve.server.pause_imports()

@@ -87,7 +87,7 @@ def only(plan: Plan) -> Fetch | Keep | Skip | Move | Remove | Refuse:
     return step
 
 
-def test_a_task_that_is_not_here_is_fetched_as_new() -> None:
+def test_a_task_that_is_not_mirrored_is_fetched_as_new() -> None:
     assert only(plan_of([task(7)])) == Fetch(task(7), "task7", Reason.NEW)
 
 
@@ -118,7 +118,7 @@ def test_a_folder_with_missing_files_is_fetched_again() -> None:
     assert step.reason is Reason.MISSING
 
 
-def test_a_folder_edited_here_is_kept_with_a_word() -> None:
+def test_a_folder_edited_here_is_kept_with_a_warning() -> None:
     step = only(plan_of([task(7)], [head(7)], states={7: FolderState.EDITED}))
     assert step == Keep(7, "name 7", "task7", Reason.EDITED)
 
@@ -146,12 +146,12 @@ def test_a_new_prefix_and_a_change_fetch_into_the_new_folder() -> None:
     assert (step.folder, step.previous) == ("t-7", head(7))
 
 
-def test_a_folder_that_no_receipt_claims_is_refused() -> None:
+def test_a_folder_in_no_receipt_is_refused() -> None:
     step = only(plan_of([task(7)], unclaimed={"task7"}))
     assert step == Refuse(7, "name 7", "task7", Reason.FOREIGN)
 
 
-def test_a_folder_that_no_receipt_claims_is_taken_over_when_asked_to() -> None:
+def test_a_folder_in_no_receipt_is_replaced_with_adopt() -> None:
     plan = plan_of([task(7)], unclaimed={"task7"}, options=MirrorOptions(adopt=True))
     assert isinstance(only(plan), Fetch)
 
@@ -159,12 +159,12 @@ def test_a_folder_that_no_receipt_claims_is_taken_over_when_asked_to() -> None:
 ADOPTING = MirrorOptions(folder_prefix="t-", adopt=True)
 
 
-def test_what_a_rename_cannot_put_aside_at_the_new_prefix_is_fetched_there_when_asked_to() -> None:
+def test_a_folder_in_the_way_of_a_rename_is_replaced_by_a_fetch_with_adopt() -> None:
     step = only(plan_of([task(7)], [head(7)], unclaimed={"t-7"}, options=ADOPTING))
     assert step == Fetch(task(7), "t-7", Reason.PREFIX, head(7))
 
 
-def test_a_folder_edited_here_stays_where_the_new_prefix_is_anothers_even_when_asked_to() -> None:
+def test_an_edited_folder_is_not_moved_over_another_one_even_with_adopt() -> None:
     edited = {7: FolderState.EDITED}
     step = only(plan_of([task(7)], [head(7)], states=edited, unclaimed={"t-7"}, options=ADOPTING))
     assert step == Keep(7, "name 7", "task7", Reason.EDITED)
@@ -180,7 +180,7 @@ def test_a_folder_is_kept_when_its_task_lost_its_data() -> None:
     assert only(plan_of([empty], [head(7)])).reason is Reason.NO_DATA
 
 
-def test_an_id_that_was_asked_for_and_is_not_there_is_refused() -> None:
+def test_a_selected_id_that_does_not_exist_is_refused() -> None:
     assert only(plan_of(missing=(7,))) == Refuse(7, "", "task7", Reason.NOT_FOUND)
 
 
@@ -225,7 +225,7 @@ class TestGuards:
         assert "11 of 100" in plan.guard
 
     @pytest.mark.parametrize("most", ["11%", 11, "50%", "100%"])
-    def test_as_many_as_allowed_are_not(self, most: int | str) -> None:
+    def test_as_many_removals_as_allowed_are_made(self, most: int | str) -> None:
         plan = plan_of([], self.heads, presence=self.gone, options=MirrorOptions(max_delete=most))
         assert plan.guard is None
 
@@ -237,13 +237,13 @@ class TestGuards:
         assert plan_of([], [head(1)], presence={1: Presence.GONE}).guard is None
 
     @pytest.mark.parametrize("most", [0, "0", "0%"])
-    def test_none_is_allowed_by_zero(self, most: int | str) -> None:
+    def test_zero_allows_no_removal(self, most: int | str) -> None:
         options = MirrorOptions(max_delete=most)
         assert plan_of([], [head(1)], presence={1: Presence.GONE}, options=options).guard
 
 
 @pytest.mark.parametrize("most", ["", "ten", "-1", "101%", "-1%", "%", -3])
-def test_a_limit_of_removals_that_is_no_limit_is_refused(most: int | str) -> None:
+def test_an_unreadable_limit_of_removals_is_refused(most: int | str) -> None:
     with pytest.raises(ConfigError, match="max_delete"):
         MirrorOptions(max_delete=most)
 

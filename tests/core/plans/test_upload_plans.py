@@ -67,14 +67,14 @@ def plan(*candidates: UploadCandidate, **rest: bool) -> tuple[UploadStep, ...]:
         ({"edited": False}, True, UploadReason.FORCED),
     ],
 )
-def test_what_was_edited_named_or_never_mirrored_is_uploaded(
+def test_edited_named_or_never_mirrored_files_are_uploaded(
     given_: dict[str, Any], force: bool, reason: UploadReason
 ) -> None:
     (step,) = plan(candidate(**given_), force=force)
     assert step == Upload(1, "one", PurePath("task1/a.xml"), reason, "CVAT 1.1")
 
 
-def test_what_was_found_as_it_was_mirrored_is_left_alone_without_a_look_at_the_server() -> None:
+def test_unchanged_files_are_skipped_without_a_call() -> None:
     (step,) = plan(candidate(9, name="nine", edited=False))
     assert step == SkipUpload(9, "nine", PurePath("task9/a.xml"), UploadReason.UNCHANGED)
 
@@ -87,7 +87,7 @@ def test_what_was_found_as_it_was_mirrored_is_left_alone_without_a_look_at_the_s
         ({"task_id": 3}, "no data", AsyncCvatError),
     ],
 )
-def test_what_cannot_be_right_is_refused(
+def test_files_with_problems_are_refused(
     given_: dict[str, Any], reason: str, kind: type[AsyncCvatError]
 ) -> None:
     (step,) = plan(candidate(**given_))
@@ -112,7 +112,7 @@ def test_only_if_unchanged_holds_the_task_to_the_state_that_was_mirrored() -> No
     assert unknown.reason == "not mirrored"
 
 
-def test_a_plan_is_told_as_json() -> None:
+def test_a_plan_is_json() -> None:
     made = plan_uploads(
         [
             candidate(1, edited=True),
@@ -138,7 +138,7 @@ def test_a_plan_is_told_as_json() -> None:
 
 
 @given(st.integers(1, 25 << 30), st.data())
-def test_chunks_lead_to_the_end_and_five_breaks_cost_less_than_a_tenth(
+def test_pieces_reach_the_end_and_five_breaks_cost_less_than_a_tenth(
     size: int, data: st.DataObject
 ) -> None:
     offset = data.draw(st.integers(0, size - 1))
@@ -147,7 +147,7 @@ def test_chunks_lead_to_the_end_and_five_breaks_cost_less_than_a_tenth(
     assert length <= max(ONE_REQUEST, size / 50, 1 << 16)
 
 
-def test_a_file_of_200_mb_goes_in_some_sixty_chunks() -> None:
+def test_a_file_of_200_mb_has_about_sixty_pieces() -> None:
     size, offset, chunks = 200_000_000, 0, 0
     while offset < size:
         offset += chunk_length(size, offset)
@@ -162,7 +162,7 @@ def test_metadata_names_the_file_in_base64() -> None:
     assert metadata("annotations.zip") == "filename YW5ub3RhdGlvbnMuemlw"
 
 
-def test_an_offset_is_within_the_file_or_nonsense() -> None:
+def test_an_offset_outside_the_file_is_a_protocol_error() -> None:
     assert read_offset(" 7 ", size=7) == 7
     for nonsense in (None, "", "-1", "8", "7.0", "\u0663", "9" * 30):
         with pytest.raises(ProtocolError, match="Upload-Offset"):

@@ -39,7 +39,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return refusing
 
 
-async def test_an_archive_stays_where_its_failed_commit_is_finished_all_the_same(
+async def test_an_archive_stays_if_recovery_finishes_its_commit(
     data: Path, refuse: Callable[..., None]
 ) -> None:
     async with serving(1) as serve:
@@ -51,7 +51,7 @@ async def test_an_archive_stays_where_its_failed_commit_is_finished_all_the_same
         assert sorted(files(data / ".asynccvat/archives", own=True)) == ["1.zip"]
 
 
-async def test_an_archive_goes_with_a_tree_that_did_not_get_its_name(
+async def test_an_archive_is_rolled_back_with_an_unpublished_tree(
     data: Path, refuse: Callable[..., None]
 ) -> None:
     async with serving(1) as serve:
@@ -65,7 +65,7 @@ async def test_an_archive_goes_with_a_tree_that_did_not_get_its_name(
     ("effect", "name"),
     [("rename", "1.zip.part"), ("rename", "receipt.json"), ("exchange", "tree"), ("mkdir", "tree")],
 )
-async def test_an_earlier_archive_stays_with_its_folder_where_a_new_one_does_not_get_in(
+async def test_an_earlier_archive_stays_with_its_folder_if_the_commit_fails(
     data: Path, refuse: Callable[..., None], effect: str, name: str
 ) -> None:
     archives = data / ".asynccvat/archives"
@@ -82,7 +82,7 @@ async def test_an_earlier_archive_stays_with_its_folder_where_a_new_one_does_not
         assert after.keys() == before.keys() == {"1.zip"}
 
 
-async def test_what_a_killed_run_left_beside_an_archive_is_swept(data: Path) -> None:
+async def test_leftovers_next_to_archives_are_swept(data: Path) -> None:
     archives = data / ".asynccvat/archives"
     async with serving(1) as serve:
         await ac.mirror(serve.client, data, options=KEEPING)

@@ -26,7 +26,7 @@ def to_annotations(serve: Serving, method: str) -> list[CallRecord]:
     return serve.calls(method, "/annotations")
 
 
-async def test_a_large_file_goes_in_pieces_and_arrives_whole(tmp_path: Path) -> None:
+async def test_a_large_file_is_sent_in_pieces_and_arrives_whole(tmp_path: Path) -> None:
     path = large(tmp_path)
     async with serving(2) as serve:
         request = await ac.upload_annotations(serve.client, 1, path)
@@ -61,7 +61,7 @@ async def test_a_lost_answer_costs_nothing(tmp_path: Path, nth: int) -> None:
         assert received == path.stat().st_size
 
 
-async def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> None:
+async def test_a_server_that_is_down_for_a_while_is_waited_for(tmp_path: Path) -> None:
     async with serving(2) as serve:
         serve.server.faults.add(Fault(method="PATCH", nth=3, status=502, times=1))
         request = await ac.upload_annotations(serve.client, 1, large(tmp_path))
@@ -76,7 +76,7 @@ async def test_breaks_without_progress_are_given_up(tmp_path: Path) -> None:
         assert serve.server.imports == []
 
 
-async def test_after_a_lost_finish_a_consumed_file_tells_that_it_was_imported(
+async def test_after_a_lost_answer_a_consumed_file_shows_that_it_was_imported(
     tmp_path: Path,
 ) -> None:
     async with serving(2) as serve:

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.anyio
 FEW = replace(QUICK, retries=2)
 
 
-async def test_a_failed_export_carries_the_servers_message_and_stops_nobody(data: Path) -> None:
+async def test_a_failed_export_has_the_servers_message_and_stops_no_other_task(data: Path) -> None:
     async with serving(3) as serve:
         serve.server.faults.add(
             Fault(export="fail", task_id=2, message="ValueError: frame 3 is broken\n", times=None)
@@ -79,7 +79,7 @@ async def test_a_failed_update_leaves_the_folder_as_it_was(data: Path) -> None:
         assert files(data) == before
 
 
-async def test_the_report_of_failures_is_an_exception_for_those_who_want_one(data: Path) -> None:
+async def test_failures_are_raised_on_demand(data: Path) -> None:
     async with serving(3) as serve:
         serve.server.faults.add(Fault(export="fail", task_id=2, message="Boom\n"))
         report = await ac.mirror(serve.client, data, options=QUICK)
@@ -97,7 +97,7 @@ async def test_the_report_of_failures_is_an_exception_for_those_who_want_one(dat
         report.raise_for_failures()
 
 
-async def test_a_killed_work_horse_is_asked_once_more_at_the_end_alone(
+async def test_an_export_whose_process_was_killed_is_repeated_alone_at_the_end(
     data: Path, log: Log
 ) -> None:
     async with serving(6, export_workers=2) as serve:
@@ -125,7 +125,7 @@ async def test_a_killed_work_horse_is_asked_once_more_at_the_end_alone(
         assert log.retries("export") == 2
 
 
-async def test_a_work_horse_that_is_killed_again_is_a_failure(data: Path) -> None:
+async def test_an_export_whose_process_is_killed_twice_fails(data: Path) -> None:
     async with serving(2) as serve:
         serve.server.faults.add(Fault(export="kill", task_id=1, times=None))
         report = await ac.mirror(serve.client, data, options=QUICK)
@@ -167,7 +167,7 @@ async def test_a_task_that_is_deleted_during_the_run_fails_alone(data: Path) -> 
         assert report.count(ac.Action.FETCHED) == 2
 
 
-async def test_trouble_that_passes_is_outwaited(data: Path, log: Log) -> None:
+async def test_passing_errors_are_retried(data: Path, log: Log) -> None:
     async with serving(4) as serve:
         serve.server.faults.add(
             Fault(path="/api/tasks", status=502),
@@ -364,7 +364,7 @@ async def test_a_full_disk_stops_the_run_and_the_next_one_completes(
         assert files(data) == wanted
 
 
-async def test_a_disk_that_refuses_one_task_stops_nobody(
+async def test_a_disk_error_of_one_task_stops_no_other(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = disk.mkdir
@@ -397,7 +397,7 @@ async def test_a_lock_that_was_taken_over_stops_the_run(data: Path) -> None:
         assert report.count(ac.Action.FETCHED) == 0
 
 
-async def test_a_server_that_is_gone_stops_the_run(data: Path) -> None:
+async def test_a_server_that_is_down_stops_the_run(data: Path) -> None:
     policy = RetryPolicy(attempts=0)
     async with serving(40, client={"policy": policy}) as serve:
         serve.server.faults.add(Fault(method="POST", path="dataset", drop=True, times=None))
@@ -409,7 +409,7 @@ async def test_a_server_that_is_gone_stops_the_run(data: Path) -> None:
         assert 16 <= len(report.failures) < 40
 
 
-async def test_a_server_in_trouble_that_answers_now_and_then_is_not_gone(data: Path) -> None:
+async def test_a_server_that_answers_now_and_then_is_not_down(data: Path) -> None:
     policy = RetryPolicy(attempts=0)
     async with serving(40, client={"policy": policy}) as serve:
         for nth in range(3, 41):
@@ -421,7 +421,7 @@ async def test_a_server_in_trouble_that_answers_now_and_then_is_not_gone(data: P
         assert report.count(ac.Action.FETCHED) >= 10
 
 
-async def test_a_server_that_gives_no_archives_any_more_stops_the_run(data: Path) -> None:
+async def test_a_server_that_sends_no_more_archives_stops_the_run(data: Path) -> None:
     policy = RetryPolicy(attempts=0)
     async with serving(40, client={"policy": policy}) as serve:
         serve.server.faults.add(Fault(path="dataset/download", status=502, times=None))
@@ -433,7 +433,7 @@ async def test_a_server_that_gives_no_archives_any_more_stops_the_run(data: Path
         assert staged(data) == []
 
 
-async def test_an_unreachable_server_is_told_at_once(data: Path) -> None:
+async def test_an_unreachable_server_is_reported_at_once(data: Path) -> None:
     async with serving(1) as serve:
         url = serve.server.url
     async with ac.CvatClient(url, token="a" * 40) as client:
@@ -443,7 +443,7 @@ async def test_an_unreachable_server_is_told_at_once(data: Path) -> None:
             await ac.plan_mirror(client, data)
 
 
-async def test_a_destination_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+async def test_an_unusable_destination_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     async with serving(1) as serve:
         with pytest.raises(ac.StoreError):
@@ -462,7 +462,7 @@ async def test_receipts_that_cannot_be_read_end_the_run_whatever_the_server_does
             await ac.mirror(serve.client, data, options=QUICK)
 
 
-def test_folders_that_others_write_to_say_nothing_of_the_destination() -> None:
+def test_locked_folders_do_not_count_against_the_destination() -> None:
     detector = OutageDetector()
     for task_id in range(100):
         locked = ac.StoreLockedError("somebody writes there", task_id=task_id)

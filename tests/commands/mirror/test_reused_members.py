@@ -130,7 +130,7 @@ async def test_an_update_in_any_format_transfers_the_annotations_only(
     assert kept(data) == {}
 
 
-async def test_another_subset_and_other_images_are_no_trouble(data: Path) -> None:
+async def test_another_subset_and_other_images_are_fetched_whole(data: Path) -> None:
     spec = ac.ExportSpec("COCO 1.0", images=True)
     async with serving(1, frames=6, frame_bytes=100_000) as serve:
         assert (await ac.mirror(serve.client, data, spec=spec, options=QUICK)).ok
@@ -144,7 +144,7 @@ async def test_another_subset_and_other_images_are_no_trouble(data: Path) -> Non
     assert outcome(report, 1).transferred < 6 * 100_000 + 30_000
 
 
-async def test_another_format_is_not_taken_for_what_is_here(data: Path) -> None:
+async def test_members_of_another_format_are_not_reused(data: Path) -> None:
     async with serving(1, frames=12, frame_bytes=60_000) as serve:
         spec = ac.ExportSpec("COCO 1.0", images=True)
         assert (await ac.mirror(serve.client, data, spec=spec, options=QUICK)).ok

@@ -82,7 +82,7 @@ def folder_to_pack(place: Path) -> Path:
     return place
 
 
-def test_without_a_place_for_temporary_files_packing_fails_in_words(
+def test_packing_without_a_temporary_folder_fails_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = find_source(folder_to_pack(tmp_path), VOC)
@@ -98,7 +98,7 @@ def test_without_a_place_for_temporary_files_packing_fails_in_words(
         (errno.EMFILE, "Too many open files; raise the limit"),
     ],
 )
-def test_where_no_temporary_file_can_be_made_packing_fails_in_words(
+def test_packing_without_a_temporary_file_fails_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
 ) -> None:
     source = find_source(folder_to_pack(tmp_path), VOC)
@@ -114,7 +114,7 @@ def test_where_no_temporary_file_can_be_made_packing_fails_in_words(
         pass
 
 
-def test_a_packed_copy_that_cannot_be_removed_fails_no_upload(
+def test_a_temporary_zip_that_cannot_be_removed_fails_no_upload(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = find_source(folder_to_pack(tmp_path), VOC)
@@ -136,7 +136,7 @@ def test_a_packed_copy_that_cannot_be_removed_fails_no_upload(
         (MemoryError(), MemoryError, "^$"),
     ],
 )
-def test_a_zip_is_not_to_blame_for_what_the_system_lacks(
+def test_errors_of_the_system_are_not_errors_of_the_zip(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
@@ -154,7 +154,7 @@ def test_a_zip_is_not_to_blame_for_what_the_system_lacks(
         find_source(path, "CVAT 1.1").inspected()
 
 
-def test_a_folder_of_which_a_part_cannot_be_read_is_not_packed_without_it(
+def test_a_folder_with_an_unreadable_part_is_not_packed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_to_pack(tmp_path)
