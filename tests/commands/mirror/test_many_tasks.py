@@ -17,6 +17,7 @@ from engine_serving import QUICK, QUICK_DOWNLOAD, Log
 import asynccvat as ac
 from asynccvat.client import lists
 from asynccvat.client.poller import Poller
+from asynccvat.commands.mirror import preparation
 from asynccvat.commands.mirror import run as mirroring
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.events import TaskDone
@@ -125,7 +126,7 @@ async def test_the_error_of_a_failed_task_keeps_nothing_of_its_run_alive(
 async def test_reporting_unchanged_tasks_does_not_block_the_loop(
     many: ServerProcess, tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirroring, "_SETTLED_AT_ONCE", 8)
+    monkeypatch.setattr(mirroring, "_OUTCOMES_AT_ONCE", 8)
     selection = ac.Selection(task_ids=range(1, _FEW + 1))
     turn = 0
 
@@ -161,12 +162,13 @@ async def test_long_work_on_many_tasks_runs_in_threads(
         monkeypatch.setattr(module, name, noted)
 
     note(lists, "_joined")
-    names = ("plan_mirror", "longest_first", "gone_candidates", "_new_folders", "_worth_a_look")
+    names = ("plan_mirror", "gone_candidates", "_new_folders", "_folders_to_check")
     for name in names:
-        note(mirroring, name)
+        note(preparation, name)
+    note(mirroring, "longest_first")
     selection = ac.Selection(task_ids=[1, 2])
     options = ac.MirrorOptions(durable=False, prune=True)
     async with ac.CvatClient(many.url, token=many.token) as client:
         await ac.mirror(client, tmp_path, selection, options=options)
-    assert threads.keys() == {"_joined", *names}
+    assert threads.keys() == {"_joined", "longest_first", *names}
     assert threading.get_ident() not in threads.values()
