@@ -16,22 +16,22 @@ NO_INODES = "no free inodes: the file system can hold no more files"
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _OF_THE_DRIVE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.EROFS})
 _REMEDIES = {
-    errno.EACCES: "give this user the right to write there, or choose another destination",
-    errno.EPERM: "give this user the right to write there, or choose another destination",
-    errno.EROFS: "mount the file system for writing, or choose another destination",
-    errno.EMFILE: "raise the limit with `ulimit -n`, or lower --transfers",
-    errno.ENFILE: "the whole system is out of file handles: lower --transfers",
-    errno.EIO: "the drive failed: check it before anything else",
-    errno.ENXIO: "the drive is gone: attach it and check it, then run again",
-    errno.ENODEV: "the drive is gone: attach it and check it, then run again",
-    getattr(errno, "ESTALE", -1): "its file server lost it: mount it again, then run again",
-    errno.ELOOP: "it is a symbolic link, and asynccvat follows none there: move it away",
-    errno.ENOTDIR: "it is a file or a link, not a folder: move it away",
-    errno.EEXIST: "something has that name already: move it away",
-    errno.ENAMETOOLONG: "the file system does not allow so long a name: choose another destination",
-    errno.ENOENT: "it has disappeared: let no other program change the destination, and run again",
-    errno.EBUSY: "it is in use, perhaps as a mount point: unmount it, or choose another folder",
-    errno.EXDEV: "it is on another file system: keep a destination on a single one",
+    errno.EACCES: "Give this user the right to write there, or choose another destination.",
+    errno.EPERM: "Give this user the right to write there, or choose another destination.",
+    errno.EROFS: "Mount the file system for writing, or choose another destination.",
+    errno.EMFILE: "Raise the limit with `ulimit -n`, or lower --transfers.",
+    errno.ENFILE: "Lower --transfers: the whole system is out of file handles.",
+    errno.EIO: "The drive failed. Check it before anything else.",
+    errno.ENXIO: "The drive is gone. Attach it and check it, then run again.",
+    errno.ENODEV: "The drive is gone. Attach it and check it, then run again.",
+    getattr(errno, "ESTALE", -1): "Its file server lost it. Mount it again, then run again.",
+    errno.ELOOP: "Move it away: it is a symbolic link, and asynccvat follows none there.",
+    errno.ENOTDIR: "Move it away: it is a file or a link, not a folder.",
+    errno.EEXIST: "Move away what has that name already.",
+    errno.ENAMETOOLONG: "Choose another destination: the file system allows no name so long.",
+    errno.ENOENT: "Let no other program change the destination, and run again.",
+    errno.EBUSY: "Unmount it if it is a mount point, or choose another folder.",
+    errno.EXDEV: "Keep a destination on a single file system.",
 }
 
 _UNSUPPORTED = frozenset(
@@ -68,20 +68,20 @@ def explain(
     whose = "" if task_id is None else f"task {task_id}: "
     said = os.strerror(error.errno) if error.errno is not None else str(error)
     if error.errno in _FULL:
-        remedy = "free some space, then run again; finished tasks stay"
+        remedy = "Free some space, then run again: finished tasks stay."
         if error.strerror == NO_INODES:
             said = NO_INODES
-            remedy = "remove some files of any size, then run again; finished tasks stay"
+            remedy = "Remove some files of any size, then run again: finished tasks stay."
         return DiskFullError(
-            f"{whose}cannot {doing} {path}: {said}; {remedy}",
+            f"{whose}cannot {doing} {path}: {said}. {remedy}",
             task_id=task_id,
             step="store",
         )
     remedy = _REMEDIES.get(
-        error.errno or 0, "look for the reason in the system's log, then run again"
+        error.errno or 0, "Look for the reason in the system's log, then run again."
     )
     kind = DriveError if error.errno in _OF_THE_DRIVE else StoreError
-    return kind(f"{whose}cannot {doing} {path}: {said}; {remedy}", task_id=task_id, step="store")
+    return kind(f"{whose}cannot {doing} {path}: {said}. {remedy}", task_id=task_id, step="store")
 
 
 @contextlib.contextmanager

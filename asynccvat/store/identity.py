@@ -59,8 +59,8 @@ def check_identity(layout: Layout, wanted: DestinationIdentity, *, create: bool 
     ):
         if not _is_unused(layout):
             raise ConfigError(
-                f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}: "
-                "choose another destination, one for each server and organization"
+                f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}. "
+                "Choose another destination, one for each server and organization."
             )
         recorded = None
     if create and recorded is None:
@@ -87,9 +87,9 @@ def read_identity(layout: Layout) -> DestinationIdentity | None:
         return None
     if version > IDENTITY_VERSION:
         raise ConfigError(
-            f"{layout.path} was written by a newer asynccvat (its format is version {version}, "
-            f"this asynccvat reads up to {IDENTITY_VERSION}): upgrade asynccvat, or choose another "
-            "destination"
+            f"{layout.path} was written by a newer asynccvat: its format is version {version}, and "
+            f"this asynccvat reads up to {IDENTITY_VERSION}. Upgrade asynccvat, or choose another "
+            "destination."
         )
     try:
         return msgspec.json.decode(content, type=DestinationIdentity)

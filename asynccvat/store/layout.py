@@ -256,7 +256,7 @@ def checked_folder_name(name: str) -> str:
         ConfigError: The name would lead out of the destination, or is that of our own folder.
     """
     if not is_folder_name(name):
-        raise ConfigError(f"{name!r} cannot be the folder of a task: choose another folder prefix")
+        raise ConfigError(f"{name!r} cannot be the folder of a task. Use another --folder-prefix.")
     return name
 
 

@@ -82,8 +82,8 @@ class Lock:
             owner = _read_owner(self._dir_fd, self._name)
             who = "" if owner is None else f" by {lock_owner.in_words(owner)}"
             raise StoreLockedError(
-                f"the lock on {self._path} was taken over{who}, so this run stops writing: "
-                "let one process at a time write to this destination",
+                f"the lock on {self._path} was taken over{who}, so this run stops writing. "
+                "Let one process at a time write to this destination.",
                 step="lock",
             )
 
@@ -277,14 +277,14 @@ def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
     seen = ""
     if status is not None and name == EXCLUSIVE_NAME:
         seen = f" (last sign of life {max(0, int(time.time() - status.st_mtime))} s ago)"
-    remedy = "wait until it ends, or use --break-lock if it is certain that it no longer runs"
+    remedy = "Wait until it ends, or use --break-lock if it is certain that it no longer runs."
     if (
         owner is not None
         and msgspec.structs.replace(lock_owner.ourselves(), since=owner.since) == owner
     ):
         who = f"this very process {owner.pid}, since {owner.since}"
-        remedy = "wait until its other run into the same folder ends"
-    return StoreLockedError(f"{path} is being written by {who}{seen}; {remedy}", step="lock")
+        remedy = "Wait until its other run into the same folder ends."
+    return StoreLockedError(f"{path} is being written by {who}{seen}. {remedy}", step="lock")
 
 
 def _owner_at_work(dir_fd: int, name: str) -> LockOwner | None:

@@ -86,8 +86,8 @@ class LooseFolder:
         """
         if sys.platform == "win32":
             raise ConfigError(
-                "downloading to folders needs Linux or macOS: on Windows, run it under WSL "
-                "(the Windows Subsystem for Linux)"
+                "downloading to folders needs Linux or macOS. On Windows, run it under WSL "
+                "(the Windows Subsystem for Linux)."
             )
         folders: list[LooseFolder] = []
 
@@ -265,7 +265,7 @@ class LooseFolder:
 def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -> LooseFolder:
     named, path = path, path.absolute()
     if path.name in ("", "..") or path.name.startswith(OWN_FOLDER):
-        raise ConfigError(f"{path} cannot be the folder of a task: name another folder")
+        raise ConfigError(f"{path} cannot be the folder of a task. Name another folder.")
     with disk_errors.explained("use", path), contextlib.ExitStack() as opened:
         make_folders(path.parent, durable=durable)
         parent = files.open_directory(path.parent)
@@ -329,8 +329,8 @@ def _refuse_filled(parent: int, path: Path) -> None:
 
 def _filled(path: Path) -> ForeignFolderError:
     return ForeignFolderError(
-        f"{path} holds something already, and a download replaces nothing: "
-        "move it away, or name another folder",
+        f"{path} holds something already, and a download replaces nothing. "
+        "Move it away, or name another folder.",
         step="commit",
     )
 

@@ -91,8 +91,8 @@ class MirrorStore(MirrorView):
         """
         if sys.platform == "win32":
             raise ConfigError(
-                "mirroring needs Linux or macOS: on Windows, run it under WSL "
-                "(the Windows Subsystem for Linux)"
+                "mirroring needs Linux or macOS. On Windows, run it under WSL "
+                "(the Windows Subsystem for Linux)."
             )
         wanted = DestinationIdentity(origin=origin, organization=organization)
         stores: list[MirrorStore] = []
@@ -283,7 +283,7 @@ class MirrorStore(MirrorView):
             raise StoreError(f"{self.path} was opened for reading only", step="store")
         if task_id in self._active:
             raise StoreError(
-                f"task {task_id} is staged already: commit or abandon that tree first",
+                f"task {task_id} is staged already. Commit or abandon that tree first.",
                 task_id=task_id,
                 step="stage",
             )

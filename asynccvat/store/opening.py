@@ -124,14 +124,14 @@ def make_folders(path: Path, *, durable: bool) -> None:
     while not there.exists():
         there = there.parent
     if not there.is_dir():
-        raise StoreError(f"{there} is a file, not a folder: name another folder", step="store")
+        raise StoreError(f"{there} is a file, not a folder. Name another folder.", step="store")
     is_new = there != path.absolute()
     try:
         files.make_directories(path)
     except FileNotFoundError as error:
         # /proc answers so to any attempt to create something; nothing has disappeared.
         raise StoreError(
-            f"{path} cannot be created in {there}: choose another folder", step="store"
+            f"{path} cannot be created in {there}. Choose another folder.", step="store"
         ) from error
     if durable and is_new:
         sync_above(path)

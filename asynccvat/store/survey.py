@@ -37,9 +37,9 @@ def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, Recei
             if isinstance(error, OSError) and not _is_of_one(error):
                 raise
             problems.append(
-                f"the receipt of task {task_id} cannot be used ({error}), so its folder counts as "
-                "not asynccvat's: use --adopt to fetch it again, which moves the folder to "
-                ".asynccvat/kept/"
+                f"the receipt of task {task_id} cannot be used: {error}. So its folder counts as "
+                "not asynccvat's. Use --adopt to fetch it again, which moves the folder to "
+                ".asynccvat/kept/."
             )
     return heads, problems
 

@@ -344,7 +344,7 @@ async def test_a_file_edited_after_it_was_linked_is_not_published_and_not_lost(
     staging, read = await update(store, make_reader)
     edited = edit_in_place(folder / "images/0000.bin")
     receipt = receipt_of(read)
-    with pytest.raises(StoreError, match=r"images/0000\.bin.*run again"):
+    with pytest.raises(StoreError, match=r"images/0000\.bin.*Run again"):
         await store.commit(staging, receipt)
     await store.abandon(staging, keep=True)
     assert tree(folder) == OLD | {"images/0000.bin": edited}

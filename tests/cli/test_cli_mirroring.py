@@ -168,7 +168,7 @@ def test_a_destination_that_is_not_writable_is_reported(shell: Shell, tmp_path: 
     ended = shell("mirror", "file/data")
     assert (ended.code, ended.out) == (2, "")
     (line,) = ended.err.splitlines()
-    assert "file is a file, not a folder: name another folder" in line
+    assert "file is a file, not a folder. Name another folder" in line
     assert (tmp_path / "file").read_text() == "mine"
     assert "file is a file, not a folder" in shell("mirror", "file").err
 
@@ -178,7 +178,7 @@ def test_a_destination_that_cannot_be_created_is_reported(shell: Shell) -> None:
         pytest.skip("this system has no /proc")
     ended = shell("mirror", "/proc/data")
     assert ended.code == 2
-    assert "/proc/data cannot be created in /proc: choose another folder" in ended.err
+    assert "/proc/data cannot be created in /proc. Choose another folder" in ended.err
 
 
 def test_a_mirror_of_another_server_is_refused(

@@ -188,12 +188,12 @@ def test_a_real_sync_returns(tmp_path: Path, folder: int) -> None:
 def test_errors_say_what_happened_where_and_what_to_do() -> None:
     full = disk_errors.explain(OSError(errno.ENOSPC, "x"), "write", "/d/f", task_id=3)
     assert isinstance(full, DiskFullError)
-    assert str(full).startswith("task 3: cannot write /d/f: No space left on device; free some")
+    assert str(full).startswith("task 3: cannot write /d/f: No space left on device. Free some")
     assert "inodes" not in str(full)
     plain = disk_errors.explain(OSError("no number"), "write", "/d/f")
     assert type(plain) is StoreError
     assert str(plain) == (
-        "cannot write /d/f: no number; look for the reason in the system's log, then run again"
+        "cannot write /d/f: no number. Look for the reason in the system's log, then run again."
     )
 
 
@@ -228,7 +228,7 @@ def test_a_file_system_that_can_hold_no_more_files_is_told_from_one_without_room
     explained = disk_errors.explain(failed.value, "write", tmp_path / "new")
     assert isinstance(explained, DiskFullError)
     assert ("no free inodes" in str(explained)) is told
-    assert ("free some space" in str(explained)) is not told
+    assert ("Free some space" in str(explained)) is not told
 
 
 def test_this_file_system_is_probed_and_left_as_it_was(tmp_path: Path, folder: int) -> None:

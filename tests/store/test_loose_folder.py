@@ -203,7 +203,7 @@ async def test_a_folder_filled_meanwhile_is_left_alone(
 
 @pytest.mark.parametrize("name", ["..", "/", ".asynccvat"])
 async def test_a_path_that_can_be_no_folder_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="name another folder"):
+    with pytest.raises(ConfigError, match="Name another folder"):
         async with LooseFolder.open(tmp_path / name):
             pass
 

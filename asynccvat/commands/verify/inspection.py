@@ -251,16 +251,16 @@ def inspecting(dest: Path) -> Iterator[Inspection]:
     """
     if sys.platform == "win32":
         raise ConfigError(
-            "verifying needs Linux or macOS: on Windows, run it under WSL "
-            "(the Windows Subsystem for Linux)"
+            "verifying needs Linux or macOS. On Windows, run it under WSL "
+            "(the Windows Subsystem for Linux)."
         )
     with disk_errors.explained("look at", dest):
         layout = find_layout(dest)
     try:
         if layout.receipts == NOT_THERE:
             raise ConfigError(
-                f"{dest} is no mirror, as it holds no receipts: name the folder that "
-                "`asynccvat mirror` was given"
+                f"{dest} is no mirror, as it holds no receipts. Name the folder that "
+                "`asynccvat mirror` was given."
             )
         with disk_errors.explained("look at", dest):
             read_identity(layout)

@@ -26,8 +26,8 @@ from asynccvat.events import Event, RunFinished, Warned
 from asynccvat.transfer.run import Run
 
 INCOMPLETE = (
-    "the listing was incomplete, because tasks kept changing while they were listed: "
-    "run again to compare them all"
+    "the listing was incomplete, because tasks kept changing while they were listed. "
+    "Run again to compare them all."
 )
 
 
@@ -129,14 +129,14 @@ def _guess_warning(group: RepairGroup) -> str:
     images = "with" if group.spec.images else "without"
     return (
         f"the receipt of task {tasks} cannot be read: the task is fetched as most others here, as "
-        f"{group.spec.format!r} {images} images; other files of its folder go to .asynccvat/kept/"
+        f"{group.spec.format!r} {images} images. Other files of its folder go to .asynccvat/kept/."
     )
 
 
 def _unknown(task_id: int) -> TaskOutcome:
     error = StoreError(
-        f"task {task_id} cannot be repaired: no receipt can be read that tells its format; "
-        f"run `asynccvat mirror --adopt -t {task_id}` with the format that it had",
+        f"task {task_id} cannot be repaired: no receipt can be read that tells its format. "
+        f"Run `asynccvat mirror --adopt -t {task_id}` with the format that it had.",
         task_id=task_id,
         step="repair",
     )

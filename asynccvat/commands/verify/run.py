@@ -104,10 +104,10 @@ async def verify(
     """
     wanted = Selection(task_ids=task_ids)  # which checks the ids
     if client is None and (repair or against_server):
-        raise ConfigError("a repair or a comparison with the server needs a client: pass `client`")
+        raise ConfigError("a repair or a comparison with the server needs a client. Pass `client`.")
     if selection is not None and (selection.task_ids is not None or not against_server):
         raise ConfigError(
-            "`selection` is for `against_server`: name single tasks by `task_ids` instead"
+            "`selection` is for `against_server`. Name single tasks by `task_ids` instead."
         )
     if threads < 1:
         raise ConfigError(f"threads must be at least 1, not {threads}")
@@ -182,8 +182,8 @@ class _Verification:
         damaged = damaged_in_selection(unreadable, wanted.task_ids, wanted.folders)
         if wanted.folders and not (heads or damaged):
             raise ConfigError(
-                f"no folder of a task in {self._dest} matches {', '.join(wanted.folders)}: "
-                "check the pattern"
+                f"no folder of a task in {self._dest} matches {', '.join(wanted.folders)}. "
+                "Check the pattern."
             )
         self._found(damaged)
         known = all_heads.keys() | {one.task_id for one in unreadable}

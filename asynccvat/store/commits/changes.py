@@ -157,8 +157,8 @@ class CommitTree(FolderChange):
         tree = files.lstat(TREE, dir_fd=self.area)
         if tree is None:
             raise StoreError(
-                f"task {self.task_id}: the staged tree {self.staging.tree} is gone: "
-                "let no other program change the destination, and run again",
+                f"task {self.task_id}: the staged tree {self.staging.tree} is gone. "
+                "Let no other program change the destination, and run again.",
                 task_id=self.task_id,
                 step="commit",
             )
@@ -221,8 +221,8 @@ def check_unchanged(area: int, receipt: Receipt) -> None:
     if changed is not None:
         task_id = receipt.head.task_id
         raise StoreError(
-            f"task {task_id}: {changed} was edited while the task was fetched: "
-            "run again; the edited file then goes to .asynccvat/kept/",
+            f"task {task_id}: {changed} was edited while the task was fetched. "
+            "Run again: the edited file then goes to .asynccvat/kept/.",
             task_id=task_id,
             step="commit",
         )
@@ -248,8 +248,8 @@ class MoveFolder(FolderChange):
         here = files.lstat(self.head.folder, dir_fd=self.layout.dest)
         if here is None or not stat.S_ISDIR(here.st_mode):
             raise StoreError(
-                f"task {self.task_id}: the folder {self.layout.path / self.head.folder} is gone: "
-                "run again to fetch it",
+                f"task {self.task_id}: the folder {self.layout.path / self.head.folder} is gone. "
+                "Run again to fetch it.",
                 task_id=self.task_id,
                 step="move",
             )

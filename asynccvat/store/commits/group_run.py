@@ -65,7 +65,7 @@ def _step(changes: Sequence[FolderChange], name: str) -> list[FolderChange]:
 def _fail(change: FolderChange, error: AsyncCvatError) -> None:
     if change.recorded:
         change.warnings.append(
-            f"{error} (the folder is in its place; the next run removes what it replaced)"
+            f"{error} The folder is in its place, and the next run removes what it replaced."
         )
     else:
         change.error = error

@@ -141,8 +141,8 @@ def refuse_claimed(layout: Layout, task_id: int, folder: str) -> None:
     owner = layout.claimed_by(folder)
     if owner not in (None, task_id):
         raise StoreError(
-            f"task {task_id}: the folder {layout.path / folder} is that of task {owner}: "
-            "run again when that task has moved, or use another --folder-prefix",
+            f"task {task_id}: the folder {layout.path / folder} is that of task {owner}. "
+            "Run again when that task has moved, or use another --folder-prefix.",
             task_id=task_id,
             step="commit",
         )
@@ -151,8 +151,8 @@ def refuse_claimed(layout: Layout, task_id: int, folder: str) -> None:
 def foreign(task_id: int, path: Path) -> ForeignFolderError:
     """Return the error for a foreign file or folder under the name of a task's folder."""
     return ForeignFolderError(
-        f"task {task_id}: {path} exists and is not asynccvat's: move it away, or use --adopt, "
-        "which moves it to .asynccvat/kept/",
+        f"task {task_id}: {path} exists and is not asynccvat's. Move it away, or use --adopt, "
+        "which moves it to .asynccvat/kept/.",
         task_id=task_id,
         step="commit",
     )

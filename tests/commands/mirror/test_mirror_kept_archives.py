@@ -99,5 +99,5 @@ async def test_an_archive_that_cannot_be_removed_is_a_note_to_the_commits_own_er
         refuse("unlink", "1.zip")
         report = await ac.mirror(serve.client, data, options=KEEPING)
         failure = error(report, 1)
-        assert "another file system" in str(failure)
+        assert "single file system" in str(failure)
         assert any("cannot restore the earlier archive in" in note for note in failure.__notes__)

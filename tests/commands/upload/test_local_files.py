@@ -95,7 +95,7 @@ def test_packing_without_a_temporary_folder_fails_with_a_remedy(
     ("number", "said"),
     [
         (errno.EROFS, "Read-only file system. Set TMPDIR"),
-        (errno.EMFILE, "Too many open files; raise the limit"),
+        (errno.EMFILE, "Too many open files. Raise the limit"),
     ],
 )
 def test_packing_without_a_temporary_file_fails_with_a_remedy(

@@ -75,7 +75,7 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
 
 @pytest.mark.parametrize(
     ("small_disk", "remedy"),
-    [("size=20m", "free some space"), ("size=64m,nr_inodes=60", "remove some files")],
+    [("size=20m", "Free some space"), ("size=64m,nr_inodes=60", "Remove some files")],
     indirect=["small_disk"],
     ids=["bytes", "files"],
 )

@@ -380,7 +380,7 @@ def _check_ended(ended: Ended, places: Places) -> None:
         return
     assert len(ended.errors) == 1 or (not ended.errors and ended.out.startswith("Done")), ended
     for error in ended.errors:
-        assert "free some space" in error or "remove some files" in error, error
+        assert "Free some space" in error or "Remove some files" in error, error
         assert len(error) < 500
     assert "queued" not in requests_by_status(places.server)
 
@@ -460,7 +460,7 @@ def test_an_upload_onto_a_disk_that_fills_up_is_refused_or_done_and_its_receipt_
         if ended.code != 0:
             # Refused before anything was imported.
             assert len(ended.errors) == 1, ended
-            assert "free some space" in ended.errors[0]
+            assert "Free some space" in ended.errors[0]
             assert read_receipts(dest) == receipts
         else:
             (outcome,) = json.loads(ended.out)["tasks"]
