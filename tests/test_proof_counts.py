@@ -14,23 +14,25 @@ TESTS = Path(__file__).resolve().parent
 PROOFS = """
 import pytest
 
-@pytest.mark.proof("Counted")
+proof = pytest.mark.proof
+
+@proof("Counted")
 @pytest.mark.parametrize("number", range(10))
 def test_many(number, count_cases):
     count_cases(number)
     count_cases(1)
 
-@pytest.mark.proof("Not counted")
+@proof("Not counted")
 @pytest.mark.parametrize("number", range(6))
 def test_one(number):
     assert number != 3
 
-@pytest.mark.proof("Not counted")
+@proof("Not counted")
 @pytest.mark.thorough
 def test_of_a_thorough_run():
     pass
 
-@pytest.mark.proof("Stopped")
+@proof("Stopped")
 def test_that_fails_half_way(count_cases):
     count_cases(2)
     raise AssertionError
@@ -40,8 +42,9 @@ def test_no_proof():
 """
 
 
-@pytest.mark.parametrize("processes", ["0", "2"])
-@pytest.mark.parametrize("thorough", [False, True], ids=["sample", "thorough"])
+@pytest.mark.parametrize(
+    ("processes", "thorough"), [("0", False), ("2", True)], ids=["sample", "thorough"]
+)
 def test_cases_are_counted_in_every_process(
     tmp_path: Path, processes: str, *, thorough: bool
 ) -> None:
