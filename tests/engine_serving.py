@@ -1,4 +1,4 @@
-"""A simulated server with a client of it, and looks at what a mirror made of it."""
+"""Run a simulated server with a client, and read what a mirror made."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ E = TypeVar("E")
 
 QUICK = ac.MirrorOptions(durable=False)
 QUICK_DOWNLOAD = ac.DownloadOptions(durable=False)
-"""Nothing is synced: power cuts are tried by tests of their own."""
+"""Nothing is synced: other tests check power cuts."""
 
 
 @dataclass
 class Serving:
-    """A simulated server, and a client of it."""
+    """A simulated server and its client."""
 
     server: SimulatedServer
     client: ac.CvatClient
 
     async def archive(self, task_id: int, spec: ac.ExportSpec | None = None) -> Tree:
-        """What the server's own archive of a task holds now, as Python's `zipfile` reads it."""
+        """Return the files of the server's archive of a task, read with Python's `zipfile`."""
         accepted = await self.client.request_export(task_id, spec or ac.ExportSpec())
         while not (request := await self.client.request(accepted.rq_id)).ended:
             await anyio.lowlevel.checkpoint()
@@ -47,7 +47,7 @@ class Serving:
             return {name: archive.read(name) for name in archive.namelist()}
 
     async def archives(self, spec: ac.ExportSpec | None = None, *, prefix: str = "task") -> Tree:
-        """What a mirror of the whole server has to hold."""
+        """Return the files that a mirror of the whole server must hold."""
         return {
             f"{prefix}{task_id}/{name}": data
             for task_id, task in sorted(self.server.tasks.items())
@@ -56,7 +56,7 @@ class Serving:
         }
 
     def calls(self, *needles: str, since: int = 0) -> list[CallRecord]:
-        """The calls whose method and path hold all of these words."""
+        """Return the calls whose method and path hold all of these words."""
         return [
             call
             for call in self.server.calls[since:]
@@ -64,7 +64,7 @@ class Serving:
         ]
 
     async def stuck(self, task_id: int) -> None:
-        """Wait until the export of a task is under way, and with it the fault that holds it."""
+        """Wait until the export of a task has begun, and with it the fault that delays it."""
         requests = self.server.requests
         await until(
             lambda: any(
@@ -74,7 +74,7 @@ class Serving:
         )
 
     async def stuck_importing(self, task_id: int) -> None:
-        """Wait until an import into a task is under way, and with it the fault that holds it."""
+        """Wait until an import into a task has begun, and with it the fault that delays it."""
         await until(
             lambda: any(
                 request.task_id == task_id and request.status == "started"
@@ -88,7 +88,7 @@ class Serving:
 async def serving(
     tasks: int = 3, *, client: dict[str, Any] | None = None, **options: Any
 ) -> AsyncIterator[Serving]:
-    """A server with so many small tasks, and a client that logs in by password."""
+    """Run a server with this many small tasks, and a client with user and password."""
     given = {"frames": 2, "tasks": tasks, **options}
     async with (
         SimulatedServer(SimulatorOptions(**given)) as server,
@@ -99,7 +99,7 @@ async def serving(
 
 @asynccontextmanager
 async def connected(server: SimulatedServer, **options: Any) -> AsyncIterator[ac.CvatClient]:
-    """A client of a simulated server, its superuser's unless told otherwise."""
+    """Open a client of a simulated server, by default as its superuser."""
     if "token" not in options:
         options = {"username": server.username, "password": server.password, **options}
     async with ac.CvatClient(server.url, **options) as client:
@@ -107,7 +107,7 @@ async def connected(server: SimulatedServer, **options: Any) -> AsyncIterator[ac
 
 
 def files(place: Path, *, own: bool = False) -> Tree:
-    """The files below a folder, by path; `own` adds those that the mirror keeps for itself."""
+    """Return the files below a folder, by path. `own` adds those in `.asynccvat/`."""
     return {
         path.relative_to(place).as_posix(): path.read_bytes()
         for path in sorted(place.rglob("*"))
@@ -116,13 +116,13 @@ def files(place: Path, *, own: bool = False) -> Tree:
 
 
 def kept(place: Path) -> dict[str, bytes]:
-    """What was put aside, by file name."""
+    """Return the files in quarantine, by name."""
     folder = place / ".asynccvat" / "kept"
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def staged(place: Path) -> list[str]:
-    """What still lies in staging."""
+    """Return the names in staging."""
     return sorted(path.name for path in (place / ".asynccvat" / "staging").iterdir())
 
 
@@ -133,7 +133,7 @@ def receipt_head(place: Path, task_id: int) -> dict[str, Any]:
 
 
 def actions(report: ac.RunReport) -> dict[int, tuple[str, str]]:
-    """Action and reason of each task."""
+    """Return the action and the reason of each task."""
     return {one.task_id: (str(one.action), one.reason) for one in report.outcomes}
 
 
@@ -150,7 +150,7 @@ def error(report: ac.RunReport, task_id: int) -> ac.AsyncCvatError:
 
 @dataclass
 class Log:
-    """Remembers events, and does something at some of them."""
+    """Remember events, and react to some of them."""
 
     events: list[Event] = field(default_factory=list)
     reactions: list[tuple[type, Callable[[Any], object]]] = field(default_factory=list)
@@ -176,7 +176,7 @@ class Log:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the others go on until something is so; a test that waits in vain fails."""
+    """Run the event loop until a condition is true. Fail after 30 seconds."""
     with anyio.fail_after(30):
         while not condition():
             await anyio.lowlevel.checkpoint()
@@ -184,7 +184,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A destination that is not there yet."""
+    """A destination that does not exist yet."""
     return tmp_path / "data"
 
 
@@ -201,17 +201,17 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> Iterator[BlockBuster]:
-    """Fail when anything but the simulated server, which shares the loop, blocks it."""
+    """Fail if the package blocks the event loop. The simulated server may block it."""
     with blockbuster_ctx("asynccvat", excluded_modules=["asynccvat.simulator"]) as guard:
         for function in guard.functions.values():
-            # Listeners of these tests look at the disk in the midst of a run.
+            # Callbacks of these tests read the disk during a run.
             function.can_block_in("engine_serving.py", {"__call__"})
         yield guard
 
 
 @pytest.fixture(autouse=True)
 def never_waiting(no_waiting: None) -> None:
-    """No test of the engine waits for a server that exports in no time."""
+    """Shorten all waits, since the simulated server exports at once."""
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The tests of commands: quick waits, and a guard against blocking calls in the event loop."""
+"""Fixtures for commands: quick waits, and a guard against blocking calls in the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CVAT speaks of: lenient decoding, and selections cut into queries."""
+"""Check the models of CVAT's API, and the queries of selections."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_filters_are_joined() -> None:
         ("2026-11-23 11:45", "2026-11-23T11:45:00Z"),
         ("2026-11-23T11:45:00.5+01:00", "2026-11-23T11:45:00.500000+01:00"),
         (datetime(2026, 11, 23, 11, 45, tzinfo=UTC), "2026-11-23T11:45:00Z"),
-        (datetime(2026, 11, 23, 11, 45), "2026-11-23T11:45:00Z"),  # noqa: DTZ001 - UTC is meant
+        (datetime(2026, 11, 23, 11, 45), "2026-11-23T11:45:00Z"),  # noqa: DTZ001 - it counts as UTC
     ],
 )
 def test_dates_are_sent_with_time_and_offset(given_date: str | datetime, sent: str) -> None:

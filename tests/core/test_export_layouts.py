@@ -1,4 +1,4 @@
-"""A folder that holds an export is told from one that holds something else."""
+"""Check which folders count as exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Importers are found by their own names and by those of the exporters that wrote their files."""
+"""Check that importers are found by their own names and by exporters' names."""
 
 from __future__ import annotations
 

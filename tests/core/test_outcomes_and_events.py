@@ -1,4 +1,4 @@
-"""Reports and events: what they tell, and their JSON."""
+"""Check outcomes, reports and events, and their JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what surrounds an answer: error texts of all shapes, waiting times, ranges."""
+"""Check how responses are read: error texts of all forms, waiting times, ranges."""
 
 from __future__ import annotations
 

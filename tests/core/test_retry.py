@@ -1,4 +1,4 @@
-"""When to try again is a value computed from values: no test here waits."""
+"""Check retry decisions. They are computed from values, so no test waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The origin rule as values: which addresses are servers, and where links of answers lead."""
+"""Check server addresses, and that links in answers stay on the server's origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transfers' tests: quick waits, and a guard against blocking calls in the event loop."""
+"""Fixtures for transfers: quick waits, and a guard against blocking calls in the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one poller: lists and single calls, tries, and what it says to those who wait."""
+"""Check the poller: lists, single calls, predicted results, and how waiters are woken."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EMPTY = '{"count": 0, "next": null, "previous": null, "results": []}'
 async def watching(
     serve: Serving, *, more_to_request: bool = True, may_fetch: bool = False
 ) -> AsyncIterator[Poller]:
-    """A poller at work; more exports seem to wait for a slot, so that it may take its time."""
+    """Run a poller. More exports seem to wait for a slot, so that it polls in batches."""
     demand = Demand(more_to_request=more_to_request, may_fetch=may_fetch)
     poller = Poller(serve.client, timeout=10, demand=lambda: demand)
     async with anyio.create_task_group() as group:
@@ -53,7 +53,7 @@ async def export(
 
 
 async def ended(serve: Serving, tasks: int) -> list[ServerRequest | ac.AsyncCvatError]:
-    """Watch the exports of so many tasks that cannot be tried; returns how each ended."""
+    """Watch unpredictable exports of this many tasks. Returns how each ended."""
     ends: list[ServerRequest | ac.AsyncCvatError] = []
 
     async def wait(poller: Poller, watched: WatchedRequest) -> None:
@@ -73,7 +73,7 @@ async def ended(serve: Serving, tasks: int) -> list[ServerRequest | ac.AsyncCvat
 
 
 def slow(tasks: int, **more: Any) -> AbstractAsyncContextManager[Serving]:
-    """A server whose exports take some time, so that several are looked at together."""
+    """A server whose exports take some time, so that several are polled at once."""
     return serving(tasks, costs=True, latency=0.0, login_seconds=0.0, export_seconds=0.02, **more)
 
 

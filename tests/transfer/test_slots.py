@@ -1,4 +1,4 @@
-"""Places for exports in flight: first come, first served, and none is lost."""
+"""Check slots for exports in flight: first come, first served, and none is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports: how many are in flight, whose are adopted, and what is asked for again."""
+"""Check exports: how many are in flight, whose are adopted, and what is repeated."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ JSON = "application/vnd.cvat+json"
 async def mirroring(
     serve: Serving, data: Path, options: ac.MirrorOptions = QUICK, log: Log | None = None
 ) -> AsyncIterator[list[ac.RunReport]]:
-    """A mirror that goes on beside the block; its report is there afterwards."""
+    """Mirror while the block runs. The report is there afterwards."""
     reports: list[ac.RunReport] = []
 
     async def run() -> None:
@@ -62,7 +62,7 @@ def under_way(server: SimulatedServer) -> int:
     return sum(not request.ended for request in server.requests.values())
 
 
-# How many
+# --- how many are in flight
 
 
 async def test_a_fixed_number_of_exports_in_flight_is_obeyed(data: Path) -> None:
@@ -73,7 +73,7 @@ async def test_a_fixed_number_of_exports_in_flight_is_obeyed(data: Path) -> None
         options = replace(QUICK, concurrency=3)
         async with mirroring(serve, data, options, log):
             await until(lambda: under_way(serve.server) == 3)
-            # Polls go on, and nothing more is asked for.
+            # Polling goes on, and no more exports are requested.
             polled = len(serve.calls("GET", "/api/requests"))
             await until(lambda: len(serve.calls("GET", "/api/requests")) >= polled + 3)
             assert len(serve.calls("POST", "dataset/export")) == 3
@@ -105,7 +105,7 @@ async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: 
         async def watched(self: ac.CvatClient, url: str, **more: Any) -> AsyncIterator[Any]:
             nonlocal most
             reading.add(more["task_id"])
-            # Nobody goes on before others had the time to begin, too, if they may.
+            # No transfer goes on before others had time to begin, if they are allowed to.
             await until(lambda: most > 1 or len(reading) > 1)
             for _ in range(50):
                 await anyio.lowlevel.checkpoint()
@@ -126,7 +126,7 @@ async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: 
 
 async def test_waiting_in_the_queue_takes_no_transfer(data: Path, log: Log) -> None:
     async with serving(3) as serve:
-        # The first result goes away at the download, so that its task waits in the queue again.
+        # The first result vanishes at the download, so its task waits in the queue again.
         serve.server.faults.add(
             Fault(path="dataset/download", task_id=1, expire=True),
             Fault(export="stick", task_id=1, nth=2),
@@ -147,7 +147,7 @@ async def test_one_login_serves_the_whole_run(data: Path) -> None:
         assert serve.calls("logout") == []
 
 
-# Polling
+# --- polling
 
 
 async def test_predicted_results_are_fetched_without_polls(data: Path) -> None:
@@ -174,7 +174,7 @@ async def test_a_poll_that_fails_for_one_request_fails_one_task(data: Path) -> N
         assert report.count(ac.Action.FETCHED) == 3
 
 
-# Whose
+# --- whose exports are adopted
 
 
 @asynccontextmanager
@@ -189,7 +189,7 @@ async def test_an_export_begun_before_the_listing_is_not_adopted(data: Path, log
         serve.server.faults.add(Fault(export="stick"))
         old = await other.request_export(1, ac.ExportSpec())
         await until(lambda: serve.server.requests[old.rq_id].status == "started")
-        # It holds the old state; the listing will show the new one.
+        # This export holds the old state. The listing will show the new one.
         task = serve.server.edit_task(1)
         async with mirroring(serve, data, log=log) as reports:
             await until(lambda: len(log.of(ExportRequested)) == 1)
@@ -226,7 +226,7 @@ async def test_an_export_begun_well_after_the_listing_is_adopted(
         real = ac.CvatClient.tasks
 
         async def earlier(self: ac.CvatClient, *args: Any) -> ac.models.TaskListing:
-            """The listing, as if a slow plan lay between it and the exports."""
+            """List the tasks, as if the listing were old when the exports begin."""
             listing = await real(self, *args)
             assert listing.read_at is not None
             serve.server.faults.add(Fault(export="stick"))
@@ -310,7 +310,7 @@ async def test_two_mirrors_of_one_user_on_the_same_tasks_both_end_whole(data: Pa
         assert held.keys() == files(data / "b").keys() == (await serve.archives()).keys()
 
 
-# What is asked for again
+# --- what is exported again
 
 
 async def test_a_queue_that_was_lost_is_filled_again(data: Path, log: Log) -> None:
@@ -425,7 +425,7 @@ async def test_finished_exports_without_dates_count(data: Path, log: Log, count:
         assert len(serve.calls("POST", "dataset/export")) == 3
 
 
-# How long
+# --- how long
 
 
 async def test_the_timeout_counts_from_the_start_and_not_from_the_queue(
@@ -438,7 +438,7 @@ async def test_the_timeout_counts_from_the_start_and_not_from_the_queue(
             (request,) = await _requests(serve)
             clock = anyio.current_time
             queued_until = clock() + 0.3
-            # The time in the queue is what is tested: twice the timeout has to pass in it.
+            # Twice the timeout has to pass in the queue, since that time does not count.
             await until(lambda: clock() > queued_until)
             assert reports == []
             serve.server.release_exports()

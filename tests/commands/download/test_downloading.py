@@ -1,4 +1,4 @@
-"""Downloads: explicit tasks into explicit folders, each whole or absent, without receipts."""
+"""Check downloads: named tasks into named folders, each whole or absent, without receipts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_read_only_folder_is_refused_before_anything_is_exported(
         with pytest.raises(ac.StoreError, match=r"a file"):
             await ac.download_many(serve.client, paths, options=QUICK_DOWNLOAD)
         with monkeypatch.context() as patched:
-            # Whoever runs the tests may be allowed to write anywhere.
+            # The user that runs the tests may be allowed to write anywhere.
             patched.setattr("os.access", lambda *_: False)
             with pytest.raises(ac.StoreError, match=r"cannot write to .*/out: Permission denied"):
                 await ac.download(
@@ -153,7 +153,7 @@ async def test_leftovers_next_to_an_existing_download_are_removed_unless_locked(
         with (hidden / "lock").open("r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             assert (await skipped()).warnings == ()
-        assert hidden.exists(), "somebody else was at work there"
+        assert hidden.exists(), "another process was writing there"
         with monkeypatch.context() as patched:
             patched.setattr(disk, "rmdir", failing)
             (warning,) = (await skipped()).warnings
@@ -316,7 +316,7 @@ async def test_all_downloads_share_one_bandwidth(
 
     def counted(self: bandwidth.Bandwidth, rate: int, surroundings: object) -> None:
         made.append(rate)
-        real(self, rate, surroundings)  # type: ignore[arg-type]  # handed on as it came
+        real(self, rate, surroundings)  # type: ignore[arg-type]  # passed through
 
     monkeypatch.setattr(bandwidth.Bandwidth, "__init__", counted)
     async with serving(3) as serve:

@@ -1,4 +1,4 @@
-"""Whatever happens between runs, at the server and here, each run ends where it should."""
+"""Check that each run ends in the right state, whatever happened before it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ steps = st.one_of(
 
 @dataclass
 class Model:
-    """What the destination has to hold after the next run.
+    """What the destination must hold after the next run.
 
     Attributes:
         edited: Tasks whose file was edited here since it was fetched.
@@ -133,14 +133,14 @@ async def run(serve: Serving, data: Path, model: Model, *, prune: bool) -> None:
 
 
 def aside(data: Path) -> set[bytes]:
-    """All that was put aside; files of one name do not hide one another here."""
+    """Return all files in quarantine, also several of one name."""
     folder = data / ".asynccvat" / "kept"
     return {path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.usefixtures("no_waiting", "no_proxies")
 @settings(
-    # Each is a whole history.
+    # Each example is a whole history.
     max_examples=settings().max_examples // 6,
     derandomize=True,
     deadline=None,
@@ -150,7 +150,7 @@ def aside(data: Path) -> set[bytes]:
 def test_any_history_ends_in_the_tree_that_the_model_says(
     script: list[tuple[str, int]], no_blocking_calls: BlockBuster
 ) -> None:
-    # The script itself works on the disk, in the loop.
+    # The script itself blocks the loop with work on the disk.
     no_blocking_calls.deactivate()
     with tempfile.TemporaryDirectory() as folder:
         anyio.run(play, script, Path(folder) / "data")

@@ -1,4 +1,4 @@
-"""One failure stays one; and what ends a run, because every other task would meet it, too."""
+"""Check that a failure concerns one task, and which errors end a run."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def test_an_export_whose_process_was_killed_is_repeated_alone_at_the_end(
         assert report.ok
         assert files(data) == await serve.archives()
         asked = [call.task_id for call in serve.calls("POST", "dataset/export")]
-        # `archives` asked for all of them afterwards, one by one.
+        # `archives` requested all of them afterwards, one by one.
         assert asked[:8] == [1, 2, 3, 4, 5, 6, *asked[6:8]]
         assert sorted(task_id or 0 for task_id in asked[6:8]) == [1, 4]
         second = asked[7]
@@ -329,7 +329,7 @@ async def test_a_failed_listing_is_seen_also_where_the_disk_fails_after_it(
 
 
 def full(monkeypatch: pytest.MonkeyPatch, effect: str, number: int, after: int) -> None:
-    """Let an effect on the disk fail from its `after`-th time on."""
+    """Let an operation on the disk fail from its `after`-th time on."""
     real: Callable[..., Any] = getattr(disk, effect)
     times = iter(range(1, 1_000_000))
 

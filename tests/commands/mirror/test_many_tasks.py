@@ -1,4 +1,4 @@
-"""Runs over very many tasks, scaled down: of a task that is done, its outcome is all that stays."""
+"""Check runs over very many tasks, scaled down: only the outcome of a finished task stays."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FEW = 30
 
 @pytest.fixture(scope="module")
 def many() -> Iterator[ServerProcess]:
-    """In a process of its own: what a server remembers of each task is no concern of the client."""
+    """A server in another process, so that only the client's memory is measured."""
     options = SimulatorOptions(tasks=_TASKS, frames=1, boxes_per_frame=1)
     with ServerProcess(options) as server:
         yield server
@@ -64,7 +64,7 @@ def _open_files() -> int:
 
 
 def _collected() -> int:
-    """How many objects of ours the garbage collector has to look at each time."""
+    """Count the package's objects that the garbage collector follows."""
     gc.collect()
     return sum(str(type(one).__module__).startswith("asynccvat") for one in gc.get_objects())
 
@@ -89,7 +89,7 @@ async def test_a_task_that_is_done_leaves_its_outcome_and_nothing_else(
             assert not inflight._ours
             assert not made["MirrorStore"]._active
             assert made["MirrorStore"]._groups._open is None
-            # What was learned of the server goes with the run; it is as much for any run.
+            # The model of the server goes with the run. It has the same size for any run.
             del inflight
             made.clear()
             log.events.clear()
@@ -100,7 +100,7 @@ async def test_a_task_that_is_done_leaves_its_outcome_and_nothing_else(
     assert tasks[0] == tasks[1]
     assert len(reports[-1].outcomes) == _TASKS
     assert max(watched) <= MOST_IN_FLIGHT
-    # Far less than one for each task.
+    # Far fewer than one for each task.
     assert held[1] - held[0] < (_TASKS - _FEW) // 4
 
 
@@ -117,7 +117,7 @@ async def test_the_error_of_a_failed_task_keeps_nothing_of_its_run_alive(
     assert len(report.failures) == 1
     left = weakref.ref(client)
     del client, report
-    # The second time for what outcomes held that went the first time.
+    # The second collection frees what outcomes held that the first one freed.
     gc.collect()
     gc.collect()
     assert left() is None

@@ -1,4 +1,4 @@
-"""Archives kept as they came, where the commit of their task fails."""
+"""Check kept archives if the commit of their task fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEEPING = replace(QUICK, keep_archive=True)
 
 @pytest.fixture
 def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let an effect on the disk fail for a name, so often."""
+    """Let an operation on the disk fail for a name, this many times."""
 
     def refusing(effect: str, name: str, number: int = errno.EACCES, *, times: int = 1) -> None:
         real = getattr(disk, effect)

@@ -1,4 +1,4 @@
-"""The main job: what the server has is here afterwards, and a second run costs the listing."""
+"""Check mirrors: they hold what the server has, and a second run costs the listing only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The archives that a real CVAT exported, served over HTTP and mirrored: equal file by file."""
+"""Mirror archives that a real CVAT exported, and compare them file by file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def exports(shared: Path) -> Path:
 
 
 def recorded(exports: Path, name: str, *, images: bool) -> dict[int, Path]:
-    """The archives of one kind, by task."""
+    """Return the archives of one kind, by task."""
     return {
         entry["task_id"]: exports / entry["file"]
         for entry in json.loads((exports / "index.json").read_bytes())
@@ -44,7 +44,7 @@ def recorded(exports: Path, name: str, *, images: bool) -> dict[int, Path]:
 
 
 def content(archives: dict[int, Path]) -> dict[str, bytes]:
-    """What Python's `zipfile` reads in them, below the folders that a mirror gives them."""
+    """Return the files that Python's `zipfile` reads in them, below a mirror's folder names."""
     held = {}
     for task_id, path in archives.items():
         with zipfile.ZipFile(path) as archive:

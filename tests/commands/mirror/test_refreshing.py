@@ -1,4 +1,4 @@
-"""Refreshes: annotations are exported alone where a task's images did not change."""
+"""Check refreshes: annotations are exported alone if a task's images did not change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ IMAGE = "images/default/street_0000.jpg"
 
 @pytest.fixture
 async def serve(data: Path) -> AsyncIterator[Serving]:
-    """A server of two tasks whose images are worth it, mirrored once."""
+    """A server of two tasks with images large enough for a refresh, mirrored once."""
     async with large() as started:
         report = await ac.mirror(started.client, data, spec=SPEC, options=QUICK)
         assert report.ok
@@ -53,7 +53,7 @@ def large(**options: Any) -> Any:
 async def again(
     serve: Serving, data: Path, spec: ac.ExportSpec = SPEC, **options: Any
 ) -> tuple[ac.RunReport, list[bool]]:
-    """Mirror once more; tell also of each export whether it held images."""
+    """Mirror again. Also returns for each export whether it had images."""
     since = len(serve.server.calls)
     log = options.pop("log", None)
     chosen = replace(QUICK, **options)
@@ -64,7 +64,7 @@ async def again(
 
 
 def without_dates(tree: Tree) -> Tree:
-    """A CVAT XML tells when it was exported, which is another moment each time."""
+    """CVAT's XML holds the time of its export, which differs each time."""
     dumped = re.compile(rb"<dumped>[^<]*</dumped>")
     return {path: dumped.sub(b"", content) for path, content in tree.items()}
 
@@ -88,13 +88,13 @@ async def test_a_refresh_is_equal_to_a_full_export_file_by_file(
         assert without_dates(files(data)) == without_dates(files(fresh))
         assert files(data) != before
         heads = [receipt_head(place, 1) for place in (data, fresh)]
-        # The receipt is that of a full export, but for times.
+        # The receipt is that of a full export, except for times.
         for head in heads:
             del head["requested_at"], head["committed_at"], head["device"], head["inode"]
         if not name.startswith("CVAT"):
             assert heads[0] == heads[1]
         assert heads[0]["media"] == heads[1]["media"] is not None
-        # And it can be refreshed again.
+        # It can be refreshed again.
         serve.server.edit_task(1)
         _, exported = await again(serve, data, spec)
         assert exported == [False]
@@ -144,7 +144,7 @@ async def test_without_refresh_no_fingerprint_is_taken(
     _, exported = await again(serve, data, SPEC, **options)
     assert exported == [True]
     assert not serve.calls("data/meta", since=since)
-    # Without a word on its images, this one has to be exported whole once more.
+    # Without a fingerprint of its images, this task has to be exported whole once more.
     serve.server.edit_task(1)
     assert (await again(serve, data))[1] == [True]
     serve.server.edit_task(1)
@@ -179,7 +179,7 @@ async def test_what_changes_the_images_is_exported_whole(
     assert exported == [True]
     assert files(data) == await serve.archives(SPEC)
     assert kept(data) == {}
-    # From then on these are the images that are here.
+    # From then on these images are on disk.
     serve.server.edit_task(1)
     _, exported = await again(serve, data)
     assert exported == [False]
@@ -209,7 +209,7 @@ async def test_images_that_change_while_annotations_are_exported_are_exported_af
 async def test_a_fingerprint_is_not_trusted_if_a_frame_was_deleted_during_the_export(
     serve: Serving, data: Path, log: Log
 ) -> None:
-    """Deleted and back again, it would look as if it had been there all the time."""
+    """A frame that was deleted and restored looks as if it had been there all the time."""
     serve.server.change_task(1, deleted_frames=(0,))
     log.on(ExportFinished, lambda _: serve.server.change_task(1, deleted_frames=()))
     _, exported = await again(serve, data, log=log)
@@ -229,7 +229,7 @@ async def test_a_damaged_image_causes_a_full_export(serve: Serving, data: Path) 
     report, exported = await again(serve, data)
     assert exported == [False, True]
     assert files(data) == await serve.archives(SPEC)
-    # The other images are taken over all the same.
+    # The other images are reused.
     assert outcome(report, 1).transferred < FRAME_BYTES * 3 // 2
     assert kept(data) == {Path(IMAGE).name: bytes(status.st_size)}
 

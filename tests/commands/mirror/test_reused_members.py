@@ -1,4 +1,4 @@
-"""Updates of tasks with images: the annotations come, the images stay where they are."""
+"""Check updates of tasks with images: annotations are transferred, images are reused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def exports(shared: Path) -> Path:
 
 
 def edit(archive: Path) -> None:
-    """Change the annotations in an archive as an edit of the task does; nothing else moves."""
+    """Change the annotations in an archive as an edit of the task does, and nothing else."""
     with zipfile.ZipFile(archive) as source:
         members = [(info, source.read(info)) for info in source.infolist()]
     with zipfile.ZipFile(archive, "w") as target:
@@ -60,7 +60,7 @@ def edit(archive: Path) -> None:
 
 
 def touch(serve: Serving, task_id: int) -> None:
-    """Let a task have been edited, whose archives lie ready."""
+    """Edit a task whose archives are ready."""
     tasks = serve.server.tasks
     later = tasks[task_id].updated_date + timedelta(seconds=1)
     tasks[task_id] = replace(tasks[task_id], updated_date=later)
@@ -151,6 +151,6 @@ async def test_members_of_another_format_are_not_reused(data: Path) -> None:
         since = len(serve.server.calls)
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok
         assert files(data) == await serve.archives()
-        # One request brings all of the small archive.
+        # One request reads all of the small archive.
         (download,) = serve.calls("dataset/download", since=since)[:-1]
         assert download.bytes_sent > 0

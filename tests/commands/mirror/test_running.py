@@ -1,4 +1,4 @@
-"""Runs: outcomes as they land, events, leaving early, cancellation at any moment."""
+"""Check runs: outcomes as they come, events, leaving early, cancellation at any moment."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 async def nothing_stays_behind() -> AsyncIterator[None]:
-    """No task of the event loop outlives a test, and no thread but anyio's idle workers."""
+    """Check that no asyncio task outlives a test, and no thread except anyio's idle workers."""
     before = asyncio.all_tasks()
     yield
     left = {repr(task.get_coro()) for task in asyncio.all_tasks() - before}
-    # The fixtures run in one of the runner's own; calls that faults hold up are the server's.
+    # Fixtures run in a task of the test runner. Calls that faults hold up belong to the server.
     own = ("TestRunner.", "RequestHandler.")
     assert {name for name in left if not any(part in name for part in own)} == set()
     names = {thread.name for thread in threading.enumerate()}
@@ -58,7 +58,7 @@ async def test_outcomes_are_iterated_as_they_come(data: Path) -> None:
                 assert outcome.path is not None
                 assert Path(outcome.path).is_dir()
                 if len(met) == 3:
-                    # The fourth goes on only now: nobody waited for the whole.
+                    # The fourth task goes on only now, so the others did not wait for all.
                     await serve.stuck(4)
                     serve.server.release_exports()
             assert run.plan is not None
@@ -93,7 +93,7 @@ async def test_leaving_early_cancels_only_own_requests(data: Path, log: Log) -> 
     ):
         serve.server.pause_exports()
         spec = ac.ExportSpec()
-        # One that the mirror will find queued, one that it has nothing to do with.
+        # One export that the mirror will find queued, and one of another task.
         adopted = await other.request_export(1, spec)
         foreign = await other.request_export(2, ac.ExportSpec("COCO 1.0"))
         options = replace(QUICK, concurrency=4)
@@ -104,7 +104,7 @@ async def test_leaving_early_cancels_only_own_requests(data: Path, log: Log) -> 
         assert len(serve.calls("POST", "/cancel")) == 3
         assert run.report.interrupted
         assert staged(data) == []
-        # The lock is free again, and the rest is done by the next run.
+        # The lock is free again, and the next run does the rest.
         serve.server.release_exports()
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok
         assert files(data) == await serve.archives()
@@ -183,7 +183,7 @@ async def test_an_error_at_the_beginning_is_raised_by_every_way_to_wait(data: Pa
         async with ac.open_mirror(serve.client, data, options=QUICK) as run:
             with pytest.raises(ac.AuthenticationError):
                 await run.wait()
-        # It was raised once; leaving the block does not raise it again.
+        # It was raised once. Leaving the block does not raise it again.
 
 
 # Events
@@ -246,7 +246,7 @@ async def test_retries_and_pauses_are_events_of_the_run_that_met_them(data: Path
 
 
 async def cancelled_at(serve: Serving, data: Path, number: int) -> int:
-    """Mirror, cancelled at the event of this number; how many events there were."""
+    """Mirror, and cancel at the event of this number. Returns how many events there were."""
     told = 0
 
     def listener(_: Event) -> None:
@@ -268,7 +268,7 @@ async def test_a_run_cancelled_at_any_event_and_started_again_ends_in_the_same_t
         log = Log()
         await ac.mirror(serve.client, tmp_path / "whole", options=QUICK, on_event=log)
         wanted = files(tmp_path / "whole")
-        # The last two: the outcome of the last task, after which all is done, and the end.
+        # The last two events are the outcome of the last task and the end of the run.
         for number in range(1, len(log.events) - 1):
             data = tmp_path / f"data{number}"
             serve.server.forget_requests()
@@ -329,7 +329,7 @@ async def test_the_report_of_a_cancelled_run_tells_what_was_done(data: Path) -> 
 async def test_a_second_cancellation_does_not_interrupt_the_cleanup(data: Path) -> None:
     async with serving(3) as serve:
         serve.server.pause_exports()
-        # The server takes its time over the cancellations, and meanwhile another one comes.
+        # A second cancellation comes while the server answers those of the requests.
         serve.server.faults.add(Fault(method="POST", path="cancel", delay=0.05, times=None))
         task = asyncio.create_task(ac.mirror(serve.client, data, options=QUICK))
         await until(lambda: len(serve.server.requests) == 3)
@@ -409,7 +409,7 @@ async def test_two_mirrors_on_one_destination_exclude_each_other(data: Path) -> 
             await until(lambda: len(serve.server.requests) == 2)
             with pytest.raises(ac.StoreLockedError):
                 await ac.mirror(serve.client, data, options=QUICK)
-            # Looking is allowed meanwhile.
+            # Planning is allowed during the other run.
             assert (await ac.plan_mirror(serve.client, data)).counts == {"fetch": 2}
             serve.server.release_exports()
             assert (await first.wait()).ok

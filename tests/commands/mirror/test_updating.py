@@ -1,4 +1,4 @@
-"""Runs after the first: what changed at the server or here, and what is whose."""
+"""Check runs after the first: changes at the server, changes here, and foreign folders."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ async def test_a_folder_with_a_damaged_receipt_is_foreign_until_adopted(
     assert files(data) == await serve.archives()
 
 
-# Where it lies
+# Other folders
 
 
 async def test_another_prefix_renames_the_folders(serve: Serving, data: Path) -> None:
@@ -305,7 +305,7 @@ async def test_a_kept_archive_is_published_before_its_folder_and_rolled_back_wit
     async def commit(
         store: MirrorStore, staging: Staging, receipt: Receipt, *, adopt: bool = False
     ) -> Committed:
-        # Killed here, the task counts as not done, and is fetched again with its archive.
+        # If the run is killed here, the task is not done, and is fetched again with its archive.
         archive = anyio.Path(archives / f"{staging.task_id}.zip")
         before[staging.task_id] = await archive.is_file()
         if staging.task_id == 2:
@@ -507,7 +507,7 @@ async def test_a_folder_that_cannot_be_removed_fails_alone(
     async def failing(store: MirrorStore, head: object) -> object:
         if getattr(head, "task_id", None) == 2:
             raise ac.StoreError("the disk says no", task_id=2, step="remove")
-        return await remove(store, head)  # type: ignore[arg-type]  # handed on as it came
+        return await remove(store, head)  # type: ignore[arg-type]  # passed through
 
     monkeypatch.setattr(MirrorStore, "remove", failing)
     serve.server.delete_task(2)

@@ -1,4 +1,4 @@
-"""Files to be uploaded that are damaged, or where the system refuses what is needed of it."""
+"""Check uploads of damaged files, and errors of the system."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ZIPS = [
 
 @st.composite
 def damaged_zips(draw: st.DrawFn) -> bytes:
-    """A zip of which some bytes are others, or missing."""
+    """A zip with some bytes changed or missing."""
     data = bytearray(draw(st.sampled_from(ZIPS)))
     places = st.integers(0, len(data) - 1)
     for place in draw(st.lists(places, min_size=1, max_size=4)):
@@ -61,7 +61,7 @@ def test_a_damaged_zip_is_refused_or_read_and_raises_nothing_else(
     try:
         source = find_source(path, "CVAT 1.1").inspected()
     except AnnotationFileError as error:
-        assert str(path) in str(error)  # noqa: PT017 - that it raises is not what is asked
+        assert str(path) in str(error)  # noqa: PT017 - either outcome is allowed
     else:
         assert source.members is not None
 

@@ -1,4 +1,4 @@
-"""Large files on their way to a simulated server, in pieces, through breaks and lost answers."""
+"""Send large files to a simulated server in pieces, with breaks and lost answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 def large(tmp_path: Path) -> Path:
-    """A file that takes four pieces."""
+    """A file of four pieces."""
     path = tmp_path / "large.xml"
     blanks = b" " * (3 * ONE_REQUEST - 22)
     path.write_bytes(b"<annotations>" + blanks + b"</annotations>")

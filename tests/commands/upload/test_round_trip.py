@@ -1,4 +1,4 @@
-"""Mirror, edit, upload, mirror: the server holds the edit, and that task alone is fetched again."""
+"""Mirror, edit, upload, mirror: the server has the edit, and only that task is fetched again."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_an_edit_goes_to_the_server_and_its_task_alone_is_fetched_again(
     again = await ac.mirror(serve.client, data, options=QUICK)
     assert actions(again)[2] == ("fetched", "uploaded")
     assert {actions(again)[number] for number in (1, 3, 4)} == {("kept", "unchanged")}
-    # What was uploaded is known to be at the server: nothing of it had to be put aside.
+    # The server has what was uploaded, so nothing of it had to be quarantined.
     assert outcome(again, 2).warnings == ()
     assert kept(data) == {}
     assert files(data) == await serve.archives()
@@ -135,7 +135,7 @@ async def test_an_uploaded_edit_survives_the_removal_of_its_task(
         serve.client, data, options=ac.MirrorOptions(durable=False, prune=True)
     )
     assert actions(report)[2] == ("removed", "gone")
-    # With the task, the server's copy is gone: this is the last one.
+    # The server's copy is gone with the task, so this copy is the last one.
     assert kept(data) == {CVAT: mine}
 
 
@@ -227,7 +227,7 @@ async def test_a_pair_from_another_tasks_folder_changes_no_receipt(
 
 
 def without_lock(data: Path) -> dict[str, bytes]:
-    """All that a mirror holds, but for who held it last and since when."""
+    """Return all files of a mirror, except for the owner of its lock."""
     return {path: held for path, held in files(data, own=True).items() if path != LOCK}
 
 
@@ -255,7 +255,7 @@ async def test_a_running_mirror_and_an_upload_exclude_each_other(
         await until(lambda: bool(serve.calls("POST", "/annotations")))
         with pytest.raises(ac.StoreLockedError):
             await ac.mirror(serve.client, data, options=QUICK)
-        # A look is free.
+        # A plan needs no lock.
         assert (await ac.plan_upload(serve.client, data)).counts == {"upload": 1}
         serve.server.release_imports()
         assert (await run.wait()).ok
@@ -451,6 +451,6 @@ async def test_a_link_instead_of_a_file_is_read(
     report = await ac.upload(serve.client, {1: path}, options=UPLOAD)
     assert actions(report)[1] == ("uploaded", "edited")
     assert b'occluded="0"' not in (await serve.archive(1))[CVAT]
-    # The receipt may know what was sent; the link itself is not what a mirror made.
+    # The receipt may have the uploaded content, but a mirror did not make the link.
     await ac.mirror(serve.client, data, options=QUICK)
     assert elsewhere.exists()

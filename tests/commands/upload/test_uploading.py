@@ -1,4 +1,4 @@
-"""Many annotation files into their tasks: outcomes, bounds, refusals, stops and cancellations."""
+"""Check uploads of many files: outcomes, bounds, refusals, stops and cancellations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CVAT = "annotations.xml"
 
 
 async def exported(serve: Serving, place: Path, spec: ac.ExportSpec | None = None) -> None:
-    """Put each task's export into a plain folder, which no receipt speaks of."""
+    """Put each task's export into a plain folder without receipts."""
     for path, content in (await serve.archives(spec)).items():
         target = place / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ async def test_every_folder_of_tasks_is_uploaded_and_the_server_holds_what_was_s
         assert len(log.of(kind)) == 4
     assert log.of(Planned)[0].upload == 4
     assert log.names[-1] == "run_finished"
-    # A plain folder stays one.
+    # The folder gets no receipts.
     assert not (data / ".asynccvat").exists()
 
 
@@ -101,7 +101,7 @@ async def test_a_folder_of_any_format_restores_its_annotations(data: Path, name:
 
 
 async def _boxes(serve: Serving) -> int:
-    """Shapes that task 1 has, as the server exports them."""
+    """Return the shapes of task 1 as the server exports them."""
     return (await serve.archive(1))[CVAT].count(b"source=")
 
 

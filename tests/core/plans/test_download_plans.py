@@ -1,4 +1,4 @@
-"""What a download does about the folder of a task."""
+"""Check download plans: what is done with each folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is fetched, kept, moved, removed and refused, and for which reason."""
+"""Check mirror plans: the steps and their reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans of uploads, the chunks that large files go in, and what receipts say afterwards."""
+"""Check upload plans, the pieces of large files, and receipts after an upload."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_plan_is_json() -> None:
     assert third["error"] == "a.xml is empty"
 
 
-# --- chunks -------------------------------------------------------------------------------------
+# --- pieces -------------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 25 << 30), st.data())
@@ -158,7 +158,7 @@ def test_a_file_of_200_mb_has_about_sixty_pieces() -> None:
 
 
 def test_metadata_names_the_file_in_base64() -> None:
-    # As in the recording of a real upload.
+    # As a real upload was recorded.
     assert metadata("annotations.zip") == "filename YW5ub3RhdGlvbnMuemlw"
 
 
