@@ -151,12 +151,17 @@ def table(
     console.print(drawn)
 
 
+# What reports call kept needed nothing: people read it as unchanged.
+_SHOWN = {"kept": "unchanged"}
+
+
 def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
     """Write to stdout what a run did, in a line or two."""
     counts = report.summary()["counts"]
     nothing = "none done yet" if report.interrupted else "nothing to do"
     moved = "sent" if uploads else "received"
-    parts = [f"{count:,} {action}" for action, count in counts.items()] or [nothing]
+    parts = [f"{count:,} {_SHOWN.get(action, action)}" for action, count in counts.items()]
+    parts = parts or [nothing]
     how, idle = "Done in", ""
     if report.interrupted:
         # An error is no interruption.

@@ -59,7 +59,7 @@ def test_a_mirror_holds_every_task_and_a_second_run_has_nothing_to_do(
     before = files(tmp_path / "data")
     assert "<image " in before["task1/annotations.xml"].decode()
     ended = shell("mirror", "data", "--no-fsync")
-    assert "6 tasks (6 kept)" in ended.out
+    assert "6 tasks (6 unchanged)" in ended.out
     assert files(tmp_path / "data") == before
 
 
@@ -201,7 +201,7 @@ def test_too_many_removals_are_refused(shell: Shell, own: SimulatedServer, tmp_p
     assert len(folders(tmp_path / "data")) == 4
     ended = shell("mirror", "data", "--prune", "--max-delete", 2, "--no-fsync")
     assert ended.code == 0
-    assert "2 kept, 2 removed" in ended.out
+    assert "2 unchanged, 2 removed" in ended.out
     assert folders(tmp_path / "data") == ["task1", "task2"]
 
 

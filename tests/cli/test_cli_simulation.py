@@ -62,13 +62,13 @@ def test_the_demo_mirrors_twice_and_keeps_the_mirror(bare_shell: Shell, tmp_path
     ended = bare_shell("demo", tmp_path / "shown", "--tasks", 5)
     assert ended.code == 0, ended.err
     assert "5 tasks (5 fetched)" in ended.out
-    assert "5 tasks (5 kept)" in ended.out
+    assert "5 tasks (5 unchanged)" in ended.out
     assert "annotations.xml" in ended.out
     assert "... and 2 more folders" in ended.out
     assert (tmp_path / "shown" / "task5" / "annotations.xml").is_file()
     again = bare_shell("demo", tmp_path / "shown", "--tasks", 5)
     assert again.code == 0, again.err
-    assert again.out.count("5 tasks (5 kept)") == 2
+    assert again.out.count("5 tasks (5 unchanged)") == 2
 
 
 def test_a_demo_whose_port_is_taken_says_what_to_do(bare_shell: Shell, tmp_path: Path) -> None:
