@@ -185,8 +185,8 @@ def _at_the_end(report: RunReport) -> Iterator[str]:
         else:
             first = ", ".join(map(str, task_ids[:3]))
             yield (
-                f"warning: {counted(len(task_ids), 'task')} ({first}, ...): {warning}; "
-                "the report (--report-json) names them all"
+                f"warning: {counted(len(task_ids), 'task')} ({first}, ...): {ended(warning)} "
+                "The report (--report-json) names them all."
             )
 
 

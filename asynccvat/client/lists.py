@@ -85,7 +85,7 @@ class Lists:
     async def _check_projects(
         self, project_ids: Sequence[int] | None, seen: Collection[int | None]
     ) -> None:
-        """Check that projects without a listed item exist: an empty list does not tell."""
+        """Check that projects without a listed item exist: an empty list does not say."""
         for project_id in sorted(set(project_ids or ()) - set(seen)):
             await self.project(project_id)
 

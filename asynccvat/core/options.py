@@ -26,7 +26,7 @@ DEFAULT_EXPORT_TIMEOUT = 4.25 * 3600
 """Seconds. Longer than CVAT's own limit of 4 hours, so that the server gives up first."""
 
 _PREFIX = "The start of a task's folder name; the task's id follows it."
-_RETRIES = "How often a failed step of a task is tried again."
+_RETRIES = "How often a failed step of a task is retried."
 _BREAK_LOCK = "Take over the lock of a process that has surely ended."
 
 
@@ -46,8 +46,8 @@ class TransferOptions:
     Attributes:
         concurrency: Exports or imports in flight. None learns how many the server runs at once.
         transfers: Archives read, or large files sent, at once.
-        retries: How often one step of one task is tried again, where that is known to be safe.
-            The client's own `RetryPolicy` says how often single calls are tried again.
+        retries: How often one step of one task is retried, if that is known to be safe.
+            The client's own `RetryPolicy` says how often single calls are retried.
         durable: Sync to disk before a task counts as done.
     """
 
@@ -72,7 +72,7 @@ class TransferOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchOptions(TransferOptions):
-    """Options of whatever reads archives; see `DownloadOptions` and `MirrorOptions`.
+    """Options of downloads and mirrors. See `DownloadOptions` and `MirrorOptions`.
 
     Attributes:
         bandwidth: Bytes a second for all transfers together, None for no limit.
@@ -112,8 +112,8 @@ class DownloadOptions(FetchOptions):
     Attributes:
         concurrency: Exports in flight. None learns how many the server runs at once.
         transfers: Archives read at once.
-        retries: How often one step of one task is tried again. The client's own `RetryPolicy`
-            says how often single calls are tried again.
+        retries: How often one step of one task is retried. The client's own `RetryPolicy`
+            says how often single calls are retried.
         durable: Sync to disk before a folder counts as done.
         bandwidth: Bytes a second for all transfers together, None for no limit.
         export_timeout: Seconds that one export may run, counted from its start. The time in the
@@ -130,8 +130,8 @@ class MirrorOptions(FetchOptions):
     Attributes:
         concurrency: Exports in flight. None learns how many the server runs at once.
         transfers: Archives read at once.
-        retries: How often one step of one task is tried again. The client's own `RetryPolicy`
-            says how often single calls are tried again.
+        retries: How often one step of one task is retried. The client's own `RetryPolicy`
+            says how often single calls are retried.
         durable: Sync to disk before a folder counts as done.
         bandwidth: Bytes a second for all transfers together, None for no limit.
         export_timeout: Seconds that one export may run, counted from its start. The time in the
@@ -143,7 +143,7 @@ class MirrorOptions(FetchOptions):
         force: Fetch every task, changed or not.
         refresh: Export annotations alone if a task's images did not change, and reuse the images
             on disk, after reading them again. Needs `reuse`.
-        trust_receipts: Do not look at the files of unchanged tasks.
+        trust_receipts: Do not check the files of unchanged tasks.
         prune: Remove the folders of tasks that are gone from the server.
         max_delete: How many folders `prune` may remove: a number, or a share like `"10%"`.
         adopt: Replace folders that are in no receipt. What they held goes to `kept/`.
@@ -223,7 +223,7 @@ class UploadOptions(TransferOptions):
     Attributes:
         concurrency: Imports in flight. None learns how many the server runs at once.
         transfers: Large files sent at once.
-        retries: How often one step of one task is tried again, where that is known to be safe.
+        retries: How often one step of one task is retried, if that is known to be safe.
         durable: Sync receipts to disk before an upload counts as done.
         folder_prefix: A task's folder is named by this and the task's id, unless a receipt says
             otherwise.

@@ -134,7 +134,7 @@ def test_a_warning_shared_by_many_unchanged_tasks_is_shown_once_with_their_numbe
         f"warning: task {number}: edited here" for number in range(1, 11)
     ]
     (line,) = said(*finished(*edited))
-    assert line.startswith("warning: 11 tasks (1, 2, 3, ...): edited here; the report")
+    assert line.startswith("warning: 11 tasks (1, 2, 3, ...): edited here. The report")
 
 
 def test_retries_are_shown_with_verbose() -> None:

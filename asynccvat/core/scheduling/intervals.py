@@ -36,7 +36,7 @@ def poll_interval(model: ServerModel) -> float:
         return SHORTEST_INTERVAL
     batch = exports_per_poll(model) * model.occupied_seconds / model.workers
     if model.is_idle:
-        # The server can do more than it was asked to: find out soon how much more.
+        # The server could run more than was requested: find out soon how much more.
         batch /= _SOONER_IF_IDLE
     return clamp(batch, SHORTEST_INTERVAL, LONGEST_INTERVAL)
 

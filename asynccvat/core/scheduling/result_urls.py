@@ -5,7 +5,7 @@ from the request's id and the task's id. One known URL therefore gives all other
 can be fetched at the moment when it should be there.
 
 Each URL that the server names is compared with its prediction. Once they differ, nothing is
-predicted any more. If a predicted URL brings something else than an archive, the cause may be the
+predicted any more. If a predicted URL gives something other than an archive, the cause may be the
 URL or a passing trouble: predictions pause until the server names a URL as predicted.
 """
 
@@ -34,7 +34,7 @@ class ResultUrlTemplate:
             the first URL was seen.
         encoding: Which of the known encodings the request's id has in it.
         reliable: Whether all URLs that the server named were as predicted.
-        doubts: How many predicted URLs in a row brought something else.
+        doubts: How many predicted URLs in a row gave something else.
         in_doubt: Whether the server has named no URL as predicted since the last doubt.
     """
 
@@ -65,13 +65,13 @@ class ResultUrlTemplate:
         return self._url(self.parts, rq_id, task_id)
 
     def doubted(self) -> ResultUrlTemplate:
-        """Note that a predicted URL brought something else."""
+        """Note that a predicted URL gave something else."""
         doubts = self.doubts + 1
         reliable = self.reliable and doubts <= _MOST_DOUBTS
         return replace(self, doubts=doubts, in_doubt=True, reliable=reliable)
 
     def confirmed(self) -> ResultUrlTemplate:
-        """Note that a predicted URL brought its archive."""
+        """Note that a predicted URL gave its archive."""
         return replace(self, doubts=0) if self.doubts else self
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean, median
 
-# An export this many exports ago tells nothing about the server of today.
+# An export this many exports ago says nothing about the server now.
 _MEMORY = 64
 # The latest are always remembered: if the dates of few exports are seen, few would be left.
 _LEAST_REMEMBERED = 12
