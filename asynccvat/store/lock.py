@@ -198,7 +198,7 @@ def _create_owned(name: str, dir_fd: int) -> int:
         FileNotFoundError: A new owner has removed our draft.
     """
     text = msgspec.json.encode(lock_owner.ourselves()) + b"\n"
-    draft = f"{LINE_PREFIX}draft-{uuid.uuid4().hex}"
+    draft = _draft_name()
     fd = files.open_for_writing(draft, dir_fd=dir_fd)
     try:
         files.write(fd, text)
@@ -211,6 +211,10 @@ def _create_owned(name: str, dir_fd: int) -> int:
     finally:
         _remove(draft, dir_fd)
     return fd
+
+
+def _draft_name() -> str:
+    return f"{LINE_PREFIX}draft-{uuid.uuid4().hex}"
 
 
 def _create_and_write(name: str, text: bytes, dir_fd: int) -> int:

@@ -112,7 +112,7 @@ class LooseFolder:
         def look() -> tuple[str, ...]:
             if not os.path.lexists(path):
                 return ()  # also if a folder above it is a file, which `check_parent` finds
-            with disk_errors.explained("look at", path), contextlib.suppress(FileNotFoundError):
+            with disk_errors.explained("read", path), contextlib.suppress(FileNotFoundError):
                 fd = files.open_directory(path)
                 try:
                     return tuple(name for name, _ in trees.regular_files("", dir_fd=fd))

@@ -321,7 +321,7 @@ class MirrorStore(MirrorView):
 
     def _verify_lock(self) -> None:
         if self._lock is not None:
-            with disk_errors.explained("look at the lock of", self.path):
+            with disk_errors.explained("read the lock of", self.path):
                 self._lock.verify()
 
     def _close(self) -> None:
@@ -355,7 +355,7 @@ def _open(
 
 
 def _look(cls: type[MirrorStore], dest: Path, wanted: DestinationIdentity) -> MirrorStore:
-    with disk_errors.explained("look at", dest), contextlib.ExitStack() as opened:
+    with disk_errors.explained("read", dest), contextlib.ExitStack() as opened:
         layout = find_layout(dest)
         opened.callback(layout.close)
         check_identity(layout, wanted, create=False)

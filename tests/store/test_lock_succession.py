@@ -21,7 +21,7 @@ import pytest
 from asynccvat.errors import StoreLockedError
 from asynccvat.fs import files
 from asynccvat.store import lock, lock_owner
-from asynccvat.store.lock import EXCLUSIVE_NAME, acquire
+from asynccvat.store.lock import EXCLUSIVE_NAME, LINE_PREFIX, acquire
 from asynccvat.store.lock_owner import LockOwner
 
 pytestmark = pytest.mark.proof("One writer")
@@ -73,7 +73,9 @@ class Interleaving:
 
     def run(self) -> None:
         """Let them all run to their ends."""
-        threads = [threading.Thread(target=self._take, args=(one,)) for one in self._takers]
+        threads = [
+            threading.Thread(target=self._take, args=(one,), daemon=True) for one in self._takers
+        ]
         for thread in threads:
             thread.start()
             self._back.acquire()  # it waits before its first step
@@ -83,6 +85,7 @@ class Interleaving:
             # The same taker goes on unless the order says otherwise: fewest changes first.
             usual = current if current in alive else alive[0]
             current = self.order[number] if number < len(self.order) else usual
+            assert current in alive, "the same order did not lead to the same steps"
             self.choices.append([current, *(n for n in alive if n != current)])
             self._takers[current].turn.release()
             self._back.acquire()
@@ -114,6 +117,10 @@ class Interleaving:
         taker = getattr(self._mine, "taker", None)
         pid = NEXT_NIGHT if taker is None else taker.pid
         return LockOwner(host="here", pid=pid, process_start=str(pid), since=f"since {pid}")
+
+    def draft_name(self) -> str:
+        """Name a draft by its taker, so that the same order leads to the same steps."""
+        return f"{LINE_PREFIX}draft-{self.ourselves().pid}"
 
     def is_dead(self, owner: LockOwner | None) -> bool:
         gone = {taker.pid for taker in self._takers if taker.dead or self.ended}
@@ -182,8 +189,12 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     def is_dead(owner: LockOwner | None) -> bool:
         return now[-1].is_dead(owner)
 
+    def draft_name() -> str:
+        return now[-1].draft_name()
+
     monkeypatch.setattr(lock_owner, "ourselves", ourselves)
     monkeypatch.setattr(lock_owner, "is_dead", is_dead)
+    monkeypatch.setattr(lock, "_draft_name", draft_name)
 
     def run(takers: Sequence[Taker], order: Sequence[int]) -> Interleaving:
         for path in tmp_path.iterdir():

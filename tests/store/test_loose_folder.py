@@ -221,7 +221,7 @@ async def test_what_a_folder_holds_can_be_asked(tmp_path: Path) -> None:
     (tmp_path / "d/a.txt").write_bytes(b"")
     (tmp_path / "b.txt").write_bytes(b"")
     assert await LooseFolder.contents(tmp_path) == ("b.txt", "d/a.txt")
-    with pytest.raises(StoreError, match="cannot look at"):
+    with pytest.raises(StoreError, match="cannot read"):
         await LooseFolder.contents(tmp_path / "b.txt")
 
 

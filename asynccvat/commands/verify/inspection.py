@@ -70,7 +70,7 @@ class Inspection:
             ConfigError: It mirrors another one.
         """
         wanted = DestinationIdentity(origin=origin, organization=organization)
-        with disk_errors.explained("look at", self.path):
+        with disk_errors.explained("read", self.path):
             check_identity(self._layout, wanted, create=False)
 
     @contextlib.contextmanager
@@ -88,7 +88,7 @@ class Inspection:
         """Read line 1 of every receipt; also return the receipts that cannot be read."""
         heads: dict[int, ReceiptHead] = {}
         problems = []
-        with disk_errors.explained("look at", self.path):
+        with disk_errors.explained("read", self.path):
             ids = self._layout.receipt_ids()
         for task_id in ids:
             try:
@@ -180,7 +180,7 @@ class Inspection:
         read before and after the receipts.
         """
         layout = self._layout
-        with disk_errors.explained("look at", self.path):
+        with disk_errors.explained("read", self.path):
             entries = files.scan(layout.dest)
             claimed = self._in_staging()
             claimed |= {head.folder for head in self.heads()[0].values()}
@@ -231,7 +231,7 @@ class Inspection:
 
     def archived(self) -> frozenset[int]:
         """Return the tasks whose archives are kept."""
-        with disk_errors.explained("look at", self.path):
+        with disk_errors.explained("read", self.path):
             return archived_tasks(self._layout)
 
     def kept(self) -> int:
@@ -254,7 +254,7 @@ def inspecting(dest: Path) -> Iterator[Inspection]:
             "verifying needs Linux or macOS. On Windows, run it under WSL "
             "(the Windows Subsystem for Linux)."
         )
-    with disk_errors.explained("look at", dest):
+    with disk_errors.explained("read", dest):
         layout = find_layout(dest)
     try:
         if layout.receipts == NOT_THERE:
@@ -262,7 +262,7 @@ def inspecting(dest: Path) -> Iterator[Inspection]:
                 f"{dest} is no mirror, as it holds no receipts. Name the folder that "
                 "`asynccvat mirror` was given."
             )
-        with disk_errors.explained("look at", dest):
+        with disk_errors.explained("read", dest):
             read_identity(layout)
         yield Inspection(layout)
     finally:

@@ -408,7 +408,7 @@ async def test_what_is_no_mirror_is_refused(data: Path, tmp_path: Path) -> None:
         with pytest.raises(ac.ConfigError, match="is no mirror"):
             await ac.verify(folder)
     (tmp_path / "file").touch()
-    with pytest.raises(ac.StoreError, match="cannot look at"):
+    with pytest.raises(ac.StoreError, match="cannot read"):
         await ac.verify(tmp_path / "file")
 
 
