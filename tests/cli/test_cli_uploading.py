@@ -64,8 +64,8 @@ def test_edited_files_of_a_mirror_are_uploaded_and_fetched_once(
     assert "4 tasks (1 uploaded, 3 skipped)" in line
     assert " sent, " in line
     assert line.endswith(own.url)
-    assert "1 fetched, 3 kept" in shell("mirror", "data", "--no-fsync").out
-    assert "4 kept" in shell("mirror", "data", "--no-fsync").out
+    assert "1 fetched, 3 unchanged" in shell("mirror", "data", "--no-fsync").out
+    assert "4 unchanged" in shell("mirror", "data", "--no-fsync").out
 
 
 def test_options_reach_the_engine(shell: Shell, own: SimulatedServer, edited: Path) -> None:
