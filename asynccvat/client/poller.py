@@ -233,7 +233,7 @@ class Poller:
             return []
         self._inflight.model = self.model.with_list(clock() - began)
         by_id = {request.id: request for request in requests}
-        self._take([(one, by_id[one.rq_id]) for one in watched if one.rq_id in by_id])
+        self._note_answers([(one, by_id[one.rq_id]) for one in watched if one.rq_id in by_id])
         return [one for one in watched if one.rq_id not in by_id]
 
     async def _poll_each(self, watched: Iterable[WatchedRequest]) -> None:
@@ -252,13 +252,13 @@ class Poller:
                     self._end(one, error=error)
                     return
                 self._inflight.model = self.model.with_call(clock() - began)
-                self._take([(one, request)])
+                self._note_answers([(one, request)])
 
         async with task_group() as group:
             for one in watched:
                 group.start_soon(poll_one, one)
 
-    def _take(self, answers: Sequence[tuple[WatchedRequest, ServerRequest]]) -> None:
+    def _note_answers(self, answers: Sequence[tuple[WatchedRequest, ServerRequest]]) -> None:
         """Learn from answers, and wake the tasks whose request has ended."""
         # Answers for requests that no task waits for any more are dropped.
         answers = [answer for answer in answers if self._watched.get(answer[0].rq_id) is answer[0]]

@@ -49,7 +49,7 @@ class Imports:
         self._emit = emit
         self._own = OwnRequests(client, poller)
 
-    async def finished(self, upload: AnnotationUpload) -> ServerRequest:
+    async def run(self, upload: AnnotationUpload) -> ServerRequest:
         """Import a file. A large one has been sent before.
 
         Returns:

@@ -38,7 +38,7 @@ class OneExport:
     def __exit__(self, *exc_info: object) -> None:
         if self._prediction is not None:
             self._prediction.abandon()
-        self.give_slot_back()
+        self.release_slot()
 
     async def url(self) -> str:
         """Export the task and wait for its result.
@@ -49,7 +49,7 @@ class OneExport:
         if not self._holds_slot:
             await self._slots.acquire()
             self._holds_slot = True
-        return self._take(await self._exports.result(self._task_id, self.spec))
+        return self._note_result(await self._exports.result(self._task_id, self.spec))
 
     async def read(self, url: str, read: Callable[[str], Awaitable[T]]) -> T:
         """Read the archive. If a prediction was too early, wait and read again.
@@ -66,23 +66,23 @@ class OneExport:
                 if prediction is None or not prediction.is_refuted_by(error):
                     raise
                 self._prediction = None
-                url = self._take(await prediction.refute(error))
+                url = self._note_result(await prediction.refute(error))
 
     def opened(self) -> None:
         """Note that the server sends the archive."""
         if self._prediction is not None:
             self._prediction.confirm()
             self._prediction = None
-        self.give_slot_back()
+        self.release_slot()
 
-    def give_slot_back(self) -> None:
+    def release_slot(self) -> None:
         """Give the slot to another export: this one has ended, or should have."""
         if self._holds_slot:
             self._holds_slot = False
             self._slots.release()
 
-    def _take(self, result: ExportResult) -> str:
+    def _note_result(self, result: ExportResult) -> str:
         self._prediction = result.prediction
         if result.prediction is None:
-            self.give_slot_back()
+            self.release_slot()
         return result.url

@@ -214,7 +214,7 @@ class TaskFetcher:
         # Only reading counts as a transfer. Waiting in the server's queue does not, nor does the
         # commit, which waits for others to join it. Waiting for a transfer takes no export's slot.
         if not self.has_room:
-            export.give_slot_back()
+            export.release_slot()
         async with self._reading:
             archives = destination.archives
             copy = None if archives is None else await archives.begin(staging.task_id)

@@ -124,7 +124,7 @@ class TaskUploader:
             try:
                 await self._check_unchanged(step)
                 self._before_request()
-                request = await self._imports.finished(upload)
+                request = await self._imports.run(upload)
             finally:
                 self._slots.release()
         outcome = TaskOutcome(

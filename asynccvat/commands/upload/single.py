@@ -27,6 +27,6 @@ async def import_file(
         poller = Poller(client, timeout=timeout, action="import")
         imports = Imports(client, poller, retries=MAX_COLLISIONS, emit=lambda _event: None)
         try:
-            return await poller.during(imports.finished(upload))
+            return await poller.during(imports.run(upload))
         finally:
             await shielded(imports.cancel_queued())
