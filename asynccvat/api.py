@@ -58,10 +58,12 @@ async def plan_mirror(
     """
     options = _checked(options, MirrorOptions)
     spec = ExportSpec.of(spec)
+    selection = Selection.of(selection)
+    _check_client(client)
     async with MirrorStore.open(
         Path(dest), origin=client.origin, organization=client.organization, read_only=True
     ) as store:
-        plan = await prepare(client, store, selection or Selection(), spec, options)
+        plan = await prepare(client, store, selection, spec, options)
     if plan.of(Fetch):
         # A mirror learns from its first export whether the format exists.
         await internals(client).check_format(spec.format)
@@ -96,12 +98,13 @@ def open_mirror(
         or by leaving the block.
 
     Raises:
-        TypeError: `options` are not `MirrorOptions`.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
     """
+    _check_client(client)
     work = MirrorRun(
         client,
         Path(dest),
-        selection or Selection(),
+        Selection.of(selection),
         ExportSpec.of(spec),
         _checked(options, MirrorOptions),
     )
@@ -130,7 +133,7 @@ async def mirror(
         StoreLockedError: Another mirror is at work on the destination.
         StoreError: The destination cannot be used.
         AsyncCvatError: The server cannot be reached, or refuses the user or the listing.
-        TypeError: `options` are not `MirrorOptions`.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     async with open_mirror(
         client, dest, selection, spec, options=options, on_event=on_event
@@ -168,7 +171,7 @@ async def download(
 
     Raises:
         AsyncCvatError: It failed. The folder is unchanged.
-        TypeError: `options` are not `DownloadOptions`.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     report = await download_many(
         client,
@@ -205,7 +208,7 @@ async def download_many(
     Raises:
         ConfigError: Two tasks have the same folder.
         StoreError: A folder's parent cannot be written to.
-        TypeError: `options` are not `DownloadOptions`.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     async with open_download(
         client,
@@ -246,7 +249,7 @@ def open_download(
         The run, as from `open_mirror`.
 
     Raises:
-        TypeError: `options` are not `DownloadOptions`.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     work = _downloads(client, paths, spec, options, skip_existing=skip_existing, replace=replace)
     return Run(work.work, on_event)
@@ -282,6 +285,14 @@ def _downloads(
     skip_existing: bool,
     replace: bool,
 ) -> DownloadRun:
+    _check_client(client)
+    given: object = paths
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"paths must map each task's id to its folder, not be {type(given).__name__}: for "
+            'example {147: "data/task147"}'
+        )
+    Selection(task_ids=list(paths))  # which checks the ids
     return DownloadRun(
         client,
         {task_id: Path(path) for task_id, path in paths.items()},
@@ -341,7 +352,7 @@ def open_upload(
 
     Raises:
         ConfigError: The arguments contradict each other.
-        TypeError: `options` are not `UploadOptions`.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     work = _uploads(client, source, task_ids, format, options)
     return Run(work.work, on_event)
@@ -370,7 +381,7 @@ async def upload(
         StoreLockedError: A mirror is at work on the folder.
         StoreError: The receipts cannot be used.
         AsyncCvatError: The server cannot be reached, or refuses the user.
-        TypeError: `options` are not `UploadOptions`.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     async with open_upload(
         client, source, task_ids, format=format, options=options, on_event=on_event
@@ -414,6 +425,7 @@ async def upload_annotations(
         NotFoundError: There is no such task.
         AsyncCvatError: The server cannot be reached, or refuses it.
     """
+    _check_client(client)
     return await import_file(client, task_id, Path(path), format, mode=mode, timeout=timeout)
 
 
@@ -424,12 +436,23 @@ def _uploads(
     format_name: str | None,
     options: UploadOptions | None,
 ) -> UploadRun:
+    _check_client(client)
     files: Mapping[int, Path] | Path
     if isinstance(source, Mapping):
         files = {task_id: Path(path) for task_id, path in source.items()}
     else:
         files = Path(source)
     return UploadRun(client, files, task_ids, format_name, _checked(options, UploadOptions))
+
+
+def _check_client(client: object) -> None:
+    """Refuse what is no client, before it fails somewhere deep inside.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(client, CvatClient):
+        raise TypeError(f"client must be a CvatClient, not {type(client).__name__}")
 
 
 def _checked(options: OptionsT | None, kind: type[OptionsT]) -> OptionsT:

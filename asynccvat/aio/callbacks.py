@@ -15,7 +15,13 @@ class Callback(Generic[P]):
     """Call the user's event callback. If it raises, log the error and detach it."""
 
     def __init__(self, function: Callable[P, None] | None) -> None:
-        """Wrap a function; None for none."""
+        """Wrap a function; None for none.
+
+        Raises:
+            TypeError: It cannot be called.
+        """
+        if function is not None and not callable(function):
+            raise TypeError(f"a callback must be a function, not {type(function).__name__}")
         self._function = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:

@@ -84,14 +84,19 @@ class Extraction:
         self._options = options
         self._tree = ExitStack()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the tree is open."""
+        return self._staged.root >= 0
+
     def open(self) -> None:
         """Open the tree, unless it is open."""
-        if self._staged.root < 0:
+        if not self.is_open:
             self._staged.root = self._tree.enter_context(self._staging.open_tree())
 
     def close(self) -> None:
         """Remove unfinished members and close the tree, if it is open."""
-        if self._staged.root < 0:
+        if not self.is_open:
             return
         try:
             self.abandon()

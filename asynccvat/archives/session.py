@@ -127,7 +127,8 @@ class ArchiveSession:
 
     async def close(self) -> None:
         """Remove unfinished members and close the tree."""
-        await in_thread(self._extraction.close)
+        if self._extraction.is_open:  # a small archive has closed it, within its only thread call
+            await in_thread(self._extraction.close)
 
     async def _read_once(self) -> Directory:
         async with self._source.open_tail(self._first) as stream:

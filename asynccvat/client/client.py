@@ -320,7 +320,7 @@ class CvatClient:
             NotFoundError: A project of the selection does not exist.
             ResponseError: The server refuses the filter, or the call.
         """
-        return await self._lists.tasks(selection or Selection(), page_size)
+        return await self._lists.tasks(Selection.of(selection), page_size)
 
     def iter_tasks(
         self, selection: Selection | None = None, *, page_size: int = 500
@@ -341,7 +341,7 @@ class CvatClient:
             NotFoundError: A project of the selection does not exist. Raised at the end.
             ResponseError: The server refuses the filter, or the call.
         """
-        return self._lists.each_task(selection or Selection(), page_size)
+        return self._lists.each_task(Selection.of(selection), page_size)
 
     async def task(self, task_id: int) -> Task:
         """Return one task.
@@ -384,7 +384,7 @@ class CvatClient:
         Raises:
             ResponseError: The server refuses the filter, or the call.
         """
-        return self._lists.each_project(selection or ProjectSelection(), page_size)
+        return self._lists.each_project(ProjectSelection.of(selection), page_size)
 
     async def project(self, project_id: int) -> Project:
         """Return one project.
@@ -418,9 +418,9 @@ class CvatClient:
             NotFoundError: A project of the selection does not exist. Raised at the end.
             ResponseError: The server refuses the filter, or the call.
         """
-        return self._lists.each_job(selection or JobSelection(), page_size)
+        return self._lists.each_job(JobSelection.of(selection), page_size)
 
-    async def request_export(self, task_id: int, spec: ExportSpec) -> RequestAccepted:
+    async def request_export(self, task_id: int, spec: ExportSpec | str) -> RequestAccepted:
         """Request the export of a task.
 
         If it is queued or running already, the server answers 409 with its request. That counts as
@@ -432,7 +432,7 @@ class CvatClient:
             NotFoundError: There is no such task.
             PermissionDeniedError: The user may not export it.
         """
-        return await self._exports.request(task_id, spec)
+        return await self._exports.request(task_id, ExportSpec.of(spec))
 
     async def request(self, rq_id: str) -> ServerRequest:
         """Return one entry of the server's requests.

@@ -6,8 +6,9 @@ free space of the destination.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from asynccvat.core.numbers import check_whole
 from asynccvat.errors import ArchiveLimitError
 
 _MIB = 1024 * 1024
@@ -31,6 +32,10 @@ class ArchiveLimits:
         path_length: Characters of a member's path.
         depth: Components of a member's path.
         directory_size: Bytes of the central directory, which is held in memory.
+
+    Raises:
+        ConfigError: A limit is negative.
+        TypeError: A limit is no whole number.
     """
 
     members: int = 1_000_000
@@ -41,6 +46,10 @@ class ArchiveLimits:
     path_length: int = 1024
     depth: int = 64
     directory_size: int = 256 * _MIB
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            check_whole(field.name, getattr(self, field.name))
 
     def check_archive(self, size: int) -> None:
         """Raise `ArchiveLimitError` when an archive, or the part that has come, is too large.

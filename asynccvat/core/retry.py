@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from asynccvat.core.numbers import check_number, check_whole
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -34,6 +35,10 @@ class RetryPolicy:
         cap: Seconds that the backoff does not exceed.
         retry_after_cap: Most seconds of a Retry-After that are waited. A longer one is a mistake of
             a clock or a configuration.
+
+    Raises:
+        ConfigError: A value is negative.
+        TypeError: A value is no number.
     """
 
     attempts: int = 5
@@ -41,6 +46,12 @@ class RetryPolicy:
     base: float = 0.5
     cap: float = 30.0
     retry_after_cap: float = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("attempts", "rate_limited_attempts"):
+            check_whole(name, getattr(self, name))
+        for name in ("base", "cap", "retry_after_cap"):
+            check_number(name, getattr(self, name))
 
     def pause(self, retry_after: float) -> float:
         """Return the seconds to wait for a Retry-After: not negative, and at most the cap."""

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from asynccvat.core.declarations import SELECTION, Ids, JsonLogic, Moment, Text, option
 from asynccvat.errors import ConfigError
@@ -59,6 +59,23 @@ class _ListFilter:
             _check_filter(self.filter)
         if self.updated_since is not None:
             object.__setattr__(self, "updated_since", _moment(self.updated_since))
+
+    @classmethod
+    def of(cls, selection: Self | None) -> Self:
+        """Return the selection, or that of everything for None.
+
+        Raises:
+            TypeError: It is something else. An empty list would otherwise select everything.
+        """
+        if selection is None:
+            return cls()
+        given: object = selection
+        if not isinstance(given, cls):
+            raise TypeError(
+                f"a selection must be a {cls.__name__}, not {type(given).__name__}. Name what is "
+                f"wanted, as in {cls.__name__}(project_ids=[5])."
+            )
+        return selection
 
     def _plain(self, **parameters: str | None) -> dict[str, str]:
         """Return the parameters that CVAT compares for equality."""

@@ -23,10 +23,9 @@ from asynccvat.store.kept_archives import KeptArchives, UnfinishedArchive
 from asynccvat.store.loose_folder import LooseFolder
 from asynccvat.store.mirror_store import MirrorStore
 from asynccvat.store.protocol import TaskStore
-from asynccvat.store.staging import KEEP_ABOVE, Reusable, Staging
+from asynccvat.store.staging import Reusable, Staging
 
 __all__ = [
-    "KEEP_ABOVE",
     "Committed",
     "KeptArchives",
     "LooseFolder",

@@ -282,10 +282,7 @@ def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
     if status is not None and name == EXCLUSIVE_NAME:
         seen = f" (last sign of life {max(0, int(time.time() - status.st_mtime))} s ago)"
     remedy = "Wait until it ends, or use --break-lock if it is certain that it no longer runs."
-    if (
-        owner is not None
-        and msgspec.structs.replace(lock_owner.ourselves(), since=owner.since) == owner
-    ):
+    if owner is not None and lock_owner.is_this_process(owner):
         who = f"this very process {owner.pid}, since {owner.since}"
         remedy = "Wait until its other run into the same folder ends."
     return StoreLockedError(f"{path} is being written by {who}{seen}. {remedy}", step="lock")

@@ -22,6 +22,7 @@ from asynccvat.aio.threads import entered_in_thread
 from asynccvat.commands.verify.comparison import ComparedTask, Comparison
 from asynccvat.commands.verify.inspection import inspecting
 from asynccvat.commands.verify.journal import VerifyJournal
+from asynccvat.core.numbers import check_whole
 from asynccvat.core.plans.repair import after_repair
 from asynccvat.core.plans.verify import (
     VerifyReport,
@@ -101,14 +102,18 @@ async def verify(
         StoreLockedError: Another process writes to the mirror, and something is to be repaired.
         StoreError: The destination cannot be read.
         AsyncCvatError: The server cannot be reached, or refuses the user or the listing.
+        TypeError: An argument has the wrong type.
     """
     wanted = Selection(task_ids=task_ids)  # which checks the ids
     if client is None and (repair or against_server):
         raise ConfigError("a repair or a comparison with the server needs a client. Pass `client`.")
+    if selection is not None:
+        Selection.of(selection)  # which checks its type
     if selection is not None and (selection.task_ids is not None or not against_server):
         raise ConfigError(
             "`selection` is for `against_server`. Name single tasks by `task_ids` instead."
         )
+    check_whole("threads", threads)
     if threads < 1:
         raise ConfigError(f"threads must be at least 1, not {threads}")
     work = _Verification(Path(dest), on_event, threads)

@@ -12,12 +12,7 @@ from __future__ import annotations
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.zip.directory import Directory, read_directory, stored_digest
 from asynccvat.core.zip.ends import TailNeeded
-from asynccvat.core.zip.members import (
-    MemberData,
-    MemberEnd,
-    MemberEvent,
-    MemberStart,
-)
+from asynccvat.core.zip.members import MemberData, MemberEnd, MemberStart
 from asynccvat.core.zip.reader import ZipReader
 from asynccvat.core.zip.records import ZipEntry
 from asynccvat.core.zip.sizes import ArchiveSize
@@ -28,7 +23,6 @@ __all__ = [
     "Directory",
     "MemberData",
     "MemberEnd",
-    "MemberEvent",
     "MemberStart",
     "TailNeeded",
     "ZipEntry",

@@ -1,0 +1,178 @@
+"""Wrong use of the public names: an error that says what was wrong, before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import asynccvat as ac
+
+pytestmark = pytest.mark.anyio
+
+# A stranger's mistakes, which a type checker would show: so the names are not typed here.
+asynccvat: Any = ac
+
+CLIENT = ac.CvatClient("https://cvat.invalid", token="a" * 40)
+DEST = Path("/nonexistent/destination")
+
+VALUES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
+    "options of a download": (
+        lambda: asynccvat.open_download(CLIENT, {1: DEST}, options=ac.MirrorOptions()),
+        TypeError,
+        "options must be DownloadOptions, not MirrorOptions",
+    ),
+    "options as a dict": (
+        lambda: asynccvat.open_mirror(CLIENT, DEST, options={"prune": True}),
+        TypeError,
+        "options must be MirrorOptions, not dict",
+    ),
+    "a list as selection": (
+        lambda: asynccvat.open_mirror(CLIENT, DEST, [1, 2]),
+        TypeError,
+        "a selection must be a Selection, not list",
+    ),
+    "an empty list as selection, which must not be everything": (
+        lambda: asynccvat.open_mirror(CLIENT, DEST, []),
+        TypeError,
+        "a selection must be a Selection, not list",
+    ),
+    "a selection of tasks for jobs": (
+        lambda: asynccvat.CvatClient.iter_jobs(CLIENT, ac.Selection()),
+        TypeError,
+        "a selection must be a JobSelection, not Selection",
+    ),
+    "a number as spec": (
+        lambda: asynccvat.open_mirror(CLIENT, DEST, spec=5),
+        TypeError,
+        "a spec is an ExportSpec or a format's name, not 5",
+    ),
+    "an address as client of a mirror": (
+        lambda: asynccvat.open_mirror("https://cvat.invalid", DEST),
+        TypeError,
+        "client must be a CvatClient, not str",
+    ),
+    "an address as client of a download": (
+        lambda: asynccvat.open_download("https://cvat.invalid", {1: DEST}),
+        TypeError,
+        "client must be a CvatClient, not str",
+    ),
+    "an address as client of an upload": (
+        lambda: asynccvat.open_upload("https://cvat.invalid", DEST),
+        TypeError,
+        "client must be a CvatClient, not str",
+    ),
+    "a callback that cannot be called": (
+        lambda: asynccvat.open_mirror(CLIENT, DEST, on_event="print"),
+        TypeError,
+        "a callback must be a function, not str",
+    ),
+    "a list of tasks to download": (
+        lambda: asynccvat.open_download(CLIENT, [1, 2]),
+        TypeError,
+        "paths must map each task's id to its folder, not be list",
+    ),
+    "a name of a task to download": (
+        lambda: asynccvat.open_download(CLIENT, {"one": DEST}),
+        ac.ConfigError,
+        "task_ids must be positive whole numbers, not 'one'",
+    ),
+    "a policy of words": (
+        lambda: asynccvat.RetryPolicy(attempts="5"),
+        TypeError,
+        "attempts must be a whole number, not '5'",
+    ),
+    "a policy that counts backwards": (
+        lambda: asynccvat.RetryPolicy(attempts=-1),
+        ac.ConfigError,
+        "attempts must be at least 0, not -1",
+    ),
+    "a cap of words": (
+        lambda: asynccvat.RetryPolicy(cap="30 s"),
+        TypeError,
+        "cap must be a number, not '30 s'",
+    ),
+    "a cap that is no number": (
+        lambda: asynccvat.RetryPolicy(cap=float("nan")),
+        ac.ConfigError,
+        "cap must be at least 0, not nan",
+    ),
+    "a limit of words": (
+        lambda: asynccvat.ArchiveLimits(total_size="1 TB"),
+        TypeError,
+        "total_size must be a whole number, not '1 TB'",
+    ),
+    "a negative limit": (
+        lambda: asynccvat.ArchiveLimits(members=-1),
+        ac.ConfigError,
+        "members must be at least 0, not -1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_wrong_value_is_refused_at_once(name: str) -> None:
+    call, kind, message = VALUES[name]
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value).startswith(message)
+
+
+CALLS: dict[str, tuple[Callable[[], Coroutine[Any, Any, object]], type[Exception], str]] = {
+    "a plan of a list": (
+        lambda: asynccvat.plan_mirror(CLIENT, DEST, [1]),
+        TypeError,
+        "a selection must be a Selection, not list",
+    ),
+    "a plan without a client": (
+        lambda: asynccvat.plan_mirror(None, DEST),
+        TypeError,
+        "client must be a CvatClient, not NoneType",
+    ),
+    "one file without a client": (
+        lambda: asynccvat.upload_annotations(None, 1, DEST),
+        TypeError,
+        "client must be a CvatClient, not NoneType",
+    ),
+    "a list of tasks by ids": (
+        lambda: asynccvat.CvatClient.tasks(CLIENT, [1, 2]),
+        TypeError,
+        "a selection must be a Selection, not list",
+    ),
+    "an export of a number": (
+        lambda: asynccvat.CvatClient.request_export(CLIENT, 1, 5),
+        TypeError,
+        "a spec is an ExportSpec or a format's name, not 5",
+    ),
+    "a verification of a list": (
+        lambda: asynccvat.verify(DEST, client=CLIENT, against_server=True, selection=[1]),
+        TypeError,
+        "a selection must be a Selection, not list",
+    ),
+    "a verification in words": (
+        lambda: asynccvat.verify(DEST, threads="4"),
+        TypeError,
+        "threads must be a whole number, not '4'",
+    ),
+    "a client that is not open": (
+        lambda: CLIENT.request_export(1, "COCO 1.0"),
+        RuntimeError,
+        "the client is not open",
+    ),
+    "a run that is not begun": (
+        lambda: ac.open_mirror(CLIENT, DEST).wait(),
+        RuntimeError,
+        "the run has not begun",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_a_wrong_call_is_refused_before_anything_is_done(name: str) -> None:
+    call, kind, message = CALLS[name]
+    with pytest.raises(kind) as caught:
+        await call()
+    assert str(caught.value).startswith(message)
+    assert not DEST.parent.exists()
