@@ -18,6 +18,11 @@ asynccvat: Any = ac
 CLIENT = ac.CvatClient("https://cvat.invalid", token="a" * 40)
 DEST = Path("/nonexistent/destination")
 
+
+async def nothing_happens(event: ac.Event) -> None:
+    """Handle an event, if it were awaited."""
+
+
 VALUES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "options of a download": (
         lambda: asynccvat.open_download(CLIENT, {1: DEST}, options=ac.MirrorOptions()),
@@ -68,6 +73,11 @@ VALUES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         lambda: asynccvat.open_mirror(CLIENT, DEST, on_event="print"),
         TypeError,
         "a callback must be a function, not str",
+    ),
+    "a callback that nothing would await": (
+        lambda: asynccvat.open_mirror(CLIENT, DEST, on_event=nothing_happens),
+        TypeError,
+        "a callback must be an ordinary function, not a coroutine function",
     ),
     "a list of tasks to download": (
         lambda: asynccvat.open_download(CLIENT, [1, 2]),

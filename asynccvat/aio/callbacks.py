@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Generic, ParamSpec
 
 P = ParamSpec("P")
@@ -18,10 +19,15 @@ class Callback(Generic[P]):
         """Wrap a function; None for none.
 
         Raises:
-            TypeError: It cannot be called.
+            TypeError: It cannot be called, or is a coroutine function, which nothing would await.
         """
         if function is not None and not callable(function):
             raise TypeError(f"a callback must be a function, not {type(function).__name__}")
+        if iscoroutinefunction(function):
+            raise TypeError(
+                "a callback must be an ordinary function, not a coroutine function. To await "
+                "something for each event, iterate over `events()` of a run."
+            )
         self._function = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:

@@ -71,7 +71,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         why = f", error={self.error!r}" if self.error is not None else ""
         return (
             f"{type(self).__name__}(task_id={self.task_id}, action={str(self.action)!r}, "
-            f"reason={self.reason!r}, location={self.location!r}{why})"
+            f"reason={str(self.reason)!r}, location={self.location!r}{why})"
         )
 
     @property
