@@ -37,11 +37,11 @@ def exchange(dir_fd: int, name: bytes, new_dir_fd: int, new_name: bytes) -> None
 
 
 @functools.cache
-def _exchange() -> _Exchange:
-    return _Exchange()
+def _exchange() -> _NameExchange:
+    return _NameExchange()
 
 
-class _Exchange:
+class _NameExchange:
     """`renameat2(RENAME_EXCHANGE)` of Linux, `renameatx_np(RENAME_SWAP)` of macOS."""
 
     def __init__(self) -> None:

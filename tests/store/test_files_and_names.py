@@ -115,7 +115,7 @@ def test_each_system_has_its_own_call_for_an_exchange(
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(system_calls, "_libc", lambda: library)
-    exchange = system_calls._Exchange()
+    exchange = system_calls._NameExchange()
     if expected is None:
         with pytest.raises(OSError, match="cannot exchange") as unsupported:
             exchange(3, b"a", 4, b"b")

@@ -17,7 +17,7 @@ from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.options import DownloadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import NameRules
-from asynccvat.core.plans.download import DownloadChoice, DownloadPlan, DownloadStep, choose_step
+from asynccvat.core.plans.download import DownloadChoice, DownloadPlan, PlannedDownload, choose_step
 from asynccvat.core.plans.mirror import Reason
 from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError, StoreError
 from asynccvat.events import Event
@@ -86,7 +86,7 @@ class DownloadRun:
         return DownloadPlan(
             tuple(
                 [
-                    DownloadStep(await self._choice(path), task_id, path)
+                    PlannedDownload(await self._choice(path), task_id, path)
                     for task_id, path in self._paths.items()
                 ]
             )

@@ -25,8 +25,8 @@ class DownloadChoice(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DownloadStep:
-    """The step of one task."""
+class PlannedDownload:
+    """What is planned for one task."""
 
     choice: DownloadChoice
     task_id: int
@@ -43,7 +43,7 @@ class DownloadStep:
 class DownloadPlan:
     """What a download will do: one step for each task, in the order in which they were named."""
 
-    steps: tuple[DownloadStep, ...]
+    steps: tuple[PlannedDownload, ...]
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())

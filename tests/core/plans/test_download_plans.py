@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import pytest
 
-from asynccvat.core.plans.download import DownloadChoice, DownloadPlan, DownloadStep, choose_step
+from asynccvat.core.plans.download import DownloadChoice, DownloadPlan, PlannedDownload, choose_step
 
 CVAT = "CVAT for images 1.1"
 EXPORT = ("annotations.xml", "images/a.jpg")
@@ -34,7 +34,7 @@ def test_only_an_export_is_skipped_or_replaced(
 def test_a_plan_counts_its_steps_and_says_why() -> None:
     plan = DownloadPlan(
         tuple(
-            DownloadStep(choice, number, PurePath("x"))
+            PlannedDownload(choice, number, PurePath("x"))
             for number, choice in enumerate(DownloadChoice, 1)
         )
     )
