@@ -30,7 +30,12 @@ def share(struct: msgspec.Struct, text: str | None, field: str) -> None:
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A user as other objects refer to it."""
+    """A user as other objects refer to it.
+
+    Attributes:
+        id: The user's id.
+        username: The user's name.
+    """
 
     id: int
     username: str = ""
@@ -40,10 +45,28 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A task as CVAT lists it.
+    """A task as CVAT lists it. What a server does not send is None.
 
-    `updated_date` stays the server's own text, because it is compared for inequality only. For a
-    task without data, CVAT leaves out `size` and `mode`.
+    Attributes:
+        id: Its id.
+        name: Its name.
+        updated_date: When it last changed, as the server's own text, because dates are compared
+            for inequality only.
+        created_date: When it was made.
+        project_id: Its project, None outside any project.
+        status: `annotation`, `validation` or `completed`.
+        subset: Its subset, for example `Train`.
+        mode: `annotation` for images, `interpolation` for videos. None without data.
+        dimension: `2d` or `3d`.
+        size: Frames. None without data.
+        data: The id of its data. None without data.
+        owner: The user who made it.
+        assignee: The user it is assigned to.
+        organization_id: Its organization, None in a personal workspace.
+        bug_tracker: The address of its issue tracker.
+        overlap: Frames that neighbouring jobs share.
+        segment_size: Frames in a job.
+        image_quality: Percent, of the images that CVAT shows to annotators.
     """
 
     id: int
@@ -73,7 +96,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def without_data(self) -> bool:
-        """Whether it has no data yet. CVAT then leaves both keys out, and cannot export it."""
+        """Whether it has no images yet. CVAT cannot export such a task."""
         return self.size is None and self.data is None
 
 
@@ -98,7 +121,20 @@ class DataMeta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """A project as CVAT lists it."""
+    """A project as CVAT lists it. What a server does not send is None.
+
+    Attributes:
+        id: Its id.
+        name: Its name.
+        updated_date: When it last changed, as the server's own text.
+        created_date: When it was made.
+        status: `annotation`, `validation` or `completed`.
+        owner: The user who made it.
+        assignee: The user it is assigned to.
+        dimension: `2d` or `3d`.
+        organization_id: Its organization, None in a personal workspace.
+        task_subsets: The subsets of its tasks.
+    """
 
     id: int
     name: str = ""
@@ -115,8 +151,23 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job: the frames of a task that one person annotates, reviews or accepts.
 
-    `stage` is `annotation`, `validation` or `acceptance`; `state` is `new`, `in progress`,
-    `completed` or `rejected`; `type` is `annotation`, `ground_truth` or `consensus_replica`.
+    Attributes:
+        id: Its id.
+        task_id: Its task.
+        project_id: The project of its task, None outside any project.
+        assignee: The user it is assigned to.
+        stage: `annotation`, `validation` or `acceptance`.
+        state: `new`, `in progress`, `completed` or `rejected`.
+        type: `annotation`, `ground_truth` or `consensus_replica`.
+        dimension: `2d` or `3d`.
+        mode: `annotation` for images, `interpolation` for videos.
+        frame_count: Frames.
+        start_frame: The first frame, counted in the task.
+        stop_frame: The last frame, inclusive.
+        created_date: When it was made.
+        updated_date: When it last changed, as the server's own text.
+        organization: Its organization, None in a personal workspace.
+        parent_job_id: The job that a consensus replica belongs to.
     """
 
     id: int
@@ -138,7 +189,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """The user that the credentials belong to (`GET /api/users/self`)."""
+    """The user that the credentials belong to (`GET /api/users/self`).
+
+    Attributes:
+        id: The user's id.
+        username: The user's name.
+        email: The user's address, None if the server does not tell it.
+        first_name: The first name.
+        last_name: The last name.
+        is_superuser: Whether the user may see and change everything.
+        groups: Roles at the server: `admin`, `user`, `worker`.
+    """
 
     id: int
     username: str
@@ -150,7 +211,13 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """The server's name and version (`GET /api/server/about`)."""
+    """The server's name and version (`GET /api/server/about`).
+
+    Attributes:
+        name: The server's name.
+        version: The version of CVAT.
+        description: What the server says of itself.
+    """
 
     name: str = ""
     version: str = ""
@@ -158,7 +225,15 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
-    """An annotation format that the server writes (exporter) or reads (importer)."""
+    """An annotation format that the server writes (exporter) or reads (importer).
+
+    Attributes:
+        name: The exact name, case included.
+        ext: File types, for example `ZIP` or `XML, ZIP`.
+        version: The version of the format.
+        enabled: Whether the server can use it now.
+        dimension: `2d` or `3d`.
+    """
 
     name: str
     ext: str = ""
@@ -168,7 +243,12 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Formats(msgspec.Struct, frozen=True, kw_only=True):
-    """The formats that the server knows (`GET /api/server/annotation/formats`)."""
+    """The formats that the server knows (`GET /api/server/annotation/formats`).
+
+    Attributes:
+        exporters: The formats that it writes.
+        importers: The formats that it reads.
+    """
 
     exporters: tuple[Format, ...] = ()
     importers: tuple[Format, ...] = ()
@@ -178,13 +258,27 @@ class RequestStatus(StrEnum):
     """The states of an entry of `/api/requests`."""
 
     QUEUED = "queued"
+    """It waits for a worker. CVAT shows deferred requests so, too; unknown states count so."""
     STARTED = "started"
+    """A worker runs it."""
     FINISHED = "finished"
+    """It ended well."""
     FAILED = "failed"
+    """It ended with an error."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """What an entry of `/api/requests` does, and to what."""
+    """What an entry of `/api/requests` does, and to what.
+
+    Attributes:
+        type: For example `export:dataset`, `export:annotations`, `import:annotations` or
+            `create:task`.
+        target: `task`, `job` or `project`.
+        project_id: The project, if it is one.
+        task_id: The task, if it is one.
+        job_id: The job, if it is one.
+        format: The exporter's or importer's name.
+    """
 
     type: str = ""
     target: str | None = None
@@ -197,9 +291,21 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of `/api/requests`: an export, an import or other long work of the server.
 
-    `progress` goes from 0 to 1 if the server counts it. For exports it stays 0. Any date can be
-    null, even of a finished request, because CVAT sets dates a moment later. An unknown status
-    counts as queued. CVAT itself shows deferred requests as queued.
+    Any date can be None, even of a finished request, because CVAT sets dates a moment later.
+
+    Attributes:
+        id: Its id. Opaque.
+        status: The server's own word; `state` has it as a `RequestStatus`.
+        message: Why it failed, or what it does.
+        operation: What it does, and to what.
+        progress: From 0 to 1 if the server counts it. For exports it stays 0.
+        owner: The user who asked for it.
+        created_date: When it was queued.
+        started_date: When a worker began it.
+        finished_date: When it ended.
+        expiry_date: When the server will forget its result.
+        result_url: Where its result is, if it has one.
+        result_id: The id of what it made, if it made something.
     """
 
     id: str

@@ -18,12 +18,19 @@ class Action(StrEnum):
     """What was done with a task."""
 
     FETCHED = "fetched"
+    """Its export was read into its folder."""
     UPLOADED = "uploaded"
+    """Its annotations were imported."""
     KEPT = "kept"
+    """It was unchanged, and its folder stayed as it is."""
     MOVED = "moved"
+    """Its folder was renamed."""
     REMOVED = "removed"
+    """Its folder was removed, as the task is gone from the server."""
     SKIPPED = "skipped"
+    """There was nothing to do, or nothing that can be done."""
     FAILED = "failed"
+    """It failed; `error` says why."""
 
 
 class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -20,15 +20,25 @@ class UploadReason(StrEnum):
     """Why a file is uploaded, skipped or refused."""
 
     ASKED_FOR = "asked for"
+    """It was named, with its file or in `task_ids`."""
     EDITED = "edited"
+    """Its files in the mirror were edited."""
     FOUND = "found"
+    """Its folder was found, outside any mirror."""
     FORCED = "forced"
+    """`force` uploads it."""
     UNCHANGED = "unchanged"
+    """Its files are as they were mirrored."""
     FILE = "file"
+    """The file is missing, or cannot be what it claims to be."""
     NOT_FOUND = "not found"
+    """There is no such task, or this user may not see it."""
     NO_DATA = "no data"
+    """It has no images yet, so CVAT cannot import into it."""
     CONFLICT = "conflict"
+    """It changed on the server since it was mirrored."""
     NOT_MIRRORED = "not mirrored"
+    """It is in no mirror, so whether it changed cannot be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
