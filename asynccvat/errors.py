@@ -268,3 +268,11 @@ class DriveError(StoreError):
     The drive failed, is gone or is mounted read-only. Or the system refused one task after another
     for any reason.
     """
+
+
+def __dir__() -> list[str]:
+    """List the public names alone."""
+    own = {
+        name for name, value in globals().items() if getattr(value, "__module__", "") == __name__
+    }
+    return sorted(name for name in own if not name.startswith("_"))

@@ -258,3 +258,12 @@ def to_json(event: Event) -> dict[str, Any]:
             return record | verified.summary()
         case _:
             return record | {item.name: getattr(event, item.name) for item in fields(event)}
+
+
+def __dir__() -> list[str]:
+    """List the public names alone."""
+    own = {
+        name for name, value in globals().items() if getattr(value, "__module__", "") == __name__
+    }
+    public = {name for name in own if not name.startswith("_")}
+    return sorted(public | {"EVENT_SCHEMA_VERSION", "Event"})

@@ -55,3 +55,8 @@ __all__ = [
     "User",
     "VerifyProblem",
 ]
+
+
+def __dir__() -> list[str]:
+    """List the public names alone."""
+    return __all__

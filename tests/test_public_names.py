@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import asynccvat
-from asynccvat import errors, models
+from asynccvat import errors, events, models
 
 PUBLIC = dir(asynccvat)
 MODULES = {"errors", "events", "models"}
@@ -41,6 +41,14 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_dir_shows_public_names_alone() -> None:
     assert {name for name in PUBLIC if name.startswith("_")} == {"__version__"}
     assert {name for name in PUBLIC if inspect.ismodule(getattr(asynccvat, name))} == MODULES
+
+
+def test_dir_of_the_public_modules_shows_public_names_alone() -> None:
+    assert dir(models) == sorted(models.__all__)
+    assert {"ConfigError", "Problem", "StoreError"} <= set(dir(errors))
+    assert all(getattr(errors, name).__module__ == "asynccvat.errors" for name in dir(errors))
+    assert {"Event", "TaskDone", "to_json"} <= set(dir(events))
+    assert not {"Any", "RunReport", "annotations", "dataclass", "re"} & set(dir(events))
 
 
 def test_the_errors_that_few_need_are_in_the_module_of_errors() -> None:
