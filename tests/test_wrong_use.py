@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,21 @@ CALLS: dict[str, tuple[Callable[[], Coroutine[Any, Any, object]], type[Exception
         TypeError,
         "a spec is an ExportSpec or a format's name, not 5",
     ),
+    "a task by its name": (
+        lambda: asynccvat.CvatClient.task(CLIENT, "one"),
+        TypeError,
+        "task_id must be a whole number, not 'one'",
+    ),
+    "one request to cancel": (
+        lambda: asynccvat.CvatClient.cancel_requests(CLIENT, "action=export"),
+        TypeError,
+        "rq_ids must be a list of ids, not 'action=export' alone",
+    ),
+    "the requests of a text": (
+        lambda: asynccvat.CvatClient.requests(CLIENT, task_ids="12"),
+        ac.ConfigError,
+        "task_ids must be a list of ids, like [147, 148], not '12'",
+    ),
     "a verification of a list": (
         lambda: asynccvat.verify(DEST, client=CLIENT, against_server=True, selection=[1]),
         TypeError,
@@ -186,3 +202,10 @@ async def test_a_wrong_call_is_refused_before_anything_is_done(name: str) -> Non
         await call()
     assert str(caught.value).startswith(message)
     assert not DEST.parent.exists()
+
+
+async def test_a_client_that_is_opened_twice_at_once_is_opened_once() -> None:
+    client = ac.CvatClient("https://cvat.invalid", token="a" * 40)
+    results = await asyncio.gather(client.open(), client.open(), return_exceptions=True)
+    await client.close()
+    assert [type(result) for result in results] == [ac.CvatClient, RuntimeError]

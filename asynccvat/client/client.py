@@ -38,6 +38,7 @@ from asynccvat.core.models import (
     TaskListing,
     User,
 )
+from asynccvat.core.numbers import whole
 from asynccvat.core.responses import ByteRange
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
@@ -350,7 +351,9 @@ class CvatClient:
             NotFoundError: It does not exist.
             PermissionDeniedError: The user may not see it.
         """
-        return await self._get(f"/api/tasks/{int(task_id)}", _TASK, "detail", task_id=task_id)
+        return await self._get(
+            f"/api/tasks/{whole('task_id', task_id)}", _TASK, "detail", task_id=task_id
+        )
 
     async def data_meta(self, task_id: int) -> DataMeta:
         """Return what the server says about a task's media.
@@ -361,7 +364,7 @@ class CvatClient:
             NotFoundError: The task does not exist.
             ResponseError: It has no data.
         """
-        path = f"/api/tasks/{int(task_id)}/data/meta"
+        path = f"/api/tasks/{whole('task_id', task_id)}/data/meta"
         return await self._get(path, _DATA_META, "detail", task_id=task_id)
 
     async def projects(
@@ -463,6 +466,7 @@ class CvatClient:
         Raises:
             AsyncCvatError: The server cannot be reached, or refuses the user or the call.
         """
+        Selection(task_ids=task_ids)  # which checks the ids
         return await self._lists.requests(task_ids, action, status, export_format)
 
     async def cancel_request(self, rq_id: str) -> bool:
@@ -489,6 +493,8 @@ class CvatClient:
         Raises:
             AsyncCvatError: The server cannot be asked. Requests cancelled before stay cancelled.
         """
+        if isinstance(rq_ids, str):
+            raise TypeError(f"rq_ids must be a list of ids, not {rq_ids!r} alone")
         limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
 
         async def cancel(rq_id: str) -> tuple[str, Cancellation]:

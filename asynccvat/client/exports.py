@@ -13,6 +13,7 @@ import msgspec
 
 from asynccvat.client.lists import Lists
 from asynccvat.core.models import ExportSpec, RequestAccepted, RequestId
+from asynccvat.core.numbers import whole
 from asynccvat.core.responses import ByteRange, is_json
 from asynccvat.errors import (
     AsyncCvatError,
@@ -47,7 +48,7 @@ class ExportCalls:
         """Request the export of a task."""
         call = Call(
             method="POST",
-            path=f"/api/tasks/{int(task_id)}/dataset/export",
+            path=f"/api/tasks/{whole('task_id', task_id)}/dataset/export",
             step="export",
             params={
                 "format": spec.format,

@@ -13,6 +13,7 @@ from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.core.importers import importer_for
 from asynccvat.core.models import Format, ServerRequest
+from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.http import Call, HttpSession, SharedBudget
@@ -118,7 +119,7 @@ class ClientInternals:
         return AnnotationUpload(
             self._http,
             file,
-            task_id=int(task_id),
+            task_id=whole("task_id", task_id),
             importer=importer,
             mode=ImportMode(mode),
             known_imports=known_imports,

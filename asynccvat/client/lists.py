@@ -14,6 +14,7 @@ import msgspec
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.core.models import Formats, Job, Page, Project, ServerRequest, Task, TaskListing
+from asynccvat.core.numbers import whole
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection, id_batches
 from asynccvat.errors import NotFoundError
 from asynccvat.http import Call, HttpSession
@@ -91,7 +92,9 @@ class Lists:
 
     async def project(self, project_id: int) -> Project:
         """Return one project."""
-        call = Call(method="GET", path=f"/api/projects/{int(project_id)}", step="project")
+        call = Call(
+            method="GET", path=f"/api/projects/{whole('project_id', project_id)}", step="project"
+        )
         try:
             return self._http.decode(await self._http.call(call), _PROJECT)
         except NotFoundError as error:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from operator import index
+from typing import SupportsIndex
+
 from asynccvat.errors import ConfigError
+
+
+def whole(name: str, value: SupportsIndex) -> int:
+    """Return a whole number of any type, such as those of NumPy, as an `int`.
+
+    Raises:
+        TypeError: It is no whole number.
+    """
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def check_whole(name: str, value: object) -> None:

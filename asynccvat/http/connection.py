@@ -66,11 +66,9 @@ class Connection:
             ConfigError: The CA bundle or the proxy cannot be used.
             RuntimeError: The pool is open, or the given connector cannot be used.
         """
-        if self._session is not None:
-            raise RuntimeError(
-                "the client is open already. Make one client for each `async with` block."
-            )
+        self._refuse_if_open()
         context = await anyio.to_thread.run_sync(_tls_context, self._options.verify)
+        self._refuse_if_open()  # another call may have opened it in the meantime
         if self._options.trust_environment:
             self._proxy, self._proxy_headers = environment_proxy(self._server)
         deadlines = aiohttp.TraceConfig()
@@ -96,6 +94,12 @@ class Connection:
                 sock_read=self._options.stall_timeout,
             ),
         )
+
+    def _refuse_if_open(self) -> None:
+        if self._session is not None:
+            raise RuntimeError(
+                "the client is open already. Make one client for each `async with` block."
+            )
 
     async def close(self) -> None:
         """Close all connections, also those in use; a given connector stays open."""
