@@ -16,7 +16,7 @@ from typing import Any, Generic, Self, TypeVar
 from asynccvat.aio.callbacks import Callback
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.mirror import Plan
-from asynccvat.events import Event, TaskDone
+from asynccvat.events import Event, RunFinished, TaskDone
 
 EventCallback = Callable[[Event], None]
 
@@ -56,6 +56,7 @@ class Run:
         self._subscribers: list[_Buffer[Event]] = []
         self._task: asyncio.Task[None] | None = None
         self._failure_was_raised = False
+        self._finished = False
 
     def __repr__(self) -> str:
         if self._task is None:
@@ -140,6 +141,7 @@ class Run:
         """Hand an event to the callback and to all iterators. Called by the work."""
         if isinstance(event, TaskDone):
             self._outcomes.put(event.outcome)
+        self._finished = self._finished or isinstance(event, RunFinished)
         for subscriber in self._subscribers:
             subscriber.put(event)
         self._callback(event)
@@ -154,6 +156,9 @@ class Run:
 
     def _wake(self) -> None:
         """Let all iterators see that the run has ended."""
+        if not self._finished:
+            # It was cancelled before its first step, so the work could not say it.
+            self.emit(RunFinished(self.report))
         self._outcomes.news.set()
         for subscriber in self._subscribers:
             subscriber.news.set()

@@ -68,6 +68,16 @@ async def test_a_cancelled_run_ends_its_iterators_and_cancels_queued_exports(
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok
 
 
+async def test_a_run_that_is_left_at_once_says_that_it_ended(data: Path) -> None:
+    called: list[ac.Event] = []
+    async with serving(1) as serve:
+        async with ac.open_mirror(serve.client, data, options=QUICK, on_event=called.append) as run:
+            seen = run.events()
+        assert [event async for event in seen] == called == [events.RunFinished(run.report)]
+        assert run.report.interrupted
+        assert not serve.calls("GET", "/api/tasks")
+
+
 async def test_a_run_that_was_not_entered_says_how_to_use_it(data: Path) -> None:
     async with serving(1) as serve:
         run = ac.open_mirror(serve.client, data, options=QUICK)
