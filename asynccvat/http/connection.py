@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -33,11 +34,12 @@ from asynccvat.http.proxy import environment_proxy
 # read, a larger one costs memory and gains nothing (1 GiB in 0.6 s either way).
 _READ_BUFFER = 2**18
 
-_headers_deadline: ContextVar[asyncio.Timeout | None] = ContextVar(
+_headers_deadline: ContextVar[weakref.ref[asyncio.Timeout] | None] = ContextVar(
     "_headers_deadline", default=None
 )
 """The deadline of the request that the current task sends. None for a request with a body, which
-sets its own deadline while it sends that."""
+sets its own deadline while it sends that. Weak, because an idle connection keeps the context of the
+request that opened it, and would keep the deadline's task and its result, too."""
 
 
 class Connection:
@@ -146,7 +148,7 @@ class Connection:
         try:
             # aiohttp's own timeout covers each silence alone, and only after the request was sent.
             async with asyncio.timeout(None) as deadline:
-                _headers_deadline.set(None if body is not None else deadline)
+                _headers_deadline.set(None if body is not None else weakref.ref(deadline))
                 response = await self._session.request(
                     method,
                     URL(url, encoded=True),
@@ -185,7 +187,8 @@ class Connection:
 
         For a request with a body, the deadline begins after the body (see `_with_deadline`).
         """
-        deadline = _headers_deadline.get()
+        found = _headers_deadline.get()
+        deadline = None if found is None else found()
         if deadline is not None:
             clock = asyncio.get_running_loop().time
             deadline.reschedule(clock() + 2 * self._options.stall_timeout)

@@ -60,7 +60,8 @@ def check_identity(layout: Layout, wanted: DestinationIdentity, *, create: bool 
         if not _is_unused(layout):
             raise ConfigError(
                 f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}. "
-                "Choose another destination, one for each server and organization."
+                "Check --url or CVAT_URL, and --org. Or choose another destination: each server "
+                "and organization needs one of its own."
             )
         recorded = None
     if create and recorded is None:

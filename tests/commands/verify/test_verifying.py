@@ -256,7 +256,7 @@ async def test_the_mirror_of_another_server_is_neither_compared_nor_repaired(dat
     async with serving(1) as place, serving(1) as other:
         await mirror(place, data)
         for repair in (True, False):
-            with pytest.raises(ac.ConfigError, match="Choose another destination"):
+            with pytest.raises(ac.ConfigError, match="choose another destination"):
                 await ac.verify(data, client=other.client, repair=repair, against_server=not repair)
 
 
