@@ -262,7 +262,8 @@ class ArchiveSession:
         self._extraction.abandon()
         self._extraction.open()
         self._options.limits.check_archive(size)
-        self._staged.require(size)
+        # A kept archive stays beside its members, which together are about as large.
+        self._staged.require(size if self._copy is None else 2 * size)
 
     @asynccontextmanager
     async def _open_spool(self) -> AsyncIterator[int]:

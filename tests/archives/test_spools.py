@@ -370,6 +370,24 @@ async def test_too_little_room_for_the_archive_is_found_before_it_is_spooled(
     assert tree(staging.tree) == {}
 
 
+async def test_a_kept_archive_needs_room_for_itself_and_its_members_before_its_first_byte(
+    site: ArchiveSite,
+    staging: Staging,
+    make_reader: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site.content = pack(MEMBERS)
+    monkeypatch.setattr(files, "free_bytes", lambda _: SPARE + len(site.content) * 3 // 2)
+    monkeypatch.setattr(files, "write", None)
+
+    with pytest.raises(DiskFullError, match="147"):
+        await make_reader().read(RESULT, staging, keep_archive=keeping(tmp_path / "kept.zip"))
+
+    assert tree(staging.tree) == {}
+    assert not (tmp_path / "kept.zip").exists()
+
+
 async def test_too_little_room_for_the_members_is_found_before_one_is_written(
     site: ArchiveSite, staging: Staging, make_reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
