@@ -17,6 +17,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 import asynccvat as ac
+from asynccvat.client import internals
 from asynccvat.events import Event, Retrying, to_json
 from asynccvat.simulator import CallRecord, SimulatedServer, SimulatorOptions
 
@@ -41,7 +42,7 @@ class Serving:
         while not (request := await self.client.request(accepted.rq_id)).ended:
             await anyio.lowlevel.checkpoint()
         assert request.result_url is not None, request.message
-        async with self.client.open_result(request.result_url) as stream:
+        async with internals(self.client).open_result(request.result_url) as stream:
             data = b"".join([chunk async for chunk in stream.chunks()])
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return {name: archive.read(name) for name in archive.namelist()}

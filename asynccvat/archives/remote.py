@@ -11,7 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from asynccvat.archives.bandwidth import Bandwidth
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.core.ranges import if_range, is_same_archive
 from asynccvat.errors import ProtocolError, ResponseError, TransportError, TruncatedArchiveError
 from asynccvat.http import BodyReceiver, ResultStream
@@ -90,7 +90,7 @@ class ArchiveSource:
         A server without ranges sends the whole archive.
         """
         try:
-            async with self._client.open_result(
+            async with internals(self._client).open_result(
                 self._result_url, suffix=size, task_id=self._task_id
             ) as stream:
                 if self._on_open is not None:
@@ -112,7 +112,7 @@ class ArchiveSource:
             ArchiveChangedError: There is another version now.
         """
         try:
-            async with self._client.open_result(
+            async with internals(self._client).open_result(
                 self._result_url,
                 first=start,
                 last=stop - 1,

@@ -7,8 +7,7 @@ engine needs. `http` makes the calls, retries and reports them.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -39,7 +38,6 @@ from asynccvat.core.models import (
     User,
 )
 from asynccvat.core.numbers import whole
-from asynccvat.core.responses import ByteRange
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import (
@@ -52,7 +50,6 @@ from asynccvat.http import (
     Credentials,
     HttpOptions,
     HttpSession,
-    ResultStream,
 )
 from asynccvat.settings import load_settings
 
@@ -514,42 +511,6 @@ class CvatClient:
         except NotFoundError:
             return Cancellation.UNKNOWN
         return Cancellation.ENDED if request.ended else Cancellation.STARTED
-
-    @asynccontextmanager
-    async def open_result(
-        self,
-        result_url: str,
-        *,
-        first: int | None = None,
-        last: int | None = None,
-        suffix: int | None = None,
-        if_range: str | None = None,
-        task_id: int | None = None,
-    ) -> AsyncIterator[ResultStream]:
-        """Read an export's archive, or a part of it.
-
-        Only path and query of `result_url` are used. The request always goes to the configured
-        server, even if the URL names another host.
-
-        Args:
-            result_url: As the finished request has it.
-            first: Offset of the first byte wanted.
-            last: Offset of the last byte wanted, inclusive.
-            suffix: The number of bytes at the end, instead of `first` and `last`.
-            if_range: An ETag. If the archive has changed, the answer is the whole of it (200).
-            task_id: The task of the export, for the messages.
-
-        Raises:
-            ExportNotReadyError: The export has not ended, or another one was started since.
-            ExportExpiredError: The result is gone. Export the task again.
-            ProtocolError: The answer is not the requested part, or not an archive.
-            TransportError: The connection failed.
-        """
-        part = None
-        if (first, last, suffix) != (None, None, None):
-            part = ByteRange(first, last, suffix)
-        async with self._exports.result(result_url, part, if_range, task_id) as stream:
-            yield stream
 
     async def _get(
         self,

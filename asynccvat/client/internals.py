@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from asynccvat.client.exports import ExportCalls
@@ -15,8 +15,9 @@ from asynccvat.core.importers import importer_for
 from asynccvat.core.models import Format, ServerRequest
 from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
+from asynccvat.core.responses import ByteRange
 from asynccvat.errors import AsyncCvatError, ConfigError
-from asynccvat.http import Call, HttpSession, SharedBudget
+from asynccvat.http import Call, HttpSession, ResultStream, SharedBudget
 
 if TYPE_CHECKING:
     from asynccvat.client.imports import AnnotationUpload
@@ -51,6 +52,42 @@ class ClientInternals:
             on_pause: Receives the seconds for which the server asked every call to wait.
         """
         return self._http.retries.listening(on_retry=on_retry, on_pause=on_pause)
+
+    @asynccontextmanager
+    async def open_result(
+        self,
+        result_url: str,
+        *,
+        first: int | None = None,
+        last: int | None = None,
+        suffix: int | None = None,
+        if_range: str | None = None,
+        task_id: int | None = None,
+    ) -> AsyncIterator[ResultStream]:
+        """Read an export's archive, or a part of it.
+
+        Only path and query of `result_url` are used. The request always goes to the configured
+        server, even if the URL names another host.
+
+        Args:
+            result_url: As the finished request has it.
+            first: Offset of the first byte wanted.
+            last: Offset of the last byte wanted, inclusive.
+            suffix: The number of bytes at the end, instead of `first` and `last`.
+            if_range: An ETag. If the archive has changed, the answer is the whole of it (200).
+            task_id: The task of the export, for the messages.
+
+        Raises:
+            ExportNotReadyError: The export has not ended, or another one was started since.
+            ExportExpiredError: The result is gone. Export the task again.
+            ProtocolError: The answer is not the requested part, or not an archive.
+            TransportError: The connection failed.
+        """
+        part = None
+        if (first, last, suffix) != (None, None, None):
+            part = ByteRange(first, last, suffix)
+        async with self._exports.result(result_url, part, if_range, task_id) as stream:
+            yield stream
 
     async def check_format(self, name: str) -> None:
         """Check that the server exports in a format, by its exact name.

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.core.models import Cancellation, ExportSpec
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import AuthenticationError, ExportExpiredError, NotFoundError
@@ -119,12 +119,14 @@ async def test_an_export_is_followed_and_read(client: CvatClient) -> None:
             pass
     assert request.result_url is not None
     assert [item.id for item in await client.requests(task_ids=[task.id])] == [accepted.rq_id]
-    async with client.open_result(request.result_url) as stream:
+    async with internals(client).open_result(request.result_url) as stream:
         content = b"".join([chunk async for chunk in stream.chunks()])
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
     assert "annotations.xml" in names
     assert len(names) == 3
-    async with client.open_result(request.result_url, suffix=100, if_range=stream.etag) as tail:
+    async with internals(client).open_result(
+        request.result_url, suffix=100, if_range=stream.etag
+    ) as tail:
         assert (tail.status, tail.total) == (206, len(content))
         assert b"".join([chunk async for chunk in tail.chunks()]) == content[-100:]
     assert not await client.cancel_request(accepted.rq_id)
@@ -140,7 +142,9 @@ async def test_missing_tasks_and_requests_are_not_found(client: CvatClient) -> N
     path = "/api/tasks/1/dataset/download?rq_id="
     known = "action=export&target=task&target_id=1&user_id=1&format=YOLO_1~1&subresource=dataset"
     with pytest.raises(ExportExpiredError, match="Unknown export request id"):
-        async with client.open_result(path + known.replace("=", "%3D").replace("&", "%26")):
+        async with internals(client).open_result(
+            path + known.replace("=", "%3D").replace("&", "%26")
+        ):
             pass
 
 

@@ -20,7 +20,7 @@ from aiohttp import web
 from scripted import Connect, ScriptedServer, raw_server, reply, scripted_server
 
 from asynccvat.aio.threads import in_thread
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.errors import ReadError, StallError
 from asynccvat.http.body_receiver import BUFFER_BYTES, BUFFERS, WORTHWHILE, BodyReceiver
 
@@ -53,7 +53,7 @@ class Sink:
 
 @asynccontextmanager
 async def taken(client: CvatClient, sink: Sink) -> AsyncIterator[BodyReceiver]:
-    async with asyncio.timeout(20), client.open_result(RESULT) as stream:
+    async with asyncio.timeout(20), internals(client).open_result(RESULT) as stream:
         body_receiver = stream.body_receiver(sink.tell)
         assert body_receiver is not None
         with body_receiver:
@@ -305,7 +305,7 @@ async def test_another_aiohttp_leaves_long_bodies_to_chunks(
 ) -> None:
     server[DOWNLOAD] = reply(body=BODY, content_type="application/zip")
     client = await connect(token=TOKEN)
-    async with client.open_result(RESULT) as stream:
+    async with internals(client).open_result(RESULT) as stream:
         connection = stream._response.connection
         assert connection is not None
         monkeypatch.setattr(
@@ -321,7 +321,7 @@ async def test_an_aiohttp_without_unread_bytes_leaves_long_bodies_to_chunks(
     server[DOWNLOAD] = reply(body=BODY, content_type="application/zip")
     monkeypatch.delattr(aiohttp.StreamReader, "read_nowait")
     client = await connect(token=TOKEN)
-    async with client.open_result(RESULT) as stream:
+    async with internals(client).open_result(RESULT) as stream:
         assert stream.body_receiver(Sink().tell) is None
         assert b"".join([chunk async for chunk in stream.chunks()]) == BODY
 
@@ -341,7 +341,7 @@ async def test_short_bodies_and_those_of_unknown_length_are_left_to_chunks(
     ]
     client = await connect(token=TOKEN)
     for size in (WORTHWHILE - 1, len(BODY)):
-        async with client.open_result(RESULT) as stream:
+        async with internals(client).open_result(RESULT) as stream:
             assert stream.body_receiver(Sink().tell) is None
             assert b"".join([chunk async for chunk in stream.chunks()]) == BODY[:size]
 
@@ -349,7 +349,7 @@ async def test_short_bodies_and_those_of_unknown_length_are_left_to_chunks(
 async def test_a_body_that_broke_before_the_takeover_is_left_to_chunks(connect: Connect) -> None:
     async with raw_server(raw(SOME[:1000], len(BODY))) as url:
         client = await connect(url, token=TOKEN)
-        async with asyncio.timeout(20), client.open_result(RESULT) as stream:
+        async with asyncio.timeout(20), internals(client).open_result(RESULT) as stream:
             while stream._response.content.exception() is None:
                 await anyio.lowlevel.checkpoint()
             assert stream.body_receiver(Sink().tell) is None

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from scripted import Connect, FakeTime, ScriptedServer, raw_server, reply
 
+from asynccvat.client import internals
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import (
     AsyncCvatError,
@@ -180,7 +181,7 @@ async def test_connections_are_kept_for_the_next_call(
         await client.user()
         with pytest.raises(NotFoundError):
             await client.task(1)
-        async with client.open_result("/api/result") as stream:
+        async with internals(client).open_result("/api/result") as stream:
             assert sum([len(chunk) async for chunk in stream.chunks()]) == 300_000
     assert len({one.peer for one in server.asked}) == 1
 

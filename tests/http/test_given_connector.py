@@ -16,7 +16,7 @@ from scripted import Connect, ScriptedServer, reply, scripted_server
 from yarl import URL
 
 from asynccvat.aio.threads import in_thread
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import StallError, TransportError
 from asynccvat.http.body_receiver import WORTHWHILE
@@ -81,7 +81,7 @@ async def test_a_client_certificate_opens_a_server_that_asks_for_one(
                 asks_for_certificates.url, token=TOKEN, connector=connector
             ) as client:
                 assert (await client.user()).username == "alice"
-                async with client.open_result(RESULT) as stream:
+                async with internals(client).open_result(RESULT) as stream:
                     receiver = stream.body_receiver(lambda _: None)
                     assert receiver is not None
                     with receiver:
@@ -170,7 +170,7 @@ async def test_trace_configurations_see_every_call(user: ScriptedServer, connect
     for _ in range(2):
         client = await connect(trace_configs=[tracing])
         await client.user()
-        async with client.open_result(RESULT) as stream:
+        async with internals(client).open_result(RESULT) as stream:
             assert [chunk async for chunk in stream.chunks()] == [b"PK"]
     of_one_client = [
         *("POST /api/auth/login", "200"),

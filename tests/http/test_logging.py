@@ -9,6 +9,7 @@ import pytest
 from scripted import KEY, Connect, ScriptedServer, page, raw_server, reply
 
 from asynccvat.aio.threads import in_thread
+from asynccvat.client import internals
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError, ReadError
 from asynccvat.http.body_receiver import WORTHWHILE
@@ -59,7 +60,7 @@ async def test_a_download_is_logged_when_it_is_closed(
     )
     client = await connect(token=TOKEN)
     url = "/api/tasks/5/dataset/download?rq_id=export%3A5&signature=s1gned-by-a-proxy"
-    async with client.open_result(url) as stream:
+    async with internals(client).open_result(url) as stream:
         assert [chunk async for chunk in stream.chunks()]
         assert lines(caplog) == []
     assert lines(caplog) == [
@@ -74,7 +75,7 @@ async def test_a_long_download_is_logged_with_the_bytes_of_its_thread(
     sizes: list[int] = []
     server["GET /api/result"] = reply(body=bytes(WORTHWHILE), content_type="application/zip")
     client = await connect(token=TOKEN)
-    async with client.open_result("/api/result") as stream:
+    async with internals(client).open_result("/api/result") as stream:
         receiver = stream.body_receiver(lambda _: None)
         assert receiver is not None
         with receiver:

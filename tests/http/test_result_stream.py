@@ -13,7 +13,7 @@ import pytest
 from aiohttp import StreamReader, web
 from scripted import Connect, FakeTime, ScriptedServer, raw_server, reply
 
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import (
     ExportExpiredError,
@@ -47,7 +47,7 @@ def part(first: int, last: int, **changes: Any) -> web.Response:
 
 
 async def read(client: CvatClient, **options: Any) -> bytes:
-    async with client.open_result(RESULT, **options) as stream:
+    async with internals(client).open_result(RESULT, **options) as stream:
         return b"".join([chunk async for chunk in stream.chunks()])
 
 
@@ -56,7 +56,7 @@ async def test_a_whole_archive_comes_from_the_configured_server(
 ) -> None:
     server[DOWNLOAD] = archive()
     client = await connect(token=TOKEN)
-    async with client.open_result(RESULT) as stream:
+    async with internals(client).open_result(RESULT) as stream:
         assert (stream.status, stream.start, stream.length, stream.total) == (
             200,
             0,
@@ -93,7 +93,7 @@ async def test_a_part_is_requested_and_knows_its_place(
     first, last = bounds
     server[DOWNLOAD] = part(first, last)
     client = await connect(token=TOKEN)
-    async with client.open_result(RESULT, if_range=ETAG, **options) as stream:
+    async with internals(client).open_result(RESULT, if_range=ETAG, **options) as stream:
         assert (stream.status, stream.start, stream.total) == (206, first, 100_000)
         assert stream.length == last - first + 1
         content = b"".join([chunk async for chunk in stream.chunks()])
@@ -107,7 +107,7 @@ async def test_a_server_without_ranges_sends_the_whole_archive(
 ) -> None:
     server[DOWNLOAD] = archive()
     client = await connect(token=TOKEN)
-    async with client.open_result(RESULT, suffix=100) as stream:
+    async with internals(client).open_result(RESULT, suffix=100) as stream:
         assert (stream.status, stream.start, stream.total) == (200, 0, 100_000)
     assert "If-Range" not in server.asked[0].headers
 
@@ -124,7 +124,7 @@ async def test_the_rest_of_a_closed_download_is_not_read(
     server[DOWNLOAD] = endless
     server["GET /api/users/self"] = reply({"id": 1, "username": "alice"})
     client = await connect(token=TOKEN)
-    async with client.open_result(RESULT) as stream:
+    async with internals(client).open_result(RESULT) as stream:
         assert stream.total is None
         async for chunk in stream.chunks():
             assert chunk
@@ -194,7 +194,7 @@ async def test_a_slow_reader_gets_what_arrived_before_a_break(
 ) -> None:
     async with raw_server(raw("Content-Length: 100", body=b"x" * 60)) as url:
         client = await connect(url, token=TOKEN)
-        async with client.open_result(RESULT) as stream, asyncio.timeout(20):
+        async with internals(client).open_result(RESULT) as stream, asyncio.timeout(20):
             content = stream._response.content
             while content.exception() is None:  # the reader reads nothing yet
                 await anyio.lowlevel.checkpoint()
@@ -298,7 +298,7 @@ async def test_an_error_of_the_caller_passes_through_unchanged(
     client = await connect(token=TOKEN, policy=RetryPolicy(attempts=0))
     refusal = ResponseError("mine", status=400, detail="not finished")
     with pytest.raises(ResponseError) as caught:
-        async with client.open_result(RESULT):
+        async with internals(client).open_result(RESULT):
             raise refusal
     assert caught.value is refusal
 
@@ -306,7 +306,7 @@ async def test_an_error_of_the_caller_passes_through_unchanged(
 async def test_a_link_that_cannot_be_followed_is_a_protocol_error(connect: Connect) -> None:
     client = await connect(token=TOKEN)
     with pytest.raises(ProtocolError, match="cannot follow a link"):
-        async with client.open_result(""):
+        async with internals(client).open_result(""):
             pass
 
 

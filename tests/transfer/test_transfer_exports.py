@@ -28,6 +28,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
+from asynccvat.client.internals import ClientInternals
 from asynccvat.core.scheduling import admission
 from asynccvat.events import (
     ExportFinished,
@@ -99,10 +100,10 @@ async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: 
     async with serving(9) as serve:
         reading: set[int] = set()
         most = 0
-        real = ac.CvatClient.open_result
+        real = ClientInternals.open_result
 
         @asynccontextmanager
-        async def watched(self: ac.CvatClient, url: str, **more: Any) -> AsyncIterator[Any]:
+        async def watched(self: ClientInternals, url: str, **more: Any) -> AsyncIterator[Any]:
             nonlocal most
             reading.add(more["task_id"])
             # No transfer goes on before others had time to begin, if they are allowed to.
@@ -117,7 +118,7 @@ async def test_no_more_archives_are_read_at_once_than_there_are_transfers(data: 
                 reading.discard(more["task_id"])
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ac.CvatClient, "open_result", watched)
+            patch.setattr(ClientInternals, "open_result", watched)
             options = replace(QUICK, transfers=2, concurrency=9)
             report = await ac.mirror(serve.client, data, options=options)
         assert report.ok

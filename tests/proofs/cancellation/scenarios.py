@@ -20,6 +20,7 @@ from typing import Any
 from cutting import Way
 
 import asynccvat as ac
+from asynccvat.client import internals
 from asynccvat.events import Event, TaskDone
 from asynccvat.settings import Settings
 from asynccvat.simulator import Fault
@@ -670,7 +671,7 @@ class Client(Scenario):
             while not (request := await own.request(accepted.rq_id)).ended:
                 pass
             assert request.result_url is not None
-            async with own.open_result(request.result_url) as stream:
+            async with internals(own).open_result(request.result_url) as stream:
                 size = sum([len(chunk) async for chunk in stream.chunks()])
             assert size == stream.total
 
