@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiofiles
-
-from asynccvat.aio.threads import in_thread, shielded
+from asynccvat.aio.threads import in_thread
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.errors import AnnotationFileError
 
@@ -80,17 +78,17 @@ class FileToSend:
             raise self._changed()
 
     async def _read(self, offset: int, count: int) -> bytes:
-        """Read a piece to its end even if cancelled, since aiofiles would leave the file open.
+        """Read a piece in one thread call, which opens and closes the file.
 
-        The file is opened for each piece, so that a broken call leaves nothing open.
+        aiofiles takes four calls, and leaves the file open if the event loop ends between them.
         """
 
-        async def read() -> bytes:
-            async with aiofiles.open(self.path, "rb") as file:
-                await file.seek(offset)
-                return await file.read(count)
+        def read() -> bytes:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                return file.read(count)
 
-        return await shielded(read())
+        return await in_thread(read)
 
     def _changed(self) -> AnnotationFileError:
         return AnnotationFileError(
