@@ -73,16 +73,16 @@ async def shielded(work: Awaitable[T]) -> T:
     A cancellation is raised after that.
     """
     task = asyncio.ensure_future(work)
-    return _result(task, await _wait_for_end(task))
+    return _result(task, await wait_for_end(task))
 
 
 async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter | None) -> T:
     task = asyncio.ensure_future(_call_to_end(call, limiter))
-    cancelled = await _wait_for_end(task)
+    cancelled = await wait_for_end(task)
     while task.cancelled():
         # Only a task that has not made its first step ends so, and the call must still be made.
         task = asyncio.ensure_future(_call_to_end(call, limiter))
-        cancelled = await _wait_for_end(task) or cancelled
+        cancelled = await wait_for_end(task) or cancelled
     return _result(task, cancelled)
 
 
@@ -101,7 +101,7 @@ async def _call_to_end(call: Callable[[], T], limiter: anyio.CapacityLimiter | N
             if work.cancel():
                 continue  # the call had not started
             ended = asyncio.wrap_future(work)
-            await _wait_for_end(ended)
+            await wait_for_end(ended)
             return ended.result()
         finally:
             # The exception of the future holds this frame: without this they would be a cycle.
@@ -119,10 +119,11 @@ def _run_unless_cancelled(work: concurrent.futures.Future[T], call: Callable[[],
         del work
 
 
-async def _wait_for_end(task: asyncio.Future[T]) -> asyncio.CancelledError | None:
-    """Wait until something has ended.
+async def wait_for_end(task: asyncio.Future[T]) -> asyncio.CancelledError | None:
+    """Wait until something has ended, even when cancelled.
 
-    Returns the cancellation that came before that, if any.
+    Returns:
+        The cancellation that came before that, for the caller to raise; None if none came.
     """
     cancelled: asyncio.CancelledError | None = None
     # The shield holds anyio's cancellations off. asyncio's own come once each, and are kept.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import anyio
 
 from asynccvat.aio.task_groups import task_group
-from asynccvat.aio.threads import in_thread
+from asynccvat.aio.threads import in_thread, wait_for_end
 from asynccvat.client import CvatClient
 from asynccvat.core.models import ExportSpec, TaskListing
 from asynccvat.core.options import MirrorOptions
@@ -51,11 +51,12 @@ async def prepare(
         listing = await listing_call
     finally:
         listing_call.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([listing_call])
+        cancelled = await wait_for_end(listing_call)
         if not listing_call.cancelled():
             # Retrieve its error, or asyncio logs it if the destination could not be read either.
             listing_call.exception()
+        if cancelled is not None:
+            raise cancelled
     emit(ListingRead(len(listing.tasks), listing.complete))
     presence: dict[int, Presence] | None = None
     if options.prune:

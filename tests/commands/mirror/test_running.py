@@ -28,8 +28,10 @@ from engine_serving import (
 
 import asynccvat as ac
 from asynccvat.archives import ArchiveReader
+from asynccvat.client import lists
 from asynccvat.events import Event, ExportRequested, Planned, RunFinished, TaskDone, to_json
 from asynccvat.simulator import Fault
+from asynccvat.store import MirrorStore
 from asynccvat.transfer import own_requests
 
 pytestmark = pytest.mark.anyio
@@ -152,6 +154,37 @@ async def test_a_server_that_is_down_does_not_delay_an_aborted_run(data: Path) -
         async with ac.open_mirror(serve.client, data, options=QUICK) as run:
             await until(lambda: len(serve.server.requests) == 2)
         assert run.report.interrupted
+
+
+async def test_a_cancellation_while_a_run_fails_leaves_no_listing_behind(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+    joined = lists._joined
+
+    def slowly(*args: Any) -> Any:
+        begun.set()
+        release.wait(30)
+        return joined(*args)
+
+    async def unreadable(_: MirrorStore) -> Any:
+        await until(begun.is_set)
+        raise ac.StoreError("the disk is gone")
+
+    monkeypatch.setattr(lists, "_joined", slowly)
+    monkeypatch.setattr(MirrorStore, "receipts", unreadable)
+    async with serving(1) as serve:
+        planning = asyncio.ensure_future(ac.plan_mirror(serve.client, data))
+        await until(begun.is_set)
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        planning.cancel()
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        assert not planning.done()
+        release.set()
+        with pytest.raises(asyncio.CancelledError):
+            await planning
 
 
 async def test_an_error_in_the_block_ends_the_run_and_passes(data: Path) -> None:
