@@ -6,6 +6,7 @@ They are here by name for annotations and `match`. The classes that programs mak
 
 from __future__ import annotations
 
+from asynccvat.core.annotation_counts import AnnotationCounts, TaskAnnotations
 from asynccvat.core.models import (
     About,
     Cancellation,
@@ -31,6 +32,7 @@ from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
 
 __all__ = [
     "About",
+    "AnnotationCounts",
     "Cancellation",
     "DataMeta",
     "DownloadPlan",
@@ -49,6 +51,7 @@ __all__ = [
     "RequestStatus",
     "ServerRequest",
     "Task",
+    "TaskAnnotations",
     "TaskListing",
     "UploadPlan",
     "UploadReason",

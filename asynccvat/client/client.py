@@ -19,9 +19,11 @@ import anyio
 import msgspec
 
 from asynccvat.aio.task_groups import run_all
+from asynccvat.client.annotations import read_annotations
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.internals import ClientInternals
 from asynccvat.client.lists import Lists
+from asynccvat.core.annotation_counts import TaskAnnotations
 from asynccvat.core.environment import from_environment
 from asynccvat.core.models import (
     About,
@@ -363,6 +365,17 @@ class CvatClient:
         """
         path = f"/api/tasks/{whole('task_id', task_id)}/data/meta"
         return await self._get(path, _DATA_META, "detail", task_id=task_id)
+
+    async def annotations(self, task_id: int) -> TaskAnnotations:
+        """Return the annotations of a task: the server's own JSON, and how many there are.
+
+        Annotations of ground truth and replica jobs are not among them.
+
+        Raises:
+            NotFoundError: The task does not exist.
+            ProtocolError: The answer cannot be read.
+        """
+        return await read_annotations(self._http, task_id)
 
     async def projects(
         self, selection: ProjectSelection | None = None, *, page_size: int = 500

@@ -18,6 +18,7 @@ from asynccvat.aio.threads import entered_in_thread
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.discovery import MirrorLocation
 from asynccvat.commands.upload.local_files import AnnotationSource, prepared
+from asynccvat.core.annotation_counts import TaskAnnotations
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.models import ServerRequest
 from asynccvat.core.options import UploadOptions
@@ -117,11 +118,17 @@ class TaskUploader:
                 on_progress=lambda sent: self._emit(UploadProgress(step.task_id, sent)),
             )
             self._emit(UploadStarted(step.task_id, file.size))
+            existing: TaskAnnotations | None = None
             if not upload.is_small:
+                existing = await self._read_existing(order)
                 async with self._sending:
                     await upload.send()
             await self._slots.acquire()
             try:
+                # `_check_unchanged` below shows that what was read before the sending is current.
+                if existing is None or step.mirrored_date is None:
+                    existing = await self._read_existing(order)
+                await self._keep_existing(order, existing)
                 await self._check_unchanged(step)
                 self._before_request()
                 request = await self._imports.run(upload)
@@ -141,6 +148,13 @@ class TaskUploader:
         return await self._note_in_receipt(
             order, Imported(outcome, records, self._between(request))
         )
+
+    async def _read_existing(self, order: UploadOrder) -> TaskAnnotations:
+        """Read what the task has now, which the import may replace."""
+        return await self._client.annotations(order.step.task_id)
+
+    async def _keep_existing(self, order: UploadOrder, existing: TaskAnnotations) -> None:
+        """Keep what the import replaces. Called right before the import is requested."""
 
     async def _check_unchanged(self, step: Upload) -> None:
         """Check the task again right before the import. The listing of a long run is old by now."""
