@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
 from asynccvat.client.tus import PieceSender, SentFile
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.annotation_files import FileKind
@@ -63,6 +64,7 @@ class AnnotationUpload:
         importer: str,
         mode: ImportMode,
         known_imports: KnownImports,
+        limit: BodyLimit,
         on_progress: Callable[[int], None],
     ) -> None:
         """Prepare an upload. Nothing is sent yet.
@@ -74,6 +76,7 @@ class AnnotationUpload:
             importer: The importer's exact name.
             mode: What becomes of the annotations that the task has.
             known_imports: Returns the imports that the server remembers.
+            limit: What a gateway before the server allows in one request.
             on_progress: Receives the bytes of each piece that was sent.
         """
         self.task_id = task_id
@@ -83,9 +86,12 @@ class AnnotationUpload:
         self._importer = importer
         self._mode = mode
         self._known_imports = known_imports
+        self._limit = limit
         self._on_progress = on_progress
         # The import consumes a file that was sent before: requested twice, it happens once.
-        self._in_one_request = file.size <= ONE_REQUEST and mode is ImportMode.REPLACE
+        self._in_one_request = (
+            file.size <= min(ONE_REQUEST, limit.most) and mode is ImportMode.REPLACE
+        )
         self._sent_file: SentFile | None = None
         # How the first answer was lost, and the server's clock before that call.
         self._loss: str | None = None
@@ -111,6 +117,7 @@ class AnnotationUpload:
             task_id=self.task_id,
             path=self._path,
             params=self._params,
+            limit=self._limit,
             on_sent=self._note_sent,
         )
         self._sent_file = await sender.send()
@@ -145,17 +152,27 @@ class AnnotationUpload:
                     return found
                 await self._http.retry_or_raise(error, attempt)
             except ResponseError as error:
-                if error.status != 400 or "such file" not in error.detail:
-                    raise
-                if self._loss is not None:
+                if self._loss is not None and _lacks_file(error):
                     # The import of our lost request consumed the file, however it ended.
                     return await self._lost_import()
-                if self._sent_file is None or self._sent_file.certain:
-                    raise
-                await self.send()
+                await self._send_anew(error)
             else:
                 return await self._accepted(answer)
             attempt += 1
+
+    async def _send_anew(self, error: ResponseError) -> None:
+        """Send the file in pieces if the refusal shows that the server does not have it.
+
+        Raises:
+            ResponseError: The refusal itself, if it shows anything else.
+        """
+        if self._in_one_request and error.status == TOO_LARGE:
+            # A gateway refused it, so the server has seen nothing.
+            self._limit.note_refused(self.file.size)
+            self._in_one_request = False
+        elif not _lacks_file(error) or self._sent_file is None or self._sent_file.certain:
+            raise error
+        await self.send()
 
     async def _import_call(self) -> Call:
         params = {**self._params}
@@ -279,3 +296,8 @@ class AnnotationUpload:
 
     def _call(self, method: str, path: str, **rest: Any) -> Call:
         return Call(method=method, path=path, step="upload", task_id=self.task_id, **rest)
+
+
+def _lacks_file(error: ResponseError) -> bool:
+    """Whether the server says that it has no file that was sent before."""
+    return error.status == 400 and "such file" in error.detail

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.core.importers import importer_for
@@ -33,6 +34,7 @@ class ClientInternals:
         self._lists = lists
         self._exports = exports
         self._appends: bool | None = None
+        self._body_limit = BodyLimit()
 
     @property
     def retry_budget(self) -> SharedBudget:
@@ -160,5 +162,6 @@ class ClientInternals:
             importer=importer,
             mode=ImportMode(mode),
             known_imports=known_imports,
+            limit=self._body_limit,
             on_progress=on_progress,
         )

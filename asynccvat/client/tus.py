@@ -3,6 +3,7 @@
 CVAT adds two calls to TUS: one before the file, and one after it that requests the import.
 `client.imports` makes the second one. Until then the file changes nothing. `core.tus` decides the
 pieces, and reads and writes the headers.
+`client.body_limit` remembers what a gateway before the server allows.
 """
 
 from __future__ import annotations
@@ -13,9 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from asynccvat.aio.threads import shielded
+from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.tus import chunk_length, metadata, read_offset
-from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, TransportError
+from asynccvat.errors import (
+    NotFoundError,
+    ProtocolError,
+    ResponseError,
+    TransportError,
+    UploadError,
+)
 from asynccvat.http import Call, HttpSession, StreamedBody
 
 _TUS_VERSION = "1.0.0"
@@ -47,6 +55,7 @@ class PieceSender:
         task_id: int,
         path: str,
         params: Mapping[str, str],
+        limit: BodyLimit,
         on_sent: Callable[[int], None],
     ) -> None:
         """Prepare to send a file.
@@ -54,6 +63,7 @@ class PieceSender:
         Args:
             http: The server.
             file: The file.
+            limit: What the gateway allows in one request. It is updated.
             task_id: The task.
             path: The path of its annotations.
             params: The query of the import.
@@ -64,6 +74,7 @@ class PieceSender:
         self._task_id = task_id
         self._path = path
         self._params = params
+        self._limit = limit
         self._on_sent = on_sent
         # Held while the file is read.
         self._reading = asyncio.Lock()
@@ -73,6 +84,7 @@ class PieceSender:
 
         Raises:
             AnnotationFileError: It was changed while it was sent.
+            UploadError: A gateway refuses even the smallest pieces.
             AsyncCvatError: The server cannot be reached, or refuses it.
         """
         await self._http.call(
@@ -121,13 +133,19 @@ class PieceSender:
         """
         offset = attempt = 0
         while offset < self._file.size:
+            length = chunk_length(self._file.size, offset, most=self._limit.most)
             try:
-                offset = await self._send_chunk(address, offset)
+                offset = await self._send_chunk(address, offset, length)
                 attempt = 0
             except NotFoundError:
                 raise
             except (ResponseError, TransportError) as error:
                 await self._file.check_unchanged()
+                if isinstance(error, ResponseError) and error.status == TOO_LARGE:
+                    # The server has not seen the piece, so its offset is unchanged.
+                    if not self._limit.note_refused(length):
+                        raise self._too_large(error, length) from error
+                    continue
                 if isinstance(error, ResponseError) and error.status == 409:
                     # The server has another offset than ours. Ask for it, as after any break.
                     error.retryable = True
@@ -135,15 +153,14 @@ class PieceSender:
                 try:
                     reached = await self._offset(address)
                 except NotFoundError:
-                    if offset + chunk_length(self._file.size, offset) < self._file.size:
+                    if offset + length < self._file.size:
                         raise
                     return False
                 attempt = 0 if reached > offset else attempt + 1
                 offset = reached
         return True
 
-    async def _send_chunk(self, address: str, offset: int) -> int:
-        length = chunk_length(self._file.size, offset)
+    async def _send_chunk(self, address: str, offset: int, length: int) -> int:
         try:
             answer = await self._http.call(
                 self._call(
@@ -163,6 +180,17 @@ class PieceSender:
             # aiohttp sends a body in a separate task, which it cancels and does not await.
             await shielded(self._until_read())
         return read_offset(answer.headers.get("Upload-Offset"), size=self._file.size)
+
+    def _too_large(self, error: ResponseError, length: int) -> UploadError:
+        said = f" ({error.detail.rstrip('.')})" if error.detail else ""
+        return UploadError(
+            f"cannot upload {self._file.shown} to task {self._task_id}: a gateway before "
+            f"{self._http.server.origin} refuses a request of {length:,} bytes with status "
+            f"413{said}, and asynccvat sends no smaller pieces. Have the gateway allow at least "
+            "1 MiB, in nginx with client_max_body_size.",
+            task_id=self._task_id,
+            step="upload",
+        )
 
     async def _offset(self, address: str) -> int:
         answer = await self._http.call(self._call("HEAD", address, headers=self._tus_headers))

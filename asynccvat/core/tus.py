@@ -13,7 +13,12 @@ from asynccvat.errors import ProtocolError
 ONE_REQUEST = 1 << 20
 """Bytes up to which a file is sent in one request. TUS would need three more requests."""
 
-_LARGEST = 32 << 20
+SMALLEST = 1 << 16
+"""Bytes of the smallest piece. A gateway that refuses even this is not worth more calls."""
+
+LARGEST = 32 << 20
+"""Bytes of the largest piece."""
+
 # A break costs at most the piece under way. With pieces of a 64th of the file, rounded up, five
 # breaks cost less than a tenth of a file from 64 MiB on. Smaller files have pieces of
 # `ONE_REQUEST`.
@@ -21,13 +26,23 @@ _SHARE = 64
 _ROUND = 1 << 16
 
 
-def chunk_length(size: int, offset: int) -> int:
+def chunk_length(size: int, offset: int, *, most: int = LARGEST) -> int:
     """Return the bytes of the next piece of a file of `size` bytes, at an offset.
 
     Pieces are long enough that calls cost little, and short enough that a break loses little.
+    A gateway may allow no more than `most` bytes.
     """
     wanted = -(-size // (_SHARE * _ROUND)) * _ROUND
-    return min(max(wanted, ONE_REQUEST), _LARGEST, size - offset)
+    return min(max(wanted, ONE_REQUEST), most, size - offset)
+
+
+def shorter(refused: int) -> int | None:
+    """Return the bytes of the piece to try after a gateway refused one (413): half of it.
+
+    Returns:
+        None if the refused piece was one of the smallest.
+    """
+    return max(refused // 2, SMALLEST) if refused > SMALLEST else None
 
 
 def metadata(filename: str) -> str:

@@ -47,9 +47,6 @@ _LONGEST_LINE: Final = 8180
 _LONGEST_HEADER: Final = 8180
 """Bytes of a header past which nginx answers 400."""
 
-_LARGEST_BODY: Final = 1 << 30
-"""Bytes of a body past which nginx answers 413, as CVAT configures it."""
-
 _TASK_ID: Final = re.compile(r"/api/(?:tasks|jobs)/(\d+)|[?&/](?:.*&)?target_id=(\d+)")
 
 
@@ -118,7 +115,7 @@ class Application:
 
     async def _serve(self, call: Call) -> web.StreamResponse:
         response = await self._faulty_response(call) or await self._respond(call)
-        if (call.request.content_length or 0) <= _LARGEST_BODY:
+        if (call.request.content_length or 0) <= self._backend.options.largest_body:
             async for _ in call.pieces():  # nginx reads a body that the handler did not read
                 pass
         if any(fault.lose_answer for fault in call.faults):
@@ -159,7 +156,7 @@ class Application:
             return nginx_page(414)
         if any(len(name) + len(value) > _LONGEST_HEADER for name, value in request.raw_headers):
             return header_too_large_page()
-        if (request.content_length or 0) > _LARGEST_BODY:
+        if (request.content_length or 0) > self._backend.options.largest_body:
             return nginx_page(413)
         match = find_route(call.path)
         try:

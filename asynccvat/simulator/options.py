@@ -97,6 +97,8 @@ class SimulatorOptions:
         throttle_anonymous: Anonymous calls allowed per address and minute, or None.
         throttle_users: Calls allowed per user and minute, or None.
         public_url: Origin of absolute links, instead of the Host of the call.
+        largest_body: Bytes of a body past which nginx answers 413. CVAT's own configuration allows
+            1 GiB, nginx alone 1 MiB (`1 << 20`), as a gateway before CVAT may.
         version: The version that `/api/server/about` shows.
     """
 
@@ -137,6 +139,7 @@ class SimulatorOptions:
     throttle_anonymous: int | None = 100
     throttle_users: int | None = None
     public_url: str | None = None
+    largest_body: int = 1 << 30
     version: str = "2.54.1"
 
     def __post_init__(self) -> None:
