@@ -243,3 +243,14 @@ def test_a_file_gets_the_same_bytes_as_memory(tmp_path: Path) -> None:
         write_archive(stream, one, COCO, True, exported_at=NOON)
     written = (tmp_path / "archive.zip").read_bytes()
     assert written == export_archive(one, COCO, True, exported_at=NOON)
+
+
+def test_a_format_of_another_dimension_holds_no_annotation_as_on_cvat() -> None:
+    flat = generate_tasks(1, 2).tasks[1]
+    cloud = dataclasses.replace(flat, dimension="3d")
+    kitti = archive(cloud, "Kitti Raw Format 1.0")
+    assert b"<count>4</count>" in kitti.read("tracklet_labels.xml")
+    assert kitti.read("velodyne_points/data/cloud_0000.pcd").startswith(b"VERSION 0.7\n")
+    assert b"<count>0</count>" in archive(flat, "Kitti Raw Format 1.0").read("tracklet_labels.xml")
+    coco = json.loads(archive(cloud, COCO).read("annotations/instances_default.json"))
+    assert coco["annotations"] == []

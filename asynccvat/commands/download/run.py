@@ -17,9 +17,17 @@ from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.options import DownloadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import NameRules
+from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.download import DownloadChoice, DownloadPlan, PlannedDownload, choose_step
 from asynccvat.core.plans.mirror import Reason
-from asynccvat.errors import AsyncCvatError, ConfigError, ForeignFolderError, StoreError
+from asynccvat.core.selection import Selection
+from asynccvat.errors import (
+    AsyncCvatError,
+    ConfigError,
+    ExportError,
+    ForeignFolderError,
+    StoreError,
+)
 from asynccvat.events import Event
 from asynccvat.store import LooseFolder
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
@@ -112,6 +120,7 @@ class DownloadRun:
         wanted = [self._paths[order.task.id] for order in orders]
         for path in {path.parent: path for path in wanted}.values():
             await LooseFolder.check_parent(path, durable=self._options.durable)
+        orders = await self._of_the_formats_dimension(orders, report)
         options = within_handles(self._options, report.warn)
         dispatcher = Dispatcher(
             self._client,
@@ -124,6 +133,29 @@ class DownloadRun:
         )
         await dispatcher.fetch_all(orders)
         return dispatcher.stopped_by
+
+    async def _of_the_formats_dimension(
+        self, orders: list[FetchOrder], report: ReportBuilder
+    ) -> list[FetchOrder]:
+        """Return the orders whose export can hold annotations. Report the others."""
+        if not orders:
+            return []
+        formats = await self._client.formats()
+        listing = await self._client.tasks(Selection(task_ids=[one.task.id for one in orders]))
+        listed = {task.id: task for task in listing.tasks}
+        fitting = []
+        for order in orders:
+            # The export of a task that is not listed fails with the server's own reason.
+            task = listed.get(order.task.id, order.task)
+            why = other_dimension(task, self._spec.format, formats)
+            if why is None:
+                fitting.append(order)
+                continue
+            error = ExportError(
+                f"cannot download task {task.id}: {why}", task_id=task.id, step="plan"
+            )
+            report.done(failed(order, error, 0.0))
+        return fitting
 
     async def _order(self, task_id: int, report: ReportBuilder) -> FetchOrder | None:
         """Return the order to fetch a task. If its folder is filled, report that instead."""

@@ -16,6 +16,7 @@ from asynccvat.client import CvatClient
 from asynccvat.core.models import ExportSpec, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import task_folder_name
+from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
 from asynccvat.core.plans.mirror import Plan, Presence, gone_candidates, plan_mirror
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
@@ -74,6 +75,14 @@ async def prepare(
         unclaimed=await store.unclaimed(new_folders),
         presence=presence,
     )
+    if needs_formats(plan_):
+        plan_ = await in_thread(
+            without_other_dimensions,
+            plan_,
+            spec.format,
+            await client.formats(),
+            named=selection.task_ids is not None,
+        )
     counts = plan_.counts
     emit(
         Planned(

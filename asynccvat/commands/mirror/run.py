@@ -32,6 +32,7 @@ from asynccvat.core.plans.mirror import (
 from asynccvat.core.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
+    ExportError,
     ForeignFolderError,
     NotFoundError,
 )
@@ -229,14 +230,13 @@ async def _report_unchanged(plan_: Plan, dest: Path, report: ReportBuilder) -> N
 
 def _outcomes_without_work(plan_: Plan, dest: Path) -> Iterator[TaskOutcome]:
     for keep in plan_.of(Keep):
-        edited = keep.reason is Reason.EDITED
         yield TaskOutcome(
             task_id=keep.task_id,
             name=keep.name,
             action=Action.KEPT,
             reason=keep.reason,
             location=str(dest / keep.folder),
-            warnings=(EXPLANATIONS[keep.reason],) if edited else (),
+            warnings=_warnings(keep),
         )
     for skip in plan_.of(Skip):
         yield TaskOutcome(
@@ -244,10 +244,16 @@ def _outcomes_without_work(plan_: Plan, dest: Path) -> Iterator[TaskOutcome]:
             name=skip.name,
             action=Action.SKIPPED,
             reason=skip.reason,
-            warnings=(EXPLANATIONS[skip.reason],),
+            warnings=(skip.detail or EXPLANATIONS[skip.reason],),
         )
     for refusal in plan_.of(Refuse):
         yield _refused(refusal, dest)
+
+
+def _warnings(keep: Keep) -> tuple[str, ...]:
+    if keep.reason is Reason.EDITED:
+        return (EXPLANATIONS[keep.reason],)
+    return (keep.detail,) if keep.detail else ()
 
 
 def _unobstructed_first(move: Move) -> int:
@@ -266,6 +272,12 @@ def _refused(refusal: Refuse, dest: Path) -> TaskOutcome:
     if refusal.reason is Reason.FOREIGN:
         error = ForeignFolderError(
             f"cannot write to {dest / refusal.folder}: {explanation}",
+            task_id=refusal.task_id,
+            step="plan",
+        )
+    elif refusal.reason is Reason.DIMENSION:
+        error = ExportError(
+            f"cannot mirror task {refusal.task_id}: {refusal.detail}",
             task_id=refusal.task_id,
             step="plan",
         )

@@ -69,6 +69,8 @@ class Reason(StrEnum):
     """The server did not say whether it is still there."""
     NO_DATA = "no data"
     """It has no images yet, so CVAT cannot export it."""
+    DIMENSION = "dimension"
+    """Its dimension, `2d` or `3d`, is not that of the format."""
     FOREIGN = "foreign"
     """Its folder exists, and asynccvat did not make it."""
     NOT_FOUND = "not found"
@@ -97,6 +99,7 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.FORBIDDEN: "perhaps still on the server, but not visible to this user",
     Reason.UNKNOWN: "the server did not say whether it is still there",
     Reason.NO_DATA: "the task has no data, so CVAT cannot export it",
+    Reason.DIMENSION: "the format has no annotations of the task's dimension",
     Reason.FOREIGN: (
         "the folder exists, but asynccvat did not make it. Use --adopt to take it over."
     ),
@@ -126,12 +129,13 @@ class Fetch(msgspec.Struct, frozen=True, gc=False):
 
 
 class Keep(msgspec.Struct, frozen=True, gc=False):
-    """Leave a folder unchanged."""
+    """Leave a folder unchanged. `detail` explains more than the reason does."""
 
     task_id: int
     name: str
     folder: str
     reason: Reason
+    detail: str = ""
 
 
 class Skip(msgspec.Struct, frozen=True, gc=False):
@@ -141,6 +145,7 @@ class Skip(msgspec.Struct, frozen=True, gc=False):
     name: str
     folder: str
     reason: Reason
+    detail: str = ""
 
 
 class Move(msgspec.Struct, frozen=True, gc=False):
@@ -170,6 +175,7 @@ class Refuse(msgspec.Struct, frozen=True, gc=False):
     name: str
     folder: str
     reason: Reason
+    detail: str = ""
 
 
 MirrorStep = Fetch | Keep | Skip | Move | Remove | Refuse

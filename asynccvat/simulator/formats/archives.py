@@ -31,6 +31,7 @@ from asynccvat.simulator.formats.cvat_xml_writer import (
 )
 from asynccvat.simulator.formats.frames import AnnotatedFrame, annotated_frames
 from asynccvat.simulator.formats.json_writers import coco_json, datumaro_json
+from asynccvat.simulator.formats.kitti_writer import kitti_tracklets
 from asynccvat.simulator.world.annotations import Label
 from asynccvat.simulator.world.tasks import Project, Task
 
@@ -142,6 +143,13 @@ def _yolo(content: _ArchiveContent) -> _Members:
             yield f"labels/{subset}/{one.item_id}.txt", text.encode
 
 
+def _kitti_raw(content: _ArchiveContent) -> _Members:
+    yield "tracklet_labels.xml", lambda: kitti_tracklets(content.frames).encode()
+    names = "".join(f"{one.frame.index} {one.item_id}\n" for one in content.frames)
+    yield "frame_list.txt", names.encode
+    yield from content.images(content.frames, "velodyne_points/data/")
+
+
 _WRITERS: Final[dict[str, Callable[[_ArchiveContent], _Members]]] = {
     "CVAT for images 1.1": _cvat_images,
     "CVAT for video 1.1": _cvat_video,
@@ -149,7 +157,9 @@ _WRITERS: Final[dict[str, Callable[[_ArchiveContent], _Members]]] = {
     "Datumaro 1.0": _datumaro,
     "PASCAL VOC 1.1": _voc,
     "Ultralytics YOLO Detection 1.0": _yolo,
+    "Kitti Raw Format 1.0": _kitti_raw,
 }
+_OF_POINT_CLOUDS: Final = frozenset({"Kitti Raw Format 1.0"})
 
 WRITTEN_FORMATS: Final = tuple(_WRITERS)
 """The formats in which generated tasks can be exported, by CVAT's names."""
@@ -227,7 +237,8 @@ def write_archive(
         )
     when = exported_at or datetime.now(UTC)
     source = ExportSource(with_data, project, when, base_url)
-    content = _ArchiveContent(source, annotated_frames(with_data), save_images)
+    dimension = "3d" if format_name in _OF_POINT_CLOUDS else "2d"
+    content = _ArchiveContent(source, annotated_frames(with_data, dimension), save_images)
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, make in _WRITERS[format_name](content):
             archive.writestr(_entry(name, when), make())

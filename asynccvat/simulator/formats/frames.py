@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from asynccvat.simulator.world.annotations import Attribute, Shape, Tag
+from asynccvat.simulator.world.annotations import Annotations, Attribute, Shape, Tag
 from asynccvat.simulator.world.content import Frame
 from asynccvat.simulator.world.tasks import Task
 
@@ -33,14 +33,17 @@ class AnnotatedFrame:
         return str(PurePosixPath(self.frame.name).with_suffix(""))
 
 
-def annotated_frames(tasks: Sequence[Task]) -> list[AnnotatedFrame]:
-    """Return the frames of all tasks, numbered consecutively, with unique names."""
+def annotated_frames(tasks: Sequence[Task], dimension: str = "2d") -> list[AnnotatedFrame]:
+    """Return the frames of all tasks, numbered consecutively, with unique names.
+
+    A format of another dimension than the task's holds none of its annotations, as seen on 2.64.
+    """
     annotated: list[AnnotatedFrame] = []
     taken: dict[str, int] = defaultdict(int)
     for task in tasks:
         shapes: dict[int, list[Shape]] = defaultdict(list)
         tags: dict[int, list[Tag]] = defaultdict(list)
-        annotations = task.annotations()
+        annotations = task.annotations() if task.dimension == dimension else Annotations()
         for shape in annotations.shapes:
             shapes[shape.frame].append(shape)
         for number, track in enumerate(annotations.tracks):

@@ -31,7 +31,7 @@ TASK_TERMS: Final = FilterTerms[Task](
         "assignee": lambda task: _username(task.assignee),
         "status": lambda task: task.status,
         "mode": lambda task: task.mode,
-        "dimension": lambda _: "2d",
+        "dimension": lambda task: task.dimension,
         "updated_date": lambda task: task.updated_date,
         "created_date": lambda task: task.created_date,
         "tracker_link": lambda _: "",

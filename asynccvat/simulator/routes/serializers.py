@@ -45,7 +45,7 @@ def task_json(task: Task, origin: str, assigned: datetime | None = None) -> dict
     if task.size is not None:
         value |= {"size": task.size, "image_quality": task.image_quality, "data": task.id}
     return value | {
-        "dimension": "2d",
+        "dimension": task.dimension,
         "subset": task.subset,
         "organization_id": task.organization_id,
         "organization": task.organization_id,
@@ -77,7 +77,7 @@ def project_json(project: Project, tasks: list[Task], origin: str) -> dict[str, 
         "created_date": stamp(project.created_date),
         "updated_date": stamp(project.updated_date),
         "status": project.status,
-        "dimension": "2d" if tasks else None,
+        "dimension": tasks[0].dimension if tasks else None,
         "organization": project.organization_id,
         "organization_id": project.organization_id,
         "target_storage": None,
@@ -98,7 +98,7 @@ def job_json(job: Job, task: Task, origin: str) -> dict[str, Any]:
         "project_id": job.project_id,
         "assignee": user_json(job.assignee, origin),
         "guide_id": None,
-        "dimension": "2d",
+        "dimension": task.dimension,
         "bug_tracker": "",
         "status": job.status,
         "stage": job.stage,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -36,7 +36,7 @@ _UNICODE_FRAME_NAMES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One image of a task: `seed` and `size` (bytes) determine its content."""
+    """One image or point cloud of a task: `seed` and `size` (bytes) determine its content."""
 
     index: int
     name: str
@@ -46,7 +46,9 @@ class Frame:
     size: int | None
 
     def data(self) -> bytes:
-        """Draw the JPEG file, the same bytes at every call."""
+        """Draw the JPEG file, or write the points, the same bytes at every call."""
+        if self.name.endswith(".pcd"):
+            return _point_cloud(self.seed)
         return draw_jpeg(self.seed, self.width, self.height, self.size)
 
 
@@ -72,13 +74,15 @@ class GeneratedContent:
     height: int = 480
     unicode_names: bool = False
 
-    def frame(self, task_id: int, media_revision: int, index: int) -> Frame:
+    def frame(self, task_id: int, media_revision: int, index: int, dimension: str = "2d") -> Frame:
         """Describe one frame of a task."""
         name = f"street_{index:04d}.jpg"
         if self.unicode_names:
             name = _UNICODE_FRAME_NAMES[index % len(_UNICODE_FRAME_NAMES)]
             if index >= len(_UNICODE_FRAME_NAMES):
                 name = f"{index // len(_UNICODE_FRAME_NAMES)}/{name}"
+        if dimension == "3d":
+            name = f"cloud_{index:04d}.pcd"
         seed = (self.seed * 1_000_003 + task_id) * 1_000_003 + index
         seed += media_revision * 1_000_000_007
         return Frame(index, name, self.width, self.height, seed, self.frame_bytes)
@@ -135,6 +139,41 @@ class GeneratedContent:
             add("polygon", polygon_label, corners)
             add("points", points_label, (x, y, x + wide, y + high))
             tags.append(Tag(len(tags) + 1, tag_label, frame))
+
+
+def cuboids(annotations: Annotations) -> Annotations:
+    """Return the annotations of a point cloud: a cuboid for each rectangle, and nothing else.
+
+    CVAT's sixteen numbers are position, rotation and size, and seven zeros.
+    """
+    return Annotations(
+        tuple(
+            replace(
+                shape, type="cuboid", points=(*shape.points[:2], *(0,) * 4, 2, 4, 1.5, *(0,) * 7)
+            )
+            for shape in annotations.shapes
+            if shape.type == "rectangle"
+        )
+    )
+
+
+def _point_cloud(seed: int) -> bytes:
+    """Write a small PCD file of version 0.7."""
+    rng = random.Random(seed)
+    points = [f"{rng.randrange(100)} {rng.randrange(100)} {rng.randrange(9)}" for _ in range(16)]
+    head = (
+        "VERSION 0.7",
+        "FIELDS x y z",
+        "SIZE 4 4 4",
+        "TYPE F F F",
+        "COUNT 1 1 1",
+        f"WIDTH {len(points)}",
+        "HEIGHT 1",
+        "VIEWPOINT 0 0 0 1 0 0 0",
+        f"POINTS {len(points)}",
+        "DATA ascii",
+    )
+    return "\n".join([*head, *points, ""]).encode()
 
 
 PLAIN: Final = GeneratedContent()

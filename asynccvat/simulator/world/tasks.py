@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from asynccvat.simulator.world.annotations import Annotations, Label
-from asynccvat.simulator.world.content import PLAIN, Frame, GeneratedContent
+from asynccvat.simulator.world.content import PLAIN, Frame, GeneratedContent, cuboids
 from asynccvat.simulator.world.users import ADMIN, User
 
 
@@ -78,6 +78,7 @@ class Task:
         subset: Its subset, or "".
         status: `annotation`, `validation` or `completed`.
         mode: `annotation`, or "" without data.
+        dimension: `2d` for images, `3d` for point clouds.
         owner: Its owner.
         assignee: Its assignee.
         revision: Counts the edits of its annotations.
@@ -103,6 +104,7 @@ class Task:
     subset: str = ""
     status: str = "annotation"
     mode: str = "annotation"
+    dimension: str = "2d"
     owner: User = ADMIN
     assignee: User | None = None
     revision: int = 0
@@ -128,7 +130,7 @@ class Task:
     def frames(self) -> tuple[Frame, ...]:
         """Return the images, in frame order."""
         return tuple(
-            self.content.frame(self.id, self.media_revision, index)
+            self.content.frame(self.id, self.media_revision, index, self.dimension)
             for index in range(self.size or 0)
         )
 
@@ -167,7 +169,8 @@ class Task:
             return self.given
         if self.ready:
             return Annotations()
-        return self.content.annotations(self.id, self.revision, self.labels, self.size or 0)
+        made = self.content.annotations(self.id, self.revision, self.labels, self.size or 0)
+        return made if self.dimension == "2d" else cuboids(made)
 
     def edited(self, at: datetime) -> Task:
         """Return the task after an edit, which makes all annotations anew."""
