@@ -228,7 +228,8 @@ class UploadOptions(TransferOptions):
         folder_prefix: A task's folder is named by this and the task's id, unless a receipt says
             otherwise.
         mode: `"replace"`, which every CVAT can, or `"append"`, which newer ones can.
-        only_if_unchanged: Upload only to tasks that are unchanged since they were mirrored.
+        overwrite: Also upload to tasks that changed on the server since they were mirrored. Outside
+            a mirror nothing tells whether a task changed.
         force: Also upload files of a mirror that were not edited.
         import_timeout: Seconds that one import may run, counted from its start. The time in the
             server's queue is not limited.
@@ -245,10 +246,10 @@ class UploadOptions(TransferOptions):
         Text(tuple(ImportMode)),
         group=REPLACING,
     )
-    only_if_unchanged: bool = option(
+    overwrite: bool = option(
         False,
-        "--only-if-unchanged",
-        "Refuse tasks that changed on the server since they were mirrored.",
+        "--overwrite",
+        "Replace the annotations of tasks that changed on the server since they were mirrored.",
         Switch(),
         group=REPLACING,
     )

@@ -139,7 +139,7 @@ PARAMETERS = {
             ),
             "folder_prefix": _UPLOAD["folder_prefix"],
             "mode": _UPLOAD["mode"],
-            "only_if_unchanged": _UPLOAD["only_if_unchanged"],
+            "overwrite": _UPLOAD["overwrite"],
         },
         either=(("tasks",), ("task_ids", "in_dir")),
     ),

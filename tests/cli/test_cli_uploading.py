@@ -58,7 +58,7 @@ def edited(shell: Shell, own: SimulatedServer, tmp_path: Path) -> Path:
 def test_edited_files_of_a_mirror_are_uploaded_and_fetched_once(
     shell: Shell, own: SimulatedServer, edited: Path
 ) -> None:
-    ended = shell("upload", "--all", "-i", edited, "--only-if-unchanged", "--no-fsync")
+    ended = shell("upload", "--all", "-i", edited, "--no-fsync")
     assert ended.code == 0
     (line,) = ended.out.splitlines()
     assert "4 tasks (1 uploaded, 3 skipped)" in line
@@ -158,7 +158,7 @@ def test_a_conflict_is_a_failure_that_says_what_to_do(
     shell: Shell, own: SimulatedServer, edited: Path
 ) -> None:
     own.edit_task(2)
-    ended = shell("upload", "--all", "-i", edited, "--only-if-unchanged")
+    ended = shell("upload", "--all", "-i", edited)
     assert ended.code == 1
     assert "cannot upload to task 2: it changed on the server since it was mirrored" in ended.err
     assert "kept/" in ended.err

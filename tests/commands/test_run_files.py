@@ -251,10 +251,7 @@ async def test_a_task_whose_state_forbids_the_step_fails_alone(
         await ac.mirror(serve.client, "data", options=ac.MirrorOptions(durable=False))
         serve.server.edit_task(1)
         report = await ac.run_file(
-            written(
-                "- task: upload\n"
-                "  parameters: {task_ids: [1, 2], in_dir: data, only_if_unchanged: true}\n"
-            )
+            written("- task: upload\n  parameters: {task_ids: [1, 2], in_dir: data}\n")
         )
         assert counts(report) == [(1, 0, 0, 1)]
         (failed,) = (one for one in report.steps[0].outcomes if not one.ok)

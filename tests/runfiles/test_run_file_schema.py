@@ -42,7 +42,7 @@ PAIRS = {
         "dataset_format": "COCO 1.0",
         "folder_prefix": "t_",
         "mode": "append",
-        "only_if_unchanged": True,
+        "overwrite": True,
     },
 }
 IN_DIR = {"task": "upload", "server": None, "parameters": {"task_ids": [1], "in_dir": "raw"}}

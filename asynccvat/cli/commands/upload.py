@@ -85,11 +85,12 @@ def upload(
     """Upload annotation files into tasks, many at a time: for example a mirror's edited files.
 
     A file that is missing, empty or of another format is refused, and so is a file for a task
-    that does not exist. CVAT replaces the annotations that a task has.
+    that does not exist. CVAT replaces the annotations that a task has. In a mirror, a task that
+    changed on the server since it was mirrored is refused.
 
     For example:
 
-    asynccvat upload --all -i data/ --only-if-unchanged
+    asynccvat upload --all -i data/
 
     asynccvat upload -t 147 -t 148 -i data/ --dry-run
 

@@ -16,7 +16,7 @@ from asynccvat.commands.upload.discovery import Discovery, FoundFile
 from asynccvat.commands.upload.dispatcher import UploadDispatcher, failed
 from asynccvat.commands.upload.one_task import Imported, UploadOrder
 from asynccvat.core.models import TaskListing
-from asynccvat.core.options import UploadOptions
+from asynccvat.core.options import ImportMode, UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.upload import (
     RefuseUpload,
@@ -99,7 +99,8 @@ class UploadRun:
         plan_ = plan_uploads(
             [one.candidate for one in found],
             listing,
-            only_if_unchanged=self._options.only_if_unchanged,
+            # Annotations that are appended replace nobody's work.
+            overwrite=self._options.overwrite or self._options.mode == ImportMode.APPEND,
             force=self._options.force,
         )
         counts = plan_.counts
@@ -147,7 +148,7 @@ async def _note_dates(
 ) -> None:
     """Note the tasks' new states in the receipts, if the imports caused these states.
 
-    The next upload with `only_if_unchanged` is then refused only if another user changed the task.
+    The next upload is then refused only if another user changed the task.
     A state from before or after the import is not noted.
     """
     noted = {
@@ -164,8 +165,8 @@ async def _note_dates(
                 await store.note_upload(task.id, one.records, updated_date=task.updated_date)
     except AsyncCvatError as error:
         report.warn(
-            "cannot note the new states of the tasks in the receipts, so --only-if-unchanged "
-            f"refuses these tasks until they are mirrored: {error}"
+            "cannot note the new states of the tasks in the receipts, so the next upload "
+            f"refuses these tasks until they are mirrored, unless --overwrite is given: {error}"
         )
 
 

@@ -37,8 +37,6 @@ class UploadReason(StrEnum):
     """It has no images yet, so CVAT cannot import into it."""
     CONFLICT = "conflict"
     """It changed on the server since it was mirrored."""
-    NOT_MIRRORED = "not mirrored"
-    """It is in no mirror, so whether it changed cannot be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +153,7 @@ def plan_uploads(
     candidates: Iterable[UploadCandidate],
     listing: TaskListing,
     *,
-    only_if_unchanged: bool = False,
+    overwrite: bool = False,
     force: bool = False,
 ) -> UploadPlan:
     """Compare files with the server's tasks.
@@ -164,7 +162,7 @@ def plan_uploads(
         candidates: The files, one candidate for each task.
         listing: Their tasks, as the server lists them. Tasks with a problem, and tasks that are
             skipped, need not be in it.
-        only_if_unchanged: Refuse a task that changed since it was mirrored.
+        overwrite: Also upload to tasks that changed since they were mirrored.
         force: Also upload files that are unchanged since they were mirrored.
     """
     tasks = {task.id: task for task in listing.tasks}
@@ -182,13 +180,13 @@ def plan_uploads(
             refusal = UploadReason.NOT_FOUND, _not_found(one.task_id)
         elif task.without_data:
             refusal = UploadReason.NO_DATA, _no_data(one.task_id)
-        elif only_if_unchanged:
-            refusal = _conflict(one, task.updated_date)
+        elif not overwrite and one.mirrored_date not in (None, task.updated_date):
+            refusal = UploadReason.CONFLICT, changed_since(one.task_id)
         if refusal is not None:
             steps.append(RefuseUpload(one.task_id, name, one.path, *refusal))
             continue
         reason = _why(one, force=force)
-        guard = one.mirrored_date if only_if_unchanged else None
+        guard = None if overwrite else one.mirrored_date
         steps.append(Upload(one.task_id, name, one.path, reason, one.importer, guard))
     return UploadPlan(tuple(steps))
 
@@ -201,27 +199,12 @@ def _why(one: UploadCandidate, *, force: bool) -> UploadReason:
     return UploadReason.FORCED if force else UploadReason.FOUND
 
 
-def _conflict(
-    one: UploadCandidate, updated_date: str
-) -> tuple[UploadReason, AsyncCvatError] | None:
-    if one.mirrored_date is None:
-        return UploadReason.NOT_MIRRORED, UploadError(
-            f"cannot upload {one.path} to task {one.task_id} with --only-if-unchanged: no receipt "
-            "says from which state of the task it is. Mirror the task, or leave the option out.",
-            task_id=one.task_id,
-            step="plan",
-        )
-    if one.mirrored_date != updated_date:
-        return UploadReason.CONFLICT, changed_since(one.task_id)
-    return None
-
-
 def changed_since(task_id: int) -> TaskChangedError:
     """Return the error of a task that was changed since it was mirrored."""
     return TaskChangedError(
         f"cannot upload to task {task_id}: it changed on the server since it was mirrored, and the "
-        "upload would replace that change. Mirror it (your edited files go to kept/), edit again, "
-        "and upload.",
+        "upload would replace that change. Mirror it (your edited files go to kept/), edit again "
+        "and upload, or give --overwrite.",
         task_id=task_id,
         step="plan",
     )

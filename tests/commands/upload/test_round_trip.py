@@ -41,7 +41,6 @@ LOCK = ".asynccvat/lock"
 
 CVAT = "annotations.xml"
 UPLOAD = ac.UploadOptions(durable=False)
-GUARDED = ac.UploadOptions(durable=False, only_if_unchanged=True)
 
 
 def edit(path: Path, old: str = 'occluded="0"', new: str = 'occluded="1"') -> None:
@@ -272,7 +271,7 @@ async def test_a_task_that_changed_since_it_was_mirrored_is_refused(
         edit(data / f"task{number}" / CVAT)
     serve.server.edit_task(2)
     theirs = await serve.archive(2)
-    report = await ac.upload(serve.client, data, options=GUARDED)
+    report = await ac.upload(serve.client, data, options=UPLOAD)
     assert actions(report)[1] == ("uploaded", "edited")
     assert isinstance(error(report, 2), ac.errors.TaskChangedError)
     assert outcome(report, 2).reason == "conflict"
@@ -285,7 +284,7 @@ async def test_a_change_between_the_listing_and_the_upload_is_noticed(
     serve = await mirrored(stack, data, 1)
     edit(data / "task1" / CVAT)
     log.on(ac.events.Planned, lambda _event: serve.server.edit_task(1))
-    report = await ac.upload(serve.client, data, options=GUARDED, on_event=log)
+    report = await ac.upload(serve.client, data, options=UPLOAD, on_event=log)
     assert isinstance(error(report, 1), ac.errors.TaskChangedError)
     assert serve.calls("POST", "/annotations") == []
 
@@ -294,7 +293,7 @@ async def test_an_own_upload_is_no_conflict(data: Path, stack: AsyncExitStack) -
     serve = await mirrored(stack, data, 1)
     for old, new in (("0", "1"), ("1", "0")):
         edit(data / "task1" / CVAT, f'occluded="{old}"', f'occluded="{new}"')
-        report = await ac.upload(serve.client, data, options=GUARDED)
+        report = await ac.upload(serve.client, data, options=UPLOAD)
         assert actions(report)[1] == ("uploaded", "edited"), report.failures
     assert receipt_head(data, 1)["updated_date"] == (await serve.client.task(1)).updated_date
 
@@ -305,20 +304,21 @@ async def test_a_change_by_others_right_after_the_import_stays_a_conflict(
     serve = await mirrored(stack, data, 1)
     edit(data / "task1" / CVAT)
     log.on(ImportFinished, lambda _event: serve.server.edit_task(1))
-    assert (await ac.upload(serve.client, data, options=GUARDED, on_event=log)).ok
+    assert (await ac.upload(serve.client, data, options=UPLOAD, on_event=log)).ok
     edit(data / "task1" / CVAT, 'occluded="1"', 'occluded="0"')
-    report = await ac.upload(serve.client, data, options=GUARDED)
+    report = await ac.upload(serve.client, data, options=UPLOAD)
     assert isinstance(error(report, 1), ac.errors.TaskChangedError)
 
 
-async def test_files_in_no_receipt_are_refused_by_the_guard(
-    data: Path, stack: AsyncExitStack, tmp_path: Path
-) -> None:
+async def test_overwrite_replaces_what_another_user_did(data: Path, stack: AsyncExitStack) -> None:
     serve = await mirrored(stack, data, 1)
-    loose = tmp_path / "loose.xml"
-    loose.write_bytes((data / "task1" / CVAT).read_bytes())
-    report = await ac.upload(serve.client, {1: loose}, options=GUARDED)
-    assert outcome(report, 1).reason == "not mirrored"
+    edit(data / "task1" / CVAT)
+    serve.server.edit_task(1)
+    assert "--overwrite" in outcome(await ac.upload(serve.client, data, options=UPLOAD), 1).failure
+    overwriting = ac.UploadOptions(durable=False, overwrite=True)
+    report = await ac.upload(serve.client, data, options=overwriting)
+    assert actions(report)[1] == ("uploaded", "edited")
+    assert b'occluded="0"' not in (await serve.archive(1))[CVAT]
 
 
 async def test_dates_that_the_server_sets_later_are_no_conflict(
@@ -327,7 +327,7 @@ async def test_dates_that_the_server_sets_later_are_no_conflict(
     serve = await mirrored(stack, data, 1)
     serve.server.faults.add(Fault(importing="null_dates", count=3))
     edit(data / "task1" / CVAT)
-    assert (await ac.upload(serve.client, data, options=GUARDED)).ok
+    assert (await ac.upload(serve.client, data, options=UPLOAD)).ok
     assert receipt_head(data, 1)["updated_date"] == (await serve.client.task(1)).updated_date
 
 

@@ -96,20 +96,27 @@ def test_files_with_problems_are_refused(
     assert isinstance(step.problem, kind)
 
 
-def test_only_if_unchanged_holds_the_task_to_the_state_that_was_mirrored() -> None:
+def test_a_task_is_held_to_the_state_that_was_mirrored() -> None:
     same, changed, unknown = plan(
         candidate(1, edited=True, mirrored_date="u1"),
         candidate(2, edited=True, mirrored_date="older"),
         candidate(1, named=True),
-        only_if_unchanged=True,
     )
     assert isinstance(same, Upload)
     assert same.mirrored_date == "u1"
     assert isinstance(changed, RefuseUpload)
     assert isinstance(changed.problem, TaskChangedError)
     assert "kept/" in str(changed.problem)
-    assert isinstance(unknown, RefuseUpload)
-    assert unknown.reason == "not mirrored"
+    assert "--overwrite" in str(changed.problem)
+    # Outside a mirror nothing tells whether the task changed.
+    assert isinstance(unknown, Upload)
+    assert unknown.mirrored_date is None
+
+
+def test_overwrite_uploads_to_a_task_that_changed() -> None:
+    (step,) = plan(candidate(2, edited=True, mirrored_date="older"), overwrite=True)
+    assert isinstance(step, Upload)
+    assert step.mirrored_date is None
 
 
 def test_a_plan_is_json() -> None:
@@ -181,7 +188,7 @@ def test_an_offset_outside_the_file_is_a_protocol_error() -> None:
         {"concurrency": 0},
         {"retries": -1},
         {"import_timeout": 0},
-        {"only_if_unchanged": "yes"},
+        {"overwrite": "yes"},
     ],
 )
 def test_options_that_cannot_be_used_are_refused(wrong: dict[str, Any]) -> None:
