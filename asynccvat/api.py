@@ -7,7 +7,7 @@ The work is done in `commands`. `verify` lives in `commands.verify`, as it needs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Fetch, Plan
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.core.selection import Selection
+from asynccvat.errors import ConfigError
 from asynccvat.store import MirrorStore
 from asynccvat.transfer.run import EventCallback, Run
 
@@ -61,7 +62,7 @@ async def plan_mirror(
     selection = Selection.of(selection)
     _check_client(client)
     async with MirrorStore.open(
-        Path(dest), origin=client.origin, organization=client.organization, read_only=True
+        _place(dest), origin=client.origin, organization=client.organization, read_only=True
     ) as store:
         plan = await prepare(client, store, selection, spec, options)
     if plan.of(Fetch):
@@ -103,7 +104,7 @@ def open_mirror(
     _check_client(client)
     work = MirrorRun(
         client,
-        Path(dest),
+        _place(dest),
         Selection.of(selection),
         ExportSpec.of(spec),
         _checked(options, MirrorOptions),
@@ -295,7 +296,7 @@ def _downloads(
     Selection(task_ids=list(paths))  # which checks the ids
     return DownloadRun(
         client,
-        {task_id: Path(path) for task_id, path in paths.items()},
+        {task_id: _place(path) for task_id, path in paths.items()},
         ExportSpec.of(spec),
         _checked(options, DownloadOptions),
         skip_existing=skip_existing,
@@ -426,7 +427,7 @@ async def upload_annotations(
         AsyncCvatError: The server cannot be reached, or refuses it.
     """
     _check_client(client)
-    return await import_file(client, task_id, Path(path), format, mode=mode, timeout=timeout)
+    return await import_file(client, task_id, _place(path), format, mode=mode, timeout=timeout)
 
 
 def _uploads(
@@ -439,10 +440,21 @@ def _uploads(
     _check_client(client)
     files: Mapping[int, Path] | Path
     if isinstance(source, Mapping):
-        files = {task_id: Path(path) for task_id, path in source.items()}
+        files = {task_id: _place(path) for task_id, path in source.items()}
     else:
-        files = Path(source)
+        files = _place(source)
     return UploadRun(client, files, task_ids, format_name, _checked(options, UploadOptions))
+
+
+def _place(given: PathText) -> Path:
+    """Return a path; an empty one is probably a setting that is missing.
+
+    Raises:
+        ConfigError: It is empty.
+    """
+    if not fspath(given):
+        raise ConfigError("a path is empty. Name a folder or file, '.' for the working directory.")
+    return Path(given)
 
 
 def _check_client(client: object) -> None:

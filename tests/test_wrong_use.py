@@ -90,6 +90,56 @@ VALUES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         ac.ConfigError,
         "task_ids must be positive whole numbers, not 'one'",
     ),
+    "a condition that is empty, as an unset variable is": (
+        lambda: asynccvat.Selection(name=""),
+        ac.ConfigError,
+        "name is empty. Give a text, or None for no condition.",
+    ),
+    "a condition of blanks": (
+        lambda: asynccvat.ProjectSelection(owner=" "),
+        ac.ConfigError,
+        "owner is empty. Give a text, or None for no condition.",
+    ),
+    "a condition of jobs that is empty": (
+        lambda: asynccvat.JobSelection(task_name=""),
+        ac.ConfigError,
+        "task_name is empty. Give a text, or None for no condition.",
+    ),
+    "a condition that is a number": (
+        lambda: asynccvat.Selection(subset=5),
+        ac.ConfigError,
+        "subset must be a text, not 5",
+    ),
+    "a filter that is empty": (
+        lambda: asynccvat.Selection(filter=""),
+        ac.ConfigError,
+        "filter is empty. Give a text, or None for no condition.",
+    ),
+    "a user without a name": (
+        lambda: asynccvat.CvatClient("https://cvat.invalid", username="", password="x"),
+        ac.ConfigError,
+        "username is empty. Give a value, or None if there is none.",
+    ),
+    "a token that is empty": (
+        lambda: asynccvat.CvatClient("https://cvat.invalid", token=""),
+        ac.ConfigError,
+        "token is empty. Give a value, or None if there is none.",
+    ),
+    "a destination that is empty": (
+        lambda: asynccvat.open_mirror(CLIENT, ""),
+        ac.ConfigError,
+        "a path is empty. Name a folder or file, '.' for the working directory.",
+    ),
+    "a folder to download into that is empty": (
+        lambda: asynccvat.open_download(CLIENT, {1: ""}),
+        ac.ConfigError,
+        "a path is empty.",
+    ),
+    "a folder to upload that is empty": (
+        lambda: asynccvat.open_upload(CLIENT, ""),
+        ac.ConfigError,
+        "a path is empty.",
+    ),
     "a policy of words": (
         lambda: asynccvat.RetryPolicy(attempts="5"),
         TypeError,
@@ -166,6 +216,21 @@ CALLS: dict[str, tuple[Callable[[], Coroutine[Any, Any, object]], type[Exception
         lambda: asynccvat.CvatClient.cancel_requests(CLIENT, "action=export"),
         TypeError,
         "rq_ids must be a list of ids, not 'action=export' alone",
+    ),
+    "the requests in a state that the server does not know": (
+        lambda: asynccvat.CvatClient.requests(CLIENT, status="done"),
+        ac.ConfigError,
+        "status must be one of queued, started, finished, failed, not 'done'",
+    ),
+    "the requests of an action that the server does not know": (
+        lambda: asynccvat.CvatClient.requests(CLIENT, action="exports"),
+        ac.ConfigError,
+        "action must be one of export, import, create, not 'exports'",
+    ),
+    "the requests of a format without a name": (
+        lambda: asynccvat.CvatClient.requests(CLIENT, export_format=""),
+        ac.ConfigError,
+        "export_format is empty.",
     ),
     "the requests of a text": (
         lambda: asynccvat.CvatClient.requests(CLIENT, task_ids="12"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import gc
 import inspect
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn
@@ -33,14 +32,10 @@ from asynccvat.cli.exit_codes import MEANINGS, ExitCode
 from asynccvat.cli.option_groups import parameters_of
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.signals import Interrupted
-from asynccvat.cli.text import ended
-from asynccvat.cli.typer_classes import Command, Group
+from asynccvat.cli.typer_classes import Command, Group, UsageError
+from asynccvat.cli.usage import usage_message
 
 __all__ = ["app", "main"]
-
-# Some versions of typer contain a copy of click, so the base class of their usage errors has no
-# public name that all versions share.
-_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="asynccvat",
@@ -123,7 +118,7 @@ def _invoke(arguments: list[str]) -> int:
     invocation = Invocation()
     try:
         code = app(arguments, prog_name="asynccvat", standalone_mode=False, obj=invocation)
-    except _UsageError as error:
+    except UsageError as error:
         output.remark(f"Error: {usage_message(error)}")
         return ExitCode.USAGE
     except (typer.Abort, KeyboardInterrupt):
@@ -140,29 +135,3 @@ def _invoke(arguments: list[str]) -> int:
             output.remark(line)
         return exit_codes.exit_code(error)
     return int(code or ExitCode.DONE)
-
-
-def usage_message(error: Exception) -> str:
-    """Return a usage error in one line, with the help to read."""
-    message = error.format_message()  # type: ignore[attr-defined]  # all of typer's usage errors do
-    context = getattr(error, "ctx", None)
-    command = "asynccvat" if context is None else context.command_path
-    return f"{as_sentence(message)} See '{command} --help'."
-
-
-# What pydantic says of numbers, which typer repeats, in the words of this command line.
-_PLAINER = (
-    (r"Input should be a valid integer.*", "give a whole number"),
-    (r"Input should be a valid number.*", "give a number"),
-    (r"Input should be greater than or equal to (\S+)", r"give \1 or more"),
-    (r"Input should be less than or equal to (\S+)", r"give \1 or less"),
-)
-
-
-def as_sentence(message: str) -> str:
-    """Return a usage error as one sentence, whether typer or a command worded it."""
-    line = " ".join(message.split()).replace("Value error, ", "", 1)
-    line = re.sub(r"^(Invalid value for )'([^']+)'", r"\1\2", line)
-    for pattern, words in _PLAINER:
-        line = re.sub(pattern, words, line)
-    return ended(line)

@@ -28,6 +28,7 @@ from asynccvat.core.declarations import (
     Text,
     declared_options,
 )
+from asynccvat.core.selection import filter_text
 
 T = TypeVar("T")
 
@@ -113,6 +114,8 @@ def _value(item: Option, given: Any) -> Any:
             return parsing.ids(given or (), item.flag) or None
         case Quantity(read=read) if given is not None:
             return parsing.read(read, given, item.flag)
+        case JsonLogic() if given is not None:
+            return parsing.read(filter_text, given, item.flag)
         case Moment() if given is not None:
             return parsing.since(given, item.flag, now=datetime.now(UTC))
         case Text() if isinstance(given, StrEnum):

@@ -6,6 +6,7 @@ A text that cannot be read is a usage error, which names the option and shows a 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
@@ -52,7 +53,7 @@ def ids(texts: Iterable[str], option: str) -> tuple[int, ...]:
         # than the wish to select everything.
         for part in (part.strip() for part in text.removesuffix(",").split(",")):
             if not (part.isascii() and part.isdigit() and int(part)):
-                raise _bad(option, part, "write ids as numbers, like 147 or 147,148")
+                raise _bad(option, part, _no_id(part))
             found[int(part)] = None
     return tuple(found)
 
@@ -67,10 +68,16 @@ def pairs(texts: Iterable[str], option: str) -> dict[int, Path]:
     for text in texts:
         number, equals, path = text.partition("=")
         if not (number.isascii() and number.isdigit() and int(number) and equals and path):
-            raise _bad(option, text, "write a task's id and a path, like 147=street.xml")
+            raise _bad(
+                option,
+                text,
+                "is no task with its path. Write its id and path, like 147=street.xml.",
+            )
         if int(number) in found:
             raise _bad(
-                option, text, f"task {int(number)} has a path already: give one path per task"
+                option,
+                text,
+                f"is a second path for task {int(number)}. Give one path for each task.",
             )
         found[int(number)] = Path(path)
     return found
@@ -91,20 +98,30 @@ def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
         stopped = bool(report.get("interrupted"))
     except OSError as error:
         raise typer.BadParameter(
-            f"cannot read {path}: {error.strerror}", param_hint=option
+            f"cannot read {str(path)!r}: {error.strerror}. Check the path.", param_hint=option
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise typer.BadParameter(
-            f"{path} is not a report: give a file that --report-json wrote", param_hint=option
+            f"{str(path)!r} is not a report. Give a file that --report-json wrote.",
+            param_hint=option,
         ) from error
     if stopped and not failed:
         raise typer.BadParameter(
-            f"{path} names no failed task, because its run was stopped early: run it again without "
-            f"{option}",
+            f"{str(path)!r} names no failed task, because its run was stopped early. Run it again "
+            f"without {option}.",
             param_hint=option,
         )
     return failed
 
 
-def _bad(option: str, text: str, hint: str) -> typer.BadParameter:
-    return typer.BadParameter(f"{text!r} cannot be read: {hint}", param_hint=option)
+def _bad(option: str, text: str, why: str) -> typer.BadParameter:
+    return typer.BadParameter(f"{text!r} {why}", param_hint=option)
+
+
+def _no_id(text: str) -> str:
+    """Say why a part of a list is no id: a comma too many, or an id as CVAT shows it."""
+    if not text:
+        return "stands between commas. Write ids as numbers, like 147 or 147,148."
+    if re.fullmatch(r"#[1-9][0-9]*", text):
+        return f"is no number. Write {text.removeprefix('#')}."
+    return "is no id. Write ids as numbers, like 147 or 147,148."

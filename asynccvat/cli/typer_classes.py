@@ -1,4 +1,7 @@
-"""Commands for typer that start quickly and whose help shows no Python types.
+"""Commands for typer that start quickly, refuse doubtful input, and show no Python types.
+
+An empty value is probably a variable of the shell that is not set, and an option that is given
+twice keeps only its last value. Both are refused.
 
 typer converts the values of options with pydantic, defaults and plain texts included. These need
 no conversion here, so a command without other values imports no pydantic. That takes
@@ -8,16 +11,33 @@ misses the server's address (medians of 15 runs, typer 0.29). `--help` gains not
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+# Some versions of typer contain a copy of click, so the base class of their usage errors has no
+# public name that all versions share.
+UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+
+MAY_BE_EMPTY = frozenset({"--org", "--folder-prefix"})
+"""The options whose empty value means something: the personal workspace, folders without prefix."""
 
 
 class _PlainOption(TyperOption):
     """An option that takes its default, and a text that is to be a text, as they are."""
 
     def process_value(self, ctx: Any, value: Any) -> Any:
+        flag = str(self.opts[0])
+        if _is_empty(value) and flag not in MAY_BE_EMPTY:
+            raise typer.BadParameter(
+                "it is empty. Give a value, or remove the option. Is a variable of the shell not "
+                "set?",
+                param_hint=flag,
+            )
+        _check_number(self, flag, value)
         source = ctx.get_parameter_source(self.name or "")
         default = source is not None and source.name == "DEFAULT" and value is self.default
         if default and value is None and self.multiple:
@@ -31,6 +51,11 @@ class _PlainArgument(TyperArgument):
     """An argument that takes a text that is to be a text as it is."""
 
     def process_value(self, ctx: Any, value: Any) -> Any:
+        if _is_empty(value):
+            raise typer.BadParameter(
+                "it is empty. Give a value. Is a variable of the shell not set?",
+                param_hint=str(self.metavar),
+            )
         if self.callback is None and _is_text(self, value):
             return value
         return super().process_value(ctx, value)
@@ -49,6 +74,35 @@ def _is_text(parameter: TyperOption | TyperArgument, value: object) -> bool:
     return isinstance(value, str) and wanted is str
 
 
+def _is_empty(value: object) -> bool:
+    """Whether a value, or one of several, is a text without a letter or digit in it."""
+    if isinstance(value, list | tuple):
+        return any(_is_empty(item) for item in value)
+    return isinstance(value, str) and not value.strip()
+
+
+def _check_number(option: TyperOption, flag: str, value: object) -> None:
+    """Refuse a text that is not a number in the option's range: typer would not name the value.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
+    if kind not in (int, float) or not isinstance(value, str):
+        return
+    least, most = getattr(option, "min", None), getattr(option, "max", None)
+    try:
+        number = kind(value)
+    except ValueError:
+        number = None
+    if number is not None and (least is None or number >= least) and not (most and number > most):
+        return
+    wanted = "a whole number" if kind is int else "a number"
+    if least is not None:
+        wanted += f" from {least:g} to {most:g}" if most is not None else f" of {least:g} or more"
+    raise typer.BadParameter(f"{value!r} is not accepted. Give {wanted}.", param_hint=flag)
+
+
 class Command(TyperCommand):
     """A command that prepares its options and arguments in this way."""
 
@@ -59,6 +113,10 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options and arguments, prepared."""
         return _prepared(super().get_params(ctx))
+
+    def make_parser(self, ctx: Any) -> Any:
+        """Return a parser that refuses repeated options."""
+        return _refusing_repetition(super().make_parser(ctx))
 
 
 class Group(TyperGroup):
@@ -71,6 +129,52 @@ class Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options and arguments, prepared."""
         return _prepared(super().get_params(ctx))
+
+    def make_parser(self, ctx: Any) -> Any:
+        """Return a parser that refuses repeated options."""
+        return _refusing_repetition(super().make_parser(ctx))
+
+
+def _refusing_repetition(parser: Any) -> Any:
+    parse = parser.parse_args
+
+    def parse_args(args: list[str]) -> Any:
+        given = list(args)
+        try:
+            values, rest, order = parse(args=args)
+            for option, times in Counter(order).items():
+                if times > 1 and isinstance(option, TyperOption):
+                    _check_repetition(option, times, given)
+        except UsageError as error:
+            # typer leaves it out for a missing value; the message names the command's help.
+            error.ctx = parser.ctx  # type: ignore[attr-defined]  # all usage errors have it
+            raise
+        return values, rest, order
+
+    parser.parse_args = parse_args
+    return parser
+
+
+def _check_repetition(option: TyperOption, times: int, given: Sequence[str]) -> None:
+    """Refuse an option that is given several times, of which all but one would be ignored.
+
+    Raises:
+        typer.BadParameter: It takes one value, or was switched both on and off.
+    """
+    if option.multiple or option.count:
+        return
+    flag = str(option.opts[0])
+    if option.is_flag:
+        off = next((name for name in option.secondary_opts if name in given), None)
+        on = next((name for name in option.opts if name in given), None)
+        if on is not None and off is not None:
+            raise typer.BadParameter(
+                f"it is given together with {off}. Remove one of them.", param_hint=on
+            )
+        return
+    raise typer.BadParameter(
+        f"it is given {times} times, but takes one value. Remove all but one.", param_hint=flag
+    )
 
 
 def _reflowed(text: str | None) -> str | None:

@@ -41,7 +41,15 @@ from asynccvat.core.models import (
 )
 from asynccvat.core.numbers import whole
 from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.core.selection import (
+    REQUEST_ACTIONS,
+    REQUEST_STATES,
+    JobSelection,
+    ProjectSelection,
+    Selection,
+    check_text,
+    check_word,
+)
 from asynccvat.errors import (
     ConfigError,
     NotFoundError,
@@ -474,9 +482,14 @@ class CvatClient:
             export_format: Only requests of this format, by its readable name.
 
         Raises:
+            ConfigError: A condition is one that the server does not know, or empty.
             AsyncCvatError: The server cannot be reached, or refuses the user or the call.
         """
         Selection(task_ids=task_ids)  # which checks the ids
+        check_word("action", action, REQUEST_ACTIONS)
+        check_word("status", status, REQUEST_STATES)
+        if export_format is not None:
+            check_text("export_format", export_format)
         return await self._lists.requests(task_ids, action, status, export_format)
 
     async def cancel_request(self, rq_id: str) -> bool:

@@ -307,8 +307,9 @@ def _wanted(kind: Kind, value: Any) -> str | None:
     match kind:
         case Switch() if not isinstance(value, bool):
             return "True or False"
-        case Text(choices=()) if not isinstance(value, str):
-            return "a text"
+        case Text(choices=(), may_be_empty=may_be_empty):
+            accepted = isinstance(value, str) and (may_be_empty or value.strip())
+            return None if accepted else "a text" + ("" if may_be_empty else " that is not empty")
         case Text(choices=choices) if choices and value not in choices:
             return " or ".join(choices)
         case Number(least=least) if not (whole and value >= least):

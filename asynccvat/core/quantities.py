@@ -1,7 +1,8 @@
 """Read sizes, durations, shares and dates as users write them.
 
-A text that cannot be read raises a `ValueError`, which says how to write one. `cli.parsing` and
-`runfiles.value_types` add the name of the option or key.
+A text that cannot be read raises a `ValueError`, which says why and how to write one. It is the
+rest of a sentence: `cli.parsing` and `runfiles.value_types` put the option or key and the text
+before it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def size(text: str) -> int:
     )
     value = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
     if value < 1:
-        raise ValueError("write a size like 800K, 10M or 1.5G")
+        raise ValueError("is no size. Write one like 800K, 10M or 1.5G.")
     return value
 
 
@@ -36,7 +37,7 @@ def duration(text: str) -> float:
     """
     value = _duration(text)
     if not value:
-        raise ValueError("write seconds, or a duration like 90s, 30m, 4h or 1h30m")
+        raise ValueError("is no time above 0. Write seconds, or a time like 90s, 30m, 4h or 1h30m.")
     return value
 
 
@@ -59,8 +60,10 @@ def count_or_share(text: str) -> str:
         ValueError: The text is neither.
     """
     found = re.fullmatch(r"(\d{1,15})|(\d{1,3}(?:\.\d{1,9})?)\s*%", text.strip())
-    if found is None or (found[2] is not None and float(found[2]) > 100):
-        raise ValueError("write a number, or a percentage like 10%")
+    if found is None:
+        raise ValueError("is neither a number nor a share. Write one like 20 or 10%.")
+    if found[2] is not None and float(found[2]) > 100:
+        raise ValueError("is more than 100%. Write a number like 20, or a share like 10%.")
     return text.strip()
 
 
@@ -79,7 +82,9 @@ def since(text: str, *, now: datetime) -> str:
         else:
             moment = datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError):
-        raise ValueError("write a date like 2026-03-31, or an age like 2d") from None
+        raise ValueError(
+            "is neither a date nor an age. Write a date like 2026-03-31, or an age like 2d or 12h."
+        ) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat().replace("+00:00", "Z")
 

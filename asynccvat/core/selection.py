@@ -17,10 +17,14 @@ from asynccvat.errors import ConfigError
 _STATUSES = ("annotation", "validation", "completed")
 _STAGES = ("annotation", "validation", "acceptance")
 _STATES = ("new", "in progress", "completed", "rejected")
+REQUEST_STATES = ("queued", "started", "finished", "failed")
+REQUEST_ACTIONS = ("export", "import", "create")
+"""What the server's requests are filtered by. It lists nothing for other words."""
 _TYPES = ("annotation", "ground_truth", "consensus_replica")
 # CVAT's nginx answers 414 to a request line beyond 8 KiB. Batches of ids leave room for the rest of
 # the URL.
 _MAX_FILTER_LENGTH = 4000
+_FILTER_EXAMPLE = """Write it in single quotes, like '{"==": [{"var": "owner"}, "ann"]}'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +57,13 @@ class _ListFilter:
                 _check_ids(field.name, value)
             elif field.name == "updated_since" and isinstance(value, datetime):
                 continue
-            elif value is not None and not isinstance(value, str):
-                raise ConfigError(f"{field.name} must be a text, not {value!r}")
+            elif value is not None:
+                check_text(field.name, value)
         if self.filter is not None:
-            _check_filter(self.filter)
+            try:
+                filter_text(self.filter)
+            except ValueError as error:
+                raise ConfigError(f"filter {self.filter!r} {error}") from None
         if self.updated_since is not None:
             object.__setattr__(self, "updated_since", _moment(self.updated_since))
 
@@ -137,7 +144,7 @@ class Selection(_ListFilter):
     def __post_init__(self) -> None:
         # No super(): `slots=True` makes a second class, and super() would refer to the first.
         _ListFilter.__post_init__(self)
-        _check_word("status", self.status, _STATUSES)
+        check_word("status", self.status, _STATUSES)
 
     @property
     def only_by_id(self) -> bool:
@@ -185,7 +192,7 @@ class ProjectSelection(_ListFilter):
 
     def __post_init__(self) -> None:
         _ListFilter.__post_init__(self)
-        _check_word("status", self.status, _STATUSES)
+        check_word("status", self.status, _STATUSES)
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
@@ -237,9 +244,9 @@ class JobSelection(_ListFilter):
 
     def __post_init__(self) -> None:
         _ListFilter.__post_init__(self)
-        _check_word("stage", self.stage, _STAGES)
-        _check_word("state", self.state, _STATES)
-        _check_word("type", self.type, _TYPES)
+        check_word("stage", self.stage, _STAGES)
+        check_word("state", self.state, _STATES)
+        check_word("type", self.type, _TYPES)
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
@@ -283,24 +290,44 @@ def _in_batches(
         yield plain | _filter([*terms, {"in": [{"var": key}, batch]}])
 
 
-def _check_word(name: str, value: str | None, words: Sequence[str]) -> None:
+def check_text(name: str, value: object) -> None:
+    """Check that a condition is a text that holds something: an empty one would select everything.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be a text, not {value!r}")
+    if not value.strip():
+        raise ConfigError(f"{name} is empty. Give a text, or None for no condition.")
+
+
+def check_word(name: str, value: str | None, words: Sequence[str]) -> None:
+    """Check that a condition is one of the words that the server knows, or None.
+
+    Raises:
+        ConfigError: It is another one, for which the server would list nothing.
+    """
     if value is not None and value not in words:
         raise ConfigError(f"{name} must be one of {', '.join(words)}, not {value!r}")
 
 
-def _check_filter(text: str) -> None:
+def filter_text(text: str) -> str:
+    """Return a filter unchanged if it is JSON logic.
+
+    Raises:
+        ValueError: It is not; the rest of a sentence that begins with the text.
+    """
     try:
         expression = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"the filter is not JSON: {error}. Give a JSON logic expression like "
-            '{"==":[{"var":"owner"},"alice"]}.'
-        ) from None
+    except (ValueError, RecursionError):
+        # The shell takes double quotes away, unless single ones are around them.
+        lost = '"' not in text and ":" in text
+        why = "has no double quotes, so it is not JSON" if lost else "is not JSON"
+        raise ValueError(f"{why}. {_FILTER_EXAMPLE}") from None
     if not isinstance(expression, dict) or not expression:
-        raise ConfigError(
-            "the filter must be a JSON logic expression, an object like "
-            '{"==":[{"var":"owner"},"alice"]}'
-        )
+        raise ValueError(f"is no JSON logic. {_FILTER_EXAMPLE}")
+    return text
 
 
 def _check_ids(name: str, ids: object) -> None:

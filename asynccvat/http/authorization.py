@@ -42,13 +42,13 @@ class Credentials:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise TypeError(f"{name} must be a string, not {described_type(value)}")
+            if value == "":
+                raise ConfigError(f"{name} is empty. Give a value, or None if there is none.")
         if self.token is not None:
             token = self.token.strip()
-            if not token or _NOT_IN_HEADERS.search(token):
-                raise ConfigError(
-                    "the access token is empty, or has spaces or other characters that are in no "
-                    "token. Give the token alone."
-                )
+            why = _not_a_token(token)
+            if why is not None:
+                raise ConfigError(f"the access token cannot be used: {why}")
             # A token read from a file or a secret store often ends in a newline.
             object.__setattr__(self, "token", token)
         elif (self.username is None) != (self.password is None):
@@ -84,6 +84,20 @@ class Credentials:
     def secrets(self) -> tuple[str, ...]:
         """Texts that must never be shown."""
         return tuple(secret for secret in (self.password, self.token) if secret)
+
+
+def _not_a_token(text: str) -> str | None:
+    """Say why a text cannot be a token, and what to do, without repeating it. None if it can."""
+    if text[:1] in ("'", '"') and text[:1] == text[-1:]:
+        return "it stands in quotes. Give it without them."
+    prefix = re.match(r"(?:Authorization:\s*)?(?:Token|Bearer|Basic)(?=\s)", text, re.IGNORECASE)
+    if prefix is not None:
+        return f"it begins with {prefix[0]!r}. Give what follows alone."
+    if not text:
+        return "it is empty. Give a token."
+    if _NOT_IN_HEADERS.search(text):
+        return "it has blanks or other characters that are in no token. Give the token alone."
+    return None
 
 
 class Authorization:

@@ -208,7 +208,7 @@ def _parsed(
     try:
         return parse(node.value)
     except ValueError as error:
-        reader.report(node, f"{name!r} cannot be {described(node)}: {error}")
+        reader.report(node, f"{name!r}: {described(node)} {error}")
         return None
 
 

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import pytest
 
-from asynccvat import Action, RunReport, TaskOutcome, cli, errors
-from asynccvat.cli import output
+from asynccvat import Action, RunReport, TaskOutcome, errors
+from asynccvat.cli import output, usage
 
 
 @pytest.mark.parametrize(
     ("message", "sentence"),
     [
-        ("Missing argument 'DEST'.", "Missing argument 'DEST'."),
-        ("No such command 'x'. Did you mean 'y'?", "No such command 'x'. Did you mean 'y'?"),
-        ("No such option: -x (Possible options: -y)", "No such option: -x (Possible options: -y)."),
+        ("No such command 'x'. Did you mean 'y'?", "there is no command 'x'. Did you mean 'y'?"),
+        ("Option '--name' requires an argument.", "--name has no value. Give one after it."),
         (
             "Invalid value for '--status': Value error,\n 'x' is not one of 'y'.",
-            "Invalid value for --status: 'x' is not one of 'y'.",
+            "--status 'x' is not one of 'y'.",
         ),
         (
+            "Invalid value for '--images / --no-images': it is given twice",
+            "--images is given twice.",
+        ),
+        # As older versions of typer say it.
+        (
             "Invalid value for --retries: Input should be a valid integer, unable to parse",
-            "Invalid value for --retries: give a whole number.",
+            "--retries: give a whole number.",
         ),
         (
             "Invalid value for --retries: Input should be greater than or equal to 0",
-            "Invalid value for --retries: give 0 or more.",
+            "--retries: give 0 or more.",
         ),
-        (
-            "Invalid value for --bwlimit: 'x' will not do",
-            "Invalid value for --bwlimit: 'x' will not do.",
-        ),
+        ("Invalid value for --bwlimit: 'x' will not do", "--bwlimit 'x' will not do."),
+        ("Invalid value for --out-dir: name a folder", "--out-dir: name a folder."),
     ],
 )
 def test_usage_errors_are_one_sentence_in_one_style(message: str, sentence: str) -> None:
-    assert cli.as_sentence(message) == sentence
+    assert usage.as_sentence(message) == sentence
 
 
 def test_a_run_stopped_by_an_error_was_not_interrupted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 
-from asynccvat.core.declarations import Option, Quantity, Switch, declared_options
-from asynccvat.core.options import DownloadOptions, MirrorOptions, UploadOptions
+from asynccvat.core.declarations import Option, Quantity, Switch, Text, declared_options, option
+from asynccvat.core.options import (
+    DownloadOptions,
+    MirrorOptions,
+    TransferOptions,
+    UploadOptions,
+)
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.errors import ConfigError
 
 CLASSES = (
     DownloadOptions,
@@ -60,3 +67,20 @@ def test_own_options_come_before_inherited_ones() -> None:
     names = [item.name for item in declared_options(Selection)]
     assert names[:2] == ["project_ids", "task_ids"]
     assert names[-1] == "filter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled(TransferOptions):
+    """Options with texts, of which one may be empty."""
+
+    label: str = option("new", "--label", "A text.", Text())
+    note: str = option("", "--note", "A text, or none.", Text(may_be_empty=True))
+
+
+@pytest.mark.parametrize("text", ["", "  ", 5])
+def test_a_text_is_not_empty_unless_its_declaration_says_so(text: str) -> None:
+    assert Labelled(label="x", note="").note == ""
+    with pytest.raises(ConfigError, match="label must be a text that is not empty, not "):
+        Labelled(label=text)
+    with pytest.raises(ConfigError, match="note must be a text, not 5"):
+        Labelled(note=5)  # type: ignore[arg-type]  # the mistake under test

@@ -269,9 +269,31 @@ def test_incomplete_credentials_and_impossible_tokens_are_refused() -> None:
         Credentials(password="x")
     with pytest.raises(ConfigError, match="a username was given without a password"):
         CvatClient("https://x", username="alice")
-    for token in ("", "  ", "two words", "new\nline", "schlüssel"):
-        with pytest.raises(ConfigError, match="the access token is empty, or has spaces"):
+    for token in ("two words", "new\nline", "schlüssel"):
+        with pytest.raises(ConfigError, match="cannot be used: it has blanks or other characters"):
             Credentials(token=token)
+    for token in ("", "  "):
+        with pytest.raises(ConfigError, match="is empty"):
+            Credentials(token=token)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "why"),
+    [
+        ("'abcdefgh.secret'", "it stands in quotes. Give it without them."),
+        ('"abcdefgh.secret"', "it stands in quotes. Give it without them."),
+        ("Token abcdefgh.secret", "it begins with 'Token'. Give what follows alone."),
+        ("bearer abcdefgh.secret", "it begins with 'bearer'. Give what follows alone."),
+        ("Authorization: Token abcdefgh.secret", "begins with 'Authorization: Token'. Give what"),
+    ],
+)
+def test_a_token_that_was_pasted_with_more_is_refused_and_not_repeated(
+    pasted: str, why: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Credentials(token=pasted)
+    assert why in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_the_environment_names_server_and_credentials() -> None:

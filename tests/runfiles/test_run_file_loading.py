@@ -221,7 +221,7 @@ def test_a_mirror_without_options_has_the_defaults_of_its_command() -> None:
 def test_a_filter_may_be_its_text(text: str) -> None:
     source = f"- task: mirror\n  parameters:\n    dest: x\n    filter: '{text}'\n"
     if text == "3":
-        assert "JSON logic expression" in told(source)[0]
+        assert "filter '3' is no JSON logic." in told(source)[0]
     else:
         assert only(source).selection.filter == text
 
@@ -354,7 +354,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (15, "must hold keys like 'task_id': the number '5'"),
         (16, "'tasks' or 'task_ids' and 'in_dir' is missing"),
         (17, "'dest' is missing"),
-        (17, "'bwlimit' cannot be the text 'fast': write a size like 800K"),
+        (17, "'bwlimit': the text 'fast' is no size. Write one like 800K"),
         (17, "'export_timeout' must be a text, in quotes, not an empty list"),
         (17, "'filter' must be JSON logic"),
         (18, "'task_ids' must be a list like [147, 150], not an empty list"),
@@ -365,7 +365,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (22, "'status' must be one of annotation, validation, completed, not 'done'"),
         (23, "'dest' must be a text, not an empty text"),
         (23, "'retries' must be a whole number from 0"),
-        (23, "'updated_since' cannot be the text 'lately': write a date like 2026-03-31"),
+        (23, "'updated_since': the text 'lately' is neither a date nor an age."),
         (24, "'task' is missing: write one of download_cvat_tasks"),
         (25, "'parameters' is missing: mirror takes dest, project_id"),
         (26, "'server' must hold keys like 'url'"),

@@ -57,9 +57,6 @@ def mirror(
 
     asynccvat mirror data/ --status completed --prune --dry-run
     """
-    if not destination:
-        # It is probably a shell variable that is not set, rather than the working directory.
-        raise typer.BadParameter("it is empty: name a folder", param_hint="DEST")
     results.check(dry_run=dry_run)
     place = Path(destination)
     settings = shared.settings()

@@ -193,8 +193,6 @@ def cancel(
         raise typer.BadParameter(
             "it cancels every waiting request: remove it or the ids", param_hint="--all"
         )
-    if any(not rq_id.strip() for rq_id in named):
-        raise typer.BadParameter("it is empty: name a request", param_hint="ID")
 
     async def work(client: CvatClient) -> dict[str, str]:
         wanted = list(named)

@@ -109,8 +109,6 @@ def verify(
 
     asynccvat verify data/ --against-server --status completed
     """
-    if not destination:
-        raise typer.BadParameter("it is empty: name a folder", param_hint="DEST")
     form = OutputOptions(as_json=as_json, as_jsonl=as_jsonl).form()
     task_ids = selection.task_ids
     of_server = [flag for name, flag in flags_given(selection).items() if name != "task_ids"]

@@ -1,0 +1,77 @@
+"""The mistakes of new users: what is typed, how it ends, and all that is said.
+
+Each entry is one `Mistake`. `{url}` stands for the address of the simulated server, whose user the
+environment names; it has the tasks 1 to 6 in the projects 1 and 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A command line with a mistake in it.
+
+    Attributes:
+        typed: The command as a shell gets it, without the program's name.
+        code: The exit code.
+        said: The whole of stderr.
+        files: Files of the working directory, by name.
+        environment: Variables that are set, or unset by None.
+        out: The whole of stdout.
+    """
+
+    typed: str
+    code: int
+    said: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    out: str = ""
+
+
+EMPTY = "is empty. Give a value, or remove the option. Is a variable of the shell not set?"
+
+OPTIONS = (
+    Mistake(
+        "list-tasks --projet-id 5",
+        2,
+        "Error: there is no option --projet-id. Did you mean --project-id? "
+        "See 'asynccvat list-tasks --help'.",
+    ),
+)
+
+EMPTY_VALUES = tuple(
+    Mistake(typed, 2, f"Error: {option} {EMPTY} See 'asynccvat {typed.split()[0]} --help'.")
+    for typed, option in (
+        ("list-tasks --name ''", "--name"),
+        ("list-tasks --owner ''", "--owner"),
+        ("list-tasks --subset ''", "--subset"),
+        ("list-tasks --assignee ' '", "--assignee"),
+        ("list-tasks --filter ''", "--filter"),
+        ("list-tasks --updated-since ''", "--updated-since"),
+        ("list-tasks --project-id ''", "--project-id"),
+        ("list-tasks --url ''", "--url"),
+        ("list-tasks --token ''", "--token"),
+        ("list-tasks -u ''", "--username"),
+        ("list-tasks -p ''", "--password"),
+        ("list-tasks --profile ''", "--profile"),
+        ("list-tasks --config ''", "--config"),
+        ("list-tasks --ca-bundle ''", "--ca-bundle"),
+        ("list-projects --name ''", "--name"),
+        ("list-jobs --name ''", "--name"),
+        ("mirror data/ --format ''", "--format"),
+        ("mirror data/ --report-json ''", "--report-json"),
+        ("mirror data/ --failed-from ''", "--failed-from"),
+        ("download -t 1 -o ''", "--out-dir"),
+        ("download -t '' -o data", "--task-id"),
+        ("upload -i '' --all", "--in-dir"),
+        ("upload --pair ''", "--pair"),
+        ("verify data/ --folder ''", "--folder"),
+        ("simulate --host ''", "--host"),
+    )
+)
+"""Values of variables that are not set. Each selected everything, or the working directory."""
+
+MISTAKES = (*OPTIONS, *EMPTY_VALUES)
