@@ -171,10 +171,10 @@ def test_notes_are_failures_only_with_strict(bare_shell: Shell, data: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("",), "DEST: it is empty"),
+        (("",), "DEST is empty"),
         ((".",), "is no mirror"),
         (("data", "--json", "--jsonl"), "one form"),
-        (("data", "--status", "completed"), "--status: it selects which of the server's tasks"),
+        (("data", "--status", "completed"), "--status selects which of the server's tasks"),
         (("data", "--against-server", "--name", "x", "-t", "1"), "--name"),
         (("data", "-t", "x"), "--task-id"),
         (("data", "--folder", "job*"), "matches job*"),
