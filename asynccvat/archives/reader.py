@@ -24,6 +24,7 @@ from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event
 from asynccvat.fs import disk_errors, handles
+from asynccvat.http import ResultStream
 from asynccvat.http.retry_after import Timing
 from asynccvat.store import Staging, UnfinishedArchive
 
@@ -84,7 +85,7 @@ class ArchiveReader:
         *,
         expected: Sequence[MemberRecord] = (),
         keep_archive: UnfinishedArchive | None = None,
-        on_open: Callable[[], None] | None = None,
+        on_open: Callable[[ResultStream], None] | None = None,
     ) -> StagedArchive:
         """Read one archive into a staged tree.
 
@@ -98,7 +99,8 @@ class ArchiveReader:
                 their order in the archive. It decides the size of the first request only.
             keep_archive: File to keep the archive itself in. The archive is then fetched whole and
                 in order. The file must not exist, and is removed if the reading fails.
-            on_open: Called when the server begins to send the archive, so it exists.
+            on_open: Called with the response when the server begins to send the archive. It may
+                raise an error that refuses the archive.
 
         Raises:
             ExportNotReadyError: The export has not ended, or another one was started since.

@@ -74,7 +74,7 @@ class ArchiveSource:
         result_url: str,
         task_id: int,
         bandwidth: Bandwidth | None,
-        on_open: Callable[[], None] | None = None,
+        on_open: Callable[[ResultStream], None] | None = None,
     ) -> None:
         self._on_open = on_open
         self._client = client
@@ -94,7 +94,7 @@ class ArchiveSource:
                 self._result_url, suffix=size, task_id=self._task_id
             ) as stream:
                 if self._on_open is not None:
-                    self._on_open()
+                    self._on_open(stream)
                     self._on_open = None
                 yield stream
         except ResponseError as error:

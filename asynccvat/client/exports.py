@@ -68,7 +68,7 @@ class ExportCalls:
                 raise
             if answer.status == 202 or is_json(answer.content_type):
                 rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
-                return RequestAccepted(rq_id, created=answer.status == 202)
+                return RequestAccepted(rq_id, answer.status == 202, accepted_at=answer.date)
             # Some versions only say in plain text that it runs, without its id.
             running = await self._running(task_id, spec)
             if running is not None:
@@ -120,7 +120,8 @@ class ExportCalls:
     ) -> AsyncIterator[ResultStream]:
         """Read an export's archive, or a part of it."""
         server = self._http.server
-        headers = {"Accept-Encoding": "identity"}
+        # Each export of a task has the same URL: no cache may answer with an earlier one.
+        headers = {"Accept-Encoding": "identity", "Cache-Control": "no-cache"}
         if part is not None:
             headers["Range"] = part.header
             if if_range is not None:

@@ -91,6 +91,14 @@ class ClientInternals:
         async with self._exports.result(result_url, part, if_range, task_id) as stream:
             yield stream
 
+    async def known_exports(self) -> tuple[ServerRequest, ...]:
+        """Return the user's exports that the server remembers, by one call without retries.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked now.
+        """
+        return await self._lists.requests(None, "export", None, None, retry=False)
+
     async def check_format(self, name: str) -> None:
         """Check that the server exports in a format, by its exact name.
 

@@ -121,6 +121,8 @@ class Lists:
         action: str | None,
         status: str | None,
         export_format: str | None,
+        *,
+        retry: bool = True,
     ) -> tuple[ServerRequest, ...]:
         """Return the user's own requests, newest first."""
         plain = {
@@ -140,7 +142,12 @@ class Lists:
                 for ids in id_batches(task_ids)
             ]
         listings = await list_all(
-            self._http, "/api/requests", queries, _REQUESTS, page_size=_REQUESTS_PAGE
+            self._http,
+            "/api/requests",
+            queries,
+            _REQUESTS,
+            page_size=_REQUESTS_PAGE,
+            retry=retry,
         )
         return tuple(
             {request.id: request for listing in listings for request in listing.items}.values()

@@ -47,6 +47,7 @@ class WatchedRequest:
         rq_id: Its id.
         task_id: The task that it is about.
         created: Whether our own call queued it.
+        accepted_at: The `Date` of the answer to that call, None if the server sent none.
         seen_queued: Whether an answer showed it in the queue.
         started: Whether an answer showed that it began, and no later one that it was queued again.
         request: The server's latest answer, None before the first.
@@ -58,6 +59,7 @@ class WatchedRequest:
     rq_id: str
     task_id: int
     created: bool
+    accepted_at: datetime | None = None
     seen_queued: bool = False
     started: bool = False
     request: ServerRequest | None = None
@@ -110,6 +112,7 @@ class Poller:
         asked_at: float,
         created: bool,
         predictable: bool = False,
+        accepted_at: datetime | None = None,
         uncertainty: float = 0.0,
     ) -> WatchedRequest:
         """Begin to poll a request. `wait` for the returned value.
@@ -120,9 +123,10 @@ class Poller:
             asked_at: When it was requested, seconds of the loop's clock.
             created: Whether our own call queued it.
             predictable: Whether its result may be fetched before it is known to be there.
+            accepted_at: The `Date` of the server's answer, None if it sent none.
             uncertainty: Seconds by which it may have been queued sooner or later.
         """
-        watched = WatchedRequest(rq_id, task_id, created)
+        watched = WatchedRequest(rq_id, task_id, created, accepted_at)
         self._watched[rq_id] = watched
         self._inflight.remove(rq_id)
         self._inflight.add(

@@ -6,7 +6,7 @@ and fields that some versions leave out are optional. `client` makes the calls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from sys import intern
@@ -377,10 +377,12 @@ class RequestAccepted:
     Attributes:
         rq_id: The id of the request. Opaque.
         created: True if this call queued it (202), False if it ran already (409).
+        accepted_at: The `Date` of the server's answer, None if it sent none.
     """
 
     rq_id: str
     created: bool
+    accepted_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

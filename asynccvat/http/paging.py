@@ -77,6 +77,7 @@ async def list_all(
     decoder: msgspec.json.Decoder[Page[ItemT]],
     *,
     page_size: int,
+    retry: bool = True,
 ) -> list[Listing[ItemT]]:
     """Read the lists of several queries, a few pages at once.
 
@@ -86,11 +87,12 @@ async def list_all(
         queries: The query of each list.
         decoder: Decodes a page.
         page_size: Entries of a page.
+        retry: Whether to retry after temporary failures.
 
     Raises:
         AsyncCvatError: A page could not be read.
     """
-    reader = _Reader(http, path, decoder, page_size)
+    reader = _Reader(http, path, decoder, page_size, retry=retry)
     return await run_all([partial(reader.read, query) for query in queries])
 
 
@@ -179,11 +181,14 @@ class _Reader(Generic[ItemT]):
         path: str,
         decoder: msgspec.json.Decoder[Page[ItemT]],
         page_size: int,
+        *,
+        retry: bool = True,
     ) -> None:
         self._http = http
         self._path = path
         self._decoder = decoder
         self._page_size = page_size
+        self._retry = retry
         self._limiter = anyio.CapacityLimiter(_PARALLEL_PAGES)
 
     async def read(self, query: Mapping[str, str]) -> Listing[ItemT]:
@@ -232,6 +237,7 @@ class _Reader(Generic[ItemT]):
             step="list",
             params=params,
             expect=(200,) if number == 1 else (200, 404),
+            retry=self._retry,
         )
         async with self._limiter:
             response = await self._http.call(call)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from asynccvat.core.responses import ByteRange, is_json, media_type
+from asynccvat.core.responses import ByteRange, is_json, media_type, parse_date
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
 from asynccvat.http.body_receiver import WORTHWHILE, BodyReceiver, Takeover
 from asynccvat.http.exchange import Exchange
@@ -25,6 +25,8 @@ class ResultStream:
         length: Length of the body in bytes, None if the server does not send it.
         total: Size of the whole archive in bytes, None if the server does not send it.
         etag: The ETag as the server wrote it, for `if_range`; None if it sent none.
+        modified: `Last-Modified`, None if the server sent none.
+        sent: `Date`, None if the server sent none.
     """
 
     def __init__(self, exchange: Exchange, requested: ByteRange | None) -> None:
@@ -45,6 +47,8 @@ class ResultStream:
         self.length: int | None
         self.total: int | None
         self.etag = headers.get("ETag")
+        self.modified = parse_date(headers.get("Last-Modified"))
+        self.sent = parse_date(headers.get("Date"))
         _check_type(headers.get("Content-Type"), headers.get("Content-Encoding"))
         content_length = response.content_length
         if self.status == 206:

@@ -55,6 +55,8 @@ class Fault:
         truncate: Bytes missing from the end of the archive; all lengths are consistent.
         ignore_range: Answer a Range with 200 and the whole archive.
         expire: Remove the result of the download first, as CVAT's cache cleanup does.
+        earlier_result: Send the earlier result of the request's id until the export has ended, as
+            a server may that keeps results by their id.
         lose_queue: Lose all requests first, like a Redis that restarts empty.
         edit_task: Change the annotations of this task first, as another user may.
         delete_task: Delete this task first, if it still exists.
@@ -96,6 +98,7 @@ class Fault:
     truncate: int = 0
     ignore_range: bool = False
     expire: bool = False
+    earlier_result: bool = False
     lose_queue: bool = False
     edit_task: int | None = None
     delete_task: int | None = None

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import anyio
 
-from asynccvat.aio.task_groups import task_group
+from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
@@ -45,6 +45,8 @@ OptionsT = TypeVar("OptionsT", bound=FetchOptions)
 # Exports that wait to be read, for each transfer. More would expire at the server before a slow
 # network could read them.
 _EXPORTED_AHEAD = 8
+# With fewer tasks, all results are asked for, and nothing has to be known of earlier ones.
+_ENOUGH_TO_PREDICT = 8
 
 
 class Dispatcher:
@@ -129,7 +131,10 @@ class Dispatcher:
         """
         try:
             with self._scope:
-                await self._poller.during(self._fetch_all(orders))
+                work = self._fetch_all(orders)
+                if len(orders) >= _ENOUGH_TO_PREDICT:
+                    work = run_beside(self._exports.list_earlier_results, work)
+                await self._poller.during(work)
         finally:
             await shielded(self._exports.cancel_queued())
 

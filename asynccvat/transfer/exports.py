@@ -10,10 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from asynccvat.client import CvatClient
+import anyio
+
+from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller, WatchedRequest
-from asynccvat.core.models import ExportSpec, RequestStatus, ServerRequest
+from asynccvat.core.models import ExportSpec, RequestAccepted, RequestStatus, ServerRequest
 from asynccvat.core.scheduling.adoption import may_adopt
+from asynccvat.core.scheduling.intervals import list_patience
+from asynccvat.core.scheduling.result_dates import EarlierResults, ResultAge, ResultDates
 from asynccvat.core.scheduling.result_urls import ResultUrlTemplate
 from asynccvat.errors import (
     AsyncCvatError,
@@ -65,11 +69,24 @@ class Exports:
         self._emit = emit
         self._own = OwnRequests(client, poller)
         self._urls = ResultUrlTemplate()
+        self._earlier = EarlierResults()
+        self._dates_agree: bool | None = None
 
     @property
     def can_predict(self) -> bool:
-        """Whether the URLs of results are known before the server names them."""
-        return self._urls.known
+        """Whether results can be fetched, and recognized, before the server names them.
+
+        The dates of the first results, whose ends the server told, show whether dates are reliable.
+        """
+        return self._urls.known and self._dates_agree is True
+
+    async def list_earlier_results(self) -> None:
+        """Read which results the server has already. If it cannot tell, dates alone decide."""
+        with anyio.move_on_after(list_patience(self._poller.model)):
+            try:
+                self._earlier.note_list(await internals(self._client).known_exports())
+            except AsyncCvatError:
+                return  # equal dates then say nothing, and the server is asked instead
 
     async def result(self, task_id: int, spec: ExportSpec | None = None) -> ExportResult:
         """Export a task, whole and no older than the listing.
@@ -108,7 +125,7 @@ class Exports:
 
     async def _request(self, task_id: int, spec: ExportSpec) -> WatchedRequest:
         call = self._client.request_export(task_id, spec)
-        watched = await self._own.send(call, task_id, predictable=True)
+        watched = await self._own.send(call, task_id, predictable=self._is_predictable)
         self._emit(ExportRequested(task_id, watched.rq_id, watched.created))
         return watched
 
@@ -116,9 +133,9 @@ class Exports:
         task_id = watched.task_id
         while (request := await self._poller.wait(watched)) is None:
             url = self._urls.predict(watched.rq_id, task_id)
-            if url is not None:
-                return ExportResult(url, Prediction(self, watched))
-            # Another result has shown since then that this server's URLs cannot be predicted.
+            if url is not None and self.can_predict:
+                return ExportResult(url, prediction=Prediction(self, watched))
+            # Another result has shown since then that this server's results cannot be predicted.
             self._poller.resolve(watched, found=False)
         if watched.created:
             self._own.forget(watched)
@@ -126,12 +143,35 @@ class Exports:
             raise _too_old(task_id, request)
         url = self._result_url(task_id, request)
         self._urls = self._urls.with_url(watched.rq_id, task_id, url)
-        return ExportResult(url)
+        return ExportResult(url, ended=watched)
+
+    def note_dates(
+        self, watched: WatchedRequest, modified: datetime | None, sent: datetime | None
+    ) -> None:
+        """Note the dates of a download after the server told that its export has ended."""
+        if watched.created and self._dates_agree is not False:
+            self._dates_agree = ResultDates(watched.accepted_at, modified, sent).agree
+
+    def _is_predictable(self, accepted: RequestAccepted) -> bool:
+        self._earlier.note_request(accepted.rq_id)
+        return accepted.accepted_at is not None and not self._earlier.may_be_young(
+            accepted.rq_id, accepted.accepted_at
+        )
 
     # --- called by predictions ---------------------------------------------------------------
 
-    def note_found(self, watched: WatchedRequest) -> None:
-        """Note that a predicted result was there. Called by its `Prediction`."""
+    def note_found(
+        self, watched: WatchedRequest, modified: datetime | None, sent: datetime | None
+    ) -> None:
+        """Note that a predicted result was there. Called by its `Prediction`.
+
+        Raises:
+            EarlierResultError: It may be an earlier result of the same id.
+        """
+        dates = ResultDates(watched.accepted_at, modified, sent)
+        age = dates.age(self._earlier, watched.rq_id)
+        if age is not ResultAge.NEW:
+            raise EarlierResultError(watched, age)
         self._poller.resolve(watched, found=True)
         self._own.forget(watched)
         self._urls = self._urls.confirmed()
@@ -139,8 +179,13 @@ class Exports:
 
     async def wait_again(self, watched: WatchedRequest, error: AsyncCvatError) -> ExportResult:
         """Wait on for a result that was fetched too early. Called by its `Prediction`."""
-        if not isinstance(error, ExportNotReadyError | ExportExpiredError):
-            # Not early, but wrong: the server's URLs may differ from the template.
+        if isinstance(error, EarlierResultError):
+            is_wrong = error.age is not ResultAge.UNSURE
+        else:
+            is_wrong = not isinstance(error, ExportNotReadyError | ExportExpiredError)
+        if is_wrong:
+            # Not early, but wrong: the server's URLs may differ from the template, or give earlier
+            # results.
             self._urls = self._urls.doubted()
         self._poller.resolve(watched, found=False)
         return await self._wait(watched)
@@ -177,15 +222,23 @@ class Exports:
 class Prediction:
     """A predicted result, until it is known whether its archive was there.
 
-    Call exactly one of `confirm`, `refute` and `abandon`.
+    Call exactly one of `confirm`, `refute` and `abandon`; `refute` also if `confirm` raised.
     """
 
     _exports: Exports
     _watched: WatchedRequest
 
-    def confirm(self) -> None:
-        """Note that the archive was there."""
-        self._exports.note_found(self._watched)
+    def confirm(self, modified: datetime | None, sent: datetime | None) -> None:
+        """Note that an archive was there.
+
+        Args:
+            modified: Its `Last-Modified`.
+            sent: The `Date` of its response.
+
+        Raises:
+            EarlierResultError: It may be an earlier one. Then call `refute`.
+        """
+        self._exports.note_found(self._watched, modified, sent)
 
     async def refute(self, error: AsyncCvatError) -> ExportResult:
         """Note that the archive was not there, and wait for the result again.
@@ -216,11 +269,31 @@ class ExportResult:
 
     Attributes:
         url: The URL of the archive.
+        ended: The request, if the server told that it has ended.
         prediction: Set if the URL is predicted, and the archive may not be there yet.
     """
 
     url: str
+    ended: WatchedRequest | None = None
     prediction: Prediction | None = None
+
+
+class EarlierResultError(ExportNotReadyError):
+    """A predicted URL gave what may be the result of an earlier export.
+
+    Attributes:
+        age: What the dates tell of it.
+    """
+
+    def __init__(self, watched: WatchedRequest, age: ResultAge) -> None:
+        super().__init__(
+            f"cannot use the result of task {watched.task_id} yet: {age.value}. Wait until the "
+            "server says that the export has ended.",
+            task_id=watched.task_id,
+            rq_id=watched.rq_id,
+            step="download",
+        )
+        self.age = age
 
 
 class _TooOldError(ExportError):

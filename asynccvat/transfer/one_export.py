@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Self, TypeVar
 
+from asynccvat.client.poller import WatchedRequest
 from asynccvat.core.models import ExportSpec
 from asynccvat.errors import AsyncCvatError
+from asynccvat.http import ResultStream
 from asynccvat.transfer.exports import ExportResult, Exports, Prediction
 from asynccvat.transfer.slots import RequestSlots
 
@@ -31,6 +33,7 @@ class OneExport:
         self._task_id = task_id
         self._holds_slot = True
         self._prediction: Prediction | None = None
+        self._ended: WatchedRequest | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -68,11 +71,17 @@ class OneExport:
                 self._prediction = None
                 url = self._note_result(await prediction.refute(error))
 
-    def opened(self) -> None:
-        """Note that the server sends the archive."""
+    def opened(self, stream: ResultStream) -> None:
+        """Note that the server sends an archive.
+
+        Raises:
+            EarlierResultError: The result was predicted, and this may be an earlier one.
+        """
         if self._prediction is not None:
-            self._prediction.confirm()
+            self._prediction.confirm(stream.modified, stream.sent)
             self._prediction = None
+        elif self._ended is not None:
+            self._exports.note_dates(self._ended, stream.modified, stream.sent)
         self.release_slot()
 
     def release_slot(self) -> None:
@@ -82,7 +91,7 @@ class OneExport:
             self._slots.release()
 
     def _note_result(self, result: ExportResult) -> str:
-        self._prediction = result.prediction
+        self._prediction, self._ended = result.prediction, result.ended
         if result.prediction is None:
             self.release_slot()
         return result.url

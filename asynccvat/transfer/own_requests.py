@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -42,15 +42,15 @@ class OwnRequests:
         call: Coroutine[Any, Any, RequestAccepted],
         task_id: int,
         *,
-        predictable: bool = False,
+        predictable: Callable[[RequestAccepted], bool] = lambda _accepted: False,
     ) -> WatchedRequest:
         """Make the call that queues a request. A cancellation does not lose what it queued.
 
         Args:
             call: The call.
             task_id: The task that it is about.
-            predictable: Whether the result may be fetched before the request is known to have
-                ended.
+            predictable: Tells of the accepted request whether its result may be fetched before it
+                is known to have ended.
 
         Returns:
             The request, watched. `created` is False if it ran already and belongs to another
@@ -115,7 +115,7 @@ class OwnRequests:
         task_id: int,
         began: float,
         *,
-        predictable: bool,
+        predictable: Callable[[RequestAccepted], bool],
     ) -> None:
         """Note at once what the server queued, even if the caller was cancelled."""
         self._sending.discard(sending)
@@ -129,7 +129,8 @@ class OwnRequests:
                 task_id,
                 asked_at=(began + now) / 2,
                 created=True,
-                predictable=predictable,
+                predictable=predictable(accepted),
+                accepted_at=accepted.accepted_at,
                 uncertainty=(now - began) / 2,
             )
 

@@ -70,6 +70,8 @@ async def test_a_whole_archive_comes_from_the_configured_server(
     assert asked.raw_path == f"{PATH}?rq_id=action%3Dexport%26target%3Dtask"
     assert asked.headers["Accept"] == "application/vnd.cvat+json, */*"
     assert asked.headers["Accept-Encoding"] == "identity"
+    # Each export of a task has the same URL, which a cache must not answer with an earlier one.
+    assert asked.headers["Cache-Control"] == "no-cache"
     assert asked.headers["Authorization"] == f"Bearer {TOKEN}"
     assert "Range" not in asked.headers
 

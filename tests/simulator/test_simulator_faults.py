@@ -242,6 +242,21 @@ async def test_a_result_expires_or_its_etag_moves_at_the_moment_of_the_download(
         assert (await client.get(url)).status == 404
 
 
+async def test_an_earlier_result_is_sent_until_the_new_export_has_ended() -> None:
+    async with simulator_client() as client:
+        url = (await client.exported())["result_url"]
+        first = (await client.get(url)).body
+        client.server.edit_task(1)
+        client.server.pause_exports()
+        again = (await client.export()).json
+        assert (await client.get(url)).status == 400
+        client.server.faults.add(Fault(path="download", earlier_result=True, times=None))
+        assert (await client.get(url)).body == first
+        client.server.release_exports()
+        await client.ended(again["rq_id"])
+        assert (await client.get(url)).body != first
+
+
 async def test_exports_fail_or_are_killed() -> None:
     async with simulator_client() as client:
         client.server.faults.add(Fault(export="fail", task_id=2, message="MemoryError\n"))

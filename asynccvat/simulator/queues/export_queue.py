@@ -84,6 +84,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
         known = self.registry.under_way(rq_id)
         if known is not None:
             return known, False
+        replaced = self.registry.find(rq_id)
         request = ExportRequest(
             id=rq_id,
             subject=subject,
@@ -91,6 +92,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
             target=target,
             created=self.registry.now(),
             number=self.registry.next_number(),
+            earlier=replaced.result if isinstance(replaced, ExportRequest) else None,
             file_name=file_name,
         )
         self.add(request)

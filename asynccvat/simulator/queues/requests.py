@@ -173,12 +173,14 @@ class ExportRequest(Request):
         subject: What is exported.
         tasks: The tasks as they were when it started, or the message with which it fails.
         result: Its result, or None.
+        earlier: The result of the request of the same id that it replaced, or None.
         file_name: The file name that the client chose for the download, or None.
     """
 
     subject: ExportSubject
     tasks: tuple[Task, ...] | str = ()
     result: ExportResult | None = None
+    earlier: ExportResult | None = None
     file_name: str | None = None
 
     @property

@@ -111,6 +111,9 @@ def result_of(call: Call, request: ExportRequest) -> ExportResult:
     """
     if any(fault.expire for fault in call.faults):
         call.backend.exports.remove_results(lambda other: other is request)
+    keeps_earlier = any(fault.earlier_result for fault in call.faults)
+    if keeps_earlier and request.earlier is not None and not request.ended:
+        return request.earlier
     if request.status != "finished":
         raise plain_text(400, "The export process is not finished")
     if request.result is None:
