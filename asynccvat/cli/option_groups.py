@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar, cast, get_type_hints
 import typer
 
 from asynccvat.cli import parsing
+from asynccvat.core import quantities
 from asynccvat.core.declarations import (
     Ids,
     JsonLogic,
@@ -28,7 +29,6 @@ from asynccvat.core.declarations import (
     Text,
     declared_options,
 )
-from asynccvat.core.selection import filter_text
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ def _value(item: Option, given: Any) -> Any:
         case Quantity(read=read) if given is not None:
             return parsing.read(read, given, item.flag)
         case JsonLogic() if given is not None:
-            return parsing.read(filter_text, given, item.flag)
+            return parsing.read(quantities.json_logic, given, item.flag)
         case Moment() if given is not None:
             return parsing.since(given, item.flag, now=datetime.now(UTC))
         case Text() if isinstance(given, StrEnum):

@@ -1,4 +1,4 @@
-"""Read sizes, durations, shares and dates as users write them.
+"""Read sizes, durations, shares, dates and filters as users write them.
 
 A text that cannot be read raises a `ValueError`, which says why and how to write one. It is the
 rest of a sentence: `cli.parsing` and `runfiles.value_types` put the option or key and the text
@@ -7,10 +7,12 @@ before it.
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_FILTER_EXAMPLE = """Write it in single quotes, like '{"==": [{"var": "owner"}, "ann"]}'."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -87,6 +89,24 @@ def since(text: str, *, now: datetime) -> str:
         ) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def json_logic(text: str) -> str:
+    """Return a filter unchanged if it is JSON logic.
+
+    Raises:
+        ValueError: It is not.
+    """
+    try:
+        expression = json.loads(text)
+    except (ValueError, RecursionError):
+        # The shell takes double quotes away, unless single ones are around them.
+        lost = '"' not in text and ":" in text
+        why = "has no double quotes, so it is not JSON" if lost else "is not JSON"
+        raise ValueError(f"{why}. {_FILTER_EXAMPLE}") from None
+    if not isinstance(expression, dict) or not expression:
+        raise ValueError(f"is no JSON logic. {_FILTER_EXAMPLE}")
+    return text
 
 
 def _duration(text: str) -> float:

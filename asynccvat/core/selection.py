@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from asynccvat.core import quantities
 from asynccvat.core.declarations import SELECTION, Ids, JsonLogic, Moment, Text, option
 from asynccvat.errors import ConfigError
 
@@ -24,7 +25,6 @@ _TYPES = ("annotation", "ground_truth", "consensus_replica")
 # CVAT's nginx answers 414 to a request line beyond 8 KiB. Batches of ids leave room for the rest of
 # the URL.
 _MAX_FILTER_LENGTH = 4000
-_FILTER_EXAMPLE = """Write it in single quotes, like '{"==": [{"var": "owner"}, "ann"]}'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +61,9 @@ class _ListFilter:
                 check_text(field.name, value)
         if self.filter is not None:
             try:
-                filter_text(self.filter)
+                quantities.json_logic(self.filter)
             except ValueError as error:
-                raise ConfigError(f"filter {self.filter!r} {error}") from None
+                raise ConfigError(f"filter {self.filter[:200]!r} {error}") from None
         if self.updated_since is not None:
             object.__setattr__(self, "updated_since", _moment(self.updated_since))
 
@@ -310,24 +310,6 @@ def check_word(name: str, value: str | None, words: Sequence[str]) -> None:
     """
     if value is not None and value not in words:
         raise ConfigError(f"{name} must be one of {', '.join(words)}, not {value!r}")
-
-
-def filter_text(text: str) -> str:
-    """Return a filter unchanged if it is JSON logic.
-
-    Raises:
-        ValueError: It is not; the rest of a sentence that begins with the text.
-    """
-    try:
-        expression = json.loads(text)
-    except (ValueError, RecursionError):
-        # The shell takes double quotes away, unless single ones are around them.
-        lost = '"' not in text and ":" in text
-        why = "has no double quotes, so it is not JSON" if lost else "is not JSON"
-        raise ValueError(f"{why}. {_FILTER_EXAMPLE}") from None
-    if not isinstance(expression, dict) or not expression:
-        raise ValueError(f"is no JSON logic. {_FILTER_EXAMPLE}")
-    return text
 
 
 def _check_ids(name: str, ids: object) -> None:

@@ -121,21 +121,26 @@ def test_dates_are_sent_with_time_and_offset(given_date: str | datetime, sent: s
     assert Selection(updated_since=given_date).updated_since == sent
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "2026-13-01"])
+@pytest.mark.parametrize("date", ["yesterday", "2026-13-01"])
 def test_unreadable_dates_are_refused(date: str) -> None:
     with pytest.raises(ConfigError, match="neither a date nor"):
         Selection(updated_since=date)
 
 
-@pytest.mark.parametrize("text", ["", "{bad", "[" * 100_000])
+@pytest.mark.parametrize("text", ["{bad", "[" * 100_000])
 def test_filters_that_are_not_json_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="the filter is not JSON"):
+    with pytest.raises(ConfigError, match="^filter '.{1,200}' is not JSON. Write it in"):
         Selection(filter=text)
+
+
+def test_a_filter_whose_quotes_the_shell_took_is_told_so() -> None:
+    with pytest.raises(ConfigError, match="has no double quotes, so it is not JSON"):
+        Selection(filter="{==:[{var:owner},ann]}")
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "5", "null"])
 def test_filters_that_are_not_an_expression_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="must be a JSON logic expression"):
+    with pytest.raises(ConfigError, match="is no JSON logic"):
         Selection(filter=text)
 
 
@@ -246,7 +251,7 @@ def test_jobs_are_selected_by_task_and_by_what_cvat_filters_them_by() -> None:
         (JobSelection, {"task_ids": [0]}, "task_ids must be positive whole numbers"),
         (JobSelection, {"task_name": 7}, "task_name must be a text"),
         (JobSelection, {"assignee": 7}, "assignee must be a text"),
-        (JobSelection, {"filter": "{"}, "the filter is not JSON"),
+        (JobSelection, {"filter": "{"}, "filter '{' is not JSON"),
         (JobSelection, {"updated_since": "lately"}, "neither a date nor a date and time"),
     ],
 )
