@@ -47,7 +47,12 @@ async def complete(
     candidates = [
         found
         for one in images
-        if (found := reuse.find_reusable(one.path, one.size, one.crc, staging.reusable)) is not None
+        if (
+            found := reuse.find_reusable(
+                one.path, one.size, one.crc, staging.reusable, mapped_from=one.mapped_from
+            )
+        )
+        is not None
     ]
 
     tree = ExitStack()
@@ -74,6 +79,6 @@ async def complete(
     return replace(
         read,
         members=members,
-        digest=stored_digest((one.path, one.crc, one.size) for one in members),
+        digest=stored_digest((one.original, one.crc, one.size) for one in members),
         reused=read.reused + sum(one.size for one in images),
     )

@@ -164,7 +164,9 @@ class Extraction:
         reusable = self._staging.reusable
         held = [self._staged.holds(entry) for entry in entries]
         found = [
-            None if here or e.is_directory else reuse.find_reusable(e.name, e.size, e.crc, reusable)
+            None
+            if here or e.is_directory
+            else reuse.find_reusable(e.name, e.size, e.crc, reusable, mapped_from=e.mapped_from)
             for e, here in zip(entries, held, strict=True)
         ]
         wanted = [not here and one is None for here, one in zip(held, found, strict=True)]

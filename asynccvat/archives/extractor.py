@@ -269,7 +269,7 @@ class Extractor:
         # A full disk can show itself as late as here, on network file systems.
         self._close_file()
         self._unfinished = False
-        record = MemberRecord(entry.name, entry.size, entry.crc, mtime_ns)
+        record = MemberRecord(entry.name, entry.size, entry.crc, mtime_ns, entry.mapped_from)
         self._staged.records[entry.name] = record
 
     def _close_file(self) -> None:

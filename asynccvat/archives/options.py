@@ -20,6 +20,7 @@ class ReadOptions:
 
     Attributes:
         rules: What names the destination can hold.
+        map_names: Whether names that it cannot hold are mapped to safe ones, instead of refused.
         limits: The most that an archive may hold.
         reuse: Whether members that are on disk already are reused instead of fetched.
         ranges: How archives are cut into requests.
@@ -31,6 +32,7 @@ class ReadOptions:
     """
 
     rules: NameRules
+    map_names: bool = False
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)
     reuse: bool = True
     ranges: RangeOptions = field(default_factory=RangeOptions)

@@ -39,6 +39,7 @@ class ArchiveReader:
         rules: NameRules,
         emit: Callable[[Event], None] = lambda _: None,
         *,
+        map_names: bool = False,
         ranges: RangeOptions | None = None,
         timing: Timing | None = None,
     ) -> None:
@@ -49,6 +50,7 @@ class ArchiveReader:
             options: Limits, reuse, retries, and the bandwidth that all archives share.
             rules: What names the destination can hold.
             emit: Called with each event.
+            map_names: Whether names that it cannot hold are mapped, instead of refused.
             ranges: How archives are cut into requests.
             timing: Clock, sleep and jitter.
         """
@@ -57,6 +59,7 @@ class ArchiveReader:
         self._client = client
         self._options = ReadOptions(
             rules=rules,
+            map_names=map_names,
             limits=options.limits,
             reuse=options.reuse,
             ranges=ranges,

@@ -30,16 +30,23 @@ class ReusableMember:
         size: Bytes.
         crc: CRC-32 of its bytes.
         sources: The files that may have its bytes.
+        mapped_from: Its path in the archive; None if it is `name`.
     """
 
     name: str
     size: int
     crc: int
     sources: tuple[Reusable, ...]
+    mapped_from: str | None = None
 
 
 def find_reusable(
-    name: str, size: int, crc: int, reusable: Mapping[str, Sequence[Reusable]]
+    name: str,
+    size: int,
+    crc: int,
+    reusable: Mapping[str, Sequence[Reusable]],
+    *,
+    mapped_from: str | None = None,
 ) -> ReusableMember | None:
     """Find the files that may have a member's bytes.
 
@@ -50,13 +57,14 @@ def find_reusable(
         size: Its bytes.
         crc: Its CRC-32.
         reusable: The files on disk, by member's path.
+        mapped_from: Its path in the archive; None if it is `name`.
     """
     sources = tuple(
         source
         for source in reusable.get(name, ())
         if source.size == size and source.crc in (None, crc)
     )
-    return ReusableMember(name, size, crc, sources) if sources else None
+    return ReusableMember(name, size, crc, sources, mapped_from) if sources else None
 
 
 def batches(candidates: Iterable[ReusableMember]) -> Iterator[list[ReusableMember]]:
@@ -131,7 +139,9 @@ def _reuse_member(
         return False
     if mtime_ns is None:
         return False
-    staged.records[member.name] = MemberRecord(member.name, member.size, member.crc, mtime_ns)
+    staged.records[member.name] = MemberRecord(
+        member.name, member.size, member.crc, mtime_ns, member.mapped_from
+    )
     return True
 
 

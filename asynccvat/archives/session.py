@@ -160,8 +160,13 @@ class ArchiveSession:
 
     def _begin(self, archive: RemoteArchive) -> Directory | TailNeeded:
         """Read the directory, and at once the members of a small archive."""
+        options = self._options
         directory = read_directory(
-            archive.tail, archive.total, limits=self._options.limits, rules=self._options.rules
+            archive.tail,
+            archive.total,
+            limits=options.limits,
+            rules=options.rules,
+            map_names=options.map_names,
         )
         if isinstance(directory, TailNeeded):
             return directory
@@ -281,7 +286,12 @@ class ArchiveSession:
     def _begin_spooled(self, fd: int, size: int) -> Directory:
         options, extraction = self._options, self._extraction
         directory = spooled_directory(
-            fd, size, options.ranges.tail, limits=options.limits, rules=options.rules
+            fd,
+            size,
+            options.ranges.tail,
+            limits=options.limits,
+            rules=options.rules,
+            map_names=options.map_names,
         )
         extraction.begin(directory)
         extraction.require_room(directory)

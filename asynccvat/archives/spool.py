@@ -68,7 +68,13 @@ class Spool:
 
 
 def spooled_directory(
-    fd: int, size: int, tail: int, *, limits: ArchiveLimits, rules: NameRules
+    fd: int,
+    size: int,
+    tail: int,
+    *,
+    limits: ArchiveLimits,
+    rules: NameRules,
+    map_names: bool = False,
 ) -> Directory:
     """Read the central directory of an archive in a file.
 
@@ -78,13 +84,16 @@ def spooled_directory(
         tail: Bytes to try first, from the end.
         limits: The most that the archive may hold.
         rules: What names the destination can hold.
+        map_names: As in `read_directory`.
 
     Raises:
         ArchiveError: As `read_directory`.
     """
     while True:
         length = min(tail, size)
-        found = read_directory(_read(fd, size - length, size), size, limits=limits, rules=rules)
+        found = read_directory(
+            _read(fd, size - length, size), size, limits=limits, rules=rules, map_names=map_names
+        )
         if not isinstance(found, TailNeeded):
             return found
         tail = found.length

@@ -39,6 +39,15 @@ class ImportMode(StrEnum):
     """They stay: only where the server has it (`import_mode`, since 2026)."""
 
 
+class UnsafeNames(StrEnum):
+    """What becomes of names of members that the destination cannot hold."""
+
+    REFUSE = "refuse"
+    """The task is refused."""
+    MAP = "map"
+    """They are written under safe names, and uploads undo that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferOptions:
     """Options that all transfers have: downloads, mirrors and uploads.
@@ -140,6 +149,8 @@ class MirrorOptions(FetchOptions):
         limits: Bounds on archives.
         folder_prefix: A task's folder is named by this and the task's id.
         keep_archive: Keep each archive in `.asynccvat/archives/`.
+        names: `"refuse"` refuses tasks with names that the destination cannot hold; `"map"` writes
+            them under safe names. Receipts have both, and uploads restore the original ones.
         force: Fetch every task, changed or not.
         refresh: Export annotations alone if a task's images did not change, and reuse the images
             on disk, after reading them again. Needs `reuse`.
@@ -158,6 +169,14 @@ class MirrorOptions(FetchOptions):
         "--keep-archive",
         "Also keep each archive unchanged, in .asynccvat/archives/.",
         Switch(),
+        group=None,
+    )
+    names: str = option(
+        UnsafeNames.REFUSE.value,
+        "--names",
+        "Refuse tasks whose file names the disk cannot hold, or map these names to safe ones: "
+        "refuse or map.",
+        Text(tuple(UnsafeNames)),
         group=None,
     )
     force: bool = option(

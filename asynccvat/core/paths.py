@@ -25,6 +25,7 @@ _NEVER = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DRIVE = re.compile(r"\A[A-Za-z]:")
+_SEPARATOR = re.compile(r"[/\\]")
 
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 _WINDOWS_CHARACTERS = re.compile(r'[<>:"|?*]')
@@ -45,6 +46,8 @@ _IGNORED = re.compile(
 _BYTES_PER_CHARACTER = 4  # the most that UTF-8 takes
 _LONGEST_TASK_FOLDER = 200  # bytes; leaves room for the suffixes of staging within 255
 _LONGEST_SHOWN = 120  # characters
+
+_RENAME = "Rename the image in CVAT."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,14 +87,28 @@ def safe_member_path(name: str, rules: NameRules) -> str:
             backslash, a control character, a lone surrogate, or an empty, `.` or `..` component.
     """
     path = name.removesuffix("/")
-    if _NEVER.search(path):
-        raise _unsafe(name, _what_is_never_safe(path))
-    if len(path) * _BYTES_PER_CHARACTER > rules.component_bytes:
-        _check_lengths(name, path, rules)
-    if not rules.windows_names:
-        for component in path.split("/"):
-            _check_windows_component(name, component)
+    why = why_refused(path, rules)
+    if why is not None:
+        raise _unsafe(name, why, may_be_mapped=not leads_outside(path))
     return path
+
+
+def why_refused(path: str, rules: NameRules) -> str | None:
+    """Return why a path without its trailing slash is refused, None if it is safe."""
+    if _NEVER.search(path):
+        return _why_never_safe(path)
+    why = None
+    if len(path) * _BYTES_PER_CHARACTER > rules.component_bytes:
+        why = _why_too_long(path, rules)
+    if why is None and not rules.windows_names:
+        found = map(_why_not_on_windows, path.split("/"))
+        why = next((one for one in found if one is not None), None)
+    return why
+
+
+def leads_outside(path: str) -> bool:
+    """Whether a path is empty, or has a '..' component on some platform."""
+    return not path or ".." in _SEPARATOR.split(path)
 
 
 def in_short(name: str) -> str:
@@ -99,11 +116,12 @@ def in_short(name: str) -> str:
     return repr(name) if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]!r}..."
 
 
-def _unsafe(name: str, what: str) -> UnsafePathError:
-    return UnsafePathError(f"member {in_short(name)} is refused: {what}", member=name)
+def _unsafe(name: str, what: str, *, may_be_mapped: bool = True) -> UnsafePathError:
+    way_out = "Use --names map to write it under a safe name." if may_be_mapped else _RENAME
+    return UnsafePathError(f"member {in_short(name)} is refused: {what}. {way_out}", member=name)
 
 
-def _what_is_never_safe(path: str) -> str:
+def _why_never_safe(path: str) -> str:
     if not path:
         return "its name is empty"
     if _CONTROL.search(path):
@@ -121,29 +139,27 @@ def _what_is_never_safe(path: str) -> str:
     return "its name has an empty or '.' component"
 
 
-def _check_lengths(name: str, path: str, rules: NameRules) -> None:
+def _why_too_long(path: str, rules: NameRules) -> str | None:
     encoded = path.encode()
     if len(encoded) > rules.path_bytes:
-        raise _unsafe(
-            name,
-            f"its path takes {len(encoded)} bytes, the destination holds {rules.path_bytes}",
-        )
+        return f"its path takes {len(encoded)} bytes, the destination holds {rules.path_bytes}"
     longest = max(map(len, encoded.split(b"/")))
     if longest > rules.component_bytes:
-        raise _unsafe(
-            name,
+        return (
             f"one of its components takes {longest} bytes, "
-            f"the destination holds {rules.component_bytes}",
+            f"the destination holds {rules.component_bytes}"
         )
+    return None
 
 
-def _check_windows_component(name: str, component: str) -> None:
+def _why_not_on_windows(component: str) -> str | None:
     if _WINDOWS_CHARACTERS.search(component):
-        raise _unsafe(name, 'the destination cannot hold names with any of <>:"|?*')
+        return 'the destination cannot hold names with any of <>:"|?*'
     if component.endswith((".", " ")):
-        raise _unsafe(name, "the destination cannot hold names that end in a dot or a space")
+        return "the destination cannot hold names that end in a dot or a space"
     if _WINDOWS_DEVICE.search(component):
-        raise _unsafe(name, f"{in_short(component)} is the name of a device at the destination")
+        return f"{in_short(component)} is the name of a device at the destination"
+    return None
 
 
 class NameSet:
@@ -158,8 +174,7 @@ class NameSet:
         Args:
             rules: Which names are the same at the destination.
         """
-        self._folds_case = not rules.case_sensitive
-        self._folds_normalization = not rules.normalization_sensitive
+        self._rules = rules
         self._files: dict[str, str] = {}
         self._directories: dict[str, str] = {}
         self._listed_directories: set[str] = set()
@@ -179,7 +194,7 @@ class NameSet:
         parent = path.rpartition("/")[0]
         if parent not in self._known_parents:
             self._add_parents(path, parent)
-        key = self._fold(path)
+        key = comparable(path, self._rules)
         if key == OWN_FOLDER:
             raise _own(path)
         if is_directory:
@@ -197,7 +212,7 @@ class NameSet:
 
     def _add_parents(self, path: str, parent: str) -> None:
         while parent not in self._known_parents:
-            key = self._fold(parent)
+            key = comparable(parent, self._rules)
             if key == OWN_FOLDER:
                 raise _own(path)
             self._add_directory(path, parent, key)
@@ -211,22 +226,25 @@ class NameSet:
             raise _clash(directory, other)
         self._known_parents.add(directory)
 
-    def _fold(self, path: str) -> str:
-        """Return the form of a path in which it is compared, at least as coarse as file systems.
 
-        Some file systems compare by upper case and some by lower case. For some, the dotted and the
-        dotless i of Turkish equal the ASCII i.
-        """
-        if path.isascii():
-            return path.lower() if self._folds_case else path
-        if self._folds_case or self._folds_normalization:
-            path = _IGNORED.sub("", path)
-        if self._folds_normalization:
-            path = unicodedata.normalize("NFD", path)
-        if self._folds_case:
-            path = path.upper().casefold().replace("i\u0307", "i")
-        # Folding the case can leave a form that is not normalized.
-        return unicodedata.normalize("NFD", path) if self._folds_normalization else path
+def comparable(path: str, rules: NameRules) -> str:
+    """Return the form of a path in which it is compared, at least as coarse as file systems.
+
+    Some file systems compare by upper case and some by lower case. For some, the dotted and the
+    dotless i of Turkish equal the ASCII i.
+    """
+    folds_case = not rules.case_sensitive
+    folds_normalization = not rules.normalization_sensitive
+    if path.isascii():
+        return path.lower() if folds_case else path
+    if folds_case or folds_normalization:
+        path = _IGNORED.sub("", path)
+    if folds_normalization:
+        path = unicodedata.normalize("NFD", path)
+    if folds_case:
+        path = path.upper().casefold().replace("i\u0307", "i")
+    # Folding the case can leave a form that is not normalized.
+    return unicodedata.normalize("NFD", path) if folds_normalization else path
 
 
 def _own(path: str) -> UnsafePathError:
@@ -235,8 +253,14 @@ def _own(path: str) -> UnsafePathError:
 
 def _clash(path: str, other: str) -> UnsafePathError:
     if path == other:
-        return _unsafe(path, "the archive holds it twice, and only one could be kept")
+        return twice(path)
     return _unsafe(path, f"at the destination it is the same file name as {in_short(other)}")
+
+
+def twice(path: str) -> UnsafePathError:
+    """Return the error for a name that an archive holds twice."""
+    what = "the archive holds it twice, and only one could be kept"
+    return _unsafe(path, what, may_be_mapped=False)
 
 
 def task_folder_name(prefix: str, task_id: int) -> str:

@@ -89,7 +89,7 @@ def first_request(expected: Sequence[MemberRecord], options: RangeOptions) -> in
     texts: list[int] = []  # bytes of each run of texts
     in_text = False
     for member in expected:
-        length = size.add(member.path, member.size)
+        length = size.add(member.original, member.size)
         if not is_text(member.path):
             in_text = False
         elif in_text:

@@ -14,7 +14,10 @@ from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.models import ExportSpec, share
 from asynccvat.errors import StoreError
 
-RECEIPT_VERSION = 1
+RECEIPT_VERSION = 2
+
+_OF_MAPPED_NAMES = 2
+_OF_OWN_NAMES = 1
 
 
 class MemberRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -25,12 +28,19 @@ class MemberRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
         size: Bytes.
         crc: CRC-32 of the content, from the archive and checked.
         mtime_ns: Modification time of the file on disk at the commit, nanoseconds.
+        mapped_from: Its path in the archive if the destination refuses that; None if it is `path`.
     """
 
     path: str
     size: int
     crc: int
     mtime_ns: int
+    mapped_from: str | None = None
+
+    @property
+    def original(self) -> str:
+        """Its path in the archive."""
+        return self.path if self.mapped_from is None else self.mapped_from
 
 
 class ReceiptHead(
@@ -39,7 +49,8 @@ class ReceiptHead(
     """The head of a receipt.
 
     Attributes:
-        version: Version of the format.
+        version: Version of the format: 2 if names are mapped, which an older asynccvat would not
+            undo in an upload, 1 otherwise.
         task_id: The task.
         task_name: Its name, for people to read.
         folder: The folder's name inside the destination.
@@ -62,7 +73,7 @@ class ReceiptHead(
         inode: Inode number of the tree while it is an intent in staging.
     """
 
-    version: int = RECEIPT_VERSION
+    version: int = _OF_OWN_NAMES
     task_id: int
     task_name: str = ""
     folder: str
@@ -120,7 +131,12 @@ def after_upload(
             keeps the date of the receipt.
     """
     known = {member.path: member for member in uploaded}
-    members = tuple(known.get(member.path, member) for member in receipt.members)
+    members = tuple(
+        msgspec.structs.replace(known[member.path], mapped_from=member.mapped_from)
+        if member.path in known
+        else member
+        for member in receipt.members
+    )
     changed = {
         new.path for old, new in zip(receipt.members, members, strict=True) if new.crc != old.crc
     }
@@ -144,9 +160,21 @@ def encode_receipt(receipt: Receipt) -> bytes:
     """Encode a receipt as it stands on disk, one JSON value a line."""
     lines: Sequence[bytes] = [
         _encoder.encode(receipt.head),
-        *(_encoder.encode(member) for member in receipt.members),
+        *map(_encoded_member, receipt.members),
     ]
     return b"\n".join(lines) + b"\n"
+
+
+def _encoded_member(member: MemberRecord) -> bytes:
+    if member.mapped_from is None:
+        return _encoder.encode((member.path, member.size, member.crc, member.mtime_ns))
+    return _encoder.encode(member)
+
+
+def format_version(members: Iterable[MemberRecord]) -> int:
+    """Return the version of a receipt with these members."""
+    mapped = any(member.mapped_from is not None for member in members)
+    return _OF_MAPPED_NAMES if mapped else _OF_OWN_NAMES
 
 
 def decode_head(line: bytes) -> ReceiptHead:

@@ -17,7 +17,7 @@ from asynccvat.archives import StagedArchive
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.refresh import fingerprint_on_disk, fits_folder, is_worth_refreshing
-from asynccvat.core.receipts import Receipt, ReceiptHead
+from asynccvat.core.receipts import Receipt, ReceiptHead, format_version
 from asynccvat.errors import (
     ArchiveError,
     AsyncCvatError,
@@ -255,6 +255,7 @@ class TaskFetcher:
         self, order: FetchOrder, read: StagedArchive, media: str | None, requested_at: str
     ) -> Receipt:
         head = ReceiptHead(
+            version=format_version(read.members),
             task_id=order.task.id,
             task_name=order.task.name,
             folder=order.folder,

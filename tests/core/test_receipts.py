@@ -12,9 +12,11 @@ from asynccvat.core.receipts import (
     MemberRecord,
     Receipt,
     ReceiptHead,
+    after_upload,
     decode_head,
     decode_receipt,
     encode_receipt,
+    format_version,
 )
 from asynccvat.errors import StoreError
 
@@ -25,6 +27,7 @@ MEMBERS = st.builds(
     st.integers(0, 2**62),
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**62),
+    st.none() | TEXT,
 )
 
 
@@ -78,13 +81,13 @@ def test_bytes_that_are_no_utf8_are_damage(text: bytes) -> None:
 
 def test_a_receipt_of_a_newer_version_is_refused_with_a_word() -> None:
     head = msgspec.structs.replace(receipt_of(()).head, version=99)
-    with pytest.raises(StoreError, match=r"version 99, .* reads up to 1: upgrade asynccvat"):
+    with pytest.raises(StoreError, match=r"version 99, .* reads up to 2: upgrade asynccvat"):
         decode_head(msgspec.json.encode(head))
 
 
 def test_so_is_one_whose_other_keys_have_other_forms() -> None:
-    with pytest.raises(StoreError, match=r"version 2, .* upgrade asynccvat"):
-        decode_head(b'{"version":2,"task":{"id":7}}')
+    with pytest.raises(StoreError, match=r"version 3, .* upgrade asynccvat"):
+        decode_head(b'{"version":3,"task":{"id":7}}')
 
 
 def test_receipts_of_version_1_are_read_for_ever() -> None:
@@ -103,3 +106,20 @@ def test_a_head_knows_what_it_was_made_with() -> None:
     assert head.is_made_as(ExportSpec("COCO 1.0", images=True))
     assert not head.is_made_as(ExportSpec("COCO 1.0"))
     assert not head.is_made_as(ExportSpec("YOLO 1.1", images=True))
+
+
+def test_a_receipt_with_mapped_names_has_both_and_a_version_of_its_own() -> None:
+    plain = MemberRecord("a.jpg", 1, 2, 3)
+    mapped = MemberRecord("b%5Cc.jpg", 4, 5, 6, "b\\c.jpg")
+    assert (format_version([plain]), format_version([plain, mapped])) == (1, 2)
+    content = encode_receipt(receipt_of((plain, mapped)))
+    assert b'\n["a.jpg",1,2,3]\n["b%5Cc.jpg",4,5,6,"b\\\\c.jpg"]\n' in content
+    assert decode_receipt(content).members == (plain, mapped)
+    assert (plain.original, mapped.original) == ("a.jpg", "b\\c.jpg")
+
+
+def test_an_upload_keeps_the_original_name_of_a_mapped_member() -> None:
+    mapped = MemberRecord("b%5Cc.txt", 4, 5, 6, "b\\c.txt")
+    uploaded = MemberRecord("b%5Cc.txt", 9, 8, 7)
+    noted = after_upload(receipt_of((mapped,)), [uploaded], at="now", updated_date=None)
+    assert noted.members == (MemberRecord("b%5Cc.txt", 9, 8, 7, "b\\c.txt"),)

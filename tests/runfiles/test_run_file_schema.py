@@ -63,6 +63,7 @@ MIRROR = {
         "images": False,
         "folder_prefix": "t_",
         "keep_archive": True,
+        "names": "map",
         "concurrency": 2,
         "transfers": 3,
         "bwlimit": "1.5G",

@@ -15,7 +15,7 @@ from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
@@ -135,7 +135,13 @@ class MirrorRun:
             if isinstance(failure, OF_EVERY_TASK):
                 return failure
         options = within_handles(self._options, report.warn)
-        reader = ArchiveReader(self._client, options, store.rules, run.emit)
+        reader = ArchiveReader(
+            self._client,
+            options,
+            store.rules,
+            run.emit,
+            map_names=options.names == UnsafeNames.MAP,
+        )
         dispatcher = Dispatcher(
             self._client,
             _OneDestination(store, reader, keep_archives=options.keep_archive),

@@ -254,7 +254,11 @@ async def _with_members(wanted: _WantedFile, warn: Callable[[str], None]) -> _Wa
     return replace(
         wanted,
         members=tuple(
-            msgspec.structs.replace(member, path=member.path.removeprefix(prefix))
+            msgspec.structs.replace(
+                member,
+                path=member.path.removeprefix(prefix),
+                mapped_from=member.original.removeprefix(prefix) if member.mapped_from else None,
+            )
             for member in members
             if member.path.startswith(prefix)
         ),
@@ -277,7 +281,7 @@ def _inspect(wanted: _WantedFile, force: bool) -> FoundFile:
     )
     source = None
     try:
-        source = find_source(wanted.path, wanted.format)
+        source = find_source(wanted.path, wanted.format, _originals(wanted.members or ()))
         candidate = replace(candidate, path=source.shown)
         if wanted.members is not None:
             candidate = replace(candidate, edited=is_edited(source, wanted.members))
@@ -287,6 +291,10 @@ def _inspect(wanted: _WantedFile, force: bool) -> FoundFile:
         error.task_id = wanted.task_id
         return FoundFile(replace(candidate, problem=error), source, wanted.mirrored)
     return FoundFile(candidate, source, wanted.mirrored)
+
+
+def _originals(members: Iterable[MemberRecord]) -> dict[str, str]:
+    return {member.path: member.original for member in members if member.mapped_from is not None}
 
 
 def _mirror_above(path: Path) -> Path | None:

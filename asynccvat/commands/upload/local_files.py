@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -52,12 +52,14 @@ class AnnotationSource:
         ends: The first and the last bytes of a single file. None before `inspected`, and for files
             to pack.
         members: The files in a zip, with the first bytes of XML files. None for other files.
+        originals: The names that files under mapped names had in the export, by their paths.
     """
 
     folder: Path
     chosen: ChosenFiles
     ends: tuple[bytes, bytes] | None = None
     members: Mapping[str, bytes] | None = None
+    originals: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shown(self) -> Path:
@@ -85,7 +87,7 @@ class AnnotationSource:
         # A file that no format accepts is refused without asking the server for its formats.
         kind = kind_of(*ends, name=str(path))
         members = _members(path) if kind is FileKind.ZIP else None
-        return AnnotationSource(self.folder, self.chosen, ends, members)
+        return replace(self, ends=ends, members=members)
 
     def check(self, importer: Format) -> FileKind:
         """Check that an importer can read it. Call `inspected` before.
@@ -139,17 +141,27 @@ def _heads(file: BinaryIO) -> dict[str, bytes]:
     return found
 
 
-def find_source(path: Path, format_name: str) -> AnnotationSource:
+def find_source(
+    path: Path, format_name: str, originals: Mapping[str, str] | None = None
+) -> AnnotationSource:
     """Find the files that a path means: itself, or those of a task's folder for a format.
+
+    Args:
+        path: The file or folder.
+        format_name: The importer's or the exporter's name.
+        originals: The names that files under mapped names had in the export, by their paths.
 
     Raises:
         AnnotationFileError: It is not there, or more than one file could be meant.
     """
     with _explained(path):
         if stat.S_ISDIR(path.stat().st_mode):
-            return AnnotationSource(
-                path, choose_files(_files_below(path), format_name, folder=str(path))
-            )
+            originals = originals or {}
+            # By the names in the export: a mapped one may look like another kind of file.
+            paths = {originals.get(one, one): one for one in _files_below(path)}
+            chosen = choose_files(paths, format_name, folder=str(path))
+            chosen = replace(chosen, paths=tuple(paths[name] for name in chosen.paths))
+            return AnnotationSource(path, chosen, originals=originals)
         return AnnotationSource(path.parent, ChosenFiles((path.name,)))
 
 
@@ -248,11 +260,14 @@ def _pack(source: AnnotationSource, packed: Path) -> tuple[MemberRecord, ...]:
         disk_errors.explained("pack into", packed),
         zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        return tuple(_pack_one(source.folder, path, archive) for path in source.chosen.paths)
+        return tuple(
+            _pack_one(source.folder, path, source.originals.get(path, path), archive)
+            for path in source.chosen.paths
+        )
 
 
-def _pack_one(folder: Path, path: str, archive: zipfile.ZipFile) -> MemberRecord:
-    info = zipfile.ZipInfo(path, _TIME)
+def _pack_one(folder: Path, path: str, name: str, archive: zipfile.ZipFile) -> MemberRecord:
+    info = zipfile.ZipInfo(name, _TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = (stat.S_IFREG | 0o644) << 16
     # The size is not known before the file was read.

@@ -13,7 +13,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.core.models import TaskListing
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.mirror import gone_candidates
 from asynccvat.core.plans.repair import RepairGroup, plan_repairs
@@ -103,6 +103,8 @@ async def repair(
                 force=True,
                 adopt=one.adopt,
                 keep_archive=one.keep_archive,
+                # A task with unsafe names is here only if they were mapped.
+                names=UnsafeNames.MAP.value,
             ),
             sweep_others=False,
         )

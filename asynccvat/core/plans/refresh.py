@@ -139,5 +139,10 @@ def fits_folder(annotations: Sequence[MemberRecord], previous: Sequence[MemberRe
     Their names depend on the subset and, in some formats, on the frames.
     """
     images = images_of(previous)
-    beside = {member.path for member in previous} - {member.path for member in images}
-    return {member.path for member in annotations} == beside
+    beside = _names(previous) - _names(images)
+    return _names(annotations) == beside
+
+
+def _names(members: Iterable[MemberRecord]) -> set[tuple[str, str]]:
+    # Which safe name an unsafe one has may depend on the others of its archive.
+    return {(member.path, member.original) for member in members}

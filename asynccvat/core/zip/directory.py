@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import stat
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 
+from asynccvat.core import name_mapping
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.paths import NameRules, NameSet, safe_member_path
 from asynccvat.core.zip.ends import TailNeeded, check_end, find_end
@@ -29,7 +30,7 @@ from asynccvat.core.zip.records import (
     ZipEntry,
     parse_central_header,
 )
-from asynccvat.errors import IntegrityError, UnsupportedArchiveError
+from asynccvat.errors import IntegrityError, UnsafePathError, UnsupportedArchiveError
 
 _DOS_DIRECTORY = 0x10
 
@@ -59,7 +60,7 @@ class Directory:
         It does not depend on the members' order or offsets: equal content, equal digest.
         """
         return _digest(
-            (e.name, e.is_directory, e.method, e.crc, e.size, e.compressed_size)
+            (e.original, e.is_directory, e.method, e.crc, e.size, e.compressed_size)
             for e in self.entries
         )
 
@@ -137,6 +138,7 @@ def read_directory(
     *,
     limits: ArchiveLimits,
     rules: NameRules,
+    map_names: bool = False,
 ) -> Directory | TailNeeded:
     """Read and check the central directory, from an archive's last bytes.
 
@@ -145,6 +147,7 @@ def read_directory(
         archive_size: Bytes of the whole archive.
         limits: The most that the archive may hold.
         rules: What names the destination can hold.
+        map_names: Whether names that it cannot hold are mapped to safe ones, instead of refused.
 
     Returns:
         The directory, or how many of the last bytes are needed to read it.
@@ -153,7 +156,7 @@ def read_directory(
         TruncatedArchiveError: The archive is cut off.
         IntegrityError: The records contradict each other, members overlap, or some bytes belong to
             no record.
-        UnsafePathError: A name is unsafe, or clashes with another.
+        UnsafePathError: A name is unsafe, or clashes with another, and is not mapped.
         UnsupportedArchiveError: A link, a device, an encrypted or unknown member.
         ArchiveLimitError: The archive is beyond the limits.
     """
@@ -170,7 +173,13 @@ def read_directory(
     if end.offset < tail_start:
         return TailNeeded(archive_size - end.offset)
     data = memoryview(tail)[end.offset - tail_start : end.position - tail_start]
-    entries = _read_entries(data, end.members, limits, rules)
+    try:
+        entries = _read_entries(data, end.members, limits, rules)
+    except UnsafePathError:
+        if not map_names:
+            raise
+        mapped = name_mapping.map_names(_names(data, end.members, limits), rules)
+        entries = _read_entries(data, end.members, limits, rules, mapped)
     total_size = sum(entry.size for entry in entries)
     limits.check_total(total_size, archive_size)
     entries.sort(key=attrgetter("header_offset"))
@@ -183,14 +192,16 @@ def _read_entries(
     count: int,
     limits: ArchiveLimits,
     rules: NameRules,
+    mapped: Mapping[str, str] | None = None,
 ) -> list[ZipEntry]:
+    """Read the members. `mapped` has a path for each name if names are mapped."""
     names = NameSet(rules)
     entries = []
     position = 0
     for _ in range(count):
         header = parse_central_header(data, position)
         position += header.length
-        entry = _make_entry(header, limits, rules)
+        entry = _make_entry(header, limits, rules, mapped)
         _check_attributes(entry, header.attributes)
         names.add(entry.name, entry.is_directory)
         entries.append(entry)
@@ -202,10 +213,27 @@ def _read_entries(
     return entries
 
 
-def _make_entry(header: CentralHeader, limits: ArchiveLimits, rules: NameRules) -> ZipEntry:
+def _names(data: memoryview, count: int, limits: ArchiveLimits) -> Iterator[str]:
+    """Yield the names of all members, those of directories with a slash."""
+    position = 0
+    for _ in range(count):
+        header = parse_central_header(data, position)
+        position += header.length
+        limits.check_path(header.text)
+        yield header.text
+
+
+def _make_entry(
+    header: CentralHeader,
+    limits: ArchiveLimits,
+    rules: NameRules,
+    mapped: Mapping[str, str] | None,
+) -> ZipEntry:
     """Check a header's name and sizes, and return its entry."""
-    name = safe_member_path(header.text, rules)
-    limits.check_path(name)
+    original = header.text.removesuffix("/")
+    path = header.text if mapped is None else mapped[header.text]
+    name = safe_member_path(path, rules)
+    limits.check_path(original)
     limits.check_member(name, header.size, header.compressed_size)
     is_directory = header.text.endswith("/")
     if is_directory and (header.size or header.crc):
@@ -225,6 +253,7 @@ def _make_entry(header: CentralHeader, limits: ArchiveLimits, rules: NameRules) 
         header.compressed_size,
         header.size,
         header.header_offset,
+        None if name == original else original,
     )
 
 

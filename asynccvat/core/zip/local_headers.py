@@ -22,7 +22,7 @@ def check_local_header(header: LocalHeader, entry: ZipEntry) -> None:
     Raises:
         IntegrityError: They disagree.
     """
-    text = f"{entry.name}/" if entry.is_directory else entry.name
+    text = f"{entry.original}/" if entry.is_directory else entry.original
     later = bool(header.flags & FLAG_DESCRIPTOR)
     if (header.raw_name, header.text) != (entry.raw_name, text):
         raise broken(entry, f"its own header calls it {shown(header.raw_name)}")

@@ -80,7 +80,7 @@ class ZipEntry:
     """One member of an archive, by the central directory.
 
     Attributes:
-        name: Its path: relative, safe, without a trailing slash.
+        name: Its path at the destination: relative, safe, without a trailing slash.
         raw_name: The bytes of its name, as in the headers.
         is_directory: Whether it is a directory, which holds no bytes.
         method: `STORED` (0) or `DEFLATED` (8).
@@ -89,6 +89,7 @@ class ZipEntry:
         compressed_size: Bytes that its data takes in the archive.
         size: Bytes that it holds.
         header_offset: Where its local header starts in the archive.
+        mapped_from: Its path in the archive if the destination refuses it; None if it is `name`.
     """
 
     name: str
@@ -100,6 +101,12 @@ class ZipEntry:
     compressed_size: int
     size: int
     header_offset: int
+    mapped_from: str | None = None
+
+    @property
+    def original(self) -> str:
+        """Its path in the archive, without a trailing slash."""
+        return self.name if self.mapped_from is None else self.mapped_from
 
 
 Buffer = bytes | bytearray | memoryview

@@ -65,6 +65,7 @@ class GeneratedContent:
         width: Width of each frame, in pixels.
         height: Height of each frame, in pixels.
         unicode_names: Whether frames have nested folders and names beyond ASCII.
+        names: Names of the first frames, instead of generated ones.
     """
 
     seed: int = 0
@@ -73,6 +74,7 @@ class GeneratedContent:
     width: int = 640
     height: int = 480
     unicode_names: bool = False
+    names: tuple[str, ...] = ()
 
     def frame(self, task_id: int, media_revision: int, index: int, dimension: str = "2d") -> Frame:
         """Describe one frame of a task."""
@@ -81,7 +83,9 @@ class GeneratedContent:
             name = _UNICODE_FRAME_NAMES[index % len(_UNICODE_FRAME_NAMES)]
             if index >= len(_UNICODE_FRAME_NAMES):
                 name = f"{index // len(_UNICODE_FRAME_NAMES)}/{name}"
-        if dimension == "3d":
+        if index < len(self.names):
+            name = self.names[index]
+        elif dimension == "3d":
             name = f"cloud_{index:04d}.pcd"
         seed = (self.seed * 1_000_003 + task_id) * 1_000_003 + index
         seed += media_revision * 1_000_000_007

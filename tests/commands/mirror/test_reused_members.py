@@ -111,7 +111,7 @@ async def test_an_update_of_recorded_archives_transfers_the_annotations_only(
     assert kept(data) == {}
 
 
-@pytest.mark.parametrize("name", WRITTEN_FORMATS)
+@pytest.mark.parametrize("name", [name for name in WRITTEN_FORMATS if not name.startswith("Kitti")])
 @pytest.mark.parametrize("subset", ["", "train"], ids=["no subset", "subset"])
 async def test_an_update_in_any_format_transfers_the_annotations_only(
     data: Path, name: str, subset: str
