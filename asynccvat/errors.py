@@ -192,6 +192,10 @@ class TaskChangedError(UploadError):
     """The task changed since it was mirrored, and the upload was only for that state."""
 
 
+class AnnotationLossError(UploadError):
+    """The import would lose annotations that the task has, or has lost all of them."""
+
+
 class ImportFailedError(UploadError):
     """The server tried and failed. The message holds the server's own."""
 

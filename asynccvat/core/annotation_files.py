@@ -104,7 +104,7 @@ def choose_files(paths: Iterable[str], format_name: str, *, folder: str) -> Chos
             f"it holds none of {names}, nor a zip, for {importer!r}",
             "Name the file itself, or another format.",
         )
-    packable = tuple(path for path in present if not _is_media(path))
+    packable = tuple(path for path in present if not is_media(path))
     if not packable:
         raise _unusable(
             folder,
@@ -143,7 +143,7 @@ def _is_hidden(path: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
 
 
-def _is_media(path: str) -> bool:
+def is_media(path: str) -> bool:
     """Whether a file is an image of the task, which an import of annotations does not need.
 
     Masks are images, too, and some formats put all information into an image's folder. So only

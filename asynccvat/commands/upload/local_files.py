@@ -75,7 +75,7 @@ class AnnotationSource:
         if self.chosen.packed:
             return self
         path = self.shown
-        with _explained(path):
+        with explained(path):
             if not stat.S_ISREG(path.stat().st_mode):
                 raise AnnotationFileError(
                     f"cannot upload {path}: it is not a file. Name a file, or a task's folder."
@@ -109,12 +109,12 @@ def _members(path: Path) -> dict[str, bytes]:
     Raises:
         AnnotationFileError: It cannot be read.
     """
-    with _explained(path), path.open("rb") as file:
+    with explained(path), path.open("rb") as file:
         try:
             return _heads(file)
         # `zipfile` passes on any error of its decoders about damaged bytes.
         except Exception as error:
-            if _is_system_error(error):
+            if is_system_error(error):
                 raise
             why = str(error) or type(error).__name__
             raise AnnotationFileError(
@@ -122,7 +122,7 @@ def _members(path: Path) -> dict[str, bytes]:
             ) from error
 
 
-def _is_system_error(error: Exception) -> bool:
+def is_system_error(error: Exception) -> bool:
     """Whether an error is the system's. EINVAL is the zip's: it asks for a negative offset."""
     if isinstance(error, OSError):
         return error.errno not in (None, errno.EINVAL)
@@ -154,7 +154,7 @@ def find_source(
     Raises:
         AnnotationFileError: It is not there, or more than one file could be meant.
     """
-    with _explained(path):
+    with explained(path):
         if stat.S_ISDIR(path.stat().st_mode):
             originals = originals or {}
             # By the names in the export: a mapped one may look like another kind of file.
@@ -285,12 +285,12 @@ def _read(folder: Path, path: str, take: Callable[[bytes], object]) -> MemberRec
     Raises:
         AnnotationFileError: It cannot be read, or was changed while it was read.
     """
-    with _explained(folder / path):
+    with explained(folder / path):
         file = (folder / path).open("rb")
     with file:
         before, crc = os.fstat(file.fileno()), 0
         while True:
-            with _explained(folder / path):
+            with explained(folder / path):
                 data = file.read(_READ_BYTES)
             if not data:
                 break
@@ -305,7 +305,7 @@ def _read(folder: Path, path: str, take: Callable[[bytes], object]) -> MemberRec
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn an error of the system about reading a file into a message."""
     try:
         yield
