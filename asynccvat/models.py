@@ -24,7 +24,7 @@ from asynccvat.core.models import (
     TaskListing,
     User,
 )
-from asynccvat.core.outcomes import FailedOutcome
+from asynccvat.core.outcomes import AnnotationChange, FailedOutcome
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Plan, Reason
 from asynccvat.core.plans.upload import UploadPlan, UploadReason
@@ -32,6 +32,7 @@ from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
 
 __all__ = [
     "About",
+    "AnnotationChange",
     "AnnotationCounts",
     "Cancellation",
     "DataMeta",

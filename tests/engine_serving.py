@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
 import anyio
 import anyio.lowlevel
 import pytest
@@ -63,6 +64,27 @@ class Serving:
             for call in self.server.calls[since:]
             if all(needle in f"{call.method} {call.path}" for needle in needles)
         ]
+
+    async def annotate(self, task_id: int, **annotations: list[dict[str, Any]]) -> None:
+        """Replace the annotations of a task, as a person does in CVAT."""
+        url = f"{self.server.url}/api/tasks/{task_id}/annotations"
+        headers = {"Authorization": f"Token {self.server.token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.put(url, json=annotations) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+
+    def box(self, task_id: int) -> dict[str, Any]:
+        """Return a rectangle for `annotate`."""
+        label = self.server.tasks[task_id].labels[0].id
+        return {"label_id": label, "type": "rectangle", "frame": 0, "points": [5, 6, 7, 8]}
+
+    def track(self, task_id: int) -> dict[str, Any]:
+        """Return a rectangle for `annotate` that stays through all frames."""
+        label = self.server.tasks[task_id].labels[0].id
+        first = {"type": "rectangle", "frame": 0, "points": [1, 2, 30, 40]}
+        return {"label_id": label, "frame": 0, "shapes": [first]}
 
     async def stuck(self, task_id: int) -> None:
         """Wait until the export of a task has begun, and with it the fault that delays it."""

@@ -162,7 +162,7 @@ def check_result(
         raise _loss(
             task_id,
             f"the import left task {task_id} without annotations: it had {before.total:,} before, "
-            f"{_in_file(held)}, and has none now. Check the names of images and labels in the "
+            f"and {_in_file(held)}. Check the names of images and labels in the "
             "file.",
         )
     warnings = []
@@ -176,7 +176,7 @@ def check_result(
         warnings.append(
             f"the task had {quantity(before.total, 'annotation')}, and has {after.total:,} now"
         )
-    if not lossy:
+    if after.total and not lossy:
         warnings += [
             f"the task had {quantity(count, noun)}, and has none now"
             for count, left, noun in (

@@ -7,6 +7,7 @@ counters, `commands.upload.counting` reads the files.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ _DATUMARO_TYPES = {
 }
 
 
-class _JsonCounter:
+class _JsonCounter(ABC):
     """Find the keys that tell annotations apart, without building the document."""
 
     def __init__(self) -> None:
@@ -237,8 +238,9 @@ class _JsonCounter:
         else:
             self._count_annotation(key, value)
 
+    @abstractmethod
     def _count_annotation(self, key: bytes, value: bytes) -> None:
-        raise NotImplementedError
+        """Count one key that tells an annotation."""
 
     def _counted(self, shapes: int, *, tags: int = 0) -> AnnotationCounts:
         """Return the counts: the shapes of one track are one annotation."""

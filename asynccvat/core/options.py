@@ -249,6 +249,9 @@ class UploadOptions(TransferOptions):
         mode: `"replace"`, which every CVAT can, or `"append"`, which newer ones can.
         overwrite: Also upload to tasks that changed on the server since they were mirrored. Outside
             a mirror nothing tells whether a task changed.
+        lossy: Also upload where the import loses annotations of the task which the format or the
+            file cannot carry, such as tracks.
+        allow_empty: Also upload files without annotations to tasks that have some.
         force: Also upload files of a mirror that were not edited.
         import_timeout: Seconds that one import may run, counted from its start. The time in the
             server's queue is not limited.
@@ -269,6 +272,20 @@ class UploadOptions(TransferOptions):
         False,
         "--overwrite",
         "Replace the annotations of tasks that changed on the server since they were mirrored.",
+        Switch(),
+        group=REPLACING,
+    )
+    lossy: bool = option(
+        False,
+        "--lossy",
+        "Replace also what the format cannot carry, such as tracks or tags.",
+        Switch(),
+        group=REPLACING,
+    )
+    allow_empty: bool = option(
+        False,
+        "--allow-empty",
+        "Also upload files without annotations to tasks that have some.",
         Switch(),
         group=REPLACING,
     )

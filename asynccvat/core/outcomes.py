@@ -33,6 +33,24 @@ class Action(StrEnum):
     """It failed; `error` says why."""
 
 
+class AnnotationChange(msgspec.Struct, frozen=True, gc=False):
+    """How many annotations a task had before an import, and how many it has after it.
+
+    Attributes:
+        before: Before the import.
+        in_file: In the file, None if they cannot be counted exactly.
+        after: After the import, None if that could not be read.
+    """
+
+    before: int
+    in_file: int | None = None
+    after: int | None = None
+
+    def to_json(self) -> dict[str, int | None]:
+        """Return the numbers as JSON types."""
+        return {"before": self.before, "in_file": self.in_file, "after": self.after}
+
+
 class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The outcome of one task.
 
@@ -54,6 +72,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         transferred: Bytes received or sent over the network for the task.
         seconds: From the export's request to the commit, or from the first byte sent to the end
             of the import.
+        annotations: How many annotations the task had and has, if it was uploaded to; None
+            otherwise.
         warnings: What the user should know, for example edited files moved to quarantine.
     """
 
@@ -67,6 +87,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bytes: int = 0
     transferred: int = 0
     seconds: float = 0.0
+    annotations: AnnotationChange | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -114,6 +135,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 "transferred": self.transferred,
                 "seconds": round(self.seconds, 3),
             }
+        if self.annotations is not None:
+            record["annotations"] = self.annotations.to_json()
         if self.warnings:
             record["warnings"] = list(self.warnings)
         return record

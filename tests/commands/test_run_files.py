@@ -81,6 +81,7 @@ async def test_the_examples_of_datnvt_cvat_cli_do_what_they_say(
             (processed / f"task{task_id}_annotations.xml").write_text(edited)
             (processed / f"task{task_id}").mkdir()
             (processed / f"task{task_id}" / "annotations.xml").write_text(text)
+        await serve.annotate(151, shapes=[serve.box(151)] * 2)
         coco = json.loads((await serve.archive(151, COCO))["annotations/instances_default.json"])
         del coco["annotations"][1:]
         (processed / "task151_annotations.json").write_text(json.dumps(coco))
@@ -403,7 +404,7 @@ async def test_a_plan_names_what_each_step_would_do_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async with named(monkeypatch) as serve:
-        Path("2.xml").write_text("<annotations></annotations>")
+        Path("2.xml").write_text("<annotations><image><box/></image></annotations>")
         Path("mine/task3").mkdir(parents=True)
         Path("mine/task3/notes.txt").write_text("mine")
         file = written(

@@ -18,6 +18,7 @@ from asynccvat.aio.threads import entered_in_thread
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.discovery import MirrorLocation
 from asynccvat.commands.upload.local_files import AnnotationSource, prepared
+from asynccvat.commands.upload.loss_guard import LossGuard
 from asynccvat.core.annotation_counts import TaskAnnotations
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.models import ServerRequest
@@ -66,6 +67,19 @@ class Imported:
     between: tuple[datetime, datetime] | None = None
 
 
+def guard_of(order: UploadOrder, options: UploadOptions) -> LossGuard:
+    """Return the guard of what a task has."""
+    return LossGuard(
+        order.step.task_id,
+        order.source,
+        order.kind,
+        order.step.importer,
+        mode=options.mode,
+        lossy=options.lossy,
+        allow_empty=options.allow_empty,
+    )
+
+
 class TaskUploader:
     """Upload files into tasks, many at once.
 
@@ -96,7 +110,7 @@ class TaskUploader:
         self._client = client
         self._imports = imports
         self._slots = slots
-        self._mode = options.mode
+        self._options = options
         self._sending = anyio.CapacityLimiter(options.transfers)
         self._emit = emit
         self._before_request = before_request
@@ -109,31 +123,33 @@ class TaskUploader:
         """
         clock = asyncio.get_running_loop().time
         began, step = clock(), order.step
+        guard = guard_of(order, self._options)
         async with entered_in_thread(prepared(order.source, order.kind)) as (file, records):
             upload = internals(self._client).begin_upload(
                 step.task_id,
                 file,
                 importer=step.importer,
-                mode=self._mode,
+                mode=self._options.mode,
                 on_progress=lambda sent: self._emit(UploadProgress(step.task_id, sent)),
             )
             self._emit(UploadStarted(step.task_id, file.size))
             existing: TaskAnnotations | None = None
             if not upload.is_small:
-                existing = await self._read_existing(order)
+                existing = await self._read_existing(order, guard)
                 async with self._sending:
                     await upload.send()
             await self._slots.acquire()
             try:
                 # `_check_unchanged` below shows that what was read before the sending is current.
                 if existing is None or step.mirrored_date is None:
-                    existing = await self._read_existing(order)
+                    existing = await self._read_existing(order, guard)
                 await self._keep_existing(order, existing)
                 await self._check_unchanged(step)
                 self._before_request()
                 request = await self._imports.run(upload)
             finally:
                 self._slots.release()
+        annotations, warnings = await guard.result(self._client)
         outcome = TaskOutcome(
             task_id=step.task_id,
             name=step.name,
@@ -144,14 +160,18 @@ class TaskUploader:
             bytes=sum(record.size for record in records),
             transferred=upload.sent,
             seconds=clock() - began,
+            annotations=annotations,
+            warnings=warnings,
         )
         return await self._note_in_receipt(
             order, Imported(outcome, records, self._between(request))
         )
 
-    async def _read_existing(self, order: UploadOrder) -> TaskAnnotations:
-        """Read what the task has now, which the import may replace."""
-        return await self._client.annotations(order.step.task_id)
+    async def _read_existing(self, order: UploadOrder, guard: LossGuard) -> TaskAnnotations:
+        """Read what the task has now, and refuse an import that would lose it."""
+        existing = await self._client.annotations(order.step.task_id)
+        await guard.check(existing.counts)
+        return existing
 
     async def _keep_existing(self, order: UploadOrder, existing: TaskAnnotations) -> None:
         """Keep what the import replaces. Called right before the import is requested."""
@@ -182,5 +202,6 @@ class TaskUploader:
             await mirrored.store.note_upload(order.step.task_id, records)
         except StoreError as error:
             warning = f"uploaded, but not noted in the receipt: {error}"
-            return Imported(msgspec.structs.replace(imported.outcome, warnings=(warning,)))
+            warnings = (*imported.outcome.warnings, warning)
+            return Imported(msgspec.structs.replace(imported.outcome, warnings=warnings))
         return replace(imported, records=records)

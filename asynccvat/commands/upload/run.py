@@ -11,10 +11,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import anyio
+
+from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.discovery import Discovery, FoundFile
 from asynccvat.commands.upload.dispatcher import UploadDispatcher, failed
-from asynccvat.commands.upload.one_task import Imported, UploadOrder
+from asynccvat.commands.upload.one_task import Imported, UploadOrder, guard_of
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import ImportMode, UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -28,8 +31,12 @@ from asynccvat.core.plans.upload import (
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.events import Event, ListingRead, Planned
+from asynccvat.transfer.outages import OF_THE_RUN
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.run import Run
+
+# Tasks whose annotations a dry run reads at once.
+_READ_AT_ONCE = 8
 
 
 class UploadRun:
@@ -68,8 +75,30 @@ class UploadRun:
     async def plan(self) -> UploadPlan:
         """Return what would be done, and why. Changes nothing, neither here nor at the server."""
         async with self._discovery.discover(read_only=True) as found:
-            plan_, _ = await self._prepare(found)
-        return plan_
+            plan_, orders = await self._prepare(found)
+            refused = await self._refused_for_loss(orders)
+        return plan_.with_refusals(refused)
+
+    async def _refused_for_loss(self, orders: Sequence[UploadOrder]) -> dict[int, AsyncCvatError]:
+        """Return why tasks would be refused for what they have. Reads a few tasks at once."""
+        limiter = anyio.CapacityLimiter(_READ_AT_ONCE)
+        refused: dict[int, AsyncCvatError] = {}
+
+        async def check(order: UploadOrder) -> None:
+            task_id = order.step.task_id
+            async with limiter:
+                try:
+                    existing = await self._client.annotations(task_id)
+                    await guard_of(order, self._options).check(existing.counts)
+                except OF_THE_RUN:
+                    raise
+                except AsyncCvatError as error:
+                    refused[task_id] = error
+
+        async with task_group() as group:
+            for order in orders:
+                group.start_soon(check, order)
+        return refused
 
     async def _upload(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
         async with self._discovery.discover(read_only=False, warn=report.warn) as found:

@@ -37,6 +37,8 @@ class UploadReason(StrEnum):
     """It has no images yet, so CVAT cannot import into it."""
     CONFLICT = "conflict"
     """It changed on the server since it was mirrored."""
+    LOSS = "loss"
+    """The import would lose annotations that the task has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,17 @@ class UploadPlan:
     def counts(self) -> Mapping[str, int]:
         """How many steps there are of each kind."""
         return Counter(_KINDS[type(step)] for step in self.steps)
+
+    def with_refusals(self, refused: Mapping[int, AsyncCvatError]) -> UploadPlan:
+        """Return the plan with uploads to some tasks refused, and why."""
+        return UploadPlan(
+            tuple(
+                RefuseUpload(step.task_id, step.name, step.path, UploadReason.LOSS, problem)
+                if isinstance(step, Upload) and (problem := refused.get(step.task_id))
+                else step
+                for step in self.steps
+            )
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON types, with a schema version."""

@@ -32,6 +32,7 @@ from asynccvat.core.receipts import (
 from asynccvat.core.tus import ONE_REQUEST, chunk_length, metadata, read_offset
 from asynccvat.errors import (
     AnnotationFileError,
+    AnnotationLossError,
     AsyncCvatError,
     ConfigError,
     NotFoundError,
@@ -117,6 +118,15 @@ def test_overwrite_uploads_to_a_task_that_changed() -> None:
     (step,) = plan(candidate(2, edited=True, mirrored_date="older"), overwrite=True)
     assert isinstance(step, Upload)
     assert step.mirrored_date is None
+
+
+def test_uploads_that_would_lose_annotations_are_refused_in_a_plan() -> None:
+    made = plan_uploads([candidate(1, edited=True), candidate(2, edited=True)], LISTING)
+    why = AnnotationLossError("it has 1 track", task_id=2)
+    kept, refused = made.with_refusals({2: why}).steps
+    assert isinstance(kept, Upload)
+    path = PurePath("task2/a.xml")
+    assert refused == RefuseUpload(2, "two", path, UploadReason.LOSS, why)
 
 
 def test_a_plan_is_json() -> None:

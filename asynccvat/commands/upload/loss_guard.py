@@ -1,0 +1,110 @@
+"""Guard what a task has: compare it with the file before an import, and with the task after it.
+
+`core.annotation_loss` decides. `commands.upload.counting` counts what a file holds.
+"""
+
+from __future__ import annotations
+
+from asynccvat.aio.threads import in_thread
+from asynccvat.client import CvatClient
+from asynccvat.commands.upload.counting import count_annotations
+from asynccvat.commands.upload.local_files import AnnotationSource
+from asynccvat.core.annotation_counts import AnnotationCounts
+from asynccvat.core.annotation_files import FileKind
+from asynccvat.core.annotation_loss import check_result, refuse_loss
+from asynccvat.core.file_counts import FileCounts
+from asynccvat.core.options import ImportMode
+from asynccvat.core.outcomes import AnnotationChange
+from asynccvat.errors import AsyncCvatError
+
+
+class LossGuard:
+    """Guard the annotations of one task during one upload.
+
+    Attributes:
+        before: What the task had before the import, None until that is known.
+    """
+
+    def __init__(
+        self,
+        task_id: int,
+        source: AnnotationSource,
+        kind: FileKind,
+        importer: str,
+        *,
+        mode: str = ImportMode.REPLACE,
+        lossy: bool = False,
+        allow_empty: bool = False,
+    ) -> None:
+        """Guard a task.
+
+        Args:
+            task_id: The task.
+            source: The files to upload.
+            kind: The kind of file that is sent.
+            importer: The importer's name.
+            mode: Whether the import replaces what the task has.
+            lossy: Permit that annotations are lost which the format cannot carry.
+            allow_empty: Permit that the task has no annotations afterwards.
+        """
+        self.before: AnnotationCounts | None = None
+        self._task_id = task_id
+        self._source = source
+        self._kind = kind
+        self._importer = importer
+        self._appends = mode == ImportMode.APPEND
+        self._lossy = lossy
+        self._allow_empty = allow_empty
+        self._held: FileCounts | None = None
+        self._is_counted = False
+
+    async def check(self, existing: AnnotationCounts) -> None:
+        """Compare what the task has with what the file holds. Call it before the import.
+
+        Raises:
+            AnnotationLossError: The import would lose annotations.
+            AnnotationFileError: The file cannot be read.
+        """
+        self.before = existing
+        if not self._is_counted:
+            self._held = await in_thread(
+                count_annotations, self._source, self._kind, self._importer
+            )
+            self._is_counted = True
+        if not self._appends:
+            refuse_loss(
+                self._task_id,
+                existing,
+                self._held,
+                self._importer,
+                file=str(self._source.shown),
+                lossy=self._lossy,
+                allow_empty=self._allow_empty,
+            )
+
+    async def result(self, client: CvatClient) -> tuple[AnnotationChange, tuple[str, ...]]:
+        """Read what the task has after the import. Call it once that has ended.
+
+        Returns:
+            The counts, and warnings about them.
+
+        Raises:
+            AnnotationLossError: The import left the task without annotations.
+        """
+        assert self.before is not None, "it is checked before the import"
+        in_file = self._held.counts.total if self._held and self._held.exact else None
+        change = AnnotationChange(before=self.before.total, in_file=in_file)
+        try:
+            after = (await client.annotations(self._task_id)).counts
+        except AsyncCvatError as error:
+            return change, (f"uploaded, but what the task has now cannot be read: {error}",)
+        warnings = check_result(
+            self._task_id,
+            self.before,
+            self._held,
+            after,
+            appended=self._appends,
+            lossy=self._lossy,
+            allow_empty=self._allow_empty,
+        )
+        return AnnotationChange(self.before.total, in_file, after.total), warnings
