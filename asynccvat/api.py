@@ -398,6 +398,8 @@ async def upload_annotations(
     format: str = "CVAT 1.1",  # noqa: A002 - CVAT's own word for it
     mode: str = "replace",
     timeout: float = DEFAULT_EXPORT_TIMEOUT,
+    lossy: bool = False,
+    allow_empty: bool = False,
 ) -> ServerRequest:
     """Import one annotation file into one task, and wait until that is done.
 
@@ -412,12 +414,16 @@ async def upload_annotations(
         format: The importer's name, or that of the exporter that wrote the file.
         mode: `replace`, or `append` if the server can.
         timeout: Seconds that the import may run. The time in the server's queue is not limited.
+        lossy: Also replace what the format cannot carry, such as tracks.
+        allow_empty: Also replace annotations by a file without any.
 
     Returns:
         The finished request.
 
     Raises:
         AnnotationFileError: The file cannot be what the format needs. Nothing was sent.
+        AnnotationLossError: The import would lose annotations of the task, and nothing was sent; or
+            the task has none afterwards.
         ConfigError: The server cannot import in that format or mode.
         ImportFailedError: The server tried and failed. The message is its own.
         ImportUncertainError: It may have happened or not: look at the task.
@@ -427,7 +433,16 @@ async def upload_annotations(
         AsyncCvatError: The server cannot be reached, or refuses it.
     """
     _check_client(client)
-    return await import_file(client, task_id, _place(path), format, mode=mode, timeout=timeout)
+    return await import_file(
+        client,
+        task_id,
+        _place(path),
+        format,
+        mode=mode,
+        timeout=timeout,
+        lossy=lossy,
+        allow_empty=allow_empty,
+    )
 
 
 def _uploads(

@@ -55,6 +55,7 @@ def taking(server: ScriptedServer) -> ScriptedServer:
     server[ASK] = reply({"rq_id": RQ_ID}, status=202)
     server[STATUS] = reply(entry())
     server["GET /api/requests"] = listed()
+    server["GET /api/tasks/7/annotations"] = reply({"tags": [], "shapes": [], "tracks": []})
     return server
 
 
@@ -87,6 +88,23 @@ async def test_a_small_file_goes_in_one_request(
     assert asked.headers["Content-Type"].startswith("multipart/form-data; boundary=")
     assert b'name="annotation_file"; filename="annotations.xml"' in asked.body
     assert XML in asked.body
+
+
+async def test_a_task_that_has_annotations_is_not_emptied(
+    taking: ScriptedServer, connect: Connect, file: Path
+) -> None:
+    client = await connect()
+    none, some = ({"shapes": [{"type": "rectangle"}] * count} for count in (0, 12))
+    taking["GET /api/tasks/7/annotations"] = reply(some)
+    with pytest.raises(ac.errors.AnnotationLossError, match="would remove the 12 shapes of the"):
+        await ac.upload_annotations(client, 7, file)
+    assert [one for one in taking.asked if one.method == "POST" and "annot" in one.path] == []
+    await ac.upload_annotations(client, 7, file, allow_empty=True)
+    boxes = b'<annotations><image id="0" name="a.jpg"><box/></image></annotations>'
+    file.write_bytes(boxes)
+    taking["GET /api/tasks/7/annotations"] = [reply(some), reply(none)]
+    with pytest.raises(ac.errors.AnnotationLossError, match="left task 7 without annotations"):
+        await ac.upload_annotations(client, 7, file)
 
 
 async def test_a_failed_import_gives_the_servers_message(
