@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environment
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import ConfigError
-from asynccvat.settings.values import FLAGS, SettingValue
+from asynccvat.settings.values import FLAGS, SECRETS, TRUST, SettingValue
 
 if TYPE_CHECKING:
     from asynccvat.settings.profiles import Profiles
@@ -44,6 +45,8 @@ class Settings:
         verify: True to check TLS certificates against the system's authorities, the path of a CA
             bundle, or False to check nothing.
         warnings: Messages for the user, about files of secrets that others can read.
+        places: The place of each setting that counts, by its name: option, variable, or file and
+            line.
     """
 
     url: str
@@ -54,6 +57,7 @@ class Settings:
     project_id: int | None = None
     verify: bool | Path = True
     warnings: tuple[str, ...] = ()
+    places: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
     def password_missing(self) -> bool:
@@ -89,6 +93,10 @@ def load_settings(
     - User and token: the profile for the server gives the token.
     - User, token and server: the default profile gives server and token.
     - The server alone: `cvat-cli config default-server` gives it.
+
+    A file of `DEFAULT_FILES` may come with a folder that somebody else made. So if it names the
+    server, no secret of another place goes there. And only with its own server may it say how
+    certificates are checked.
 
     Args:
         url: The option `--url`. For this and the following options, None means "not given".
@@ -127,6 +135,7 @@ def load_settings(
         "ca_bundle": None if ca_bundle is None else str(ca_bundle),
     }
     for flag, text in (
+        ("--url", url),
         ("--username", username),
         ("--password", password),
         ("--token", token),
@@ -142,7 +151,7 @@ def load_settings(
     }
     if profile is not None:
         given |= _named_profile(profile, profiles, given)
-    file = _config_file(config, variables, directory or Path())
+    file, found = _config_file(config, variables, directory or Path())
     of_file, warnings = _of_file(file)
     layers = [
         given,
@@ -156,6 +165,9 @@ def load_settings(
     if named and "url" in named:
         layers = _about_one_server(layers)
     layers.append(_from_profiles(profiles, layers))
+    _choose_credentials(layers)
+    if file is not None and found:
+        _check_trust(layers, of_file, file)
     return _settings(layers, warnings)
 
 
@@ -216,11 +228,48 @@ def _from_profiles(saved: Path | None, above: list[_Layer]) -> _Layer:
     return {} if profiles.default_server is None else {"url": profiles.default_server}
 
 
-def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
-    _choose_credentials(layers)
+def _check_trust(layers: list[_Layer], of_file: _Layer, file: Path) -> None:
+    """Refuse to mix a file that was only found with what the user gave for another server.
+
+    Raises:
+        ConfigError: The file names the server for another place's secret. Or it weakens the check
+            of certificates for a server that another place names.
+    """
+    values = _combined(layers)
+    url = values.get("url")
+    if url is None:
+        return
+    by_file = url is of_file.get("url")
+    same = "url" in of_file and of_file["url"].text.rstrip("/") == url.text.rstrip("/")
+    for name in sorted(SECRETS & values.keys()):
+        value = values[name]
+        if by_file and value not in (of_file.get(name), layers[-1].get(name)):
+            raise ConfigError(
+                f"refusing to send the {name} of {value.place} to {url.text!r}: only {url.place} "
+                "names that server, and it may come from somebody else. If you trust it, give "
+                f"--config {shlex.quote(str(file))}, or name the server with --url."
+            )
+    deciding = next((layer for layer in layers if TRUST & layer.keys()), None)
+    for name in sorted(TRUST & of_file.keys()):
+        value = of_file[name]
+        weakens = name != "insecure" or _boolean(value)
+        if weakens and not same and deciding is of_file:
+            raise ConfigError(
+                f"{value.place}: `{name}` is for the server that this file names, not for that of "
+                f"{url.place}. Give {FLAGS[name]} instead, or --config {shlex.quote(str(file))}."
+            )
+
+
+def _combined(layers: list[_Layer]) -> _Layer:
+    """Return each setting as the highest place has it."""
     values: _Layer = {}
     for layer in reversed(layers):
         values |= layer
+    return values
+
+
+def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
+    values = _combined(layers)
     if "url" not in values:
         raise ConfigError(
             "no server is given. Use --url or --profile, set CVAT_URL, or write `url:` into "
@@ -242,6 +291,7 @@ def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
         project_id=_project_id(values.get("project_id")),
         verify=_verify(layers),
         warnings=warnings,
+        places=tuple((name, values[name].place) for name in FLAGS if name in values),
     )
 
 
@@ -303,12 +353,13 @@ def _boolean(value: SettingValue) -> bool:
 
 def _config_file(
     config: Path | None, environment: Mapping[str, str], directory: Path
-) -> Path | None:
+) -> tuple[Path | None, bool]:
+    """Return the YAML file, and whether it was only found rather than named by the user."""
     if config is not None:
-        return config
+        return config, False
     if environment.get(CONFIG_VARIABLE):
-        return Path(environment[CONFIG_VARIABLE])
-    return next(
-        (path for name in DEFAULT_FILES if (path := directory / name).is_file()),
-        None,
-    )
+        return Path(environment[CONFIG_VARIABLE]), False
+    for name in DEFAULT_FILES:
+        if (path := directory / name).is_file():
+            return path, True
+    return None, False

@@ -20,6 +20,13 @@ SECRETS = frozenset({"password", "token"})
 """The settings that are secrets."""
 
 
+MAY_BE_EMPTY = frozenset({"organization"})
+"""The settings whose empty value means something: the personal workspace."""
+
+TRUST = frozenset({"insecure", "ca_bundle"})
+"""The settings that say how far a server is trusted."""
+
+
 @dataclass(frozen=True, slots=True)
 class SettingValue:
     """A setting as text, with the place that it comes from. The text stays out of `repr`.

@@ -12,7 +12,7 @@ import yaml
 
 from asynccvat.core.environment import CONFIG_VARIABLE
 from asynccvat.errors import ConfigError
-from asynccvat.settings.values import FLAGS, SECRETS, SettingValue
+from asynccvat.settings.values import FLAGS, MAY_BE_EMPTY, SECRETS, SettingValue
 
 _KEYS = {**{name: name for name in FLAGS}, "access_token": "token"}
 
@@ -93,7 +93,11 @@ def _settings(root: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Setting
             raise ConfigError(f"{place}: {key.value!r} must be a single value")
         # A key without a value, or null, is not set. All else stays the text that was written,
         # because a password of digits is not a number.
-        if node.tag != "tag:yaml.org,2002:null" and node.value:
+        if node.tag != "tag:yaml.org,2002:null":
+            if not node.value and name not in MAY_BE_EMPTY:
+                raise ConfigError(
+                    f"{place}: {key.value!r} is empty. Give a value, or remove the line."
+                )
             text = (
                 str(path.parent / Path(node.value).expanduser())
                 if name == "ca_bundle"

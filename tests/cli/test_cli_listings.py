@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -232,13 +233,36 @@ def test_a_connection_is_checked(shell: Shell, simulated: SimulatedServer) -> No
     ended = shell("check-connection")
     assert ended.out == f"{simulated.url}: CVAT 2.54.1, logged in as admin\n"
     assert ended.code == 0
+    assert ended.err.splitlines() == [
+        f"url {simulated.url}: from the environment's CVAT_URL",
+        "username admin: from the environment's CVAT_USERNAME",
+        "password: from the environment's CVAT_PASSWORD",
+    ]
     assert shell("check-connection", "--json").json == {
         "url": simulated.url,
         "version": "2.54.1",
         "user": "admin",
         "user_id": 1,
         "organization": None,
+        "settings": {
+            "url": "the environment's CVAT_URL",
+            "username": "the environment's CVAT_USERNAME",
+            "password": "the environment's CVAT_PASSWORD",
+        },
     }
+
+
+def test_a_connection_that_fails_tells_where_the_settings_come_from(
+    bare_shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "server.yaml").write_text("url: http://127.0.0.1:1\norganization: lab\n")
+    ended = bare_shell("check-connection", "-c", "server.yaml", "--token", "t" * 40)
+    assert ended.code == 4
+    assert ended.err.splitlines()[:3] == [
+        "url http://127.0.0.1:1: from server.yaml, line 1",
+        "token: from --token",
+        "organization lab: from server.yaml, line 2",
+    ]
 
 
 def test_check_connection_names_the_organization(shell: Shell, simulated: SimulatedServer) -> None:

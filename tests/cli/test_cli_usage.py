@@ -192,10 +192,10 @@ def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
         (("list-tasks", "--url", "cvat.example.com"), 2, "https://"),
         (("list-tasks", "--config", "absent.yaml"), 2, "absent.yaml"),
         (("list-tasks", "--ca-bundle", "absent.pem"), 2, "absent.pem"),
-        (("check-connection", "--password", PASSWORD), 3, "password"),
-        (("check-connection", "--token", f"abcdefgh.{PASSWORD}"), 3, "token"),
-        (("check-connection", "--url", "http://127.0.0.1:1"), 4, "http://127.0.0.1:1"),
-        (("check-connection", "--url", "http://nowhere.invalid"), 4, "nowhere.invalid"),
+        (("formats", "--password", PASSWORD), 3, "password"),
+        (("formats", "--token", f"abcdefgh.{PASSWORD}"), 3, "token"),
+        (("formats", "--url", "http://127.0.0.1:1"), 4, "http://127.0.0.1:1"),
+        (("formats", "--url", "http://nowhere.invalid"), 4, "nowhere.invalid"),
         (("mirror", "out", "--url", "http://127.0.0.1:1"), 4, "http://127.0.0.1:1"),
         (("run",), 2, "FILE.yaml"),
         (("run", "absent.yaml"), 2, "absent.yaml"),
@@ -394,11 +394,11 @@ def test_a_question_is_stopped_by_a_signal(shell: Shell, monkeypatch: pytest.Mon
 
 
 def test_with_v_the_causes_are_shown(shell: Shell) -> None:
-    lines = shell("check-connection", "--url", "http://127.0.0.1:1", "-v").err.splitlines()
+    lines = shell("formats", "--url", "http://127.0.0.1:1", "-v").err.splitlines()
     assert lines[0].startswith("Error: ")
     assert len(lines) > 1
     assert all(line.startswith("  because of ") for line in lines[1:])
-    before = shell("-v", "check-connection", "--url", "http://127.0.0.1:1").err.splitlines()
+    before = shell("-v", "formats", "--url", "http://127.0.0.1:1").err.splitlines()
     assert before == lines
 
 

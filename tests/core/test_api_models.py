@@ -129,7 +129,7 @@ def test_unreadable_dates_are_refused(date: str) -> None:
 
 @pytest.mark.parametrize("text", ["{bad", "[" * 100_000])
 def test_filters_that_are_not_json_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="^filter '.{1,200}' is not JSON. Write it in"):
+    with pytest.raises(ConfigError, match=r"^filter '.{1,200}' is not JSON. Write it in"):
         Selection(filter=text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -117,8 +118,23 @@ def test_values_of_the_file_stay_the_text_that_was_written(tmp_path: Path) -> No
 
 
 def test_keys_without_a_value_are_not_set(tmp_path: Path) -> None:
-    write(tmp_path, f"url: {URL}\nusername:\npassword: ~\ntoken: ''\norganization: null\n")
+    write(tmp_path, f"url: {URL}\nusername:\npassword: ~\ntoken: null\norganization:\n")
     assert load(tmp_path) == Settings(url=URL)
+
+
+@pytest.mark.parametrize("name", ["url", "username", "password", "token", "project_id"])
+def test_a_key_with_an_empty_text_is_refused(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, f"\n{name}: ''\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, url=URL)
+    assert str(caught.value) == (
+        f"{path}, line 2: {name!r} is empty. Give a value, or remove the line."
+    )
+
+
+def test_an_empty_organization_is_the_personal_workspace(tmp_path: Path) -> None:
+    write(tmp_path, f"url: {URL}\norganization: ''\n")
+    assert load(tmp_path).organization == ""
 
 
 def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
@@ -150,7 +166,7 @@ def test_token_and_user_exclude_each_other_and_the_higher_place_decides(
     expected: tuple[str | None, ...],
 ) -> None:
     write(tmp_path, f"url: {URL}\n{file}\n")
-    settings = load(tmp_path, environment=environment, **flags)
+    settings = load(tmp_path, environment={**environment, "CVAT_URL": URL}, **flags)
     assert (settings.username, settings.password, settings.token) == expected
 
 
@@ -273,3 +289,77 @@ def test_there_is_a_warning_about_secrets_that_others_can_read(
         assert f"mode is {mode:04o}" in warning
         assert f"chmod 600 '{path}'" in warning
         assert "hidden" not in warning
+
+
+SECRET = {"CVAT_ACCESS_TOKEN": "hidden"}
+ACCOUNT = {"CVAT_USERNAME": "ann", "CVAT_PASSWORD": "hidden"}
+
+
+@pytest.mark.parametrize("name", ["server.yaml", "config/server.yaml"])
+@pytest.mark.parametrize(
+    ("given", "file", "what"),
+    [
+        ({"environment": SECRET}, "", "the token of the environment's CVAT_ACCESS_TOKEN"),
+        ({"environment": ACCOUNT}, "", "the password of the environment's CVAT_PASSWORD"),
+        ({"environment": ACCOUNT}, "username: eve", "the password of the environment's CVAT_PAS"),
+        ({"token": "hidden"}, "", "the token of --token"),
+        ({"username": "ann", "password": "hidden"}, "", "the password of --password"),
+        ({"named": said(token="hidden")}, "", "the token of steps.yaml, token"),
+    ],
+)
+def test_a_file_that_was_only_found_redirects_no_secret_of_another_place(
+    tmp_path: Path, name: str, given: dict[str, Any], file: str, what: str
+) -> None:
+    path = write(tmp_path, f"{file}\nurl: {OTHER}\n", name)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, **given)
+    message = str(caught.value)
+    assert message.startswith(f"refusing to send {what}")
+    assert f"to '{OTHER}': only {path}, line 2 names that server" in message
+    assert f"give --config {path}, or name the server with --url." in message
+    assert "hidden" not in message
+    # The user names the file, or the server: then it is theirs to say.
+    assert load(tmp_path, config=path, **given).url == OTHER
+    environment = {"CVAT_SERVER_CONFIG": str(path), **given.get("environment", {})}
+    assert load(tmp_path, **{**given, "environment": environment}).url == OTHER
+    assert load(tmp_path, url=URL, **given).url == URL
+
+
+def test_a_file_s_own_secret_and_one_that_is_asked_for_go_to_its_server(tmp_path: Path) -> None:
+    write(tmp_path, f"url: {OTHER}\ntoken: of-other\n")
+    assert load(tmp_path).token == "of-other"
+    write(tmp_path, f"url: {OTHER}\n")
+    settings = load(tmp_path, username="ann")
+    assert (settings.url, settings.username, settings.password_missing) == (OTHER, "ann", True)
+
+
+@pytest.mark.parametrize(
+    ("line", "flag"), [("insecure: true", "--insecure"), ("ca_bundle: x.pem", "--ca-bundle")]
+)
+def test_a_file_that_was_only_found_weakens_no_other_server(
+    tmp_path: Path, line: str, flag: str
+) -> None:
+    path = write(tmp_path, f"{line}\n")
+    name = line.partition(":")[0]
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, url=URL, token="t")
+    assert str(caught.value) == (
+        f"{path}, line 1: `{name}` is for the server that this file names, not for that of --url. "
+        f"Give {flag} instead, or --config {path}."
+    )
+    assert load(tmp_path, url=URL, token="t", config=path).verify is not True
+    write(tmp_path, f"url: {URL}\n{line}\n")
+    assert load(tmp_path, url=URL, token="t").verify is not True
+    write(tmp_path, "insecure: no\n")
+    assert load(tmp_path, url=URL, token="t").verify is True
+
+
+def test_settings_tell_the_place_of_each(tmp_path: Path) -> None:
+    path = write(tmp_path, "organization: lab\nproject_id: 3\nusername: unused\n")
+    settings = load(tmp_path, url=URL, environment=SECRET)
+    assert settings.places == (
+        ("url", "--url"),
+        ("token", "the environment's CVAT_ACCESS_TOKEN"),
+        ("organization", f"{path}, line 1"),
+        ("project_id", f"{path}, line 2"),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from asynccvat import CvatClient
     from asynccvat.errors import ResponseError
     from asynccvat.models import Formats, Task
+    from asynccvat.settings import Settings
 
 
 @command
@@ -139,7 +141,7 @@ def check_connection(
         bool, typer.Option("--json", help="Write one JSON document to stdout.")
     ] = False,
 ) -> int:
-    """Log in, and show the user and the server's version.
+    """Log in, and show the user, the server's version, and where each setting comes from.
 
     For example:
 
@@ -156,9 +158,13 @@ def check_connection(
             "organization": client.organization,
         }
 
-    answer = queries.ask(shared.settings(), query)
+    settings = shared.settings()
+    if not as_json:
+        for line in _origins(settings):
+            output.remark(printable(line))
+    answer = queries.ask(settings, query)
     if as_json:
-        output.write_json(answer)
+        output.write_json(answer | {"settings": dict(settings.places)})
         return ExitCode.DONE
     where = f" in the organization {answer['organization']}" if answer["organization"] else ""
     if answer["organization"] == "":
@@ -169,3 +175,13 @@ def check_connection(
         )
     )
     return ExitCode.DONE
+
+
+def _origins(settings: Settings) -> Iterator[str]:
+    """Yield a line for each setting: its value, unless it is a secret, and its place."""
+    for name, place in settings.places:
+        value = getattr(settings, name, None)
+        shown = "" if name in ("password", "token") or value is None else f" {value}"
+        yield f"{name}{shown}: from {place}"
+    if settings.password_missing:
+        yield "password: asked for on the terminal"
