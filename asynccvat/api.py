@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.download.run import DownloadRun
-from asynccvat.commands.mirror.preparation import prepare
+from asynccvat.commands.mirror.preparation import prepare, settle_with
 from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.commands.upload.run import UploadRun
 from asynccvat.commands.upload.single import import_file
@@ -28,6 +28,7 @@ from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Fetch, Plan
 from asynccvat.core.plans.upload import UploadPlan
+from asynccvat.core.remembered import Wanted
 from asynccvat.core.selection import Selection
 from asynccvat.errors import ConfigError
 from asynccvat.store import MirrorStore
@@ -45,6 +46,7 @@ async def plan_mirror(
     selection: Selection | None = None,
     spec: ExportSpec | str | None = None,
     *,
+    images: bool | None = None,
     options: MirrorOptions | None = None,
 ) -> Plan:
     """Plan what `mirror` would do, with reasons. Nothing is changed, here or at the server.
@@ -57,17 +59,16 @@ async def plan_mirror(
         StoreError: The destination cannot be read.
         AsyncCvatError: The server cannot be reached, or refuses the listing.
     """
-    options = _checked(options, MirrorOptions)
-    spec = ExportSpec.of(spec)
-    selection = Selection.of(selection)
+    wanted = Wanted.of(selection, spec, images, _checked(options, MirrorOptions))
     _check_client(client)
     async with MirrorStore.open(
         _place(dest), origin=client.origin, organization=client.organization, read_only=True
     ) as store:
-        plan = await prepare(client, store, selection, spec, options)
+        settled = await settle_with(store, wanted)
+        plan = await prepare(client, store, settled)
     if plan.of(Fetch):
         # A mirror learns from its first export whether the format exists.
-        await internals(client).check_format(spec.format)
+        await internals(client).check_format(settled.spec.format)
     return plan
 
 
@@ -77,6 +78,7 @@ def open_mirror(
     selection: Selection | None = None,
     spec: ExportSpec | str | None = None,
     *,
+    images: bool | None = None,
     options: MirrorOptions | None = None,
     on_event: EventCallback | None = None,
 ) -> Run:
@@ -87,9 +89,12 @@ def open_mirror(
     Args:
         client: The server.
         dest: The destination. It is made if it does not exist.
-        selection: Which tasks. All that the user may see by default.
-        spec: Format and images, or the format's name. `CVAT for images 1.1` without images by
-            default.
+        selection: Which tasks. Conditions that it leaves out are those that the destination
+            remembers of its first run; without any, all that the user may see.
+        spec: The format's name, or an `ExportSpec` for format and images. By default what the
+            destination remembers, or else `CVAT for images 1.1`.
+        images: Whether to fetch images, too, if `spec` is no `ExportSpec`. By default what the
+            destination remembers, or else no.
         options: Limits, guards and what to do with files on disk.
         on_event: Receives each event, synchronously, in the loop's thread.
 
@@ -102,13 +107,8 @@ def open_mirror(
         TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     _check_client(client)
-    work = MirrorRun(
-        client,
-        _place(dest),
-        Selection.of(selection),
-        ExportSpec.of(spec),
-        _checked(options, MirrorOptions),
-    )
+    wanted = Wanted.of(selection, spec, images, _checked(options, MirrorOptions))
+    work = MirrorRun(client, _place(dest), wanted)
     return Run(work.work, on_event)
 
 
@@ -118,6 +118,7 @@ async def mirror(
     selection: Selection | None = None,
     spec: ExportSpec | str | None = None,
     *,
+    images: bool | None = None,
     options: MirrorOptions | None = None,
     on_event: EventCallback | None = None,
 ) -> RunReport:
@@ -130,6 +131,7 @@ async def mirror(
         `RunReport.raise_for_failures`.
 
     Raises:
+        ChangeRefusedError: The destination remembers another value, and `change` is not set.
         ConfigError: An option cannot be used, or the destination belongs to another server.
         StoreLockedError: Another mirror is at work on the destination.
         StoreError: The destination cannot be used.
@@ -137,7 +139,7 @@ async def mirror(
         TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     async with open_mirror(
-        client, dest, selection, spec, options=options, on_event=on_event
+        client, dest, selection, spec, images=images, options=options, on_event=on_event
     ) as run:
         return await run.wait()
 

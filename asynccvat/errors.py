@@ -50,6 +50,10 @@ class ConfigError(AsyncCvatError):
     """An option, a setting or a combination of them cannot be used."""
 
 
+class ChangeRefusedError(ConfigError):
+    """A run was given another value than its destination remembers, and no `--change`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One reason why a run file cannot be run.

@@ -31,6 +31,13 @@ EVENT_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class DestinationSettled:
+    """A mirror knows what its destination holds. `description` says it in one line."""
+
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListingRead:
     """The list of tasks was read."""
 
@@ -216,7 +223,8 @@ class VerifyFinished:
 
 
 Event = (
-    ListingRead
+    DestinationSettled
+    | ListingRead
     | Planned
     | ExportRequested
     | ExportStarted

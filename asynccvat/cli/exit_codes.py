@@ -70,7 +70,7 @@ def exit_code(error: BaseException) -> ExitCode:
         case errors.ProtocolError():
             # The server at this address does not answer as CVAT does.
             return ExitCode.UNREACHABLE
-        case errors.StoreLockedError() | errors.ForeignFolderError():
+        case errors.StoreLockedError() | errors.ForeignFolderError() | errors.ChangeRefusedError():
             return ExitCode.REFUSED
         case (
             errors.DiskFullError()

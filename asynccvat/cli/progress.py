@@ -16,6 +16,7 @@ from asynccvat import (
 from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
 from asynccvat.errors import DiskFullError, DriveError
 from asynccvat.events import (
+    DestinationSettled,
     Event,
     ExportFinished,
     ExportRequested,
@@ -143,6 +144,8 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
     A message that many tasks may share appears once, at the end of the run.
     """
     match event:
+        case DestinationSettled(description=description):
+            yield printable(description)
         case TaskDone(outcome=outcome):
             yield from _at_once(outcome)
         case RunFinished(report=report):

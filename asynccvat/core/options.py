@@ -11,6 +11,7 @@ from asynccvat.core.declarations import (
     COUNT_OR_SHARE,
     DURATION,
     REPLACING,
+    SELECTION,
     SIZE,
     Kind,
     Number,
@@ -25,7 +26,10 @@ from asynccvat.errors import ConfigError
 DEFAULT_EXPORT_TIMEOUT = 4.25 * 3600
 """Seconds. Longer than CVAT's own limit of 4 hours, so that the server gives up first."""
 
-_PREFIX = "The start of a task's folder name; the task's id follows it."
+DEFAULT_PREFIX = "task"
+"""The start of a folder's name where nothing else says it."""
+
+_PREFIX = "The start of a task's folder name; the task's id follows it. 'task' by default."
 _RETRIES = "How often a failed step of a task is retried."
 _BREAK_LOCK = "Take over the lock of a process that has surely ended."
 
@@ -147,7 +151,8 @@ class MirrorOptions(FetchOptions):
             server's queue is not limited.
         reuse: Reuse members that are on disk already, after reading them again.
         limits: Bounds on archives.
-        folder_prefix: A task's folder is named by this and the task's id.
+        folder_prefix: A task's folder is named by this and the task's id. None for what the
+            destination remembers, or else "task".
         keep_archive: Keep each archive in `.asynccvat/archives/`.
         names: `"refuse"` refuses tasks with names that the destination cannot hold; `"map"` writes
             them under safe names. Receipts have both, and uploads restore the original ones.
@@ -159,10 +164,14 @@ class MirrorOptions(FetchOptions):
         max_delete: How many folders `prune` may remove: a number, or a share like `"10%"`.
         adopt: Replace folders that are in no receipt. What they held goes to `kept/`.
         break_lock: Take over the destination's lock, although its owner cannot be asked.
+        change: Change what the destination remembers to what this run is given.
+        everything: Mirror all tasks, although the destination remembers a selection.
+        default_project_id: The project to select where neither the selection nor the destination
+            says which tasks.
     """
 
-    folder_prefix: str = option(
-        "task", "--folder-prefix", _PREFIX, Text(may_be_empty=True), group=None
+    folder_prefix: str | None = option(
+        None, "--folder-prefix", _PREFIX, Text(may_be_empty=True), group=None
     )
     keep_archive: bool = option(
         False,
@@ -210,6 +219,26 @@ class MirrorOptions(FetchOptions):
         group=REPLACING,
     )
     break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
+    change: bool = option(
+        False,
+        "--change",
+        "Change what DEST remembers, such as format and selection, to what is given now.",
+        Switch(),
+        group=REPLACING,
+    )
+    everything: bool = option(
+        False,
+        "--everything",
+        "All tasks, although DEST remembers a selection. Needs --change.",
+        Switch(),
+        group=SELECTION,
+    )
+    default_project_id: int | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The start of a folder's name."""
+        return DEFAULT_PREFIX if self.folder_prefix is None else self.folder_prefix
 
     def __post_init__(self) -> None:
         FetchOptions.__post_init__(self)
@@ -245,7 +274,7 @@ class UploadOptions(TransferOptions):
         retries: How often one step of one task is retried, if that is known to be safe.
         durable: Sync receipts to disk before an upload counts as done.
         folder_prefix: A task's folder is named by this and the task's id, unless a receipt says
-            otherwise.
+            otherwise. None for what the mirror remembers, or else "task".
         mode: `"replace"`, which every CVAT can, or `"append"`, which newer ones can.
         overwrite: Also upload to tasks that changed on the server since they were mirrored. Outside
             a mirror nothing tells whether a task changed.
@@ -258,8 +287,8 @@ class UploadOptions(TransferOptions):
         break_lock: Take over a mirror's lock, although its owner cannot be asked.
     """
 
-    folder_prefix: str = option(
-        "task", "--folder-prefix", _PREFIX, Text(may_be_empty=True), group=None
+    folder_prefix: str | None = option(
+        None, "--folder-prefix", _PREFIX, Text(may_be_empty=True), group=None
     )
     mode: str = option(
         ImportMode.REPLACE.value,
@@ -316,6 +345,11 @@ class UploadOptions(TransferOptions):
         Switch(),
     )
     break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
+
+    @property
+    def prefix(self) -> str:
+        """The start of a folder's name, unless a receipt or the mirror says otherwise."""
+        return DEFAULT_PREFIX if self.folder_prefix is None else self.folder_prefix
 
     def __post_init__(self) -> None:
         TransferOptions.__post_init__(self)

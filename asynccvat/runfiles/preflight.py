@@ -54,10 +54,11 @@ class _Check:
     async def step(self, step: RunFileStep) -> None:
         """Check all that a step names."""
         if isinstance(step, DownloadStep):
-            await self._exporter(step, step.spec)
+            await self._exporter(step, step.spec.format)
             await self._tasks(step, step.paths)
         elif isinstance(step, MirrorStep):
-            await self._exporter(step, step.spec)
+            if step.format is not None:
+                await self._exporter(step, step.format)
             for project_id in step.selection.project_ids or ():
                 await self.project(project_id, str(step.place_of(f"project {project_id}")))
             # With other criteria a task may be filtered out; with `prune` it may be gone.
@@ -73,12 +74,11 @@ class _Check:
             for batch in step.batches:
                 await self._upload(step, batch)
 
-    async def _exporter(self, step: RunFileStep, spec: ExportSpec) -> None:
-        place = str(step.place_of(spec.format))
+    async def _exporter(self, step: RunFileStep, name: str) -> None:
         await self._ask(
-            ("export", spec.format),
-            place,
-            partial(internals(self._client).check_format, spec.format),
+            ("export", name),
+            str(step.place_of(name)),
+            partial(internals(self._client).check_format, name),
         )
 
     async def _upload(self, step: UploadStep, batch: Batch) -> None:

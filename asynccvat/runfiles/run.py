@@ -16,8 +16,8 @@ from pathlib import Path
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
 from asynccvat.api import download_many, mirror, plan_download, plan_mirror, plan_upload, upload
+from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import RunReport
-from asynccvat.core.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -186,9 +186,10 @@ async def _work(step: RunFileStep, account: Account, hear: Callable[[Event], Non
             mirror(
                 client,
                 step.dest,
-                _selection(step, account),
-                step.spec,
-                options=step.options,
+                step.selection,
+                step.format,
+                images=step.images,
+                options=_options(step, account),
                 on_event=hear,
             )
         )
@@ -200,12 +201,9 @@ async def _reported(run: Awaitable[RunReport]) -> None:
         await run
 
 
-def _selection(step: MirrorStep, account: Account) -> Selection:
-    """Return the step's selection; the settings' project is its default."""
-    named = (step.selection.project_ids, step.selection.task_ids)
-    if account.project_id is None or named != (None, None):
-        return step.selection
-    return replace(step.selection, project_ids=(account.project_id,))
+def _options(step: MirrorStep, account: Account) -> MirrorOptions:
+    """Return the step's options, with the settings' project."""
+    return replace(step.options, default_project_id=account.project_id)
 
 
 async def _plan(step: RunFileStep, account: Account) -> StepPlan:
@@ -238,8 +236,16 @@ async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
             ),
         )
     assert isinstance(step, MirrorStep)
-    selection = _selection(step, account)
-    return (await plan_mirror(client, step.dest, selection, step.spec, options=step.options),)
+    return (
+        await plan_mirror(
+            client,
+            step.dest,
+            step.selection,
+            step.format,
+            images=step.images,
+            options=_options(step, account),
+        ),
+    )
 
 
 def _awaited(step: RunFileStep) -> Mapping[int, Path]:
@@ -247,7 +253,7 @@ def _awaited(step: RunFileStep) -> Mapping[int, Path]:
     if not isinstance(step, UploadStep):
         return {}
     return {
-        task_id: batch.path(task_id, step.options.folder_prefix)
+        task_id: batch.path(task_id, step.options.prefix)
         for batch in step.batches
         for task_id in batch.task_ids
         if task_id in step.awaits

@@ -14,7 +14,7 @@ from typing import Any
 from asynccvat.commands.upload.local_files import find_source
 from asynccvat.core.declarations import Switch, declared_options
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.options import MirrorOptions, UploadOptions
+from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError
@@ -125,8 +125,6 @@ class StepBuilder:
         if prefix is None:
             return None
         awaits = self._check_files(batches, prefix, places)
-        options = _values(UploadOptions, section)
-        options["folder_prefix"] = prefix
         return UploadStep(
             number=head.number,
             task=UPLOAD,
@@ -134,7 +132,7 @@ class StepBuilder:
             server=head.server,
             places=places.found,
             batches=batches,
-            options=UploadOptions(**options),
+            options=UploadOptions(**_values(UploadOptions, section)),
             awaits=awaits,
         )
 
@@ -174,8 +172,6 @@ class StepBuilder:
             return None
         dest = _path(values["dest"])
         self._made.append(_absolute(dest))
-        options = _values(MirrorOptions, section)
-        options["folder_prefix"] = prefix
         return MirrorStep(
             number=head.number,
             task=MIRROR,
@@ -184,10 +180,9 @@ class StepBuilder:
             places=places.found,
             dest=dest,
             selection=selection,
-            spec=ExportSpec(
-                values.get("format", ExportSpec().format), images=values.get("images", False)
-            ),
-            options=MirrorOptions(**options),
+            format=values.get("format"),
+            images=values.get("images"),
+            options=MirrorOptions(**_values(MirrorOptions, section)),
         )
 
     def _selection(
@@ -204,7 +199,7 @@ class StepBuilder:
 
     def _prefix(self, section: Section) -> str | None:
         if "folder_prefix" not in section.entries:
-            return "task"
+            return DEFAULT_PREFIX
         prefix: str | None = section.values.get("folder_prefix")
         if prefix is None:
             return None

@@ -95,13 +95,15 @@ class MirrorStep(RunFileStep):
     Attributes:
         dest: The folder of the mirror.
         selection: Which tasks to mirror.
-        spec: Format and images.
+        format: The exporter's name, None for what the folder remembers.
+        images: Whether to fetch images, too, None for what the folder remembers.
         options: The options of the mirror.
     """
 
     dest: Path
     selection: Selection
-    spec: ExportSpec
+    format: str | None
+    images: bool | None
     options: MirrorOptions
 
 

@@ -1,16 +1,19 @@
-"""What a destination mirrors: one server, as seen by one organization.
+"""What a destination mirrors: one server, as seen by one organization, with which settings.
 
 `destination.json` says it, apart from the receipts: one read tells, and no single damaged receipt
 can hide it. Its version is that of everything in `.asynccvat`; see `docs/on-disk.md`.
+`core.remembered` has the settings.
 """
 
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
+from asynccvat.core.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import files
 from asynccvat.store.layout import NOT_THERE, Layout, write_file
@@ -26,18 +29,26 @@ class DestinationIdentity(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of the format of everything in `.asynccvat`.
         origin: Scheme, host and port of the server.
         organization: Slug, "" for the personal workspace, None for everything visible.
+        settings: What the destination remembers of its first run; absent before that run has a
+            plan, and in destinations of asynccvat 1.0.
     """
 
     version: int = IDENTITY_VERSION
     origin: str
     organization: str | None = None
+    settings: Remembered | msgspec.UnsetType = msgspec.UNSET
+
+
+_IDENTITY_KEYS = frozenset(DestinationIdentity.__struct_fields__)
 
 
 class _IdentityVersion(msgspec.Struct):
     version: int = IDENTITY_VERSION
 
 
-def check_identity(layout: Layout, wanted: DestinationIdentity, *, create: bool = True) -> None:
+def check_identity(
+    layout: Layout, wanted: DestinationIdentity, *, create: bool = True
+) -> Remembered | None:
     """Refuse a destination that mirrors another server or organization.
 
     Where the file is gone or damaged, the first readable receipt tells. A destination without any
@@ -48,6 +59,9 @@ def check_identity(layout: Layout, wanted: DestinationIdentity, *, create: bool 
         wanted: What it should mirror.
         create: Write the file if it is missing.
 
+    Returns:
+        The settings of its first run; None if it remembers none.
+
     Raises:
         ConfigError: It mirrors another server or organization, or a newer asynccvat wrote it.
     """
@@ -57,17 +71,48 @@ def check_identity(layout: Layout, wanted: DestinationIdentity, *, create: bool 
         wanted.origin,
         wanted.organization,
     ):
-        if not _is_unused(layout):
+        if not is_unused(layout):
             raise ConfigError(
-                f"{layout.path} mirrors {_in_words(found)}, not {_in_words(wanted)}. "
+                f"{layout.path} mirrors {server_in_words(found)}, not {server_in_words(wanted)}. "
                 "Check --url or CVAT_URL, and --org. Or choose another destination: each server "
                 "and organization needs one of its own."
             )
         recorded = None
     if create and recorded is None:
-        encoded = msgspec.json.encode(wanted) + b"\n"
-        write_file(IDENTITY_NAME, encoded, dir_fd=layout.own, durable=layout.durable)
-        layout.sync_folder(layout.own)
+        _write(layout, wanted)
+    if recorded is None or recorded.settings is msgspec.UNSET:
+        return None
+    return recorded.settings
+
+
+def remember(layout: Layout, wanted: DestinationIdentity, settings: Remembered) -> None:
+    """Write the settings of a destination, unless it has them already.
+
+    Settings that a newer asynccvat wrote stay as they are.
+    """
+    found: dict[str, Any] = {}
+    with contextlib.suppress(*UNREADABLE):
+        found = msgspec.json.decode(files.read_file(IDENTITY_NAME, dir_fd=layout.own) or b"{}")
+    identity = {key: value for key, value in found.items() if key not in _IDENTITY_KEYS}
+    old = found.get("settings")
+    others = {
+        key: value
+        for key, value in (old.items() if isinstance(old, dict) else ())
+        if key not in Remembered.__struct_fields__
+    }
+    changed = {
+        **msgspec.to_builtins(msgspec.structs.replace(wanted, settings=settings)),
+        **identity,
+    }
+    changed["settings"] |= others
+    if changed != found:
+        _write(layout, changed)
+
+
+def _write(layout: Layout, identity: object) -> None:
+    encoded = msgspec.json.encode(identity) + b"\n"
+    write_file(IDENTITY_NAME, encoded, dir_fd=layout.own, durable=layout.durable)
+    layout.sync_folder(layout.own)
 
 
 def read_identity(layout: Layout) -> DestinationIdentity | None:
@@ -98,7 +143,7 @@ def read_identity(layout: Layout) -> DestinationIdentity | None:
         return None
 
 
-def _is_unused(layout: Layout) -> bool:
+def is_unused(layout: Layout) -> bool:
     """Whether no task was mirrored into the destination, and none is on its way."""
     staged = layout.staging != NOT_THERE and files.names(layout.staging)
     return not layout.receipt_ids() and not staged
@@ -112,7 +157,8 @@ def _from_receipts(layout: Layout) -> DestinationIdentity | None:
     return None
 
 
-def _in_words(identity: DestinationIdentity) -> str:
+def server_in_words(identity: DestinationIdentity) -> str:
+    """Describe the server and the organization of a destination."""
     match identity.organization:
         case None:
             return identity.origin

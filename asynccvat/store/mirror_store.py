@@ -17,6 +17,7 @@ from pathlib import Path
 from asynccvat.aio.threads import in_limited_thread, in_thread
 from asynccvat.core.paths import OWN_FOLDER, NameRules
 from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
+from asynccvat.core.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors
 from asynccvat.store import name_probe
@@ -30,7 +31,12 @@ from asynccvat.store.commits.changes import (
 )
 from asynccvat.store.commits.group_commit import GroupCommit
 from asynccvat.store.commits.group_run import run_group
-from asynccvat.store.identity import DestinationIdentity, check_identity
+from asynccvat.store.identity import (
+    DestinationIdentity,
+    check_identity,
+    remember,
+    server_in_words,
+)
 from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.layout import NOT_THERE, Layout
 from asynccvat.store.lock import Lock, acquire
@@ -47,8 +53,16 @@ class MirrorStore(MirrorView):
         warnings: As of `MirrorView`, and the files that recovery quarantined.
     """
 
-    def __init__(self, layout: Layout, lock: Lock | None, rules: NameRules) -> None:
-        super().__init__(layout, rules)
+    def __init__(
+        self,
+        layout: Layout,
+        lock: Lock | None,
+        rules: NameRules,
+        identity: DestinationIdentity,
+        remembered: Remembered | None,
+    ) -> None:
+        super().__init__(layout, rules, remembered)
+        self._identity = identity
         self.archives = KeptArchives(layout, self._verify_lock)
         self._lock = lock
         self._groups = GroupCommit(
@@ -111,6 +125,26 @@ class MirrorStore(MirrorView):
             # Also if a cancellation came while it was being opened.
             for store in stores:
                 await in_limited_thread(store._threads.limiter, store._close)  # noqa: SLF001 - our own
+
+    @property
+    def server(self) -> str:
+        """The server and the organization, in words."""
+        return server_in_words(self._identity)
+
+    async def remember(self, settings: Remembered) -> None:
+        """Write the settings that the next run takes as its defaults.
+
+        Raises:
+            StoreLockedError: Another process took over the lock.
+            StoreError: They cannot be written.
+        """
+
+        def write() -> None:
+            self._verify()
+            remember(self._layout, self._identity, settings)
+
+        await self._threads.run("write destination.json in", write)
+        self.remembered = settings
 
     async def stage(self, task_id: int) -> Staging:
         """Make a fresh tree to fill, and find files that can be reused for it.
@@ -346,9 +380,9 @@ def _open(
         lock = acquire(layout.own, dest, break_lock=break_lock)
         opened.callback(lock.release)
         sync_leftovers(layout)
-        check_identity(layout, wanted)
+        remembered = check_identity(layout, wanted)
         rules = name_probe.probe(layout.staging, str(dest.absolute() / OWN_FOLDER))
-        store = cls(layout, lock, rules)
+        store = cls(layout, lock, rules, wanted, remembered)
         store.warnings += leftovers.recover_all(layout)
         opened.pop_all()
     return store
@@ -358,9 +392,9 @@ def _look(cls: type[MirrorStore], dest: Path, wanted: DestinationIdentity) -> Mi
     with disk_errors.explained("read", dest), contextlib.ExitStack() as opened:
         layout = find_layout(dest)
         opened.callback(layout.close)
-        check_identity(layout, wanted, create=False)
+        remembered = check_identity(layout, wanted, create=False)
         rules = NameRules()
         if layout.dest != NOT_THERE:
             rules = name_probe.guess(layout.dest, str(dest.absolute()))
         opened.pop_all()
-    return cls(layout, None, rules)
+    return cls(layout, None, rules, wanted, remembered)

@@ -13,9 +13,11 @@ from typing import TypeVar
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.remembered import Remembered, from_receipts
 from asynccvat.store import survey
 from asynccvat.store.chunks import in_chunks
 from asynccvat.store.disk_threads import DiskThreads
+from asynccvat.store.identity import is_unused
 from asynccvat.store.layout import Layout
 
 T = TypeVar("T")
@@ -30,10 +32,14 @@ class MirrorView:
     Attributes:
         path: The destination.
         rules: What names it can hold.
+        remembered: The settings of the destination's first run, None if it remembers none.
         warnings: What the user should know about the destination: damaged receipts, for example.
     """
 
-    def __init__(self, layout: Layout, rules: NameRules) -> None:
+    def __init__(
+        self, layout: Layout, rules: NameRules, remembered: Remembered | None = None
+    ) -> None:
+        self.remembered = remembered
         self.path = layout.path
         self.rules = rules
         self.warnings: list[str] = []
@@ -47,6 +53,26 @@ class MirrorView:
         new = self.warnings[self._reported :]
         self._reported += len(new)
         return new
+
+    async def settings(self) -> Remembered:
+        """Return what the destination remembers. If that is nothing, its receipts tell.
+
+        Raises:
+            StoreError: The receipts cannot be listed.
+        """
+        if self.remembered is not None:
+            return self.remembered
+        ids = await self._threads.run("read", self._layout.receipt_ids)
+        found = await self._in_chunks(survey.read_heads, ids)
+        return from_receipts([head for heads, _ in found for head in heads.values()])
+
+    async def is_unused(self) -> bool:
+        """Whether no task was mirrored into the destination, and none is on its way.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        return await self._threads.run("read", is_unused, self._layout)
 
     async def receipts(self) -> dict[int, ReceiptHead]:
         """Read line 1 of every receipt.

@@ -55,7 +55,8 @@ def test_a_mirror_holds_every_task_and_a_second_run_has_nothing_to_do(
     (line,) = ended.out.splitlines()
     assert "6 tasks (6 fetched)" in line
     assert line.endswith(": data")
-    assert ended.err == ""
+    mirrors = "all tasks, CVAT for images 1.1, without images"
+    assert ended.err == f"data/ mirrors {os.environ['CVAT_URL']}: {mirrors}\n"
     before = files(tmp_path / "data")
     assert "<image " in before["task1/annotations.xml"].decode()
     ended = shell("mirror", "data", "--no-fsync")
@@ -105,7 +106,9 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(shell: Shell, tmp_path: P
         "fetch\t1\ttask1\tnew\tstreet-00001",
         "fetch\t2\ttask2\tnew\tstreet-00002",
     ]
-    assert ended.err == "Dry run, nothing was changed: 2 to fetch.\n"
+    mirrors, remark = ended.err.splitlines()
+    assert mirrors.endswith(": CVAT for images 1.1, without images; this run: tasks 1, 2")
+    assert remark == "Dry run, nothing was changed: 2 to fetch."
     assert ended.code == 0
     assert not list(tmp_path.iterdir())
     plan = shell("mirror", "data", "--dry-run", "-t", "1,2", "--json").json
@@ -130,7 +133,8 @@ def test_a_failed_task_is_reported_at_once_and_can_be_retried_from_the_report(
     own.faults.add(Fault(export="fail", task_id=2, message="ValueError: no frames\n", times=None))
     ended = shell("mirror", "data", "--report-json", "report.json", "--no-fsync")
     assert ended.code == 1
-    (line,) = ended.err.splitlines()
+    mirrors, line = ended.err.splitlines()
+    assert mirrors.startswith("data/ mirrors ")
     assert line.startswith("failed: ")
     assert "task 2" in line
     assert "ValueError: no frames" in line
@@ -240,6 +244,7 @@ def test_a_signal_cancels_queued_exports_and_leaves_a_mirror_that_can_continue(
         cwd=tmp_path,
     )
     assert command.stderr is not None
+    assert command.stderr.readline().startswith("data/ mirrors ")
     assert "task 1" in command.stderr.readline()
     command.send_signal(number)
     out, err = command.communicate(timeout=60)

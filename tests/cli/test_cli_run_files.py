@@ -47,11 +47,13 @@ def test_each_step_is_shown_and_summed_up(shell: Shell) -> None:
         "2\tupload_anno_with_cvat_tasks\t1\t0\t0\t0",
         "3\tmirror\t1\t0\t0\t0",
     ]
-    assert ended.err.splitlines() == [
+    *steps, mirrors = ended.err.splitlines()
+    assert steps == [
         "step 1 of 3: download_cvat_tasks",
         "step 2 of 3: upload_anno_with_cvat_tasks",
         "step 3 of 3: mirror",
     ]
+    assert mirrors.endswith("CVAT for images 1.1, without images; this run: task 3")
     assert Path("raw/task2/annotations.xml").is_file()
     assert shell("run", written(STEPS)).out.splitlines()[1:] == [
         "1\tdownload_cvat_tasks\t0\t2\t0\t0",

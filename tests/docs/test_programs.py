@@ -95,7 +95,7 @@ def test_the_service_streams_the_events_of_a_mirror(
         while "Running on" not in service.stdout.readline():
             assert service.poll() is None
         events = [json.loads(line) for line in posted(f"http://127.0.0.1:{port}/mirrors/2")]
-        assert events[0]["event"] == "listing_read"
+        assert events[0]["event"] == "destination_settled"
         assert [event["event"] for event in events].count("task_done") == 3
         assert events[-1]["event"] == "run_finished"
         assert events[-1]["ok"]

@@ -167,7 +167,7 @@ def test_a_mirror_accepts_every_option_of_its_command() -> None:
     )
     assert isinstance(step, MirrorStep)
     assert step.dest == Path("data")
-    assert step.spec == ac.ExportSpec("COCO 1.0", images=True)
+    assert (step.format, step.images) == ("COCO 1.0", True)
     assert step.selection == ac.Selection(
         project_ids=(5,),
         task_ids=(1, 2),
@@ -213,7 +213,7 @@ def test_a_mirror_s_keys_are_the_names_of_its_options() -> None:
 
 def test_a_mirror_without_options_has_the_defaults_of_its_command() -> None:
     step = only("- {task: mirror, parameters: {dest: data}}\n")
-    assert (step.selection, step.spec) == (ac.Selection(), ac.ExportSpec())
+    assert (step.selection, step.format, step.images) == (ac.Selection(), None, None)
     assert step.options == ac.MirrorOptions()
 
 

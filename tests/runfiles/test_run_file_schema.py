@@ -78,6 +78,8 @@ MIRROR = {
         "adopt": True,
         "no_fsync": True,
         "break_lock": True,
+        "change": True,
+        "everything": True,
     },
 }
 STEPS: list[Any] = [DOWNLOAD, PLACES, PAIRS, IN_DIR, MIRROR]

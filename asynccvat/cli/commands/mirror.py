@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +14,9 @@ from asynccvat.cli import output, signals
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import (
     DEFAULT_FORMAT,
-    Format,
     ResultOptions,
     dry_run_option,
     failed_from_option,
-    in_default_project,
     with_failed_tasks,
 )
 from asynccvat.cli.credentials import client_for
@@ -26,7 +25,7 @@ from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
 
 if TYPE_CHECKING:
-    from asynccvat import CvatClient, ExportSpec
+    from asynccvat import CvatClient
     from asynccvat.models import Plan
 
 
@@ -37,10 +36,22 @@ def mirror(
     destination: Annotated[
         str, typer.Argument(metavar="DEST", help="The folder that holds the mirror.")
     ],
-    format_: Format = DEFAULT_FORMAT,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            help="The format's exact name; see 'asynccvat formats'. "
+            f"By default what DEST remembers, or else {DEFAULT_FORMAT!r}.",
+        ),
+    ] = None,
     images: Annotated[
-        bool, typer.Option("--images/--no-images", help="Also fetch the images.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--images/--no-images", help="Whether to fetch the images, too. Not by default."
+        ),
+    ] = None,
     selection: Selection,
     failed_from: Annotated[Path | None, failed_from_option("Selection")] = None,
     options: MirrorOptions,
@@ -49,7 +60,8 @@ def mirror(
 ) -> int:
     """Mirror the server's tasks into DEST, one folder each; fetch only what changed.
 
-    The command can be killed at any moment. Run it again, and it continues.
+    The command can be killed at any moment. Run it again, and it continues. DEST remembers format,
+    images, prefix and selection of its first run: the next ones need not give them.
 
     For example:
 
@@ -64,16 +76,23 @@ def mirror(
     if failed_from is not None and not selection.task_ids:
         output.remark(f"Nothing to do: no task failed in {failed_from}.")
         return ExitCode.DONE
-    selection = in_default_project(selection, settings.project_id)
-    spec = asynccvat.ExportSpec(format_, images=images)
+    options = replace(options, default_project_id=settings.project_id)
     client = client_for(settings, retries=options.retries)
     if dry_run:
-        plan = signals.run(lambda: _plan(client, place, selection, spec, options))
+        plan = signals.run(
+            lambda: _plan(client, place, selection, format_, images=images, options=options)
+        )
         return show_plan(plan, as_json=results.as_json)
     return carry_out(
         client,
         lambda client, on_event: asynccvat.mirror(
-            client, place, selection, spec, options=options, on_event=on_event
+            client,
+            place,
+            selection,
+            format_,
+            images=images,
+            options=options,
+            on_event=on_event,
         ),
         results,
         place=str(place),
@@ -85,11 +104,15 @@ async def _plan(
     client: CvatClient,
     destination: Path,
     selection: Selection,
-    spec: ExportSpec,
+    format_name: str | None,
+    *,
+    images: bool | None,
     options: MirrorOptions,
 ) -> Plan:
     async with client:
-        return await asynccvat.plan_mirror(client, destination, selection, spec, options=options)
+        return await asynccvat.plan_mirror(
+            client, destination, selection, format_name, images=images, options=options
+        )
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> ExitCode:
@@ -98,6 +121,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> ExitCode:
     if as_json:
         output.write_json(described)
     else:
+        output.remark(plan.description)
         output.table(
             ("step", "task", "folder", "reason", "name"),
             [

@@ -1,12 +1,13 @@
-"""Make a mirror's plan: read the listing and the receipts, and compare them.
+"""Make a mirror's plan: settle its settings, read the listing and the receipts, compare them.
 
-`core.plans.mirror` compares. `commands.mirror.run` carries the plan out.
+`core.remembered` settles, `core.plans.mirror` compares. `commands.mirror.run` carries the plan out.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import anyio
 
@@ -19,20 +20,39 @@ from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
 from asynccvat.core.plans.mirror import Plan, Presence, gone_candidates, plan_mirror
 from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.remembered import Settled, Wanted, settle
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, NotFoundError, PermissionDeniedError
-from asynccvat.events import Event, ListingRead, Planned
+from asynccvat.events import DestinationSettled, Event, ListingRead, Planned
 from asynccvat.store import MirrorStore
 
 _CONFIRMATIONS_AT_ONCE = 4
 
 
+async def settle_with(store: MirrorStore, wanted: Wanted) -> Settled:
+    """Fill in what a run was not given, from what its destination remembers.
+
+    Raises:
+        ChangeRefusedError: The run was given another value than the remembered one.
+        StoreError: The destination cannot be read.
+    """
+    return settle(
+        wanted,
+        await store.settings(),
+        place=str(store.path),
+        bound=not await store.is_unused(),
+    )
+
+
+def describe_mirror(store: MirrorStore, settled: Settled) -> str:
+    """Return the line that tells users what a destination mirrors."""
+    return f"{store.path}/ mirrors {store.server}: {settled.describe()}"
+
+
 async def prepare(
     client: CvatClient,
     store: MirrorStore,
-    selection: Selection,
-    spec: ExportSpec,
-    options: MirrorOptions,
+    settled: Settled,
     *,
     emit: Callable[[Event], None] = lambda _: None,
 ) -> Plan:
@@ -40,6 +60,7 @@ async def prepare(
 
     Work that takes long with a hundred thousand tasks runs in threads.
     """
+    selection, spec, options = settled.selection, settled.spec, settled.options
     listing_call = asyncio.ensure_future(client.tasks(selection))
     try:
         heads = await store.receipts()
@@ -58,6 +79,8 @@ async def prepare(
             listing_call.exception()
         if cancelled is not None:
             raise cancelled
+    description = describe_mirror(store, settled)
+    emit(DestinationSettled(description))
     emit(ListingRead(len(listing.tasks), listing.complete))
     presence: dict[int, Presence] | None = None
     if options.prune:
@@ -83,6 +106,7 @@ async def prepare(
             await client.formats(),
             named=selection.task_ids is not None,
         )
+    plan_ = replace(plan_, description=description)
     counts = plan_.counts
     emit(
         Planned(
@@ -113,7 +137,7 @@ def _new_folders(
     return [
         folder
         for task in listing.tasks
-        for folder in [task_folder_name(options.folder_prefix, task.id)]
+        for folder in [task_folder_name(options.prefix, task.id)]
         if (head := heads.get(task.id)) is None or head.folder != folder
     ]
 

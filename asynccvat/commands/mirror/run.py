@@ -13,9 +13,8 @@ from pathlib import Path
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
-from asynccvat.commands.mirror.preparation import prepare
-from asynccvat.core.models import ExportSpec
-from asynccvat.core.options import MirrorOptions, UnsafeNames
+from asynccvat.commands.mirror.preparation import prepare, settle_with
+from asynccvat.core.options import UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
@@ -29,7 +28,7 @@ from asynccvat.core.plans.mirror import (
     Skip,
     longest_first,
 )
-from asynccvat.core.selection import Selection
+from asynccvat.core.remembered import Settled, Wanted, settle
 from asynccvat.errors import (
     AsyncCvatError,
     ExportError,
@@ -66,28 +65,23 @@ class MirrorRun:
         self,
         client: CvatClient,
         dest: Path,
-        selection: Selection,
-        spec: ExportSpec,
-        options: MirrorOptions,
+        wanted: Wanted,
         *,
-        sweep_others: bool = True,
+        is_repair: bool = False,
     ) -> None:
         """Mirror a selection of a client's tasks into a destination.
 
         Args:
             client: The server.
             dest: The destination.
-            selection: Which tasks.
-            spec: Format and images.
-            options: The options.
-            sweep_others: Also remove what interrupted runs left of tasks that are not fetched now.
+            wanted: Which tasks, how, and with which options.
+            is_repair: Fetch tasks as their receipts say: what the destination remembers neither
+                counts nor changes. What interrupted runs left of other tasks stays.
         """
         self._client = client
         self._dest = dest
-        self._selection = selection
-        self._spec = spec
-        self._options = options
-        self._sweep_others = sweep_others
+        self._wanted = wanted
+        self._is_repair = is_repair
 
     async def work(self, run: Run) -> None:
         """Mirror, and write the run's report however it ends."""
@@ -99,8 +93,8 @@ class MirrorRun:
             self._dest,
             origin=self._client.origin,
             organization=self._client.organization,
-            durable=self._options.durable,
-            break_lock=self._options.break_lock,
+            durable=self._wanted.options.durable,
+            break_lock=self._wanted.options.break_lock,
         ) as store:
             try:
                 return await self._mirror(store, run, report)
@@ -111,9 +105,9 @@ class MirrorRun:
         self, store: MirrorStore, run: Run, report: ReportBuilder
     ) -> AsyncCvatError | None:
         """Make the plan and carry it out. Returns the error that stopped it, if any did."""
-        plan_ = run.plan = await prepare(
-            self._client, store, self._selection, self._spec, self._options, emit=run.emit
-        )
+        settled = await self._settle(store)
+        options = settled.options
+        plan_ = run.plan = await prepare(self._client, store, settled, emit=run.emit)
         _pass_warnings(store, report)
         if not plan_.listing.complete:
             report.warn(
@@ -122,11 +116,13 @@ class MirrorRun:
             )
         if plan_.guard is not None:
             report.warn(plan_.guard)
-        orders = await in_thread(self._orders, plan_)
+        if not self._is_repair:
+            await store.remember(settled.remembered)
+        orders = await in_thread(_orders, plan_, adopt=options.adopt)
         fetched = [order.task.id for order in orders]
-        await store.sweep(fetched, among=None if self._sweep_others else fetched)
+        await store.sweep(fetched, among=fetched if self._is_repair else None)
         await store.archives.sweep()
-        if not self._options.keep_archive:
+        if not options.keep_archive:
             # An archive kept earlier must not outlive the version of the task that it holds.
             await store.archives.remove(fetched)
         await _report_unchanged(plan_, store.path, report)
@@ -134,7 +130,7 @@ class MirrorRun:
             failure = await self._move(move, store, report)
             if isinstance(failure, OF_EVERY_TASK):
                 return failure
-        options = within_handles(self._options, report.warn)
+        options = within_handles(options, report.warn)
         reader = ArchiveReader(
             self._client,
             options,
@@ -145,7 +141,7 @@ class MirrorRun:
         dispatcher = Dispatcher(
             self._client,
             _OneDestination(store, reader, keep_archives=options.keep_archive),
-            self._spec,
+            settled.spec,
             options,
             emit=run.emit,
             done=report.done,
@@ -160,6 +156,11 @@ class MirrorRun:
                 if isinstance(failure, OF_EVERY_TASK):
                     return failure
         return dispatcher.stopped_by
+
+    async def _settle(self, store: MirrorStore) -> Settled:
+        if self._is_repair:
+            return settle(self._wanted, await store.settings(), place=str(store.path), bound=False)
+        return await settle_with(store, self._wanted)
 
     async def _move(
         self, move: Move, store: MirrorStore, report: ReportBuilder
@@ -182,23 +183,6 @@ class MirrorRun:
         )
         return None
 
-    def _orders(self, plan_: Plan) -> list[FetchOrder]:
-        """Return the orders to fetch tasks, in the order in which to begin.
-
-        If the prefix changed, the old folder is replaced by the commit. Until then it stays where
-        it is, so that a failure changes nothing.
-        """
-        return [
-            FetchOrder(
-                task=fetch.task,
-                folder=fetch.folder,
-                reason=fetch.reason,
-                previous=fetch.previous,
-                adopt=self._options.adopt,
-            )
-            for fetch in longest_first(plan_.of(Fetch))
-        ]
-
     async def _remove(
         self, removal: Remove, store: MirrorStore, report: ReportBuilder
     ) -> AsyncCvatError | None:
@@ -219,6 +203,24 @@ class MirrorRun:
             )
         )
         return None
+
+
+def _orders(plan_: Plan, *, adopt: bool) -> list[FetchOrder]:
+    """Return the orders to fetch tasks, in the order in which to begin.
+
+    If the prefix changed, the old folder is replaced by the commit. Until then it stays where it
+    is, so that a failure changes nothing.
+    """
+    return [
+        FetchOrder(
+            task=fetch.task,
+            folder=fetch.folder,
+            reason=fetch.reason,
+            previous=fetch.previous,
+            adopt=adopt,
+        )
+        for fetch in longest_first(plan_.of(Fetch))
+    ]
 
 
 def _pass_warnings(store: MirrorStore, report: ReportBuilder) -> None:

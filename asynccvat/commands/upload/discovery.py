@@ -23,6 +23,7 @@ from asynccvat.core.options import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.upload import UploadCandidate
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.remembered import Remembered
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.store import MirrorStore
 
@@ -148,12 +149,18 @@ class Discovery:
         )
 
     async def _in_folder(self, folder: Path, mirrors: _Mirrors) -> list[_WantedFile]:
-        prefix = self._options.folder_prefix
         names = await in_thread(_folders_in, folder)
         heads: dict[int, ReceiptHead] = {}
         store: MirrorStore | None = None
+        remembered = Remembered()
         if OWN_FOLDER in names:
             store, heads = await mirrors.open(folder)
+            remembered = await store.settings()
+        prefix = self._options.folder_prefix
+        if prefix is None:
+            known = remembered.folder_prefix
+            prefix = self._options.prefix if known is None else known
+        format_name = self._format or remembered.format or ExportSpec().format
         ids: Iterable[int]
         if self._task_ids is not None:
             ids = dict.fromkeys(self._task_ids)
@@ -170,7 +177,7 @@ class Discovery:
             one = _WantedFile(
                 task_id,
                 folder / task_folder_name(prefix, task_id),
-                self._format or ExportSpec().format,
+                format_name,
                 named=self._task_ids is not None,
             )
             if head is not None and store is not None:

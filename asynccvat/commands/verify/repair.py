@@ -20,9 +20,10 @@ from asynccvat.core.plans.repair import RepairGroup, plan_repairs
 from asynccvat.core.plans.verify import compare
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.remembered import Wanted
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, StoreError
-from asynccvat.events import Event, RunFinished, Warned
+from asynccvat.events import DestinationSettled, Event, RunFinished, Warned
 from asynccvat.transfer.run import Run
 
 INCOMPLETE = (
@@ -78,7 +79,7 @@ async def repair(
         damaged: The damaged tasks.
         heads: All receipts that can be read, by task.
         archived: The tasks whose archives are kept; these archives are replaced, too.
-        emit: Gets every event, except the end of each run.
+        emit: Gets every event, except the settings and the end of each run.
 
     Returns:
         The outcome of each task, and the error that stopped the repair early, if any.
@@ -96,17 +97,20 @@ async def repair(
         mirror = MirrorRun(
             client,
             dest,
-            Selection(task_ids=list(one.task_ids)),
-            one.spec,
-            MirrorOptions(
-                folder_prefix=one.prefix,
-                force=True,
-                adopt=one.adopt,
-                keep_archive=one.keep_archive,
-                # A task with unsafe names is here only if they were mapped.
-                names=UnsafeNames.MAP.value,
+            Wanted.of(
+                Selection(task_ids=list(one.task_ids)),
+                one.spec,
+                None,
+                MirrorOptions(
+                    folder_prefix=one.prefix,
+                    force=True,
+                    adopt=one.adopt,
+                    keep_archive=one.keep_archive,
+                    # A task with unsafe names is here only if they were mapped.
+                    names=UnsafeNames.MAP.value,
+                ),
             ),
-            sweep_others=False,
+            is_repair=True,
         )
         async with Run(mirror.work, _without_end(emit)) as run:
             report = await run.wait()
@@ -117,10 +121,10 @@ async def repair(
 
 
 def _without_end(emit: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Leave out the end of a run, which is not the end of the verification."""
+    """Leave out what holds for a mirror as a whole: what it mirrors, and its end."""
 
     def tell(event: Event) -> None:
-        if not isinstance(event, RunFinished):
+        if not isinstance(event, DestinationSettled | RunFinished):
             emit(event)
 
     return tell

@@ -190,11 +190,13 @@ class Plan:
         steps: One for each task, removals last.
         listing: The listing that it was made from.
         guard: Why the removals may not be carried out, None if they may.
+        description: What the destination mirrors, in one line.
     """
 
     steps: tuple[MirrorStep, ...]
     listing: TaskListing
     guard: str | None = None
+    description: str = ""
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
@@ -215,6 +217,7 @@ class Plan:
         """Return the plan as JSON types, with a schema version."""
         return {
             "version": 1,
+            "description": self.description,
             "listing_complete": self.listing.complete,
             "guard": self.guard,
             "counts": dict(self.counts),
@@ -263,7 +266,7 @@ def plan_mirror(
     """
     steps: list[MirrorStep] = []
     for task in listing.tasks:
-        folder = task_folder_name(options.folder_prefix, task.id)
+        folder = task_folder_name(options.prefix, task.id)
         steps.append(
             _task_step(
                 task,
@@ -276,7 +279,7 @@ def plan_mirror(
             )
         )
     steps.extend(
-        Refuse(task_id, "", task_folder_name(options.folder_prefix, task_id), Reason.NOT_FOUND)
+        Refuse(task_id, "", task_folder_name(options.prefix, task_id), Reason.NOT_FOUND)
         for task_id in listing.missing
         if presence is None or task_id not in presence
     )

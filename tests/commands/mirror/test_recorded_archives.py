@@ -94,7 +94,9 @@ async def test_images_are_added_to_annotations_mirrored_without_them(
         selection = ac.Selection(task_ids=[10])
         for images in (False, True, False):
             spec = ac.ExportSpec(images=images)
-            report = await ac.mirror(serve.client, data, selection, spec, options=QUICK)
+            report = await ac.mirror(
+                serve.client, data, selection, spec, options=replace(QUICK, change=True)
+            )
             assert report.ok
             archives = recorded(exports, spec.format, images=images)
             assert files(data) == content({10: archives[10]})

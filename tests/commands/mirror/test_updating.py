@@ -35,6 +35,7 @@ from asynccvat.store.layout import INTENT
 pytestmark = pytest.mark.anyio
 
 PRUNE = replace(QUICK, prune=True, max_delete="100%")
+CHANGE = replace(QUICK, change=True)
 XML = "annotations.xml"
 
 
@@ -105,10 +106,10 @@ async def test_a_new_task_joins(serve: Serving, data: Path) -> None:
 
 async def test_another_format_replaces(serve: Serving, data: Path) -> None:
     coco = ac.ExportSpec("COCO 1.0", images=True)
-    report = await again(serve, data, spec=coco)
+    report = await again(serve, data, CHANGE, spec=coco)
     assert set(actions(report).values()) == {("fetched", "spec")}
     assert files(data) == await serve.archives(coco)
-    report = await again(serve, data, spec=ac.ExportSpec("COCO 1.0"))
+    report = await again(serve, data, CHANGE, spec=ac.ExportSpec("COCO 1.0"))
     assert set(actions(report).values()) == {("fetched", "spec")}
     assert files(data) == await serve.archives(ac.ExportSpec("COCO 1.0"))
 
@@ -216,7 +217,7 @@ async def test_a_folder_with_a_damaged_receipt_is_foreign_until_adopted(
 
 async def test_another_prefix_renames_the_folders(serve: Serving, data: Path) -> None:
     before = len(serve.calls("dataset"))
-    options = replace(QUICK, folder_prefix="job-")
+    options = replace(QUICK, change=True, folder_prefix="job-")
     report = await again(serve, data, options)
     assert set(actions(report).values()) == {("moved", "prefix")}
     assert outcome(report, 2).path == data / "job-2"
@@ -228,7 +229,7 @@ async def test_another_prefix_renames_the_folders(serve: Serving, data: Path) ->
 async def test_another_prefix_and_a_change_are_one_fetch(serve: Serving, data: Path) -> None:
     serve.server.edit_task(2)
     shutil.rmtree(data / "task3")
-    report = await again(serve, data, replace(QUICK, folder_prefix="job-"))
+    report = await again(serve, data, replace(QUICK, change=True, folder_prefix="job-"))
     assert report.ok, report.failures
     assert actions(report) == {
         1: ("moved", "prefix"),
@@ -243,7 +244,7 @@ async def test_edits_move_with_a_renamed_folder(serve: Serving, data: Path) -> N
     (data / "task2" / XML).write_text("mine")
     (data / "task3" / XML).write_text("mine, too")
     serve.server.edit_task(3)
-    report = await again(serve, data, replace(QUICK, folder_prefix="job-"))
+    report = await again(serve, data, replace(QUICK, change=True, folder_prefix="job-"))
     assert actions(report)[2] == ("moved", "prefix")
     assert (data / "job-2" / XML).read_text() == "mine"
     assert actions(report)[3] == ("fetched", "changed")
@@ -256,7 +257,7 @@ async def test_a_failed_fetch_under_another_prefix_leaves_the_folder_where_it_wa
 ) -> None:
     serve.server.edit_task(2)
     serve.server.faults.add(Fault(export="fail", task_id=2))
-    options = replace(QUICK, folder_prefix="job-")
+    options = replace(QUICK, change=True, folder_prefix="job-")
     assert actions(await again(serve, data, options))[2] == ("failed", "changed")
     assert (data / "task2" / XML).is_file()
     assert actions(await again(serve, data, options))[2] == ("fetched", "changed")
@@ -268,7 +269,7 @@ async def test_folders_whose_new_names_are_taken_by_others_are_renamed_in_one_ru
 ) -> None:
     async with serving(12, frames=1) as serve:
         for prefix in ("task", "task1", "task", "task11"):
-            report = await again(serve, data, replace(QUICK, folder_prefix=prefix))
+            report = await again(serve, data, replace(QUICK, change=True, folder_prefix=prefix))
             assert report.ok, report.failures
             assert files(data) == await serve.archives(prefix=prefix)
 
@@ -322,7 +323,7 @@ async def test_a_kept_archive_is_published_before_its_folder_and_rolled_back_wit
 
 async def test_a_foreign_folder_at_the_new_prefix_is_refused(serve: Serving, data: Path) -> None:
     (data / "job-2").mkdir()
-    report = await again(serve, data, replace(QUICK, folder_prefix="job-"))
+    report = await again(serve, data, replace(QUICK, change=True, folder_prefix="job-"))
     assert actions(report)[2] == ("failed", "foreign")
     assert (data / "task2" / XML).is_file()
     assert actions(report)[1] == ("moved", "prefix")
@@ -333,7 +334,7 @@ async def test_a_foreign_folder_at_the_new_prefix_is_quarantined_with_adopt(
 ) -> None:
     (data / "job-2").mkdir()
     (data / "job-2" / "mine").write_text("mine")
-    report = await again(serve, data, replace(QUICK, folder_prefix="job-", adopt=True))
+    report = await again(serve, data, replace(QUICK, change=True, folder_prefix="job-", adopt=True))
     assert actions(report)[2] == ("fetched", "prefix")
     assert actions(report)[1] == ("moved", "prefix")
     assert files(data) == await serve.archives(prefix="job-")
@@ -359,7 +360,7 @@ async def test_a_folder_at_the_new_prefix_that_appears_during_the_run_is_not_rep
     log = Log()
     log.on(Planned, lambda _: (data / "job-1").mkdir())
     log.on(Planned, lambda _: (data / "job-2").mkdir())
-    options = replace(QUICK, folder_prefix="job-")
+    options = replace(QUICK, change=True, folder_prefix="job-")
     report = await ac.mirror(serve.client, data, options=options, on_event=log)
     assert isinstance(error(report, 1), ac.errors.ForeignFolderError)
     assert isinstance(error(report, 2), ac.errors.ForeignFolderError)

@@ -143,7 +143,7 @@ async def test_tasks_of_different_formats_and_prefixes_are_fetched_as_they_were(
 ) -> None:
     async with serving(2) as place:
         await mirror(place, data, ac.ExportSpec())
-        options = ac.MirrorOptions(folder_prefix="t_", durable=False)
+        options = ac.MirrorOptions(folder_prefix="t_", durable=False, change=True)
         what = ac.Selection(task_ids=[2])
         (await ac.mirror(place.client, data, what, COCO, options=options)).raise_for_failures()
         before = files(data)
@@ -608,7 +608,9 @@ async def test_beside_a_mirror_that_updates_everything_nothing_is_told(
             for number in range(40 if thorough else 2):
                 for task_id in range(1, 9):
                     place.server.edit_task(task_id)
-                options = ac.MirrorOptions(durable=False, folder_prefix=f"t{number % 2}_")
+                options = ac.MirrorOptions(
+                    durable=False, folder_prefix=f"t{number % 2}_", change=True
+                )
                 async with ac.open_mirror(other, data, None, COCO, options=options) as run:
                     mirroring = asyncio.ensure_future(run.wait())
                     while not mirroring.done():

@@ -1,0 +1,159 @@
+"""A destination knows what it is: later runs repeat the first, and change it on purpose only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_serving import QUICK, actions, files, receipt_head, serving
+
+import asynccvat as ac
+from asynccvat.errors import ChangeRefusedError
+
+pytestmark = pytest.mark.anyio
+
+COCO = ac.ExportSpec("COCO 1.0", images=True)
+CHANGE = replace(QUICK, change=True)
+
+
+def settings(data: Path) -> dict[str, object] | None:
+    identity = json.loads((data / ".asynccvat" / "destination.json").read_bytes())
+    found: dict[str, object] | None = identity.get("settings")
+    return found
+
+
+def as_of_an_earlier_version(data: Path) -> None:
+    """Leave of `destination.json` what earlier versions wrote."""
+    path = data / ".asynccvat" / "destination.json"
+    identity = json.loads(path.read_bytes())
+    del identity["settings"]
+    path.write_text(json.dumps(identity))
+
+
+async def test_a_run_without_options_repeats_the_first_one(data: Path) -> None:
+    async with serving(4, projects=2) as serve:
+        selection = ac.Selection(project_ids=[1])
+        options = replace(QUICK, folder_prefix="t_")
+        first = await ac.mirror(serve.client, data, selection, COCO, options=options)
+        before = files(data)
+        again = await ac.mirror(serve.client, data, options=QUICK)
+        assert set(actions(again).values()) == {("kept", "unchanged")}
+        assert actions(again).keys() == actions(first).keys() != set()
+        assert len(actions(again)) < len(serve.server.tasks)
+        assert files(data) == before
+        plan = await ac.plan_mirror(serve.client, data)
+        assert plan.counts == {"keep": len(first.outcomes)}
+        assert plan.description == (
+            f"{data}/ mirrors {serve.client.origin}: project 1, COCO 1.0, with images, "
+            "folders like 't_147'"
+        )
+        assert plan.to_json()["description"] == plan.description
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["remembered", "from receipts"])
+async def test_another_format_destroys_nothing_without_change(data: Path, early: bool) -> None:
+    async with serving(2) as serve:
+        await ac.mirror(serve.client, data, spec=COCO, options=QUICK)
+        before = files(data)
+        if early:
+            as_of_an_earlier_version(data)
+        since = len(serve.server.calls)
+        with pytest.raises(ChangeRefusedError, match=r"COCO 1.0, not Datumaro 1.0\. Leave"):
+            await ac.mirror(serve.client, data, spec="Datumaro 1.0", options=QUICK)
+        with pytest.raises(ChangeRefusedError, match="with images, not without images"):
+            await ac.plan_mirror(serve.client, data, images=False)
+        assert files(data) == before
+        assert serve.server.calls[since:] == []
+        assert (await ac.mirror(serve.client, data, options=QUICK)).counts == {"kept": 2}
+        assert settings(data) == {
+            "format": "COCO 1.0",
+            "images": True,
+            "folder_prefix": "task",
+            "selection": {},
+        }
+        changed = await ac.mirror(serve.client, data, spec="Datumaro 1.0", options=CHANGE)
+        assert set(actions(changed).values()) == {("fetched", "spec")}
+        assert receipt_head(data, 1)["images"] is True
+        assert (await ac.mirror(serve.client, data, options=QUICK)).counts == {"kept": 2}
+
+
+async def test_another_selection_is_refused_and_named_tasks_are_not(data: Path) -> None:
+    async with serving(4, projects=2) as serve:
+        everything = await ac.mirror(serve.client, data, ac.Selection(task_ids=[2]), options=QUICK)
+        assert everything.counts == {"fetched": 1}
+        first = await ac.mirror(serve.client, data, ac.Selection(project_ids=[1]), options=QUICK)
+        assert first.ok
+        with pytest.raises(ChangeRefusedError, match="project 1, not project 2"):
+            await ac.mirror(serve.client, data, ac.Selection(project_ids=[2]), options=QUICK)
+        named = await ac.mirror(serve.client, data, ac.Selection(task_ids=[2]), options=QUICK)
+        assert actions(named) == {2: ("kept", "unchanged")}
+        assert (await ac.plan_mirror(serve.client, data)).description.endswith(
+            "project 1, CVAT for images 1.1, without images"
+        )
+        options = replace(CHANGE, everything=True)
+        assert len((await ac.mirror(serve.client, data, options=options)).outcomes) == 4
+        assert len((await ac.mirror(serve.client, data, options=QUICK)).outcomes) == 4
+
+
+async def test_a_destination_without_tasks_is_bound_to_nothing(data: Path) -> None:
+    async with serving(2) as serve:
+        mistyped = ac.Selection(name="street-99")
+        assert (await ac.mirror(serve.client, data, mistyped, options=QUICK)).outcomes == ()
+        report = await ac.mirror(
+            serve.client, data, ac.Selection(name="street-00001"), COCO, options=QUICK
+        )
+        assert report.counts == {"fetched": 1}
+        assert settings(data) == {
+            "format": "COCO 1.0",
+            "images": True,
+            "folder_prefix": "task",
+            "selection": {"name": "street-00001"},
+        }
+
+
+async def test_settings_of_a_newer_version_are_left_as_they_are(data: Path) -> None:
+    async with serving(1) as serve:
+        await ac.mirror(serve.client, data, options=QUICK)
+        path = data / ".asynccvat" / "destination.json"
+        identity = json.loads(path.read_bytes())
+        identity["settings"]["colour"] = "red"
+        identity["since"] = 2027
+        path.write_text(json.dumps(identity))
+        await ac.mirror(serve.client, data, spec="COCO 1.0", options=CHANGE)
+        changed = json.loads(path.read_bytes())
+        assert (changed["since"], changed["settings"]["colour"]) == (2027, "red")
+        assert changed["settings"]["format"] == "COCO 1.0"
+
+
+async def test_a_repair_fetches_as_receipts_say_and_changes_no_setting(data: Path) -> None:
+    async with serving(2) as serve:
+        await ac.mirror(serve.client, data, spec="COCO 1.0", options=QUICK)
+        before = settings(data)
+        options = replace(CHANGE, folder_prefix="t_")
+        only = ac.Selection(task_ids=[2])
+        await ac.mirror(serve.client, data, only, COCO, options=options)
+        (data / "task1" / "annotations" / "instances_default.json").write_text("{")
+        report = await ac.verify(data, client=serve.client, repair=True)
+        assert report.ok
+        assert receipt_head(data, 1)["images"] is False
+        assert settings(data) != before
+        assert settings(data) == {
+            "format": "COCO 1.0",
+            "images": True,
+            "folder_prefix": "t_",
+            "selection": {},
+        }
+
+
+async def test_an_upload_finds_folders_by_the_prefix_that_is_remembered(data: Path) -> None:
+    async with serving(2) as serve:
+        options = replace(QUICK, folder_prefix="t_")
+        await ac.mirror(serve.client, data, ac.Selection(task_ids=[1]), options=options)
+        (data / "t_2").mkdir()
+        (data / "t_2" / "annotations.xml").write_bytes(
+            (data / "t_1" / "annotations.xml").read_bytes()
+        )
+        plan = await ac.plan_upload(serve.client, data, [2])
+        assert [step.path for step in plan.steps] == [data / "t_2" / "annotations.xml"]
