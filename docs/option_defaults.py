@@ -10,7 +10,7 @@ from typing import Any
 
 import griffe
 
-DECLARATION = "option"
+DECLARATION, NESTED = "option", "option_group"
 
 
 class OptionDefaults(griffe.Extension):
@@ -19,5 +19,9 @@ class OptionDefaults(griffe.Extension):
     def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
         """Take the first argument of a declaration as the value of its field."""
         value = attr.value
-        if isinstance(value, griffe.ExprCall) and str(value.function) == DECLARATION:
+        if not isinstance(value, griffe.ExprCall):
+            return
+        if str(value.function) == DECLARATION:
             attr.value = next(iter(value.arguments))
+        elif str(value.function) == NESTED:
+            attr.value = f"{next(iter(value.arguments))}()"

@@ -28,6 +28,7 @@ from asynccvat.core.declarations import (
     Switch,
     Text,
     declared_options,
+    make_options,
 )
 
 T = TypeVar("T")
@@ -56,7 +57,8 @@ def take(group: type[T], given: dict[str, Any]) -> T:
     declared = {item.name: item for item in declared_options(group)}
     names = declared or [item.name for item in fields(cast("Any", group))]
     values = {name: given.pop(name) for name in names}
-    return group(**values | {name: _value(item, values[name]) for name, item in declared.items()})
+    values |= {name: _value(item, values[name]) for name, item in declared.items()}
+    return make_options(group, values)
 
 
 def flags_given(value: object) -> dict[str, str]:
@@ -64,7 +66,7 @@ def flags_given(value: object) -> dict[str, str]:
     return {
         item.name: item.flag
         for item in declared_options(type(value))
-        if getattr(value, item.name) != item.default
+        if item.value_in(value) != item.default
     }
 
 

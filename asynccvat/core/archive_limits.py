@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from asynccvat.core.declarations import LIMITS, SIZE, Number, option
 from asynccvat.core.numbers import check_whole
+from asynccvat.core.paths import in_short
 from asynccvat.errors import ArchiveLimitError
 
 _MIB = 1024 * 1024
@@ -38,14 +40,56 @@ class ArchiveLimits:
         TypeError: A limit is no whole number.
     """
 
-    members: int = 1_000_000
-    member_size: int = 256 * _GIB
-    total_size: int = 1024 * _GIB
-    ratio: int = 250
+    members: int = option(
+        1_000_000,
+        "--max-members",
+        "The most files and folders that an archive may hold.",
+        Number(0, example=1_000_000),
+        group=LIMITS,
+    )
+    member_size: int = option(
+        256 * _GIB,
+        "--max-member-size",
+        "The largest file that an archive may hold, like 256G.",
+        SIZE,
+        group=LIMITS,
+    )
+    total_size: int = option(
+        1024 * _GIB,
+        "--max-size",
+        "The most bytes that all files of an archive may have together, like 1T.",
+        SIZE,
+        group=LIMITS,
+    )
+    ratio: int = option(
+        250,
+        "--max-ratio",
+        "The most bytes that each byte of an archive may make.",
+        Number(0, example=250),
+        group=LIMITS,
+    )
     ratio_floor: int = 64 * _MIB
-    path_length: int = 1024
-    depth: int = 64
-    directory_size: int = 256 * _MIB
+    path_length: int = option(
+        1024,
+        "--max-path-length",
+        "The longest path in an archive, in characters.",
+        Number(0, example=1024),
+        group=LIMITS,
+    )
+    depth: int = option(
+        64,
+        "--max-depth",
+        "The most folders above each other in an archive, the file included.",
+        Number(0, example=64),
+        group=LIMITS,
+    )
+    directory_size: int = option(
+        256 * _MIB,
+        "--max-directory-size",
+        "The most bytes of an archive's list of members, which is held in memory.",
+        SIZE,
+        group=LIMITS,
+    )
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -61,7 +105,7 @@ class ArchiveLimits:
         if size > most:
             raise ArchiveLimitError(
                 f"the archive has {size} bytes or more, and within the limits it could have {most} "
-                "at most. Raise the limits if you trust it.",
+                "at most. Raise --max-size if you trust it.",
             )
 
     def check_members(self, count: int) -> None:
@@ -69,22 +113,22 @@ class ArchiveLimits:
         if count > self.members:
             raise ArchiveLimitError(
                 f"the archive holds {count} or more members, the limit is {self.members}. "
-                "Raise the limit if you trust it.",
+                "Raise --max-members if you trust it.",
             )
 
     def check_path(self, path: str) -> None:
         """Raise `ArchiveLimitError` when a member's path is too long or too deep."""
         if len(path) > self.path_length:
             raise ArchiveLimitError(
-                f"member {path[:80]!r}...: its path has {len(path)} characters, "
-                f"the limit is {self.path_length}. Raise the limit if you trust it.",
+                f"member {in_short(path)}: its path has {len(path)} characters, "
+                f"the limit is {self.path_length}. Raise --max-path-length if you trust it.",
                 member=path,
             )
         depth = path.count("/") + 1
         if depth > self.depth:
             raise ArchiveLimitError(
-                f"member {path[:80]!r}: its path has {depth} components, the limit is "
-                f"{self.depth}. Raise the limit if you trust it.",
+                f"member {in_short(path)}: its path has {depth} components, the limit is "
+                f"{self.depth}. Raise --max-depth if you trust it.",
                 member=path,
             )
 
@@ -98,15 +142,15 @@ class ArchiveLimits:
         """
         if size > self.member_size:
             raise ArchiveLimitError(
-                f"member {name!r} holds {size} bytes or more, the limit is {self.member_size}. "
-                "Raise the limit if you trust it.",
+                f"member {in_short(name)} holds {size} bytes or more, the limit is "
+                f"{self.member_size}. Raise --max-member-size if you trust it.",
                 member=name,
             )
         if size > self.ratio_floor and size > self.ratio * compressed_size:
             raise ArchiveLimitError(
-                f"member {name!r} makes {size} bytes or more of {compressed_size}: denser than "
-                f"the limit of {self.ratio} to 1, like an archive made to fill the disk. Raise "
-                "the limit if you trust it.",
+                f"member {in_short(name)} makes {size} bytes or more of {compressed_size}: "
+                f"denser than the limit of {self.ratio} to 1, like an archive made to fill the "
+                "disk. Raise --max-ratio if you trust it.",
                 member=name,
             )
 
@@ -120,11 +164,11 @@ class ArchiveLimits:
         if total > self.total_size:
             raise ArchiveLimitError(
                 f"the archive holds {total} bytes or more, the limit is {self.total_size}. "
-                "Raise the limit if you trust it.",
+                "Raise --max-size if you trust it.",
             )
         if total > self.ratio_floor and total > self.ratio * archive_bytes:
             raise ArchiveLimitError(
                 f"the archive makes {total} bytes or more of {archive_bytes}: denser than the "
-                f"limit of {self.ratio} to 1, as an archive made to fill the disk is: raise the "
-                "limit if you trust it",
+                f"limit of {self.ratio} to 1, like an archive made to fill the disk. Raise "
+                "--max-ratio if you trust it.",
             )

@@ -7,19 +7,21 @@ An option is declared once, at the field of the dataclass that holds its value (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import Field, dataclass, field, fields
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, TypeVar, cast
 
 from asynccvat.core import quantities
 
 T = TypeVar("T")
 
 _METADATA = "asynccvat.option"
+_NESTED = "asynccvat.options"
 
 SELECTION = "Selection"
 RUNNING = "How it runs"
 REPLACING = "Removing and replacing"
+LIMITS = "Limits of archives"
 """The groups in which a command's help lists its options."""
 
 
@@ -96,7 +98,7 @@ Kind = Switch | Number | Text | Ids | Quantity | Moment | JsonLogic
 
 SIZE = Quantity(
     quantities.size,
-    str,
+    quantities.size_text,
     "SIZE",
     r"^\s*\d+(\.\d+)?\s*[KMGTkmgt]?([iI]?[bB])?(/[sS])?\s*$",
 )
@@ -114,13 +116,14 @@ class Option:
     """How users write the value of a field.
 
     Attributes:
-        name: The field.
+        name: The field; that of a nested dataclass begins with the field that holds this.
         default: The field's default.
         flag: The option of the command line, like `--max-delete`.
         help: What the value means: sentences with a full stop.
         kind: Which values there are.
         group: The group of the command's help; None lists it without a group.
         short: The short option, like `-t`.
+        path: The names of the fields that lead to the value.
     """
 
     name: str
@@ -130,6 +133,7 @@ class Option:
     kind: Kind
     group: str | None
     short: str | None
+    path: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -139,6 +143,13 @@ class Option:
     def switched(self, *, given: bool) -> bool:
         """Return a switch's value: the opposite of the default if the flag was given."""
         return bool(self.default) != given
+
+    def value_in(self, options: object) -> Any:
+        """Return the value in a dataclass that declares the option."""
+        value: Any = options
+        for name in self.path:
+            value = getattr(value, name)
+        return value
 
 
 def option(
@@ -164,13 +175,46 @@ def option(
     return field(default=default, metadata={_METADATA: declaration})
 
 
+def option_group(group: type[T]) -> T:
+    """Declare a dataclass field that holds another dataclass with declared fields."""
+    return field(default_factory=group, metadata={_NESTED: group})
+
+
 def declared_options(group: type) -> Iterator[Option]:
-    """Yield the declared fields of a dataclass: its own, then inherited ones."""
+    """Yield the declared fields of a dataclass: its own, then inherited ones.
+
+    Those of a nested dataclass stand in the place of its field.
+    """
     own = group.__annotations__
     for item in sorted(fields(group), key=lambda item: item.name not in own):
         if _METADATA in item.metadata:
             yield _of_field(item)
+        elif _NESTED in item.metadata:
+            for nested in declared_options(item.metadata[_NESTED]):
+                name, path = f"{item.name}_{nested.name}", (item.name, *nested.path)
+                yield replace(nested, name=name, path=path)
+
+
+def make_options(group: type[T], values: Mapping[str, Any]) -> T:
+    """Make a dataclass of the values of its options, by their names."""
+    flat = dict(values)
+    nested = {
+        item.name: make_options(item.metadata[_NESTED], inner)
+        for item in fields(cast("Any", group))
+        if _NESTED in item.metadata and (inner := _take_nested(item, flat))
+    }
+    return group(**flat, **nested)
+
+
+def _take_nested(item: Field[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Take the values of a nested dataclass out of all values."""
+    names = [nested.name for nested in declared_options(item.metadata[_NESTED])]
+    return {
+        name: values.pop(f"{item.name}_{name}") for name in names if f"{item.name}_{name}" in values
+    }
 
 
 def _of_field(item: Field[Any]) -> Option:
-    return Option(name=item.name, default=item.default, **item.metadata[_METADATA])
+    return Option(
+        name=item.name, default=item.default, path=(item.name,), **item.metadata[_METADATA]
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,7 @@ from asynccvat.core.declarations import (
     Text,
     declared_options,
     option,
+    option_group,
 )
 from asynccvat.errors import ConfigError
 
@@ -110,7 +111,7 @@ class FetchOptions(TransferOptions):
     reuse: bool = option(
         True, "--no-reuse", "Download files even if they are on disk already.", Switch()
     )
-    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
+    limits: ArchiveLimits = option_group(ArchiveLimits)  # noqa: RUF009 - it makes a field
 
     def __post_init__(self) -> None:
         TransferOptions.__post_init__(self)
@@ -362,6 +363,8 @@ def _check(options: TransferOptions) -> None:
         ConfigError: There is one.
     """
     for item in declared_options(type(options)):
+        if len(item.path) > 1:
+            continue  # a nested dataclass checks itself
         value = getattr(options, item.name)
         if value is None and item.default is None:
             continue

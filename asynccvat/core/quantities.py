@@ -31,6 +31,13 @@ def size(text: str) -> int:
     return value
 
 
+def size_text(size: int) -> str:
+    """Write bytes as `size` reads them: `256G`, `1536M`, `1000`."""
+    units = [(unit, length) for unit, length in _UNITS.items() if size % length == 0]
+    unit, length = max(units, key=lambda one: one[1])
+    return f"{size // length}{unit}"
+
+
 def duration(text: str) -> float:
     """Read a duration in seconds: `90`, `90s`, `30m`, `4h`, `2d`, `1w` or a sum like `1h30m`.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asynccvat.commands.upload.local_files import find_source
-from asynccvat.core.declarations import Switch, declared_options
+from asynccvat.core.declarations import Switch, declared_options, make_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
@@ -132,7 +132,7 @@ class StepBuilder:
             server=head.server,
             places=places.found,
             batches=batches,
-            options=UploadOptions(**_values(UploadOptions, section)),
+            options=make_options(UploadOptions, _values(UploadOptions, section)),
             awaits=awaits,
         )
 
@@ -182,7 +182,7 @@ class StepBuilder:
             selection=selection,
             format=values.get("format"),
             images=values.get("images"),
-            options=MirrorOptions(**_values(MirrorOptions, section)),
+            options=make_options(MirrorOptions, _values(MirrorOptions, section)),
         )
 
     def _selection(

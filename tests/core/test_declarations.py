@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
-from asynccvat.core.declarations import Option, Quantity, Switch, Text, declared_options, option
+from asynccvat.core import quantities
+from asynccvat.core.archive_limits import ArchiveLimits
+from asynccvat.core.declarations import (
+    Option,
+    Quantity,
+    Switch,
+    Text,
+    declared_options,
+    make_options,
+    option,
+)
 from asynccvat.core.options import (
     DownloadOptions,
     MirrorOptions,
@@ -15,7 +26,8 @@ from asynccvat.core.options import (
     UploadOptions,
 )
 from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
-from asynccvat.errors import ConfigError
+from asynccvat.core.zip.ends import EndRecords, check_end
+from asynccvat.errors import ArchiveLimitError, ConfigError
 
 CLASSES = (
     DownloadOptions,
@@ -84,3 +96,57 @@ def test_a_text_is_not_empty_unless_its_declaration_says_so(text: str) -> None:
         Labelled(label=text)
     with pytest.raises(ConfigError, match="note must be a text, not 5"):
         Labelled(note=5)  # type: ignore[arg-type]  # the mistake under test
+
+
+def test_options_of_a_nested_dataclass_stand_for_its_fields() -> None:
+    (item,) = [item for item in declared_options(MirrorOptions) if item.flag == "--max-depth"]
+    assert (item.name, item.key, item.path) == ("limits_depth", "max_depth", ("limits", "depth"))
+    made = make_options(MirrorOptions, {"limits_depth": 3, "transfers": 2})
+    assert (made.limits, made.transfers) == (ArchiveLimits(depth=3), 2)
+    assert item.value_in(made) == 3
+    assert make_options(MirrorOptions, {}) == MirrorOptions()
+    with pytest.raises(ConfigError, match="depth"):
+        make_options(MirrorOptions, {"limits_depth": -1})
+
+
+def test_a_size_is_written_as_it_is_read() -> None:
+    for size in (1, 1000, 1024, 1536 * 1024**2, 256 * 1024**3):
+        assert quantities.size(quantities.size_text(size)) == size
+    assert quantities.size_text(256 * 1024**3) == "256G"
+
+
+LIMITED = ArchiveLimits(
+    members=1,
+    member_size=10,
+    total_size=20,
+    ratio=2,
+    ratio_floor=0,
+    path_length=5,
+    depth=2,
+    directory_size=100,
+)
+
+
+@pytest.mark.parametrize(
+    ("check", "flag"),
+    [
+        (lambda: LIMITED.check_archive(1000), "--max-size"),
+        (lambda: LIMITED.check_members(2), "--max-members"),
+        (lambda: LIMITED.check_path("abcdef"), "--max-path-length"),
+        (lambda: LIMITED.check_path("a/b/c"), "--max-depth"),
+        (lambda: LIMITED.check_member("a", 11, 11), "--max-member-size"),
+        (lambda: LIMITED.check_member("a", 9, 1), "--max-ratio"),
+        (lambda: LIMITED.check_total(21, 21), "--max-size"),
+        (lambda: LIMITED.check_total(9, 1), "--max-ratio"),
+        (
+            lambda: check_end(EndRecords(position=101, members=1, size=101, offset=0), LIMITED),
+            "--max-directory-size",
+        ),
+    ],
+)
+def test_a_refusal_names_the_option_that_raises_its_limit(
+    check: Callable[[], None], flag: str
+) -> None:
+    assert flag in [item.flag for item in declared_options(MirrorOptions)]
+    with pytest.raises(ArchiveLimitError, match=rf"Raise {flag} if you trust"):
+        check()

@@ -69,6 +69,13 @@ MIRROR = {
         "bwlimit": "1.5G",
         "retries": 0,
         "export_timeout": 90,
+        "max_members": 10,
+        "max_member_size": "1G",
+        "max_size": "1T",
+        "max_ratio": 300,
+        "max_path_length": 2000,
+        "max_depth": 80,
+        "max_directory_size": "1G",
         "force": True,
         "no_reuse": True,
         "no_refresh": True,
@@ -190,7 +197,10 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
             return True  # JSON logic is more than a mapping
         case ("parameters", "updated_since"):
             return bool(value == "7")  # no date
-        case ("parameters", "export_timeout" | "bwlimit"):
+        case (
+            "parameters",
+            "export_timeout" | "bwlimit" | "max_size" | "max_member_size" | "max_directory_size",
+        ):
             return bool(value == 0)
         case ("parameters", "max_delete"):
             return bool(value == 2.5)

@@ -156,7 +156,7 @@ def check_end(end: EndRecords, limits: ArchiveLimits) -> None:
     if end.size > limits.directory_size:
         raise ArchiveLimitError(
             f"the central directory has {end.size} bytes, the limit is {limits.directory_size}. "
-            "Raise the limit if you trust the archive.",
+            "Raise --max-directory-size if you trust the archive.",
         )
     if end.offset + end.size != end.position:
         raise IntegrityError(
