@@ -146,6 +146,13 @@ class NotFoundError(ResponseError):
     """Status 404: there is no object of that id or name, or the user may not see it."""
 
 
+class GatewayError(ResponseError):
+    """Something before CVAT refused the call, so that it did not reach CVAT.
+
+    A login page, a check for a browser, or a gateway that wants credentials or a certificate.
+    """
+
+
 class RateLimitError(ResponseError):
     """Status 429: the server asks for a pause."""
 

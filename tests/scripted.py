@@ -100,7 +100,7 @@ class ScriptedServer:
         if isinstance(answer, list):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if answer is None:
-            return reply(status=404, text="<html><h1>Not Found</h1></html>")
+            return reply({"detail": "Not Found."}, 404)
         if callable(answer):
             answer = answer(request)
         if not isinstance(answer, web.StreamResponse):

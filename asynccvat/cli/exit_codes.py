@@ -63,7 +63,7 @@ def exit_code(error: BaseException) -> ExitCode:
     from asynccvat import errors  # noqa: PLC0415 - the start-up of `--help` stays light
 
     match error:
-        case errors.AuthenticationError() | errors.PermissionDeniedError():
+        case errors.AuthenticationError() | errors.PermissionDeniedError() | errors.GatewayError():
             return ExitCode.NOT_ALLOWED
         case errors.TransportError() | errors.ServerError() | errors.RateLimitError():
             return ExitCode.UNREACHABLE

@@ -14,7 +14,7 @@ from asynccvat import (
     TaskOutcome,
 )
 from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
-from asynccvat.errors import DiskFullError, DriveError
+from asynccvat.errors import DiskFullError, DriveError, GatewayError
 from asynccvat.events import (
     DestinationSettled,
     Event,
@@ -40,7 +40,14 @@ from asynccvat.events import (
 
 _UNCHANGED = (Action.KEPT, Action.SKIPPED)
 # These errors end a run, and several tasks may raise the same one.
-_ENDS_A_RUN = (AuthenticationError, ConfigError, DiskFullError, DriveError, StoreLockedError)
+_ENDS_A_RUN = (
+    AuthenticationError,
+    ConfigError,
+    DiskFullError,
+    DriveError,
+    GatewayError,
+    StoreLockedError,
+)
 _MOST_WARNINGS_ALIKE = 10
 
 

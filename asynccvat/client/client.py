@@ -40,6 +40,7 @@ from asynccvat.core.models import (
     User,
 )
 from asynccvat.core.numbers import whole
+from asynccvat.core.proxies import Proxy
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.selection import (
     REQUEST_ACTIONS,
@@ -97,11 +98,16 @@ class CvatClient:
             fails. A whole download may take any time.
         max_connections: Connections open at once.
         trust_environment: Use the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+        headers: Headers that a gateway before the server wants with every call. Their values are
+            secrets: they are sent to the server's origin alone, and never shown.
+        client_cert: The file of a client certificate in PEM form, for a gateway that wants one.
+        client_key: The file of its key. None if the certificate's file holds it.
+        proxy: The address of the proxy to use, whatever the environment names. It may hold user
+            and password. SOCKS needs `pip install 'asynccvat[socks]'`.
         policy: How often and how long failed calls are retried.
-        connector: An aiohttp connector to connect through, for example one with a client
-            certificate. None makes a new one. The client never closes it, so other sessions may
-            use it, too. Its TLS settings, name lookup and limit of connections apply instead of
-            `verify` and `max_connections`.
+        connector: An aiohttp connector to connect through. None makes a new one. The client never
+            closes it, so other sessions may use it, too. Its TLS settings, name lookup and limit
+            of connections apply instead of `verify`, `client_cert` and `max_connections`.
         trace_configs: `aiohttp.TraceConfig` objects whose callbacks see every request, its
             headers with the credentials included.
 
@@ -123,6 +129,10 @@ class CvatClient:
         stall_timeout: float = 60.0,
         max_connections: int = 100,
         trust_environment: bool = True,
+        headers: Mapping[str, str] | None = None,
+        client_cert: str | Path | None = None,
+        client_key: str | Path | None = None,
+        proxy: str | None = None,
         policy: RetryPolicy | None = None,
         connector: aiohttp.BaseConnector | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
@@ -137,6 +147,10 @@ class CvatClient:
                 stall_timeout=stall_timeout,
                 max_connections=max_connections,
                 trust_environment=trust_environment,
+                headers=headers or {},
+                client_cert=client_cert,
+                client_key=client_key,
+                proxy=None if proxy is None else Proxy.parse(proxy, "proxy="),
                 policy=policy or RetryPolicy(),
                 connector=connector,
                 trace_configs=tuple(trace_configs),

@@ -44,18 +44,20 @@ def is_json(content_type: str | None) -> bool:
     return kind == "application/json" or kind.endswith("+json")
 
 
-def error_text(content_type: str | None, body: bytes) -> str:
-    """Return what an error response says as one short line, "" if it says nothing.
+def is_html(text: str) -> bool:
+    """Whether a body is HTML, by its tags: CVAT sends plain text as `text/html`, too."""
+    return re.search(r"<(!doctype|html|body|head)\b", text, re.IGNORECASE) is not None
 
-    CVAT sends plain text as `text/html`, so HTML is recognised by its tags.
-    """
+
+def error_text(content_type: str | None, body: bytes) -> str:
+    """Return what an error response says as one short line, "" if it says nothing."""
     if is_json(content_type):
         try:
             return _one_line(_json_text(msgspec.json.decode(body)))
         except UNREADABLE:
             pass  # cut short or mislabelled: read it as text
     text = body.decode("utf-8", "replace")
-    if re.search(r"<(!doctype|html|body|head)\b", text, re.IGNORECASE):
+    if is_html(text):
         return _html_text(text)
     return _one_line(text)
 
@@ -79,13 +81,13 @@ def _json_text(value: Any) -> str:
 
 def _html_text(text: str) -> str:
     """Return the heading of an error page and its first paragraph, all that such pages say."""
-    found: list[str] = []
-    for tag in ("h1", "p", "title"):
+    found = {}
+    for tag in ("h1", "title", "p"):
         match = re.search(rf"<{tag}\b[^>]*>(.*?)</{tag}>", text, re.IGNORECASE | re.DOTALL)
-        words = _one_line(html.unescape(re.sub(r"<[^>]*>", " ", match[1]))) if match else ""
-        if words and not (tag == "title" and found):
-            found.append(words)
-    return _one_line(": ".join(found)) or "an HTML page"
+        found[tag] = _one_line(html.unescape(re.sub(r"<[^>]*>", " ", match[1]))) if match else ""
+    if found["h1"] in ("", "ERROR"):  # Squid's heading is a word alone
+        found["h1"] = found["title"].removeprefix("ERROR: ")
+    return _one_line(": ".join(filter(None, (found["h1"], found["p"])))) or "an HTML page"
 
 
 def _one_line(text: str) -> str:

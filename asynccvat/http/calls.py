@@ -12,6 +12,8 @@ from pathlib import Path
 
 import aiohttp
 
+from asynccvat.core.headers import checked_headers
+from asynccvat.core.proxies import Proxy
 from asynccvat.core.responses import error_text
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import ConfigError
@@ -31,9 +33,13 @@ class HttpOptions:
             open few file descriptors gets fewer.
         trust_environment: Use the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name.
         policy: How often, and after which delays, failed calls are retried.
+        headers: Headers for every call, for a gateway before the server. Their values are secrets.
+        client_cert: The file of a client certificate in PEM form, None for none.
+        client_key: The file of its key. None if the certificate's file holds it.
+        proxy: The proxy to go through, whatever the environment says. None: as it says.
         connector: An aiohttp connector to use instead of a new one, None for a new one. It is
             never closed here. Its own TLS settings, name lookup and limit of connections apply
-            instead of `verify` and `max_connections`.
+            instead of `verify`, `client_cert` and `max_connections`.
         trace_configs: aiohttp's trace configurations, which are called for every request.
 
     Raises:
@@ -47,6 +53,10 @@ class HttpOptions:
     max_connections: int = 100
     trust_environment: bool = True
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    client_cert: str | Path | None = None
+    client_key: str | Path | None = None
+    proxy: Proxy | None = None
     connector: aiohttp.BaseConnector | None = None
     trace_configs: Sequence[aiohttp.TraceConfig] = ()
 
@@ -65,6 +75,9 @@ class HttpOptions:
             )
         if not isinstance(self.policy, RetryPolicy):
             raise TypeError(f"policy must be a RetryPolicy, not {described_type(self.policy)}")
+        object.__setattr__(self, "headers", checked_headers(self.headers))
+        if self.client_key is not None and self.client_cert is None:
+            raise ConfigError("a client key was given without a certificate. Give both.")
         if self.connector is not None:
             self._check_connector(self.connector)
         for config in self.trace_configs:
@@ -74,16 +87,27 @@ class HttpOptions:
                     f"{described_type(config)}"
                 )
 
+    @property
+    def names_certificates(self) -> bool:
+        """Whether files of certificates are named, which have to be usable."""
+        return not isinstance(self.verify, bool) or self.client_cert is not None
+
     def _check_connector(self, connector: object) -> None:
         if not isinstance(connector, aiohttp.BaseConnector):
             raise TypeError(
                 "connector must be an aiohttp connector such as aiohttp.TCPConnector, not "
                 f"{described_type(connector)}"
             )
-        if self.verify is not True:
+        if self.verify is not True or self.client_cert is not None:
+            given = "verify=" if self.verify is not True else "client_cert="
             raise TypeError(
-                "verify= and connector= exclude each other. Give the connector a TLS context "
+                f"{given} and connector= exclude each other. Give the connector a TLS context "
                 "(ssl=) instead."
+            )
+        if self.proxy is not None and self.proxy.is_socks:
+            raise TypeError(
+                "connector= excludes a SOCKS proxy, which needs a connector of its own. Give a "
+                "connector that goes through it."
             )
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
-from pathlib import Path
+from dataclasses import replace
 from types import SimpleNamespace
 
 import aiohttp
@@ -23,12 +22,15 @@ from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from asynccvat.core.urls import ServerUrl
-from asynccvat.errors import AsyncCvatError, ConfigError
+from asynccvat.errors import AsyncCvatError
 from asynccvat.fs import handles
 from asynccvat.http.calls import FormFile, HttpOptions, StreamedBody
 from asynccvat.http.exchange import Exchange, ExchangeRecord
 from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
 from asynccvat.http.proxy import environment_proxy
+from asynccvat.http.route import Route
+from asynccvat.http.socks import socks_connector
+from asynccvat.http.tls import Trust, read_trust
 
 # The most that asyncio's transport reads at once. A smaller buffer pauses and resumes it for each
 # read, a larger one costs memory and gains nothing (1 GiB in 0.6 s either way).
@@ -49,6 +51,7 @@ class Connection:
         requests_sent: Requests sent so far.
         answered: Whether the server, or a proxy before it, ever answered.
         is_cvat: Whether a response ever had the media type that only CVAT sends.
+        route: The way to the server. Its proxy and certificates are known once the pool is open.
     """
 
     def __init__(self, server: ServerUrl, options: HttpOptions) -> None:
@@ -58,8 +61,8 @@ class Connection:
         self._server = server
         self._options = options
         self._session: aiohttp.ClientSession | None = None
-        self._proxy: URL | None = None
-        self._proxy_headers: dict[str, str] | None = None
+        self._opening = False
+        self.route = Route(server.origin, server.host)
 
     async def open(self) -> None:
         """Make the pool; nothing is sent yet.
@@ -69,19 +72,32 @@ class Connection:
             RuntimeError: The pool is open, or the given connector cannot be used.
         """
         self._refuse_if_open()
-        context = await anyio.to_thread.run_sync(_tls_context, self._options.verify)
-        self._refuse_if_open()  # another call may have opened it in the meantime
-        if self._options.trust_environment:
-            self._proxy, self._proxy_headers = environment_proxy(self._server)
+        self._opening = True
+        try:
+            await self._open()
+        finally:
+            self._opening = False
+
+    async def _open(self) -> None:
+        trust = Trust(context=True)
+        if self._server.origin.startswith("https:") or self._options.names_certificates:
+            trust = await anyio.to_thread.run_sync(_trust, self._options)
+        proxy = self._options.proxy
+        if proxy is None and self._options.trust_environment:
+            proxy = environment_proxy(self._server)
+        certificate = self._options.client_cert
+        self.route = Route(
+            self._server.origin,
+            self._server.host,
+            proxy,
+            "" if certificate is None else str(certificate),
+            trust.authorities,
+        )
         deadlines = aiohttp.TraceConfig()
         deadlines.on_request_headers_sent.append(self._limit_wait_for_headers)
         connector = self._options.connector
         if connector is None:
-            connector = aiohttp.TCPConnector(
-                limit=handles.connections(handles.limit(), self._options.max_connections),
-                ssl=context,
-                resolver=_TimedResolver(self._options.connect_timeout),
-            )
+            connector = self._connector(trust)
         else:
             _check_usable(connector)
         self._session = aiohttp.ClientSession(
@@ -97,8 +113,18 @@ class Connection:
             ),
         )
 
+    def _connector(self, trust: Trust) -> aiohttp.BaseConnector:
+        limit = handles.connections(handles.limit(), self._options.max_connections)
+        if self.route.proxy is not None and self.route.proxy.is_socks:
+            return socks_connector(self.route.proxy, limit=limit, ssl=trust.context)
+        return aiohttp.TCPConnector(
+            limit=limit,
+            ssl=trust.context,
+            resolver=_TimedResolver(self._options.connect_timeout),
+        )
+
     def _refuse_if_open(self) -> None:
-        if self._session is not None:
+        if self._session is not None or self._opening:
             raise RuntimeError(
                 "the client is open already. Make one client for each `async with` block."
             )
@@ -140,9 +166,12 @@ class Connection:
                 "the client is not open. Use `async with CvatClient(...) as client:`, or "
                 "`await client.open()` first."
             )
-        if self._proxy is not None and url.startswith("http:"):
+        proxy = self.route.proxy
+        if proxy is not None and proxy.is_socks:
+            proxy = None  # the connector goes through it
+        if proxy is not None and url.startswith("http:"):
             # For plain HTTP there is no tunnel: the proxy reads the request's own headers.
-            headers = {**headers, **(self._proxy_headers or {})}
+            headers = {**headers, **(proxy.headers or {})}
         self.requests_sent += 1
         record = ExchangeRecord(method, url)
         try:
@@ -158,8 +187,8 @@ class Connection:
                     allow_redirects=False,
                     auto_decompress=auto_decompress,
                     read_bufsize=_READ_BUFFER,
-                    proxy=self._proxy,
-                    proxy_headers=self._proxy_headers,
+                    proxy=None if proxy is None else proxy.url,
+                    proxy_headers=None if proxy is None else proxy.headers,
                 )
         except HTTP_FAILURES as exc:
             failure = self._failure_of(exc)
@@ -197,7 +226,7 @@ class Connection:
         """Translate one of aiohttp's exceptions into an error of asynccvat."""
         failure = translate(
             exc,
-            origin=self._server.origin,
+            replace(self.route, answered=self.answered),
             connect_timeout=self._options.connect_timeout,
             stall_timeout=self._options.stall_timeout,
         )
@@ -255,18 +284,13 @@ def _check_usable(connector: aiohttp.BaseConnector) -> None:
         )
 
 
-def _tls_context(verify: bool | str | Path) -> ssl.SSLContext | bool:
-    if isinstance(verify, bool):
-        return verify
-    try:
-        if Path(verify).is_dir():
-            return ssl.create_default_context(capath=str(verify))
-        return ssl.create_default_context(cafile=str(verify))
-    except OSError as error:  # ssl.SSLError, too
-        raise ConfigError(
-            f"the CA bundle {str(verify)!r} cannot be used: {error.strerror or error}. Give a "
-            "file of certificates in PEM form"
-        ) from error
+def _trust(options: HttpOptions) -> Trust:
+    return read_trust(
+        options.verify,
+        certificate=options.client_cert,
+        key=options.client_key,
+        environment=options.trust_environment,
+    )
 
 
 class _TimedResolver(aiohttp.ThreadedResolver):

@@ -18,6 +18,8 @@ from asynccvat.errors import (
     StallError,
     TransportError,
 )
+from asynccvat.http.refusals import certificate_wanted, proxy_refusal
+from asynccvat.http.route import Route
 
 _AGAIN = "Check the network and the server, then run again."
 
@@ -30,27 +32,28 @@ class TrickleError(TimeoutError):
 
 
 def translate(
-    exc: BaseException, *, origin: str, connect_timeout: float, stall_timeout: float
+    exc: BaseException, route: Route, *, connect_timeout: float, stall_timeout: float
 ) -> AsyncCvatError:
     """Return the error for a failed exchange; its message says what to do.
 
     Args:
         exc: One of `HTTP_FAILURES`.
-        origin: The server, for the message.
+        route: The way to the server, for the message.
         connect_timeout: Seconds, for the message.
         stall_timeout: Seconds, for the message.
     """
+    origin = route.origin
     match exc:
         case aiohttp.ConnectionTimeoutError():
             return ConnectError(
-                f"no connection to {origin} within {connect_timeout:g} s. Check that the server "
-                "runs and can be reached from here."
+                f"no connection to {_goal(route)} within {connect_timeout:g} s. Check that the "
+                "server runs and can be reached from here."
             )
         case TimeoutError():
             little = "next to nothing" if isinstance(exc, TrickleError) else "nothing"
             return StallError(f"{origin} sent {little} for {stall_timeout:g} s. {_AGAIN}")
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
-            return _no_connection(exc, origin)
+            return _no_connection(exc, route)
         case aiohttp.InvalidURL():
             return ConfigError(f"{origin} is not a usable URL. Check the server URL.")
         case aiohttp.ClientResponseError():
@@ -60,53 +63,123 @@ def translate(
         case aiohttp.ClientPayloadError():
             return _broken_body(exc, origin)
         case OSError() | aiohttp.ServerDisconnectedError():
-            return ReadError(f"the connection to {origin} was lost: {_reason(exc)}. {_AGAIN}")
+            return _lost(exc, route)
         case _:
             return TransportError(f"the exchange with {origin} failed: {_reason(exc)}. {_AGAIN}")
 
 
 def _no_connection(
-    exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, origin: str
+    exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, route: Route
 ) -> ConnectError:
+    origin, proxy = route.origin, route.proxy
     match exc:
+        case _ if alert := _alert(exc):
+            return _certificate_alert(alert, route)
         case aiohttp.ClientConnectorCertificateError():
-            reason = getattr(exc.certificate_error, "verify_message", "") or "it is not trusted"
-            return ConnectError(
-                f"the TLS certificate of {origin} is refused: {reason}. If a private authority "
-                "signed it, give that authority's certificate with --ca-bundle.",
-                retryable=False,
-            )
+            return _bad_certificate(exc, route)
         case aiohttp.ClientConnectorSSLError():
-            return ConnectError(
-                f"no TLS connection to {origin}: {_reason(exc)}. Check that the port speaks https.",
-                retryable=False,
-            )
+            reason = _reason(exc)
+            what = "Check that the port speaks https."
+            if "ALERT_HANDSHAKE_FAILURE" in reason:  # what TLS 1.2 says without a certificate
+                what = route.hint or what
+            return ConnectError(f"no TLS connection to {origin}: {reason}. {what}", retryable=False)
         case aiohttp.ClientHttpProxyError():
+            return proxy_refusal(exc.status, _short(exc.message), route)
+        case aiohttp.ClientProxyConnectionError() if proxy is not None:
             return ConnectError(
-                f"the proxy refused to connect to {origin}: {exc.status} {_short(exc.message)}. "
-                "Check HTTPS_PROXY and NO_PROXY in the environment.",
-                retryable=exc.status >= 500,
-            )
-        case aiohttp.ClientProxyConnectionError():
-            return ConnectError(
-                f"no connection to the proxy on the way to {origin}: {_reason(exc)}. Check "
-                "HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment."
-            )
-        case aiohttp.ClientConnectorDNSError():
-            return ConnectError(
-                f"the host of {origin} cannot be found: {_reason(exc)}. Check the URL and the "
-                "network."
-            )
-        case aiohttp.ClientConnectorError(os_error=OSError(errno=errno.EMFILE | errno.ENFILE)):
-            return ConnectError(
-                f"no connection to {origin}: {_reason(exc)}. Raise the limit with `ulimit -n`, "
-                "or transfer less at once with a lower --transfers."
+                f"no connection to the proxy {proxy} on the way to {origin}: {_reason(exc)}. "
+                f"Correct {proxy.source}, or add {route.host} to NO_PROXY."
             )
         case _:
-            return ConnectError(
-                f"no connection to {origin}: {_reason(exc)}. Check the URL, and that the server "
-                "runs."
+            return ConnectError(_unconnected(exc, route))
+
+
+def _unconnected(
+    exc: aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError, route: Route
+) -> str:
+    """Say that there was no connection of TCP, and what may help."""
+    what = "Check the URL, and that the server runs."
+    match getattr(exc, "os_error", None):
+        case _ if isinstance(exc, aiohttp.ClientConnectorDNSError):
+            return (
+                f"the host of {route.origin} cannot be found: {_reason(exc)}. Check the URL and "
+                "the network."
             )
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            what = (
+                "Raise the limit with `ulimit -n`, or transfer less at once with a lower "
+                "--transfers."
+            )
+        case ConnectionResetError():
+            what = route.hint or what
+        case _:
+            pass
+    return f"no connection to {route.origin}: {_reason(exc)}. {what}"
+
+
+def _lost(exc: OSError | aiohttp.ServerDisconnectedError, route: Route) -> TransportError:
+    if alert := _alert(exc):
+        # TLS 1.3 ends its handshake before the server has looked at the client's certificate.
+        return _certificate_alert(alert, route)
+    what = route.hint or _AGAIN
+    return ReadError(f"the connection to {route.origin} was lost: {_reason(exc)}. {what}")
+
+
+def _goal(route: Route) -> str:
+    return route.origin + ("" if route.proxy is None else f" through the proxy {route.proxy}")
+
+
+def _bad_certificate(exc: aiohttp.ClientConnectorCertificateError, route: Route) -> ConnectError:
+    """Say why the server's certificate is not accepted, and what helps against that."""
+    reason = getattr(exc.certificate_error, "verify_message", "") or "it is not trusted"
+    match getattr(exc.certificate_error, "verify_code", None):
+        case 9 | 10:  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+            what = "Check the clock of this machine, or have the certificate renewed."
+        case 62 | 64:  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+            what = "Give the URL with the host that the certificate is for."
+        case _ if route.authorities:
+            what = (
+                f"The CA bundle {route.authorities} lacks its authority: add that one's "
+                "certificate to it."
+            )
+        case _:
+            what = (
+                "If a private authority signed it, or your network inspects TLS, give that "
+                "authority's certificate with --ca-bundle, or name it in SSL_CERT_FILE."
+            )
+    return ConnectError(
+        f"the TLS certificate of {route.origin} is refused: {reason}. {what}", retryable=False
+    )
+
+
+# TLS alerts (RFC 8446, 6.2) about the client's certificate, as OpenSSL names them. The first two
+# say that there is none, the others that it is not accepted.
+_NO_CERTIFICATE = ("CERTIFICATE_REQUIRED", "NO_CERTIFICATE")
+_ALERTS = (
+    *_NO_CERTIFICATE,
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
+    "ALERT_ACCESS_DENIED",
+)
+
+
+def _alert(exc: BaseException) -> str:
+    """Return the alert by which a server refused the client's certificate, "" for none."""
+    text = str(getattr(exc, "os_error", exc))
+    return next((name for name in _ALERTS if f"{name}]" in text), "")
+
+
+def _certificate_alert(alert: str, route: Route) -> ConnectError:
+    words = alert.removeprefix("ALERT_").replace("_", " ").lower()
+    return ConnectError(
+        f"no TLS connection to {route.origin} ({words}): the server, or a gateway before it, "
+        f"{certificate_wanted(route)}",
+        retryable=False,
+    )
 
 
 def _broken_body(exc: aiohttp.ClientPayloadError, origin: str) -> AsyncCvatError:

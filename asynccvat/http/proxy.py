@@ -6,18 +6,16 @@ the server, which are not those that the user configured, as HTTP Basic.
 
 from __future__ import annotations
 
-import base64
+import os
 import urllib.request
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from yarl import URL
-
+from asynccvat.core.proxies import Proxy
 from asynccvat.core.urls import ServerUrl
-from asynccvat.errors import ConfigError
 
 
-def environment_proxy(server: ServerUrl) -> tuple[URL | None, dict[str, str] | None]:
-    """Return the proxy for a server and the headers for the proxy; None for neither.
+def environment_proxy(server: ServerUrl) -> Proxy | None:
+    """Return the proxy that the environment names for a server, None for none.
 
     Raises:
         ConfigError: The environment names a proxy that cannot be used. The message does not
@@ -27,22 +25,16 @@ def environment_proxy(server: ServerUrl) -> tuple[URL | None, dict[str, str] | N
     proxies = urllib.request.getproxies()
     text = proxies.get(scheme) or proxies.get("all")
     if not text or urllib.request.proxy_bypass(server.host):
-        return None, None
-    remedy = f"Correct {scheme.upper()}_PROXY, or add {server.host} to NO_PROXY."
-    try:
-        parts = urlsplit(text if "://" in text else f"http://{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigError(f"the proxy of the environment is not a URL. {remedy}") from None
-    if not host:
-        raise ConfigError(f"the proxy of the environment names no host. {remedy}")
-    if parts.scheme not in ("http", "https"):
-        raise ConfigError(
-            f"the proxy of the environment has the scheme {parts.scheme!r}, but only 'http' and "
-            f"'https' can be used. {remedy}"
-        )
-    headers = None
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers = {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-    return URL.build(scheme=parts.scheme, host=host, port=port), headers
+        return None
+    variable = _variable(scheme if proxies.get(scheme) else "all")
+    remedy = f"Correct {variable}, or add {server.host} to NO_PROXY."
+    return Proxy.parse(text, variable, remedy=remedy)
+
+
+def _variable(kind: str) -> str:
+    """Return the variable that names the proxy for a scheme, as it is spelled."""
+    # urllib prefers the lower-case spelling, too.
+    for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
+        if os.environ.get(name):
+            return name
+    return "the system's settings"

@@ -13,11 +13,13 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Self, TypeVar
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
+from asynccvat.core.headers import secrets_of
+from asynccvat.core.responders import leads_to_email_check, leads_to_login
 from asynccvat.core.responses import (
     ByteRange,
     error_text,
@@ -34,13 +36,22 @@ from asynccvat.errors import (
     AuthenticationError,
     ConfigError,
     ConnectError,
+    GatewayError,
     ProtocolError,
+    ResponseError,
 )
 from asynccvat.http.authorization import Authorization, Credentials
 from asynccvat.http.calls import Call, HttpOptions, Response, described_type
 from asynccvat.http.connection import Connection
 from asynccvat.http.exchange import Exchange
-from asynccvat.http.refusals import CHECK_URL, refusal
+from asynccvat.http.refusals import (
+    CHECK_URL,
+    Answer,
+    interception,
+    login_redirect,
+    login_refusal,
+    refusal,
+)
 from asynccvat.http.result_stream import ResultStream
 from asynccvat.http.retries import Retries
 from asynccvat.http.retry_after import Timing
@@ -51,6 +62,8 @@ T = TypeVar("T")
 _ACCEPT = "application/vnd.cvat+json, */*"
 _USER_AGENT = f"asynccvat/{VERSION}"
 _MAX_REDIRECTS = 5
+_SHOWS_SENDER = 2**16
+"""Bytes of a page in which its sender is looked for."""
 _NOT_IN_SLUGS = re.compile(r"[^\x21-\x7e]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -167,6 +180,11 @@ class HttpSession:
         """
         exchange = await self._retrying(call, lambda: self._open(call, auto_decompress=False))
         try:
+            if media_type(exchange.header("Content-Type")) == "text/html":
+                error = interception(call, await self._answer(exchange), self._connection.route)
+                if error is not None:
+                    exchange.close()
+                    raise error
             return ResultStream(exchange, requested)
         except ProtocolError as error:
             exchange.close()
@@ -207,7 +225,7 @@ class HttpSession:
     async def _call_once(self, call: Call) -> Response:
         exchange = await self._open(call)
         try:
-            return Response(
+            response = Response(
                 exchange.status,
                 exchange.header("Content-Type"),
                 await exchange.read(),
@@ -216,6 +234,9 @@ class HttpSession:
             )
         finally:
             exchange.close()
+        if not is_json(response.content_type):
+            self._refuse_interception(call, response)
+        return response
 
     async def _open(self, call: Call, *, auto_decompress: bool = True) -> Exchange:
         """Make one attempt, up to the headers of an expected response; the caller closes it."""
@@ -234,6 +255,8 @@ class HttpSession:
                 failure = await self._refusal(call, exchange)
             finally:
                 exchange.close()
+            if isinstance(failure, GatewayError):
+                raise failure  # the header was not seen by CVAT
             if exchange.status != 401:
                 self._authorization.note_accepted(header)
             elif not renewed and self._authorization.discard(header):
@@ -245,7 +268,12 @@ class HttpSession:
     async def _send(
         self, call: Call, url: str, header: str | None, auto_decompress: bool
     ) -> Exchange:
-        headers = {"Accept": _ACCEPT, "User-Agent": _USER_AGENT, **call.headers}
+        headers = {
+            "Accept": _ACCEPT,
+            "User-Agent": _USER_AGENT,
+            **self._options.headers,
+            **call.headers,
+        }
         if header is not None:
             headers["Authorization"] = header
         if self.organization and not call.anonymous:
@@ -274,9 +302,26 @@ class HttpSession:
     def _redirected(self, call: Call, url: str, exchange: Exchange) -> str:
         location = exchange.header("Location") or ""
         target = self.server.redirect_target(url, location)
+        absolute = urljoin(url, location)
+        elsewhere = origin_of(absolute)
+        path = urlsplit(absolute).path
+        moved = path.rstrip("/") == urlsplit(url).path.rstrip("/")
+        if call.step == "login" and target is not None and leads_to_email_check(path):
+            raise AuthenticationError(
+                f"{self.server.origin} refuses the login: the user's e-mail address is not "
+                "confirmed. Open the link in the e-mail that CVAT sent.",
+                status=exchange.status,
+                step="login",
+            )
+        if elsewhere is not None and not moved and leads_to_login(path):
+            raise login_redirect(
+                call,
+                exchange.status,
+                self._connection.route,
+                None if elsewhere == self.server.origin else elsewhere,
+            )
         if target is not None and call.method == "GET":
             return target
-        elsewhere = origin_of(urljoin(url, location))
         if elsewhere is None or elsewhere == self.server.origin:
             raise response_error(
                 exchange.status,
@@ -288,10 +333,21 @@ class HttpSession:
             f"that is the CVAT server, give {elsewhere} as its URL."
         )
 
-    async def _refusal(self, call: Call, exchange: Exchange) -> AsyncCvatError:
-        """Return the error for an unexpected status; close the gate if the server asks to."""
+    async def _answer(self, exchange: Exchange) -> Answer:
+        """Read what a refusal, or a response in place of another one, says."""
         content_type = exchange.header("Content-Type")
         body = await exchange.read_error()
+        return Answer(
+            exchange.status,
+            content_type,
+            tuple(exchange.response.headers.items()),
+            body,
+            self._redacted(error_text(content_type, body)),
+        )
+
+    async def _refusal(self, call: Call, exchange: Exchange) -> AsyncCvatError:
+        """Return the error for an unexpected status; close the gate if the server asks to."""
+        answer = await self._answer(exchange)
         retry_after = None
         if exchange.status in (429, 503):
             date = parse_date(exchange.header("Date"))
@@ -300,34 +356,45 @@ class HttpSession:
                 self.retries.pause(retry_after)
         return refusal(
             call,
-            exchange.status,
-            content_type,
-            self._redacted(error_text(content_type, body)),
-            origin=self.server.origin,
+            answer,
+            self._connection.route,
             organization=self.organization,
             retry_after=retry_after,
             is_cvat=self._connection.is_cvat,
         )
 
     async def _log_in(self, body: dict[str, str]) -> str:
-        call = Call(
-            method="POST",
-            path="/api/auth/login",
-            step="login",
-            json=body,
-            expect=(200, 400, 401, 403),
-            anonymous=True,
-        )
-        # Not retried here: the call that needs the login is retried as a whole.
-        response = await self._call_once(call)
-        if response.status != 200:
-            raise AuthenticationError(
-                f"{self.server.origin} refuses the login of {next(iter(body.values()))!r}: "
-                f"{self._redacted(response.text).rstrip('.')}. Check user name and password.",
-                status=response.status,
-                step="login",
-            )
+        call = Call(method="POST", path="/api/auth/login", step="login", json=body, anonymous=True)
+        try:
+            # Not retried here: the call that needs the login is retried as a whole.
+            response = await self._call_once(call)
+        except GatewayError:
+            raise
+        except (ConfigError, ResponseError) as error:
+            refused = login_refusal(error, self.server.origin, next(iter(body.values())))
+            if refused is not None:
+                raise refused from error
+            if await self._without_passwords(error):
+                raise AuthenticationError(
+                    f"{self.server.origin} has no login with a password (404): it may allow single "
+                    "sign-on alone. Give a personal access token with --token or "
+                    "CVAT_ACCESS_TOKEN.",
+                    status=404,
+                    step="login",
+                ) from error
+            raise
         return self.decode(response, _LOGIN).key
+
+    async def _without_passwords(self, error: AsyncCvatError) -> bool:
+        """Whether a refused login shows a CVAT that has no login by password."""
+        if not isinstance(error, ConfigError) and getattr(error, "status", 0) not in (404, 405):
+            return False
+        about = Call(method="GET", path="/api/server/about", step="about", anonymous=True)
+        try:
+            await self._call_once(about)
+        except AsyncCvatError:
+            return False  # whatever is there, the login's own error says what to do
+        return self._connection.is_cvat
 
     def decode(self, response: Response, decoder: msgspec.json.Decoder[T]) -> T:
         """Decode the JSON of a response.
@@ -348,7 +415,25 @@ class HttpSession:
                 f"{self.server.origin} sent JSON that cannot be read: {error}"
             ) from error
 
+    def _refuse_interception(self, call: Call, response: Response) -> None:
+        """Raise the error for a page that something before CVAT sent in its place."""
+        answer = Answer(
+            response.status,
+            response.content_type,
+            tuple(response.headers.items()),
+            response.body[:_SHOWS_SENDER],
+            "",
+        )
+        if error := interception(call, answer, self._connection.route):
+            raise error
+
     def _redacted(self, text: str) -> str:
-        for secret in self._authorization.secrets:
+        proxy = self._connection.route.proxy
+        secrets = (
+            *self._authorization.secrets,
+            *secrets_of(self._options.headers),
+            *(() if proxy is None else proxy.secrets),
+        )
+        for secret in secrets:
             text = text.replace(secret, "***")
         return text

@@ -21,6 +21,7 @@ from asynccvat.core.outcomes import RunReport
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
+    GatewayError,
     Problem,
     ProtocolError,
     RateLimitError,
@@ -40,6 +41,7 @@ StepCallback = Callable[[RunFileStep, Event], None]
 # The next step on the same server would fail in the same way.
 _OF_THE_SERVER = (
     AuthenticationError,
+    GatewayError,
     TransportError,
     ServerError,
     RateLimitError,

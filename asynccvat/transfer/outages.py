@@ -10,6 +10,7 @@ from asynccvat.errors import (
     ConfigError,
     DiskFullError,
     DriveError,
+    GatewayError,
     ServerError,
     StoreError,
     StoreLockedError,
@@ -25,7 +26,7 @@ from asynccvat.events import (
 )
 
 # No task's fault. The run ends, and reports it once instead of for each task under way.
-OF_THE_RUN = (AuthenticationError, ConfigError)
+OF_THE_RUN = (AuthenticationError, ConfigError, GatewayError)
 # What ends a run, because the next task would fail in the same way.
 OF_EVERY_TASK = (*OF_THE_RUN, DiskFullError, DriveError)
 # This many consecutive failures of one step mean that the server may be down, or that the

@@ -26,6 +26,7 @@ from asynccvat.errors import (
 from asynccvat.http import Call, StreamedBody
 from asynccvat.http.connection import _TimedResolver
 from asynccvat.http.failures import translate
+from asynccvat.http.route import Route
 
 pytestmark = pytest.mark.anyio
 
@@ -232,7 +233,7 @@ async def test_a_body_that_the_server_stops_reading_is_a_stall(connect: Connect)
 async def test_each_exception_has_its_error(
     exc: Exception, kind: type[AsyncCvatError], message: str
 ) -> None:
-    error = translate(exc, origin="http://x", connect_timeout=3.0, stall_timeout=7.0)
+    error = translate(exc, Route("http://x", "x"), connect_timeout=3.0, stall_timeout=7.0)
     assert type(error) is kind
     assert ". Check" in str(error)
     with pytest.raises(kind, match=message):

@@ -280,7 +280,9 @@ async def test_circular_redirects_end(server: ScriptedServer, connect: Connect) 
 async def test_not_found_and_server_errors_have_their_classes(
     server: ScriptedServer, connect: Connect
 ) -> None:
-    server["GET /api/tasks/2"] = reply(status=500, text="<html><h1>Server Error (500)</h1></html>")
+    server["GET /api/tasks/2"] = reply(
+        status=500, text="<!doctype html><h1>Server Error (500)</h1>"
+    )
     client = await connect(token=TOKEN, policy=ONCE)
     with pytest.raises(NotFoundError, match=r"Not Found\. There is no such task, or this user may"):
         await client.task(1)

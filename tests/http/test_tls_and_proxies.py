@@ -147,7 +147,10 @@ async def test_a_proxy_that_is_down_is_named(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "127.0.0.1:1")
     client = await connect("http://cvat.test", token=TOKEN)
-    with pytest.raises(ConnectError, match="no connection to the proxy on the way to"):
+    with pytest.raises(
+        ConnectError,
+        match=r"no connection to the proxy http://127.0.0.1:1 \(HTTP_PROXY\) on the way",
+    ):
         await client.user()
 
 
@@ -158,7 +161,9 @@ async def test_a_proxy_that_refuses_is_named(
     async with raw_server(refusal) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", "//bob:hunter2@"))
         client = await connect("https://cvat.test", token=TOKEN)
-        with pytest.raises(ConnectError, match=r"the proxy refused to connect .*: 407") as caught:
+        with pytest.raises(
+            ConnectError, match=r"the proxy http://127.* .HTTPS_PROXY. refuses its user"
+        ) as caught:
             await client.user()
     assert not caught.value.retryable
     assert "hunter2" not in repr(caught.value.__cause__) + str(caught.value)
@@ -167,7 +172,7 @@ async def test_a_proxy_that_refuses_is_named(
 @pytest.mark.parametrize(
     ("proxy", "message"),
     [
-        ("socks5://user:hunter2@127.0.0.1:1", "has the scheme 'socks5', but only 'http' and"),
+        ("ftp://user:hunter2@127.0.0.1:1", "of HTTP_PROXY has the scheme 'ftp', which is none of"),
         ("http://[bad", r"is not a URL\. Correct HTTP_PROXY, or add cvat\.test to NO_PROXY"),
         ("http://", "names no host"),
     ],
@@ -179,3 +184,73 @@ async def test_an_unusable_proxy_is_a_configuration_error(
     with pytest.raises(ConfigError, match=message) as caught:
         await connect("http://cvat.test", token=TOKEN)
     assert "hunter2" not in str(caught.value)
+
+
+# CA bundles of the environment
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+async def test_the_variables_of_other_programs_name_a_ca_bundle(
+    secure: ScriptedServer,
+    connect: Connect,
+    bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    monkeypatch.setenv(variable, str(bundle))
+    client = await connect(secure.url, token=TOKEN)
+    assert (await client.user()).username == "alice"
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+async def test_a_ca_bundle_that_lacks_the_authority_is_named_with_its_variable(
+    secure: ScriptedServer,
+    connect: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    monkeypatch.setenv(variable, str(other))
+    client = await connect(secure.url, token=TOKEN)
+    with pytest.raises(ConnectError, match=rf"other\.pem' \({variable}\) lacks its authority"):
+        await client.user()
+
+
+async def test_openssl_s_variable_wins_and_an_option_wins_over_all(
+    secure: ScriptedServer,
+    connect: Connect,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
+    assert (await (await connect(secure.url, token=TOKEN)).user()).username == "alice"
+    monkeypatch.setenv("SSL_CERT_FILE", str(other))
+    client = await connect(secure.url, token=TOKEN, verify=bundle)
+    assert (await client.user()).username == "alice"
+    client = await connect(secure.url, token=TOKEN, verify=bundle, trust_environment=False)
+    assert (await client.user()).username == "alice"
+
+
+async def test_a_variable_that_names_no_bundle_is_a_configuration_error(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    with pytest.raises(
+        ConfigError, match=r"'/nowhere/ca\.pem' that REQUESTS_CA_BUNDLE names cannot be used"
+    ):
+        await connect("https://localhost:1", token=TOKEN)
+
+
+async def test_a_certificate_for_another_host_names_the_remedy(
+    secure: ScriptedServer, connect: Connect, bundle: Path
+) -> None:
+    url = secure.url.replace("localhost", "127.0.0.1")
+    client = await connect(url, token=TOKEN, verify=bundle)
+    with pytest.raises(ConnectError, match="Give the URL with the host that the certificate is"):
+        await client.user()
