@@ -279,7 +279,7 @@ def _scripted_response(fault: Fault) -> ServerResponse | None:
         return None
     if not fault.body and fault.status in (502, 503, 504):
         return nginx_page(fault.status)
-    return ServerResponse(fault.status, fault.body.encode(), fault.content_type, by_nginx=True)
+    return ServerResponse(fault.status, fault.body.encode(), fault.body_type, by_nginx=True)
 
 
 def _negotiate(accept: str) -> bool:

@@ -35,7 +35,8 @@ class Fault:
         delay: Seconds to wait before the call is served.
         status: Answer with this status instead of serving the call.
         body: The body of the response with `status`.
-        content_type: The type of that body.
+        content_type: The type of that body. None: CVAT's own JSON for a body in JSON, and for an
+            empty one with 401 or 403, which only CVAT sends as JSON; else `text/html`.
         headers: Headers set on any response to the call; None removes a header.
         redirect: Answer 302 to this URL.
         drop: Close the connection without a response.
@@ -80,7 +81,7 @@ class Fault:
     delay: float = 0.0
     status: int | None = None
     body: str = ""
-    content_type: str = "text/html; charset=utf-8"
+    content_type: str | None = None
     headers: Mapping[str, str | None] = field(default_factory=dict)
     redirect: str | None = None
     drop: bool = False
@@ -114,6 +115,14 @@ class Fault:
     def kind(self) -> RequestFault | None:
         """What happens to the export or import; None for a fault of calls."""
         return self.export or self.importing
+
+    @property
+    def body_type(self) -> str:
+        """The Content-Type of a response with `status`."""
+        if self.content_type is not None:
+            return self.content_type
+        is_json = self.body.lstrip()[:1] in ("{", "[") if self.body else self.status in (401, 403)
+        return "application/vnd.cvat+json" if is_json else "text/html; charset=utf-8"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fault as JSON values, for a server in another process."""
