@@ -156,7 +156,8 @@ class MirrorOptions(FetchOptions):
             destination remembers, or else "task".
         keep_archive: Keep each archive in `.asynccvat/archives/`.
         names: `"refuse"` refuses tasks with names that the destination cannot hold; `"map"` writes
-            them under safe names. Receipts have both, and uploads restore the original ones.
+            them under safe names. Receipts have both, and uploads restore the original ones. None
+            for what the destination remembers, or else `"refuse"`.
         force: Fetch every task, changed or not.
         refresh: Export annotations alone if a task's images did not change, and reuse the images
             on disk, after reading them again. Needs `reuse`.
@@ -181,11 +182,11 @@ class MirrorOptions(FetchOptions):
         Switch(),
         group=None,
     )
-    names: str = option(
-        UnsafeNames.REFUSE.value,
+    names: str | None = option(
+        None,
         "--names",
         "Refuse tasks whose file names the disk cannot hold, or map these names to safe ones: "
-        "refuse or map.",
+        "refuse (the default) or map.",
         Text(tuple(UnsafeNames)),
         group=None,
     )

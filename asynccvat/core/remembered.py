@@ -17,7 +17,7 @@ import msgspec
 
 from asynccvat.core.declarations import declared_options
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions
+from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UnsafeNames
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
 from asynccvat.errors import ChangeRefusedError, ConfigError
@@ -45,12 +45,14 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         format: The exporter's name.
         images: Whether the images are fetched, too.
         folder_prefix: The start of each folder's name.
+        names: What becomes of names that the destination cannot hold.
         selection: Which tasks belong to it.
     """
 
     format: str | None = None
     images: bool | None = None
     folder_prefix: str | None = None
+    names: str | None = None
     selection: LastingSelection | None = None
 
 
@@ -63,12 +65,15 @@ class _Setting:
         default: The value of a destination's first run that does not give it.
         words: Describes a value.
         always: Whether the line that each run prints also has the default.
+        binds: Whether another value needs `--change`, as it changes what is there. The default of
+            an option that does not bind is not remembered.
     """
 
     name: str
     default: Any
     words: Callable[[Any], str]
     always: bool = False
+    binds: bool = True
 
     @property
     def is_option(self) -> bool:
@@ -82,6 +87,12 @@ _SETTINGS = (
         "images", False, lambda given: f"{'with' if given else 'without'} images", always=True
     ),
     _Setting("folder_prefix", DEFAULT_PREFIX, lambda given: f"folders like {given + '147'!r}"),
+    _Setting(
+        "names",
+        UnsafeNames.REFUSE.value,
+        lambda given: f"unsafe names {'mapped' if given == UnsafeNames.MAP else 'refused'}",
+        binds=False,
+    ),
 )
 _LASTING = tuple(LastingSelection.__struct_fields__)
 _SHOWN_IDS = 5
@@ -110,7 +121,7 @@ class Settled:
         parts = [_tasks(lasting)] if lasting is not None else []
         for setting in _SETTINGS:
             value = getattr(self.remembered, setting.name)
-            if setting.always or value != setting.default:
+            if setting.always or value not in (None, setting.default):
                 parts.append(setting.words(value))
         narrowed = _narrowed(self.selection)
         return ", ".join(parts) + (f"; this run: {narrowed}" if narrowed else "")
@@ -183,7 +194,7 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     values: dict[str, Any] = {}
     for item in _SETTINGS:
         new, old = getattr(wanted.given, item.name), getattr(remembered, item.name)
-        if new is not None and old is not None and new != old:
+        if item.binds and new is not None and old is not None and new != old:
             differing.append(f"{item.words(old)}, not {item.words(new)}")
         known = [value for value in (new, old) if value is not None]
         values[item.name] = known[0] if known else item.default
@@ -199,8 +210,16 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         selection=used,
         spec=ExportSpec(values["format"], images=values["images"]),
         options=replace(options, **own),
-        remembered=Remembered(**values, selection=lasting),
+        remembered=Remembered(**_worth_remembering(values), selection=lasting),
     )
+
+
+def _worth_remembering(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        item.name: values[item.name]
+        for item in _SETTINGS
+        if item.binds or values[item.name] != item.default
+    }
 
 
 def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:

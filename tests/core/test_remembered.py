@@ -48,7 +48,10 @@ def test_the_first_run_works_with_defaults_and_remembers_them() -> None:
     assert settled.options.folder_prefix == "task"
     assert settled.selection == Selection()
     assert settled.remembered == Remembered(
-        format=DEFAULT, images=False, folder_prefix="task", selection=LastingSelection()
+        format=DEFAULT,
+        images=False,
+        folder_prefix="task",
+        selection=LastingSelection(),
     )
     assert settled.describe() == f"all tasks, {DEFAULT}, without images"
 
@@ -215,3 +218,13 @@ def test_repeating_a_run_with_or_without_its_options_is_the_same_run(
         run(msgspec.json.decode(msgspec.json.encode(first.remembered), type=Remembered)),
     ):
         assert again == first
+
+
+def test_mapped_names_are_remembered_and_need_no_change() -> None:
+    mapped = run(COCO, options={"names": "map"})
+    assert mapped.options.names == "map"
+    assert mapped.describe().endswith("folders like 't_147', unsafe names mapped")
+    assert run(mapped.remembered).options.names == "map"
+    refused = run(mapped.remembered, options={"names": "refuse"})
+    assert refused.options.names == "refuse"
+    assert refused.remembered == COCO

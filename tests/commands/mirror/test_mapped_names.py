@@ -103,6 +103,17 @@ async def test_a_second_run_finds_everything_unchanged_and_verify_agrees(
     assert (await ac.verify(data)).ok
 
 
+async def test_a_destination_remembers_that_names_are_mapped(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await serving_names(stack)
+    assert not (await ac.mirror(serve.client, data, spec=IMAGES, options=QUICK)).ok
+    assert (await ac.mirror(serve.client, data, options=MAP)).ok
+    serve.server.edit_task(1)
+    assert (await ac.mirror(serve.client, data, options=QUICK)).ok
+    assert restored(data, 1) == await serve.archive(1, IMAGES)
+
+
 async def test_an_update_maps_alike_and_reuses_the_mapped_images(
     data: Path, stack: AsyncExitStack
 ) -> None:
@@ -152,7 +163,9 @@ async def test_an_upload_sends_edited_files_under_the_names_of_the_export(
     ]
     first, *_ = path.read_text().splitlines()
     path.write_text(f"{first}\n")
-    report = await ac.upload(serve.client, data, options=ac.UploadOptions(durable=False))
+    # YOLO carries rectangles only.
+    lossy = ac.UploadOptions(durable=False, lossy=True)
+    report = await ac.upload(serve.client, data, options=lossy)
     assert actions(report) == {1: ("uploaded", "edited"), 2: ("skipped", "unchanged")}
     now = await serve.archive(1, YOLO)
     assert now["labels/train/cam1\\0001.txt"].splitlines() == [first.encode()]
