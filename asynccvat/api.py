@@ -402,6 +402,8 @@ async def upload_annotations(
     timeout: float = DEFAULT_EXPORT_TIMEOUT,
     lossy: bool = False,
     allow_empty: bool = False,
+    backup_dir: PathText | None = None,
+    backup: bool = True,
 ) -> ServerRequest:
     """Import one annotation file into one task, and wait until that is done.
 
@@ -418,6 +420,8 @@ async def upload_annotations(
         timeout: Seconds that the import may run. The time in the server's queue is not limited.
         lossy: Also replace what the format cannot carry, such as tracks.
         allow_empty: Also replace annotations by a file without any.
+        backup_dir: The folder that keeps what the task holds before. `undo_upload` puts it back.
+        backup: Whether what the task holds has to be kept. Give False to replace it for good.
 
     Returns:
         The finished request.
@@ -429,22 +433,21 @@ async def upload_annotations(
         ConfigError: The server cannot import in that format or mode.
         ImportFailedError: The server tried and failed. The message is its own.
         ImportUncertainError: It may have happened or not: look at the task.
-        UploadError: Another import of the task is in the way.
-        StoreError: There is no room to pack a folder's files.
+        UploadError: Another import of the task is in the way, or nothing would keep what it holds.
+        StoreError: There is no room to pack a folder's files, or to keep what the task holds.
         NotFoundError: There is no such task.
         AsyncCvatError: The server cannot be reached, or refuses it.
     """
     _check_client(client)
-    return await import_file(
-        client,
-        task_id,
-        _place(path),
-        format,
+    options = UploadOptions(
         mode=mode,
-        timeout=timeout,
+        import_timeout=timeout,
+        backup_dir=None if backup_dir is None else _place(backup_dir),
+        backup=backup,
         lossy=lossy,
         allow_empty=allow_empty,
     )
+    return await import_file(client, task_id, _place(path), format, options)
 
 
 def _uploads(

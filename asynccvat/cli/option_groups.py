@@ -19,6 +19,7 @@ import typer
 from asynccvat.cli import parsing
 from asynccvat.core import quantities
 from asynccvat.core.declarations import (
+    Folder,
     Ids,
     JsonLogic,
     Moment,
@@ -100,7 +101,12 @@ def _parameter(item: Option) -> inspect.Parameter:
         case Quantity(write=write, metavar=metavar):
             default, more = None if default is None else write(default), {"metavar": metavar}
             type_ = str | None if default is None else str
-        case Text(metavar=metavar) | Moment(metavar=metavar) | JsonLogic(metavar=metavar):
+        case (
+            Text(metavar=metavar)
+            | Folder(metavar=metavar)
+            | Moment(metavar=metavar)
+            | JsonLogic(metavar=metavar)
+        ):
             more = {"metavar": metavar or "NAME"}
     flags = [item.flag, *([item.short] if item.short else [])]
     option = typer.Option(*flags, help=help_, rich_help_panel=item.group, **more)

@@ -46,6 +46,10 @@ KnownImports = Callable[[int], Awaitable[tuple[ServerRequest, ...]]]
 """The imports into a task that the server remembers."""
 
 
+async def nothing_to_prepare() -> None:
+    """Prepare nothing before an import is requested."""
+
+
 class AnnotationUpload:
     """One file for one task. Made by `ClientInternals.begin_upload`.
 
@@ -53,6 +57,8 @@ class AnnotationUpload:
         task_id: The task.
         file: The file.
         sent: Bytes of it that were sent, broken attempts included.
+        prepare: To be awaited before the import is requested: the import replaces what the task
+            holds then. `request_import` awaits it before it repeats the request.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class AnnotationUpload:
         known_imports: KnownImports,
         limit: BodyLimit,
         on_progress: Callable[[int], None],
+        prepare: Callable[[], Awaitable[None]],
     ) -> None:
         """Prepare an upload. Nothing is sent yet.
 
@@ -78,8 +85,10 @@ class AnnotationUpload:
             known_imports: Returns the imports that the server remembers.
             limit: What a gateway before the server allows in one request.
             on_progress: Receives the bytes of each piece that was sent.
+            prepare: As the attribute.
         """
         self.task_id = task_id
+        self.prepare = prepare
         self.file = file
         self.sent = 0
         self._http = http
@@ -139,6 +148,8 @@ class AnnotationUpload:
         """
         attempt = 0
         while True:
+            if attempt:
+                await self.prepare()
             before = self._http.server_date
             try:
                 answer = await self._http.call(await self._import_call())

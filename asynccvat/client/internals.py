@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -148,6 +148,7 @@ class ClientInternals:
         importer: str,
         mode: str = ImportMode.REPLACE,
         on_progress: Callable[[int], None] = lambda _count: None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> AnnotationUpload:
         """Prepare the upload of one file into one task. Nothing is sent yet.
 
@@ -157,8 +158,12 @@ class ClientInternals:
             importer: The importer's exact name.
             mode: `replace` or `append`; see `check_mode`.
             on_progress: Receives the bytes of each piece that was sent.
+            prepare: Awaited right before each request of the import.
         """
-        from asynccvat.client.imports import AnnotationUpload  # noqa: PLC0415 - lists begin without
+        from asynccvat.client.imports import (  # noqa: PLC0415 - lists begin without
+            AnnotationUpload,
+            nothing_to_prepare,
+        )
 
         async def known_imports(of_task: int) -> tuple[ServerRequest, ...]:
             return await self._lists.requests([of_task], "import", None, None)
@@ -172,4 +177,5 @@ class ClientInternals:
             known_imports=known_imports,
             limit=self._body_limit,
             on_progress=on_progress,
+            prepare=prepare or nothing_to_prepare,
         )

@@ -59,6 +59,13 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder."""
+
+    metavar: str = "DIR"
+
+
+@dataclass(frozen=True, slots=True)
 class Ids:
     """Ids of the server; the flag may be repeated, and takes lists like 147,148."""
 
@@ -94,7 +101,7 @@ class JsonLogic:
     metavar: str = "JSON"
 
 
-Kind = Switch | Number | Text | Ids | Quantity | Moment | JsonLogic
+Kind = Switch | Number | Text | Folder | Ids | Quantity | Moment | JsonLogic
 
 SIZE = Quantity(
     quantities.size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
 from asynccvat.core.archive_limits import ArchiveLimits
@@ -13,6 +14,7 @@ from asynccvat.core.declarations import (
     REPLACING,
     SELECTION,
     SIZE,
+    Folder,
     Kind,
     Number,
     Quantity,
@@ -283,6 +285,9 @@ class UploadOptions(TransferOptions):
         lossy: Also upload where the import loses annotations of the task which the format or the
             file cannot carry, such as tracks.
         allow_empty: Also upload files without annotations to tasks that have some.
+        backup_dir: The folder that keeps the annotations which are replaced. None keeps them in
+            the mirror that holds the files. Outside a mirror nothing is replaced without it.
+        backup: Keep the annotations that are replaced. False replaces them for good.
         force: Also upload files of a mirror that were not edited.
         import_timeout: Seconds that one import may run, counted from its start. The time in the
             server's queue is not limited.
@@ -317,6 +322,20 @@ class UploadOptions(TransferOptions):
         False,
         "--allow-empty",
         "Also upload files without annotations to tasks that have some.",
+        Switch(),
+        group=REPLACING,
+    )
+    backup_dir: str | PurePath | None = option(  # noqa: RUF009 - a declared field, as all of these
+        None,
+        "--backup-dir",
+        "Keep the annotations that are replaced in this folder; by default in the mirror.",
+        Folder(),
+        group=REPLACING,
+    )
+    backup: bool = option(
+        True,
+        "--no-backup",
+        "Do not keep the annotations that are replaced: they cannot be put back then.",
         Switch(),
         group=REPLACING,
     )
@@ -355,6 +374,11 @@ class UploadOptions(TransferOptions):
 
     def __post_init__(self) -> None:
         TransferOptions.__post_init__(self)
+        if self.backup_dir is not None and not self.backup:
+            raise ConfigError(
+                "backup_dir names where replaced annotations are kept, and backup=False "
+                "(--no-backup) keeps none. Remove one of them."
+            )
 
 
 def _check(options: TransferOptions) -> None:
@@ -381,9 +405,8 @@ def _wanted(kind: Kind, value: Any) -> str | None:
     match kind:
         case Switch() if not isinstance(value, bool):
             return "True or False"
-        case Text(choices=(), may_be_empty=may_be_empty):
-            accepted = isinstance(value, str) and (may_be_empty or value.strip())
-            return None if accepted else "a text" + ("" if may_be_empty else " that is not empty")
+        case Text(choices=()) | Folder():
+            return _wanted_text(kind, value)
         case Text(choices=choices) if choices and value not in choices:
             return " or ".join(choices)
         case Number(least=least) if not (whole and value >= least):
@@ -396,3 +419,12 @@ def _wanted(kind: Kind, value: Any) -> str | None:
         case Quantity() if kind == COUNT_OR_SHARE and not (whole or isinstance(value, str)):
             return "a number or a percentage like 10%"
     return None
+
+
+def _wanted_text(kind: Text | Folder, value: Any) -> str | None:
+    """As `_wanted`, for a text or the path of a folder."""
+    if isinstance(kind, Folder):
+        is_path = isinstance(value, str | PurePath) and str(value).strip()
+        return None if is_path else "the path of a folder"
+    is_text = isinstance(value, str) and (kind.may_be_empty or value.strip())
+    return None if is_text else "a text" + ("" if kind.may_be_empty else " that is not empty")

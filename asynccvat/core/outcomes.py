@@ -74,6 +74,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             of the import.
         annotations: How many annotations the task had and has, if it was uploaded to; None
             otherwise.
+        kept: The file that keeps what an upload replaced; None if there is none.
         warnings: What the user should know, for example edited files moved to quarantine.
     """
 
@@ -88,6 +89,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     transferred: int = 0
     seconds: float = 0.0
     annotations: AnnotationChange | None = None
+    kept: str | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -126,6 +128,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         }
         if self.location is not None:
             record["path"] = self.location
+        if self.kept is not None:
+            record["kept"] = self.kept
         if self.error is not None:
             record["error"] = error_record(self.error)
         if self.action in (Action.FETCHED, Action.UPLOADED):

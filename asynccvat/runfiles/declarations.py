@@ -53,6 +53,8 @@ def _type(option: Option) -> ValueType:
             return IntegerType(least, example)
         case declarations.Text(choices=choices, may_be_empty=may_be_empty):
             return TextType(choices, may_be_empty=may_be_empty)
+        case declarations.Folder():
+            return TextType()
         case declarations.Ids():
             return _IDS_OR_ONE
         case declarations.Quantity(read=read, pattern=pattern):
@@ -140,6 +142,8 @@ PARAMETERS = {
             "folder_prefix": _UPLOAD["folder_prefix"],
             "mode": _UPLOAD["mode"],
             "overwrite": _UPLOAD["overwrite"],
+            "backup_dir": _UPLOAD["backup_dir"],
+            "no_backup": _UPLOAD["no_backup"],
         },
         either=(("tasks",), ("task_ids", "in_dir")),
     ),

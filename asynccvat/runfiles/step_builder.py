@@ -125,6 +125,16 @@ class StepBuilder:
         if prefix is None:
             return None
         awaits = self._check_files(batches, prefix, places)
+        options = _values(UploadOptions, section)
+        if "backup_dir" in options:
+            options["backup_dir"] = _path(options["backup_dir"])
+            if not options.get("backup", True):
+                self._reader.report(
+                    section.entries["backup_dir"].value,
+                    "'backup_dir' names where replaced annotations are kept, and 'no_backup' keeps "
+                    "none: remove one of them",
+                )
+                return None
         return UploadStep(
             number=head.number,
             task=UPLOAD,
@@ -132,7 +142,7 @@ class StepBuilder:
             server=head.server,
             places=places.found,
             batches=batches,
-            options=make_options(UploadOptions, _values(UploadOptions, section)),
+            options=make_options(UploadOptions, options),
             awaits=awaits,
         )
 

@@ -9,7 +9,8 @@
     - `survey` and `chunks`: what stands in it, read for many tasks at a time;
     - `staging`: the tree of a task on its way, and the files that can be reused for it;
     - `commits`: changes of tasks' folders, done in groups, and recovery after a kill;
-    - `kept_archives`: the archives of `--keep-archive`.
+    - `kept_archives`: the archives of `--keep-archive`;
+    - `replaced`: the annotations that uploads replaced.
 - `loose_folder`: the folder of one download, outside of any mirror; `quarantine` clears the folder
   that it replaces.
 - `trees`, `name_probe` and `disk_threads`: trees of files, what names the file system can hold, and
@@ -23,6 +24,7 @@ from asynccvat.store.kept_archives import KeptArchives, UnfinishedArchive
 from asynccvat.store.loose_folder import LooseFolder
 from asynccvat.store.mirror_store import MirrorStore
 from asynccvat.store.protocol import TaskStore
+from asynccvat.store.replaced import ReplacedAnnotations
 from asynccvat.store.staging import Reusable, Staging
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "KeptArchives",
     "LooseFolder",
     "MirrorStore",
+    "ReplacedAnnotations",
     "Reusable",
     "Staging",
     "TaskStore",

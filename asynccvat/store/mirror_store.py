@@ -42,6 +42,7 @@ from asynccvat.store.layout import NOT_THERE, Layout
 from asynccvat.store.lock import Lock, acquire
 from asynccvat.store.mirror_view import MirrorView
 from asynccvat.store.opening import find_layout, open_layout, sync_leftovers
+from asynccvat.store.replaced import ReplacedAnnotations
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, new_staging
 
 
@@ -50,6 +51,7 @@ class MirrorStore(MirrorView):
 
     Attributes:
         archives: The kept archives.
+        replaced: The annotations that uploads replaced.
         warnings: As of `MirrorView`, and the files that recovery quarantined.
     """
 
@@ -64,6 +66,7 @@ class MirrorStore(MirrorView):
         super().__init__(layout, rules, remembered)
         self._identity = identity
         self.archives = KeptArchives(layout, self._verify_lock)
+        self.replaced = ReplacedAnnotations.of_mirror(layout, self._verify_lock)
         self._lock = lock
         self._groups = GroupCommit(
             self._run_group,

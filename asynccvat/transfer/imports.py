@@ -63,6 +63,8 @@ class Imports:
         """
         task_id = upload.task_id
         for attempt in range(self._retries + 1):
+            # Another import of the task may have ended since the last attempt.
+            await upload.prepare()
             watched = await self._own.send(upload.request_import(), task_id)
             if watched.created:
                 self._emit(ImportRequested(task_id, watched.rq_id))

@@ -33,7 +33,8 @@ def written(text: str, mode: int = 0o600) -> Path:
 
 STEPS = (
     "- {task: download_cvat_tasks, parameters: {task_ids: [1, 2], out_dir: raw}}\n"
-    "- {task: upload_anno_with_cvat_tasks, parameters: {task_ids: [1], in_dir: raw}}\n"
+    "- {task: upload_anno_with_cvat_tasks, parameters: {task_ids: [1], in_dir: raw, "
+    "no_backup: true}}\n"
     "- {task: mirror, parameters: {dest: data, task_id: 3, no_fsync: true}}\n"
 )
 

@@ -99,12 +99,12 @@ async def test_a_task_that_has_annotations_is_not_emptied(
     with pytest.raises(ac.errors.AnnotationLossError, match="would remove the 12 shapes of the"):
         await ac.upload_annotations(client, 7, file)
     assert [one for one in taking.asked if one.method == "POST" and "annot" in one.path] == []
-    await ac.upload_annotations(client, 7, file, allow_empty=True)
+    await ac.upload_annotations(client, 7, file, allow_empty=True, backup=False)
     boxes = b'<annotations><image id="0" name="a.jpg"><box/></image></annotations>'
     file.write_bytes(boxes)
     taking["GET /api/tasks/7/annotations"] = [reply(some), reply(none)]
     with pytest.raises(ac.errors.AnnotationLossError, match="left task 7 without annotations"):
-        await ac.upload_annotations(client, 7, file)
+        await ac.upload_annotations(client, 7, file, backup=False)
 
 
 async def test_a_failed_import_gives_the_servers_message(

@@ -61,6 +61,14 @@ async def told(file: Path, settings: Callable[[RunFileStep], Settings] | None = 
     return [str(problem) for problem in caught.value.problems]
 
 
+def keeping(example: str) -> Path:
+    """Write an example again, with a folder for the annotations that its uploads replace."""
+    text = (EXAMPLES / example).read_text("utf-8")
+    step = "- task: upload_anno_with_cvat_tasks\n  parameters:\n"
+    assert step in text
+    return written(text.replace(step, f"{step}    backup_dir: replaced\n"))
+
+
 async def test_the_examples_of_datnvt_cvat_cli_do_what_they_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -86,19 +94,21 @@ async def test_the_examples_of_datnvt_cvat_cli_do_what_they_say(
         del coco["annotations"][1:]
         (processed / "task151_annotations.json").write_text(json.dumps(coco))
 
-        assert counts(await ac.run_file(EXAMPLES / "upload.yaml")) == [(3, 0, 0, 0)]
+        # Nothing is replaced that nothing keeps.
+        assert counts(await ac.run_file(EXAMPLES / "upload.yaml")) == [(0, 0, 0, 3)]
+        assert counts(await ac.run_file(keeping("upload.yaml"))) == [(3, 0, 0, 0)]
         for task_id in (147, 150):
             assert b'occluded="0"' not in (await serve.archive(task_id))["annotations.xml"]
         assert (await serve.archive(151))["annotations.xml"].count(b"<box ") == 1
 
-        assert counts(await ac.run_file(EXAMPLES / "tasks.yaml")) == [(0, 3, 0, 0), (3, 0, 0, 0)]
+        assert counts(await ac.run_file(keeping("tasks.yaml"))) == [(0, 3, 0, 0), (3, 0, 0, 0)]
         assert b'occluded="0"' not in (await serve.archive(151))["annotations.xml"]
 
         # The folders hold the first state; a file of predictions is preferred to the annotations.
         shutil.copy(
             processed / "task147_annotations.xml", processed / "task147/annotations_pseudo.xml"
         )
-        assert counts(await ac.run_file(EXAMPLES / "upload_in_dir.yaml")) == [(3, 0, 0, 0)]
+        assert counts(await ac.run_file(keeping("upload_in_dir.yaml"))) == [(3, 0, 0, 0)]
         for task_id, edit in ((147, True), (150, False), (151, False)):
             held = (await serve.archive(task_id))["annotations.xml"]
             assert (b'occluded="0"' not in held) == edit
@@ -409,7 +419,8 @@ async def test_a_plan_names_what_each_step_would_do_and_changes_nothing(
         Path("mine/task3/notes.txt").write_text("mine")
         file = written(
             "- {task: download, parameters: {task_ids: [1, 2, 3], out_dir: mine}}\n"
-            "- {task: upload, parameters: {tasks: [{task_id: 2, annotation_path: 2.xml},\n"
+            "- {task: upload, parameters: {no_backup: true,\n"
+            "   tasks: [{task_id: 2, annotation_path: 2.xml},\n"
             "   {task_id: 1, annotation_path: mine/task1/annotations.xml}]}}\n"
             "- {task: upload, parameters: {task_ids: [1], in_dir: mine}}\n"
             "- {task: mirror, parameters: {dest: 2.xml}}\n"

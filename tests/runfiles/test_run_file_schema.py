@@ -43,9 +43,14 @@ PAIRS = {
         "folder_prefix": "t_",
         "mode": "append",
         "overwrite": True,
+        "backup_dir": "replaced",
     },
 }
-IN_DIR = {"task": "upload", "server": None, "parameters": {"task_ids": [1], "in_dir": "raw"}}
+IN_DIR = {
+    "task": "upload",
+    "server": None,
+    "parameters": {"task_ids": [1], "in_dir": "raw", "no_backup": True},
+}
 MIRROR = {
     "task": "mirror",
     "parameters": {

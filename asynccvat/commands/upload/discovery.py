@@ -25,7 +25,7 @@ from asynccvat.core.plans.upload import UploadCandidate
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.remembered import Remembered
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
-from asynccvat.store import MirrorStore
+from asynccvat.store import MirrorStore, ReplacedAnnotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class _WantedFile:
     named: bool
     head: ReceiptHead | None = None
     mirrored: MirrorLocation | None = None
+    replaced: ReplacedAnnotations | None = None
     members: tuple[MemberRecord, ...] | None = None
 
 
@@ -68,11 +69,13 @@ class FoundFile:
         candidate: What the plan has to know about them.
         source: The files, None if there are none.
         mirrored: Where they are in a mirror, None if they are in none.
+        replaced: Keeps what the upload replaces. None if nothing does.
     """
 
     candidate: UploadCandidate
     source: AnnotationSource | None
     mirrored: MirrorLocation | None
+    replaced: ReplacedAnnotations | None
 
 
 class Discovery:
@@ -122,8 +125,27 @@ class Discovery:
             else:
                 wanted = await self._in_folder(self._source, mirrors)
             mirrors.pass_warnings(warn)
+            wanted = await self._with_place_to_keep(wanted, stack, read_only=read_only)
             wanted = [await _with_members(one, warn) for one in wanted]
             yield await in_thread(_inspect_all, wanted, self._options.force)
+
+    async def _with_place_to_keep(
+        self, wanted: list[_WantedFile], stack: AsyncExitStack, *, read_only: bool
+    ) -> list[_WantedFile]:
+        """Add the folder that the user named for what is replaced, or none if nothing is kept."""
+        replaced: ReplacedAnnotations | None = None
+        if self._options.backup_dir is not None:
+            replaced = await stack.enter_async_context(
+                ReplacedAnnotations.open(
+                    Path(self._options.backup_dir),
+                    origin=self._client.origin,
+                    durable=self._options.durable,
+                    read_only=read_only,
+                )
+            )
+        elif self._options.backup:
+            return wanted
+        return [replace(one, replaced=replaced) for one in wanted]
 
     async def _pair(self, task_id: int, path: Path, mirrors: _Mirrors) -> _WantedFile:
         """Return a file that was named for a task. It may be in a mirror of that task."""
@@ -135,6 +157,7 @@ class Discovery:
             store, heads = await mirrors.open(root)
         except ConfigError:
             return plain  # the mirror of another server, whose receipts this upload does not change
+        plain = replace(plain, replaced=store.replaced)
         head = heads.get(task_id)
         if head is None:
             return plain
@@ -179,6 +202,7 @@ class Discovery:
                 folder / task_folder_name(prefix, task_id),
                 format_name,
                 named=self._task_ids is not None,
+                replaced=None if store is None else store.replaced,
             )
             if head is not None and store is not None:
                 one = replace(
@@ -296,8 +320,8 @@ def _inspect(wanted: _WantedFile, force: bool) -> FoundFile:
             source = source.inspected()
     except AsyncCvatError as error:
         error.task_id = wanted.task_id
-        return FoundFile(replace(candidate, problem=error), source, wanted.mirrored)
-    return FoundFile(candidate, source, wanted.mirrored)
+        candidate = replace(candidate, problem=error)
+    return FoundFile(candidate, source, wanted.mirrored, wanted.replaced)
 
 
 def _originals(members: Iterable[MemberRecord]) -> dict[str, str]:

@@ -85,10 +85,7 @@ class UploadDispatcher:
         finally:
             left = await shielded(self._imports.cancel_queued())
             if left:
-                self._report.warn(
-                    f"cannot cancel the import into {_named(left)}: the server runs it, or has "
-                    "ended it. Look there before you upload again."
-                )
+                self._report.warn(_still_running(left, orders))
 
     async def _upload_all(self, orders: Sequence[UploadOrder]) -> None:
         async with task_group() as group:
@@ -133,6 +130,20 @@ def failed(step: Upload | RefuseUpload, error: AsyncCvatError) -> TaskOutcome:
         reason=step.reason,
         location=str(step.path),
         error=error,
+    )
+
+
+def _still_running(left: Sequence[int], orders: Sequence[UploadOrder]) -> str:
+    """Return the warning about imports that an interrupted run could not cancel."""
+    keeping = [
+        order.replaced.command(order.step.task_id, overwrite=True)
+        for order in orders
+        if order.step.task_id in left and order.replaced is not None
+    ]
+    back = "".join(f" `{command}` puts back what the task held before." for command in keeping)
+    return (
+        f"cannot cancel the import into {_named(left)}: the server runs it, or has ended it. Look "
+        f"there before you upload again.{back}"
     )
 
 

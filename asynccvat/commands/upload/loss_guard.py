@@ -9,7 +9,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.counting import count_annotations
 from asynccvat.commands.upload.local_files import AnnotationSource
-from asynccvat.core.annotation_counts import AnnotationCounts
+from asynccvat.core.annotation_counts import AnnotationCounts, TaskAnnotations
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.annotation_loss import check_result, refuse_loss
 from asynccvat.core.file_counts import FileCounts
@@ -23,6 +23,7 @@ class LossGuard:
 
     Attributes:
         before: What the task had before the import, None until that is known.
+        after: What the task has after it, None until that was read.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class LossGuard:
             allow_empty: Permit that the task has no annotations afterwards.
         """
         self.before: AnnotationCounts | None = None
+        self.after: TaskAnnotations | None = None
         self._task_id = task_id
         self._source = source
         self._kind = kind
@@ -95,16 +97,16 @@ class LossGuard:
         in_file = self._held.counts.total if self._held and self._held.exact else None
         change = AnnotationChange(before=self.before.total, in_file=in_file)
         try:
-            after = (await client.annotations(self._task_id)).counts
+            self.after = await client.annotations(self._task_id)
         except AsyncCvatError as error:
             return change, (f"uploaded, but what the task has now cannot be read: {error}",)
         warnings = check_result(
             self._task_id,
             self.before,
             self._held,
-            after,
+            self.after.counts,
             appended=self._appends,
             lossy=self._lossy,
             allow_empty=self._allow_empty,
         )
-        return AnnotationChange(self.before.total, in_file, after.total), warnings
+        return AnnotationChange(self.before.total, in_file, self.after.counts.total), warnings

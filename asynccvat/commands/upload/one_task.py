@@ -17,17 +17,19 @@ import msgspec
 from asynccvat.aio.threads import entered_in_thread
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.discovery import MirrorLocation
+from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.local_files import AnnotationSource, prepared
 from asynccvat.commands.upload.loss_guard import LossGuard
-from asynccvat.core.annotation_counts import TaskAnnotations
+from asynccvat.commands.upload.replacement import Replacement
 from asynccvat.core.annotation_files import FileKind
 from asynccvat.core.models import ServerRequest
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
-from asynccvat.core.plans.upload import Upload, changed_since
+from asynccvat.core.plans.upload import Upload
 from asynccvat.core.receipts import MemberRecord
-from asynccvat.errors import StoreError
+from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.events import Event, UploadProgress, UploadStarted
+from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.imports import Imports
 from asynccvat.transfer.slots import RequestSlots
 
@@ -44,12 +46,14 @@ class UploadOrder:
         source: The files.
         kind: The kind of file that is sent.
         mirrored: Where the files are in a mirror, None if they are in none.
+        replaced: Keeps what the upload replaces. None if nothing does.
     """
 
     step: Upload
     source: AnnotationSource
     kind: FileKind
     mirrored: MirrorLocation | None = None
+    replaced: ReplacedAnnotations | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +64,18 @@ class Imported:
         outcome: The task's outcome.
         records: The files as they were read, for the receipt. Empty if there is no receipt.
         between: When the import began and ended, on the server's clock. None if it did not say.
+        keeper: Kept what the upload replaced.
     """
 
     outcome: TaskOutcome
+    keeper: Keeper
     records: tuple[MemberRecord, ...] = ()
     between: tuple[datetime, datetime] | None = None
 
 
-def guard_of(order: UploadOrder, options: UploadOptions) -> LossGuard:
-    """Return the guard of what a task has."""
-    return LossGuard(
+def replacement_of(client: CvatClient, order: UploadOrder, options: UploadOptions) -> Replacement:
+    """Return the replacement of what a task has."""
+    guard = LossGuard(
         order.step.task_id,
         order.source,
         order.kind,
@@ -78,6 +84,9 @@ def guard_of(order: UploadOrder, options: UploadOptions) -> LossGuard:
         lossy=options.lossy,
         allow_empty=options.allow_empty,
     )
+    step = order.step
+    keeper = Keeper(step.task_id, order.replaced, options)
+    return Replacement(client, step.task_id, guard, keeper, mirrored_date=step.mirrored_date)
 
 
 class TaskUploader:
@@ -123,7 +132,7 @@ class TaskUploader:
         """
         clock = asyncio.get_running_loop().time
         began, step = clock(), order.step
-        guard = guard_of(order, self._options)
+        replacement = replacement_of(self._client, order, self._options)
         async with entered_in_thread(prepared(order.source, order.kind)) as (file, records):
             upload = internals(self._client).begin_upload(
                 step.task_id,
@@ -131,25 +140,23 @@ class TaskUploader:
                 importer=step.importer,
                 mode=self._options.mode,
                 on_progress=lambda sent: self._emit(UploadProgress(step.task_id, sent)),
+                prepare=replacement.prepare,
             )
             self._emit(UploadStarted(step.task_id, file.size))
-            existing: TaskAnnotations | None = None
             if not upload.is_small:
-                existing = await self._read_existing(order, guard)
+                await replacement.read()
                 async with self._sending:
                     await upload.send()
             await self._slots.acquire()
             try:
-                # `_check_unchanged` below shows that what was read before the sending is current.
-                if existing is None or step.mirrored_date is None:
-                    existing = await self._read_existing(order, guard)
-                await self._keep_existing(order, existing)
-                await self._check_unchanged(step)
                 self._before_request()
                 request = await self._imports.run(upload)
+            except AsyncCvatError as error:
+                await replacement.explain(error)
+                raise
             finally:
                 self._slots.release()
-        annotations, warnings = await guard.result(self._client)
+        annotations, warnings = await replacement.result()
         outcome = TaskOutcome(
             task_id=step.task_id,
             name=step.name,
@@ -161,28 +168,12 @@ class TaskUploader:
             transferred=upload.sent,
             seconds=clock() - began,
             annotations=annotations,
+            kept=replacement.keeper.path,
             warnings=warnings,
         )
         return await self._note_in_receipt(
-            order, Imported(outcome, records, self._between(request))
+            order, Imported(outcome, replacement.keeper, records, self._between(request))
         )
-
-    async def _read_existing(self, order: UploadOrder, guard: LossGuard) -> TaskAnnotations:
-        """Read what the task has now, and refuse an import that would lose it."""
-        existing = await self._client.annotations(order.step.task_id)
-        await guard.check(existing.counts)
-        return existing
-
-    async def _keep_existing(self, order: UploadOrder, existing: TaskAnnotations) -> None:
-        """Keep what the import replaces. Called right before the import is requested."""
-
-    async def _check_unchanged(self, step: Upload) -> None:
-        """Check the task again right before the import. The listing of a long run is old by now."""
-        if step.mirrored_date is None:
-            return
-        task = await self._client.task(step.task_id)
-        if task.updated_date != step.mirrored_date:
-            raise changed_since(step.task_id)
 
     def _between(self, request: ServerRequest) -> tuple[datetime, datetime] | None:
         begun = request.started_date or request.created_date
@@ -203,5 +194,6 @@ class TaskUploader:
         except StoreError as error:
             warning = f"uploaded, but not noted in the receipt: {error}"
             warnings = (*imported.outcome.warnings, warning)
-            return Imported(msgspec.structs.replace(imported.outcome, warnings=warnings))
+            outcome = msgspec.structs.replace(imported.outcome, warnings=warnings)
+            return Imported(outcome, imported.keeper)
         return replace(imported, records=records)

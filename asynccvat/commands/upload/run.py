@@ -17,7 +17,7 @@ from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.discovery import Discovery, FoundFile
 from asynccvat.commands.upload.dispatcher import UploadDispatcher, failed
-from asynccvat.commands.upload.one_task import Imported, UploadOrder, guard_of
+from asynccvat.commands.upload.one_task import Imported, UploadOrder, replacement_of
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import ImportMode, UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -88,8 +88,7 @@ class UploadRun:
             task_id = order.step.task_id
             async with limiter:
                 try:
-                    existing = await self._client.annotations(task_id)
-                    await guard_of(order, self._options).check(existing.counts)
+                    await replacement_of(self._client, order, self._options).read()
                 except OF_THE_RUN:
                     raise
                 except AsyncCvatError as error:
@@ -150,7 +149,7 @@ class UploadRun:
             one = by_task[step.task_id]
             assert one.source is not None, "only files that were found are uploaded"
             kind = one.source.check(await internals(self._client).importer(step.importer))
-            orders.append(UploadOrder(step, one.source, kind, one.mirrored))
+            orders.append(UploadOrder(step, one.source, kind, one.mirrored, one.replaced))
         return plan_, orders
 
     def _is_due(self, found: FoundFile) -> bool:
@@ -178,20 +177,24 @@ async def _note_dates(
     """Note the tasks' new states in the receipts, if the imports caused these states.
 
     The next upload is then refused only if another user changed the task.
-    A state from before or after the import is not noted.
+    A state from before or after the import is not noted, and may be a person's work.
     """
     noted = {
-        order.step.task_id: (order.mirrored.store, one)
+        order.step.task_id: (order, one)
         for order, one in imported
-        if order.mirrored is not None and one.records and one.between is not None
+        if one.keeper.path is not None or (order.mirrored is not None and one.records)
     }
     if not noted:
         return
     try:
         for task in (await client.tasks(Selection(task_ids=list(noted)))).tasks:
-            store, one = noted[task.id]
-            if _is_within(task.updated_date, one.between):
-                await store.note_upload(task.id, one.records, updated_date=task.updated_date)
+            order, one = noted[task.id]
+            if not _is_within(task.updated_date, one.between):
+                await one.keeper.note_upload(None)
+            elif order.mirrored is not None and one.records:
+                await order.mirrored.store.note_upload(
+                    task.id, one.records, updated_date=task.updated_date
+                )
     except AsyncCvatError as error:
         report.warn(
             "cannot note the new states of the tasks in the receipts, so the next upload "

@@ -2,46 +2,71 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from asynccvat.aio.threads import entered_in_thread, in_thread, shielded
 from asynccvat.client import CvatClient, internals
 from asynccvat.client.exports import MAX_COLLISIONS
 from asynccvat.client.poller import Poller
+from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.local_files import find_source, prepared
 from asynccvat.commands.upload.loss_guard import LossGuard
+from asynccvat.commands.upload.replacement import Replacement
 from asynccvat.core.models import ServerRequest
+from asynccvat.core.options import UploadOptions
+from asynccvat.errors import AsyncCvatError
+from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.imports import Imports
 
 
 async def import_file(
-    client: CvatClient,
-    task_id: int,
-    path: Path,
-    format_name: str,
-    *,
-    mode: str,
-    timeout: float,
-    lossy: bool = False,
-    allow_empty: bool = False,
+    client: CvatClient, task_id: int, path: Path, format_name: str, options: UploadOptions
 ) -> ServerRequest:
     """Import a file, and wait for the end. `api.upload_annotations` documents it."""
     source = await in_thread(lambda: find_source(path, format_name).inspected())
     importer = await internals(client).importer(format_name)
-    await internals(client).check_mode(mode)
+    await internals(client).check_mode(options.mode)
     kind = source.check(importer)
     guard = LossGuard(
-        task_id, source, kind, importer.name, mode=mode, lossy=lossy, allow_empty=allow_empty
+        task_id,
+        source,
+        kind,
+        importer.name,
+        mode=options.mode,
+        lossy=options.lossy,
+        allow_empty=options.allow_empty,
     )
-    async with entered_in_thread(prepared(source, kind)) as (file, _):
-        upload = internals(client).begin_upload(task_id, file, importer=importer.name, mode=mode)
-        await guard.check((await client.annotations(task_id)).counts)
+    async with AsyncExitStack() as stack:
+        keeper = Keeper(task_id, await _place_to_keep(client, options, stack), options)
+        replacement = Replacement(client, task_id, guard, keeper)
+        file, _ = await stack.enter_async_context(entered_in_thread(prepared(source, kind)))
+        upload = internals(client).begin_upload(
+            task_id, file, importer=importer.name, mode=options.mode, prepare=replacement.prepare
+        )
+        if not upload.is_small:
+            await replacement.read()
         await upload.send()
-        poller = Poller(client, timeout=timeout, action="import")
+        poller = Poller(client, timeout=options.import_timeout, action="import")
         imports = Imports(client, poller, retries=MAX_COLLISIONS, emit=lambda _event: None)
         try:
             request = await poller.during(imports.run(upload))
+        except AsyncCvatError as error:
+            await replacement.explain(error)
+            raise
         finally:
             await shielded(imports.cancel_queued())
-    await guard.result(client)
-    return request
+        await replacement.result()
+        return request
+
+
+async def _place_to_keep(
+    client: CvatClient, options: UploadOptions, stack: AsyncExitStack
+) -> ReplacedAnnotations | None:
+    if options.backup_dir is None:
+        return None
+    return await stack.enter_async_context(
+        ReplacedAnnotations.open(
+            Path(options.backup_dir), origin=client.origin, durable=options.durable
+        )
+    )

@@ -45,7 +45,7 @@ from asynccvat.store.opening import find_layout
 
 _OURS = frozenset(
     {
-        *("archives", IDENTITY_NAME, "kept", "receipts", "staging"),
+        *("archives", IDENTITY_NAME, "kept", "receipts", "replaced", "staging"),
         *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME),
     }
 )

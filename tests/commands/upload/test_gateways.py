@@ -13,7 +13,7 @@ __all__ = ["data"]
 
 pytestmark = pytest.mark.anyio
 
-QUICK = ac.UploadOptions(durable=False)
+QUICK = ac.UploadOptions(durable=False, backup=False)
 CVAT = "annotations.xml"
 MIB = 1 << 20
 

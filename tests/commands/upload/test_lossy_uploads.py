@@ -22,7 +22,8 @@ pytestmark = pytest.mark.anyio
 
 UPLOAD = ac.UploadOptions(durable=False)
 LOSSY = ac.UploadOptions(durable=False, lossy=True)
-EMPTYING = ac.UploadOptions(durable=False, allow_empty=True)
+EMPTYING = ac.UploadOptions(durable=False, allow_empty=True, backup=False)
+FOR_GOOD = ac.UploadOptions(durable=False, backup=False)
 OVERWRITE = ac.UploadOptions(durable=False, overwrite=True)
 IMAGES = ac.ExportSpec("CVAT for images 1.1")
 VIDEO = ac.ExportSpec("CVAT for video 1.1")
@@ -123,7 +124,7 @@ async def test_an_xml_with_images_and_tracks_carries_both(
     both += images[images.index(b"<image ") :]
     path = tmp_path / "both.xml"
     path.write_bytes(both)
-    report = await ac.upload(serve.client, {1: path}, options=UPLOAD)
+    report = await ac.upload(serve.client, {1: path}, options=FOR_GOOD)
     assert outcome(report, 1).ok, outcome(report, 1).failure
 
 
@@ -298,7 +299,8 @@ async def test_an_import_that_leaves_nothing_is_a_failure_and_the_file_stays_an_
     report = await ac.upload(serve.client, data, options=UPLOAD)
     assert said(report) == (
         "the import left task 1 without annotations: it had 7 before, and the file holds 7. "
-        "Check the names of images and labels in the file."
+        "Check the names of images and labels in the file. "
+        f"`asynccvat upload --undo -t 1 -i {data}` puts them back."
     )
     assert not report.ok
     assert receipt_head(data, 1).get("uploaded_at") is None

@@ -25,10 +25,10 @@ __all__ = ["data"]
 
 pytestmark = pytest.mark.anyio
 
-QUICK = ac.UploadOptions(durable=False)
-LOSSY = ac.UploadOptions(durable=False, lossy=True)
+QUICK = ac.UploadOptions(durable=False, backup=False)
+LOSSY = ac.UploadOptions(durable=False, backup=False, lossy=True)
 """The tasks have tags, points and attributes, which most formats do not carry."""
-EMPTYING = ac.UploadOptions(durable=False, allow_empty=True)
+EMPTYING = ac.UploadOptions(durable=False, backup=False, allow_empty=True)
 CVAT = "annotations.xml"
 
 
@@ -219,7 +219,7 @@ async def test_a_fixed_number_of_imports_in_flight_is_obeyed(data: Path, log: Lo
     async with serving(6) as serve:
         await exported(serve, data)
         serve.server.pause_imports()
-        options = ac.UploadOptions(durable=False, concurrency=2)
+        options = ac.UploadOptions(durable=False, backup=False, concurrency=2)
         async with ac.open_upload(serve.client, data, options=options, on_event=log) as run:
             await until(lambda: len(serve.calls("POST", "/annotations")) == 2)
             looks = len(serve.calls("GET", "/api/requests"))
@@ -268,7 +268,7 @@ async def test_a_cancelled_run_cancels_its_queued_imports(data: Path, log: Log) 
         await exported(serve, data)
         before = {number: await serve.archive(number) for number in range(1, 5)}
         serve.server.pause_imports()
-        imports = ac.UploadOptions(durable=False, concurrency=4)
+        imports = ac.UploadOptions(durable=False, backup=False, concurrency=4)
         async with ac.open_upload(serve.client, data, options=imports, on_event=log) as run:
             await until(lambda: len(log.of(ImportRequested)) == 4)
         assert run.report.interrupted
@@ -314,7 +314,7 @@ async def test_a_plan_changes_nothing_here_or_there(data: Path) -> None:
     async with serving(2) as serve:
         await exported(serve, data)
         before = files(data, own=True)
-        plan = await ac.plan_upload(serve.client, data, [1, 2, 7])
+        plan = await ac.plan_upload(serve.client, data, [1, 2, 7], options=QUICK)
         assert plan.counts == {"upload": 2, "refuse": 1}
         assert files(data, own=True) == before
         assert serve.calls("POST", "/annotations") == []

@@ -1,0 +1,104 @@
+"""What precedes and what follows one import: read what the task has, judge it, keep it, compare.
+
+`commands.upload.loss_guard` judges and compares, `commands.upload.keeping` keeps.
+"""
+
+from __future__ import annotations
+
+from asynccvat.client import CvatClient
+from asynccvat.commands.upload.keeping import Keeper
+from asynccvat.commands.upload.loss_guard import LossGuard
+from asynccvat.core.annotation_counts import TaskAnnotations
+from asynccvat.core.outcomes import AnnotationChange
+from asynccvat.core.plans.upload import changed_since
+from asynccvat.errors import AnnotationLossError, AsyncCvatError, ImportUncertainError
+
+
+class Replacement:
+    """The replacement of what one task has, by one import.
+
+    Attributes:
+        keeper: Keeps what the task has.
+    """
+
+    def __init__(
+        self,
+        client: CvatClient,
+        task_id: int,
+        guard: LossGuard,
+        keeper: Keeper,
+        *,
+        mirrored_date: str | None = None,
+    ) -> None:
+        """Begin a replacement.
+
+        Args:
+            client: The server.
+            task_id: The task.
+            guard: Judges what would be lost.
+            keeper: Keeps what is replaced.
+            mirrored_date: The state that the task must still be in; None for any.
+        """
+        self.keeper = keeper
+        self._client = client
+        self._task_id = task_id
+        self._guard = guard
+        self._mirrored_date = mirrored_date
+        self._existing: TaskAnnotations | None = None
+
+    async def read(self) -> None:
+        """Read what the task has, and refuse an import that would lose it.
+
+        Raises:
+            UploadError: It would be lost.
+            AsyncCvatError: It cannot be read.
+        """
+        self._existing = await self._client.annotations(self._task_id)
+        await self._guard.check(self._existing.counts)
+        self.keeper.check(self._existing)
+
+    async def prepare(self) -> None:
+        """Read and keep what the task has, right before the request of the import.
+
+        Raises:
+            TaskChangedError: The task changed since it was mirrored.
+            StoreError: It cannot be kept.
+            AsyncCvatError: As `read`.
+        """
+        # For a task of a mirror, the last check shows that what was read before is current.
+        if self._existing is None or self._mirrored_date is None:
+            await self.read()
+        assert self._existing is not None, "it was read"
+        await self.keeper.keep(self._existing)
+        self._existing = None  # before a repeated request it is read again
+        await self._check_unchanged()
+
+    async def explain(self, error: AsyncCvatError) -> None:
+        """Add to the error of an import how to take it back, if it may have happened."""
+        if error.rq_id is not None or isinstance(error, ImportUncertainError):
+            await self.keeper.explain(error, self._client)
+
+    async def result(self) -> tuple[AnnotationChange, tuple[str, ...]]:
+        """Compare what the task has now with what it had, and note it.
+
+        Returns:
+            The counts, and warnings.
+
+        Raises:
+            AnnotationLossError: Its annotations are gone.
+        """
+        try:
+            change, warnings = await self._guard.result(self._client)
+        except AnnotationLossError as error:
+            await self.keeper.note_end(self._guard.after)
+            self.keeper.add_way_back(error)
+            raise
+        return change, (*warnings, *await self.keeper.note_end(self._guard.after))
+
+    async def _check_unchanged(self) -> None:
+        """Check the task again right before the import. The listing of a long run is old by now."""
+        if self._mirrored_date is None:
+            return
+        task = await self._client.task(self._task_id)
+        if task.updated_date != self._mirrored_date:
+            raise changed_since(self._task_id)

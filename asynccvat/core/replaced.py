@@ -1,0 +1,168 @@
+"""Decide about states of annotations that were replaced: names, digests, and which of them stay.
+
+A state is the server's own JSON. Its digest ignores ids and the order of annotations, as the server
+gives new ids to annotations that are put back. `store.replaced` reads and writes the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from asynccvat.core.decoding import UNREADABLE
+from asynccvat.errors import StoreError
+
+REPLACED_VERSION = 1
+
+NEWEST = 10
+"""So many states of a task stay, whoever made them."""
+
+_NAME = re.compile(r"([1-9]\d{0,17})-(\d{8}T\d{6}\.\d{6})Z(\.own)?\.json", re.ASCII)
+_TIME = "%Y%m%dT%H%M%S.%f"
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacedState:
+    """One state of a task's annotations that was kept before it was replaced.
+
+    Attributes:
+        task_id: The task.
+        at: When it was kept, in UTC.
+        own: Whether an upload of ours had left it. Otherwise it may be a person's work.
+    """
+
+    task_id: int
+    at: datetime
+    own: bool
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        own = ".own" if self.own else ""
+        return f"{self.task_id}-{self.at.strftime(_TIME)}Z{own}.json"
+
+
+def replaced_states(names: Iterable[str], task_id: int) -> tuple[ReplacedState, ...]:
+    """Return the states of a task among the names in a folder, the newest first."""
+    found = []
+    for name in names:
+        match = _NAME.fullmatch(name)
+        if match is not None and int(match[1]) == task_id:
+            try:
+                at = datetime.strptime(match[2], _TIME).replace(tzinfo=UTC)
+            except ValueError:
+                continue  # a file of the user's with a similar name
+            found.append(ReplacedState(task_id, at, own=match[3] is not None))
+    return tuple(sorted(found, key=lambda state: state.at, reverse=True))
+
+
+def next_state(
+    states: Sequence[ReplacedState], task_id: int, *, now: datetime, own: bool
+) -> ReplacedState:
+    """Return the state to keep next. It is newer than all others, even if the clock went back."""
+    at = max(now, states[0].at + _TICK) if states else now
+    return ReplacedState(task_id, at, own)
+
+
+def superfluous(states: Sequence[ReplacedState]) -> tuple[ReplacedState, ...]:
+    """Return the states that may be removed: older than the newest ten, and left by an upload."""
+    return tuple(state for state in states[NEWEST:] if state.own)
+
+
+def to_put_back(raw: bytes) -> bytes:
+    """Return annotations as they can be put back: without ids, at every depth.
+
+    CVAT refuses ids in a PUT (400, "must be absent").
+
+    Raises:
+        StoreError: It is no JSON.
+    """
+    return msgspec.json.encode(_without_ids(_decoded(raw)))
+
+
+def content_digest(raw: bytes) -> str:
+    """Return a digest of annotations that ignores ids, and the order of annotations.
+
+    Raises:
+        StoreError: It is no JSON.
+    """
+    content = _sorted(_without_ids(_decoded(raw)))
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except UNREADABLE as error:
+        raise StoreError(f"damaged annotations: {error}") from error
+
+
+def _without_ids(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_ids(item) for key, item in value.items() if key != "id"}
+        case list():
+            # Points are many, and hold no ids.
+            if value and isinstance(value[0], int | float):
+                return value
+            return [_without_ids(item) for item in value]
+        case _:
+            return value
+
+
+def _sorted(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _sorted(item) for key, item in value.items()}
+        case list() if value and isinstance(value[0], dict):
+            items = (msgspec.json.encode(_sorted(item), order="sorted") for item in value)
+            return [msgspec.Raw(item) for item in sorted(items)]
+        case list():
+            return [_sorted(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+class LastUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last upload to a task left there.
+
+    Attributes:
+        version: Version of the format.
+        digest: The content digest of the annotations after it.
+        at: When it ended, ISO 8601.
+    """
+
+    version: int = REPLACED_VERSION
+    digest: str
+    at: str
+
+
+_LAST_UPLOAD = msgspec.json.Decoder(LastUpload)
+
+
+def encode_last_upload(last: LastUpload) -> bytes:
+    """Encode what the last upload left, as it stands on disk."""
+    return msgspec.json.encode(last) + b"\n"
+
+
+def decode_last_upload(content: bytes | None) -> LastUpload | None:
+    """Read what the last upload left. None if that is unknown.
+
+    Without it every state counts as a person's work, which only keeps more.
+    """
+    if content is None:
+        return None
+    try:
+        last = _LAST_UPLOAD.decode(content)
+    except UNREADABLE:
+        return None
+    return last if last.version <= REPLACED_VERSION else None
