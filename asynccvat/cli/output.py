@@ -175,8 +175,8 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
     )
     if not report.listing_complete:
         write(
-            "The list of tasks kept changing while it was read: some tasks may be missing. Run the "
-            "command again."
+            "The list of tasks kept changing while it was read, or tasks in it cannot be read: "
+            "some tasks may be missing. Run the command again."
         )
 
 

@@ -15,8 +15,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, NoReturn, TypeVar
+
+from asynccvat.cli import output
 
 T = TypeVar("T")
 
@@ -46,6 +48,23 @@ def _ignore() -> None:
     pass
 
 
+@contextlib.contextmanager
+def _logged_warnings_shown() -> Iterator[None]:
+    """Write what the package logs as a warning. A run shows its own warnings itself."""
+    import logging  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    class Remarks(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            output.remark(f"warning: {record.getMessage()}")
+
+    logger, handler = logging.getLogger("asynccvat"), Remarks(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 def run(
     main: Callable[[], Coroutine[Any, Any, T]], *, on_signal: Callable[[], None] = _ignore
 ) -> T:
@@ -65,7 +84,8 @@ def run(
     # loop for tens of milliseconds.
     gc.freeze()
     try:
-        return asyncio.run(_supervised(main, on_signal))
+        with _logged_warnings_shown():
+            return asyncio.run(_supervised(main, on_signal))
     finally:
         gc.unfreeze()
 

@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 import aiohttp
 import anyio
-import msgspec
 
 from asynccvat.aio.task_groups import run_all
 from asynccvat.client.annotations import read_annotations
@@ -24,6 +23,7 @@ from asynccvat.client.exports import ExportCalls
 from asynccvat.client.internals import ClientInternals
 from asynccvat.client.lists import Lists
 from asynccvat.core.annotation_counts import TaskAnnotations
+from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.environment import from_environment
 from asynccvat.core.models import (
     About,
@@ -47,6 +47,7 @@ from asynccvat.core.selection import (
     REQUEST_STATES,
     JobSelection,
     ProjectSelection,
+    RequestSelection,
     Selection,
     check_text,
     check_word,
@@ -66,11 +67,11 @@ from asynccvat.settings import load_settings
 
 T = TypeVar("T")
 
-_DATA_META = msgspec.json.Decoder(DataMeta)
-_TASK = msgspec.json.Decoder(Task)
-_REQUEST = msgspec.json.Decoder(ServerRequest)
-_ABOUT = msgspec.json.Decoder(About)
-_USER = msgspec.json.Decoder(User)
+_DATA_META = ObjectDecoder(DataMeta)
+_TASK = ObjectDecoder(Task)
+_REQUEST = ObjectDecoder(ServerRequest)
+_ABOUT = ObjectDecoder(About)
+_USER = ObjectDecoder(User)
 
 _CANCELS_AT_ONCE = 8
 
@@ -504,7 +505,8 @@ class CvatClient:
         check_word("status", status, REQUEST_STATES)
         if export_format is not None:
             check_text("export_format", export_format)
-        return await self._lists.requests(task_ids, action, status, export_format)
+        selection = RequestSelection(task_ids, action, status, export_format)
+        return await self._lists.requests(selection)
 
     async def cancel_request(self, rq_id: str) -> bool:
         """Cancel a queued request. Returns False if it has started, has ended or does not exist.
@@ -555,7 +557,7 @@ class CvatClient:
     async def _get(
         self,
         path: str,
-        decoder: msgspec.json.Decoder[T],
+        decoder: ObjectDecoder[T],
         step: str,
         *,
         anonymous: bool = False,

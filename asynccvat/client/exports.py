@@ -15,6 +15,7 @@ from asynccvat.client.lists import Lists
 from asynccvat.core.models import ExportSpec, RequestAccepted, RequestId
 from asynccvat.core.numbers import whole
 from asynccvat.core.responses import ByteRange, is_json
+from asynccvat.core.selection import RequestSelection
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
@@ -84,7 +85,8 @@ class ExportCalls:
 
     async def _running(self, task_id: int, spec: ExportSpec) -> str | None:
         kind = "export:dataset" if spec.images else "export:annotations"
-        for request in await self._lists.requests([task_id], "export", None, spec.format):
+        selection = RequestSelection((task_id,), "export", export_format=spec.format)
+        for request in await self._lists.requests(selection):
             operation = request.operation
             if (
                 not request.ended

@@ -17,6 +17,7 @@ from asynccvat.core.models import Format, ServerRequest
 from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
 from asynccvat.core.responses import ByteRange
+from asynccvat.core.selection import RequestSelection
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.http import Call, HttpSession, ResultStream, SharedBudget
 
@@ -97,7 +98,7 @@ class ClientInternals:
         Raises:
             AsyncCvatError: The server cannot be asked now.
         """
-        return await self._lists.requests(None, "export", None, None, retry=False)
+        return await self._lists.requests(RequestSelection(action="export"), retry=False)
 
     async def check_format(self, name: str) -> None:
         """Check that the server exports in a format, by its exact name.
@@ -166,7 +167,7 @@ class ClientInternals:
         )
 
         async def known_imports(of_task: int) -> tuple[ServerRequest, ...]:
-            return await self._lists.requests([of_task], "import", None, None)
+            return await self._lists.requests(RequestSelection((of_task,), "import"))
 
         return AnnotationUpload(
             self._http,

@@ -6,29 +6,50 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.threads import in_thread
-from asynccvat.core.models import Formats, Job, Page, Project, ServerRequest, Task, TaskListing
+from asynccvat.core.decoding import ObjectDecoder, PageDecoder, UnreadableEntry, read_entries
+from asynccvat.core.models import Format, Formats, Job, Project, ServerRequest, Task, TaskListing
 from asynccvat.core.numbers import whole
-from asynccvat.core.selection import JobSelection, ProjectSelection, Selection, id_batches
+from asynccvat.core.selection import (
+    JobSelection,
+    ProjectSelection,
+    RequestSelection,
+    Selection,
+)
 from asynccvat.errors import NotFoundError
 from asynccvat.http import Call, HttpSession
 from asynccvat.http.paging import Listing, iter_all, list_all
 
-_TASKS = msgspec.json.Decoder(Page[Task])
-_PROJECTS = msgspec.json.Decoder(Page[Project])
-_JOBS = msgspec.json.Decoder(Page[Job])
-_REQUESTS = msgspec.json.Decoder(Page[ServerRequest])
-_PROJECT = msgspec.json.Decoder(Project)
-_FORMATS = msgspec.json.Decoder(Formats)
+_TASKS = PageDecoder(Task)
+_PROJECTS = PageDecoder(Project)
+_JOBS = PageDecoder(Job)
+_REQUESTS = PageDecoder(ServerRequest)
+_PROJECT = ObjectDecoder(Project)
+_FORMAT = ObjectDecoder(Format)
 
 # A list of requests costs by all that the server remembers, not by the size of a page.
 _REQUESTS_PAGE = 10_000
+# Ids of unreadable entries in one message.
+_IDS_NAMED = 5
+
+
+class _FormatLists(msgspec.Struct):
+    exporters: tuple[msgspec.Raw, ...] = ()
+    importers: tuple[msgspec.Raw, ...] = ()
+
+
+_FORMAT_LISTS = ObjectDecoder(_FormatLists)
+
+ItemT = TypeVar("ItemT")
+EntryT = TypeVar("EntryT", Task, Project, Job)
+EntryT_contra = TypeVar("EntryT_contra", contravariant=True)
 
 
 class Lists:
@@ -49,8 +70,10 @@ class Lists:
             _TASKS,
             page_size=page_size,
         )
+        heed = _Heed("tasks", selection.checker())
         # With a hundred thousand tasks this would block the event loop for too long.
-        listing = await in_thread(_joined, listings, selection)
+        listing = await in_thread(_joined, listings, selection, heed)
+        heed.warn()
         projects = {task.project_id for task in listing.tasks}
         await self._check_projects(selection.project_ids, projects)
         return listing
@@ -58,9 +81,8 @@ class Lists:
     async def each_task(self, selection: Selection, page_size: int) -> AsyncGenerator[Task, None]:
         """Yield the tasks of a selection while their list is read."""
         projects: set[int | None] = set()
-        pages = iter_all(self._http, "/api/tasks", selection.queries(), _TASKS, page_size=page_size)
-        async with aclosing(pages):
-            async for task in pages:
+        async with aclosing(self._each("tasks", selection, _TASKS, page_size)) as tasks:
+            async for task in tasks:
                 projects.add(task.project_id)
                 yield task
         await self._check_projects(selection.project_ids, projects)
@@ -68,9 +90,8 @@ class Lists:
     async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
         """Yield the jobs of a selection while their list is read."""
         projects: set[int | None] = set()
-        pages = iter_all(self._http, "/api/jobs", selection.queries(), _JOBS, page_size=page_size)
-        async with aclosing(pages):
-            async for job in pages:
+        async with aclosing(self._each("jobs", selection, _JOBS, page_size)) as jobs:
+            async for job in jobs:
                 projects.add(job.project_id)
                 yield job
         await self._check_projects(selection.project_ids, projects)
@@ -79,9 +100,30 @@ class Lists:
         self, selection: ProjectSelection, page_size: int
     ) -> AsyncGenerator[Project, None]:
         """Yield the projects of a selection while their list is read."""
-        return iter_all(
-            self._http, "/api/projects", selection.queries(), _PROJECTS, page_size=page_size
+        return self._each("projects", selection, _PROJECTS, page_size)
+
+    async def _each(
+        self,
+        what: str,
+        selection: _Selection[EntryT],
+        decoder: PageDecoder[EntryT],
+        page_size: int,
+    ) -> AsyncGenerator[EntryT, None]:
+        """Yield the entries of a list that belong to a selection, and warn of the others."""
+        heed = _Heed(what, selection.checker())
+        pages = iter_all(
+            self._http,
+            f"/api/{what}",
+            selection.queries(),
+            decoder,
+            page_size=page_size,
+            unread=heed.pass_over,
         )
+        async with aclosing(pages):
+            async for entry in pages:
+                if heed.holds(entry):
+                    yield entry
+        heed.warn()
 
     async def _check_projects(
         self, project_ids: Sequence[int] | None, seen: Collection[int | None]
@@ -112,59 +154,107 @@ class Lists:
             if self._formats is None:
                 path = "/api/server/annotation/formats"
                 call = Call(method="GET", path=path, step="formats")
-                self._formats = self._http.decode(await self._http.call(call), _FORMATS)
+                lists = self._http.decode(await self._http.call(call), _FORMAT_LISTS)
+                exporters, not_written = read_entries(lists.exporters, _FORMAT)
+                importers, not_read = read_entries(lists.importers, _FORMAT)
+                heed = _Heed[Format]("formats", lambda _: True)
+                for one in (*exporters, *importers):
+                    heed.holds(one)
+                heed.pass_over((*not_written, *not_read))
+                heed.warn()
+                self._formats = Formats(exporters=exporters, importers=importers)
             return self._formats
 
     async def requests(
-        self,
-        task_ids: Sequence[int] | None,
-        action: str | None,
-        status: str | None,
-        export_format: str | None,
-        *,
-        retry: bool = True,
+        self, selection: RequestSelection, *, retry: bool = True
     ) -> tuple[ServerRequest, ...]:
         """Return the user's own requests, newest first."""
-        plain = {
-            key: value
-            for key, value in (("action", action), ("status", status), ("format", export_format))
-            if value is not None
-        }
-        if task_ids is None:
-            queries = [plain]
-        else:
-            # The only filter that works here: CVAT answers 500 to `and`, `or` and comparisons.
-            queries = [
-                {
-                    **plain,
-                    "filter": json.dumps({"in": [{"var": "task_id"}, ids]}, separators=(",", ":")),
-                }
-                for ids in id_batches(task_ids)
-            ]
         listings = await list_all(
             self._http,
             "/api/requests",
-            queries,
+            tuple(selection.queries()),
             _REQUESTS,
             page_size=_REQUESTS_PAGE,
             retry=retry,
         )
-        return tuple(
-            {request.id: request for listing in listings for request in listing.items}.values()
-        )
+        heed = _Heed("requests", selection.checker())
+        found: dict[str, ServerRequest] = {}
+        for listing in listings:
+            heed.pass_over(listing.unreadable)
+            found.update((one.id, one) for one in listing.items if heed.holds(one))
+        heed.warn()
+        return tuple(found.values())
 
 
-def _joined(listings: Sequence[Listing[Task]], selection: Selection) -> TaskListing:
+class _Selection(Protocol[EntryT_contra]):
+    """What entries of a list are asked for."""
+
+    def queries(self) -> Iterator[dict[str, str]]: ...
+
+    def checker(self) -> Callable[[EntryT_contra], bool]: ...
+
+
+class _Heed(Generic[ItemT]):
+    """Check what a server listed against what it was asked for, and warn of what does not fit.
+
+    CVAT ignores parameters that it does not know, and then lists everything.
+    """
+
+    def __init__(self, what: str, may_hold: Callable[[ItemT], bool]) -> None:
+        self._what = what
+        self._may_hold = may_hold
+        self._unreadable: list[UnreadableEntry] = []
+        self._read = 0
+        self._others = 0
+
+    def holds(self, entry: ItemT) -> bool:
+        """Whether an entry was asked for."""
+        self._read += 1
+        if self._may_hold(entry):
+            return True
+        self._others += 1
+        return False
+
+    def pass_over(self, entries: Sequence[UnreadableEntry]) -> None:
+        """Note entries that cannot be read."""
+        self._unreadable += entries
+
+    def warn(self) -> None:
+        """Warn of the entries that are left out, if there are any."""
+        if self._unreadable:
+            listed = self._read + len(self._unreadable)
+            ids = [str(entry.id) for entry in self._unreadable if entry.id is not None]
+            named = f" ({', '.join(ids[:_IDS_NAMED])}{', ...' * (len(ids) > _IDS_NAMED)})"
+            warn(
+                f"cannot read {len(self._unreadable)} of {listed} {self._what} that the server "
+                f"listed{named * bool(ids)}: {self._unreadable[0].why}. They are left out. Look "
+                "at them in CVAT."
+            )
+        if self._others:
+            warn(
+                f"the server listed {self._others} {self._what} that were not asked for: it may "
+                "not know a filter. They are left out."
+            )
+
+
+def _joined(
+    listings: Sequence[Listing[Task]], selection: Selection, heed: _Heed[Task]
+) -> TaskListing:
     """Join the listings of several queries: each task once, in ascending order."""
     found: dict[int, Task] = {}
+    unreadable: list[UnreadableEntry] = []
     for listing in listings:
-        found.update((task.id, task) for task in listing.items)
+        unreadable += listing.unreadable
+        found.update((task.id, task) for task in listing.items if heed.holds(task))
+    heed.pass_over(unreadable)
     missing: list[int] = []
     if selection.only_by_id:
-        missing = sorted(set(selection.task_ids or ()) - found.keys())
+        there = found.keys() | {entry.id for entry in unreadable}
+        missing = sorted(set(selection.task_ids or ()) - there)
     return TaskListing(
         tasks=tuple(found[task_id] for task_id in sorted(found)),
         read_at=max((one.read_at for one in listings if one.read_at is not None), default=None),
-        complete=all(listing.complete for listing in listings),
+        complete=not unreadable and all(listing.complete for listing in listings),
         missing=tuple(missing),
+        unreadable=len(unreadable),
     )

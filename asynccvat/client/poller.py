@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import anyio
 
+from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.client.client import CvatClient
 from asynccvat.core.models import RequestStatus, ServerRequest
@@ -224,7 +225,8 @@ class Poller:
         task_ids = {one.task_id for one in watched}
         requests = None
         try:
-            with anyio.move_on_after(list_patience(self.model)):
+            # An entry that the list leaves out is polled by a call, at each list again.
+            with anyio.move_on_after(list_patience(self.model)), warnings_to(_ignore):
                 requests = await self._client.requests(
                     task_ids=sorted(task_ids), action=self._action
                 )
@@ -289,6 +291,10 @@ class Poller:
         if self._watched.get(watched.rq_id) is watched:
             self._inflight.remove(watched.rq_id)
         watched.turn.set()
+
+
+def _ignore(_warning: str) -> None:
+    pass
 
 
 def _status_answer(request: ServerRequest) -> StatusAnswer:

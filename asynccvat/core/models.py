@@ -7,17 +7,18 @@ and fields that some versions leave out are optional. `client` makes the calls.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from sys import intern
-from typing import Generic, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec.structs import force_setattr
 
 from asynccvat.errors import ConfigError
 
-T = TypeVar("T")
+# An id of the server. A smaller one could not be requested.
+_Id = Annotated[int, msgspec.Meta(ge=1)]
 
 
 def share(struct: msgspec.Struct, text: str | None, field: str) -> None:
@@ -69,7 +70,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         image_quality: Percent, of the images that CVAT shows to annotators.
     """
 
-    id: int
+    id: _Id
     name: str = ""
     updated_date: str = ""
     created_date: str | None = None
@@ -136,7 +137,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         task_subsets: The subsets of its tasks.
     """
 
-    id: int
+    id: _Id
     name: str = ""
     updated_date: str = ""
     created_date: str | None = None
@@ -170,7 +171,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         parent_job_id: The job that a consensus replica belongs to.
     """
 
-    id: int
+    id: _Id
     task_id: int | None = None
     project_id: int | None = None
     assignee: Owner | None = None
@@ -295,7 +296,7 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: Its id. Opaque.
-        status: The server's own word; `state` has it as a `RequestStatus`.
+        status: The server's own word, "" if it sent none; `state` has it as a `RequestStatus`.
         message: Why it failed, or what it does.
         operation: What it does, and to what.
         progress: From 0 to 1 if the server counts it. For exports it stays 0.
@@ -309,7 +310,7 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    status: str
+    status: str = ""
     message: str | None = None
     operation: Operation = Operation()
     progress: float | None = None
@@ -320,6 +321,13 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
     expiry_date: datetime | None = None
     result_url: str | None = None
     result_id: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("created_date", "started_date", "finished_date", "expiry_date"):
+            date = getattr(self, name)
+            if date is not None and date.tzinfo is None:
+                # Otherwise it could not be compared with other dates.
+                force_setattr(self, name, date.replace(tzinfo=UTC))
 
     @property
     def state(self) -> RequestStatus:
@@ -363,13 +371,6 @@ class RequestId(msgspec.Struct, frozen=True, kw_only=True):
     rq_id: str
 
 
-class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One page of a list."""
-
-    count: int
-    results: tuple[T, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class RequestAccepted:
     """The server's answer to a request for an export or import.
@@ -393,14 +394,17 @@ class TaskListing:
         tasks: In ascending order of id, each once.
         read_at: The latest `Date` of the answers, on the server's clock. None if none was sent.
         complete: Whether the number of distinct ids equalled the server's count in the end.
+            False if a task that the server listed cannot be read.
         missing: Selected ids that are not there. Empty if the selection has other conditions, since
             a task may exist and not meet these.
+        unreadable: How many tasks the server listed in a form that cannot be read.
     """
 
     tasks: tuple[Task, ...]
     read_at: datetime | None = None
     complete: bool = True
     missing: tuple[int, ...] = ()
+    unreadable: int = 0
 
     def __repr__(self) -> str:
         return (

@@ -30,6 +30,7 @@ _MAX_MESSAGE = 300
 # Statuses whose class does not say whether they are retryable. 408 and 425 ask for the same call
 # again (RFC 9110, 15.5.9; RFC 8470, 5.2). 501 and 505 say that the server can never do this.
 _RETRYABLE = {408: True, 425: True, 501: False, 505: False}
+_YEARS = range(1970, 9000)
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
@@ -102,9 +103,11 @@ def parse_date(value: str | None) -> datetime | None:
         return None
     try:
         moment = parsedate_to_datetime(value)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, IndexError, OverflowError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    # Other years are nobody's clock, and no time could be added to or taken from some of them.
+    return moment if moment.year in _YEARS else None
 
 
 def parse_retry_after(value: str | None, now: datetime | None) -> float | None:

@@ -14,17 +14,16 @@ entry once that is in the list all the time, whatever changes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import anyio
-import msgspec
 
 from asynccvat.aio.task_groups import run_all
-from asynccvat.core.models import Page
+from asynccvat.core.decoding import ListPage, PageDecoder, UnreadableEntry
 from asynccvat.core.selection import after
 from asynccvat.errors import NotFoundError, ProtocolError
 from asynccvat.http.calls import Call
@@ -34,6 +33,8 @@ MAX_PASSES = 3
 """How often a list is read whose length does not match the server's count."""
 
 _PARALLEL_PAGES = 4
+# No list of CVAT's has more.
+_MOST_PAGES = 20_000
 
 
 class Identified(Protocol):
@@ -63,18 +64,20 @@ class Listing(Generic[ItemT]):
         items: The entries, each once, in the server's order.
         read_at: The latest `Date` header of the pages, None if none was sent.
         complete: Whether there are as many distinct ids as the server counted.
+        unreadable: Entries that cannot be read. They count for `complete`.
     """
 
     items: tuple[ItemT, ...]
     read_at: datetime | None
     complete: bool
+    unreadable: tuple[UnreadableEntry, ...] = ()
 
 
 async def list_all(
     http: HttpSession,
     path: str,
     queries: Sequence[Mapping[str, str]],
-    decoder: msgspec.json.Decoder[Page[ItemT]],
+    decoder: PageDecoder[ItemT],
     *,
     page_size: int,
     retry: bool = True,
@@ -100,9 +103,10 @@ async def iter_all(
     http: HttpSession,
     path: str,
     queries: Iterable[Mapping[str, str]],
-    decoder: msgspec.json.Decoder[Page[NumberedT]],
+    decoder: PageDecoder[NumberedT],
     *,
     page_size: int,
+    unread: Callable[[tuple[UnreadableEntry, ...]], None],
 ) -> AsyncGenerator[NumberedT, None]:
     """Yield the entries of several lists, one list after the other, each sorted by id.
 
@@ -115,6 +119,7 @@ async def iter_all(
         queries: The query of each list.
         decoder: Decodes a page.
         page_size: Entries of a page.
+        unread: Receives the entries of each page that cannot be read.
 
     Raises:
         ProtocolError: The server sends entries that it sent before.
@@ -127,14 +132,23 @@ async def iter_all(
     try:
         while query is not None and coming is not None:
             page = await coming
-            if any(item.id <= last_id for item in page.results):
+            ids = [item.id for item in page.results]
+            ids += [entry.id for entry in page.unreadable if entry.id is not None]
+            if any(number <= last_id for number in ids):
                 raise ProtocolError(
                     f"{http.server.origin} does not continue the list of {path}: asked for the "
                     f"entries after id {last_id}, it sent earlier ones",
                     step="list",
                 )
-            if page.results and page.count > len(page.results):
-                last_id = max(item.id for item in page.results)
+            unread(page.unreadable)
+            if page.count > page.length > 0:
+                if not ids:
+                    raise ProtocolError(
+                        f"cannot read on in the list of {path} of {http.server.origin}: no entry "
+                        f"of a page can be read ({page.unreadable[0].why}). Check the server.",
+                        step="list",
+                    )
+                last_id = max(ids)
                 coming = _begin(reader, after(query, last_id))
             else:
                 query, last_id = next(remaining, None), 0
@@ -149,7 +163,7 @@ async def iter_all(
 
 def _begin(
     reader: _Reader[NumberedT], query: Mapping[str, str] | None
-) -> asyncio.Task[Page[NumberedT]] | None:
+) -> asyncio.Task[ListPage[NumberedT]] | None:
     """Start to read a page; its error is ignored if the caller stops before."""
     if query is None:
         return None
@@ -158,7 +172,7 @@ def _begin(
     return task
 
 
-_PageRead = tuple[datetime | None, Page[ItemT] | None]
+_PageRead = tuple[datetime | None, ListPage[ItemT] | None]
 """The server's clock when a page was read, and the page; None for a page that is gone."""
 
 
@@ -172,6 +186,7 @@ class _Entries(Generic[ItemT]):
         self.read_at, page = read
         self.count = None if page is None else page.count
         self.items = {} if page is None else {item.id: item for item in page.results}
+        self.unreadable = () if page is None else page.unreadable
 
 
 class _Reader(Generic[ItemT]):
@@ -179,7 +194,7 @@ class _Reader(Generic[ItemT]):
         self,
         http: HttpSession,
         path: str,
-        decoder: msgspec.json.Decoder[Page[ItemT]],
+        decoder: PageDecoder[ItemT],
         page_size: int,
         *,
         retry: bool = True,
@@ -201,12 +216,13 @@ class _Reader(Generic[ItemT]):
             items: dict[int | str, ItemT] = {}
             for page in pages:
                 items |= page.items
-            complete = {page.count for page in pages} == {len(items)}
+            unreadable = tuple([entry for page in pages for entry in page.unreadable])
+            complete = {page.count for page in pages} == {len(items) + len(unreadable)}
             passes += 1
             if complete or passes == MAX_PASSES:
-                return Listing(tuple(items.values()), read_at, complete)
+                return Listing(tuple(items.values()), read_at, complete, unreadable)
 
-    async def first(self, query: Mapping[str, str]) -> Page[ItemT]:
+    async def first(self, query: Mapping[str, str]) -> ListPage[ItemT]:
         """Read the first page of a query."""
         _, page = await self._page(query, 1)
         assert page is not None
@@ -215,9 +231,15 @@ class _Reader(Generic[ItemT]):
     async def _pass(self, query: Mapping[str, str]) -> list[_Entries[ItemT]]:
         date, first = await self._page(query, 1)
         entries = [_Entries((date, first))]
-        if first is not None and first.results and first.count > len(first.results):
+        if first is not None and first.count > first.length > 0:
             # A server may send smaller pages than requested.
-            pages = -(-first.count // len(first.results))
+            pages = -(-first.count // first.length)
+            if pages > _MOST_PAGES:
+                raise ProtocolError(
+                    f"cannot read the list of {self._path} of {self._http.server.origin}: it would "
+                    f"have {first.count} entries in pages of {first.length}. Check the server.",
+                    step="list",
+                )
             entries += await run_all(
                 [partial(self._entries, query, number) for number in range(2, pages + 1)]
             )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
@@ -57,6 +57,7 @@ from asynccvat.http.retries import Retries
 from asynccvat.http.retry_after import Timing
 
 T = TypeVar("T")
+DecodedT_co = TypeVar("DecodedT_co", covariant=True)
 
 # CVAT answers 406 to `application/json` alone, and to `application/zip` alone.
 _ACCEPT = "application/vnd.cvat+json, */*"
@@ -66,6 +67,12 @@ _SHOWS_SENDER = 2**16
 """Bytes of a page in which its sender is looked for."""
 _NOT_IN_SLUGS = re.compile(r"[^\x21-\x7e]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Decoder(Protocol[DecodedT_co]):
+    """Decodes JSON. It raises `UNREADABLE`."""
+
+    def decode(self, body: bytes, /) -> DecodedT_co: ...
 
 
 class _Login(msgspec.Struct):
@@ -396,7 +403,7 @@ class HttpSession:
             return False  # whatever is there, the login's own error says what to do
         return self._connection.is_cvat
 
-    def decode(self, response: Response, decoder: msgspec.json.Decoder[T]) -> T:
+    def decode(self, response: Response, decoder: Decoder[T]) -> T:
         """Decode the JSON of a response.
 
         Raises:

@@ -101,6 +101,11 @@ class Application:
         )
         self.calls.append(record)
         origin = self._origin(request, faults)
+        query = {
+            name: value
+            for name, value in query.items()
+            if all(fault.ignore != name for fault in faults)
+        }
         call = Call(self._backend, request, path, query, origin, record, faults=faults)
         try:
             return await self._serve(call)

@@ -58,6 +58,7 @@ class Fault:
         expire: Remove the result of the download first, as CVAT's cache cleanup does.
         earlier_result: Send the earlier result of the request's id until the export has ended, as
             a server may that keeps results by their id.
+        ignore: Serve the call as if this parameter of its query were not known.
         lose_queue: Lose all requests first, like a Redis that restarts empty.
         edit_task: Change the annotations of this task first, as another user may.
         delete_task: Delete this task first, if it still exists.
@@ -100,6 +101,7 @@ class Fault:
     ignore_range: bool = False
     expire: bool = False
     earlier_result: bool = False
+    ignore: str | None = None
     lose_queue: bool = False
     edit_task: int | None = None
     delete_task: int | None = None

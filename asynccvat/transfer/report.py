@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.client import CvatClient, internals
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.errors import AsyncCvatError
@@ -43,7 +44,10 @@ class ReportBuilder:
         stopped_by: AsyncCvatError | None = None
         interrupted = True
         try:
-            with internals(self._client).listening(on_retry=self._retrying, on_pause=self._paused):
+            with (
+                internals(self._client).listening(on_retry=self._retrying, on_pause=self._paused),
+                warnings_to(self.warn),
+            ):
                 stopped_by = await work
             interrupted = stopped_by is not None
         except AsyncCvatError as error:

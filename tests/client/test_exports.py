@@ -221,7 +221,8 @@ async def test_a_request_that_is_forgotten_is_not_found(
 async def test_requests_are_listed_with_the_one_filter_that_works(
     server: ScriptedServer, connect: Connect
 ) -> None:
-    server["GET /api/requests"] = requests(entry(), entry(), entry(id="b"))
+    queued = entry(status="queued")
+    server["GET /api/requests"] = requests(queued, queued, {**queued, "id": "b"})
     client = await connect(token=TOKEN)
     found = await client.requests(task_ids=[5, 3, 5], status="queued")
     assert [request.id for request in found] == [RQ_ID, "b"]
@@ -245,7 +246,7 @@ async def test_all_requests_are_one_query_and_none_is_no_call(
 
 
 async def test_many_requests_are_read_in_batches(server: ScriptedServer, connect: Connect) -> None:
-    server["GET /api/requests"] = requests(entry())
+    server["GET /api/requests"] = requests(entry(task_id=100_999))
     client = await connect(token=TOKEN)
     assert len(await client.requests(task_ids=range(100_000, 101_000))) == 1
     assert client.requests_sent == 3

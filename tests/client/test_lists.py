@@ -180,7 +180,7 @@ async def test_explicit_ids_are_requested_in_batches_and_missing_ones_are_named(
 
 
 async def test_filters_are_passed_through_quoted(server: ScriptedServer, connect: Connect) -> None:
-    server["GET /api/tasks"] = page(1, project_id=5)
+    server["GET /api/tasks"] = page(1, project_id=5, name="a&b=ü %", subset="Train")
     client = await connect(token=TOKEN)
     await client.tasks(
         Selection(project_ids=[5], name="a&b=ü %", subset="Train", filter='{"==":[1,1]}')
@@ -416,7 +416,8 @@ async def test_a_missing_project_is_an_error_after_the_loop(
 async def test_jobs_and_projects_are_requested_by_their_selection(
     server: ScriptedServer, connect: Connect
 ) -> None:
-    server["GET /api/jobs"] = page(4, 9, stage="validation", task_id=3)
+    ann = {"id": 2, "username": "ann"}
+    server["GET /api/jobs"] = page(4, 9, stage="validation", task_id=3, assignee=ann)
     server["GET /api/projects"] = page(4)
     client = await connect(token=TOKEN)
     jobs = await client.jobs(JobSelection(stage="validation", assignee="ann"))

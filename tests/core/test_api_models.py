@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ExportSpec, Page, Project, RequestStatus, ServerRequest, Task
+from asynccvat.core.decoding import PageDecoder
+from asynccvat.core.models import ExportSpec, Project, RequestStatus, ServerRequest, Task
 from asynccvat.core.selection import (
     JobSelection,
     ProjectSelection,
@@ -46,10 +47,9 @@ def test_a_task_without_data_decodes() -> None:
 
 
 def test_a_project_decodes_with_and_without_its_subsets() -> None:
-    page = msgspec.json.decode(
+    page = PageDecoder(Project).decode(
         b'{"count":2,"next":null,"previous":null,"results":['
         b'{"id":1,"name":"a","task_subsets":["Train","Test"]},{"id":2,"name":"b"}]}',
-        type=Page[Project],
     )
     assert [project.task_subsets for project in page.results] == [("Train", "Test"), ()]
 

@@ -65,8 +65,8 @@ def list_tasks(
         output.remark(counted(len(listing.tasks), "task"))
     if not listing.complete:
         output.remark(
-            "warning: the list kept changing while it was read: some tasks may be missing. Run the "
-            "command again."
+            "warning: the list kept changing while it was read, or tasks in it cannot be read: "
+            "some tasks may be missing. Run the command again."
         )
     _report_missing(listing.missing)
     return ExitCode.SOME_FAILED if listing.missing or not listing.complete else ExitCode.DONE

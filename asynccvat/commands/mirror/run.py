@@ -111,8 +111,9 @@ class MirrorRun:
         _pass_warnings(store, report)
         if not plan_.listing.complete:
             report.warn(
-                "the listing is incomplete: tasks kept changing while they were listed. The listed "
-                "tasks are mirrored, and nothing is removed. Run again for the rest."
+                "the listing is incomplete: tasks kept changing while they were listed, or cannot "
+                "be read. The listed tasks are mirrored, and nothing is removed. Run again for the "
+                "rest."
             )
         if plan_.guard is not None:
             report.warn(plan_.guard)

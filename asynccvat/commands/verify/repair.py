@@ -27,7 +27,7 @@ from asynccvat.events import DestinationSettled, Event, RunFinished, Warned
 from asynccvat.transfer.run import Run
 
 INCOMPLETE = (
-    "the listing was incomplete, because tasks kept changing while they were listed. "
+    "the listing was incomplete: tasks kept changing while they were listed, or cannot be read. "
     "Run again to compare them all."
 )
 

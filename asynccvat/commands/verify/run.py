@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asynccvat.aio.callbacks import Callback
+from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import entered_in_thread
 from asynccvat.commands.verify.comparison import ComparedTask, Comparison
@@ -218,7 +219,8 @@ class _Verification:
         selection = wanted.selection or Selection()
         if not wanted.everything:
             selection = Selection(task_ids=sorted({*heads, *(wanted.task_ids or ())}))
-        differing, complete = await repairing.compare_with_server(client, heads, selection)
+        with warnings_to(self._warn):
+            differing, complete = await repairing.compare_with_server(client, heads, selection)
         told = {problem.task_id for problem in self._problems}
         for number, problem in enumerate(differing, start=1):
             if problem.task_id not in told:
