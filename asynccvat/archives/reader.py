@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from asynccvat.aio.threads import in_thread
 from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.archives.completion import complete
+from asynccvat.archives.counting import count_annotations
 from asynccvat.archives.extractor import StagedFiles
 from asynccvat.archives.kept_copy import ArchiveCopy, archive_copy
 from asynccvat.archives.options import ReadOptions
@@ -21,6 +23,7 @@ from asynccvat.core.paths import NameRules
 from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.staged_counts import CountingRule
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event
 from asynccvat.fs import disk_errors, handles
@@ -87,6 +90,7 @@ class ArchiveReader:
         staging: Staging,
         *,
         expected: Sequence[MemberRecord] = (),
+        count: CountingRule | None = None,
         keep_archive: UnfinishedArchive | None = None,
         on_open: Callable[[ResultStream], None] | None = None,
     ) -> StagedArchive:
@@ -100,6 +104,7 @@ class ArchiveReader:
             staging: The tree to fill.
             expected: The members that the archive should have, apart from changed annotations, in
                 their order in the archive. It decides the size of the first request only.
+            count: How its annotations are counted. None does not count them.
             keep_archive: File to keep the archive itself in. The archive is then fetched whole and
                 in order. The file must not exist, and is removed if the reading fails.
             on_open: Called with the response when the server begins to send the archive. It may
@@ -136,7 +141,11 @@ class ArchiveReader:
                     emit=self._emit,
                 )
                 stack.push_async_callback(session.close)
-                return await session.run()
+                read = await session.run()
+            if count is None:
+                return read
+            counted = await in_thread(count_annotations, staging, read.members, count)
+            return replace(read, annotations=counted)
         except AsyncCvatError as error:
             error.task_id = error.task_id or staging.task_id
             raise

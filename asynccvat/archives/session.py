@@ -57,12 +57,14 @@ class StagedArchive:
         digest: Its directory's digest.
         transferred: Bytes that came over the network, including those that came twice.
         reused: Bytes of members that were on disk already, and were not fetched.
+        annotations: How many annotations it holds, None if they were not counted.
     """
 
     members: tuple[MemberRecord, ...]
     digest: str
     transferred: int
     reused: int
+    annotations: int | None = None
 
 
 class ArchiveSession:

@@ -121,8 +121,8 @@ class _Tree:
         safe = _safe_component(component, rules, is_first=not above)
         if why_refused(f"{above}{safe}", rules) is None:
             yield f"{above}{safe}"
-        for attempt in itertools.count():
-            yield above + _marked(safe, name, attempt, rules.component_bytes)
+        most = rules.component_bytes
+        yield from (above + _marked(safe, name, attempt, most) for attempt in itertools.count())
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -62,6 +62,7 @@ class ReceiptHead(
         digest: The archive's directory digest.
         media_fingerprint: Digest of what the server said of the images that are here; None where
             a later run may not reuse them. On disk it is `media`. See `core.plans.refresh`.
+        annotations: How many annotations the export held; None if that is not known.
         files: Number of members.
         bytes: Sum of the members' sizes.
         requested_at: When the export was requested, ISO 8601.
@@ -84,6 +85,7 @@ class ReceiptHead(
     organization: str | None = None
     digest: str
     media_fingerprint: str | None = None
+    annotations: int | None = None
     files: int
     bytes: int
     requested_at: str
@@ -146,6 +148,8 @@ def after_upload(
         uploaded=tuple(sorted(changed.union(receipt.head.uploaded))),
         updated_date=receipt.head.updated_date if updated_date is None else updated_date,
         bytes=sum(member.size for member in members),
+        # What the upload left there is the server's to say.
+        annotations=None,
     )
     return Receipt(head, members)
 

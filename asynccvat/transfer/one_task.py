@@ -18,6 +18,7 @@ from asynccvat.core.models import ExportSpec
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.refresh import fingerprint_on_disk, fits_folder, is_worth_refreshing
 from asynccvat.core.receipts import Receipt, ReceiptHead, format_version
+from asynccvat.core.staged_counts import counting_rule
 from asynccvat.errors import (
     ArchiveError,
     AsyncCvatError,
@@ -116,7 +117,7 @@ class TaskFetcher:
             bytes=receipt.head.bytes,
             transferred=read.transferred,
             seconds=clock() - began,
-            warnings=committed.warnings,
+            warnings=(*committed.warnings, *_emptied(order, read)),
         )
 
     @property
@@ -222,6 +223,7 @@ class TaskFetcher:
                 url,
                 staging,
                 expected=staging.expected(export.spec),
+                count=counting_rule(export.spec.format),
                 keep_archive=copy,
                 on_open=export.opened,
             )
@@ -266,6 +268,7 @@ class TaskFetcher:
             organization=self._organization,
             digest=read.digest,
             media_fingerprint=media,
+            annotations=read.annotations,
             files=len(read.members),
             bytes=sum(member.size for member in read.members),
             requested_at=requested_at,
@@ -302,6 +305,18 @@ def _never_there(task_id: int, error: ExportNotReadyError) -> ExportExpiredError
         step=error.step,
         retryable=True,
     )
+
+
+def _emptied(order: FetchOrder, read: StagedArchive) -> tuple[str, ...]:
+    """Return a warning if an export holds nothing where the one before held something."""
+    before = None if order.previous is None else order.previous.annotations
+    if not before or read.annotations != 0:
+        return ()
+    warning = (
+        f"the export holds no annotation, and the one before held {before:,}. If that is not "
+        "meant, look at the task in CVAT."
+    )
+    return (warning,)
 
 
 def _now() -> str:
