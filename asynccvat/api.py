@@ -11,7 +11,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeVar
 
-from asynccvat.client import CvatClient, internals
+from asynccvat.client import CvatClient
 from asynccvat.commands.download.run import DownloadRun
 from asynccvat.commands.mirror.preparation import prepare, settle_with
 from asynccvat.commands.mirror.run import MirrorRun
@@ -26,7 +26,7 @@ from asynccvat.core.options import (
 )
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.download import DownloadPlan
-from asynccvat.core.plans.mirror import Fetch, Plan
+from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.core.remembered import Wanted
 from asynccvat.core.selection import Selection
@@ -65,11 +65,7 @@ async def plan_mirror(
         _place(dest), origin=client.origin, organization=client.organization, read_only=True
     ) as store:
         settled = await settle_with(store, wanted)
-        plan = await prepare(client, store, settled)
-    if plan.of(Fetch):
-        # A mirror learns from its first export whether the format exists.
-        await internals(client).check_format(settled.spec.format)
-    return plan
+        return await prepare(client, store, settled)
 
 
 def open_mirror(

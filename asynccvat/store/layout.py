@@ -54,6 +54,8 @@ class Layout:
         claims: The task that each folder belongs to, by the receipts; None before they are read.
         exchange_unsupported: Whether exchanging two names has turned out to be unsupported.
         can_sync_filesystem: Whether one call can make everything durable.
+        is_new: Whether opening it made its `.asynccvat`.
+        created: The folders above that, and the destination, as far as opening it made them.
         sync_failure: The error of the first sync that failed, None if none has.
     """
 
@@ -67,6 +69,8 @@ class Layout:
     claims: dict[str, int] | None = None
     exchange_unsupported: bool = False
     can_sync_filesystem: bool = False
+    is_new: bool = False
+    created: tuple[Path, ...] = ()
     sync_failure: OSError | None = None
     claims_lock: threading.Lock = field(default_factory=threading.Lock)
 

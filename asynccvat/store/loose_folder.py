@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,7 +28,7 @@ from asynccvat.store.commits.group_run import SYNCFS_FROM
 from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.layout import TREE
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
-from asynccvat.store.opening import make_folders, sync_above
+from asynccvat.store.opening import make_folders, remove_created, sync_above
 from asynccvat.store.quarantine import clear_copies, quarantine
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in, staged_trees
 
@@ -123,23 +123,32 @@ class LooseFolder:
         return await in_thread(look)
 
     @staticmethod
-    async def check_parent(path: Path, *, durable: bool = True) -> None:
+    async def check_parent(path: Path, *, durable: bool = True) -> tuple[Path, ...]:
         """Create the folder above a path if it is missing, and check that it can be written to.
+
+        Returns:
+            The folders that were missing.
 
         Raises:
             StoreError: It cannot be created or written to.
         """
 
-        def check() -> None:
+        def check() -> tuple[Path, ...]:
             parent = path.absolute().parent
             with disk_errors.explained("write to", parent):
-                make_folders(parent, durable=False)
+                created = make_folders(parent, durable=False)
                 if durable:
                     sync_above(parent)
                 if not os.access(parent, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return created
 
-        await in_thread(check)
+        return await in_thread(check)
+
+    @staticmethod
+    async def remove_created(folders: Iterable[Path]) -> None:
+        """Remove those of the folders that `check_parent` created and that are empty."""
+        await in_thread(remove_created, folders)
 
     @staticmethod
     async def clear_leftovers(path: Path) -> None:

@@ -41,7 +41,13 @@ from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.layout import NOT_THERE, Layout
 from asynccvat.store.lock import Lock, acquire
 from asynccvat.store.mirror_view import MirrorView
-from asynccvat.store.opening import find_layout, open_layout, sync_leftovers
+from asynccvat.store.opening import (
+    find_layout,
+    is_in_place,
+    open_layout,
+    remove_new,
+    sync_leftovers,
+)
 from asynccvat.store.replaced import ReplacedAnnotations
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, new_staging
 
@@ -75,6 +81,8 @@ class MirrorStore(MirrorView):
             under_way=lambda: len(self._active),
         )
         self._active: set[int] = set()
+        self._has_begun = not layout.is_new
+        self._has_failed = False
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -124,6 +132,10 @@ class MirrorStore(MirrorView):
         try:
             await in_thread(opening)
             yield stores[0]
+        except BaseException:
+            for store in stores:
+                store._has_failed = True  # noqa: SLF001 - our own
+            raise
         finally:
             # Also if a cancellation came while it was being opened.
             for store in stores:
@@ -137,6 +149,8 @@ class MirrorStore(MirrorView):
     async def remember(self, settings: Remembered) -> None:
         """Write the settings that the next run takes as its defaults.
 
+        A new destination stays from now on, even if the run fails.
+
         Raises:
             StoreLockedError: Another process took over the lock.
             StoreError: They cannot be written.
@@ -147,6 +161,7 @@ class MirrorStore(MirrorView):
             remember(self._layout, self._identity, settings)
 
         await self._threads.run("write destination.json in", write)
+        self._has_begun = True
         self.remembered = settings
 
     async def stage(self, task_id: int) -> Staging:
@@ -363,6 +378,16 @@ class MirrorStore(MirrorView):
 
     def _close(self) -> None:
         try:
+            failed_at_once = self._has_failed and not self._has_begun
+            if failed_at_once and self._lock is not None and self._lock.is_ours():
+                # What is left are empty folders, which matter less than why the run failed.
+                with contextlib.suppress(OSError):
+                    remove_new(self._layout)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        try:
             if self._lock is not None:
                 self._lock.release()
         finally:
@@ -378,9 +403,8 @@ def _open(
     break_lock: bool,
 ) -> MirrorStore:
     with disk_errors.explained("use", dest), contextlib.ExitStack() as opened:
-        layout = open_layout(dest, durable=durable)
+        layout, lock = _locked(dest, durable=durable, break_lock=break_lock)
         opened.callback(layout.close)
-        lock = acquire(layout.own, dest, break_lock=break_lock)
         opened.callback(lock.release)
         sync_leftovers(layout)
         remembered = check_identity(layout, wanted)
@@ -389,6 +413,24 @@ def _open(
         store.warnings += leftovers.recover_all(layout)
         opened.pop_all()
     return store
+
+
+def _locked(dest: Path, *, durable: bool, break_lock: bool) -> tuple[Layout, Lock]:
+    """Open the folders of a destination, and take its lock."""
+    while True:
+        with contextlib.ExitStack() as opened:
+            layout = open_layout(dest, durable=durable)
+            opened.callback(layout.close)
+            try:
+                lock = acquire(layout.own, dest, break_lock=break_lock)
+            except FileNotFoundError:
+                if is_in_place(layout):
+                    raise
+                continue
+            opened.callback(lock.release)
+            if is_in_place(layout):
+                opened.pop_all()
+                return layout, lock
 
 
 def _look(cls: type[MirrorStore], dest: Path, wanted: DestinationIdentity) -> MirrorStore:

@@ -7,22 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.errors import StoreError
 from asynccvat.fs import files, system_calls
 from asynccvat.store import trees
-from asynccvat.store.layout import NOT_THERE, Layout
+from asynccvat.store.layout import NOT_THERE, Layout, is_same, write_file
+from asynccvat.store.lock import LOCK_NAME
+from asynccvat.store.placement import check_place
+
+_SUBFOLDERS = ("staging", "receipts", "kept")
+_GITIGNORE = ".gitignore"
 
 
 def open_layout(path: Path, *, durable: bool) -> Layout:
     """Open a destination's folders, and create those that are missing.
 
     Raises:
+        ConfigError: No destination may be there; see `placement`.
         OSError: As the system says, also if a link has the name of one of our folders.
     """
-    make_folders(path, durable=False)
+    check_place(path)
+    created = make_folders(path, durable=False)
     with contextlib.ExitStack() as opened:
 
         def held(fd: int) -> int:
@@ -30,12 +38,15 @@ def open_layout(path: Path, *, durable: bool) -> Layout:
             return fd
 
         dest = held(files.open_directory(path))
-        if durable and files.lstat(OWN_FOLDER, dir_fd=dest) is None:
+        is_new = files.lstat(OWN_FOLDER, dir_fd=dest) is None
+        if durable and is_new:
             sync_above(path)
         own = held(_folder(OWN_FOLDER, dest, durable=durable))
         staging, receipts, kept = (
-            held(_folder(name, own, durable=durable)) for name in ("staging", "receipts", "kept")
+            held(_folder(name, own, durable=durable)) for name in _SUBFOLDERS
         )
+        if files.lstat(_GITIGNORE, dir_fd=own) is None:
+            write_file(_GITIGNORE, b"*\n", dir_fd=own, durable=False)
         opened.pop_all()
     return Layout(
         path,
@@ -45,16 +56,58 @@ def open_layout(path: Path, *, durable: bool) -> Layout:
         receipts,
         kept,
         durable=durable,
+        is_new=is_new,
+        created=created,
         can_sync_filesystem=durable and system_calls.can_sync_filesystem(own),
     )
+
+
+def is_in_place(layout: Layout) -> bool:
+    """Whether the folders that were opened still have their names.
+
+    A run that failed before it began removes the folders that it made. It may do so between the
+    moments at which another process opens them and takes the lock.
+    """
+    opened = [(OWN_FOLDER, layout.dest, layout.own)]
+    subfolders = (layout.staging, layout.receipts, layout.kept)
+    opened += [(name, layout.own, fd) for name, fd in zip(_SUBFOLDERS, subfolders, strict=True)]
+    return all(
+        is_same(os.fstat(fd), files.lstat(name, dir_fd=parent)) for name, parent, fd in opened
+    )
+
+
+def remove_new(layout: Layout) -> None:
+    """Remove the folders that `open_layout` made, if they hold nothing of a mirror.
+
+    The lock's file goes last: until then no other process can begin here.
+
+    Raises:
+        OSError: As the system says.
+    """
+    if any(map(files.names, (layout.staging, layout.receipts, layout.kept))):
+        return
+    for name in sorted(files.names(layout.own), key=lambda name: name.startswith(LOCK_NAME)):
+        trees.remove(name, dir_fd=layout.own)
+    if trees.remove_if_empty(OWN_FOLDER, dir_fd=layout.dest):
+        remove_created(layout.created)
+
+
+def remove_created(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are empty, innermost first."""
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        # Another program may have put something there, and that is why it stays.
+        with contextlib.suppress(OSError):
+            files.remove_directory(folder)
 
 
 def find_layout(path: Path) -> Layout:
     """Open those of a destination's folders that exist, and change nothing.
 
     Raises:
+        ConfigError: No destination may be there; see `placement`.
         OSError: As `open_layout`, except for missing folders.
     """
+    check_place(path)
     layout = Layout(path, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, durable=False)
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -113,15 +166,20 @@ def sync_above(path: Path) -> None:
                 os.close(fd)
 
 
-def make_folders(path: Path, *, durable: bool) -> None:
+def make_folders(path: Path, *, durable: bool) -> tuple[Path, ...]:
     """Create a folder that the user named, and missing folders above it.
+
+    Returns:
+        The folders that were missing.
 
     Raises:
         StoreError: A file has its name, or it cannot be created.
         OSError: As the system says.
     """
     there = path.absolute()
+    missing = []
     while not there.exists():
+        missing.append(there)
         there = there.parent
     if not there.is_dir():
         raise StoreError(f"{there} is a file, not a folder. Name another folder.", step="store")
@@ -135,6 +193,7 @@ def make_folders(path: Path, *, durable: bool) -> None:
         ) from error
     if durable and is_new:
         sync_above(path)
+    return tuple(missing)
 
 
 def _folder(name: str, dir_fd: int, *, durable: bool) -> int:

@@ -115,6 +115,61 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(shell: Shell, tmp_path: P
     assert plan["counts"] == {"fetch": 2}
 
 
+def test_a_destination_repeats_its_first_run_and_refuses_another(
+    shell: Shell, tmp_path: Path
+) -> None:
+    first = ("mirror", "data/", "-f", "COCO 1.0", "--name", "street-00001", "--no-fsync")
+    assert shell(*first).code == 0
+    again = shell("mirror", "data/")
+    assert (again.code, "1 task (1 unchanged)" in again.out) == (0, True)
+    mirrors = (
+        f"data/ mirrors {os.environ['CVAT_URL']}: name 'street-00001', COCO 1.0, without images"
+    )
+    assert again.err.splitlines() == [mirrors]
+    dry = shell("mirror", "data/", "--dry-run")
+    assert dry.err.splitlines() == [mirrors, "Dry run, nothing was changed: 1 to keep."]
+    before = files(tmp_path / "data")
+    refused = shell("mirror", "data/", "--images", "-f", "Datumaro 1.0")
+    assert (refused.code, refused.out) == (5, "")
+    assert refused.err == (
+        "Error: cannot mirror to data: it was made with COCO 1.0, not Datumaro 1.0; without "
+        "images, not with images. Leave these options out to go on as before, or add --change to "
+        "change the destination.\n"
+    )
+    assert files(tmp_path / "data") == before
+    assert shell("mirror", "data/", "--change", "--everything", "--no-fsync").code == 0
+    assert len(folders(tmp_path / "data")) == 6
+    assert shell("mirror", "data/").err.endswith(": all tasks, COCO 1.0, without images\n")
+
+
+def test_the_project_of_the_settings_is_remembered_and_counts_for_less(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CVAT_PROJECT_ID", "1")
+    assert ": project 1, " in shell("mirror", "data", "--no-fsync").err
+    monkeypatch.setenv("CVAT_PROJECT_ID", "2")
+    again = shell("mirror", "data")
+    assert (again.code, ": project 1, " in again.err) == (0, True)
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=["run", "plan"])
+def test_an_unknown_format_leaves_no_folder(
+    shell: Shell, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    ended = shell("mirror", "new/er", "-f", "Coco 1.0", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines()[-1].startswith("Error: cannot export as 'Coco 1.0'")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_destination_in_another_one_is_refused(shell: Shell, tmp_path: Path) -> None:
+    assert shell("mirror", "data", "-t", "1", "--no-fsync").code == 0
+    refused = shell("mirror", "data/more")
+    assert refused.code == 2
+    assert refused.err.startswith("Error: cannot mirror to data/more: it lies in another dest")
+    assert folders(tmp_path / "data") == ["task1"]
+
+
 def test_events_are_logged_as_lines_of_json_with_their_time(shell: Shell, tmp_path: Path) -> None:
     for task in (1, 2):
         assert shell("mirror", "data", "-t", task, "--log-json", "log", "--no-fsync").code == 0

@@ -97,6 +97,7 @@ async def test_they_do_so_without_flock_too(tmp_path: Path) -> None:
                 pass
         await put(store, 1, {"a": b"1"})
     assert listing(tmp_path / ".asynccvat") == [
+        ".gitignore",
         "destination.json",
         "kept",
         "receipts",

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.options import DownloadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -116,11 +116,26 @@ class DownloadRun:
             for task_id in self._paths
             if (order := await self._order(task_id, report)) is not None
         ]
-        # Check this now rather than after the server has exported everything.
-        wanted = [self._paths[order.task.id] for order in orders]
-        for path in {path.parent: path for path in wanted}.values():
-            await LooseFolder.check_parent(path, durable=self._options.durable)
-        orders = await self._of_the_formats_dimension(orders, report)
+        if not orders:
+            return None
+        await internals(self._client).check_format(self._spec.format)
+        created: list[Path] = []
+        try:
+            # Check this now rather than after the server has exported everything.
+            wanted = [self._paths[order.task.id] for order in orders]
+            for path in {path.parent: path for path in wanted}.values():
+                created += await LooseFolder.check_parent(path, durable=self._options.durable)
+            orders = await self._of_the_formats_dimension(orders, report)
+            return await self._fetch(orders, run, report)
+        finally:
+            if created:
+                # A download that failed would leave folders that hold none.
+                await LooseFolder.remove_created(created)
+
+    async def _fetch(
+        self, orders: Sequence[FetchOrder], run: Run, report: ReportBuilder
+    ) -> AsyncCvatError | None:
+        """Fetch what is missing. Returns the error that stopped it, if any did."""
         options = within_handles(self._options, report.warn)
         dispatcher = Dispatcher(
             self._client,
@@ -138,8 +153,6 @@ class DownloadRun:
         self, orders: list[FetchOrder], report: ReportBuilder
     ) -> list[FetchOrder]:
         """Return the orders whose export can hold annotations. Report the others."""
-        if not orders:
-            return []
         formats = await self._client.formats()
         listing = await self._client.tasks(Selection(task_ids=[one.task.id for one in orders]))
         listed = {task.id: task for task in listing.tasks}

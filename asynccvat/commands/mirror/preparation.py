@@ -13,12 +13,12 @@ import anyio
 
 from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import in_thread, wait_for_end
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.core.models import ExportSpec, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
-from asynccvat.core.plans.mirror import Plan, Presence, gone_candidates, plan_mirror
+from asynccvat.core.plans.mirror import Fetch, Plan, Presence, gone_candidates, plan_mirror
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.remembered import Settled, Wanted, settle
 from asynccvat.core.selection import Selection
@@ -98,6 +98,8 @@ async def prepare(
         unclaimed=await store.unclaimed(new_folders),
         presence=presence,
     )
+    if plan_.of(Fetch):
+        await internals(client).check_format(spec.format)
     if needs_formats(plan_):
         plan_ = await in_thread(
             without_other_dimensions,

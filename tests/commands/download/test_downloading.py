@@ -221,6 +221,34 @@ async def test_an_error_that_stops_a_download_is_raised(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+async def test_an_unknown_format_is_raised_for_many_tasks_as_for_one(tmp_path: Path) -> None:
+    async with serving(2) as serve:
+        paths = {task_id: tmp_path / "out" / f"task{task_id}" for task_id in (1, 2)}
+        with pytest.raises(ac.ConfigError, match="'COCO 1.0'"):
+            await ac.download_many(serve.client, paths, "COCO", options=QUICK_DOWNLOAD)
+        assert serve.calls("POST", "export") == []
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_failed_downloads_leave_none_of_the_folders_that_they_made(tmp_path: Path) -> None:
+    async with serving(3) as serve:
+        serve.server.faults.add(*(Fault(export="fail", task_id=task) for task in (1, 2)))
+        (tmp_path / "mine").mkdir()
+        paths = {
+            1: tmp_path / "new" / "er" / "task1",
+            2: tmp_path / "mine" / "task2",
+            3: tmp_path / "new" / "task3",
+        }
+        report = await ac.download_many(serve.client, paths, options=QUICK_DOWNLOAD)
+        assert sorted(one.task_id for one in report.failures) == [1, 2]
+        assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
+            "mine",
+            "new",
+            "new/task3",
+            "new/task3/annotations.xml",
+        ]
+
+
 async def test_a_broken_archive_leaves_nothing(tmp_path: Path) -> None:
     async with serving(1) as serve:
         serve.server.faults.add(Fault(path="dataset/download", alter_at=200, times=None))

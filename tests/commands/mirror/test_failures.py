@@ -226,20 +226,16 @@ async def test_a_wrong_password_ends_the_run_before_it_began(data: Path) -> None
         assert files(data) == {}
 
 
-async def test_an_unknown_format_stops_the_run_with_the_nearest_names(data: Path) -> None:
+async def test_an_unknown_format_is_raised_before_anything_is_done(data: Path) -> None:
     async with serving(6) as serve:
-        spec = ac.ExportSpec("coco 1.0")
-        report = await ac.mirror(serve.client, data, spec=spec, options=QUICK)
-        assert isinstance(report.stopped_by, ac.ConfigError)
-        assert "'COCO 1.0'" in str(report.stopped_by)
-        assert report.interrupted
-        assert not report.ok
-        assert report.outcomes == (), "it is the run's failure, and said once"
-        assert report.to_json()["stopped_by"]["type"] == "ConfigError"
-        with pytest.raises(ac.TasksFailedError, match="the run stopped"):
-            report.raise_for_failures()
-        assert files(data) == {}
-        assert staged(data) == []
+        run = ac.open_mirror(serve.client, data / "new", spec="coco 1.0", options=QUICK)
+        with pytest.raises(ac.ConfigError, match=r"cannot export as 'coco 1\.0'.*'COCO 1\.0'"):
+            async with run:
+                await run.wait()
+        assert run.report.outcomes == (), "it is the run's failure, and said once"
+        assert run.report.to_json()["stopped_by"]["type"] == "ConfigError"
+        assert serve.calls("POST", "export") == []
+        assert not data.exists(), "a run that did nothing leaves nothing"
 
 
 async def test_an_unknown_format_is_found_by_a_plan_that_would_fetch(data: Path) -> None:

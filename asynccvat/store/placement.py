@@ -1,0 +1,75 @@
+"""Where a destination may be: refuse places in which a mirror would be a danger to others.
+
+Only a new destination is checked. One that exists already keeps its place. `opening` makes folders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.errors import ConfigError
+
+if sys.platform != "win32":
+    import pwd
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place in which no destination may be made.
+
+    Raises:
+        ConfigError: A link leads nowhere; or it is the root of the file system, a home directory,
+            inside another destination or around one.
+        OSError: As the system says.
+    """
+    for place in (path.absolute(), *path.absolute().parents):
+        if place.is_symlink() and not place.exists():
+            raise ConfigError(
+                f"cannot use {path}: {place} is a link to {place.readlink()}, which is not there. "
+                "Mount or create that, or name another folder."
+            )
+    place = path.resolve()
+    if os.path.lexists(place / OWN_FOLDER):
+        return
+    if place == place.parent:
+        raise ConfigError(
+            f"cannot mirror to {path}: it is the root of the file system. Name a folder in it."
+        )
+    if place in _homes():
+        raise ConfigError(
+            f"cannot mirror to {path}: it is a home directory. Name a folder in it, such as "
+            f"{place / 'cvat'}."
+        )
+    for outer in place.parents:
+        if (outer / OWN_FOLDER).is_dir():
+            raise ConfigError(
+                f"cannot mirror to {path}: it lies in another destination, {outer}. Name a folder "
+                f"outside of it. If nothing is mirrored there, remove {outer / OWN_FOLDER}."
+            )
+    for inner in _folders_in(place):
+        if (inner / OWN_FOLDER).is_dir():
+            raise ConfigError(
+                f"cannot mirror to {path}: it holds another destination, {inner}. Name a folder "
+                "that holds none."
+            )
+
+
+def _homes() -> set[Path]:
+    """Return the user's home directories: that of the environment, and that of the system."""
+    homes = [os.environ.get("HOME")]
+    if sys.platform != "win32":
+        with contextlib.suppress(KeyError):  # the system need not know the user
+            homes.append(pwd.getpwuid(os.getuid()).pw_dir)
+    return {Path(home).resolve() for home in homes if home}
+
+
+def _folders_in(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield Path(entry.path)
