@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from asynccvat.aio.callbacks import Callback
+from asynccvat.aio.threads import wait_for_end
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.events import Event, RunFinished, TaskDone
@@ -76,15 +77,9 @@ class Run:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        task = self._running
-        task.cancel()
-        cancelled: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as again:
-                # The run cleans up within seconds, and a second cancellation must not cut it off.
-                cancelled = again
+        self._running.cancel()
+        # The run cleans up within seconds, and a second cancellation must not cut it off.
+        cancelled = await wait_for_end(self._running)
         if cancelled is not None:
             raise cancelled
         if error is None:

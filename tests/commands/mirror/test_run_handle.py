@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from engine_serving import QUICK, QUICK_DOWNLOAD, files, serving, until
 
@@ -66,6 +68,31 @@ async def test_a_cancelled_run_ends_its_iterators_and_cancels_queued_exports(
         assert len(serve.calls("POST", "/cancel")) == 4
         serve.server.release_exports()
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok
+
+
+async def test_a_run_in_a_cancelled_scope_ends_without_turning_the_loop(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop: Any = asyncio.get_running_loop()
+    turn, turns = loop._run_once, 0
+
+    def counted() -> None:
+        nonlocal turns
+        turns += 1
+        turn()
+
+    async with serving(4) as serve:
+        serve.server.pause_exports()
+        serve.server.faults.add(Fault(path="/cancel", delay=0.5, times=None))
+        with anyio.CancelScope() as scope:
+            async with ac.open_mirror(serve.client, data, options=QUICK):
+                await until(lambda: len(serve.server.requests) == 4)
+                monkeypatch.setattr(loop, "_run_once", counted)
+                scope.cancel()
+                await anyio.sleep_forever()
+        monkeypatch.undo()
+        assert len(serve.calls("POST", "/cancel")) == 4
+        assert turns < 1000, "anyio repeats a cancellation at every turn of the loop"
 
 
 async def test_a_run_that_is_left_at_once_says_that_it_ended(data: Path) -> None:
