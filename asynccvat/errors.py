@@ -54,6 +54,10 @@ class ChangeRefusedError(ConfigError):
     """A run was given another value than its destination remembers, and no `--change`."""
 
 
+class TimeLimitError(AsyncCvatError):
+    """A run took as long as it may. What was done by then is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One reason why a run file cannot be run.
@@ -100,6 +104,16 @@ class ReadError(TransportError):
 
 class StallError(TransportError):
     """The server sent nothing, or almost nothing, for longer than the stall timeout."""
+
+
+class QueueStuckError(AsyncCvatError):
+    """Nothing has left the server's queue for too long."""
+
+
+class OutageError(TransportError):
+    """The server stopped answering every call, and did not come back in time."""
+
+    retryable = False
 
 
 class ResponseError(AsyncCvatError):

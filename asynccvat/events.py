@@ -163,6 +163,22 @@ class ServerPaused:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerUnreachable:
+    """The server has not answered for `seconds`. The run waits up to `wait` seconds more."""
+
+    seconds: float
+    wait: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerBack:
+    """The server answers again, after `seconds`. The run goes on."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """A warning about the run."""
 
@@ -239,6 +255,8 @@ Event = (
     | ImportFinished
     | Retrying
     | ServerPaused
+    | ServerUnreachable
+    | ServerBack
     | Warned
     | TaskDone
     | RunFinished

@@ -185,6 +185,7 @@ class FakeTime:
         timing = Timing(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 1.0)
         client._http.retries._timing = timing
         client._http.retries._gate = RetryAfterGate(timing)
+        client._http.retries.outages._timing = timing
 
 
 def page(*ids: int, count: int | None = None, **extra: Any) -> web.Response:

@@ -67,6 +67,8 @@ def exit_code(error: BaseException) -> ExitCode:
             return ExitCode.NOT_ALLOWED
         case errors.TransportError() | errors.ServerError() | errors.RateLimitError():
             return ExitCode.UNREACHABLE
+        case errors.QueueStuckError():
+            return ExitCode.UNREACHABLE
         case errors.ProtocolError():
             # The server at this address does not answer as CVAT does.
             return ExitCode.UNREACHABLE
@@ -78,6 +80,7 @@ def exit_code(error: BaseException) -> ExitCode:
             | errors.ExportError()
             | errors.ArchiveError()
             | errors.UploadError()
+            | errors.TimeLimitError()
         ):
             return ExitCode.SOME_FAILED
         case errors.AsyncCvatError():

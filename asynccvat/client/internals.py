@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from asynccvat.client.body_limit import BodyLimit
@@ -18,7 +18,7 @@ from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
 from asynccvat.core.responses import ByteRange
 from asynccvat.core.selection import RequestSelection
-from asynccvat.errors import AsyncCvatError, ConfigError
+from asynccvat.errors import ConfigError
 from asynccvat.http import Call, HttpSession, ResultStream, SharedBudget
 
 if TYPE_CHECKING:
@@ -42,19 +42,10 @@ class ClientInternals:
         """The retries that are left, for calls and for archives alike."""
         return self._http.retries.budget
 
-    def listening(
-        self,
-        *,
-        on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None = None,
-        on_pause: Callable[[float], None] | None = None,
-    ) -> AbstractContextManager[None]:
-        """Hear of the client's retries and pauses inside a `with` block.
-
-        Args:
-            on_retry: Receives step, task id, error, and the seconds until the next attempt.
-            on_pause: Receives the seconds for which the server asked every call to wait.
-        """
-        return self._http.retries.listening(on_retry=on_retry, on_pause=on_pause)
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether the server is known not to answer, so that calls wait for it."""
+        return self._http.retries.outages.is_closed
 
     @asynccontextmanager
     async def open_result(

@@ -17,7 +17,7 @@ import anyio
 
 from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.aio.task_groups import run_beside, task_group
-from asynccvat.client.client import CvatClient
+from asynccvat.client.client import CvatClient, internals
 from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
 from asynccvat.core.scheduling.intervals import list_patience
@@ -234,6 +234,8 @@ class Poller:
             raise
         except (ProtocolError, ResponseError):
             pass
+        if requests is None and internals(self._client).is_unreachable:
+            return []  # the list is not to blame
         if requests is None:
             self._inflight.model = self.model.without_lists()
             return []

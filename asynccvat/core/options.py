@@ -29,6 +29,9 @@ from asynccvat.errors import ConfigError
 DEFAULT_EXPORT_TIMEOUT = 4.25 * 3600
 """Seconds. Longer than CVAT's own limit of 4 hours, so that the server gives up first."""
 
+DEFAULT_WAIT_FOR_SERVER = 600.0
+"""Seconds. Longer than a restart or an update of a server takes."""
+
 DEFAULT_PREFIX = "task"
 """The start of a folder's name where nothing else says it."""
 
@@ -64,6 +67,8 @@ class TransferOptions:
         transfers: Archives read, or large files sent, at once.
         retries: How often one step of one task is retried, if that is known to be safe.
             The client's own `RetryPolicy` says how often single calls are retried.
+        wait_for_server: Seconds that a run waits for a server that stopped answering.
+        max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync to disk before a task counts as done.
     """
 
@@ -75,6 +80,18 @@ class TransferOptions:
     )
     transfers: int = option(8, "--transfers", "Archives downloaded at once.", Number(1, example=8))
     retries: int = option(5, "--retries", _RETRIES, Number(0, example=5))
+    wait_for_server: float = option(
+        DEFAULT_WAIT_FOR_SERVER,
+        "--wait-for-server",
+        "How long to wait for a server that stopped answering: seconds, or like 90s or 30m.",
+        DURATION,
+    )
+    max_time: float | None = option(
+        None,
+        "--max-time",
+        "How long the whole run may take. What is done by then is kept; exit code 1.",
+        DURATION,
+    )
     durable: bool = option(
         True,
         "--no-fsync",
@@ -130,6 +147,8 @@ class DownloadOptions(FetchOptions):
         transfers: Archives read at once.
         retries: How often one step of one task is retried. The client's own `RetryPolicy`
             says how often single calls are retried.
+        wait_for_server: Seconds that a run waits for a server that stopped answering.
+        max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync to disk before a folder counts as done.
         bandwidth: Bytes a second for all transfers together, None for no limit.
         export_timeout: Seconds that one export may run, counted from its start. The time in the
@@ -148,6 +167,8 @@ class MirrorOptions(FetchOptions):
         transfers: Archives read at once.
         retries: How often one step of one task is retried. The client's own `RetryPolicy`
             says how often single calls are retried.
+        wait_for_server: Seconds that a run waits for a server that stopped answering.
+        max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync to disk before a folder counts as done.
         bandwidth: Bytes a second for all transfers together, None for no limit.
         export_timeout: Seconds that one export may run, counted from its start. The time in the
@@ -276,6 +297,8 @@ class UploadOptions(TransferOptions):
         concurrency: Imports in flight. None learns how many the server runs at once.
         transfers: Large files sent at once.
         retries: How often one step of one task is retried, if that is known to be safe.
+        wait_for_server: Seconds that a run waits for a server that stopped answering.
+        max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync receipts to disk before an upload counts as done.
         folder_prefix: A task's folder is named by this and the task's id, unless a receipt says
             otherwise. None for what the mirror remembers, or else "task".

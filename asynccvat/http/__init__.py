@@ -8,6 +8,7 @@ from __future__ import annotations
 from asynccvat.http.authorization import Credentials
 from asynccvat.http.body_receiver import BodyReceiver
 from asynccvat.http.calls import Call, FormFile, HttpOptions, Response, StreamedBody
+from asynccvat.http.listeners import CallListener, impatient, listening
 from asynccvat.http.result_stream import ResultStream
 from asynccvat.http.retry_budget import SharedBudget
 from asynccvat.http.session import HttpSession
@@ -15,6 +16,7 @@ from asynccvat.http.session import HttpSession
 __all__ = [
     "BodyReceiver",
     "Call",
+    "CallListener",
     "Credentials",
     "FormFile",
     "HttpOptions",
@@ -23,4 +25,6 @@ __all__ = [
     "ResultStream",
     "SharedBudget",
     "StreamedBody",
+    "impatient",
+    "listening",
 ]

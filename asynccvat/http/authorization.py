@@ -127,6 +127,11 @@ class Authorization:
         """Texts that must never be shown."""
         return (*self._credentials.secrets, *((self._key,) if self._key else ()))
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a header to send without a login."""
+        return self._header is not None
+
     async def header(self) -> str | None:
         """Return the header to send, after a login if one is due; None without credentials.
 

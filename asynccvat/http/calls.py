@@ -161,6 +161,7 @@ class Call:
         headers: Headers besides those of every call.
         anonymous: Send no credentials.
         retry: Retry after temporary failures. Only for calls that may safely be repeated.
+        during_outage: Send it even while the server is known not to answer.
         task_id: The task that the call is about.
         rq_id: The server's request that the call is about.
     """
@@ -175,6 +176,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     anonymous: bool = False
     retry: bool = True
+    during_outage: bool = False
     task_id: int | None = None
     rq_id: str | None = None
 

@@ -1,28 +1,26 @@
-"""The retries of one session: wait before a retry, pause all calls, tell the callbacks.
+"""The retries of one session: wait before a retry, pause all calls, tell the listener.
 
-`retry_budget` decides about one failure, `retry_after` holds the calls back, and `session` makes
-the calls.
+`retry_budget` decides about one failure, `retry_after` and `outages` hold the calls back, and
+`session` makes the calls.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 from asynccvat.core.retry import GiveUp, RetryPolicy
-from asynccvat.errors import AsyncCvatError, RateLimitError
+from asynccvat.errors import AsyncCvatError, RateLimitError, ServerError, TransportError
+from asynccvat.http.listeners import current_listener
+from asynccvat.http.outages import OutageGate
 from asynccvat.http.retry_after import RetryAfterGate, Timing
 from asynccvat.http.retry_budget import SharedBudget
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Callbacks:
-    on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None
-    on_pause: Callable[[float], None] | None
+# The retry before which a call asks whether the server is there at all. Most failures pass before.
+_DOUBTS = 2
 
 
 class Retries:
@@ -30,52 +28,50 @@ class Retries:
 
     Attributes:
         budget: The retries that all users of the session share.
+        outages: Holds the calls back while the server does not answer.
     """
 
-    def __init__(self, policy: RetryPolicy, timing: Timing) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        timing: Timing,
+        probe: Callable[[], Awaitable[AsyncCvatError | None]],
+    ) -> None:
         """Begin with a full budget and without a pause.
 
         Args:
             policy: The bounds of retries and delays.
             timing: Time and randomness.
+            probe: Asks the server for what concerns no task; returns why that failed.
         """
         self.budget = SharedBudget()
+        self.outages = OutageGate(probe, policy, timing)
         self._policy = policy
         self._timing = timing
         self._gate = RetryAfterGate(timing)
-        self._callbacks: list[_Callbacks] = []
 
-    @contextmanager
-    def listening(
-        self,
-        *,
-        on_retry: Callable[[str, int | None, AsyncCvatError, float], None] | None = None,
-        on_pause: Callable[[float], None] | None = None,
-    ) -> Iterator[None]:
-        """Call the given functions for retries and pauses within a `with` block.
-
-        Args:
-            on_retry: Gets the step, the task's id, the error, and the seconds until the retry.
-            on_pause: Gets the seconds for which the server asked all calls to wait.
-        """
-        callbacks = _Callbacks(on_retry, on_pause)
-        self._callbacks.append(callbacks)
-        try:
-            yield
-        finally:
-            self._callbacks.remove(callbacks)
-
-    async def retry_or_raise(self, error: AsyncCvatError, attempt: int) -> None:
+    async def retry_or_raise(
+        self, error: AsyncCvatError, attempt: int, *, may_outwait: bool = True
+    ) -> bool:
         """Wait for the right time to retry a failed step, or raise its error.
 
         Args:
             error: The failure, with the call's step and task.
             attempt: The number of retries of this step so far.
+            may_outwait: Whether an outage of the server may be waited for.
+
+        Returns:
+            Whether there was an outage, so that the step has failed for no reason of its own.
 
         Raises:
             AsyncCvatError: `error` itself, if the step should not be retried.
+            OutageError: The server does not answer any more.
         """
         decision = self.budget.decide(error, attempt, self._policy, self._timing)
+        doubtful = isinstance(decision, GiveUp) or attempt == _DOUBTS
+        may_outwait = may_outwait and doubtful and _may_be_outage(error)
+        if may_outwait and await self.outages.outwait():
+            return True
         if isinstance(decision, GiveUp):
             raise error
         delay = decision.delay
@@ -83,10 +79,11 @@ class Retries:
         if isinstance(error, RateLimitError) and error.retry_after is None:
             # The server named no time for its pause, so all calls wait as long as this one.
             self._close_gate(delay)
-        for callbacks in tuple(self._callbacks):
-            if callbacks.on_retry is not None:
-                callbacks.on_retry(error.step or "", error.task_id, error, delay)
+        listener = current_listener()
+        if listener.on_retry is not None:
+            listener.on_retry(error.step or "", error.task_id, error, delay)
         await self._timing.sleep(delay)
+        return False
 
     async def back_off(self, attempt: int) -> None:
         """Wait as before a retry, for something that the server has not done yet."""
@@ -98,10 +95,23 @@ class Retries:
 
     async def wait_for_pause(self) -> None:
         """Wait until the server's pause is over."""
+        if remaining := self._gate.remaining:
+            self._tell_pause(remaining)
         await self._gate.wait()
 
     def _close_gate(self, seconds: float) -> None:
         if self._gate.close_for(seconds):
-            for callbacks in tuple(self._callbacks):
-                if callbacks.on_pause is not None:
-                    callbacks.on_pause(seconds)
+            self._tell_pause(seconds)
+
+    def _tell_pause(self, seconds: float) -> None:
+        """Tell the current listener of a pause, once."""
+        listener = current_listener()
+        if listener.paused_until < self._gate.opens_at:
+            listener.paused_until = self._gate.opens_at
+            if listener.on_pause is not None:
+                listener.on_pause(seconds)
+
+
+def _may_be_outage(error: AsyncCvatError) -> bool:
+    """Whether every other call might fail in the same way."""
+    return isinstance(error, TransportError | ServerError) and error.retryable

@@ -32,23 +32,26 @@ class RetryAfterGate:
 
     Closing the gate does not interrupt calls that are running. No other call starts until the
     pause is over.
+
+    Attributes:
+        opens_at: When the last pause ends, by the clock of `timing`.
     """
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
-        self._opens_at = 0.0
+        self.opens_at = 0.0
 
     @property
     def remaining(self) -> float:
         """Seconds until the gate opens, 0 while it is open."""
-        return max(0.0, self._opens_at - self._timing.clock())
+        return max(0.0, self.opens_at - self._timing.clock())
 
     def close_for(self, seconds: float) -> bool:
         """Keep the gate closed for `seconds` from now; False if it was closed for longer."""
         until = self._timing.clock() + seconds
-        if seconds <= 0 or until <= self._opens_at:
+        if seconds <= 0 or until <= self.opens_at:
             return False
-        self._opens_at = until
+        self.opens_at = until
         return True
 
     async def wait(self) -> None:

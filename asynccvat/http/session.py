@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Protocol, Self, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
+import anyio
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
@@ -39,11 +40,15 @@ from asynccvat.errors import (
     GatewayError,
     ProtocolError,
     ResponseError,
+    ServerError,
+    StallError,
+    TransportError,
 )
 from asynccvat.http.authorization import Authorization, Credentials
 from asynccvat.http.calls import Call, HttpOptions, Response, described_type
 from asynccvat.http.connection import Connection
 from asynccvat.http.exchange import Exchange
+from asynccvat.http.listeners import current_listener
 from asynccvat.http.refusals import (
     CHECK_URL,
     Answer,
@@ -80,6 +85,25 @@ class _Login(msgspec.Struct):
 
 
 _LOGIN = msgspec.json.Decoder(_Login)
+
+_PROBE_SECONDS = 10.0
+_MOST_OUTAGES = 3
+_ABOUT = Call(
+    method="GET",
+    path="/api/server/about",
+    step="probe",
+    anonymous=True,
+    retry=False,
+    during_outage=True,
+)
+_REQUESTS = Call(
+    method="GET",
+    path="/api/requests",
+    step="probe",
+    params={"page_size": "1"},
+    retry=False,
+    during_outage=True,
+)
 
 
 class HttpSession:
@@ -128,7 +152,7 @@ class HttpSession:
         self.organization = organization
         self._authorization = Authorization(credentials, self._log_in)
         self._connection = Connection(self.server, self._options)
-        self.retries = Retries(self._options.policy, timing or Timing())
+        self.retries = Retries(self._options.policy, timing or Timing(), self.probe)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.server.origin!r})"
@@ -198,36 +222,80 @@ class HttpSession:
             error.task_id, error.step = call.task_id, call.step
             raise
 
+    async def probe(self) -> AsyncCvatError | None:
+        """Ask the server for what concerns no task.
+
+        While CVAT's Redis is down, it tells its version and lists tasks, but exports nothing. So
+        its requests are listed, too.
+
+        Returns:
+            Why the server cannot serve anyone now. None if it can, or refuses this user alone.
+        """
+        calls = (_ABOUT, _REQUESTS) if self._authorization.is_known else (_ABOUT,)
+        try:
+            for call in calls:
+                with anyio.fail_after(_PROBE_SECONDS):
+                    await self._call_once(call)
+        except TimeoutError:
+            return StallError(
+                f"{self.server.origin} sent nothing for {_PROBE_SECONDS:g} s. Check the network "
+                "and the server."
+            )
+        except (TransportError, ServerError) as error:
+            return error
+        except AsyncCvatError:
+            return None
+        return None
+
     async def _retrying(self, call: Call, once: Callable[[], Awaitable[T]]) -> T:
-        attempt = 0
+        attempt = outages = 0
         while True:
             try:
-                return await once()
+                result = await once()
             except AsyncCvatError as error:
                 if error.step is None:
                     error.step = call.step
                 error.task_id = error.task_id or call.task_id
                 error.rq_id = error.rq_id or call.rq_id
+                if isinstance(error, TransportError | ServerError):
+                    self.retries.outages.note_failure()
                 if not call.retry:
                     raise
                 failure = error
-            await self.retry_or_raise(failure, attempt)
-            attempt += 1
+            else:
+                self.retries.outages.note_answer()
+                return result
+            # A call that ends the server each time must not be sent for ever.
+            may_outwait = outages < _MOST_OUTAGES
+            if await self.retry_or_raise(failure, attempt, may_outwait=may_outwait):
+                attempt, outages = 0, outages + 1
+            else:
+                attempt += 1
 
-    async def retry_or_raise(self, error: AsyncCvatError, attempt: int) -> None:
+    async def retry_or_raise(
+        self, error: AsyncCvatError, attempt: int, *, may_outwait: bool = True
+    ) -> bool:
         """Wait for the right time to retry a failed step, or raise its error.
 
         Args:
             error: The failure, with the call's step and task.
             attempt: The number of retries of this step so far.
+            may_outwait: Whether an outage of the server may be waited for.
+
+        Returns:
+            Whether there was an outage, so that the step has failed for no reason of its own.
 
         Raises:
             AsyncCvatError: `error` itself, if the step should not be retried.
+            OutageError: The server does not answer any more.
         """
+        answered = self._connection.answered
         # If a server never answered, a wrong URL is more likely than a temporary failure.
-        if isinstance(error, ConnectError) and not self._connection.answered:
+        if isinstance(error, ConnectError) and not answered:
             raise error
-        await self.retries.retry_or_raise(error, attempt)
+        return await self.retries.retry_or_raise(
+            error, attempt, may_outwait=may_outwait and answered
+        )
 
     async def _call_once(self, call: Call) -> Response:
         exchange = await self._open(call)
@@ -286,6 +354,9 @@ class HttpSession:
         if self.organization and not call.anonymous:
             headers["X-Organization"] = self.organization
         await self.retries.wait_for_pause()
+        if not call.during_outage:
+            await self.retries.outages.wait()
+        current_listener().requests += 1
         exchange = await self._connection.send(
             call.method,
             url,
@@ -371,7 +442,15 @@ class HttpSession:
         )
 
     async def _log_in(self, body: dict[str, str]) -> str:
-        call = Call(method="POST", path="/api/auth/login", step="login", json=body, anonymous=True)
+        call = Call(
+            method="POST",
+            path="/api/auth/login",
+            step="login",
+            json=body,
+            anonymous=True,
+            # The probe may need it, and the call that it is for waits on its own.
+            during_outage=True,
+        )
         try:
             # Not retried here: the call that needs the login is retried as a whole.
             response = await self._call_once(call)

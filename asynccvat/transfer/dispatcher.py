@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -33,10 +34,11 @@ from asynccvat.transfer.one_task import TaskFetcher
 from asynccvat.transfer.orders import Destinations, FetchOrder, failed
 from asynccvat.transfer.outages import (
     OF_EVERY_TASK,
-    OF_THE_RUN,
     OutageDetector,
     destination_lost,
-    server_down,
+    end_of_run,
+    may_pass,
+    refusing_all,
 )
 from asynccvat.transfer.slots import RequestSlots
 
@@ -65,6 +67,7 @@ class Dispatcher:
         *,
         emit: Callable[[Event], None],
         done: Callable[[TaskOutcome], None],
+        warn: Callable[[str], None],
         listed_at: datetime | None = None,
         one_lock: bool = True,
         refresh: bool = False,
@@ -78,6 +81,7 @@ class Dispatcher:
             options: Limits and retries.
             emit: Receives the events.
             done: Receives each outcome.
+            warn: Receives warnings about the run.
             listed_at: The server's `Date` when it listed the tasks, None if it sent none.
             one_lock: Whether all destinations are under one lock, so that a lost lock ends the
                 run.
@@ -85,6 +89,7 @@ class Dispatcher:
         """
         self.stopped_by: AsyncCvatError | None = None
         self._done = done
+        self._warn = warn
         self._emit = emit
         self._outages = OutageDetector()
         self._fatal = (*OF_EVERY_TASK, StoreLockedError) if one_lock else OF_EVERY_TASK
@@ -120,6 +125,7 @@ class Dispatcher:
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)
         self._scope = anyio.CancelScope()
+        self._second_chances: list[FetchOrder] = []
         self._last_chances: list[FetchOrder] = []
 
     async def fetch_all(self, orders: Sequence[FetchOrder]) -> None:
@@ -136,23 +142,37 @@ class Dispatcher:
                     work = run_beside(self._exports.list_earlier_results, work)
                 await self._poller.during(work)
         finally:
-            await shielded(self._exports.cancel_queued())
+            await shielded(self._cancel_queued())
+
+    async def _cancel_queued(self) -> None:
+        left = len((await self._exports.cancel_queued()).may_be_queued)
+        if left:
+            exports = "1 export may remain" if left == 1 else f"{left} exports may remain"
+            self._warn(
+                f"{exports} queued at the server: it did not confirm that they are cancelled. "
+                "Remove them with `asynccvat requests cancel --all`."
+            )
 
     async def _fetch_all(self, orders: Sequence[FetchOrder]) -> None:
+        await self._fetch_each(orders)
+        # What failed may pass by now. Until then these tasks must not delay the others.
+        await self._fetch_each(self._second_chances, is_second=True)
+        # The server killed the exports of these tasks, perhaps for lack of memory while others
+        # ran. Each gets one more export, while no other export of the run is in flight.
+        for order in self._last_chances:
+            await self._under_way.acquire()
+            await self._slots.acquire()
+            await self._fetch(order, is_second=True, is_alone=True)
+
+    async def _fetch_each(self, orders: Sequence[FetchOrder], *, is_second: bool = False) -> None:
         async with task_group() as group:
             for number, order in enumerate(orders):
                 # The last tasks are not polled in batches: from there on each end matters.
                 self._more_to_request = len(orders) - number >= self._slots.limit // 2
                 await self._under_way.acquire()
                 await self._slots.acquire()
-                group.start_soon(self._fetch, order)
+                group.start_soon(partial(self._fetch, order, is_second=is_second))
             self._more_to_request = False
-        # The server killed the exports of these tasks, perhaps for lack of memory while others
-        # ran. Each gets one more export, while no other export of the run is in flight.
-        for order in self._last_chances:
-            await self._under_way.acquire()
-            await self._slots.acquire()
-            await self._fetch(order, last_chance=True)
 
     def _demand(self) -> Demand:
         """Tell the poller what the run needs. It asks before each poll."""
@@ -162,19 +182,26 @@ class Dispatcher:
             has_room=self._fetcher.has_room,
         )
 
-    async def _fetch(self, order: FetchOrder, *, last_chance: bool = False) -> None:
+    async def _fetch(
+        self, order: FetchOrder, *, is_second: bool = False, is_alone: bool = False
+    ) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
             outcome = await self._fetcher.fetch(order)
         except AsyncCvatError as error:
-            if isinstance(error, ExportFailedError) and error.retryable and not last_chance:
+            if isinstance(error, ExportFailedError) and error.retryable and not is_alone:
                 self._note_event(Retrying(order.task.id, "export", str(error), 0.0))
                 self._last_chances.append(order)
                 return
-            error.task_id = error.task_id or order.task.id
+            if end_of_run(error) is None:
+                error.task_id = error.task_id or order.task.id
             self._note_failure(order.task.id, error)
-            if isinstance(error, OF_THE_RUN):
+            if end_of_run(error) is not None:
+                return
+            if may_pass(error) and not is_second:
+                self._note_event(Retrying(order.task.id, error.step or "", str(error), 0.0))
+                self._second_chances.append(order)
                 return
             outcome = failed(order, error, clock() - began)
         else:
@@ -195,8 +222,8 @@ class Dispatcher:
 
     def _reason_to_stop(self, task_id: int, error: AsyncCvatError) -> AsyncCvatError | None:
         nothing_stored = self._outages.is_destination_lost(task_id, error)
-        if self._outages.is_server_down(error):
-            return server_down(error)
+        if self._outages.is_refusing_all(task_id, error):
+            return refusing_all(error)
         if isinstance(error, self._fatal):
             return error
         return destination_lost(error) if nothing_stored else None

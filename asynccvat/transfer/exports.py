@@ -29,7 +29,7 @@ from asynccvat.errors import (
     ResponseError,
 )
 from asynccvat.events import Event, ExportFinished, ExportRequested, Retrying
-from asynccvat.transfer.own_requests import OwnRequests
+from asynccvat.transfer.own_requests import LeftRequests, OwnRequests
 
 # How CVAT's queue (RQ) begins the message of an export whose process was killed.
 _WORK_HORSE_KILLED = "Work-horse terminated unexpectedly"
@@ -116,12 +116,12 @@ class Exports:
         assert problem is not None
         raise problem
 
-    async def cancel_queued(self) -> None:
+    async def cancel_queued(self) -> LeftRequests:
         """Cancel the queued exports that this object requested. Takes at most 5 seconds.
 
         The server finishes exports that it already runs.
         """
-        await self._own.cancel_queued()
+        return await self._own.cancel_queued()
 
     async def _request(self, task_id: int, spec: ExportSpec) -> WatchedRequest:
         call = self._client.request_export(task_id, spec)

@@ -22,7 +22,7 @@ from asynccvat.errors import (
     UploadError,
 )
 from asynccvat.events import Event, ImportFinished, ImportRequested, Retrying
-from asynccvat.transfer.own_requests import OwnRequests
+from asynccvat.transfer.own_requests import LeftRequests, OwnRequests
 
 
 class Imports:
@@ -76,13 +76,8 @@ class Imports:
                 self._poller.forget(watched)
         raise _busy(task_id)
 
-    async def cancel_queued(self) -> tuple[int, ...]:
-        """Cancel the queued imports that this object requested. Takes at most 5 seconds.
-
-        Returns:
-            The tasks whose imports could not be cancelled: the server runs them, has ended them,
-            or could not be asked.
-        """
+    async def cancel_queued(self) -> LeftRequests:
+        """Cancel the queued imports that this object requested. Takes at most 5 seconds."""
         return await self._own.cancel_queued()
 
     async def _wait(self, upload: AnnotationUpload, watched: WatchedRequest) -> ServerRequest:

@@ -1,8 +1,11 @@
-"""Tell an outage of the server or the destination from tasks that fail on their own."""
+"""Tell what ends a run from tasks that fail on their own.
+
+`http.outages` finds out whether the server answers at all, and waits for it.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from asynccvat.errors import (
     AsyncCvatError,
@@ -11,6 +14,9 @@ from asynccvat.errors import (
     DiskFullError,
     DriveError,
     GatewayError,
+    OutageError,
+    QueueStuckError,
+    ResponseError,
     ServerError,
     StoreError,
     StoreLockedError,
@@ -26,57 +32,59 @@ from asynccvat.events import (
 )
 
 # No task's fault. The run ends, and reports it once instead of for each task under way.
-OF_THE_RUN = (AuthenticationError, ConfigError, GatewayError)
+OF_THE_RUN = (AuthenticationError, ConfigError, GatewayError, OutageError, QueueStuckError)
 # What ends a run, because the next task would fail in the same way.
 OF_EVERY_TASK = (*OF_THE_RUN, DiskFullError, DriveError)
-# This many consecutive failures of one step mean that the server may be down, or that the
-# destination cannot store anything any more.
+# This many consecutive failures of one step mean that the destination stores nothing any more.
 _CONSECUTIVE_FAILURES = 16
-_DISK_STEPS = ("stage", "store")
+# If this many tasks failed at a step that no task of the run has passed, no task will.
+_FAILURES_WITHOUT_SUCCESS = 64
 
 
 class OutageDetector:
-    """Count consecutive failures of each step, over all tasks of a run.
+    """Count failures of each step, over all tasks of a run.
 
     Each step has its own count. Failures often come quickly. They may overtake slow successes of
     other steps, but not successes of the same step.
     """
 
     def __init__(self) -> None:
-        self._in_a_row: Counter[str] = Counter()
+        self._failed: defaultdict[str, set[int | None]] = defaultdict(set)
+        self._passed: set[str] = set()
+        self._refused_in_a_row: Counter[str] = Counter()
         self._staged: set[int] = set()
 
     def note(self, event: Event) -> None:
-        """Reset the count of a step that succeeded."""
+        """Note that a step succeeded."""
         match event:
             case ExportRequested():
-                del self._in_a_row["export"]
+                self._passed.add("export")
             case ExportFinished():
-                del self._in_a_row["wait"], self._in_a_row["list"]
+                self._passed |= {"wait", "list"}
             case ImportRequested():
-                del self._in_a_row["upload"]
+                self._passed.add("upload")
             case TransferFinished() | ImportFinished():
-                self._in_a_row = Counter({step: self._in_a_row[step] for step in _DISK_STEPS})
+                self._passed |= {"download", "upload", "wait", "list"}
             case _:
                 pass
 
-    def is_server_down(self, error: AsyncCvatError) -> bool:
-        """Count a failure, and return whether it was one too many."""
+    def is_refusing_all(self, task_id: int, error: AsyncCvatError) -> bool:
+        """Count a failure of the server. Return whether it fails for every task."""
         if not isinstance(error, TransportError | ServerError):
             return False
         step = error.step or "download"
-        self._in_a_row[step] += 1
-        return self._in_a_row[step] >= _CONSECUTIVE_FAILURES
+        self._failed[step].add(task_id)
+        return step not in self._passed and len(self._failed[step]) >= _FAILURES_WITHOUT_SUCCESS
 
     def note_staged(self, task_id: int) -> None:
         """Note that a task was staged."""
         self._staged.add(task_id)
-        del self._in_a_row["stage"]
+        del self._refused_in_a_row["stage"]
 
     def note_stored(self, task_id: int) -> None:
         """Note that a task was committed."""
         self._staged.discard(task_id)
-        del self._in_a_row["store"]
+        del self._refused_in_a_row["store"]
 
     def is_destination_lost(self, task_id: int, error: AsyncCvatError) -> bool:
         """Count a failure if the system refused something. Return whether it was one too many."""
@@ -86,23 +94,37 @@ class OutageDetector:
             return False  # another process can write there, so the destination works
         if not isinstance(error, StoreError) or not isinstance(error.__cause__, OSError):
             return False
-        self._in_a_row[step] += 1
-        return self._in_a_row[step] >= _CONSECUTIVE_FAILURES
+        self._refused_in_a_row[step] += 1
+        return self._refused_in_a_row[step] >= _CONSECUTIVE_FAILURES
 
 
-def server_down(last: AsyncCvatError) -> AsyncCvatError:
-    """The error that ends a run whose server is down, made from the last task's error."""
+def may_pass(error: AsyncCvatError) -> bool:
+    """Whether a task failed for a reason that may be gone at the end of the run."""
+    return isinstance(error, TransportError | ResponseError) and error.retryable
+
+
+def end_of_run(error: AsyncCvatError) -> AsyncCvatError | None:
+    """Return the error of the run that a task's error tells of, None if it is the task's own."""
+    if isinstance(error, OF_THE_RUN):
+        return error
+    # An import under way may have happened or not. The task reports that, with its cause.
+    cause = error.__cause__
+    return cause if isinstance(cause, OutageError | QueueStuckError) else None
+
+
+def refusing_all(last: AsyncCvatError) -> AsyncCvatError:
+    """The error that ends a run whose server fails for every task, made from the last error."""
     message = (
-        f"the server seems to be down: {_CONSECUTIVE_FAILURES} tasks in a row failed at the same "
-        f"step, the last one with: {last}"
+        f"the server fails for every task, though it answers: {_FAILURES_WITHOUT_SUCCESS} tasks "
+        f"failed at the same step, the last one with: {last}"
     )
-    down: AsyncCvatError
+    refusing: AsyncCvatError
     if isinstance(last, ServerError):
-        down = ServerError(message, status=last.status, detail=last.detail, step=last.step)
+        refusing = ServerError(message, status=last.status, detail=last.detail, step=last.step)
     else:
-        down = TransportError(message, step=last.step)
-    down.__cause__ = last
-    return down
+        refusing = TransportError(message, step=last.step)
+    refusing.__cause__ = last
+    return refusing
 
 
 def destination_lost(last: AsyncCvatError) -> DriveError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -16,10 +17,25 @@ from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller, WatchedRequest
 from asynccvat.core.models import RequestAccepted
 from asynccvat.errors import AsyncCvatError, ExportError
+from asynccvat.http import impatient
 
 # Seconds that an aborted run spends on cancelling its own requests.
 _CANCEL_SECONDS = 5.0
-_CANCELS_AT_ONCE = 8
+_CANCELS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LeftRequests:
+    """What an aborted run left at the server.
+
+    Attributes:
+        task_ids: The tasks of all requests that were not cancelled, in ascending order. The server
+            runs them, has ended them, or did not answer.
+        may_be_queued: The tasks of those for which the server did not answer.
+    """
+
+    task_ids: tuple[int, ...]
+    may_be_queued: tuple[int, ...]
 
 
 class OwnRequests:
@@ -34,7 +50,7 @@ class OwnRequests:
         """
         self._client = client
         self._poller = poller
-        self._sending: set[asyncio.Task[RequestAccepted]] = set()
+        self._sending: dict[asyncio.Task[RequestAccepted], int] = {}
         self._own: dict[str, WatchedRequest] = {}
 
     async def send(
@@ -59,7 +75,7 @@ class OwnRequests:
         clock = asyncio.get_running_loop().time
         began = clock()
         sending = asyncio.ensure_future(call)
-        self._sending.add(sending)
+        self._sending[sending] = task_id
         sending.add_done_callback(
             lambda done: self._note(done, task_id, began, predictable=predictable)
         )
@@ -74,38 +90,46 @@ class OwnRequests:
         """Note that a request has ended, so that there is nothing to cancel."""
         self._own.pop(watched.rq_id, None)
 
-    async def cancel_queued(self) -> tuple[int, ...]:
+    async def cancel_queued(self) -> LeftRequests:
         """Cancel the requests that may still be queued. Takes at most 5 seconds.
 
         A request that runs already cannot be cancelled.
 
         Returns:
-            The tasks of the requests that were not cancelled, in ascending order.
+            The requests that were not cancelled.
         """
-        with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
+        answered: set[str] = set()
+        with impatient(), anyio.move_on_after(_CANCEL_SECONDS, shield=True):
             if self._sending:
                 await asyncio.wait(self._sending)
             limiter = anyio.CapacityLimiter(_CANCELS_AT_ONCE)
             async with task_group() as group:
                 for watched in self._own.values():
                     if _may_be_queued(watched):
-                        group.start_soon(self._cancel, watched, limiter)
+                        group.start_soon(self._cancel, watched, limiter, answered)
+        lost = tuple(self._sending.values())
         if self._sending:
             for sending in self._sending:
                 sending.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait(self._sending)
-        left = tuple(sorted(watched.task_id for watched in self._own.values()))
+        open_ = [one.task_id for one in self._own.values() if _may_be_open(one, answered)]
+        left = LeftRequests(
+            tuple(sorted(watched.task_id for watched in self._own.values())),
+            tuple(sorted([*open_, *lost])),
+        )
         self._own.clear()
         return left
 
-    async def _cancel(self, watched: WatchedRequest, limiter: anyio.CapacityLimiter) -> None:
+    async def _cancel(
+        self, watched: WatchedRequest, limiter: anyio.CapacityLimiter, answered: set[str]
+    ) -> None:
         async with limiter:
             try:
                 cancelled = await self._client.cancel_request(watched.rq_id)
             except AsyncCvatError:
-                # It runs by now, or the server is unreachable. Either way nothing can be done.
-                return
+                return  # the server is unreachable, and nothing can be done
+        answered.add(watched.rq_id)
         if cancelled:
             self._own.pop(watched.rq_id, None)
 
@@ -118,7 +142,7 @@ class OwnRequests:
         predictable: Callable[[RequestAccepted], bool],
     ) -> None:
         """Note at once what the server queued, even if the caller was cancelled."""
-        self._sending.discard(sending)
+        self._sending.pop(sending, None)
         if sending.cancelled() or sending.exception() is not None:
             return
         accepted = sending.result()
@@ -140,3 +164,8 @@ def _may_be_queued(watched: WatchedRequest) -> bool:
     # If the server could not be asked, nothing is known of the request's end.
     has_ended = watched.error is None or isinstance(watched.error, ExportError)
     return not watched.started and not (watched.ended and has_ended)
+
+
+def _may_be_open(watched: WatchedRequest, answered: set[str]) -> bool:
+    """Whether a request may be in the queue still, after all were to be cancelled."""
+    return _may_be_queued(watched) and watched.rq_id not in answered

@@ -5,23 +5,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+import anyio
+
 from asynccvat.aio.list_warnings import warnings_to
-from asynccvat.client import CvatClient, internals
+from asynccvat.core.options import TransferOptions
 from asynccvat.core.outcomes import RunReport, TaskOutcome
-from asynccvat.errors import AsyncCvatError
-from asynccvat.events import Retrying, RunFinished, ServerPaused, TaskDone, Warned
+from asynccvat.core.quantities import duration_text
+from asynccvat.errors import AsyncCvatError, TimeLimitError
+from asynccvat.events import (
+    Retrying,
+    RunFinished,
+    ServerBack,
+    ServerPaused,
+    ServerUnreachable,
+    TaskDone,
+    Warned,
+)
+from asynccvat.http import CallListener, listening
 from asynccvat.transfer.run import Run
 
 
 class ReportBuilder:
     """Collect outcomes and warnings of a run, and write its report at the end."""
 
-    def __init__(self, run: Run, client: CvatClient) -> None:
-        """Begin the report. Time and requests are counted from here."""
+    def __init__(self, run: Run, options: TransferOptions) -> None:
+        """Begin the report. Time and requests are counted from here.
+
+        Args:
+            run: The run.
+            options: How long it may wait for the server, and go on in all.
+        """
         self._run = run
-        self._client = client
+        self._most_seconds = options.max_time
         self._began = asyncio.get_running_loop().time()
-        self._requests_before = client.requests_sent
+        self._listener = CallListener(
+            on_retry=self._retrying,
+            on_pause=lambda seconds: run.emit(ServerPaused(seconds)),
+            on_unreachable=self._unreachable,
+            on_back=lambda seconds: run.emit(ServerBack(seconds)),
+            patience=options.wait_for_server,
+        )
         self._outcomes: list[TaskOutcome] = []
         self._warnings: list[str] = []
 
@@ -45,10 +68,13 @@ class ReportBuilder:
         interrupted = True
         try:
             with (
-                internals(self._client).listening(on_retry=self._retrying, on_pause=self._paused),
+                listening(self._listener),
                 warnings_to(self.warn),
+                anyio.move_on_after(self._most_seconds) as limit,
             ):
                 stopped_by = await work
+            if limit.cancelled_caught:
+                stopped_by = self._out_of_time()
             interrupted = stopped_by is not None
         except AsyncCvatError as error:
             # The report stays when the exception is gone.
@@ -63,7 +89,7 @@ class ReportBuilder:
         self._run.report = RunReport(
             outcomes=tuple(self._outcomes),
             seconds=asyncio.get_running_loop().time() - self._began,
-            requests=self._client.requests_sent - self._requests_before,
+            requests=self._listener.requests,
             transferred=sum(outcome.transferred for outcome in self._outcomes),
             listing_complete=plan is None or plan.listing.complete,
             interrupted=interrupted,
@@ -78,5 +104,12 @@ class ReportBuilder:
     ) -> None:
         self._run.emit(Retrying(task_id, step, str(error), delay))
 
-    def _paused(self, seconds: float) -> None:
-        self._run.emit(ServerPaused(seconds))
+    def _unreachable(self, seconds: float, wait: float, error: AsyncCvatError) -> None:
+        self._run.emit(ServerUnreachable(seconds, wait, str(error)))
+
+    def _out_of_time(self) -> TimeLimitError:
+        assert self._most_seconds is not None, "only a limit can be reached"
+        return TimeLimitError(
+            f"the run has taken {duration_text(self._most_seconds)}, which --max-time allows. "
+            "What is done is kept: run the same command again to continue."
+        )

@@ -8,10 +8,9 @@ import pytest
 from aiohttp import web
 from scripted import Connect, FakeTime, ScriptedServer, page, reply
 
-from asynccvat.client import internals
 from asynccvat.core.retry import RetryBudget, RetryPolicy
 from asynccvat.errors import AsyncCvatError, NotFoundError, RateLimitError, ServerError
-from asynccvat.http import Call
+from asynccvat.http import Call, CallListener, listening
 
 pytestmark = pytest.mark.anyio
 
@@ -109,7 +108,7 @@ async def test_a_rate_limit_without_retry_after_pauses_all_calls(
     server["GET /api/users/self"] = [throttled(None), USER]
     client = await connect(token=TOKEN)
     pauses: list[float] = []
-    with internals(client).listening(on_pause=pauses.append):
+    with listening(CallListener(on_pause=pauses.append)):
         await client.user()
     assert pauses == [0.5]
     assert fake_time.slept == [0.5]
@@ -139,7 +138,7 @@ async def test_a_shorter_pause_does_not_end_a_longer_one(
         pauses.append(seconds)
         pausing.set()
 
-    with internals(client).listening(on_pause=on_pause):
+    with listening(CallListener(on_pause=on_pause)):
         await asyncio.gather(client.task(1), client.task(2), return_exceptions=True)
     assert pauses == [20.0]
     assert client._http.retries._gate.remaining == 20.0
@@ -152,7 +151,7 @@ async def test_a_503_without_retry_after_delays_one_call_only(
     server["GET /api/users/self"] = [throttled(None, 503), USER]
     client = await connect(token=TOKEN)
     pauses: list[float] = []
-    with internals(client).listening(on_pause=pauses.append):
+    with listening(CallListener(on_pause=pauses.append)):
         await client.user()
     assert pauses == []
 
@@ -189,10 +188,7 @@ async def test_callbacks_are_called_within_their_block_only(
     def on_retry(step: str, task_id: int | None, error: AsyncCvatError, delay: float) -> None:
         retries.append((step, task_id, type(error).__name__, delay))
 
-    with (
-        internals(client).listening(on_retry=on_retry),
-        internals(client).listening(on_pause=pauses.append),
-    ):
+    with listening(CallListener(on_retry=on_retry, on_pause=pauses.append)):
         await client.task(5)
     assert retries == [
         ("detail", 5, "RateLimitError", 7.0),

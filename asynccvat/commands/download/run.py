@@ -85,7 +85,7 @@ class DownloadRun:
 
     async def work(self, run: Run) -> None:
         """Download, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._client)
+        report = ReportBuilder(run, self._options)
         await report.during(self._download(run, report))
 
     async def plan(self) -> DownloadPlan:
@@ -144,6 +144,7 @@ class DownloadRun:
             options,
             emit=run.emit,
             done=report.done,
+            warn=report.warn,
             one_lock=False,
         )
         await dispatcher.fetch_all(orders)

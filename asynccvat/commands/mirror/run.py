@@ -85,7 +85,7 @@ class MirrorRun:
 
     async def work(self, run: Run) -> None:
         """Mirror, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._client)
+        report = ReportBuilder(run, self._options)
         await report.during(self._in_store(run, report))
 
     async def _in_store(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
@@ -146,6 +146,7 @@ class MirrorRun:
             options,
             emit=run.emit,
             done=report.done,
+            warn=report.warn,
             listed_at=plan_.listing.read_at,
             # A kept archive is the server's own, so it has the images.
             refresh=options.refresh and options.reuse and not options.keep_archive,

@@ -19,7 +19,12 @@ from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event, ImportStarted
 from asynccvat.transfer.imports import Imports
-from asynccvat.transfer.outages import OF_THE_RUN, OutageDetector, server_down
+from asynccvat.transfer.outages import (
+    OF_THE_RUN,
+    OutageDetector,
+    end_of_run,
+    refusing_all,
+)
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.slots import RequestSlots
 
@@ -83,9 +88,12 @@ class UploadDispatcher:
             with self._scope:
                 await self._poller.during(self._upload_all(orders))
         finally:
-            left = await shielded(self._imports.cancel_queued())
-            if left:
-                self._report.warn(_still_running(left, orders))
+            await shielded(self._cancel_queued(orders))
+
+    async def _cancel_queued(self, orders: Sequence[UploadOrder]) -> None:
+        left = (await self._imports.cancel_queued()).task_ids
+        if left:
+            self._report.warn(_still_running(left, orders))
 
     async def _upload_all(self, orders: Sequence[UploadOrder]) -> None:
         async with task_group() as group:
@@ -97,7 +105,7 @@ class UploadDispatcher:
         try:
             imported = await self._uploader.upload(order)
         except AsyncCvatError as error:
-            self._note_failure(error)
+            self._note_failure(order.step.task_id, error)
             if isinstance(error, OF_THE_RUN):
                 return
             self._report.done(failed(order.step, error))
@@ -114,10 +122,12 @@ class UploadDispatcher:
         self._outages.note(event)
         self._emit(event)
 
-    def _note_failure(self, error: AsyncCvatError) -> None:
-        down = self._outages.is_server_down(error)
-        if (down or isinstance(error, OF_THE_RUN)) and self.stopped_by is None:
-            self.stopped_by = server_down(error) if down else error
+    def _note_failure(self, task_id: int, error: AsyncCvatError) -> None:
+        why = end_of_run(error)
+        if self._outages.is_refusing_all(task_id, error):
+            why = refusing_all(error)
+        if why is not None and self.stopped_by is None:
+            self.stopped_by = why
             self._scope.cancel()
 
 

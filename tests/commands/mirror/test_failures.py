@@ -31,7 +31,6 @@ from asynccvat.events import ExportRequested, Retrying, TaskDone, to_json
 from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
 from asynccvat.store import MirrorStore
-from asynccvat.transfer.outages import OutageDetector
 
 pytestmark = pytest.mark.anyio
 
@@ -393,18 +392,6 @@ async def test_a_lock_that_was_taken_over_stops_the_run(data: Path) -> None:
         assert report.count(ac.Action.FETCHED) == 0
 
 
-async def test_a_server_that_is_down_stops_the_run(data: Path) -> None:
-    policy = RetryPolicy(attempts=0)
-    async with serving(40, client={"policy": policy}) as serve:
-        serve.server.faults.add(Fault(method="POST", path="dataset", drop=True, times=None))
-        report = await ac.mirror(serve.client, data, options=QUICK)
-        assert isinstance(report.stopped_by, ac.TransportError)
-        why = "the server seems to be down: 16 tasks in a row failed"
-        assert str(report.stopped_by).startswith(why)
-        assert report.stopped_by.task_id is None, "it is no task's fault"
-        assert 16 <= len(report.failures) < 40
-
-
 async def test_a_server_that_answers_now_and_then_is_not_down(data: Path) -> None:
     policy = RetryPolicy(attempts=0)
     async with serving(40, client={"policy": policy}) as serve:
@@ -415,18 +402,6 @@ async def test_a_server_that_answers_now_and_then_is_not_down(data: Path) -> Non
         assert report.stopped_by is None
         assert report.count(ac.Action.FETCHED) + len(report.failures) == 40
         assert report.count(ac.Action.FETCHED) >= 10
-
-
-async def test_a_server_that_sends_no_more_archives_stops_the_run(data: Path) -> None:
-    policy = RetryPolicy(attempts=0)
-    async with serving(40, client={"policy": policy}) as serve:
-        serve.server.faults.add(Fault(path="dataset/download", status=502, times=None))
-        report = await ac.mirror(
-            serve.client, data, options=replace(QUICK, concurrency=1, transfers=1)
-        )
-        assert isinstance(report.stopped_by, ac.errors.ServerError)
-        assert 16 <= len(report.failures) < 40
-        assert staged(data) == []
 
 
 async def test_an_unreachable_server_is_reported_at_once(data: Path) -> None:
@@ -456,11 +431,3 @@ async def test_receipts_that_cannot_be_read_end_the_run_whatever_the_server_does
         monkeypatch.setattr(MirrorStore, "receipts", unreadable)
         with pytest.raises(ac.StoreError, match="the disk is gone"):
             await ac.mirror(serve.client, data, options=QUICK)
-
-
-def test_locked_folders_do_not_count_against_the_destination() -> None:
-    detector = OutageDetector()
-    for task_id in range(100):
-        locked = ac.StoreLockedError("somebody writes there", task_id=task_id)
-        locked.__cause__ = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        assert not detector.is_destination_lost(task_id, locked)

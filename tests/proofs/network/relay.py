@@ -66,6 +66,10 @@ class Relay:
         there, back = await asyncio.open_connection(*self.target)
         both = {writer, back}
         self._writers |= both
+        if self._server is None or not self._server.is_serving():
+            # It went down while this connection was made.
+            for one in both:
+                one.transport.abort()
         try:
             await asyncio.gather(_pour(reader, back), _pour(there, writer))
         finally:
