@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asynccvat.cli.progress import Progress, messages
-from asynccvat.events import Event
+from asynccvat.events import Event, ServerUnreachable
 
 LINES_EVERY_SECONDS = 5.0
 """Seconds between two lines of progress, if stderr is no terminal."""
@@ -173,6 +173,8 @@ class BarDisplay:
     def on_event(self, event: Event) -> None:
         """Count an event; another thread draws the bar."""
         self._progress.apply(event)
+        if isinstance(event, ServerUnreachable):
+            return  # the line of numbers says it, and changes
         for line in messages(event, verbose=self._verbose):
             self.say(line)
 

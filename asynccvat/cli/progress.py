@@ -14,6 +14,7 @@ from asynccvat import (
     TaskOutcome,
 )
 from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
+from asynccvat.core.quantities import duration_text
 from asynccvat.errors import DiskFullError, DriveError, GatewayError
 from asynccvat.events import (
     DestinationSettled,
@@ -28,7 +29,9 @@ from asynccvat.events import (
     Planned,
     Retrying,
     RunFinished,
+    ServerBack,
     ServerPaused,
+    ServerUnreachable,
     TaskDone,
     TransferFinished,
     TransferProgress,
@@ -52,6 +55,38 @@ _MOST_WARNINGS_ALIKE = 10
 
 
 @dataclass(slots=True)
+class Outages:
+    """Outages of the server, for a line that changes.
+
+    Attributes:
+        away: Seconds of all outages that are over.
+    """
+
+    away: float = 0.0
+    _now: ServerUnreachable | None = None
+    _shown_at: float | None = None
+
+    def apply(self, event: Event) -> None:
+        """Note the begin or the end of an outage."""
+        match event:
+            case ServerUnreachable():
+                self._now, self._shown_at = event, None
+            case ServerBack():
+                self._now = None
+                self.away += event.seconds
+            case _:
+                pass
+
+    def line(self, now: float) -> str | None:
+        """Return for how long the server has not answered; None if it answers."""
+        if self._now is None:
+            return None
+        # Events have no time: the first line after one is as good.
+        self._shown_at = now if self._shown_at is None else self._shown_at
+        return unreachable(self._now, self._now.seconds + now - self._shown_at)
+
+
+@dataclass(slots=True)
 class Progress:
     """The counts of one run.
 
@@ -66,6 +101,7 @@ class Progress:
         at_server: Tasks whose export or import waits or runs at the server. It is rarely known
             which of them run, since most exports are never polled.
         transferring: Tasks whose archive is being received, or whose file is being sent.
+        outages: The outages of the server: they are no part of the rates.
     """
 
     started: float
@@ -77,6 +113,7 @@ class Progress:
     transferred: int = 0
     at_server: set[int] = field(default_factory=set)
     transferring: set[int] = field(default_factory=set)
+    outages: Outages = field(default_factory=Outages)
 
     def apply(self, event: Event) -> None:
         """Count an event."""
@@ -101,7 +138,7 @@ class Progress:
                 self._move(event.outcome.task_id, None)
                 self._finish(event.outcome)
             case _:
-                pass
+                self.outages.apply(event)
 
     @property
     def fraction(self) -> float:
@@ -109,10 +146,12 @@ class Progress:
         return min(1.0, self.done / self.total) if self.total else 0.0
 
     def overall(self, now: float) -> str:
-        """Return tasks, bytes, rates and the time left in one line."""
+        """Return tasks, bytes, rates and the time left in one line; in an outage, its length."""
+        if (outage := self.outages.line(now)) is not None:
+            return outage
         if self.total is None:
             return "listing tasks" if self.listed is None else "planning"
-        seconds = max(now - self.started, 1e-9)
+        seconds = max(now - self.started - self.outages.away, 1e-9)
         parts = [f"{self.done:,}/{self.total:,} tasks", number_of_bytes(self.transferred)]
         if self.done:
             parts.append(f"{number_of_bytes(self.transferred / seconds)}/s")
@@ -161,11 +200,21 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
             yield f"warning: {printable(event.message)}"
         case ServerPaused():
             yield f"the server asks for a pause of {span(event.seconds)}"
+        case ServerUnreachable():
+            yield unreachable(event, event.seconds)
+        case ServerBack():
+            yield f"the server answers again after {span(event.seconds)}; the run goes on"
         case Retrying() if verbose:
             whose = "" if event.task_id is None else f"task {event.task_id}: "
             yield f"{whose}retrying {event.step} in {span(event.delay)}: {printable(event.error)}"
         case _:
             pass
+
+
+def unreachable(event: ServerUnreachable, seconds: float) -> str:
+    """Return the line for a server that has not answered for some seconds."""
+    since, most = span(seconds), duration_text(event.wait)
+    return f"no answer from the server for {since}; waiting up to {most} (--wait-for-server)"
 
 
 def _at_once(outcome: TaskOutcome) -> Iterator[str]:

@@ -86,6 +86,34 @@ def test_before_there_is_a_plan_progress_names_the_wait() -> None:
     assert progress.overall(1.0) == "0/2 tasks, 0 B"
 
 
+def test_an_outage_has_a_line_that_changes_and_no_part_in_the_time_left() -> None:
+    progress = Progress(started=0)
+    progress.apply(events.Planned(fetch=4, keep=0, move=0, remove=0, refuse=0, skip=0))
+    progress.apply(done(1))
+    progress.apply(events.ServerUnreachable(seconds=3.0, wait=600.0, error="refused"))
+    for now, waited in ((10.0, "3.0 s"), (21.0, "14 s"), (127.0, "2:00")):
+        line = f"no answer from the server for {waited}; waiting up to 10m (--wait-for-server)"
+        assert progress.overall(now) == line
+    progress.apply(events.ServerBack(seconds=122.0))
+    assert progress.overall(132.0).endswith("0.1 tasks/s, 30 s left")
+
+
+def test_an_outage_is_a_message_only_where_no_line_can_change() -> None:
+    clock, bar, lines = Clock(), terminal(), pipe()
+    unreachable = events.ServerUnreachable(seconds=3.0, wait=90.0, error="refused")
+    said = "no answer from the server for 3.0 s; waiting up to 1m30s (--wait-for-server)\n"
+    with LineDisplay(lines, clock=clock) as shown:
+        shown.on_event(unreachable)
+        shown.on_event(events.ServerBack(seconds=20.0))
+    assert written_to(lines) == f"{said}the server answers again after 20 s; the run goes on\n"
+    with BarDisplay(bar, clock=clock) as drawn:
+        drawn.on_event(events.Planned(fetch=2, keep=0, move=0, remove=0, refuse=0, skip=0))
+        drawn.on_event(unreachable)
+        drawn.on_event(events.ServerBack(seconds=20.0))
+    assert written_to(bar).count("the server answers again after 20 s") == 1
+    assert "(--wait-for-server)\n" not in written_to(bar)
+
+
 @pytest.mark.parametrize(
     ("event", "lines"),
     [

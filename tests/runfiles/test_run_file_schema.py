@@ -73,6 +73,8 @@ MIRROR = {
         "transfers": 3,
         "bwlimit": "1.5G",
         "retries": 0,
+        "wait_for_server": "10m",
+        "max_time": "8h",
         "export_timeout": 90,
         "max_members": 10,
         "max_member_size": "1G",
@@ -205,7 +207,7 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
         case (
             "parameters",
             "export_timeout" | "bwlimit" | "max_size" | "max_member_size" | "max_directory_size",
-        ):
+        ) | ("parameters", "wait_for_server" | "queue_timeout" | "max_time"):
             return bool(value == 0)
         case ("parameters", "max_delete"):
             return bool(value == 2.5)
