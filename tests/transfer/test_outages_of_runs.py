@@ -226,7 +226,9 @@ async def test_an_upload_whose_server_stays_away_ends_once(data: Path, log: Log)
         async with connected(serve.server) as client:
             report = await ac.upload(client, data, options=options, on_event=log)
         assert isinstance(report.stopped_by, ac.errors.OutageError)
-        assert report.failures == ()
+        # Imports whose answer was lost are named: they may have happened.
+        errors = [type(one.error) for one in report.failures]
+        assert set(errors) <= {ac.errors.ImportUncertainError}
 
 
 def test_locked_folders_do_not_count_against_the_destination() -> None:

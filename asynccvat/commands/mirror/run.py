@@ -85,7 +85,7 @@ class MirrorRun:
 
     async def work(self, run: Run) -> None:
         """Mirror, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._wanted.options)
         await report.during(self._in_store(run, report))
 
     async def _in_store(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
