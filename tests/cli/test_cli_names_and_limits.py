@@ -78,3 +78,16 @@ def test_a_task_of_another_dimension_is_skipped_and_refused_where_it_was_named(
     assert "failed: cannot mirror task 2: the task is 3d" in ended.err
     ended = shell("mirror", "other", "-t", "2", "--format", "COCO 1.0", "--dry-run")
     assert "dimension" in ended.out
+
+
+def test_a_file_for_tasks_of_another_dimension_is_not_uploaded(
+    shell: Shell, own: SimulatedServer
+) -> None:
+    assert shell("mirror", "data", "-t", "1", "--no-fsync").code == 0
+    own.change_task(1, dimension="3d")
+    ended = shell("upload", "-i", "data", "-t", "1", "--overwrite", "--lossy")
+    assert ended.code == 1
+    assert "cannot upload to task 1: the task is 3d, and 'CVAT 1.1' holds" in ended.err
+    assert [
+        call for call in own.calls if call.method == "POST" and "annotations" in call.path
+    ] == []

@@ -168,7 +168,8 @@ class UploadRun:
         except AsyncCvatError as error:
             error.task_id = candidate.task_id
             return replace(found, candidate=replace(candidate, problem=error))
-        return replace(found, candidate=replace(candidate, importer=importer.name))
+        candidate = replace(candidate, importer=importer.name, dimension=importer.dimension)
+        return replace(found, candidate=candidate)
 
 
 async def _note_dates(

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from asynccvat.core.models import TaskListing
+from asynccvat.core.models import Task, TaskListing
 from asynccvat.errors import AsyncCvatError, NotFoundError, TaskChangedError, UploadError
 
 
@@ -35,6 +35,8 @@ class UploadReason(StrEnum):
     """There is no such task, or this user may not see it."""
     NO_DATA = "no data"
     """It has no images yet, so CVAT cannot import into it."""
+    DIMENSION = "dimension"
+    """Its dimension, `2d` or `3d`, is not that of the format."""
     CONFLICT = "conflict"
     """It changed on the server since it was mirrored."""
     LOSS = "loss"
@@ -50,6 +52,7 @@ class UploadCandidate:
         name: The task's name in the receipt, "" if there is none.
         path: The file, or the folder whose files are packed.
         importer: The importer's name.
+        dimension: The dimension of the tasks that the importer is for, None if it is unknown.
         named: Whether the user named the task. False if it was found in a folder.
         edited: Whether the files differ from the receipt. None if they are in no receipt.
         mirrored_date: The task's `updated_date` in the receipt, None if there is none.
@@ -60,6 +63,7 @@ class UploadCandidate:
     name: str = ""
     path: PurePath
     importer: str
+    dimension: str | None = None
     named: bool
     edited: bool | None = None
     mirrored_date: str | None = None
@@ -193,6 +197,8 @@ def plan_uploads(
             refusal = UploadReason.NOT_FOUND, _not_found(one.task_id)
         elif task.without_data:
             refusal = UploadReason.NO_DATA, _no_data(one.task_id)
+        elif None not in (one.dimension, task.dimension) and one.dimension != task.dimension:
+            refusal = UploadReason.DIMENSION, _other_dimension(one, task)
         elif not overwrite and one.mirrored_date not in (None, task.updated_date):
             refusal = UploadReason.CONFLICT, changed_since(one.task_id)
         if refusal is not None:
@@ -230,6 +236,16 @@ def _not_found(task_id: int) -> NotFoundError:
         status=404,
         task_id=task_id,
         step="list",
+    )
+
+
+def _other_dimension(one: UploadCandidate, task: Task) -> UploadError:
+    return UploadError(
+        f"cannot upload to task {task.id}: the task is {task.dimension}, and {one.importer!r} "
+        f"holds the annotations of {one.dimension} tasks only. Name a format of its dimension, as "
+        "`asynccvat formats` shows.",
+        task_id=task.id,
+        step="plan",
     )
 
 

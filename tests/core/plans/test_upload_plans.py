@@ -45,6 +45,7 @@ LISTING = TaskListing(
         Task(id=1, name="one", updated_date="u1", size=5),
         Task(id=2, name="two", updated_date="u2", size=5),
         Task(id=3, name="empty", updated_date="u3"),
+        Task(id=4, name="cloud", updated_date="u4", size=5, dimension="3d"),
     )
 )
 
@@ -95,6 +96,21 @@ def test_files_with_problems_are_refused(
     assert isinstance(step, RefuseUpload)
     assert step.reason == reason
     assert isinstance(step.problem, kind)
+
+
+def test_a_file_for_tasks_of_another_dimension_is_refused() -> None:
+    flat, fitting, unknown = plan(
+        candidate(4, named=True, importer="COCO 1.0", dimension="2d"),
+        candidate(4, named=True, importer="Datumaro 3D 1.0", dimension="3d"),
+        candidate(1, named=True, importer="COCO 1.0", dimension="2d"),
+    )
+    assert isinstance(flat, RefuseUpload)
+    assert flat.reason == "dimension"
+    assert "the task is 3d, and 'COCO 1.0' holds the annotations of 2d tasks only" in str(
+        flat.problem
+    )
+    assert isinstance(fitting, Upload)
+    assert isinstance(unknown, Upload)
 
 
 def test_a_task_is_held_to_the_state_that_was_mirrored() -> None:
