@@ -88,7 +88,7 @@ def open_mirror(
         selection: Which tasks. Conditions that it leaves out are those that the destination
             remembers of its first run; without any, all that the user may see.
         spec: The format's name, or an `ExportSpec` for format and images. By default what the
-            destination remembers, or else `CVAT for images 1.1`.
+            destination remembers, or else `CVAT`.
         images: Whether to fetch images, too, if `spec` is no `ExportSpec`. By default what the
             destination remembers, or else no.
         options: Limits, guards and what to do with files on disk.
@@ -160,7 +160,7 @@ async def download(
         client: The server.
         task_id: The task.
         path: The folder. It must be empty or absent, except for what the next arguments permit.
-        spec: Format and images, or the format's name. `CVAT for images 1.1` without images by
+        spec: Format and images, or the format's name. `CVAT` without images by
             default.
         options: Limits and retries.
         skip_existing: Skip a folder that holds the format's annotation file already.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Listed = TypeVar("Listed", Selection, JobSelection)
 
-DEFAULT_FORMAT = "CVAT for images 1.1"
+DEFAULT_FORMAT = "CVAT"
 
 RESULTS = "Results"
 
@@ -32,7 +32,8 @@ Format = Annotated[
         "--format",
         "-f",
         metavar="NAME",
-        help="The format's exact name; see 'asynccvat formats'.",
+        help="The format's exact name; see 'asynccvat formats'. CVAT takes 'CVAT for video 1.1' "
+        "for videos, and 'CVAT for images 1.1' for other tasks.",
         show_default=True,
     ),
 ]

@@ -26,6 +26,7 @@ from asynccvat.core.annotation_counts import TaskAnnotations
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.environment import from_environment
 from asynccvat.core.models import (
+    CVAT,
     About,
     Cancellation,
     DataMeta,
@@ -461,14 +462,18 @@ class CvatClient:
 
         If it is queued or running already, the server answers 409 with its request. That counts as
         success. If it ended before, it is queued again, and an unchanged task comes from the
-        server's cache. The earlier result cannot be read any more.
+        server's cache. The earlier result cannot be read any more. For the format `CVAT` the task
+        is read first, whose mode decides the flavour.
 
         Raises:
             ConfigError: The server does not have the format. The nearest names are given.
             NotFoundError: There is no such task.
             PermissionDeniedError: The user may not export it.
         """
-        return await self._exports.request(task_id, ExportSpec.of(spec))
+        spec = ExportSpec.of(spec)
+        if spec.format == CVAT:
+            spec = spec.for_mode((await self.task(task_id)).mode)
+        return await self._exports.request(task_id, spec)
 
     async def request(self, rq_id: str) -> ServerRequest:
         """Return one entry of the server's requests.

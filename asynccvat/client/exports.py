@@ -99,10 +99,11 @@ class ExportCalls:
         return None
 
     async def check_format(self, name: str) -> None:
-        """Check that the server exports in a format, by its exact name."""
+        """Check that the server has the exporters that a format's name can mean."""
         exporters = (await self._lists.formats()).exporters
-        if not any(item.name == name and item.enabled for item in exporters):
-            raise await self._unknown_format(name)
+        for exporter in ExportSpec(name).exporters:
+            if not any(item.name == exporter and item.enabled for item in exporters):
+                raise await self._unknown_format(exporter)
 
     async def _unknown_format(self, name: str) -> ConfigError:
         exporters = [item.name for item in (await self._lists.formats()).exporters if item.enabled]

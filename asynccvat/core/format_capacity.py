@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from asynccvat.core.annotation_counts import AnnotationCounts
+from asynccvat.core.models import CVAT_IMAGES, CVAT_VIDEO
 
-IMAGES = "CVAT for images 1.1"
-VIDEO = "CVAT for video 1.1"
 DATUMARO = "Datumaro 1.0"
 
 _EVERY_TYPE = frozenset(
@@ -72,8 +71,8 @@ def _capacity(name: str, types: frozenset[str], *carried: str) -> FormatCapacity
 
 
 _CVAT = _capacity("CVAT 1.1", _EVERY_TYPE, "tracks", "tags", "attributes", "groups")
-_CVAT_IMAGES = _capacity(IMAGES, _EVERY_TYPE, "tags", "attributes", "groups")
-_CVAT_VIDEO = _capacity(VIDEO, _EVERY_TYPE, "only tracks", "attributes", "groups")
+_CVAT_IMAGES = _capacity(CVAT_IMAGES, _EVERY_TYPE, "tags", "attributes", "groups")
+_CVAT_VIDEO = _capacity(CVAT_VIDEO, _EVERY_TYPE, "only tracks", "attributes", "groups")
 _FORMATS: Mapping[str, FormatCapacity] = {
     one.format: one
     for one in (
@@ -129,9 +128,17 @@ def capacity_of(importer: str, held: AnnotationCounts | None) -> FormatCapacity:
     return _FORMATS.get(importer, unknown)
 
 
+def export_keeps_tracks(exporter: str) -> bool:
+    """Whether an export can hold tracks. Of unknown formats that is assumed."""
+    if exporter in (CVAT_IMAGES, CVAT_VIDEO):
+        return exporter == CVAT_VIDEO
+    found = _FORMATS.get(exporter)
+    return found is None or found.tracks
+
+
 def better_format(existing: AnnotationCounts) -> str:
     """Return the name of an export format that carries what a task has."""
     if not existing.tracks:
-        return IMAGES
+        return CVAT_IMAGES
     # A mask stays a shape in the flavour for videos, too.
-    return DATUMARO if existing.shapes > existing.masks or existing.tags else VIDEO
+    return DATUMARO if existing.shapes > existing.masks or existing.tags else CVAT_VIDEO

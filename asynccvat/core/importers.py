@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 
-from asynccvat.core.models import Format, Formats
+from asynccvat.core.models import CVAT, Format, Formats
 from asynccvat.errors import ConfigError
 
+_CVAT_IMPORTER = "CVAT 1.1"
 _FOR_A_KIND_OF_MEDIA = re.compile(r"^(.+?) for \w+ ([\d.]+)$")
 
 
@@ -20,6 +21,8 @@ def importer_name(name: str) -> str:
 
     It does not check whether the server has that importer.
     """
+    if name == CVAT:
+        return _CVAT_IMPORTER
     found = _FOR_A_KIND_OF_MEDIA.match(name)
     return f"{found[1]} {found[2]}" if found else name
 

@@ -413,19 +413,26 @@ class TaskListing:
         )
 
 
+CVAT = "CVAT"
+"""CVAT's own XML, in the flavour that loses least of a task."""
+CVAT_IMAGES = "CVAT for images 1.1"
+CVAT_VIDEO = "CVAT for video 1.1"
+
+
 @dataclass(frozen=True, slots=True)
 class ExportSpec:
     """How tasks are exported.
 
     Attributes:
-        format: The exporter's exact name, case included.
+        format: The exporter's exact name, case included. `CVAT` takes `CVAT for video 1.1` for
+            videos, which are annotated with tracks, and `CVAT for images 1.1` for all other tasks.
         images: Whether the archive holds the images, too.
 
     Raises:
         ConfigError: No format is named.
     """
 
-    format: str = "CVAT for images 1.1"
+    format: str = CVAT
     images: bool = False
 
     def __post_init__(self) -> None:
@@ -437,6 +444,18 @@ class ExportSpec:
             )
         if not isinstance(self.images, bool):
             raise ConfigError(f"images must be True or False, not {self.images!r}")
+
+    @property
+    def exporters(self) -> tuple[str, ...]:
+        """The names of the server's exporters that it can mean."""
+        return (CVAT_IMAGES, CVAT_VIDEO) if self.format == CVAT else (self.format,)
+
+    def for_mode(self, mode: str | None) -> ExportSpec:
+        """Return the spec with the name of one exporter, for tasks of a mode."""
+        if self.format != CVAT:
+            return self
+        name = CVAT_VIDEO if mode == "interpolation" else CVAT_IMAGES
+        return ExportSpec(name, self.images)
 
     @classmethod
     def of(cls, spec: ExportSpec | str | None) -> ExportSpec:

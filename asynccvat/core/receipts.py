@@ -100,6 +100,10 @@ class ReceiptHead(
         share(self, self.origin, "origin")
         share(self, self.organization, "organization")
 
+    def may_be_made_as(self, spec: ExportSpec) -> bool:
+        """Whether it was made with this images setting and a format that the spec can mean."""
+        return self.format in spec.exporters and self.images == spec.images
+
     def is_made_as(self, spec: ExportSpec) -> bool:
         """Whether it was made with this format and images setting."""
         return self.format == spec.format and self.images == spec.images

@@ -90,7 +90,8 @@ SERVER = MappingType(
 
 _FORMAT = MappingKey(
     TextType(),
-    f"The format's exact name; see 'asynccvat formats'. By default {ExportSpec().format!r}.",
+    f"The format's exact name; see 'asynccvat formats'. By default {ExportSpec().format!r}: "
+    "CVAT's own XML, with tracks for videos.",
 )
 _UPLOAD = _keys(UploadOptions)
 
@@ -144,6 +145,8 @@ PARAMETERS = {
             "overwrite": _UPLOAD["overwrite"],
             "backup_dir": _UPLOAD["backup_dir"],
             "no_backup": _UPLOAD["no_backup"],
+            "lossy": _UPLOAD["lossy"],
+            "allow_empty": _UPLOAD["allow_empty"],
         },
         either=(("tasks",), ("task_ids", "in_dir")),
     ),

@@ -63,6 +63,7 @@ class SimulatorOptions:
         statuses: Given to the tasks in turn.
         unicode_tasks: How many of the last tasks have nested names beyond ASCII.
         tasks_without_data: How many of the tasks before those have no data.
+        video_tasks: How many of the first tasks are videos, annotated with tracks.
         archives: A folder of ready archives, served as further tasks; see
             `formats.ready_archives`.
         host: Address to listen on.
@@ -112,6 +113,7 @@ class SimulatorOptions:
     statuses: tuple[str, ...] = ("annotation", "validation", "completed")
     unicode_tasks: int = 0
     tasks_without_data: int = 0
+    video_tasks: int = 0
     archives: Path | None = None
     host: str = "127.0.0.1"
     port: int = 0

@@ -104,7 +104,6 @@ class Dispatcher:
         self._exports = Exports(
             client,
             self._poller,
-            spec,
             retries=options.retries,
             emit=self._note_event,
             listed_at=listed_at,

@@ -38,13 +38,12 @@ _NO_SUCH_RESULT = (400, 403, 404, 410)
 
 
 class Exports:
-    """Request exports of one spec, and wait for their results."""
+    """Request exports, and wait for their results."""
 
     def __init__(
         self,
         client: CvatClient,
         poller: Poller,
-        spec: ExportSpec,
         *,
         retries: int,
         emit: Callable[[Event], None],
@@ -55,7 +54,6 @@ class Exports:
         Args:
             client: The server.
             poller: The poller of its exports, which has to run.
-            spec: Format and images.
             retries: How often an export is requested again if it vanished or was too old.
             emit: Receives the events.
             listed_at: The server's `Date` when it listed the tasks. None if receipts claim no
@@ -64,7 +62,6 @@ class Exports:
         self.listed_at = listed_at
         self._client = client
         self._poller = poller
-        self._spec = spec
         self._retries = retries
         self._emit = emit
         self._own = OwnRequests(client, poller)
@@ -88,12 +85,12 @@ class Exports:
             except AsyncCvatError:
                 return  # equal dates then say nothing, and the server is asked instead
 
-    async def result(self, task_id: int, spec: ExportSpec | None = None) -> ExportResult:
+    async def result(self, task_id: int, spec: ExportSpec) -> ExportResult:
         """Export a task, whole and no older than the listing.
 
         Args:
             task_id: The task.
-            spec: Format and images, if they differ from those of all others.
+            spec: Format and images.
 
         Returns:
             The result. If it is predicted, its archive should be there now.
@@ -110,7 +107,7 @@ class Exports:
             if problem is not None:
                 self._emit(Retrying(task_id, "export", str(problem), 0.0))
             try:
-                return await self._wait(await self._request(task_id, spec or self._spec))
+                return await self._wait(await self._request(task_id, spec))
             except (ExportExpiredError, _TooOldError) as error:
                 problem = error
         assert problem is not None

@@ -93,13 +93,14 @@ class TaskFetcher:
         clock = asyncio.get_running_loop().time
         began, requested_at = clock(), _now()
         with self._export(order) as export:
-            export.spec = await self._spec_of(order)
+            whole = export.spec
+            export.spec = await self._spec_of(order, whole)
             url = await export.url()
             async with self._destinations.destination(order) as destination:
                 staging = await destination.store.stage(order.task.id)
                 self._on_staged(order.task.id)
                 try:
-                    fetch = self._fetch if export.spec == self._spec else self._refresh
+                    fetch = self._fetch if export.spec == whole else self._refresh
                     read, media = await fetch(order, export, url, staging, destination)
                     self._emit(TransferFinished(order.task.id))
                     receipt = self._receipt(order, read, media, requested_at)
@@ -127,15 +128,16 @@ class TaskFetcher:
 
     def _export(self, order: FetchOrder) -> OneExport:
         """Return the export of a whole task. The caller holds a slot."""
-        return OneExport(self._exports, self._slots, order.task.id, self._spec)
+        spec = self._spec.for_mode(order.task.mode)
+        return OneExport(self._exports, self._slots, order.task.id, spec)
 
-    async def _spec_of(self, order: FetchOrder) -> ExportSpec:
+    async def _spec_of(self, order: FetchOrder, whole: ExportSpec) -> ExportSpec:
         """Choose how to export a task: without images if those on disk are still current."""
-        here = fingerprint_on_disk(order.task, order.reason, order.previous, self._spec)
+        here = fingerprint_on_disk(order.task, order.reason, order.previous, whole)
         if self._media is None or here is None:
-            return self._spec
+            return whole
         unchanged = await self._media.is_current(here, order.task)
-        return replace(self._spec, images=not unchanged)
+        return replace(whole, images=not unchanged)
 
     async def _fetch(
         self,
@@ -148,7 +150,7 @@ class TaskFetcher:
         """Read all of a task. Take the fingerprint of its images if a refresh would pay."""
         read = await self._read(export, url, staging, destination)
         media = None
-        if self._media is not None and is_worth_refreshing(read.members, self._spec):
+        if self._media is not None and is_worth_refreshing(read.members, export.spec):
             media = await self._media.of_export(order.task, read.members)
         return read, media
 
@@ -261,7 +263,7 @@ class TaskFetcher:
             task_id=order.task.id,
             task_name=order.task.name,
             folder=order.folder,
-            format=self._spec.format,
+            format=self._spec.for_mode(order.task.mode).format,
             images=self._spec.images,
             updated_date=order.task.updated_date,
             origin=self._origin,

@@ -44,6 +44,8 @@ PAIRS = {
         "mode": "append",
         "overwrite": True,
         "backup_dir": "replaced",
+        "lossy": True,
+        "allow_empty": False,
     },
 }
 IN_DIR = {

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient, internals
@@ -161,9 +163,10 @@ class DownloadRun:
         for order in orders:
             # The export of a task that is not listed fails with the server's own reason.
             task = listed.get(order.task.id, order.task)
-            why = other_dimension(task, self._spec.format, formats)
+            why = other_dimension(task, self._spec, formats)
             if why is None:
-                fitting.append(order)
+                # The task's mode decides the flavour of CVAT's own XML.
+                fitting.append(msgspec.structs.replace(order, task=task))
                 continue
             error = ExportError(
                 f"cannot download task {task.id}: {why}", task_id=task.id, step="plan"

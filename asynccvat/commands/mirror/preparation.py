@@ -104,7 +104,7 @@ async def prepare(
         plan_ = await in_thread(
             without_other_dimensions,
             plan_,
-            spec.format,
+            spec,
             await client.formats(),
             named=selection.task_ids is not None,
         )
@@ -129,7 +129,7 @@ def _folders_to_check(
     if options.force:
         return []
     wanted = heads.keys() if selection.task_ids is None else set(selection.task_ids)
-    return [head for head in heads.values() if head.is_made_as(spec) and head.task_id in wanted]
+    return [head for head in heads.values() if head.may_be_made_as(spec) and head.task_id in wanted]
 
 
 def _new_folders(

@@ -14,8 +14,10 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
+from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
+from asynccvat.core.plans.flavours import flattening
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
     Fetch,
@@ -109,14 +111,7 @@ class MirrorRun:
         options = settled.options
         plan_ = run.plan = await prepare(self._client, store, settled, emit=run.emit)
         _pass_warnings(store, report)
-        if not plan_.listing.complete:
-            report.warn(
-                "the listing is incomplete: tasks kept changing while they were listed, or cannot "
-                "be read. The listed tasks are mirrored, and nothing is removed. Run again for the "
-                "rest."
-            )
-        if plan_.guard is not None:
-            report.warn(plan_.guard)
+        _warn_of(plan_, settled.spec, report)
         if not self._is_repair:
             await store.remember(settled.remembered)
         orders = await in_thread(_orders, plan_, adopt=options.adopt)
@@ -223,6 +218,21 @@ def _orders(plan_: Plan, *, adopt: bool) -> list[FetchOrder]:
         )
         for fetch in longest_first(plan_.of(Fetch))
     ]
+
+
+def _warn_of(plan_: Plan, spec: ExportSpec, report: ReportBuilder) -> None:
+    """Warn of what the plan leaves undone, and of what the format leaves out."""
+    if not plan_.listing.complete:
+        report.warn(
+            "the listing is incomplete: tasks kept changing while they were listed, or cannot "
+            "be read. The listed tasks are mirrored, and nothing is removed. Run again for the "
+            "rest."
+        )
+    if plan_.guard is not None:
+        report.warn(plan_.guard)
+    flattened = flattening(plan_, spec)
+    if flattened is not None:
+        report.warn(flattened)
 
 
 def _pass_warnings(store: MirrorStore, report: ReportBuilder) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from asynccvat.core.models import Format, Formats, Task
+from asynccvat.core.models import ExportSpec, Format, Formats, Task
 from asynccvat.core.plans.mirror import Fetch, Keep, MirrorStep, Plan, Reason, Refuse, Skip
 
 _NAMED_FORMATS = 3
@@ -19,14 +19,15 @@ def needs_formats(plan: Plan) -> bool:
     return any(step.task.dimension is not None for step in plan.of(Fetch))
 
 
-def other_dimension(task: Task, format_name: str, formats: Formats) -> str | None:
+def other_dimension(task: Task, spec: ExportSpec, formats: Formats) -> str | None:
     """Return why an export of a task would hold no annotation; None if its dimension fits.
 
     Args:
         task: The task. One whose dimension is unknown fits.
-        format_name: The exporter's name.
+        spec: How it is exported.
         formats: The server's formats. One that is unknown fits.
     """
+    format_name = spec.for_mode(task.mode).format
     found = next((one for one in formats.exporters if one.name == format_name), None)
     if found is None or None in (found.dimension, task.dimension):
         return None
@@ -48,13 +49,13 @@ def _is_usable(exporter: Format, task: Task) -> bool:
 
 
 def without_other_dimensions(
-    plan: Plan, format_name: str, formats: Formats, *, named: bool
+    plan: Plan, spec: ExportSpec, formats: Formats, *, named: bool
 ) -> Plan:
     """Return a plan that exports only tasks of the format's dimension.
 
     Args:
         plan: The plan.
-        format_name: The exporter's name.
+        spec: How it is exported.
         formats: The server's formats.
         named: Whether the user named the tasks. They are refused then, and skipped otherwise.
     """
@@ -62,7 +63,7 @@ def without_other_dimensions(
     def checked(step: MirrorStep) -> MirrorStep:
         if not isinstance(step, Fetch):
             return step
-        why = other_dimension(step.task, format_name, formats)
+        why = other_dimension(step.task, spec, formats)
         return step if why is None else _instead(step, why, named=named)
 
     return replace(plan, steps=tuple([checked(step) for step in plan.steps]))

@@ -302,7 +302,7 @@ def longest_first(steps: Iterable[Fetch]) -> list[Fetch]:
 
 def differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:
     """Return why a mirrored task differs from what a mirror would fetch now, None if not."""
-    if not head.is_made_as(spec):
+    if not head.is_made_as(spec.for_mode(task.mode)):
         return Reason.SPEC
     if head.uploaded_at is not None:
         return Reason.UPLOADED

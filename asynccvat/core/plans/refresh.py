@@ -9,8 +9,8 @@ These are pure functions. `transfer.media_fingerprints` asks the server, and `ar
 images.
 
 Refreshes are limited to formats whose annotation files are the same with and without images, as
-recorded of CVAT 2.54: COCO, Datumaro, Ultralytics YOLO Detection, and CVAT for images. The XML of
-CVAT for images has the time of its export in `<dumped>`, which differs in every export anyway.
+recorded of CVAT 2.54: COCO, Datumaro, Ultralytics YOLO Detection, and CVAT's own XML. The XML has
+the time of its export in `<dumped>`, which differs in every export anyway.
 PASCAL VOC's files differ.
 """
 
@@ -22,7 +22,7 @@ from datetime import datetime
 
 import msgspec
 
-from asynccvat.core.models import DataMeta, ExportSpec, Task
+from asynccvat.core.models import CVAT_IMAGES, CVAT_VIDEO, DataMeta, ExportSpec, Task
 from asynccvat.core.plans.mirror import Reason
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
 
@@ -35,7 +35,8 @@ call more than a full export, which takes 20 to 40 ms.
 
 _FORMATS = frozenset(
     {
-        "CVAT for images 1.1",
+        CVAT_IMAGES,
+        CVAT_VIDEO,
         "COCO 1.0",
         "Datumaro 1.0",
         "Ultralytics YOLO Detection 1.0",

@@ -18,6 +18,8 @@ from asynccvat.simulator.world.annotations import (
     Shape,
     ShapeType,
     Tag,
+    Track,
+    TrackedShape,
 )
 from asynccvat.simulator.world.jpeg import draw_jpeg
 
@@ -143,6 +145,42 @@ class GeneratedContent:
             add("polygon", polygon_label, corners)
             add("points", points_label, (x, y, x + wide, y + high))
             tags.append(Tag(len(tags) + 1, tag_label, frame))
+
+
+def tracks(annotations: Annotations, frames: int) -> Annotations:
+    """Return the annotations of a video: each rectangle of the first frame moves to the last one.
+
+    Nobody draws other shapes or tags there.
+    """
+    return Annotations(
+        tracks=tuple(
+            _track(shape, frames - 1)
+            for shape in annotations.shapes
+            if shape.type == "rectangle" and shape.frame == 0
+        )
+    )
+
+
+def _track(shape: Shape, last: int) -> Track:
+    def seen(number: int, frame: int) -> TrackedShape:
+        return TrackedShape(
+            id=number,
+            type=shape.type,
+            frame=frame,
+            points=tuple(point + frame for point in shape.points),
+            occluded=shape.occluded,
+            outside=False,
+            z_order=shape.z_order,
+            attributes=tuple((one, value) for one, value in shape.attributes if one.mutable),
+        )
+
+    keyframes = (0, last) if last else (0,)
+    return Track(
+        id=shape.id,
+        label=shape.label,
+        shapes=tuple(seen(2 * shape.id + (frame > 0), frame) for frame in keyframes),
+        attributes=tuple((one, value) for one, value in shape.attributes if not one.mutable),
+    )
 
 
 def cuboids(annotations: Annotations) -> Annotations:

@@ -38,6 +38,7 @@ def generate_tasks(
     statuses: Sequence[str] = ("annotation", "validation", "completed"),
     unicode_tasks: int = 0,
     tasks_without_data: int = 0,
+    video_tasks: int = 0,
 ) -> GeneratedTasks:
     """Generate projects and tasks; the same arguments always give the same content.
 
@@ -54,11 +55,13 @@ def generate_tasks(
         unicode_tasks: How many of the tasks, those with the last ids, have a name and nested frame
             names beyond ASCII.
         tasks_without_data: How many of the tasks before those have no data.
+        video_tasks: How many of the first tasks are videos, annotated with tracks.
 
     Raises:
         ValueError: A count is negative, or there are more special tasks than tasks.
     """
-    if min(tasks, frames, projects, boxes_per_frame, unicode_tasks, tasks_without_data) < 0:
+    special = (unicode_tasks, tasks_without_data, video_tasks)
+    if min(tasks, frames, projects, boxes_per_frame, *special) < 0:
         raise ValueError("a server cannot hold fewer than 0 of anything: give counts from 0")
     if unicode_tasks + tasks_without_data > tasks:
         raise ValueError(
@@ -86,7 +89,7 @@ def generate_tasks(
             content=unicode if is_unicode else plain,
             subset=subsets[index % len(subsets)],
             status="annotation" if without_data else statuses[index % len(statuses)],
-            mode="" if without_data else "annotation",
+            mode="" if without_data else "interpolation" if index < video_tasks else "annotation",
         )
     updated = _FIRST_DAY + timedelta(minutes=tasks)
     return GeneratedTasks(

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from asynccvat.simulator.world.annotations import Annotations, Label
-from asynccvat.simulator.world.content import PLAIN, Frame, GeneratedContent, cuboids
+from asynccvat.simulator.world.content import PLAIN, Frame, GeneratedContent, cuboids, tracks
 from asynccvat.simulator.world.users import ADMIN, User
 
 
@@ -77,7 +77,8 @@ class Task:
         content: How its frames and annotations are made.
         subset: Its subset, or "".
         status: `annotation`, `validation` or `completed`.
-        mode: `annotation`, or "" without data.
+        mode: `annotation`, `interpolation` for a video, which is annotated with tracks, or ""
+            without data.
         dimension: `2d` for images, `3d` for point clouds.
         owner: Its owner.
         assignee: Its assignee.
@@ -170,6 +171,8 @@ class Task:
         if self.ready:
             return Annotations()
         made = self.content.annotations(self.id, self.revision, self.labels, self.size or 0)
+        if self.mode == "interpolation":
+            made = tracks(made, self.size or 0)
         return made if self.dimension == "2d" else cuboids(made)
 
     def edited(self, at: datetime) -> Task:

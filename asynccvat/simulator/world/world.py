@@ -51,6 +51,7 @@ class World:
             statuses=options.statuses,
             unicode_tasks=options.unicode_tasks,
             tasks_without_data=options.tasks_without_data,
+            video_tasks=options.video_tasks,
         )
         self.projects: dict[int, Project] = generated.projects
         self.tasks: dict[int, Task] = generated.tasks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asynccvat.core.models import Format, Formats, Task, TaskListing
+from asynccvat.core.models import ExportSpec, Format, Formats, Task, TaskListing
 from asynccvat.core.plans.dimensions import (
     needs_formats,
     other_dimension,
@@ -13,6 +13,7 @@ from asynccvat.core.plans.dimensions import (
 from asynccvat.core.plans.mirror import Fetch, Keep, MirrorStep, Plan, Reason, Refuse, Remove, Skip
 from asynccvat.core.receipts import ReceiptHead
 
+COCO = ExportSpec("COCO 1.0")
 FORMATS = Formats(
     exporters=(
         Format(name="COCO 1.0", dimension="2d"),
@@ -20,6 +21,7 @@ FORMATS = Formats(
         Format(name="Datumaro 3D 1.0", dimension="3d"),
         Format(name="Sly Point Cloud Format 1.0", dimension="3d", enabled=False),
         Format(name="Of an older server 1.0"),
+        Format(name="CVAT for images 1.1", dimension="2d", enabled=False),
     )
 )
 HEAD = ReceiptHead(
@@ -60,32 +62,37 @@ def test_a_task_fits_a_format_of_its_dimension_or_of_an_unknown_one(
     dimension: str | None, format_name: str
 ) -> None:
     fitting = plan(fetch(dimension))
-    assert without_other_dimensions(fitting, format_name, FORMATS, named=True) == fitting
+    assert (
+        without_other_dimensions(fitting, ExportSpec(format_name), FORMATS, named=True) == fitting
+    )
 
 
 def test_the_formats_of_the_tasks_dimension_are_named() -> None:
-    assert other_dimension(Task(id=7, dimension="3d"), "COCO 1.0", FORMATS) == (
+    assert other_dimension(Task(id=7, dimension="3d"), COCO, FORMATS) == (
         "the task is 3d, and 'COCO 1.0' holds the annotations of 2d tasks only. "
         "Export it as 'Datumaro 3D 1.0'."
     )
     assert "Export it as 'COCO 1.0' or 'Datumaro 1.0'." in str(
-        other_dimension(Task(id=7, dimension="2d"), "Datumaro 3D 1.0", FORMATS)
+        other_dimension(Task(id=7, dimension="2d"), ExportSpec("Datumaro 3D 1.0"), FORMATS)
     )
 
 
+def test_the_flavour_of_the_tasks_mode_has_the_dimension() -> None:
+    why = other_dimension(Task(id=7, dimension="3d", mode="annotation"), ExportSpec(), FORMATS)
+    assert "'CVAT for images 1.1' holds the annotations of 2d tasks only" in str(why)
+
+
 def test_a_server_without_such_a_format_is_named_as_the_reason() -> None:
-    why = other_dimension(Task(id=7, dimension="4d"), "COCO 1.0", FORMATS)
+    why = other_dimension(Task(id=7, dimension="4d"), COCO, FORMATS)
     assert str(why).endswith("The server has no format for it.")
 
 
 def test_a_named_task_is_refused_and_any_other_is_left_as_it_is() -> None:
     def step(previous: ReceiptHead | None, *, named: bool) -> MirrorStep:
-        made = without_other_dimensions(
-            plan(fetch("3d", previous)), "COCO 1.0", FORMATS, named=named
-        )
+        made = without_other_dimensions(plan(fetch("3d", previous)), COCO, FORMATS, named=named)
         return made.steps[0]
 
-    why = str(other_dimension(Task(id=7, dimension="3d"), "COCO 1.0", FORMATS))
+    why = str(other_dimension(Task(id=7, dimension="3d"), COCO, FORMATS))
     assert step(None, named=True) == Refuse(7, "scan", "task7", Reason.DIMENSION, why)
     assert step(None, named=False) == Skip(7, "scan", "task7", Reason.DIMENSION, why)
     assert step(HEAD, named=False) == Keep(7, "scan", "old7", Reason.DIMENSION, why)
@@ -95,6 +102,4 @@ def test_the_formats_matter_only_if_a_task_of_known_dimension_is_fetched() -> No
     removal = Remove(8, "", "task8", Reason.GONE, HEAD)
     assert not needs_formats(plan(fetch(None), removal))
     assert needs_formats(plan(fetch("2d"), removal))
-    assert without_other_dimensions(plan(removal), "COCO 1.0", FORMATS, named=False) == plan(
-        removal
-    )
+    assert without_other_dimensions(plan(removal), COCO, FORMATS, named=False) == plan(removal)

@@ -1,0 +1,40 @@
+"""Tell which tasks of a mirror's plan a named format flattens.
+
+A video is annotated with tracks, and a format of shapes writes each as a shape on every frame.
+`core.annotation_loss` refuses to upload such a file over the tracks.
+"""
+
+from __future__ import annotations
+
+from asynccvat.core.annotation_counts import enumeration
+from asynccvat.core.format_capacity import export_keeps_tracks
+from asynccvat.core.models import CVAT, ExportSpec
+from asynccvat.core.plans.mirror import Fetch, Plan
+
+_NAMED = 5
+
+
+def flattening(plan: Plan, spec: ExportSpec) -> str | None:
+    """Return a warning about the videos that are fetched without their tracks; None if none is.
+
+    Args:
+        plan: The plan. The tasks' modes are those of the listing.
+        spec: What they are fetched as.
+    """
+    if spec.format == CVAT or export_keeps_tracks(spec.format):
+        return None
+    videos = [step.task.id for step in plan.of(Fetch) if step.task.mode == "interpolation"]
+    if not videos:
+        return None
+    named = [str(task_id) for task_id in videos[:_NAMED]]
+    if len(videos) > _NAMED:
+        named.append(f"{len(videos) - _NAMED:,} more")
+    which = (
+        f"task {named[0]} is a video"
+        if len(videos) == 1
+        else (f"{len(videos):,} tasks are videos (tasks {enumeration(named)})")
+    )
+    return (
+        f"{which}, and {spec.format!r} has no tracks: it holds a shape for each frame instead. "
+        f"Uploads of such a file over tracks are refused. Use --format {CVAT} to keep the tracks."
+    )
