@@ -21,6 +21,7 @@ pytestmark = pytest.mark.anyio
 
 TOKEN = "abcdefgh.0123456789ABCDEFGHIJKLMNOPQRSTUV"
 EXPORT = "POST /api/tasks/5/dataset/export"
+IMAGES_XML = "CVAT for images 1.1"
 RQ_ID = (
     "action=export&target=task&target_id=5&user_id=1&format=CVAT_for_images_1~1"
     "&subresource=annotations"
@@ -66,7 +67,7 @@ async def test_an_export_is_requested_by_its_query(
 ) -> None:
     server[EXPORT] = reply({"rq_id": RQ_ID}, 202)
     client = await connect(token=TOKEN)
-    accepted = await client.request_export(5, ExportSpec("CVAT for images 1.1", images=True))
+    accepted = await client.request_export(5, ExportSpec(IMAGES_XML, images=True))
     assert accepted == RequestAccepted(RQ_ID, created=True)
     assert server.asked[0].query == {
         "format": "CVAT for images 1.1",
@@ -81,7 +82,9 @@ async def test_an_export_that_runs_already_is_a_success(
 ) -> None:
     server[EXPORT] = reply({"rq_id": RQ_ID}, 409)
     client = await connect(token=TOKEN)
-    assert await client.request_export(5, ExportSpec()) == RequestAccepted(RQ_ID, created=False)
+    assert await client.request_export(5, ExportSpec(IMAGES_XML)) == RequestAccepted(
+        RQ_ID, created=False
+    )
     assert server.asked[0].query["save_images"] == "false"
 
 
@@ -98,7 +101,9 @@ async def test_a_running_export_is_found_in_the_list_of_requests(
         entry(status="queued"),
     )
     client = await connect(token=TOKEN)
-    assert await client.request_export(5, ExportSpec()) == RequestAccepted(RQ_ID, created=False)
+    assert await client.request_export(5, ExportSpec(IMAGES_XML)) == RequestAccepted(
+        RQ_ID, created=False
+    )
     assert server.asked[1].query == {
         "action": "export",
         "format": "CVAT for images 1.1",
@@ -113,7 +118,7 @@ async def test_an_export_with_images_differs_from_one_without(
     server[EXPORT] = RUNNING_TEXT
     server["GET /api/requests"] = requests(entry(), entry(id="images", type="export:dataset"))
     client = await connect(token=TOKEN)
-    assert (await client.request_export(5, ExportSpec(images=True))).rq_id == "images"
+    assert (await client.request_export(5, ExportSpec(IMAGES_XML, images=True))).rq_id == "images"
 
 
 async def test_an_export_that_ended_in_between_is_requested_again(
@@ -122,7 +127,9 @@ async def test_an_export_that_ended_in_between_is_requested_again(
     server[EXPORT] = [RUNNING_TEXT, reply({"rq_id": RQ_ID}, 202)]
     server["GET /api/requests"] = requests()
     client = await connect(token=TOKEN)
-    assert await client.request_export(5, ExportSpec()) == RequestAccepted(RQ_ID, created=True)
+    assert await client.request_export(5, ExportSpec(IMAGES_XML)) == RequestAccepted(
+        RQ_ID, created=True
+    )
 
 
 async def test_a_running_export_that_is_never_listed_is_an_error(
@@ -132,7 +139,7 @@ async def test_a_running_export_that_is_never_listed_is_an_error(
     server["GET /api/requests"] = requests()
     client = await connect(token=TOKEN)
     with pytest.raises(ProtocolError, match="another export of it runs, but lists none") as e:
-        await client.request_export(5, ExportSpec())
+        await client.request_export(5, ExportSpec(IMAGES_XML))
     assert e.value.retryable
     assert server.times(EXPORT) == 3
 
@@ -182,7 +189,7 @@ async def test_a_refused_export_has_its_error(
     server[EXPORT] = answer
     client = await connect(token=TOKEN)
     with pytest.raises(kind, match=message):
-        await client.request_export(5, ExportSpec())
+        await client.request_export(5, ExportSpec(IMAGES_XML))
 
 
 async def test_an_export_call_is_retried_after_an_outage(
@@ -190,7 +197,7 @@ async def test_an_export_call_is_retried_after_an_outage(
 ) -> None:
     server[EXPORT] = [reply(status=502, text="x"), reply({"rq_id": RQ_ID}, 409)]
     client = await connect(token=TOKEN)
-    assert not (await client.request_export(5, ExportSpec())).created
+    assert not (await client.request_export(5, ExportSpec(IMAGES_XML))).created
     assert fake_time.slept == [0.5]
 
 

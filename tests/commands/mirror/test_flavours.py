@@ -63,8 +63,8 @@ async def test_a_named_flavour_is_taken_and_warned_of_once(
     assert report.warnings == (
         (
             "7 tasks are videos (tasks 1, 2, 3, 4, 5 and 2 more), and 'CVAT for images 1.1' has no "
-            "tracks: it holds a shape for each frame instead. Uploads of such a file over tracks are "
-            "refused. Use --format CVAT to keep the tracks."
+            "tracks: it holds a shape for each frame instead. Uploads of such a file over tracks "
+            "are refused. Use --format CVAT to keep the tracks."
         ),
     )
     assert {receipt_head(data, number)["format"] for number in range(1, 9)} == {IMAGES}

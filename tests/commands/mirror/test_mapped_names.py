@@ -163,8 +163,7 @@ async def test_an_upload_sends_edited_files_under_the_names_of_the_export(
     ]
     first, *_ = path.read_text().splitlines()
     path.write_text(f"{first}\n")
-    # YOLO carries rectangles only.
-    lossy = ac.UploadOptions(durable=False, lossy=True)
+    lossy = ac.UploadOptions(durable=False, lossy=True)  # YOLO has neither tags nor polygons
     report = await ac.upload(serve.client, data, options=lossy)
     assert actions(report) == {1: ("uploaded", "edited"), 2: ("skipped", "unchanged")}
     now = await serve.archive(1, YOLO)

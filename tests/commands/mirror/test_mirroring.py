@@ -115,7 +115,7 @@ async def test_the_events_of_a_run_begin_with_the_listing_and_the_plan(
 ) -> None:
     async with serving(2) as serve:
         await ac.mirror(serve.client, data, options=QUICK, on_event=log)
-        mirrors = "all tasks, CVAT for images 1.1, without images"
+        mirrors = "all tasks, CVAT, without images"
         assert log.events[:3] == [
             DestinationSettled(f"{data}/ mirrors {serve.client.origin}: {mirrors}"),
             ListingRead(2, complete=True),

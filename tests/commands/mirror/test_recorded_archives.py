@@ -98,7 +98,7 @@ async def test_images_are_added_to_annotations_mirrored_without_them(
                 serve.client, data, selection, spec, options=replace(QUICK, change=True)
             )
             assert report.ok
-            archives = recorded(exports, spec.format, images=images)
+            archives = recorded(exports, "CVAT for images 1.1", images=images)
             assert files(data) == content({10: archives[10]})
         assert kept(data) == {}
 

@@ -90,7 +90,7 @@ async def test_another_selection_is_refused_and_named_tasks_are_not(data: Path) 
         named = await ac.mirror(serve.client, data, ac.Selection(task_ids=[2]), options=QUICK)
         assert actions(named) == {2: ("kept", "unchanged")}
         assert (await ac.plan_mirror(serve.client, data)).description.endswith(
-            "project 1, CVAT for images 1.1, without images"
+            "project 1, CVAT, without images"
         )
         options = replace(CHANGE, everything=True)
         assert len((await ac.mirror(serve.client, data, options=options)).outcomes) == 4
