@@ -29,6 +29,7 @@ import pytest
 import asynccvat
 from asynccvat.errors import AsyncCvatError
 from asynccvat.http.authorization import Credentials
+from asynccvat.http.calls import HttpOptions
 from asynccvat.simulator import ServerProcess, SimulatorOptions
 from asynccvat.simulator.world.accounts import Accounts
 
@@ -131,6 +132,11 @@ class SecretsCheck:
             Credentials,
             "__post_init__",
             lambda args, _: self.learn(args[0].password, args[0].token),
+        )
+        self._wrap(
+            HttpOptions,
+            "__post_init__",
+            lambda args, _: self.learn(*args[0].headers.values()),
         )
         self._wrap(
             ServerProcess,

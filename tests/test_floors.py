@@ -61,7 +61,7 @@ LATE_IMPORTS = {
         "a mirror is verified without a server, and then the network's modules are not loaded",
     ),
     "fs/files.py": ({"fcntl"}, "Windows has no such module, and only macOS needs it here"),
-    "http/socks.py": ({"aiohttp_socks"}, "an optional package, which few proxies need"),
+    "http/connection.py": ({"asynccvat.http.socks"}, "it needs an optional package"),
     "settings/loading.py": (
         {"asynccvat.settings", "asynccvat.settings.profiles", "asynccvat.settings.yaml_file"},
         "YAML and profiles are not loaded where flags and the environment say everything",

@@ -66,7 +66,9 @@ def test_the_wheel_holds_the_package_and_its_licence_and_is_small(built: Path) -
     assert metadata["Version"] == VERSION
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"test", "lint", "docs", "fuzz", "bench"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        *("test", "lint", "docs", "fuzz", "bench", "socks"),
+    }
 
 
 def test_the_source_distribution_holds_all_that_its_tests_need(built: Path) -> None:

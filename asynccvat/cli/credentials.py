@@ -29,12 +29,7 @@ def client_for(settings: Settings, *, retries: int | None = None) -> CvatClient:
     """
     settings = complete(settings)
     return asynccvat.CvatClient(
-        settings.url,
-        username=settings.username,
-        password=settings.password,
-        token=settings.token,
-        organization=settings.organization,
-        verify=settings.verify,
+        **settings.client_arguments,
         policy=None if retries is None else asynccvat.RetryPolicy(attempts=retries),
     )
 

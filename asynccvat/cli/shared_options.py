@@ -94,6 +94,39 @@ class SharedOptions:
             help="PEM file of the certificate authorities to trust instead of the system's.",
         ),
     ] = None
+    headers: Annotated[
+        list[str] | None,
+        _option(
+            "--header",
+            metavar="'NAME: VALUE'",
+            help="Header that a gateway before the server wants; may be repeated (environment: "
+            "CVAT_HEADERS, one a line).",
+        ),
+    ] = None
+    client_cert: Annotated[
+        Path | None,
+        _option(
+            "--client-cert",
+            help="PEM file of a client certificate, for a gateway that wants one (environment: "
+            "CVAT_CLIENT_CERT).",
+        ),
+    ] = None
+    client_key: Annotated[
+        Path | None,
+        _option(
+            "--client-key",
+            help="PEM file of its key, unless the certificate's file holds it (environment: "
+            "CVAT_CLIENT_KEY).",
+        ),
+    ] = None
+    proxy: Annotated[
+        str | None,
+        _option(
+            "--proxy",
+            metavar="URL",
+            help="Proxy to go through, instead of that of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY.",
+        ),
+    ] = None
     verbosity: Annotated[
         int,
         _option(
@@ -150,6 +183,10 @@ class SharedOptions:
             organization=self.organization,
             insecure=self.insecure,
             ca_bundle=self.ca_bundle,
+            headers=self.headers or (),
+            client_cert=self.client_cert,
+            client_key=self.client_key,
+            proxy=self.proxy,
             config=self.config,
             profile=self.profile,
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from asynccvat.cli.text import ended, printable
 
-_SECRETS = ("password", "token")
+_SECRETS = ("password", "token", "headers", "proxy")
 # An option less like the mistyped one than this is another option, as `--prune` and `--profile`.
 _LIKENESS = 0.72
 

@@ -25,6 +25,7 @@ from asynccvat.client.lists import Lists
 from asynccvat.core.annotation_counts import TaskAnnotations
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.environment import from_environment
+from asynccvat.core.headers import parse_headers
 from asynccvat.core.models import (
     CVAT,
     About,
@@ -134,7 +135,7 @@ class CvatClient:
         headers: Mapping[str, str] | None = None,
         client_cert: str | Path | None = None,
         client_key: str | Path | None = None,
-        proxy: str | None = None,
+        proxy: str | Proxy | None = None,
         policy: RetryPolicy | None = None,
         connector: aiohttp.BaseConnector | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
@@ -152,7 +153,7 @@ class CvatClient:
                 headers=headers or {},
                 client_cert=client_cert,
                 client_key=client_key,
-                proxy=None if proxy is None else Proxy.parse(proxy, "proxy="),
+                proxy=Proxy.parse(proxy, "proxy=") if isinstance(proxy, str) else proxy,
                 policy=policy or RetryPolicy(),
                 connector=connector,
                 trace_configs=tuple(trace_configs),
@@ -176,7 +177,7 @@ class CvatClient:
         """Make a client from the environment.
 
         It reads CVAT_URL, and CVAT_ACCESS_TOKEN or CVAT_USERNAME and CVAT_PASSWORD, and
-        CVAT_ORGANIZATION.
+        CVAT_ORGANIZATION, CVAT_HEADERS, CVAT_CLIENT_CERT and CVAT_CLIENT_KEY.
 
         Args:
             environment: The variables. Those of the process by default.
@@ -203,6 +204,9 @@ class CvatClient:
             verify=verify,
             connect_timeout=connect_timeout,
             stall_timeout=stall_timeout,
+            headers=parse_headers(given.get("headers", "").splitlines(), "CVAT_HEADERS"),
+            client_cert=given.get("client_cert"),
+            client_key=given.get("client_key"),
             policy=policy,
         )
 
@@ -243,12 +247,7 @@ class CvatClient:
                 "CVAT_PASSWORD, or a token in CVAT_ACCESS_TOKEN."
             )
         return cls(
-            settings.url,
-            username=settings.username,
-            password=settings.password,
-            token=settings.token,
-            organization=settings.organization,
-            verify=settings.verify,
+            **settings.client_arguments,
             policy=policy,
         )
 

@@ -11,6 +11,9 @@ VARIABLES = {
     "token": "CVAT_ACCESS_TOKEN",
     "organization": "CVAT_ORGANIZATION",
     "project_id": "CVAT_PROJECT_ID",
+    "headers": "CVAT_HEADERS",
+    "client_cert": "CVAT_CLIENT_CERT",
+    "client_key": "CVAT_CLIENT_KEY",
 }
 """The variable of each setting, named as in CVAT's own tools."""
 

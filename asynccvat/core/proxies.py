@@ -25,6 +25,8 @@ class Proxy:
         host: Its host, IPv6 addresses without brackets.
         port: Its port, None for the scheme's own.
         source: The option, variable or file that names it, for messages.
+        excludes: The server's host if NO_PROXY can exclude it, as only the environment's proxies
+            allow; else "".
         username: Its user, None if it needs none.
         password: The password of that user.
     """
@@ -33,22 +35,23 @@ class Proxy:
     host: str
     port: int | None
     source: str
+    excludes: str = ""
     username: str | None = field(default=None, repr=False)
     password: str = field(default="", repr=False)
 
     @classmethod
-    def parse(cls, text: str, source: str, *, remedy: str = "") -> Proxy:
+    def parse(cls, text: str, source: str, *, excludes: str = "") -> Proxy:
         """Read a proxy's address; without a scheme it is `http`.
 
         Args:
             text: The address, which may hold user and password.
             source: The option, variable or file that names it.
-            remedy: What to do if it cannot be read, in place of an example.
+            excludes: The server's host, if the environment names the proxy.
 
         Raises:
             ConfigError: It is no such address. The message does not repeat it.
         """
-        remedy = remedy or _EXAMPLE
+        remedy = _remedy(source, excludes) if excludes else _EXAMPLE
         stripped = text.strip()
         try:
             parts = urlsplit(stripped if "://" in stripped else f"http://{stripped}")
@@ -64,7 +67,12 @@ class Proxy:
                 f"{', '.join(_SCHEMES)}. {remedy}"
             )
         username = None if parts.username is None else unquote(parts.username)
-        return cls(scheme, host, port, source, username, unquote(parts.password or ""))
+        return cls(scheme, host, port, source, excludes, username, unquote(parts.password or ""))
+
+    @property
+    def remedy(self) -> str:
+        """What to do if it does not work."""
+        return _remedy(self.source, self.excludes)
 
     @property
     def is_socks(self) -> bool:
@@ -94,3 +102,7 @@ class Proxy:
 
     def __str__(self) -> str:
         return f"{self.url} ({self.source})"
+
+
+def _remedy(source: str, excludes: str) -> str:
+    return f"Correct {source}" + (f", or add {excludes} to NO_PROXY." if excludes else ".")

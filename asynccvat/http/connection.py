@@ -21,15 +21,15 @@ import anyio.to_thread
 from aiohttp.abc import ResolveResult
 from yarl import URL
 
+from asynccvat.core.proxies import Proxy
 from asynccvat.core.urls import ServerUrl
-from asynccvat.errors import AsyncCvatError
+from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.fs import handles
 from asynccvat.http.calls import FormFile, HttpOptions, StreamedBody
 from asynccvat.http.exchange import Exchange, ExchangeRecord
 from asynccvat.http.failures import HTTP_FAILURES, may_be_shown, translate
 from asynccvat.http.proxy import environment_proxy
 from asynccvat.http.route import Route
-from asynccvat.http.socks import socks_connector
 from asynccvat.http.tls import Trust, read_trust
 
 # The most that asyncio's transport reads at once. A smaller buffer pauses and resumes it for each
@@ -116,7 +116,7 @@ class Connection:
     def _connector(self, trust: Trust) -> aiohttp.BaseConnector:
         limit = handles.connections(handles.limit(), self._options.max_connections)
         if self.route.proxy is not None and self.route.proxy.is_socks:
-            return socks_connector(self.route.proxy, limit=limit, ssl=trust.context)
+            return _socks_connector(self.route.proxy, limit, trust)
         return aiohttp.TCPConnector(
             limit=limit,
             ssl=trust.context,
@@ -282,6 +282,20 @@ def _check_usable(connector: aiohttp.BaseConnector) -> None:
             "the given connector belongs to another event loop. Make it inside the coroutine "
             "that uses the client."
         )
+
+
+def _socks_connector(proxy: Proxy, limit: int, trust: Trust) -> aiohttp.BaseConnector:
+    try:
+        # It needs an optional package, which few proxies need.
+        from asynccvat.http.socks import SocksConnector  # noqa: PLC0415 - see above
+    except ImportError:
+        missing = ConfigError(
+            f"the proxy {proxy} speaks SOCKS, for which a package is missing. Run: pip install "
+            "'asynccvat[socks]'."
+        )
+    else:
+        return SocksConnector(proxy, limit=limit, ssl=trust.context)
+    raise missing
 
 
 def _trust(options: HttpOptions) -> Trust:

@@ -88,7 +88,7 @@ def _no_connection(
         case aiohttp.ClientProxyConnectionError() if proxy is not None:
             return ConnectError(
                 f"no connection to the proxy {proxy} on the way to {origin}: {_reason(exc)}. "
-                f"Correct {proxy.source}, or add {route.host} to NO_PROXY."
+                f"{proxy.remedy}"
             )
         case _:
             return ConnectError(_unconnected(exc, route))

@@ -27,8 +27,7 @@ def environment_proxy(server: ServerUrl) -> Proxy | None:
     if not text or urllib.request.proxy_bypass(server.host):
         return None
     variable = _variable(scheme if proxies.get(scheme) else "all")
-    remedy = f"Correct {variable}, or add {server.host} to NO_PROXY."
-    return Proxy.parse(text, variable, remedy=remedy)
+    return Proxy.parse(text, variable, excludes=server.host)
 
 
 def _variable(kind: str) -> str:

@@ -221,9 +221,9 @@ def proxy_refusal(status: int, text: str, route: Route, *, name: str = "") -> Co
             what = "Give them in its address, like --proxy http://user:password@host:3128."
     else:
         why = f"does not pass calls on to {route.origin}: {status}" + (f", {text}" if text else "")
-        what = f"Ask its administrator, or add {route.host} to NO_PROXY."
-        if proxy is None:
-            what = "Ask its administrator."
+        what = "Ask its administrator."
+        if proxy is not None and proxy.excludes:
+            what = f"Ask its administrator, or add {proxy.excludes} to NO_PROXY."
         if status >= 500:
             what = f"Check the URL, and that the proxy can reach it. {what}"
     return ConnectError(f"{shown} {why.rstrip('.')}. {what}", retryable=status >= 500)

@@ -57,7 +57,7 @@ async def accounts(file: RunFile, settings: SettingsOf | None) -> AsyncIterator[
                 found = await in_thread(settings or settings_of, step)
                 key = (
                     *(found.url, found.username, found.password, found.token),
-                    *(found.organization, found.verify, found.project_id),
+                    *(found.organization, found.verify, found.project_id, found.connection),
                 )
                 if key not in known:
                     client = await entered.enter_async_context(_client(found))
@@ -77,11 +77,4 @@ def _client(settings: Settings) -> CvatClient:
             "`token:`, below `server:`, or set CVAT_ACCESS_TOKEN, or CVAT_USERNAME and "
             "CVAT_PASSWORD"
         )
-    return CvatClient(
-        settings.url,
-        username=settings.username,
-        password=settings.password,
-        token=settings.token,
-        organization=settings.organization,
-        verify=settings.verify,
-    )
+    return CvatClient(**settings.client_arguments)

@@ -19,6 +19,7 @@ from asynccvat.runfiles.value_types import (
     AddressType,
     BooleanType,
     DateType,
+    HeadersType,
     IntegerType,
     JsonLogicType,
     ListType,
@@ -84,6 +85,14 @@ SERVER = MappingType(
         "ca_bundle": MappingKey(
             ScalarType(),
             "PEM file of the certificate authorities to trust instead of the system's.",
+        ),
+        "headers": MappingKey(
+            HeadersType(), "Headers that a gateway before the server wants, by their names."
+        ),
+        "client_cert": MappingKey(ScalarType(), "PEM file of a client certificate."),
+        "client_key": MappingKey(ScalarType(), "PEM file of the key of 'client_cert'."),
+        "proxy": MappingKey(
+            ScalarType(), "Proxy to go through, like http://proxy.example.com:3128."
         ),
     }
 )

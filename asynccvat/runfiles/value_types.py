@@ -22,6 +22,7 @@ from asynccvat.core import quantities
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import ConfigError
 from asynccvat.runfiles.nodes import FilePosition, NodeReader, described, tag
+from asynccvat.settings.yaml_file import header_lines
 
 Schema = dict[str, Any]
 _SCALARS = ("str", "int", "float", "bool", "timestamp")
@@ -131,6 +132,27 @@ class ScalarType:
             reader.report(node, f"{name!r} must be a single value")
             return None
         return str(node.value)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadersType:
+    """Headers by their names. Messages never repeat their values, which are secrets."""
+
+    @property
+    def schema(self) -> Schema:
+        """The JSON Schema of the type."""
+        return {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        }
+
+    def read(self, node: yaml.Node, reader: NodeReader, name: str) -> str | None:
+        """Read the value of a node, as lines like `Name: value`."""
+        try:
+            return header_lines(node, "")
+        except ConfigError:
+            reader.report(node, f"{name!r} must hold headers like 'X-Api-Key: value'")
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environment
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import ConfigError
+from asynccvat.settings.connection import ConnectionSettings, read_connection
 from asynccvat.settings.values import FLAGS, SECRETS, TRUST, SettingValue
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Settings:
         verify: True to check TLS certificates against the system's authorities, the path of a CA
             bundle, or False to check nothing.
         warnings: Messages for the user, about files of secrets that others can read.
+        connection: How to get through gateways and proxies.
         places: The place of each setting that counts, by its name: option, variable, or file and
             line.
     """
@@ -57,12 +59,26 @@ class Settings:
     project_id: int | None = None
     verify: bool | Path = True
     warnings: tuple[str, ...] = ()
+    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     places: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
     def password_missing(self) -> bool:
         """Whether there is a user name without a password."""
         return self.username is not None and self.password is None
+
+    @property
+    def client_arguments(self) -> dict[str, Any]:
+        """The arguments of `CvatClient` for these settings."""
+        return {
+            "url": self.url,
+            "username": self.username,
+            "password": self.password,
+            "token": self.token,
+            "organization": self.organization,
+            "verify": self.verify,
+            **self.connection.arguments,
+        }
 
 
 def load_settings(
@@ -74,6 +90,10 @@ def load_settings(
     organization: str | None = None,
     insecure: bool = False,
     ca_bundle: Path | None = None,
+    headers: Sequence[str] = (),
+    client_cert: Path | None = None,
+    client_key: Path | None = None,
+    proxy: str | None = None,
     config: Path | None = None,
     profile: str | None = None,
     named: Mapping[str, SettingValue] | None = None,
@@ -106,6 +126,10 @@ def load_settings(
         organization: `--org`.
         insecure: `--insecure`.
         ca_bundle: `--ca-bundle`.
+        headers: `--header`: lines like `Name: value`.
+        client_cert: `--client-cert`.
+        client_key: `--client-key`.
+        proxy: `--proxy`.
         config: `--config`: the YAML file. By default the file that `CVAT_SERVER_CONFIG` names,
             else the first of `DEFAULT_FILES` that exists.
         profile: `--profile`: the name of a saved profile.
@@ -133,6 +157,10 @@ def load_settings(
         "organization": organization,
         "insecure": "true" if insecure else None,
         "ca_bundle": None if ca_bundle is None else str(ca_bundle),
+        "headers": "\n".join(headers) if headers else None,
+        "client_cert": None if client_cert is None else str(client_cert),
+        "client_key": None if client_key is None else str(client_key),
+        "proxy": proxy,
     }
     for flag, text in (
         ("--url", url),
@@ -140,6 +168,7 @@ def load_settings(
         ("--password", password),
         ("--token", token),
         ("--profile", profile),
+        ("--proxy", proxy),
     ):
         if text == "":
             raise ConfigError(
@@ -249,9 +278,10 @@ def _check_trust(layers: list[_Layer], of_file: _Layer, file: Path) -> None:
                 "names that server, and it may come from somebody else. If you trust it, give "
                 f"--config {shlex.quote(str(file))}, or name the server with --url."
             )
-    deciding = next((layer for layer in layers if TRUST & layer.keys()), None)
     for name in sorted(TRUST & of_file.keys()):
         value = of_file[name]
+        together = {name} if name == "proxy" else TRUST - {"proxy"}
+        deciding = next((layer for layer in layers if together & layer.keys()), None)
         weakens = name != "insecure" or _boolean(value)
         if weakens and not same and deciding is of_file:
             raise ConfigError(
@@ -291,6 +321,7 @@ def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
         project_id=_project_id(values.get("project_id")),
         verify=_verify(layers),
         warnings=warnings,
+        connection=read_connection(values),
         places=tuple((name, values[name].place) for name in FLAGS if name in values),
     )
 

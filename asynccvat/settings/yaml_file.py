@@ -12,7 +12,7 @@ import yaml
 
 from asynccvat.core.environment import CONFIG_VARIABLE
 from asynccvat.errors import ConfigError
-from asynccvat.settings.values import FLAGS, MAY_BE_EMPTY, SECRETS, SettingValue
+from asynccvat.settings.values import FILES, FLAGS, MAY_BE_EMPTY, SECRETS, SettingValue
 
 _KEYS = {**{name: name for name in FLAGS}, "access_token": "token"}
 
@@ -31,6 +31,9 @@ def read_settings(path: Path) -> dict[str, SettingValue]:
 def exposure(path: Path, settings: Mapping[str, SettingValue]) -> str | None:
     """Return a warning if other users can read the secrets of a file, else None."""
     secret = next((settings[name] for name in sorted(SECRETS) if name in settings), None)
+    proxy = settings.get("proxy")
+    if secret is None and proxy is not None and "@" in proxy.text:
+        secret = proxy  # it holds a user and a password
     if secret is None or os.name != "posix":
         return None
     mode = stat.S_IMODE(path.stat().st_mode)
@@ -89,6 +92,9 @@ def _settings(root: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Setting
         if name in seen:
             raise ConfigError(f"{place}: {key.value!r} is set already. Remove one of the two.")
         seen.add(name)
+        if name == "headers":
+            yield name, SettingValue(header_lines(node, place), place)
+            continue
         if not isinstance(node, yaml.ScalarNode):
             raise ConfigError(f"{place}: {key.value!r} must be a single value")
         # A key without a value, or null, is not set. All else stays the text that was written,
@@ -98,12 +104,24 @@ def _settings(root: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Setting
                 raise ConfigError(
                     f"{place}: {key.value!r} is empty. Give a value, or remove the line."
                 )
-            text = (
-                str(path.parent / Path(node.value).expanduser())
-                if name == "ca_bundle"
-                else node.value
-            )
+            text = str(path.parent / Path(node.value).expanduser()) if name in FILES else node.value
             yield name, SettingValue(text, place)
+
+
+def header_lines(node: yaml.Node, place: str) -> str:
+    """Return the headers of a mapping from names to values, as lines like `Name: value`.
+
+    Raises:
+        ConfigError: It is no such mapping.
+    """
+    if not isinstance(node, yaml.MappingNode) or not all(
+        isinstance(part, yaml.ScalarNode) for pair in node.value for part in pair
+    ):
+        raise ConfigError(
+            f"{place}: 'headers' must hold names and values. Write `X-Api-Key: value` in a line "
+            "below it."
+        )
+    return "\n".join(f"{name.value}: {value.value}" for name, value in node.value)
 
 
 def _name(key: yaml.Node, place: str) -> str:

@@ -82,7 +82,12 @@ async def elsewhere() -> AsyncIterator[Elsewhere]:
 
 
 def client_of(server: SimulatedServer) -> ac.CvatClient:
-    return ac.CvatClient(server.url, username=server.username, password=server.password)
+    return ac.CvatClient(
+        server.url,
+        username=server.username,
+        password=server.password,
+        headers={"X-Api-Key": "never-shown-3"},
+    )
 
 
 async def look(server: SimulatedServer) -> None:
@@ -184,9 +189,12 @@ def test_what_holds_credentials_does_not_show_them(kept: dict[str, str]) -> None
     async def login(_: dict[str, str]) -> str:
         return "key"
 
-    client = ac.CvatClient(url, **kept)  # type: ignore[arg-type]
+    headers = {"X-Api-Key": "never-shown-3"}
+    proxy = "http://bob:never-shown-4@proxy.example.com"
+    client = ac.CvatClient(url, headers=headers, proxy=proxy, **kept)  # type: ignore[arg-type]
     holders = [
         client, client._http, client._http._connection, client._http._authorization,
+        client._http._options, client._http._options.proxy,
         given, Authorization(given, login), Settings(url=url, **kept),  # type: ignore[arg-type]
     ]  # fmt: skip
     for holder in holders:
