@@ -6,6 +6,7 @@ The work is done in `commands`. `verify` lives in `commands.verify`, as it needs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -470,6 +471,8 @@ def _place(given: PathText) -> Path:
     """
     if not fspath(given):
         raise ConfigError("a path is empty. Name a folder or file, '.' for the working directory.")
+    if re.match(r"https?:/", str(given), re.IGNORECASE):
+        raise ConfigError(f"{str(given)!r} is an address, not a path. Name a folder or file.")
     return Path(given)
 
 

@@ -130,6 +130,11 @@ VALUES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         ac.ConfigError,
         "a path is empty. Name a folder or file, '.' for the working directory.",
     ),
+    "an address as destination": (
+        lambda: asynccvat.open_mirror(CLIENT, "https://cvat.invalid/tasks/147"),
+        ac.ConfigError,
+        "'https://cvat.invalid/tasks/147' is an address, not a path. Name a folder or file.",
+    ),
     "a folder to download into that is empty": (
         lambda: asynccvat.open_download(CLIENT, {1: ""}),
         ac.ConfigError,

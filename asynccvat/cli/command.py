@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
 import typer
 
+from asynccvat.cli import pasted
 from asynccvat.cli.option_groups import parameters_of, take
 from asynccvat.cli.shared_options import SharedOptions
 
@@ -47,6 +48,9 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
         if ctx.invoked_subcommand is not None:
             _refuse_options_of_the_group(ctx, own_names)
             return
+        servers = pasted.take_ids(given)
+        if servers:
+            invocation.shared = replace(invocation.shared, pasted=servers)
         taken = {name: take(group, given) for name, group in groups.items()}
         raise typer.Exit(function(invocation.shared, **given, **taken))
 

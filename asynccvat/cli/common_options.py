@@ -13,6 +13,7 @@ from asynccvat.cli import output, parsing
 
 if TYPE_CHECKING:
     from asynccvat import JobSelection, Selection
+    from asynccvat.settings import Settings
 
     Listed = TypeVar("Listed", Selection, JobSelection)
 
@@ -144,11 +145,20 @@ def dry_run_option(group: str) -> Any:
     return option("--dry-run", group=group, help="Print the plan with its reasons; change nothing.")
 
 
-def in_default_project(selection: Listed, project_id: int | None) -> Listed:
-    """Select the settings' project if the selection names neither projects nor tasks."""
-    if project_id is None or selection.project_ids or selection.task_ids:
+def in_addressed_task(selection: Listed, settings: Settings) -> Listed:
+    """Select the task that the server's address names if the selection names no other."""
+    if settings.task_id is None or selection.project_ids or selection.task_ids:
         return selection
-    return replace(selection, project_ids=(project_id,))
+    output.remark(f"Only task {settings.task_id} is selected, which the server's address names.")
+    return replace(selection, task_ids=(settings.task_id,))
+
+
+def in_default_project(selection: Listed, settings: Settings) -> Listed:
+    """Select the settings' task or project if the selection names neither projects nor tasks."""
+    selection = in_addressed_task(selection, settings)
+    if settings.project_id is None or selection.project_ids or selection.task_ids:
+        return selection
+    return replace(selection, project_ids=(settings.project_id,))
 
 
 def with_failed_tasks(selection: Selection, report: Path | None) -> Selection:

@@ -41,9 +41,9 @@ def complete(settings: Settings) -> Settings:
         ConfigError: There is no terminal, or nothing was typed.
     """
     if settings.username is None and settings.token is None:
-        settings = replace(settings, username=ask_username(settings.url))
+        settings = replace(settings, username=ask_username(settings.address))
     if settings.password_missing:
-        question = f"Password of {settings.username} at {settings.url}: "
+        question = f"Password of {settings.username} at {settings.address}: "
         settings = replace(settings, password=ask_password(question))
     return settings
 

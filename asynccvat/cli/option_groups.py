@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import Field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar, cast, get_type_hints
@@ -45,7 +45,11 @@ def parameters_of(group: type) -> tuple[inspect.Parameter, ...]:
     if declared:
         return declared
     hints = get_type_hints(group, include_extras=True)
-    return tuple(_keyword(item.name, item.default, hints[item.name]) for item in fields(group))
+    return tuple(
+        _keyword(item.name, item.default, hints[item.name])
+        for item in fields(group)
+        if _is_option(item)
+    )
 
 
 def take(group: type[T], given: dict[str, Any]) -> T:
@@ -56,10 +60,15 @@ def take(group: type[T], given: dict[str, Any]) -> T:
         ConfigError: The dataclass refuses a value.
     """
     declared = {item.name: item for item in declared_options(group)}
-    names = declared or [item.name for item in fields(cast("Any", group))]
+    names = declared or [item.name for item in fields(cast("Any", group)) if _is_option(item)]
     values = {name: given.pop(name) for name in names}
     values |= {name: _value(item, values[name]) for name, item in declared.items()}
     return make_options(group, values)
+
+
+def _is_option(item: Field[Any]) -> bool:
+    """Whether a field of a dataclass of the command line is an option: others are keyed so."""
+    return "not an option" not in item.metadata
 
 
 def flags_given(value: object) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,6 +137,8 @@ class SharedOptions:
             help="Also show retries and the causes of errors.",
         ),
     ] = 0
+    pasted: tuple[str, ...] = field(default=(), metadata={"not an option": True})
+    """The servers of pasted addresses of tasks and projects: they must be the one that is used."""
 
     def __repr__(self) -> str:
         # Secrets must not come out with a printed value.
@@ -174,7 +176,7 @@ class SharedOptions:
         """
         from asynccvat.settings import load_settings  # noqa: PLC0415 - `--help` stays light
 
-        return load_settings(
+        settings = load_settings(
             named=named,
             url=self.url,
             username=self.username,
@@ -190,6 +192,25 @@ class SharedOptions:
             config=self.config,
             profile=self.profile,
         )
+        self._check_pasted(settings)
+        return settings
+
+    def _check_pasted(self, settings: Settings) -> None:
+        """Refuse ids that were pasted from another server: the same ids mean other tasks here.
+
+        Raises:
+            ConfigError: An address is of another server.
+        """
+        from asynccvat.settings import PageUrl  # noqa: PLC0415 - `--help` stays light
+
+        server = PageUrl.parse(settings.url).server
+        for text in self.pasted:
+            other = PageUrl.parse(text).server
+            if other != server:
+                raise asynccvat.ConfigError(
+                    f"the pasted address is of {other.address}, but {dict(settings.places)['url']} "
+                    f"names {server.address}. Give --url {other.address} if that server is meant."
+                )
 
     def given_password(self) -> str | None:
         """Return the password that an option gives; call it once, since it may read stdin.

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from asynccvat.cli.pasted import refuse_as_path
 
 # Some versions of typer contain a copy of click, so the base class of their usage errors has no
 # public name that all versions share.
@@ -31,15 +34,16 @@ class _PlainOption(TyperOption):
 
     def process_value(self, ctx: Any, value: Any) -> Any:
         flag = str(self.opts[0])
-        if _is_empty(value) and flag not in MAY_BE_EMPTY:
+        source = ctx.get_parameter_source(self.name or "")
+        default = source is not None and source.name == "DEFAULT" and value is self.default
+        if _is_empty(value) and not default and flag not in MAY_BE_EMPTY:
             raise typer.BadParameter(
                 "it is empty. Give a value, or remove the option. Is a variable of the shell not "
                 "set?",
                 param_hint=flag,
             )
         _check_number(self, flag, value)
-        source = ctx.get_parameter_source(self.name or "")
-        default = source is not None and source.name == "DEFAULT" and value is self.default
+        _check_paths(self, flag, value)
         if default and value is None and self.multiple:
             value = ()
         if self.required or not (default or _is_text(self, value)):
@@ -56,6 +60,7 @@ class _PlainArgument(TyperArgument):
                 "it is empty. Give a value. Is a variable of the shell not set?",
                 param_hint=str(self.metavar),
             )
+        _check_paths(self, str(self.metavar), value)
         if self.callback is None and _is_text(self, value):
             return value
         return super().process_value(ctx, value)
@@ -101,6 +106,18 @@ def _check_number(option: TyperOption, flag: str, value: object) -> None:
     if least is not None:
         wanted += f" from {least:g} to {most:g}" if most is not None else f" of {least:g} or more"
     raise typer.BadParameter(f"{value!r} is not accepted. Give {wanted}.", param_hint=flag)
+
+
+def _check_paths(parameter: TyperOption | TyperArgument, name: str, value: object) -> None:
+    """Refuse addresses where folders or files are expected.
+
+    Raises:
+        typer.BadParameter: One is an address.
+    """
+    wanted = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    if name == "DEST" or wanted in (Path, list[Path]):
+        for text in value if isinstance(value, list | tuple) else [value]:
+            refuse_as_path(str(text), name)
 
 
 class Command(TyperCommand):

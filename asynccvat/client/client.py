@@ -241,6 +241,11 @@ class CvatClient:
             config=None if config is None else Path(config),
             profile=profile,
         )
+        if settings.task_id is not None:
+            raise ConfigError(
+                f"the server's address names task {settings.task_id}. Give {settings.url}, and "
+                "select the task by its id."
+            )
         if settings.password_missing:
             raise ConfigError(
                 f"there is no password for {settings.username!r} at {settings.url}. Set "
@@ -276,8 +281,8 @@ class CvatClient:
 
     @property
     def origin(self) -> str:
-        """The server's canonical origin."""
-        return self._http.server.origin
+        """The server's canonical address: its origin, and the path under which it is served."""
+        return self._http.server.address
 
     @property
     def organization(self) -> str | None:

@@ -76,8 +76,8 @@ class ExportCalls:
                 return RequestAccepted(running, created=False)
             # It has ended since. The next call queues a new export.
         raise ProtocolError(
-            f"cannot export task {task_id}: {self._http.server.origin} says that another export of "
-            "it runs, but lists none. Try again later.",
+            f"cannot export task {task_id}: {self._http.server.address} says that another export "
+            "of it runs, but lists none. Try again later.",
             task_id=task_id,
             step="export",
             retryable=True,
@@ -112,7 +112,7 @@ class ExportCalls:
         hint = "List its formats with `asynccvat formats`."
         if near:
             hint = "Did you mean " + " or ".join(repr(folded[item]) for item in near) + "?"
-        origin = self._http.server.origin
+        origin = self._http.server.address
         return ConfigError(
             f"cannot export as {name!r}: {origin} has no such format. {hint}", step="export"
         )
@@ -131,7 +131,7 @@ class ExportCalls:
                 headers["If-Range"] = if_range
         call = Call(
             method="GET",
-            path=server.rebase(result_url).removeprefix(server.origin),
+            path=server.path_of(result_url),
             step="download",
             expect=(200, 206),
             headers=headers,

@@ -106,7 +106,7 @@ class ClientInternals:
             ConfigError: There is none. The nearest names are given.
         """
         formats = await self._lists.formats()
-        return importer_for(name, formats, origin=self._http.server.origin)
+        return importer_for(name, formats, origin=self._http.server.address)
 
     async def check_mode(self, mode: str) -> None:
         """Check that the server imports in a mode: `replace` all do, `append` newer ones.
@@ -127,7 +127,7 @@ class ClientInternals:
             self._appends = answer.status == 200 and b"import_mode" in answer.body
         if not self._appends:
             raise ConfigError(
-                f"cannot append annotations: {self._http.server.origin} only replaces them. Merge "
+                f"cannot append annotations: {self._http.server.address} only replaces them. Merge "
                 "them into the file first, or use a newer CVAT.",
                 step="upload",
             )

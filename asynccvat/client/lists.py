@@ -141,7 +141,7 @@ class Lists:
             return self._http.decode(await self._http.call(call), _PROJECT)
         except NotFoundError as error:
             raise NotFoundError(
-                f"there is no project {project_id} at {self._http.server.origin} for this user. "
+                f"there is no project {project_id} at {self._http.server.address} for this user. "
                 "Check the id and the organization.",
                 status=error.status,
                 detail=error.detail,

@@ -123,7 +123,7 @@ class PieceSender:
                 task_id=self._task_id,
                 step="upload",
             )
-        return file_id, self._http.server.rebase(location).removeprefix(self._http.server.origin)
+        return file_id, self._http.server.path_of(location)
 
     async def _send_from(self, address: str) -> bool:
         """Send the file in pieces. After a break, go on at the offset that the server has.
@@ -185,7 +185,7 @@ class PieceSender:
         said = f" ({error.detail.rstrip('.')})" if error.detail else ""
         return UploadError(
             f"cannot upload {self._file.shown} to task {self._task_id}: a gateway before "
-            f"{self._http.server.origin} refuses a request of {length:,} bytes with status "
+            f"{self._http.server.address} refuses a request of {length:,} bytes with status "
             f"413{said}, and asynccvat sends no smaller pieces. Have the gateway allow at least "
             "1 MiB, in nginx with client_max_body_size.",
             task_id=self._task_id,

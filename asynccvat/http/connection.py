@@ -62,7 +62,12 @@ class Connection:
         self._options = options
         self._session: aiohttp.ClientSession | None = None
         self._opening = False
-        self.route = Route(server.origin, server.host)
+        self.route = Route(server.address, server.host)
+
+    @property
+    def direct(self) -> bool:
+        """Whether requests go to the server itself: neither a proxy nor a given connector."""
+        return self.route.proxy is None and self._options.connector is None
 
     async def open(self) -> None:
         """Make the pool; nothing is sent yet.
@@ -87,7 +92,7 @@ class Connection:
             proxy = environment_proxy(self._server)
         certificate = self._options.client_cert
         self.route = Route(
-            self._server.origin,
+            self._server.address,
             self._server.host,
             proxy,
             "" if certificate is None else str(certificate),
@@ -198,7 +203,7 @@ class Connection:
             return Exchange(
                 response,
                 record,
-                origin=self._server.origin,
+                origin=self._server.address,
                 stall_timeout=self._options.stall_timeout,
                 failure_of=self._failure_of,
             )

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 
 import aiohttp
 
@@ -22,6 +24,11 @@ from asynccvat.http.refusals import certificate_wanted, proxy_refusal
 from asynccvat.http.route import Route
 
 _AGAIN = "Check the network and the server, then run again."
+
+# How OpenSSL calls the answer of a server that speaks plain HTTP.
+_NOT_TLS = re.compile(
+    r"wrong.version.number|record.layer.failure|packet.length|http.request", re.IGNORECASE
+)
 
 HTTP_FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 """The exceptions of aiohttp for a failed exchange."""
@@ -77,6 +84,13 @@ def _no_connection(
             return _certificate_alert(alert, route)
         case aiohttp.ClientConnectorCertificateError():
             return _bad_certificate(exc, route)
+        case aiohttp.ClientConnectorSSLError() if _NOT_TLS.search(str(exc)):
+            other = f"http{origin.removeprefix('https')}"
+            return ConnectError(
+                f"no TLS connection to {origin}: the port does not speak https. If the server has "
+                f"no https, write {other}, and credentials are sent unencrypted.",
+                retryable=False,
+            )
         case aiohttp.ClientConnectorSSLError():
             reason = _reason(exc)
             what = "Check that the port speaks https."
@@ -198,6 +212,11 @@ def may_be_shown(exc: BaseException) -> bool:
 def _reason(exc: BaseException) -> str:
     cause = getattr(exc, "os_error", exc)
     text = getattr(cause, "strerror", None) or str(cause)
+    # asyncio words it as "Connect call failed ('127.0.0.1', 1)", or several of them with numbers.
+    if "Connect call failed" in text:
+        found = re.search(r"\[Errno (\d+)\]", text)
+        number = int(found[1]) if found is not None else getattr(cause, "errno", None)
+        text = os.strerror(number or errno.ECONNREFUSED)
     return _short(text or type(cause).__name__)
 
 

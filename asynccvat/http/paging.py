@@ -136,7 +136,7 @@ async def iter_all(
             ids += [entry.id for entry in page.unreadable if entry.id is not None]
             if any(number <= last_id for number in ids):
                 raise ProtocolError(
-                    f"{http.server.origin} does not continue the list of {path}: asked for the "
+                    f"{http.server.address} does not continue the list of {path}: asked for the "
                     f"entries after id {last_id}, it sent earlier ones",
                     step="list",
                 )
@@ -144,7 +144,7 @@ async def iter_all(
             if page.count > page.length > 0:
                 if not ids:
                     raise ProtocolError(
-                        f"cannot read on in the list of {path} of {http.server.origin}: no entry "
+                        f"cannot read on in the list of {path} of {http.server.address}: no entry "
                         f"of a page can be read ({page.unreadable[0].why}). Check the server.",
                         step="list",
                     )
@@ -236,8 +236,9 @@ class _Reader(Generic[ItemT]):
             pages = -(-first.count // first.length)
             if pages > _MOST_PAGES:
                 raise ProtocolError(
-                    f"cannot read the list of {self._path} of {self._http.server.origin}: it would "
-                    f"have {first.count} entries in pages of {first.length}. Check the server.",
+                    f"cannot read the list of {self._path} of {self._http.server.address}: it "
+                    f"would have {first.count} entries in pages of {first.length}. Check the "
+                    "server.",
                     step="list",
                 )
             entries += await run_all(
@@ -267,7 +268,7 @@ class _Reader(Generic[ItemT]):
             # CVAT says "Invalid page." if entries were removed since the first page.
             if "page" not in response.text.lower():
                 raise NotFoundError(
-                    f"{self._http.server.origin} answered 404 to page {number} of {self._path}: "
+                    f"{self._http.server.address} answered 404 to page {number} of {self._path}: "
                     f"{response.text}",
                     status=404,
                     detail=response.text,

@@ -92,6 +92,9 @@ def refusal(
             f"{route.origin} knows no organization {organization!r} of yours. Check its short name "
             "(slug), and that you are a member."
         )
+    if "plain HTTP request was sent to HTTPS port" in answer.text:
+        other = f"https{route.origin.removeprefix('http')}"
+        return ConfigError(f"no answer from {route.origin}: its port speaks https. Write {other}.")
     if error := interception(call, answer, route):
         return error
     sender = answer.sender

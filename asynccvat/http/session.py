@@ -39,6 +39,7 @@ from asynccvat.errors import (
     ConnectError,
     GatewayError,
     ProtocolError,
+    ReadError,
     ResponseError,
     ServerError,
     StallError,
@@ -60,6 +61,7 @@ from asynccvat.http.refusals import (
 from asynccvat.http.result_stream import ResultStream
 from asynccvat.http.retries import Retries
 from asynccvat.http.retry_after import Timing
+from asynccvat.http.scheme_probe import wrong_scheme
 
 T = TypeVar("T")
 DecodedT_co = TypeVar("DecodedT_co", covariant=True)
@@ -152,10 +154,11 @@ class HttpSession:
         self.organization = organization
         self._authorization = Authorization(credentials, self._log_in)
         self._connection = Connection(self.server, self._options)
+        self._scheme_checked = False
         self.retries = Retries(self._options.policy, timing or Timing(), self.probe)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.server.origin!r})"
+        return f"{type(self).__name__}({self.server.address!r})"
 
     async def open(self) -> None:
         """Make the pool of connections; nothing is sent yet.
@@ -291,11 +294,24 @@ class HttpSession:
         """
         answered = self._connection.answered
         # If a server never answered, a wrong URL is more likely than a temporary failure.
-        if isinstance(error, ConnectError) and not answered:
-            raise error
+        if not answered:
+            if isinstance(error, ConnectError | ReadError) and self._connection.direct:
+                await self._check_scheme(error)
+            if isinstance(error, ConnectError):
+                raise error
         return await self.retries.retry_or_raise(
             error, attempt, may_outwait=may_outwait and answered
         )
+
+    async def _check_scheme(self, error: ConnectError | ReadError) -> None:
+        """Raise a better error if the server speaks the other one of http and https; asks once."""
+        if self._scheme_checked:
+            return
+        self._scheme_checked = True
+        other = await wrong_scheme(self.server)
+        if other is not None:
+            other.step = error.step
+            raise other from error
 
     async def _call_once(self, call: Call) -> Response:
         exchange = await self._open(call)
@@ -338,7 +354,7 @@ class HttpSession:
                 renewed = True
                 continue
             raise failure
-        raise ProtocolError(f"{self.server.origin} redirects in a circle. Check the server URL.")
+        raise ProtocolError(f"{self.server.address} redirects in a circle. Check the server URL.")
 
     async def _send(
         self, call: Call, url: str, header: str | None, auto_decompress: bool
@@ -375,7 +391,7 @@ class HttpSession:
         if self.organization == "" and not call.anonymous and "?" not in call.path:
             # An empty X-Organization header would not select the personal workspace.
             params["org"] = ""
-        return f"{self.server.origin}{call.path}" + (f"?{urlencode(params)}" if params else "")
+        return f"{self.server.address}{call.path}" + (f"?{urlencode(params)}" if params else "")
 
     def _redirected(self, call: Call, url: str, exchange: Exchange) -> str:
         location = exchange.header("Location") or ""
@@ -386,7 +402,7 @@ class HttpSession:
         moved = path.rstrip("/") == urlsplit(url).path.rstrip("/")
         if call.step == "login" and target is not None and leads_to_email_check(path):
             raise AuthenticationError(
-                f"{self.server.origin} refuses the login: the user's e-mail address is not "
+                f"{self.server.address} refuses the login: the user's e-mail address is not "
                 "confirmed. Open the link in the e-mail that CVAT sent.",
                 status=exchange.status,
                 step="login",
@@ -403,11 +419,11 @@ class HttpSession:
         if elsewhere is None or elsewhere == self.server.origin:
             raise response_error(
                 exchange.status,
-                f"{self.server.origin} redirects the {call.step} call, which is not followed. "
+                f"{self.server.address} redirects the {call.step} call, which is not followed. "
                 "Check the server URL.",
             )
         raise ConfigError(
-            f"{self.server.origin} redirects to {elsewhere}, where no credentials are sent. If "
+            f"{self.server.address} redirects to {elsewhere}, where no credentials are sent. If "
             f"that is the CVAT server, give {elsewhere} as its URL."
         )
 
@@ -457,13 +473,13 @@ class HttpSession:
         except GatewayError:
             raise
         except (ConfigError, ResponseError) as error:
-            refused = login_refusal(error, self.server.origin, next(iter(body.values())))
+            refused = login_refusal(error, self.server.address, next(iter(body.values())))
             if refused is not None:
                 raise refused from error
             if await self._without_passwords(error):
                 raise AuthenticationError(
-                    f"{self.server.origin} has no login with a password (404): it may allow single "
-                    "sign-on alone. Give a personal access token with --token or "
+                    f"{self.server.address} has no login with a password (404): it may allow "
+                    "single sign-on alone. Give a personal access token with --token or "
                     "CVAT_ACCESS_TOKEN.",
                     status=404,
                     step="login",
@@ -493,12 +509,12 @@ class HttpSession:
             what = media_type(response.content_type) or "a body without a type"
             # If the server never spoke as CVAT does, a wrong URL is the most likely cause.
             kind = ProtocolError if self._connection.is_cvat else ConfigError
-            raise kind(f"{self.server.origin} sent {what} instead of JSON. {CHECK_URL}")
+            raise kind(f"{self.server.address} sent {what} instead of JSON. {CHECK_URL}")
         try:
             return decoder.decode(response.body)
         except UNREADABLE as error:
             raise ProtocolError(
-                f"{self.server.origin} sent JSON that cannot be read: {error}"
+                f"{self.server.address} sent JSON that cannot be read: {error}"
             ) from error
 
     def _refuse_interception(self, call: Call, response: Response) -> None:

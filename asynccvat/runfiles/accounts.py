@@ -71,6 +71,11 @@ async def accounts(file: RunFile, settings: SettingsOf | None) -> AsyncIterator[
 
 
 def _client(settings: Settings) -> CvatClient:
+    if settings.task_id is not None:
+        raise ConfigError(
+            f"the server's address names task {settings.task_id}: give {settings.url} alone, and "
+            "name the task in the step"
+        )
     if settings.username is None and settings.token is None:
         raise ConfigError(
             f"no credentials are given for {settings.url}: write `username:` and `password:`, or "

@@ -162,12 +162,15 @@ class AddressType:
     @property
     def schema(self) -> Schema:
         """The JSON Schema of the type."""
-        return {"type": "string", "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+(/api)?/?\s*$"}
+        return {
+            "type": "string",
+            "pattern": r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?[^/?#@\s]+([/?#]\S*)?\s*$",
+        }
 
     def read(self, node: yaml.Node, reader: NodeReader, name: str) -> str | None:
         """Read the value of a node."""
-        if tag(node) not in _SCALARS:
-            reader.report(node, f"{name!r} must be a single value")
+        if tag(node) != "str":
+            reader.report(node, f"{name!r} must be an address, not {described(node)}")
             return None
         try:
             ServerUrl.parse(str(node.value))

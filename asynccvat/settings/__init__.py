@@ -6,7 +6,8 @@ user for a password that none of them gives.
 
 from __future__ import annotations
 
+from asynccvat.core.urls import PageUrl
 from asynccvat.settings.loading import DEFAULT_FILES, Settings, load_settings
 from asynccvat.settings.values import SettingValue
 
-__all__ = ["DEFAULT_FILES", "SettingValue", "Settings", "load_settings"]
+__all__ = ["DEFAULT_FILES", "PageUrl", "SettingValue", "Settings", "load_settings"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environment
-from asynccvat.core.urls import ServerUrl
+from asynccvat.core.urls import PageUrl, same_server
 from asynccvat.errors import ConfigError
 from asynccvat.settings.connection import ConnectionSettings, read_connection
 from asynccvat.settings.values import FLAGS, SECRETS, TRUST, SettingValue
@@ -43,6 +43,7 @@ class Settings:
         token: A personal access token, None with a user name.
         organization: The organization's short name (slug), None for none.
         project_id: The project to use if a command names none.
+        task_id: The task that the address names, if it is that of a task's page; else None.
         verify: True to check TLS certificates against the system's authorities, the path of a CA
             bundle, or False to check nothing.
         warnings: Messages for the user, about files of secrets that others can read.
@@ -57,10 +58,16 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     organization: str | None = None
     project_id: int | None = None
+    task_id: int | None = None
     verify: bool | Path = True
     warnings: tuple[str, ...] = ()
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     places: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    @property
+    def address(self) -> str:
+        """The server's canonical address, with its scheme."""
+        return PageUrl.parse(self.url).server.address
 
     @property
     def password_missing(self) -> bool:
@@ -202,11 +209,10 @@ def load_settings(
 
 def _about_one_server(layers: list[_Layer]) -> list[_Layer]:
     """Empty the places that name another server than the highest place that names one."""
-    servers = [layer["url"].text.rstrip("/") if "url" in layer else None for layer in layers]
-    chosen = next((server for server in servers if server is not None), None)
+    servers = [layer["url"].text for layer in layers if "url" in layer]
     return [
-        layer if server in (None, chosen) else {}
-        for layer, server in zip(layers, servers, strict=True)
+        layer if "url" not in layer or same_server(layer["url"].text, servers[0]) else {}
+        for layer in layers
     ]
 
 
@@ -269,7 +275,7 @@ def _check_trust(layers: list[_Layer], of_file: _Layer, file: Path) -> None:
     if url is None:
         return
     by_file = url is of_file.get("url")
-    same = "url" in of_file and of_file["url"].text.rstrip("/") == url.text.rstrip("/")
+    same = "url" in of_file and same_server(of_file["url"].text, url.text)
     for name in sorted(SECRETS & values.keys()):
         value = values[name]
         if by_file and value not in (of_file.get(name), layers[-1].get(name)):
@@ -305,7 +311,7 @@ def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
             "no server is given. Use --url or --profile, set CVAT_URL, or write `url:` into "
             "server.yaml."
         )
-    _check_url(values["url"])
+    page = _page(values["url"])
     texts = {name: value.text for name, value in values.items()}
     if "password" in texts and "username" not in texts:
         raise ConfigError(
@@ -313,12 +319,13 @@ def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
             "set CVAT_USERNAME, or write `username:` into server.yaml."
         )
     return Settings(
-        url=texts["url"],
+        url=page.server.written,
         username=texts.get("username"),
         password=texts.get("password"),
         token=texts.get("token"),
         organization=texts.get("organization"),
-        project_id=_project_id(values.get("project_id")),
+        project_id=_project_id(values.get("project_id"), page, values["url"]),
+        task_id=page.task_id,
         verify=_verify(layers),
         warnings=warnings,
         connection=read_connection(values),
@@ -338,20 +345,25 @@ def _choose_credentials(layers: list[_Layer]) -> None:
             return
 
 
-def _check_url(value: SettingValue) -> None:
+def _page(value: SettingValue) -> PageUrl:
     try:
-        ServerUrl.parse(value.text)
+        return PageUrl.parse(value.text)
     except ConfigError as error:
         raise ConfigError(f"{value.place}: {error}") from None
 
 
-def _project_id(value: SettingValue | None) -> int | None:
+def _project_id(value: SettingValue | None, page: PageUrl, url: SettingValue) -> int | None:
     if value is None:
-        return None
+        return page.project_id
     if not re.fullmatch(r"0*[1-9][0-9]{0,9}", value.text):
         raise ConfigError(
             f"{value.place}: {value.text!r} is not a project's id. Give the number, as in the "
             "project's address /projects/5."
+        )
+    if page.project_id not in (None, int(value.text)):
+        raise ConfigError(
+            f"{value.place} names project {int(value.text)}, and the address of {url.place} "
+            f"project {page.project_id}. Remove one of them."
         )
     return int(value.text)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import platformdirs
 
-from asynccvat.core.urls import ServerUrl
+from asynccvat.core.urls import same_server
 from asynccvat.errors import ConfigError
 from asynccvat.settings.values import SettingValue
 
@@ -40,11 +40,7 @@ class Profile:
 
     def is_for(self, url: str) -> bool:
         """Whether the profile's server has this address, in any spelling."""
-        try:
-            return ServerUrl.parse(self.server.text) == ServerUrl.parse(url)
-        except ConfigError:
-            # `load_settings` checks the address that is used.
-            return False
+        return same_server(self.server.text, url)
 
 
 @dataclass(frozen=True, slots=True)

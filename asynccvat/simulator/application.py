@@ -86,6 +86,7 @@ class Application:
         """Serve one call."""
         started = time.monotonic()
         path, query, raw_query = split_target(request.raw_path)
+        path = _below(self._backend.options.path_prefix, path)
         if path.startswith("/_simulator/"):
             return await self._serve_control(path, request)
         task_id = _task_id(path, query)
@@ -157,6 +158,8 @@ class Application:
     async def _respond(self, call: Call) -> ServerResponse | DownloadResponse:
         """Return the response of nginx, Django or the handler, in that order."""
         request = call.request
+        if not call.path:
+            return nginx_page(404)
         if len(request.raw_path) > _LONGEST_LINE:
             return nginx_page(414)
         if any(len(name) + len(value) > _LONGEST_HEADER for name, value in request.raw_headers):
@@ -257,6 +260,13 @@ def _handler(call: Call, match: RouteMatch) -> Handler:
     if method not in match.route.methods:
         raise detail(405, f'Method "{method}" not allowed.')
     return match.route.methods[method]
+
+
+def _below(prefix: str, path: str) -> str:
+    """Return a path as the proxy that serves CVAT under a prefix passes it on; "" outside it."""
+    if prefix and not path.startswith(f"{prefix}/"):
+        return ""
+    return path.removeprefix(prefix)
 
 
 def _task_id(path: str, query: dict[str, str]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -98,6 +99,8 @@ class SimulatorOptions:
         throttle_anonymous: Anonymous calls allowed per address and minute, or None.
         throttle_users: Calls allowed per user and minute, or None.
         public_url: Origin of absolute links, instead of the Host of the call.
+        path_prefix: The path under which a proxy serves CVAT, like `/cvat`. CVAT does not know it,
+            so its links lack it, unless `public_url` has it.
         largest_body: Bytes of a body past which nginx answers 413. CVAT's own configuration allows
             1 GiB, nginx alone 1 MiB (`1 << 20`), as a gateway before CVAT may.
         version: The version that `/api/server/about` shows.
@@ -141,6 +144,7 @@ class SimulatorOptions:
     throttle_anonymous: int | None = 100
     throttle_users: int | None = None
     public_url: str | None = None
+    path_prefix: str = ""
     largest_body: int = 1 << 30
     version: str = "2.54.1"
 
@@ -153,6 +157,11 @@ class SimulatorOptions:
         for name in ("tasks", "frames", "projects", "remembered_requests"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if self.path_prefix and not re.fullmatch(r"(/[^/\s]+)+", self.path_prefix):
+            raise ValueError(
+                f"path_prefix must be a path like /cvat, without a slash at its end, not "
+                f"{self.path_prefix!r}"
+            )
         for name in ("api_workers", "export_workers", "import_workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")

@@ -171,8 +171,8 @@ class SimulatedServer:
 
     @property
     def url(self) -> str:
-        """Its origin, such as `http://127.0.0.1:8080`."""
-        return f"http://{self._listener.host}:{self._listener.port}"
+        """Its address, such as `http://127.0.0.1:8080`."""
+        return f"http://{self._listener.host}:{self._listener.port}{self.options.path_prefix}"
 
     @property
     def username(self) -> str:

@@ -355,3 +355,39 @@ def test_a_reader_that_leaves_a_long_list_ends_it_silently() -> None:
             listing.stdout.close()
             assert listing.stderr.read() == b""
         listing.wait(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        (("-t", "{url}/tasks/2"), [2]),
+        (("-t", "{url}/tasks/2/jobs/9?frame=1", "-t", "3,4"), [2, 3, 4]),
+        (("--project-id", "{url}/projects/2?page=1"), [4, 5, 6]),
+        (("--url", "{url}/tasks/2/"), [2]),
+        (("--url", "{url}/projects/2?page=1"), [4, 5, 6]),
+        (("--url", "{url}/projects/2", "-t", "1"), [1]),
+        (("--url", "{url}/tasks?page=1"), [1, 2, 3, 4, 5, 6]),
+        (("--url", "{host}"), [1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_a_pasted_address_selects_what_it_shows(
+    shell: Shell, simulated: SimulatedServer, arguments: tuple[str, ...], ids: list[int]
+) -> None:
+    values = {"url": simulated.url, "host": simulated.url.removeprefix("http://")}
+    ended = shell("list-tasks", "--json", *(text.format(**values) for text in arguments))
+    assert [task["id"] for task in ended.json] == ids
+    only = "Only task 2 is selected, which the server's address names.\n"
+    assert ended.err == (only if ids == [2] and "--url" in arguments else "")
+
+
+def test_the_project_of_the_address_and_another_one_contradict_each_other(
+    shell: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CVAT_PROJECT_ID", "1")
+    ended = shell("list-tasks", "--url", f"{simulated.url}/projects/2")
+    assert ended.code == 2
+    assert ended.err == (
+        "Error: the environment's CVAT_PROJECT_ID names project 1, and the address of --url "
+        "project 2. Remove one of them.\n"
+    )
+    assert len(shell("list-tasks", "--url", f"{simulated.url}/projects/1", "--json").json) == 3

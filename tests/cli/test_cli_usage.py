@@ -189,7 +189,7 @@ def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
         (("list-tasks", "--password-stdin", "--token", "x"), 2, "--password-stdin and --token"),
         (("list-tasks", "--project-id", "99"), 2, "99"),
         (("list-tasks", "--org", "nosuch"), 2, "nosuch"),
-        (("list-tasks", "--url", "cvat.example.com"), 2, "https://"),
+        (("list-tasks", "--url", "ftp://cvat.example.com"), 2, "https://"),
         (("list-tasks", "--config", "absent.yaml"), 2, "absent.yaml"),
         (("list-tasks", "--ca-bundle", "absent.pem"), 2, "absent.pem"),
         (("formats", "--password", PASSWORD), 3, "password"),

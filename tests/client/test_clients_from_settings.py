@@ -62,3 +62,14 @@ def test_the_environment_gives_all_but_what_is_named() -> None:
     assert client.organization == "lab"
     client = ac.CvatClient.from_environment(environment=environment, organization="")
     assert client.organization == ""
+
+
+def test_the_address_of_a_task_s_page_is_no_server_for_a_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CVAT_ACCESS_TOKEN", TOKEN)
+    url = "https://cvat.example.com/tasks/147"
+    with pytest.raises(ac.ConfigError, match=r"names task 147\. Give https://"):
+        ac.CvatClient.from_settings(url=url)
+    with pytest.raises(ac.ConfigError, match=r"has task 147 in it\. Give "):
+        ac.CvatClient(url, token=TOKEN)

@@ -107,7 +107,31 @@ async def test_https_to_a_port_that_speaks_http_is_named(
     server: ScriptedServer, connect: Connect
 ) -> None:
     client = await connect(server.url.replace("http:", "https:"), token=TOKEN)
-    with pytest.raises(ConnectError, match=r"no TLS connection to .*Check that the port speaks"):
+    with pytest.raises(ConnectError, match="no TLS connection to") as caught:
+        await client.user()
+    assert "the port does not speak https. If the server has no https, write" in str(caught.value)
+    assert f"write {server.url}, and credentials are sent unencrypted." in str(caught.value)
+
+
+async def test_http_to_a_port_that_speaks_https_is_named_at_once(
+    secure: ScriptedServer, connect: Connect, fake_time: FakeTime
+) -> None:
+    url = f"{secure.url}/cvat"
+    plain = url.replace("https:", "http:")
+    client = await connect(plain, token=TOKEN)
+    with pytest.raises(ConnectError) as caught:
+        await client.user()
+    assert str(caught.value) == f"no answer from {plain}: its port speaks https. Write {url}."
+    assert fake_time.slept == []
+
+
+async def test_a_gateway_that_says_that_it_speaks_https_is_believed(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    page = "<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>"
+    server["GET /api/users/self"] = reply(status=400, text=page, content_type="text/html")
+    client = await connect(server.url, token=TOKEN)
+    with pytest.raises(ConfigError, match=r"its port speaks https. Write https://127.0.0.1:\d+\.$"):
         await client.user()
 
 

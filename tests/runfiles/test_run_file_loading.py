@@ -293,10 +293,10 @@ def test_files_that_an_earlier_step_fetches_need_not_exist_yet() -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("5", "does not start with http"),
+        ("5", "'url' must be an address, not the number '5'"),
         ("ftp://cvat.example.com", "does not start with http"),
-        ("[http://a]", "must be a single value"),
-        ("http://a/tasks/1", "more than a host"),
+        ("[http://a]", "must be an address, not a list"),
+        ("http://a/tasks/1", "has task 1 in it. Give http://a, and the id by itself."),
     ],
 )
 def test_a_bad_address_is_reported_with_its_position(url: str, why: str) -> None:

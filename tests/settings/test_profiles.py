@@ -73,8 +73,8 @@ def test_an_unreadable_url_is_an_error_and_gets_no_token_of_a_profile(
     tmp_path: Path,
 ) -> None:
     save_profiles(tmp_path, lab=URL)
-    with pytest.raises(ConfigError, match=r"^--url: the server URL 'cvat' does not start"):
-        load(tmp_path, url="cvat")
+    with pytest.raises(ConfigError, match=r"^--url: the server URL 'ftp://cvat' does not start"):
+        load(tmp_path, url="ftp://cvat")
 
 
 def test_several_profiles_for_a_server_need_a_default_or_a_name(

@@ -235,8 +235,10 @@ def test_mistakes_in_options_and_environment_are_named_with_their_place(tmp_path
         load(tmp_path, url=URL, environment={"CVAT_PROJECT_ID": "x"})
     with pytest.raises(ConfigError, match=r"^the environment's CVAT_PROJECT_ID: '-3' is not a"):
         load(tmp_path, url=URL, environment={"CVAT_PROJECT_ID": "-3"})
-    with pytest.raises(ConfigError, match=r"^--url: the server URL 'cvat' does not start with"):
-        load(tmp_path, url="cvat")
+    with pytest.raises(
+        ConfigError, match=r"^--url: the server URL 'ftp://cvat' does not start with"
+    ):
+        load(tmp_path, url="ftp://cvat")
 
 
 def test_a_named_file_that_does_not_exist_is_an_error(tmp_path: Path) -> None:

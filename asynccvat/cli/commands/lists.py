@@ -37,7 +37,7 @@ def list_tasks(
     """
     form = output_options.form()
     settings = shared.settings()
-    selection = in_default_project(selection, settings.project_id)
+    selection = in_default_project(selection, settings)
     if form is OutputForm.JSONL:
         return _stream_tasks(settings, selection)
     listing = queries.ask(settings, lambda client: client.tasks(selection))
@@ -147,7 +147,7 @@ def list_jobs(
     """
     form = output_options.form()
     settings = shared.settings()
-    selection = in_default_project(selection, settings.project_id)
+    selection = in_default_project(selection, settings)
     if form is OutputForm.JSONL:
         queries.stream(settings, lambda client: client.iter_jobs(selection))
         return ExitCode.DONE

@@ -17,6 +17,7 @@ from asynccvat.cli.common_options import (
     ResultOptions,
     dry_run_option,
     failed_from_option,
+    in_addressed_task,
     with_failed_tasks,
 )
 from asynccvat.cli.credentials import client_for
@@ -76,6 +77,7 @@ def mirror(
     if failed_from is not None and not selection.task_ids:
         output.remark(f"Nothing to do: no task failed in {failed_from}.")
         return ExitCode.DONE
+    selection = in_addressed_task(selection, settings)
     options = replace(options, default_project_id=settings.project_id)
     client = client_for(settings, retries=options.retries)
     if dry_run:

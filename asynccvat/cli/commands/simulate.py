@@ -44,6 +44,15 @@ def simulate(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 8080,
+    path_prefix: Annotated[
+        str,
+        typer.Option(
+            "--path-prefix",
+            metavar="PATH",
+            help="Path under which the server answers, like /cvat, as behind a proxy.",
+            show_default=False,
+        ),
+    ] = "",
     password: Annotated[
         str, typer.Option("--password", "-p", help="The password of the user admin.")
     ] = "simulated-secret",  # noqa: S107 - nothing secret: the simulated server's own
@@ -116,6 +125,8 @@ def simulate(
     """
     from asynccvat.simulator import SimulatorOptions  # noqa: PLC0415 - `--help` stays light
 
+    if path_prefix and not path_prefix.startswith("/"):
+        path_prefix = f"/{path_prefix}"
     options = SimulatorOptions(
         tasks=tasks,
         frames=frames,
@@ -125,6 +136,7 @@ def simulate(
         archives=archives,
         host=host,
         port=port,
+        path_prefix=path_prefix.rstrip("/"),
         password=password,
         costs=costs,
         export_workers=export_workers,

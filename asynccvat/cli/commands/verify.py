@@ -122,7 +122,7 @@ def verify(
     if repair or against_server:
         settings = shared.settings()
         if against_server and not (task_ids or folder):
-            expected = in_default_project(selection, settings.project_id)
+            expected = in_default_project(selection, settings)
         client = client_for(settings)
     place = Path(destination)
 
