@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     REFUSED = 5
     BROKEN = 70
     """A bug in asynccvat: EX_SOFTWARE of sysexits.h."""
+    HUNG_UP = 129
+    """SIGHUP: 128 + 1."""
     INTERRUPTED = 130
     """SIGINT: 128 + 2."""
     TERMINATED = 143
@@ -42,6 +44,7 @@ MEANINGS = {
     ExitCode.UNREACHABLE: "server unreachable",
     ExitCode.REFUSED: "refused by a guard, such as --max-delete",
     ExitCode.BROKEN: "a bug in asynccvat",
+    ExitCode.HUNG_UP: "the terminal was closed (SIGHUP)",
     ExitCode.INTERRUPTED: "interrupted (SIGINT)",
     ExitCode.TERMINATED: "terminated (SIGTERM)",
 }

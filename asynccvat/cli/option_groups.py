@@ -94,9 +94,9 @@ def _parameter(item: Option) -> inspect.Parameter:
     match item.kind:
         case Switch():
             type_, default = bool, False
-        case Number(least=least):
+        case Number(least=least, most=most):
             type_ = int if isinstance(default, int) else int | None
-            more = {"min": least, "metavar": "N"}
+            more = {"min": least, "max": most, "metavar": "N"}
         case Ids():
             type_, more = list[str] | None, {"metavar": "ID"}
             help_ += " May be repeated, or a list like 147,148."

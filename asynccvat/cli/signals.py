@@ -1,8 +1,10 @@
-"""Run a coroutine for a command, and handle SIGINT and SIGTERM.
+"""Run a coroutine for a command, and handle SIGINT, SIGTERM and SIGHUP.
 
 The first signal cancels the coroutine: the engine stops its tasks, cancels its queued exports at
-the server (in at most 5 seconds) and unlocks the destination. The second signal exits at once; a
-mirror survives that as it survives SIGKILL.
+the server (in at most 5 seconds) and unlocks the destination. The second signal exits at once, even
+while the event loop is busy; a mirror survives that as it survives SIGKILL.
+
+SIGHUP stays ignored if it was when the process began: `nohup` asks for that.
 
 Before it starts, the process raises its limit of open files as far as the system permits.
 """
@@ -25,7 +27,11 @@ T = TypeVar("T")
 if sys.platform != "win32":
     import resource
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (
+    (signal.SIGINT, signal.SIGTERM)
+    if sys.platform == "win32"
+    else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+)
 
 # More than any run uses, even if the hard limit is higher. The second number is what macOS always
 # permits (OPEN_MAX).
@@ -116,21 +122,24 @@ async def _supervised(
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     received: list[int] = []
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 
     def stop(number: int) -> None:
-        if received:
-            leave(128 + number)
         received.append(number)
+        for each in before:
+            # The loop calls its handlers only between two steps. Python's come at once.
+            loop.remove_signal_handler(each)
+            signal.signal(each, _leave_at_once)
+        _give_up_lost(terminals)
         on_signal()
         if task is not None:
             task.cancel()
 
     # An event loop can handle signals only in the main thread of a Unix process.
     listens = threading.current_thread() is threading.main_thread() and os.name == "posix"
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    if listens:
-        for number in SIGNALS:
-            loop.add_signal_handler(number, stop, number)
+    before = _handlers() if listens else {}
+    for handled in before:
+        loop.add_signal_handler(handled, stop, handled)
     try:
         return await main()
     except asyncio.CancelledError:
@@ -138,10 +147,30 @@ async def _supervised(
             raise Interrupted(received[0]) from None
         raise
     finally:
-        if listens:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
+        for handled, handler in before.items():
+            loop.remove_signal_handler(handled)
+            signal.signal(handled, handler)
+
+
+def _handlers() -> dict[signal.Signals, Any]:
+    """Return the present handlers of the signals that end a run."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    if sys.platform != "win32" and handlers[signal.SIGHUP] is signal.SIG_IGN:
+        del handlers[signal.SIGHUP]
+    return handlers
+
+
+def _give_up_lost(terminals: list[int]) -> None:
+    """Discard what is written to a terminal that is gone; each write would fail."""
+    for stream in terminals:
+        if not os.isatty(stream):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream)
+            os.close(nowhere)
+
+
+def _leave_at_once(number: int, _frame: object) -> None:
+    leave(128 + number)
 
 
 def leave(code: int) -> NoReturn:

@@ -37,10 +37,12 @@ class Number:
     Attributes:
         least: The smallest number that is accepted.
         example: A number for error messages.
+        most: The largest number that is accepted, None for any.
     """
 
     least: int
     example: int
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

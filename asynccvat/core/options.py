@@ -29,6 +29,10 @@ from asynccvat.errors import ConfigError
 DEFAULT_EXPORT_TIMEOUT = 4.25 * 3600
 """Seconds. Longer than CVAT's own limit of 4 hours, so that the server gives up first."""
 
+MOST_CONCURRENCY = 128
+"""Requests in flight. More would delay the server's other users for long, and could not be
+cancelled in the seconds that an interrupted run has."""
+
 DEFAULT_WAIT_FOR_SERVER = 600.0
 """Seconds. Longer than a restart or an update of a server takes."""
 
@@ -75,8 +79,8 @@ class TransferOptions:
     concurrency: int | None = option(
         None,
         "--concurrency",
-        "Exports in flight at the server; by default learned during the run.",
-        Number(1, example=4),
+        "Exports in flight at the server, at most 128; by default learned during the run.",
+        Number(1, example=4, most=MOST_CONCURRENCY),
     )
     transfers: int = option(8, "--transfers", "Archives downloaded at once.", Number(1, example=8))
     retries: int = option(5, "--retries", _RETRIES, Number(0, example=5))
@@ -372,8 +376,8 @@ class UploadOptions(TransferOptions):
     concurrency: int | None = option(
         None,
         "--concurrency",
-        "Imports in flight at the server; by default learned during the run.",
-        Number(1, example=4),
+        "Imports in flight at the server, at most 128; by default learned during the run.",
+        Number(1, example=4, most=MOST_CONCURRENCY),
     )
     transfers: int = option(4, "--transfers", "Large files sent at once.", Number(1, example=4))
     import_timeout: float = option(
@@ -432,8 +436,10 @@ def _wanted(kind: Kind, value: Any) -> str | None:
             return _wanted_text(kind, value)
         case Text(choices=choices) if choices and value not in choices:
             return " or ".join(choices)
-        case Number(least=least) if not (whole and value >= least):
-            return f"a whole number, at least {least}"
+        case Number(least=least, most=most):
+            accepted = whole and least <= value <= (value if most is None else most)
+            bounds = f", at least {least}" if most is None else f" from {least} to {most}"
+            return None if accepted else f"a whole number{bounds}"
         case Quantity() if kind == SIZE and not (whole and value >= 1):
             return "a whole number, at least 1"
         case Quantity() if kind == DURATION:

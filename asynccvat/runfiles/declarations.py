@@ -50,8 +50,8 @@ def _type(option: Option) -> ValueType:
     match option.kind:
         case declarations.Switch():
             return BooleanType()
-        case declarations.Number(least=least, example=example):
-            return IntegerType(least, example)
+        case declarations.Number(least=least, example=example, most=most):
+            return IntegerType(least, example, most)
         case declarations.Text(choices=choices, may_be_empty=may_be_empty):
             return TextType(choices, may_be_empty=may_be_empty)
         case declarations.Folder():

@@ -62,21 +62,24 @@ class IntegerType:
 
     least: int
     example: int = 147
+    most: int | None = None
 
     @property
     def schema(self) -> Schema:
         """The JSON Schema of the type."""
-        return {"type": "integer", "minimum": self.least}
+        most = {} if self.most is None else {"maximum": self.most}
+        return {"type": "integer", "minimum": self.least, **most}
 
     def read(self, node: yaml.Node, reader: NodeReader, name: str) -> int | None:
         """Read the value of a node."""
         value = reader.value(node) if tag(node) == "int" else None
-        if value is None or value < self.least:
+        if value is None or value < self.least or (self.most is not None and value > self.most):
             quoted = tag(node) == "str" and node.value.isdecimal()
             hint = " (write it without quotes)" if quoted else f" like {self.example}"
+            wanted = f"{self.least}" if self.most is None else f"{self.least} to {self.most}"
             reader.report(
                 node,
-                f"{name!r} must be a whole number from {self.least}{hint}, not {described(node)}",
+                f"{name!r} must be a whole number from {wanted}{hint}, not {described(node)}",
             )
             return None
         return int(value)

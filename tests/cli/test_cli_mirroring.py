@@ -317,6 +317,34 @@ def test_a_signal_cancels_queued_exports_and_leaves_a_mirror_that_can_continue(
     assert len(folders(tmp_path / "data")) == 4
 
 
+@pytest.mark.usefixtures("shell")
+def test_a_closed_terminal_cancels_queued_exports(own: SimulatedServer, tmp_path: Path) -> None:
+    own.faults.add(*(Fault(export="stick", task_id=task) for task in (1, 2, 3, 4)))
+    outer, inner = pty.openpty()
+    # The terminal has to be the one that controls the process.
+    takes_terminal = (
+        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    mirror = [*ASYNCCVAT, "mirror", "data", "--report-json", "report.json"]
+    command = subprocess.Popen(
+        [sys.executable, "-c", takes_terminal, *mirror],
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    os.close(inner)
+    shown = b""
+    while b"at the server" not in shown or not own.requests:
+        shown += os.read(outer, 1 << 16)
+    os.close(outer)  # which sends SIGHUP
+    assert command.wait(timeout=60) == 129
+    assert not [one for one in own.requests.values() if one.status == "queued"]
+    assert json.loads((tmp_path / "report.json").read_text())["interrupted"]
+
+
 def pieces_of(terminal: BinaryIO) -> Iterator[bytes]:
     """What a terminal shows, until its last writer has closed it."""
     with contextlib.suppress(OSError):

@@ -32,7 +32,9 @@ def test_the_garbage_collector_skips_what_was_loaded_before() -> None:
     assert gc.get_freeze_count() <= before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_the_first_signal_cancels_and_lets_cleanup_end(number: int, code: int) -> None:
     story: list[str] = []
 
@@ -88,3 +90,36 @@ signals.run(main)
 """
     ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
     assert ended.returncode == 130
+
+
+def test_the_second_signal_exits_at_once_even_if_the_loop_is_busy() -> None:
+    script = """
+import asyncio, os, signal, threading, time
+from asynccvat.cli import signals
+
+async def main():
+    os.kill(os.getpid(), signal.SIGINT)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        time.sleep(3600)
+
+signals.run(main)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    assert ended.returncode == 143
+
+
+def test_a_hangup_that_was_ignored_stays_ignored() -> None:
+    async def main() -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)
+        return "went on"
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signals.run(main) == "went on"
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -331,7 +331,8 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         "- {task: download, parameters: {task_ids: [1, 2], out_paths: [x, ./x]}}\n"
         "- {task: download, parameters: {task_ids: [1], out_dir: x, folder_prefix: ../}}\n"
         "- {task: mirror, parameters: {dest: x, folder_prefix: 7, status: done}}\n"
-        "- {task: mirror, parameters: {dest: '', retries: -1, updated_since: lately}}\n"
+        "- {task: mirror, parameters: "
+        "{dest: '', retries: -1, concurrency: 129, updated_since: lately}}\n"
         "- {parameters: {dest: x}}\n"
         "- {task: mirror}\n"
         "- {task: mirror, server: here, parameters: here}\n"
@@ -365,6 +366,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (22, "'status' must be one of annotation, validation, completed, not 'done'"),
         (23, "'dest' must be a text, not an empty text"),
         (23, "'retries' must be a whole number from 0"),
+        (23, "'concurrency' must be a whole number from 1 to 128 like 4"),
         (23, "'updated_since': the text 'lately' is neither a date nor an age."),
         (24, "'task' is missing: write one of download_cvat_tasks"),
         (25, "'parameters' is missing: mirror takes dest, project_id"),

@@ -15,6 +15,7 @@ import asynccvat as ac
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.events import ExportRequested, Retrying, ServerBack, ServerUnreachable, TaskDone
 from asynccvat.simulator import Fault
+from asynccvat.transfer import own_requests
 from asynccvat.transfer.outages import OutageDetector
 
 pytestmark = pytest.mark.anyio
@@ -141,6 +142,29 @@ async def test_exports_that_a_lost_server_may_still_run_are_named(data: Path) ->
             "4 exports may remain queued at the server: it did not confirm that they are "
             "cancelled. Remove them with `asynccvat requests cancel --all`."
         )
+
+
+async def test_an_interrupted_run_says_how_many_exports_it_could_not_cancel(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_requests, "_CANCEL_SECONDS", 1.0)
+    async with serving(40) as serve:
+        serve.server.pause_exports()
+        slow = [
+            Fault(path=f"target_id={task_id}&.*/cancel", delay=3600, times=None)
+            for task_id in range(1, 8)
+        ]
+        serve.server.faults.add(*slow)
+        options = replace(QUICK, concurrency=40)
+        async with ac.open_mirror(serve.client, data, options=options) as run:
+            await until(lambda: len(serve.server.requests) == 40)
+            run.cancel()
+            report = await run.wait()
+        (warning,) = report.warnings
+        assert warning.startswith("7 exports may remain queued at the server: ")
+        assert "`asynccvat requests cancel --all`" in warning
+        queued = [one for one in serve.server.requests.values() if one.status == "queued"]
+        assert len(queued) == 7
 
 
 async def test_a_server_that_fails_for_every_task_ends_the_run(data: Path) -> None:

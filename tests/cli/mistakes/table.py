@@ -35,6 +35,12 @@ EMPTY = "is empty. Give a value, or remove the option. Is a variable of the shel
 
 OPTIONS = (
     Mistake(
+        "mirror data --concurrency 1000",
+        2,
+        "Error: --concurrency '1000' is not accepted. Give a whole number from 1 to 128. "
+        "See 'asynccvat mirror --help'.",
+    ),
+    Mistake(
         "list-tasks --projet-id 5",
         2,
         "Error: there is no option --projet-id. Did you mean --project-id? "

@@ -267,9 +267,16 @@ def test_limits_that_allow_nothing_are_refused(option: dict[str, float]) -> None
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ({"concurrency": "4"}, "concurrency must be a whole number, at least 1, or None, not '4'"),
+        (
+            {"concurrency": "4"},
+            "concurrency must be a whole number from 1 to 128, or None, not '4'",
+        ),
         ({"bandwidth": 1.5}, "bandwidth must be a whole number, at least 1, or None, not 1.5"),
         ({"transfers": None}, "transfers must be a whole number, at least 1, not None"),
+        (
+            {"concurrency": 129},
+            "concurrency must be a whole number from 1 to 128, or None, not 129",
+        ),
         ({"retries": True}, "retries must be a whole number, at least 0, not True"),
         ({"export_timeout": "4h"}, "export_timeout must be a positive number of seconds, not '4h'"),
         (
