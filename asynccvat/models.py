@@ -9,6 +9,7 @@ from __future__ import annotations
 from asynccvat.core.annotation_counts import AnnotationCounts, TaskAnnotations
 from asynccvat.core.models import (
     About,
+    AccessToken,
     Cancellation,
     DataMeta,
     Format,
@@ -32,6 +33,7 @@ from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
 
 __all__ = [
     "About",
+    "AccessToken",
     "AnnotationChange",
     "AnnotationCounts",
     "Cancellation",

@@ -22,6 +22,7 @@ from asynccvat.client.annotations import read_annotations
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.internals import ClientInternals
 from asynccvat.client.lists import Lists
+from asynccvat.client.tokens import read_access_token
 from asynccvat.core.annotation_counts import TaskAnnotations
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.environment import from_environment
@@ -29,6 +30,7 @@ from asynccvat.core.headers import parse_headers
 from asynccvat.core.models import (
     CVAT,
     About,
+    AccessToken,
     Cancellation,
     DataMeta,
     ExportSpec,
@@ -324,6 +326,17 @@ class CvatClient:
         """
         return await self._get("/api/users/self", _USER, "user")
 
+    async def access_token(self) -> AccessToken | None:
+        """Return what the server says of the personal access token that this client uses.
+
+        Returns:
+            The token. None if the client uses other credentials, or the server does not tell.
+
+        Raises:
+            AuthenticationError: The token is not accepted.
+        """
+        return await read_access_token(self._http)
+
     async def formats(self) -> Formats:
         """Return the annotation formats that the server writes and reads. Requested once.
 
@@ -558,6 +571,7 @@ class CvatClient:
             # The request itself shows why it was not cancelled.
             request = await self.request(rq_id)
         except PermissionDeniedError:
+            await self._internals.check_may_write("cancel requests")
             return Cancellation.FORBIDDEN
         except NotFoundError:
             return Cancellation.UNKNOWN

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
+from asynccvat.client.tokens import read_access_token, read_only_refusal
 from asynccvat.core.importers import importer_for
-from asynccvat.core.models import Format, ServerRequest
+from asynccvat.core.models import AccessToken, Format, ServerRequest
 from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
 from asynccvat.core.responses import ByteRange
@@ -35,6 +36,7 @@ class ClientInternals:
         self._lists = lists
         self._exports = exports
         self._appends: bool | None = None
+        self._token: AccessToken | None = None
         self._body_limit = BodyLimit()
 
     @property
@@ -107,6 +109,20 @@ class ClientInternals:
         """
         formats = await self._lists.formats()
         return importer_for(name, formats, origin=self._http.server.address)
+
+    async def check_may_write(self, what: str = "upload") -> None:
+        """Check that the credentials are no read-only token. Asked once, and only of tokens.
+
+        Args:
+            what: What is about to be done, in words.
+
+        Raises:
+            PermissionDeniedError: They are. Nothing was sent.
+        """
+        if self._token is None:
+            self._token = await read_access_token(self._http)
+        if self._token is not None and self._token.read_only:
+            raise read_only_refusal(self._token, what, self._http.server.origin)
 
     async def check_mode(self, mode: str) -> None:
         """Check that the server imports in a mode: `replace` all do, `append` newer ones.

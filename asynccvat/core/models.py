@@ -211,6 +211,22 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
 
 
+class AccessToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A personal access token, without its value (`GET /api/auth/access_tokens/self`).
+
+    Attributes:
+        id: Its id.
+        name: The name that its owner gave it.
+        read_only: Whether it may only read, and export. CVAT makes tokens so by default.
+        expiry_date: When it expires, None if it does not.
+    """
+
+    id: int
+    name: str = ""
+    read_only: bool = False
+    expiry_date: datetime | None = None
+
+
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """The server's name and version (`GET /api/server/about`).
 

@@ -128,6 +128,11 @@ class Authorization:
         return (*self._credentials.secrets, *((self._key,) if self._key else ()))
 
     @property
+    def is_access_token(self) -> bool:
+        """Whether the credentials are a personal access token, by its form."""
+        return (self._credentials.token_header or "").startswith("Bearer ")
+
+    @property
     def is_known(self) -> bool:
         """Whether there is a header to send without a login."""
         return self._header is not None

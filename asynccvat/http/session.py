@@ -185,6 +185,11 @@ class HttpSession:
         """Requests sent so far, including logins, redirects and retries."""
         return self._connection.requests_sent
 
+    @property
+    def has_access_token(self) -> bool:
+        """Whether the calls are made with a personal access token."""
+        return self._authorization.is_access_token
+
     async def log_in(self) -> None:
         """Log in now if a login is due, instead of with the first call that needs it.
 

@@ -244,6 +244,7 @@ def test_a_connection_is_checked(shell: Shell, simulated: SimulatedServer) -> No
         "user": "admin",
         "user_id": 1,
         "organization": None,
+        "read_only": None,
         "settings": {
             "url": "the environment's CVAT_URL",
             "username": "the environment's CVAT_USERNAME",

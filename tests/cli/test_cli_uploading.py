@@ -236,3 +236,20 @@ def test_the_official_sdk_reads_back_what_was_uploaded(
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [[1, True, [1.5, 2, 30.25, 40]]]
+
+
+def test_a_read_only_token_is_named_before_anything_is_sent(
+    shell: Shell, own: SimulatedServer, edited: Path
+) -> None:
+    token = own.create_access_token(read_only=True)
+    account = ("--token", token)
+    for dry in ((), ("--dry-run",)):
+        ended = shell("upload", "--all", "-i", edited, *dry, *account)
+        assert ended.code == 3
+        assert f"cannot upload at {own.url}: the access token " in ended.err
+        assert "is read-only, as CVAT makes them by default." in ended.err
+    checked = shell("check-connection", *account)
+    assert "The access token is read-only: it mirrors and downloads, but cannot upload.\n" in (
+        checked.err
+    )
+    assert shell("check-connection", "--json", *account).json["read_only"] is True

@@ -150,12 +150,14 @@ def check_connection(
 
     async def query(client: CvatClient) -> dict[str, Any]:
         about, user = await client.about(), await client.user()
+        token = await client.access_token()
         return {
             "url": client.origin,
             "version": about.version,
             "user": user.username,
             "user_id": user.id,
             "organization": client.organization,
+            "read_only": None if token is None else token.read_only,
         }
 
     settings = shared.settings()
@@ -174,6 +176,8 @@ def check_connection(
             f"{answer['url']}: CVAT {answer['version']}, logged in as {answer['user']}{where}"
         )
     )
+    if answer["read_only"]:
+        output.remark("The access token is read-only: it mirrors and downloads, but cannot upload.")
     return ExitCode.DONE
 
 

@@ -26,6 +26,7 @@ async def import_file(
     """Import a file, and wait for the end. `api.upload_annotations` documents it."""
     source = await in_thread(lambda: find_source(path, format_name).inspected())
     importer = await internals(client).importer(format_name)
+    await internals(client).check_may_write()
     await internals(client).check_mode(options.mode)
     kind = source.check(importer)
     guard = LossGuard(
