@@ -96,7 +96,7 @@ class PageDecoder(Generic[T]):
         """
         try:
             page = self._strict.decode(body)
-        except msgspec.ValidationError:
+        except UNREADABLE:
             return self._entry_by_entry(self._raw.decode(body))
         return ListPage(page.count, page.results)
 

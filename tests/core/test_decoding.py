@@ -100,6 +100,13 @@ def test_unreadable_entries_are_told_with_their_ids(kind: type) -> None:
     assert "Expected" in read.unreadable[0].why
 
 
+def test_a_text_that_is_not_utf_8_hides_no_other_entry() -> None:
+    body = b'{"count":2,"results":[{"id":1,"name":"\xff"},{"id":2}]}'
+    read: ListPage[Task] = PageDecoder(Task).decode(body)
+    assert [task.id for task in read.results] == [2]
+    assert [one.id for one in read.unreadable] == [None]
+
+
 def test_an_entry_with_a_boolean_as_its_id_has_none() -> None:
     read = PageDecoder(Task).decode(page({"id": True}, {"id": 0}))
     assert [one.id for one in read.unreadable] == [None, 0]
