@@ -183,6 +183,22 @@ class ProtocolError(AsyncCvatError):
     """The server sent something unreadable instead of the expected JSON, header or body."""
 
 
+class InternalError(AsyncCvatError):
+    """A bug of asynccvat that concerns one task. Its `__cause__` is the exception."""
+
+    @classmethod
+    def of(cls, error: Exception, *, task_id: int, step: str) -> InternalError:
+        """Return the error for an exception that no code expects."""
+        found = cls(
+            f"cannot go on with task {task_id}: asynccvat has a bug "
+            f"({type(error).__name__}: {error}). Run again with -v, and report what it shows.",
+            task_id=task_id,
+            step=step,
+        )
+        found.__cause__ = error
+        return found
+
+
 class ExportError(AsyncCvatError):
     """An export gave no archive."""
 

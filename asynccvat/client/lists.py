@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.threads import in_thread
 from asynccvat.core.decoding import ObjectDecoder, PageDecoder, UnreadableEntry, read_entries
+from asynccvat.core.matching import job_check, project_check, request_check, task_check
 from asynccvat.core.models import Format, Formats, Job, Project, ServerRequest, Task, TaskListing
 from asynccvat.core.numbers import whole
 from asynccvat.core.selection import (
@@ -49,7 +50,6 @@ _FORMAT_LISTS = ObjectDecoder(_FormatLists)
 
 ItemT = TypeVar("ItemT")
 EntryT = TypeVar("EntryT", Task, Project, Job)
-EntryT_contra = TypeVar("EntryT_contra", contravariant=True)
 
 
 class Lists:
@@ -70,7 +70,7 @@ class Lists:
             _TASKS,
             page_size=page_size,
         )
-        heed = _Heed("tasks", selection.checker())
+        heed = _Heed("tasks", task_check(selection))
         # With a hundred thousand tasks this would block the event loop for too long.
         listing = await in_thread(_joined, listings, selection, heed)
         heed.warn()
@@ -81,7 +81,8 @@ class Lists:
     async def each_task(self, selection: Selection, page_size: int) -> AsyncGenerator[Task, None]:
         """Yield the tasks of a selection while their list is read."""
         projects: set[int | None] = set()
-        async with aclosing(self._each("tasks", selection, _TASKS, page_size)) as tasks:
+        heed = _Heed("tasks", task_check(selection))
+        async with aclosing(self._each(heed, selection.queries(), _TASKS, page_size)) as tasks:
             async for task in tasks:
                 projects.add(task.project_id)
                 yield task
@@ -90,7 +91,8 @@ class Lists:
     async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
         """Yield the jobs of a selection while their list is read."""
         projects: set[int | None] = set()
-        async with aclosing(self._each("jobs", selection, _JOBS, page_size)) as jobs:
+        heed = _Heed("jobs", job_check(selection))
+        async with aclosing(self._each(heed, selection.queries(), _JOBS, page_size)) as jobs:
             async for job in jobs:
                 projects.add(job.project_id)
                 yield job
@@ -100,21 +102,21 @@ class Lists:
         self, selection: ProjectSelection, page_size: int
     ) -> AsyncGenerator[Project, None]:
         """Yield the projects of a selection while their list is read."""
-        return self._each("projects", selection, _PROJECTS, page_size)
+        heed = _Heed("projects", project_check(selection))
+        return self._each(heed, selection.queries(), _PROJECTS, page_size)
 
     async def _each(
         self,
-        what: str,
-        selection: _Selection[EntryT],
+        heed: _Heed[EntryT],
+        queries: Iterator[dict[str, str]],
         decoder: PageDecoder[EntryT],
         page_size: int,
     ) -> AsyncGenerator[EntryT, None]:
         """Yield the entries of a list that belong to a selection, and warn of the others."""
-        heed = _Heed(what, selection.checker())
         pages = iter_all(
             self._http,
-            f"/api/{what}",
-            selection.queries(),
+            f"/api/{heed.what}",
+            queries,
             decoder,
             page_size=page_size,
             unread=heed.pass_over,
@@ -177,7 +179,7 @@ class Lists:
             page_size=_REQUESTS_PAGE,
             retry=retry,
         )
-        heed = _Heed("requests", selection.checker())
+        heed = _Heed("requests", request_check(selection))
         found: dict[str, ServerRequest] = {}
         for listing in listings:
             heed.pass_over(listing.unreadable)
@@ -186,22 +188,17 @@ class Lists:
         return tuple(found.values())
 
 
-class _Selection(Protocol[EntryT_contra]):
-    """What entries of a list are asked for."""
-
-    def queries(self) -> Iterator[dict[str, str]]: ...
-
-    def checker(self) -> Callable[[EntryT_contra], bool]: ...
-
-
 class _Heed(Generic[ItemT]):
     """Check what a server listed against what it was asked for, and warn of what does not fit.
 
     CVAT ignores parameters that it does not know, and then lists everything.
+
+    Attributes:
+        what: What the entries are, as in the path of the list.
     """
 
     def __init__(self, what: str, may_hold: Callable[[ItemT], bool]) -> None:
-        self._what = what
+        self.what = what
         self._may_hold = may_hold
         self._unreadable: list[UnreadableEntry] = []
         self._read = 0
@@ -226,13 +223,13 @@ class _Heed(Generic[ItemT]):
             ids = [str(entry.id) for entry in self._unreadable if entry.id is not None]
             named = f" ({', '.join(ids[:_IDS_NAMED])}{', ...' * (len(ids) > _IDS_NAMED)})"
             warn(
-                f"cannot read {len(self._unreadable)} of {listed} {self._what} that the server "
+                f"cannot read {len(self._unreadable)} of {listed} {self.what} that the server "
                 f"listed{named * bool(ids)}: {self._unreadable[0].why}. They are left out. Look "
                 "at them in CVAT."
             )
         if self._others:
             warn(
-                f"the server listed {self._others} {self._what} that were not asked for: it may "
+                f"the server listed {self._others} {self.what} that were not asked for: it may "
                 "not know a filter. They are left out."
             )
 

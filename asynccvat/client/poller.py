@@ -28,6 +28,7 @@ from asynccvat.errors import (
     AuthenticationError,
     ExportExpiredError,
     ExportTimeoutError,
+    InternalError,
     NotFoundError,
     ProtocolError,
     RateLimitError,
@@ -183,20 +184,37 @@ class Poller:
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        clock = asyncio.get_running_loop().time
         while True:
             self._changed = anyio.Event()
-            poll = self._inflight.next_poll(self._demand())
-            if poll is None:
+            try:
+                await self._poll_next()
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the waiting tasks report it
+                self._start_anew(error)
                 await self._changed.wait()
-                continue
-            if poll.at > clock():
-                with anyio.move_on_after(poll.at - clock()):
-                    await self._changed.wait()
-                # It may have been set just as the time was up.
-                if self._changed.is_set():
-                    continue
-            await self._carry_out(poll)
+
+    async def _poll_next(self) -> None:
+        """Wait for the time of the next poll, or for a change, and poll."""
+        clock = asyncio.get_running_loop().time
+        poll = self._inflight.next_poll(self._demand())
+        if poll is None:
+            await self._changed.wait()
+            return
+        if poll.at > clock():
+            with anyio.move_on_after(poll.at - clock()):
+                await self._changed.wait()
+            # It may have been set just as the time was up.
+            if self._changed.is_set():
+                return
+        await self._carry_out(poll)
+
+    def _start_anew(self, error: Exception) -> None:
+        """End the requests in flight after a bug that may concern them all."""
+        for one in tuple(self._watched.values()):
+            one.error, one.ended = _bug(one, error), True
+            one.turn.set()
+        self._inflight = InFlight()
 
     async def _carry_out(self, poll: Poll) -> None:
         if poll.method is PollMethod.FETCH:
@@ -234,6 +252,10 @@ class Poller:
             raise
         except (ProtocolError, ResponseError):
             pass
+        except (AsyncCvatError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001 - single calls show which request it concerns
+            return watched
         if requests is None and internals(self._client).is_unreachable:
             return []  # the list is not to blame
         if requests is None:
@@ -259,6 +281,11 @@ class Poller:
                 except AsyncCvatError as error:
                     self._end(one, error=error)
                     return
+                except MemoryError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - its task reports it
+                    self._end(one, error=_bug(one, error))
+                    return
                 self._inflight.model = self.model.with_call(clock() - began)
                 self._note_answers([(one, request)])
 
@@ -271,21 +298,33 @@ class Poller:
         # Answers for requests that no task waits for any more are dropped.
         answers = [answer for answer in answers if self._watched.get(answer[0].rq_id) is answer[0]]
         now = asyncio.get_running_loop().time()
-        self._inflight.note_answers([_status_answer(request) for _, request in answers], now)
+        try:
+            self._inflight.note_answers([_status_answer(request) for _, request in answers], now)
+        except Exception as error:  # noqa: BLE001 - raised for the one request that it concerns
+            if len(answers) > 1:
+                for answer in answers:
+                    self._note_answers([answer])
+                return
+            for watched, _ in answers:
+                self._end(watched, error=_bug(watched, error))
+            return
         for watched, request in answers:
-            watched.request = request
-            if request.ended:
-                self._end(watched)
-                continue
-            if request.state is RequestStatus.QUEUED:
-                watched.seen_queued, watched.started = True, False
-                continue
-            if not watched.started:
-                watched.started = True
-                self._on_started(watched.task_id)
-            started_at = self._inflight.started_at(watched.rq_id)
-            if started_at is not None and now - started_at > self._timeout:
-                self._end(watched, error=_timed_out(watched, self._timeout))
+            self._note_answer(watched, request, now)
+
+    def _note_answer(self, watched: WatchedRequest, request: ServerRequest, now: float) -> None:
+        watched.request = request
+        if request.ended:
+            self._end(watched)
+            return
+        if request.state is RequestStatus.QUEUED:
+            watched.seen_queued, watched.started = True, False
+            return
+        if not watched.started:
+            watched.started = True
+            self._on_started(watched.task_id)
+        started_at = self._inflight.started_at(watched.rq_id)
+        if started_at is not None and now - started_at > self._timeout:
+            self._end(watched, error=_timed_out(watched, self._timeout))
 
     def _end(self, watched: WatchedRequest, *, error: AsyncCvatError | None = None) -> None:
         watched.error = error
@@ -293,6 +332,10 @@ class Poller:
         if self._watched.get(watched.rq_id) is watched:
             self._inflight.remove(watched.rq_id)
         watched.turn.set()
+
+
+def _bug(watched: WatchedRequest, error: Exception) -> InternalError:
+    return InternalError.of(error, task_id=watched.task_id, step="wait")
 
 
 def _ignore(_warning: str) -> None:

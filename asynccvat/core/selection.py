@@ -6,7 +6,7 @@ A selection checks its values when it is made. `client.lists` sends the queries.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -93,12 +93,6 @@ class _ListFilter:
         given = {**parameters, "assignee": self.assignee}
         return {name: value for name, value in given.items() if value is not None}
 
-    def _may_hold(self, item: Task | Project | Job) -> bool:
-        """Check the conditions that all lists have, as far as an item shows them."""
-        return _is_by(item.assignee, self.assignee) and _is_since(
-            item.updated_date, self.updated_since
-        )
-
     def _terms(self) -> list[Any]:
         """Return the conditions that need JSON logic."""
         terms: list[Any] = []
@@ -162,26 +156,6 @@ class Selection(_ListFilter):
         others = (getattr(self, field.name) for field in fields(self) if field.name != "task_ids")
         return self.task_ids is not None and all(other is None for other in others)
 
-    def checker(self) -> Callable[[Task], bool]:
-        """Return what tells whether a task meets all conditions that it shows.
-
-        `filter` is left to the server.
-        """
-        projects, tasks = _as_set(self.project_ids), _as_set(self.task_ids)
-
-        def may_hold(task: Task) -> bool:
-            return (
-                _is_in(task.project_id, projects)
-                and _is_in(task.id, tasks)
-                and _is(task.status, self.status)
-                and _is(task.subset, self.subset)
-                and _is(task.name or None, self.name)
-                and _is_by(task.owner, self.owner)
-                and self._may_hold(task)
-            )
-
-        return may_hold
-
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
         plain = self._plain(
@@ -223,21 +197,6 @@ class ProjectSelection(_ListFilter):
     def __post_init__(self) -> None:
         _ListFilter.__post_init__(self)
         check_word("status", self.status, _STATUSES)
-
-    def checker(self) -> Callable[[Project], bool]:
-        """Return what tells whether a project meets all conditions that it shows."""
-        projects = _as_set(self.project_ids)
-
-        def may_hold(project: Project) -> bool:
-            return (
-                _is_in(project.id, projects)
-                and _is(project.status, self.status)
-                and _is(project.name or None, self.name)
-                and _is_by(project.owner, self.owner)
-                and self._may_hold(project)
-            )
-
-        return may_hold
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
@@ -293,25 +252,6 @@ class JobSelection(_ListFilter):
         check_word("state", self.state, _STATES)
         check_word("type", self.type, _TYPES)
 
-    def checker(self) -> Callable[[Job], bool]:
-        """Return what tells whether a job meets all conditions that it shows.
-
-        It does not show the name of its task.
-        """
-        projects, tasks = _as_set(self.project_ids), _as_set(self.task_ids)
-
-        def may_hold(job: Job) -> bool:
-            return (
-                _is_in(job.project_id, projects)
-                and _is_in(job.task_id, tasks)
-                and _is(job.stage, self.stage)
-                and _is(job.state, self.state)
-                and _is(job.type, self.type)
-                and self._may_hold(job)
-            )
-
-        return may_hold
-
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
         plain = self._plain(
@@ -342,47 +282,6 @@ class RequestSelection:
         plain = {name: value for name, value in given.items() if value is not None}
         # The only filter that works here: CVAT answers 500 to `and`, `or` and comparisons.
         yield from _in_batches(plain, [], "task_id", self.task_ids)
-
-    def checker(self) -> Callable[[ServerRequest], bool]:
-        """Return what tells whether a request meets all conditions that it shows."""
-        tasks = _as_set(self.task_ids)
-
-        def may_hold(request: ServerRequest) -> bool:
-            operation = request.operation
-            return (
-                _is_in(operation.task_id, tasks)
-                and _is(operation.type.partition(":")[0] or None, self.action)
-                and self.status in (None, str(request.state))
-                and _is(operation.format, self.export_format)
-            )
-
-        return may_hold
-
-
-def _as_set(ids: Sequence[int] | None) -> frozenset[int] | None:
-    return None if ids is None else frozenset(ids)
-
-
-def _is_in(value: int | None, wanted: frozenset[int] | None) -> bool:
-    return wanted is None or value in wanted
-
-
-def _is(value: str | None, wanted: str | None) -> bool:
-    """Whether a text is the wanted one. If the server did not send it, its filter is trusted."""
-    return wanted is None or value is None or value == wanted
-
-
-def _is_by(user: Owner | None, wanted: str | None) -> bool:
-    return wanted is None or (user is not None and _is(user.username or None, wanted))
-
-
-def _is_since(updated: str, since: str | datetime | None) -> bool:
-    if since is None:
-        return True
-    try:
-        return datetime.fromisoformat(updated) >= datetime.fromisoformat(str(since))
-    except (ValueError, TypeError):
-        return True  # no date, or one without an offset: the server's filter is trusted
 
 
 def after(query: Mapping[str, str], last_id: int) -> dict[str, str]:

@@ -28,6 +28,7 @@ from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import AsyncCvatError, ExportFailedError, StoreLockedError
 from asynccvat.events import Event, ExportStarted, Retrying
 from asynccvat.fs import handles
+from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media_fingerprints import MediaFingerprints
 from asynccvat.transfer.one_task import TaskFetcher
@@ -187,7 +188,7 @@ class Dispatcher:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            outcome = await self._fetcher.fetch(order)
+            outcome = await of_one_task(self._fetcher.fetch(order), order.task.id)
         except AsyncCvatError as error:
             if isinstance(error, ExportFailedError) and error.retryable and not is_alone:
                 self._note_event(Retrying(order.task.id, "export", str(error), 0.0))

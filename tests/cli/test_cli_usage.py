@@ -526,8 +526,8 @@ def test_a_summary_shows_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
             "7 requests: data/"
         ),
         (
-            "The list of tasks kept changing while it was read: some tasks may be missing. Run the "
-            "command again."
+            "The list of tasks kept changing while it was read, or tasks in it cannot be read: "
+            "some tasks may be missing. Run the command again."
         ),
     ]
 

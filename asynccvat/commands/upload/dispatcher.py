@@ -18,6 +18,7 @@ from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event, ImportStarted
+from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.imports import Imports
 from asynccvat.transfer.outages import (
     OF_THE_RUN,
@@ -103,7 +104,7 @@ class UploadDispatcher:
 
     async def _upload(self, order: UploadOrder) -> None:
         try:
-            imported = await self._uploader.upload(order)
+            imported = await of_one_task(self._uploader.upload(order), order.step.task_id)
         except AsyncCvatError as error:
             self._note_failure(order.step.task_id, error)
             if isinstance(error, OF_THE_RUN):
