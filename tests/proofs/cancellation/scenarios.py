@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import urllib.parse
 import urllib.request
@@ -487,6 +488,14 @@ class Replacement(Downloads):
 # --- uploads --------------------------------------------------------------------------------------
 
 
+def kept_states(folder: Path) -> set[int]:
+    """Return the tasks of which states were kept. Each of them is whole."""
+    states = [path for path in folder.iterdir() if re.fullmatch(r"\d+-.*\.json", path.name)]
+    for path in states:
+        assert json.loads(path.read_bytes())["shapes"]
+    return {int(path.name.partition("-")[0]) for path in states}
+
+
 class Upload(Scenario):
     """An upload of what was edited in a mirror."""
 
@@ -528,6 +537,7 @@ class Upload(Scenario):
         assert list((place / "data" / OWN / "staging").iterdir()) == []
         assert second.done(ac.Action.UPLOADED, ac.Action.SKIPPED) == set(self.ids)
         assert first.done(ac.Action.UPLOADED) <= second.done(ac.Action.SKIPPED)
+        assert kept_states(place / "data" / OWN / "replaced") == set(self.ids)
 
 
 class UploadInPieces(Upload):
@@ -573,10 +583,18 @@ class UploadOfOne(Scenario):
         self.server.edit(*self.ids)
 
     async def work(self, client: ac.CvatClient, place: Path, log: Log) -> Any:
-        await ac.upload_annotations(client, self.ids[0], self.file, format="COCO 1.0", lossy=True)
+        await ac.upload_annotations(
+            client,
+            self.ids[0],
+            self.file,
+            format="COCO 1.0",
+            lossy=True,
+            backup_dir=place / "replaced",
+        )
 
     def check_end(self, place: Path, first: Log, second: Log) -> None:
         assert self.server.shapes(self.ids[0]) == self.wanted
+        assert kept_states(place / "replaced") == set(self.ids)
 
 
 class QueuedUploadOfOne(UploadOfOne):
@@ -625,6 +643,7 @@ class RunFile(Scenario):
         upload = {
             "dataset_format": PLAIN.format,
             "lossy": True,
+            "no_backup": True,
             "tasks": [{"task_id": first, "annotation_path": str(self.file)}],
         }
         mirror = {"dest": str(place / "data"), "task_id": second, "format": PLAIN.format}
