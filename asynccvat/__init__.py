@@ -61,10 +61,13 @@ if TYPE_CHECKING:
     from asynccvat.api import mirror as mirror
     from asynccvat.api import open_download as open_download
     from asynccvat.api import open_mirror as open_mirror
+    from asynccvat.api import open_undo_upload as open_undo_upload
     from asynccvat.api import open_upload as open_upload
     from asynccvat.api import plan_download as plan_download
     from asynccvat.api import plan_mirror as plan_mirror
+    from asynccvat.api import plan_undo_upload as plan_undo_upload
     from asynccvat.api import plan_upload as plan_upload
+    from asynccvat.api import undo_upload as undo_upload
     from asynccvat.api import upload as upload
     from asynccvat.api import upload_annotations as upload_annotations
     from asynccvat.client import CvatClient as CvatClient
@@ -113,10 +116,13 @@ _NAMES_OF = {
         "mirror",
         "open_download",
         "open_mirror",
+        "open_undo_upload",
         "open_upload",
         "plan_download",
         "plan_mirror",
+        "plan_undo_upload",
         "plan_upload",
+        "undo_upload",
         "upload",
         "upload_annotations",
     ),

@@ -18,6 +18,7 @@ from asynccvat.commands.mirror.preparation import prepare, settle_with
 from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.commands.upload.run import UploadRun
 from asynccvat.commands.upload.single import import_file
+from asynccvat.commands.upload.undo import UndoRun
 from asynccvat.core.models import ExportSpec, ServerRequest
 from asynccvat.core.options import (
     DEFAULT_EXPORT_TIMEOUT,
@@ -389,6 +390,78 @@ async def upload(
         return await run.wait()
 
 
+async def undo_upload(
+    client: CvatClient,
+    folder: PathText,
+    task_ids: Sequence[int],
+    *,
+    options: UploadOptions | None = None,
+    on_event: EventCallback | None = None,
+) -> RunReport:
+    """Put back what uploads replaced in tasks.
+
+    What a task holds now is kept before, so a second undo takes the first one back.
+
+    Args:
+        client: The server.
+        folder: The mirror that was uploaded from, or the `backup_dir` of the upload.
+        task_ids: The tasks.
+        options: `overwrite` also undoes uploads to tasks that changed since. Of the others,
+            `durable` and `break_lock` count here.
+        on_event: Receives each event, synchronously, in the loop's thread.
+
+    Returns:
+        The report. Failures of tasks are in it, and are never raised.
+
+    Raises:
+        ConfigError: The folder is not there, or belongs to another server.
+        StoreLockedError: A mirror is at work on the folder.
+        StoreError: The folder cannot be used.
+        AsyncCvatError: The server cannot be reached, or refuses the user.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
+    """
+    async with open_undo_upload(
+        client, folder, task_ids, options=options, on_event=on_event
+    ) as run:
+        return await run.wait()
+
+
+def open_undo_upload(
+    client: CvatClient,
+    folder: PathText,
+    task_ids: Sequence[int],
+    *,
+    options: UploadOptions | None = None,
+    on_event: EventCallback | None = None,
+) -> Run:
+    """Put back what uploads replaced, and read each outcome as soon as it is known.
+
+    Use the run with `async with`. The arguments are those of `undo_upload`.
+
+    Returns:
+        The run, as from `open_mirror`.
+
+    Raises:
+        ConfigError: An id is no id.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
+    """
+    return Run(_undo(client, folder, task_ids, options).work, on_event)
+
+
+async def plan_undo_upload(
+    client: CvatClient,
+    folder: PathText,
+    task_ids: Sequence[int],
+    *,
+    options: UploadOptions | None = None,
+) -> UploadPlan:
+    """Plan what `undo_upload` would do, with reasons. Nothing is changed, here or at the server.
+
+    The arguments are those of `undo_upload`, the errors, too.
+    """
+    return await _undo(client, folder, task_ids, options).plan()
+
+
 async def upload_annotations(
     client: CvatClient,
     task_id: int,
@@ -474,6 +547,16 @@ def _place(given: PathText) -> Path:
     if re.match(r"https?:/", str(given), re.IGNORECASE):
         raise ConfigError(f"{str(given)!r} is an address, not a path. Name a folder or file.")
     return Path(given)
+
+
+def _undo(
+    client: CvatClient,
+    folder: PathText,
+    task_ids: Sequence[int],
+    options: UploadOptions | None,
+) -> UndoRun:
+    _check_client(client)
+    return UndoRun(client, _place(folder), task_ids, _checked(options, UploadOptions))
 
 
 def _check_client(client: object) -> None:

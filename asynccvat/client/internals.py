@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from asynccvat.client.annotations import replace_annotations
 from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
@@ -147,6 +148,15 @@ class ClientInternals:
                 "them into the file first, or use a newer CVAT.",
                 step="upload",
             )
+
+    async def replace_annotations(self, task_id: int, content: bytes) -> None:
+        """Replace all annotations of a task by JSON without ids, in one call.
+
+        Raises:
+            ResponseError: The server refuses them. Nothing was replaced.
+            TransportError: They may have been replaced or not.
+        """
+        await replace_annotations(self._http, task_id, content)
 
     def begin_upload(
         self,

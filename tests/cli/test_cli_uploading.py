@@ -253,3 +253,64 @@ def test_a_read_only_token_is_named_before_anything_is_sent(
         checked.err
     )
     assert shell("check-connection", "--json", *account).json["read_only"] is True
+
+
+def test_an_upload_is_undone_and_redone(shell: Shell, own: SimulatedServer, edited: Path) -> None:
+    def occluded() -> set[bool]:
+        return {shape.occluded for shape in own.tasks[2].annotations().shapes}
+
+    before = occluded()
+    assert shell("upload", "--all", "-i", edited, "--no-fsync").code == 0
+    assert occluded() != before
+    planned = shell("upload", "--undo", "-t", "2", "-i", edited, "--dry-run")
+    assert planned.code == 0
+    assert planned.out.splitlines()[1].split("\t")[:3] == ["put back", "2", "undo"]
+    ended = shell("upload", "--undo", "-t", "2", "-i", edited, "--no-fsync")
+    assert ended.code == 0
+    assert "1 task (1 uploaded)" in ended.out
+    assert occluded() == before
+    assert shell("upload", "--undo", "-t", "2", "-i", edited, "--no-fsync").code == 0
+    assert occluded() != before
+    own.edit_task(2)
+    refused = shell("upload", "--undo", "-t", "2", "-i", edited)
+    assert refused.code == 1
+    assert "failed: cannot undo the upload to task 2: the task changed" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--undo", "-i", "data"), "name the tasks, like -t 147"),
+        (("--undo", "-t", "1"), "name the folder that keeps the annotations"),
+        (("--undo", "-t", "1", "-i", "a", "--backup-dir", "b"), "name the folder that keeps"),
+        (("--undo", "-t", "1", "-i", "a", "--all"), "remove --all"),
+        (("--undo", "-t", "1", "-i", "a", "--pair", "1=a.xml"), "remove --pair"),
+        (("--undo", "-t", "1", "-i", "a", "-f", "COCO 1.0"), "remove --format"),
+        (("--undo", "-t", "1", "-i", "a", "--no-backup"), "remove --no-backup"),
+        (("--undo", "-t", "1", "-i", "absent"), "there is no such folder"),
+        (("--pair", "1=a.xml", "--backup-dir", "b", "--no-backup"), "Remove one of them"),
+    ],
+)
+def test_an_undo_that_is_not_clear_is_refused(
+    shell: Shell, simulated: SimulatedServer, arguments: tuple[str, ...], says: str
+) -> None:
+    ended = shell("upload", *arguments)
+    assert ended.code == 2
+    assert says in ended.err
+    assert not [call for call in simulated.calls if call.method == "PUT"]
+
+
+def test_outside_a_mirror_a_folder_keeps_what_is_replaced(
+    shell: Shell, own: SimulatedServer, edited: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "street.xml"
+    file.write_bytes((edited / "task2" / "annotations.xml").read_bytes())
+    pair = ("upload", "--pair", "2=street.xml")
+    refused = shell(*pair)
+    assert refused.code == 1
+    assert "nothing keeps them. Name a folder that keeps them with --backup-dir" in refused.err
+    assert shell(*pair, "--dry-run").code == 1
+    assert own.imports == []
+    assert shell(*pair, "--backup-dir", "replaced").code == 0
+    assert shell("upload", "--undo", "-t", "2", "--backup-dir", "replaced").code == 0
+    assert {shape.occluded for shape in own.tasks[2].annotations().shapes} >= {False}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from asynccvat.cli.command import command
 from asynccvat.cli.common_options import ResultOptions, dry_run_option, failed_from_option, option
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.runs import carry_out
+from asynccvat.cli.runs import RunCall, carry_out
 from asynccvat.cli.shared_options import SharedOptions
 
 if TYPE_CHECKING:
@@ -78,6 +78,15 @@ def upload(
             "mirror's format, or else 'CVAT 1.1'.",
         ),
     ] = None,
+    undo: Annotated[
+        bool,
+        option(
+            "--undo",
+            group=_WHAT,
+            help="Put back what uploads replaced in the tasks of -t, from the mirror of -i or from "
+            "--backup-dir.",
+        ),
+    ] = False,
     options: UploadOptions,
     dry_run: Annotated[bool, dry_run_option("How it runs")] = False,
     results: ResultOptions,
@@ -94,7 +103,9 @@ def upload(
 
     asynccvat upload -t 147 -t 148 -i data/ --dry-run
 
-    asynccvat upload --pair 147=predictions/street.json --format "COCO 1.0"
+    asynccvat upload --pair 147=street.json --format "COCO 1.0" --backup-dir replaced/
+
+    asynccvat upload --undo -t 147 -i data/
     """
     results.check(dry_run=dry_run)
     failed = None
@@ -106,22 +117,99 @@ def upload(
         return ExitCode.DONE
     task_ids = tuple(dict.fromkeys((*named, *(failed or ()))))
     pairs = parsing.pairs(pair or (), "--pair")
-    source, tasks = _what(task_ids, in_dir, pairs, everything=all_)
+    if undo:
+        _refuse_with_undo(options, {"--pair": pairs, "--all": all_, "--format": format_})
+        folder = _undo_folder(task_ids, in_dir, options)
+        act, plan = _undoing(folder, task_ids, options)
+    else:
+        source, tasks = _what(task_ids, in_dir, pairs, everything=all_)
+        act, plan = _uploading(source, tasks, format_, options)
     settings = shared.settings()
     client = client_for(settings, retries=options.retries)
     if dry_run:
-        plan = signals.run(lambda: _plan(client, source, tasks, format_, options))
-        return show_plan(plan, as_json=results.as_json)
+        return show_plan(signals.run(lambda: plan(client)), as_json=results.as_json)
     return carry_out(
         client,
-        lambda client, on_event: asynccvat.upload(
-            client, source, tasks, format=format_, options=options, on_event=on_event
-        ),
+        act,
         results,
         place=str(settings.url),
         uploads=True,
         verbose=shared.verbose,
         resumable=all_,
+    )
+
+
+def _refuse_with_undo(options: UploadOptions, others: Mapping[str, object]) -> None:
+    """Refuse options that have no meaning for an undo.
+
+    Raises:
+        typer.BadParameter: There is one.
+    """
+    given = [flag for flag, value in others.items() if value]
+    if not options.backup:
+        given.append("--no-backup")
+    if given:
+        raise typer.BadParameter(
+            f"it puts kept annotations back: remove {given[0]}", param_hint="--undo"
+        )
+
+
+def _undo_folder(task_ids: Sequence[int], in_dir: Path | None, options: UploadOptions) -> Path:
+    """Return the folder from which annotations are put back.
+
+    Raises:
+        typer.BadParameter: The options name no tasks, or none or two folders.
+    """
+    if not task_ids:
+        raise typer.BadParameter("name the tasks, like -t 147", param_hint="--undo")
+    if (in_dir is None) == (options.backup_dir is None):
+        raise typer.BadParameter(
+            "name the folder that keeps the annotations: the mirror with -i, or the folder that "
+            "was given with --backup-dir",
+            param_hint="--undo",
+        )
+    return in_dir if in_dir is not None else Path(str(options.backup_dir))
+
+
+Planning = Callable[["CvatClient"], Coroutine[Any, Any, "UploadPlan"]]
+
+
+def _undoing(
+    folder: Path, task_ids: Sequence[int], options: UploadOptions
+) -> tuple[RunCall, Planning]:
+    """Return the calls that carry an undo out, and that plan it."""
+
+    async def plan(client: CvatClient) -> UploadPlan:
+        async with client:
+            return await asynccvat.plan_undo_upload(client, folder, task_ids, options=options)
+
+    return (
+        lambda client, on_event: asynccvat.undo_upload(
+            client, folder, task_ids, options=options, on_event=on_event
+        ),
+        plan,
+    )
+
+
+def _uploading(
+    source: Mapping[int, Path] | Path,
+    tasks: Sequence[int] | None,
+    format_name: str | None,
+    options: UploadOptions,
+) -> tuple[RunCall, Planning]:
+    """Return the calls that carry an upload out, and that plan it."""
+
+    async def plan(client: CvatClient) -> UploadPlan:
+        async with client:
+            return await asynccvat.plan_upload(
+                client, source, tasks, format=format_name, options=options
+            )
+
+    return (
+        lambda client, on_event: asynccvat.upload(
+            client, source, tasks, format=format_name, options=options, on_event=on_event
+        ),
+        plan,
     )
 
 
@@ -158,19 +246,6 @@ def _what(
             "name the tasks, like -t 147, or use --all", param_hint="--task-id"
         )
     return in_dir, None if everything else task_ids
-
-
-async def _plan(
-    client: CvatClient,
-    source: Mapping[int, Path] | Path,
-    tasks: Sequence[int] | None,
-    format_name: str | None,
-    options: UploadOptions,
-) -> UploadPlan:
-    async with client:
-        return await asynccvat.plan_upload(
-            client, source, tasks, format=format_name, options=options
-        )
 
 
 def show_plan(plan: UploadPlan, *, as_json: bool) -> ExitCode:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, TypeVar
 
+from asynccvat.core.annotation_counts import AnnotationCounts
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.errors import AsyncCvatError, NotFoundError, TaskChangedError, UploadError
 
@@ -39,6 +40,10 @@ class UploadReason(StrEnum):
     """Its dimension, `2d` or `3d`, is not that of the format."""
     CONFLICT = "conflict"
     """It changed on the server since it was mirrored."""
+    UNDO = "undo"
+    """What an upload replaced is put back."""
+    NOTHING_KEPT = "nothing kept"
+    """Nothing is kept that could be put back."""
     LOSS = "loss"
     """The import would lose annotations that the task has."""
 
@@ -107,9 +112,35 @@ class RefuseUpload:
     problem: AsyncCvatError
 
 
-UploadStep = Upload | SkipUpload | RefuseUpload
-S = TypeVar("S", Upload, SkipUpload, RefuseUpload)
-_KINDS: dict[type, str] = {Upload: "upload", SkipUpload: "skip", RefuseUpload: "refuse"}
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """Put annotations back that an upload replaced.
+
+    Attributes:
+        task_id: The task.
+        name: The task's name.
+        path: The file that keeps them.
+        reason: Why.
+        now: What the task has.
+        kept: What is put back.
+    """
+
+    task_id: int
+    name: str
+    path: PurePath
+    reason: UploadReason
+    now: AnnotationCounts
+    kept: AnnotationCounts
+
+
+UploadStep = Upload | SkipUpload | RefuseUpload | PutBack
+S = TypeVar("S", Upload, SkipUpload, RefuseUpload, PutBack)
+_KINDS: dict[type, str] = {
+    Upload: "upload",
+    SkipUpload: "skip",
+    RefuseUpload: "refuse",
+    PutBack: "put back",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +194,8 @@ def _record(step: UploadStep) -> dict[str, Any]:
         record["importer"] = step.importer
     elif isinstance(step, RefuseUpload):
         record["error"] = str(step.problem)
+    elif isinstance(step, PutBack):
+        record |= {"now": step.now.to_json(), "kept": step.kept.to_json()}
     return record
 
 
@@ -194,7 +227,7 @@ def plan_uploads(
             steps.append(SkipUpload(one.task_id, name, one.path, UploadReason.UNCHANGED))
             continue
         elif task is None:
-            refusal = UploadReason.NOT_FOUND, _not_found(one.task_id)
+            refusal = UploadReason.NOT_FOUND, not_found(one.task_id)
         elif task.without_data:
             refusal = UploadReason.NO_DATA, _no_data(one.task_id)
         elif None not in (one.dimension, task.dimension) and one.dimension != task.dimension:
@@ -229,7 +262,8 @@ def changed_since(task_id: int) -> TaskChangedError:
     )
 
 
-def _not_found(task_id: int) -> NotFoundError:
+def not_found(task_id: int) -> NotFoundError:
+    """Return the error of a task that the server does not list."""
     return NotFoundError(
         f"cannot upload to task {task_id}: there is no such task, or this user may not see it. "
         "Check the id, the user and the organization.",

@@ -1,0 +1,312 @@
+"""Put back what uploads replaced: `upload --undo`.
+
+The newest kept state is put back that differs from what the task holds. What it holds is kept
+first, so a second undo takes the first one back. `store.replaced` has the states.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from asynccvat.aio.task_groups import run_limited
+from asynccvat.aio.threads import in_thread
+from asynccvat.client import CvatClient, internals
+from asynccvat.commands.upload.dispatcher import failed
+from asynccvat.core.annotation_counts import TaskAnnotations, read_task_annotations
+from asynccvat.core.models import Task
+from asynccvat.core.options import UploadOptions
+from asynccvat.core.outcomes import Action, AnnotationChange, TaskOutcome
+from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.core.plans.undo import (
+    changed_since_upload,
+    check_put_back,
+    nothing_kept,
+    put_back_refused,
+    undo_uncertain,
+)
+from asynccvat.core.plans.upload import (
+    PutBack,
+    RefuseUpload,
+    SkipUpload,
+    UploadPlan,
+    UploadReason,
+    UploadStep,
+    not_found,
+)
+from asynccvat.core.replaced import content_digest, to_put_back
+from asynccvat.core.selection import Selection
+from asynccvat.errors import (
+    AsyncCvatError,
+    ConfigError,
+    ResponseError,
+    ServerError,
+    TransportError,
+)
+from asynccvat.events import Event, ListingRead, Planned
+from asynccvat.store import MirrorStore, ReplacedAnnotations
+from asynccvat.transfer.outages import OF_THE_RUN
+from asynccvat.transfer.report import ReportBuilder
+from asynccvat.transfer.run import Run
+
+# Tasks at once. Each replacement takes the server's own time, and no worker of its queue.
+_AT_ONCE = 4
+# The Date header has whole seconds, rounded down.
+_DATE_RESOLUTION = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Undo:
+    """What is to be done with one task.
+
+    Attributes:
+        step: The step of the plan.
+        now: What the task holds, None if that was not read.
+        raw: What is put back, as it was kept.
+    """
+
+    step: UploadStep
+    now: TaskAnnotations | None = None
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where states are kept: in a mirror, or in a folder of `--backup-dir`."""
+
+    replaced: ReplacedAnnotations
+    mirror: MirrorStore | None = None
+    mirrored: frozenset[int] = frozenset()
+
+
+class UndoRun:
+    """One undo of uploads to some tasks."""
+
+    def __init__(
+        self, client: CvatClient, folder: Path, task_ids: Sequence[int], options: UploadOptions
+    ) -> None:
+        """Put back what was replaced in a client's tasks.
+
+        Args:
+            client: The server.
+            folder: The mirror, or the folder of `--backup-dir`.
+            task_ids: The tasks.
+            options: The options; most of an upload's have no meaning here.
+        """
+        self._selection = Selection(task_ids=tuple(dict.fromkeys(task_ids)))
+        self._client = client
+        self._folder = folder
+        self._task_ids = self._selection.task_ids or ()
+        self._options = options
+
+    async def work(self, run: Run) -> None:
+        """Put the states back, and write the run's report however it ends."""
+        report = ReportBuilder(run, self._client)
+        await report.during(self._put_all_back(run, report))
+
+    async def plan(self) -> UploadPlan:
+        """Return what would be put back, and why. Changes nothing, neither here nor there."""
+        found: dict[int, UploadStep] = {}
+
+        async def look(place: _Place, task_id: int, task: Task | None) -> None:
+            found[task_id] = (await self._look(place, task_id, task)).step
+
+        async with self._open(read_only=True) as place:
+            await self._for_each_task(partial(look, place))
+        return UploadPlan(tuple(found[task_id] for task_id in self._task_ids))
+
+    async def _put_all_back(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
+        stopped: list[AsyncCvatError] = []
+
+        async def put_back(place: _Place, task_id: int, task: Task | None) -> None:
+            if stopped:
+                return
+            try:
+                # Right before it is replaced, so that little can change in between.
+                undo = await self._look(place, task_id, task)
+                report.done(await self._done(place, undo))
+            except OF_THE_RUN as error:
+                stopped.append(error)
+
+        async with self._open(read_only=False) as place:
+            await self._for_each_task(partial(put_back, place), run.emit)
+            if place.mirror is not None:
+                for warning in place.mirror.new_warnings():
+                    report.warn(warning)
+        return stopped[0] if stopped else None
+
+    async def _for_each_task(
+        self,
+        work: Callable[[int, Task | None], Awaitable[None]],
+        emit: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        listing = await self._client.tasks(self._selection)
+        emit(ListingRead(len(listing.tasks), listing.complete))
+        emit(
+            Planned(fetch=0, keep=0, skip=0, move=0, remove=0, refuse=0, upload=len(self._task_ids))
+        )
+        tasks = {task.id: task for task in listing.tasks}
+        await run_limited(
+            _AT_ONCE, [partial(work, task_id, tasks.get(task_id)) for task_id in self._task_ids]
+        )
+
+    # --- the plan ---------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _open(self, *, read_only: bool) -> AsyncIterator[_Place]:
+        """Open the folder that holds the states.
+
+        Raises:
+            ConfigError: It holds none, or those of another server.
+            StoreError: It cannot be used.
+        """
+        client, options = self._client, self._options
+        if await in_thread((self._folder / OWN_FOLDER).is_dir):
+            async with MirrorStore.open(
+                self._folder,
+                origin=client.origin,
+                organization=client.organization,
+                durable=options.durable,
+                break_lock=options.break_lock,
+                read_only=read_only,
+            ) as store:
+                yield _Place(store.replaced, store, frozenset(await store.receipts()))
+            return
+        if not await in_thread(self._folder.is_dir):
+            raise ConfigError(
+                f"cannot undo uploads from {self._folder}: there is no such folder. Name the "
+                "mirror with -i, or the folder that was given with --backup-dir."
+            )
+        async with ReplacedAnnotations.open(
+            self._folder, origin=client.origin, durable=options.durable, read_only=read_only
+        ) as replaced:
+            yield _Place(replaced)
+
+    async def _look(self, place: _Place, task_id: int, task: Task | None) -> _Undo:
+        """Decide about one task: choose the state to put back, or refuse."""
+        name, path = "" if task is None else task.name, place.replaced.path
+        try:
+            states = await place.replaced.states(task_id)
+            if task is None:
+                problem: AsyncCvatError = not_found(task_id)
+                return _Undo(RefuseUpload(task_id, name, path, UploadReason.NOT_FOUND, problem))
+            if not states:
+                problem = nothing_kept(task_id, str(path))
+                return _Undo(RefuseUpload(task_id, name, path, UploadReason.NOTHING_KEPT, problem))
+            now = await self._client.annotations(task_id)
+            digest = await in_thread(content_digest, now.raw)
+            for state in states:
+                raw = await place.replaced.read(state)
+                if await in_thread(content_digest, raw) != digest:
+                    break
+            else:
+                return _Undo(SkipUpload(task_id, name, path, UploadReason.UNCHANGED))
+            path = path / state.name
+            last = await place.replaced.last_upload(task_id)
+            if not self._options.overwrite and (last is None or last.digest != digest):
+                problem = changed_since_upload(task_id, known=last is not None)
+                return _Undo(RefuseUpload(task_id, name, path, UploadReason.CONFLICT, problem))
+            kept = (await in_thread(read_task_annotations, task_id, raw)).counts
+            step = PutBack(task_id, name, path, UploadReason.UNDO, now.counts, kept)
+            return _Undo(step, now, raw)
+        except OF_THE_RUN:
+            raise
+        except AsyncCvatError as error:
+            error.task_id = task_id
+            return _Undo(RefuseUpload(task_id, name, path, UploadReason.FILE, error))
+
+    # --- one task ---------------------------------------------------------------------------
+
+    async def _done(self, place: _Place, undo: _Undo) -> TaskOutcome:
+        """Do what was decided about one task, and return how it ended."""
+        match undo.step:
+            case RefuseUpload() as step:
+                return failed(step, step.problem)
+            case PutBack() as step:
+                try:
+                    return await self._put_back(place, undo, step)
+                except OF_THE_RUN:
+                    raise
+                except AsyncCvatError as error:
+                    refused = RefuseUpload(step.task_id, step.name, step.path, step.reason, error)
+                    return failed(refused, error)
+            case step:
+                return TaskOutcome(
+                    task_id=step.task_id,
+                    name=step.name,
+                    action=Action.SKIPPED,
+                    reason=step.reason,
+                    location=str(step.path),
+                )
+
+    async def _put_back(self, place: _Place, undo: _Undo, step: PutBack) -> TaskOutcome:
+        assert undo.now is not None, "it was read"
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        content = await in_thread(to_put_back, undo.raw)
+        state = await place.replaced.keep(step.task_id, undo.now.raw)
+        before = self._client.server_date
+        after = await self._replace(step, content, undo)
+        await place.replaced.note_upload(step.task_id, after.raw)
+        check_put_back(step.task_id, wanted=step.kept, found=after.counts, file=str(step.path))
+        return TaskOutcome(
+            task_id=step.task_id,
+            name=step.name,
+            action=Action.UPLOADED,
+            reason=step.reason,
+            location=str(step.path),
+            files=1,
+            bytes=len(undo.raw),
+            transferred=len(content),
+            seconds=clock() - began,
+            annotations=AnnotationChange(step.now.total, step.kept.total, after.counts.total),
+            kept=str(place.replaced.path / state.name),
+            warnings=await self._note_in_receipt(place, step.task_id, before),
+        )
+
+    async def _replace(self, step: PutBack, content: bytes, undo: _Undo) -> TaskAnnotations:
+        """Replace the annotations, and return what the task holds then.
+
+        If the answer is lost, what the task holds tells whether it happened.
+        """
+        task_id, lost = step.task_id, None
+        try:
+            await internals(self._client).replace_annotations(task_id, content)
+        except (TransportError, ServerError) as error:
+            lost = error
+        except ResponseError as error:
+            raise put_back_refused(error, task_id, str(step.path), len(content)) from error
+        try:
+            after = await self._client.annotations(task_id)
+        except AsyncCvatError as error:
+            raise undo_uncertain(lost or error, task_id) from error
+        if lost is not None and not await in_thread(_is_same, after.raw, undo.raw):
+            assert undo.now is not None, "it was read"
+            if await in_thread(_is_same, after.raw, undo.now.raw):
+                raise lost
+            raise undo_uncertain(lost, task_id) from lost
+        return after
+
+    async def _note_in_receipt(
+        self, place: _Place, task_id: int, before: datetime | None
+    ) -> tuple[str, ...]:
+        """Note the task's new state in its receipt, so that the next upload is no conflict."""
+        if place.mirror is None or task_id not in place.mirrored or before is None:
+            return ()
+        try:
+            date = (await self._client.task(task_id)).updated_date
+            now = self._client.server_date
+            if now is not None and before <= datetime.fromisoformat(date) <= now + _DATE_RESOLUTION:
+                await place.mirror.note_upload(task_id, (), updated_date=date)
+        except (AsyncCvatError, ValueError) as error:
+            return (f"put back, but not noted in the receipt: {error}",)
+        return ()
+
+
+def _is_same(one: bytes, other: bytes) -> bool:
+    return content_digest(one) == content_digest(other)
