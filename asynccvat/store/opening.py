@@ -19,7 +19,7 @@ from asynccvat.store.lock import LOCK_NAME
 from asynccvat.store.placement import check_place
 
 _SUBFOLDERS = ("staging", "receipts", "kept")
-_GITIGNORE = ".gitignore"
+GITIGNORE = ".gitignore"
 
 
 def open_layout(path: Path, *, durable: bool) -> Layout:
@@ -45,8 +45,8 @@ def open_layout(path: Path, *, durable: bool) -> Layout:
         staging, receipts, kept = (
             held(_folder(name, own, durable=durable)) for name in _SUBFOLDERS
         )
-        if files.lstat(_GITIGNORE, dir_fd=own) is None:
-            write_file(_GITIGNORE, b"*\n", dir_fd=own, durable=False)
+        if files.lstat(GITIGNORE, dir_fd=own) is None:
+            write_file(GITIGNORE, b"*\n", dir_fd=own, durable=False)
         opened.pop_all()
     return Layout(
         path,

@@ -248,6 +248,7 @@ def test_a_read_only_token_is_named_before_anything_is_sent(
         assert ended.code == 3
         assert f"cannot upload at {own.url}: the access token " in ended.err
         assert "is read-only, as CVAT makes them by default." in ended.err
+    assert shell("upload", "--undo", "-t", "2", "-i", edited, *account).code == 3
     checked = shell("check-connection", *account)
     assert "The access token is read-only: it mirrors and downloads, but cannot upload.\n" in (
         checked.err

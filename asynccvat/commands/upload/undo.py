@@ -145,6 +145,7 @@ class UndoRun:
         work: Callable[[int, Task | None], Awaitable[None]],
         emit: Callable[[Event], None] = lambda _: None,
     ) -> None:
+        await internals(self._client).check_may_write()
         listing = await self._client.tasks(self._selection)
         emit(ListingRead(len(listing.tasks), listing.complete))
         emit(

@@ -41,12 +41,12 @@ from asynccvat.store.layout import (
     is_folder_name,
 )
 from asynccvat.store.lock import EXCLUSIVE_NAME, LINE_PREFIX, LOCK_NAME
-from asynccvat.store.opening import find_layout
+from asynccvat.store.opening import GITIGNORE, find_layout
 
 _OURS = frozenset(
     {
         *("archives", IDENTITY_NAME, "kept", "receipts", "replaced", "staging"),
-        *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME),
+        *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME, GITIGNORE),
     }
 )
 _PART = ".part"
