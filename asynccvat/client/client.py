@@ -292,6 +292,15 @@ class CvatClient:
         return self._http.organization
 
     @property
+    def proxy(self) -> str | None:
+        """The proxy on the way, without user and password, and what names it; None for none.
+
+        Known once the client is open.
+        """
+        proxy = self._http.proxy
+        return None if proxy is None else str(proxy)
+
+    @property
     def requests_sent(self) -> int:
         """HTTP requests sent so far, with logins, redirects and retries."""
         return self._http.requests_sent

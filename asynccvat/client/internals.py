@@ -9,23 +9,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from asynccvat.client.annotations import replace_annotations
 from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token, read_only_refusal
 from asynccvat.core.importers import importer_for
-from asynccvat.core.models import AccessToken, Format, ServerRequest
+from asynccvat.core.models import About, AccessToken, Format, ServerRequest
 from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
 from asynccvat.core.responses import ByteRange
 from asynccvat.core.selection import RequestSelection
-from asynccvat.errors import ConfigError
+from asynccvat.core.server_versions import version_problem
+from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.http import Call, HttpSession, ResultStream, SharedBudget
 
 if TYPE_CHECKING:
     from asynccvat.client.imports import AnnotationUpload
     from asynccvat.client.upload_file import FileToSend
+
+
+_ABOUT = msgspec.json.Decoder(About)
 
 
 class ClientInternals:
@@ -38,6 +44,7 @@ class ClientInternals:
         self._exports = exports
         self._appends: bool | None = None
         self._token: AccessToken | None = None
+        self._version: str | None = None
         self._body_limit = BodyLimit()
 
     @property
@@ -93,6 +100,25 @@ class ClientInternals:
             AsyncCvatError: The server cannot be asked now.
         """
         return await self._lists.requests(RequestSelection(action="export"), retry=False)
+
+    async def check_version(self) -> None:
+        """Check that the server is not older than those that work. It is asked once.
+
+        Sent with credentials, since CVAT throttles anonymous calls of an address together. A
+        server that does not tell its version counts as new enough.
+
+        Raises:
+            ConfigError: It is too old.
+        """
+        if self._version is None:
+            call = Call(method="GET", path="/api/server/about", step="about", retry=False)
+            try:
+                answer = self._http.decode(await self._http.call(call), _ABOUT)
+            except AsyncCvatError:
+                return  # if the server has a trouble, the calls that matter meet it, too
+            self._version = answer.version
+        if problem := version_problem(self._http.server.origin, self._version):
+            raise ConfigError(problem)
 
     async def check_format(self, name: str) -> None:
         """Check that the server exports in a format, by its exact name.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from asynccvat.core.responders import Responder, Sender, recognise
 from asynccvat.core.responses import is_json, response_error
+from asynccvat.core.server_versions import oldest_text
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -102,6 +103,11 @@ def refusal(
         return ConfigError(
             f"{_subject(call)}: {route.origin} answered {status}, and has sent nothing that only "
             f"CVAT sends. {CHECK_URL}"
+        )
+    if sender.kind is Responder.NO_ROUTE and call.step == "export":
+        return ConfigError(
+            f"{_subject(call)}: {route.origin} has no such call ({call.path}). Update the server "
+            f"to CVAT {oldest_text()} or later, or check whether a gateway changes paths."
         )
     who, remedy = route.origin, _remedy(call, status)
     if sender.kind is Responder.GATEWAY:

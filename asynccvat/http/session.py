@@ -20,6 +20,7 @@ import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.headers import secrets_of
+from asynccvat.core.proxies import Proxy
 from asynccvat.core.responders import leads_to_email_check, leads_to_login
 from asynccvat.core.responses import (
     ByteRange,
@@ -179,6 +180,11 @@ class HttpSession:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy on the way, once the session is open; None for none."""
+        return self._connection.route.proxy
 
     @property
     def requests_sent(self) -> int:
@@ -535,7 +541,7 @@ class HttpSession:
             raise error
 
     def _redacted(self, text: str) -> str:
-        proxy = self._connection.route.proxy
+        proxy = self.proxy
         secrets = (
             *self._authorization.secrets,
             *secrets_of(self._options.headers),

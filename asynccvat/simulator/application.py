@@ -23,7 +23,7 @@ from asynccvat.simulator.queues.requests import ExportResult
 from asynccvat.simulator.routes.about import describe
 from asynccvat.simulator.routes.calls import Backend, Call, link_origin, split_target
 from asynccvat.simulator.routes.costs import service_seconds
-from asynccvat.simulator.routes.table import Handler, RouteMatch, find_route
+from asynccvat.simulator.routes.table import Handler, RouteMatch, find_route, is_of_new_servers
 from asynccvat.simulator.wire.credentials import ANONYMOUS, identify, unauthorized
 from asynccvat.simulator.wire.downloads import DownloadResponse, choose
 from asynccvat.simulator.wire.records import CallRecord
@@ -168,7 +168,7 @@ class Application:
             return nginx_page(413)
         match = find_route(call.path)
         try:
-            if match is None:
+            if match is None or (self._backend.options.is_old and is_of_new_servers(call.path)):
                 raise not_found_page()
             call.id, call.rq_id, call.file_id = match.id, match.rq_id, match.file_id
             return await self._view(call, match)

@@ -103,7 +103,8 @@ class SimulatorOptions:
             so its links lack it, unless `public_url` has it.
         largest_body: Bytes of a body past which nginx answers 413. CVAT's own configuration allows
             1 GiB, nginx alone 1 MiB (`1 << 20`), as a gateway before CVAT may.
-        version: The version that `/api/server/about` shows.
+        version: The version that `/api/server/about` shows. Before 2.16, the calls that came with
+            that version are unknown (404).
     """
 
     tasks: int = 10
@@ -147,6 +148,12 @@ class SimulatorOptions:
     path_prefix: str = ""
     largest_body: int = 1 << 30
     version: str = "2.54.1"
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the version is one before 2.16, without requests and the exports of today."""
+        major, minor, *_ = (*self.version.split("."), "0", "0")
+        return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) < (2, 16)
 
     def __post_init__(self) -> None:
         """Refuse options that cannot be served.

@@ -113,7 +113,7 @@ def simulate(
         bool,
         typer.Option(
             "--old-exports",
-            help="Also serve the export endpoints of older servers, instead of 410.",
+            help="Be CVAT 2.15: serve the export endpoints of older servers alone.",
         ),
     ] = False,
 ) -> None:
@@ -147,6 +147,7 @@ def simulate(
         latency=latency,
         one_export_per_user=one_export_per_user,
         old_exports=old_exports,
+        version="2.15.0" if old_exports else SimulatorOptions.version,
     )
     try:
         signals.run(lambda: _serve(options))

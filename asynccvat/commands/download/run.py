@@ -120,6 +120,7 @@ class DownloadRun:
         ]
         if not orders:
             return None
+        await internals(self._client).check_version()
         await internals(self._client).check_format(self._spec.format)
         created: list[Path] = []
         try:

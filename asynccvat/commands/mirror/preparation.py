@@ -99,6 +99,7 @@ async def prepare(
         presence=presence,
     )
     if plan_.of(Fetch):
+        await internals(client).check_version()
         await internals(client).check_format(spec.format)
     if needs_formats(plan_):
         plan_ = await in_thread(

@@ -119,6 +119,7 @@ class UploadRun:
         """List only the tasks that can be uploaded to, and compare them with the files."""
         listing = TaskListing(())
         if any(self._is_due(one) for one in found):
+            await internals(self._client).check_version()
             await internals(self._client).check_may_write()
             await internals(self._client).check_mode(self._options.mode)
             found = [await self._checked(one) for one in found]

@@ -25,6 +25,7 @@ async def import_file(
 ) -> ServerRequest:
     """Import a file, and wait for the end. `api.upload_annotations` documents it."""
     source = await in_thread(lambda: find_source(path, format_name).inspected())
+    await internals(client).check_version()
     importer = await internals(client).importer(format_name)
     await internals(client).check_may_write()
     await internals(client).check_mode(options.mode)

@@ -156,6 +156,11 @@ _REQUEST: Final = _route(GET=requests.show_request)
 _CANCEL: Final = _route(POST=requests.cancel_request)
 
 
+def is_of_new_servers(path: str) -> bool:
+    """Whether CVAT before 2.16 has nothing at a path: it exported and imported in another way."""
+    return path.startswith("/api/requests") or path.endswith(("/dataset/export", "/backup/export"))
+
+
 def find_route(path: str) -> RouteMatch | None:
     """Return the route of a decoded path, or None for an unknown path.
 
