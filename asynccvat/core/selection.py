@@ -9,15 +9,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from asynccvat.core import quantities
 from asynccvat.core.declarations import SELECTION, Ids, JsonLogic, Moment, Text, option
 from asynccvat.errors import ConfigError
-
-if TYPE_CHECKING:
-    # The command line imports this module, and its help stays quick without msgspec.
-    from asynccvat.core.models import Job, Owner, Project, ServerRequest, Task
 
 _STATUSES = ("annotation", "validation", "completed")
 _STAGES = ("annotation", "validation", "acceptance")

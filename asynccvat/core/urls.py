@@ -51,6 +51,11 @@ class ServerUrl:
         return self.origin + self.prefix
 
     @property
+    def is_private(self) -> bool:
+        """Whether nobody on the way can read what is sent: encrypted, or to this machine."""
+        return self.origin.startswith("https:") or _is_loopback(self.host)
+
+    @property
     def written(self) -> str:
         """The address, without a scheme if none was written."""
         return self.address.partition("://")[2] if self.assumed else self.address
@@ -202,11 +207,15 @@ def _assumed_scheme(text: str) -> str:
     A loopback address is the exception: what is sent there leaves no machine.
     """
     host = urlsplit(f"//{text}").hostname or ""
+    return "http" if _is_loopback(host) else "https"
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     try:
-        loopback = ip_address(host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        loopback = host == "localhost" or host.endswith(".localhost")
-    return "http" if loopback else "https"
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _split_path(path: str) -> tuple[str, list[str]]:

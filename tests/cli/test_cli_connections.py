@@ -83,3 +83,64 @@ def test_a_gateway_s_page_does_not_make_prune_remove_a_folder(
         own.faults.clear()
         assert bare_shell("mirror", "data", "--prune").code == 0
         assert not (tmp_path / "data" / "task3").exists()
+
+
+# check-connection
+
+
+def test_check_connection_names_a_server_that_is_too_old(
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1, version="2.9.2")) as own:
+        monkeypatch.setenv("CVAT_URL", own.url)
+        monkeypatch.setenv("CVAT_ACCESS_TOKEN", own.token)
+        ended = bare_shell("check-connection")
+    assert ended.code == 2
+    assert f"Error: {own.url} is CVAT 2.9.2, which asynccvat cannot use. Update the" in ended.err
+
+
+def test_check_connection_names_the_proxy_and_what_names_it(
+    shell: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A server of its own stands in for the proxy: it is asked for absolute URLs.
+    monkeypatch.setenv("CVAT_URL", "http://cvat.test")
+    monkeypatch.setenv("HTTP_PROXY", simulated.url.replace("//", "//bob:hunter2-hunter2@"))
+    ended = shell("check-connection")
+    assert f"proxy: {simulated.url} (HTTP_PROXY)\n" in ended.err
+    assert "hunter2" not in ended.err + ended.out
+
+
+def test_check_connection_warns_of_an_address_that_is_not_encrypted(
+    shell: Shell, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "not encrypted" not in shell("check-connection").err  # this machine alone hears it
+    monkeypatch.setenv("HTTP_PROXY", simulated.url)
+    ended = shell("check-connection", "--url", "http://cvat.test")
+    assert (
+        "warning: http://cvat.test is not encrypted: anybody on the way can read the credentials. "
+        "Give its https:// address if it has one.\n" in ended.err
+    )
+
+
+def test_check_connection_of_http_that_redirects_to_https_sends_no_credentials(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1)) as own:
+        secure = own.url.replace("http:", "https:")
+        own.faults.add(Fault(redirect=f"{secure}/api/server/about", times=None))
+        monkeypatch.setenv("CVAT_URL", own.url)
+        ended = shell("check-connection")
+        assert [call.path for call in own.calls] == ["/api/server/about"]
+    assert ended.code == 2
+    assert f"If that is the CVAT server, give {secure} as its URL." in ended.err
+
+
+def test_check_connection_warns_of_a_token_that_others_can_read(
+    bare_shell: Shell, simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "server.yaml"
+    file.write_text(f"url: {simulated.url}\ntoken: {simulated.token}\n")
+    file.chmod(0o644)
+    ended = bare_shell("check-connection", "--config", file)
+    assert ended.code == 0
+    assert "line 2: others can read this secret" in ended.err

@@ -245,6 +245,7 @@ def test_a_connection_is_checked(shell: Shell, simulated: SimulatedServer) -> No
         "user_id": 1,
         "organization": None,
         "read_only": None,
+        "proxy": None,
         "settings": {
             "url": "the environment's CVAT_URL",
             "username": "the environment's CVAT_USERNAME",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asynccvat import ConfigError
 from asynccvat.cli import output, parsing, queries
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import OutputForm, OutputOptions
@@ -14,6 +15,8 @@ from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import record
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import ended, printable
+from asynccvat.core.server_versions import version_problem
+from asynccvat.core.urls import ServerUrl
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient
@@ -149,7 +152,12 @@ def check_connection(
     """
 
     async def query(client: CvatClient) -> dict[str, Any]:
-        about, user = await client.about(), await client.user()
+        if client.proxy is not None and not as_json:
+            output.remark(f"proxy: {client.proxy}")
+        about = await client.about()
+        if problem := version_problem(client.origin, about.version):
+            raise ConfigError(problem)
+        user = await client.user()
         token = await client.access_token()
         return {
             "url": client.origin,
@@ -158,12 +166,18 @@ def check_connection(
             "user_id": user.id,
             "organization": client.organization,
             "read_only": None if token is None else token.read_only,
+            "proxy": client.proxy,
         }
 
     settings = shared.settings()
     if not as_json:
         for line in _origins(settings):
             output.remark(printable(line))
+    if not ServerUrl.parse(settings.url).is_private:
+        output.remark(
+            f"warning: {settings.url} is not encrypted: anybody on the way can read the "
+            "credentials. Give its https:// address if it has one."
+        )
     answer = queries.ask(settings, query)
     if as_json:
         output.write_json(answer | {"settings": dict(settings.places)})
