@@ -121,6 +121,8 @@ def summary(report: VerifyReport, place: str) -> str:
     found = [f"{count:,} {kind}" for kind, count in report.counts.items()]
     if report.ok:
         found.insert(0, "no problems")
+    if report.without_receipts:
+        found.insert(0, "nothing to compare with")
     if not report.listing_complete:
         found.append("not all compared with the server")
     if report.repaired:

@@ -34,7 +34,14 @@ from asynccvat.runfiles.accounts import Account, SettingsOf, accounts
 from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import AnyPlan, RunFileReport, StepPlan, StepReport
-from asynccvat.runfiles.steps import DownloadStep, MirrorStep, RunFile, RunFileStep, UploadStep
+from asynccvat.runfiles.steps import (
+    Batch,
+    DownloadStep,
+    MirrorStep,
+    RunFile,
+    RunFileStep,
+    UploadStep,
+)
 
 StepCallback = Callable[[RunFileStep, Event], None]
 
@@ -110,8 +117,9 @@ async def plan_run_file(
         RunFileError: The file cannot be run.
         ConfigError: The file cannot be read.
     """
+    folders: dict[tuple[Path, int], Path] = {}
     async with _prepared(file, settings) as prepared:
-        return tuple([await _plan(step, account) for step, account in prepared])
+        return tuple([await _plan(step, account, folders) for step, account in prepared])
 
 
 @asynccontextmanager
@@ -208,11 +216,25 @@ def _options(step: MirrorStep, account: Account) -> MirrorOptions:
     return replace(step.options, default_project_id=account.project_id)
 
 
-async def _plan(step: RunFileStep, account: Account) -> StepPlan:
+async def _plan(
+    step: RunFileStep, account: Account, folders: dict[tuple[Path, int], Path]
+) -> StepPlan:
+    """Plan a step.
+
+    Args:
+        step: The step.
+        account: Its server and user.
+        folders: The folders of tasks in mirrors, by mirror and task. Those of this step are added.
+    """
     try:
-        return StepPlan(step, await _plans(step, account), _awaited(step))
+        plans = await _plans(step, account)
     except AsyncCvatError as error:
         return StepPlan(step, error=error)
+    if isinstance(step, MirrorStep):
+        for plan in plans:
+            for one in getattr(plan, "steps", ()):
+                folders[step.dest, one.task_id] = step.dest / one.folder
+    return StepPlan(step, plans, _awaited(step, folders))
 
 
 async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
@@ -250,13 +272,20 @@ async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
     )
 
 
-def _awaited(step: RunFileStep) -> Mapping[int, Path]:
+def _awaited(step: RunFileStep, folders: Mapping[tuple[Path, int], Path]) -> Mapping[int, Path]:
     """Return the files that an earlier step will fetch for this one."""
     if not isinstance(step, UploadStep):
         return {}
     return {
-        task_id: batch.path(task_id, step.options.prefix)
+        task_id: _folder(batch, task_id, folders) or batch.path(task_id, step.options.prefix)
         for batch in step.batches
         for task_id in batch.task_ids
         if task_id in step.awaits
     }
+
+
+def _folder(batch: Batch, task_id: int, folders: Mapping[tuple[Path, int], Path]) -> Path | None:
+    """Return a task's folder in the mirror that a batch is taken from, None if it is in none."""
+    if not isinstance(batch.source, Path):
+        return None
+    return folders.get((batch.source, task_id))

@@ -48,6 +48,7 @@ from asynccvat.store.opening import (
     remove_new,
     sync_leftovers,
 )
+from asynccvat.store.placement import check_place
 from asynccvat.store.replaced import ReplacedAnnotations
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, new_staging
 
@@ -435,6 +436,7 @@ def _locked(dest: Path, *, durable: bool, break_lock: bool) -> tuple[Layout, Loc
 
 def _look(cls: type[MirrorStore], dest: Path, wanted: DestinationIdentity) -> MirrorStore:
     with disk_errors.explained("read", dest), contextlib.ExitStack() as opened:
+        check_place(dest)
         layout = find_layout(dest)
         opened.callback(layout.close)
         remembered = check_identity(layout, wanted, create=False)

@@ -104,10 +104,8 @@ def find_layout(path: Path) -> Layout:
     """Open those of a destination's folders that exist, and change nothing.
 
     Raises:
-        ConfigError: No destination may be there; see `placement`.
         OSError: As `open_layout`, except for missing folders.
     """
-    check_place(path)
     layout = Layout(path, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, NOT_THERE, durable=False)
     try:
         with contextlib.suppress(FileNotFoundError):

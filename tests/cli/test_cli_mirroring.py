@@ -55,7 +55,7 @@ def test_a_mirror_holds_every_task_and_a_second_run_has_nothing_to_do(
     (line,) = ended.out.splitlines()
     assert "6 tasks (6 fetched)" in line
     assert line.endswith(": data")
-    mirrors = "all tasks, CVAT for images 1.1, without images"
+    mirrors = "all tasks, CVAT, without images"
     assert ended.err == f"data/ mirrors {os.environ['CVAT_URL']}: {mirrors}\n"
     before = files(tmp_path / "data")
     assert "<image " in before["task1/annotations.xml"].decode()
@@ -107,7 +107,7 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(shell: Shell, tmp_path: P
         "fetch\t2\ttask2\tnew\tstreet-00002",
     ]
     mirrors, remark = ended.err.splitlines()
-    assert mirrors.endswith(": CVAT for images 1.1, without images; this run: tasks 1, 2")
+    assert mirrors.endswith(": CVAT, without images; this run: tasks 1, 2")
     assert remark == "Dry run, nothing was changed: 2 to fetch."
     assert ended.code == 0
     assert not list(tmp_path.iterdir())
@@ -127,7 +127,10 @@ def test_a_destination_repeats_its_first_run_and_refuses_another(
     )
     assert again.err.splitlines() == [mirrors]
     dry = shell("mirror", "data/", "--dry-run")
-    assert dry.err.splitlines() == [mirrors, "Dry run, nothing was changed: 1 to keep."]
+    assert dry.err.splitlines() == [
+        mirrors,
+        "Dry run, nothing was changed: 1 unchanged (-v lists them).",
+    ]
     before = files(tmp_path / "data")
     refused = shell("mirror", "data/", "--images", "-f", "Datumaro 1.0")
     assert (refused.code, refused.out) == (5, "")

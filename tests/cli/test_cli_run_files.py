@@ -71,9 +71,9 @@ def test_a_dry_run_prints_what_each_step_would_do(shell: Shell, tmp_path: Path) 
         "1\tdownload_cvat_tasks\tfetch\t1\traw/task1\tasked for",
         "1\tdownload_cvat_tasks\tfetch\t2\traw/task2\tasked for",
         "2\tupload_anno_with_cvat_tasks\tupload\t1\traw/task1\tfetched by an earlier step",
-        "3\tmirror\tfetch\t3\ttask3\tnew",
+        "3\tmirror\tfetch\t3\tdata/task3\tnew",
     ]
-    assert ended.err == "Dry run, nothing was changed.\n"
+    assert ended.err == "Dry run, nothing was changed: 3 to fetch, 1 to upload.\n"
     assert [path.name for path in tmp_path.iterdir()] == ["steps.yaml"]
     plan = shell("run", "steps.yaml", "--dry-run", "--json").json
     assert [step["step"] for step in plan["steps"]] == [1, 2, 3]

@@ -145,7 +145,7 @@ def test_a_dry_run_prints_the_plan_and_uploads_nothing(
     rows = [line.split("\t") for line in ended.out.splitlines()]
     assert rows[0] == ["step", "task", "reason", "path", "name"]
     assert [row[:3] for row in rows if row[0] == "upload"] == [["upload", "2", "edited"]]
-    assert "3 to skip" in ended.err
+    assert "1 to upload, 3 unchanged (-v lists them)" in ended.err
     ended = shell("upload", "-t", "2,99", "-i", edited, "--dry-run")
     assert ended.code == 1
     assert "refused: " in ended.err

@@ -10,7 +10,7 @@ import typer
 
 import asynccvat
 from asynccvat import MirrorOptions, Selection
-from asynccvat.cli import output, signals
+from asynccvat.cli import output, plans, signals
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import (
     DEFAULT_FORMAT,
@@ -84,7 +84,7 @@ def mirror(
         plan = signals.run(
             lambda: _plan(client, place, selection, format_, images=images, options=options)
         )
-        return show_plan(plan, as_json=results.as_json)
+        return show_plan(plan, as_json=results.as_json, verbose=shared.verbose)
     return carry_out(
         client,
         lambda client, on_event: asynccvat.mirror(
@@ -117,9 +117,10 @@ async def _plan(
         )
 
 
-def show_plan(plan: Plan, *, as_json: bool) -> ExitCode:
+def show_plan(plan: Plan, *, as_json: bool, verbose: bool) -> ExitCode:
     """Print what a mirror would do; return the exit code that it would have."""
     described = plan.to_json()
+    guards = [] if plan.guard is None else [plan.guard]
     if as_json:
         output.write_json(described)
     else:
@@ -128,14 +129,12 @@ def show_plan(plan: Plan, *, as_json: bool) -> ExitCode:
             ("step", "task", "folder", "reason", "name"),
             [
                 (step["step"], step["task_id"], step["folder"], step["reason"], step["name"])
-                for step in described["steps"]
+                for step in plans.shown(described["steps"], verbose=verbose)
             ],
             numbers=("task",),
             wraps=("folder", "reason", "name"),
         )
-        counts = ", ".join(f"{count:,} to {step}" for step, count in described["counts"].items())
-        output.remark(f"Dry run, nothing was changed: {counts or 'no tasks'}.")
-    if plan.guard is not None:
-        output.remark(f"Refused: {plan.guard}")
-        return ExitCode.REFUSED
-    return ExitCode.DONE
+    code = plans.show_end(described["steps"], guards=guards, as_json=as_json, verbose=verbose)
+    if code is ExitCode.DONE and not plan.listing.complete:
+        return ExitCode.SOME_FAILED
+    return code

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 import asynccvat
-from asynccvat.cli import output, signals
+from asynccvat.cli import output, plans, signals
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import ResultOptions
 from asynccvat.cli.credentials import complete
@@ -71,7 +71,7 @@ def run(
             output.remark(f"warning: {warning}")
         settings = _settings(read, shared)
         if dry_run:
-            return _plan(read, settings, as_json=results.as_json)
+            return _plan(read, settings, as_json=results.as_json, verbose=shared.verbose)
         return _carry_out(read, settings, results, verbose=shared.verbose)
     except asynccvat.errors.RunFileError as error:
         return _refused(error, verbose=shared.verbose)
@@ -122,47 +122,59 @@ def _refused(error: RunFileError, *, verbose: bool) -> ExitCode:
 # --- plans ----------------------------------------------------------------------------------------
 
 
-def _plan(file: RunFile, settings: Mapping[int, Settings], *, as_json: bool) -> ExitCode:
-    plans = signals.run(
+def _plan(
+    file: RunFile, settings: Mapping[int, Settings], *, as_json: bool, verbose: bool
+) -> ExitCode:
+    planned = signals.run(
         lambda: asynccvat.plan_run_file(file, settings=lambda step: settings[step.number])
     )
+    steps = {plan.step.number: list(_steps(plan)) for plan in planned}
     if as_json:
-        output.write_json({"version": 1, "steps": [plan.to_json() for plan in plans]})
+        output.write_json({"version": 1, "steps": [plan.to_json() for plan in planned]})
     else:
         output.table(
             ("number", "what", "step", "task", "path", "reason"),
-            [row for plan in plans for row in _rows(plan)],
+            [
+                (
+                    number,
+                    plan.step.task,
+                    *(one[key] for key in ("step", "task_id", "path", "reason")),
+                )
+                for plan in planned
+                for number in [plan.step.number]
+                for one in plans.shown(steps[number], verbose=verbose)
+            ],
             numbers=("number", "task"),
             wraps=("path", "reason"),
         )
-    output.remark("Dry run, nothing was changed.")
-    return worst(_planned(plan) for plan in plans)
+    codes = [code for plan in planned if (code := _refused_plan(plan)) is not None]
+    every = [step for found in steps.values() for step in found]
+    return worst([plans.show_end(every, as_json=as_json, verbose=verbose), *codes])
 
 
-def _rows(plan: StepPlan) -> Iterator[output.Row]:
-    """Yield a row for each task of a step."""
-    head = (plan.step.number, plan.step.task)
+def _steps(plan: StepPlan) -> Iterator[plans.Step]:
+    """Yield what a step does with each task, with the whole path of its file or folder."""
     for part in plan.plans:
         for step in part.to_json()["steps"]:
-            place = step.get("path", step.get("folder"))
-            yield (*head, step["step"], step["task_id"], place, step["reason"])
+            path = step.get("path")
+            if path is None:
+                path = str(plan.step.dest / step["folder"])  # type: ignore[attr-defined]  # a mirror's
+            yield {**step, "path": path}
     for task_id, path in plan.awaits.items():
-        yield (*head, "upload", task_id, path, "fetched by an earlier step")
+        reason = "fetched by an earlier step"
+        yield {"step": "upload", "task_id": task_id, "path": str(path), "reason": reason}
 
 
-def _planned(plan: StepPlan) -> ExitCode:
-    """Write why a step has no plan or would be refused; return the exit code it would have."""
+def _refused_plan(plan: StepPlan) -> ExitCode | None:
+    """Write why a step has no plan, or removes nothing; return the exit code for that."""
     named = f"step {plan.step.number}"
     if plan.error is not None:
         output.remark(f"{named}: {ended(printable(str(plan.error)))}")
         return exit_code(plan.error)
-    refused = sum(part.counts.get("refuse", 0) for part in plan.plans)
     guards = [guard for part in plan.plans if (guard := getattr(part, "guard", None)) is not None]
     for guard in guards:
         output.remark(f"{named}: refused: {guard}")
-    if refused:
-        return ExitCode.SOME_FAILED
-    return ExitCode.REFUSED if guards else ExitCode.DONE
+    return plans.plan_code({}, guards)
 
 
 # --- runs -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import typer
 
 import asynccvat
 from asynccvat import UploadOptions
-from asynccvat.cli import output, parsing, signals
+from asynccvat.cli import output, parsing, plans, signals
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import ResultOptions, dry_run_option, failed_from_option, option
 from asynccvat.cli.credentials import client_for
@@ -127,7 +127,9 @@ def upload(
     settings = shared.settings()
     client = client_for(settings, retries=options.retries)
     if dry_run:
-        return show_plan(signals.run(lambda: plan(client)), as_json=results.as_json)
+        return show_plan(
+            signals.run(lambda: plan(client)), as_json=results.as_json, verbose=shared.verbose
+        )
     return carry_out(
         client,
         act,
@@ -248,7 +250,7 @@ def _what(
     return in_dir, None if everything else task_ids
 
 
-def show_plan(plan: UploadPlan, *, as_json: bool) -> ExitCode:
+def show_plan(plan: UploadPlan, *, as_json: bool, verbose: bool) -> ExitCode:
     """Print what an upload would do; return the exit code that it would have."""
     described = plan.to_json()
     if as_json:
@@ -258,13 +260,8 @@ def show_plan(plan: UploadPlan, *, as_json: bool) -> ExitCode:
             ("step", "task", "reason", "path", "name"),
             [
                 (step["step"], step["task_id"], step["reason"], step["path"], step["name"])
-                for step in described["steps"]
+                for step in plans.shown(described["steps"], verbose=verbose)
             ],
             numbers=("task",),
         )
-        for step in described["steps"]:
-            if "error" in step:
-                output.remark(f"refused: {step['error']}")
-        counts = ", ".join(f"{count:,} to {step}" for step, count in described["counts"].items())
-        output.remark(f"Dry run, nothing was changed: {counts or 'no tasks'}.")
-    return ExitCode.SOME_FAILED if described["counts"].get("refuse") else ExitCode.DONE
+    return plans.show_end(described["steps"], as_json=as_json, verbose=verbose)

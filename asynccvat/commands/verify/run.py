@@ -192,6 +192,12 @@ class _Verification:
                 "Check the pattern."
             )
         self._found(damaged)
+        if not all_heads and not unreadable:
+            self.report = replace(self.report, without_receipts=True)
+            self._warn(
+                f"{str(self._dest)!r} holds no receipt, so nothing could be compared. Check the "
+                "path, or mirror into it first."
+            )
         known = all_heads.keys() | {one.task_id for one in unreadable}
         self._found(without_receipt(wanted.task_ids or (), known))
         if client is not None:

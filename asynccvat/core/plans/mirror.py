@@ -90,8 +90,9 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.FORCED: "fetched because of --force",
     Reason.UNCHANGED: "unchanged",
     Reason.EDITED: (
-        "unchanged on the server, but edited here (or copied without the times of its files). "
-        "Use --force to replace it."
+        "unchanged on the server, but edited here, or copied without the times of its files. The "
+        "folder stays as it is. To send the edits, use `asynccvat upload`. To take the server's "
+        "version, use --force; the edits go to .asynccvat/kept/."
     ),
     Reason.PREFIX: "the folder prefix changed",
     Reason.GONE: "deleted on the server",
@@ -107,6 +108,10 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.ASKED_FOR: "named for a download",
     Reason.EXISTING: "downloaded before",
 }
+
+
+# Reasons that a user should know more of, although nothing is done.
+_EXPLAINED = frozenset({Reason.EDITED, Reason.NO_DATA})
 
 
 class Fetch(msgspec.Struct, frozen=True, gc=False):
@@ -221,17 +226,22 @@ class Plan:
             "listing_complete": self.listing.complete,
             "guard": self.guard,
             "counts": dict(self.counts),
-            "steps": [
-                {
-                    "step": type(step).__name__.lower(),
-                    "task_id": step.task_id,
-                    "name": step.name,
-                    "folder": step.folder,
-                    "reason": str(step.reason),
-                }
-                for step in self.steps
-            ],
+            "steps": [_record(step) for step in self.steps],
         }
+
+
+def _record(step: MirrorStep) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "step": type(step).__name__.lower(),
+        "task_id": step.task_id,
+        "name": step.name,
+        "folder": step.folder,
+        "reason": str(step.reason),
+    }
+    detail = getattr(step, "detail", "")
+    if detail or isinstance(step, Refuse) or step.reason in _EXPLAINED:
+        record["detail"] = detail or EXPLANATIONS[step.reason]
+    return record
 
 
 def gone_candidates(

@@ -183,6 +183,8 @@ class VerifyReport:
         resumed: Tasks that an interrupted verification had read, at most a week ago. Of their
             files, only those were read now whose name, size or time had changed.
         kept: Number of entries in `.asynccvat/kept/`, where asynccvat moves files of yours.
+        without_receipts: True if the destination holds no receipt at all, so that nothing could
+            be compared.
         listing_complete: False if the server's list never agreed with its own count. Tasks that
             it did not show were not compared.
         seconds: Wall time.
@@ -199,6 +201,7 @@ class VerifyReport:
     bytes: int = 0
     resumed: int = 0
     kept: int = 0
+    without_receipts: bool = False
     listing_complete: bool = True
     seconds: float = 0.0
     interrupted: bool = False
@@ -214,7 +217,12 @@ class VerifyReport:
     @property
     def ok(self) -> bool:
         """Whether everything was compared and nothing is wrong; notes do not count."""
-        return not self.interrupted and self.listing_complete and not self.failures
+        return (
+            not self.interrupted
+            and self.listing_complete
+            and not self.without_receipts
+            and not self.failures
+        )
 
     @property
     def failures(self) -> tuple[VerifyProblem, ...]:
@@ -243,6 +251,7 @@ class VerifyReport:
             "bytes": self.bytes,
             "resumed": self.resumed,
             "kept": self.kept,
+            "without_receipts": self.without_receipts,
             "listing_complete": self.listing_complete,
             "seconds": round(self.seconds, 3),
             "counts": {str(kind): count for kind, count in self.counts.items()},

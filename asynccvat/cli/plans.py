@@ -1,0 +1,77 @@
+"""Print the plans of dry runs: what would be done, and the exit code that the run would have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from asynccvat.cli import output
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.text import ended, printable
+
+Step = Mapping[str, Any]
+"""A step of a plan, as JSON types."""
+
+_UNCHANGED = frozenset({"unchanged", "existing"})
+_MOST_TASKS = 3
+
+
+def shown(steps: Iterable[Step], *, verbose: bool) -> list[Step]:
+    """Return the steps to list: with `verbose` all, otherwise those that are not unchanged."""
+    return [step for step in steps if verbose or not _is_unchanged(step)]
+
+
+def show_end(
+    steps: Sequence[Step], *, guards: Sequence[str] = (), as_json: bool, verbose: bool
+) -> ExitCode:
+    """Write why steps are refused or skipped, and how many there are of each kind.
+
+    Args:
+        steps: All steps.
+        guards: Why the plan's removals would not be carried out.
+        as_json: Whether the steps were written as JSON, which says all of this.
+        verbose: Whether unchanged tasks were listed.
+
+    Returns:
+        The exit code that the run would have.
+    """
+    if not as_json:
+        _explain(steps)
+    for guard in guards:
+        output.remark(f"Refused: {guard}")
+    counts = Counter("unchanged" if _is_unchanged(step) else step["step"] for step in steps)
+    unchanged = counts.pop("unchanged", 0)
+    parts = [f"{count:,} to {step}" for step, count in counts.items()]
+    if unchanged:
+        parts.append(f"{unchanged:,} unchanged" + ("" if verbose else " (-v lists them)"))
+    if not as_json:
+        output.remark(f"Dry run, nothing was changed: {', '.join(parts) or 'no tasks'}.")
+    return plan_code(counts, guards)
+
+
+def plan_code(counts: Mapping[str, int], guards: Sequence[str] = ()) -> ExitCode:
+    """Return the exit code that a run would have."""
+    if counts.get("refuse"):
+        return ExitCode.SOME_FAILED
+    return ExitCode.REFUSED if guards else ExitCode.DONE
+
+
+def _is_unchanged(step: Step) -> bool:
+    return step["reason"] in _UNCHANGED
+
+
+def _explain(steps: Sequence[Step]) -> None:
+    """Write each explanation once, with the tasks that it is about."""
+    tasks: dict[tuple[str, str], list[int]] = {}
+    for step in steps:
+        if "error" in step:
+            output.remark(f"refused: {ended(printable(step['error']))}")
+        elif "detail" in step:
+            tasks.setdefault((step["step"], step["detail"]), []).append(step["task_id"])
+    for (kind, detail), ids in tasks.items():
+        named = ", ".join(map(str, ids[:_MOST_TASKS]))
+        more = f" and {len(ids) - _MOST_TASKS:,} more" if len(ids) > _MOST_TASKS else ""
+        word = "refused" if kind == "refuse" else "warning"
+        whose = f"task{'s' if len(ids) > 1 else ''} {named}{more}"
+        output.remark(f"{word}: {whose}: {ended(printable(detail))}")
