@@ -54,7 +54,7 @@ def test_each_step_is_shown_and_summed_up(shell: Shell) -> None:
         "step 2 of 3: upload_anno_with_cvat_tasks",
         "step 3 of 3: mirror",
     ]
-    assert mirrors.endswith("CVAT for images 1.1, without images; this run: task 3")
+    assert mirrors.endswith("CVAT, without images; this run: task 3")
     assert Path("raw/task2/annotations.xml").is_file()
     assert shell("run", written(STEPS)).out.splitlines()[1:] == [
         "1\tdownload_cvat_tasks\t0\t2\t0\t0",
@@ -142,7 +142,7 @@ def test_every_problem_is_reported_and_no_secret(shell: Shell) -> None:
         ("{url: http://127.0.0.1:1, token: abc}", 4, "no connection"),
         ("{password: wrong}", 3, "user name and password"),
         ("{project_id: 99}", 2, "no project 99"),
-        ("{url: cvat.example.com, token: x}", 2, "https://"),
+        ("{url: 'ftp://cvat.example.com', token: x}", 2, "http"),
     ],
 )
 def test_the_most_severe_problem_sets_the_code(
