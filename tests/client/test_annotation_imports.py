@@ -273,6 +273,7 @@ async def test_without_dates_an_existing_import_is_uncertain(
 ) -> None:
     taking[ASK] = lost
     taking["GET /api/requests"] = listed(entry(created_date="2026-11-19T08:00:00Z"))
+    taking["GET /api/server/about"] = reply({"version": "2.54.1"})
     for answer in taking.routes.values():
         if isinstance(answer, web.Response):
             answer.headers["Date"] = "dropped by a proxy"
