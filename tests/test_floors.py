@@ -52,7 +52,6 @@ COMMANDS_MAY_USE = {("verify", "mirror"): "a repair is a mirror of the damaged t
 """Commands that use another command, each with the reason."""
 
 LATE_IMPORTS = {
-    "core/selection.py": ({"asynccvat.core.models"}, "help texts come without msgspec"),
     "client/internals.py": (
         {"asynccvat.client.imports", "asynccvat.client.upload_file"},
         "lists and mirrors begin without the modules of uploads",

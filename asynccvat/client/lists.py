@@ -14,8 +14,15 @@ import msgspec
 
 from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.threads import in_thread
+from asynccvat.client.empty_lists import warn_of_none
 from asynccvat.core.decoding import ObjectDecoder, PageDecoder, UnreadableEntry, read_entries
-from asynccvat.core.matching import job_check, project_check, request_check, task_check
+from asynccvat.core.matching import (
+    job_check,
+    project_check,
+    request_check,
+    task_check,
+    wildcard_check,
+)
 from asynccvat.core.models import Format, Formats, Job, Project, ServerRequest, Task, TaskListing
 from asynccvat.core.numbers import whole
 from asynccvat.core.selection import (
@@ -70,40 +77,52 @@ class Lists:
             _TASKS,
             page_size=page_size,
         )
-        heed = _Heed("tasks", task_check(selection))
+        heed = _Heed("tasks", task_check(selection), wildcard_check(selection))
         # With a hundred thousand tasks this would block the event loop for too long.
         listing = await in_thread(_joined, listings, selection, heed)
         heed.warn()
         projects = {task.project_id for task in listing.tasks}
         await self._check_projects(selection.project_ids, projects)
+        if not projects and not listing.unreadable:
+            await warn_of_none(self._http, "tasks", selection, _TASKS)
         return listing
 
     async def each_task(self, selection: Selection, page_size: int) -> AsyncGenerator[Task, None]:
         """Yield the tasks of a selection while their list is read."""
         projects: set[int | None] = set()
-        heed = _Heed("tasks", task_check(selection))
+        heed = _Heed("tasks", task_check(selection), wildcard_check(selection))
         async with aclosing(self._each(heed, selection.queries(), _TASKS, page_size)) as tasks:
             async for task in tasks:
                 projects.add(task.project_id)
                 yield task
         await self._check_projects(selection.project_ids, projects)
+        if not projects:
+            await warn_of_none(self._http, "tasks", selection, _TASKS)
 
     async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
         """Yield the jobs of a selection while their list is read."""
         projects: set[int | None] = set()
-        heed = _Heed("jobs", job_check(selection))
+        heed = _Heed("jobs", job_check(selection), wildcard_check(selection))
         async with aclosing(self._each(heed, selection.queries(), _JOBS, page_size)) as jobs:
             async for job in jobs:
                 projects.add(job.project_id)
                 yield job
         await self._check_projects(selection.project_ids, projects)
+        if not projects:
+            await warn_of_none(self._http, "jobs", selection, _JOBS)
 
-    def each_project(
+    async def each_project(
         self, selection: ProjectSelection, page_size: int
     ) -> AsyncGenerator[Project, None]:
         """Yield the projects of a selection while their list is read."""
-        heed = _Heed("projects", project_check(selection))
-        return self._each(heed, selection.queries(), _PROJECTS, page_size)
+        none = True
+        heed = _Heed("projects", project_check(selection), wildcard_check(selection))
+        async with aclosing(self._each(heed, selection.queries(), _PROJECTS, page_size)) as found:
+            async for project in found:
+                none = False
+                yield project
+        if none:
+            await warn_of_none(self._http, "projects", selection, _PROJECTS)
 
     async def _each(
         self,
@@ -197,9 +216,15 @@ class _Heed(Generic[ItemT]):
         what: What the entries are, as in the path of the list.
     """
 
-    def __init__(self, what: str, may_hold: Callable[[ItemT], bool]) -> None:
+    def __init__(
+        self,
+        what: str,
+        may_hold: Callable[[ItemT], bool],
+        fits: Callable[[ItemT], bool] | None = None,
+    ) -> None:
         self.what = what
         self._may_hold = may_hold
+        self._fits = fits
         self._unreadable: list[UnreadableEntry] = []
         self._read = 0
         self._others = 0
@@ -208,7 +233,7 @@ class _Heed(Generic[ItemT]):
         """Whether an entry was asked for."""
         self._read += 1
         if self._may_hold(entry):
-            return True
+            return self._fits is None or self._fits(entry)
         self._others += 1
         return False
 

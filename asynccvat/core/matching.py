@@ -17,6 +17,7 @@ from asynccvat.core.selection import (
     RequestSelection,
     Selection,
 )
+from asynccvat.core.wildcards import has_wildcard, pattern_of
 
 
 def task_check(selection: Selection) -> Callable[[Task], bool]:
@@ -89,6 +90,24 @@ def request_check(selection: RequestSelection) -> Callable[[ServerRequest], bool
     return check
 
 
+def wildcard_check(
+    selection: Selection | ProjectSelection | JobSelection,
+) -> Callable[[object], bool] | None:
+    """Return what tells whether an entry fits the wildcards of a selection; None without any."""
+    patterns = {name: pattern_of(text) for name, text in selection.patterns().items()}
+    if not patterns:
+        return None
+    return lambda entry: all(
+        pattern.fullmatch(text_of(entry, name)) for name, pattern in patterns.items()
+    )
+
+
+def text_of(entry: object, name: str) -> str:
+    """Return a text of a task, project or job: a name, or that of a user."""
+    value = getattr(entry, name, None)
+    return str(getattr(value, "username", value) or "")
+
+
 def _as_set(ids: Sequence[int] | None) -> frozenset[int] | None:
     return None if ids is None else frozenset(ids)
 
@@ -98,7 +117,8 @@ def _is_in(value: int | None, wanted: frozenset[int] | None) -> bool:
 
 
 def _is(value: str | None, wanted: str | None) -> bool:
-    return wanted is None or value is None or value == wanted
+    # The server knows no wildcards, so `wildcard_check` applies them.
+    return wanted is None or value is None or value == wanted or has_wildcard(wanted)
 
 
 def _is_by(user: Owner | None, wanted: str | None) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from asynccvat.core import quantities
 from asynccvat.core.declarations import SELECTION, Ids, JsonLogic, Moment, Text, option
+from asynccvat.core.wildcards import has_wildcard, longest_literal
 from asynccvat.errors import ConfigError
 
 _STATUSES = ("annotation", "validation", "completed")
@@ -25,6 +26,8 @@ _TYPES = ("annotation", "ground_truth", "consensus_replica")
 # CVAT's nginx answers 414 to a request line beyond 8 KiB. Batches of ids leave room for the rest of
 # the URL.
 _MAX_FILTER_LENGTH = 4000
+_WITH_WILDCARDS = ("name", "subset", "owner", "assignee")
+_WILDCARDS = "In quotes, * stands for any text and ? for one character."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +90,27 @@ class _ListFilter:
     def _plain(self, **parameters: str | None) -> dict[str, str]:
         """Return the parameters that CVAT compares for equality."""
         given = {**parameters, "assignee": self.assignee}
-        return {name: value for name, value in given.items() if value is not None}
+        patterns = self.patterns()
+        return {
+            name: value
+            for name, value in given.items()
+            if value is not None and name not in patterns
+        }
+
+    def patterns(self) -> dict[str, str]:
+        """Return the conditions that hold wildcards, which CVAT does not know."""
+        given = {name: getattr(self, name, None) for name in _WITH_WILDCARDS}
+        return {name: text for name, text in given.items() if text and has_wildcard(text)}
 
     def _terms(self) -> list[Any]:
         """Return the conditions that need JSON logic."""
         terms: list[Any] = []
         if self.updated_since is not None:
             terms.append({">=": [{"var": "updated_date"}, self.updated_since]})
+        part = longest_literal(self.patterns().get("name", ""))
+        if part:
+            # It narrows the list; `narrower` does the rest.
+            terms.append({"in": [part, {"var": "name"}]})
         if self.filter is not None:
             terms.append(json.loads(self.filter))
         return terms
@@ -108,8 +125,8 @@ class Selection(_ListFilter):
             so that a computed one never selects everything by accident.
         task_ids: These tasks. None and an empty sequence as for projects.
         status: `annotation`, `validation` or `completed`.
-        subset: The task's subset.
-        name: The task's exact name.
+        subset: The task's subset. In texts, `*` stands for any text, `?` for one character.
+        name: The task's name, exact or with wildcards.
         owner: The user name of the task's creator.
         assignee: The user name of the assignee.
         updated_since: Tasks updated then or later: a `datetime`, or an ISO date or date and time,
@@ -135,7 +152,7 @@ class Selection(_ListFilter):
     )
     subset: str | None = option(None, "--subset", "Tasks of this subset.", Text(), group=SELECTION)
     name: str | None = option(
-        None, "--name", "Tasks with exactly this name.", Text(), group=SELECTION
+        None, "--name", f"Tasks with this name. {_WILDCARDS}", Text(), group=SELECTION
     )
     owner: str | None = option(
         None, "--owner", "Created by this user.", Text(metavar="USER"), group=SELECTION
@@ -167,7 +184,7 @@ class ProjectSelection(_ListFilter):
     Attributes:
         project_ids: These projects. None selects all, an empty sequence nothing.
         status: `annotation`, `validation` or `completed`.
-        name: The project's exact name.
+        name: The project's name, exact or with wildcards as in `Selection`.
         owner: The user name of the project's creator.
         assignee: The user name of the assignee.
         updated_since: As in `Selection`.
@@ -184,7 +201,7 @@ class ProjectSelection(_ListFilter):
         None, "--status", "Projects with this status.", Text(_STATUSES), group=SELECTION
     )
     name: str | None = option(
-        None, "--name", "Projects with exactly this name.", Text(), group=SELECTION
+        None, "--name", f"Projects with this name. {_WILDCARDS}", Text(), group=SELECTION
     )
     owner: str | None = option(
         None, "--owner", "Created by this user.", Text(metavar="USER"), group=SELECTION

@@ -418,7 +418,7 @@ async def test_jobs_and_projects_are_requested_by_their_selection(
 ) -> None:
     ann = {"id": 2, "username": "ann"}
     server["GET /api/jobs"] = page(4, 9, stage="validation", task_id=3, assignee=ann)
-    server["GET /api/projects"] = page(4)
+    server["GET /api/projects"] = page(4, owner=ann)
     client = await connect(token=TOKEN)
     jobs = await client.jobs(JobSelection(stage="validation", assignee="ann"))
     assert [(job.id, job.task_id, job.stage) for job in jobs] == [

@@ -199,7 +199,7 @@ def _origins(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting: its value, unless it is a secret, and its place."""
     for name, place in settings.places:
         value = getattr(settings, name, None) if name != "url" else settings.address
-        shown = "" if name in ("password", "token") or value is None else f" {value}"
+        shown = "" if name in ("password", "token") or value is None else f" {value or repr(value)}"
         yield f"{name}{shown}: from {place}"
     if settings.password_missing:
         yield "password: asked for on the terminal"

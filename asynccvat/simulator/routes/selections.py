@@ -136,22 +136,34 @@ class Selections:
     ) -> Sequence[Job]:
         """Return the jobs that a list call asks for.
 
+        A job's assignee sees it, but not its task: CVAT lists a task to its owner and assignee.
+
         Raises:
             RefusedError: 400 for a bad filter.
         """
         wanted = query.get("task_id", "")
-        tasks = self._visible(self._world.tasks, account, scope)
+        tasks = self._visible(self._world.tasks, account, scope, of_jobs=True)
         if wanted.isdecimal():  # the usual query: no need to read all other tasks
             tasks = [task for task in tasks if task.id == int(wanted)]
         return select([job for task in tasks for job in task.jobs()], query, JOB_TERMS)
 
     def _visible(
-        self, items: Mapping[int, Any], account: UserAccount, scope: OrganizationScope
+        self,
+        items: Mapping[int, Any],
+        account: UserAccount,
+        scope: OrganizationScope,
+        *,
+        of_jobs: bool = False,
     ) -> list[Any]:
         """Return the visible items, newest id first, as CVAT lists by default."""
         rows = [items[id_] for id_ in sorted(items, reverse=True)]
         if not account.superuser:
-            rows = [row for row in rows if self._world.can_see(account, row)]
+            rows = [
+                row
+                for row in rows
+                if self._world.can_see(account, row)
+                or (of_jobs and row.job_assignee == account.user)
+            ]
         if isinstance(scope, AnyOrganization):
             return rows
         wanted = scope.id if scope is not None else None

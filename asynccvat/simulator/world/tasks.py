@@ -82,6 +82,7 @@ class Task:
         dimension: `2d` for images, `3d` for point clouds.
         owner: Its owner.
         assignee: Its assignee.
+        job_assignee: The assignee of its one job; None: that of the task.
         revision: Counts the edits of its annotations.
         media_revision: Counts the changes of its images.
         chunks_updated_date: When the images changed last; None: when it was created.
@@ -108,6 +109,7 @@ class Task:
     dimension: str = "2d"
     owner: User = ADMIN
     assignee: User | None = None
+    job_assignee: User | None = None
     revision: int = 0
     media_revision: int = 0
     chunks_updated_date: datetime | None = None
@@ -159,7 +161,7 @@ class Task:
                 stop_frame=self.size - 1,
                 created_date=self.created_date,
                 updated_date=self.updated_date,
-                assignee=self.assignee,
+                assignee=self.job_assignee or self.assignee,
                 task_name=self.name,
             ),
         )
