@@ -26,6 +26,7 @@ from typing import Any
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.verify import VerifyReport
 from asynccvat.core.problems import VerifyProblem
+from asynccvat.core.scheduling.stalls import QueueStall
 
 EVENT_SCHEMA_VERSION = 1
 
@@ -179,6 +180,13 @@ class ServerBack:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueStalled:
+    """Nothing has left the server's queue for minutes. `str(event.stall)` says it in words."""
+
+    stall: QueueStall
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """A warning about the run."""
 
@@ -257,6 +265,7 @@ Event = (
     | ServerPaused
     | ServerUnreachable
     | ServerBack
+    | QueueStalled
     | Warned
     | TaskDone
     | RunFinished
@@ -278,6 +287,8 @@ def to_json(event: Event) -> dict[str, Any]:
             return record | outcome.to_json()
         case RunFinished(report=report):
             return record | report.summary()
+        case QueueStalled(stall=stall):
+            return record | stall.to_json()
         case ProblemFound(problem=problem):
             return record | problem.to_json()
         case VerifyFinished(report=verified):

@@ -30,6 +30,7 @@ from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Plan, Reason
 from asynccvat.core.plans.upload import UploadPlan, UploadReason
 from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
+from asynccvat.core.scheduling.stalls import QueueStall
 
 __all__ = [
     "About",
@@ -49,6 +50,7 @@ __all__ = [
     "Plan",
     "ProblemKind",
     "Project",
+    "QueueStall",
     "Reason",
     "RequestAccepted",
     "RequestStatus",

@@ -27,6 +27,7 @@ from asynccvat.events import (
     ImportStarted,
     ListingRead,
     Planned,
+    QueueStalled,
     Retrying,
     RunFinished,
     ServerBack,
@@ -204,6 +205,8 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
             yield unreachable(event, event.seconds)
         case ServerBack():
             yield f"the server answers again after {span(event.seconds)}; the run goes on"
+        case QueueStalled():
+            yield str(event.stall)
         case Retrying() if verbose:
             whose = "" if event.task_id is None else f"task {event.task_id}: "
             yield f"{whose}retrying {event.step} in {span(event.delay)}: {printable(event.error)}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,17 +17,16 @@ import anyio
 from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.client.client import CvatClient, internals
+from asynccvat.client.watched import WatchedRequest, bug, stuck, timed_out, vanished
 from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
 from asynccvat.core.scheduling.intervals import list_patience
 from asynccvat.core.scheduling.polling import Demand, Poll, PollMethod
 from asynccvat.core.scheduling.server_model import ServerModel
+from asynccvat.core.scheduling.stalls import QueueMovement, QueueStall, stall_of
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
-    ExportExpiredError,
-    ExportTimeoutError,
-    InternalError,
     NotFoundError,
     ProtocolError,
     RateLimitError,
@@ -37,37 +35,10 @@ from asynccvat.errors import (
 
 T = TypeVar("T")
 
+# Seconds. An answer that took longer came from a server in trouble.
+_SLOW_ANSWER = 60.0
 # Single status calls at once: as many as a small server has workers for calls.
 _CALLS_AT_ONCE = 2
-
-
-@dataclass(slots=True)
-class WatchedRequest:
-    """A request that a task waits for.
-
-    Attributes:
-        rq_id: Its id.
-        task_id: The task that it is about.
-        created: Whether our own call queued it.
-        accepted_at: The `Date` of the answer to that call, None if the server sent none.
-        seen_queued: Whether an answer showed it in the queue.
-        started: Whether an answer showed that it began, and no later one that it was queued again.
-        request: The server's latest answer, None before the first.
-        error: Why polling it ended, None if it did not fail.
-        ended: Whether it has ended, or polling it has failed.
-        turn: Set when the waiting task has to act.
-    """
-
-    rq_id: str
-    task_id: int
-    created: bool
-    accepted_at: datetime | None = None
-    seen_queued: bool = False
-    started: bool = False
-    request: ServerRequest | None = None
-    error: AsyncCvatError | None = None
-    ended: bool = False
-    turn: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Poller:
@@ -78,25 +49,32 @@ class Poller:
         client: CvatClient,
         *,
         timeout: float,
+        queue_timeout: float = float("inf"),
         demand: Callable[[], Demand] = Demand,
         action: str = "export",
         on_started: Callable[[int], None] | None = None,
+        on_stalled: Callable[[QueueStall], None] | None = None,
     ) -> None:
         """Prepare to poll requests.
 
         Args:
             client: The server.
             timeout: Seconds that a request may run, counted from its start.
+            queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
             demand: What the run needs of the server's queue at the moment. The poller calls it
                 before each poll.
             action: `export` or `import`, the same for all requests.
             on_started: Receives the task of each request that is seen to have started.
+            on_stalled: Told when nothing has left the queue for minutes, and again later.
         """
         self._client = client
         self._timeout = timeout
         self._demand = demand
         self._action = action
         self._on_started = on_started or (lambda _task_id: None)
+        self._on_stalled = on_stalled or (lambda _stall: None)
+        self._queue_timeout = queue_timeout
+        self._movement = QueueMovement()
         self._watched: dict[str, WatchedRequest] = {}
         self._inflight = InFlight()
         self._changed = anyio.Event()
@@ -166,6 +144,7 @@ class Poller:
         now = asyncio.get_running_loop().time()
         self._inflight.resolve(watched.rq_id, now, found=found)
         if found:
+            self._movement.note(now)
             self.forget(watched)
         elif not watched.ended:
             watched.turn = anyio.Event()
@@ -207,12 +186,35 @@ class Poller:
             # It may have been set just as the time was up.
             if self._changed.is_set():
                 return
+        began = clock()
         await self._carry_out(poll)
+        if clock() - began > _SLOW_ANSWER:
+            # While the server does not answer, nothing is known of its queue.
+            self._movement.note(clock())
+        self._check_movement(clock())
+
+    def _check_movement(self, now: float) -> None:
+        """Tell of a queue that nothing leaves, and give up what waits in it for too long."""
+        seconds = self._movement.seconds(now)
+        under_way = [one for one in self._watched.values() if not one.ended]
+        stall = stall_of(
+            self._action,
+            [one.request for one in under_way if one.request is not None],
+            seconds,
+        )
+        if stall is None:
+            self._movement.note(now)
+        elif seconds > self._queue_timeout:
+            for one in under_way:
+                if not one.started:
+                    self._end(one, error=stuck(stall, self._queue_timeout))
+        elif self._movement.is_due(now):
+            self._on_stalled(stall)
 
     def _start_anew(self, error: Exception) -> None:
         """End the requests in flight after a bug that may concern them all."""
         for one in tuple(self._watched.values()):
-            one.error, one.ended = _bug(one, error), True
+            one.error, one.ended = bug(one, error), True
             one.turn.set()
         self._inflight = InFlight()
 
@@ -276,7 +278,7 @@ class Poller:
                 try:
                     request = await self._client.request(one.rq_id)
                 except NotFoundError:
-                    self._end(one, error=_vanished(one))
+                    self._end(one, error=vanished(one))
                     return
                 except AsyncCvatError as error:
                     self._end(one, error=error)
@@ -284,7 +286,7 @@ class Poller:
                 except MemoryError:
                     raise
                 except Exception as error:  # noqa: BLE001 - its task reports it
-                    self._end(one, error=_bug(one, error))
+                    self._end(one, error=bug(one, error))
                     return
                 self._inflight.model = self.model.with_call(clock() - began)
                 self._note_answers([(one, request)])
@@ -306,7 +308,7 @@ class Poller:
                     self._note_answers([answer])
                 return
             for watched, _ in answers:
-                self._end(watched, error=_bug(watched, error))
+                self._end(watched, error=bug(watched, error))
             return
         for watched, request in answers:
             self._note_answer(watched, request, now)
@@ -314,6 +316,7 @@ class Poller:
     def _note_answer(self, watched: WatchedRequest, request: ServerRequest, now: float) -> None:
         watched.request = request
         if request.ended:
+            self._movement.note(now)
             self._end(watched)
             return
         if request.state is RequestStatus.QUEUED:
@@ -321,10 +324,11 @@ class Poller:
             return
         if not watched.started:
             watched.started = True
+            self._movement.note(now)
             self._on_started(watched.task_id)
         started_at = self._inflight.started_at(watched.rq_id)
         if started_at is not None and now - started_at > self._timeout:
-            self._end(watched, error=_timed_out(watched, self._timeout))
+            self._end(watched, error=timed_out(watched, self._timeout))
 
     def _end(self, watched: WatchedRequest, *, error: AsyncCvatError | None = None) -> None:
         watched.error = error
@@ -332,10 +336,6 @@ class Poller:
         if self._watched.get(watched.rq_id) is watched:
             self._inflight.remove(watched.rq_id)
         watched.turn.set()
-
-
-def _bug(watched: WatchedRequest, error: Exception) -> InternalError:
-    return InternalError.of(error, task_id=watched.task_id, step="wait")
 
 
 def _ignore(_warning: str) -> None:
@@ -355,24 +355,3 @@ def _status_answer(request: ServerRequest) -> StatusAnswer:
 
 def _seconds(date: datetime | None) -> float | None:
     return None if date is None else date.timestamp()
-
-
-def _vanished(watched: WatchedRequest) -> ExportExpiredError:
-    return ExportExpiredError(
-        f"lost the export of task {watched.task_id}: the server has forgotten it, perhaps because "
-        "it was restarted. Export the task again.",
-        task_id=watched.task_id,
-        rq_id=watched.rq_id,
-        step="wait",
-        retryable=True,
-    )
-
-
-def _timed_out(watched: WatchedRequest, timeout: float) -> ExportTimeoutError:
-    return ExportTimeoutError(
-        f"the export of task {watched.task_id} takes too long: it has run for more than "
-        f"{timeout:.0f} s. Allow more time with --export-timeout.",
-        task_id=watched.task_id,
-        rq_id=watched.rq_id,
-        step="wait",
-    )

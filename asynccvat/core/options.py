@@ -33,6 +33,9 @@ MOST_CONCURRENCY = 128
 """Requests in flight. More would delay the server's other users for long, and could not be
 cancelled in the seconds that an interrupted run has."""
 
+DEFAULT_QUEUE_TIMEOUT = 4.5 * 3600
+"""Seconds. Longer than CVAT lets any export run, so that something must have left the queue."""
+
 DEFAULT_WAIT_FOR_SERVER = 600.0
 """Seconds. Longer than a restart or an update of a server takes."""
 
@@ -72,6 +75,7 @@ class TransferOptions:
         retries: How often one step of one task is retried, if that is known to be safe.
             The client's own `RetryPolicy` says how often single calls are retried.
         wait_for_server: Seconds that a run waits for a server that stopped answering.
+        queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync to disk before a task counts as done.
     """
@@ -88,6 +92,12 @@ class TransferOptions:
         DEFAULT_WAIT_FOR_SERVER,
         "--wait-for-server",
         "How long to wait for a server that stopped answering: seconds, or like 90s or 30m.",
+        DURATION,
+    )
+    queue_timeout: float = option(
+        DEFAULT_QUEUE_TIMEOUT,
+        "--queue-timeout",
+        "How long to wait while nothing leaves the server's queue: seconds, or like 30m or 4h.",
         DURATION,
     )
     max_time: float | None = option(
@@ -113,8 +123,8 @@ class FetchOptions(TransferOptions):
 
     Attributes:
         bandwidth: Bytes a second for all transfers together, None for no limit.
-        export_timeout: Seconds that one export may run, counted from its start. The time in the
-            server's queue is not limited.
+        export_timeout: Seconds that one export may run, counted from its start. `queue_timeout`
+            limits the time in the server's queue.
         reuse: Reuse members that are on disk already, after reading them again.
         limits: Bounds on archives.
     """
@@ -152,11 +162,12 @@ class DownloadOptions(FetchOptions):
         retries: How often one step of one task is retried. The client's own `RetryPolicy`
             says how often single calls are retried.
         wait_for_server: Seconds that a run waits for a server that stopped answering.
+        queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync to disk before a folder counts as done.
         bandwidth: Bytes a second for all transfers together, None for no limit.
-        export_timeout: Seconds that one export may run, counted from its start. The time in the
-            server's queue is not limited.
+        export_timeout: Seconds that one export may run, counted from its start. `queue_timeout`
+            limits the time in the server's queue.
         reuse: Reuse members that are on disk already, after reading them again.
         limits: Bounds on archives.
     """
@@ -172,11 +183,12 @@ class MirrorOptions(FetchOptions):
         retries: How often one step of one task is retried. The client's own `RetryPolicy`
             says how often single calls are retried.
         wait_for_server: Seconds that a run waits for a server that stopped answering.
+        queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync to disk before a folder counts as done.
         bandwidth: Bytes a second for all transfers together, None for no limit.
-        export_timeout: Seconds that one export may run, counted from its start. The time in the
-            server's queue is not limited.
+        export_timeout: Seconds that one export may run, counted from its start. `queue_timeout`
+            limits the time in the server's queue.
         reuse: Reuse members that are on disk already, after reading them again.
         limits: Bounds on archives.
         folder_prefix: A task's folder is named by this and the task's id. None for what the
@@ -302,6 +314,7 @@ class UploadOptions(TransferOptions):
         transfers: Large files sent at once.
         retries: How often one step of one task is retried, if that is known to be safe.
         wait_for_server: Seconds that a run waits for a server that stopped answering.
+        queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync receipts to disk before an upload counts as done.
         folder_prefix: A task's folder is named by this and the task's id, unless a receipt says
@@ -316,8 +329,8 @@ class UploadOptions(TransferOptions):
             the mirror that holds the files. Outside a mirror nothing is replaced without it.
         backup: Keep the annotations that are replaced. False replaces them for good.
         force: Also upload files of a mirror that were not edited.
-        import_timeout: Seconds that one import may run, counted from its start. The time in the
-            server's queue is not limited.
+        import_timeout: Seconds that one import may run, counted from its start. `queue_timeout`
+            limits the time in the server's queue.
         break_lock: Take over a mirror's lock, although its owner cannot be asked.
     """
 

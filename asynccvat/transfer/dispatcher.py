@@ -26,7 +26,7 @@ from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import AsyncCvatError, ExportFailedError, StoreLockedError
-from asynccvat.events import Event, ExportStarted, Retrying
+from asynccvat.events import Event, ExportStarted, QueueStalled, Retrying
 from asynccvat.fs import handles
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.exports import Exports
@@ -98,8 +98,10 @@ class Dispatcher:
         self._poller = Poller(
             client,
             timeout=options.export_timeout,
+            queue_timeout=options.queue_timeout,
             demand=self._demand,
             on_started=lambda task_id: self._note_event(ExportStarted(task_id)),
+            on_stalled=lambda stall: emit(QueueStalled(stall)),
         )
         self._slots = RequestSlots(self._poller, options.concurrency)
         self._exports = Exports(

@@ -13,7 +13,8 @@ from datetime import datetime
 import anyio
 
 from asynccvat.client import CvatClient, internals
-from asynccvat.client.poller import Poller, WatchedRequest
+from asynccvat.client.poller import Poller
+from asynccvat.client.watched import WatchedRequest
 from asynccvat.core.models import ExportSpec, RequestAccepted, RequestStatus, ServerRequest
 from asynccvat.core.scheduling.adoption import may_adopt
 from asynccvat.core.scheduling.intervals import list_patience

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from asynccvat.client import CvatClient
 from asynccvat.client.imports import AnnotationUpload
-from asynccvat.client.poller import Poller, WatchedRequest
+from asynccvat.client.poller import Poller
+from asynccvat.client.watched import WatchedRequest
 from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.errors import (
     AsyncCvatError,
@@ -19,6 +20,7 @@ from asynccvat.errors import (
     ImportFailedError,
     ImportUncertainError,
     PermissionDeniedError,
+    QueueStuckError,
     UploadError,
 )
 from asynccvat.events import Event, ImportFinished, ImportRequested, Retrying
@@ -93,6 +95,8 @@ class Imports:
                 rq_id=watched.rq_id,
                 step="wait",
             ) from error
+        except QueueStuckError:
+            raise  # it has not begun, and is cancelled at the end of the run
         except ExportTimeoutError as error:
             raise UploadError(
                 f"the import of {shown} into task {task_id} takes too long: the server still runs "

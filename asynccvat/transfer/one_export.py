@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Self, TypeVar
 
-from asynccvat.client.poller import WatchedRequest
+from asynccvat.client.watched import WatchedRequest
 from asynccvat.core.models import ExportSpec
 from asynccvat.errors import AsyncCvatError
 from asynccvat.http import ResultStream

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asynccvat import CvatClient, ExportSpec
+from asynccvat.core.scheduling import stalls
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
 
@@ -187,3 +188,16 @@ def test_shared_options_may_stand_before_the_group_s_command_and_after_it(
     assert bare_shell("requests", "cancel", ids["queued"]).code == 4
     assert bare_shell("requests", "--url", url, "cancel", ids["started"]).code == 1
     assert bare_shell("requests", "cancel", ids["queued"], "--url", url).code == 0
+
+
+def test_a_queue_that_stands_still_is_named(
+    bare_shell: Shell, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ids
+    assert "nothing has left" not in bare_shell("requests").err
+    monkeypatch.setattr(stalls, "SAY_AFTER", -10.0)  # dates have whole seconds
+    monkeypatch.setattr(stalls, "duration_text", lambda _seconds: "7m")
+    said = bare_shell("requests").err.splitlines()[-1]
+    began = "warning: nothing has left the server's export queue for 7m: 1 of yours waits behind 1"
+    assert said.startswith(f"{began} that runs since ")
+    assert "nothing has left" not in bare_shell("requests", "-t", "2").err

@@ -76,6 +76,7 @@ MIRROR = {
         "bwlimit": "1.5G",
         "retries": 0,
         "wait_for_server": "10m",
+        "queue_timeout": "4h",
         "max_time": "8h",
         "export_timeout": 90,
         "max_members": 10,

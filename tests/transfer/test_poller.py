@@ -13,7 +13,8 @@ import pytest
 from engine_serving import Serving, serving, until
 
 import asynccvat as ac
-from asynccvat.client.poller import Poller, WatchedRequest
+from asynccvat.client.poller import Poller
+from asynccvat.client.watched import WatchedRequest
 from asynccvat.core.models import ServerRequest
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import intervals

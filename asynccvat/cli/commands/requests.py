@@ -15,6 +15,7 @@ from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable, span
 from asynccvat.cli.typer_classes import Command, Group
+from asynccvat.core.scheduling.stalls import listed_stall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,6 +135,11 @@ def list_requests(
         hidden = len(fitting) - len(shown)
         rest = f"; {hidden:,} ended (--all shows them)" if hidden and status is None else ""
         output.remark(f"{counted(len(shown), 'request')}{rest}")
+        # A list of some tasks does not show what else runs.
+        for kind in () if tasks else (RequestAction.EXPORT, RequestAction.IMPORT):
+            stall = listed_stall(kind.value, found, now)
+            if stall is not None:
+                output.remark(f"warning: {stall}")
     return ExitCode.DONE
 
 

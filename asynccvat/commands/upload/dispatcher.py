@@ -17,7 +17,7 @@ from asynccvat.core.plans.upload import RefuseUpload, Upload
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import AsyncCvatError
-from asynccvat.events import Event, ImportStarted
+from asynccvat.events import Event, ImportStarted, QueueStalled
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.imports import Imports
 from asynccvat.transfer.outages import (
@@ -62,9 +62,11 @@ class UploadDispatcher:
         self._poller = Poller(
             client,
             timeout=options.import_timeout,
+            queue_timeout=options.queue_timeout,
             demand=lambda: Demand(more_to_request=self._to_request > 0),
             action="import",
             on_started=lambda task_id: self._note_event(ImportStarted(task_id)),
+            on_stalled=lambda stall: emit(QueueStalled(stall)),
         )
         self._imports = Imports(
             client, self._poller, retries=options.retries, emit=self._note_event

@@ -115,6 +115,7 @@ def test_interrupted_twice_it_leaves_at_once_and_the_next_run_completes(
     with started(server, dest) as command:
         command.wait_for(happened("export_requested"))
         command.signal(signal.SIGINT)
+        assert " mirrors " in command.read_remark()
         assert command.read_remark().startswith("Stopping")
         command.signal(signal.SIGINT)
         ended = command.finish()
