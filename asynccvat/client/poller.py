@@ -197,17 +197,14 @@ class Poller:
         """Tell of a queue that nothing leaves, and give up what waits in it for too long."""
         seconds = self._movement.seconds(now)
         under_way = [one for one in self._watched.values() if not one.ended]
-        stall = stall_of(
-            self._action,
-            [one.request for one in under_way if one.request is not None],
-            seconds,
-        )
+        waiting = [one for one in under_way if not one.started]
+        running = [one.request and one.request.started_date for one in under_way if one.started]
+        stall = stall_of(self._action, seconds, waiting=len(waiting), running=running)
         if stall is None:
             self._movement.note(now)
         elif seconds > self._queue_timeout:
-            for one in under_way:
-                if not one.started:
-                    self._end(one, error=stuck(stall, self._queue_timeout))
+            for one in waiting:
+                self._end(one, error=stuck(stall, self._queue_timeout))
         elif self._movement.is_due(now):
             self._on_stalled(stall)
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -91,27 +91,24 @@ class QueueMovement:
         return True
 
 
-def stall_of(action: str, requests: Iterable[ServerRequest], seconds: float) -> QueueStall | None:
+def stall_of(
+    action: str, seconds: float, *, waiting: int, running: Sequence[datetime | None]
+) -> QueueStall | None:
     """Return the stall of a queue that nothing has left for some seconds.
 
     Args:
         action: `export` or `import`.
-        requests: The requests in the queue, and those that run.
         seconds: For how long nothing has left it.
+        waiting: How many requests wait in it.
+        running: When those that run began, as far as the server said.
 
     Returns:
         The stall. None if nothing waits.
     """
-    waiting, running, dates = 0, 0, []
-    for request in requests:
-        if request.state is RequestStatus.STARTED:
-            running += 1
-            dates += [request.started_date] if request.started_date is not None else []
-        elif request.state is RequestStatus.QUEUED:
-            waiting += 1
     if not waiting:
         return None
-    return QueueStall(action, seconds, waiting, running, min(dates, default=None))
+    since = min((date for date in running if date is not None), default=None)
+    return QueueStall(action, seconds, waiting, len(running), since)
 
 
 def listed_stall(
@@ -129,12 +126,14 @@ def listed_stall(
     """
     own = [one for one in requests if (one.operation.type or "").startswith(f"{action}:")]
     queued = [one.created_date for one in own if one.state is RequestStatus.QUEUED]
-    left = [date for one in own for date in (one.started_date, one.finished_date)]
-    dates = [date for date in left if date is not None]
+    running = [one.started_date for one in own if one.state is RequestStatus.STARTED]
     known = [date for date in queued if date is not None]
     if not known:
         return None
+    left = [date for one in own for date in (one.started_date, one.finished_date)]
     # The queue may have been empty before the first of those that wait.
-    moved = max([min(known), *dates])
+    moved = max([min(known), *(date for date in left if date is not None)])
     seconds = (now - moved).total_seconds()
-    return stall_of(action, own, seconds) if seconds >= SAY_AFTER else None
+    if seconds < SAY_AFTER:
+        return None
+    return stall_of(action, seconds, waiting=len(queued), running=running)

@@ -79,9 +79,8 @@ def test_a_stall_is_said_again_after_twice_as_long() -> None:
 
 
 def test_only_waiting_requests_are_stalled() -> None:
-    running = request("started", queued=30, started=20)
-    assert stall_of("export", [running, request("finished")], 600.0) is None
-    found = stall_of("export", [running, request("started"), request("queued")], 600.0)
+    assert stall_of("export", 600.0, waiting=0, running=[minutes(20)]) is None
+    found = stall_of("export", 600.0, waiting=1, running=[minutes(20), None])
     assert found == QueueStall("export", 600.0, 1, 2, minutes(20))
 
 
