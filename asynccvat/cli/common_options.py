@@ -93,6 +93,12 @@ class OutputOptions:
 class ResultOptions:
     """Where a run's results go, besides the summary on stdout."""
 
+    quiet: Annotated[
+        bool,
+        option(
+            "--quiet", "-q", group=RESULTS, help="Write failures and warnings, and nothing else."
+        ),
+    ] = False
     as_json: Annotated[
         bool, option("--json", group=RESULTS, help="Write the result to stdout as JSON.")
     ] = False

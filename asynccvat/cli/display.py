@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asynccvat.cli.progress import Progress, messages
-from asynccvat.events import Event, ServerUnreachable
+from asynccvat.events import Event, RunFinished, ServerUnreachable, TaskDone, Warned
 
 LINES_EVERY_SECONDS = 5.0
 """Seconds between two lines of progress, if stderr is no terminal."""
@@ -71,6 +71,7 @@ def display(
     console: Console,
     *,
     verbose: bool,
+    quiet: bool = False,
     clock: Clock = time.monotonic,
     counts: Callable[[float], Counts] = Progress,
 ) -> Display:
@@ -78,13 +79,44 @@ def display(
 
     Args:
         console: The console of stderr.
-        verbose: Also show retries.
+        verbose: Also show retries, and a line for each task.
+        quiet: Show failures and warnings only.
         clock: Returns seconds.
         counts: Makes the counts; called with the time of the start.
     """
+    if quiet:
+        return QuietDisplay(console)
     if console.is_terminal and not console.is_dumb_terminal:
         return BarDisplay(console, verbose=verbose, clock=clock, counts=counts)
     return LineDisplay(console, verbose=verbose, clock=clock, counts=counts)
+
+
+class QuietDisplay:
+    """Failures and warnings, as plain lines."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def on_event(self, event: Event) -> None:
+        """Write the messages of an event, if it is about a failure or a warning."""
+        if isinstance(event, TaskDone | RunFinished | Warned):
+            for line in messages(event, verbose=False):
+                self.say(line)
+
+    def say(self, line: str) -> None:
+        """Write one line without wrapping."""
+        self._console.print(Text(line), soft_wrap=True)
 
 
 class LineDisplay:

@@ -186,7 +186,9 @@ class Progress:
 
 
 def messages(event: Event, *, verbose: bool) -> Iterator[str]:
-    """Yield the messages of an event: failures and warnings; with `verbose`, retries, too.
+    """Yield the messages of an event: failures and warnings.
+
+    With `verbose`, also retries, and a line for each task.
 
     A message that many tasks may share appears once, at the end of the run.
     """
@@ -194,6 +196,8 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
         case DestinationSettled(description=description):
             yield printable(description)
         case TaskDone(outcome=outcome):
+            if verbose and outcome.ok:
+                yield _task(outcome)
             yield from _at_once(outcome)
         case RunFinished(report=report):
             yield from _at_the_end(report)
@@ -218,6 +222,16 @@ def unreachable(event: ServerUnreachable, seconds: float) -> str:
     """Return the line for a server that has not answered for some seconds."""
     since, most = span(seconds), duration_text(event.wait)
     return f"no answer from the server for {since}; waiting up to {most} (--wait-for-server)"
+
+
+def _task(outcome: TaskOutcome) -> str:
+    """Return the line for a task that did not fail."""
+    name = f" {printable(outcome.name)!r}" if outcome.name else ""
+    line = f"task {outcome.task_id}{name}: {outcome.action} ({outcome.reason})"
+    if outcome.files:
+        size = f"{counted(outcome.files, 'file')}, {number_of_bytes(outcome.bytes)}"
+        line += f", {size} in {span(outcome.seconds)}"
+    return line
 
 
 def _at_once(outcome: TaskOutcome) -> Iterator[str]:

@@ -44,7 +44,7 @@ def carry_out(
         results: Where the report and the events go.
         place: Where the tasks go, for the summary.
         uploads: Whether the run sends files.
-        verbose: Show retries and the causes of errors.
+        verbose: Show each task, retries and the causes of errors.
         resumable: Whether the same command would continue after an interruption.
     """
     reports: list[RunReport] = []
@@ -59,7 +59,7 @@ def carry_out(
         for report in reports[-1:]:
             written = _write(report, results)
     for report in reports[-1:]:
-        if not results.as_json:
+        if not (results.as_json or results.quiet):
             output.summary(report, place, uploads=uploads)
     if stopped is not None:
         if resumable:
@@ -103,7 +103,7 @@ def _watch(
         log = None
         if results.log_file is not None:
             log = stack.enter_context(closing(output.EventLog(results.log_file)))
-        shown = stack.enter_context(display(output.remarks(), verbose=verbose))
+        shown = stack.enter_context(display(output.remarks(), verbose=verbose, quiet=results.quiet))
 
         def on_event(event: Event) -> None:
             if isinstance(event, RunFinished):

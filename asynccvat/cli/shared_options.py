@@ -134,7 +134,7 @@ class SharedOptions:
             "-v",
             count=True,
             show_default=False,
-            help="Also show retries and the causes of errors.",
+            help="Also show each task, retries and the causes of errors.",
         ),
     ] = 0
     pasted: tuple[str, ...] = field(default=(), metadata={"not an option": True})

@@ -187,7 +187,7 @@ def _carry_out(
     done: list[StepReport] = []
     stopped: signals.Interrupted | None = None
     try:
-        with _Screen(len(file.steps), results.log_file, verbose=verbose) as screen:
+        with _Screen(len(file.steps), results, verbose=verbose) as screen:
             signals.run(
                 lambda: asynccvat.run_file(
                     file,
@@ -208,7 +208,7 @@ def _carry_out(
         written = output.save_json(report, results.report_file)
     if results.as_json:
         output.write_json(report)
-    elif done:
+    elif done and not results.quiet:
         _summary(done)
     for step in done:
         _explain_step(step, verbose=verbose)
@@ -253,13 +253,14 @@ def _code(step: StepReport) -> ExitCode:
 class _Screen:
     """Shows the progress of each step, and logs the events."""
 
-    def __init__(self, steps: int, log_file: Path | None, *, verbose: bool) -> None:
+    def __init__(self, steps: int, results: ResultOptions, *, verbose: bool) -> None:
         self._steps = steps
         self._verbose = verbose
+        self._quiet = results.quiet
         self._whole = ExitStack()
         self._log = None
-        if log_file is not None:
-            self._log = self._whole.enter_context(closing(output.EventLog(log_file)))
+        if results.log_file is not None:
+            self._log = self._whole.enter_context(closing(output.EventLog(results.log_file)))
         self._of_step = ExitStack()
         self._step = 0
         self._shown: Display | None = None
@@ -280,9 +281,10 @@ class _Screen:
             self._of_step.close()
             self._step = step.number
             self._shown = self._of_step.enter_context(
-                display(output.remarks(), verbose=self._verbose)
+                display(output.remarks(), verbose=self._verbose, quiet=self._quiet)
             )
-            self._shown.say(f"step {step.number} of {self._steps}: {step.task}")
+            if not self._quiet:
+                self._shown.say(f"step {step.number} of {self._steps}: {step.task}")
         if self._log is not None:
             now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             self._log.write({**to_json(event), "step_number": step.number}, now)
