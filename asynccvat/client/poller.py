@@ -198,7 +198,11 @@ class Poller:
         seconds = self._movement.seconds(now)
         under_way = [one for one in self._watched.values() if not one.ended]
         waiting = [one for one in under_way if not one.started]
-        running = [one.request and one.request.started_date for one in under_way if one.started]
+        running = [
+            None if one.request is None else one.request.started_date
+            for one in under_way
+            if one.started
+        ]
         stall = stall_of(self._action, seconds, waiting=len(waiting), running=running)
         if stall is None:
             self._movement.note(now)
