@@ -117,6 +117,9 @@ DURATION = Quantity(
     "TIME",
     r"^\s*\d+(\.\d+)?([smhdwSMHDW]\s*)?(\d.*)?$",
 )
+DURATION_OR_NONE = Quantity(
+    quantities.duration_or_none, quantities.duration_text, DURATION.metavar, DURATION.pattern
+)
 COUNT_OR_SHARE = Quantity(quantities.count_or_share, str, "N|P%", r"^\s*\d+(\.\d+)?\s*%?\s*$")
 
 

@@ -11,6 +11,7 @@ from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.declarations import (
     COUNT_OR_SHARE,
     DURATION,
+    DURATION_OR_NONE,
     REPLACING,
     SELECTION,
     SIZE,
@@ -203,6 +204,8 @@ class MirrorOptions(FetchOptions):
         trust_receipts: Do not check the files of unchanged tasks.
         prune: Remove the folders of tasks that are gone from the server.
         max_delete: How many folders `prune` may remove: a number, or a share like `"10%"`.
+        history: Seconds for which replaced annotation files are kept in `history/`, 0 for not at
+            all. None for what the destination remembers, or else 0.
         adopt: Replace folders that are in no receipt. What they held goes to `kept/`.
         break_lock: Take over the destination's lock, although its owner cannot be asked.
         change: Change what the destination remembers to what this run is given.
@@ -250,6 +253,13 @@ class MirrorOptions(FetchOptions):
         "--max-delete",
         "Refuse to prune more folders than this: a number, or a share like 10%.",
         COUNT_OR_SHARE,
+        group=REPLACING,
+    )
+    history: float | None = option(
+        None,
+        "--history",
+        "Keep replaced annotation files in .asynccvat/history/ for this time, like 30d; 0 for not.",
+        DURATION_OR_NONE,
         group=REPLACING,
     )
     adopt: bool = option(
@@ -455,12 +465,19 @@ def _wanted(kind: Kind, value: Any) -> str | None:
             return None if accepted else f"a whole number{bounds}"
         case Quantity() if kind == SIZE and not (whole and value >= 1):
             return "a whole number, at least 1"
-        case Quantity() if kind == DURATION:
-            number = whole or isinstance(value, float)
-            return None if number and value > 0 else "a positive number of seconds"
+        case Quantity() if kind in (DURATION, DURATION_OR_NONE):
+            return _wanted_seconds(kind, value)
         case Quantity() if kind == COUNT_OR_SHARE and not (whole or isinstance(value, str)):
             return "a number or a percentage like 10%"
     return None
+
+
+def _wanted_seconds(kind: Kind, value: Any) -> str | None:
+    """As `_wanted`, for a duration."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == DURATION_OR_NONE:
+        return None if is_number and value >= 0 else "a number of seconds, or 0 for none"
+    return None if is_number and value > 0 else "a positive number of seconds"
 
 
 def _wanted_text(kind: Text | Folder, value: Any) -> str | None:

@@ -50,6 +50,15 @@ def duration(text: str) -> float:
     return value
 
 
+def duration_or_none(text: str) -> float:
+    """Read a duration as `duration` does, or 0 for none.
+
+    Raises:
+        ValueError: The text is neither.
+    """
+    return 0.0 if text.strip() == "0" else duration(text)
+
+
 def duration_text(seconds: float) -> str:
     """Write seconds as `duration` reads them: `4h15m`, `90s`, `0.5s`."""
     left, parts = round(seconds), []

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from asynccvat.core import quantities
 from asynccvat.core.declarations import declared_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UnsafeNames
@@ -46,6 +47,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         images: Whether the images are fetched, too.
         folder_prefix: The start of each folder's name.
         names: What becomes of names that the destination cannot hold.
+        history: Seconds for which replaced annotation files are kept.
         selection: Which tasks belong to it.
     """
 
@@ -53,6 +55,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     images: bool | None = None
     folder_prefix: str | None = None
     names: str | None = None
+    history: float | None = None
     selection: LastingSelection | None = None
 
 
@@ -65,8 +68,8 @@ class _Setting:
         default: The value of a destination's first run that does not give it.
         words: Describes a value.
         always: Whether the line that each run prints also has the default.
-        binds: Whether another value needs `--change`, as it changes what is there. The default of
-            an option that does not bind is not remembered.
+        binds: Whether another value needs `--change`, as it changes what is there.
+        default_binds: Whether that holds for the default, too. If not, it is not remembered.
     """
 
     name: str
@@ -74,6 +77,7 @@ class _Setting:
     words: Callable[[Any], str]
     always: bool = False
     binds: bool = True
+    default_binds: bool = True
 
     @property
     def is_option(self) -> bool:
@@ -92,6 +96,13 @@ _SETTINGS = (
         UnsafeNames.REFUSE.value,
         lambda given: f"unsafe names {'mapped' if given == UnsafeNames.MAP else 'refused'}",
         binds=False,
+        default_binds=False,
+    ),
+    _Setting(
+        "history",
+        0.0,
+        lambda given: f"history {quantities.duration_text(given)}" if given else "no history",
+        default_binds=False,
     ),
 )
 _LASTING = tuple(LastingSelection.__struct_fields__)
@@ -218,7 +229,7 @@ def _worth_remembering(values: dict[str, Any]) -> dict[str, Any]:
     return {
         item.name: values[item.name]
         for item in _SETTINGS
-        if item.binds or values[item.name] != item.default
+        if item.default_binds or values[item.name] != item.default
     }
 
 

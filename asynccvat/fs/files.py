@@ -34,7 +34,6 @@ EFFECTS = (
     "rmdir",
     "mkdir",
     "make_directories",
-    "remove_directory",
     "link",
     "touch",
 )
@@ -279,11 +278,6 @@ def mkdir(name: str, *, dir_fd: int) -> None:
 def make_directories(path: Path) -> None:
     """Create a folder that the user named, and missing folders above it."""
     path.mkdir(parents=True, exist_ok=True)
-
-
-def remove_directory(path: Path) -> None:
-    """Remove an empty folder that `make_directories` created."""
-    path.rmdir()
 
 
 def link(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:

@@ -56,6 +56,7 @@ class Layout:
         can_sync_filesystem: Whether one call can make everything durable.
         is_new: Whether opening it made its `.asynccvat`.
         created: The folders above that, and the destination, as far as opening it made them.
+        keeps_history: Whether replaced annotation files are moved to `history`.
         sync_failure: The error of the first sync that failed, None if none has.
     """
 
@@ -71,6 +72,7 @@ class Layout:
     can_sync_filesystem: bool = False
     is_new: bool = False
     created: tuple[Path, ...] = ()
+    keeps_history: bool = False
     sync_failure: OSError | None = None
     claims_lock: threading.Lock = field(default_factory=threading.Lock)
 

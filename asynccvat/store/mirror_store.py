@@ -20,7 +20,7 @@ from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_up
 from asynccvat.core.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors
-from asynccvat.store import name_probe
+from asynccvat.store import history, name_probe
 from asynccvat.store.commits import leftovers
 from asynccvat.store.commits.changes import (
     Committed,
@@ -301,6 +301,24 @@ class MirrorStore(MirrorView):
         finally:
             self._active.discard(task_id)
 
+    async def keep_history(self, seconds: float) -> None:
+        """Move annotation files that are replaced from now on to the history. Remove old ones.
+
+        Args:
+            seconds: How long they are kept, 0 for not at all. Then those that are there stay.
+
+        Raises:
+            StoreLockedError: Another process took over the lock.
+        """
+        self._layout.keeps_history = seconds > 0
+
+        def expire() -> None:
+            self._verify()
+            self.warnings += history.expire(self._layout, seconds)
+
+        if seconds > 0:
+            await self._threads.run("sweep", expire)
+
     async def sweep(
         self, planned: Collection[int], *, among: Collection[int] | None = None
     ) -> None:
@@ -409,6 +427,7 @@ def _open(
         opened.callback(lock.release)
         sync_leftovers(layout)
         remembered = check_identity(layout, wanted)
+        layout.keeps_history = remembered is not None and bool(remembered.history)
         rules = name_probe.probe(layout.staging, str(dest.absolute() / OWN_FOLDER))
         store = cls(layout, lock, rules, wanted, remembered)
         store.warnings += leftovers.recover_all(layout)

@@ -97,7 +97,11 @@ def remove_created(folders: Iterable[Path]) -> None:
     for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         # Another program may have put something there, and that is why it stays.
         with contextlib.suppress(OSError):
-            files.remove_directory(folder)
+            fd = files.open_directory(folder.parent)
+            try:
+                files.rmdir(folder.name, dir_fd=fd)
+            finally:
+                os.close(fd)
 
 
 def find_layout(path: Path) -> Layout:

@@ -114,6 +114,7 @@ class MirrorRun:
         _warn_of(plan_, settled.spec, report)
         if not self._is_repair:
             await store.remember(settled.remembered)
+        await store.keep_history(options.history or 0.0)
         orders = await in_thread(_orders, plan_, adopt=options.adopt)
         fetched = [order.task.id for order in orders]
         await store.sweep(fetched, among=fetched if self._is_repair else None)

@@ -13,7 +13,7 @@ import msgspec
 from asynccvat.core.receipts import Receipt, encode_receipt
 from asynccvat.errors import ForeignFolderError, StoreError
 from asynccvat.fs import disk_errors, files
-from asynccvat.store import trees
+from asynccvat.store import history, trees
 from asynccvat.store.layout import (
     INTENT,
     OLD,
@@ -121,6 +121,8 @@ def _clear_old(layout: Layout, task_id: int, area: int, content: bytes) -> list[
         if head.uploaded and layout.head_or_none(task_id) is None:
             # Uploaded files are the user's work, and the server deleted its copy with the task.
             members = tuple(one for one in members if one.path not in head.uploaded)
+    if layout.keeps_history and head is not None:
+        history.save(layout, task_id, area, head, members)
     warnings = []
     for name in (TREE, OLD):
         if trees.clear(name, members, dir_fd=area):

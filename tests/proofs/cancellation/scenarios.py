@@ -315,7 +315,9 @@ class PruneAndMove(Mirror):
         assert (await ac.mirror(client, self.old, what, self.spec)).ok
         for task_id in self.gone:
             self.server.process.do("delete_task", task_id=task_id)
-        self.options = ac.MirrorOptions(prune=True, max_delete="100%", folder_prefix="moved")
+        self.options = ac.MirrorOptions(
+            prune=True, max_delete="100%", folder_prefix="moved", change=True
+        )
 
 
 class Repair(Mirror):

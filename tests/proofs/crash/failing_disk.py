@@ -48,7 +48,7 @@ ARCHIVE_WRITES = ("archive's write", "archive's truncate")
 
 SYNCS = ("fsync", "sync_filesystem")
 SPEC = ac.ExportSpec("COCO 1.0", images=True)
-BEFORE = ac.MirrorOptions(transfers=1, concurrency=1)
+BEFORE = ac.MirrorOptions(transfers=1, concurrency=1, folder_prefix="task", change=True)
 NEW_PREFIX = replace(BEFORE, folder_prefix="t")
 AFTER = replace(NEW_PREFIX, prune=True, max_delete="100%")
 

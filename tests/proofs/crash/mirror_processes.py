@@ -241,7 +241,7 @@ async def _work(wanted: Job, tell: Callable[[dict[str, Any]], None]) -> dict[str
                 client,
                 wanted.dest,
                 spec=spec,
-                options=asynccvat.MirrorOptions(**wanted.options),
+                options=asynccvat.MirrorOptions(**{"change": True, **wanted.options}),
                 on_event=on_event,
             )
     return report.to_json()

@@ -17,7 +17,7 @@ import msgspec
 from mirror_processes import check_receipts, comparable_receipts, read_folders
 from power_disk import Cut, Files, Named, State, Synced, Told, Trace, concrete, lay_out, look
 from power_recording import Recorder
-from power_scenarios import Scenario, World, unheard
+from power_scenarios import ANNOTATIONS, Scenario, World, unheard
 
 import asynccvat as ac
 from asynccvat.core.receipts import decode_receipt
@@ -69,6 +69,9 @@ class Recording:
             aside = [one for one in state.names(dest) if one.startswith(f"{name}.old-")]
             places = [state.files(f"{dest}/{one}") for one in (name, *aside)]
             assert self.after.get(name) in places, f"{name} was told to be {outcome.action}"
+        if scenario.history:
+            replaced = {files[ANNOTATIONS] for files in self.before.values()}
+            assert set((state.files(dest) or {}).values()) >= replaced, "history is lost"
         if scenario.mine:
             here = set((state.files(dest) or {}).values())
             assert here.issuperset(scenario.mine), "files of the user are lost"
@@ -104,6 +107,7 @@ class Recording:
         check_receipts(dest)
         assert list((dest / OWN / "staging").iterdir()) == []
         assert _archives(dest) == _archives(self.undisturbed)
+        assert _history(dest) == _history(self.undisturbed)
         aside = {path.read_bytes() for path in (dest / OWN / "kept").rglob("*") if path.is_file()}
         # What was replaced may be left beside what is the user's, or where order was not kept.
         replaceable = {content for files in self.before.values() for content in files.values()}
@@ -136,6 +140,14 @@ def _without_replaced(folders: dict[str, Files]) -> dict[str, Files]:
 
 def _archives(dest: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (dest / OWN / "archives").glob("*.zip")}
+
+
+def _history(dest: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(dest).as_posix(): path.read_bytes()
+        for path in (dest / OWN / "history").rglob("*")
+        if path.is_file()
+    }
 
 
 @contextlib.contextmanager

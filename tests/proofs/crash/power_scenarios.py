@@ -46,9 +46,8 @@ class World:
 
     async def mirror(self, dest: Path, tell: Tell = unheard, **options: Any) -> Report:
         """Mirror all that the server has."""
-        return await ac.mirror(
-            self.client, dest, spec=SPEC, options=ac.MirrorOptions(**options), on_event=tell
-        )
+        given = ac.MirrorOptions(**{"change": True} | options)
+        return await ac.mirror(self.client, dest, spec=SPEC, options=given, on_event=tell)
 
     def edit(self) -> None:
         """Change all tasks at the server."""
@@ -235,6 +234,7 @@ class Scenario:
         patch: What the file system cannot do.
         mine: Contents of files that are the user's own.
         absent_between: Whether a folder may have no name for an instant.
+        history: Whether annotations that are replaced are kept.
         dates_differ: Whether doing it again changes the dates at the server.
         place: Where the destination is to be.
         frame_bytes: Size of an image; large ones do not come along with an archive's directory.
@@ -245,6 +245,7 @@ class Scenario:
     patch: Patch = file_by_file
     mine: tuple[bytes, ...] = ()
     absent_between: bool = False
+    history: bool = False
     dates_differ: bool = False
     place: str = "data"
     frame_bytes: int = 3000

@@ -84,6 +84,23 @@ SCENARIOS = {
     "update of what the user edited": Scenario(
         server=ONE, change=edited(1), edit=write_files, exports=1
     ),
+    "update with history": Scenario(
+        server=TWO, options={"history": 1e6}, change=edited(1), exports=1
+    ),
+    "update with history of what the user edited": Scenario(
+        server=ONE,
+        before={"history": 1e6},
+        options={"history": 1e6},
+        change=edited(1),
+        edit=write_files,
+        exports=1,
+    ),
+    "prune with history": Scenario(
+        server=TWO,
+        options={"prune": True, "history": 1e6},
+        change=lambda server: server.delete_task(1),
+        edit=add_a_file,
+    ),
     "side by side": Scenario(
         server=TWO,
         options={"transfers": 8, "concurrency": 8},

@@ -68,6 +68,15 @@ SCENARIOS = {
     "adoption": Scenario(
         mirroring(adopt=True), a_folder_of_the_user, mine=(MINE,), absent_between=True
     ),
+    "update with history": Scenario(
+        mirroring(history=1e6), changed_at_the_server(history=1e6), history=True
+    ),
+    "removal with history": Scenario(
+        mirroring(prune=True, history=1e6),
+        gone_from_the_server,
+        mine=(MINE, ALSO_MINE),
+        history=True,
+    ),
     "kept archives": Scenario(
         mirroring(keep_archive=True), changed_at_the_server(keep_archive=True)
     ),

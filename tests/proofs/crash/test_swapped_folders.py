@@ -52,7 +52,7 @@ SCENARIOS = {
     "update": Scenario("mirror", {"refresh": False}),
     "refresh": Scenario("mirror"),
     "prune": Scenario("mirror", {"prune": True, "max_delete": 1}),
-    "move": Scenario("mirror", {"folder_prefix": "moved"}),
+    "move": Scenario("mirror", {"folder_prefix": "moved", "change": True}),
     "kept archives": Scenario("mirror", {"keep_archive": True}),
     "adopt": Scenario("foreign", {"adopt": True}),
     "download": Scenario(loose=True),

@@ -85,12 +85,14 @@ class State:
         receipts: The receipts, without what differs from run to run.
         kept: What was put aside: paths below the folders in `kept/`, and what they hold.
         archives: The archives that are kept.
+        history: The annotation files that are kept, by task, date and path.
     """
 
     folders: dict[str, Tree]
     receipts: dict[int, Receipt]
     kept: list[tuple[str, bytes]]
     archives: Tree
+    history: Tree
 
 
 def look(dest: Path) -> State:
@@ -98,7 +100,11 @@ def look(dest: Path) -> State:
     own = dest / ".asynccvat"
     kept = [pair for folder in (own / "kept").iterdir() for pair in read_tree(folder).items()]
     return State(
-        read_folders(dest), comparable_receipts(dest), sorted(kept), read_tree(own / "archives")
+        read_folders(dest),
+        comparable_receipts(dest),
+        sorted(kept),
+        read_tree(own / "archives"),
+        read_tree(own / "history"),
     )
 
 
