@@ -74,6 +74,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             of the import.
         annotations: How many annotations the task had and has, if it was uploaded to; None
             otherwise.
+        emptied: Whether the task was fetched without annotations, and the folder had some before.
         kept: The file that keeps what an upload replaced; None if there is none.
         warnings: What the user should know, for example edited files moved to quarantine.
     """
@@ -89,6 +90,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     transferred: int = 0
     seconds: float = 0.0
     annotations: AnnotationChange | None = None
+    emptied: bool = False
     kept: str | None = None
     warnings: tuple[str, ...] = ()
 
@@ -141,6 +143,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             }
         if self.annotations is not None:
             record["annotations"] = self.annotations.to_json()
+        if self.emptied:
+            record["emptied"] = True
         if self.warnings:
             record["warnings"] = list(self.warnings)
         return record

@@ -54,16 +54,15 @@ def save(
     ]
     if not replaced:
         return
-    date = _folder_name(head.updated_date)
     with _versions(layout, task_id) as versions:
         for name in (TREE, OLD):  # one of them is the replaced folder
             if trees.is_folder(name, dir_fd=area):
-                _link(area, name, replaced, (versions, date))
+                _link(area, name, replaced, versions)
         if trees.is_folder(HISTORY, dir_fd=area):
             if layout.durable:
                 trees.sync(HISTORY, dir_fd=area, fsync=layout.fsync)
                 layout.fsync(area)
-            _publish(area, versions, date)
+            _publish(area, versions, _folder_name(head.updated_date))
         # Also if a run was killed right after it gave the version its name.
         layout.sync_folder(versions)
     layout.sync_folder(area)
@@ -99,16 +98,14 @@ def _expire_task(versions: int, task: str, before: float) -> None:
     trees.remove_if_empty(task, dir_fd=versions)
 
 
-def _link(
-    area: int, name: str, members: Iterable[MemberRecord], published: tuple[int, str]
-) -> None:
+def _link(area: int, name: str, members: Iterable[MemberRecord], versions: int) -> None:
     """Link files of a tree that are still as recorded into the version on its way.
 
     Args:
         area: The task's area in the staging.
         name: The tree.
         members: The files.
-        published: The folder of versions, and how the names of those begin that may have the files.
+        versions: The task's versions, of which one may have the files already.
     """
     for member in members:
         parent, _, file = member.path.rpartition("/")
@@ -117,7 +114,7 @@ def _link(
                 status = files.lstat(file, dir_fd=source)
                 if status is None or not trees.is_as_recorded(member, status):
                     continue
-                if _is_published(member, status, *published):
+                if _is_published(member, status, versions):
                     continue
                 with _made(_below(HISTORY, parent), area) as target:
                     _link_file(file, status, source, target)
@@ -127,14 +124,13 @@ def _link(
                 raise
 
 
-def _is_published(member: MemberRecord, status: os.stat_result, versions: int, date: str) -> bool:
+def _is_published(member: MemberRecord, status: os.stat_result, versions: int) -> bool:
     """Whether a clearing that was interrupted has put a file into the history already."""
-    return any(
-        is_same(status, files.lstat(f"{version}/{member.path}", dir_fd=versions))
-        for version in files.names(versions)
-        if version.startswith((date, date.replace(":", "")))
-        and trees.is_folder(version, dir_fd=versions)
-    )
+    for version in files.names(versions):
+        with contextlib.suppress(NotADirectoryError):
+            if is_same(status, files.lstat(f"{version}/{member.path}", dir_fd=versions)):
+                return True
+    return False
 
 
 def _link_file(name: str, status: os.stat_result, source: int, target: int) -> None:

@@ -118,7 +118,8 @@ class TaskFetcher:
             bytes=receipt.head.bytes,
             transferred=read.transferred,
             seconds=clock() - began,
-            warnings=(*committed.warnings, *_emptied(order, read)),
+            emptied=bool(emptied := _emptied(order, read)),
+            warnings=(*committed.warnings, *emptied),
         )
 
     @property

@@ -97,6 +97,7 @@ MIRROR = {
         "break_lock": True,
         "change": True,
         "everything": True,
+        "history": "30d",
     },
 }
 STEPS: list[Any] = [DOWNLOAD, PLACES, PAIRS, IN_DIR, MIRROR]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.options import UnsafeNames
+from asynccvat.core.options import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.flavours import flattening
 from asynccvat.core.plans.mirror import (
@@ -46,6 +46,9 @@ from asynccvat.transfer.run import Run
 
 # Outcomes reported in a row, before other tasks of the event loop run.
 _OUTCOMES_AT_ONCE = 256
+# From this many emptied tasks, and a tenth of the fetched ones, the run as a whole has a warning.
+_MANY_EMPTIED = 3
+_NAMED_TASKS = 5
 
 
 class _OneDestination:
@@ -135,19 +138,27 @@ class MirrorRun:
             run.emit,
             map_names=options.names == UnsafeNames.MAP,
         )
+        emptied: list[int] = []
+
+        def done(outcome: TaskOutcome) -> None:
+            if outcome.emptied:
+                emptied.append(outcome.task_id)
+            report.done(outcome)
+
         dispatcher = Dispatcher(
             self._client,
             _OneDestination(store, reader, keep_archives=options.keep_archive),
             settled.spec,
             options,
             emit=run.emit,
-            done=report.done,
+            done=done,
             warn=report.warn,
             listed_at=plan_.listing.read_at,
             # A kept archive is the server's own, so it has the images.
             refresh=options.refresh and options.reuse and not options.keep_archive,
         )
         await dispatcher.fetch_all(orders)
+        _warn_of_emptied(emptied, len(orders), options, report)
         if dispatcher.stopped_by is None and plan_.guard is None:
             for removal in plan_.of(Remove):
                 failure = await self._remove(removal, store, report)
@@ -234,6 +245,26 @@ def _warn_of(plan_: Plan, spec: ExportSpec, report: ReportBuilder) -> None:
     flattened = flattening(plan_, spec)
     if flattened is not None:
         report.warn(flattened)
+
+
+def _warn_of_emptied(
+    emptied: Sequence[int], fetched: int, options: MirrorOptions, report: ReportBuilder
+) -> None:
+    """Warn if many tasks have lost all their annotations, which is seldom meant."""
+    if len(emptied) < max(_MANY_EMPTIED, fetched // 10):
+        return
+    first = ", ".join(map(str, sorted(emptied)[:_NAMED_TASKS]))
+    left = len(emptied) - _NAMED_TASKS
+    more = f" and {left} more" if left > 0 else ""
+    where = (
+        "What they held is in .asynccvat/history/."
+        if options.history
+        else "What they held is not kept here: --history 30d keeps what later runs replace."
+    )
+    report.warn(
+        f"{len(emptied)} of {fetched} fetched tasks hold no annotation any more: {first}{more}. If "
+        f"that is not meant, look at them in CVAT. {where}"
+    )
 
 
 def _pass_warnings(store: MirrorStore, report: ReportBuilder) -> None:

@@ -75,3 +75,32 @@ async def test_after_an_upload_the_count_is_open_until_the_next_export(data: Pat
         assert receipt_head(data, 1)["annotations"] is None
         await ac.mirror(serve.client, data, options=QUICK)
         assert receipt_head(data, 1)["annotations"] > 0
+
+
+@pytest.mark.parametrize("history", [None, 86400.0], ids=["without history", "with history"])
+async def test_a_run_that_empties_many_tasks_has_one_warning_for_all(
+    data: Path, history: float | None
+) -> None:
+    options = replace(QUICK, history=history)
+    async with serving(8) as serve:
+        await ac.mirror(serve.client, data, options=options)
+        for task_id in (1, 2):
+            serve.server.change_task(task_id, content=EMPTY)
+        few = await ac.mirror(serve.client, data, options=QUICK)
+        assert few.warnings == ()
+        before = (data / "task3" / "annotations.xml").read_bytes()
+        for task_id in (3, 4, 5, 6, 7, 8):
+            serve.server.change_task(task_id, content=EMPTY)
+        many = await ac.mirror(serve.client, data, options=QUICK)
+        where = (
+            "What they held is in .asynccvat/history/."
+            if history
+            else "What they held is not kept here: --history 30d keeps what later runs replace."
+        )
+        assert many.warnings[0] == (
+            "6 of 6 fetched tasks hold no annotation any more: 3, 4, 5, 6, 7 and 1 more. If that "
+            f"is not meant, look at them in CVAT. {where}"
+        )
+        assert outcome(many, 3).to_json()["emptied"] is True
+        kept = sorted((data / ".asynccvat").glob("history/3/*/annotations.xml"))
+        assert [path.read_bytes() for path in kept] == ([before] if history else [])

@@ -157,3 +157,30 @@ async def test_an_upload_finds_folders_by_the_prefix_that_is_remembered(data: Pa
         )
         plan = await ac.plan_upload(serve.client, data, [2])
         assert [step.path for step in plan.steps] == [data / "t_2" / "annotations.xml"]
+
+
+async def test_history_is_remembered_and_needs_a_word_to_change_only_once_it_is_on(
+    data: Path,
+) -> None:
+    async with serving(1) as serve:
+        await ac.mirror(serve.client, data, spec="COCO 1.0", options=QUICK)
+        assert "history" not in (settings(data) or {})
+        await ac.mirror(serve.client, data, options=replace(QUICK, history=30 * 86400.0))
+        before = files(data)
+        serve.server.edit_task(1)
+        await ac.mirror(serve.client, data, options=QUICK)
+        (version,) = (data / ".asynccvat" / "history" / "1").iterdir()
+        assert files(version, own=True) == {
+            path.removeprefix("task1/"): content for path, content in before.items()
+        }
+        with pytest.raises(ChangeRefusedError, match="history 30d, not no history"):
+            await ac.mirror(serve.client, data, options=replace(QUICK, history=0.0))
+        await ac.mirror(serve.client, data, options=replace(CHANGE, history=0.0))
+        assert "history" not in (settings(data) or {})
+        assert version.is_dir()
+
+
+@pytest.mark.parametrize("history", [-1.0, "30d", True])
+def test_a_history_of_no_duration_is_refused(history: object) -> None:
+    with pytest.raises(ac.ConfigError, match="history must be a number of seconds, or 0 for none"):
+        ac.MirrorOptions(history=history)  # type: ignore[arg-type]
