@@ -32,6 +32,12 @@ from asynccvat.core.replaced import (
     replaced_states,
     superfluous,
 )
+from asynccvat.core.upload_intents import (
+    UploadIntent,
+    decode_intent,
+    encode_intent,
+    next_intent,
+)
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store.disk_threads import DiskThreads
@@ -215,6 +221,39 @@ class ReplacedAnnotations:
         """
         await self._threads.run("write to", self._note_upload, task_id, raw)
 
+    async def intent(self, task_id: int) -> UploadIntent | None:
+        """Return the imports that were requested of a mirrored task. None if none were.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+
+        def read() -> UploadIntent | None:
+            with self._open(False) as fd:
+                name = _intent_name(task_id)
+                return None if fd is None else decode_intent(files.read_file(name, dir_fd=fd))
+
+        return await self._threads.run("read", read)
+
+    async def note_intent(self, task_id: int, mirrored_date: str, server_date: datetime) -> None:
+        """Note that an import is about to be requested.
+
+        Raises:
+            StoreLockedError: Another process took over the mirror's lock.
+            StoreError: It cannot be written.
+        """
+
+        def note() -> None:
+            name = _intent_name(task_id)
+            with self._open(True) as fd:
+                assert fd is not None, "the folder was made"
+                known = decode_intent(files.read_file(name, dir_fd=fd))
+                content = encode_intent(next_intent(known, mirrored_date, server_date))
+                # It is not synced. If it is lost, the next upload refuses what it might permit.
+                write_file(name, content, dir_fd=fd, durable=False)
+
+        await self._threads.run("write to", note)
+
     def _keep(self, task_id: int, raw: bytes) -> ReplacedState:
         digest = content_digest(raw)
         with self._open(True) as fd:
@@ -289,6 +328,10 @@ class ReplacedAnnotations:
 
 def _last_upload_name(task_id: int) -> str:
     return f"{task_id}.last-upload.json"
+
+
+def _intent_name(task_id: int) -> str:
+    return f"{task_id}.intent.json"
 
 
 def _read_last_upload(task_id: int, fd: int) -> LastUpload | None:

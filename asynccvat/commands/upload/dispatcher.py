@@ -21,7 +21,7 @@ from asynccvat.events import Event, ImportStarted, QueueStalled
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.imports import Imports
 from asynccvat.transfer.outages import (
-    OF_THE_RUN,
+    OF_EVERY_TASK,
     OutageDetector,
     end_of_run,
     refusing_all,
@@ -109,7 +109,7 @@ class UploadDispatcher:
             imported = await of_one_task(self._uploader.upload(order), order.step.task_id)
         except AsyncCvatError as error:
             self._note_failure(order.step.task_id, error)
-            if isinstance(error, OF_THE_RUN):
+            if isinstance(error, OF_EVERY_TASK):
                 return
             self._report.done(failed(order.step, error))
             return
@@ -126,7 +126,8 @@ class UploadDispatcher:
         self._emit(event)
 
     def _note_failure(self, task_id: int, error: AsyncCvatError) -> None:
-        why = end_of_run(error)
+        # A disk that cannot keep what is replaced keeps nothing of the next task either.
+        why = error if isinstance(error, OF_EVERY_TASK) else end_of_run(error)
         if self._outages.is_refusing_all(task_id, error):
             why = refusing_all(error)
         if why is not None and self.stopped_by is None:

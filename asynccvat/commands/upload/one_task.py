@@ -86,7 +86,15 @@ def replacement_of(client: CvatClient, order: UploadOrder, options: UploadOption
     )
     step = order.step
     keeper = Keeper(step.task_id, order.replaced, options)
-    return Replacement(client, step.task_id, guard, keeper, mirrored_date=step.mirrored_date)
+    return Replacement(
+        client,
+        step.task_id,
+        guard,
+        keeper,
+        mirrored_date=step.mirrored_date,
+        left_date=step.left_date,
+        mirror=None if order.mirrored is None else order.mirrored.store,
+    )
 
 
 class TaskUploader:

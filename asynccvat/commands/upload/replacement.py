@@ -11,7 +11,11 @@ from asynccvat.commands.upload.loss_guard import LossGuard
 from asynccvat.core.annotation_counts import TaskAnnotations
 from asynccvat.core.outcomes import AnnotationChange
 from asynccvat.core.plans.upload import changed_since
+from asynccvat.core.upload_intents import UploadIntent, is_own_change
 from asynccvat.errors import AnnotationLossError, AsyncCvatError, ImportUncertainError
+from asynccvat.store import MirrorStore
+
+_UNREAD = UploadIntent(mirrored_date="")
 
 
 class Replacement:
@@ -29,6 +33,8 @@ class Replacement:
         keeper: Keeper,
         *,
         mirrored_date: str | None = None,
+        left_date: str | None = None,
+        mirror: MirrorStore | None = None,
     ) -> None:
         """Begin a replacement.
 
@@ -37,13 +43,18 @@ class Replacement:
             task_id: The task.
             guard: Judges what would be lost.
             keeper: Keeps what is replaced.
-            mirrored_date: The state that the task must still be in; None for any.
+            mirrored_date: The date in the task's receipt; None if another state may be replaced.
+            left_date: The state that the task must still be in.
+            mirror: The mirror whose receipt says so.
         """
         self.keeper = keeper
         self._client = client
         self._task_id = task_id
         self._guard = guard
         self._mirrored_date = mirrored_date
+        self._left_date = left_date
+        self._mirror = mirror
+        self._intent: UploadIntent | None = _UNREAD
         self._existing: TaskAnnotations | None = None
 
     async def read(self) -> None:
@@ -97,8 +108,32 @@ class Replacement:
 
     async def _check_unchanged(self) -> None:
         """Check the task again right before the import. The listing of a long run is old by now."""
-        if self._mirrored_date is None:
+        if self._mirrored_date is None or self._mirror is None:
             return
-        task = await self._client.task(self._task_id)
-        if task.updated_date != self._mirrored_date:
-            raise changed_since(self._task_id)
+        replaced = self._mirror.replaced
+        if self._intent is _UNREAD:
+            # Only imports of earlier runs: what this run requested, it waits for itself.
+            known = await replaced.intent(self._task_id)
+            is_of_receipt = known is not None and known.mirrored_date == self._mirrored_date
+            self._intent = known if is_of_receipt else None
+        now = (await self._client.task(self._task_id)).updated_date
+        if now != self._left_date:
+            if not await is_left_by(self._intent, self._client, self._task_id, now):
+                raise changed_since(self._task_id)
+            self._left_date = now
+        if self._client.server_date is not None:
+            await replaced.note_intent(self._task_id, self._mirrored_date, self._client.server_date)
+
+
+async def is_left_by(
+    intent: UploadIntent | None, client: CvatClient, task_id: int, updated_date: str
+) -> bool:
+    """Whether an import of ours, whose end was not noted, left a task in this state.
+
+    Raises:
+        AsyncCvatError: The server cannot be asked.
+    """
+    if intent is None:
+        return False
+    imports = await client.requests(task_ids=[task_id], action="import")
+    return is_own_change(intent, updated_date, imports)

@@ -18,6 +18,7 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.discovery import Discovery, FoundFile
 from asynccvat.commands.upload.dispatcher import UploadDispatcher, failed
 from asynccvat.commands.upload.one_task import Imported, UploadOrder, replacement_of
+from asynccvat.commands.upload.replacement import is_left_by
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import ImportMode, UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -125,6 +126,8 @@ class UploadRun:
             found = [await self._checked(one) for one in found]
             ids = [one.candidate.task_id for one in found if self._is_due(one)]
             listing = await self._client.tasks(Selection(task_ids=ids))
+            dates = {task.id: task.updated_date for task in listing.tasks}
+            found = [await self._as_left(one, dates) for one in found]
         emit(ListingRead(len(listing.tasks), listing.complete))
         plan_ = plan_uploads(
             [one.candidate for one in found],
@@ -153,6 +156,20 @@ class UploadRun:
             kind = one.source.check(await internals(self._client).importer(step.importer))
             orders.append(UploadOrder(step, one.source, kind, one.mirrored, one.replaced))
         return plan_, orders
+
+    async def _as_left(self, found: FoundFile, dates: Mapping[int, str]) -> FoundFile:
+        """Take the state that an interrupted upload of ours left for the one to begin from."""
+        one = found.candidate
+        now = dates.get(one.task_id, one.mirrored_date)
+        if found.mirrored is None or one.mirrored_date is None or one.mirrored_date == now:
+            return found
+        assert now is not None, "the server lists a date"
+        intent = await found.mirrored.store.replaced.intent(one.task_id)
+        if intent is None or intent.mirrored_date != one.mirrored_date:
+            return found
+        if await is_left_by(intent, self._client, one.task_id, now):
+            return replace(found, candidate=replace(one, left_date=now))
+        return found
 
     def _is_due(self, found: FoundFile) -> bool:
         candidate = found.candidate

@@ -50,7 +50,7 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, ListingRead, Planned
 from asynccvat.store import MirrorStore, ReplacedAnnotations
-from asynccvat.transfer.outages import OF_THE_RUN
+from asynccvat.transfer.outages import OF_EVERY_TASK
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.run import Run
 
@@ -130,7 +130,7 @@ class UndoRun:
                 # Right before it is replaced, so that little can change in between.
                 undo = await self._look(place, task_id, task)
                 report.done(await self._done(place, undo))
-            except OF_THE_RUN as error:
+            except OF_EVERY_TASK as error:
                 stopped.append(error)
 
         async with self._open(read_only=False) as place:
@@ -215,7 +215,7 @@ class UndoRun:
             kept = (await in_thread(read_task_annotations, task_id, raw)).counts
             step = PutBack(task_id, name, path, UploadReason.UNDO, now.counts, kept)
             return _Undo(step, now, raw)
-        except OF_THE_RUN:
+        except OF_EVERY_TASK:
             raise
         except AsyncCvatError as error:
             error.task_id = task_id
@@ -231,7 +231,7 @@ class UndoRun:
             case PutBack() as step:
                 try:
                     return await self._put_back(place, undo, step)
-                except OF_THE_RUN:
+                except OF_EVERY_TASK:
                     raise
                 except AsyncCvatError as error:
                     refused = RefuseUpload(step.task_id, step.name, step.path, step.reason, error)

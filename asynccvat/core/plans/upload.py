@@ -61,6 +61,8 @@ class UploadCandidate:
         named: Whether the user named the task. False if it was found in a folder.
         edited: Whether the files differ from the receipt. None if they are in no receipt.
         mirrored_date: The task's `updated_date` in the receipt, None if there is none.
+        left_date: The task's `updated_date` after an interrupted upload of ours, None if there was
+            none.
         problem: Why it cannot be uploaded, None if it can.
     """
 
@@ -72,6 +74,7 @@ class UploadCandidate:
     named: bool
     edited: bool | None = None
     mirrored_date: str | None = None
+    left_date: str | None = None
     problem: AsyncCvatError | None = None
 
     def may_be_skipped(self, *, force: bool) -> bool:
@@ -81,7 +84,18 @@ class UploadCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Import a file into a task. With `mirrored_date`, the task must still be in that state."""
+    """Import a file into a task.
+
+    Attributes:
+        task_id: The task.
+        name: The task's name.
+        path: The file, or the folder whose files are packed.
+        reason: Why.
+        importer: The importer's name.
+        mirrored_date: The date in the task's receipt, None if another state may be replaced.
+        left_date: The state that the task must still be in: that of the receipt, or the one that
+            an interrupted upload of ours left.
+    """
 
     task_id: int
     name: str
@@ -89,6 +103,7 @@ class Upload:
     reason: UploadReason
     importer: str
     mirrored_date: str | None = None
+    left_date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,15 +247,25 @@ def plan_uploads(
             refusal = UploadReason.NO_DATA, _no_data(one.task_id)
         elif None not in (one.dimension, task.dimension) and one.dimension != task.dimension:
             refusal = UploadReason.DIMENSION, _other_dimension(one, task)
-        elif not overwrite and one.mirrored_date not in (None, task.updated_date):
+        elif not overwrite and _is_changed(one, task):
             refusal = UploadReason.CONFLICT, changed_since(one.task_id)
         if refusal is not None:
             steps.append(RefuseUpload(one.task_id, name, one.path, *refusal))
             continue
         reason = _why(one, force=force)
-        guard = None if overwrite else one.mirrored_date
-        steps.append(Upload(one.task_id, name, one.path, reason, one.importer, guard))
+        assert task is not None, "a missing task is refused"
+        is_guarded = not overwrite and one.mirrored_date is not None
+        guard = (one.mirrored_date, task.updated_date) if is_guarded else (None, None)
+        steps.append(Upload(one.task_id, name, one.path, reason, one.importer, *guard))
     return UploadPlan(tuple(steps))
+
+
+def _is_changed(one: UploadCandidate, task: Task) -> bool:
+    """Whether a task changed since it was mirrored, and not by an upload of ours."""
+    return one.mirrored_date is not None and task.updated_date not in (
+        one.mirrored_date,
+        one.left_date,
+    )
 
 
 def _why(one: UploadCandidate, *, force: bool) -> UploadReason:

@@ -26,7 +26,7 @@ from engine_serving import (
 
 import asynccvat as ac
 from asynccvat.core.replaced import content_digest
-from asynccvat.errors import ImportFailedError, StoreError, UploadError
+from asynccvat.errors import DiskFullError, ImportFailedError, StoreError, UploadError
 from asynccvat.events import ImportRequested
 from asynccvat.fs import files as effects
 from asynccvat.simulator import Fault
@@ -166,7 +166,7 @@ async def test_without_a_backup_nothing_is_kept_in_a_mirror_either(
     for_good = ac.UploadOptions(durable=False, backup=False)
     report = await ac.upload(serve.client, data, options=for_good)
     assert outcome(report, 1).kept is None
-    assert not own(data).exists()
+    assert replaced(own(data)) == []
 
 
 async def test_a_persons_work_is_never_pushed_out_by_nightly_uploads(
@@ -253,9 +253,10 @@ async def test_a_task_that_another_import_changes_meanwhile_is_refused(
     assert isinstance(error(report, 1), ac.errors.TaskChangedError)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
 @pytest.mark.parametrize("name", ["write", "rename", "open_for_writing", "fsync"])
 async def test_an_import_never_starts_before_the_state_is_on_disk(
-    data: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, name: str
+    data: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:
     serve = await mirrored(stack, data)
     edit(data / "task1" / CVAT)
@@ -263,12 +264,16 @@ async def test_an_import_never_starts_before_the_state_is_on_disk(
 
     def failing(*args: Any, **kwargs: Any) -> Any:
         if own(data).exists():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(number, os.strerror(number))
         return effect(*args, **kwargs)
 
     monkeypatch.setattr(effects, name, failing)
     report = await ac.upload(serve.client, data)
-    assert isinstance(error(report, 1), StoreError)
+    if number == errno.ENOSPC:
+        # The next task would fail in the same way.
+        assert isinstance(report.stopped_by, DiskFullError)
+    else:
+        assert isinstance(error(report, 1), StoreError)
     assert serve.server.imports == []
 
 

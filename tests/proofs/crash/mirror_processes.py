@@ -226,7 +226,11 @@ async def _work(wanted: Job, tell: Callable[[dict[str, Any]], None]) -> dict[str
 
     async with asynccvat.CvatClient(wanted.url, token=wanted.token) as client:
         if wanted.upload:
-            report = await asynccvat.upload(client, wanted.dest, on_event=on_event)
+            # COCO carries neither the points nor the tags of these tasks.
+            uploading = asynccvat.UploadOptions(lossy=True)
+            report = await asynccvat.upload(
+                client, wanted.dest, options=uploading, on_event=on_event
+            )
         elif wanted.downloads:
             report = await asynccvat.download_many(
                 client,

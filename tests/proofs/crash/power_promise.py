@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import random
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ from power_scenarios import ANNOTATIONS, Scenario, World, unheard
 
 import asynccvat as ac
 from asynccvat.core.receipts import decode_receipt
-from asynccvat.events import Event, TaskDone
+from asynccvat.events import Event, ImportRequested, TaskDone
 
 OWN = ".asynccvat"
 BY_CHANCE = 3
@@ -59,6 +61,13 @@ class Recording:
             for name, content in (state.files(f"{dest}/{OWN}/receipts") or {}).items()
             if name.endswith(".json")
         }
+        kept = {
+            int(name.partition("-")[0]): _shapes(concrete(content, {}))
+            for name, content in (state.files(f"{dest}/{OWN}/replaced") or {}).items()
+            if re.fullmatch(r"\d+-.*\.json", name)
+        }
+        for task_id in self.requested(point):
+            assert kept.get(task_id), "what the import replaced is not kept"
         for outcome in self.told(point):
             name = f"task{outcome.task_id}"
             if outcome.action is ac.Action.UPLOADED:
@@ -94,8 +103,14 @@ class Recording:
 
     def told(self, point: int) -> list[ac.TaskOutcome]:
         """The outcomes before a cut that say that something is so."""
-        outcomes = [step.what for step in self.trace.steps[:point] if isinstance(step, Told)]
+        said = [step.what for step in self.trace.steps[:point] if isinstance(step, Told)]
+        outcomes = [one for one in said if isinstance(one, ac.TaskOutcome)]
         return [one for one in outcomes if one.action is not ac.Action.SKIPPED]
+
+    def requested(self, point: int) -> set[int]:
+        """The tasks whose imports were requested before a cut."""
+        said = [step.what for step in self.trace.steps[:point] if isinstance(step, Told)]
+        return {one.task_id for one in said if isinstance(one, ImportRequested)}
 
     def check_end(self, dest: Path, *, orderly: bool) -> None:
         """Hold what the next run left against what was never disturbed."""
@@ -127,6 +142,15 @@ class Recording:
             )
             for task_id, one in receipts.items()
         }
+
+
+def _shapes(content: bytes) -> list[object]:
+    """The shapes of a kept state; none if it is in part."""
+    try:
+        shapes: list[object] = json.loads(content)["shapes"]
+    except ValueError:
+        return []
+    return shapes
 
 
 def _without_replaced(folders: dict[str, Files]) -> dict[str, Files]:
@@ -205,6 +229,8 @@ async def _act(world: World, scenario: Scenario, recorder: Recorder) -> None:
     def tell(event: Event) -> None:
         if isinstance(event, TaskDone):
             recorder.told(event.outcome)
+        elif isinstance(event, ImportRequested):
+            recorder.told(event)
 
     with recorder.watching():
         report = await scenario.act(world, recorder.folder / scenario.place, tell)
@@ -222,7 +248,7 @@ def states(
     for point in points:
         cut = Cut(recording.trace, point)
         by_chance = (cut.random(chance) for _ in range(BY_CHANCE if cut.pending else 0))
-        told = len(recording.told(point))
+        told = len(recording.told(point)), len(recording.requested(point))
         for state in itertools.chain(cut.systematic(), by_chance):
             # What was told decides what has to be there.
             if (state.fingerprint, told) not in seen:
@@ -250,7 +276,12 @@ def telling_points(trace: Trace) -> list[int]:
         for number, step in steps
         if isinstance(step, Synced) or (isinstance(step, Named) and len(step.changes) > 1)
     ]
-    return [*syncs_and_renames, len(trace.steps)]
+    imports = [
+        number + 1
+        for number, step in enumerate(trace.steps)
+        if isinstance(step, Told) and isinstance(step.what, ImportRequested)
+    ]
+    return [*syncs_and_renames, *imports, len(trace.steps)]
 
 
 async def go_on(

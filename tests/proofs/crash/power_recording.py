@@ -156,6 +156,10 @@ class Recorder:
         effect(name, dir_fd=dir_fd)
         self._changed("rmdir", ((self._number(dir_fd), name), None))
 
+    def _remove_directory(self, effect: Effect, path: Path) -> None:
+        effect(path)
+        self._changed("rmdir", ((self._numbered(path.parent.stat()), path.name), None))
+
     # --- contents and syncs ----------------------------------------------------------------------
 
     def _truncate(self, effect: Effect, fd: int) -> None:

@@ -167,8 +167,9 @@ async def download_replacing(world: World, dest: Path, tell: Tell) -> Report:
 
 
 async def upload(world: World, dest: Path, tell: Tell) -> Report:
-    """An upload of what was edited."""
-    return await ac.upload(world.client, dest, format=SPEC.format, on_event=tell)
+    """An upload of what was edited, whether or not it was done before a cut."""
+    options = ac.UploadOptions(lossy=True, overwrite=True)
+    return await ac.upload(world.client, dest, format=SPEC.format, options=options, on_event=tell)
 
 
 async def _done(report: Awaitable[Report]) -> None:

@@ -17,6 +17,7 @@ killed commit, the next run is killed, too, at each effect of its recovery.
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from warm_parent import Ended, WarmParent, warm_parent
 
 from asynccvat.fs import files
 from asynccvat.simulator import Fault
+from asynccvat.simulator.formats.annotations_json import annotations_json
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.server import SimulatedServer
 from asynccvat.simulator.threads import serve_in_thread
@@ -282,27 +284,33 @@ def test_killed_at_any_effect_of_an_upload_the_receipt_is_whole_and_claims_nothi
     parent: WarmParent, *, thorough: bool, count_cases: Callable[[int], None]
 ) -> None:
     with serve_in_thread(ONE) as server, in_memory() as place:
-        parent.run(job(server, place / "before"))
         path = "task1/annotations/instances_default.json"
-        edited_ = (place / "before" / path).read_bytes() + b"\n"
-        (place / "before" / path).write_bytes(edited_)
-        (untouched,) = read_receipts(place / "before").values()
+        kept = "killed/.asynccvat/replaced/1-*.json"
 
         def kill(**how: Any) -> bool:
             dest = place / "killed"
             shutil.rmtree(dest, ignore_errors=True)
-            shutil.copytree(place / "before", dest)
+            assert parent.run(job(server, dest)).report["ok"]
+            (untouched,) = read_receipts(dest).values()
+            edited_ = (dest / path).read_bytes() + b"\n"
+            (dest / path).write_bytes(edited_)
             before = len(server.imports)
+            held = annotations_json(server.tasks[1].annotations())
             died = parent.run(job(server, dest, upload=True, **how)).killed
             (left,) = read_receipts(dest).values()
             uploaded = len(server.imports) - before
             assert (left == untouched) or (left.head.uploaded and uploaded == 1)
-            assert parent.run(job(server, dest, upload=True)).report["ok"]
+            # What is kept is whole, and no import was requested before it was.
+            states = [json.loads(state.read_bytes()) for state in place.glob(kept)]
+            assert states == ([held] if uploaded else states[:1])
+            again = parent.run(job(server, dest, upload=True)).report
+            assert again["ok"], again
             (after,) = read_receipts(dest).values()
             assert path.partition("/")[2] in after.head.uploaded
             assert (dest / path).read_bytes() == edited_
             # What its receipt knows of is not sent again.
             assert len(server.imports) - before == uploaded + (left == untouched)
+            assert held in [json.loads(state.read_bytes()) for state in place.glob(kept)]
             return died
 
         count_cases(each_kill(kill, thorough=thorough))

@@ -188,6 +188,7 @@ SYNCED = [
     ("archives kept no more", OURS + r"/archives"),
     ("downloads", r"data/\.task\d\.asynccvat/staging"),
     ("upload", OURS + r"/receipts"),
+    ("upload", OURS + r"/replaced"),
 ]
 SYNCED_TOO = [
     ("first mirror", OURS + r"/staging/\d+/tree(/[a-z]+)*"),
@@ -202,6 +203,7 @@ SYNCED_TOO = [
     ("kept archives", OURS + r"/archives(/\d+\.zip\.part)?"),
     ("downloads", r"data"),
     ("upload", OURS + r"/receipts/\d+\.json\.part"),
+    ("upload", OURS + r"/replaced/\d+-.*\.json\.part"),
 ]
 
 

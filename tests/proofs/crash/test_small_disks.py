@@ -441,7 +441,7 @@ def test_an_upload_onto_a_disk_that_fills_up_is_refused_or_done_and_its_receipt_
 ) -> None:
     moment = Moment(monkeypatch)
     dest = tmpfs / "m"
-    arguments = ["upload", "-i", str(dest), "-t", "1", "--json"]
+    arguments = ["upload", "-i", str(dest), "-t", "1", "--lossy", "--overwrite", "--json"]
     _begin_upload(tmpfs, places)
     assert shell(arguments).code == 0
     effects = moment.seen
