@@ -187,6 +187,7 @@ _LONGEST_TOKEN = 512
 _DATUMARO_TYPES = {
     b"bbox": "rectangle",
     b"cuboid": "cuboid",
+    b"cuboid_2d": "cuboid",
     b"cuboid_3d": "cuboid",
     b"ellipse": "ellipse",
     b"mask": MASK,

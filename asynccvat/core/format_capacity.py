@@ -80,10 +80,9 @@ _FORMATS: Mapping[str, FormatCapacity] = {
         _capacity("Cityscapes 1.0", _POLYGONS),
         _capacity("COCO 1.0", _BOXES_AND_POLYGONS | {"mask"}, "tracks", "attributes"),
         _capacity("COCO Keypoints 1.0", frozenset({"skeleton"}), "tracks", "attributes"),
-        _capacity(DATUMARO, _EVERY_TYPE, "tracks", "tags", "attributes", "groups"),
-        _capacity(
-            "Datumaro 3D 1.0", frozenset({"cuboid"}), "tracks", "tags", "attributes", "groups"
-        ),
+        # CVAT dissolves a group that has one member on a frame.
+        _capacity(DATUMARO, _EVERY_TYPE, "tracks", "tags", "attributes"),
+        _capacity("Datumaro 3D 1.0", frozenset({"cuboid"}), "tracks", "tags", "attributes"),
         _capacity("ICDAR Localization 1.0", _BOXES_AND_POLYGONS, "attributes"),
         _capacity("ICDAR Recognition 1.0", _NONE, "tags", "attributes"),
         _capacity("ICDAR Segmentation 1.0", _BOXES_AND_POLYGONS, "attributes"),
@@ -136,9 +135,11 @@ def export_keeps_tracks(exporter: str) -> bool:
     return found is None or found.tracks
 
 
-def better_format(existing: AnnotationCounts) -> str:
-    """Return the name of an export format that carries what a task has."""
+def better_format(existing: AnnotationCounts) -> str | None:
+    """Return the name of an export format that carries what a task has, None if none does."""
     if not existing.tracks:
         return CVAT_IMAGES
     # A mask stays a shape in the flavour for videos, too.
-    return DATUMARO if existing.shapes > existing.masks or existing.tags else CVAT_VIDEO
+    if existing.shapes == existing.masks and not existing.tags:
+        return CVAT_VIDEO
+    return None if existing.grouped else DATUMARO

@@ -83,7 +83,7 @@ def test_a_loss_is_refused_with_numbers(
         (has(tracks=5, shapes=1, tags=1), has(tracks=1, shapes=1, tags=1), "CVAT 1.1"),
         (has(tracks=5, shapes=5, tags=1), None, "CVAT 1.1"),  # the server will judge it
         (has(tracks=5, shapes=5, types=BOXES), has(tracks=1, shapes=1), "COCO 1.0"),
-        (has(tracks=5, shapes=5, tags=3, grouped=3), has(tracks=1, shapes=1), "Datumaro 1.0"),
+        (has(tracks=5, shapes=5, tags=3), has(tracks=1, shapes=1), "Datumaro 1.0"),
         (has(tracks=5, types=BOXES), has(tracks=5), "MOT 1.1"),
         (has(shapes=5, types=BOXES), None, "YOLO 1.1"),
         # The file holds what is not expected of its format.
@@ -105,6 +105,9 @@ def test_the_better_format_is_another_one() -> None:
         has(tracks=1, shapes=1, types={"rectangle": 2}), has(shapes=2), "Datumaro 1.0"
     )
     assert capacity_of("CVAT 1.1", None).tracks
+    assert "No format carries tracks, shapes and groups: correct the task in CVAT, or give" in (
+        refusal(has(tracks=1, shapes=1, grouped=1), has(tracks=1, shapes=1), "Datumaro 1.0")
+    )
 
 
 # --- after the import -----------------------------------------------------------------------------
