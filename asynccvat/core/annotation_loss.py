@@ -52,7 +52,7 @@ def refuse_loss(
             )
         return
     counts = None if held is None else held.counts
-    capacity = capacity_of(importer, counts)
+    capacity = capacity_of(importer, held)
     lost = list(_lost(existing, counts, capacity))
     if lost and not lossy:
         what = enumeration(lost)
@@ -78,7 +78,7 @@ def _lost(
         yield quantity(existing.tracks, "track")
     # A mask stays a shape even in a format for tracks.
     single = existing.shapes - existing.masks
-    if single > 0 and not capacity.shapes and not in_file.shapes:
+    if single > 0 and not capacity.shapes and in_file.shapes == in_file.masks:
         yield quantity(single, "shape")
     for type_, count in sorted(existing.types.items()):
         if type_ not in capacity.types and not in_file.types.get(type_):
@@ -87,7 +87,11 @@ def _lost(
         yield quantity(existing.tags, "tag")
     if existing.attributed and not capacity.attributes and not in_file.attributed:
         yield f"{quantity(existing.attributed, 'annotation')} with attributes"
-    if existing.grouped and not capacity.groups and not in_file.grouped:
+    # A format for tracks carries the groups of tracks, and loses those of masks.
+    has_grouped_masks = existing.masks > 0 and not capacity.shapes
+    if existing.grouped > in_file.grouped and (
+        has_grouped_masks or (not capacity.groups and not in_file.grouped)
+    ):
         yield f"{quantity(existing.grouped, 'annotation')} in groups"
 
 

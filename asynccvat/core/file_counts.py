@@ -25,10 +25,13 @@ class FileCounts:
         counts: How many annotations of each kind.
         exact: Whether these are the numbers that an import should leave. False where one
             annotation can become several, or none.
+        only_tracks: Whether it is XML that knows tracks alone, CVAT's flavour for videos. A mask
+            in it is a track, too.
     """
 
     counts: AnnotationCounts
     exact: bool = True
+    only_tracks: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -60,6 +63,7 @@ class FileCounter(Protocol):
 
 def sum_counts(parts: Iterable[FileCounts]) -> FileCounts:
     """Add the counts of several files."""
+    parts = tuple(parts)
     types: Counter[str] = Counter()
     tags = shapes = tracks = grouped = attributed = 0
     exact = True
@@ -80,7 +84,7 @@ def sum_counts(parts: Iterable[FileCounts]) -> FileCounts:
         grouped=grouped,
         attributed=attributed,
     )
-    return FileCounts(added, exact)
+    return FileCounts(added, exact, bool(parts) and all(part.only_tracks for part in parts))
 
 
 # --- XML ----------------------------------------------------------------------------------------
@@ -108,10 +112,11 @@ class CvatXmlCounter:
         self._parser.EndElementHandler = self._end
         self._depth = 0
         self._inside = ""
+        self._elements: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
         self._tags = self._tracks = self._grouped = self._attributed = 0
         self._shapes = 0
-        self._track_is_new = self._has_attributes = False
+        self._track_is_new = self._track_is_grouped = self._has_attributes = False
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -128,7 +133,8 @@ class CvatXmlCounter:
                 types=dict(self._types),
                 grouped=self._grouped,
                 attributed=self._attributed,
-            )
+            ),
+            only_tracks=self._elements["track"] > 0 and not self._elements["image"],
         )
 
     def _parse(self, data: bytes, *, last: bool) -> None:
@@ -141,10 +147,11 @@ class CvatXmlCounter:
         self._depth += 1
         if self._depth == 2:
             self._inside = name
+            self._elements[name] += 1
             if name == "track":
                 self._tracks += 1
                 self._track_is_new, self._has_attributes = True, False
-                self._note_group(attributes)
+                self._track_is_grouped = self._note_group(attributes)
         elif self._depth == 3 and self._inside == "image":
             self._has_attributes = False
             if name in _SHAPES:
@@ -165,12 +172,15 @@ class CvatXmlCounter:
         self._track_is_new = False
         self._types[type_] += 1
         if type_ == MASK:
-            # CVAT has no tracks of masks, and imports the first mask as a shape.
+            # CVAT has no tracks of masks, and imports the first mask as a shape without a group.
             self._tracks -= 1
             self._shapes += 1
+            self._grouped -= self._track_is_grouped
 
-    def _note_group(self, attributes: dict[str, str]) -> None:
-        self._grouped += attributes.get("group_id", "0") != "0"
+    def _note_group(self, attributes: dict[str, str]) -> bool:
+        is_grouped = attributes.get("group_id", "0") != "0"
+        self._grouped += is_grouped
+        return is_grouped
 
     def _end(self, _name: str) -> None:
         self._depth -= 1

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from asynccvat.core.annotation_counts import AnnotationCounts
+from asynccvat.core.file_counts import FileCounts
 from asynccvat.core.models import CVAT_IMAGES, CVAT_VIDEO
 
 DATUMARO = "Datumaro 1.0"
@@ -110,7 +111,7 @@ _FORMATS: Mapping[str, FormatCapacity] = {
 }
 
 
-def capacity_of(importer: str, held: AnnotationCounts | None) -> FormatCapacity:
+def capacity_of(importer: str, held: FileCounts | None) -> FormatCapacity:
     """Return what an import can leave in a task.
 
     CVAT's XML comes in two flavours with one importer. What the file holds tells which it is.
@@ -120,9 +121,12 @@ def capacity_of(importer: str, held: AnnotationCounts | None) -> FormatCapacity:
         held: What the file holds, None if it cannot be counted.
     """
     if importer.startswith("CVAT "):
-        if held is None or (held.tracks and (held.shapes > held.masks or held.tags)):
+        if held is None:
             return _CVAT
-        return _CVAT_VIDEO if held.tracks else _CVAT_IMAGES
+        counts = held.counts
+        if counts.tracks and (counts.shapes > counts.masks or counts.tags):
+            return _CVAT
+        return _CVAT_VIDEO if counts.tracks or held.only_tracks else _CVAT_IMAGES
     unknown = FormatCapacity(format=importer, types=_BOXES_AND_POLYGONS, known=False)
     return _FORMATS.get(importer, unknown)
 

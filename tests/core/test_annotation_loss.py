@@ -59,6 +59,10 @@ def refusal(
         (has(shapes=2, tags=1), None, "Future 9.9",
          ("it has 1 tag, and asynccvat does not know whether Future 9.9 carries that. Mirror it as "
          "CVAT for images 1.1")),
+        (has(tracks=1, shapes=3, types={"mask": 1}),
+         has(tracks=3, shapes=1, types={"mask": 1}), "CVAT 1.1", "it has 2 shapes, which CVAT for"),
+        (has(tracks=1, shapes=1, types={"mask": 1}, grouped=1),
+         has(tracks=1, shapes=1, types={"mask": 1}), "CVAT 1.1", "it has 1 annotation in groups, "),
         (has(tracks=3), has(), "CVAT 1.1",
          ("a.xml holds no annotations, and the import would remove the 3 tracks of the task. Check "
          "the file, or give --allow-empty.")),
@@ -95,6 +99,13 @@ def test_what_the_format_carries_is_the_users_to_replace(
     existing: AnnotationCounts, held: AnnotationCounts | None, importer: str
 ) -> None:
     assert refusal(existing, held, importer) == ""
+
+
+def test_a_mask_in_a_file_of_tracks_loses_its_group() -> None:
+    masks = has(shapes=1, types={"mask": 1}, grouped=1)
+    held = FileCounts(has(shapes=1, types={"mask": 1}), only_tracks=True)
+    with pytest.raises(AnnotationLossError, match="1 annotation in groups, which CVAT for video"):
+        refuse_loss(7, masks, held, "CVAT 1.1", file="a.xml")
 
 
 def test_the_better_format_is_another_one() -> None:

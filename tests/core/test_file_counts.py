@@ -41,7 +41,7 @@ IMAGES_XML = b"""<?xml version="1.0" encoding="utf-8"?>
 VIDEO_XML = b"""<annotations><meta/>
 <track label="car" group_id="2"><box frame="0"><attribute name="n">1</attribute></box>
 <box frame="1"><attribute name="n">1</attribute></box></track>
-<track label="car"><mask frame="0"/><mask frame="1"/></track>
+<track label="car" group_id="2"><mask frame="0"/><mask frame="1"/></track>
 <track label="s"><skeleton frame="0"><points><attribute/></points></skeleton></track>
 </annotations>"""
 
@@ -67,7 +67,8 @@ def test_tracks_are_counted_and_a_track_of_masks_is_a_shape() -> None:
             types={"rectangle": 1, "mask": 1, "skeleton": 1},
             grouped=1,
             attributed=1,
-        )
+        ),
+        only_tracks=True,
     )
 
 

@@ -151,6 +151,17 @@ def test_the_cvat_xml_describes_the_task_and_its_shapes() -> None:
     assert root.findtext("image/polygon/attribute", "").endswith(' <é & "q">')
 
 
+def test_a_track_of_a_video_is_written_on_each_frame_on_which_it_is_visible() -> None:
+    video = task(video_tasks=1)
+    root = ET.fromstring(archive(video, "CVAT for video 1.1").read("annotations.xml"))
+    assert root.findtext("meta/task/mode") == "interpolation"
+    tracks = root.findall("track")
+    assert len(tracks) == len(video.annotations().tracks) > 0
+    for track in tracks:
+        shown = [(box.get("frame"), box.get("keyframe"), box.get("outside")) for box in track]
+        assert shown == [("0", "1", "0"), ("1", "0", "0"), ("2", "1", "0")]
+
+
 def test_the_video_xml_ends_each_track_after_its_frame() -> None:
     root = ET.fromstring(archive(task(), "CVAT for video 1.1").read("annotations.xml"))
     tracks = [

@@ -109,6 +109,15 @@ def test_special_tasks_come_last_in_the_given_numbers() -> None:
         assert any("/" in name and not name.isascii() for name in names)
 
 
+def test_videos_come_first_and_have_tracks_alone() -> None:
+    tasks = generate_tasks(3, 1, video_tasks=1).tasks
+    assert [task.mode for task in tasks.values()] == ["interpolation", "annotation", "annotation"]
+    held = tasks[1].annotations()
+    assert (len(held.tracks), held.shapes, held.tags) == (2, (), ())
+    assert all(len(track.shapes) == 1 for track in held.tracks)  # there is only one frame
+    assert not tasks[2].annotations().tracks
+
+
 def test_subsets_and_statuses_are_given_in_turn() -> None:
     generated = generate_tasks(4, subsets=("", "val"), statuses=("annotation", "completed"))
     assert [task.subset for task in generated.tasks.values()] == ["", "val", "", "val"]

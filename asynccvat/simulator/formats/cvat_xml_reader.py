@@ -106,7 +106,12 @@ def _read_track(track: ET.Element, collector: AnnotationCollector) -> None:
         for element in track
         if element.tag in _TYPES and element.attrib["keyframe"] == "1"
     ]
-    collector.add_track(collector.label(track.attrib["label"]), keyframes, _group(track))
+    label = collector.label(track.attrib["label"])
+    if keyframes and keyframes[0].shape.type == "mask":
+        # CVAT has no tracks of masks. It takes the first mask, without its group, as a shape.
+        collector.add_shape(keyframes[0].frame, label, keyframes[0].shape)
+        return
+    collector.add_track(label, keyframes, _group(track))
 
 
 def _shape(element: ET.Element) -> ParsedShape:

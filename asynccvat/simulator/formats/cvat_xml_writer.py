@@ -71,8 +71,8 @@ def cvat_video_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> st
     """
     lines = [*_cvat_head(source)]
     number = 0
-    for start, track in _tracks(frames):
-        lines += _track(track, number, start)
+    for start, task, track in _tracks(frames):
+        lines += _track(track, number, start, task.size or 0)
         number += 1
     for one in frames:
         for shape in one.shapes:
@@ -82,23 +82,28 @@ def cvat_video_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> st
     return "\n".join([*lines, "</annotations>", ""])
 
 
-def _tracks(frames: Sequence[AnnotatedFrame]) -> Iterator[tuple[int, Track]]:
-    """Yield all tracks, each with the number of its task's first frame."""
+def _tracks(frames: Sequence[AnnotatedFrame]) -> Iterator[tuple[int, Task, Track]]:
+    """Yield all tracks, each with the number of its task's first frame, and the task."""
     for _, of_task in groupby(frames, key=lambda one: one.task.id):
         first = next(of_task)
         for track in first.task.annotations().tracks:
-            yield first.frame.index, track
+            yield first.frame.index, first.task, track
 
 
-def _track(track: Track, number: int, start: int) -> Iterator[str]:
+def _track(track: Track, number: int, start: int, frame_count: int) -> Iterator[str]:
+    """Write a track: its shape on each frame on which it is visible, and where that ends."""
     yield (
         f'  <track id="{number}" label={quoteattr(track.label.name)} source="{track.source}"'
         f"{_xml_group(track.group)}>"
     )
-    for shape in track.shapes:
+    rows: dict[int, Shape | TrackedShape] = {one.frame: one for one in track.shapes if one.outside}
+    rows |= {one.frame: one for one in track.shapes_until(frame_count, number)}
+    for frame, shape in sorted(rows.items()):
         values = dict((*track.attributes, *shape.attributes))
         attributes = tuple((one, values[one]) for one in track.label.attributes if one in values)
-        yield from _tracked(shape, start + shape.frame, shape.outside, attributes)
+        outside = not isinstance(shape, Shape)
+        keyframe = shape.keyframe if isinstance(shape, Shape) else True
+        yield from _tracked(shape, start + frame, outside, attributes, keyframe=keyframe)
     yield "  </track>"
 
 
@@ -114,11 +119,16 @@ def _short_track(shape: Shape, number: int, frame: int, frame_count: int) -> Ite
 
 
 def _tracked(
-    shape: Shape | TrackedShape, frame: int, outside: bool, attributes: AttributeValues
+    shape: Shape | TrackedShape,
+    frame: int,
+    outside: bool,
+    attributes: AttributeValues,
+    *,
+    keyframe: bool = True,
 ) -> Iterator[str]:
     element = _XML_ELEMENTS[shape.type]
     yield (
-        f'    <{element} frame="{frame}" keyframe="1" outside="{outside:d}" '
+        f'    <{element} frame="{frame}" keyframe="{keyframe:d}" outside="{outside:d}" '
         f'occluded="{shape.occluded:d}" {_xml_points(shape)} z_order="{shape.z_order}">'
     )
     yield from _xml_attributes(attributes)

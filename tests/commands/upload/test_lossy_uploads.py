@@ -12,8 +12,12 @@ import pytest
 from engine_serving import QUICK, Serving, data, error, outcome, receipt_head, serving, stack
 
 import asynccvat as ac
+from asynccvat.aio.threads import in_thread
+from asynccvat.commands.upload.local_files import find_source
+from asynccvat.commands.upload.loss_guard import LossGuard
+from asynccvat.core.annotation_files import FileKind
 from asynccvat.errors import AnnotationLossError
-from asynccvat.models import AnnotationChange
+from asynccvat.models import AnnotationChange, AnnotationCounts
 from asynccvat.simulator import Fault
 
 __all__ = ["data", "stack"]
@@ -232,6 +236,16 @@ async def test_a_task_is_emptied_if_that_is_permitted(
     assert outcome(report, 1).warnings == ()
     again = await ac.upload(serve.client, {1: path}, options=UPLOAD)
     assert again.ok  # there is nothing to lose any more
+
+
+async def test_appending_replaces_nothing_and_so_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "empty.xml"
+    path.write_bytes(EMPTY["XML"][2])
+    source = await in_thread(lambda: find_source(path, "CVAT 1.1").inspected())
+    has = AnnotationCounts(tracks=3, tags=1)
+    await LossGuard(1, source, FileKind.XML, "CVAT 1.1", mode="append").check(has)
+    with pytest.raises(AnnotationLossError):
+        await LossGuard(1, source, FileKind.XML, "CVAT 1.1").check(has)
 
 
 async def test_a_dry_run_tells_what_would_be_refused(data: Path, stack: AsyncExitStack) -> None:
