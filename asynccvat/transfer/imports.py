@@ -12,6 +12,7 @@ from asynccvat.client import CvatClient
 from asynccvat.client.imports import AnnotationUpload
 from asynccvat.client.poller import Poller
 from asynccvat.client.watched import WatchedRequest
+from asynccvat.core.import_failures import import_failure
 from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.errors import (
     AsyncCvatError,
@@ -143,10 +144,10 @@ class Imports:
 
     def _checked(self, upload: AnnotationUpload, request: ServerRequest) -> ServerRequest:
         if request.state is RequestStatus.FAILED:
-            message = " ".join((request.message or "").split()) or "no reason given"
+            cause, remedy = import_failure(request.message)
             raise ImportFailedError(
                 f"the server could not import {upload.file.shown} into task {upload.task_id}: "
-                f"{message}",
+                + (f"{cause.rstrip('.')}. {remedy}" if remedy else cause),
                 task_id=upload.task_id,
                 rq_id=request.id,
                 step="import",

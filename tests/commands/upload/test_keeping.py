@@ -309,3 +309,13 @@ async def test_a_kept_state_is_json_that_anyone_can_read(data: Path, stack: Asyn
     note = json.loads((own(data) / "1.last-upload.json").read_bytes())
     assert note["version"] == 1
     assert note["digest"] == await held(serve)
+
+
+async def test_an_unknown_label_is_a_failure_that_says_what_to_do(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data)
+    edit(data / "task1" / CVAT, 'label="', 'label="x')
+    text = str(error(await ac.upload(serve.client, data, options=UPLOAD), 1))
+    assert "is not registered for this task. Add the label to the task or its project" in text
+    assert text.endswith("or rename it in the file. The task is as it was before.")

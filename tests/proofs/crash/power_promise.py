@@ -61,13 +61,7 @@ class Recording:
             for name, content in (state.files(f"{dest}/{OWN}/receipts") or {}).items()
             if name.endswith(".json")
         }
-        kept = {
-            int(name.partition("-")[0]): _shapes(concrete(content, {}))
-            for name, content in (state.files(f"{dest}/{OWN}/replaced") or {}).items()
-            if re.fullmatch(r"\d+-.*\.json", name)
-        }
-        for task_id in self.requested(point):
-            assert kept.get(task_id), "what the import replaced is not kept"
+        self._check_kept(point, state)
         for outcome in self.told(point):
             name = f"task{outcome.task_id}"
             if outcome.action is ac.Action.UPLOADED:
@@ -84,6 +78,13 @@ class Recording:
         if scenario.mine:
             here = set((state.files(dest) or {}).values())
             assert here.issuperset(scenario.mine), "files of the user are lost"
+
+    def _check_kept(self, point: int, state: State) -> None:
+        """Make sure that what imports replaced was kept before they were requested."""
+        kept = state.files(f"{self.scenario.place}/{OWN}/replaced") or {}
+        for task_id in self.requested(point):
+            states = [kept[name] for name in kept if re.fullmatch(rf"{task_id}-.*\.json", name)]
+            assert any(_shapes(concrete(one, {})) for one in states), "nothing is kept"
 
     def _check_whole(self, name: str, files: Files | None) -> None:
         """Make sure that a folder is one complete version."""
