@@ -73,8 +73,8 @@ def _refuse_options_of_the_group(ctx: typer.Context, names: list[str]) -> None:
         source = ctx.get_parameter_source(parameter.name or "")
         if parameter.name in names and source is not None and source.name == "COMMANDLINE":
             raise typer.BadParameter(
-                f"it is not for '{ctx.invoked_subcommand}': put that command's own options after "
-                "it",
+                f"it is not for '{ctx.invoked_subcommand}'. Put that command's own options after "
+                "it.",
                 param_hint=parameter.opts[0],
             )
 

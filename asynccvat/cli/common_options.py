@@ -82,8 +82,7 @@ class OutputOptions:
         }
         if len(chosen) > 1:
             raise typer.BadParameter(
-                f"the result is written in one form, not as {' and '.join(sorted(chosen))}: "
-                "remove one of them",
+                f"the result has one form, not {' and '.join(sorted(chosen))}. Remove all but one.",
                 param_hint="--output" if self.output is not None else "--json",
             )
         return next(iter(chosen), OutputForm.TABLE)
@@ -126,8 +125,7 @@ class ResultOptions:
         """
         if dry_run and (self.report_file or self.log_file):
             raise typer.BadParameter(
-                "a dry run has no report and no events: use --json, which writes the plan to "
-                "stdout",
+                "it has no report and no events. Use --json, which writes the plan to stdout.",
                 param_hint="--dry-run",
             )
         if self.report_file is not None:

@@ -61,7 +61,7 @@ def ask_username(url: str) -> str:
         if answer:
             return answer
     raise asynccvat.ConfigError(
-        "no credentials are given: use --token, --profile, or --username (and --password), or set "
+        "no credentials are given. Use --token, --profile, or --username (and --password), or set "
         "CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD"
     )
 
@@ -77,7 +77,7 @@ def ask_password(question: str) -> str:
         if answer:
             return answer
     raise asynccvat.ConfigError(
-        "no password is given: use --password-stdin or --password, set CVAT_PASSWORD, or run the "
+        "no password is given. Use --password-stdin or --password, set CVAT_PASSWORD, or run the "
         "command on a terminal, which asks for it"
     )
 

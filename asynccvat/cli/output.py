@@ -274,6 +274,6 @@ def _beside(path: Path) -> Path:
 
 def _unwritable(path: Path, option: str, error: OSError) -> typer.BadParameter:
     return typer.BadParameter(
-        f"cannot write {path}: {error.strerror}. Choose a file in a folder that is writable",
+        f"{str(path)!r} cannot be written: {error.strerror}. Choose a file in a writable folder.",
         param_hint=option,
     )

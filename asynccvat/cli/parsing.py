@@ -98,7 +98,7 @@ def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
         stopped = bool(report.get("interrupted"))
     except OSError as error:
         raise typer.BadParameter(
-            f"cannot read {str(path)!r}: {error.strerror}. Check the path.", param_hint=option
+            f"{str(path)!r} cannot be read: {error.strerror}. Check the path.", param_hint=option
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise typer.BadParameter(

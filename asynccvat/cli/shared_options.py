@@ -223,14 +223,14 @@ class SharedOptions:
         others = ("password", "token", "profile")
         for other in (name for name in others if getattr(self, name) is not None):
             raise asynccvat.ConfigError(
-                f"--password-stdin and --{other} exclude each other: remove one of them"
+                f"--password-stdin and --{other} exclude each other. Remove one of them."
             )
         if sys.stdin.isatty():
             return ask_password("Password: ")
         password = sys.stdin.readline().rstrip("\r\n")
         if not password:
             raise asynccvat.ConfigError(
-                "--password-stdin found no password: write it to the first line of stdin, like "
+                "--password-stdin found no password. Write it to the first line of stdin, like "
                 "'asynccvat ... --password-stdin < password.txt'"
             )
         return password

@@ -297,8 +297,30 @@ def _remedy_of_gateway(status: int) -> str:
     return _REMEDIES.get(status, "")
 
 
+_OF_TASKS = {
+    "detail": "cannot read task {}",
+    "export": "cannot export task {}",
+    "upload": "cannot upload to task {}",
+    "download": "cannot download the export of task {}",
+    "annotations": "cannot read the annotations of task {}",
+}
+_OF_OTHERS = {
+    "about": "cannot read the server's version",
+    "cancel": "cannot cancel a request",
+    "download": "cannot download an export",
+    "formats": "cannot list the formats",
+    "login": "cannot log in",
+    "probe": "no answer of CVAT",
+    "project": "cannot read the project",
+    "user": "cannot read the user",
+    "wait": "cannot read a request",
+}
+
+
 def _subject(call: Call) -> str:
-    """Return the name of a call for messages: its step, and its task if it is about one."""
+    """Say what failed with a call: what its step is for, and the task if it is about one."""
     if call.task_id is not None:
-        return f"{call.step} of task {call.task_id}"
-    return call.step
+        return _OF_TASKS.get(call.step, f"{call.step} of task {{}} failed").format(call.task_id)
+    if call.step == "list":
+        return f"cannot list the {call.path.rpartition('/')[2]}"
+    return _OF_OTHERS.get(call.step, f"{call.step} failed")

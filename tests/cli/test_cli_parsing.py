@@ -133,7 +133,7 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path, content: str) -> No
 
 
 def test_a_missing_report_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(typer.BadParameter, match="cannot read"):
+    with pytest.raises(typer.BadParameter, match="cannot be read"):
         parsing.failed_tasks(tmp_path / "absent.json", "--failed-from")
 
 

@@ -161,10 +161,10 @@ def test_queued_requests_are_cancelled_without_naming_them(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("requests", "cancel"), "name a request"),
+        (("requests", "cancel"), "Name a request"),
         (("requests", "cancel", ""), "ID is empty"),
-        (("requests", "cancel", "--all", "junk"), "remove it or the ids"),
-        (("requests", "cancel", "--all", "-t", "1"), "remove it or the ids"),
+        (("requests", "cancel", "--all", "junk"), "Remove it or the ids"),
+        (("requests", "cancel", "--all", "-t", "1"), "Remove it or the ids"),
         (("requests", "-t", "1", "cancel", "--all"), "--task-id is not for 'cancel'"),
         (("requests", "--status", "done"), "queued"),
         (("requests", "cancle"), "'cancle'"),

@@ -172,11 +172,11 @@ def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
         (("mirror", "out", "--log-json", "absent/l.json"), 2, "absent/l.json"),
         (("download", "-o", "out"), 2, "-t 147"),
         (("download", "-t", "1"), 2, "-o DIR"),
-        (("download", "-t", "1,2", "--out-path", "a"), 2, "1 paths for 2 tasks"),
-        (("download", "-t", "1", "-o", "a", "--out-path", "b"), 2, "remove one of them"),
+        (("download", "-t", "1,2", "--out-path", "a"), 2, "1 folder for 2 tasks"),
+        (("download", "-t", "1", "-o", "a", "--out-path", "b"), 2, "Remove one of them"),
         (("task-info",), 2, "at least one task"),
-        (("list-tasks", "--json", "--jsonl"), 2, "remove one of them"),
-        (("list-tasks", "--output", "jsonl", "--json"), 2, "not as json and jsonl"),
+        (("list-tasks", "--json", "--jsonl"), 2, "Remove all but one"),
+        (("list-tasks", "--output", "jsonl", "--json"), 2, "not json and jsonl"),
         (("list-tasks", "--profile", "lab"), 2, "has no profile 'lab'. Save one with"),
         (("list-tasks", "--profile", "lab", "--url", "http://x"), 2, "and excludes --url"),
         (("list-jobs", "--stage", "done"), 2, "acceptance"),
@@ -446,7 +446,7 @@ def test_a_port_that_is_taken_is_reported(bare_shell: Shell) -> None:
         taken.listen()
         ended = bare_shell("simulate", "--tasks", 1, "--port", taken.getsockname()[1])
     assert ended.code == 2
-    assert "cannot listen on 127.0.0.1:" in ended.err
+    assert "cannot be listened on at 127.0.0.1: address already in use." in ended.err
 
 
 @pytest.mark.parametrize(

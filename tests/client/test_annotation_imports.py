@@ -155,7 +155,7 @@ async def test_an_upload_to_a_missing_task_is_an_error(
 ) -> None:
     taking[ASK] = reply({"detail": "No Task matches the given query."}, status=404)
     client = await connect()
-    with pytest.raises(ac.NotFoundError, match=r"upload of task 7: .* no such task"):
+    with pytest.raises(ac.NotFoundError, match=r"cannot upload to task 7: .* no such task"):
         await ac.upload_annotations(client, 7, file)
 
 

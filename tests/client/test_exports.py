@@ -173,7 +173,7 @@ async def test_formats_are_read_once(server: ScriptedServer, connect: Connect) -
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        (reply({"detail": "No Task"}, 404), NotFoundError, "export of task 5: .* 404, No Task"),
+        (reply({"detail": "No Task"}, 404), NotFoundError, "cannot export task 5: .* 404, No Task"),
         (reply({"detail": "You do not have permission"}, 403), PermissionDeniedError, "403"),
         (reply(["Something else"], 400), ResponseError, "Something else"),
         (reply({"id": 1}, 202), ProtocolError, "JSON that cannot be read"),

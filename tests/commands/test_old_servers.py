@@ -72,6 +72,6 @@ async def test_a_server_without_the_call_is_too_old_whatever_it_says() -> None:
         with pytest.raises(ac.ConfigError) as caught:
             await client.request_export(1, "COCO 1.0")
         assert str(caught.value) == (
-            f"export of task 1: {server.url} has no such call (/api/tasks/1/dataset/export). "
+            f"cannot export task 1: {server.url} has no such call (/api/tasks/1/dataset/export). "
             "Update the server to CVAT 2.17 or later, or check whether a gateway changes paths."
         )

@@ -55,7 +55,7 @@ def always(page: Page) -> object:
             "nginx Basic",
             GatewayError,
             (
-                f"user: nginx before {{}} asks for a login of its own (Basic, 'Lab'), "
+                f"cannot read the user: nginx before {{}} asks for a login of its own (Basic, 'Lab'), "
                 f"{SO} {ASK} The token of CVAT needs the Authorization header for itself."
             ),
         ),
@@ -63,7 +63,7 @@ def always(page: Page) -> object:
             "IIS of Windows",
             GatewayError,
             (
-                f"user: IIS before {{}} asks for a login of its own (Negotiate), so CVAT was not "
+                f"cannot read the user: IIS before {{}} asks for a login of its own (Negotiate), so CVAT was not "
                 f"reached. "
                 f"{ASK} The token of CVAT needs the Authorization header for itself."
             ),
@@ -72,20 +72,20 @@ def always(page: Page) -> object:
             "oauth2-proxy 401",
             GatewayError,
             (
-                "user: a gateway before {} asks for a login of its own, so CVAT was not reached. "
+                "cannot read the user: a gateway before {} asks for a login of its own, so CVAT was not reached. "
                 f"{ASK}"
             ),
         ),
         (
             "oauth2-proxy 403",
             GatewayError,
-            f"user: a gateway before {{}} answered with a login page, {SO} {ASK}",
+            f"cannot read the user: a gateway before {{}} answered with a login page, {SO} {ASK}",
         ),
         (
             "Cloudflare challenge",
             GatewayError,
             (
-                "user: Cloudflare before {} answered 403 with a check for a browser, which no "
+                "cannot read the user: Cloudflare before {} answered 403 with a check for a browser, which no "
                 "program "
                 f"passes, {SO} {ASK}"
             ),
@@ -94,7 +94,7 @@ def always(page: Page) -> object:
             "Cloudflare challenge of old",
             GatewayError,
             (
-                "user: Cloudflare before {} answered 503 with a check for a browser, which no "
+                "cannot read the user: Cloudflare before {} answered 503 with a check for a browser, which no "
                 "program "
                 f"passes, {SO} {ASK}"
             ),
@@ -103,7 +103,7 @@ def always(page: Page) -> object:
             "AWS WAF challenge",
             GatewayError,
             (
-                "user: AWS WAF before {} answered 202 with a check for a browser, which no program "
+                "cannot read the user: AWS WAF before {} answered 202 with a check for a browser, which no program "
                 f"passes, {SO} {ASK}"
             ),
         ),
@@ -111,7 +111,7 @@ def always(page: Page) -> object:
             "nginx client certificate",
             GatewayError,
             (
-                "user: nginx before {} wants a client certificate. Give it with --client-cert and "
+                "cannot read the user: nginx before {} wants a client certificate. Give it with --client-cert and "
                 "--client-key."
             ),
         ),
@@ -119,7 +119,7 @@ def always(page: Page) -> object:
             "AWS ALB 403",
             GatewayError,
             (
-                "user: AWS load balancer before {} answered 403, Forbidden. CVAT was not "
+                "cannot read the user: AWS load balancer before {} answered 403, Forbidden. CVAT was not "
                 "reached. Ask the "
                 "gateway's administrator."
             ),
@@ -128,7 +128,7 @@ def always(page: Page) -> object:
             "nginx 502",
             ServerError,
             (
-                "user: nginx before {} answered 502, Bad Gateway. CVAT behind it does not "
+                "cannot read the user: nginx before {} answered 502, Bad Gateway. CVAT behind it does not "
                 "answer. Check "
                 "that the server runs, or try again later."
             ),
@@ -137,7 +137,7 @@ def always(page: Page) -> object:
             "Cloudflare 522",
             ServerError,
             (
-                "user: Cloudflare before {} answered 522, error code: 522. CVAT behind it does not "
+                "cannot read the user: Cloudflare before {} answered 522, error code: 522. CVAT behind it does not "
                 "answer. Check that the server runs, or try again later."
             ),
         ),
@@ -155,13 +155,13 @@ def always(page: Page) -> object:
         (
             "a login form",
             GatewayError,
-            f"user: Apache before {{}} answered with a login page, {SO} {ASK}",
+            f"cannot read the user: Apache before {{}} answered with a login page, {SO} {ASK}",
         ),
         (
             "CVAT's interface",
             ConfigError,
             (
-                "user: {} answered with CVAT's user interface instead of its API. Check address "
+                "cannot read the user: {} answered with CVAT's user interface instead of its API. Check address "
                 "and port, "
                 "and that the web server passes /api/ to CVAT."
             ),
@@ -263,7 +263,9 @@ async def test_a_page_instead_of_an_archive_is_recognised(
 ) -> None:
     server["GET /download"] = reply(text=body)
     client = await connect(token=TOKEN)
-    with pytest.raises((GatewayError, ConfigError), match=r"download of task 5: .* answered with"):
+    with pytest.raises(
+        (GatewayError, ConfigError), match=r"cannot download the export of task 5: .* answered with"
+    ):
         async with internals(client).open_result("/download", task_id=5):
             pass
 
@@ -286,7 +288,7 @@ async def test_a_login_page_elsewhere_is_not_the_cvat_server(
     with pytest.raises(GatewayError) as caught:
         await client.user()
     assert str(caught.value) == (
-        f"user: a gateway before {client.origin} redirects to a login page at "
+        f"cannot read the user: a gateway before {client.origin} redirects to a login page at "
         f"https://sso.example.com, {SO} {ASK}"
     )
 

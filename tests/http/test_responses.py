@@ -57,7 +57,7 @@ async def test_the_error_repeats_the_servers_message(
         await client.task(5)
     error = caught.value
     assert str(error) == (
-        f"detail of task 5: {client.origin} answered 403, You do not have permission to perform "
+        f"cannot read task 5: {client.origin} answered 403, You do not have permission to perform "
         "this action. This user may not see or export it. Ask for access, or use another account."
     )
     assert error.detail == "You do not have permission to perform this action."
@@ -72,7 +72,7 @@ async def test_a_refusal_without_a_message_is_named_by_its_status(
     with pytest.raises(ResponseError) as caught:
         await client.task(5)
     assert str(caught.value) == (
-        f"detail of task 5: {client.origin} answered 418. Check that the URL is that of a CVAT "
+        f"cannot read task 5: {client.origin} answered 418. Check that the URL is that of a CVAT "
         "server."
     )
 

@@ -281,7 +281,7 @@ async def test_each_refused_download_has_its_error(
         await read(client, task_id=5)
     assert type(caught.value) is kind
     assert caught.value.retryable is retryable  # type: ignore[attr-defined]  # of AsyncCvatError
-    assert "download of task 5" in str(caught.value)
+    assert "cannot download the export of task 5" in str(caught.value)
 
 
 async def test_a_download_waits_for_an_outage_before_its_first_byte(

@@ -82,8 +82,8 @@ def port_for(place: Path) -> int:
         except OSError as error:
             if place.is_dir() and any(place.iterdir()):
                 raise typer.BadParameter(
-                    f"the simulated server of {place} needs port {port}, which cannot be used: "
-                    f"{error.strerror}. Name another folder",
+                    f"{str(place)!r} cannot be used: its simulated server needs port {port}, which "
+                    f"is taken ({error.strerror}). Name another folder.",
                     param_hint="DEST",
                 ) from error
             return 0

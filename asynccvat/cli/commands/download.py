@@ -16,6 +16,7 @@ from asynccvat.cli.common_options import DEFAULT_FORMAT, Format, ResultOptions
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.cli.text import counted
 
 
 @command
@@ -117,21 +118,24 @@ def folders(
         typer.BadParameter: The options do not name a folder for each task.
     """
     if not task_ids:
-        raise typer.BadParameter("name at least one task, like -t 147", param_hint="--task-id")
+        raise typer.BadParameter(
+            "it is missing. Name at least one task, like -t 147.", param_hint="--task-id"
+        )
     if out_paths:
         if out_dir is not None:
             raise typer.BadParameter(
-                "it names a folder for each task, and -o one for all: remove one of them",
+                "it names a folder for each task, and -o one for all. Remove one of them.",
                 param_hint="--out-path",
             )
         if len(out_paths) != len(task_ids):
             raise typer.BadParameter(
-                f"{len(out_paths)} paths for {len(task_ids)} tasks: give one for each task",
+                f"it names {counted(len(out_paths), 'folder')} for {counted(len(task_ids), 'task')}. "
+                "Give one for each task.",
                 param_hint="--out-path",
             )
         return dict(zip(task_ids, out_paths, strict=True))
     if out_dir is None:
         raise typer.BadParameter(
-            "name a folder: -o DIR, or --out-path DIR for each task", param_hint="--out-dir"
+            "it is missing. Give -o DIR, or --out-path DIR for each task.", param_hint="--out-dir"
         )
     return {task_id: out_dir / f"{prefix}{task_id}" for task_id in task_ids}

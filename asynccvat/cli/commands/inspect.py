@@ -47,7 +47,9 @@ def task_info(
     form = output_options.form()
     ids = parsing.ids([*(tasks or ()), *(task_id or ())], "ID")
     if not ids:
-        raise typer.BadParameter("name at least one task, like 147", param_hint="ID")
+        raise typer.BadParameter(
+            "it is missing. Name at least one task, like 147.", param_hint="ID"
+        )
     found, absent = queries.ask(shared.settings(), lambda client: _details(client, ids))
     if form is OutputForm.TABLE:
         for task in found:

@@ -194,10 +194,12 @@ def cancel(
     named = tuple(ids or ())
     tasks = parsing.ids(task_id or (), "--task-id")
     if not named and not tasks and not everything:
-        raise typer.BadParameter("name a request, or use -t TASK or --all", param_hint="ID")
+        raise typer.BadParameter(
+            "it is missing. Name a request, or give -t 147 or --all.", param_hint="ID"
+        )
     if everything and (named or tasks):
         raise typer.BadParameter(
-            "it cancels every waiting request: remove it or the ids", param_hint="--all"
+            "it cancels every waiting request. Remove it or the ids.", param_hint="--all"
         )
 
     async def work(client: CvatClient) -> dict[str, str]:

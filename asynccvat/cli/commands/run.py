@@ -63,7 +63,9 @@ def run(
         output.write_json(asynccvat.run_file_schema())
         return ExitCode.DONE
     if file is None:
-        raise typer.BadParameter("name a file, like steps.yaml", param_hint="FILE.yaml")
+        raise typer.BadParameter(
+            "it is missing. Name a file, like steps.yaml.", param_hint="FILE.yaml"
+        )
     results.check(dry_run=dry_run)
     try:
         read = asynccvat.load_run_file(file)

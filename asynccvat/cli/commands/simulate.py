@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -156,13 +157,20 @@ def simulate(
     except OSError as error:
         if error.filename is not None:
             raise typer.BadParameter(
-                f"cannot read {error.filename}: {error.strerror}", param_hint="--archives"
+                f"{str(error.filename)!r} cannot be read: {error.strerror}. Check the path.",
+                param_hint="--archives",
             ) from error
         raise typer.BadParameter(
-            f"cannot listen on {host}:{port}: {error.strerror or error}. Choose another port",
+            f"'{port}' cannot be listened on at {host}: {_reason(error)}. Choose another, or 0 for "
+            "a free one.",
             param_hint="--port",
         ) from error
     raise typer.Exit(ExitCode.DONE)
+
+
+def _reason(error: OSError) -> str:
+    """Say why a port cannot be listened on; asyncio's own words repeat address and number."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 async def _serve(options: SimulatorOptions) -> None:

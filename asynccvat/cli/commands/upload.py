@@ -152,7 +152,7 @@ def _refuse_with_undo(options: UploadOptions, others: Mapping[str, object]) -> N
         given.append("--no-backup")
     if given:
         raise typer.BadParameter(
-            f"it puts kept annotations back: remove {given[0]}", param_hint="--undo"
+            f"it puts kept annotations back. Remove {given[0]}.", param_hint="--undo"
         )
 
 
@@ -163,11 +163,11 @@ def _undo_folder(task_ids: Sequence[int], in_dir: Path | None, options: UploadOp
         typer.BadParameter: The options name no tasks, or none or two folders.
     """
     if not task_ids:
-        raise typer.BadParameter("name the tasks, like -t 147", param_hint="--undo")
+        raise typer.BadParameter("it needs tasks. Name them, like -t 147.", param_hint="--undo")
     if (in_dir is None) == (options.backup_dir is None):
         raise typer.BadParameter(
-            "name the folder that keeps the annotations: the mirror with -i, or the folder that "
-            "was given with --backup-dir",
+            "it needs the folder that keeps the annotations. Name the mirror with -i, or give the "
+            "--backup-dir of the upload.",
             param_hint="--undo",
         )
     return in_dir if in_dir is not None else Path(str(options.backup_dir))
@@ -230,22 +230,22 @@ def _what(
     if pairs:
         if in_dir is not None or task_ids or everything:
             raise typer.BadParameter(
-                "it names file and task: remove -i, -t and --all",
+                "it names files and their tasks. Remove -i, -t and --all.",
                 param_hint="--pair",
             )
         return pairs, None
     if in_dir is None:
         raise typer.BadParameter(
-            "name what to upload: -i DIR with -t 147 or --all, or --pair 147=FILE",
+            "it is missing. Give -i DIR with -t 147 or --all, or --pair 147=FILE.",
             param_hint="--in-dir",
         )
     if everything and task_ids:
         raise typer.BadParameter(
-            "it takes every task of the folder: remove it or -t", param_hint="--all"
+            "it takes every task of the folder. Remove it or -t.", param_hint="--all"
         )
     if not everything and not task_ids:
         raise typer.BadParameter(
-            "name the tasks, like -t 147, or use --all", param_hint="--task-id"
+            "it is missing. Name tasks, like -t 147, or give --all.", param_hint="--task-id"
         )
     return in_dir, None if everything else task_ids
 

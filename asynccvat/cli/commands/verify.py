@@ -114,8 +114,8 @@ def verify(
     of_server = [flag for name, flag in flags_given(selection).items() if name != "task_ids"]
     if of_server and (not against_server or task_ids or folder):
         raise typer.BadParameter(
-            "it selects which of the server's tasks the mirror should hold: use it with "
-            "--against-server, and without -t and --folder",
+            "it selects which of the server's tasks the mirror should hold. Give --against-server, "
+            "and neither -t nor --folder.",
             param_hint=of_server[0],
         )
     client = expected = None

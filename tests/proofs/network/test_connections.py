@@ -342,7 +342,7 @@ async def test_a_page_that_always_fails_ends_the_run_with_its_own_error(
     async with connected(server, SmallPages, policy=RetryPolicy(attempts=2)) as client:
         ran = await run(client, data, server)
     assert isinstance(ran.raised, ac.errors.ServerError)
-    assert "list: " in str(ran.raised)
+    assert "cannot list the tasks: " in str(ran.raised)
     assert len([call for call in server.calls if "page=2" in call.query]) == 3
     assert files(data) == {}
     await settle(server, data)

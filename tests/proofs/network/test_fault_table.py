@@ -333,7 +333,7 @@ def refusals() -> dict[str, Case]:
         table[f"export: {status}, always"] = fails(
             refused(always(EXPORT), status, PAGE, "text/html"),
             kind,
-            f"export of task 2: .* answered {status}",
+            f"cannot export task 2: .* answered {status}",
             **asked(export=PASSES * TRIES, download=0),
         )
     for status, kind in {403: ac.PermissionDeniedError, 404: ac.NotFoundError}.items():
@@ -449,7 +449,7 @@ def pauses() -> dict[str, Case]:
         "export: 429, always": fails(
             refused(always(EXPORT), 429, "{}", Retry_After="1"),
             ac.errors.RateLimitError,
-            "export of task 2: .* answered 429",
+            "cannot export task 2: .* answered 429",
             pauses=(1.0,) * 4 * PASSES,
             **asked(export=4 * PASSES, download=0),
             client={"policy": RetryPolicy(rate_limited_attempts=3)},
