@@ -55,7 +55,8 @@ def always(page: Page) -> object:
             "nginx Basic",
             GatewayError,
             (
-                f"cannot read the user: nginx before {{}} asks for a login of its own (Basic, 'Lab'), "
+                f"cannot read the user: nginx before {{}} asks for a login of its own (Basic, "
+                f"'Lab'), "
                 f"{SO} {ASK} The token of CVAT needs the Authorization header for itself."
             ),
         ),
@@ -63,7 +64,8 @@ def always(page: Page) -> object:
             "IIS of Windows",
             GatewayError,
             (
-                f"cannot read the user: IIS before {{}} asks for a login of its own (Negotiate), so CVAT was not "
+                f"cannot read the user: IIS before {{}} asks for a login of its own (Negotiate), "
+                f"so CVAT was not "
                 f"reached. "
                 f"{ASK} The token of CVAT needs the Authorization header for itself."
             ),
@@ -72,7 +74,8 @@ def always(page: Page) -> object:
             "oauth2-proxy 401",
             GatewayError,
             (
-                "cannot read the user: a gateway before {} asks for a login of its own, so CVAT was not reached. "
+                "cannot read the user: a gateway before {} asks for a login of its own, so CVAT "
+                "was not reached. "
                 f"{ASK}"
             ),
         ),
@@ -85,7 +88,8 @@ def always(page: Page) -> object:
             "Cloudflare challenge",
             GatewayError,
             (
-                "cannot read the user: Cloudflare before {} answered 403 with a check for a browser, which no "
+                "cannot read the user: Cloudflare before {} answered 403 with a check for a "
+                "browser, which no "
                 "program "
                 f"passes, {SO} {ASK}"
             ),
@@ -94,7 +98,8 @@ def always(page: Page) -> object:
             "Cloudflare challenge of old",
             GatewayError,
             (
-                "cannot read the user: Cloudflare before {} answered 503 with a check for a browser, which no "
+                "cannot read the user: Cloudflare before {} answered 503 with a check for a "
+                "browser, which no "
                 "program "
                 f"passes, {SO} {ASK}"
             ),
@@ -103,7 +108,8 @@ def always(page: Page) -> object:
             "AWS WAF challenge",
             GatewayError,
             (
-                "cannot read the user: AWS WAF before {} answered 202 with a check for a browser, which no program "
+                "cannot read the user: AWS WAF before {} answered 202 with a check for a browser, "
+                "which no program "
                 f"passes, {SO} {ASK}"
             ),
         ),
@@ -111,7 +117,8 @@ def always(page: Page) -> object:
             "nginx client certificate",
             GatewayError,
             (
-                "cannot read the user: nginx before {} wants a client certificate. Give it with --client-cert and "
+                "cannot read the user: nginx before {} wants a client certificate. Give it with "
+                "--client-cert and "
                 "--client-key."
             ),
         ),
@@ -119,7 +126,8 @@ def always(page: Page) -> object:
             "AWS ALB 403",
             GatewayError,
             (
-                "cannot read the user: AWS load balancer before {} answered 403, Forbidden. CVAT was not "
+                "cannot read the user: AWS load balancer before {} answered 403, Forbidden. CVAT "
+                "was not "
                 "reached. Ask the "
                 "gateway's administrator."
             ),
@@ -128,7 +136,8 @@ def always(page: Page) -> object:
             "nginx 502",
             ServerError,
             (
-                "cannot read the user: nginx before {} answered 502, Bad Gateway. CVAT behind it does not "
+                "cannot read the user: nginx before {} answered 502, Bad Gateway. CVAT behind it "
+                "does not "
                 "answer. Check "
                 "that the server runs, or try again later."
             ),
@@ -137,7 +146,8 @@ def always(page: Page) -> object:
             "Cloudflare 522",
             ServerError,
             (
-                "cannot read the user: Cloudflare before {} answered 522, error code: 522. CVAT behind it does not "
+                "cannot read the user: Cloudflare before {} answered 522, error code: 522. CVAT "
+                "behind it does not "
                 "answer. Check that the server runs, or try again later."
             ),
         ),
@@ -161,7 +171,8 @@ def always(page: Page) -> object:
             "CVAT's interface",
             ConfigError,
             (
-                "cannot read the user: {} answered with CVAT's user interface instead of its API. Check address "
+                "cannot read the user: {} answered with CVAT's user interface instead of its API. "
+                "Check address "
                 "and port, "
                 "and that the web server passes /api/ to CVAT."
             ),

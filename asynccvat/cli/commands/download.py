@@ -129,8 +129,8 @@ def folders(
             )
         if len(out_paths) != len(task_ids):
             raise typer.BadParameter(
-                f"it names {counted(len(out_paths), 'folder')} for {counted(len(task_ids), 'task')}. "
-                "Give one for each task.",
+                f"it names {counted(len(out_paths), 'folder')} for "
+                f"{counted(len(task_ids), 'task')}. Give one for each task.",
                 param_hint="--out-path",
             )
         return dict(zip(task_ids, out_paths, strict=True))
