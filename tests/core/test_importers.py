@@ -30,6 +30,7 @@ FORMATS = Formats(
 @pytest.mark.parametrize(
     ("name", "importer"),
     [
+        ("CVAT", "CVAT 1.1"),
         ("CVAT 1.1", "CVAT 1.1"),
         ("CVAT for images 1.1", "CVAT 1.1"),
         ("CVAT for video 1.1", "CVAT 1.1"),

@@ -9,7 +9,14 @@ from pathlib import PurePath
 import pytest
 
 from asynccvat import events
-from asynccvat.core.outcomes import Action, FailedOutcome, RunReport, TaskOutcome, TasksFailedError
+from asynccvat.core.outcomes import (
+    Action,
+    AnnotationChange,
+    FailedOutcome,
+    RunReport,
+    TaskOutcome,
+    TasksFailedError,
+)
 from asynccvat.errors import DiskFullError, ExportFailedError, StoreError
 
 GOOD = TaskOutcome(
@@ -38,6 +45,17 @@ def test_a_report_without_failures_is_ok_and_raises_nothing() -> None:
 def test_an_outcome_has_its_folder_as_a_path() -> None:
     assert GOOD.path == PurePath("d/task1")
     assert BAD.path is None
+
+
+def test_an_upload_tells_how_many_annotations_the_task_had_and_has() -> None:
+    uploaded = TaskOutcome(
+        task_id=3,
+        action=Action.UPLOADED,
+        reason="edited",
+        annotations=AnnotationChange(12, None, 3),
+    )
+    assert uploaded.to_json()["annotations"] == {"before": 12, "in_file": None, "after": 3}
+    assert "annotations" not in GOOD.to_json()
 
 
 def test_a_failure_is_in_the_report_and_raised_only_on_demand() -> None:

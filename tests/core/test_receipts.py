@@ -106,6 +106,12 @@ def test_a_head_knows_what_it_was_made_with() -> None:
     assert head.is_made_as(ExportSpec("COCO 1.0", images=True))
     assert not head.is_made_as(ExportSpec("COCO 1.0"))
     assert not head.is_made_as(ExportSpec("YOLO 1.1", images=True))
+    assert head.may_be_made_as(ExportSpec("COCO 1.0", images=True))
+    assert not head.may_be_made_as(ExportSpec(images=True))
+    video = msgspec.structs.replace(head, format="CVAT for video 1.1")
+    assert video.may_be_made_as(ExportSpec(images=True))
+    assert not video.may_be_made_as(ExportSpec())
+    assert not video.is_made_as(ExportSpec(images=True).for_mode("annotation"))
 
 
 def test_a_receipt_with_mapped_names_has_both_and_a_version_of_its_own() -> None:

@@ -26,6 +26,8 @@ def test_videos_are_named() -> None:
     assert "2 tasks are videos (tasks 1 and 2)" in str(
         flattening(plan(VIDEO, VIDEO), ExportSpec("CVAT for images 1.1"))
     )
+    said = str(flattening(plan(*[VIDEO] * 1_006), ExportSpec("YOLO 1.1")))
+    assert said.startswith("1,006 tasks are videos (tasks 1, 2, 3, 4, 5 and 1,001 more), and ")
 
 
 @pytest.mark.parametrize(
