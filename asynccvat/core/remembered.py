@@ -17,7 +17,7 @@ import msgspec
 
 from asynccvat.core import quantities
 from asynccvat.core.declarations import declared_options
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UnsafeNames
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.selection import Selection
@@ -233,13 +233,38 @@ def _worth_remembering(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def expected_selection(
+    given: Selection | None, remembered: Remembered | None, default_project_id: int | None
+) -> Selection:
+    """Return which tasks a destination should hold, for a comparison with the server.
+
+    Args:
+        given: What the user said, None if nothing.
+        remembered: What the destination remembers.
+        default_project_id: The project of the settings.
+    """
+    if given is not None:
+        return given
+    if remembered is not None and remembered.selection is not None:
+        return Selection(**msgspec.structs.asdict(remembered.selection))
+    return Selection(project_ids=(default_project_id,) if default_project_id else None)
+
+
 def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:
-    """Return the settings of a destination that remembers none: those of most of its tasks."""
+    """Return the settings of a destination that remembers none: those of most of its tasks.
+
+    Both flavours of CVAT's XML together are what `CVAT` chooses.
+    """
     made = Counter(
         (head.format, head.images, head.folder.removesuffix(str(head.task_id))) for head in heads
     )
+    formats = {format_name for format_name, _, _ in made}
     for (format_name, images, prefix), _ in made.most_common(1):
-        return Remembered(format=format_name, images=images, folder_prefix=prefix)
+        return Remembered(
+            format=CVAT if formats == {CVAT_IMAGES, CVAT_VIDEO} else format_name,
+            images=images,
+            folder_prefix=prefix,
+        )
     return Remembered()
 
 

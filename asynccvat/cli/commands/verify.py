@@ -99,7 +99,8 @@ def verify(
     """Read every file of a mirror and compare it with its receipt; this needs no server.
 
     After an interruption, run it again, and it continues. It may run while a mirror runs. With
-    --against-server, the selection says which tasks the mirror should hold.
+    --against-server, the selection says which tasks the mirror should hold; by default, those that
+    it remembers.
 
     For example:
 
@@ -118,11 +119,12 @@ def verify(
             "and neither -t nor --folder.",
             param_hint=of_server[0],
         )
-    client = expected = None
+    client = expected = default_project = None
     if repair or against_server:
         settings = shared.settings()
         if against_server and not (task_ids or folder):
-            expected = in_default_project(selection, settings)
+            expected = in_default_project(selection, settings) if of_server else None
+            default_project = settings.project_id
         client = client_for(settings)
     place = Path(destination)
 
@@ -136,6 +138,7 @@ def verify(
             client=client,
             against_server=against_server,
             selection=expected,
+            default_project_id=default_project,
             repair=repair,
             on_event=on_event,
         )

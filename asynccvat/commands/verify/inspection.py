@@ -21,9 +21,11 @@ from asynccvat.commands.verify.journal import JOURNAL_NAME, VerifyJournal
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.problems import ProblemKind, VerifyProblem, obstacle
 from asynccvat.core.receipts import MemberRecord, ReceiptHead, decode_receipt
+from asynccvat.core.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
+from asynccvat.store.history import HISTORY
 from asynccvat.store.identity import (
     IDENTITY_NAME,
     DestinationIdentity,
@@ -45,7 +47,7 @@ from asynccvat.store.opening import GITIGNORE, find_layout
 
 _OURS = frozenset(
     {
-        *("archives", IDENTITY_NAME, "kept", "receipts", "replaced", "staging"),
+        *("archives", HISTORY, IDENTITY_NAME, "kept", "receipts", "replaced", "staging"),
         *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME, GITIGNORE),
     }
 )
@@ -63,15 +65,18 @@ class Inspection:
         """The destination."""
         return self._layout.path
 
-    def check_server(self, origin: str, organization: str | None) -> None:
+    def check_server(self, origin: str, organization: str | None) -> Remembered | None:
         """Check that the destination mirrors a server and organization.
+
+        Returns:
+            What the destination remembers of its first run.
 
         Raises:
             ConfigError: It mirrors another one.
         """
         wanted = DestinationIdentity(origin=origin, organization=organization)
         with disk_errors.explained("read", self.path):
-            check_identity(self._layout, wanted, create=False)
+            return check_identity(self._layout, wanted, create=False)
 
     @contextlib.contextmanager
     def journal(self, *, restart: bool) -> Iterator[VerifyJournal]:

@@ -34,6 +34,7 @@ from asynccvat.core.plans.verify import (
 )
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.remembered import Remembered, expected_selection
 from asynccvat.core.selection import Selection
 from asynccvat.core.verify_journal import Verified
 from asynccvat.errors import ConfigError
@@ -67,6 +68,7 @@ async def verify(
     client: CvatClient | None = None,
     against_server: bool = False,
     selection: Selection | None = None,
+    default_project_id: int | None = None,
     repair: bool = False,
     on_event: Callable[[Event], None] | None = None,
 ) -> VerifyReport:
@@ -88,7 +90,9 @@ async def verify(
         against_server: Compare receipts with the server's list of tasks, too: which tasks have
             changed there, are gone, or are not mirrored. Nothing is exported for it.
         selection: The tasks that should be mirrored, if all are compared with the server; None for
-            all that the user may see.
+            those that the mirror remembers, or else all that the user may see.
+        default_project_id: The project to compare with, where neither the selection nor the mirror
+            says which tasks.
         repair: Fetch damaged tasks again, by an ordinary mirror of just these. Whole files are
             reused, and edited ones go to `kept/`.
         on_event: Called with each event, in the event loop's thread.
@@ -126,6 +130,7 @@ async def verify(
             client=client,
             against_server=against_server,
             selection=selection,
+            default_project_id=default_project_id,
             repair=repair,
         )
     )
@@ -140,6 +145,7 @@ class _VerifyRequest:
     client: CvatClient | None
     against_server: bool
     selection: Selection | None
+    default_project_id: int | None
     repair: bool
 
     @property
@@ -181,8 +187,9 @@ class _Verification:
 
     async def _verify(self, comparison: Comparison, wanted: _VerifyRequest) -> None:
         client, look, thread = wanted.client, comparison.look, comparison.thread
+        remembered = None
         if client is not None:
-            await thread(look.check_server, client.origin, client.organization)
+            remembered = await thread(look.check_server, client.origin, client.organization)
         all_heads, unreadable = await thread(look.heads)
         heads = await thread(select_receipts, all_heads, wanted.task_ids, wanted.folders)
         damaged = damaged_in_selection(unreadable, wanted.task_ids, wanted.folders)
@@ -201,7 +208,7 @@ class _Verification:
         known = all_heads.keys() | {one.task_id for one in unreadable}
         self._found(without_receipt(wanted.task_ids or (), known))
         if client is not None:
-            await self._ask(client, heads, wanted)
+            await self._ask(client, heads, wanted, remembered)
         async with entered_in_thread(look.journal(restart=wanted.restart)) as journal:
             await self._read_all(comparison, journal, heads)
             if client is not None and wanted.repair:
@@ -214,7 +221,11 @@ class _Verification:
                 self._warn(journal.problem)
 
     async def _ask(
-        self, client: CvatClient, heads: Mapping[int, ReceiptHead], wanted: _VerifyRequest
+        self,
+        client: CvatClient,
+        heads: Mapping[int, ReceiptHead],
+        wanted: _VerifyRequest,
+        remembered: Remembered | None,
     ) -> None:
         """Ask the server before reading for hours, as it may refuse."""
         from asynccvat.commands.verify import repair as repairing  # noqa: PLC0415 - without a server, no network is loaded
@@ -222,7 +233,7 @@ class _Verification:
         if not wanted.against_server:
             await client.user()
             return
-        selection = wanted.selection or Selection()
+        selection = expected_selection(wanted.selection, remembered, wanted.default_project_id)
         if not wanted.everything:
             selection = Selection(task_ids=sorted({*heads, *(wanted.task_ids or ())}))
         with warnings_to(self._warn):
