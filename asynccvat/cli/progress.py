@@ -193,14 +193,24 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
     A message that many tasks may share appears once, at the end of the run.
     """
     match event:
-        case DestinationSettled(description=description):
-            yield printable(description)
         case TaskDone(outcome=outcome):
             if verbose and outcome.ok:
                 yield _task(outcome)
             yield from _at_once(outcome)
         case RunFinished(report=report):
             yield from _at_the_end(report)
+        case Retrying() if verbose:
+            whose = "" if event.task_id is None else f"task {event.task_id}: "
+            yield f"{whose}retrying {event.step} in {span(event.delay)}: {printable(event.error)}"
+        case _:
+            yield from _of_the_run(event)
+
+
+def _of_the_run(event: Event) -> Iterator[str]:
+    """Yield the message of an event that concerns no task; none if it has none."""
+    match event:
+        case DestinationSettled(description=description):
+            yield printable(description)
         case Warned():
             yield f"warning: {printable(event.message)}"
         case ServerPaused():
@@ -211,9 +221,6 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
             yield f"the server answers again after {span(event.seconds)}; the run goes on"
         case QueueStalled():
             yield str(event.stall)
-        case Retrying() if verbose:
-            whose = "" if event.task_id is None else f"task {event.task_id}: "
-            yield f"{whose}retrying {event.step} in {span(event.delay)}: {printable(event.error)}"
         case _:
             pass
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.remembered import (
@@ -17,11 +17,14 @@ from asynccvat.core.remembered import (
     Remembered,
     Settled,
     Wanted,
+    expected_selection,
     from_receipts,
     settle,
 )
 from asynccvat.core.selection import Selection
 from asynccvat.errors import ChangeRefusedError, ConfigError
+
+pytestmark = pytest.mark.proof("Destinations")
 
 DEFAULT = ExportSpec().format
 COCO = Remembered(
@@ -179,6 +182,20 @@ def head(task_id: int, **changes: Any) -> ReceiptHead:
         "committed_at": "",
     }
     return ReceiptHead(**(values | changes))
+
+
+def test_a_comparison_with_the_server_takes_what_is_said_best() -> None:
+    given = Selection(name="x")
+    assert expected_selection(given, COCO, 7) == given
+    assert expected_selection(None, COCO, 7) == Selection(project_ids=(5,))
+    assert expected_selection(None, Remembered(), 7) == Selection(project_ids=(7,))
+    assert expected_selection(None, None, None) == Selection()
+
+
+def test_both_flavours_of_cvats_xml_are_what_cvat_chooses() -> None:
+    heads = [head(number, format=CVAT_IMAGES) for number in (1, 2)]
+    assert from_receipts(heads).format == CVAT_IMAGES
+    assert from_receipts([*heads, head(3, format=CVAT_VIDEO)]).format == CVAT
 
 
 def test_receipts_tell_the_settings_of_most_tasks_and_no_selection() -> None:

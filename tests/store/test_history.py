@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from destinations import (
 from asynccvat.core.remembered import Remembered
 from asynccvat.store import MirrorStore
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("Destinations")]
 
 DAY = 86400.0
 FIRST: Tree = {"annotations.xml": b"first", "images/a.jpg": b"an image"}
@@ -179,7 +179,7 @@ async def test_versions_that_cannot_be_removed_are_a_warning(
 
 
 async def test_wherever_a_run_dies_the_replaced_version_is_whole_in_one_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count_cases: Callable[[int], None]
 ) -> None:
     disk = Disk(monkeypatch)
     old: Tree = {"a/one.xml": b"one", "a/b/two.xml": b"two", "images/a.jpg": b"an image"}
@@ -206,4 +206,5 @@ async def test_wherever_a_run_dies_the_replaced_version_is_whole_in_one_place(
         assert read_tree(dest / "task7") == SECOND
         assert history(dest) == {"7/v1/a/one.xml": b"one", "7/v1/a/b/two.xml": b"two"}
         assert (staged(dest), kept(dest)) == ([], [])
+    count_cases(at)
     assert at > 30

@@ -16,7 +16,7 @@ from asynccvat.errors import ConfigError, StoreLockedError
 from asynccvat.store import MirrorStore, mirror_store
 from asynccvat.store.opening import open_layout
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("Destinations")]
 
 
 async def refusal(dest: Path, *, read_only: bool = False) -> str:

@@ -12,7 +12,7 @@ from engine_serving import QUICK, actions, files, receipt_head, serving
 import asynccvat as ac
 from asynccvat.errors import ChangeRefusedError
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("Destinations")]
 
 COCO = ac.ExportSpec("COCO 1.0", images=True)
 CHANGE = replace(QUICK, change=True)

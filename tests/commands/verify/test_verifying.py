@@ -11,6 +11,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,26 @@ async def test_a_selection_says_what_should_be_here_and_not_what_is_gone(data: P
                 data, client=place.client, against_server=True, selection=selection
             )
             assert report.ok, report.problems
+
+
+async def test_a_comparison_is_with_the_tasks_that_the_mirror_remembers(data: Path) -> None:
+    async with serving(6, projects=2) as place:
+        first = await ac.mirror(place.client, data, ac.Selection(project_ids=[1]), options=QUICK)
+        report = await ac.verify(data, client=place.client, against_server=True)
+        assert report.ok, report.problems
+        every = await ac.verify(
+            data, client=place.client, against_server=True, selection=ac.Selection()
+        )
+        assert len(every.problems) == 6 - len(first.outcomes)
+
+
+async def test_the_history_of_a_mirror_is_no_foreign_file(data: Path) -> None:
+    async with serving(1) as place:
+        for _ in range(2):
+            place.server.edit_task(1)
+            await ac.mirror(place.client, data, options=replace(QUICK, history=1e6))
+        assert list((data / ".asynccvat" / "history" / "1").iterdir()) != []
+        assert (await ac.verify(data)).problems == ()
 
 
 async def test_a_list_that_keeps_changing_compares_not_all_and_says_so(

@@ -72,12 +72,14 @@ class Recording:
             aside = [one for one in state.names(dest) if one.startswith(f"{name}.old-")]
             places = [state.files(f"{dest}/{one}") for one in (name, *aside)]
             assert self.after.get(name) in places, f"{name} was told to be {outcome.action}"
-        if scenario.history:
+        self._check_kept(set((state.files(dest) or {}).values()))
+
+    def _check_kept(self, here: set[bytes]) -> None:
+        """Make sure that what is to be kept is anywhere in the destination."""
+        assert here.issuperset(self.scenario.mine), "files of the user are lost"
+        if self.scenario.history:
             replaced = {files[ANNOTATIONS] for files in self.before.values()}
-            assert set((state.files(dest) or {}).values()) >= replaced, "history is lost"
-        if scenario.mine:
-            here = set((state.files(dest) or {}).values())
-            assert here.issuperset(scenario.mine), "files of the user are lost"
+            assert here >= replaced, "history is lost"
 
     def _check_kept(self, point: int, state: State) -> None:
         """Make sure that what imports replaced was kept before they were requested."""
