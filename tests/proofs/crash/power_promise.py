@@ -72,9 +72,9 @@ class Recording:
             aside = [one for one in state.names(dest) if one.startswith(f"{name}.old-")]
             places = [state.files(f"{dest}/{one}") for one in (name, *aside)]
             assert self.after.get(name) in places, f"{name} was told to be {outcome.action}"
-        self._check_kept(set((state.files(dest) or {}).values()))
+        self._check_saved(set((state.files(dest) or {}).values()))
 
-    def _check_kept(self, here: set[bytes]) -> None:
+    def _check_saved(self, here: set[bytes]) -> None:
         """Make sure that what is to be kept is anywhere in the destination."""
         assert here.issuperset(self.scenario.mine), "files of the user are lost"
         if self.scenario.history:
