@@ -125,6 +125,8 @@ def show_plan(plan: Plan, *, as_json: bool, verbose: bool) -> ExitCode:
         output.write_json(described)
     else:
         output.remark(plan.description)
+        for warning in plan.warnings:
+            output.remark(f"warning: {warning}")
         output.table(
             ("step", "task", "folder", "reason", "name"),
             [

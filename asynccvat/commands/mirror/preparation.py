@@ -18,6 +18,7 @@ from asynccvat.core.models import ExportSpec, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
+from asynccvat.core.plans.flavours import flattening
 from asynccvat.core.plans.mirror import Fetch, Plan, Presence, gone_candidates, plan_mirror
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.remembered import Settled, Wanted, settle
@@ -109,7 +110,9 @@ async def prepare(
             await client.formats(),
             named=selection.task_ids is not None,
         )
-    plan_ = replace(plan_, description=description)
+    flattened = flattening(plan_, spec)
+    warnings = () if flattened is None else (flattened,)
+    plan_ = replace(plan_, description=description, warnings=warnings)
     counts = plan_.counts
     emit(
         Planned(

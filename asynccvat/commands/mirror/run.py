@@ -14,10 +14,8 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
-from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
-from asynccvat.core.plans.flavours import flattening
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
     Fetch,
@@ -114,7 +112,7 @@ class MirrorRun:
         options = settled.options
         plan_ = run.plan = await prepare(self._client, store, settled, emit=run.emit)
         _pass_warnings(store, report)
-        _warn_of(plan_, settled.spec, report)
+        _warn_of(plan_, report)
         if not self._is_repair:
             await store.remember(settled.remembered)
         await store.keep_history(options.history or 0.0)
@@ -232,7 +230,7 @@ def _orders(plan_: Plan, *, adopt: bool) -> list[FetchOrder]:
     ]
 
 
-def _warn_of(plan_: Plan, spec: ExportSpec, report: ReportBuilder) -> None:
+def _warn_of(plan_: Plan, report: ReportBuilder) -> None:
     """Warn of what the plan leaves undone, and of what the format leaves out."""
     if not plan_.listing.complete:
         report.warn(
@@ -242,9 +240,8 @@ def _warn_of(plan_: Plan, spec: ExportSpec, report: ReportBuilder) -> None:
         )
     if plan_.guard is not None:
         report.warn(plan_.guard)
-    flattened = flattening(plan_, spec)
-    if flattened is not None:
-        report.warn(flattened)
+    for warning in plan_.warnings:
+        report.warn(warning)
 
 
 def _warn_of_emptied(

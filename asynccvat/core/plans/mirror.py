@@ -196,12 +196,14 @@ class Plan:
         listing: The listing that it was made from.
         guard: Why the removals may not be carried out, None if they may.
         description: What the destination mirrors, in one line.
+        warnings: What the format leaves out of tasks that are fetched.
     """
 
     steps: tuple[MirrorStep, ...]
     listing: TaskListing
     guard: str | None = None
     description: str = ""
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
@@ -225,6 +227,7 @@ class Plan:
             "description": self.description,
             "listing_complete": self.listing.complete,
             "guard": self.guard,
+            "warnings": list(self.warnings),
             "counts": dict(self.counts),
             "steps": [_record(step) for step in self.steps],
         }

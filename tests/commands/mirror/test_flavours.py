@@ -59,7 +59,9 @@ async def test_a_named_flavour_is_taken_and_warned_of_once(
     data: Path, stack: AsyncExitStack
 ) -> None:
     serve = await stack.enter_async_context(serving(8, video_tasks=7))
+    plan = await ac.plan_mirror(serve.client, data, None, IMAGES)
     report = await ac.mirror(serve.client, data, None, IMAGES, options=QUICK)
+    assert plan.to_json()["warnings"] == list(plan.warnings) == list(report.warnings)
     assert report.warnings == (
         (
             "7 tasks are videos (tasks 1, 2, 3, 4, 5 and 2 more), and 'CVAT for images 1.1' has no "
