@@ -6,28 +6,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import anyio
-
-from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import in_thread, wait_for_end
 from asynccvat.client import CvatClient, internals
+from asynccvat.commands.mirror.absence import absent_from_lists, presence_of
 from asynccvat.core.models import ExportSpec, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
 from asynccvat.core.plans.flavours import flattening
-from asynccvat.core.plans.mirror import Fetch, Plan, Presence, gone_candidates, plan_mirror
+from asynccvat.core.plans.mirror import Fetch, Plan, plan_mirror
+from asynccvat.core.plans.removals import Presence, absence_notice, gone_candidates
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.core.remembered import Settled, Wanted, settle
 from asynccvat.core.selection import Selection
-from asynccvat.errors import AsyncCvatError, NotFoundError, PermissionDeniedError
 from asynccvat.events import DestinationSettled, Event, ListingRead, Planned
 from asynccvat.store import MirrorStore
-
-_CONFIRMATIONS_AT_ONCE = 4
 
 
 async def settle_with(store: MirrorStore, wanted: Wanted) -> Settled:
@@ -83,11 +79,17 @@ async def prepare(
     description = describe_mirror(store, settled)
     emit(DestinationSettled(description))
     emit(ListingRead(len(listing.tasks), listing.complete))
-    presence: dict[int, Presence] | None = None
-    if options.prune:
-        presence = {}
-        if listing.complete:
-            presence = await _presence(client, await in_thread(gone_candidates, listing, heads))
+    presence: dict[int, Presence] | None = {} if options.prune else None
+    absent: list[int] = []
+    if listing.complete:
+        gone = await in_thread(gone_candidates, listing, heads)
+        not_listed = [head.task_id for head in gone]
+        if options.prune:
+            presence = await presence_of(
+                client, not_listed, selection, folders=len(heads), options=options
+            )
+        elif selection.task_ids is None:
+            absent = await absent_from_lists(client, not_listed, selection)
     new_folders = await in_thread(_new_folders, listing, heads, options)
     plan_ = await in_thread(
         plan_mirror,
@@ -98,6 +100,7 @@ async def prepare(
         states=states,
         unclaimed=await store.unclaimed(new_folders),
         presence=presence,
+        absent=absent,
     )
     if plan_.of(Fetch):
         await internals(client).check_version()
@@ -110,8 +113,8 @@ async def prepare(
             await client.formats(),
             named=selection.task_ids is not None,
         )
-    flattened = flattening(plan_, spec)
-    warnings = () if flattened is None else (flattened,)
+    said = (absence_notice(plan_.absent), flattening(plan_, spec))
+    warnings = tuple([text for text in said if text is not None])
     plan_ = replace(plan_, description=description, warnings=warnings)
     counts = plan_.counts
     emit(
@@ -146,27 +149,3 @@ def _new_folders(
         for folder in [task_folder_name(options.prefix, task.id)]
         if (head := heads.get(task.id)) is None or head.folder != folder
     ]
-
-
-async def _presence(client: CvatClient, candidates: Iterable[ReceiptHead]) -> dict[int, Presence]:
-    """Ask the server about each task that is not in the listing."""
-    presence: dict[int, Presence] = {}
-    limiter = anyio.CapacityLimiter(_CONFIRMATIONS_AT_ONCE)
-
-    async def confirm(task_id: int) -> None:
-        async with limiter:
-            try:
-                await client.task(task_id)
-            except NotFoundError:
-                presence[task_id] = Presence.GONE
-            except PermissionDeniedError:
-                presence[task_id] = Presence.FORBIDDEN
-            except AsyncCvatError:
-                presence[task_id] = Presence.UNKNOWN
-            else:
-                presence[task_id] = Presence.ELSEWHERE
-
-    async with task_group() as group:
-        for head in candidates:
-            group.start_soon(confirm, head.task_id)
-    return dict(sorted(presence.items()))

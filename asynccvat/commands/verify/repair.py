@@ -15,7 +15,7 @@ from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
-from asynccvat.core.plans.mirror import gone_candidates
+from asynccvat.core.plans.removals import gone_candidates
 from asynccvat.core.plans.repair import RepairGroup, plan_repairs
 from asynccvat.core.plans.verify import compare
 from asynccvat.core.problems import VerifyProblem

@@ -8,7 +8,7 @@ server and the destination, `commands.mirror.run` carries the plan out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import msgspec
 from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import task_folder_name
+from asynccvat.core.plans.removals import Presence, removals_refused
 from asynccvat.core.receipts import ReceiptHead
 
 
@@ -27,15 +28,6 @@ class FolderState(StrEnum):
     INTACT = "intact"
     EDITED = "edited"
     MISSING = "missing"
-
-
-class Presence(StrEnum):
-    """What the server says about a task that is not in the listing."""
-
-    GONE = "gone"
-    ELSEWHERE = "elsewhere"
-    FORBIDDEN = "forbidden"
-    UNKNOWN = "unknown"
 
 
 class Reason(StrEnum):
@@ -63,6 +55,8 @@ class Reason(StrEnum):
     """It was deleted on the server."""
     ELSEWHERE = "elsewhere"
     """It is still on the server, but not in this selection."""
+    ABSENT = "absent"
+    """It is not listed any more. It was not asked for, as too many tasks are absent."""
     FORBIDDEN = "forbidden"
     """It is perhaps on the server, but this user may not see it."""
     UNKNOWN = "unknown"
@@ -97,6 +91,7 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.PREFIX: "the folder prefix changed",
     Reason.GONE: "deleted on the server",
     Reason.ELSEWHERE: "still on the server, but not in this selection",
+    Reason.ABSENT: "not listed any more: deleted on the server, or not visible to this user",
     Reason.FORBIDDEN: "perhaps still on the server, but not visible to this user",
     Reason.UNKNOWN: "the server did not say whether it is still there",
     Reason.NO_DATA: "the task has no data, so CVAT cannot export it",
@@ -196,7 +191,8 @@ class Plan:
         listing: The listing that it was made from.
         guard: Why the removals may not be carried out, None if they may.
         description: What the destination mirrors, in one line.
-        warnings: What the format leaves out of tasks that are fetched.
+        warnings: What the format leaves out of tasks that are fetched, and which are `absent`.
+        absent: Mirrored tasks that the server does not list any more, without `--prune`.
     """
 
     steps: tuple[MirrorStep, ...]
@@ -204,6 +200,7 @@ class Plan:
     guard: str | None = None
     description: str = ""
     warnings: tuple[str, ...] = ()
+    absent: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
@@ -228,6 +225,7 @@ class Plan:
             "listing_complete": self.listing.complete,
             "guard": self.guard,
             "warnings": list(self.warnings),
+            "absent": list(self.absent),
             "counts": dict(self.counts),
             "steps": [_record(step) for step in self.steps],
         }
@@ -247,15 +245,6 @@ def _record(step: MirrorStep) -> dict[str, Any]:
     return record
 
 
-def gone_candidates(
-    listing: TaskListing, receipts: Mapping[int, ReceiptHead]
-) -> tuple[ReceiptHead, ...]:
-    """Return the receipts of tasks that are not listed. Each must be confirmed as gone."""
-    listed = {task.id for task in listing.tasks}
-    gone = [head for task_id, head in receipts.items() if task_id not in listed]
-    return tuple(sorted(gone, key=lambda head: head.task_id))
-
-
 def plan_mirror(
     listing: TaskListing,
     receipts: Mapping[int, ReceiptHead],
@@ -265,6 +254,7 @@ def plan_mirror(
     states: Mapping[int, FolderState],
     unclaimed: Collection[str] = (),
     presence: Mapping[int, Presence] | None = None,
+    absent: Sequence[int] = (),
 ) -> Plan:
     """Compare the server's tasks with the destination.
 
@@ -276,6 +266,7 @@ def plan_mirror(
         states: The states of folders that were checked. Others count as intact.
         unclaimed: Names of existing folders that are in no receipt.
         presence: For `--prune`: what the server said about each of `gone_candidates`.
+        absent: Without `--prune`: which of them are in no list.
     """
     steps: list[MirrorStep] = []
     for task in listing.tasks:
@@ -297,11 +288,11 @@ def plan_mirror(
         if presence is None or task_id not in presence
     )
     gone = [_gone_step(receipts[task_id], state) for task_id, state in (presence or {}).items()]
-    removals = sum(isinstance(step, Remove) for step in gone)
     return Plan(
         steps=(*steps, *gone),
         listing=listing,
-        guard=_guard(listing, removals, len(receipts), options),
+        guard=removals_refused(listing, (presence or {}).values(), len(receipts), options),
+        absent=tuple(absent),
     )
 
 
@@ -360,17 +351,3 @@ def _gone_step(head: ReceiptHead, presence: Presence) -> Keep | Remove:
     if presence is Presence.GONE:
         return Remove(head.task_id, head.task_name, head.folder, Reason.GONE, head)
     return Keep(head.task_id, head.task_name, head.folder, Reason(presence.value))
-
-
-def _guard(listing: TaskListing, removals: int, folders: int, options: MirrorOptions) -> str | None:
-    if removals == 0:
-        return None
-    if not listing.complete:
-        return "nothing is removed: the listing is incomplete. Run again."
-    allowed = options.deletions_allowed(folders)
-    if removals > allowed:
-        return (
-            f"nothing is removed: {removals} of {folders} folders would go, but --max-delete "
-            f"{options.max_delete} allows {allowed}. Raise it if the removals are right."
-        )
-    return None

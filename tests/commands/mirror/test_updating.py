@@ -439,6 +439,7 @@ async def test_prune_keeps_tasks_that_may_still_exist(
     serve: Serving, data: Path, status: int, reason: str
 ) -> None:
     if status != 200:
+        serve.server.delete_task(2)
         serve.server.faults.add(Fault(path="^/api/tasks/2$", status=status, times=None))
     selection = ac.Selection(task_ids=[1, 3, 4])
     report = await again(serve, data, PRUNE, selection=selection)
@@ -461,6 +462,63 @@ async def test_prune_stops_at_its_guard_and_removes_nothing(serve: Serving, data
     assert actions(await again(serve, data))[1] == ("kept", "unchanged")
     report = await again(serve, data, replace(PRUNE, max_delete=2))
     assert (report.guard, report.count(ac.Action.REMOVED)) == (None, 2)
+
+
+async def test_tasks_elsewhere_are_found_by_lists_and_not_one_by_one(data: Path) -> None:
+    async with serving(40) as serve:
+        await again(serve, data, QUICK)
+        serve.server.delete_task(2)
+        seen = len(serve.server.calls)
+        selection = ac.Selection(name="street-00001")
+        report = await again(serve, data, replace(PRUNE, change=True), selection=selection)
+        assert report.ok
+        assert actions(report)[2] == ("removed", "gone")
+        assert actions(report)[40] == ("kept", "elsewhere")
+        asked = [call.path for call in serve.calls("GET", "/api/tasks", since=seen)]
+        assert asked == ["/api/tasks", "/api/tasks", "/api/tasks/2"]
+
+
+async def test_no_task_is_asked_for_if_more_are_absent_than_may_be_removed(data: Path) -> None:
+    async with serving(40) as serve:
+        await again(serve, data, QUICK)
+        for task_id in range(1, 21):
+            serve.server.delete_task(task_id)
+        seen = len(serve.server.calls)
+        report = await again(serve, data, replace(PRUNE, max_delete="10%"))
+        assert report.guard is not None
+        assert "up to 20 of 40 folders would go, but --max-delete 10% allows 4" in report.guard
+        assert actions(report)[1] == ("kept", "absent")
+        assert [call.path for call in serve.server.calls[seen:]] == ["/api/tasks"]
+        assert len(list(data.glob("task*"))) == 40
+
+
+async def test_gone_tasks_are_kept_if_the_lists_cannot_be_read(serve: Serving, data: Path) -> None:
+    serve.server.delete_task(2)
+    serve.server.faults.add(Fault(path=r"^/api/tasks\?filter", status=403, times=None))
+    options, selection = replace(PRUNE, change=True), ac.Selection(name="street-00001")
+    report = await again(serve, data, options, selection=selection)
+    assert actions(report) == {
+        1: ("kept", "unchanged"),
+        **dict.fromkeys((2, 3, 4), ("kept", "unknown")),
+    }
+
+
+async def test_gone_tasks_are_named_without_prune(serve: Serving, data: Path) -> None:
+    serve.server.delete_task(2)
+    for selection in (None, ac.Selection(project_ids=[1])):
+        seen = len(serve.server.calls)
+        report = await again(serve, data, replace(QUICK, change=True), selection=selection)
+        (warning,) = report.warnings
+        assert "1 mirrored task is not on the server any more" in warning
+        assert "user: 2." in warning
+        assert "--prune" in warning
+        assert len(serve.server.calls) == seen + (1 if selection is None else 2)
+        assert (data / "task2").is_dir()
+    # Tasks that were named are reported one by one.
+    report = await again(
+        serve, data, replace(QUICK, change=True), selection=ac.Selection(task_ids=[1])
+    )
+    assert report.warnings == ()
 
 
 async def test_an_incomplete_listing_removes_nothing_and_warns(serve: Serving, data: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -19,15 +20,14 @@ from asynccvat.core.plans.mirror import (
     Keep,
     Move,
     Plan,
-    Presence,
     Reason,
     Refuse,
     Remove,
     Skip,
-    gone_candidates,
     longest_first,
     plan_mirror,
 )
+from asynccvat.core.plans.removals import Presence, absence_notice, gone_candidates
 from asynccvat.core.receipts import ReceiptHead
 from asynccvat.errors import ConfigError
 
@@ -68,6 +68,7 @@ def plan_of(
     states: Mapping[int, FolderState] | None = None,
     unclaimed: Collection[str] = (),
     presence: Mapping[int, Presence] | None = None,
+    absent: Sequence[int] = (),
     missing: tuple[int, ...] = (),
     complete: bool = True,
 ) -> Plan:
@@ -79,6 +80,7 @@ def plan_of(
         states=states or {},
         unclaimed=unclaimed,
         presence=presence,
+        absent=absent,
     )
 
 
@@ -195,6 +197,7 @@ def test_receipts_outside_the_listing_are_left_alone_without_prune() -> None:
         (Presence.ELSEWHERE, Keep, Reason.ELSEWHERE),
         (Presence.FORBIDDEN, Keep, Reason.FORBIDDEN),
         (Presence.UNKNOWN, Keep, Reason.UNKNOWN),
+        (Presence.ABSENT, Keep, Reason.ABSENT),
     ],
 )
 def test_only_what_the_server_says_is_gone_is_removed(
@@ -215,6 +218,23 @@ def test_candidates_for_removal_are_the_receipts_that_the_listing_does_not_cover
     assert gone_candidates(listing, {2: head(2), 1: head(1)}) == (head(2),)
 
 
+@pytest.mark.parametrize(
+    ("absent", "notice"),
+    [
+        ((), None),
+        ((7,), "1 mirrored task is not on the server any more, or not visible to this user: 7."),
+        (range(1, 4), "3 mirrored tasks are not on the server any more, .* this user: 1, 2, 3. "),
+        (range(1, 99), "98 mirrored tasks .* 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...: The folders stay"),
+    ],
+)
+def test_absent_tasks_are_named(absent: Sequence[int], notice: str | None) -> None:
+    plan = plan_of([], [head(7)], absent=absent)
+    assert plan.to_json()["absent"] == list(absent)
+    said = absence_notice(absent)
+    assert (said is None) == (notice is None)
+    assert re.match((notice or "").replace("...:", r"\.\.\.\."), said or "")
+
+
 class TestGuards:
     gone: ClassVar = dict.fromkeys(range(1, 12), Presence.GONE)
     heads: ClassVar = [head(number) for number in range(1, 101)]
@@ -232,6 +252,13 @@ class TestGuards:
     def test_an_incomplete_listing_removes_nothing(self) -> None:
         plan = plan_of([], self.heads, presence={1: Presence.GONE}, complete=False)
         assert plan.guard is not None
+
+    def test_tasks_that_are_in_no_list_count_as_removals(self) -> None:
+        absent = dict.fromkeys(range(1, 12), Presence.ABSENT)
+        plan = plan_of([], self.heads, presence=absent)
+        assert plan.guard is not None
+        assert "up to 11 of 100" in plan.guard
+        assert plan.of(Remove) == ()
 
     def test_one_removal_is_always_allowed_by_a_percentage(self) -> None:
         assert plan_of([], [head(1)], presence={1: Presence.GONE}).guard is None

@@ -1,0 +1,84 @@
+"""Decide which mirrored tasks are gone from the server, and whether so many may be removed.
+
+`commands.mirror.absence` asks the server, `core.plans.mirror` makes the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+
+from asynccvat.core.models import TaskListing
+from asynccvat.core.options import MirrorOptions
+from asynccvat.core.receipts import ReceiptHead
+
+# Ids of tasks in one message.
+_IDS_NAMED = 10
+
+
+class Presence(StrEnum):
+    """What the server says about a task that is not in the listing."""
+
+    GONE = "gone"
+    """A call for it was answered with 404."""
+    ABSENT = "absent"
+    """No list has it. It was not asked for by a call, since too many tasks are absent."""
+    ELSEWHERE = "elsewhere"
+    """It is on the server, but not in the selection."""
+    FORBIDDEN = "forbidden"
+    """The user may not see it."""
+    UNKNOWN = "unknown"
+    """The server could not be asked."""
+
+
+def gone_candidates(
+    listing: TaskListing, receipts: Mapping[int, ReceiptHead]
+) -> tuple[ReceiptHead, ...]:
+    """Return the receipts of tasks that are not listed. Each must be confirmed as gone."""
+    listed = {task.id for task in listing.tasks}
+    gone = [head for task_id, head in receipts.items() if task_id not in listed]
+    return tuple(sorted(gone, key=lambda head: head.task_id))
+
+
+def removals_refused(
+    listing: TaskListing, presence: Collection[Presence], folders: int, options: MirrorOptions
+) -> str | None:
+    """Return why nothing may be removed, None if it may.
+
+    Args:
+        listing: The tasks on the server.
+        presence: What the server said about each task that is not listed.
+        folders: How many folders the mirror has.
+        options: How many of them may be removed.
+    """
+    gone = sum(one is Presence.GONE for one in presence)
+    absent = sum(one is Presence.ABSENT for one in presence)
+    if gone + absent == 0:
+        return None
+    if not listing.complete:
+        return "nothing is removed: the listing is incomplete. Run again."
+    if not exceeds(gone + absent, folders, options):
+        return None
+    many = f"up to {gone + absent}" if absent else gone
+    return (
+        f"nothing is removed: {many} of {folders} folders would go, but --max-delete "
+        f"{options.max_delete} allows {options.deletions_allowed(folders)}. Raise it if the "
+        "removals are right."
+    )
+
+
+def exceeds(removals: int, folders: int, options: MirrorOptions) -> bool:
+    """Whether a run may not remove so many of its folders."""
+    return removals > options.deletions_allowed(folders)
+
+
+def absence_notice(task_ids: Sequence[int]) -> str | None:
+    """Tell which mirrored tasks the server does not list any more, None if there are none."""
+    if not task_ids:
+        return None
+    named = ", ".join(map(str, task_ids[:_IDS_NAMED])) + ", ..." * (len(task_ids) > _IDS_NAMED)
+    what = f"{len(task_ids)} mirrored tasks are" if len(task_ids) > 1 else "1 mirrored task is"
+    return (
+        f"{what} not on the server any more, or not visible to this user: {named}. The folders "
+        "stay. Remove those of deleted tasks with --prune."
+    )
