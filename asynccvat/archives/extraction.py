@@ -5,7 +5,7 @@ Synchronous, for worker threads. `session` fetches the bytes, `extractor` writes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -13,9 +13,11 @@ from asynccvat.archives import reuse
 from asynccvat.archives.backoff import Backoff
 from asynccvat.archives.extractor import Extractor, StagedFiles
 from asynccvat.archives.options import ReadOptions
+from asynccvat.archives.parts import MemberParts
 from asynccvat.archives.remote import RemoteArchive
 from asynccvat.core.ranges import ByteSpan, RangeOptions, plan_spans, skipped_members
-from asynccvat.core.zip import Directory, ZipReader
+from asynccvat.core.zip import Directory, KeptPrefix, ZipReader
+from asynccvat.fs import disk_errors
 from asynccvat.store import Staging
 
 
@@ -62,6 +64,7 @@ class Extraction:
     Attributes:
         spans: The spans that are being read, finished ones included.
         directory: The archive's directory, None before it is known.
+        prefixes: What is kept of large members that are being read, by their offsets.
     """
 
     def __init__(
@@ -79,10 +82,18 @@ class Extraction:
         """
         self.spans: list[SpanRead] = []
         self.directory: Directory | None = None
+        self.prefixes: Mapping[int, KeptPrefix] = {}
         self._staging = staging
         self._staged = staged
         self._options = options
         self._tree = ExitStack()
+
+    def continues(self, member: str | None) -> bool:
+        """Whether a member is being read that an earlier read began."""
+        return self.directory is not None and any(
+            entry.name == member and entry.header_offset in self.prefixes
+            for entry in self.directory.entries
+        )
 
     @property
     def is_open(self) -> bool:
@@ -118,19 +129,19 @@ class Extraction:
             for span in spans:
                 stack.callback(span.extractor.abandon)
 
-    def require_room(self, directory: Directory, *, linked: int = 0, copied: int = 0) -> None:
+    def require_room(self, directory: Directory, *, here: int = 0, copied: int = 0) -> None:
         """Check that there is room for members that are not staged.
 
         Args:
             directory: The archive's directory.
-            linked: Bytes of members that will be linked, and need no room.
+            here: Bytes of members that are here already: linked, or kept as parts.
             copied: Bytes that something else will need.
 
         Raises:
             DiskFullError: There is not.
         """
         missing = sum(e.size for e in directory.entries if not self._staged.holds(e))
-        self._staged.require(missing - linked + copied)
+        self._staged.require(missing - here + copied)
 
     def plan(
         self,
@@ -140,6 +151,7 @@ class Extraction:
         new_backoff: Callable[[], Backoff],
         *,
         every_byte: bool = False,
+        keeps_parts: bool = False,
     ) -> None:
         """Divide what is not staged into spans.
 
@@ -149,14 +161,34 @@ class Extraction:
             ranges: How to divide.
             new_backoff: Makes the backoff of a span.
             every_byte: Whether to read members that are staged already, too.
+            keeps_parts: Whether to go on within large members, and to keep what comes of them.
         """
         entries = directory.entries
         wanted = [
             every_byte or entry.is_directory or not self._staged.holds(entry) for entry in entries
         ]
+        parts = None
+        self.prefixes = {}
+        if keeps_parts:
+            to_read = (
+                entry
+                for entry, want in zip(entries, wanted, strict=True)
+                if want and entry.header_offset < tail_start
+            )
+            with disk_errors.explained(
+                "read the kept parts in", self._staging.tree, task_id=self._staging.task_id
+            ):
+                parts = MemberParts(self._staging, to_read)
+            self.prefixes = parts.prefixes
         for span in plan_spans(directory, wanted, tail_start, ranges):
-            reader = ZipReader(directory, entries[span.first : span.last], self._options.limits)
-            self.spans.append(SpanRead(span, Extractor(reader, self._staged), new_backoff()))
+            reader = ZipReader(
+                directory,
+                entries[span.first : span.last],
+                self._options.limits,
+                prefixes=self.prefixes,
+            )
+            extractor = Extractor(reader, self._staged, parts)
+            self.spans.append(SpanRead(span, extractor, new_backoff()))
 
     def reusable_members(self, directory: Directory, tail_start: int) -> list[reuse.ReusableMember]:
         """Find members that are probably on disk, and not worth fetching."""

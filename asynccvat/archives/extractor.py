@@ -13,6 +13,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from asynccvat.archives.parts import PART_FROM, MemberParts
 from asynccvat.core.receipts import MemberRecord
 from asynccvat.core.units import number_of_bytes
 from asynccvat.core.zip import (
@@ -22,7 +23,7 @@ from asynccvat.core.zip import (
     ZipEntry,
     ZipReader,
 )
-from asynccvat.errors import DiskFullError
+from asynccvat.errors import ArchiveError, DiskFullError
 from asynccvat.fs import disk_errors, files
 from asynccvat.fs.handles import MOST_FOLDERS
 
@@ -193,10 +194,22 @@ class Extractor:
     time. Call `finish` after the last bytes, or `abandon` at any time.
     """
 
-    def __init__(self, reader: ZipReader, staged: StagedFiles) -> None:
-        """Write the members of `reader` into the tree of `staged`."""
+    def __init__(
+        self, reader: ZipReader, staged: StagedFiles, parts: MemberParts | None = None
+    ) -> None:
+        """Write the members of `reader` into the tree of `staged`.
+
+        Args:
+            reader: Reads the members.
+            staged: The tree.
+            parts: Keeps what came of large members. None keeps nothing.
+        """
         self.reader = reader
         self._staged = staged
+        self._parts = parts
+        # The member that is being written as a part, and whether that may be kept.
+        self._part: ZipEntry | None = None
+        self._is_part_good = True
         self._folders = Folders(staged.root, staged.made, most=staged.open_folders)
         self._member = ""
         # The file being written: its handle, and whether there is one to remove.
@@ -222,6 +235,9 @@ class Extractor:
                         self._start(event.entry)
                     else:
                         self._end(event.entry)
+        except ArchiveError:
+            self._is_part_good = False
+            raise
         except OSError as error:
             raise disk_errors.explain(
                 error, "write", self._member, task_id=self._staged.task_id
@@ -237,10 +253,14 @@ class Extractor:
         self._folders.close()
 
     def abandon(self) -> None:
-        """Close all handles and remove the unfinished member; does nothing after `finish`."""
+        """Close all handles and remove the unfinished member; does nothing after `finish`.
+
+        What came of a large one is kept as a part.
+        """
         try:
             if self._unfinished:
                 self._unfinished = False
+                self._give_up_part()
                 self._close_file()
                 parent, _, name = self._member.rpartition("/")
                 files.unlink(name, dir_fd=self._folders.get(parent))
@@ -261,6 +281,11 @@ class Extractor:
         parent, _, name = entry.name.rpartition("/")
         self._fd = files.open_for_writing(name, dir_fd=self._folders.get(parent))
         self._unfinished = True
+        if self._parts is not None and self._parts.takes(entry):
+            # The empty file shows now whether the disk takes the name, and not after the download.
+            self._close_file()
+            self._fd = self._parts.open(entry)
+            self._part = entry
 
     def _end(self, entry: ZipEntry) -> None:
         if not self._unfinished:
@@ -268,9 +293,24 @@ class Extractor:
         mtime_ns = os.fstat(self._fd).st_mtime_ns
         # A full disk can show itself as late as here, on network file systems.
         self._close_file()
+        if self._part is not None:
+            assert self._parts is not None, "it was opened there"
+            parent, _, name = entry.name.rpartition("/")
+            self._parts.publish(entry, name, dir_fd=self._folders.get(parent))
+            self._part = None
         self._unfinished = False
         record = MemberRecord(entry.name, entry.size, entry.crc, mtime_ns, entry.mapped_from)
         self._staged.records[entry.name] = record
+
+    def _give_up_part(self) -> None:
+        """Remove a part that is damaged, or too small to be worth keeping."""
+        part, self._part = self._part, None
+        if part is None:
+            return
+        assert self._parts is not None, "it was opened there"
+        is_worth_it = self._is_part_good and self._fd >= 0
+        if not (is_worth_it and os.fstat(self._fd).st_size >= PART_FROM):
+            self._parts.drop(part)
 
     def _close_file(self) -> None:
         if self._fd >= 0:

@@ -92,6 +92,7 @@ class ArchiveSession:
         self._first = first_request(expected if self._reuses else (), options.ranges)
         self._extraction = Extraction(staging, staged, options)
         self._reused = 0
+        self._is_planned = False
 
     async def run(self) -> StagedArchive:
         """Read the archive, as often as that is worth trying."""
@@ -114,9 +115,11 @@ class ArchiveSession:
                 backoff.progress(self._source.transferred - before)
                 await backoff.retry_or_raise(broken.error)
             except ArchiveError as error:
-                if damaged or not error.retryable:
+                # A part that an earlier read left may be damaged, although the archive is not.
+                continued = self._extraction.continues(error.member)
+                if (damaged and not continued) or not error.retryable:
                     raise
-                damaged = True
+                damaged = damaged or not continued
                 await in_thread(self._extraction.abandon)
                 self._events.retrying("extract", error, 0.0)
             else:
@@ -184,18 +187,28 @@ class ArchiveSession:
         return directory
 
     def _plan(self, archive: RemoteArchive, directory: Directory) -> None:
-        self._require_room(archive, directory)
         ranges = self._options.ranges
         if self._copy is not None:
             # It has to come in order, so all of it is one span, even if members are staged.
             ranges = replace(ranges, parallel=1)
-        self._extraction.plan(
-            directory, archive.tail_start, ranges, self._backoff, every_byte=self._copy is not None
+        extraction = self._extraction
+        extraction.plan(
+            directory,
+            archive.tail_start,
+            ranges,
+            self._backoff,
+            every_byte=self._copy is not None,
+            keeps_parts=self._copy is None and archive.tail_start > 0,
         )
+        kept = sum(prefix.length for prefix in extraction.prefixes.values())
+        self._require_room(archive, directory, kept)
+        if not self._is_planned:
+            self._is_planned = True
+            self._reused += kept
 
-    def _require_room(self, archive: RemoteArchive, directory: Directory, linked: int = 0) -> None:
+    def _require_room(self, archive: RemoteArchive, directory: Directory, here: int = 0) -> None:
         copied = 0 if self._copy is None else archive.total
-        self._extraction.require_room(directory, linked=linked, copied=copied)
+        self._extraction.require_room(directory, here=here, copied=copied)
 
     # The members, by their spans
 
@@ -220,7 +233,8 @@ class ArchiveSession:
             return
         members = await in_thread(self._extraction.reusable_members, directory, archive.tail_start)
         linked = sum(member.size for member in members)
-        await in_thread(self._require_room, archive, directory, linked)
+        parts = sum((await in_thread(self._staging.part_sizes)).values())
+        await in_thread(self._require_room, archive, directory, linked + parts)
 
         async def reuse_batch(batch: list[reuse.ReusableMember]) -> None:
             taken = await in_thread(self._extraction.reuse_members, batch)
@@ -234,9 +248,15 @@ class ArchiveSession:
     async def _fetch_span(self, span: SpanRead, archive: RemoteArchive) -> None:
         """Read one span, however often its connection breaks."""
         stop = min(span.span.stop, archive.tail_start)
-        while (start := span.position) < stop:
+        reader = span.extractor.reader
+        while True:
+            reader.skip_prefix()
+            start = span.position
+            if start >= stop:
+                break
             try:
-                async with self._source.open(archive, start, stop) as stream:
+                until = min(stop, reader.pause or stop)
+                async with self._source.open(archive, start, until) as stream:
                     await receive(
                         self._source,
                         stream,

@@ -32,6 +32,7 @@ OLD = "old"
 OLD_RECEIPT = "old.json"
 PREVIOUS = "previous-"
 SPOOL = "spool"
+PARTS = "parts"
 
 NOT_THERE = -1
 """In place of a handle: the folder does not exist, and the destination is read-only."""

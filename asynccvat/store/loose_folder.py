@@ -30,7 +30,7 @@ from asynccvat.store.layout import TREE
 from asynccvat.store.lock import EXCLUSIVE_NAME, LOCK_NAME, Lock, acquire
 from asynccvat.store.opening import make_folders, remove_created, sync_above
 from asynccvat.store.quarantine import clear_copies, quarantine
-from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in, staged_trees
+from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, stage_in, staged_trees, sync_tree
 
 T = TypeVar("T")
 
@@ -349,7 +349,7 @@ def _sync_tree(area: int, members: int) -> None:
         if members >= SYNCFS_FROM and system_calls.can_sync_filesystem(area):
             files.sync_filesystem(area)
         else:
-            trees.sync(TREE, dir_fd=area, fsync=files.fsync)
+            sync_tree(area, fsync=files.fsync)
     except OSError:
         # Their content may not be on disk, and a second sync may not tell. So nothing of them may
         # be reused.

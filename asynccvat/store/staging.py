@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from asynccvat.store.layout import (
     INTENT,
     OLD,
     OLD_RECEIPT,
+    PARTS,
     PREVIOUS,
     SPOOL,
     TREE,
@@ -106,6 +107,22 @@ class Staging:
                 yield fd
             finally:
                 os.close(fd)
+
+    @contextlib.contextmanager
+    def open_parts(self) -> Iterator[int]:
+        """Open the folder of unfinished large members, and make it if it is missing."""
+        with files.folder(self._name, dir_fd=self._base) as area:
+            with contextlib.suppress(FileExistsError):
+                files.mkdir(PARTS, dir_fd=area)
+            with files.folder(PARTS, dir_fd=area) as fd:
+                yield fd
+
+    def part_sizes(self) -> dict[str, int]:
+        """Return the sizes of the unfinished large members, by their names."""
+        with files.folder(self._name, dir_fd=self._base) as area:
+            if not trees.is_folder(PARTS, dir_fd=area):
+                return {}
+            return dict(trees.regular_files(PARTS, dir_fd=area))
 
     @contextlib.contextmanager
     def open_source(self, source: Reusable, path: str) -> Iterator[tuple[int, str]]:
@@ -204,8 +221,21 @@ def stage_in(
 
 
 def staged_trees(area: int) -> list[str]:
-    """Return the names of the trees in an open area."""
-    return [name for name in files.names(area) if name == TREE or name.startswith(PREVIOUS)]
+    """Return the names of the trees in an open area, and of the folder of unfinished members."""
+    return [
+        name for name in files.names(area) if name in (TREE, PARTS) or name.startswith(PREVIOUS)
+    ]
+
+
+def sync_tree(area: int, *, fsync: Callable[[int], None]) -> None:
+    """Sync the tree in an open area.
+
+    Large members were renamed into it. A rename is durable once both folders are, says POSIX.
+    """
+    trees.sync(TREE, dir_fd=area, fsync=fsync)
+    if trees.is_folder(PARTS, dir_fd=area):
+        with files.folder(PARTS, dir_fd=area) as fd:
+            fsync(fd)
 
 
 def discard(base: int, name: str, *, keep_above: int | None) -> bool:

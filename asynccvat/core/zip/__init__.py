@@ -12,7 +12,7 @@ from __future__ import annotations
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.zip.directory import Directory, read_directory, stored_digest
 from asynccvat.core.zip.ends import TailNeeded
-from asynccvat.core.zip.members import MemberData, MemberEnd, MemberStart
+from asynccvat.core.zip.members import KeptPrefix, MemberData, MemberEnd, MemberStart
 from asynccvat.core.zip.reader import ZipReader
 from asynccvat.core.zip.records import ZipEntry
 from asynccvat.core.zip.sizes import ArchiveSize
@@ -21,6 +21,7 @@ __all__ = [
     "ArchiveLimits",
     "ArchiveSize",
     "Directory",
+    "KeptPrefix",
     "MemberData",
     "MemberEnd",
     "MemberStart",

@@ -33,6 +33,19 @@ class MemberEnd:
     entry: ZipEntry
 
 
+@dataclass(frozen=True, slots=True)
+class KeptPrefix:
+    """The first bytes of a stored member, which an earlier read has kept.
+
+    Attributes:
+        length: How many they are, less than the member has.
+        crc: Their CRC-32.
+    """
+
+    length: int
+    crc: int
+
+
 MemberEvent = MemberStart | MemberData | MemberEnd
 
 

@@ -5,13 +5,13 @@ header with it, and `members` checks the counts. `archives` fetches the bytes an
 
 The reader is in one state at a time:
 
-    HEADER -> STORED | DEFLATED -> [DESCRIPTOR ->] HEADER ... -> END
+    HEADER -> [PREFIX ->] STORED | DEFLATED -> [DESCRIPTOR ->] HEADER ... -> END
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from isal import isal_zlib
 
@@ -20,6 +20,7 @@ from asynccvat.core.zip.directory import Directory
 from asynccvat.core.zip.local_headers import check_local_header, descriptor_length
 from asynccvat.core.zip.members import (
     CurrentMember,
+    KeptPrefix,
     MemberData,
     MemberEnd,
     MemberEvent,
@@ -46,6 +47,8 @@ LONGEST_CHUNK = 1024 * 1024
 _InflateError: type[Exception] = isal_zlib.error  # type: ignore[assignment]
 # CVAT's text inflates to about 100 KB, which stays in the cache while it is checked and written.
 _INPUT_WINDOW = 16 * 1024
+# Bytes of extra fields that are requested with a header whose member has a kept prefix.
+_EXTRA, _LONGER_EXTRA = 64, 4096
 
 _Step = Generator[MemberEvent, None, bool]
 
@@ -54,6 +57,7 @@ class ReaderState(enum.Enum):
     """What a reader waits for."""
 
     HEADER = enum.auto()
+    PREFIX = enum.auto()
     STORED = enum.auto()
     DEFLATED = enum.auto()
     DESCRIPTOR = enum.auto()
@@ -68,7 +72,12 @@ class ZipReader:
     """
 
     def __init__(
-        self, directory: Directory, entries: Sequence[ZipEntry], limits: ArchiveLimits
+        self,
+        directory: Directory,
+        entries: Sequence[ZipEntry],
+        limits: ArchiveLimits,
+        *,
+        prefixes: Mapping[int, KeptPrefix] | None = None,
     ) -> None:
         """Start before neighbouring members of an archive.
 
@@ -78,6 +87,8 @@ class ZipReader:
             directory: The archive's directory.
             entries: Neighbours in `directory.entries`, without gaps.
             limits: The most that they may hold.
+            prefixes: The first bytes of stored members that are kept, by the offsets of their
+                headers. They come as no event, and need not be fed: see `skip_prefix`.
 
         Raises:
             ArchiveLimitError: They are beyond the limits.
@@ -100,8 +111,11 @@ class ZipReader:
         self._member: CurrentMember | None = None
         self._feeding = False
         self._failure: ArchiveError | None = None
+        self._prefixes = prefixes or {}
+        self._unneeded = 0  # bytes of a kept prefix that come next
         self._steps = {
             ReaderState.HEADER: self._read_header,
+            ReaderState.PREFIX: self._pass_prefix,
             ReaderState.STORED: self._read_stored,
             ReaderState.DEFLATED: self._read_deflated,
             ReaderState.DESCRIPTOR: self._read_descriptor,
@@ -112,6 +126,29 @@ class ZipReader:
     def position(self) -> int:
         """The offset of the next byte wanted, where a broken range resumes."""
         return self._offset + len(self._pending) + len(self._rest)
+
+    @property
+    def pause(self) -> int | None:
+        """The offset up to which to request bytes, if those after it may not be needed.
+
+        A kept prefix begins soon after it. None if no member that comes has one.
+        """
+        for index in range(self._index, self._last):
+            entry = self._directory.entries[index]
+            if entry.header_offset in self._prefixes and (
+                index > self._index or self._state is ReaderState.HEADER
+            ):
+                # How long the header is shows in it alone.
+                short = entry.header_offset + LOCAL.size + len(entry.raw_name) + _EXTRA
+                return short if self.position < short else self.position + _LONGER_EXTRA
+        return None
+
+    def skip_prefix(self) -> None:
+        """Go on after a kept prefix, if one comes next. Call it between two requests."""
+        if self._state is ReaderState.PREFIX:
+            self._offset += self._unneeded
+            self._unneeded = 0
+            self._state = ReaderState.STORED
 
     def feed(self, data: Buffer) -> Iterator[MemberEvent]:
         """Take the next bytes and yield their events.
@@ -212,12 +249,27 @@ class ZipReader:
         self._drop(length)
         member = CurrentMember(self._entry, trailing)
         self._member = member
-        if member.entry.method == STORED:
+        prefix = self._prefixes.get(member.entry.header_offset)
+        if prefix is not None:
+            member.consumed = member.produced = self._unneeded = prefix.length
+            member.actual_crc = prefix.crc
+            self._state = ReaderState.PREFIX
+        elif member.entry.method == STORED:
             self._state = ReaderState.STORED
         else:
             self._state = ReaderState.DEFLATED
             member.inflater = isal_zlib.decompressobj(wbits=-15)
         yield MemberStart(member.entry)
+        return True
+
+    def _pass_prefix(self) -> _Step:
+        yield from ()
+        passed = min(self._unneeded, len(self._rest))
+        self._drop(passed)
+        self._unneeded -= passed
+        if self._unneeded:
+            return False
+        self._state = ReaderState.STORED
         return True
 
     def _read_stored(self) -> _Step:

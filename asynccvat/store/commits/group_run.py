@@ -13,8 +13,8 @@ from asynccvat.errors import AsyncCvatError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
 from asynccvat.store.commits.changes import FolderChange
-from asynccvat.store.layout import INTENT, TREE, Layout
-from asynccvat.store.staging import staged_trees
+from asynccvat.store.layout import INTENT, Layout
+from asynccvat.store.staging import staged_trees, sync_tree
 
 SYNCFS_FROM = 8
 """From this many files and folders in one step, one syncfs is cheaper than an fsync of each.
@@ -87,7 +87,7 @@ def _sync(layout: Layout, changes: Sequence[FolderChange], *, trees_too: bool = 
         if trees_too:
             for change in changes:
                 if change.tree_files is not None:
-                    trees.sync(TREE, dir_fd=change.area, fsync=layout.fsync)
+                    sync_tree(change.area, fsync=layout.fsync)
         for fd in folders:
             layout.fsync(fd)
     except OSError as error:

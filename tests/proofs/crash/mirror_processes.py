@@ -29,7 +29,7 @@ from archive_writes import WatchedAiofiles
 
 import asynccvat
 from asynccvat import events
-from asynccvat.archives import kept_copy
+from asynccvat.archives import extractor, kept_copy, parts
 from asynccvat.core.plans import refresh
 from asynccvat.core.receipts import Receipt, decode_receipt
 from asynccvat.core.scheduling import intervals
@@ -141,6 +141,9 @@ def _let_keep(bytes_: int) -> None:
     for module in (mirror_store, loose):
         assert hasattr(module, "KEEP_ABOVE")
         setattr(module, "KEEP_ABOVE", bytes_)  # noqa: B010 - as the effects are
+    for module in (parts, extractor):
+        assert hasattr(module, "PART_FROM")
+        setattr(module, "PART_FROM", bytes_)  # noqa: B010 - the same
     assert hasattr(refresh, "REFRESH_FROM")
     setattr(refresh, "REFRESH_FROM", bytes_)  # noqa: B010 - the same
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import asynccvat as ac
+from asynccvat.archives import extractor, parts
 from asynccvat.core.paths import NameRules
 from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import intervals
@@ -216,6 +217,13 @@ def keeping_what_was_staged(patch: pytest.MonkeyPatch) -> None:
     """However little was staged by a run that was killed, it is kept."""
     file_by_file(patch)
     patch.setattr(mirror, "KEEP_ABOVE", 0)
+
+
+def keeping_parts(patch: pytest.MonkeyPatch) -> None:
+    """Members that are a little larger than others are kept in part."""
+    keeping_what_was_staged(patch)
+    for module in (parts, extractor):
+        patch.setattr(module, "PART_FROM", 100_000)
 
 
 def _refusing(number: int) -> Callable[..., Any]:

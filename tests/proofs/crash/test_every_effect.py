@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ from typing import Any
 import pytest
 from memory_folders import in_memory
 from mirror_processes import job, read_folders, read_receipts
-from trials import MINE, Scenario, Trials, first, trials, until_it_survives
+from trials import MINE, Effects, Scenario, Trials, first, trials, until_it_survives
 from warm_parent import Ended, WarmParent, warm_parent
 
 from asynccvat.fs import files
@@ -41,11 +42,14 @@ pytestmark = pytest.mark.proof("Crash at every step")
 
 CHANGING = tuple(name for name in files.EFFECTS if name not in ("fsync", "sync_filesystem"))
 SAMPLE = 4
+PART = r"[0-9a-f]{8}-\d+"
 
 ONE = SimulatorOptions(tasks=1, frames=1)
 TWO = SimulatorOptions(tasks=2, frames=1)
 IMAGES = SimulatorOptions(tasks=1, frames=2, frame_bytes=70_000)
 # Too large for memory, where the server knows no ranges.
+# Too large for the first request, so that large members have parts.
+VIDEOS = SimulatorOptions(tasks=1, frames=2, frame_bytes=400_000)
 LARGE = SimulatorOptions(tasks=1, frames=2, frame_bytes=2_500_000)
 
 
@@ -60,6 +64,24 @@ def edited(*task_ids: int) -> Callable[[SimulatedServer], None]:
 def without_ranges(server: SimulatedServer) -> None:
     server.edit_task(1)
     server.faults.add(Fault(path="dataset/download", ignore_range=True, times=None))
+
+
+def before_a_part_is_published(effects: Effects) -> int:
+    return 1 + next(
+        number
+        for number, (_, name, about) in enumerate(effects)
+        if name == "rename" and re.fullmatch(PART, about)
+    )
+
+
+def within_the_last_part(effects: Effects) -> int:
+    opened = max(
+        number
+        for number, (_, name, about) in enumerate(effects)
+        if name == "open_or_create" and re.fullmatch(PART, about)
+    )
+    # Opened, emptied, written to, and written to again.
+    return 1 + opened + 3
 
 
 def write_files(dest: Path) -> None:
@@ -116,6 +138,22 @@ SCENARIOS = {
         killed={"keep_above": 50_000},
         # The tree is whole by then, and the commit about to begin.
         staged=first("open_for_writing", "receipt.json.part"),
+        exports=1,
+    ),
+    "large members": Scenario(server=VIDEOS, before=None, killed={"keep_above": 50_000}, exports=1),
+    "large members whose download was killed": Scenario(
+        server=VIDEOS,
+        before=None,
+        killed={"keep_above": 50_000},
+        # Some bytes of the last one are there by then.
+        staged=within_the_last_part,
+        exports=1,
+    ),
+    "large members of which one was whole": Scenario(
+        server=VIDEOS,
+        before=None,
+        killed={"keep_above": 50_000},
+        staged=before_a_part_is_published,
         exports=1,
     ),
     "refresh": Scenario(server=IMAGES, killed={"keep_above": 50_000}, change=edited(1), exports=1),

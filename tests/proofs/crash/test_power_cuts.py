@@ -37,6 +37,7 @@ from power_scenarios import (
     edited_annotations,
     file_by_file,
     gone_from_the_server,
+    keeping_parts,
     keeping_what_was_staged,
     mirroring,
     upload,
@@ -90,11 +91,12 @@ SCENARIOS = {
 
 
 RESUMED = Scenario(mirroring(), patch=keeping_what_was_staged, frame_bytes=200_000)
+PARTS = Scenario(mirroring(), patch=keeping_parts, frame_bytes=400_000)
 INTERRUPTED = {
     name: scenario
     for name, scenario in SCENARIOS.items()
     if scenario.act is not upload and "group" not in name
-} | {"first mirror whose staging is kept": RESUMED}
+} | {"first mirror whose staging is kept": RESUMED, "large members": PARTS}
 """What is interrupted before the power is cut."""
 
 NOT_DURABLE = Scenario(mirroring(durable=False), changed_at_the_server(durable=False))
