@@ -31,6 +31,7 @@ from asynccvat.store.commits.changes import (
 )
 from asynccvat.store.commits.group_commit import GroupCommit
 from asynccvat.store.commits.group_run import run_group
+from asynccvat.store.failures import FailedTasks
 from asynccvat.store.identity import (
     DestinationIdentity,
     check_identity,
@@ -59,6 +60,7 @@ class MirrorStore(MirrorView):
     Attributes:
         archives: The kept archives.
         replaced: The annotations that uploads replaced.
+        failures: The tasks that failed when they were fetched last.
         warnings: As of `MirrorView`, and the files that recovery quarantined.
     """
 
@@ -74,6 +76,7 @@ class MirrorStore(MirrorView):
         self._identity = identity
         self.archives = KeptArchives(layout, self._verify_lock)
         self.replaced = ReplacedAnnotations.of_mirror(layout, self._verify_lock)
+        self.failures = FailedTasks(layout, self._threads, self._verify)
         self._lock = lock
         self._groups = GroupCommit(
             self._run_group,

@@ -202,7 +202,8 @@ class Dispatcher:
             if end_of_run(error) is not None:
                 return
             if may_pass(error) and not is_second:
-                self._note_event(Retrying(order.task.id, error.step or "", str(error), 0.0))
+                again = f"{error} The task is tried once more at the end of the run."
+                self._note_event(Retrying(order.task.id, error.step or "", again, 0.0))
                 self._second_chances.append(order)
                 return
             outcome = failed(order, error, clock() - began)

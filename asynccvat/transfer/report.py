@@ -26,7 +26,11 @@ from asynccvat.transfer.run import Run
 
 
 class ReportBuilder:
-    """Collect outcomes and warnings of a run, and write its report at the end."""
+    """Collect outcomes and warnings of a run, and write its report at the end.
+
+    Attributes:
+        outcomes: The outcomes so far.
+    """
 
     def __init__(self, run: Run, options: TransferOptions) -> None:
         """Begin the report. Time and requests are counted from here.
@@ -45,12 +49,12 @@ class ReportBuilder:
             on_back=lambda seconds: run.emit(ServerBack(seconds)),
             patience=options.wait_for_server,
         )
-        self._outcomes: list[TaskOutcome] = []
+        self.outcomes: list[TaskOutcome] = []
         self._warnings: list[str] = []
 
     def done(self, outcome: TaskOutcome) -> None:
         """Note a task's outcome."""
-        self._outcomes.append(outcome)
+        self.outcomes.append(outcome)
         self._run.emit(TaskDone(outcome))
 
     def warn(self, message: str) -> None:
@@ -87,10 +91,10 @@ class ReportBuilder:
         """Write the run's report, and emit its last event."""
         plan = self._run.plan
         self._run.report = RunReport(
-            outcomes=tuple(self._outcomes),
+            outcomes=tuple(self.outcomes),
             seconds=asyncio.get_running_loop().time() - self._began,
             requests=self._listener.requests,
-            transferred=sum(outcome.transferred for outcome in self._outcomes),
+            transferred=sum(outcome.transferred for outcome in self.outcomes),
             listing_complete=plan is None or plan.listing.complete,
             interrupted=interrupted,
             stopped_by=stopped_by,

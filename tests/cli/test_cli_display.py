@@ -12,6 +12,7 @@ from asynccvat import errors, events
 from asynccvat.cli.display import BarDisplay, LineDisplay, display
 from asynccvat.cli.progress import Progress, messages
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
+from asynccvat.core.scheduling.stalls import QueueStall
 
 
 class Clock:
@@ -126,6 +127,10 @@ def test_an_outage_is_a_message_only_where_no_line_can_change() -> None:
         (done(7, warnings=("put aside",)), ["warning: task 7: put aside"]),
         (events.Warned("look out"), ["warning: look out"]),
         (events.ServerPaused(26), ["the server asks for a pause of 26 s"]),
+        (
+            events.QueueStalled(QueueStall("export", 600.0, 3, 0)),
+            [str(QueueStall("export", 600.0, 3, 0))],
+        ),
         (events.Retrying(7, "export", "502", 0.5), []),
         (events.RunFinished(RunReport()), []),
     ],

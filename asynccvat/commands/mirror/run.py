@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from asynccvat.errors import (
     ExportError,
     ForeignFolderError,
     NotFoundError,
+    StoreError,
 )
 from asynccvat.store import MirrorStore
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
@@ -116,7 +117,8 @@ class MirrorRun:
         if not self._is_repair:
             await store.remember(settled.remembered)
         await store.keep_history(options.history or 0.0)
-        orders = await in_thread(_orders, plan_, adopt=options.adopt)
+        failed_before = await store.failures.read()
+        orders = await in_thread(_orders, plan_, adopt=options.adopt, last=failed_before)
         fetched = [order.task.id for order in orders]
         await store.sweep(fetched, among=fetched if self._is_repair else None)
         await store.archives.sweep()
@@ -157,6 +159,8 @@ class MirrorRun:
         )
         await dispatcher.fetch_all(orders)
         _warn_of_emptied(emptied, len(orders), options, report)
+        if not isinstance(dispatcher.stopped_by, StoreError):
+            await _note_failures(store, failed_before, frozenset(fetched), report)
         if dispatcher.stopped_by is None and plan_.guard is None:
             for removal in plan_.of(Remove):
                 failure = await self._remove(removal, store, report)
@@ -212,8 +216,8 @@ class MirrorRun:
         return None
 
 
-def _orders(plan_: Plan, *, adopt: bool) -> list[FetchOrder]:
-    """Return the orders to fetch tasks, in the order in which to begin.
+def _orders(plan_: Plan, *, adopt: bool, last: Collection[int]) -> list[FetchOrder]:
+    """Return the orders to fetch tasks, in the order in which to begin; those of `last` at the end.
 
     If the prefix changed, the old folder is replaced by the commit. Until then it stays where it
     is, so that a failure changes nothing.
@@ -226,8 +230,20 @@ def _orders(plan_: Plan, *, adopt: bool) -> list[FetchOrder]:
             previous=fetch.previous,
             adopt=adopt,
         )
-        for fetch in longest_first(plan_.of(Fetch))
+        for fetch in longest_first(plan_.of(Fetch), last=last)
     ]
+
+
+async def _note_failures(
+    store: MirrorStore, before: frozenset[int], fetched: frozenset[int], report: ReportBuilder
+) -> None:
+    """Note which tasks failed, for the order of the next run."""
+    ended = {outcome.task_id for outcome in report.outcomes if outcome.ok}
+    failed = {outcome.task_id for outcome in report.outcomes if not outcome.ok}
+    try:
+        await store.failures.write((before - ended) | (failed & fetched))
+    except StoreError as error:
+        report.warn(str(error))
 
 
 def _warn_of(plan_: Plan, report: ReportBuilder) -> None:

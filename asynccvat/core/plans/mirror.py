@@ -296,12 +296,18 @@ def plan_mirror(
     )
 
 
-def longest_first(steps: Iterable[Fetch]) -> list[Fetch]:
+def longest_first(steps: Iterable[Fetch], *, last: Collection[int] = ()) -> list[Fetch]:
     """Order fetches so that long exports begin first.
 
     The number of frames is the best estimate from a listing, with images or without.
+
+    Args:
+        steps: The fetches.
+        last: Tasks that begin after all others. They failed before, and must not delay these.
     """
-    return sorted(steps, key=lambda step: (-(step.task.size or 0), step.task_id))
+    return sorted(
+        steps, key=lambda step: (step.task_id in last, -(step.task.size or 0), step.task_id)
+    )
 
 
 def differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:

@@ -1,0 +1,78 @@
+"""Remember which tasks failed: the next run begins them last.
+
+The file decides nothing but an order, so it is not synced, and one that cannot be read counts as
+empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from asynccvat.core.decoding import UNREADABLE
+from asynccvat.fs import files
+from asynccvat.store.disk_threads import DiskThreads
+from asynccvat.store.layout import Layout, write_file
+
+FAILED_NAME = "failed.json"
+_VERSION = 1
+
+
+class _FailedFile(msgspec.Struct):
+    version: int = _VERSION
+    task_ids: list[int] = []
+
+
+class FailedTasks:
+    """The tasks of a mirror that failed when they were fetched last."""
+
+    def __init__(
+        self, layout: Layout, threads: DiskThreads, verify_lock: Callable[[], None]
+    ) -> None:
+        """Remember them in a mirror.
+
+        Args:
+            layout: The mirror.
+            threads: Where the disk is used.
+            verify_lock: Raises if the mirror's lock is no longer ours.
+        """
+        self._layout = layout
+        self._threads = threads
+        self._verify_lock = verify_lock
+
+    async def read(self) -> frozenset[int]:
+        """Return the tasks that failed.
+
+        Raises:
+            StoreError: The disk cannot be read.
+        """
+        return await self._threads.run("read failed.json in", self._read)
+
+    async def write(self, task_ids: frozenset[int]) -> None:
+        """Replace the tasks that failed.
+
+        Raises:
+            StoreLockedError: Another process took over the lock.
+            StoreError: They cannot be written.
+        """
+
+        def write() -> None:
+            if task_ids == self._read():
+                return
+            self._verify_lock()
+            if task_ids:
+                content = msgspec.json.encode(_FailedFile(task_ids=sorted(task_ids))) + b"\n"
+                write_file(FAILED_NAME, content, dir_fd=self._layout.own, durable=False)
+            elif files.lstat(FAILED_NAME, dir_fd=self._layout.own) is not None:
+                files.unlink(FAILED_NAME, dir_fd=self._layout.own)
+
+        await self._threads.run("write failed.json in", write)
+
+    def _read(self) -> frozenset[int]:
+        content = files.read_file(FAILED_NAME, dir_fd=self._layout.own)
+        try:
+            found = msgspec.json.decode(content or b"{}", type=_FailedFile)
+        except UNREADABLE:
+            return frozenset()
+        return frozenset(found.task_ids if found.version == _VERSION else ())
