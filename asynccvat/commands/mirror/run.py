@@ -159,8 +159,9 @@ class MirrorRun:
         )
         await dispatcher.fetch_all(orders)
         _warn_of_emptied(emptied, len(orders), options, report)
-        if not isinstance(dispatcher.stopped_by, StoreError):
-            await _note_failures(store, failed_before, frozenset(fetched), report)
+        await _note_failures(
+            store, failed_before, frozenset(fetched), report, stopped_by=dispatcher.stopped_by
+        )
         if dispatcher.stopped_by is None and plan_.guard is None:
             for removal in plan_.of(Remove):
                 failure = await self._remove(removal, store, report)
@@ -235,9 +236,16 @@ def _orders(plan_: Plan, *, adopt: bool, last: Collection[int]) -> list[FetchOrd
 
 
 async def _note_failures(
-    store: MirrorStore, before: frozenset[int], fetched: frozenset[int], report: ReportBuilder
+    store: MirrorStore,
+    before: frozenset[int],
+    fetched: frozenset[int],
+    report: ReportBuilder,
+    *,
+    stopped_by: AsyncCvatError | None,
 ) -> None:
     """Note which tasks failed, for the order of the next run."""
+    if isinstance(stopped_by, StoreError):
+        return  # the destination takes nothing any more
     ended = {outcome.task_id for outcome in report.outcomes if outcome.ok}
     failed = {outcome.task_id for outcome in report.outcomes if not outcome.ok}
     try:
