@@ -63,7 +63,7 @@ class Spool:
                 files.write(self._fd, chunk)
         except OSError as error:
             raise disk_errors.explain(
-                error, "write", "the archive", task_id=self._staged.task_id
+                error, "write", "the archive", task_id=self._staged.task_id, is_path=False
             ) from error
 
 

@@ -204,7 +204,7 @@ class EventLog:
         except OSError as error:
             self.close()
             remark(
-                f"warning: {self._path} cannot be written: {error.strerror}. The event log "
+                f"warning: {str(self._path)!r} cannot be written: {error.strerror}. The event log "
                 "ends here."
             )
 
@@ -258,7 +258,7 @@ def save_json(value: Any, path: Path) -> bool:
                 _beside(path).unlink(missing_ok=True)
                 raise
     except OSError as error:
-        remark(f"warning: the report {path} cannot be written: {error.strerror}.")
+        remark(f"warning: the report {str(path)!r} cannot be written: {error.strerror}.")
         return False
     return True
 

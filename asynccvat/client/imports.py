@@ -284,7 +284,8 @@ class AnnotationUpload:
 
     def _uncertain(self, why: str) -> ImportUncertainError:
         return ImportUncertainError(
-            f"the import of {self.file.shown} into task {self.task_id} may have happened or not. "
+            f"the import of {str(self.file.shown)!r} into task {self.task_id} may have happened or "
+            "not. "
             f"The answer was lost: {str(self._loss).rstrip('.')}. The server's requests do not "
             f"tell: {why.rstrip('.')}. Look at the task before you upload again.",
             task_id=self.task_id,

@@ -184,7 +184,7 @@ class PieceSender:
     def _too_large(self, error: ResponseError, length: int) -> UploadError:
         said = f" ({error.detail.rstrip('.')})" if error.detail else ""
         return UploadError(
-            f"cannot upload {self._file.shown} to task {self._task_id}: a gateway before "
+            f"cannot upload {str(self._file.shown)!r} to task {self._task_id}: a gateway before "
             f"{self._http.server.address} refuses a request of {length:,} bytes with status "
             f"413{said}, and asynccvat sends no smaller pieces. Have the gateway allow at least "
             "1 MiB, in nginx with client_max_body_size.",

@@ -92,7 +92,7 @@ class FileToSend:
 
     def _changed(self) -> AnnotationFileError:
         return AnnotationFileError(
-            f"cannot upload {self.shown}: it was changed during the upload, so nothing was "
+            f"cannot upload {str(self.shown)!r}: it was changed during the upload, so nothing was "
             "imported. Upload it again.",
             step="upload",
         )

@@ -128,15 +128,21 @@ def _single_file(importer: str) -> tuple[tuple[str, ...], str | None]:
 def _ambiguous(folder: str, paths: Sequence[str]) -> AnnotationFileError:
     return _unusable(
         folder,
-        f"it holds {', '.join(paths[:-1])} and {paths[-1]}, and only one can be uploaded",
+        f"it holds {', '.join(map(repr, paths[:-1]))} and {paths[-1]!r}, and only one can be "
+        "uploaded",
         "Remove the others, or name the file itself.",
     )
 
 
 def _unusable(
-    name: str, why: str, remedy: str = "Name another file, or the format that it has."
+    name: str,
+    why: str,
+    remedy: str = "Name another file, or the format that it has.",
+    *,
+    member: str | None = None,
 ) -> AnnotationFileError:
-    return AnnotationFileError(f"cannot upload {name}: {why}. {remedy}")
+    what = repr(name) if member is None else f"{member!r} in {name!r}"
+    return AnnotationFileError(f"cannot upload {what}: {why}. {remedy}")
 
 
 def _is_hidden(path: str) -> bool:
@@ -209,7 +215,7 @@ def check_members(members: Mapping[str, bytes], importer: Format, *, name: str) 
                 "would leave the task without annotations",
             )
         for path in texts:
-            _check_cvat_xml(members[path], f"{path} in {name}")
+            _check_cvat_xml(members[path], name, member=path)
     elif importer.name.startswith("COCO ") and not fnmatchcase(
         "\n".join(members), "*annotations/*.json*"
     ):
@@ -218,7 +224,7 @@ def check_members(members: Mapping[str, bytes], importer: Format, *, name: str) 
         )
 
 
-def _check_cvat_xml(head: bytes, name: str) -> None:
+def _check_cvat_xml(head: bytes, name: str, *, member: str | None = None) -> None:
     root = _XML_ROOT.match(_XML_ASIDE.sub("", _text(head)).lstrip())
     if root is None or root[1] != "annotations":
         what = "no element" if root is None else f"<{root[1]}>"
@@ -226,6 +232,7 @@ def _check_cvat_xml(head: bytes, name: str) -> None:
             name,
             f"it begins with {what} and CVAT's XML with <annotations>, so importing it would leave "
             "the task without annotations",
+            member=member,
         )
 
 

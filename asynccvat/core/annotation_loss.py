@@ -47,7 +47,8 @@ def refuse_loss(
         if not allow_empty:
             raise _loss(
                 task_id,
-                f"cannot upload to task {task_id}: {file} holds no annotations, and the import "
+                f"cannot upload to task {task_id}: {str(file)!r} holds no annotations, and the "
+                "import "
                 f"would remove the {existing} of the task. Check the file, or give --allow-empty.",
             )
         return

@@ -51,7 +51,12 @@ _LINK_REFUSED = frozenset({errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES}
 
 
 def explain(
-    error: OSError, doing: str, path: PurePath | str, *, task_id: int | None = None
+    error: OSError,
+    doing: str,
+    path: PurePath | str,
+    *,
+    task_id: int | None = None,
+    is_path: bool = True,
 ) -> StoreError:
     """Turn an error of the system into one that says what to do.
 
@@ -60,11 +65,13 @@ def explain(
         doing: What failed, as it follows "cannot".
         path: The file or folder.
         task_id: The task, if it was about one.
+        is_path: Whether `path` is a path, and not a description.
 
     Returns:
         A `DiskFullError` if the disk or the quota is full, a `DriveError` if nothing can be
         written any more, otherwise a `StoreError`.
     """
+    named = repr(str(path)) if is_path else path
     whose = "" if task_id is None else f"task {task_id}: "
     said = os.strerror(error.errno) if error.errno is not None else str(error)
     if error.errno in _FULL:
@@ -73,7 +80,7 @@ def explain(
             said = NO_INODES
             remedy = "Remove some files of any size, then run again: finished tasks stay."
         return DiskFullError(
-            f"{whose}cannot {doing} {path}: {said}. {remedy}",
+            f"{whose}cannot {doing} {named}: {said}. {remedy}",
             task_id=task_id,
             step="store",
         )
@@ -81,7 +88,7 @@ def explain(
         error.errno or 0, "Look for the reason in the system's log, then run again."
     )
     kind = DriveError if error.errno in _OF_THE_DRIVE else StoreError
-    return kind(f"{whose}cannot {doing} {path}: {said}. {remedy}", task_id=task_id, step="store")
+    return kind(f"{whose}cannot {doing} {named}: {said}. {remedy}", task_id=task_id, step="store")
 
 
 @contextlib.contextmanager

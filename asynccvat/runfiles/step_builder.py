@@ -234,7 +234,7 @@ class StepBuilder:
             if other != task_id:
                 self._reader.report_at(
                     places.found[task_id],
-                    f"tasks {other} and {task_id} have the same folder: {path}",
+                    f"tasks {other} and {task_id} have the same folder: {str(path)!r}",
                 )
 
     def _check_files(

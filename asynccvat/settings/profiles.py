@@ -74,7 +74,7 @@ class Profiles:
             hint = f"Choose from {', '.join(map(repr, sorted(self.saved)))}."
         else:
             hint = f"Save one with `cvat-cli profile create --name {name}`."
-        raise ConfigError(f"--profile: {self.path} has no profile {name!r}. {hint}")
+        raise ConfigError(f"--profile: {str(self.path)!r} has no profile {name!r}. {hint}")
 
     def for_server(self, url: str) -> Profile | None:
         """Return the profile for a server, None if there is none; prefer the default profile.
@@ -111,7 +111,8 @@ def read_profiles(path: Path) -> Profiles:
         return Profiles(path)
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read: {error.strerror}. Give --url and --token instead, or set HOME "
+            f"{str(path)!r} cannot be read: {error.strerror}. Give --url and --token instead, or "
+            "set HOME "
             "to a folder of this user."
         ) from error
     document = _document(path, content)
@@ -134,7 +135,9 @@ def read_profiles(path: Path) -> Profiles:
 
 def _content(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ConfigError(f"{path} is not a file. Move it away, and run `cvat-cli profile create`.")
+        raise ConfigError(
+            f"{str(path)!r} is not a file. Move it away, and run `cvat-cli profile create`."
+        )
     _check_modes(path)
     return path.read_bytes()
 
@@ -146,7 +149,8 @@ def _check_modes(path: Path) -> None:
         mode = stat.S_IMODE(place.stat().st_mode) & 0o777
         if mode != expected:
             raise ConfigError(
-                f"refusing to use {path}: the {kind} {str(place)!r} has permissions {mode:o} "
+                f"refusing to use {str(path)!r}: the {kind} {str(place)!r} has permissions "
+                f"{mode:o} "
                 f"instead of {expected:o}. Run: chmod {expected:o} '{place}'"
             )
 
@@ -165,7 +169,8 @@ def _document(path: Path, content: bytes) -> dict[str, Any]:
         )
     if document["version"] != _VERSION:
         raise ConfigError(
-            f"{path} has version {document['version']!r}, but asynccvat reads version {_VERSION}. "
+            f"{str(path)!r} has version {document['version']!r}, but asynccvat reads version "
+            f"{_VERSION}. "
             "Give --url and --token instead."
         )
     return document

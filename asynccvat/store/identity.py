@@ -73,7 +73,8 @@ def check_identity(
     ):
         if not is_unused(layout):
             raise ConfigError(
-                f"{layout.path} mirrors {server_in_words(found)}, not {server_in_words(wanted)}. "
+                f"{str(layout.path)!r} mirrors {server_in_words(found)}, not "
+                f"{server_in_words(wanted)}. "
                 "Check --url or CVAT_URL, and --org. Or choose another destination: each server "
                 "and organization needs one of its own."
             )
@@ -133,7 +134,8 @@ def read_identity(layout: Layout) -> DestinationIdentity | None:
         return None
     if version > IDENTITY_VERSION:
         raise ConfigError(
-            f"{layout.path} was written by a newer asynccvat: its format is version {version}, and "
+            f"{str(layout.path)!r} was written by a newer asynccvat: its format is version "
+            f"{version}, and "
             f"this asynccvat reads up to {IDENTITY_VERSION}. Upgrade asynccvat, or choose another "
             "destination."
         )

@@ -183,7 +183,9 @@ class Layout:
         """
         content = self.receipt_bytes(task_id)
         if content is None:
-            raise StoreError(f"task {task_id} has no receipt in {self.path}", task_id=task_id)
+            raise StoreError(
+                f"task {task_id} has no receipt in {str(self.path)!r}", task_id=task_id
+            )
         return decode_receipt(content)
 
     def write_receipt(self, receipt: Receipt) -> None:

@@ -82,7 +82,7 @@ class Lock:
             owner = _read_owner(self._dir_fd, self._name)
             who = "" if owner is None else f" by {lock_owner.in_words(owner)}"
             raise StoreLockedError(
-                f"the lock on {self._path} was taken over{who}, so this run stops writing. "
+                f"the lock on {str(self._path)!r} was taken over{who}, so this run stops writing. "
                 "Let one process at a time write to this destination.",
                 step="lock",
             )
@@ -285,7 +285,7 @@ def _locked(path: Path, dir_fd: int, name: str) -> StoreLockedError:
     if owner is not None and lock_owner.is_this_process(owner):
         who = f"this very process {owner.pid}, since {owner.since}"
         remedy = "Wait until its other run into the same folder ends."
-    return StoreLockedError(f"{path} is being written by {who}{seen}. {remedy}", step="lock")
+    return StoreLockedError(f"{str(path)!r} is being written by {who}{seen}. {remedy}", step="lock")
 
 
 def _owner_at_work(dir_fd: int, name: str) -> LockOwner | None:

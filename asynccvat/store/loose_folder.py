@@ -236,8 +236,9 @@ class LooseFolder:
             left = clear_copies(quarantined, places.path.name, dir_fd=places.parent)
         except OSError as error:
             problem = disk_errors.explain(error, "clear", place)
-            return (f"its earlier files are in {place}, except those that were removed: {problem}",)
-        return (f"earlier files that it no longer holds are in {place}",) if left else ()
+            most = f"its earlier files are in {str(place)!r}"
+            return (f"{most}, except those that were removed: {problem}",)
+        return (f"earlier files that it no longer holds are in {str(place)!r}",) if left else ()
 
     async def abandon(self, staging: Staging, *, keep: bool) -> None:
         """Give a staged tree up. After a commit this does nothing.
@@ -274,7 +275,7 @@ class LooseFolder:
 def _open(cls: type[LooseFolder], path: Path, *, durable: bool, replace: bool) -> LooseFolder:
     named, path = path, path.absolute()
     if path.name in ("", "..") or path.name.startswith(OWN_FOLDER):
-        raise ConfigError(f"{path} cannot be the folder of a task. Name another folder.")
+        raise ConfigError(f"{str(path)!r} cannot be the folder of a task. Name another folder.")
     with disk_errors.explained("use", path), contextlib.ExitStack() as opened:
         make_folders(path.parent, durable=durable)
         parent = files.open_directory(path.parent)
@@ -338,7 +339,7 @@ def _refuse_filled(parent: int, path: Path) -> None:
 
 def _filled(path: Path) -> ForeignFolderError:
     return ForeignFolderError(
-        f"{path} holds something already, and a download replaces nothing. "
+        f"{str(path)!r} holds something already, and a download replaces nothing. "
         "Move it away, or name another folder.",
         step="commit",
     )

@@ -354,7 +354,7 @@ class MirrorStore(MirrorView):
 
     def _begin(self, task_id: int) -> None:
         if self._lock is None:
-            raise StoreError(f"{self.path} was opened for reading only", step="store")
+            raise StoreError(f"{str(self.path)!r} was opened for reading only", step="store")
         if task_id in self._active:
             raise StoreError(
                 f"task {task_id} is staged already. Commit or abandon that tree first.",

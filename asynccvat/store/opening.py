@@ -191,7 +191,8 @@ def make_folders(path: Path, *, durable: bool) -> tuple[Path, ...]:
     except FileNotFoundError as error:
         # /proc answers so to any attempt to create something; nothing has disappeared.
         raise StoreError(
-            f"{path} cannot be created in {there}. Choose another folder.", step="store"
+            f"{str(path)!r} cannot be created in {str(there)!r}. Choose another folder.",
+            step="store",
         ) from error
     if durable and is_new:
         sync_above(path)

@@ -29,7 +29,8 @@ def check_place(path: Path) -> None:
     for place in (path.absolute(), *path.absolute().parents):
         if place.is_symlink() and not place.exists():
             raise ConfigError(
-                f"cannot use {path}: {place} is a link to {place.readlink()}, which is not there. "
+                f"cannot use {str(path)!r}: {str(place)!r} is a link to {str(place.readlink())!r}, "
+                "which is not there. "
                 "Mount or create that, or name another folder."
             )
     place = path.resolve()
@@ -37,23 +38,26 @@ def check_place(path: Path) -> None:
         return
     if place == place.parent:
         raise ConfigError(
-            f"cannot mirror to {path}: it is the root of the file system. Name a folder in it."
+            f"cannot mirror to {str(path)!r}: it is the root of the file system. Name a folder in "
+            "it."
         )
     if place in _homes():
         raise ConfigError(
-            f"cannot mirror to {path}: it is a home directory. Name a folder in it, such as "
+            f"cannot mirror to {str(path)!r}: it is a home directory. Name a folder in it, such as "
             f"{place / 'cvat'}."
         )
     for outer in place.parents:
         if (outer / OWN_FOLDER).is_dir():
             raise ConfigError(
-                f"cannot mirror to {path}: it lies in another destination, {outer}. Name a folder "
-                f"outside of it. If nothing is mirrored there, remove {outer / OWN_FOLDER}."
+                f"cannot mirror to {str(path)!r}: it lies in another destination, {str(outer)!r}. "
+                "Name a folder "
+                f"outside of it. If nothing is mirrored there, remove {str(outer / OWN_FOLDER)!r}."
             )
     for inner in _folders_in(place):
         if (inner / OWN_FOLDER).is_dir():
             raise ConfigError(
-                f"cannot mirror to {path}: it holds another destination, {inner}. Name a folder "
+                f"cannot mirror to {str(path)!r}: it holds another destination, {str(inner)!r}. "
+                "Name a folder "
                 "that holds none."
             )
 

@@ -302,7 +302,8 @@ class ReplacedAnnotations:
             content = None if fd is None else files.read_file(state.name, dir_fd=fd)
         if content is None:
             raise StoreError(
-                f"cannot read {self.path / state.name}: it is gone. Look which states are left.",
+                f"cannot read {str(self.path / state.name)!r}: it is gone. Look which states are "
+                "left.",
                 task_id=state.task_id,
                 step="store",
             )
@@ -376,16 +377,18 @@ def _check_server(fd: int, path: Path, origin: str, *, durable: bool, create: bo
         found = None if version > REPLACED_VERSION else msgspec.json.decode(content, type=_Server)
     except UNREADABLE as error:
         raise ConfigError(
-            f"cannot keep annotations in {path}: its {_SERVER} is damaged ({error}). Name another "
+            f"cannot keep annotations in {str(path)!r}: its {_SERVER} is damaged ({error}). Name "
+            "another "
             "folder with --backup-dir."
         ) from error
     if found is None:
         raise ConfigError(
-            f"cannot keep annotations in {path}: a newer asynccvat wrote it. Upgrade asynccvat, or "
+            f"cannot keep annotations in {str(path)!r}: a newer asynccvat wrote it. Upgrade "
+            "asynccvat, or "
             "name another folder with --backup-dir."
         )
     if found.origin != origin:
         raise ConfigError(
-            f"cannot keep annotations in {path}: it holds those of {found.origin}, not of "
+            f"cannot keep annotations in {str(path)!r}: it holds those of {found.origin}, not of "
             f"{origin}. Name another folder with --backup-dir: each server needs one of its own."
         )

@@ -89,7 +89,8 @@ class Imports:
             request = await self._poller.wait(watched)
         except ExportExpiredError as error:
             raise ImportUncertainError(
-                f"the import of {shown} into task {task_id} may have happened or not: the server "
+                f"the import of {str(shown)!r} into task {task_id} may have happened or not: the "
+                "server "
                 "has forgotten it, perhaps because it was restarted. Look at the task before you "
                 "upload again.",
                 task_id=task_id,
@@ -100,7 +101,8 @@ class Imports:
             raise  # it has not begun, and is cancelled at the end of the run
         except ExportTimeoutError as error:
             raise UploadError(
-                f"the import of {shown} into task {task_id} takes too long: the server still runs "
+                f"the import of {str(shown)!r} into task {task_id} takes too long: the server "
+                "still runs "
                 "it. Look at the task later, or allow more time with --import-timeout.",
                 task_id=task_id,
                 rq_id=watched.rq_id,
@@ -108,7 +110,7 @@ class Imports:
             ) from error
         except AsyncCvatError as error:
             raise ImportUncertainError(
-                f"the import of {shown} into task {task_id} may have happened or not: "
+                f"the import of {str(shown)!r} into task {task_id} may have happened or not: "
                 f"{str(error).rstrip('.')}. Look at the task before you upload again.",
                 task_id=task_id,
                 rq_id=watched.rq_id,
@@ -146,8 +148,8 @@ class Imports:
         if request.state is RequestStatus.FAILED:
             cause, remedy = import_failure(request.message)
             raise ImportFailedError(
-                f"the server could not import {upload.file.shown} into task {upload.task_id}: "
-                + (f"{cause.rstrip('.')}. {remedy}" if remedy else cause),
+                f"the server could not import {str(upload.file.shown)!r} into task "
+                f"{upload.task_id}: " + (f"{cause.rstrip('.')}. {remedy}" if remedy else cause),
                 task_id=upload.task_id,
                 rq_id=request.id,
                 step="import",

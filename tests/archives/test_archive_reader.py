@@ -694,7 +694,7 @@ async def test_an_archive_that_cannot_be_removed_is_a_note_to_why_it_is_not_kept
         await make_reader().read(RESULT, staging, keep_archive=keeping(tmp_path / "kept.zip"))
 
     (note,) = caught.value.__notes__
-    assert f"cannot remove {tmp_path / 'kept.zip'}" in note
+    assert f"cannot remove {str(tmp_path / 'kept.zip')!r}" in note
 
 
 async def test_an_archive_that_cannot_be_closed_is_removed_all_the_same(
@@ -715,7 +715,7 @@ async def test_an_archive_that_cannot_be_closed_is_removed_all_the_same(
         await fail()
 
     (note,) = caught.value.__notes__
-    assert f"task 1: cannot close {tmp_path / 'kept.zip'}" in note
+    assert f"task 1: cannot close {str(tmp_path / 'kept.zip')!r}" in note
     assert not (tmp_path / "kept.zip").exists()
 
 

@@ -135,7 +135,7 @@ def test_a_destination_repeats_its_first_run_and_refuses_another(
     refused = shell("mirror", "data/", "--images", "-f", "Datumaro 1.0")
     assert (refused.code, refused.out) == (5, "")
     assert refused.err == (
-        "Error: cannot mirror to data: it was made with COCO 1.0, not Datumaro 1.0; without "
+        "Error: cannot mirror to 'data': it was made with COCO 1.0, not Datumaro 1.0; without "
         "images, not with images. Leave these options out to go on as before, or add --change to "
         "change the destination.\n"
     )
@@ -169,7 +169,7 @@ def test_a_destination_in_another_one_is_refused(shell: Shell, tmp_path: Path) -
     assert shell("mirror", "data", "-t", "1", "--no-fsync").code == 0
     refused = shell("mirror", "data/more")
     assert refused.code == 2
-    assert refused.err.startswith("Error: cannot mirror to data/more: it lies in another dest")
+    assert refused.err.startswith("Error: cannot mirror to 'data/more': it lies in another dest")
     assert folders(tmp_path / "data") == ["task1"]
 
 
@@ -240,7 +240,7 @@ def test_a_destination_that_cannot_be_created_is_reported(shell: Shell) -> None:
         pytest.skip("this system has no /proc")
     ended = shell("mirror", "/proc/data")
     assert ended.code == 2
-    assert "/proc/data cannot be created in /proc. Choose another folder" in ended.err
+    assert "'/proc/data' cannot be created in '/proc'. Choose another folder" in ended.err
 
 
 def test_a_mirror_of_another_server_is_refused(
@@ -407,7 +407,7 @@ def test_a_download_that_skips_nothing_quarantines_edited_files(
     ended = shell(*command)
     assert ended.code == 0
     assert ended.err == (
-        "warning: task 1: earlier files that it no longer holds are in out/task1.old-1\n"
+        "warning: task 1: earlier files that it no longer holds are in 'out/task1.old-1'\n"
     )
     assert files(tmp_path / "out") == before | {"task1.old-1/annotations.xml": b"edited"}
     (tmp_path / "mine/task1").mkdir(parents=True)

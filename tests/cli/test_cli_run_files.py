@@ -132,7 +132,7 @@ def test_every_problem_is_reported_and_no_secret(shell: Shell) -> None:
     assert all(line.startswith("Error: steps.yaml, line ") for line in lines[:-1])
     assert "did you mean 'password'?" in ended.err
     assert "did you mean 'format'?" in ended.err
-    assert "gone/task1: there is no such file or folder" in ended.err
+    assert "gone/task1': there is no such file or folder" in ended.err
     assert SECRET not in ended.err
 
 

@@ -96,7 +96,7 @@ def test_a_zip_that_would_empty_a_task_is_refused_before_a_byte_is_sent(
     pairs = [f"--pair={n}={name}.zip" for n, name in enumerate(("other", "page", "broken"), 1)]
     ended = shell("upload", *pairs)
     assert ended.code == 1
-    assert [line.partition(".zip")[2][:30] for line in ended.err.splitlines()] == [
+    assert [line.partition(".zip'")[2][:30] for line in ended.err.splitlines()] == [
         ": it is a zip without an XML f",
         ": it begins with <html> and CV",
         ": it is a zip that cannot be r",
@@ -113,9 +113,11 @@ def test_pairs_are_uploaded_and_each_problem_is_one_line(
         *("--report-json", "report.json", "--log-json", "log.jsonl"),
     )
     assert ended.code == 1
-    assert ended.err.splitlines() == [
-        "failed: task 3: cannot upload empty.xml: it is empty. Make it again, or name another file."
-    ]
+    (line,) = ended.err.splitlines()
+    assert line == (
+        "failed: task 3: cannot upload 'empty.xml': it is empty. Make it again, or name another "
+        "file."
+    )
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert report["counts"] == {"uploaded": 1, "failed": 1}
     events = [json.loads(line)["event"] for line in Path("log.jsonl").read_text().splitlines()]
@@ -177,7 +179,7 @@ def test_a_conflict_is_a_failure_that_says_what_to_do(
         (("-i", "data", "--all", "--mode", "merge"), "merge"),
         (("-i", "data", "--all", "--import-timeout", "soon"), "Write seconds"),
         (("-i", "data", "--all", "--dry-run", "--log-json", "x"), "--dry-run has no report"),
-        (("-i", "absent", "--all"), "cannot read absent"),
+        (("-i", "absent", "--all"), "cannot read 'absent'"),
         (("-i", "data", "-t", "1", "--format", "COCO 2.0"), "has no such importer. Did you mean"),
         (("-i", "data", "-t", "1", "--mode", "append"), "cannot append"),
     ],

@@ -177,7 +177,7 @@ def test_notes_are_failures_only_with_strict(bare_shell: Shell, data: Path) -> N
         (("data", "--status", "completed"), "--status selects which of the server's tasks"),
         (("data", "--against-server", "--name", "x", "-t", "1"), "--name"),
         (("data", "-t", "x"), "--task-id"),
-        (("data", "--folder", "job*"), "matches job*"),
+        (("data", "--folder", "job*"), "matches 'job*'"),
         (("data", "--threads", "0"), "--threads"),
         (("data", "--repair"), "CVAT_URL"),
     ],
@@ -201,7 +201,7 @@ def test_damage_is_repaired_and_the_code_reflects_the_repaired_state(
     assert kinds([line.removeprefix("repaired: ") for line in lines]) == wrong
     assert "(5 repaired, no problems), " in last
     assert "moved to .asynccvat/kept" in last
-    assert "warning: task 2: files of data/task2 that were edited" in ended.err
+    assert "warning: task 2: files of 'data/task2' that were edited" in ended.err
     for path in template[1].glob("task*/**/*"):
         if path.is_file():
             assert (data / path.relative_to(template[1])).read_bytes() == path.read_bytes()
@@ -211,7 +211,7 @@ def test_damage_is_repaired_and_the_code_reflects_the_repaired_state(
     os.utime(data / "task1" / IMAGE, ns=(0, 0))
     quiet = online("verify", "data", "--repair", "--quiet")
     assert (quiet.code, quiet.out) == (0, "")
-    assert quiet.err.startswith("warning: task 1: files of data/task1 that were edited")
+    assert quiet.err.startswith("warning: task 1: files of 'data/task1' that were edited")
 
 
 def test_a_repair_of_a_task_that_the_server_no_longer_has_fails(

@@ -115,7 +115,7 @@ async def test_a_failed_import_gives_the_servers_message(
     client = await connect()
     with pytest.raises(
         ac.errors.ImportFailedError,
-        match=r"annotations\.xml into task 7: xml\.etree.* column 0\. The file",
+        match=r"annotations\.xml' into task 7: xml\.etree.* column 0\. The file",
     ):
         await ac.upload_annotations(client, 7, file)
 

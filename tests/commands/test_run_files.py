@@ -211,7 +211,7 @@ async def test_every_problem_that_the_servers_know_is_reported_before_the_first_
                 f"cannot append annotations: {serve.server.url} only replaces them",
             ),
             ("line 8, column ", "cannot upload to task 88: there is no such task"),
-            ("line 9, column ", "one.json: it is JSON, and 'CVAT 1.1' reads "),
+            ("line 9, column ", "one.json': it is JSON, and 'CVAT 1.1' reads "),
             (
                 "line 10, column ",
                 f"cannot import 'Coco': {serve.server.url} has no such importer. Did you mean ",

@@ -90,15 +90,15 @@ def test_the_file_that_a_format_writes_is_chosen(
         (
             ("annotations/instances_a.json", "annotations/instances_b.json"),
             "COCO 1.0",
-            "instances_a.json and annotations/instances_b.json",
+            "instances_a.json' and 'annotations/instances_b.json'",
         ),
-        (("a.zip", "b.ZIP", "c.zip"), "YOLO 1.1", "a.zip, b.ZIP and c.zip"),
+        (("a.zip", "b.ZIP", "c.zip"), "YOLO 1.1", "'a.zip', 'b.ZIP' and 'c.zip'"),
     ],
 )
 def test_files_that_could_both_be_meant_are_named(
     paths: tuple[str, ...], format_name: str, both: str
 ) -> None:
-    with pytest.raises(AnnotationFileError, match=f"cannot upload task1: it holds .*{both}"):
+    with pytest.raises(AnnotationFileError, match=f"cannot upload 'task1': it holds .*{both}"):
         choose_files(paths, format_name, folder="task1")
 
 
@@ -167,7 +167,7 @@ def test_a_file_that_an_importer_can_read_is_accepted(
 @pytest.mark.parametrize(
     ("data", "importer", "why"),
     [
-        (b"", CVAT, "cannot upload f: it is empty"),
+        (b"", CVAT, "cannot upload 'f': it is empty"),
         (b" \n", CVAT, "only blanks"),
         (bytes(4096), CVAT, "only blanks or zeros"),
         (b"<!DOCTYPE html><html><body>Sign in</body></html>", CVAT, "an HTML page"),
@@ -178,8 +178,8 @@ def test_a_file_that_an_importer_can_read_is_accepted(
         (zipped(), YOLO, "a zip that holds nothing"),
         (b"hello", CVAT, "neither XML nor a JSON object nor a zip"),
         (b"[]", COCO, "neither XML nor a JSON object nor a zip"),
-        (b"{}", CVAT, r"f: it is JSON, and 'CVAT 1\.1' reads XML or ZIP"),
-        (XML, COCO, r"f: it is XML, and 'COCO 1\.0' reads JSON or ZIP"),
+        (b"{}", CVAT, r"'f': it is JSON, and 'CVAT 1\.1' reads XML or ZIP"),
+        (XML, COCO, r"'f': it is XML, and 'COCO 1\.0' reads JSON or ZIP"),
         (b"<annotation><object/></annotation>", CVAT, "begins with <annotation> and CVAT's"),
         (b"< >", CVAT, "begins with no element"),
         (b"<annotations><image><box></box>", CVAT, "does not end with </annotations>"),
@@ -200,7 +200,7 @@ def test_any_bytes_have_a_kind_or_are_refused_by_the_files_name(data: bytes) -> 
         told = str(kind_of(data, data, name="f"))
     except AnnotationFileError as error:
         told = str(error)
-    assert told in tuple(FileKind) or told.startswith("cannot upload f: it ")
+    assert told in tuple(FileKind) or told.startswith("cannot upload 'f': it ")
 
 
 @given(st.dictionaries(st.text(), st.integers()))
@@ -220,7 +220,7 @@ def test_a_long_json_file_can_have_its_annotations_anywhere() -> None:
         (
             {"annotations.xml": b"<html>x</html>"},
             CVAT,
-            r"annotations\.xml in f: it begins with <html>",
+            r"'annotations\.xml' in 'f': it begins with <html>",
         ),
         ({"__MACOSX/annotations.xml": b""}, CVAT, "a zip without an XML file"),
         ({"instances.json": b""}, COCO, r"a zip without annotations/\*\.json"),

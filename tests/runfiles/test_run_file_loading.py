@@ -207,7 +207,7 @@ def test_a_mirror_s_keys_are_the_names_of_its_options() -> None:
         if option.opts[0].startswith("--")
     }
     shared = {option.opts[0].removeprefix("--").replace("-", "_") for option in application.params}
-    elsewhere = {"help", "dry_run", "json", "report_json", "log_json", "failed_from"}
+    elsewhere = {"help", "dry_run", "quiet", "json", "report_json", "log_json", "failed_from"}
     assert set(PARAMETERS[MIRROR].keys) == of_the_command - elsewhere - shared | {"dest"}
 
 
@@ -348,7 +348,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (5, "whole number from 1 like 147, not the number '0'"),
         (7, "'skip_existing' must be true or false, not the text 'maybe'"),
         (8, "'out_dir' is there twice: remove one of them"),
-        (12, "nope.xml: there is no such file or folder"),
+        (12, "nope.xml': there is no such file or folder"),
         (13, "task 1 is named twice"),
         (14, "'annotation_path' is missing: The file"),
         (14, "did you mean 'annotation_path'?"),
@@ -360,7 +360,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (17, "'filter' must be JSON logic"),
         (18, "'task_ids' must be a list like [147, 150], not an empty list"),
         (19, "'out_paths' has 1 folders for 2 tasks"),
-        (20, "tasks 1 and 2 have the same folder: x"),
+        (20, "tasks 1 and 2 have the same folder: 'x'"),
         (21, "the folder prefix '../' cannot be used"),
         (22, "'folder_prefix' must be a text (put it in quotes), not the number '7'"),
         (22, "'status' must be one of annotation, validation, completed, not 'done'"),

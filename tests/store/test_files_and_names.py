@@ -188,12 +188,12 @@ def test_a_real_sync_returns(tmp_path: Path, folder: int) -> None:
 def test_errors_say_what_happened_where_and_what_to_do() -> None:
     full = disk_errors.explain(OSError(errno.ENOSPC, "x"), "write", "/d/f", task_id=3)
     assert isinstance(full, DiskFullError)
-    assert str(full).startswith("task 3: cannot write /d/f: No space left on device. Free some")
+    assert str(full).startswith("task 3: cannot write '/d/f': No space left on device. Free some")
     assert "inodes" not in str(full)
     plain = disk_errors.explain(OSError("no number"), "write", "/d/f")
     assert type(plain) is StoreError
     assert str(plain) == (
-        "cannot write /d/f: no number. Look for the reason in the system's log, then run again."
+        "cannot write '/d/f': no number. Look for the reason in the system's log, then run again."
     )
 
 

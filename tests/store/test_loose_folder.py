@@ -150,7 +150,7 @@ async def test_what_cannot_be_compared_or_cleared_is_a_warning_of_a_download_tha
 
     monkeypatch.setattr(files, refused, refuse)
     (warning,) = await replaced(target, TREE)
-    assert f"its earlier files are in {tmp_path / 't.old-1'}" in warning
+    assert f"its earlier files are in {str(tmp_path / 't.old-1')!r}" in warning
     assert "Permission denied" in warning
     assert read_tree(target) == TREE
     left = read_tree(tmp_path / "t.old-1")
@@ -313,7 +313,7 @@ async def test_a_commit_that_fails_leaves_nothing(
         staging = await folder.stage(1)
         receipt = receipt_of(1, fill(staging, TREE))
         disk.fail["rename"] = failing(number)
-        with pytest.raises(kind, match=r"task 1: cannot commit to .*t:"):
+        with pytest.raises(kind, match=r"task 1: cannot commit to .*t':"):
             await folder.commit(staging, receipt)
         disk.fail.clear()
         await folder.abandon(staging, keep=False)

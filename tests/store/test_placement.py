@@ -33,8 +33,8 @@ async def test_a_destination_inside_another_one_is_refused(tmp_path: Path, read_
         await put(store, 7, {"a": b"a"})
     for inner in (outer / "more", outer / "task7" / "deep" / "er", outer / ".asynccvat" / "kept"):
         assert await refusal(inner, read_only=read_only) == (
-            f"cannot mirror to {inner}: it lies in another destination, {outer}. Name a folder "
-            f"outside of it. If nothing is mirrored there, remove {outer / '.asynccvat'}."
+            f"cannot mirror to '{inner}': it lies in another destination, '{outer}'. Name a folder "
+            f"outside of it. If nothing is mirrored there, remove {str(outer / '.asynccvat')!r}."
         )
     assert listing(outer) == [".asynccvat", "task7"]
     assert listing(outer / "task7") == ["a"]
@@ -45,8 +45,8 @@ async def test_a_destination_around_another_one_is_refused(tmp_path: Path) -> No
         pass
     (tmp_path / "loop").symlink_to("loop")
     assert await refusal(tmp_path) == (
-        f"cannot mirror to {tmp_path}: it holds another destination, {tmp_path / 'inner'}. Name a "
-        "folder that holds none."
+        f"cannot mirror to '{tmp_path}': it holds another destination, "
+        f"{str(tmp_path / 'inner')!r}. Name a folder that holds none."
     )
     assert listing(tmp_path) == ["inner", "loop"]
 
@@ -55,7 +55,7 @@ async def test_the_root_and_home_directories_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await refusal(Path("/"), read_only=True) == (
-        "cannot mirror to /: it is the root of the file system. Name a folder in it."
+        "cannot mirror to '/': it is the root of the file system. Name a folder in it."
     )
     (tmp_path / "ann").mkdir()
     (tmp_path / "link").symlink_to("ann")
@@ -88,8 +88,9 @@ async def test_a_link_to_nothing_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "unmounted")
     dest = tmp_path / "link" / below
     assert await refusal(dest) == (
-        f"cannot use {dest}: {tmp_path / 'link'} is a link to {tmp_path / 'unmounted'}, which is "
-        "not there. Mount or create that, or name another folder."
+        f"cannot use '{dest}': {str(tmp_path / 'link')!r} is a link to "
+        f"{str(tmp_path / 'unmounted')!r}, which is not there. Mount or create that, or name "
+        "another folder."
     )
     assert listing(tmp_path) == ["link"]
 

@@ -379,7 +379,7 @@ async def test_a_folder_that_cannot_be_looked_at_is_a_warning_and_stops_no_other
         states = await store.folder_states(heads.values())
     assert states == {1: FolderState.EDITED, 2: FolderState.INTACT}
     (warning,) = store.warnings
-    assert warning.startswith(f"task 1: cannot check {tmp_path / 'task1'}: ")
+    assert warning.startswith(f"task 1: cannot check {str(tmp_path / 'task1')!r}: ")
 
 
 async def test_out_of_handles_no_folder_counts_as_edited(

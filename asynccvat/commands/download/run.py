@@ -203,7 +203,7 @@ class DownloadRun:
             )
             return None
         filled = ForeignFolderError(
-            f"cannot download task {task_id} to {path}: the folder holds "
+            f"cannot download task {task_id} to {str(path)!r}: the folder holds "
             f"{'something other than an export' if self._replace else 'files already'}. "
             "Move it away, or name another folder.",
             task_id=task_id,
@@ -224,6 +224,7 @@ def _refuse_shared(paths: Mapping[int, Path]) -> None:
         other = owners.setdefault(os.path.normpath(path.absolute()), task_id)
         if other != task_id:
             raise ConfigError(
-                f"tasks {other} and {task_id} cannot share {path}: each needs its own folder. "
+                f"tasks {other} and {task_id} cannot share {str(path)!r}: each needs its own "
+                "folder. "
                 "Name another one for one of them."
             )

@@ -344,7 +344,7 @@ def _refused(refusal: Refuse, dest: Path) -> TaskOutcome:
     error: AsyncCvatError
     if refusal.reason is Reason.FOREIGN:
         error = ForeignFolderError(
-            f"cannot write to {dest / refusal.folder}: {explanation}",
+            f"cannot write to {str(dest / refusal.folder)!r}: {explanation}",
             task_id=refusal.task_id,
             step="plan",
         )

@@ -191,7 +191,7 @@ class Discovery:
             ids = sorted({*heads, *_ids_of(names, prefix)})
             if not ids:
                 raise ConfigError(
-                    f"cannot upload from {folder}: it holds no task's folder, like "
+                    f"cannot upload from {str(folder)!r}: it holds no task's folder, like "
                     f"{task_folder_name(prefix, 147)!r}. Name the folder of a mirror or download."
                 )
         wanted = []
@@ -352,7 +352,7 @@ def _folders_in(folder: Path) -> list[str]:
             return [entry.name for entry in entries if entry.is_dir()]
     except OSError as error:
         raise ConfigError(
-            f"cannot read {folder}: {error.strerror}. Name the folder that holds the tasks' "
+            f"cannot read {str(folder)!r}: {error.strerror}. Name the folder that holds the tasks' "
             "folders."
         ) from error
 

@@ -78,7 +78,8 @@ class AnnotationSource:
         with explained(path):
             if not stat.S_ISREG(path.stat().st_mode):
                 raise AnnotationFileError(
-                    f"cannot upload {path}: it is not a file. Name a file, or a task's folder."
+                    f"cannot upload {str(path)!r}: it is not a file. Name a file, or a task's "
+                    "folder."
                 )
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
@@ -118,7 +119,8 @@ def _members(path: Path) -> dict[str, bytes]:
                 raise
             why = str(error) or type(error).__name__
             raise AnnotationFileError(
-                f"cannot upload {path}: it is a zip that cannot be read ({why}). Make it again."
+                f"cannot upload {str(path)!r}: it is a zip that cannot be read ({why}). Make it "
+                "again."
             ) from error
 
 
@@ -245,7 +247,7 @@ def _temporary_file() -> Path:
     except OSError as error:
         if error.errno not in _NO_PLACE:
             where = "a temporary file (TMPDIR says where)"
-            raise disk_errors.explain(error, "make", where) from error
+            raise disk_errors.explain(error, "make", where, is_path=False) from error
         raise StoreError(
             f"cannot make a temporary file to pack annotations into: {error.strerror}. Set TMPDIR "
             "to a folder that this user may write to.",
@@ -299,7 +301,8 @@ def _read(folder: Path, path: str, take: Callable[[bytes], object]) -> MemberRec
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise AnnotationFileError(
-            f"cannot upload {folder / path}: it was changed while it was read. Upload it again."
+            f"cannot upload {str(folder / path)!r}: it was changed while it was read. Upload it "
+            "again."
         )
     return MemberRecord(path, after.st_size, crc, after.st_mtime_ns)
 
@@ -311,11 +314,13 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise AnnotationFileError(
-            f"cannot read {error.filename or path}: there is no such file or folder. Check the "
+            f"cannot read {str(error.filename or path)!r}: there is no such file or folder. Check "
+            "the "
             "name, or mirror or download the task."
         ) from error
     except OSError as error:
         raise AnnotationFileError(
-            f"cannot read {error.filename or path}: {error.strerror}. Give this user the right to "
+            f"cannot read {str(error.filename or path)!r}: {error.strerror}. Give this user the "
+            "right to "
             "read it, or name another."
         ) from error

@@ -180,7 +180,8 @@ class UndoRun:
             return
         if not await in_thread(self._folder.is_dir):
             raise ConfigError(
-                f"cannot undo uploads from {self._folder}: there is no such folder. Name the "
+                f"cannot undo uploads from {str(self._folder)!r}: there is no such folder. Name "
+                "the "
                 "mirror with -i, or the folder that was given with --backup-dir."
             )
         async with ReplacedAnnotations.open(

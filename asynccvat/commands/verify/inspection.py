@@ -264,7 +264,7 @@ def inspecting(dest: Path) -> Iterator[Inspection]:
     try:
         if layout.receipts == NOT_THERE:
             raise ConfigError(
-                f"{dest} is no mirror, as it holds no receipts. Name the folder that "
+                f"{str(dest)!r} is no mirror, as it holds no receipts. Name the folder that "
                 "`asynccvat mirror` was given."
             )
         with disk_errors.explained("read", dest):

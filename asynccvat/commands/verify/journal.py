@@ -65,7 +65,9 @@ class VerifyJournal:
         try:
             fd = _locked(own)
             if fd is None:
-                problem = f"another verification of {dest} is running: this one cannot be resumed"
+                problem = (
+                    f"another verification of {str(dest)!r} is running: this one cannot be resumed"
+                )
                 return cls(own, None, {}, problem)
             content = b"" if restart else files.read_file(JOURNAL_NAME, dir_fd=own) or b""
             now = int(time.time())
@@ -79,7 +81,8 @@ class VerifyJournal:
                 os.close(fd)
             said = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
             problem = (
-                f"the journal in {dest} cannot be used ({said}): this verification cannot be "
+                f"the journal in {str(dest)!r} cannot be used ({said}): this verification cannot "
+                "be "
                 "resumed"
             )
             return cls(own, None, {}, problem)

@@ -195,7 +195,8 @@ class _Verification:
         damaged = damaged_in_selection(unreadable, wanted.task_ids, wanted.folders)
         if wanted.folders and not (heads or damaged):
             raise ConfigError(
-                f"no folder of a task in {self._dest} matches {', '.join(wanted.folders)}. "
+                f"no folder of a task in {str(self._dest)!r} matches "
+                f"{', '.join(map(repr, wanted.folders))}. "
                 "Check the pattern."
             )
         self._found(damaged)

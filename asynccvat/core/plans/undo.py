@@ -19,7 +19,8 @@ from asynccvat.errors import (
 def nothing_kept(task_id: int, place: str) -> UploadError:
     """Return the error of a task of which nothing is kept."""
     return UploadError(
-        f"cannot undo an upload to task {task_id}: nothing that it held is kept in {place}. Check "
+        f"cannot undo an upload to task {task_id}: nothing that it held is kept in {str(place)!r}. "
+        "Check "
         "the task and the folder.",
         task_id=task_id,
         step="plan",
@@ -64,7 +65,7 @@ def check_put_back(
         raise AnnotationLossError(
             f"the undo put back {', '.join(other)} of task {task_id}: CVAT drops annotations on "
             "frames that a task does not have, and another user may have changed it meanwhile. "
-            f"Compare the task with {file}.",
+            f"Compare the task with {str(file)!r}.",
             task_id=task_id,
             step="upload",
         )
@@ -76,14 +77,15 @@ def put_back_refused(error: ResponseError, task_id: int, file: str, size: int) -
         return UploadError(
             f"cannot put back the annotations of task {task_id}: a gateway refuses a request of "
             f"{size:,} bytes with status 413. Have its limit raised, in nginx with "
-            f"client_max_body_size. {file} keeps them.",
+            f"client_max_body_size. {str(file)!r} keeps them.",
             task_id=task_id,
             step="upload",
         )
     if error.status == 400 and ("label_id" in error.detail or "spec_id" in error.detail):
         return UploadError(
             f"cannot put back the annotations of task {task_id}: the server answered 400, "
-            f"{error.detail.rstrip('.')}. A label or attribute of theirs was removed since. {file} "
+            f"{error.detail.rstrip('.')}. A label or attribute of theirs was removed since. "
+            f"{str(file)!r} "
             "keeps them.",
             task_id=task_id,
             step="upload",

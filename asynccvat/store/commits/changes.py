@@ -173,7 +173,7 @@ class CommitTree(FolderChange):
             quarantined = self.layout.quarantine(
                 self.folder, dir_fd=self.layout.dest, folder=self.folder
             )
-            self.warnings.append(f"what was at {self.path} is now in {quarantined}")
+            self.warnings.append(f"what was at {str(self.path)!r} is now in {str(quarantined)!r}")
             status = None
         self.staging.published = True
         try:
@@ -248,7 +248,8 @@ class MoveFolder(FolderChange):
         here = files.lstat(self.head.folder, dir_fd=self.layout.dest)
         if here is None or not stat.S_ISDIR(here.st_mode):
             raise StoreError(
-                f"task {self.task_id}: the folder {self.layout.path / self.head.folder} is gone. "
+                f"task {self.task_id}: the folder {str(self.layout.path / self.head.folder)!r} is "
+                "gone. "
                 "Run again to fetch it.",
                 task_id=self.task_id,
                 step="move",

@@ -128,8 +128,8 @@ def _clear_old(layout: Layout, task_id: int, area: int, content: bytes) -> list[
         if trees.clear(name, members, dir_fd=area):
             quarantined = layout.quarantine(name, dir_fd=area, folder=folder)
             warnings.append(
-                f"files of {layout.path / folder} that were edited or added here are now in "
-                f"{quarantined}"
+                f"files of {str(layout.path / folder)!r} that were edited or added here are now in "
+                f"{str(quarantined)!r}"
             )
     return warnings
 
@@ -143,7 +143,7 @@ def refuse_claimed(layout: Layout, task_id: int, folder: str) -> None:
     owner = layout.claimed_by(folder)
     if owner not in (None, task_id):
         raise StoreError(
-            f"task {task_id}: the folder {layout.path / folder} is that of task {owner}. "
+            f"task {task_id}: the folder {str(layout.path / folder)!r} is that of task {owner}. "
             "Run again when that task has moved, or use another --folder-prefix.",
             task_id=task_id,
             step="commit",
@@ -153,7 +153,8 @@ def refuse_claimed(layout: Layout, task_id: int, folder: str) -> None:
 def foreign(task_id: int, path: Path) -> ForeignFolderError:
     """Return the error for a foreign file or folder under the name of a task's folder."""
     return ForeignFolderError(
-        f"task {task_id}: {path} exists and is not asynccvat's. Move it away, or use --adopt, "
+        f"task {task_id}: {str(path)!r} exists and is not asynccvat's. Move it away, or use "
+        "--adopt, "
         "which moves it to .asynccvat/kept/.",
         task_id=task_id,
         step="commit",

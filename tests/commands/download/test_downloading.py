@@ -61,7 +61,7 @@ async def test_a_read_only_folder_is_refused_before_anything_is_exported(
         with monkeypatch.context() as patched:
             # The user that runs the tests may be allowed to write anywhere.
             patched.setattr("os.access", lambda *_: False)
-            with pytest.raises(ac.StoreError, match=r"cannot write to .*/out: Permission denied"):
+            with pytest.raises(ac.StoreError, match=r"cannot write to .*/out': Permission denied"):
                 await ac.download(
                     serve.client, 1, tmp_path / "out" / "task1", options=QUICK_DOWNLOAD
                 )

@@ -72,7 +72,7 @@ def test_a_zip_whose_content_is_damaged_is_to_be_made_again(tmp_path: Path, meth
     data[60:80] = b"\xff" * 20
     path = tmp_path / "damaged.zip"
     path.write_bytes(data)
-    with pytest.raises(AnnotationFileError, match=r"damaged\.zip: it is .*\)\. Make it again"):
+    with pytest.raises(AnnotationFileError, match=r"damaged\.zip': it is .*\)\. Make it again"):
         find_source(path, "CVAT 1.1").inspected()
 
 
@@ -131,7 +131,7 @@ def test_a_temporary_zip_that_cannot_be_removed_fails_no_upload(
 @pytest.mark.parametrize(
     ("error", "raised", "said"),
     [
-        (OSError(errno.EIO, "failed"), AnnotationFileError, r"cannot read .*street\.zip: failed"),
+        (OSError(errno.EIO, "failed"), AnnotationFileError, r"cannot read .*street\.zip': failed"),
         (OSError(errno.EINVAL, "seek"), AnnotationFileError, "Make it again"),
         (MemoryError(), MemoryError, "^$"),
     ],
@@ -167,5 +167,5 @@ def test_a_folder_with_an_unreadable_part_is_not_packed(
         return plain(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(AnnotationFileError, match=r"cannot read .*closed: Permission denied"):
+    with pytest.raises(AnnotationFileError, match=r"cannot read .*closed': Permission denied"):
         find_source(folder, VOC)

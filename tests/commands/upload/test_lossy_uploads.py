@@ -218,7 +218,7 @@ async def test_a_file_without_annotations_is_refused_before_a_byte_is_sent(
     before = await counts(serve)
     report = await ac.upload(serve.client, {1: path}, format=format_, options=LOSSY)
     assert said(report) == (
-        f"cannot upload to task 1: {path} holds no annotations, and the import would remove the "
+        f"cannot upload to task 1: '{path}' holds no annotations, and the import would remove the "
         "6 shapes and 1 tag of the task. Check the file, or give --allow-empty."
     )
     assert await counts(serve) == before

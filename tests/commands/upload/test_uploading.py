@@ -155,7 +155,7 @@ async def test_wrong_files_are_refused_and_the_others_are_uploaded(data: Path) -
         assert "is empty" in str(error(report, 1))
         assert "HTML page" in str(error(report, 2))
         assert "holds none of annotations_pseudo.xml" in str(error(report, 3))
-        assert "task55: there is no such file or folder" in str(error(report, 55))
+        assert "task55': there is no such file or folder" in str(error(report, 55))
         assert isinstance(error(report, 99), ac.NotFoundError)
         assert "has no data yet" in str(error(report, without))
         sent = {call.path.split("/")[3] for call in serve.calls("POST", "/annotations")}
@@ -210,7 +210,7 @@ async def test_a_failed_import_stops_no_other(data: Path) -> None:
         (failure,) = report.failures
         assert failure.task_id == 3
         assert isinstance(failure.error, ac.errors.ImportFailedError)
-        assert str(failure.error).endswith("annotations.xml into task 3: Boom: no")
+        assert str(failure.error).endswith("annotations.xml' into task 3: Boom: no")
         with pytest.raises(ac.TasksFailedError, match="1 of 5 tasks failed"):
             report.raise_for_failures()
 
