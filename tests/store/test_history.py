@@ -175,7 +175,7 @@ async def test_versions_that_cannot_be_removed_are_a_warning(
     disk.fail["unlink"] = failing(errno.EACCES, "annotations.xml")
     async with keeping(tmp_path) as store:
         (warning,) = store.new_warnings()
-    assert warning.startswith(f"cannot remove old versions in {tmp_path}/.asynccvat/history/7: ")
+    assert warning.startswith(f"cannot remove old versions in '{tmp_path}/.asynccvat/history/7': ")
 
 
 async def test_wherever_a_run_dies_the_replaced_version_is_whole_in_one_place(
