@@ -14,6 +14,7 @@ from asynccvat import (
     TaskOutcome,
 )
 from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
+from asynccvat.cli.transfer_sizes import TransferSizes
 from asynccvat.core.quantities import duration_text
 from asynccvat.errors import DiskFullError, DriveError, GatewayError
 from asynccvat.events import (
@@ -53,6 +54,8 @@ _ENDS_A_RUN = (
     StoreLockedError,
 )
 _MOST_WARNINGS_ALIKE = 10
+# Seconds over which a rate of bytes is measured at least.
+_SHORTEST_RATE = 1.0
 
 
 @dataclass(slots=True)
@@ -103,6 +106,7 @@ class Progress:
             which of them run, since most exports are never polled.
         transferring: Tasks whose archive is being received, or whose file is being sent.
         outages: The outages of the server: they are no part of the rates.
+        sizes: How far the archives and files under way are.
     """
 
     started: float
@@ -115,6 +119,9 @@ class Progress:
     at_server: set[int] = field(default_factory=set)
     transferring: set[int] = field(default_factory=set)
     outages: Outages = field(default_factory=Outages)
+    sizes: TransferSizes = field(default_factory=TransferSizes)
+    # Seconds of the run when its first bytes were seen, and how many these were.
+    _first_bytes: tuple[float, int] | None = None
 
     def apply(self, event: Event) -> None:
         """Count an event."""
@@ -140,11 +147,16 @@ class Progress:
                 self._finish(event.outcome)
             case _:
                 self.outages.apply(event)
+        self.sizes.apply(event)
 
     @property
     def fraction(self) -> float:
-        """The share of the tasks that are done, from 0 to 1."""
-        return min(1.0, self.done / self.total) if self.total else 0.0
+        """The share of the work that is done, from 0 to 1: tasks, and bytes of those under way."""
+        return min(1.0, self._work / self.total) if self.total else 0.0
+
+    @property
+    def _work(self) -> float:
+        return self.done + self.sizes.shares
 
     def overall(self, now: float) -> str:
         """Return tasks, bytes, rates and the time left in one line; in an outage, its length."""
@@ -154,13 +166,35 @@ class Progress:
             return "listing tasks" if self.listed is None else "planning"
         seconds = max(now - self.started - self.outages.away, 1e-9)
         parts = [f"{self.done:,}/{self.total:,} tasks", number_of_bytes(self.transferred)]
+        rate = self._bytes_per_second(seconds)
+        if self.done or self.transferred:
+            parts.append(f"{number_of_bytes(rate)}/s")
         if self.done:
-            parts.append(f"{number_of_bytes(self.transferred / seconds)}/s")
             parts.append(f"{self.done / seconds:.1f} tasks/s")
-            if self.done < self.total:
-                left = seconds / self.done * (self.total - self.done)
-                parts.append(f"{span(left)} left")
+        left = self._seconds_left(seconds, rate)
+        if left is not None:
+            parts.append(f"{span(left)} left")
         return ", ".join(parts)
+
+    def _bytes_per_second(self, seconds: float) -> float:
+        """Return the mean rate since bytes were first seen: the exports before took time, too."""
+        if self._first_bytes is None and self.transferred:
+            self._first_bytes = (seconds, self.transferred)
+        since, before = self._first_bytes or (0.0, 0)
+        if seconds - since < _SHORTEST_RATE:
+            return self.transferred / seconds
+        return (self.transferred - before) / (seconds - since)
+
+    def _seconds_left(self, seconds: float, rate: float) -> float | None:
+        """Return the time left, None while nothing tells it or nothing is left."""
+        assert self.total is not None
+        unfinished = self.total - self.done
+        if unfinished <= 0:
+            return None
+        missing = self.sizes.missing
+        if missing is not None and self.sizes.under_way == unfinished and rate > 0:
+            return missing / rate
+        return seconds / self._work * (self.total - self._work) if self._work else None
 
     def stages(self) -> str:
         """Return in one line how many tasks are in which stage."""

@@ -77,6 +77,49 @@ def test_each_task_is_counted_in_its_stage() -> None:
     assert "left" not in progress.overall(4.0)
 
 
+def test_the_bytes_of_large_tasks_tell_share_rate_and_time_left() -> None:
+    mib = 1024 * 1024
+    progress = Progress(started=0)
+    progress.apply(events.ListingRead(4, complete=True))
+    progress.apply(events.Planned(fetch=4, keep=0, move=0, remove=0, refuse=0, skip=0))
+    assert progress.overall(5.0) == "0/4 tasks, 0 B"
+    for task_id in (1, 2, 3, 4):
+        progress.apply(events.TransferStarted(task_id, 260 * mib, reused=30 * mib))
+    progress.apply(events.TransferProgress(1, 23 * mib))
+    assert progress.fraction == pytest.approx(0.1 / 4)
+    # The exports took ten seconds, which are no part of the rate from now on.
+    assert progress.overall(10.0).startswith("0/4 tasks, 23.0 MiB, 2.3 MiB/s, ")
+    for task_id in (1, 2, 3, 4):
+        progress.apply(events.TransferProgress(task_id, 23 * mib))
+    left = (4 * 230 - 5 * 23) / 46
+    assert progress.overall(12.0) == f"0/4 tasks, 115 MiB, 46.0 MiB/s, {left:.0f} s left"
+    assert progress.fraction == pytest.approx(0.5 / 4)
+    # What broke off comes again: a task is never more than whole.
+    progress.apply(events.TransferProgress(1, 500 * mib))
+    assert progress.fraction == pytest.approx((1 + 0.3) / 4)
+    progress.apply(done(1))
+    assert progress.fraction == pytest.approx((1 + 0.3) / 4)
+    # A task that is exported again begins anew.
+    progress.apply(events.ExportRequested(2, "a", created=True))
+    assert progress.fraction == pytest.approx((1 + 0.2) / 4)
+    progress.apply(events.TransferFinished(3))
+    assert progress.fraction == pytest.approx((2 + 0.1) / 4)
+
+
+def test_where_a_size_is_unknown_the_tasks_tell_the_time_left() -> None:
+    progress = Progress(started=0)
+    progress.apply(events.ListingRead(2, complete=True))
+    progress.apply(events.Planned(fetch=2, keep=0, move=0, remove=0, refuse=0, skip=0))
+    progress.apply(events.TransferStarted(1, None, 0))
+    progress.apply(events.TransferStarted(2, 4096, 0))
+    progress.apply(events.TransferProgress(1, 1024))
+    assert progress.overall(2.0) == "0/2 tasks, 1.0 KiB, 512 B/s"
+    progress.apply(events.TransferProgress(2, 2048))
+    # Half of one of two tasks took two seconds.
+    assert progress.overall(2.0).endswith("6.0 s left")
+    assert progress.fraction == 0.25
+
+
 def test_before_there_is_a_plan_progress_names_the_wait() -> None:
     progress = Progress(started=0)
     assert progress.overall(1.0) == "listing tasks"
