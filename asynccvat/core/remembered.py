@@ -119,12 +119,15 @@ class Settled:
         spec: Format and images.
         options: The options, with every remembered one filled in.
         remembered: What the destination remembers from now on.
+        ignored_project: The project of the settings, if the destination remembers another
+            selection, which counts for more.
     """
 
     selection: Selection
     spec: ExportSpec
     options: MirrorOptions
     remembered: Remembered
+    ignored_project: int | None = None
 
     def describe(self) -> str:
         """Say in words what the destination holds, and how this run is narrowed."""
@@ -134,8 +137,12 @@ class Settled:
             value = getattr(self.remembered, setting.name)
             if setting.always or value not in (None, setting.default):
                 parts.append(setting.words(value))
-        narrowed = _narrowed(self.selection)
-        return ", ".join(parts) + (f"; this run: {narrowed}" if narrowed else "")
+        text = ", ".join(parts)
+        if narrowed := _narrowed(self.selection):
+            text += f"; this run: {narrowed}"
+        if self.ignored_project is not None:
+            text += f"; project {self.ignored_project} of the settings is ignored"
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +229,19 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         spec=ExportSpec(values["format"], images=values["images"]),
         options=replace(options, **own),
         remembered=Remembered(**_worth_remembering(values), selection=lasting),
+        ignored_project=_ignored_project(wanted, used, remembered.selection),
     )
+
+
+def _ignored_project(
+    wanted: Wanted, used: Selection, remembered: LastingSelection | None
+) -> int | None:
+    """Return the project of the settings, if what is remembered counts for more."""
+    default, given = wanted.options.default_project_id, wanted.selection
+    says_which = given.project_ids is not None or given.task_ids is not None
+    if default is None or remembered is None or says_which or wanted.options.everything:
+        return None
+    return None if used.project_ids == (default,) else default
 
 
 def _worth_remembering(values: dict[str, Any]) -> dict[str, Any]:

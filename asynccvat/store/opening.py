@@ -16,7 +16,7 @@ from asynccvat.fs import files, system_calls
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, is_same, write_file
 from asynccvat.store.lock import LOCK_NAME
-from asynccvat.store.placement import check_place
+from asynccvat.store.placement import check_links, check_place
 
 _SUBFOLDERS = ("staging", "receipts", "kept")
 GITIGNORE = ".gitignore"
@@ -175,9 +175,11 @@ def make_folders(path: Path, *, durable: bool) -> tuple[Path, ...]:
         The folders that were missing.
 
     Raises:
+        ConfigError: A link on its path leads nowhere.
         StoreError: A file has its name, or it cannot be created.
         OSError: As the system says.
     """
+    check_links(path)
     there = path.absolute()
     missing = []
     while not there.exists():

@@ -26,13 +26,7 @@ def check_place(path: Path) -> None:
             inside another destination or around one.
         OSError: As the system says.
     """
-    for place in (path.absolute(), *path.absolute().parents):
-        if place.is_symlink() and not place.exists():
-            raise ConfigError(
-                f"cannot use {str(path)!r}: {str(place)!r} is a link to {str(place.readlink())!r}, "
-                "which is not there. "
-                "Mount or create that, or name another folder."
-            )
+    check_links(path)
     place = path.resolve()
     if os.path.lexists(place / OWN_FOLDER):
         return
@@ -59,6 +53,21 @@ def check_place(path: Path) -> None:
                 f"cannot mirror to {str(path)!r}: it holds another destination, {str(inner)!r}. "
                 "Name a folder "
                 "that holds none."
+            )
+
+
+def check_links(path: Path) -> None:
+    """Refuse a path on which a link leads nowhere, such as to a disk that is not mounted.
+
+    Raises:
+        ConfigError: There is such a link.
+        OSError: As the system says.
+    """
+    for place in (path.absolute(), *path.absolute().parents):
+        if place.is_symlink() and not place.exists():
+            raise ConfigError(
+                f"cannot use {str(path)!r}: {str(place)!r} is a link to {str(place.readlink())!r}, "
+                "which is not there. Mount or create that, or name another folder."
             )
 
 

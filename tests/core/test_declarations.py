@@ -64,8 +64,8 @@ def test_a_help_text_is_a_sentence(item: Option) -> None:
 @pytest.mark.parametrize("item", DECLARED)
 def test_the_flag_of_a_switch_says_the_opposite_of_its_default(item: Option) -> None:
     if isinstance(item.kind, Switch):
-        assert item.flag.startswith("--no-") is item.default
-        assert item.switched(given=False) is item.default
+        assert item.flag.startswith("--no-") is bool(item.default)
+        assert item.switched(given=None) is item.default
         assert item.switched(given=True) is not item.default
 
 

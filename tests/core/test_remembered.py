@@ -154,7 +154,13 @@ def test_the_settings_project_counts_where_nothing_else_says_which_tasks() -> No
     first = run(options=default, name="x")
     assert first.remembered.selection == LastingSelection(project_ids=(7,), name="x")
     assert run(first.remembered).selection == first.selection
-    assert run(COCO, options=default).selection.project_ids == (5,)
+    again = run(COCO, options=default)
+    assert again.selection.project_ids == (5,)
+    assert again.describe().endswith("; project 7 of the settings is ignored")
+    assert "ignored" not in run(COCO, options=default, project_ids=[5]).describe()
+    assert "ignored" not in run(COCO, options=default, task_ids=[1]).describe()
+    assert "ignored" not in run(COCO, options={"default_project_id": 5}).describe()
+    assert "ignored" not in first.describe()
     assert run(options=default, project_ids=[5]).selection.project_ids == (5,)
     assert run(options=default, task_ids=[1]).selection.project_ids is None
     assert run(options=default | {"everything": True}).selection == Selection()

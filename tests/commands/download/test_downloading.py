@@ -230,6 +230,14 @@ async def test_an_unknown_format_is_raised_for_many_tasks_as_for_one(tmp_path: P
         assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_folder_below_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "disk").symlink_to(tmp_path / "unmounted")
+    async with serving(1) as serve:
+        with pytest.raises(ac.ConfigError, match=r"is a link to .*unmounted, which is not there"):
+            await ac.download(serve.client, 1, tmp_path / "disk" / "task1", options=QUICK_DOWNLOAD)
+        assert [path.name for path in tmp_path.iterdir()] == ["disk"]
+
+
 async def test_failed_downloads_leave_none_of_the_folders_that_they_made(tmp_path: Path) -> None:
     async with serving(3) as serve:
         serve.server.faults.add(*(Fault(export="fail", task_id=task) for task in (1, 2)))
