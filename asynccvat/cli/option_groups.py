@@ -91,7 +91,10 @@ def _parameter(item: Option) -> inspect.Parameter:
     type_: Any = str if isinstance(default, str) else str | None
     more: dict[str, Any] = {}
     help_ = item.help
+    flag = item.flag
     match item.kind:
+        case Switch() if default is None:
+            type_, flag = bool | None, f"{flag}/--no-{flag.removeprefix('--')}"
         case Switch():
             type_, default = bool, False
         case Number(least=least, most=most):
@@ -117,7 +120,7 @@ def _parameter(item: Option) -> inspect.Parameter:
             | JsonLogic(metavar=metavar)
         ):
             more = {"metavar": metavar or "NAME"}
-    flags = [item.flag, *([item.short] if item.short else [])]
+    flags = [flag, *([item.short] if item.short else [])]
     option = typer.Option(*flags, help=help_, rich_help_panel=item.group, **more)
     return _keyword(item.name, default, Annotated[type_, option])
 

@@ -27,7 +27,10 @@ LIMITS = "Limits of archives"
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """True or false. The flag takes no value; it sets the opposite of the default."""
+    """True or false. The flag takes no value; it sets the opposite of the default.
+
+    With the default None there are two flags, like `--images` and `--no-images`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +155,9 @@ class Option:
         """The key of a run file: the flag's name with underscores."""
         return self.flag.removeprefix("--").replace("-", "_")
 
-    def switched(self, *, given: bool) -> bool:
+    def switched(self, *, given: bool | None) -> bool | None:
         """Return a switch's value: the opposite of the default if the flag was given."""
-        return bool(self.default) != given
+        return given if self.default is None else bool(self.default) != bool(given)
 
     def value_in(self, options: object) -> Any:
         """Return the value in a dataclass that declares the option."""

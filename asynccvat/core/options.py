@@ -194,7 +194,8 @@ class MirrorOptions(FetchOptions):
         limits: Bounds on archives.
         folder_prefix: A task's folder is named by this and the task's id. None for what the
             destination remembers, or else "task".
-        keep_archive: Keep each archive in `.asynccvat/archives/`.
+        keep_archive: Keep each archive in `.asynccvat/archives/`. None for what the destination
+            remembers, or else False.
         names: `"refuse"` refuses tasks with names that the destination cannot hold; `"map"` writes
             them under safe names. Receipts have both, and uploads restore the original ones. None
             for what the destination remembers, or else `"refuse"`.
@@ -217,10 +218,11 @@ class MirrorOptions(FetchOptions):
     folder_prefix: str | None = option(
         None, "--folder-prefix", _PREFIX, Text(may_be_empty=True), group=None
     )
-    keep_archive: bool = option(
-        False,
+    keep_archive: bool | None = option(
+        None,
         "--keep-archive",
-        "Also keep each archive unchanged, in .asynccvat/archives/.",
+        "Also keep each archive unchanged, in .asynccvat/archives/. By default as DEST remembers, "
+        "or else not.",
         Switch(),
         group=None,
     )

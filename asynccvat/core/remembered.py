@@ -47,6 +47,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         images: Whether the images are fetched, too.
         folder_prefix: The start of each folder's name.
         names: What becomes of names that the destination cannot hold.
+        keep_archive: Whether the archives are kept, too.
         history: Seconds for which replaced annotation files are kept.
         selection: Which tasks belong to it.
     """
@@ -55,6 +56,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     images: bool | None = None
     folder_prefix: str | None = None
     names: str | None = None
+    keep_archive: bool | None = None
     history: float | None = None
     selection: LastingSelection | None = None
 
@@ -96,6 +98,12 @@ _SETTINGS = (
         UnsafeNames.REFUSE.value,
         lambda given: f"unsafe names {'mapped' if given == UnsafeNames.MAP else 'refused'}",
         binds=False,
+        default_binds=False,
+    ),
+    _Setting(
+        "keep_archive",
+        False,
+        lambda given: f"archives {'kept' if given else 'not kept'}",
         default_binds=False,
     ),
     _Setting(

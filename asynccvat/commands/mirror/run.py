@@ -147,7 +147,7 @@ class MirrorRun:
 
         dispatcher = Dispatcher(
             self._client,
-            _OneDestination(store, reader, keep_archives=options.keep_archive),
+            _OneDestination(store, reader, keep_archives=bool(options.keep_archive)),
             settled.spec,
             options,
             emit=run.emit,

@@ -180,6 +180,23 @@ async def test_history_is_remembered_and_needs_a_word_to_change_only_once_it_is_
         assert version.is_dir()
 
 
+async def test_archives_that_are_kept_are_not_lost_by_a_run_that_does_not_say_so(
+    data: Path,
+) -> None:
+    async with serving(2) as serve:
+        await ac.mirror(serve.client, data, options=replace(QUICK, keep_archive=True))
+        serve.server.edit_task(1)
+        again = await ac.mirror(serve.client, data, options=QUICK)
+        assert again.counts == {"fetched": 1, "kept": 1}
+        archives = data / ".asynccvat" / "archives"
+        assert sorted(path.name for path in archives.iterdir()) == ["1.zip", "2.zip"]
+        with pytest.raises(ChangeRefusedError, match="archives kept, not archives not kept"):
+            await ac.mirror(serve.client, data, options=replace(QUICK, keep_archive=False))
+        serve.server.edit_task(1)
+        await ac.mirror(serve.client, data, options=replace(CHANGE, keep_archive=False))
+        assert sorted(path.name for path in archives.iterdir()) == ["2.zip"]
+
+
 @pytest.mark.parametrize("history", [-1.0, "30d", True])
 def test_a_history_of_no_duration_is_refused(history: object) -> None:
     with pytest.raises(ac.ConfigError, match="history must be a number of seconds, or 0 for none"):
