@@ -233,7 +233,7 @@ async def test_an_unknown_format_is_raised_for_many_tasks_as_for_one(tmp_path: P
 async def test_a_folder_below_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "disk").symlink_to(tmp_path / "unmounted")
     async with serving(1) as serve:
-        with pytest.raises(ac.ConfigError, match=r"is a link to .*unmounted, which is not there"):
+        with pytest.raises(ac.ConfigError, match=r"is a link to .*unmounted', which is not there"):
             await ac.download(serve.client, 1, tmp_path / "disk" / "task1", options=QUICK_DOWNLOAD)
         assert [path.name for path in tmp_path.iterdir()] == ["disk"]
 
