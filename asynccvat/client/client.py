@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -403,6 +403,18 @@ class CvatClient:
         return await self._get(
             f"/api/tasks/{whole('task_id', task_id)}", _TASK, "detail", task_id=task_id
         )
+
+    async def task_fields(self, task_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """Return all fields that the server has of some tasks, by id, as JSON types.
+
+        `tasks` and `task` return the fields that most programs need, as values with types. Ids
+        that do not exist, or that the user may not see, are left out.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or refuses the user.
+        """
+        ids = dict.fromkeys(whole("task_ids", one) for one in task_ids)
+        return await self._lists.task_fields(ids.keys()) if ids else {}
 
     async def data_meta(self, task_id: int) -> DataMeta:
         """Return what the server says about a task's media.

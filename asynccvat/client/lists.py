@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -39,6 +39,13 @@ _TASKS = PageDecoder(Task)
 _PROJECTS = PageDecoder(Project)
 _JOBS = PageDecoder(Job)
 _REQUESTS = PageDecoder(ServerRequest)
+
+
+class _FieldsPage(msgspec.Struct):
+    results: list[dict[str, Any]]
+
+
+_FIELDS = ObjectDecoder(_FieldsPage)
 _PROJECT = ObjectDecoder(Project)
 _FORMAT = ObjectDecoder(Format)
 
@@ -86,6 +93,22 @@ class Lists:
         if not projects and not listing.unreadable:
             await warn_of_none(self._http, "tasks", selection, _TASKS)
         return listing
+
+    async def task_fields(self, task_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+        """Return all fields of some tasks, as the server lists them."""
+        found: dict[int, dict[str, Any]] = {}
+        for query in Selection(task_ids=tuple(task_ids)).queries():
+            call = Call(
+                method="GET",
+                path="/api/tasks",
+                step="list",
+                params={**query, "sort": "id", "page_size": str(len(task_ids))},
+            )
+            page = self._http.decode(await self._http.call(call), _FIELDS)
+            for fields in page.results:
+                if fields.get("id") in task_ids:
+                    found[fields["id"]] = fields
+        return found
 
     async def each_task(self, selection: Selection, page_size: int) -> AsyncGenerator[Task, None]:
         """Yield the tasks of a selection while their list is read."""

@@ -185,6 +185,16 @@ def test_a_task_is_shown_field_by_field(shell: Shell) -> None:
     assert [json.loads(line)["id"] for line in lines] == [4, 3]
 
 
+def test_no_field_of_a_task_is_left_out(shell: Shell, simulated: SimulatedServer) -> None:
+    (task,) = shell("task-info", 3, "--json").json
+    shown = {line.partition("\t")[0] for line in shell("task-info", 3).out.splitlines()[1:]}
+    assert shown == task.keys()
+    # What CVAT 2.54 was recorded to send; newer versions send more.
+    assert len(task) >= 32
+    assert {"jobs", "labels", "source_storage", "target_storage", "data_chunk_size"} <= shown
+    assert "url\t" + f"{simulated.url}/api/tasks/3" in shell("task-info", 3).out.splitlines()
+
+
 def test_many_tasks_cost_one_list(shell: Shell, simulated: SimulatedServer) -> None:
     before = len(simulated.calls)
     assert shell("task-info", "1,2,3,4,5,6", "--json").code == 0

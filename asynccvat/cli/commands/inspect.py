@@ -21,7 +21,7 @@ from asynccvat.core.urls import ServerUrl
 if TYPE_CHECKING:
     from asynccvat import CvatClient
     from asynccvat.errors import ResponseError
-    from asynccvat.models import Formats, Task
+    from asynccvat.models import Formats
     from asynccvat.settings import Settings
 
 
@@ -52,8 +52,8 @@ def task_info(
         )
     found, absent = queries.ask(shared.settings(), lambda client: _details(client, ids))
     if form is OutputForm.TABLE:
-        for task in found:
-            rows = [(key, _cell(value)) for key, value in record(task).items() if value is not None]
+        for fields in found:
+            rows = [(key, _cell(value)) for key, value in fields.items()]
             output.table(("field", "value"), rows, wraps=("value",))
     else:
         queries.show(form, found, (), ())
@@ -64,8 +64,8 @@ def task_info(
 
 async def _details(
     client: CvatClient, ids: tuple[int, ...]
-) -> tuple[list[Task], list[ResponseError]]:
-    """Return the tasks in the given order, and the errors for tasks that cannot be shown.
+) -> tuple[list[dict[str, Any]], list[ResponseError]]:
+    """Return the fields of tasks in the given order, and the errors for tasks that cannot be shown.
 
     One list holds hundreds of tasks. Each task that is not in it is then requested by its id, for
     the reason.
@@ -73,25 +73,31 @@ async def _details(
     from asynccvat import (  # noqa: PLC0415 - the start-up of `--help` stays light
         NotFoundError,
         PermissionDeniedError,
-        Selection,
     )
 
-    listing = await client.tasks(Selection(task_ids=ids))
-    known = {task.id: task for task in listing.tasks}
+    known = await client.task_fields(ids)
     absent: list[ResponseError] = []
     for task_id in ids:
         if task_id not in known:
             try:
-                known[task_id] = await client.task(task_id)
+                known[task_id] = record(await client.task(task_id))
             except (NotFoundError, PermissionDeniedError) as error:
                 absent.append(error)
     return [known[task_id] for task_id in ids if task_id in known], absent
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return str(value.get("username", value))
-    return str(value)
+    match value:
+        case None:
+            return ""
+        case {"username": name}:
+            return str(name)
+        case {"url": url} if len(value) == 1:
+            return str(url)
+        case dict():
+            return ", ".join(f"{key} {part}" for key, part in value.items() if key != "url")
+        case _:
+            return str(value)
 
 
 @command
