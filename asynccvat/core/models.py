@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import force_setattr
 
+from asynccvat.core.responses import failure_cause
 from asynccvat.errors import ConfigError
 
 # An id of the server. A smaller one could not be requested.
@@ -352,6 +353,11 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
             return RequestStatus(self.status)
         except ValueError:
             return RequestStatus.QUEUED
+
+    @property
+    def cause(self) -> str:
+        """The message on one short line: of a traceback the last line, "" for none."""
+        return failure_cause(self.message or "")
 
     @property
     def ended(self) -> bool:

@@ -31,6 +31,7 @@ _MAX_MESSAGE = 300
 # again (RFC 9110, 15.5.9; RFC 8470, 5.2). 501 and 505 say that the server can never do this.
 _RETRYABLE = {408: True, 425: True, 501: False, 505: False}
 _YEARS = range(1970, 9000)
+_FRAME = re.compile(r'\s+File "[^"]*", line \d+')
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
@@ -61,6 +62,20 @@ def error_text(content_type: str | None, body: bytes) -> str:
     if is_html(text):
         return _html_text(text)
     return _one_line(text)
+
+
+def failure_cause(message: str) -> str:
+    """Return why work of the server failed, as one short line, "" if the message says nothing.
+
+    CVAT's message is a line of text or a whole Python traceback, whose last line is the cause.
+    """
+    lines = message.rstrip().splitlines()
+    frames = [number for number, line in enumerate(lines) if _FRAME.match(line)]
+    if frames:
+        # Below the last frame stand its line of code, indented, and then the error.
+        below = [line for line in lines[frames[-1] + 1 :] if not line.startswith("  ")]
+        lines = below or lines[-1:]
+    return _one_line(" ".join(lines))
 
 
 def _json_text(value: Any) -> str:

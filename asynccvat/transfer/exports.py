@@ -195,13 +195,13 @@ class Exports:
     def _result_url(self, task_id: int, request: ServerRequest) -> str:
         """Check that a request finished well, and return the URL of its result."""
         if request.state is RequestStatus.FAILED:
-            message = (request.message or "").strip() or "no reason given"
+            why = request.cause or "no reason given"
             raise ExportFailedError(
-                f"the server could not export task {task_id}: {message}",
+                f"the server could not export task {task_id}: {why}",
                 task_id=task_id,
                 rq_id=request.id,
                 step="export",
-                retryable=message.startswith(_WORK_HORSE_KILLED),
+                retryable=why.startswith(_WORK_HORSE_KILLED),
             )
         if request.result_url is None:
             raise ProtocolError(

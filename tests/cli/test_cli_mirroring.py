@@ -426,3 +426,22 @@ def test_each_task_may_have_a_path_of_its_own(shell: Shell, tmp_path: Path) -> N
     assert ended.json["counts"] == {"fetched": 2}
     assert (tmp_path / "a/one/annotations/instances_default.json").is_file()
     assert (tmp_path / "two/annotations/instances_default.json").is_file()
+
+
+def test_of_a_server_s_traceback_the_cause_alone_is_shown(
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traceback = (
+        'Traceback (most recent call last):\n  File "/home/django/cvat/apps/engine/task.py", line '
+        '320, in _validate_data\n    raise ValueError("x")\nValueError: No media data found\n'
+    )
+    with serve_in_thread(SimulatorOptions(tasks=2, frames=1)) as own:
+        monkeypatch.setenv("CVAT_URL", own.url)
+        monkeypatch.setenv("CVAT_ACCESS_TOKEN", own.token)
+        own.faults.add(Fault(export="fail", task_id=2, message=traceback, times=None))
+        ended = bare_shell("mirror", "data")
+        listed = bare_shell("requests", "--all")
+    assert ended.code == 1
+    assert "the server could not export task 2: ValueError: No media data found" in ended.err
+    assert "ValueError: No media data found" in listed.out
+    assert "File" not in ended.err + listed.out

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from asynccvat.core.responses import (
     ByteRange,
     error_text,
+    failure_cause,
     is_json,
     media_type,
     parse_date,
@@ -115,6 +116,41 @@ def test_any_json_gives_one_short_printable_line(value: object) -> None:
     text = error_text(JSON, json.dumps(value).encode())
     assert len(text) <= 300
     assert text.isprintable()
+
+
+TRACEBACK = """Traceback (most recent call last):
+  File "/opt/venv/lib/python3.10/site-packages/rq/worker.py", line 1431, in perform_job
+    rv = job.perform()
+  File "/home/django/cvat/apps/engine/task.py", line 320, in _validate_data
+    raise ValueError("No media data found")
+ValueError: No media data found
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (TRACEBACK, "ValueError: No media data found"),
+        (TRACEBACK + "in the task\n", "ValueError: No media data found in the task"),
+        (TRACEBACK.rpartition("ValueError")[0], 'raise ValueError("No media data found")'),
+        ("MemoryError\n", "MemoryError"),
+        ("xml.etree.ElementTree.ParseError: syntax error: line 1, column 0\n",
+         "xml.etree.ElementTree.ParseError: syntax error: line 1, column 0"),
+        ("Work-horse terminated unexpectedly; waitpid returned 9 (signal 9); ",
+         "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9);"),
+        ("two\n  lines", "two lines"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_of_a_traceback_the_last_line_is_the_cause(message: str, cause: str) -> None:
+    assert failure_cause(message) == cause
+
+
+@given(st.text(max_size=300))
+def test_any_message_has_a_short_cause(message: str) -> None:
+    cause = failure_cause(message)
+    assert len(cause) <= 300
+    assert cause.isprintable()
 
 
 def test_json_has_many_content_types() -> None:

@@ -160,7 +160,7 @@ def _row(request: ServerRequest, now: datetime) -> output.Row:
         operation.type,
         f"{operation.target} {of}" if of is not None else operation.target,
         operation.format,
-        request.message,
+        request.cause,
         request.id,
     )
 
