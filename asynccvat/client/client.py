@@ -325,7 +325,17 @@ class CvatClient:
         Raises:
             AsyncCvatError: The server cannot be reached, or is no CVAT.
         """
-        return await self._get("/api/server/about", _ABOUT, "about", anonymous=True)
+        about = await self._get("/api/server/about", _ABOUT, "about", anonymous=True)
+        self._internals.version = about.version
+        return about
+
+    async def check_version(self) -> None:
+        """Check that the server is not too old. Every run does so; the server is asked once.
+
+        Raises:
+            ConfigError: It is older than CVAT 2.17.
+        """
+        await self._internals.check_version()
 
     async def user(self) -> User:
         """Return the user of the credentials.

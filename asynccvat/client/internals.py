@@ -35,7 +35,11 @@ _ABOUT = msgspec.json.Decoder(About)
 
 
 class ClientInternals:
-    """The engine's side of one client."""
+    """The engine's side of one client.
+
+    Attributes:
+        version: The server's version, None until it told it.
+    """
 
     def __init__(self, http: HttpSession, lists: Lists, exports: ExportCalls) -> None:
         """Share a client's session, lists and export calls."""
@@ -44,7 +48,7 @@ class ClientInternals:
         self._exports = exports
         self._appends: bool | None = None
         self._token: AccessToken | None = None
-        self._version: str | None = None
+        self.version: str | None = None
         self._body_limit = BodyLimit()
 
     @property
@@ -110,14 +114,14 @@ class ClientInternals:
         Raises:
             ConfigError: It is too old.
         """
-        if self._version is None:
+        if self.version is None:
             call = Call(method="GET", path="/api/server/about", step="about", retry=False)
             try:
                 answer = self._http.decode(await self._http.call(call), _ABOUT)
             except AsyncCvatError:
                 return  # if the server has a trouble, the calls that matter meet it, too
-            self._version = answer.version
-        if problem := version_problem(self._http.server.origin, self._version):
+            self.version = answer.version
+        if problem := version_problem(self._http.server.origin, self.version):
             raise ConfigError(problem)
 
     async def check_format(self, name: str) -> None:

@@ -64,7 +64,7 @@ class Answer:
     @property
     def said(self) -> str:
         """Status and message, as a part of a sentence."""
-        text = self.text.removeprefix(str(self.status)).strip().rstrip(".")
+        text = self.text.removeprefix(str(self.status)).strip()
         return f"{self.status}, {text}" if text else str(self.status)
 
 
@@ -112,15 +112,15 @@ def refusal(
     who, remedy = route.origin, _remedy(call, status)
     if sender.kind is Responder.GATEWAY:
         who, remedy = _who(sender, route), _remedy_of_gateway(status)
-    message = f"{_subject(call)}: {who} answered {answer.said}."
+    message = f"{_subject(call)}: {who} answered {answer.said}"
     remedy = remedy or ("" if is_cvat or sender.kind is Responder.GATEWAY else CHECK_URL)
     if remedy:
-        message += f" {remedy}"
+        message = f"{message.rstrip('.')}. {remedy}"
     if sender.kind is Responder.GATEWAY and status == 403 and call.task_id is None:
         return GatewayError(message, status=status, detail=answer.text, step=call.step)
     error = response_error(
         status,
-        message if remedy else message.rstrip("."),
+        message,
         detail=answer.text,
         task_id=call.task_id,
         rq_id=call.rq_id,

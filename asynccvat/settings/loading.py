@@ -70,6 +70,11 @@ class Settings:
         return PageUrl.parse(self.url).server.address
 
     @property
+    def is_private(self) -> bool:
+        """Whether nobody on the way can read what is sent to the server."""
+        return PageUrl.parse(self.url).server.is_private
+
+    @property
     def password_missing(self) -> bool:
         """Whether there is a user name without a password."""
         return self.username is not None and self.password is None

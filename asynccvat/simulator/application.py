@@ -206,6 +206,8 @@ class Application:
         identity = call.identity
         if identity.account is None and not match.route.anonymous:
             raise unauthorized("Authentication credentials were not provided.")
+        if not match.route.anonymous:
+            _ = call.scope  # every call in an unknown organization is refused
         if identity.read_only and not call.is_safe and not call.path.endswith("/export"):
             raise forbidden()
         forwarded = "".join(call.request.headers.get("X-Forwarded-For", "").split())

@@ -109,6 +109,34 @@ def test_the_service_streams_the_events_of_a_mirror(
     assert (service.returncode, err) == (0, "")
 
 
+def test_the_service_stops_a_mirror_when_its_client_hangs_up(tmp_path: Path, start: Start) -> None:
+    options = SimulatorOptions(tasks=3, frames=1, export_workers=2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with ServerProcess(options) as own:
+        # No export ends. Once two run and one waits, nothing more happens that could be written.
+        own.add_faults(Fault(export="stick", times=None))
+        service = start(SERVICE.text, own, tmp_path, PORT=str(port))
+        try:
+            assert service.stdout is not None
+            while "Running on" not in service.stdout.readline():
+                assert service.poll() is None
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"POST /mirrors/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+                heard = b""
+                while (heard.count(b'"export_requested"'), heard.count(b'"export_started"')) != (
+                    3,
+                    2,
+                ):
+                    heard += client.recv(2**16)
+            while not any(call["path"].endswith("/cancel") for call in own.calls):
+                assert service.poll() is None
+        finally:
+            service.send_signal(signal.SIGINT)
+            service.communicate(timeout=60)
+
+
 def posted(url: str) -> list[bytes]:
     """The lines that answer an empty POST."""
     directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -190,3 +190,43 @@ async def test_the_parent_job_must_be_a_number() -> None:
     async with simulator_client() as client:
         answer = await client.get("/api/jobs?parent_job_id=junk")
         assert (answer.status, answer.json) == (400, {"parent_job_id": ["Enter a number."]})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/tasks",
+        "/api/tasks/1",
+        "/api/users/self",
+        "/api/requests",
+        "/api/server/annotation/formats",
+    ],
+)
+async def test_every_call_in_an_unknown_organization_is_refused(path: str) -> None:
+    async with simulator_client() as client:
+        refused = await client.get(path, headers={"X-Organization": "nosuch"})
+        assert refused.status == 404
+        assert refused.json == {"detail": "nosuch organization does not exist."}
+        assert (
+            await client.get("/api/server/about", headers={"X-Organization": "nosuch"})
+        ).status == 200
+
+
+async def test_the_formats_that_are_listed_are_those_that_are_served() -> None:
+    async with simulator_client() as client:
+        listed = (await client.get("/api/server/annotation/formats")).json
+        exporters = [item["name"] for item in listed["exporters"]]
+        assert "COCO 1.0" in exporters
+        assert "LFW 1.0" not in exporters
+        dimensions = {item["name"]: item["dimension"] for item in listed["exporters"]}
+        for name in exporters:
+            if dimensions[name] == "2d":
+                posted = await client(
+                    "POST",
+                    f"/api/tasks/1/dataset/export?format={quote(name)}&location=local",
+                )
+                assert (await client.ended(posted.json["rq_id"]))["status"] == "finished"
+        assert {item["name"] for item in listed["importers"]} == {
+            "CVAT 1.1", "COCO 1.0", "Datumaro 1.0", "PASCAL VOC 1.1", "YOLO 1.1",
+            "Ultralytics YOLO Detection 1.0",
+        }  # fmt: skip

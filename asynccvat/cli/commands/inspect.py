@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asynccvat import ConfigError
 from asynccvat.cli import output, parsing, queries
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import OutputForm, OutputOptions
@@ -15,8 +14,6 @@ from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import record
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import ended, printable
-from asynccvat.core.server_versions import version_problem
-from asynccvat.core.urls import ServerUrl
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient
@@ -163,8 +160,7 @@ def check_connection(
         if client.proxy is not None and not as_json:
             output.remark(f"proxy: {client.proxy}")
         about = await client.about()
-        if problem := version_problem(client.origin, about.version):
-            raise ConfigError(problem)
+        await client.check_version()
         user = await client.user()
         token = await client.access_token()
         return {
@@ -181,9 +177,9 @@ def check_connection(
     if not as_json:
         for line in _origins(settings):
             output.remark(printable(line))
-    if not ServerUrl.parse(settings.url).is_private:
+    if not settings.is_private:
         output.remark(
-            f"warning: {settings.url} is not encrypted: anybody on the way can read the "
+            f"warning: {settings.address} is not encrypted: anybody on the way can read the "
             "credentials. Give its https:// address if it has one."
         )
     answer = queries.ask(settings, query)

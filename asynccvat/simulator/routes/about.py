@@ -5,6 +5,8 @@ from __future__ import annotations
 from email.utils import formatdate
 from typing import Final
 
+from asynccvat.simulator.formats.archives import WRITTEN_FORMATS
+from asynccvat.simulator.formats.readers import READ_FORMATS
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.wire.responses import ServerResponse, encode, json_response
 
@@ -128,13 +130,14 @@ async def show_about(call: Call) -> ServerResponse:
 
 
 async def show_formats(call: Call) -> ServerResponse:
-    """`GET /api/server/annotation/formats`: list those of CVAT 2.54.
-
-    The simulator writes and reads only a few of them.
-    """
+    """`GET /api/server/annotation/formats`: list those of CVAT 2.54 that are served here."""
     del call
-    importers = [_format_json(name, _IMPORT_EXTENSIONS.get(name, "ZIP")) for name in _IMPORTERS]
-    exporters = [_format_json(name, "ZIP") for name in _EXPORTERS]
+    importers = [
+        _format_json(name, _IMPORT_EXTENSIONS.get(name, "ZIP"))
+        for name in _IMPORTERS
+        if name in READ_FORMATS
+    ]
+    exporters = [_format_json(name, "ZIP") for name in _EXPORTERS if name in WRITTEN_FORMATS]
     return json_response({"importers": importers, "exporters": exporters})
 
 

@@ -51,7 +51,6 @@ async def list_requests(call: Call) -> ServerResponse:
     """`GET /api/requests`: list the user's own, newest first."""
     query = dict(call.query)
     rows: Any = call.backend.registry.owned_by(call.account.user)
-    _ = call.scope  # refuses an unknown organization
     expression = query.pop("filter", "")
     rows = select(rows, query, REQUEST_TERMS)
     if expression:
