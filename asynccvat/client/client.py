@@ -102,7 +102,8 @@ class CvatClient:
         stall_timeout: Seconds without a byte, or in a body without a KiB, after which a call
             fails. A whole download may take any time.
         max_connections: Connections open at once.
-        trust_environment: Use the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+        trust_environment: Use the proxies of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, and
+            the CA bundles of SSL_CERT_FILE, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.
         headers: Headers that a gateway before the server wants with every call. Their values are
             secrets: they are sent to the server's origin alone, and never shown.
         client_cert: The file of a client certificate in PEM form, for a gateway that wants one.

@@ -31,7 +31,7 @@ class HttpOptions:
             1 KiB is needed to end a silence.
         max_connections: Connections open at once; further calls wait for one. A process that may
             open few file descriptors gets fewer.
-        trust_environment: Use the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name.
+        trust_environment: Use the proxies and the CA bundles that the environment names.
         policy: How often, and after which delays, failed calls are retried.
         headers: Headers for every call, for a gateway before the server. Their values are secrets.
         client_cert: The file of a client certificate in PEM form, None for none.

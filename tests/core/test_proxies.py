@@ -24,6 +24,14 @@ def test_addresses_are_read(text: str, url: str, is_socks: bool) -> None:
     assert (proxy.url, proxy.is_socks) == (url, is_socks)
     assert str(proxy) == f"{url} (--proxy)"
     assert (proxy.headers, proxy.secrets) == (None, ())
+    assert proxy.remedy == "Correct --proxy."
+
+
+def test_a_proxy_of_the_environment_can_be_excluded() -> None:
+    proxy = Proxy.parse("http://proxy:3128", "HTTPS_PROXY", excludes="cvat.test")
+    assert proxy.remedy == "Correct HTTPS_PROXY, or add cvat.test to NO_PROXY."
+    with pytest.raises(ConfigError, match=r"names no host\. Correct HTTPS_PROXY, or add cvat.test"):
+        Proxy.parse("http://", "HTTPS_PROXY", excludes="cvat.test")
 
 
 def test_user_and_password_are_for_the_proxy_alone() -> None:

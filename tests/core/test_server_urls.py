@@ -217,3 +217,19 @@ def test_redirects_are_told_apart_by_origin() -> None:
 )
 def test_other_texts_than_a_web_address_have_no_origin(url: str) -> None:
     assert origin_of(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "is_private"),
+    [
+        ("https://cvat.example.com", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://[::1]:8080", True),
+        ("http://localhost", True),
+        ("http://cvat.localhost", True),
+        ("http://cvat.example.com", False),
+        ("http://10.0.0.1", False),
+    ],
+)
+def test_what_others_on_the_way_can_read_is_known(url: str, is_private: bool) -> None:
+    assert ServerUrl.parse(url).is_private is is_private

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.server_versions import OLDEST, oldest_text, too_old
+from asynccvat.core.server_versions import OLDEST, oldest_text, too_old, version_problem
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,13 @@ def test_the_numbers_decide(version: str, is_old: bool) -> None:
 def test_the_oldest_version_is_named_as_it_is_compared() -> None:
     assert oldest_text() == "2.17"
     assert not too_old(oldest_text())
+
+
+def test_a_problem_names_server_and_version() -> None:
+    assert version_problem("https://x", "2.54.1") == ""
+    assert version_problem("https://x", "2.9.2") == (
+        "https://x is CVAT 2.9.2, which asynccvat cannot use. Update the server to 2.17 or later."
+    )
 
 
 @given(major=st.integers(0, 99), minor=st.integers(0, 999))

@@ -264,6 +264,35 @@ def test_the_settings_of_a_server_are_read_as_written() -> None:
     assert "0123" not in repr(step)
 
 
+def test_a_step_may_name_headers_a_certificate_and_a_proxy() -> None:
+    step = only(
+        "- task: mirror\n"
+        "  server:\n"
+        "    url: http://a\n"
+        "    headers: {X-Api-Key: hidden-1, X-Number: 0123}\n"
+        "    client_cert: ann.pem\n"
+        "    client_key: ann.key\n"
+        "    proxy: http://bob:hidden-2@proxy:3128\n"
+        "  parameters: {dest: x}\n"
+    )
+    assert {name: value.text for name, value in step.server.items()} == {
+        "url": "http://a",
+        "headers": "X-Api-Key: hidden-1\nX-Number: 0123",
+        "client_cert": "ann.pem",
+        "client_key": "ann.key",
+        "proxy": "http://bob:hidden-2@proxy:3128",
+    }
+    assert "hidden" not in repr(step)
+
+
+def test_headers_that_are_no_mapping_are_a_problem_without_their_values() -> None:
+    (problem,) = told(
+        "- task: mirror\n  server: {url: http://a, headers: [hidden-1]}\n  parameters: {dest: x}\n"
+    )
+    assert "'headers' must hold headers like 'X-Api-Key: value'" in problem
+    assert "hidden" not in problem
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o600])
 def test_a_file_of_secrets_that_others_can_read_is_warned_of_once(mode: int) -> None:
     file = Path("steps.yaml")
