@@ -288,6 +288,24 @@ def test_a_server_that_becomes_unreachable_ends_the_run_with_its_code(
     assert not json.loads((tmp_path / "report.json").read_text())["ok"]
 
 
+def test_a_server_that_stays_away_is_one_message_and_no_list_of_failures(
+    shell: Shell, own: SimulatedServer, tmp_path: Path
+) -> None:
+    own.faults.add(
+        Fault(path="/dataset/export", drop=True, times=None),
+        Fault(path="/server/about", drop=True, times=None),
+    )
+    ended = shell("mirror", "data", "--wait-for-server", "1s", "--no-fsync")
+    assert ended.code == 4
+    _, waiting, error = ended.err.splitlines()
+    assert waiting.startswith("no answer from the server for ")
+    assert waiting.endswith("; waiting up to 1s (--wait-for-server)")
+    assert error.startswith("Error: the server has not answered for ")
+    own.faults.clear()
+    assert shell("mirror", "data", "--no-fsync").code == 0
+    assert len(folders(tmp_path / "data")) == 4
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_cancels_queued_exports_and_leaves_a_mirror_that_can_continue(
     shell: Shell, own: SimulatedServer, tmp_path: Path, number: int, code: int

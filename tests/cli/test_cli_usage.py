@@ -490,6 +490,9 @@ def outcome(action: Action) -> TaskOutcome:
         (RunReport(guard="too many"), 5),
         (RunReport(guard="too many", outcomes=(outcome(Action.FAILED),)), 1),
         (RunReport(interrupted=True, stopped_by=errors.ConnectError("gone")), 4),
+        (RunReport(interrupted=True, stopped_by=errors.OutageError("gone")), 4),
+        (RunReport(interrupted=True, stopped_by=errors.QueueStuckError("stuck")), 4),
+        (RunReport(interrupted=True, stopped_by=errors.TimeLimitError("over")), 1),
     ],
 )
 def test_every_report_has_its_code(report: RunReport, code: int) -> None:

@@ -14,7 +14,7 @@ from asynccvat.core.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError, ConnectError, OutageError, RateLimitError, ServerError
 from asynccvat.http import CallListener, impatient, listening
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("No silent wait")]
 
 TOKEN = "abcdefgh.0123456789ABCDEFGHIJKLMNOPQRSTUV"
 TASK = reply({"id": 5})

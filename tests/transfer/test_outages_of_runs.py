@@ -18,7 +18,7 @@ from asynccvat.simulator import Fault
 from asynccvat.transfer import own_requests
 from asynccvat.transfer.outages import OutageDetector
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("No silent wait")]
 
 AT_ONCE = RetryPolicy(attempts=0)
 SHORT = replace(QUICK, wait_for_server=0.2)

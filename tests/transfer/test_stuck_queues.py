@@ -13,7 +13,7 @@ from asynccvat.core.scheduling import stalls
 from asynccvat.events import QueueStalled
 from asynccvat.simulator import Fault
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("No silent wait")]
 
 
 @pytest.fixture(autouse=True)

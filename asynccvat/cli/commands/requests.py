@@ -15,7 +15,6 @@ from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable, span
 from asynccvat.cli.typer_classes import Command, Group
-from asynccvat.core.scheduling.stalls import listed_stall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +104,8 @@ def list_requests(
 
     asynccvat requests cancel --all
     """
+    from asynccvat.core.scheduling.stalls import listed_stall  # noqa: PLC0415 - `--help` stays light
+
     form = output_options.form()
     tasks = parsing.ids(task_id or (), "--task-id")
     projects = parsing.ids(project_id or (), "--project-id")
