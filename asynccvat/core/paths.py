@@ -117,7 +117,9 @@ def in_short(name: str) -> str:
 
 
 def _unsafe(name: str, what: str, *, may_be_mapped: bool = True) -> UnsafePathError:
-    way_out = "Use --names map to write it under a safe name." if may_be_mapped else _RENAME
+    way_out = (
+        "Use `mirror --names map` to write it under a safe name." if may_be_mapped else _RENAME
+    )
     return UnsafePathError(f"member {in_short(name)} is refused: {what}. {way_out}", member=name)
 
 

@@ -28,7 +28,7 @@ def test_names_map_is_offered_and_works(shell: Shell, own: SimulatedServer, tmp_
     own.change_task(1, content=GeneratedContent(names=("images\\cam1\\0001.jpg",)))
     ended = shell("mirror", "data", "--images", "--no-fsync")
     assert ended.code == 1
-    assert "Use --names map to write it under a safe name.\n" in ended.err
+    assert "Use `mirror --names map` to write it under a safe name.\n" in ended.err
     ended = shell("mirror", "data", "--images", "--no-fsync", "--names", "map")
     assert ended.code == 0
     assert (tmp_path / "data/task1/images/images%5Ccam1%5C0001.jpg").exists()

@@ -129,7 +129,9 @@ def test_a_name_that_comes_twice_stays_refused(name: str) -> None:
 
 
 def test_any_other_refusal_names_the_option() -> None:
-    with pytest.raises(UnsafePathError, match=r"backslash.*\. Use --names map to write it"):
+    with pytest.raises(
+        UnsafePathError, match=r"backslash.*\. Use `mirror --names map` to write it"
+    ):
         safe_member_path("a\\b", ANY)
 
 

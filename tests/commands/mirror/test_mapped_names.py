@@ -25,7 +25,9 @@ from engine_serving import (
 )
 
 import asynccvat as ac
+from asynccvat.core.paths import NameRules
 from asynccvat.simulator.world.content import GeneratedContent
+from asynccvat.store import name_probe
 
 __all__ = ["data", "stack"]
 
@@ -64,7 +66,7 @@ async def test_by_default_such_a_task_is_refused_and_the_message_names_the_optio
     serve = await serving_names(stack)
     report = await ac.mirror(serve.client, data, spec=IMAGES, options=QUICK)
     assert actions(report) == {1: ("failed", "new"), 2: ("fetched", "new")}
-    assert str(error(report, 1)).endswith("Use --names map to write it under a safe name.")
+    assert str(error(report, 1)).endswith("Use `mirror --names map` to write it under a safe name.")
 
 
 @pytest.mark.parametrize("spec", [IMAGES, YOLO], ids=["cvat", "yolo"])
@@ -188,3 +190,22 @@ async def test_a_kept_archive_has_the_names_of_the_export(
     (archive,) = (data / ".asynccvat/archives").glob("1.*")
     with zipfile.ZipFile(archive) as opened:
         assert {one.filename for one in opened.infolist()} == set(originals(data, 1).values())
+
+
+async def test_names_that_are_one_at_the_destination_are_told_apart(
+    data: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = NameRules(case_sensitive=False, windows_names=False)
+    monkeypatch.setattr(name_probe, "probe", lambda *_: rules)
+    serve = await stack.enter_async_context(serving(1, frames=4))
+    names = ("Cam/1.jpg", "cam/1.jpg", "CON.jpg", "a./2.jpg")
+    serve.server.change_task(1, content=replace(CONTENT, names=names))
+    assert not (await ac.mirror(serve.client, data, spec=IMAGES, options=QUICK)).ok
+    assert (await ac.mirror(serve.client, data, spec=IMAGES, options=MAP)).ok
+    assert restored(data, 1) == await serve.archive(1, IMAGES)
+    folded = [path.lower() for path in files(data / "task1")]
+    assert len(set(folded)) == len(folded)
+    serve.server.edit_task(1)
+    report = await ac.mirror(serve.client, data, spec=IMAGES, options=MAP)
+    assert outcome(report, 1).transferred < 20_000
+    assert restored(data, 1) == await serve.archive(1, IMAGES)
