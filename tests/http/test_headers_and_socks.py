@@ -120,6 +120,7 @@ async def test_a_socks_proxy_is_gone_through_and_looks_up_the_name(
 ) -> None:
     server["GET /api/users/self"] = reply(body=USER)
     port = server.url.rpartition(":")[2]
+    pytest.importorskip("aiohttp_socks")
     async with socks_server("bob", "hunter2-hunter2") as (address, asked):
         proxy = f"socks5://bob:hunter2-hunter2@{address}"
         if variable:
@@ -133,6 +134,7 @@ async def test_a_socks_proxy_is_gone_through_and_looks_up_the_name(
 
 
 async def test_a_socks_proxy_that_refuses_is_named_without_its_password(connect: Connect) -> None:
+    pytest.importorskip("aiohttp_socks")
     async with socks_server("bob", "another-password") as (address, _):
         client = await connect(
             "http://cvat.test", token=TOKEN, proxy=f"socks5://bob:hunter2-hunter2@{address}"
@@ -144,6 +146,7 @@ async def test_a_socks_proxy_that_refuses_is_named_without_its_password(connect:
 
 
 async def test_a_socks_proxy_that_is_down_is_named(connect: Connect) -> None:
+    pytest.importorskip("aiohttp_socks")
     client = await connect("http://cvat.test", token=TOKEN, proxy="socks5://127.0.0.1:1")
     with pytest.raises(ConnectError, match=r"the proxy socks5://127\.0\.0\.1:1 \(proxy=\)"):
         await client.user()

@@ -65,6 +65,9 @@ EMPTY_VALUES = tuple(
         ("list-tasks --profile ''", "--profile"),
         ("list-tasks --config ''", "--config"),
         ("list-tasks --ca-bundle ''", "--ca-bundle"),
+        ("list-tasks --header ''", "--header"),
+        ("list-tasks --client-cert ''", "--client-cert"),
+        ("list-tasks --proxy ''", "--proxy"),
         ("list-projects --name ''", "--name"),
         ("list-jobs --name ''", "--name"),
         ("mirror data/ --format ''", "--format"),
@@ -80,4 +83,50 @@ EMPTY_VALUES = tuple(
 )
 """Values of variables that are not set. Each selected everything, or the working directory."""
 
-MISTAKES = (*OPTIONS, *EMPTY_VALUES)
+GATEWAYS = (
+    Mistake(
+        "list-tasks --header hidden",
+        2,
+        "Error: --header: this is not a header. Write it like 'X-Api-Key: value'.",
+    ),
+    Mistake(
+        "list-tasks --header 'Authorization: Basic hidden'",
+        2,
+        "Error: --header: the header 'Authorization' is set by asynccvat itself. Give the token as "
+        "--token or token=.",
+    ),
+    Mistake(
+        "list-tasks --header 'X-Api-Key: '",
+        2,
+        "Error: --header: the header 'X-Api-Key' has no value, or one that HTTP does not allow. "
+        "Give printable ASCII characters. Is a variable of the shell not set?",
+    ),
+    Mistake(
+        "list-tasks --client-key ann.key",
+        2,
+        "Error: --client-key: there is a client key, but no certificate. Give --client-cert, too.",
+    ),
+    Mistake(
+        "list-tasks --proxy ftp://proxy",
+        2,
+        "Error: the proxy of --proxy has the scheme 'ftp', which is none of http, https, socks4, "
+        "socks4a, socks5, socks5h. Write it like http://proxy.example.com:3128.",
+    ),
+    Mistake(
+        "list-tasks",
+        4,
+        "Error: no connection to the proxy http://127.0.0.1:1 (HTTP_PROXY) on the way to {url}: "
+        "Connection refused. Correct HTTP_PROXY, or add 127.0.0.1 to NO_PROXY.",
+        environment={"HTTP_PROXY": "http://bob:hidden@127.0.0.1:1", "NO_PROXY": None},
+    ),
+    Mistake(
+        "list-tasks --url http://cvat.test",
+        2,
+        "Error: the proxy of HTTP_PROXY has the scheme 'gopher', which is none of http, https, "
+        "socks4, socks4a, socks5, socks5h. Correct HTTP_PROXY, or add cvat.test to NO_PROXY.",
+        environment={"HTTP_PROXY": "gopher://127.0.0.1:1", "NO_PROXY": None},
+    ),
+)
+"""Ways through gateways and proxies, whose headers and addresses may hold secrets."""
+
+MISTAKES = (*OPTIONS, *EMPTY_VALUES, *GATEWAYS)
