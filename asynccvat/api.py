@@ -7,7 +7,7 @@ The work is done in `commands`. `verify` lives in `commands.verify`, as it needs
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeVar
@@ -556,7 +556,12 @@ def _undo(
     options: UploadOptions | None,
 ) -> UndoRun:
     _check_client(client)
-    return UndoRun(client, _place(folder), task_ids, _checked(options, UploadOptions))
+    if isinstance(task_ids, str | bytes) or not isinstance(task_ids, Iterable):
+        raise TypeError(f"task_ids must be a list of ids like [147], not {task_ids!r}")
+    ids = list(task_ids)
+    if not ids:
+        raise ConfigError("task_ids is empty. Name the tasks whose uploads are to be undone.")
+    return UndoRun(client, _place(folder), ids, _checked(options, UploadOptions))
 
 
 def _check_client(client: object) -> None:

@@ -145,6 +145,31 @@ VALUES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         ac.ConfigError,
         "a path is empty.",
     ),
+    "an undo of a task that is not in a list": (
+        lambda: asynccvat.open_undo_upload(CLIENT, DEST, 147),
+        TypeError,
+        "task_ids must be a list of ids like [147], not 147",
+    ),
+    "an undo of no task": (
+        lambda: asynccvat.open_undo_upload(CLIENT, DEST, []),
+        ac.ConfigError,
+        "task_ids is empty. Name the tasks",
+    ),
+    "an undo without a client": (
+        lambda: asynccvat.open_undo_upload(None, DEST, [1]),
+        TypeError,
+        "client must be a CvatClient, not NoneType",
+    ),
+    "an upload that keeps what it replaces and keeps nothing": (
+        lambda: asynccvat.UploadOptions(backup_dir="replaced", backup=False),
+        ac.ConfigError,
+        "backup_dir names where replaced annotations are kept, and backup=False (--no-backup)",
+    ),
+    "an upload that keeps in an empty place": (
+        lambda: asynccvat.UploadOptions(backup_dir=" "),
+        ac.ConfigError,
+        "backup_dir must be the path of a folder",
+    ),
     "a policy of words": (
         lambda: asynccvat.RetryPolicy(attempts="5"),
         TypeError,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
@@ -173,7 +174,7 @@ class ReplacedAnnotations:
         """Return the command that puts back what a task held."""
         option, path = self.named
         more = " --overwrite" if overwrite else ""
-        return f"asynccvat upload --undo -t {task_id} {option} {path}{more}"
+        return f"asynccvat upload --undo -t {task_id} {option} {shlex.quote(str(path))}{more}"
 
     async def keep(self, task_id: int, raw: bytes) -> ReplacedState:
         """Keep a task's annotations. They are whole and durable when this returns.

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from asynccvat.aio.task_groups import run_limited
-from asynccvat.aio.threads import in_thread
+from asynccvat.aio.threads import in_thread, shielded
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.dispatcher import failed
 from asynccvat.core.annotation_counts import TaskAnnotations, read_task_annotations
@@ -253,8 +253,8 @@ class UndoRun:
         content = await in_thread(to_put_back, undo.raw)
         state = await place.replaced.keep(step.task_id, undo.now.raw)
         before = self._client.server_date
-        after = await self._replace(step, content, undo)
-        await place.replaced.note_upload(step.task_id, after.raw)
+        # A cancellation in between would leave a task of which nothing tells how it came about.
+        after = await shielded(self._replace(place, step, content, undo))
         check_put_back(step.task_id, wanted=step.kept, found=after.counts, file=str(step.path))
         return TaskOutcome(
             task_id=step.task_id,
@@ -271,8 +271,10 @@ class UndoRun:
             warnings=await self._note_in_receipt(place, step.task_id, before),
         )
 
-    async def _replace(self, step: PutBack, content: bytes, undo: _Undo) -> TaskAnnotations:
-        """Replace the annotations, and return what the task holds then.
+    async def _replace(
+        self, place: _Place, step: PutBack, content: bytes, undo: _Undo
+    ) -> TaskAnnotations:
+        """Replace the annotations, and return and note what the task holds then.
 
         If the answer is lost, what the task holds tells whether it happened.
         """
@@ -292,6 +294,7 @@ class UndoRun:
             if await in_thread(_is_same, after.raw, undo.now.raw):
                 raise lost
             raise undo_uncertain(lost, task_id) from lost
+        await place.replaced.note_upload(task_id, after.raw)
         return after
 
     async def _note_in_receipt(
