@@ -56,7 +56,10 @@ def duration_or_none(text: str) -> float:
     Raises:
         ValueError: The text is neither.
     """
-    return 0.0 if text.strip() == "0" else duration(text)
+    value = _duration(text)
+    if not value and text.strip() != "0":
+        raise ValueError("is no time. Write one like 12h, 30d or 4w, or 0 for none.")
+    return value
 
 
 def duration_text(seconds: float) -> str:

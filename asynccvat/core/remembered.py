@@ -228,7 +228,7 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     used, lasting = _settle_selection(wanted.selection, options, remembered.selection, differing)
     if differing and bound and not options.change:
         raise ChangeRefusedError(
-            f"cannot mirror to {place!r}: it was made with {'; '.join(differing)}. Leave these "
+            f"cannot mirror to {place!r}: its settings are {'; '.join(differing)}. Leave these "
             "options out to go on as before, or add --change to change the destination."
         )
     own = {item.name: values[item.name] for item in _SETTINGS if item.is_option}

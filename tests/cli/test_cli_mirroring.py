@@ -135,7 +135,7 @@ def test_a_destination_repeats_its_first_run_and_refuses_another(
     refused = shell("mirror", "data/", "--images", "-f", "Datumaro 1.0")
     assert (refused.code, refused.out) == (5, "")
     assert refused.err == (
-        "Error: cannot mirror to 'data': it was made with COCO 1.0, not Datumaro 1.0; without "
+        "Error: cannot mirror to 'data': its settings are COCO 1.0, not Datumaro 1.0; without "
         "images, not with images. Leave these options out to go on as before, or add --change to "
         "change the destination.\n"
     )

@@ -62,6 +62,19 @@ def test_durations_are_seconds_or_have_units(written: str, expected: Any) -> Non
     assert parsing.read(quantities.duration, written, "--export-timeout") == expected
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"), [("0", 0.0), (" 0 ", 0.0), ("30d", 2_592_000.0), ("90", 90.0)]
+)
+def test_a_duration_may_be_none(written: str, expected: float) -> None:
+    assert parsing.read(quantities.duration_or_none, written, "--history") == expected
+
+
+@pytest.mark.parametrize("written", ["", "0s", "-5", "never"])
+def test_what_is_no_duration_and_not_none_is_refused(written: str) -> None:
+    with pytest.raises(typer.BadParameter, match="30d or 4w, or 0 for none"):
+        parsing.read(quantities.duration_or_none, written, "--history")
+
+
 @pytest.mark.parametrize("seconds", [90.0, 0.5, 1.0, 60.0, 15300.0, 86400.0, 90061.0, 1.25])
 def test_a_duration_is_written_as_it_is_read(seconds: float) -> None:
     assert quantities.duration(quantities.duration_text(seconds)) == seconds

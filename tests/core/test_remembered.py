@@ -90,7 +90,7 @@ def test_another_value_is_refused_with_both_and_change_permits_it(
     with pytest.raises(ChangeRefusedError) as refused:
         run(COCO, **arguments)
     assert refused.value.message == (
-        f"cannot mirror to 'data': it was made with {words}. Leave these options out to go on as "
+        f"cannot mirror to 'data': its settings are {words}. Leave these options out to go on as "
         "before, or add --change to change the destination."
     )
     options = {"change": True, **arguments.pop("options", {})}

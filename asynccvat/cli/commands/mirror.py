@@ -50,7 +50,8 @@ def mirror(
     images: Annotated[
         bool | None,
         typer.Option(
-            "--images/--no-images", help="Whether to fetch the images, too. Not by default."
+            "--images/--no-images",
+            help="Also fetch the images. By default as DEST remembers, or else not.",
         ),
     ] = None,
     selection: Selection,

@@ -129,4 +129,56 @@ GATEWAYS = (
 )
 """Ways through gateways and proxies, whose headers and addresses may hold secrets."""
 
-MISTAKES = (*OPTIONS, *EMPTY_VALUES, *GATEWAYS)
+_REMEMBERED = {
+    "data/.asynccvat/destination.json": (
+        '{"version": 1, "origin": "{url}", "settings": {"format": "COCO 1.0", "images": true, '
+        '"history": 2592000.0, "selection": {"project_ids": [1]}}}'
+    ),
+    "data/.asynccvat/receipts/1.json": "",
+}
+_REPEAT = "Leave these options out to go on as before, or add --change to change the destination."
+
+DESTINATIONS = (
+    *(
+        Mistake(typed, 5, f"Error: cannot mirror to 'data': {words}. {_REPEAT}", _REMEMBERED)
+        for typed, words in (
+            ("mirror data/ -f 'Datumaro 1.0'", "its settings are COCO 1.0, not Datumaro 1.0"),
+            ("mirror data/ --no-images", "its settings are with images, not without images"),
+            ("mirror data/ --project-id 2", "its settings are project 1, not project 2"),
+            ("mirror data/ --name street", "its settings are any name, not name 'street'"),
+            ("mirror data/ --everything", "its settings are project 1, not all tasks"),
+            ("mirror data/ --history 7d", "its settings are history 30d, not history 7d"),
+            (
+                "mirror data/ --dry-run --no-images -f 'Datumaro 1.0'",
+                "its settings are COCO 1.0, not Datumaro 1.0; with images, not without images",
+            ),
+        )
+    ),
+    Mistake(
+        "mirror data/ --everything --name street --change",
+        2,
+        "Error: --everything contradicts --name. Remove one of them.",
+        _REMEMBERED,
+    ),
+    Mistake(
+        "mirror data/",
+        2,
+        "Error: 'data' was written by a newer asynccvat: its format is version 9, and this "
+        "asynccvat reads up to 1. Upgrade asynccvat, or choose another destination.",
+        {"data/.asynccvat/destination.json": '{"version": 9}'},
+    ),
+    Mistake(
+        "mirror / --dry-run",
+        2,
+        "Error: cannot mirror to '/': it is the root of the file system. Name a folder in it.",
+    ),
+    Mistake(
+        "mirror data/ --history soon",
+        2,
+        "Error: --history 'soon' is no time. Write one like 12h, 30d or 4w, or 0 for none. "
+        "See 'asynccvat mirror --help'.",
+    ),
+)
+"""Destinations that remember something else, or that may not be where they are."""
+
+MISTAKES = (*OPTIONS, *EMPTY_VALUES, *GATEWAYS, *DESTINATIONS)
