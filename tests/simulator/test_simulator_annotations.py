@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,3 +151,40 @@ async def test_an_edit_replaces_given_annotations() -> None:
         await client("PUT", HERE, json=empty())
         client.server.edit_task(1)
         assert (await client.get(HERE)).json["shapes"]
+
+
+async def test_a_put_is_answered_as_it_was_recorded(shared: Path) -> None:
+    """Ids and foreign labels are refused; shapes on absent frames are dropped, with 200."""
+    path = shared / "contract/http-2.64/annotations_json_write_264.json"
+    recorded = [
+        (one["request"]["body"], one["response"])
+        for one in json.loads(path.read_text("utf-8"))["exchanges"]
+        if one["request"]["method"] == "PUT"
+    ]
+    assert len(recorded) >= 6
+    statuses = set()
+    async with simulator_client() as client:
+        label = client.server.tasks[1].labels[1].id
+        for body, response in recorded:
+            # The labels of that server; 1 is none of the task's on both.
+            text = json.dumps(json.loads(body) if isinstance(body, str) else body)
+            given = json.loads(text.replace('"label_id": 219', f'"label_id": {label}'))
+            answered = await client("PUT", HERE, json=given)
+            assert answered.status == response["status"], given
+            said = response["body"]
+            said = json.loads(said) if isinstance(said, str) else said
+            if response["status"] == 200:
+                counts = [len(answered.json[kind]) for kind in ("tags", "shapes", "tracks")]
+                assert counts == [len(said[kind]) for kind in ("tags", "shapes", "tracks")]
+            else:
+                assert answered.json == said
+            statuses.add(response["status"])
+    assert statuses == {200, 400}
+
+
+async def test_nothing_in_place_of_nothing_is_no_change() -> None:
+    async with simulator_client() as client:
+        assert (await client("PUT", HERE, json=empty())).status == 200
+        emptied = client.server.tasks[1]
+        assert (await client("PUT", HERE, json=empty())).status == 200
+        assert client.server.tasks[1] is emptied
