@@ -234,7 +234,17 @@ class TaskChangedError(UploadError):
 
 
 class AnnotationLossError(UploadError):
-    """The import would lose annotations that the task has, or has lost all of them."""
+    """The import would lose annotations that the task has, or has lost all of them.
+
+    Attributes:
+        before: How many annotations the task had, None if that is not known.
+        in_file: How many the file holds, None if they cannot be counted exactly.
+        after: How many the task has after the import, None if it was refused.
+    """
+
+    before: int | None = None
+    in_file: int | None = None
+    after: int | None = None
 
 
 class ImportFailedError(UploadError):

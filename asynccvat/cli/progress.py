@@ -272,6 +272,9 @@ def _task(outcome: TaskOutcome) -> str:
     if outcome.files:
         size = f"{counted(outcome.files, 'file')}, {number_of_bytes(outcome.bytes)}"
         line += f", {size} in {span(outcome.seconds)}"
+    change = outcome.annotations
+    if change is not None and change.after is not None:
+        line += f"; {counted(change.after, 'annotation')}, before {change.before:,}"
     return line
 
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from asynccvat.client.lists import Lists
-from asynccvat.core.models import ExportSpec, RequestAccepted, RequestId
+from asynccvat.core.models import CVAT, ExportSpec, RequestAccepted, RequestId
 from asynccvat.core.numbers import whole
 from asynccvat.core.responses import ByteRange, is_json
 from asynccvat.core.selection import RequestSelection
@@ -107,7 +107,7 @@ class ExportCalls:
 
     async def _unknown_format(self, name: str) -> ConfigError:
         exporters = [item.name for item in (await self._lists.formats()).exporters if item.enabled]
-        folded = {item.lower(): item for item in exporters}
+        folded = {item.lower(): item for item in (CVAT, *exporters)}
         near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
         hint = "List its formats with `asynccvat formats`."
         if near:

@@ -47,9 +47,11 @@ def refuse_loss(
         if not allow_empty:
             raise _loss(
                 task_id,
+                existing,
+                held,
                 f"cannot upload to task {task_id}: {str(file)!r} holds no annotations, and the "
-                "import "
-                f"would remove the {existing} of the task. Check the file, or give --allow-empty.",
+                f"import would remove the {existing} of the task. Check the file, or give "
+                "--allow-empty.",
             )
         return
     counts = None if held is None else held.counts
@@ -59,14 +61,25 @@ def refuse_loss(
         what = enumeration(lost)
         raise _loss(
             task_id,
+            existing,
+            held,
             f"cannot upload to task {task_id}: it has {what}, "
             f"{_what_becomes(what, existing, counts, capacity)}. "
             f"{_remedy(existing, capacity)}, or give --lossy.",
         )
 
 
-def _loss(task_id: int, message: str) -> AnnotationLossError:
-    return AnnotationLossError(message, task_id=task_id, step="check")
+def _loss(
+    task_id: int, before: AnnotationCounts, held: FileCounts | None, message: str
+) -> AnnotationLossError:
+    error = AnnotationLossError(message, task_id=task_id, step="check")
+    error.before, error.in_file = before.total, exact_total(held)
+    return error
+
+
+def exact_total(held: FileCounts | None) -> int | None:
+    """Return how many annotations an import should leave, None if that cannot be told."""
+    return held.counts.total if held is not None and held.exact else None
 
 
 def _lost(
@@ -166,12 +179,16 @@ def check_result(
     """
     in_file = held.counts.total if held is not None else 0
     if not after.total and not allow_empty and (before.total or in_file):
-        raise _loss(
+        error = _loss(
             task_id,
+            before,
+            held,
             f"the import left task {task_id} without annotations: it had {before.total:,} before, "
             f"and {_in_file(held)}. Check the names of images and labels in the "
             "file.",
         )
+        error.after = after.total
+        raise error
     warnings = []
     expected = in_file + (before.total if appended else 0)
     if held is not None and held.exact and after.total < expected:

@@ -61,6 +61,22 @@ def test_quiet_uploads_say_nothing(shell: Shell, own: SimulatedServer, tmp_path:
     assert len(own.imports) == 1
 
 
+def test_v_tells_how_many_annotations_an_upload_left(
+    shell: Shell, own: SimulatedServer, tmp_path: Path
+) -> None:
+    del own
+    assert shell(*RUNS["mirror"]).code == 0
+    path = tmp_path / "data/task1/annotations.xml"
+    text = path.read_text()
+    path.write_text(text[: text.index("<polygon")] + "</image></annotations>")
+    ended = shell("upload", "-i", "data", "--all", "-v", "--no-fsync")
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("task 1 ")]
+    assert line.startswith("task 1 'street-00001': uploaded (edited), 1 file, ")
+    before = text.count("source=")
+    assert line.endswith(f"; 2 annotations, before {before}")
+    assert f"warning: task 1: the task had {before} annotations, and has 2 now" in ended.err
+
+
 def test_json_is_written_all_the_same(shell: Shell, own: SimulatedServer) -> None:
     ended = shell(*RUNS["mirror"], "--quiet", "--json")
     assert ended.json["ok"] is True

@@ -64,8 +64,8 @@ def refusal(
         (has(tracks=1, shapes=1, types={"mask": 1}, grouped=1),
          has(tracks=1, shapes=1, types={"mask": 1}), "CVAT 1.1", "it has 1 annotation in groups, "),
         (has(tracks=3), has(), "CVAT 1.1",
-         ("a.xml holds no annotations, and the import would remove the 3 tracks of the task. Check "
-         "the file, or give --allow-empty.")),
+         ("'a.xml' holds no annotations, and the import would remove the 3 tracks of the task. "
+         "Check the file, or give --allow-empty.")),
     ],
 )  # fmt: skip
 def test_a_loss_is_refused_with_numbers(

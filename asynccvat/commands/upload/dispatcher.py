@@ -12,11 +12,11 @@ from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
 from asynccvat.commands.upload.one_task import Imported, TaskUploader, UploadOrder
 from asynccvat.core.options import UploadOptions
-from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
+from asynccvat.core.outcomes import Action, AnnotationChange, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.upload import RefuseUpload, Upload
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
-from asynccvat.errors import AsyncCvatError
+from asynccvat.errors import AnnotationLossError, AsyncCvatError
 from asynccvat.events import Event, ImportStarted, QueueStalled
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.imports import Imports
@@ -137,6 +137,9 @@ class UploadDispatcher:
 
 def failed(step: Upload | RefuseUpload, error: AsyncCvatError) -> TaskOutcome:
     """Return the outcome of a task whose upload failed or was refused."""
+    change = None
+    if isinstance(error, AnnotationLossError) and error.before is not None:
+        change = AnnotationChange(error.before, error.in_file, error.after)
     return FailedOutcome(
         task_id=step.task_id,
         name=step.name,
@@ -144,6 +147,7 @@ def failed(step: Upload | RefuseUpload, error: AsyncCvatError) -> TaskOutcome:
         reason=step.reason,
         location=str(step.path),
         error=error,
+        annotations=change,
     )
 
 

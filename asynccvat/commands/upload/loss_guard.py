@@ -11,7 +11,7 @@ from asynccvat.commands.upload.counting import count_annotations
 from asynccvat.commands.upload.local_files import AnnotationSource
 from asynccvat.core.annotation_counts import AnnotationCounts, TaskAnnotations
 from asynccvat.core.annotation_files import FileKind
-from asynccvat.core.annotation_loss import check_result, refuse_loss
+from asynccvat.core.annotation_loss import check_result, exact_total, refuse_loss
 from asynccvat.core.file_counts import FileCounts
 from asynccvat.core.options import ImportMode
 from asynccvat.core.outcomes import AnnotationChange
@@ -94,7 +94,7 @@ class LossGuard:
             AnnotationLossError: The import left the task without annotations.
         """
         assert self.before is not None, "it is checked before the import"
-        in_file = self._held.counts.total if self._held and self._held.exact else None
+        in_file = exact_total(self._held)
         change = AnnotationChange(before=self.before.total, in_file=in_file)
         try:
             self.after = await client.annotations(self._task_id)

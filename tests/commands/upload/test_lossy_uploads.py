@@ -67,6 +67,7 @@ async def test_tracks_are_not_replaced_by_the_shapes_of_the_flavour_for_images(
         "cannot upload to task 1: it has 1 track, which CVAT for images 1.1 turns into 3 shapes. "
         "Mirror it as CVAT for video 1.1, or give --lossy."
     )
+    assert outcome(report, 1).annotations == AnnotationChange(before=1, in_file=3)
     assert await counts(serve) == (1, 0, 0)
     assert outcome(report, 2).ok  # one refusal stays one
     assert len(serve.calls("POST /api/tasks/1/annotations")) == 0
@@ -207,6 +208,17 @@ EMPTY = {
 }
 
 
+def importing(format_: str) -> Fault:
+    """List an importer that the simulated server need not have: nothing is sent to it."""
+    listed = {"importers": [{"name": format_, "ext": "XML, JSON, ZIP", "enabled": True}]}
+    return Fault(
+        path="/api/server/annotation/formats",
+        status=200,
+        body=json.dumps({"exporters": [], **listed}),
+        content_type="application/vnd.cvat+json",
+    )
+
+
 @pytest.mark.parametrize("case", EMPTY)
 async def test_a_file_without_annotations_is_refused_before_a_byte_is_sent(
     stack: AsyncExitStack, tmp_path: Path, case: str
@@ -215,6 +227,7 @@ async def test_a_file_without_annotations_is_refused_before_a_byte_is_sent(
     path = tmp_path / name
     path.write_bytes(content)
     serve = await stack.enter_async_context(serving(1))
+    serve.server.faults.add(importing(format_))
     before = await counts(serve)
     report = await ac.upload(serve.client, {1: path}, format=format_, options=LOSSY)
     assert said(report) == (
@@ -317,6 +330,8 @@ async def test_an_import_that_leaves_nothing_is_a_failure_and_the_file_stays_an_
         f"`asynccvat upload --undo -t 1 -i {data}` puts them back."
     )
     assert not report.ok
+    told = outcome(report, 1).to_json()
+    assert told["annotations"] == {"before": 7, "in_file": 7, "after": 0}
     assert receipt_head(data, 1).get("uploaded_at") is None
 
 
