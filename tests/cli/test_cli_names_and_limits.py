@@ -91,3 +91,18 @@ def test_a_file_for_tasks_of_another_dimension_is_not_uploaded(
     assert [
         call for call in own.calls if call.method == "POST" and "annotations" in call.path
     ] == []
+
+
+def test_a_repair_takes_the_limits_that_the_task_needs(
+    shell: Shell, own: SimulatedServer, tmp_path: Path
+) -> None:
+    own.change_task(1, content=GeneratedContent(names=("d/" * 70 + "1.jpg",)))
+    raised = ("--max-depth", "100")
+    mirror = ("mirror", "data", "-t", "1", "--images", "--no-fsync")
+    assert "Raise --max-depth if you trust it." in shell(*mirror).err
+    assert shell(*mirror, *raised).code == 0
+    (tmp_path / "data/task1/annotations.xml").unlink()
+    ended = shell("verify", "data", "--repair")
+    assert ended.code == 1
+    assert "Raise --max-depth if you trust it." in ended.err
+    assert shell("verify", "data", "--repair", *raised).code == 0

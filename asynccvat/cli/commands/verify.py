@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import asynccvat
-from asynccvat import Selection
+from asynccvat import ArchiveLimits, Selection
 from asynccvat.cli import output, signals
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import (
@@ -77,6 +77,7 @@ def verify(
         ),
     ] = False,
     selection: Selection,
+    limits: ArchiveLimits,
     strict: Annotated[
         bool,
         option(
@@ -140,6 +141,7 @@ def verify(
             selection=expected,
             default_project_id=default_project,
             repair=repair,
+            limits=limits,
             on_event=on_event,
         )
 

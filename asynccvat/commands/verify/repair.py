@@ -12,6 +12,7 @@ from pathlib import Path
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.run import MirrorRun
+from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
@@ -67,6 +68,7 @@ async def repair(
     heads: Mapping[int, ReceiptHead],
     archived: Collection[int],
     *,
+    limits: ArchiveLimits,
     emit: Callable[[Event], None],
 ) -> tuple[tuple[TaskOutcome, ...], AsyncCvatError | None]:
     """Fetch damaged tasks again, each with the settings of its receipt.
@@ -79,6 +81,7 @@ async def repair(
         damaged: The damaged tasks.
         heads: All receipts that can be read, by task.
         archived: The tasks whose archives are kept; these archives are replaced, too.
+        limits: Bounds on archives.
         emit: Gets every event, except the settings and the end of each run.
 
     Returns:
@@ -104,6 +107,7 @@ async def repair(
                 MirrorOptions(
                     folder_prefix=one.prefix,
                     force=True,
+                    limits=limits,
                     adopt=one.adopt,
                     keep_archive=one.keep_archive,
                     # A task with unsafe names is here only if they were mapped.

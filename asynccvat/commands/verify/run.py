@@ -23,6 +23,7 @@ from asynccvat.aio.threads import entered_in_thread
 from asynccvat.commands.verify.comparison import ComparedTask, Comparison
 from asynccvat.commands.verify.inspection import inspecting
 from asynccvat.commands.verify.journal import VerifyJournal
+from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.numbers import check_whole
 from asynccvat.core.plans.repair import after_repair
 from asynccvat.core.plans.verify import (
@@ -70,6 +71,7 @@ async def verify(
     selection: Selection | None = None,
     default_project_id: int | None = None,
     repair: bool = False,
+    limits: ArchiveLimits | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> VerifyReport:
     """Read every file of a mirror, and compare its size and CRC-32 with the task's receipt.
@@ -95,6 +97,7 @@ async def verify(
             says which tasks.
         repair: Fetch damaged tasks again, by an ordinary mirror of just these. Whole files are
             reused, and edited ones go to `kept/`.
+        limits: Bounds on the archives of a repair. None for the default ones.
         on_event: Called with each event, in the event loop's thread.
 
     Returns:
@@ -132,6 +135,7 @@ async def verify(
             selection=selection,
             default_project_id=default_project_id,
             repair=repair,
+            limits=limits or ArchiveLimits(),
         )
     )
     return work.report
@@ -147,6 +151,7 @@ class _VerifyRequest:
     selection: Selection | None
     default_project_id: int | None
     repair: bool
+    limits: ArchiveLimits
 
     @property
     def everything(self) -> bool:
@@ -213,7 +218,7 @@ class _Verification:
         async with entered_in_thread(look.journal(restart=wanted.restart)) as journal:
             await self._read_all(comparison, journal, heads)
             if client is not None and wanted.repair:
-                await self._repair(comparison, client, all_heads)
+                await self._repair(comparison, client, all_heads, wanted.limits)
             if wanted.everything:
                 self._found(await thread(look.foreign_around))
             self.report = replace(self.report, kept=await thread(look.kept))
@@ -309,7 +314,11 @@ class _Verification:
     # --- the repair -------------------------------------------------------------------------
 
     async def _repair(
-        self, comparison: Comparison, client: CvatClient, heads: Mapping[int, ReceiptHead]
+        self,
+        comparison: Comparison,
+        client: CvatClient,
+        heads: Mapping[int, ReceiptHead],
+        limits: ArchiveLimits,
     ) -> None:
         from asynccvat.commands.verify import repair as repairing  # noqa: PLC0415 - without a server, no network is loaded
 
@@ -321,7 +330,7 @@ class _Verification:
         self._emit(RepairStarted(len(damaged)))
         archived = await comparison.thread(comparison.look.archived)
         outcomes, stopped_by = await repairing.repair(
-            client, self._dest, damaged, heads, archived, emit=self._hear
+            client, self._dest, damaged, heads, archived, limits=limits, emit=self._hear
         )
         self.report = replace(self.report, repairs=outcomes, stopped_by=stopped_by)
         heads_now, unreadable = await comparison.thread(comparison.look.heads)
