@@ -53,7 +53,7 @@ def ids(texts: Iterable[str], option: str) -> tuple[int, ...]:
         # than the wish to select everything.
         for part in (part.strip() for part in text.removesuffix(",").split(",")):
             if not (part.isascii() and part.isdigit() and int(part)):
-                raise _bad(option, part, _no_id(part))
+                raise _bad(option, part or text, _no_id(part))
             found[int(part)] = None
     return tuple(found)
 
@@ -121,7 +121,7 @@ def _bad(option: str, text: str, why: str) -> typer.BadParameter:
 def _no_id(text: str) -> str:
     """Say why a part of a list is no id: a comma too many, or an id as CVAT shows it."""
     if not text:
-        return "stands between commas. Write ids as numbers, like 147 or 147,148."
+        return "lacks a number beside a comma. Write ids as numbers, like 147 or 147,148."
     if re.fullmatch(r"#[1-9][0-9]*", text):
         return f"is no number. Write {text.removeprefix('#')}."
     return "is no id. Write ids as numbers, like 147 or 147,148."

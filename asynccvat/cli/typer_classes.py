@@ -109,11 +109,17 @@ def _check_number(option: TyperOption, flag: str, value: object) -> None:
 
 
 def _check_paths(parameter: TyperOption | TyperArgument, name: str, value: object) -> None:
-    """Refuse addresses where folders or files are expected.
+    """Refuse addresses and ids where folders or files are expected.
 
     Raises:
-        typer.BadParameter: One is an address.
+        typer.BadParameter: One is an address, or the destination an id.
     """
+    if name == "DEST" and isinstance(value, str) and value.isdigit():
+        raise typer.BadParameter(
+            f"{value!r} is a number, and a folder is expected. Name a folder, and task {value} "
+            f"with -t {value}. For a folder of that name, write ./{value}.",
+            param_hint=name,
+        )
     wanted = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
     if name == "DEST" or wanted in (Path, list[Path]):
         for text in value if isinstance(value, list | tuple) else [value]:

@@ -49,6 +49,10 @@ def as_sentence(message: str) -> str:
             line = f"{option} {said.removeprefix('it ')}"
         else:
             line = f"{option} {said}" if said.startswith("'") else f"{option}: {said}"
+    listed = re.fullmatch(r"(.*'.*') is not one of ('.*')\.?", line)
+    if listed is not None:
+        choices: list[str] = re.findall(r"'([^']*)'", listed[2])
+        line = f"{listed[1]} is not accepted. Give {', '.join(choices[:-1])} or {choices[-1]}."
     return ended(line)
 
 
@@ -92,7 +96,10 @@ def _commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _too_many(given: str, context: Any) -> str:
     """Say that arguments are left over. They may be the rest of a secret with a blank in it."""
     secret = context is not None and any(context.params.get(name) for name in _SECRETS)
-    which = "" if secret else f" from {given.split(maxsplit=1)[0]!r} on"
+    first = given.split(maxsplit=1)[0]
+    which = "" if secret else f" from {first!r} on"
+    if first.isdigit() and not secret:
+        return f"there are too many arguments{which}. Write several ids as one list, like 1,2."
     return f"there are too many arguments{which}. Put a value with blanks in quotes."
 
 

@@ -46,7 +46,8 @@ def duration(text: str) -> float:
     """
     value = _duration(text)
     if not value:
-        raise ValueError("is no time above 0. Write seconds, or a time like 90s, 30m, 4h or 1h30m.")
+        why = "is not above 0" if re.match(r"[0.]+[smhdw]?$", text.strip()) else "is no time"
+        raise ValueError(f"{why}. Write seconds, or a time like 90s, 30m, 4h or 1h30m.")
     return value
 
 

@@ -161,7 +161,8 @@ class PageUrl:
             parts = urlsplit(stripped)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise ConfigError(f"the server URL cannot be read: {error}. {_EXAMPLE}") from None
+            what = "port is no number up to 65535" if "ort" in str(error) else "host is malformed"
+            raise ConfigError(f"the server URL cannot be read: its {what}. {_EXAMPLE}") from None
         if "@" in parts.netloc:
             raise ConfigError(
                 "the server URL must not hold a user or password. Give them as username and "

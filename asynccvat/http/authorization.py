@@ -16,6 +16,7 @@ from asynccvat.errors import AuthenticationError, ConfigError
 from asynccvat.http.calls import described_type
 
 _LEGACY_KEY = re.compile(r"[0-9a-f]{40}")
+_KNOWN_TOKENS = re.compile(r"[0-9a-f]{40}|[^.]{8}\.[^.]+")
 _NOT_IN_HEADERS = re.compile(r"[^\x21-\x7e]")
 
 
@@ -136,6 +137,12 @@ class Authorization:
     def is_known(self) -> bool:
         """Whether there is a header to send without a login."""
         return self._header is not None
+
+    @property
+    def is_like_no_token(self) -> bool:
+        """Whether the given token has the form of no token of a known CVAT."""
+        token = self._credentials.token
+        return token is not None and not _KNOWN_TOKENS.fullmatch(token)
 
     async def header(self) -> str | None:
         """Return the header to send, after a login if one is due; None without credentials.

@@ -459,7 +459,7 @@ class HttpSession:
             retry_after = parse_retry_after(exchange.header("Retry-After"), date)
             if retry_after is not None:
                 self.retries.pause(retry_after)
-        return refusal(
+        error = refusal(
             call,
             answer,
             self._connection.route,
@@ -467,6 +467,12 @@ class HttpSession:
             retry_after=retry_after,
             is_cvat=self._connection.is_cvat,
         )
+        if isinstance(error, AuthenticationError) and self._authorization.is_like_no_token:
+            error.message += (
+                " A token of CVAT looks different: if this is a password, give it with --username "
+                "and --password."
+            )
+        return error
 
     async def _log_in(self, body: dict[str, str]) -> str:
         call = Call(

@@ -82,9 +82,14 @@ def _bundle(path: str, variable: str = "") -> ssl.SSLContext:
     except OSError as error:  # ssl.SSLError, too
         of = f" that {variable} names" if variable else ""
         raise ConfigError(
-            f"the CA bundle {path!r}{of} cannot be used: {error.strerror or error}. Give a file of "
+            f"the CA bundle {path!r}{of} cannot be used: {_why(error)}. Give a file of "
             "certificates in PEM form."
         ) from error
+
+
+def _why(error: OSError) -> str:
+    """Say why a file of certificates cannot be used; OpenSSL's words name its own source."""
+    return "it holds no certificate" if isinstance(error, ssl.SSLError) else str(error.strerror)
 
 
 def _load_certificate(

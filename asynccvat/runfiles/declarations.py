@@ -109,10 +109,11 @@ PARAMETERS = {
         {
             "task_ids": MappingKey(_IDS, "The tasks to download.", required=True),
             "out_dir": MappingKey(
-                TextType(), "The folder in which each task gets a folder: task147 and so on."
+                TextType(is_path=True),
+                "The folder in which each task gets a folder: task147 and so on.",
             ),
             "out_paths": MappingKey(
-                ListType(TextType(), "[data/a, data/b]"),
+                ListType(TextType(is_path=True), "[data/a, data/b]"),
                 "A folder for each task, in the order of 'task_ids'; wins over 'out_dir'.",
             ),
             "dataset_format": _FORMAT,
@@ -132,7 +133,9 @@ PARAMETERS = {
                         {
                             "task_id": MappingKey(_ID, "The task.", required=True),
                             "annotation_path": MappingKey(
-                                TextType(), "The file or folder to upload into it.", required=True
+                                TextType(is_path=True),
+                                "The file or folder to upload into it.",
+                                required=True,
                             ),
                             "dataset_format": MappingKey(TextType(), "The format of this file."),
                         }
@@ -143,7 +146,8 @@ PARAMETERS = {
             ),
             "task_ids": MappingKey(_IDS, "The tasks whose folders are in 'in_dir'."),
             "in_dir": MappingKey(
-                TextType(), "The folder that holds the tasks' folders, such as a mirror."
+                TextType(is_path=True),
+                "The folder that holds the tasks' folders, such as a mirror.",
             ),
             "dataset_format": MappingKey(
                 TextType(),
@@ -161,7 +165,9 @@ PARAMETERS = {
     ),
     MIRROR: MappingType(
         {
-            "dest": MappingKey(TextType(), "The folder that holds the mirror.", required=True),
+            "dest": MappingKey(
+                TextType(is_path=True), "The folder that holds the mirror.", required=True
+            ),
             **_keys(Selection),
             "format": _FORMAT,
             "images": MappingKey(BooleanType(), "Also fetch the images."),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ from asynccvat.runfiles.nodes import FilePosition, NodeReader, described, tag
 from asynccvat.settings.yaml_file import header_lines
 
 Schema = dict[str, Any]
+ADDRESS = re.compile(r"^\s*[Hh][Tt][Tt][Pp][Ss]?:/")
+"""What addresses begin with. As paths they would be folders named `https:`."""
+
 _SCALARS = ("str", "int", "float", "bool", "timestamp")
 
 
@@ -87,16 +91,19 @@ class IntegerType:
 
 @dataclass(frozen=True, slots=True)
 class TextType:
-    """A text; if there are `words`, one of them."""
+    """A text; if there are `words`, one of them; as a path, no address."""
 
     words: tuple[str, ...] = ()
     may_be_empty: bool = False
+    is_path: bool = False
 
     @property
     def schema(self) -> Schema:
         """The JSON Schema of the type."""
         if self.words:
             return {"enum": list(self.words)}
+        if self.is_path:
+            return {"type": "string", "minLength": 1, "not": {"pattern": ADDRESS.pattern}}
         return {"type": "string", "minLength": 0 if self.may_be_empty else 1}
 
     def read(self, node: yaml.Node, reader: NodeReader, name: str) -> str | None:
@@ -105,6 +112,13 @@ class TextType:
             what = "an empty text" if tag(node) == "str" else described(node)
             hint = " (put it in quotes)" if tag(node) in _SCALARS[1:] else ""
             reader.report(node, f"{name!r} must be a text{hint}, not {what}")
+            return None
+        if self.is_path and ADDRESS.search(node.value):
+            reader.report(
+                node,
+                f"{name!r} must be a path, not the address {node.value!r}: write the server's "
+                "address as 'url' below 'server'",
+            )
             return None
         if self.words and node.value not in self.words:
             near = difflib.get_close_matches(node.value.lower(), self.words, n=1)

@@ -61,11 +61,28 @@ def compose(path: Path) -> yaml.Node | None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
-        problem = getattr(error, "problem", None) or "it holds characters that YAML forbids"
+        problem = _plain(getattr(error, "problem", None) or "it holds characters that YAML forbids")
         message = f"{place}: this is not YAML: {problem}"
     # PyYAML's errors quote the lines around the mistake, which may hold secrets. Raised outside
     # the handlers, this error does not have them as its `__context__`.
     raise ConfigError(message)
+
+
+_PLAINER = {
+    "found character '\\t' that cannot start any token": "a tab indents it. Indent with blanks",
+    "mapping values are not allowed here": (
+        "a colon stands where no key can be. Check the indentation, and put a value with a colon "
+        "into quotes"
+    ),
+    "expected the node content, but found '<stream end>'": (
+        "a bracket or a quote is not closed. Close it"
+    ),
+}
+"""What PyYAML says of the most frequent mistakes, in plain words."""
+
+
+def _plain(problem: str) -> str:
+    return _PLAINER.get(problem, problem)
 
 
 def _root(path: Path) -> yaml.MappingNode | None:
@@ -96,7 +113,9 @@ def _settings(root: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Setting
             yield name, SettingValue(header_lines(node, place), place)
             continue
         if not isinstance(node, yaml.ScalarNode):
-            raise ConfigError(f"{place}: {key.value!r} must be a single value")
+            raise ConfigError(
+                f"{place}: {key.value!r} must be a single value. Write it after the colon."
+            )
         # A key without a value, or null, is not set. All else stays the text that was written,
         # because a password of digits is not a number.
         if node.tag != "tag:yaml.org,2002:null":

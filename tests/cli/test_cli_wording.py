@@ -14,8 +14,8 @@ from asynccvat.cli import output, usage
         ("No such command 'x'. Did you mean 'y'?", "there is no command 'x'. Did you mean 'y'?"),
         ("Option '--name' requires an argument.", "--name has no value. Give one after it."),
         (
-            "Invalid value for '--status': Value error,\n 'x' is not one of 'y'.",
-            "--status 'x' is not one of 'y'.",
+            "Invalid value for '--status': Value error,\n 'x' is not one of 'y', 'z'.",
+            "--status 'x' is not accepted. Give y or z.",
         ),
         (
             "Invalid value for '--images / --no-images': it is given twice",

@@ -85,7 +85,10 @@ def _stream_tasks(settings: Settings, selection: Selection) -> int:
 
 def _report_missing(missing: Iterable[int]) -> None:
     for task_id in missing:
-        output.remark(f"task {task_id} does not exist, or this user may not see it.")
+        output.remark(
+            f"task {task_id} does not exist, or this user may not see it. Check the id, the user "
+            "and the organization."
+        )
 
 
 @command
