@@ -64,10 +64,10 @@ class MemberParts:
         with self._staging.open_parts() as folder:
             fd = files.open_or_create(_name_of(entry), dir_fd=folder)
             try:
-                if prefix is None:
-                    files.truncate(fd)
-                else:
-                    os.lseek(fd, prefix.length, os.SEEK_SET)
+                length = 0 if prefix is None else prefix.length
+                if os.fstat(fd).st_size > length:
+                    files.truncate(fd, length)
+                os.lseek(fd, length, os.SEEK_SET)
             except BaseException:
                 os.close(fd)
                 raise

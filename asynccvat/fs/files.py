@@ -204,9 +204,9 @@ def open_or_create(name: str, *, dir_fd: int) -> int:
     return os.open(name, flags, 0o666, dir_fd=dir_fd)
 
 
-def truncate(fd: int) -> None:
-    """Empty an open file."""
-    os.ftruncate(fd, 0)
+def truncate(fd: int, length: int = 0) -> None:
+    """Shorten an open file; by default, empty it."""
+    os.ftruncate(fd, length)
 
 
 def write(fd: int, data: bytes | bytearray | memoryview) -> None:

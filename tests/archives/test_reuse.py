@@ -122,7 +122,7 @@ async def test_the_previous_folder_predicts_the_first_request(
     site: ArchiveSite, store: MirrorStore, make_reader: Any
 ) -> None:
     staging = await store.stage(TASK)
-    expected = staging.expected(ExportSpec(images=True))
+    expected = staging.expected(ExportSpec("CVAT for images 1.1", images=True))
     reader = make_reader(RangeOptions(tail=100_000))
     read = await reader.read(RESULT, staging, expected=expected)
     assert tree(staging.tree) == NEW
@@ -142,7 +142,7 @@ async def test_a_directory_that_grew_costs_one_more_small_request(
     grown = NEW | numbered("images/new", [1000] * 20)
     site.content = pack(grown)
     staging = await store.stage(TASK)
-    expected = staging.expected(ExportSpec(images=True))
+    expected = staging.expected(ExportSpec("CVAT for images 1.1", images=True))
     read = await make_reader(RangeOptions()).read(RESULT, staging, expected=expected)
     assert tree(staging.tree) == grown
     assert read.reused == ALL
@@ -158,7 +158,7 @@ async def test_an_archive_smaller_than_the_first_request_comes_whole(
 ) -> None:
     site.content = pack({"a": b"b"})
     staging = await store.stage(TASK)
-    expected = staging.expected(ExportSpec(images=True))
+    expected = staging.expected(ExportSpec("CVAT for images 1.1", images=True))
     read = await make_reader(RangeOptions()).read(RESULT, staging, expected=expected)
     assert tree(staging.tree) == {"a": b"b"}
     assert [request.sent for request in site.requests] == [len(site.content)] == [read.transferred]

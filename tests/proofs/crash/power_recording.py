@@ -162,9 +162,9 @@ class Recorder:
 
     # --- contents and syncs ----------------------------------------------------------------------
 
-    def _truncate(self, effect: Effect, fd: int) -> None:
-        effect(fd)
-        self._written(fd, b"")
+    def _truncate(self, effect: Effect, fd: int, length: int = 0) -> None:
+        effect(fd, length)
+        self._written(fd, self._contents[self._number(fd)][:length])
 
     def _write(self, effect: Effect, fd: int, data: bytes | bytearray | memoryview) -> None:
         before = self._contents[self._number(fd)]

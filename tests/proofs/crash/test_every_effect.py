@@ -80,8 +80,8 @@ def within_the_last_part(effects: Effects) -> int:
         for number, (_, name, about) in enumerate(effects)
         if name == "open_or_create" and re.fullmatch(PART, about)
     )
-    # Opened, emptied, written to, and written to again.
-    return 1 + opened + 3
+    # Opened, written to, and written to again.
+    return 1 + opened + 2
 
 
 def write_files(dest: Path) -> None:
