@@ -37,7 +37,7 @@ def other_dimension(task: Task, spec: ExportSpec, formats: Formats) -> str | Non
     way_out = "The server has no format for it."
     if fitting:
         named = " or ".join(repr(name) for name in fitting[:_NAMED_FORMATS])
-        way_out = f"Export it as {named}."
+        way_out = f"Fetch it into a folder of its own, with --format {named}."
     return (
         f"the task is {task.dimension}, and {format_name!r} holds the annotations of "
         f"{found.dimension} tasks only. {way_out}"

@@ -70,9 +70,9 @@ def test_a_task_fits_a_format_of_its_dimension_or_of_an_unknown_one(
 def test_the_formats_of_the_tasks_dimension_are_named() -> None:
     assert other_dimension(Task(id=7, dimension="3d"), COCO, FORMATS) == (
         "the task is 3d, and 'COCO 1.0' holds the annotations of 2d tasks only. "
-        "Export it as 'Datumaro 3D 1.0'."
+        "Fetch it into a folder of its own, with --format 'Datumaro 3D 1.0'."
     )
-    assert "Export it as 'COCO 1.0' or 'Datumaro 1.0'." in str(
+    assert "with --format 'COCO 1.0' or 'Datumaro 1.0'." in str(
         other_dimension(Task(id=7, dimension="2d"), ExportSpec("Datumaro 3D 1.0"), FORMATS)
     )
 
@@ -103,3 +103,19 @@ def test_the_formats_matter_only_if_a_task_of_known_dimension_is_fetched() -> No
     assert not needs_formats(plan(fetch(None), removal))
     assert needs_formats(plan(fetch("2d"), removal))
     assert without_other_dimensions(plan(removal), COCO, FORMATS, named=False) == plan(removal)
+
+
+def test_a_plan_says_why_a_task_is_refused_skipped_or_kept() -> None:
+    why = str(other_dimension(Task(id=7, dimension="3d"), COCO, FORMATS))
+    described = plan(
+        Refuse(1, "", "task1", Reason.NOT_FOUND),
+        Skip(7, "scan", "task7", Reason.DIMENSION, why),
+        Skip(8, "", "task8", Reason.NO_DATA),
+        Keep(9, "", "task9", Reason.UNCHANGED),
+    ).to_json()["steps"]
+    assert [step.get("detail") for step in described] == [
+        "there is no such task, or this user may not see it",
+        why,
+        "the task has no data, so CVAT cannot export it",
+        None,
+    ]
