@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 from asynccvat.core.urls import ServerUrl
 from asynccvat.errors import ConnectError
 
+HTTP_PORT = 80
+"""Where a server that speaks plain HTTP alone is looked for."""
+
 _TIMEOUT = 3.0
 
 
@@ -20,14 +23,14 @@ async def wrong_scheme(server: ServerUrl) -> ConnectError | None:
     """Return the error for a server that speaks the other scheme, None for any other trouble."""
     parts = urlsplit(server.origin)
     if parts.scheme == "http":
-        if not await _connects(server.host, parts.port or 80, _any_certificate()):
+        if not await _connects(server.host, parts.port or HTTP_PORT, _any_certificate()):
             return None
         other = f"https{server.address.removeprefix('http')}"
         return ConnectError(
             f"no answer from {server.address}: its port speaks https. Write {other}.",
             retryable=False,
         )
-    if parts.port is not None or not await _connects(server.host, 80, None):
+    if parts.port is not None or not await _connects(server.host, HTTP_PORT, None):
         return None
     other = f"http{server.address.removeprefix('https')}"
     return ConnectError(

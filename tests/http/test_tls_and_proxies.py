@@ -15,6 +15,7 @@ from asynccvat.errors import (
     ConfigError,
     ConnectError,
 )
+from asynccvat.http import scheme_probe
 
 pytestmark = pytest.mark.anyio
 
@@ -123,6 +124,36 @@ async def test_http_to_a_port_that_speaks_https_is_named_at_once(
         await client.user()
     assert str(caught.value) == f"no answer from {plain}: its port speaks https. Write {url}."
     assert fake_time.slept == []
+
+
+@pytest.mark.parametrize("written", ["https://127.0.0.1/cvat", "https://127.0.0.1:443/cvat"])
+async def test_a_host_with_http_alone_is_named_before_credentials_are_sent(
+    server: ScriptedServer,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    fake_time: FakeTime,
+    written: str,
+) -> None:
+    monkeypatch.setattr(scheme_probe, "HTTP_PORT", int(server.url.rpartition(":")[2]))
+    client = await connect(written, token=TOKEN)
+    with pytest.raises(ConnectError) as caught:
+        await client.user()
+    assert str(caught.value) == (
+        "no connection to https://127.0.0.1/cvat: only http answers at this host. If the server "
+        "has no https, write http://127.0.0.1/cvat, and credentials are sent unencrypted."
+    )
+    assert server.asked == []
+    assert fake_time.slept == []
+
+
+async def test_a_server_that_drops_its_first_connections_is_still_retried(
+    connect: Connect, fake_time: FakeTime
+) -> None:
+    # The second connection looks whether the port speaks https.
+    async with raw_server(None, None, http(USER)) as url:
+        client = await connect(url, token=TOKEN)
+        assert (await client.user()).username == "alice"
+    assert len(fake_time.slept) == 1
 
 
 async def test_a_gateway_that_says_that_it_speaks_https_is_believed(
