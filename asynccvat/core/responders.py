@@ -57,6 +57,9 @@ class Sender:
     realm: str = ""
 
 
+_LOOKED_THROUGH = 2**14
+"""Bytes of a body in which its sender is looked for: a long page must not block the event loop."""
+
 # The beginning of a Server header, and what the program is called.
 _SERVERS = {
     "nginx": "nginx",
@@ -144,7 +147,7 @@ def recognise(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> S
         body: The beginning of its body, decompressed; b"" if it was not read.
     """
     fields = _fields(headers)
-    text = body.decode("utf-8", "replace")
+    text = body[:_LOOKED_THROUGH].decode("utf-8", "replace")
     name = _name(fields, text)
     if media_type(fields.get("content-type")) == "application/vnd.cvat+json":
         return Sender(Responder.CVAT)

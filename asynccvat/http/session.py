@@ -21,7 +21,7 @@ import msgspec
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.headers import secrets_of
 from asynccvat.core.proxies import Proxy
-from asynccvat.core.responders import leads_to_email_check, leads_to_login
+from asynccvat.core.responders import Responder, leads_to_email_check, leads_to_login
 from asynccvat.core.responses import (
     ByteRange,
     error_text,
@@ -337,7 +337,7 @@ class HttpSession:
         finally:
             exchange.close()
         if not is_json(response.content_type):
-            self._refuse_interception(call, response)
+            self._refuse_stranger(call, response)
         return response
 
     async def _open(self, call: Call, *, auto_decompress: bool = True) -> Exchange:
@@ -534,16 +534,27 @@ class HttpSession:
                 f"{self.server.address} sent JSON that cannot be read: {error}"
             ) from error
 
-    def _refuse_interception(self, call: Call, response: Response) -> None:
-        """Raise the error for a page that something before CVAT sent in its place."""
-        answer = Answer(
-            response.status,
-            response.content_type,
-            tuple(response.headers.items()),
-            response.body[:_SHOWS_SENDER],
-            "",
-        )
-        if error := interception(call, answer, self._connection.route):
+    def _refuse_stranger(self, call: Call, response: Response) -> None:
+        """Raise the error for a response that something before CVAT sent in its place.
+
+        Also if its status is expected: a gateway's 404 says nothing of what CVAT has.
+        """
+        body = response.body[:_SHOWS_SENDER]
+        text = self._redacted(error_text(response.content_type, body))
+        headers = tuple(response.headers.items())
+        answer = Answer(response.status, response.content_type, headers, body, text)
+        route = self._connection.route
+        error = interception(call, answer, route)
+        if error is None and answer.status >= 400 and answer.sender.kind is Responder.GATEWAY:
+            error = refusal(
+                call,
+                answer,
+                route,
+                organization=self.organization,
+                retry_after=None,
+                is_cvat=self._connection.is_cvat,
+            )
+        if error is not None:
             raise error
 
     def _redacted(self, text: str) -> str:

@@ -26,8 +26,10 @@ from asynccvat.errors import (
     ExportExpiredError,
     ExportFailedError,
     ExportNotReadyError,
+    GatewayError,
     ProtocolError,
     ResponseError,
+    ServerError,
 )
 from asynccvat.events import Event, ExportFinished, ExportRequested, Retrying
 from asynccvat.transfer.own_requests import LeftRequests, OwnRequests
@@ -256,6 +258,8 @@ class Prediction:
     @staticmethod
     def is_refuted_by(error: AsyncCvatError) -> bool:
         """Whether an error means only that the archive was not there yet."""
+        if isinstance(error, GatewayError | ServerError):
+            return False  # it did not reach CVAT, or tells nothing of the archive
         return isinstance(error, ExportNotReadyError | ExportExpiredError | ProtocolError) or (
             isinstance(error, ResponseError) and error.status in _NO_SUCH_RESULT
         )

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from gateway_pages import CLOUDFLARE_CHALLENGE, CVAT_INTERFACE, LOGIN_FORM, PAGES, Page
 from multidict import CIMultiDict
-from scripted import Connect, FakeTime, ScriptedServer, reply, scripted_server
+from scripted import Connect, FakeTime, ScriptedServer, page, reply, scripted_server
 
 from asynccvat.client import internals
 from asynccvat.core.responders import Responder
@@ -257,6 +257,21 @@ async def test_a_gateway_s_401_does_not_discard_the_token_of_the_login(
     with pytest.raises(GatewayError):
         await client.user()
     assert server.times("POST /api/auth/login") == 1
+
+
+async def test_a_gateway_s_404_is_no_end_of_a_list(
+    server: ScriptedServer, connect: Connect, fake_time: FakeTime
+) -> None:
+    server["GET /api/tasks"] = [
+        page(1, count=2),
+        sent(BY_LABEL["Traefik 404"]),
+        page(2, count=2),
+    ]
+    client = await connect(token=TOKEN)
+    listing = await client.tasks(page_size=1)
+    assert [task.id for task in listing.tasks] == [1, 2]
+    assert listing.complete
+    assert fake_time.slept == [0.5]
 
 
 async def test_a_challenge_instead_of_a_page_of_tasks_is_recognised(
