@@ -239,6 +239,22 @@ async def test_an_upload_outwaits_an_outage(data: Path, log: Log) -> None:
         assert len(log.of(ServerBack)) == 1
 
 
+async def test_an_upload_that_failed_for_a_passing_reason_gets_a_second_try(
+    data: Path, log: Log
+) -> None:
+    async with serving(4) as serve:
+        await ac.mirror(serve.client, data, options=QUICK)
+        fault = Fault(method="POST", path="/annotations", task_id=2, status=502)
+        serve.server.faults.add(fault)
+        options = ac.UploadOptions(durable=False, force=True)
+        async with connected(serve.server, policy=AT_ONCE) as client:
+            report = await ac.upload(client, data, options=options, on_event=log)
+        assert report.ok, report.failures
+        assert {event.task_id for event in log.of(Retrying)} == {2}
+        uploads = [call.task_id for call in serve.calls("POST", "/annotations")]
+        assert sorted(uploads, key=str) == [1, 2, 2, 3, 4]
+
+
 async def test_an_upload_whose_server_stays_away_ends_once(data: Path, log: Log) -> None:
     async with serving(8) as serve:
         await ac.mirror(serve.client, data, options=QUICK)

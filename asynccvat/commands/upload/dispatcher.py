@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import anyio
 
@@ -17,13 +18,14 @@ from asynccvat.core.plans.upload import RefuseUpload, Upload
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import AnnotationLossError, AsyncCvatError
-from asynccvat.events import Event, ImportStarted, QueueStalled
+from asynccvat.events import Event, ImportRequested, ImportStarted, QueueStalled, Retrying
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.imports import Imports
 from asynccvat.transfer.outages import (
     OF_EVERY_TASK,
     OutageDetector,
     end_of_run,
+    may_pass,
     refusing_all,
 )
 from asynccvat.transfer.report import ReportBuilder
@@ -83,6 +85,8 @@ class UploadDispatcher:
             (options.concurrency or MOST_IN_FLIGHT) + options.transfers
         )
         self._scope = anyio.CancelScope()
+        self._second_chances: list[UploadOrder] = []
+        self._requested: set[int] = set()
 
     async def upload_all(self, orders: Sequence[UploadOrder]) -> None:
         """Upload files. A cancellation cancels the imports that are still queued."""
@@ -99,17 +103,29 @@ class UploadDispatcher:
             self._report.warn(_still_running(left, orders))
 
     async def _upload_all(self, orders: Sequence[UploadOrder]) -> None:
+        await self._upload_each(orders)
+        # What failed may pass by now.
+        await self._upload_each(self._second_chances, is_second=True)
+
+    async def _upload_each(self, orders: Sequence[UploadOrder], *, is_second: bool = False) -> None:
         async with task_group() as group:
             for order in orders:
                 await self._under_way.acquire()
-                group.start_soon(self._upload, order)
+                group.start_soon(partial(self._upload, order, is_second=is_second))
 
-    async def _upload(self, order: UploadOrder) -> None:
+    async def _upload(self, order: UploadOrder, *, is_second: bool = False) -> None:
         try:
             imported = await of_one_task(self._uploader.upload(order), order.step.task_id)
         except AsyncCvatError as error:
             self._note_failure(order.step.task_id, error)
             if isinstance(error, OF_EVERY_TASK):
+                return
+            # An import that was requested may have changed the task, whatever failed then.
+            untouched = order.step.task_id not in self._requested
+            if may_pass(error) and untouched and not is_second:
+                again = f"{error} The task is tried once more at the end of the run."
+                self._emit(Retrying(order.step.task_id, error.step or "", again, 0.0))
+                self._second_chances.append(order)
                 return
             self._report.done(failed(order.step, error))
             return
@@ -122,6 +138,8 @@ class UploadDispatcher:
         self._to_request -= 1
 
     def _note_event(self, event: Event) -> None:
+        if isinstance(event, ImportRequested):
+            self._requested.add(event.task_id)
         self._outages.note(event)
         self._emit(event)
 
