@@ -51,8 +51,9 @@ class DownloadPlan:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many steps there are of each kind."""
-        return Counter(str(step.choice) for step in self.steps)
+        """How many steps there are of each kind; always in one order."""
+        counts = Counter(step.choice for step in self.steps)
+        return Counter({str(one): counts[one] for one in DownloadChoice if counts[one]})
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON types, with a schema version."""

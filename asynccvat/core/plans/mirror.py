@@ -182,6 +182,9 @@ MirrorStep = Fetch | Keep | Skip | Move | Remove | Refuse
 S = TypeVar("S", Fetch, Keep, Skip, Move, Remove, Refuse)
 
 
+_KINDS: tuple[type, ...] = (Fetch, Move, Remove, Refuse, Skip, Keep)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a mirror will do.
@@ -212,10 +215,10 @@ class Plan:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many steps there are of each kind, by lower-case name."""
+        """How many steps there are of each kind, by lower-case name; always in one order."""
         # Counting types first is quick even for a hundred thousand steps.
-        kinds = Counter(map(type, self.steps))
-        return Counter({kind.__name__.lower(): count for kind, count in kinds.items()})
+        kinds = Counter[type](map(type, self.steps))
+        return Counter({kind.__name__.lower(): kinds[kind] for kind in _KINDS if kinds[kind]})
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON types, with a schema version."""

@@ -174,8 +174,9 @@ class UploadPlan:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many steps there are of each kind."""
-        return Counter(_KINDS[type(step)] for step in self.steps)
+        """How many steps there are of each kind; always in one order."""
+        kinds = Counter[type](map(type, self.steps))
+        return Counter({name: kinds[kind] for kind, name in _KINDS.items() if kinds[kind]})
 
     def with_refusals(self, refused: Mapping[int, AsyncCvatError]) -> UploadPlan:
         """Return the plan with uploads to some tasks refused, and why."""

@@ -347,6 +347,11 @@ def test_a_plan_can_be_written_as_json() -> None:
     ]
 
 
+def test_counts_have_one_order_whatever_comes_first() -> None:
+    for mirrored in (7, 8):
+        assert list(plan_of([task(7), task(8)], [head(mirrored)]).counts) == ["fetch", "keep"]
+
+
 def test_every_reason_is_explained() -> None:
     assert set(EXPLANATIONS) == set(Reason)
 
