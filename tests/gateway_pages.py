@@ -329,6 +329,15 @@ PAGES = (
         "Varnish",
     ),
     Page(
+        "Varnish, by Via alone",
+        503,
+        "",
+        "<html><body><h1>Service Unavailable</h1></body></html>",
+        Responder.GATEWAY,
+        "Varnish",
+        (("Via", "1.1 proxy (squid/5.7), 1.1 cache-1 (Varnish/7.1)"),),
+    ),
+    Page(
         "Imperva",
         403,
         "",

@@ -162,7 +162,7 @@ def recognise(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> S
         no_route = status == 404 and is_html(text)
         return Sender(Responder.NO_ROUTE if no_route else Responder.CVAT)
     if is_html(text):
-        return Sender(_of_page(text), name)
+        return Sender(_of_page(text), name or _passed_by(fields))
     # A Server header proves nothing here: Cloudflare and Envoy put theirs on CVAT's texts, too.
     said = error_text(fields.get("content-type"), body).rstrip(".").lower()
     of_gateway = said in _GO_TEXTS or _by_sentence(text) != ""
@@ -216,6 +216,16 @@ def _name(fields: Mapping[str, str], text: str) -> str:
         return "Squid"
     server = fields.get("server", "").lower()
     return next((name for start, name in _SERVERS.items() if server.startswith(start)), "")
+
+
+def _passed_by(fields: Mapping[str, str]) -> str:
+    """Return the gateway that a Via header names, "" for none.
+
+    It tells who passed the response on, so it only helps where the sender does not tell itself.
+    """
+    via = fields.get("via", "").lower()
+    named = (name for start, name in _SERVERS.items() if re.search(rf"\b{start}\b", via))
+    return next((name for name in named if name not in _OF_THE_CLIENT), "")
 
 
 def _by_sentence(text: str) -> str:
