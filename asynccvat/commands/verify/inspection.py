@@ -25,6 +25,7 @@ from asynccvat.core.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
+from asynccvat.store.failures import FAILED_NAME
 from asynccvat.store.history import HISTORY
 from asynccvat.store.identity import (
     IDENTITY_NAME,
@@ -48,7 +49,7 @@ from asynccvat.store.opening import GITIGNORE, find_layout
 _OURS = frozenset(
     {
         *("archives", HISTORY, IDENTITY_NAME, "kept", "receipts", "replaced", "staging"),
-        *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME, GITIGNORE),
+        *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME, GITIGNORE, FAILED_NAME),
     }
 )
 _PART = ".part"

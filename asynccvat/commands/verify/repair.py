@@ -21,7 +21,7 @@ from asynccvat.core.plans.repair import RepairGroup, plan_repairs
 from asynccvat.core.plans.verify import compare
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.receipts import ReceiptHead
-from asynccvat.core.remembered import Wanted
+from asynccvat.core.remembered import Remembered, Wanted
 from asynccvat.core.selection import Selection
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.events import DestinationSettled, Event, RunFinished, Warned
@@ -69,6 +69,7 @@ async def repair(
     archived: Collection[int],
     *,
     limits: ArchiveLimits,
+    remembered: Remembered | None,
     emit: Callable[[Event], None],
 ) -> tuple[tuple[TaskOutcome, ...], AsyncCvatError | None]:
     """Fetch damaged tasks again, each with the settings of its receipt.
@@ -82,6 +83,7 @@ async def repair(
         heads: All receipts that can be read, by task.
         archived: The tasks whose archives are kept; these archives are replaced, too.
         limits: Bounds on archives.
+        remembered: What the mirror remembers, for tasks whose receipts cannot be read.
         emit: Gets every event, except the settings and the end of each run.
 
     Returns:
@@ -92,7 +94,7 @@ async def repair(
         StoreLockedError: Another process is writing to the destination.
         AsyncCvatError: The server cannot be reached or refuses the user.
     """
-    repairs, unknown = plan_repairs(damaged, heads, archived)
+    repairs, unknown = plan_repairs(damaged, heads, archived, remembered)
     outcomes = [_unknown(task_id) for task_id in unknown]
     for one in repairs:
         if one.adopt:
@@ -138,7 +140,7 @@ def _guess_warning(group: RepairGroup) -> str:
     tasks = ", ".join(map(str, group.task_ids))
     images = "with" if group.spec.images else "without"
     return (
-        f"the receipt of task {tasks} cannot be read: the task is fetched as most others here, as "
+        f"the receipt of task {tasks} cannot be read: the task is fetched as the others here, as "
         f"{group.spec.format!r} {images} images. Other files of its folder go to .asynccvat/kept/."
     )
 

@@ -218,7 +218,9 @@ class _Verification:
         async with entered_in_thread(look.journal(restart=wanted.restart)) as journal:
             await self._read_all(comparison, journal, heads)
             if client is not None and wanted.repair:
-                await self._repair(comparison, client, all_heads, wanted.limits)
+                await self._repair(
+                    comparison, client, all_heads, limits=wanted.limits, remembered=remembered
+                )
             if wanted.everything:
                 self._found(await thread(look.foreign_around))
             self.report = replace(self.report, kept=await thread(look.kept))
@@ -318,7 +320,9 @@ class _Verification:
         comparison: Comparison,
         client: CvatClient,
         heads: Mapping[int, ReceiptHead],
+        *,
         limits: ArchiveLimits,
+        remembered: Remembered | None,
     ) -> None:
         from asynccvat.commands.verify import repair as repairing  # noqa: PLC0415 - without a server, no network is loaded
 
@@ -330,7 +334,14 @@ class _Verification:
         self._emit(RepairStarted(len(damaged)))
         archived = await comparison.thread(comparison.look.archived)
         outcomes, stopped_by = await repairing.repair(
-            client, self._dest, damaged, heads, archived, limits=limits, emit=self._hear
+            client,
+            self._dest,
+            damaged,
+            heads,
+            archived,
+            limits=limits,
+            remembered=remembered,
+            emit=self._hear,
         )
         self.report = replace(self.report, repairs=outcomes, stopped_by=stopped_by)
         heads_now, unreadable = await comparison.thread(comparison.look.heads)

@@ -10,9 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from asynccvat.core.models import ExportSpec
+from asynccvat.core.options import DEFAULT_PREFIX
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.remembered import Remembered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +37,31 @@ class RepairGroup:
 
 
 def plan_repairs(
-    damaged: Iterable[int], heads: Mapping[int, ReceiptHead], archived: Collection[int] = ()
+    damaged: Iterable[int],
+    heads: Mapping[int, ReceiptHead],
+    archived: Collection[int] = (),
+    remembered: Remembered | None = None,
 ) -> tuple[tuple[RepairGroup, ...], tuple[int, ...]]:
     """Plan how damaged tasks are fetched again.
 
-    A task whose receipt cannot be read gets the format and the prefix of most other tasks.
+    A task whose receipt cannot be read gets the format and the prefix that the mirror remembers, or
+    else those of most other tasks.
 
     Args:
         damaged: The damaged tasks.
         heads: All receipts that can be read, by task.
         archived: The tasks whose archives are kept.
+        remembered: What the mirror remembers, None for nothing.
 
     Returns:
         The groups, and the tasks whose settings are unknown because no receipt can be read.
     """
     settings = {task_id: _settings(head) for task_id, head in heads.items()}
     usual = [common for common, _ in Counter(settings.values()).most_common(1)]
+    if remembered is not None and remembered.format is not None:
+        spec = ExportSpec(remembered.format, images=bool(remembered.images))
+        prefix = remembered.folder_prefix
+        usual = [(spec, DEFAULT_PREFIX if prefix is None else prefix)]
     groups: dict[tuple[tuple[ExportSpec, str], bool, bool], list[int]] = {}
     unknown = []
     for task_id in sorted(set(damaged)):

@@ -108,7 +108,7 @@ async def test_what_is_damaged_is_named_mended_and_nothing_of_yours_is_lost(
         assert report.problems == ()
         assert {one.place: str(one.kind) for one in report.repaired} == wrong
         assert {one.task_id for one in report.repairs} == {1, 2, 3, 4, 5}
-        said = "the receipt of task 5 cannot be read: the task is fetched as most"
+        said = "the receipt of task 5 cannot be read: the task is fetched as the others"
         assert any(warning.startswith(said) for warning in report.warnings)
         assert files(data) == before
         assert {edited, b"mine"} <= quarantined(data)
@@ -162,7 +162,8 @@ async def test_a_kept_archive_is_kept_by_a_repair_and_renewed_with_its_task(data
     async with serving(3) as place:
         keeping, what = ac.MirrorOptions(durable=False, keep_archive=True), ac.Selection
         await ac.mirror(place.client, data, what(task_ids=[1, 2]), COCO, options=keeping)
-        await mirror(place, data)
+        no_more = replace(QUICK, keep_archive=False, change=True)
+        await ac.mirror(place.client, data, options=no_more)
         before = files(archives, own=True)
         assert before.keys() == {"1.zip", "2.zip"}
         for task_id in (1, 3):
@@ -218,6 +219,7 @@ async def test_without_any_receipt_nobody_knows_how_to_repair(data: Path) -> Non
     async with serving(1) as place:
         await mirror(place, data)
         (data / ".asynccvat/receipts/1.json").write_bytes(b"")
+        (data / ".asynccvat/destination.json").unlink()
         report = await ac.verify(data, client=place.client, repair=True)
         assert "--adopt -t 1" in outcome_of(report, 1).failure
         assert found(report) == {
@@ -307,6 +309,18 @@ async def test_a_comparison_is_with_the_tasks_that_the_mirror_remembers(data: Pa
             data, client=place.client, against_server=True, selection=ac.Selection()
         )
         assert len(every.problems) == 6 - len(first.outcomes)
+
+
+async def test_the_only_task_is_repaired_without_its_receipt_as_the_mirror_remembers(
+    data: Path,
+) -> None:
+    async with serving(1) as place:
+        await ac.mirror(place.client, data, spec=COCO, options=QUICK)
+        before = files(data)
+        (data / ".asynccvat" / "receipts" / "1.json").write_text("{")
+        report = await ac.verify(data, client=place.client, repair=True)
+        assert (report.ok, len(report.repaired)) == (True, 1)
+        assert files(data) == before
 
 
 async def test_the_history_of_a_mirror_is_no_foreign_file(data: Path) -> None:

@@ -18,6 +18,7 @@ from asynccvat.core.plans.repair import RepairGroup, after_repair, plan_repairs
 from asynccvat.core.plans.verify import VerifyReport
 from asynccvat.core.problems import FileState, Obstacle, ProblemKind, VerifyProblem
 from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.remembered import Remembered
 from asynccvat.core.verify_journal import (
     COUNTS_FOR,
     JournalHead,
@@ -245,6 +246,13 @@ def test_damaged_tasks_are_fetched_as_they_were() -> None:
     )
     assert unknown == ()
     assert plan_repairs([9], {}) == ((), (9,))
+    assert plan_repairs([9], {}, remembered=Remembered(images=True)) == ((), (9,))
+    for prefix, expected in ((None, "task"), ("", "")):
+        remembered = Remembered(format="YOLO 1.1", images=True, folder_prefix=prefix)
+        (guessed,), _ = plan_repairs([9], heads, remembered=remembered)
+        assert guessed == RepairGroup(
+            task_ids=(9,), spec=ExportSpec("YOLO 1.1", images=True), prefix=expected, adopt=True
+        )
     (kept, other), _ = plan_repairs([1, 3], heads, archived={1, 2})
     assert (kept.task_ids, kept.keep_archive) == ((1,), True)
     assert (other.task_ids, other.keep_archive) == ((3,), False)

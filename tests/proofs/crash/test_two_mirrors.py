@@ -35,7 +35,9 @@ def test_the_second_ends_at_once_and_says_who_is_at_work_until_the_first_is_kill
             second = run(server, dest)
             assert second.code == 5
             (line,) = second.err.splitlines()
-            assert line.startswith(f"Error: {dest} is being written by process {first.pid} on ")
+            assert line.startswith(
+                f"Error: {str(dest)!r} is being written by process {first.pid} on "
+            )
             assert "since 2" in line
             assert not [call for call in server.calls[asked:] if call["path"] == "/api/tasks"], (
                 "it asks the server for nothing"
