@@ -17,7 +17,7 @@ from asynccvat.simulator import ExportStart, Fault
 from asynccvat.simulator.options import ExportSeconds
 from asynccvat.simulator.queues.requests import ExportRequest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.proof("Network faults")]
 
 TASKS = 30
 KEEPS_EARLIER = Fault(path="dataset/download", earlier_result=True, times=None)

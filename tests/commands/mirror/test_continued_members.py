@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from engine_serving import QUICK, Log, Serving, files, outcome, serving, staged
+from engine_serving import QUICK, QUICK_DOWNLOAD, Log, Serving, files, outcome, serving, staged
 
 import asynccvat as ac
 from asynccvat.archives import extractor, parts, session
 from asynccvat.events import Retrying
 from asynccvat.simulator import Fault
-from asynccvat.store import mirror_store
+from asynccvat.store import loose_folder, mirror_store
 
 pytestmark = pytest.mark.anyio
 
@@ -155,3 +155,19 @@ async def test_a_cancelled_run_keeps_its_parts(serve: Serving, data: Path) -> No
     report = await ac.mirror(serve.client, data, spec=IMAGES, options=QUICK)
     assert report.ok
     await check_whole(serve, data)
+
+
+async def test_a_download_goes_on_within_a_member_too(
+    serve: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loose_folder, "KEEP_ABOVE", 0)
+    folder = tmp_path / "task"
+    options = replace(QUICK_DOWNLOAD, retries=0)
+    serve.server.faults.add(Fault(path="dataset/download", nth=2, cut_at=2_000_000))
+    serve.server.faults.add(Fault(path="dataset/download", nth=3, status=404, times=None))
+    with pytest.raises(ac.AsyncCvatError):
+        await ac.download(serve.client, 1, folder, spec=IMAGES, options=options)
+    serve.server.faults.clear()
+    outcome_ = await ac.download(serve.client, 1, folder, spec=IMAGES, options=QUICK_DOWNLOAD)
+    assert outcome_.transferred < 2 * FRAME - 1_500_000 + 600_000
+    assert files(folder) == await serve.archive(1, IMAGES)
