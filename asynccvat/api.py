@@ -393,7 +393,7 @@ async def upload(
 async def undo_upload(
     client: CvatClient,
     folder: PathText,
-    task_ids: Sequence[int],
+    task_ids: Sequence[int] | Mapping[int, PathText],
     *,
     options: UploadOptions | None = None,
     on_event: EventCallback | None = None,
@@ -405,7 +405,8 @@ async def undo_upload(
     Args:
         client: The server.
         folder: The mirror that was uploaded from, or the `backup_dir` of the upload.
-        task_ids: The tasks.
+        task_ids: The tasks, each of which gets the newest kept state that differs from what it
+            holds; or the file of the state to put back for each task.
         options: `overwrite` also undoes uploads to tasks that changed since. Of the others,
             `durable` and `break_lock` count here.
         on_event: Receives each event, synchronously, in the loop's thread.
@@ -429,7 +430,7 @@ async def undo_upload(
 def open_undo_upload(
     client: CvatClient,
     folder: PathText,
-    task_ids: Sequence[int],
+    task_ids: Sequence[int] | Mapping[int, PathText],
     *,
     options: UploadOptions | None = None,
     on_event: EventCallback | None = None,
@@ -451,7 +452,7 @@ def open_undo_upload(
 async def plan_undo_upload(
     client: CvatClient,
     folder: PathText,
-    task_ids: Sequence[int],
+    task_ids: Sequence[int] | Mapping[int, PathText],
     *,
     options: UploadOptions | None = None,
 ) -> UploadPlan:
@@ -552,16 +553,18 @@ def _place(given: PathText) -> Path:
 def _undo(
     client: CvatClient,
     folder: PathText,
-    task_ids: Sequence[int],
+    task_ids: Sequence[int] | Mapping[int, PathText],
     options: UploadOptions | None,
 ) -> UndoRun:
     _check_client(client)
     if isinstance(task_ids, str | bytes) or not isinstance(task_ids, Iterable):
         raise TypeError(f"task_ids must be a list of ids like [147], not {task_ids!r}")
-    ids = list(task_ids)
-    if not ids:
+    states: dict[int, str | None] = dict.fromkeys(task_ids)
+    if isinstance(task_ids, Mapping):
+        states = {task_id: _place(path).name for task_id, path in task_ids.items()}
+    if not states:
         raise ConfigError("task_ids is empty. Name the tasks whose uploads are to be undone.")
-    return UndoRun(client, _place(folder), ids, _checked(options, UploadOptions))
+    return UndoRun(client, _place(folder), states, _checked(options, UploadOptions))
 
 
 def _check_client(client: object) -> None:

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from asynccvat.aio.threads import in_thread
+from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
 from asynccvat.core.annotation_counts import TaskAnnotations, read_task_annotations
 from asynccvat.core.numbers import whole
+from asynccvat.core.replaced import in_pieces
 from asynccvat.core.responses import is_json
-from asynccvat.errors import ProtocolError
+from asynccvat.core.tus import LARGEST
+from asynccvat.errors import (
+    AsyncCvatError,
+    ImportUncertainError,
+    ProtocolError,
+    ResponseError,
+    TransportError,
+)
 from asynccvat.http import Call, HttpSession, StreamedBody
 
 _PIECE = 1 << 18
+# CVAT refuses bodies of more than 100 MiB that are no forms (400).
+_AT_ONCE = 64 << 20
 
 
 async def read_annotations(http: HttpSession, task_id: int) -> TaskAnnotations:
@@ -31,31 +42,71 @@ async def read_annotations(http: HttpSession, task_id: int) -> TaskAnnotations:
     return await in_thread(read_task_annotations, task_id, answer.body)
 
 
-async def replace_annotations(http: HttpSession, task_id: int, content: bytes) -> None:
-    """Replace all annotations of a task, in one call that is not repeated.
+async def replace_annotations(
+    http: HttpSession, task_id: int, content: bytes, limit: BodyLimit
+) -> None:
+    """Replace all annotations of a task. No call is repeated.
+
+    One call does it, at once, unless a gateway or CVAT refuses so large a request. Then the first
+    piece replaces what the task has, and the others are added.
 
     Args:
         http: The server.
         task_id: The task.
         content: An object with `tags`, `shapes` and `tracks`, none of which has an id.
+        limit: What a gateway allows in one request. It is updated.
 
     Raises:
         ResponseError: The server refuses them. Nothing was replaced.
         TransportError: They may have been replaced or not.
+        ImportUncertainError: They were replaced in part.
     """
+    queue, done = [content], 0
+    while queue:
+        piece = queue.pop(0)
+        most = _AT_ONCE if limit.most == LARGEST else limit.most
+        parts = await in_thread(in_pieces, piece, most) if len(piece) > most else (piece,)
+        if len(parts) > 1:
+            queue[:0] = parts
+            continue
+        try:
+            await http.call(_replacing(task_id, piece, first=not done))
+        except ResponseError as error:
+            if error.status == TOO_LARGE and limit.note_refused(len(piece)):
+                queue.insert(0, piece)
+                continue
+            _refuse_half(error, task_id, done)
+            raise
+        except TransportError as error:
+            _refuse_half(error, task_id, done)
+            raise
+        done += 1
+
+
+def _replacing(task_id: int, piece: bytes, *, first: bool) -> Call:
+    """Return the call that replaces annotations by a piece, or adds one."""
 
     async def pieces() -> AsyncIterator[bytes]:
-        for start in range(0, len(content), _PIECE):
-            yield content[start : start + _PIECE]
+        for start in range(0, len(piece), _PIECE):
+            yield piece[start : start + _PIECE]
 
-    await http.call(
-        Call(
-            method="PUT",
-            path=f"/api/tasks/{whole('task_id', task_id)}/annotations",
-            step="upload",
-            task_id=task_id,
-            headers={"Content-Type": "application/json"},
-            body=StreamedBody(len(content), pieces),
-            retry=False,
-        )
+    return Call(
+        method="PUT" if first else "PATCH",
+        path=f"/api/tasks/{whole('task_id', task_id)}/annotations",
+        step="upload",
+        task_id=task_id,
+        params={} if first else {"action": "create"},
+        headers={"Content-Type": "application/json"},
+        body=StreamedBody(len(piece), pieces),
+        retry=False,
     )
+
+
+def _refuse_half(error: AsyncCvatError, task_id: int, done: int) -> None:
+    """Raise another error if pieces were sent before."""
+    if done:
+        raise ImportUncertainError(
+            f"the annotations of task {task_id} were replaced in part: {error}",
+            task_id=task_id,
+            step="upload",
+        ) from error

@@ -180,13 +180,14 @@ class ClientInternals:
             )
 
     async def replace_annotations(self, task_id: int, content: bytes) -> None:
-        """Replace all annotations of a task by JSON without ids, in one call.
+        """Replace all annotations of a task by JSON without ids, in one call if that is allowed.
 
         Raises:
             ResponseError: The server refuses them. Nothing was replaced.
             TransportError: They may have been replaced or not.
+            ImportUncertainError: They were replaced in part.
         """
-        await replace_annotations(self._http, task_id, content)
+        await replace_annotations(self._http, task_id, content, self._body_limit)
 
     def begin_upload(
         self,

@@ -26,6 +26,9 @@ NEWEST = 10
 _NAME = re.compile(r"([1-9]\d{0,17})-(\d{8}T\d{6}\.\d{6})Z(\.own)?\.json", re.ASCII)
 _TIME = "%Y%m%dT%H%M%S.%f"
 _TICK = timedelta(microseconds=1)
+_KINDS = ("tags", "shapes", "tracks")
+# Bytes of a document without annotations, and some more.
+_FRAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,27 @@ def to_put_back(raw: bytes) -> bytes:
         StoreError: It is no JSON.
     """
     return msgspec.json.encode(_without_ids(_decoded(raw)))
+
+
+def in_pieces(content: bytes, most: int) -> tuple[bytes, ...]:
+    """Divide annotations into documents of at most `most` bytes, if no single one is longer.
+
+    Raises:
+        StoreError: It is no JSON.
+    """
+    document = _decoded(content)
+    pieces: list[dict[str, list[msgspec.Raw]]] = [{}]
+    length = _FRAME
+    for kind in _KINDS:
+        for item in document.get(kind) or ():
+            encoded = msgspec.json.encode(item)
+            if length + len(encoded) > most and length > _FRAME:
+                pieces.append({})
+                length = _FRAME
+            pieces[-1].setdefault(kind, []).append(msgspec.Raw(encoded))
+            length += len(encoded) + 1
+    empty: dict[str, list[msgspec.Raw]] = {kind: [] for kind in _KINDS}
+    return tuple(msgspec.json.encode({"version": 0} | empty | piece) for piece in pieces)
 
 
 def content_digest(raw: bytes) -> str:

@@ -170,11 +170,14 @@ class ReplacedAnnotations:
             for fd in fds:
                 os.close(fd)
 
-    def command(self, task_id: int, *, overwrite: bool = False) -> str:
-        """Return the command that puts back what a task held."""
+    def command(
+        self, task_id: int, *, overwrite: bool = False, state: ReplacedState | None = None
+    ) -> str:
+        """Return the command that puts back what a task held: the newest state, or a given one."""
         option, path = self.named
+        which = f"-t {task_id}" if state is None else f"--pair {task_id}={state.name}"
         more = " --overwrite" if overwrite else ""
-        return f"asynccvat upload --undo -t {task_id} {option} {shlex.quote(str(path))}{more}"
+        return f"asynccvat upload --undo {which} {option} {shlex.quote(str(path))}{more}"
 
     async def keep(self, task_id: int, raw: bytes) -> ReplacedState:
         """Keep a task's annotations. They are whole and durable when this returns.

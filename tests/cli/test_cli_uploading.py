@@ -287,7 +287,7 @@ def test_an_upload_is_undone_and_redone(shell: Shell, own: SimulatedServer, edit
         (("--undo", "-t", "1"), "Name the mirror with -i"),
         (("--undo", "-t", "1", "-i", "a", "--backup-dir", "b"), "Name the mirror with -i"),
         (("--undo", "-t", "1", "-i", "a", "--all"), "Remove --all"),
-        (("--undo", "-t", "1", "-i", "a", "--pair", "1=a.xml"), "Remove --pair"),
+        (("--undo", "-t", "1", "-i", "a", "--pair", "1=a.json"), "Remove -t"),
         (("--undo", "-t", "1", "-i", "a", "-f", "COCO 1.0"), "Remove --format"),
         (("--undo", "-t", "1", "-i", "a", "--no-backup"), "Remove --no-backup"),
         (("--undo", "-t", "1", "-i", "absent"), "there is no such folder"),

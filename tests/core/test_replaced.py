@@ -18,6 +18,7 @@ from asynccvat.core.replaced import (
     content_digest,
     decode_last_upload,
     encode_last_upload,
+    in_pieces,
     next_state,
     replaced_states,
     superfluous,
@@ -102,6 +103,23 @@ def test_recorded_annotations_keep_their_digest_when_they_are_put_back(shared: P
         put = to_put_back(raw)
         assert b'"id":' not in put
         assert content_digest(put) == content_digest(raw)
+
+
+@given(st.integers(0, 40), st.integers(100, 5_000))
+def test_pieces_are_short_and_hold_everything_once(count: int, most: int) -> None:
+    shapes = [{**BOX, "frame": frame} for frame in range(count)]
+    content = document(*shapes, tracks=(TRACK,))
+    pieces = in_pieces(content, most)
+    assert all(len(piece) <= most or _annotations(piece) == 1 for piece in pieces)
+    assert sum(map(_annotations, pieces)) == count + 1
+    assert all({"tags", "shapes", "tracks"} <= json.loads(piece).keys() for piece in pieces)
+    frames = [shape["frame"] for piece in pieces for shape in json.loads(piece)["shapes"]]
+    assert frames == list(range(count))
+    assert len(in_pieces(content, 1 << 20)) == 1
+
+
+def _annotations(piece: bytes) -> int:
+    return sum(len(json.loads(piece)[kind]) for kind in ("tags", "shapes", "tracks"))
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b"\xff", b"[" * 5000])

@@ -84,7 +84,7 @@ def upload(
             "--undo",
             group=_WHAT,
             help="Put back what uploads replaced in the tasks of -t, from the mirror of -i or from "
-            "--backup-dir.",
+            "--backup-dir. With --pair, an older kept file.",
         ),
     ] = False,
     options: UploadOptions,
@@ -118,9 +118,9 @@ def upload(
     task_ids = tuple(dict.fromkeys((*named, *(failed or ()))))
     pairs = parsing.pairs(pair or (), "--pair")
     if undo:
-        _refuse_with_undo(options, {"--pair": pairs, "--all": all_, "--format": format_})
-        folder = _undo_folder(task_ids, in_dir, options)
-        act, plan = _undoing(folder, task_ids, options)
+        _refuse_with_undo(options, {"--all": all_, "--format": format_})
+        folder = _undo_folder(task_ids, pairs, in_dir, options)
+        act, plan = _undoing(folder, pairs or task_ids, options)
     else:
         source, tasks = _what(task_ids, in_dir, pairs, everything=all_)
         act, plan = _uploading(source, tasks, format_, options)
@@ -156,14 +156,23 @@ def _refuse_with_undo(options: UploadOptions, others: Mapping[str, object]) -> N
         )
 
 
-def _undo_folder(task_ids: Sequence[int], in_dir: Path | None, options: UploadOptions) -> Path:
+def _undo_folder(
+    task_ids: Sequence[int],
+    pairs: Mapping[int, Path],
+    in_dir: Path | None,
+    options: UploadOptions,
+) -> Path:
     """Return the folder from which annotations are put back.
 
     Raises:
         typer.BadParameter: The options name no tasks, or none or two folders.
     """
-    if not task_ids:
+    if not task_ids and not pairs:
         raise typer.BadParameter("it needs tasks. Name them, like -t 147.", param_hint="--undo")
+    if task_ids and pairs:
+        raise typer.BadParameter(
+            "it names tasks and their kept files. Remove -t.", param_hint="--pair"
+        )
     if (in_dir is None) == (options.backup_dir is None):
         raise typer.BadParameter(
             "it needs the folder that keeps the annotations. Name the mirror with -i, or give the "
@@ -177,7 +186,7 @@ Planning = Callable[["CvatClient"], Coroutine[Any, Any, "UploadPlan"]]
 
 
 def _undoing(
-    folder: Path, task_ids: Sequence[int], options: UploadOptions
+    folder: Path, task_ids: Sequence[int] | Mapping[int, Path], options: UploadOptions
 ) -> tuple[RunCall, Planning]:
     """Return the calls that carry an undo out, and that plan it."""
 

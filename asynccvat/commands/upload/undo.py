@@ -1,13 +1,14 @@
 """Put back what uploads replaced: `upload --undo`.
 
-The newest kept state is put back that differs from what the task holds. What it holds is kept
-first, so a second undo takes the first one back. `store.replaced` has the states.
+The newest kept state is put back that differs from what the task holds, or the one that the user
+names. What the task holds is kept first, so a second undo takes the first one back.
+`store.replaced` has the states.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from asynccvat.aio.task_groups import run_limited
 from asynccvat.aio.threads import in_thread, shielded
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.dispatcher import failed
+from asynccvat.commands.upload.keeping import add_hint
 from asynccvat.core.annotation_counts import TaskAnnotations, read_task_annotations
 from asynccvat.core.models import Task
 from asynccvat.core.options import UploadOptions
@@ -26,6 +28,7 @@ from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.plans.undo import (
     changed_since_upload,
     check_put_back,
+    no_such_state,
     nothing_kept,
     put_back_refused,
     undo_uncertain,
@@ -39,11 +42,12 @@ from asynccvat.core.plans.upload import (
     UploadStep,
     not_found,
 )
-from asynccvat.core.replaced import content_digest, to_put_back
+from asynccvat.core.replaced import ReplacedState, content_digest, to_put_back
 from asynccvat.core.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
+    ImportUncertainError,
     ResponseError,
     ServerError,
     TransportError,
@@ -68,11 +72,13 @@ class _Undo:
         step: The step of the plan.
         now: What the task holds, None if that was not read.
         raw: What is put back, as it was kept.
+        state: Where that is kept.
     """
 
     step: UploadStep
     now: TaskAnnotations | None = None
     raw: bytes = b""
+    state: ReplacedState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +94,26 @@ class UndoRun:
     """One undo of uploads to some tasks."""
 
     def __init__(
-        self, client: CvatClient, folder: Path, task_ids: Sequence[int], options: UploadOptions
+        self,
+        client: CvatClient,
+        folder: Path,
+        states: Mapping[int, str | None],
+        options: UploadOptions,
     ) -> None:
         """Put back what was replaced in a client's tasks.
 
         Args:
             client: The server.
             folder: The mirror, or the folder of `--backup-dir`.
-            task_ids: The tasks.
+            states: The name of the state to put back for each task. None takes the newest that
+                differs from what the task holds.
             options: The options; most of an upload's have no meaning here.
         """
-        self._selection = Selection(task_ids=tuple(dict.fromkeys(task_ids)))
+        self._selection = Selection(task_ids=tuple(states))
         self._client = client
         self._folder = folder
         self._task_ids = self._selection.task_ids or ()
+        self._states = states
         self._options = options
 
     async def work(self, run: Run) -> None:
@@ -193,7 +205,7 @@ class UndoRun:
         """Decide about one task: choose the state to put back, or refuse."""
         name, path = "" if task is None else task.name, place.replaced.path
         try:
-            states = await place.replaced.states(task_id)
+            states = self._chosen(await place.replaced.states(task_id), task_id, path)
             if task is None:
                 problem: AsyncCvatError = not_found(task_id)
                 return _Undo(RefuseUpload(task_id, name, path, UploadReason.NOT_FOUND, problem))
@@ -215,12 +227,28 @@ class UndoRun:
                 return _Undo(RefuseUpload(task_id, name, path, UploadReason.CONFLICT, problem))
             kept = (await in_thread(read_task_annotations, task_id, raw)).counts
             step = PutBack(task_id, name, path, UploadReason.UNDO, now.counts, kept)
-            return _Undo(step, now, raw)
+            return _Undo(step, now, raw, state)
         except OF_EVERY_TASK:
             raise
         except AsyncCvatError as error:
             error.task_id = task_id
             return _Undo(RefuseUpload(task_id, name, path, UploadReason.FILE, error))
+
+    def _chosen(
+        self, states: tuple[ReplacedState, ...], task_id: int, path: Path
+    ) -> tuple[ReplacedState, ...]:
+        """Return the states that may be put back: the named one, or all.
+
+        Raises:
+            UploadError: There is no such state.
+        """
+        name = self._states[task_id]
+        if name is None or not states:
+            return states
+        named = tuple(state for state in states if state.name == name)
+        if not named:
+            raise no_such_state(task_id, name, str(path), [state.name for state in states])
+        return named
 
     # --- one task ---------------------------------------------------------------------------
 
@@ -283,6 +311,13 @@ class UndoRun:
             await internals(self._client).replace_annotations(task_id, content)
         except (TransportError, ServerError) as error:
             lost = error
+        except ImportUncertainError as error:
+            add_hint(
+                error,
+                f"`{place.replaced.command(task_id, overwrite=True, state=undo.state)}` "
+                "completes it.",
+            )
+            raise
         except ResponseError as error:
             raise put_back_refused(error, task_id, str(step.path), len(content)) from error
         try:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from asynccvat.core.annotation_counts import AnnotationCounts
 from asynccvat.errors import (
     AnnotationLossError,
@@ -22,6 +24,16 @@ def nothing_kept(task_id: int, place: str) -> UploadError:
         f"cannot undo an upload to task {task_id}: nothing that it held is kept in {str(place)!r}. "
         "Check "
         "the task and the folder.",
+        task_id=task_id,
+        step="plan",
+    )
+
+
+def no_such_state(task_id: int, name: str, place: str, names: Sequence[str]) -> UploadError:
+    """Return the error of a state that is not kept. `names` has those that are."""
+    return UploadError(
+        f"cannot undo an upload to task {task_id}: {name!r} is not kept in {place}. Name one of "
+        f"{', '.join(names[:10])}.",
         task_id=task_id,
         step="plan",
     )

@@ -296,3 +296,63 @@ async def test_refused_credentials_end_an_undo(data: Path, stack: AsyncExitStack
     )
     report = await ac.undo_upload(serve.client, data, [1], options=UPLOAD)
     assert isinstance(report.stopped_by, ac.AuthenticationError)
+
+
+async def boxes(serve: Serving, count: int) -> str:
+    """Give task 1 many boxes. Returns the digest of what it holds."""
+    await serve.annotate(1, shapes=[serve.box(1) for _ in range(count)])
+    return await held(serve)
+
+
+async def test_annotations_that_a_gateway_refuses_at_once_come_back_in_pieces(
+    tmp_path: Path, stack: AsyncExitStack
+) -> None:
+    serve = await stack.enter_async_context(serving(1, largest_body=150_000))
+    before = await boxes(serve, 2_000)
+    (tmp_path / "a.xml").write_bytes(
+        (await serve.archive(1))[CVAT].replace(b'occluded="0"', b'occluded="1"')
+    )
+    folder = tmp_path / "replaced"
+    options = ac.UploadOptions(durable=False, backup_dir=folder)
+    # Another client, which has not met the gateway yet.
+    other = await stack.enter_async_context(connected(serve.server))
+    assert (await ac.upload(serve.client, {1: tmp_path / "a.xml"}, options=options)).ok
+    assert await held(serve) != before
+    since = len(serve.server.calls)
+    report = await ac.undo_upload(other, folder, [1], options=UPLOAD)
+    assert [one.failure for one in report.outcomes] == [""]
+    assert await held(serve) == before
+    statuses = [call.status for call in serve.calls("PUT", "/annotations", since=since)]
+    assert statuses == [*[413] * (len(statuses) - 1), 200]
+    assert len(statuses) > 1
+    assert len(serve.calls("PATCH", "/tasks/1/annotations")) >= 2
+
+
+async def test_an_undo_that_breaks_between_two_pieces_says_so_and_can_be_repeated(
+    tmp_path: Path, stack: AsyncExitStack
+) -> None:
+    serve = await stack.enter_async_context(serving(1, largest_body=150_000))
+    before = await boxes(serve, 1_500)
+    (tmp_path / "a.xml").write_bytes(
+        (await serve.archive(1))[CVAT].replace(b'occluded="0"', b'occluded="1"')
+    )
+    folder = tmp_path / "replaced"
+    options = ac.UploadOptions(durable=False, backup_dir=folder)
+    assert (await ac.upload(serve.client, {1: tmp_path / "a.xml"}, options=options)).ok
+    after = await held(serve)
+    serve.server.faults.add(Fault(method="PATCH", path="action=create", drop=True))
+    report = await ac.undo_upload(serve.client, folder, [1], options=UPLOAD)
+    assert isinstance(error(report, 1), ImportUncertainError)
+    assert "were replaced in part" in str(error(report, 1))
+    states = {content_digest(path.read_bytes()): path for path in folder.glob("1-*.json")}
+    assert f"--undo --pair 1={states[before].name} --backup-dir {folder} --overwrite`" in str(
+        error(report, 1)
+    )
+    kept = {content_digest(path.read_bytes()) for path in folder.glob("1-*.json")}
+    assert {before, after} <= kept
+    named = {1: states[before].name}
+    assert (await ac.undo_upload(serve.client, folder, named, options=OVERWRITE)).ok
+    assert await held(serve) == before
+    assert (await ac.undo_upload(serve.client, folder, named, options=UPLOAD)).ok
+    absent = await ac.undo_upload(serve.client, folder, {1: "1-x.json"}, options=UPLOAD)
+    assert f"'1-x.json' is not kept in {folder}. Name one of 1-2" in str(error(absent, 1))
