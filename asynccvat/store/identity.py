@@ -101,10 +101,9 @@ def remember(layout: Layout, wanted: DestinationIdentity, settings: Remembered) 
         for key, value in (old.items() if isinstance(old, dict) else ())
         if key not in Remembered.__struct_fields__
     }
-    changed = {
-        **msgspec.to_builtins(msgspec.structs.replace(wanted, settings=settings)),
-        **identity,
-    }
+    # As it will be read: JSON knows no tuples.
+    encoded = msgspec.json.encode(msgspec.structs.replace(wanted, settings=settings))
+    changed = msgspec.json.decode(encoded) | identity
     changed["settings"] |= others
     if changed != found:
         _write(layout, changed)

@@ -113,6 +113,18 @@ async def test_a_destination_without_tasks_is_bound_to_nothing(data: Path) -> No
         }
 
 
+async def test_what_is_remembered_is_written_only_if_it_changes(data: Path) -> None:
+    path = data / ".asynccvat" / "destination.json"
+    async with serving(2) as serve:
+        selection = ac.Selection(project_ids=[1], name="street-*")
+        options = replace(QUICK, history=1.5, keep_archive=True)
+        await ac.mirror(serve.client, data, selection, COCO, options=options)
+        written = path.stat().st_ino
+        await ac.mirror(serve.client, data, selection, COCO, options=options)
+        await ac.mirror(serve.client, data, options=QUICK)
+        assert path.stat().st_ino == written
+
+
 async def test_settings_of_a_newer_version_are_left_as_they_are(data: Path) -> None:
     async with serving(1) as serve:
         await ac.mirror(serve.client, data, options=QUICK)
