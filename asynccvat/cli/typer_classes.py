@@ -166,7 +166,9 @@ def _refusing_repetition(parser: Any) -> Any:
         try:
             values, rest, order = parse(args=args)
             for option, times in Counter(order).items():
-                if times > 1 and isinstance(option, TyperOption):
+                # A shell that completes a command parses what is not finished.
+                finished = not parser.ctx.resilient_parsing
+                if times > 1 and finished and isinstance(option, TyperOption):
                     _check_repetition(option, times, given)
         except UsageError as error:
             # typer leaves it out for a missing value; the message names the command's help.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from asynccvat import Action, RunReport, TaskOutcome, errors
+import pytest
+from typer.main import get_command
+
+from asynccvat import Action, RunReport, TaskOutcome, cli, errors
 from asynccvat.cli import output, usage
 
 
@@ -60,3 +63,11 @@ def test_a_run_with_nothing_to_do_says_so(
     )
     output.summary(RunReport(outcomes=outcomes), "data")
     assert capsys.readouterr().out.startswith(start)
+
+
+def test_a_shell_may_complete_a_command_with_a_repeated_option() -> None:
+    command: Any = get_command(cli.app)
+    arguments = ["list-tasks", "--name", "a", "--name", "b", "--sta"]
+    context = command.make_context("asynccvat", arguments, resilient_parsing=True)
+    child = command.commands["list-tasks"]
+    assert child.make_context("list-tasks", arguments[1:-1], parent=context, resilient_parsing=True)

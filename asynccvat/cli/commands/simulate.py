@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,6 +127,10 @@ def simulate(
     """
     from asynccvat.simulator import SimulatorOptions  # noqa: PLC0415 - `--help` stays light
 
+    if path_prefix and not re.fullmatch(r"/?[^/\s]+(/[^/\s]+)*/?", path_prefix):
+        raise typer.BadParameter(
+            f"{path_prefix!r} is no path. Write one like /cvat.", param_hint="--path-prefix"
+        )
     if path_prefix and not path_prefix.startswith("/"):
         path_prefix = f"/{path_prefix}"
     options = SimulatorOptions(
