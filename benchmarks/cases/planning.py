@@ -125,7 +125,7 @@ def _copy_receipts(
                     name.as_posix(), len(content), zlib.crc32(content), path.stat().st_mtime_ns
                 )
             )
-        spec = asynccvat.ExportSpec()
+        spec = asynccvat.ExportSpec().for_mode(task.mode)
         head = ReceiptHead(
             task_id=task.id,
             task_name=task.name,
