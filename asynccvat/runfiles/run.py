@@ -24,6 +24,7 @@ from asynccvat.errors import (
     GatewayError,
     Problem,
     ProtocolError,
+    QueueStuckError,
     RateLimitError,
     RunFileError,
     ServerError,
@@ -53,6 +54,7 @@ _OF_THE_SERVER = (
     ServerError,
     RateLimitError,
     ProtocolError,
+    QueueStuckError,
 )
 
 

@@ -42,6 +42,11 @@ class Relay:
     async def down(self) -> None:
         """Listen no more, and break what is open."""
         if self._server is not None:
+            # asyncio leaks a connection that it accepts while its server is closed.
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            for _ in range(3):
+                await asyncio.sleep(0)
             self._server.close()
         for writer in tuple(self._writers):
             writer.transport.abort()
@@ -56,6 +61,7 @@ class Relay:
             with suppress(OSError, asyncio.IncompleteReadError):
                 await self._connect(reader, writer)
         finally:
+            writer.transport.abort()
             self._handlers.discard(task)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
