@@ -367,6 +367,22 @@ async def test_an_unreachable_server_ends_its_own_steps_and_no_others(
         assert not Path("out").exists()
 
 
+async def test_no_step_waits_behind_a_queue_that_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve:
+        serve.server.faults.add(Fault(export="stick", times=None))
+        file = written(
+            "- {task: mirror, parameters: {dest: data, no_fsync: true, queue_timeout: 1s}}\n"
+            "- {task: mirror, parameters: {dest: more, no_fsync: true}}\n"
+        )
+        report = await ac.run_file(file)
+        first, second = report.steps
+        assert isinstance(first.stopped_by, ac.errors.QueueStuckError)
+        assert second.not_run is first.stopped_by
+        serve.server.release_exports()
+
+
 async def test_a_cancelled_run_reports_the_step_that_was_running(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
