@@ -21,6 +21,7 @@ STARTS_THE_SIMULATOR = {"commands/demo.py", "commands/simulate.py"}
 EXCEPTIONS = {
     "asynccvat.core.declarations": "the options are declared there, for run files, too",
     "asynccvat.core.quantities": "run files read sizes, durations and dates in the same way",
+    "asynccvat.core.scheduling.stalls": "a run tells of a queue that stands still in the same way",
     "asynccvat.core.units": "messages of errors write numbers of bytes in the same way",
     "asynccvat.runfiles.steps": "callbacks of run files are called with a step",
 }
