@@ -77,7 +77,7 @@ async def test_a_failure_to_write_it_is_a_warning(
         report = await ac.mirror(serve.client, data, options=QUICK)
         assert report.stopped_by is None
         (warning,) = report.warnings
-        assert warning.startswith(f"cannot write failed.json in {data}: Permission denied. ")
+        assert warning.startswith(f"cannot write failed.json in '{data}': Permission denied. ")
 
 
 @given(st.lists(st.frozensets(st.integers(1, 2**40), max_size=5), max_size=4))
