@@ -150,8 +150,9 @@ async def test_without_refresh_no_fingerprint_is_taken(
     assert exported == [True]
     assert not serve.calls("data/meta", since=since)
     # Without a fingerprint of its images, this task has to be exported whole once more.
+    no_archives = {"keep_archive": False, "change": True}
     serve.server.edit_task(1)
-    assert (await again(serve, data))[1] == [True]
+    assert (await again(serve, data, SPEC, **no_archives))[1] == [True]
     serve.server.edit_task(1)
     assert (await again(serve, data))[1] == [False]
     assert files(data) == await serve.archives(SPEC)
