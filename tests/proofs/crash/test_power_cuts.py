@@ -81,7 +81,9 @@ SCENARIOS = {
     "kept archives": Scenario(
         mirroring(keep_archive=True), changed_at_the_server(keep_archive=True)
     ),
-    "archives kept no more": Scenario(mirroring(), changed_at_the_server(keep_archive=True)),
+    "archives kept no more": Scenario(
+        mirroring(keep_archive=False), changed_at_the_server(keep_archive=True)
+    ),
     "downloads": Scenario(download, place="new/data"),
     "downloads that replace": Scenario(
         download_replacing, downloads_that_changed, mine=(MINE, ALSO_MINE), absent_between=True
