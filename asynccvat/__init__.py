@@ -19,13 +19,14 @@ Verbs, each a coroutine that returns a report
     download        export one task into a folder, download_many many (DownloadOptions)
     upload          upload annotation files into tasks (UploadOptions)
     upload_annotations  upload one file into one task
+    undo_upload     put back what the last uploads of tasks replaced
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
 Plans and runs
-    plan_mirror, plan_download, plan_upload, plan_run_file
+    plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_run_file
                     what the verb would do, and why
-    open_mirror, open_download, open_upload
+    open_mirror, open_download, open_upload, open_undo_upload
                     a Run: iterate over its outcomes or events(), wait() for the report
 
 What is asked for, and what comes back

@@ -27,12 +27,12 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat.archives import ArchiveReader
 from asynccvat.client import lists
 from asynccvat.events import Event, ExportRequested, Planned, RunFinished, TaskDone, to_json
 from asynccvat.simulator import Fault
 from asynccvat.store import MirrorStore
 from asynccvat.transfer import own_requests
+from asynccvat.transfer.slots import RequestSlots
 
 pytestmark = pytest.mark.anyio
 
@@ -388,10 +388,11 @@ async def test_an_anyio_timeout_around_a_mirror_is_clean(data: Path) -> None:
 async def test_a_bug_passes_to_the_caller_and_the_report_is_written(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: Any, **__: Any) -> Any:
+    async def broken(*_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(ArchiveReader, "read", broken)
+    # It concerns the whole run. One that concerns a task fails that task alone.
+    monkeypatch.setattr(RequestSlots, "acquire", broken)
     async with serving(2) as serve:
         with pytest.raises(ZeroDivisionError, match="a bug"):
             async with ac.open_mirror(serve.client, data, options=QUICK) as run:
