@@ -84,10 +84,10 @@ if TYPE_CHECKING:
     from asynccvat.core.outcomes import TaskOutcome as TaskOutcome
     from asynccvat.core.outcomes import TasksFailedError as TasksFailedError
     from asynccvat.core.plans.verify import VerifyReport as VerifyReport
-    from asynccvat.core.retry import RetryPolicy as RetryPolicy
-    from asynccvat.core.selection import JobSelection as JobSelection
-    from asynccvat.core.selection import ProjectSelection as ProjectSelection
-    from asynccvat.core.selection import Selection as Selection
+    from asynccvat.core.selections.selection import JobSelection as JobSelection
+    from asynccvat.core.selections.selection import ProjectSelection as ProjectSelection
+    from asynccvat.core.selections.selection import Selection as Selection
+    from asynccvat.core.wire.retry import RetryPolicy as RetryPolicy
     from asynccvat.errors import AsyncCvatError as AsyncCvatError
     from asynccvat.errors import AuthenticationError as AuthenticationError
     from asynccvat.errors import ConfigError as ConfigError
@@ -139,8 +139,8 @@ _NAMES_OF = {
     ),
     "asynccvat.core.outcomes": ("Action", "RunReport", "TaskOutcome", "TasksFailedError"),
     "asynccvat.core.plans.verify": ("VerifyReport",),
-    "asynccvat.core.retry": ("RetryPolicy",),
-    "asynccvat.core.selection": ("JobSelection", "ProjectSelection", "Selection"),
+    "asynccvat.core.wire.retry": ("RetryPolicy",),
+    "asynccvat.core.selections.selection": ("JobSelection", "ProjectSelection", "Selection"),
     "asynccvat.errors": (
         "AsyncCvatError",
         "AuthenticationError",

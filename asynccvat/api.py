@@ -30,8 +30,8 @@ from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.plans.upload import UploadPlan
-from asynccvat.core.remembered import Wanted
-from asynccvat.core.selection import Selection
+from asynccvat.core.records.remembered import Wanted
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import ConfigError
 from asynccvat.store import MirrorStore
 from asynccvat.transfer.run import EventCallback, Run

@@ -1,7 +1,7 @@
 """All errors that asynccvat raises.
 
 Each message says what failed, why, and what to do. `retryable` says whether the same call may
-succeed later. `core.retry` decides whether and when to retry it.
+succeed later. `core.wire.retry` decides whether and when to retry it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ They are here by name for annotations and `match`. The classes that programs mak
 
 from __future__ import annotations
 
-from asynccvat.core.annotation_counts import AnnotationCounts, TaskAnnotations
+from asynccvat.core.annotations.counts import AnnotationCounts, TaskAnnotations
 from asynccvat.core.models import (
     About,
     AccessToken,

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from secrets_check import SecretsCheck
 
-from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import intervals
+from asynccvat.core.wire.retry import RetryPolicy
 
 # How quick a machine is at the moment is no property of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,7 +11,7 @@ from zlib import crc32
 
 import pytest
 
-from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead
+from asynccvat.core.records.receipts import MemberRecord, Receipt, ReceiptHead
 from asynccvat.fs import files
 from asynccvat.store import Committed, LooseFolder, MirrorStore, Staging
 

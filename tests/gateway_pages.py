@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asynccvat.core.responders import Responder
+from asynccvat.core.wire.responders import Responder
 
 
 @dataclass(frozen=True)

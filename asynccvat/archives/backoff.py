@@ -1,10 +1,10 @@
-"""Wait before a broken connection is made again; `core.retry` decides how long."""
+"""Wait before a broken connection is made again; `core.wire.retry` decides how long."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from asynccvat.core.retry import GiveUp, RetryPolicy
+from asynccvat.core.wire.retry import GiveUp, RetryPolicy
 from asynccvat.errors import AsyncCvatError
 from asynccvat.http import SharedBudget
 from asynccvat.http.retry_after import Timing

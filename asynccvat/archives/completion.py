@@ -16,7 +16,7 @@ from asynccvat.archives import reuse
 from asynccvat.archives.extractor import StagedFiles
 from asynccvat.archives.session import StagedArchive
 from asynccvat.core.plans.refresh import images_of
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.zip import stored_digest
 from asynccvat.store import Staging
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from asynccvat.core.receipts import MemberRecord
-from asynccvat.core.staged_counts import CountingRule, StagedCounter
+from asynccvat.core.annotations.staged_counts import CountingRule, StagedCounter
+from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.fs import files
 from asynccvat.store import Staging
 

@@ -15,7 +15,7 @@ from asynccvat.archives.extractor import Extractor, StagedFiles
 from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.parts import MemberParts
 from asynccvat.archives.remote import RemoteArchive
-from asynccvat.core.ranges import ByteSpan, RangeOptions, plan_spans, skipped_members
+from asynccvat.core.wire.ranges import ByteSpan, RangeOptions, plan_spans, skipped_members
 from asynccvat.core.zip import Directory, KeptPrefix, ZipReader
 from asynccvat.fs import disk_errors
 from asynccvat.store import Staging

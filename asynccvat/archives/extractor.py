@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from asynccvat.archives.parts import PART_FROM, MemberParts
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.units import number_of_bytes
 from asynccvat.core.zip import (
     Directory,

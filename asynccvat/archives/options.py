@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.core.paths import NameRules
-from asynccvat.core.ranges import RangeOptions
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.ranges import RangeOptions
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.core.zip import ArchiveLimits
 from asynccvat.fs.handles import MOST_FOLDERS
 from asynccvat.http import SharedBudget

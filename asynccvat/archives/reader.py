@@ -18,12 +18,12 @@ from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.remote import ArchiveSource
 from asynccvat.archives.session import ArchiveSession, StagedArchive
 from asynccvat.client import CvatClient, internals
+from asynccvat.core.annotations.staged_counts import CountingRule
 from asynccvat.core.options import FetchOptions
 from asynccvat.core.paths import NameRules
-from asynccvat.core.ranges import RangeOptions
-from asynccvat.core.receipts import MemberRecord
-from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.staged_counts import CountingRule
+from asynccvat.core.records.receipts import MemberRecord
+from asynccvat.core.wire.ranges import RangeOptions
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event
 from asynccvat.fs import disk_errors, handles

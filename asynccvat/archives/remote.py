@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.ranges import if_range, is_same_archive
+from asynccvat.core.wire.ranges import if_range, is_same_archive
 from asynccvat.errors import ProtocolError, ResponseError, TransportError, TruncatedArchiveError
 from asynccvat.http import BodyReceiver, ResultStream
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from isal import isal_zlib
 
 from asynccvat.archives.extractor import Folders, StagedFiles
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import Reusable, Staging
 

@@ -30,8 +30,8 @@ from asynccvat.archives.remote import (
     RemoteArchive,
 )
 from asynccvat.archives.spool import Spool, extract_piece, spooled_directory
-from asynccvat.core.ranges import first_request
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
+from asynccvat.core.wire.ranges import first_request
 from asynccvat.core.zip import Directory, TailNeeded, read_directory
 from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError
 from asynccvat.events import Event

@@ -1,6 +1,6 @@
 """Turn errors and reports into exit codes and lines for stderr.
 
-`MEANINGS` is the table of the codes. `core.retry` decides what is tried again.
+`MEANINGS` is the table of the codes. `core.wire.retry` decides what is tried again.
 """
 
 from __future__ import annotations

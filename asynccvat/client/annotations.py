@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
-from asynccvat.core.annotation_counts import TaskAnnotations, read_task_annotations
+from asynccvat.core.annotations.counts import TaskAnnotations, read_task_annotations
 from asynccvat.core.numbers import whole
-from asynccvat.core.replaced import in_pieces
-from asynccvat.core.responses import is_json
-from asynccvat.core.tus import LARGEST
+from asynccvat.core.records.replaced import in_pieces
+from asynccvat.core.wire.responses import is_json
+from asynccvat.core.wire.tus import LARGEST
 from asynccvat.errors import (
     AsyncCvatError,
     ImportUncertainError,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asynccvat.core.tus import LARGEST, SMALLEST, shorter
+from asynccvat.core.wire.tus import LARGEST, SMALLEST, shorter
 
 TOO_LARGE = 413
 

@@ -23,10 +23,9 @@ from asynccvat.client.exports import ExportCalls
 from asynccvat.client.internals import ClientInternals
 from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token
-from asynccvat.core.annotation_counts import TaskAnnotations
+from asynccvat.core.annotations.counts import TaskAnnotations
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.environment import from_environment
-from asynccvat.core.headers import parse_headers
 from asynccvat.core.models import (
     CVAT,
     About,
@@ -44,9 +43,7 @@ from asynccvat.core.models import (
     User,
 )
 from asynccvat.core.numbers import whole
-from asynccvat.core.proxies import Proxy
-from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.selection import (
+from asynccvat.core.selections.selection import (
     REQUEST_ACTIONS,
     REQUEST_STATES,
     JobSelection,
@@ -56,6 +53,9 @@ from asynccvat.core.selection import (
     check_text,
     check_word,
 )
+from asynccvat.core.wire.headers import parse_headers
+from asynccvat.core.wire.proxies import Proxy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import (
     ConfigError,
     NotFoundError,

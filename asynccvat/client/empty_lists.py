@@ -1,6 +1,6 @@
 """Find out why a list is empty, with one or two cheap calls, and warn of it.
 
-`core.empty_selection` words the reason. `client.lists` asks when it found nothing.
+`core.selections.empty` words the reason. `client.lists` asks when it found nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 from asynccvat.aio.list_warnings import warn
 from asynccvat.core.decoding import ListPage, PageDecoder
-from asynccvat.core.empty_selection import explain, other_conditions, text_conditions
 from asynccvat.core.models import Job
-from asynccvat.core.selection import JobSelection, Selection
+from asynccvat.core.selections.empty import explain, other_conditions, text_conditions
+from asynccvat.core.selections.selection import JobSelection, Selection
 from asynccvat.errors import AsyncCvatError
 from asynccvat.http import Call, HttpSession
 

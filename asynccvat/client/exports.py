@@ -14,8 +14,8 @@ import msgspec
 from asynccvat.client.lists import Lists
 from asynccvat.core.models import CVAT, ExportSpec, RequestAccepted, RequestId
 from asynccvat.core.numbers import whole
-from asynccvat.core.responses import ByteRange, is_json
-from asynccvat.core.selection import RequestSelection
+from asynccvat.core.selections.selection import RequestSelection
+from asynccvat.core.wire.responses import ByteRange, is_json
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,

@@ -16,11 +16,11 @@ import msgspec
 from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
 from asynccvat.client.tus import PieceSender, SentFile
 from asynccvat.client.upload_file import FileToSend
-from asynccvat.core.annotation_files import FileKind
+from asynccvat.core.annotations.files import FileKind
 from asynccvat.core.models import RequestAccepted, RequestId, ServerRequest
 from asynccvat.core.options import ImportMode
-from asynccvat.core.responses import is_json
-from asynccvat.core.tus import ONE_REQUEST
+from asynccvat.core.wire.responses import is_json
+from asynccvat.core.wire.tus import ONE_REQUEST
 from asynccvat.errors import (
     AsyncCvatError,
     ConnectError,

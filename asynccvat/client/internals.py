@@ -16,13 +16,13 @@ from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token, read_only_refusal
-from asynccvat.core.importers import importer_for
+from asynccvat.core.annotations.importers import importer_for
 from asynccvat.core.models import About, AccessToken, Format, ServerRequest
 from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
-from asynccvat.core.responses import ByteRange
-from asynccvat.core.selection import RequestSelection
-from asynccvat.core.server_versions import version_problem
+from asynccvat.core.selections.selection import RequestSelection
+from asynccvat.core.wire.responses import ByteRange
+from asynccvat.core.wire.server_versions import version_problem
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.http import Call, HttpSession, ResultStream, SharedBudget
 

@@ -1,6 +1,6 @@
 """Read the lists of CVAT's API: tasks, projects, jobs, formats and requests.
 
-`http.paging` reads the pages, `core.selection` turns a selection into queries.
+`http.paging` reads the pages, `core.selections.selection` turns a selection into queries.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.threads import in_thread
 from asynccvat.client.empty_lists import warn_of_none
 from asynccvat.core.decoding import ObjectDecoder, PageDecoder, UnreadableEntry, read_entries
-from asynccvat.core.matching import (
+from asynccvat.core.models import Format, Formats, Job, Project, ServerRequest, Task, TaskListing
+from asynccvat.core.numbers import whole
+from asynccvat.core.selections.matching import (
     job_check,
     project_check,
     request_check,
     task_check,
     wildcard_check,
 )
-from asynccvat.core.models import Format, Formats, Job, Project, ServerRequest, Task, TaskListing
-from asynccvat.core.numbers import whole
-from asynccvat.core.selection import (
+from asynccvat.core.selections.selection import (
     JobSelection,
     ProjectSelection,
     RequestSelection,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from asynccvat.core.models import AccessToken
-from asynccvat.core.responses import is_json
+from asynccvat.core.wire.responses import is_json
 from asynccvat.errors import PermissionDeniedError
 from asynccvat.http import Call, HttpSession
 

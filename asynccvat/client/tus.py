@@ -1,8 +1,8 @@
 """Send a large file to the server in pieces, by the TUS protocol.
 
 CVAT adds two calls to TUS: one before the file, and one after it that requests the import.
-`client.imports` makes the second one. Until then the file changes nothing. `core.tus` decides the
-pieces, and reads and writes the headers.
+`client.imports` makes the second one. Until then the file changes nothing. `core.wire.tus` decides
+the pieces, and reads and writes the headers.
 `client.body_limit` remembers what a gateway before the server allows.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from asynccvat.aio.threads import shielded
 from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
 from asynccvat.client.upload_file import FileToSend
-from asynccvat.core.tus import chunk_length, metadata, read_offset
+from asynccvat.core.wire.tus import chunk_length, metadata, read_offset
 from asynccvat.errors import (
     NotFoundError,
     ProtocolError,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asynccvat.aio.threads import in_thread
-from asynccvat.core.annotation_files import FileKind
+from asynccvat.core.annotations.files import FileKind
 from asynccvat.errors import AnnotationFileError
 
 _PIECE = 1 << 20

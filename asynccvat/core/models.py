@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import force_setattr
 
-from asynccvat.core.responses import failure_cause
+from asynccvat.core.wire.responses import failure_cause
 from asynccvat.errors import ConfigError
 
 # An id of the server. A smaller one could not be requested.

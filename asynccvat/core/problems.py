@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
 
 
 class ProblemKind(StrEnum):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import aiohttp
 
-from asynccvat.core.headers import checked_headers
-from asynccvat.core.proxies import Proxy
-from asynccvat.core.responses import error_text
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.headers import checked_headers
+from asynccvat.core.wire.proxies import Proxy
+from asynccvat.core.wire.responses import error_text
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import ConfigError
 
 

@@ -21,8 +21,8 @@ import anyio.to_thread
 from aiohttp.abc import ResolveResult
 from yarl import URL
 
-from asynccvat.core.proxies import Proxy
-from asynccvat.core.urls import ServerUrl
+from asynccvat.core.wire.proxies import Proxy
+from asynccvat.core.wire.urls import ServerUrl
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.fs import handles
 from asynccvat.http.calls import FormFile, HttpOptions, StreamedBody

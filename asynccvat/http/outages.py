@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from asynccvat.core.quantities import duration_text
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError, OutageError
 from asynccvat.http.listeners import CallListener, current_listener
 from asynccvat.http.retry_after import Timing

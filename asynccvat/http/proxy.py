@@ -10,8 +10,8 @@ import os
 import urllib.request
 from urllib.parse import urlsplit
 
-from asynccvat.core.proxies import Proxy
-from asynccvat.core.urls import ServerUrl
+from asynccvat.core.wire.proxies import Proxy
+from asynccvat.core.wire.urls import ServerUrl
 
 
 def environment_proxy(server: ServerUrl) -> Proxy | None:

@@ -1,16 +1,16 @@
 """Word the errors for refused calls: which call it was, who refused it, and what to do.
 
-Pure functions. `core.responders` recognises who refused, and `core.responses` chooses the error
-class for a status.
+Pure functions. `core.wire.responders` recognises who refused, and `core.wire.responses` chooses the
+error class for a status.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asynccvat.core.responders import Responder, Sender, recognise
-from asynccvat.core.responses import is_json, response_error
-from asynccvat.core.server_versions import oldest_text
+from asynccvat.core.wire.responders import Responder, Sender, recognise
+from asynccvat.core.wire.responses import is_json, response_error
+from asynccvat.core.wire.server_versions import oldest_text
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from asynccvat.core.responses import ByteRange, is_json, media_type, parse_date
+from asynccvat.core.wire.responses import ByteRange, is_json, media_type, parse_date
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
 from asynccvat.http.body_receiver import WORTHWHILE, BodyReceiver, Takeover
 from asynccvat.http.exchange import Exchange

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from asynccvat.core.retry import GiveUp, RetryPolicy
+from asynccvat.core.wire.retry import GiveUp, RetryPolicy
 from asynccvat.errors import AsyncCvatError, RateLimitError, ServerError, TransportError
 from asynccvat.http.listeners import current_listener
 from asynccvat.http.outages import OutageGate

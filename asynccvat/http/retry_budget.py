@@ -1,11 +1,11 @@
 """The retry budget of one server, shared by its calls and by the archives being read.
 
-`core.retry` makes the decisions.
+`core.wire.retry` makes the decisions.
 """
 
 from __future__ import annotations
 
-from asynccvat.core.retry import GiveUp, RetryAfter, RetryBudget, RetryPolicy, decide
+from asynccvat.core.wire.retry import GiveUp, RetryAfter, RetryBudget, RetryPolicy, decide
 from asynccvat.errors import AsyncCvatError
 from asynccvat.http.retry_after import Timing
 

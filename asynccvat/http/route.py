@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asynccvat.core.proxies import Proxy
+from asynccvat.core.wire.proxies import Proxy
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import contextlib
 import ssl
 from urllib.parse import urlsplit
 
-from asynccvat.core.urls import ServerUrl
+from asynccvat.core.wire.urls import ServerUrl
 from asynccvat.errors import ConnectError
 
 HTTP_PORT = 80

@@ -19,10 +19,11 @@ import anyio
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.headers import secrets_of
-from asynccvat.core.proxies import Proxy
-from asynccvat.core.responders import Responder, leads_to_email_check, leads_to_login
-from asynccvat.core.responses import (
+from asynccvat.core.version import VERSION
+from asynccvat.core.wire.headers import secrets_of
+from asynccvat.core.wire.proxies import Proxy
+from asynccvat.core.wire.responders import Responder, leads_to_email_check, leads_to_login
+from asynccvat.core.wire.responses import (
     ByteRange,
     error_text,
     is_json,
@@ -31,8 +32,7 @@ from asynccvat.core.responses import (
     parse_retry_after,
     response_error,
 )
-from asynccvat.core.urls import ServerUrl, origin_of
-from asynccvat.core.version import VERSION
+from asynccvat.core.wire.urls import ServerUrl, origin_of
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,

@@ -17,7 +17,7 @@ from aiohttp_socks import (
     ProxyType,
 )
 
-from asynccvat.core.proxies import Proxy
+from asynccvat.core.wire.proxies import Proxy
 
 _DEFAULT_PORT = 1080
 

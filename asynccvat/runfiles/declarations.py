@@ -13,7 +13,7 @@ from asynccvat.core import declarations
 from asynccvat.core.declarations import Option, declared_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
-from asynccvat.core.selection import Selection
+from asynccvat.core.selections.selection import Selection
 from asynccvat.runfiles.mappings import MappingKey, MappingType
 from asynccvat.runfiles.value_types import (
     AddressType,

@@ -13,7 +13,7 @@ from asynccvat.api import plan_upload
 from asynccvat.client import internals
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.plans.upload import RefuseUpload, UploadReason
-from asynccvat.core.selection import Selection
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, Problem
 from asynccvat.runfiles.accounts import Account
 from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, RunFileStep, UploadStep

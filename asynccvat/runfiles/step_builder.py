@@ -16,7 +16,7 @@ from asynccvat.core.declarations import Switch, declared_options, make_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
-from asynccvat.core.selection import Selection
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError
 from asynccvat.runfiles.declarations import DOWNLOAD, MIRROR, UPLOAD
 from asynccvat.runfiles.mappings import Section

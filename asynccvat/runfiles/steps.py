@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
-from asynccvat.core.selection import Selection
+from asynccvat.core.selections.selection import Selection
 from asynccvat.runfiles.nodes import FilePosition
 from asynccvat.settings import SettingValue
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import yaml
 
 from asynccvat.core import quantities
-from asynccvat.core.urls import ServerUrl
+from asynccvat.core.wire.urls import ServerUrl
 from asynccvat.errors import ConfigError
 from asynccvat.runfiles.nodes import FilePosition, NodeReader, described, tag
 from asynccvat.settings.yaml_file import header_lines

@@ -6,7 +6,7 @@ user for a password that none of them gives.
 
 from __future__ import annotations
 
-from asynccvat.core.urls import PageUrl
+from asynccvat.core.wire.urls import PageUrl
 from asynccvat.settings.loading import DEFAULT_FILES, Settings, load_settings
 from asynccvat.settings.values import SettingValue
 

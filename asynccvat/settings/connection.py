@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asynccvat.core.headers import parse_headers
-from asynccvat.core.proxies import Proxy
+from asynccvat.core.wire.headers import parse_headers
+from asynccvat.core.wire.proxies import Proxy
 from asynccvat.errors import ConfigError
 from asynccvat.settings.values import SettingValue
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environment
-from asynccvat.core.urls import PageUrl, same_server
+from asynccvat.core.wire.urls import PageUrl, same_server
 from asynccvat.errors import ConfigError
 from asynccvat.settings.connection import ConnectionSettings, read_connection
 from asynccvat.settings.values import FLAGS, SECRETS, TRUST, SettingValue

@@ -18,7 +18,7 @@ from typing import Any
 
 import platformdirs
 
-from asynccvat.core.urls import same_server
+from asynccvat.core.wire.urls import same_server
 from asynccvat.errors import ConfigError
 from asynccvat.settings.values import SettingValue
 

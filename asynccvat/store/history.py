@@ -15,9 +15,9 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 
-from asynccvat.core.annotation_files import is_media
+from asynccvat.core.annotations.files import is_media
 from asynccvat.core.paths import OWN_FOLDER
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
 from asynccvat.store.layout import OLD, TREE, Layout, decode_or_none, is_same

@@ -2,7 +2,7 @@
 
 `destination.json` says it, apart from the receipts: one read tells, and no single damaged receipt
 can hide it. Its version is that of everything in `.asynccvat`; see `docs/on-disk.md`.
-`core.remembered` has the settings.
+`core.records.remembered` has the settings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.remembered import Remembered
+from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import files
 from asynccvat.store.layout import NOT_THERE, Layout, write_file

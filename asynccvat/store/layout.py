@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asynccvat.core.paths import OWN_FOLDER
-from asynccvat.core.receipts import (
+from asynccvat.core.records.receipts import (
     MemberRecord,
     Receipt,
     ReceiptHead,

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.core.paths import OWN_FOLDER, NameRules
-from asynccvat.core.receipts import Receipt
+from asynccvat.core.records.receipts import Receipt
 from asynccvat.errors import ConfigError, ForeignFolderError, StoreLockedError
 from asynccvat.fs import disk_errors, files, system_calls
 from asynccvat.store import name_probe, trees

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from asynccvat.aio.threads import in_limited_thread, in_thread
 from asynccvat.core.paths import OWN_FOLDER, NameRules
-from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
-from asynccvat.core.remembered import Remembered
+from asynccvat.core.records.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
+from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors
 from asynccvat.store import history, name_probe

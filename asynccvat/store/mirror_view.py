@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.mirror import FolderState
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
-from asynccvat.core.remembered import Remembered, from_receipts
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.records.remembered import Remembered, from_receipts
 from asynccvat.store import survey
 from asynccvat.store.chunks import in_chunks
 from asynccvat.store.disk_threads import DiskThreads

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from asynccvat.core.receipts import Receipt
+from asynccvat.core.records.receipts import Receipt
 from asynccvat.store.commits.changes import Committed
 from asynccvat.store.staging import Staging
 

@@ -13,7 +13,7 @@ import itertools
 import os
 from collections.abc import Iterator
 
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.fs import files
 from asynccvat.store import trees
 

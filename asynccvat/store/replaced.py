@@ -2,7 +2,7 @@
 
 A state under its final name is whole and durable, and only then an import may start. The newest
 ten of a task stay, and besides these every state that our own last upload did not leave.
-`core.replaced` decides about names and states.
+`core.records.replaced` decides about names and states.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import msgspec
 from asynccvat.aio.threads import in_thread
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.paths import OWN_FOLDER
-from asynccvat.core.replaced import (
+from asynccvat.core.records.replaced import (
     REPLACED_VERSION,
     LastUpload,
     ReplacedState,
@@ -33,7 +33,7 @@ from asynccvat.core.replaced import (
     replaced_states,
     superfluous,
 )
-from asynccvat.core.upload_intents import (
+from asynccvat.core.records.upload_intents import (
     UploadIntent,
     decode_intent,
     encode_intent,

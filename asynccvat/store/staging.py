@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.receipts import MemberRecord, Receipt
+from asynccvat.core.records.receipts import MemberRecord, Receipt
 from asynccvat.fs import files
 from asynccvat.store import trees
 from asynccvat.store.layout import (

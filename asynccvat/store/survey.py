@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.problems import obstacle
-from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.errors import StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees

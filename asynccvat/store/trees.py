@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 
 from asynccvat.core.plans.mirror import FolderState
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.fs import files
 
 _NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP})

@@ -22,9 +22,9 @@ from asynccvat.client.poller import Poller
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import FetchOptions
 from asynccvat.core.outcomes import TaskOutcome
-from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
+from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.errors import AsyncCvatError, ExportFailedError, StoreLockedError
 from asynccvat.events import Event, ExportStarted, QueueStalled, Retrying
 from asynccvat.fs import handles

@@ -12,7 +12,7 @@ from asynccvat.client import CvatClient
 from asynccvat.client.imports import AnnotationUpload
 from asynccvat.client.poller import Poller
 from asynccvat.client.watched import WatchedRequest
-from asynccvat.core.import_failures import import_failure
+from asynccvat.core.annotations.import_failures import import_failure
 from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.errors import (
     AsyncCvatError,

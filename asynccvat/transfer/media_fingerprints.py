@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from asynccvat.client import CvatClient
 from asynccvat.core.models import DataMeta, Task
 from asynccvat.core.plans.refresh import exported_fingerprint, media_fingerprint
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.errors import AsyncCvatError
 
 

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 import anyio
 
 from asynccvat.archives import StagedArchive
+from asynccvat.core.annotations.staged_counts import counting_rule
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.refresh import fingerprint_on_disk, fits_folder, is_worth_refreshing
-from asynccvat.core.receipts import Receipt, ReceiptHead, format_version
-from asynccvat.core.staged_counts import counting_rule
+from asynccvat.core.records.receipts import Receipt, ReceiptHead, format_version
 from asynccvat.errors import (
     ArchiveError,
     AsyncCvatError,

@@ -14,7 +14,7 @@ import msgspec
 from asynccvat.archives import ArchiveReader
 from asynccvat.core.models import Task
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
-from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.errors import AsyncCvatError
 from asynccvat.store import KeptArchives, TaskStore
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asynccvat
-from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, encode_receipt
+from asynccvat.core.records.receipts import MemberRecord, Receipt, ReceiptHead, encode_receipt
 from asynccvat.simulator import ServerProcess, SimulatorOptions
 from benchmarks.cases.images import ready_archives
 from benchmarks.cases.mirrors import check_mirrors

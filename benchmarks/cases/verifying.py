@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, encode_receipt
+from asynccvat.core.records.receipts import MemberRecord, Receipt, ReceiptHead, encode_receipt
 from benchmarks.contenders import OURS
 from benchmarks.measuring import Run, in_turns, median_ratio, run_process
 from benchmarks.results import Result, at_least, at_most

@@ -19,7 +19,7 @@ from blockbuster import BlockBuster
 
 from asynccvat.archives import StagedArchive, receiving
 from asynccvat.archives.kept_copy import archive_copy
-from asynccvat.core.ranges import RangeOptions
+from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.core.zip import ArchiveLimits
 from asynccvat.errors import (
     ArchiveLimitError,

@@ -6,7 +6,7 @@ import pytest
 from archive_site import FakeTime
 
 from asynccvat.archives.backoff import Backoff
-from asynccvat.core.retry import RetryBudget, RetryPolicy
+from asynccvat.core.wire.retry import RetryBudget, RetryPolicy
 from asynccvat.errors import AsyncCvatError, ProtocolError, ReadError
 from asynccvat.http import SharedBudget
 from asynccvat.http.retry_after import Timing

@@ -14,7 +14,7 @@ import pytest
 from archive_site import RESULT, ArchiveSite
 from blockbuster import BlockBuster
 
-from asynccvat.core.ranges import RangeOptions
+from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.errors import DiskFullError, IntegrityError, ReadError
 from asynccvat.events import Event, Retrying, TransferProgress
 from asynccvat.fs import files

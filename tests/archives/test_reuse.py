@@ -14,8 +14,8 @@ from archive_site import RESULT, ArchiveSite, keeping, numbered
 
 from asynccvat.archives import StagedArchive, reuse
 from asynccvat.core.models import ExportSpec
-from asynccvat.core.ranges import RangeOptions
-from asynccvat.core.receipts import Receipt, ReceiptHead
+from asynccvat.core.records.receipts import Receipt, ReceiptHead
+from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.errors import DiskFullError, StoreError
 from asynccvat.fs import files
 from asynccvat.store import MirrorStore, Staging

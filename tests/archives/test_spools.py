@@ -20,7 +20,7 @@ from blockbuster import BlockBuster
 
 from asynccvat.archives import session, spool
 from asynccvat.core.archive_limits import ArchiveLimits
-from asynccvat.core.ranges import RangeOptions
+from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.errors import (
     ArchiveLimitError,
     DiskFullError,

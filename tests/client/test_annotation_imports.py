@@ -15,8 +15,8 @@ from scripted import Connect, ScriptedServer, reply
 import asynccvat as ac
 from asynccvat.client import internals
 from asynccvat.client.upload_file import FileToSend
-from asynccvat.core.annotation_files import FileKind
-from asynccvat.core.tus import ONE_REQUEST
+from asynccvat.core.annotations.files import FileKind
+from asynccvat.core.wire.tus import ONE_REQUEST
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 

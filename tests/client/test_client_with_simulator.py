@@ -11,7 +11,7 @@ import pytest
 
 from asynccvat.client import CvatClient, internals
 from asynccvat.core.models import Cancellation, ExportSpec
-from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import AuthenticationError, ExportExpiredError, NotFoundError
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 

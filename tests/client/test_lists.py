@@ -13,8 +13,8 @@ from aiohttp import web
 from scripted import Connect, ScriptedServer, page, reply
 
 from asynccvat.core.models import Cancellation
-from asynccvat.core.retry import RetryPolicy
-from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, ServerError
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,7 @@ from asynccvat.core.models import (
     Task,
     User,
 )
-from asynccvat.core.responses import error_text, is_json, parse_date
+from asynccvat.core.wire.responses import error_text, is_json, parse_date
 
 KINDS: dict[str, Any] = {
     "/api/tasks": PageDecoder(Task),

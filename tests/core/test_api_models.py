@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from asynccvat.core.decoding import PageDecoder
 from asynccvat.core.models import ExportSpec, Project, RequestStatus, ServerRequest, Task
-from asynccvat.core.selection import (
+from asynccvat.core.selections.selection import (
     JobSelection,
     ProjectSelection,
     Selection,

@@ -25,7 +25,7 @@ from asynccvat.core.options import (
     TransferOptions,
     UploadOptions,
 )
-from asynccvat.core.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.core.zip.ends import EndRecords, check_end
 from asynccvat.errors import ArchiveLimitError, ConfigError
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.responses import (
+from asynccvat.core.wire.responses import (
     ByteRange,
     error_text,
     failure_cause,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.urls import PageUrl, ServerUrl, origin_of, same_server
+from asynccvat.core.wire.urls import PageUrl, ServerUrl, origin_of, same_server
 from asynccvat.errors import ConfigError, ProtocolError
 
 SERVER = ServerUrl.parse("https://cvat.example.com")

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from scripted import Connect, FakeTime, ScriptedServer, page, reply, scripted_server
 
 from asynccvat.client import internals
-from asynccvat.core.responders import Responder
+from asynccvat.core.wire.responders import Responder
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,

@@ -13,7 +13,7 @@ from aiohttp import web
 from scripted import Connect, FakeTime, ScriptedServer, raw_server, reply
 
 from asynccvat.client import internals
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,

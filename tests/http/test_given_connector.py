@@ -17,7 +17,7 @@ from yarl import URL
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import StallError, TransportError
 from asynccvat.http.body_receiver import WORTHWHILE
 

@@ -10,7 +10,7 @@ from scripted import KEY, Connect, ScriptedServer, page, raw_server, reply
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import internals
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError, ReadError
 from asynccvat.http.body_receiver import WORTHWHILE
 from asynccvat.http.exchange import shown_url

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from scripted import Connect, FakeTime, ScriptedServer, reply
 
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError, ConnectError, OutageError, RateLimitError, ServerError
 from asynccvat.http import CallListener, impatient, listening
 

@@ -10,7 +10,7 @@ from scripted import Connect, ScriptedServer, page, raw_server, reply, scripted_
 
 import asynccvat
 from asynccvat.client import CvatClient
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import (
     ConfigError,
     NotFoundError,

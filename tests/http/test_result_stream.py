@@ -14,7 +14,7 @@ from aiohttp import StreamReader, web
 from scripted import Connect, FakeTime, ScriptedServer, raw_server, reply
 
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import (
     ExportExpiredError,
     ExportNotReadyError,

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from scripted import Connect, FakeTime, ScriptedServer, page, reply
 
-from asynccvat.core.retry import RetryBudget, RetryPolicy
+from asynccvat.core.wire.retry import RetryBudget, RetryPolicy
 from asynccvat.errors import AsyncCvatError, NotFoundError, RateLimitError, ServerError
 from asynccvat.http import Call, CallListener, listening
 

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from scripted import Connect, FakeTime, ScriptedServer, raw_server, reply, scripted_server
 
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import (
     ConfigError,
     ConnectError,

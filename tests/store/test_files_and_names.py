@@ -16,7 +16,7 @@ from destinations import Disk
 
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.mirror import FolderState
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.errors import DiskFullError, StoreError
 from asynccvat.fs import disk_errors, files, system_calls
 from asynccvat.store import name_probe, trees

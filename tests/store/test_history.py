@@ -24,7 +24,7 @@ from destinations import (
     staged,
 )
 
-from asynccvat.core.remembered import Remembered
+from asynccvat.core.records.remembered import Remembered
 from asynccvat.store import MirrorStore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Destinations")]

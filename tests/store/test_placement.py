@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from destinations import listing, open_store, put
 
-from asynccvat.core.remembered import Remembered
+from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreLockedError
 from asynccvat.store import MirrorStore, mirror_store
 from asynccvat.store.opening import open_layout

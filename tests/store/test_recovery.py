@@ -11,7 +11,7 @@ import pytest
 from destinations import ORIGIN, fill, kept, listing, open_store, put, read_tree, receipt_of, staged
 
 from asynccvat.core.plans.mirror import FolderState
-from asynccvat.core.receipts import Receipt, decode_receipt, encode_receipt
+from asynccvat.core.records.receipts import Receipt, decode_receipt, encode_receipt
 from asynccvat.store.commits.recovery import (
     CrashState,
     FolderVersion,

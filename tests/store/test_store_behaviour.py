@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.plans.mirror import FolderState
-from asynccvat.core.receipts import Receipt
+from asynccvat.core.records.receipts import Receipt
 from asynccvat.errors import (
     ConfigError,
     DiskFullError,

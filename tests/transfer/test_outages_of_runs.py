@@ -12,7 +12,7 @@ import pytest
 from engine_serving import QUICK, Log, connected, files, serving, staged, until
 
 import asynccvat as ac
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.events import ExportRequested, Retrying, ServerBack, ServerUnreachable, TaskDone
 from asynccvat.simulator import Fault
 from asynccvat.transfer import own_requests

@@ -16,9 +16,9 @@ import asynccvat as ac
 from asynccvat.client.poller import Poller
 from asynccvat.client.watched import WatchedRequest
 from asynccvat.core.models import ServerRequest
-from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import intervals
 from asynccvat.core.scheduling.polling import Demand
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.simulator import Fault
 
 pytestmark = pytest.mark.anyio

@@ -22,7 +22,7 @@ from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.download import DownloadChoice, DownloadPlan, PlannedDownload, choose_step
 from asynccvat.core.plans.mirror import Reason
-from asynccvat.core.selection import Selection
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,

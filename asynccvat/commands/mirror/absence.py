@@ -10,7 +10,7 @@ from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.plans.removals import Presence, exceeds
-from asynccvat.core.selection import Selection
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, NotFoundError, PermissionDeniedError
 
 _CONFIRMATIONS_AT_ONCE = 4

@@ -1,6 +1,7 @@
 """Make a mirror's plan: settle its settings, read the listing and the receipts, compare them.
 
-`core.remembered` settles, `core.plans.mirror` compares. `commands.mirror.run` carries the plan out.
+`core.records.remembered` settles, `core.plans.mirror` compares. `commands.mirror.run` carries the
+plan out.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensi
 from asynccvat.core.plans.flavours import flattening
 from asynccvat.core.plans.mirror import Fetch, Plan, plan_mirror
 from asynccvat.core.plans.removals import Presence, absence_notice, gone_candidates
-from asynccvat.core.receipts import ReceiptHead
-from asynccvat.core.remembered import Settled, Wanted, settle
-from asynccvat.core.selection import Selection
+from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.records.remembered import Settled, Wanted, settle
+from asynccvat.core.selections.selection import Selection
 from asynccvat.events import DestinationSettled, Event, ListingRead, Planned
 from asynccvat.store import MirrorStore
 

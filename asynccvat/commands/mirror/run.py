@@ -28,7 +28,7 @@ from asynccvat.core.plans.mirror import (
     Skip,
     longest_first,
 )
-from asynccvat.core.remembered import Settled, Wanted, settle
+from asynccvat.core.records.remembered import Settled, Wanted, settle
 from asynccvat.errors import (
     AsyncCvatError,
     ExportError,

@@ -1,6 +1,6 @@
 """Count the annotations of local files before they are uploaded.
 
-Files are read piece by piece, in worker threads. `core.file_counts` counts.
+Files are read piece by piece, in worker threads. `core.annotations.file_counts` counts.
 """
 
 from __future__ import annotations
@@ -10,9 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from asynccvat.commands.upload.local_files import AnnotationSource, explained, is_system_error
-from asynccvat.core.annotation_files import FileKind, is_media
-from asynccvat.core.counting_plan import CountingPlan, plan_counting
-from asynccvat.core.file_counts import FileCounter, FileCounts, UncountableError, sum_counts
+from asynccvat.core.annotations.counting import CountingPlan, plan_counting
+from asynccvat.core.annotations.file_counts import (
+    FileCounter,
+    FileCounts,
+    UncountableError,
+    sum_counts,
+)
+from asynccvat.core.annotations.files import FileKind, is_media
 
 # Short pieces: the event loop gets its turn between them.
 _PIECE = 1 << 16

@@ -1,7 +1,7 @@
 """Find, check, read and pack local annotation files.
 
 These functions block, so they run in worker threads. They change no file of the user: a zip to
-upload is packed into a temporary file. `core.annotation_files` decides which files to take.
+upload is packed into a temporary file. `core.annotations.files` decides which files to take.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import BinaryIO, NoReturn
 from isal import isal_zlib
 
 from asynccvat.client.upload_file import FileToSend
-from asynccvat.core.annotation_files import (
+from asynccvat.core.annotations.files import (
     HEAD_BYTES,
     TAIL_BYTES,
     ChosenFiles,
@@ -31,7 +31,7 @@ from asynccvat.core.annotation_files import (
     kind_of,
 )
 from asynccvat.core.models import Format
-from asynccvat.core.receipts import MemberRecord
+from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.errors import AnnotationFileError, StoreError
 from asynccvat.fs import disk_errors
 

@@ -1,6 +1,6 @@
 """Guard what a task has: compare it with the file before an import, and with the task after it.
 
-`core.annotation_loss` decides. `commands.upload.counting` counts what a file holds.
+`core.annotations.loss` decides. `commands.upload.counting` counts what a file holds.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.counting import count_annotations
 from asynccvat.commands.upload.local_files import AnnotationSource
-from asynccvat.core.annotation_counts import AnnotationCounts, TaskAnnotations
-from asynccvat.core.annotation_files import FileKind
-from asynccvat.core.annotation_loss import check_result, exact_total, refuse_loss
-from asynccvat.core.file_counts import FileCounts
+from asynccvat.core.annotations.counts import AnnotationCounts, TaskAnnotations
+from asynccvat.core.annotations.file_counts import FileCounts
+from asynccvat.core.annotations.files import FileKind
+from asynccvat.core.annotations.loss import check_result, exact_total, refuse_loss
 from asynccvat.core.options import ImportMode
 from asynccvat.core.outcomes import AnnotationChange
 from asynccvat.errors import AsyncCvatError

@@ -8,10 +8,10 @@ from __future__ import annotations
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.loss_guard import LossGuard
-from asynccvat.core.annotation_counts import TaskAnnotations
+from asynccvat.core.annotations.counts import TaskAnnotations
 from asynccvat.core.outcomes import AnnotationChange
 from asynccvat.core.plans.upload import changed_since
-from asynccvat.core.upload_intents import UploadIntent, is_own_change
+from asynccvat.core.records.upload_intents import UploadIntent, is_own_change
 from asynccvat.errors import AnnotationLossError, AsyncCvatError, ImportUncertainError
 from asynccvat.store import MirrorStore
 

@@ -29,7 +29,7 @@ from asynccvat.core.plans.upload import (
     UploadPlan,
     plan_uploads,
 )
-from asynccvat.core.selection import Selection
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.events import Event, ListingRead, Planned
 from asynccvat.transfer.outages import OF_THE_RUN

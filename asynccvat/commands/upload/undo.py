@@ -20,7 +20,7 @@ from asynccvat.aio.threads import in_thread, shielded
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.dispatcher import failed
 from asynccvat.commands.upload.keeping import add_hint
-from asynccvat.core.annotation_counts import TaskAnnotations, read_task_annotations
+from asynccvat.core.annotations.counts import TaskAnnotations, read_task_annotations
 from asynccvat.core.models import Task
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, AnnotationChange, TaskOutcome
@@ -42,8 +42,8 @@ from asynccvat.core.plans.upload import (
     UploadStep,
     not_found,
 )
-from asynccvat.core.replaced import ReplacedState, content_digest, to_put_back
-from asynccvat.core.selection import Selection
+from asynccvat.core.records.replaced import ReplacedState, content_digest, to_put_back
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,

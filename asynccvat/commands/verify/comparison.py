@@ -19,7 +19,7 @@ from asynccvat.commands.verify.file_checks import Claim, Meter
 from asynccvat.commands.verify.inspection import Inspection
 from asynccvat.core.plans.verify import is_large, slices
 from asynccvat.core.problems import VerifyProblem, merge_problems
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 
 P = ParamSpec("P")
 T = TypeVar("T")

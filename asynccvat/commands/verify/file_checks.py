@@ -22,7 +22,7 @@ from asynccvat.core.problems import (
     judge,
     obstacle,
 )
-from asynccvat.core.receipts import MemberRecord, Receipt
+from asynccvat.core.records.receipts import MemberRecord, Receipt
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE

@@ -20,8 +20,8 @@ from asynccvat.commands.verify.file_checks import Claim, Meter
 from asynccvat.commands.verify.journal import JOURNAL_NAME, VerifyJournal
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.problems import ProblemKind, VerifyProblem, obstacle
-from asynccvat.core.receipts import MemberRecord, ReceiptHead, decode_receipt
-from asynccvat.core.remembered import Remembered
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead, decode_receipt
+from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees

@@ -2,7 +2,7 @@
 
 One process at a time writes it. If it cannot be written, the verification goes on without it and
 cannot be resumed: while another verification runs, or on a file system mounted read-only.
-`core.verify_journal` has its format.
+`core.records.verify_journal` has its format.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from asynccvat.core.verify_journal import (
+from asynccvat.core.records.verify_journal import (
     JournalHead,
     Verified,
     decode_journal,

@@ -20,9 +20,9 @@ from asynccvat.core.plans.removals import gone_candidates
 from asynccvat.core.plans.repair import RepairGroup, plan_repairs
 from asynccvat.core.plans.verify import compare
 from asynccvat.core.problems import VerifyProblem
-from asynccvat.core.receipts import ReceiptHead
-from asynccvat.core.remembered import Remembered, Wanted
-from asynccvat.core.selection import Selection
+from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.records.remembered import Remembered, Wanted
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.events import DestinationSettled, Event, RunFinished, Warned
 from asynccvat.transfer.run import Run

@@ -34,10 +34,10 @@ from asynccvat.core.plans.verify import (
     without_receipt,
 )
 from asynccvat.core.problems import VerifyProblem
-from asynccvat.core.receipts import ReceiptHead
-from asynccvat.core.remembered import Remembered, expected_selection
-from asynccvat.core.selection import Selection
-from asynccvat.core.verify_journal import Verified
+from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.records.remembered import Remembered, expected_selection
+from asynccvat.core.records.verify_journal import Verified
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import ConfigError
 from asynccvat.events import (
     Event,

@@ -1,13 +1,13 @@
 """Tell which tasks of a mirror's plan a named format flattens.
 
 A video is annotated with tracks, and a format of shapes writes each as a shape on every frame.
-`core.annotation_loss` refuses to upload such a file over the tracks.
+`core.annotations.loss` refuses to upload such a file over the tracks.
 """
 
 from __future__ import annotations
 
-from asynccvat.core.annotation_counts import enumeration
-from asynccvat.core.format_capacity import export_keeps_tracks
+from asynccvat.core.annotations.capacity import export_keeps_tracks
+from asynccvat.core.annotations.counts import enumeration
 from asynccvat.core.models import CVAT, ExportSpec
 from asynccvat.core.plans.mirror import Fetch, Plan
 

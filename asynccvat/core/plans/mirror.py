@@ -19,7 +19,7 @@ from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.removals import Presence, removals_refused
-from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.records.receipts import ReceiptHead
 
 
 class FolderState(StrEnum):

@@ -24,7 +24,7 @@ import msgspec
 
 from asynccvat.core.models import CVAT_IMAGES, CVAT_VIDEO, DataMeta, ExportSpec, Task
 from asynccvat.core.plans.mirror import Reason
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 
 REFRESH_FROM = 4 * 1024 * 1024
 """Bytes of media from which a refresh pays.

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import MirrorOptions
-from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.records.receipts import ReceiptHead
 
 # Ids of tasks in one message.
 _IDS_NAMED = 10

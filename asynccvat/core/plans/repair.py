@@ -13,8 +13,8 @@ from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.problems import VerifyProblem
-from asynccvat.core.receipts import ReceiptHead
-from asynccvat.core.remembered import Remembered
+from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.records.remembered import Remembered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asynccvat.core.annotation_counts import AnnotationCounts
+from asynccvat.core.annotations.counts import AnnotationCounts
 from asynccvat.errors import (
     AnnotationLossError,
     AsyncCvatError,

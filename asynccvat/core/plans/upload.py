@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from asynccvat.core.annotation_counts import AnnotationCounts
+from asynccvat.core.annotations.counts import AnnotationCounts
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.errors import AsyncCvatError, NotFoundError, TaskChangedError, UploadError
 

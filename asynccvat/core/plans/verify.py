@@ -17,7 +17,7 @@ from asynccvat.core.models import ExportSpec, Task, TaskListing
 from asynccvat.core.outcomes import TaskOutcome, error_record
 from asynccvat.core.plans.mirror import EXPLANATIONS, Reason, differs
 from asynccvat.core.problems import ProblemKind, VerifyProblem
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.errors import AsyncCvatError
 
 SLICE_BYTES = 64 * 1024 * 1024

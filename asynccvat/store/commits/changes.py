@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from asynccvat.core.receipts import Receipt, ReceiptHead
+from asynccvat.core.records.receipts import Receipt, ReceiptHead
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.fs import files
 from asynccvat.store import trees

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from asynccvat.core.receipts import Receipt, encode_receipt
+from asynccvat.core.records.receipts import Receipt, encode_receipt
 from asynccvat.errors import ForeignFolderError, StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import history, trees

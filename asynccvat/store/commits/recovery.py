@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from asynccvat.core.plans.mirror import FolderState
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.fs import files
 from asynccvat.store import trees
 from asynccvat.store.commits.primitives import finish, record_intent

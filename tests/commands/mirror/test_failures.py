@@ -26,7 +26,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.events import ExportRequested, Retrying, TaskDone, to_json
 from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault

@@ -25,7 +25,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat.core.receipts import Receipt
+from asynccvat.core.records.receipts import Receipt
 from asynccvat.events import Planned
 from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault

@@ -25,7 +25,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat.core.replaced import content_digest
+from asynccvat.core.records.replaced import content_digest
 from asynccvat.errors import DiskFullError, ImportFailedError, StoreError, UploadError
 from asynccvat.events import ImportRequested
 from asynccvat.fs import files as effects

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.commands.upload.local_files import find_source, prepared
-from asynccvat.core.annotation_files import FileKind
+from asynccvat.core.annotations.files import FileKind
 from asynccvat.errors import AnnotationFileError, StoreError
 
 VOC = "PASCAL VOC 1.1"

@@ -15,7 +15,7 @@ import asynccvat as ac
 from asynccvat.aio.threads import in_thread
 from asynccvat.commands.upload.local_files import find_source
 from asynccvat.commands.upload.loss_guard import LossGuard
-from asynccvat.core.annotation_files import FileKind
+from asynccvat.core.annotations.files import FileKind
 from asynccvat.errors import AnnotationLossError
 from asynccvat.models import AnnotationChange, AnnotationCounts
 from asynccvat.simulator import Fault

@@ -9,7 +9,7 @@ import pytest
 from engine_serving import Serving, serving
 
 import asynccvat as ac
-from asynccvat.core.tus import ONE_REQUEST
+from asynccvat.core.wire.tus import ONE_REQUEST
 from asynccvat.simulator import CallRecord, Fault
 
 pytestmark = pytest.mark.anyio

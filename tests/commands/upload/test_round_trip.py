@@ -27,7 +27,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat.core.receipts import Receipt
+from asynccvat.core.records.receipts import Receipt
 from asynccvat.errors import DriveError, StoreError
 from asynccvat.events import ImportFinished, ImportRequested
 from asynccvat.simulator import Fault

@@ -24,7 +24,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat.core.replaced import content_digest
+from asynccvat.core.records.replaced import content_digest
 from asynccvat.errors import (
     AnnotationLossError,
     ImportUncertainError,

@@ -11,7 +11,7 @@ from asynccvat.core.plans.dimensions import (
     without_other_dimensions,
 )
 from asynccvat.core.plans.mirror import Fetch, Keep, MirrorStep, Plan, Reason, Refuse, Remove, Skip
-from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.records.receipts import ReceiptHead
 
 COCO = ExportSpec("COCO 1.0")
 FORMATS = Formats(

@@ -28,7 +28,7 @@ from asynccvat.core.plans.mirror import (
     plan_mirror,
 )
 from asynccvat.core.plans.removals import Presence, absence_notice, gone_candidates
-from asynccvat.core.receipts import ReceiptHead
+from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.errors import ConfigError
 
 SPEC = ExportSpec("COCO 1.0", images=True)

@@ -19,7 +19,7 @@ from asynccvat.core.plans.refresh import (
     is_worth_refreshing,
     media_fingerprint,
 )
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 
 SPEC = ExportSpec("COCO 1.0", images=True)
 TASK = Task(id=7, size=3, updated_date="2026-11-23T12:00:00.5Z", subset="train")

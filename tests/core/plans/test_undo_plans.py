@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import pytest
 
-from asynccvat.core.annotation_counts import AnnotationCounts
+from asynccvat.core.annotations.counts import AnnotationCounts
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.plans.undo import (
     changed_since_upload,

@@ -21,7 +21,7 @@ from asynccvat.core.plans.upload import (
     UploadStep,
     plan_uploads,
 )
-from asynccvat.core.receipts import (
+from asynccvat.core.records.receipts import (
     MemberRecord,
     Receipt,
     ReceiptHead,
@@ -29,7 +29,7 @@ from asynccvat.core.receipts import (
     decode_receipt,
     encode_receipt,
 )
-from asynccvat.core.tus import ONE_REQUEST, chunk_length, metadata, read_offset
+from asynccvat.core.wire.tus import ONE_REQUEST, chunk_length, metadata, read_offset
 from asynccvat.errors import (
     AnnotationFileError,
     AnnotationLossError,

@@ -17,9 +17,9 @@ from asynccvat.core.plans import verify as verifying
 from asynccvat.core.plans.repair import RepairGroup, after_repair, plan_repairs
 from asynccvat.core.plans.verify import VerifyReport
 from asynccvat.core.problems import FileState, Obstacle, ProblemKind, VerifyProblem
-from asynccvat.core.receipts import MemberRecord, ReceiptHead
-from asynccvat.core.remembered import Remembered
-from asynccvat.core.verify_journal import (
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.records.verify_journal import (
     COUNTS_FOR,
     JournalHead,
     Verified,

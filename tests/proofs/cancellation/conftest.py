@@ -11,10 +11,10 @@ from memory_folders import in_memory
 from scenarios import Server
 
 from asynccvat.client import imports as asking
-from asynccvat.core import tus
 from asynccvat.core.plans import refresh
-from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import intervals
+from asynccvat.core.wire import tus
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.simulator import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 

@@ -24,8 +24,8 @@ from mirror_processes import Tree, Version, check_end, read_folders
 
 import asynccvat as ac
 from asynccvat.archives import kept_copy
-from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import intervals
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.fs import files
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 from asynccvat.store.commits import group_commit

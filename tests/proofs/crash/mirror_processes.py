@@ -31,7 +31,7 @@ import asynccvat
 from asynccvat import events
 from asynccvat.archives import extractor, kept_copy, parts
 from asynccvat.core.plans import refresh
-from asynccvat.core.receipts import Receipt, decode_receipt
+from asynccvat.core.records.receipts import Receipt, decode_receipt
 from asynccvat.core.scheduling import intervals
 from asynccvat.fs import files
 from asynccvat.simulator.processes import ServerProcess

@@ -22,7 +22,7 @@ from power_recording import Recorder
 from power_scenarios import ANNOTATIONS, Scenario, World, unheard
 
 import asynccvat as ac
-from asynccvat.core.receipts import decode_receipt
+from asynccvat.core.records.receipts import decode_receipt
 from asynccvat.events import Event, ImportRequested, TaskDone
 
 OWN = ".asynccvat"

@@ -15,8 +15,8 @@ import pytest
 import asynccvat as ac
 from asynccvat.archives import extractor, parts
 from asynccvat.core.paths import NameRules
-from asynccvat.core.retry import RetryPolicy
 from asynccvat.core.scheduling import intervals
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.events import Event
 from asynccvat.fs import files, system_calls
 from asynccvat.simulator import SimulatedServer, SimulatorOptions

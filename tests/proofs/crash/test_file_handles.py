@@ -15,8 +15,8 @@ from mirror_processes import read_folders
 import asynccvat as ac
 from asynccvat.archives.reader import ArchiveReader
 from asynccvat.cli.signals import raise_handle_limit
-from asynccvat.core.ranges import RangeOptions
 from asynccvat.core.scheduling import intervals
+from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.fs import files, handles
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess

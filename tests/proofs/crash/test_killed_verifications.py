@@ -18,8 +18,8 @@ from mirror_processes import processes
 
 import asynccvat
 from asynccvat.core.plans import verify as verifying
-from asynccvat.core.receipts import MemberRecord, Receipt, ReceiptHead, encode_receipt
-from asynccvat.core.verify_journal import decode_journal
+from asynccvat.core.records.receipts import MemberRecord, Receipt, ReceiptHead, encode_receipt
+from asynccvat.core.records.verify_journal import decode_journal
 from asynccvat.fs import files
 
 pytestmark = pytest.mark.proof("Verify")

@@ -30,7 +30,7 @@ from mirror_processes import (
 )
 from warm_parent import Ended, WarmParent
 
-from asynccvat.core.receipts import Receipt, encode_receipt
+from asynccvat.core.records.receipts import Receipt, encode_receipt
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.server import SimulatedServer
 from asynccvat.simulator.threads import serve_in_thread

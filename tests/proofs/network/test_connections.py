@@ -23,7 +23,7 @@ from relay import Relay, relay
 
 import asynccvat as ac
 from asynccvat.core.models import TaskListing
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.events import ExportRequested, ServerBack, ServerUnreachable
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 

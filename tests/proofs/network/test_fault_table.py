@@ -17,7 +17,7 @@ import pytest
 from mirrored import Case, connected, files, of_task, run, settle, staged
 
 import asynccvat as ac
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Network faults")]

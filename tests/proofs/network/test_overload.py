@@ -17,7 +17,7 @@ import pytest
 from mirrored import Ran, connected, files, mirror_undisturbed, run, staged
 
 import asynccvat as ac
-from asynccvat.core.retry import RetryPolicy
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.events import Event, ExportRequested, Planned, Retrying, ServerPaused
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 

@@ -17,7 +17,7 @@ from engine_serving import Serving, data, error, outcome, serving
 from test_nothing_replaced_is_lost import FRAMES, Annotator
 
 import asynccvat as ac
-from asynccvat.core.replaced import NEWEST, content_digest
+from asynccvat.core.records.replaced import NEWEST, content_digest
 from asynccvat.errors import TaskChangedError
 
 __all__ = ["data"]

@@ -1,0 +1,371 @@
+"""What a destination remembers of its first run, and what a later run makes of it.
+
+`settle` compares what a run was given with what the destination remembers. To remember one more
+option, give its field in `MirrorOptions` the default None, and add it to `Remembered` and to
+`_SETTINGS`. `store.identity` keeps all this in `destination.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import msgspec
+
+from asynccvat.core import quantities
+from asynccvat.core.declarations import declared_options
+from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
+from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UnsafeNames
+from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.selections.selection import Selection
+from asynccvat.errors import ChangeRefusedError, ConfigError
+
+
+class LastingSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The conditions of a selection that hold for every run. None is no condition.
+
+    `-t`, `--failed-from` and `--updated-since` are for one run, and so no part of it.
+    """
+
+    project_ids: tuple[int, ...] | None = None
+    status: str | None = None
+    subset: str | None = None
+    name: str | None = None
+    owner: str | None = None
+    assignee: str | None = None
+    filter: str | None = None
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The settings of a destination. None stands for what is not known, or was not given.
+
+    Attributes:
+        format: The exporter's name.
+        images: Whether the images are fetched, too.
+        folder_prefix: The start of each folder's name.
+        names: What becomes of names that the destination cannot hold.
+        keep_archive: Whether the archives are kept, too.
+        history: Seconds for which replaced annotation files are kept.
+        selection: Which tasks belong to it.
+    """
+
+    format: str | None = None
+    images: bool | None = None
+    folder_prefix: str | None = None
+    names: str | None = None
+    keep_archive: bool | None = None
+    history: float | None = None
+    selection: LastingSelection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """One remembered option, apart from the selection.
+
+    Attributes:
+        name: The field of `Remembered`, and of `MirrorOptions` if it is there.
+        default: The value of a destination's first run that does not give it.
+        words: Describes a value.
+        always: Whether the line that each run prints also has the default.
+        binds: Whether another value needs `--change`, as it changes what is there.
+        default_binds: Whether that holds for the default, too. If not, it is not remembered.
+    """
+
+    name: str
+    default: Any
+    words: Callable[[Any], str]
+    always: bool = False
+    binds: bool = True
+    default_binds: bool = True
+
+    @property
+    def is_option(self) -> bool:
+        """Whether `MirrorOptions` has it."""
+        return any(item.name == self.name for item in fields(MirrorOptions))
+
+
+_SETTINGS = (
+    _Setting("format", ExportSpec().format, str, always=True),
+    _Setting(
+        "images", False, lambda given: f"{'with' if given else 'without'} images", always=True
+    ),
+    _Setting("folder_prefix", DEFAULT_PREFIX, lambda given: f"folders like {given + '147'!r}"),
+    _Setting(
+        "names",
+        UnsafeNames.REFUSE.value,
+        lambda given: f"unsafe names {'mapped' if given == UnsafeNames.MAP else 'refused'}",
+        binds=False,
+        default_binds=False,
+    ),
+    _Setting(
+        "keep_archive",
+        False,
+        lambda given: f"archives {'kept' if given else 'not kept'}",
+        default_binds=False,
+    ),
+    _Setting(
+        "history",
+        0.0,
+        lambda given: f"history {quantities.duration_text(given)}" if given else "no history",
+        default_binds=False,
+    ),
+)
+_LASTING = tuple(LastingSelection.__struct_fields__)
+_SHOWN_IDS = 5
+_FLAGS = {item.name: item.flag for item in declared_options(Selection)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a run works with.
+
+    Attributes:
+        selection: The tasks of this run.
+        spec: Format and images.
+        options: The options, with every remembered one filled in.
+        remembered: What the destination remembers from now on.
+        ignored_project: The project of the settings, if the destination remembers another
+            selection, which counts for more.
+    """
+
+    selection: Selection
+    spec: ExportSpec
+    options: MirrorOptions
+    remembered: Remembered
+    ignored_project: int | None = None
+
+    def describe(self) -> str:
+        """Say in words what the destination holds, and how this run is narrowed."""
+        lasting = self.remembered.selection
+        parts = [_tasks(lasting)] if lasting is not None else []
+        for setting in _SETTINGS:
+            value = getattr(self.remembered, setting.name)
+            if setting.always or value not in (None, setting.default):
+                parts.append(setting.words(value))
+        text = ", ".join(parts)
+        if narrowed := _narrowed(self.selection):
+            text += f"; this run: {narrowed}"
+        if self.ignored_project is not None:
+            text += f"; project {self.ignored_project} of the settings is ignored"
+        return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a run was given.
+
+    Attributes:
+        given: The remembered options among it; None is not given.
+        selection: The selection.
+        options: All options.
+    """
+
+    given: Remembered
+    selection: Selection
+    options: MirrorOptions
+
+    @classmethod
+    def of(
+        cls,
+        selection: Selection | None,
+        spec: ExportSpec | str | None,
+        images: bool | None,
+        options: MirrorOptions,
+    ) -> Wanted:
+        """Collect what a run was given.
+
+        Args:
+            selection: None is not given.
+            spec: An `ExportSpec` gives format and images, a text the format alone.
+            images: Whether images are fetched, None if that is not given.
+            options: The options; None in them is not given.
+
+        Raises:
+            ConfigError: The format's name is empty, or the images are given twice.
+            TypeError: The selection or the spec has another type.
+        """
+        if images is not None and not isinstance(images, bool):
+            raise ConfigError(f"images must be True, False or None, not {images!r}")
+        format_name = None if spec is None else ExportSpec.of(spec).format
+        if isinstance(spec, ExportSpec):
+            if images is not None:
+                raise ConfigError(
+                    "images is given twice, also in the ExportSpec. Give the format's name instead."
+                )
+            images = spec.images
+        own = {item.name: getattr(options, item.name) for item in _SETTINGS if item.is_option}
+        given = Remembered(format=format_name, images=images, **own)
+        return cls(given=given, selection=Selection.of(selection), options=options)
+
+
+def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -> Settled:
+    """Fill in what a run was not given, from what the destination remembers or from defaults.
+
+    Args:
+        wanted: What the run was given.
+        remembered: What the destination remembers.
+        place: The destination, for messages.
+        bound: Whether another value than the remembered one is refused. It is not in a destination
+            that holds no task: a mistyped first run must not spoil it.
+
+    Raises:
+        ChangeRefusedError: The run was given another value than the remembered one, and not
+            `--change`.
+        ConfigError: `--everything` is given together with a selection.
+    """
+    differing: list[str] = []
+    values: dict[str, Any] = {}
+    for item in _SETTINGS:
+        new, old = getattr(wanted.given, item.name), getattr(remembered, item.name)
+        if item.binds and new is not None and old is not None and new != old:
+            differing.append(f"{item.words(old)}, not {item.words(new)}")
+        known = [value for value in (new, old) if value is not None]
+        values[item.name] = known[0] if known else item.default
+    options = wanted.options
+    used, lasting = _settle_selection(wanted.selection, options, remembered.selection, differing)
+    if differing and bound and not options.change:
+        raise ChangeRefusedError(
+            f"cannot mirror to {place!r}: its settings are {'; '.join(differing)}. Leave these "
+            "options out to go on as before, or add --change to change the destination."
+        )
+    own = {item.name: values[item.name] for item in _SETTINGS if item.is_option}
+    return Settled(
+        selection=used,
+        spec=ExportSpec(values["format"], images=values["images"]),
+        options=replace(options, **own),
+        remembered=Remembered(**_worth_remembering(values), selection=lasting),
+        ignored_project=_ignored_project(wanted, used, remembered.selection),
+    )
+
+
+def _ignored_project(
+    wanted: Wanted, used: Selection, remembered: LastingSelection | None
+) -> int | None:
+    """Return the project of the settings, if what is remembered counts for more."""
+    default, given = wanted.options.default_project_id, wanted.selection
+    says_which = given.project_ids is not None or given.task_ids is not None
+    if default is None or remembered is None or says_which or wanted.options.everything:
+        return None
+    return None if used.project_ids == (default,) else default
+
+
+def _worth_remembering(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        item.name: values[item.name]
+        for item in _SETTINGS
+        if item.default_binds or values[item.name] != item.default
+    }
+
+
+def expected_selection(
+    given: Selection | None, remembered: Remembered | None, default_project_id: int | None
+) -> Selection:
+    """Return which tasks a destination should hold, for a comparison with the server.
+
+    Args:
+        given: What the user said, None if nothing.
+        remembered: What the destination remembers.
+        default_project_id: The project of the settings.
+    """
+    if given is not None:
+        return given
+    if remembered is not None and remembered.selection is not None:
+        return Selection(**msgspec.structs.asdict(remembered.selection))
+    return Selection(project_ids=(default_project_id,) if default_project_id else None)
+
+
+def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:
+    """Return the settings of a destination that remembers none: those of most of its tasks.
+
+    Both flavours of CVAT's XML together are what `CVAT` chooses.
+    """
+    made = Counter(
+        (head.format, head.images, head.folder.removesuffix(str(head.task_id))) for head in heads
+    )
+    formats = {format_name for format_name, _, _ in made}
+    for (format_name, images, prefix), _ in made.most_common(1):
+        return Remembered(
+            format=CVAT if formats == {CVAT_IMAGES, CVAT_VIDEO} else format_name,
+            images=images,
+            folder_prefix=prefix,
+        )
+    return Remembered()
+
+
+def _settle_selection(
+    given: Selection,
+    options: MirrorOptions,
+    remembered: LastingSelection | None,
+    differing: list[str],
+) -> tuple[Selection, LastingSelection | None]:
+    """Return the selection of this run, and what is remembered from now on.
+
+    Differences from what is remembered are added to `differing`.
+    """
+    named = _lasting(given)
+    if options.everything and named:
+        raise ConfigError(
+            f"--everything contradicts {_FLAGS[next(iter(named))]}. Remove one of them."
+        )
+    if given.task_ids is not None or named.get("project_ids") == ():
+        return given, remembered  # named tasks are for this run alone, and so is nothing at all
+    kept = dict.fromkeys(_LASTING) if remembered is None else msgspec.structs.asdict(remembered)
+    if options.everything:
+        old = [_condition(name, value) for name, value in kept.items() if value is not None]
+        differing += [f"{', '.join(old)}, not all tasks"] if old else []
+        kept = dict.fromkeys(_LASTING)
+    elif remembered is not None:
+        differing += [
+            f"{_condition(name, kept[name])}, not {_condition(name, value)}"
+            for name, value in named.items()
+            if value != kept[name]
+        ]
+    elif "project_ids" not in named and options.default_project_id:
+        named["project_ids"] = (options.default_project_id,)
+    lasting = LastingSelection(**kept | named)
+    used = replace(given, **msgspec.structs.asdict(lasting))
+    is_for_one_run = remembered is None and given.updated_since is not None
+    return used, None if is_for_one_run else lasting
+
+
+def _lasting(selection: Selection) -> dict[str, Any]:
+    """Return the lasting conditions of a selection, in a form that can be compared."""
+    named = {name: getattr(selection, name) for name in _LASTING}
+    if selection.project_ids is not None:
+        named["project_ids"] = tuple(sorted(set(selection.project_ids)))
+    if selection.filter is not None:
+        named["filter"] = json.dumps(json.loads(selection.filter), sort_keys=True)
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _tasks(selection: LastingSelection) -> str:
+    """Describe which tasks belong to a destination."""
+    conditions = msgspec.structs.asdict(selection).items()
+    words = [_condition(name, value) for name, value in conditions if value is not None]
+    return ", ".join(words) or "all tasks"
+
+
+def _condition(name: str, value: Any) -> str:
+    """Describe a lasting condition."""
+    word = "project" if name == "project_ids" else name
+    if value is None:
+        return f"any {word}"
+    if name == "project_ids":
+        return f"{word}{'s' if len(value) > 1 else ''} {' and '.join(map(str, value))}"
+    return f"{word} {value if name in ('status', 'filter') else repr(value)}"
+
+
+def _narrowed(selection: Selection) -> str:
+    """Describe what holds for one run alone; "" if nothing does."""
+    parts = []
+    if selection.task_ids is not None:
+        ids = sorted(set(selection.task_ids))
+        more = f" and {len(ids) - _SHOWN_IDS} more" if len(ids) > _SHOWN_IDS else ""
+        word = "task" if len(ids) == 1 else "tasks"
+        parts.append(f"{word} {', '.join(map(str, ids[:_SHOWN_IDS])) or 'none'}{more}")
+    if selection.updated_since is not None:
+        parts.append(f"updated since {selection.updated_since}")
+    return ", ".join(parts)

@@ -1,0 +1,1 @@
+"""Which tasks are chosen, and why a selection is empty."""

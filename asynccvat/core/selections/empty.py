@@ -1,0 +1,78 @@
+"""Explain why a list is empty: which condition fits nothing, and what would fit."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from asynccvat.core.selections.matching import text_of
+from asynccvat.core.selections.wildcards import has_wildcard, pattern_of
+
+_TEXTS = ("name", "subset", "owner", "assignee")
+_NEAREST = 3
+
+
+def text_conditions(selection: Any) -> dict[str, str]:
+    """Return the conditions of a selection that compare texts which users make up."""
+    given = {name: getattr(selection, name, None) for name in _TEXTS}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def other_conditions(selection: Any) -> bool:
+    """Whether a selection has conditions that often fit nothing, such as a date."""
+    return any(
+        getattr(selection, item.name) is not None
+        for item in fields(selection)
+        if item.name not in (*_TEXTS, "project_ids")
+    )
+
+
+def explain(conditions: Mapping[str, str], what: str, seen: Iterable[Any]) -> str:
+    """Say which conditions fit none of the entries that a list without them shows.
+
+    Args:
+        conditions: What `text_conditions` returned.
+        what: What the list holds, such as `tasks`.
+        seen: Entries of the list without the conditions.
+    """
+    entries = list(seen)
+    unmet = [
+        sentence
+        for name, wanted in conditions.items()
+        for sentence in _unmet(name, wanted, what, {text_of(entry, name) for entry in entries})
+    ]
+    if unmet:
+        return " ".join([unmet[0], *(f"N{sentence[1:]}" for sentence in unmet[1:])])
+    named = " and ".join(f"{name} {wanted!r}" for name, wanted in conditions.items())
+    return f"there are {what} with {named}, but none that meet all conditions."
+
+
+def _unmet(name: str, wanted: str, what: str, values: set[str]) -> Iterator[str]:
+    """Yield a sentence if no value fits a condition."""
+    if has_wildcard(wanted):
+        if not any(pattern_of(wanted).fullmatch(value) for value in values):
+            yield f"no {what.removesuffix('s')} has the {name} {wanted!r}.{_known(name, values)}"
+    elif wanted not in values:
+        yield (
+            f"no {what.removesuffix('s')} has the {name} {wanted!r}. It must be exact, or hold a "
+            f"wildcard, like {wanted + '*'!r}.{_nearest(wanted, values) or _known(name, values)}"
+        )
+
+
+def _nearest(wanted: str, values: set[str]) -> str:
+    folded = {value.lower(): value for value in sorted(values) if value}
+    # Other tools search for parts of names, so the beginning of one comes before what looks alike.
+    near = [key for key in folded if key.startswith(wanted.lower())]
+    near += [key for key in difflib.get_close_matches(wanted.lower(), folded) if key not in near]
+    return f" The nearest: {', '.join(repr(folded[key]) for key in near[:_NEAREST])}." * bool(near)
+
+
+def _known(name: str, values: set[str]) -> str:
+    """Name the values that there are, except names of tasks, which are many."""
+    known = sorted(value for value in values if value)
+    if name == "name" or not known:
+        return ""
+    rest = ", ..." if len(known) > 2 * _NEAREST else ""
+    return f" Those that exist: {', '.join(map(repr, known[: 2 * _NEAREST]))}{rest}."

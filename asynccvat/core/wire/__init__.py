@@ -1,0 +1,1 @@
+"""What is sent and received: URLs, headers, ranges, responses and retries, as values."""
