@@ -132,7 +132,8 @@ class ReplacedAnnotations:
             read_only: Change nothing.
 
         Raises:
-            ConfigError: It holds states of another server's tasks, or this is Windows.
+            ConfigError: It holds states of another server's tasks, it lies in a mirror, or this is
+                Windows.
             StoreError: It cannot be made, read or written.
         """
         if sys.platform == "win32":
@@ -144,6 +145,7 @@ class ReplacedAnnotations:
 
         def opening() -> None:
             with disk_errors.explained("use", path):
+                _check_place(path)
                 if not read_only:
                     make_folders(path, durable=False)
                     if durable:
@@ -360,6 +362,25 @@ class _Server(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Version(msgspec.Struct):
     version: int = REPLACED_VERSION
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a folder in a mirror, where --undo looks only into the mirror's own states.
+
+    In a task's folder, a later upload would even pack the states as the task's annotations.
+
+    Raises:
+        ConfigError: It lies in a mirror, or is one.
+        OSError: As the system says.
+    """
+    place = path.resolve()
+    for folder in (place, *place.parents):
+        if (folder / OWN_FOLDER).is_dir():
+            raise ConfigError(
+                f"cannot keep annotations in {str(path)!r}: it lies in the mirror "
+                f"{str(folder)!r}. Name a folder outside of it with --backup-dir; for files of "
+                "the mirror, remove --backup-dir."
+            )
 
 
 def _check_server(fd: int, path: Path, origin: str, *, durable: bool, create: bool) -> None:
