@@ -479,7 +479,7 @@ async def upload_annotations(
     """Import one annotation file into one task, and wait until that is done.
 
     A large file is sent in pieces, and resumed after a break. Receipts of a mirror are neither
-    read nor written; `upload` does that.
+    read nor written; `upload` does that. A task that has lost much is a warning in the log.
 
     Args:
         client: The server.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from asynccvat.core.options import UploadOptions
 from asynccvat.errors import AsyncCvatError
 from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.imports import Imports
+
+_log = logging.getLogger(__name__)
 
 
 async def import_file(
@@ -58,7 +61,10 @@ async def import_file(
             raise
         finally:
             await shielded(imports.cancel_queued())
-        await replacement.result()
+        _, warnings = await replacement.result()
+        for warning in warnings:
+            # The finished request has no place for them.
+            _log.warning("task %d: %s", task_id, warning)
         return request
 
 
