@@ -118,7 +118,17 @@ def upload(
     task_ids = tuple(dict.fromkeys((*named, *(failed or ()))))
     pairs = parsing.pairs(pair or (), "--pair")
     if undo:
-        _refuse_with_undo(options, {"--all": all_, "--format": format_})
+        _refuse_with_undo(
+            {
+                "--all": all_,
+                "--format": format_,
+                "--no-backup": not options.backup,
+                "--mode": options.mode != UploadOptions().mode,
+                "--lossy": options.lossy,
+                "--allow-empty": options.allow_empty,
+                "--force": options.force,
+            }
+        )
         folder = _undo_folder(task_ids, pairs, in_dir, options)
         act, plan = _undoing(folder, pairs or task_ids, options)
     else:
@@ -141,15 +151,13 @@ def upload(
     )
 
 
-def _refuse_with_undo(options: UploadOptions, others: Mapping[str, object]) -> None:
+def _refuse_with_undo(meaningless: Mapping[str, object]) -> None:
     """Refuse options that have no meaning for an undo.
 
     Raises:
-        typer.BadParameter: There is one.
+        typer.BadParameter: One is given.
     """
-    given = [flag for flag, value in others.items() if value]
-    if not options.backup:
-        given.append("--no-backup")
+    given = [flag for flag, value in meaningless.items() if value]
     if given:
         raise typer.BadParameter(
             f"it puts kept annotations back. Remove {given[0]}.", param_hint="--undo"

@@ -145,6 +145,39 @@ async def test_a_backup_folder_keeps_the_tasks_of_one_server(tmp_path: Path) -> 
         assert other.server.imports == []
 
 
+@pytest.mark.parametrize("inside", ["", "task1", "task1/replaced", "replaced"])
+async def test_a_backup_folder_in_a_mirror_is_refused_since_no_undo_would_find_it(
+    data: Path, tmp_path: Path, stack: AsyncExitStack, inside: str
+) -> None:
+    serve = await mirrored(stack, data)
+    (tmp_path / "a.xml").write_bytes((data / "task1" / CVAT).read_bytes())
+    names = sorted(data.rglob("*"))
+    keeping = ac.UploadOptions(durable=False, backup_dir=data / inside)
+    pairs = {1: tmp_path / "a.xml"}
+    for attempt in (
+        lambda: ac.upload(serve.client, pairs, options=keeping),
+        lambda: ac.plan_upload(serve.client, pairs, options=keeping),
+        lambda: ac.upload_annotations(
+            serve.client, 1, tmp_path / "a.xml", backup_dir=data / inside
+        ),
+    ):
+        with pytest.raises(ac.ConfigError, match="it lies in the mirror"):
+            await attempt()
+    assert sorted(data.rglob("*")) == names
+    assert serve.server.imports == []
+
+
+async def test_a_single_import_that_removes_much_is_a_warning_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(1) as serve:
+        await serve.annotate(1, shapes=[serve.box(1)])
+        (tmp_path / "a.xml").write_bytes((await serve.archive(1))[CVAT])
+        await serve.annotate(1, shapes=[serve.box(1)] * 3)
+        await ac.upload_annotations(serve.client, 1, tmp_path / "a.xml", backup=False)
+    assert "task 1: the task had 3 annotations, and has 1 now" in caplog.messages
+
+
 async def test_one_file_alone_is_held_to_the_same(tmp_path: Path) -> None:
     async with serving(1) as serve:
         (tmp_path / "a.xml").write_bytes((await serve.archive(1))[CVAT])
