@@ -14,6 +14,7 @@ from asynccvat.core.annotations.file_counts import (
     LineCounter,
     VocCounter,
 )
+from asynccvat.core.annotations.files import is_hidden
 
 _XML = re.compile(r"\.xml\Z", re.IGNORECASE)
 _JSON = re.compile(r"\.json\Z", re.IGNORECASE)
@@ -48,11 +49,14 @@ class CountingPlan:
 def plan_counting(paths: Iterable[str], importer: str) -> CountingPlan:
     """Choose a counter for each file that an importer reads.
 
+    Importers find files by patterns, which pass over hidden ones. macOS adds such a file to a zip
+    for each member: `__MACOSX/._annotations.xml` is no XML.
+
     Args:
         paths: The files, without the task's images.
         importer: The importer's name.
     """
-    every = tuple(paths)
+    every = tuple(path for path in paths if not is_hidden(path))
     counters = _counters(_only_read(every, importer), importer)
     is_counted_wholly = importer.startswith(("CVAT ", "COCO ", "Datumaro ", "MOT ")) or (
         bool(counters) and "YOLO" in importer

@@ -78,7 +78,7 @@ def choose_files(paths: Iterable[str], format_name: str, *, folder: str) -> Chos
     Raises:
         AnnotationFileError: There is none, or more than one that could be meant.
     """
-    present = sorted(path for path in paths if not _is_hidden(path))
+    present = sorted(path for path in paths if not is_hidden(path))
     importer = importer_name(format_name)
     zips = [path for path in present if "/" not in path and path.lower().endswith(".zip")]
     wanted, pattern = _single_file(importer)
@@ -145,7 +145,8 @@ def _unusable(
     return AnnotationFileError(f"cannot upload {what}: {why}. {remedy}")
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
+    """Whether a file is one that importers pass over, such as those that macOS adds to a zip."""
     return any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
 
 
@@ -207,7 +208,7 @@ def check_members(members: Mapping[str, bytes], importer: Format, *, name: str) 
         AnnotationFileError: It does not.
     """
     if importer.name.startswith("CVAT "):
-        texts = [path for path in members if path.endswith(".xml") and not _is_hidden(path)]
+        texts = [path for path in members if path.endswith(".xml") and not is_hidden(path)]
         if not texts:
             raise _unusable(
                 name,

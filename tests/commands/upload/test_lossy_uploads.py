@@ -91,6 +91,20 @@ async def test_shapes_are_not_replaced_by_the_tracks_of_the_flavour_for_videos(
     assert await counts(serve) == (0, 1, 0)
 
 
+async def test_the_files_that_macos_adds_to_a_zip_hide_no_loss(
+    tmp_path: Path, stack: AsyncExitStack
+) -> None:
+    serve = await stack.enter_async_context(serving(1, frames=3))
+    await serve.annotate(1, tracks=[serve.track(1)])
+    xml = (await serve.archive(1, IMAGES))[CVAT]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(CVAT, xml)
+        archive.writestr(f"__MACOSX/._{CVAT}", b"\0\5\x16\7")
+    report = await ac.upload(serve.client, {1: tmp_path / "a.zip"}, options=FOR_GOOD)
+    assert "it has 1 track, which CVAT for images 1.1 turns into 3 shapes" in said(report)
+    assert await counts(serve) == (1, 0, 0)
+
+
 @pytest.mark.parametrize("spec", [IMAGES, VIDEO], ids=str)
 async def test_a_task_with_tracks_and_shapes_is_refused_in_both_flavours(
     data: Path, stack: AsyncExitStack, spec: ac.ExportSpec
