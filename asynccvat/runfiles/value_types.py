@@ -103,12 +103,12 @@ class TextType:
         if self.words:
             return {"enum": list(self.words)}
         if self.is_path:
-            return {"type": "string", "minLength": 1, "not": {"pattern": ADDRESS.pattern}}
-        return {"type": "string", "minLength": 0 if self.may_be_empty else 1}
+            return {"type": "string", "pattern": r"\S", "not": {"pattern": ADDRESS.pattern}}
+        return {"type": "string"} if self.may_be_empty else {"type": "string", "pattern": r"\S"}
 
     def read(self, node: yaml.Node, reader: NodeReader, name: str) -> str | None:
         """Read the value of a node."""
-        if tag(node) != "str" or not (node.value or self.may_be_empty):
+        if tag(node) != "str" or not (node.value.strip() or self.may_be_empty):
             what = "an empty text" if tag(node) == "str" else described(node)
             hint = " (put it in quotes)" if tag(node) in _SCALARS[1:] else ""
             reader.report(node, f"{name!r} must be a text{hint}, not {what}")

@@ -22,8 +22,8 @@ def check_place(path: Path) -> None:
     """Refuse a place in which no destination may be made.
 
     Raises:
-        ConfigError: A link leads nowhere; or it is the root of the file system, a home directory,
-            inside another destination or around one.
+        ConfigError: A link leads nowhere; or it is the root of the file system, a home directory
+            or around one, inside another destination or around one.
         OSError: As the system says.
     """
     check_links(path)
@@ -39,6 +39,10 @@ def check_place(path: Path) -> None:
         raise ConfigError(
             f"cannot mirror to {str(path)!r}: it is a home directory. Name a folder in it, such as "
             f"{place / 'cvat'}."
+        )
+    if any(place in home.parents for home in _homes()):
+        raise ConfigError(
+            f"cannot mirror to {str(path)!r}: home directories are in it. Name a folder of its own."
         )
     for outer in place.parents:
         if (outer / OWN_FOLDER).is_dir():

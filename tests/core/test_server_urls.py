@@ -41,6 +41,8 @@ def test_addresses_become_canonical_origins(text: str, origin: str) -> None:
             None,
         ),
         ("https://cvat.example.com/projects/5?page=1#x", "https://cvat.example.com", None, 5),
+        ("https://cvat.example.com/api/tasks/147", "https://cvat.example.com", 147, None),
+        ("https://a.example/cvat/api/projects/5", "https://a.example/cvat", None, 5),
         ("https://cvat.example.com//projects//5//", "https://cvat.example.com", None, 5),
         ("https://cvat.example.com/tasks?page=1", "https://cvat.example.com", None, None),
         ("https://cvat.example.com/tasks/create", "https://cvat.example.com", None, None),

@@ -366,6 +366,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         "- {task: mirror}\n"
         "- {task: mirror, server: here, parameters: here}\n"
         "- foo\n"
+        "- {task: mirror, parameters: {dest: x, name: '  '}}\n"
     )
     assert not [line for line in lines if SECRET in line]
     expected = [
@@ -402,6 +403,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (26, "'server' must hold keys like 'url'"),
         (26, "'parameters' must hold keys like 'dest'"),
         (27, "a step must hold 'task' and 'parameters'"),
+        (28, "'name' must be a text, not an empty text"),
     ]
     for line, words in expected:
         assert any(

@@ -64,6 +64,9 @@ async def test_the_root_and_home_directories_are_refused(
         assert (await refusal(home)).endswith(
             f": it is a home directory. Name a folder in it, such as {tmp_path / 'ann' / 'cvat'}."
         )
+    assert await refusal(tmp_path) == (
+        f"cannot mirror to {str(tmp_path)!r}: home directories are in it. Name a folder of its own."
+    )
     assert listing(tmp_path / "ann") == []
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)  # which the system does not know
     async with open_store(tmp_path / "ann" / "cvat"):

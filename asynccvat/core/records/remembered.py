@@ -225,7 +225,12 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         known = [value for value in (new, old) if value is not None]
         values[item.name] = known[0] if known else item.default
     options = wanted.options
-    used, lasting = _settle_selection(wanted.selection, options, remembered.selection, differing)
+    narrowing: list[str] = []
+    used, lasting = _settle_selection(wanted.selection, options, remembered.selection, narrowing)
+    if narrowing and not bound:
+        # Mistyped conditions of a run that found no task must not narrow another selection.
+        used, lasting = _settle_selection(wanted.selection, options, None, [])
+    differing += narrowing
     if differing and bound and not options.change:
         raise ChangeRefusedError(
             f"cannot mirror to {place!r}: its settings are {'; '.join(differing)}. Leave these "

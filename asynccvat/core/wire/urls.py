@@ -226,7 +226,9 @@ def _split_path(path: str) -> tuple[str, list[str]]:
         raise ConfigError(f"the server URL has a path that cannot be used. {_EXAMPLE}")
     first = next((place for place, part in enumerate(parts) if part in _PAGES), len(parts))
     prefix = "".join("/" + quote(part, safe=_IN_PATH) for part in parts[:first])
-    return prefix, parts[first:]
+    page = parts[first:]
+    # CVAT's own answers hold addresses of its API, such as that of a task.
+    return prefix, page[1:] if page[:1] == ["api"] else page
 
 
 def _id_of(kind: str, page: list[str]) -> int | None:

@@ -97,9 +97,23 @@ def test_another_value_is_refused_with_both_and_change_permits_it(
     changed = run(COCO, **arguments, options=options).remembered
     assert changed != COCO
     assert run(changed).remembered == changed
-    assert run(COCO, **arguments, options=options | {"change": False}, bound=False).remembered == (
-        changed
-    )
+    unbound = run(COCO, **arguments, options=options | {"change": False}, bound=False).remembered
+    if "name" in arguments or "status" in arguments:
+        assert unbound.selection == LastingSelection(**arguments)
+    else:
+        assert unbound == changed
+
+
+def test_conditions_of_a_destination_without_tasks_do_not_narrow_another_selection() -> None:
+    mistyped = run(name="strete-*", project_ids=[5]).remembered
+    for name in (None, "strete-*"):
+        same = run(mistyped, name=name, bound=False).selection
+        assert same == Selection(name="strete-*", project_ids=(5,))
+    mended = run(mistyped, owner="ann", bound=False)
+    assert mended.selection == Selection(owner="ann")
+    assert mended.remembered.selection == LastingSelection(owner="ann")
+    default = run(mistyped, owner="ann", bound=False, options={"default_project_id": 7})
+    assert default.selection == Selection(owner="ann", project_ids=(7,))
 
 
 def test_the_same_value_in_another_form_is_no_change() -> None:
