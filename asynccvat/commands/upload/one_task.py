@@ -21,6 +21,7 @@ from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.local_files import AnnotationSource, prepared
 from asynccvat.commands.upload.loss_guard import LossGuard
 from asynccvat.commands.upload.replacement import Replacement
+from asynccvat.commands.upload.task_dates import TaskDates
 from asynccvat.core.annotations.files import FileKind
 from asynccvat.core.models import ServerRequest
 from asynccvat.core.options import UploadOptions
@@ -73,7 +74,12 @@ class Imported:
     between: tuple[datetime, datetime] | None = None
 
 
-def replacement_of(client: CvatClient, order: UploadOrder, options: UploadOptions) -> Replacement:
+def replacement_of(
+    client: CvatClient,
+    order: UploadOrder,
+    options: UploadOptions,
+    dates: TaskDates | None = None,
+) -> Replacement:
     """Return the replacement of what a task has."""
     guard = LossGuard(
         order.step.task_id,
@@ -94,6 +100,7 @@ def replacement_of(client: CvatClient, order: UploadOrder, options: UploadOption
         mirrored_date=step.mirrored_date,
         left_date=step.left_date,
         mirror=None if order.mirrored is None else order.mirrored.store,
+        dates=dates,
     )
 
 
@@ -128,6 +135,7 @@ class TaskUploader:
         self._imports = imports
         self._slots = slots
         self._options = options
+        self._dates = TaskDates(client)
         self._sending = anyio.CapacityLimiter(options.transfers)
         self._emit = emit
         self._before_request = before_request
@@ -140,7 +148,7 @@ class TaskUploader:
         """
         clock = asyncio.get_running_loop().time
         began, step = clock(), order.step
-        replacement = replacement_of(self._client, order, self._options)
+        replacement = replacement_of(self._client, order, self._options, self._dates)
         async with entered_in_thread(prepared(order.source, order.kind)) as (file, records):
             upload = internals(self._client).begin_upload(
                 step.task_id,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.loss_guard import LossGuard
+from asynccvat.commands.upload.task_dates import TaskDates
 from asynccvat.core.annotations.counts import TaskAnnotations
 from asynccvat.core.outcomes import AnnotationChange
 from asynccvat.core.plans.upload import changed_since
@@ -35,6 +36,7 @@ class Replacement:
         mirrored_date: str | None = None,
         left_date: str | None = None,
         mirror: MirrorStore | None = None,
+        dates: TaskDates | None = None,
     ) -> None:
         """Begin a replacement.
 
@@ -46,6 +48,7 @@ class Replacement:
             mirrored_date: The date in the task's receipt; None if another state may be replaced.
             left_date: The state that the task must still be in.
             mirror: The mirror whose receipt says so.
+            dates: Reads when tasks changed, for all uploads of a run together.
         """
         self.keeper = keeper
         self._client = client
@@ -54,6 +57,7 @@ class Replacement:
         self._mirrored_date = mirrored_date
         self._left_date = left_date
         self._mirror = mirror
+        self._dates = dates or TaskDates(client)
         self._intent: UploadIntent | None = _UNREAD
         self._existing: TaskAnnotations | None = None
 
@@ -116,7 +120,7 @@ class Replacement:
             known = await replaced.intent(self._task_id)
             is_of_receipt = known is not None and known.mirrored_date == self._mirrored_date
             self._intent = known if is_of_receipt else None
-        now = (await self._client.task(self._task_id)).updated_date
+        now = await self._dates.updated_date(self._task_id)
         if now != self._left_date:
             if not await is_left_by(self._intent, self._client, self._task_id, now):
                 raise changed_since(self._task_id)
