@@ -207,7 +207,7 @@ class UndoRun:
         try:
             states = self._chosen(await place.replaced.states(task_id), task_id, path)
             if task is None:
-                problem: AsyncCvatError = not_found(task_id)
+                problem: AsyncCvatError = not_found(task_id, what="undo an upload to")
                 return _Undo(RefuseUpload(task_id, name, path, UploadReason.NOT_FOUND, problem))
             if not states:
                 problem = nothing_kept(task_id, str(path))

@@ -197,7 +197,7 @@ def check_result(
             f"the task has {quantity(after.total, 'annotation')} now, and "
             f"{expected - after.total:,} of {expected:,} are missing: the server left them out"
         )
-    elif after.total * _FEW < before.total and not allow_empty:
+    if after.total * _FEW < before.total and not allow_empty:
         warnings.append(
             f"the task had {quantity(before.total, 'annotation')}, and has {after.total:,} now"
         )

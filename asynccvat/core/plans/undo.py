@@ -32,7 +32,7 @@ def nothing_kept(task_id: int, place: str) -> UploadError:
 def no_such_state(task_id: int, name: str, place: str, names: Sequence[str]) -> UploadError:
     """Return the error of a state that is not kept. `names` has those that are."""
     return UploadError(
-        f"cannot undo an upload to task {task_id}: {name!r} is not kept in {place}. Name one of "
+        f"cannot undo an upload to task {task_id}: {name!r} is not kept in {place!r}. Name one of "
         f"{', '.join(names[:10])}.",
         task_id=task_id,
         step="plan",

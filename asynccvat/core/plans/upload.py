@@ -288,10 +288,10 @@ def changed_since(task_id: int) -> TaskChangedError:
     )
 
 
-def not_found(task_id: int) -> NotFoundError:
-    """Return the error of a task that the server does not list."""
+def not_found(task_id: int, *, what: str = "upload to") -> NotFoundError:
+    """Return the error of a task that the server does not list. `what` cannot be done."""
     return NotFoundError(
-        f"cannot upload to task {task_id}: there is no such task, or this user may not see it. "
+        f"cannot {what} task {task_id}: there is no such task, or this user may not see it. "
         "Check the id, the user and the organization.",
         status=404,
         task_id=task_id,

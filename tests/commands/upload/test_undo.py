@@ -239,6 +239,7 @@ async def test_one_task_that_cannot_be_undone_stops_no_other(
         1: ("uploaded", "undo"),
     }
     assert isinstance(error(report, 9), NotFoundError)
+    assert "cannot undo an upload to task 9: there is no such task" in str(error(report, 9))
     assert "nothing that it held is kept in" in str(error(report, 2))
     assert await held(serve) == before
 
@@ -355,4 +356,4 @@ async def test_an_undo_that_breaks_between_two_pieces_says_so_and_can_be_repeate
     assert await held(serve) == before
     assert (await ac.undo_upload(serve.client, folder, named, options=UPLOAD)).ok
     absent = await ac.undo_upload(serve.client, folder, {1: "1-x.json"}, options=UPLOAD)
-    assert f"'1-x.json' is not kept in {folder}. Name one of 1-2" in str(error(absent, 1))
+    assert f"'1-x.json' is not kept in {str(folder)!r}. Name one of 1-2" in str(error(absent, 1))

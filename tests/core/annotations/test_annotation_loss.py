@@ -149,6 +149,10 @@ def test_a_fall_below_half_is_a_warning() -> None:
         "the task had 12 annotations, and has 5 now",
     )
     assert warnings(has(shapes=12), None, has(shapes=5), allow_empty=True) == ()
+    # It is told also where the server left out some of the few that the file holds.
+    both = warnings(has(shapes=100), FileCounts(has(shapes=12)), has(shapes=11))
+    assert len(both) == 2
+    assert both[1] == "the task had 100 annotations, and has 11 now"
 
 
 def test_all_tracks_or_tags_gone_is_a_warning() -> None:

@@ -24,7 +24,7 @@ SOME = AnnotationCounts(tags=1, shapes=5, tracks=2)
 
 def test_each_refusal_names_the_task_and_what_to_do() -> None:
     assert "kept in '/r'. Check the task" in str(nothing_kept(7, "/r"))
-    assert "is not kept in /r. Name one of a, b." in str(no_such_state(7, "x", "/r", ["a", "b"]))
+    assert "is not kept in '/r'. Name one of a, b." in str(no_such_state(7, "x", "/r", ["a", "b"]))
     assert "task changed since that upload" in str(changed_since_upload(7, known=True))
     assert "nothing tells how" in str(changed_since_upload(7, known=False))
     assert "may have happened or not: gone. Look" in str(undo_uncertain(TransportError("gone."), 7))
