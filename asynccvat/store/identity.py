@@ -78,12 +78,14 @@ def check_identity(
                 "Check --url or CVAT_URL, and --org. Or choose another destination: each server "
                 "and organization needs one of its own."
             )
-        recorded = None
-    if create and recorded is None:
-        _write(layout, wanted)
-    if recorded is None or recorded.settings is msgspec.UNSET:
-        return None
-    return recorded.settings
+        recorded = found = None
+    if recorded is None:
+        # The receipts tell no selection. Without a word of it, the next run would mirror all tasks.
+        settings = msgspec.UNSET if found is None else Remembered(lost=True)
+        recorded = msgspec.structs.replace(wanted, settings=settings)
+        if create:
+            _write(layout, recorded)
+    return None if recorded.settings is msgspec.UNSET else recorded.settings
 
 
 def remember(layout: Layout, wanted: DestinationIdentity, settings: Remembered) -> None:

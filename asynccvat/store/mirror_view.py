@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
@@ -60,11 +62,12 @@ class MirrorView:
         Raises:
             StoreError: The receipts cannot be listed.
         """
-        if self.remembered is not None:
+        if self.remembered is not None and not self.remembered.lost:
             return self.remembered
         ids = await self._threads.run("read", self._layout.receipt_ids)
         found = await self._in_chunks(survey.read_heads, ids)
-        return from_receipts([head for heads, _ in found for head in heads.values()])
+        settings = from_receipts([head for heads, _ in found for head in heads.values()])
+        return replace(settings, lost=self.remembered is not None)
 
     async def is_unused(self) -> bool:
         """Whether no task was mirrored into the destination, and none is on its way.

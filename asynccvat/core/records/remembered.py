@@ -50,6 +50,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         keep_archive: Whether the archives are kept, too.
         history: Seconds for which replaced annotation files are kept.
         selection: Which tasks belong to it.
+        lost: Whether all this was lost, so that only a user can say which tasks belong to it.
     """
 
     format: str | None = None
@@ -59,6 +60,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keep_archive: bool | None = None
     history: float | None = None
     selection: LastingSelection | None = None
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,8 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     Raises:
         ChangeRefusedError: The run was given another value than the remembered one, and not
             `--change`.
-        ConfigError: `--everything` is given together with a selection.
+        ConfigError: `--everything` is given together with a selection, or no selection where the
+            destination's own was lost.
     """
     differing: list[str] = []
     values: dict[str, Any] = {}
@@ -231,6 +234,13 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         # Mistyped conditions of a run that found no task must not narrow another selection.
         used, lasting = _settle_selection(wanted.selection, options, None, [])
     differing += narrowing
+    says_which = options.everything or used.task_ids is not None or bool(_lasting(used))
+    if remembered.lost and not says_which:
+        raise ConfigError(
+            f"cannot mirror to {place!r}: its destination.json was lost or damaged, which says "
+            "which tasks belong to it. Give its selection once more, such as --project-id, or "
+            "--everything for all tasks."
+        )
     if differing and bound and not options.change:
         raise ChangeRefusedError(
             f"cannot mirror to {place!r}: its settings are {'; '.join(differing)}. Leave these "
@@ -241,7 +251,11 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         selection=used,
         spec=ExportSpec(values["format"], images=values["images"]),
         options=replace(options, **own),
-        remembered=Remembered(**_worth_remembering(values), selection=lasting),
+        remembered=Remembered(
+            **_worth_remembering(values),
+            selection=lasting,
+            lost=remembered.lost and lasting is None,
+        ),
         ignored_project=_ignored_project(wanted, used, remembered.selection),
     )
 

@@ -10,7 +10,7 @@ import pytest
 from engine_serving import QUICK, actions, files, receipt_head, serving
 
 import asynccvat as ac
-from asynccvat.errors import ChangeRefusedError
+from asynccvat.errors import ChangeRefusedError, ConfigError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Destinations")]
 
@@ -123,6 +123,41 @@ async def test_what_is_remembered_is_written_only_if_it_changes(data: Path) -> N
         await ac.mirror(serve.client, data, selection, COCO, options=options)
         await ac.mirror(serve.client, data, options=QUICK)
         assert path.stat().st_ino == written
+
+
+@pytest.mark.parametrize("damage", [None, b'{"version":1', b'{"version":1,"settings":3}'])
+async def test_where_the_selection_was_lost_no_run_widens_it(
+    data: Path, damage: bytes | None
+) -> None:
+    path = data / ".asynccvat" / "destination.json"
+    async with serving(4, projects=2) as serve:
+        project = ac.Selection(project_ids=[1])
+        await ac.mirror(serve.client, data, project, COCO, options=QUICK)
+        before = files(data)
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_bytes(damage)
+        said = "Give its selection once more, such as --project-id, or --everything"
+        for selection in (None, ac.Selection(updated_since="2026-01-01")):
+            with pytest.raises(ConfigError, match=said):
+                await ac.plan_mirror(serve.client, data, selection)
+            with pytest.raises(ConfigError, match=said):
+                await ac.mirror(serve.client, data, selection, options=QUICK)
+        only = ac.Selection(task_ids=[1])
+        assert (await ac.mirror(serve.client, data, only, options=QUICK)).counts == {"kept": 1}
+        with pytest.raises(ConfigError, match=said):
+            await ac.mirror(serve.client, data, options=QUICK)
+        assert files(data) == before
+        await ac.mirror(serve.client, data, project, options=QUICK)
+        assert (await ac.mirror(serve.client, data, options=QUICK)).counts == {"kept": 2}
+        assert files(data) == before
+        assert settings(data) == {
+            "format": "COCO 1.0",
+            "images": True,
+            "folder_prefix": "task",
+            "selection": {"project_ids": [1]},
+        }
 
 
 async def test_settings_of_a_newer_version_are_left_as_they_are(data: Path) -> None:

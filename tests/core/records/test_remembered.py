@@ -265,3 +265,14 @@ def test_mapped_names_are_remembered_and_need_no_change() -> None:
     refused = run(mapped.remembered, options={"names": "refuse"})
     assert refused.options.names == "refuse"
     assert refused.remembered == COCO
+
+
+def test_where_the_selection_was_lost_a_run_has_to_say_it() -> None:
+    lost = Remembered(format="COCO 1.0", lost=True)
+    for since in (None, "2026-01-01"):
+        with pytest.raises(ConfigError, match="which says which tasks belong to it"):
+            run(lost, updated_since=since)
+    assert run(lost, task_ids=[1]).remembered.lost
+    assert run(lost, name="x").remembered.selection == LastingSelection(name="x")
+    everything = run(lost, options={"everything": True})
+    assert (everything.selection, everything.remembered.lost) == (Selection(), False)
