@@ -30,7 +30,7 @@ from asynccvat.errors import (
     ForeignFolderError,
     StoreError,
 )
-from asynccvat.events import Event
+from asynccvat.events import Event, Planned
 from asynccvat.store import LooseFolder
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
 from asynccvat.transfer.orders import Destination, FetchOrder, failed
@@ -129,6 +129,7 @@ class DownloadRun:
             for path in {path.parent: path for path in wanted}.values():
                 created += await LooseFolder.check_parent(path, durable=self._options.durable)
             orders = await self._of_the_formats_dimension(orders, report)
+            run.emit(_planned(orders, report.outcomes))
             return await self._fetch(orders, run, report)
         finally:
             if created:
@@ -211,6 +212,19 @@ class DownloadRun:
         )
         report.done(failed(order, filled, 0.0))
         return None
+
+
+def _planned(orders: Sequence[FetchOrder], outcomes: Sequence[TaskOutcome]) -> Planned:
+    """Return the event that tells how many tasks will be fetched, and were skipped or refused."""
+    refused = sum(outcome.action is Action.FAILED for outcome in outcomes)
+    return Planned(
+        fetch=len(orders),
+        keep=0,
+        skip=len(outcomes) - refused,
+        move=0,
+        remove=0,
+        refuse=refused,
+    )
 
 
 def _refuse_shared(paths: Mapping[int, Path]) -> None:

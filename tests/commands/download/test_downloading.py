@@ -15,7 +15,7 @@ from engine_serving import QUICK_DOWNLOAD, Log, actions, error, files, outcome, 
 
 import asynccvat as ac
 from asynccvat.archives import bandwidth
-from asynccvat.events import ExportRequested, TransferFinished
+from asynccvat.events import ExportRequested, Planned, TransferFinished
 from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
 
@@ -362,3 +362,15 @@ async def test_all_downloads_share_one_bandwidth(
         options = replace(QUICK_DOWNLOAD, bandwidth=50_000_000)
         assert (await ac.download_many(serve.client, paths, options=options)).ok
         assert made == [50_000_000]
+
+
+async def test_the_plan_of_a_download_is_told_before_the_exports(tmp_path: Path, log: Log) -> None:
+    (tmp_path / "task1").mkdir()
+    (tmp_path / "task1" / "mine").write_text("mine")
+    async with serving(3) as serve:
+        paths = {task_id: tmp_path / f"task{task_id}" for task_id in (1, 2, 3)}
+        await ac.download_many(serve.client, paths, options=QUICK_DOWNLOAD, on_event=log)
+    planned = Planned(fetch=2, keep=0, skip=0, move=0, remove=0, refuse=1)
+    assert log.of(Planned) == [planned]
+    first = log.of(ExportRequested)[0]
+    assert log.events.index(planned) < log.events.index(first)
