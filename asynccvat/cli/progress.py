@@ -105,6 +105,7 @@ class Progress:
         at_server: Tasks whose export or import waits or runs at the server. It is rarely known
             which of them run, since most exports are never polled.
         transferring: Tasks whose archive is being received, or whose file is being sent.
+        retrying: Tasks one of whose steps failed, and is tried again after a wait.
         outages: The outages of the server: they are no part of the rates.
         sizes: How far the archives and files under way are.
     """
@@ -118,6 +119,7 @@ class Progress:
     transferred: int = 0
     at_server: set[int] = field(default_factory=set)
     transferring: set[int] = field(default_factory=set)
+    retrying: set[int] = field(default_factory=set)
     outages: Outages = field(default_factory=Outages)
     sizes: TransferSizes = field(default_factory=TransferSizes)
     # Seconds of the run when its first bytes were seen, and how many these were.
@@ -138,10 +140,14 @@ class Progress:
                 self._move(event.task_id, self.transferring)
             case ExportFinished() | ImportFinished() | TransferFinished():
                 self._move(event.task_id, None)
+            case Retrying(task_id=int(task_id)):
+                self._move(task_id, self.retrying)
             case TransferProgress():
                 self.transferred += event.transferred
+                self._resume(event.task_id)
             case UploadProgress():
                 self.transferred += event.sent
+                self._resume(event.task_id)
             case TaskDone():
                 self._move(event.outcome.task_id, None)
                 self._finish(event.outcome)
@@ -202,6 +208,8 @@ class Progress:
             f"{len(self.at_server)} at the server",
             f"{len(self.transferring)} {'uploading' if self.uploads else 'downloading'}",
         ]
+        if self.retrying:
+            parts.append(f"{len(self.retrying)} retrying")
         if self.failed:
             parts.append(f"{self.failed} failed")
         return ", ".join(parts)
@@ -212,8 +220,12 @@ class Progress:
             self.done += 1
             self.failed += outcome.action is Action.FAILED
 
+    def _resume(self, task_id: int) -> None:
+        if task_id in self.retrying:
+            self._move(task_id, self.transferring)
+
     def _move(self, task_id: int, to: set[int] | None) -> None:
-        for stage in (self.at_server, self.transferring):
+        for stage in (self.at_server, self.transferring, self.retrying):
             stage.discard(task_id)
         if to is not None:
             to.add(task_id)

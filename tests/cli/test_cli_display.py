@@ -77,6 +77,19 @@ def test_each_task_is_counted_in_its_stage() -> None:
     assert "left" not in progress.overall(4.0)
 
 
+def test_tasks_that_wait_for_a_retry_are_counted() -> None:
+    progress = Progress(started=0)
+    progress.apply(events.Planned(fetch=3, keep=0, move=0, remove=0, refuse=0, skip=0))
+    for task_id in (1, 2, 3):
+        progress.apply(events.Retrying(task_id, "export", "502", 0.5))
+    progress.apply(events.Retrying(None, "list", "502", 0.5))
+    assert progress.stages() == "0 at the server, 0 downloading, 3 retrying"
+    progress.apply(events.ExportRequested(1, "a", created=True))
+    progress.apply(events.TransferProgress(2, 10))
+    progress.apply(failed(3, "no"))
+    assert progress.stages() == "1 at the server, 1 downloading, 1 failed"
+
+
 def test_the_bytes_of_large_tasks_tell_share_rate_and_time_left() -> None:
     mib = 1024 * 1024
     progress = Progress(started=0)
