@@ -22,6 +22,10 @@ RunCall = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["RunRepo
 STOPPING = (
     "Stopping: cancelling this run's requests at the server. Press Ctrl-C again to exit at once."
 )
+LEFT_BEHIND = (
+    "Requests of this run may remain queued at the server; `asynccvat requests cancel --all` "
+    "removes them."
+)
 
 
 def carry_out(
@@ -120,4 +124,5 @@ def _watch(
         signals.run(
             main,
             on_signal=lambda: shown.say(STOPPING),
+            left_behind=LEFT_BEHIND,
         )

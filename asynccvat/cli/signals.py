@@ -72,13 +72,17 @@ def _logged_warnings_shown() -> Iterator[None]:
 
 
 def run(
-    main: Callable[[], Coroutine[Any, Any, T]], *, on_signal: Callable[[], None] = _ignore
+    main: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    on_signal: Callable[[], None] = _ignore,
+    left_behind: str = "",
 ) -> T:
     """Run a coroutine function to its end, or until a signal.
 
     Args:
         main: The coroutine function. The first signal cancels it.
         on_signal: Called at the first signal.
+        left_behind: Written at the second signal: what may remain at the server.
 
     Raises:
         Interrupted: A signal came, and the cancellation ended `main`.
@@ -91,7 +95,7 @@ def run(
     gc.freeze()
     try:
         with _logged_warnings_shown():
-            return asyncio.run(_supervised(main, on_signal))
+            return asyncio.run(_supervised(main, on_signal, left_behind))
     finally:
         gc.unfreeze()
 
@@ -115,7 +119,7 @@ def raise_handle_limit() -> None:
 
 
 async def _supervised(
-    main: Callable[[], Coroutine[Any, Any, T]], on_signal: Callable[[], None]
+    main: Callable[[], Coroutine[Any, Any, T]], on_signal: Callable[[], None], left_behind: str
 ) -> T:
     import asyncio  # noqa: PLC0415 - the start-up of `--help` stays light
 
@@ -124,12 +128,18 @@ async def _supervised(
     received: list[int] = []
     terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 
+    def leave_at_once(number: int, _frame: object) -> None:
+        # The signal may have interrupted a write to the buffer of stderr.
+        with contextlib.suppress(OSError):
+            os.write(2, f"{left_behind}\n".encode() if left_behind else b"")
+        leave(128 + number)
+
     def stop(number: int) -> None:
         received.append(number)
         for each in before:
             # The loop calls its handlers only between two steps. Python's come at once.
             loop.remove_signal_handler(each)
-            signal.signal(each, _leave_at_once)
+            signal.signal(each, leave_at_once)
         _give_up_lost(terminals)
         on_signal()
         if task is not None:
@@ -167,10 +177,6 @@ def _give_up_lost(terminals: list[int]) -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream)
             os.close(nowhere)
-
-
-def _leave_at_once(number: int, _frame: object) -> None:
-    leave(128 + number)
 
 
 def leave(code: int) -> NoReturn:

@@ -14,7 +14,7 @@ import anyio
 
 from asynccvat.core.quantities import duration_text
 from asynccvat.core.wire.retry import RetryPolicy
-from asynccvat.errors import AsyncCvatError, OutageError
+from asynccvat.errors import AsyncCvatError, OutageError, TransportError
 from asynccvat.http.listeners import CallListener, current_listener
 from asynccvat.http.retry_after import Timing
 
@@ -177,8 +177,11 @@ class OutageGate:
 
 def _gone(outage: _Outage, now: float) -> OutageError:
     seconds = duration_text(max(1, round(now - outage.since)))
+    remedy = ""
+    if not isinstance(outage.error, TransportError):  # whose message ends with one
+        remedy = ". Look at the server, then run again."
     gone = OutageError(
-        f"the server has not answered for {seconds} (--wait-for-server): {outage.error}"
+        f"the server has not answered for {seconds} (--wait-for-server): {outage.error}{remedy}"
     )
     gone.__cause__ = outage.error
     return gone

@@ -310,7 +310,7 @@ _OF_OTHERS = {
     "download": "cannot download an export",
     "formats": "cannot list the formats",
     "login": "cannot log in",
-    "probe": "no answer of CVAT",
+    "probe": "the server cannot serve requests",
     "project": "cannot read the project",
     "user": "cannot read the user",
     "wait": "cannot read a request",

@@ -151,8 +151,8 @@ class Dispatcher:
         if left:
             exports = "1 export may remain" if left == 1 else f"{left} exports may remain"
             self._warn(
-                f"{exports} queued at the server: it did not confirm that they are cancelled. "
-                "Remove them with `asynccvat requests cancel --all`."
+                f"{exports} queued at the server: it did not confirm the cancellation. "
+                "`asynccvat requests cancel --all` removes what still waits."
             )
 
     async def _fetch_all(self, orders: Sequence[FetchOrder]) -> None:

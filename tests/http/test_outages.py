@@ -102,8 +102,9 @@ async def test_an_outage_without_an_end_ends_all_calls_with_one_error_in_time(
     assert len(heard.told) == 1
     assert heard.back == []
     assert 60 <= fake_time.now - 1000 <= 65
-    why = r"^the server has not answered for 1m[1-4]s \(--wait-for-server\): no answer of CVAT: "
-    why += r".* answered 502"
+    why = r"^the server has not answered for 1m[1-4]s \(--wait-for-server\): "
+    why += r"the server cannot serve requests: .* answered 502.*\. Look at the server, "
+    why += r"then run again\.$"
     with pytest.raises(OutageError, match=why):
         raise errors[0]  # type: ignore[misc]
 

@@ -139,8 +139,8 @@ async def test_exports_that_a_lost_server_may_still_run_are_named(data: Path) ->
         assert isinstance(report.stopped_by, ac.errors.OutageError)
         (warning,) = report.warnings
         assert warning == (
-            "4 exports may remain queued at the server: it did not confirm that they are "
-            "cancelled. Remove them with `asynccvat requests cancel --all`."
+            "4 exports may remain queued at the server: it did not confirm the cancellation. "
+            "`asynccvat requests cancel --all` removes what still waits."
         )
 
 

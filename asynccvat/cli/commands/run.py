@@ -17,7 +17,7 @@ from asynccvat.cli.command import command
 from asynccvat.cli.common_options import ResultOptions
 from asynccvat.cli.credentials import complete
 from asynccvat.cli.exit_codes import ExitCode, exit_code, explain, report_code, worst
-from asynccvat.cli.runs import STOPPING
+from asynccvat.cli.runs import LEFT_BEHIND, STOPPING
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, ended, printable
 
@@ -198,6 +198,7 @@ def _carry_out(
                     on_step=done.append,
                 ),
                 on_signal=lambda: screen.say(STOPPING),
+                left_behind=LEFT_BEHIND,
             )
     except signals.Interrupted as interrupted:
         stopped = interrupted

@@ -118,6 +118,7 @@ def test_interrupted_twice_it_leaves_at_once_and_the_next_run_completes(
         assert " mirrors " in command.read_remark()
         assert command.read_remark().startswith("Stopping")
         command.signal(signal.SIGINT)
+        assert "`asynccvat requests cancel --all`" in command.read_remark()
         ended = command.finish()
     assert ended.code == 130
     assert ended.out == "", "whoever leaves at once has no summary"
