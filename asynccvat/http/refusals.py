@@ -33,6 +33,7 @@ _REMEDIES = {
     401: "Give a valid token, or user name and password.",
     403: "Ask for access, or use another account or organization.",
     414: "Select less at once.",
+    429: "Run less at once, or run again later.",
 }
 # The statuses with which a server that is not CVAT answers CVAT's calls.
 _NO_SUCH_CALL = frozenset({404, 405, 501})
@@ -153,6 +154,11 @@ def interception(call: Call, answer: Answer, route: Route) -> AsyncCvatError | N
             )
             if sender.scheme:
                 message += " The token of CVAT needs the Authorization header for itself."
+        case Responder.LOGIN_PAGE if answer.status == 511:
+            message = (
+                f"{subject}: the network on the way to {route.origin} wants a login first (511). "
+                "Log in with a browser, and run again."
+            )
         case Responder.LOGIN_PAGE:
             message = (
                 f"{subject}: {who} answered with a login page, so CVAT was not reached. "

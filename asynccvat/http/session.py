@@ -418,7 +418,7 @@ class HttpSession:
                 status=exchange.status,
                 step="login",
             )
-        if elsewhere is not None and not moved and leads_to_login(path):
+        if elsewhere is not None and not moved and leads_to_login(absolute):
             raise login_redirect(
                 call,
                 exchange.status,
@@ -530,9 +530,10 @@ class HttpSession:
         try:
             return decoder.decode(response.body)
         except UNREADABLE as error:
-            raise ProtocolError(
-                f"{self.server.address} sent JSON that cannot be read: {error}"
-            ) from error
+            said = f"{self.server.address} sent JSON that cannot be read: {error}"
+            if not self._connection.is_cvat:
+                said += f". {CHECK_URL}"
+            raise ProtocolError(said) from error
 
     def _refuse_stranger(self, call: Call, response: Response) -> None:
         """Raise the error for a response that something before CVAT sent in its place.

@@ -20,6 +20,7 @@ from asynccvat.errors import (
     GatewayError,
     NotFoundError,
     PermissionDeniedError,
+    ProtocolError,
     ServerError,
 )
 
@@ -133,6 +134,22 @@ def always(page: Page) -> object:
             ),
         ),
         (
+            "AWS API Gateway",
+            GatewayError,
+            (
+                "cannot read the user: AWS API Gateway before {} answered 403, Missing "
+                "Authentication Token. CVAT was not reached. Ask the gateway's administrator."
+            ),
+        ),
+        (
+            "a captive portal",
+            GatewayError,
+            (
+                "cannot read the user: the network on the way to {} wants a login first (511). "
+                "Log in with a browser, and run again."
+            ),
+        ),
+        (
             "nginx 502",
             ServerError,
             (
@@ -233,7 +250,8 @@ async def test_a_gateway_s_refusal_of_one_call_is_no_refusal_of_the_user(
 
 
 @pytest.mark.parametrize(
-    "label", ["nginx Basic", "nginx 403", "Cloudflare challenge", "nginx client certificate"]
+    "label",
+    ["nginx Basic", "nginx 403", "Kong 403", "Cloudflare challenge", "nginx client certificate"],
 )
 async def test_a_login_that_did_not_reach_cvat_says_nothing_about_the_password(
     server: ScriptedServer, connect: Connect, label: str
@@ -296,6 +314,15 @@ async def test_a_page_instead_of_an_archive_is_recognised(
             pass
 
 
+async def test_json_of_another_program_makes_doubt_of_the_address(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server["GET /api/users/self"] = reply(body=b'{"status":"ok"}', content_type="application/json")
+    client = await connect(token=TOKEN)
+    with pytest.raises(ProtocolError, match=r"`id`\. Check that the URL is that of a CVAT server"):
+        await client.user()
+
+
 # Redirects
 
 
@@ -304,6 +331,7 @@ async def test_a_page_instead_of_an_archive_is_recognised(
     [
         "https://sso.example.com/realms/lab/protocol/openid-connect/auth?state=secret-1",
         "https://sso.example.com/adfs/ls?wa=wsignin1.0",
+        "https://sso.example.com/?rd=https%3A%2F%2Fcvat.example.com%2Fapi",
     ],
 )
 async def test_a_login_page_elsewhere_is_not_the_cvat_server(

@@ -11,7 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
+
+from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.wire.responses import error_text, is_html, media_type
 
 
@@ -80,6 +84,7 @@ _SERVERS = {
     "caddy": "Caddy",
     "traefik": "Traefik",
     "haproxy": "HAProxy",
+    "kong": "Kong",
     "varnish": "Varnish",
     "squid": "Squid",
     "zscaler": "Zscaler",
@@ -128,6 +133,10 @@ _LOGIN_PATH = re.compile(
     r"adfs|auth|authenticate|challenge|outpost\.goauthentik\.io)([/._-]|$)",
     re.IGNORECASE,
 )
+# What redirects to a login tell it: Authelia, OpenID Connect, SAML and ADFS. Some applications name
+# the page in a parameter, too.
+_LOGIN_PARAMETERS = frozenset({"rd", "redirect_uri", "client_id", "samlrequest", "wa"})
+_LOGIN_ACTIONS = frozenset({"login", "signin", "sign_in"})
 _EMAIL_PATH = re.compile(
     r"(confirm|verif)[a-z]*[-_/]?e?-?mail|e?-?mail[-_/]?(confirm|verif)", re.IGNORECASE
 )
@@ -165,8 +174,21 @@ def recognise(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> S
         return Sender(_of_page(text), name or _passed_by(fields))
     # A Server header proves nothing here: Cloudflare and Envoy put theirs on CVAT's texts, too.
     said = error_text(fields.get("content-type"), body).rstrip(".").lower()
-    of_gateway = said in _GO_TEXTS or _by_sentence(text) != ""
+    of_gateway = said in _GO_TEXTS or _by_sentence(text) != "" or _of_json(fields, body)
     return Sender(Responder.GATEWAY if of_gateway else Responder.UNKNOWN, name)
+
+
+def _of_json(fields: Mapping[str, str], body: bytes) -> bool:
+    """Whether a refusal is JSON in the form of API gateways: CVAT's has a `detail` or fields."""
+    if media_type(fields.get("content-type")) != "application/json":
+        return False
+    try:
+        match msgspec.json.decode(body):
+            case {"message": str()} | {"error": str()}:
+                return True
+    except UNREADABLE:
+        pass  # whoever sent it, it proves nothing
+    return False
 
 
 def _of_page(text: str) -> Responder:
@@ -183,6 +205,8 @@ def _on_the_way(status: int, fields: Mapping[str, str], text: str, name: str) ->
         return Responder.PROXY
     if _challenger(fields, text):
         return Responder.CHALLENGE
+    if status == 511:  # only a network's own gateway sends it (RFC 6585, 6)
+        return Responder.LOGIN_PAGE
     if status in (400, 403, 495, 496) and _NO_CERTIFICATE.search(text):
         return Responder.WANTS_CERTIFICATE
     return None
@@ -214,6 +238,8 @@ def _name(fields: Mapping[str, str], text: str) -> str:
         return name
     if "x-squid-error" in fields or _SQUID_PAGE.search(text):
         return "Squid"
+    if "x-amzn-errortype" in fields:
+        return "AWS API Gateway"
     server = fields.get("server", "").lower()
     return next((name for start, name in _SERVERS.items() if server.startswith(start)), "")
 
@@ -244,9 +270,15 @@ def _wanted(challenge: str) -> tuple[str, str]:
     return (scheme if scheme.isalnum() else ""), shown.strip()[:60]
 
 
-def leads_to_login(path: str) -> bool:
-    """Whether the path of a redirect is that of a login page."""
-    return _LOGIN_PATH.search(path) is not None
+def leads_to_login(target: str) -> bool:
+    """Whether a redirect leads to a login page, by its path or its parameters."""
+    parts = urlsplit(target)
+    if _LOGIN_PATH.search(parts.path):
+        return True
+    return any(
+        name.lower() in _LOGIN_PARAMETERS or value.lower() in _LOGIN_ACTIONS
+        for name, value in parse_qsl(parts.query)
+    )
 
 
 def leads_to_email_check(path: str) -> bool:

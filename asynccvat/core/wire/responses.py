@@ -82,6 +82,8 @@ def _json_text(value: Any) -> str:
     match value:
         case {"detail": detail}:
             return _json_text(detail)
+        case {"message": str(message)}:  # of API gateways
+            return message
         case dict():
             return "; ".join(
                 _json_text(item) if key == "non_field_errors" else f"{key}: {_json_text(item)}"

@@ -57,6 +57,8 @@ def test_the_sender_of_a_real_page_is_recognised(page: Page) -> None:
         (404, (TEXT, ("Server", "cloudflare")), b"There is no request", "UNKNOWN"),
         (418, (), b"", "UNKNOWN"),
         (404, (("Content-Type", "application/json"),), b'{"detail":"Not found."}', "UNKNOWN"),
+        (403, (("Content-Type", "application/json"),), b'{"message":', "UNKNOWN"),
+        (400, (JSON,), b'{"message":"a field of that name"}', "CVAT"),
     ],
 )
 def test_what_cvat_sends_is_not_taken_for_a_gateway(
@@ -105,7 +107,7 @@ def test_anything_has_a_sender_that_can_be_shown(
 
 
 @pytest.mark.parametrize(
-    ("path", "to_login"),
+    ("target", "to_login"),
     [
         ("/login", True),
         ("/accounts/login/", True),
@@ -118,13 +120,17 @@ def test_anything_has_a_sender_that_can_be_shown(
         ("/saml2/idp/SSOService.php", True),
         ("/sso", True),
         ("/outpost.goauthentik.io/start", True),
+        ("https://auth.example.com/?rd=https%3A%2F%2Fcvat.example.com%2Fapi", True),
+        ("https://idp.example.com/start?SAMLRequest=fZ", True),
+        ("/index.php?action=login", True),
+        ("https://cvat.example.org/?page=login-history", False),
         ("/api/tasks", False),
         ("/author", False),
         ("/", False),
     ],
 )
-def test_paths_of_login_pages_are_known(path: str, to_login: bool) -> None:
-    assert leads_to_login(path) is to_login
+def test_redirects_to_login_pages_are_known(target: str, to_login: bool) -> None:
+    assert leads_to_login(target) is to_login
 
 
 @pytest.mark.parametrize(
