@@ -105,7 +105,9 @@ class ReplacedAnnotations:
                 return
             if create:
                 if not there:
-                    files.mkdir(REPLACED, dir_fd=layout.own)
+                    # Another thread may make it at the same time, for another task.
+                    with contextlib.suppress(FileExistsError):
+                        files.mkdir(REPLACED, dir_fd=layout.own)
                 layout.sync_folder(layout.own)
             with files.folder(REPLACED, dir_fd=layout.own) as fd:
                 yield fd

@@ -310,6 +310,23 @@ async def test_an_import_never_starts_before_the_state_is_on_disk(
     assert serve.server.imports == []
 
 
+async def test_the_first_uploads_of_a_mirror_may_make_the_folder_at_once(
+    data: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = await mirrored(stack, data)
+    edit(data / "task1" / CVAT)
+    mkdir = effects.mkdir
+
+    def second(name: str, *, dir_fd: int) -> None:
+        if name == "replaced":
+            mkdir(name, dir_fd=dir_fd)  # another thread was faster
+        mkdir(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(effects, "mkdir", second)
+    assert (await ac.upload(serve.client, data, options=UPLOAD)).ok
+    assert len(replaced(own(data))) == 1
+
+
 async def test_a_failed_import_says_that_the_task_is_as_it_was(
     data: Path, stack: AsyncExitStack
 ) -> None:
