@@ -47,7 +47,8 @@ _BYTES_PER_CHARACTER = 4  # the most that UTF-8 takes
 _LONGEST_TASK_FOLDER = 200  # bytes; leaves room for the suffixes of staging within 255
 _LONGEST_SHOWN = 120  # characters
 
-_RENAME = "Rename the image in CVAT."
+# CVAT renames no image of a task.
+_MAKE_AGAIN = "Make the task again in CVAT, from images with other names."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +119,7 @@ def in_short(name: str) -> str:
 
 def _unsafe(name: str, what: str, *, may_be_mapped: bool = True) -> UnsafePathError:
     way_out = (
-        "Use `mirror --names map` to write it under a safe name." if may_be_mapped else _RENAME
+        "Use `mirror --names map` to write it under a safe name." if may_be_mapped else _MAKE_AGAIN
     )
     return UnsafePathError(f"member {in_short(name)} is refused: {what}. {way_out}", member=name)
 

@@ -11,7 +11,8 @@ from functools import partial
 
 from asynccvat.api import plan_upload
 from asynccvat.client import internals
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import ExportSpec, Task
+from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.upload import RefuseUpload, UploadReason
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, Problem
@@ -54,8 +55,10 @@ class _Check:
     async def step(self, step: RunFileStep) -> None:
         """Check all that a step names."""
         if isinstance(step, DownloadStep):
-            await self._exporter(step, step.spec.format)
-            await self._tasks(step, step.paths)
+            known = await self._exporter(step, step.spec.format)
+            tasks = await self._tasks(step, step.paths)
+            if known and tasks:
+                await self._dimensions(step, tasks)
         elif isinstance(step, MirrorStep):
             if step.format is not None:
                 await self._exporter(step, step.format)
@@ -74,8 +77,17 @@ class _Check:
             for batch in step.batches:
                 await self._upload(step, batch)
 
-    async def _exporter(self, step: RunFileStep, name: str) -> None:
-        await self._ask(
+    async def _dimensions(self, step: DownloadStep, tasks: Collection[Task]) -> None:
+        """Check that the step's format can hold annotations of its tasks."""
+        formats = await self._client.formats()
+        for task in tasks:
+            why = other_dimension(task, step.spec, formats)
+            if why is not None:
+                place = str(step.place_of(task.id))
+                self.problems.append(Problem(place, f"cannot download task {task.id}: {why}"))
+
+    async def _exporter(self, step: RunFileStep, name: str) -> bool:
+        return await self._ask(
             ("export", name),
             str(step.place_of(name)),
             partial(internals(self._client).check_format, name),
@@ -106,15 +118,15 @@ class _Check:
             if refusal.reason in _MISTAKES:
                 self._report(str(step.place_of(refusal.task_id)), refusal.problem)
 
-    async def _tasks(self, step: RunFileStep, task_ids: Collection[int]) -> None:
-        """Check that tasks exist."""
+    async def _tasks(self, step: RunFileStep, task_ids: Collection[int]) -> Collection[Task]:
+        """Check that tasks exist, and return those that do."""
         if not task_ids:
-            return
+            return ()
         try:
             listing = await self._client.tasks(Selection(task_ids=tuple(task_ids)))
         except AsyncCvatError as error:
             self._report(str(step.place), error)
-            return
+            return ()
         for task_id in listing.missing:
             self.problems.append(
                 Problem(
@@ -123,6 +135,7 @@ class _Check:
                     "'asynccvat list-tasks' shows the tasks.",
                 )
             )
+        return listing.tasks
 
     async def _ask(
         self, what: object, place: str, question: Callable[[], Awaitable[object]]

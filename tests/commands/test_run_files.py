@@ -232,6 +232,23 @@ async def test_every_problem_that_the_servers_know_is_reported_before_the_first_
         assert serve.calls("POST", "export") == []
 
 
+async def test_a_download_that_would_hold_no_annotation_is_reported_before_the_first_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve:
+        serve.server.change_task(2, dimension="3d")
+        file = written(
+            "- task: download\n"
+            "  parameters: {task_ids: [1, 2], out_dir: out, dataset_format: COCO 1.0}\n"
+        )
+        (line,) = await told(file)
+        assert line.startswith("steps.yaml, line 2, column 30: cannot download task 2: the task is")
+        assert "3d, and 'COCO 1.0' holds the annotations of 2d tasks only." in line
+        with pytest.raises(ac.errors.RunFileError):
+            await ac.plan_run_file(file)
+        assert not Path("out").exists()
+
+
 async def test_a_mirror_of_another_server_cannot_be_uploaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

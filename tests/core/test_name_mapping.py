@@ -118,7 +118,7 @@ def test_a_mapped_name_never_takes_that_of_another_member() -> None:
 
 @pytest.mark.parametrize("name", ["", "/", "..", "a/../b", "a\\..\\b", "..\\b", "../b\\c"])
 def test_a_name_that_leads_outside_stays_refused(name: str) -> None:
-    with pytest.raises(UnsafePathError, match="Rename the image in CVAT"):
+    with pytest.raises(UnsafePathError, match="Make the task again in CVAT, from images"):
         map_names(["ok.jpg", name], ANY)
 
 
