@@ -175,11 +175,13 @@ class ReplacedAnnotations:
                 os.close(fd)
 
     def command(
-        self, task_id: int, *, overwrite: bool = False, state: ReplacedState | None = None
+        self, *task_ids: int, overwrite: bool = False, state: ReplacedState | None = None
     ) -> str:
-        """Return the command that puts back what a task held: the newest state, or a given one."""
+        """Return the command that puts back what tasks held: the newest states, or a given one."""
         option, path = self.named
-        which = f"-t {task_id}" if state is None else f"--pair {task_id}={state.name}"
+        which = f"-t {','.join(map(str, task_ids))}"
+        if state is not None:
+            which = f"--pair {state.task_id}={state.name}"
         more = " --overwrite" if overwrite else ""
         return f"asynccvat upload --undo {which} {option} {shlex.quote(str(path))}{more}"
 

@@ -19,6 +19,7 @@ from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import AnnotationLossError, AsyncCvatError
 from asynccvat.events import Event, ImportRequested, ImportStarted, QueueStalled, Retrying
+from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.imports import Imports
 from asynccvat.transfer.outages import (
@@ -171,12 +172,14 @@ def failed(step: Upload | RefuseUpload, error: AsyncCvatError) -> TaskOutcome:
 
 def _still_running(left: Sequence[int], orders: Sequence[UploadOrder]) -> str:
     """Return the warning about imports that an interrupted run could not cancel."""
-    keeping = [
-        order.replaced.command(order.step.task_id, overwrite=True)
-        for order in orders
-        if order.step.task_id in left and order.replaced is not None
-    ]
-    back = "".join(f" `{command}` puts back what the task held before." for command in keeping)
+    keeping: dict[ReplacedAnnotations, list[int]] = {}
+    for order in orders:
+        if order.step.task_id in left and order.replaced is not None:
+            keeping.setdefault(order.replaced, []).append(order.step.task_id)
+    back = "".join(
+        f" `{replaced.command(*ids, overwrite=True)}` puts back what {_named(ids)} held before."
+        for replaced, ids in keeping.items()
+    )
     return (
         f"cannot cancel the import into {_named(left)}: the server runs it, or has ended it. Look "
         f"there before you upload again.{back}"

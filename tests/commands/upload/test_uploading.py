@@ -293,6 +293,24 @@ async def test_begun_imports_are_named_after_a_cancellation(data: Path, log: Log
         )
 
 
+async def test_one_command_takes_all_begun_imports_of_a_mirror_back(data: Path) -> None:
+    async with serving(2, import_workers=2) as serve:
+        assert (await ac.mirror(serve.client, data, options=ac.MirrorOptions(durable=False))).ok
+        for path in data.glob(f"task*/{CVAT}"):
+            path.write_text(path.read_text().replace('occluded="0"', 'occluded="1"', 1))
+        serve.server.faults.add(Fault(importing="stick", times=None))
+        keeping = ac.UploadOptions(durable=False)
+        async with ac.open_upload(serve.client, data, options=keeping) as run:
+            await serve.stuck_importing(1)
+            await serve.stuck_importing(2)
+        serve.server.release_imports()
+        (warning,) = run.report.warnings
+        assert warning.endswith(
+            f" `asynccvat upload --undo -t 1,2 -i {data} --overwrite` puts back what tasks 1, 2 "
+            "held before."
+        )
+
+
 async def test_a_cancellation_during_the_request_loses_no_import(data: Path) -> None:
     async with serving(1) as serve:
         await exported(serve, data)
