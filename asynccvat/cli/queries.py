@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asynccvat.cli import output, signals
+from asynccvat.cli import output, signals, waits
 from asynccvat.cli.common_options import OutputForm
 from asynccvat.cli.credentials import client_for
 
@@ -23,7 +23,8 @@ def ask(settings: Settings, call: Callable[[CvatClient], Awaitable[T]]) -> T:
 
     async def main() -> T:
         async with client:
-            return await call(client)
+            with waits.told():
+                return await call(client)
 
     return signals.run(main)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,3 +145,34 @@ def test_check_connection_warns_of_a_token_that_others_can_read(
     ended = bare_shell("check-connection", "--config", file)
     assert ended.code == 0
     assert "line 2: others can read this secret" in ended.err
+
+
+def test_a_query_that_waits_says_for_what(
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1, frames=1)) as own:
+        monkeypatch.setenv("CVAT_URL", own.url)
+        monkeypatch.setenv("CVAT_ACCESS_TOKEN", own.token)
+        own.faults.add(Fault(path="^/api/projects", status=429, headers={"Retry-After": "1"}))
+        ended = bare_shell("list-projects", "--json")
+        assert (ended.code, ended.err) == (0, "the server asks for a pause of 1.0 s\n")
+        own.faults.add(Fault(path="^/api/projects", status=503, headers={"Retry-After": "1"}))
+        ended = bare_shell("list-projects", "--json")
+        assert (ended.code, ended.err) == (0, "the server asks for a pause of 1.0 s\n")
+        monkeypatch.setattr("asynccvat.cli.waits._LONG", 0.0)
+        own.faults.add(Fault(path="^/api/projects", status=503))
+        ended = bare_shell("list-projects", "--json")
+        assert ended.code == 0
+        assert re.search(r"^trying again in \d\.\d s: .* answered 503", ended.err, re.MULTILINE)
+
+
+def test_a_plan_that_waits_says_for_what(
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1, frames=1)) as own:
+        monkeypatch.setenv("CVAT_URL", own.url)
+        monkeypatch.setenv("CVAT_ACCESS_TOKEN", own.token)
+        own.faults.add(Fault(path="^/api/tasks", status=429, headers={"Retry-After": "1"}))
+        ended = bare_shell("mirror", str(tmp_path / "data"), "--dry-run")
+        assert ended.code == 0
+        assert "the server asks for a pause of 1.0 s\n" in ended.err

@@ -10,7 +10,7 @@ import typer
 
 import asynccvat
 from asynccvat import MirrorOptions, Selection
-from asynccvat.cli import output, plans, signals
+from asynccvat.cli import output, plans, signals, waits
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import (
     DEFAULT_FORMAT,
@@ -113,9 +113,10 @@ async def _plan(
     options: MirrorOptions,
 ) -> Plan:
     async with client:
-        return await asynccvat.plan_mirror(
-            client, destination, selection, format_name, images=images, options=options
-        )
+        with waits.told():
+            return await asynccvat.plan_mirror(
+                client, destination, selection, format_name, images=images, options=options
+            )
 
 
 def show_plan(plan: Plan, *, as_json: bool, verbose: bool) -> ExitCode:

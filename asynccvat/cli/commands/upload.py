@@ -10,7 +10,7 @@ import typer
 
 import asynccvat
 from asynccvat import UploadOptions
-from asynccvat.cli import output, parsing, plans, signals
+from asynccvat.cli import output, parsing, plans, signals, waits
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import ResultOptions, dry_run_option, failed_from_option, option
 from asynccvat.cli.credentials import client_for
@@ -200,7 +200,8 @@ def _undoing(
 
     async def plan(client: CvatClient) -> UploadPlan:
         async with client:
-            return await asynccvat.plan_undo_upload(client, folder, task_ids, options=options)
+            with waits.told():
+                return await asynccvat.plan_undo_upload(client, folder, task_ids, options=options)
 
     return (
         lambda client, on_event: asynccvat.undo_upload(
@@ -220,9 +221,10 @@ def _uploading(
 
     async def plan(client: CvatClient) -> UploadPlan:
         async with client:
-            return await asynccvat.plan_upload(
-                client, source, tasks, format=format_name, options=options
-            )
+            with waits.told():
+                return await asynccvat.plan_upload(
+                    client, source, tasks, format=format_name, options=options
+                )
 
     return (
         lambda client, on_event: asynccvat.upload(
