@@ -147,7 +147,9 @@ def _unusable(
 
 def is_hidden(path: str) -> bool:
     """Whether a file is one that importers pass over, such as those that macOS adds to a zip."""
-    return any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
+    # Some programs put "./" before the names in a zip.
+    parts = path.removeprefix("./").split("/")
+    return any(part.startswith((".", "__MACOSX")) for part in parts)
 
 
 def is_media(path: str) -> bool:

@@ -237,6 +237,7 @@ def test_a_zip_without_annotations_is_refused(
     ("members", "importer"),
     [
         ({"annotations.xml": XML, "images/a.jpg": b""}, CVAT),
+        ({"./annotations.xml": XML}, CVAT),
         ({"annotations/instances_default.json": b""}, COCO),
         ({"obj.data": b""}, YOLO),
     ],

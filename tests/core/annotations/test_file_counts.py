@@ -192,6 +192,7 @@ def test_the_counts_of_several_files_are_added() -> None:
         ("MOTS PNG 1.0", ["default/instances/labels.txt"], [], False),
         ("MOTS PNG 1.0", ["default/instances/labels.txt", "default/instances/a.png"], [], True),
         ("Future 9.9", ["a.bin"], [], True),
+        ("CVAT 1.1", ["./annotations.xml"], ["./annotations.xml"], False),
         ("CVAT 1.1", ["annotations.xml", "__MACOSX/._annotations.xml"], ["annotations.xml"], False),
         ("YOLO 1.1", ["obj_train_data/a.txt", "__MACOSX/obj_train_data/._a.txt", ".DS_Store"],
          ["obj_train_data/a.txt"], False),
