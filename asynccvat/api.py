@@ -543,7 +543,7 @@ def _place(given: PathText) -> Path:
     Raises:
         ConfigError: It is empty.
     """
-    if not fspath(given):
+    if not str(fspath(given)).strip():
         raise ConfigError("a path is empty. Name a folder or file, '.' for the working directory.")
     if re.match(r"https?:/", str(given), re.IGNORECASE):
         raise ConfigError(f"{str(given)!r} is an address, not a path. Name a folder or file.")

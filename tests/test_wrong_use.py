@@ -130,6 +130,11 @@ VALUES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         ac.ConfigError,
         "a path is empty. Name a folder or file, '.' for the working directory.",
     ),
+    "a destination of spaces": (
+        lambda: asynccvat.open_mirror(CLIENT, "  "),
+        ac.ConfigError,
+        "a path is empty. Name a folder or file, '.' for the working directory.",
+    ),
     "an address as destination": (
         lambda: asynccvat.open_mirror(CLIENT, "https://cvat.invalid/tasks/147"),
         ac.ConfigError,

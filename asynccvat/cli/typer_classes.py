@@ -109,10 +109,10 @@ def _check_number(option: TyperOption, flag: str, value: object) -> None:
 
 
 def _check_paths(parameter: TyperOption | TyperArgument, name: str, value: object) -> None:
-    """Refuse addresses and ids where folders or files are expected.
+    """Refuse addresses, ids and a `~` where folders or files are expected.
 
     Raises:
-        typer.BadParameter: One is an address, or the destination an id.
+        typer.BadParameter: One is an address or begins with `~`, or the destination is an id.
     """
     if name == "DEST" and isinstance(value, str) and value.isdigit():
         raise typer.BadParameter(
@@ -124,6 +124,21 @@ def _check_paths(parameter: TyperOption | TyperArgument, name: str, value: objec
     if name == "DEST" or wanted in (Path, list[Path]):
         for text in value if isinstance(value, list | tuple) else [value]:
             refuse_as_path(str(text), name)
+            _refuse_unexpanded(str(text), name)
+
+
+def _refuse_unexpanded(text: str, name: str) -> None:
+    """Refuse a `~` that the shell left: a folder `~` would be made, which is a danger to remove.
+
+    Raises:
+        typer.BadParameter: The text is one.
+    """
+    if text == "~" or text.startswith("~/"):
+        raise typer.BadParameter(
+            f"{text!r} begins with a '~' that the shell did not replace, as in quotes or after a "
+            f"'='. Write \"$HOME{text[1:]}\", or './{text}' if that is its name.",
+            param_hint=name,
+        )
 
 
 class Command(TyperCommand):
