@@ -158,7 +158,9 @@ def _made(path: str, dir_fd: int) -> Iterator[int]:
         fd = dir_fd
         for name in path.split("/"):
             if files.lstat(name, dir_fd=fd) is None:
-                files.mkdir(name, dir_fd=fd)
+                # Another task may keep its files at the same time.
+                with contextlib.suppress(FileExistsError):
+                    files.mkdir(name, dir_fd=fd)
             fd = opened.enter_context(files.folder(name, dir_fd=fd))
         yield fd
 

@@ -14,6 +14,7 @@ Each change checks first that the destination's lock is still ours.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -141,7 +142,9 @@ class KeptArchives:
         self._published.discard(task_id)
         if files.lstat(_FOLDER, dir_fd=self._layout.own) is None:
             self._verify_lock()
-            files.mkdir(_FOLDER, dir_fd=self._layout.own)
+            # Another task may begin its archive at the same time.
+            with contextlib.suppress(FileExistsError):
+                files.mkdir(_FOLDER, dir_fd=self._layout.own)
             self._layout.sync_folder(self._layout.own)
         with self._open() as fd:
             _unlink((_unfinished(task_id), _earlier(task_id)), fd)

@@ -369,3 +369,22 @@ async def test_an_unknown_label_is_a_failure_that_says_what_to_do(
     text = str(error(await ac.upload(serve.client, data, options=UPLOAD), 1))
     assert "is not registered for this task. Add the label to the task or its project" in text
     assert text.endswith("or rename it in the file. The task is as it was before.")
+
+
+async def test_folders_that_another_task_makes_at_the_same_moment_are_used(
+    data: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lstat = effects.lstat
+
+    def too_early(name: str, *, dir_fd: int) -> os.stat_result | None:
+        """Look before the folder is there, though it is made by then."""
+        return None if name in ("replaced", "archives") else lstat(name, dir_fd=dir_fd)
+
+    serve = await stack.enter_async_context(serving(2))
+    monkeypatch.setattr(effects, "lstat", too_early)
+    keeping = ac.MirrorOptions(durable=False, keep_archive=True)
+    assert (await ac.mirror(serve.client, data, options=keeping)).ok
+    forced = ac.UploadOptions(durable=False, force=True)
+    report = await ac.upload(serve.client, data, options=forced)
+    assert report.ok, report.failures
+    assert [len(replaced(own(data), task_id)) for task_id in (1, 2)] == [1, 1]
