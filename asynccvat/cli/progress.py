@@ -247,7 +247,8 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
             yield from _at_the_end(report)
         case Retrying() if verbose:
             whose = "" if event.task_id is None else f"task {event.task_id}: "
-            yield f"{whose}retrying {event.step} in {span(event.delay)}: {printable(event.error)}"
+            when = f" in {span(event.delay)}" if event.delay else ""
+            yield f"{whose}retrying {event.step}{when}: {printable(event.error)}"
         case _:
             yield from _of_the_run(event)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol, Self, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -95,10 +96,11 @@ _ABOUT = Call(
     method="GET",
     path="/api/server/about",
     step="probe",
-    anonymous=True,
     retry=False,
     during_outage=True,
 )
+# While the login is due, which may be the call that failed.
+_ABOUT_WITHOUT_LOGIN = replace(_ABOUT, anonymous=True)
 _REQUESTS = Call(
     method="GET",
     path="/api/requests",
@@ -245,7 +247,10 @@ class HttpSession:
         Returns:
             Why the server cannot serve anyone now. None if it can, or refuses this user alone.
         """
-        calls = (_ABOUT, _REQUESTS) if self._authorization.is_known else (_ABOUT,)
+        # With credentials if possible: CVAT throttles the anonymous calls of an address together,
+        # and its pause would hold back the whole run.
+        known = self._authorization.is_known
+        calls = (_ABOUT, _REQUESTS) if known else (_ABOUT_WITHOUT_LOGIN,)
         try:
             for call in calls:
                 with anyio.fail_after(_PROBE_SECONDS):

@@ -40,6 +40,7 @@ from asynccvat.transfer.outages import (
     end_of_run,
     may_pass,
     refusing_all,
+    second_try,
 )
 from asynccvat.transfer.slots import RequestSlots
 
@@ -202,8 +203,7 @@ class Dispatcher:
             if end_of_run(error) is not None:
                 return
             if may_pass(error) and not is_second:
-                again = f"{error} The task is tried once more at the end of the run."
-                self._note_event(Retrying(order.task.id, error.step or "", again, 0.0))
+                self._note_event(Retrying(order.task.id, error.step or "", second_try(error), 0.0))
                 self._second_chances.append(order)
                 return
             outcome = failed(order, error, clock() - began)

@@ -103,6 +103,11 @@ def may_pass(error: AsyncCvatError) -> bool:
     return isinstance(error, TransportError | ResponseError) and error.retryable
 
 
+def second_try(error: AsyncCvatError) -> str:
+    """Say that a task whose failure may pass is tried again later."""
+    return f"{str(error).rstrip('.')}. The task is tried once more at the end of the run."
+
+
 def end_of_run(error: AsyncCvatError) -> AsyncCvatError | None:
     """Return the error of the run that a task's error tells of, None if it is the task's own."""
     if isinstance(error, OF_THE_RUN):

@@ -231,6 +231,8 @@ def test_retries_are_shown_with_verbose() -> None:
     assert list(messages(event, verbose=True)) == ["task 7: retrying export in 0.5 s: 502"]
     event = events.Retrying(None, "list", "502", 0.5)
     assert list(messages(event, verbose=True)) == ["retrying list in 0.5 s: 502"]
+    event = events.Retrying(7, "export", "502. Later.", 0.0)
+    assert list(messages(event, verbose=True)) == ["task 7: retrying export: 502. Later."]
 
 
 def test_without_a_terminal_progress_is_periodic_and_failures_come_at_once() -> None:

@@ -38,6 +38,9 @@ async def test_tasks_that_fail_for_ever_stop_no_other_task(data: Path, log: Log)
                 )
             )
         report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
+        probes = serve.calls("/api/server/about")
+    assert len(probes) > 1
+    assert all(call.authorization for call in probes), "anonymous calls are throttled"
     assert report.stopped_by is None
     assert report.count(ac.Action.FETCHED) == 24
     assert {one.task_id for one in report.failures} == broken
@@ -52,11 +55,13 @@ async def test_a_task_that_failed_for_a_passing_reason_gets_a_second_try(
     async with serving(6, client={"policy": AT_ONCE}) as serve:
         serve.server.faults.add(
             Fault(method="POST", path="dataset/export", task_id=2, status=502),
-            Fault(path="dataset/download", task_id=3, status=502),
+            Fault(path="dataset/download", task_id=3, status=500),
         )
         report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
         assert report.ok
         assert {event.task_id for event in log.of(Retrying)} == {2, 3}
+        for event in log.of(Retrying):
+            assert event.error.endswith(". The task is tried once more at the end of the run.")
         assert files(data) == await serve.archives()
 
 

@@ -28,6 +28,7 @@ from asynccvat.transfer.outages import (
     end_of_run,
     may_pass,
     refusing_all,
+    second_try,
 )
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.slots import RequestSlots
@@ -124,8 +125,7 @@ class UploadDispatcher:
             # An import that was requested may have changed the task, whatever failed then.
             untouched = order.step.task_id not in self._requested
             if may_pass(error) and untouched and not is_second:
-                again = f"{error} The task is tried once more at the end of the run."
-                self._emit(Retrying(order.step.task_id, error.step or "", again, 0.0))
+                self._emit(Retrying(order.step.task_id, error.step or "", second_try(error), 0.0))
                 self._second_chances.append(order)
                 return
             self._report.done(failed(order.step, error))
