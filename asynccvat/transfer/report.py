@@ -58,7 +58,9 @@ class ReportBuilder:
         self._run.emit(TaskDone(outcome))
 
     def warn(self, message: str) -> None:
-        """Note a warning about the run."""
+        """Note a warning about the run. The same one is told once."""
+        if message in self._warnings:
+            return
         self._warnings.append(message)
         self._run.emit(Warned(message))
 
