@@ -546,7 +546,9 @@ def _place(given: PathText) -> Path:
     if not str(fspath(given)).strip():
         raise ConfigError("a path is empty. Name a folder or file, '.' for the working directory.")
     if re.match(r"https?:/", str(given), re.IGNORECASE):
-        raise ConfigError(f"{str(given)!r} is an address, not a path. Name a folder or file.")
+        # One with a password in it is not repeated.
+        shown = "what is given" if "@" in str(given) else repr(str(given))
+        raise ConfigError(f"{shown} is an address, not a path. Name a folder or file.")
     return Path(given)
 
 

@@ -140,6 +140,11 @@ VALUES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         ac.ConfigError,
         "'https://cvat.invalid/tasks/147' is an address, not a path. Name a folder or file.",
     ),
+    "an address with a password as destination": (
+        lambda: asynccvat.open_mirror(CLIENT, "https://ann:hunter2@cvat.invalid"),
+        ac.ConfigError,
+        "what is given is an address, not a path. Name a folder or file.",
+    ),
     "a folder to download into that is empty": (
         lambda: asynccvat.open_download(CLIENT, {1: ""}),
         ac.ConfigError,

@@ -114,9 +114,11 @@ class TextType:
             reader.report(node, f"{name!r} must be a text{hint}, not {what}")
             return None
         if self.is_path and ADDRESS.search(node.value):
+            # One with a password in it is not repeated.
+            shown = "an address" if "@" in node.value else f"the address {node.value!r}"
             reader.report(
                 node,
-                f"{name!r} must be a path, not the address {node.value!r}: write the server's "
+                f"{name!r} must be a path, not {shown}: write the server's "
                 "address as 'url' below 'server'",
             )
             return None

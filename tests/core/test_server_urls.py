@@ -127,6 +127,7 @@ def test_the_host_has_no_brackets() -> None:
         ("   ", "the server URL is empty"),
         ("http:/cvat.example.com", "lacks a slash. Write http:// before the host."),
         ("https:cvat.example.com", "lacks a slash. Write https:// before the host."),
+        ("https:/ann:hunter2@cvat.example.com", "the server URL lacks a slash. Write https://"),
         ("alice@cvat.example.com", "must not hold a user or password"),
         ("::1", "cannot be read"),
         ("[::1", "cannot be read"),

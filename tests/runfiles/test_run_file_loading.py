@@ -367,6 +367,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         "- {task: mirror, server: here, parameters: here}\n"
         "- foo\n"
         "- {task: mirror, parameters: {dest: x, name: '  '}}\n"
+        f"- {{task: mirror, parameters: {{dest: 'https://ann:{SECRET}@cvat'}}}}\n"
     )
     assert not [line for line in lines if SECRET in line]
     expected = [
@@ -404,6 +405,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (26, "'parameters' must hold keys like 'dest'"),
         (27, "a step must hold 'task' and 'parameters'"),
         (28, "'name' must be a text, not an empty text"),
+        (29, "'dest' must be a path, not an address: write the server's address"),
     ]
     for line, words in expected:
         assert any(

@@ -152,8 +152,9 @@ class PageUrl:
         assumed = re.match(r"[^/?#]*://", stripped) is None
         if assumed and re.match(r"https?:", stripped, re.IGNORECASE):
             scheme = stripped.partition(":")[0]
+            shown = "" if "@" in stripped else f" {stripped!r}"
             raise ConfigError(
-                f"the server URL {stripped!r} lacks a slash. Write {scheme}:// before the host."
+                f"the server URL{shown} lacks a slash. Write {scheme}:// before the host."
             )
         try:
             if assumed:
