@@ -296,9 +296,14 @@ def _remedy(call: Call, status: int) -> str:
 
 def _remedy_of_gateway(status: int) -> str:
     """Return what to do about a refusal by a gateway that passes other calls on."""
-    if status in (404, 502, 503, 504) or 520 <= status <= 530:
+    if status == 404:  # Traefik answers it, too, while CVAT is down
+        return (
+            "It has no way to CVAT for this call. Check that the server runs, and that the gateway "
+            "passes all of /api/ on."
+        )
+    if status in (502, 503, 504) or 520 <= status <= 530:
         return "CVAT behind it does not answer. Check that the server runs, or try again later."
-    if status == 403:
+    if status in (403, 405, 501):
         return "CVAT was not reached. Ask the gateway's administrator."
     return _REMEDIES.get(status, "")
 

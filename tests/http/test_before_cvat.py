@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -290,6 +291,29 @@ async def test_a_gateway_s_404_is_no_end_of_a_list(
     assert [task.id for task in listing.tasks] == [1, 2]
     assert listing.complete
     assert fake_time.slept == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("label", "status", "what"),
+    [
+        (
+            "Kong 403",
+            404,
+            "Check that the server runs, and that the gateway passes all of /api/ on.",
+        ),
+        ("nginx 403", 405, "CVAT was not reached. Ask the gateway's administrator."),
+    ],
+)
+async def test_a_call_that_a_gateway_does_not_pass_on_is_its_administrator_s(
+    server: ScriptedServer, connect: Connect, label: str, status: int, what: str
+) -> None:
+    server["GET /api/users/self"] = reply(body=USER)
+    server["GET /api/tasks/5"] = always(replace(BY_LABEL[label], status=status))
+    client = await connect(token=TOKEN, policy=None)
+    await client.user()
+    with pytest.raises(AsyncCvatError) as caught:
+        await client.task(5)
+    assert str(caught.value).endswith(what)
 
 
 async def test_a_challenge_instead_of_a_page_of_tasks_is_recognised(
