@@ -5,6 +5,7 @@ All exchanges of a client go through `HttpSession.call`, which reads the whole r
 within the configured origin. All failures are errors of asynccvat.
 
 `connection` sends the requests, `retries` waits between them, and `client` knows what they mean.
+`unexpected` makes the errors of responses that no call expects.
 """
 
 from __future__ import annotations
@@ -14,35 +15,28 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol, Self, TypeVar
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode
 
 import anyio
-import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.version import VERSION
-from asynccvat.core.wire.headers import secrets_of
 from asynccvat.core.wire.proxies import Proxy
-from asynccvat.core.wire.responders import Responder, leads_to_email_check, leads_to_login
 from asynccvat.core.wire.responses import (
     ByteRange,
-    error_text,
     is_json,
     media_type,
     parse_date,
     parse_retry_after,
-    response_error,
 )
-from asynccvat.core.wire.urls import ServerUrl, origin_of
+from asynccvat.core.wire.urls import ServerUrl
 from asynccvat.errors import (
     AsyncCvatError,
-    AuthenticationError,
     ConfigError,
     ConnectError,
     GatewayError,
     ProtocolError,
     ReadError,
-    ResponseError,
     ServerError,
     StallError,
     TransportError,
@@ -52,18 +46,13 @@ from asynccvat.http.calls import Call, HttpOptions, Response, described_type
 from asynccvat.http.connection import Connection
 from asynccvat.http.exchange import Exchange
 from asynccvat.http.listeners import current_listener
-from asynccvat.http.refusals import (
-    CHECK_URL,
-    Answer,
-    interception,
-    login_redirect,
-    login_refusal,
-    refusal,
-)
+from asynccvat.http.login import PasswordLogin
+from asynccvat.http.refusals import CHECK_URL
 from asynccvat.http.result_stream import ResultStream
 from asynccvat.http.retries import Retries
 from asynccvat.http.retry_after import Timing
 from asynccvat.http.scheme_probe import wrong_scheme
+from asynccvat.http.unexpected import UnexpectedResponses
 
 T = TypeVar("T")
 DecodedT_co = TypeVar("DecodedT_co", covariant=True)
@@ -72,8 +61,6 @@ DecodedT_co = TypeVar("DecodedT_co", covariant=True)
 _ACCEPT = "application/vnd.cvat+json, */*"
 _USER_AGENT = f"asynccvat/{VERSION}"
 _MAX_REDIRECTS = 5
-_SHOWS_SENDER = 2**16
-"""Bytes of a page in which its sender is looked for."""
 _NOT_IN_SLUGS = re.compile(r"[^\x21-\x7e]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -83,12 +70,6 @@ class Decoder(Protocol[DecodedT_co]):
 
     def decode(self, body: bytes, /) -> DecodedT_co: ...
 
-
-class _Login(msgspec.Struct):
-    key: str
-
-
-_LOGIN = msgspec.json.Decoder(_Login)
 
 _PROBE_SECONDS = 10.0
 _MOST_OUTAGES = 3
@@ -155,8 +136,18 @@ class HttpSession:
         self.server_date: datetime | None = None
         self._options = options or HttpOptions()
         self.organization = organization
-        self._authorization = Authorization(credentials, self._log_in)
         self._connection = Connection(self.server, self._options)
+        login = PasswordLogin(
+            self.server, self._call_once, self.decode, lambda: self._connection.is_cvat
+        )
+        self._authorization = Authorization(credentials, login.token)
+        self._unexpected = UnexpectedResponses(
+            self.server,
+            organization,
+            self._connection,
+            self._authorization,
+            self._options.headers,
+        )
         self._scheme_checked = False
         self.retries = Retries(self._options.policy, timing or Timing(), self.probe)
 
@@ -228,7 +219,7 @@ class HttpSession:
         exchange = await self._retrying(call, lambda: self._open(call, auto_decompress=False))
         try:
             if media_type(exchange.header("Content-Type")) == "text/html":
-                error = interception(call, await self._answer(exchange), self._connection.route)
+                error = await self._unexpected.interception(call, exchange)
                 if error is not None:
                     exchange.close()
                     raise error
@@ -237,34 +228,6 @@ class HttpSession:
             exchange.close()
             error.task_id, error.step = call.task_id, call.step
             raise
-
-    async def probe(self) -> AsyncCvatError | None:
-        """Ask the server for what concerns no task.
-
-        While CVAT's Redis is down, it tells its version and lists tasks, but exports nothing. So
-        its requests are listed, too.
-
-        Returns:
-            Why the server cannot serve anyone now. None if it can, or refuses this user alone.
-        """
-        # With credentials if possible: CVAT throttles the anonymous calls of an address together,
-        # and its pause would hold back the whole run.
-        known = self._authorization.is_known
-        calls = (_ABOUT, _REQUESTS) if known else (_ABOUT_WITHOUT_LOGIN,)
-        try:
-            for call in calls:
-                with anyio.fail_after(_PROBE_SECONDS):
-                    await self._call_once(call)
-        except TimeoutError:
-            return StallError(
-                f"{self.server.origin} sent nothing for {_PROBE_SECONDS:g} s. Check the network "
-                "and the server."
-            )
-        except (TransportError, ServerError) as error:
-            return error
-        except AsyncCvatError:
-            return None
-        return None
 
     async def _retrying(self, call: Call, once: Callable[[], Awaitable[T]]) -> T:
         attempt = outages = 0
@@ -342,7 +305,9 @@ class HttpSession:
         finally:
             exchange.close()
         if not is_json(response.content_type):
-            self._refuse_stranger(call, response)
+            error = self._unexpected.stranger(call, response)
+            if error is not None:
+                raise error
         return response
 
     async def _open(self, call: Call, *, auto_decompress: bool = True) -> Exchange:
@@ -357,9 +322,11 @@ class HttpSession:
                 return exchange
             try:
                 if exchange.status in _REDIRECTS:
-                    url = self._redirected(call, url, exchange)
+                    url = self._unexpected.redirect_target(call, url, exchange)
                     continue
-                failure = await self._refusal(call, exchange)
+                failure = await self._unexpected.refusal(
+                    call, exchange, self._pause_if_asked(exchange)
+                )
             finally:
                 exchange.close()
             if isinstance(failure, GatewayError):
@@ -409,116 +376,43 @@ class HttpSession:
             params["org"] = ""
         return f"{self.server.address}{call.path}" + (f"?{urlencode(params)}" if params else "")
 
-    def _redirected(self, call: Call, url: str, exchange: Exchange) -> str:
-        location = exchange.header("Location") or ""
-        target = self.server.redirect_target(url, location)
-        absolute = urljoin(url, location)
-        elsewhere = origin_of(absolute)
-        path = urlsplit(absolute).path
-        moved = path.rstrip("/") == urlsplit(url).path.rstrip("/")
-        if call.step == "login" and target is not None and leads_to_email_check(path):
-            raise AuthenticationError(
-                f"{self.server.address} refuses the login: the user's e-mail address is not "
-                "confirmed. Open the link in the e-mail that CVAT sent.",
-                status=exchange.status,
-                step="login",
-            )
-        if elsewhere is not None and not moved and leads_to_login(absolute):
-            raise login_redirect(
-                call,
-                exchange.status,
-                self._connection.route,
-                None if elsewhere == self.server.origin else elsewhere,
-            )
-        if target is not None and call.method == "GET":
-            return target
-        if elsewhere is None or elsewhere == self.server.origin:
-            raise response_error(
-                exchange.status,
-                f"{self.server.address} redirects the {call.step} call, which is not followed. "
-                "Check the server URL.",
-            )
-        raise ConfigError(
-            f"{self.server.address} redirects to {elsewhere}, where no credentials are sent. If "
-            f"that is the CVAT server, give {elsewhere} as its URL."
-        )
+    async def probe(self) -> AsyncCvatError | None:
+        """Ask the server for what concerns no task.
 
-    async def _answer(self, exchange: Exchange) -> Answer:
-        """Read what a refusal, or a response in place of another one, says."""
-        content_type = exchange.header("Content-Type")
-        body = await exchange.read_error()
-        return Answer(
-            exchange.status,
-            content_type,
-            tuple(exchange.response.headers.items()),
-            body,
-            self._redacted(error_text(content_type, body)),
-        )
+        While CVAT's Redis is down, it tells its version and lists tasks, but exports nothing. So
+        its requests are listed, too.
 
-    async def _refusal(self, call: Call, exchange: Exchange) -> AsyncCvatError:
-        """Return the error for an unexpected status; close the gate if the server asks to."""
-        answer = await self._answer(exchange)
-        retry_after = None
-        if exchange.status in (429, 503):
-            date = parse_date(exchange.header("Date"))
-            retry_after = parse_retry_after(exchange.header("Retry-After"), date)
-            if retry_after is not None:
-                self.retries.pause(retry_after)
-        error = refusal(
-            call,
-            answer,
-            self._connection.route,
-            organization=self.organization,
-            retry_after=retry_after,
-            is_cvat=self._connection.is_cvat,
-        )
-        if isinstance(error, AuthenticationError) and self._authorization.is_like_no_token:
-            error.message += (
-                " A token of CVAT looks different: if this is a password, give it with --username "
-                "and --password."
-            )
-        return error
-
-    async def _log_in(self, body: dict[str, str]) -> str:
-        call = Call(
-            method="POST",
-            path="/api/auth/login",
-            step="login",
-            json=body,
-            anonymous=True,
-            # The probe may need it, and the call that it is for waits on its own.
-            during_outage=True,
-        )
+        Returns:
+            Why the server cannot serve anyone now. None if it can, or refuses this user alone.
+        """
+        # With credentials if possible: CVAT throttles the anonymous calls of an address together,
+        # and its pause would hold back the whole run.
+        known = self._authorization.is_known
+        calls = (_ABOUT, _REQUESTS) if known else (_ABOUT_WITHOUT_LOGIN,)
         try:
-            # Not retried here: the call that needs the login is retried as a whole.
-            response = await self._call_once(call)
-        except GatewayError:
-            raise
-        except (ConfigError, ResponseError) as error:
-            refused = login_refusal(error, self.server.address, next(iter(body.values())))
-            if refused is not None:
-                raise refused from error
-            if await self._without_passwords(error):
-                raise AuthenticationError(
-                    f"{self.server.address} has no login with a password (404): it may allow "
-                    "single sign-on alone. Give a personal access token with --token or "
-                    "CVAT_ACCESS_TOKEN.",
-                    status=404,
-                    step="login",
-                ) from error
-            raise
-        return self.decode(response, _LOGIN).key
-
-    async def _without_passwords(self, error: AsyncCvatError) -> bool:
-        """Whether a refused login shows a CVAT that has no login by password."""
-        if not isinstance(error, ConfigError) and getattr(error, "status", 0) not in (404, 405):
-            return False
-        about = Call(method="GET", path="/api/server/about", step="about", anonymous=True)
-        try:
-            await self._call_once(about)
+            for call in calls:
+                with anyio.fail_after(_PROBE_SECONDS):
+                    await self._call_once(call)
+        except TimeoutError:
+            return StallError(
+                f"{self.server.origin} sent nothing for {_PROBE_SECONDS:g} s. Check the network "
+                "and the server."
+            )
+        except (TransportError, ServerError) as error:
+            return error
         except AsyncCvatError:
-            return False  # whatever is there, the login's own error says what to do
-        return self._connection.is_cvat
+            return None
+        return None
+
+    def _pause_if_asked(self, exchange: Exchange) -> float | None:
+        """Hold all calls back for the seconds that the server asks for, and return these."""
+        if exchange.status not in (429, 503):
+            return None
+        date = parse_date(exchange.header("Date"))
+        retry_after = parse_retry_after(exchange.header("Retry-After"), date)
+        if retry_after is not None:
+            self.retries.pause(retry_after)
+        return retry_after
 
     def decode(self, response: Response, decoder: Decoder[T]) -> T:
         """Decode the JSON of a response.
@@ -539,37 +433,3 @@ class HttpSession:
             if not self._connection.is_cvat:
                 said += f". {CHECK_URL}"
             raise ProtocolError(said) from error
-
-    def _refuse_stranger(self, call: Call, response: Response) -> None:
-        """Raise the error for a response that something before CVAT sent in its place.
-
-        Also if its status is expected: a gateway's 404 says nothing of what CVAT has.
-        """
-        body = response.body[:_SHOWS_SENDER]
-        text = self._redacted(error_text(response.content_type, body))
-        headers = tuple(response.headers.items())
-        answer = Answer(response.status, response.content_type, headers, body, text)
-        route = self._connection.route
-        error = interception(call, answer, route)
-        if error is None and answer.status >= 400 and answer.sender.kind is Responder.GATEWAY:
-            error = refusal(
-                call,
-                answer,
-                route,
-                organization=self.organization,
-                retry_after=None,
-                is_cvat=self._connection.is_cvat,
-            )
-        if error is not None:
-            raise error
-
-    def _redacted(self, text: str) -> str:
-        proxy = self.proxy
-        secrets = (
-            *self._authorization.secrets,
-            *secrets_of(self._options.headers),
-            *(() if proxy is None else proxy.secrets),
-        )
-        for secret in secrets:
-            text = text.replace(secret, "***")
-        return text
