@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import anyio
 import pytest
-from engine_serving import serving, until
+from engine_serving import QUICK, serving, until
 
 import asynccvat as ac
 from asynccvat.aio.task_groups import task_group
@@ -100,3 +103,15 @@ async def test_a_cancelled_reader_leaves_its_batch_to_another() -> None:
                 await until(lambda: len(serve.server.faults) == 0)
                 second.cancel()
         assert set(found) == {1, 3, 4}
+
+
+async def test_uploads_to_a_mirror_need_no_call_more_for_each_task(data: Path) -> None:
+    async with serving(len(TASKS)) as serve:
+        assert (await ac.mirror(serve.client, data, options=QUICK)).ok
+        before = len(serve.server.calls)
+        forced = ac.UploadOptions(durable=False, force=True)
+        assert (await ac.upload(serve.client, data, options=forced)).ok
+        paths = [call.path for call in serve.calls("GET", since=before)]
+    assert sum(path.endswith("/annotations") for path in paths) == 2 * len(TASKS)
+    assert not any(re.fullmatch(r"/api/tasks/\d+", path) for path in paths)
+    assert paths.count("/api/tasks") <= len(TASKS) * 0.75
