@@ -100,11 +100,8 @@ def refusal(
     if error := interception(call, answer, route):
         return error
     sender = answer.sender
-    if not is_cvat and _shows_another_server(call, status, answer.content_type, sender):
-        return ConfigError(
-            f"{_subject(call)}: {route.origin} answered {status}, and has sent nothing that only "
-            f"CVAT sends. {CHECK_URL}"
-        )
+    if not is_cvat and (error := _refusal_of_stranger(call, answer, route, sender)):
+        return error
     if sender.kind is Responder.NO_ROUTE and call.step == "export":
         return ConfigError(
             f"{_subject(call)}: {route.origin} has no such call ({call.path}). Update the server "
@@ -134,6 +131,29 @@ def refusal(
             error.message, status=404, detail=answer.text, task_id=call.task_id, step=call.step
         )
     return error
+
+
+def _refusal_of_stranger(
+    call: Call, answer: Answer, route: Route, sender: Sender
+) -> AsyncCvatError | None:
+    """Return the error for a server that never spoke as CVAT does, None if it may be CVAT."""
+    if _shows_another_server(call, answer.status, answer.content_type, sender):
+        return ConfigError(
+            f"{_subject(call)}: {route.origin} answered {answer.status}, and has sent nothing that "
+            f"only CVAT sends. {CHECK_URL}"
+        )
+    if answer.status == 403 and sender.kind is Responder.UNKNOWN:
+        return GatewayError(
+            f"{_subject(call)}: {route.origin} answered {answer.said.rstrip('.')}. It has sent "
+            "nothing that only CVAT sends. Ask the administrator of the gateway before it, or "
+            "check the URL.",
+            status=answer.status,
+            detail=answer.text,
+            task_id=call.task_id,
+            rq_id=call.rq_id,
+            step=call.step,
+        )
+    return None
 
 
 def interception(call: Call, answer: Answer, route: Route) -> AsyncCvatError | None:

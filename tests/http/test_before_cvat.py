@@ -316,6 +316,21 @@ async def test_a_call_that_a_gateway_does_not_pass_on_is_its_administrator_s(
     assert str(caught.value).endswith(what)
 
 
+async def test_a_403_of_an_unknown_program_blames_neither_user_nor_password(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    refused = reply(status=403, text="wrong key", content_type="text/plain")
+    server["POST /api/auth/login"] = server["GET /api/users/self"] = refused
+    for credentials in ({}, {"token": TOKEN}):
+        client = await connect(**credentials)
+        with pytest.raises(GatewayError) as caught:
+            await client.user()
+        assert str(caught.value).partition(": ")[2] == (
+            f"{client.origin} answered 403, wrong key. It has sent nothing that only CVAT sends. "
+            "Ask the administrator of the gateway before it, or check the URL."
+        )
+
+
 async def test_a_challenge_instead_of_a_page_of_tasks_is_recognised(
     server: ScriptedServer, connect: Connect
 ) -> None:
