@@ -181,6 +181,7 @@ class PageUrl:
             shown += f":{port}"
         prefix, page = _split_path(parts.path)
         server = ServerUrl(f"{parts.scheme}://{shown}", host, prefix, assumed)
+        _refuse_other_pages(server, page)
         return cls(server, _id_of("tasks", page), _id_of("projects", page))
 
 
@@ -230,6 +231,22 @@ def _split_path(path: str) -> tuple[str, list[str]]:
     page = parts[first:]
     # CVAT's own answers hold addresses of its API, such as that of a task.
     return prefix, page[1:] if page[:1] == ["api"] else page
+
+
+def _refuse_other_pages(server: ServerUrl, page: list[str]) -> None:
+    """Refuse the page of one thing that selects no tasks: it would select all of them."""
+    kind, *rest = page or [""]
+    if kind not in ("tasks", "projects", "jobs") or not rest or rest[0] == "create":
+        return
+    if kind == "jobs":
+        raise ConfigError(
+            f"the server URL shows a job, not its task. Give {server.address}, and the task's id."
+        )
+    if _id_of(kind, page) is None:
+        raise ConfigError(
+            f"the server URL shows none of the {kind}: {rest[0]!r} is not an id. Give "
+            f"{server.address}, and the id by itself."
+        )
 
 
 def _id_of(kind: str, page: list[str]) -> int | None:

@@ -46,7 +46,7 @@ def test_addresses_become_canonical_origins(text: str, origin: str) -> None:
         ("https://cvat.example.com//projects//5//", "https://cvat.example.com", None, 5),
         ("https://cvat.example.com/tasks?page=1", "https://cvat.example.com", None, None),
         ("https://cvat.example.com/tasks/create", "https://cvat.example.com", None, None),
-        ("https://cvat.example.com/tasks/0", "https://cvat.example.com", None, None),
+        ("https://cvat.example.com/jobs", "https://cvat.example.com", None, None),
         ("https://cvat.example.com/auth/login?next=/x", "https://cvat.example.com", None, None),
         ("https://cvat.example.com?page=1", "https://cvat.example.com", None, None),
         ("https://cvat.example.com/#tasks", "https://cvat.example.com", None, None),
@@ -124,6 +124,9 @@ def test_the_host_has_no_brackets() -> None:
     ("text", "message"),
     [
         ("", "the server URL is empty"),
+        ("https://h/jobs/9", "shows a job, not its task. Give https://h, and the task's id."),
+        ("https://h/tasks/0", "shows none of the tasks: '0' is not an id. Give https://h, and"),
+        ("https://h/projects/abc?page=1", "shows none of the projects: 'abc' is not an id."),
         ("   ", "the server URL is empty"),
         ("http:/cvat.example.com", "lacks a slash. Write http:// before the host."),
         ("https:cvat.example.com", "lacks a slash. Write https:// before the host."),
