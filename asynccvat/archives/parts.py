@@ -59,7 +59,7 @@ class MemberParts:
         return self._offsets.get(_name_of(entry)) == entry.header_offset
 
     def open(self, entry: ZipEntry) -> int:
-        """Open the file of a member's part, at the end of what is here of it."""
+        """Open the file of a member's part at the end of its kept bytes."""
         prefix = self.prefixes.get(entry.header_offset)
         with self._staging.open_parts() as folder:
             fd = files.open_or_create(_name_of(entry), dir_fd=folder)

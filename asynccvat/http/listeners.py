@@ -1,7 +1,7 @@
 """Tell whose call it is: several runs may share one session.
 
-A run listens while it works. Its tasks inherit the listener through a context variable, so each
-run hears of its own calls alone.
+A run listens while it works. Its asyncio tasks inherit the listener through a context variable. So
+each run counts only its own calls.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Retries:
             may_outwait: Whether an outage of the server may be waited for.
 
         Returns:
-            Whether there was an outage, so that the step has failed for no reason of its own.
+            Whether there was an outage. If not, the failure is the step's own.
 
         Raises:
             AsyncCvatError: `error` itself, if the step should not be retried.

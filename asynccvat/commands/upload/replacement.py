@@ -132,7 +132,7 @@ class Replacement:
 async def is_left_by(
     intent: UploadIntent | None, client: CvatClient, task_id: int, updated_date: str
 ) -> bool:
-    """Whether an import of ours, whose end was not noted, left a task in this state.
+    """Whether an interrupted upload left a task in this state.
 
     Raises:
         AsyncCvatError: The server cannot be asked.

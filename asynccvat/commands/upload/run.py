@@ -158,7 +158,7 @@ class UploadRun:
         return plan_, orders
 
     async def _as_left(self, found: FoundFile, dates: Mapping[int, str]) -> FoundFile:
-        """Take the state that an interrupted upload of ours left for the one to begin from."""
+        """If an interrupted upload left the task as it is now, begin from that state."""
         one = found.candidate
         now = dates.get(one.task_id, one.mirrored_date)
         if found.mirrored is None or one.mirrored_date is None or one.mirrored_date == now:

@@ -24,8 +24,8 @@ class _Batch:
 class TaskDates:
     """Read the dates of all tasks that ask at the same time by one list.
 
-    One list is read at a time, and tasks that ask meanwhile share the next one. So each date is
-    read after its task asked for it, as by a call of its own.
+    One list is read at a time. Tasks that ask during this time share the next list. So each date is
+    read after its task asked for it.
     """
 
     def __init__(self, client: CvatClient) -> None:

@@ -15,7 +15,7 @@ from asynccvat.core.annotations.file_counts import FileCounts
 from asynccvat.errors import AnnotationLossError
 
 _FEW = 2
-"""A task with less than one in so many of its annotations left is worth a warning."""
+"""Warn if an import leaves less than a half: one in this many."""
 
 
 def refuse_loss(

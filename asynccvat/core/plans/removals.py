@@ -1,4 +1,4 @@
-"""Decide which mirrored tasks are gone from the server, and whether so many may be removed.
+"""Decide which mirrored tasks are gone from the server, and how many may be removed.
 
 `commands.mirror.absence` asks the server, `core.plans.mirror` makes the steps.
 """

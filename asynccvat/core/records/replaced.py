@@ -21,7 +21,7 @@ from asynccvat.errors import StoreError
 REPLACED_VERSION = 1
 
 NEWEST = 10
-"""So many states of a task stay, whoever made them."""
+"""How many of the newest states of a task stay, no matter who made them."""
 
 _NAME = re.compile(r"([1-9]\d{0,17})-(\d{8}T\d{6}\.\d{6})Z(\.own)?\.json", re.ASCII)
 _TIME = "%Y%m%dT%H%M%S.%f"

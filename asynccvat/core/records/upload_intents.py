@@ -1,4 +1,4 @@
-"""Recognize an import of ours whose end was not noted, because the upload was interrupted.
+"""Recognize the import of an upload that was interrupted before it noted the end.
 
 Before an import into a task of a mirror is requested, an intent is written. If the task has changed
 at the next run, the intent and the server's list of imports tell whether our import changed it.
@@ -18,7 +18,7 @@ INTENT_VERSION = 1
 
 # The call that requests an import follows its intent at once. A later import is another one's.
 _SOON = timedelta(minutes=1)
-# A task that was busy for so many attempts is not worth remembering all of them.
+# The most attempts to remember for one task, if it was busy at each of them.
 _MOST = 20
 
 
