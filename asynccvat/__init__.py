@@ -57,20 +57,20 @@ if TYPE_CHECKING:
     from asynccvat import errors as errors
     from asynccvat import events as events
     from asynccvat import models as models
-    from asynccvat.api import download as download
-    from asynccvat.api import download_many as download_many
-    from asynccvat.api import mirror as mirror
-    from asynccvat.api import open_download as open_download
-    from asynccvat.api import open_mirror as open_mirror
-    from asynccvat.api import open_undo_upload as open_undo_upload
-    from asynccvat.api import open_upload as open_upload
-    from asynccvat.api import plan_download as plan_download
-    from asynccvat.api import plan_mirror as plan_mirror
-    from asynccvat.api import plan_undo_upload as plan_undo_upload
-    from asynccvat.api import plan_upload as plan_upload
-    from asynccvat.api import undo_upload as undo_upload
-    from asynccvat.api import upload as upload
-    from asynccvat.api import upload_annotations as upload_annotations
+    from asynccvat.api.downloads import download as download
+    from asynccvat.api.downloads import download_many as download_many
+    from asynccvat.api.downloads import open_download as open_download
+    from asynccvat.api.downloads import plan_download as plan_download
+    from asynccvat.api.mirrors import mirror as mirror
+    from asynccvat.api.mirrors import open_mirror as open_mirror
+    from asynccvat.api.mirrors import plan_mirror as plan_mirror
+    from asynccvat.api.undo_uploads import open_undo_upload as open_undo_upload
+    from asynccvat.api.undo_uploads import plan_undo_upload as plan_undo_upload
+    from asynccvat.api.undo_uploads import undo_upload as undo_upload
+    from asynccvat.api.uploads import open_upload as open_upload
+    from asynccvat.api.uploads import plan_upload as plan_upload
+    from asynccvat.api.uploads import upload as upload
+    from asynccvat.api.uploads import upload_annotations as upload_annotations
     from asynccvat.client import CvatClient as CvatClient
     from asynccvat.commands.verify.run import verify as verify
     from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
@@ -111,22 +111,10 @@ __version__ = VERSION
 
 _MODULES = ("errors", "events", "models")
 _NAMES_OF = {
-    "asynccvat.api": (
-        "download",
-        "download_many",
-        "mirror",
-        "open_download",
-        "open_mirror",
-        "open_undo_upload",
-        "open_upload",
-        "plan_download",
-        "plan_mirror",
-        "plan_undo_upload",
-        "plan_upload",
-        "undo_upload",
-        "upload",
-        "upload_annotations",
-    ),
+    "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
+    "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
+    "asynccvat.api.uploads": ("open_upload", "plan_upload", "upload", "upload_annotations"),
+    "asynccvat.api.undo_uploads": ("open_undo_upload", "plan_undo_upload", "undo_upload"),
     "asynccvat.client": ("CvatClient",),
     "asynccvat.commands.verify.run": ("verify",),
     "asynccvat.core.archive_limits": ("ArchiveLimits",),

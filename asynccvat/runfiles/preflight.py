@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
-from asynccvat.api import plan_upload
+from asynccvat.api.uploads import plan_upload
 from asynccvat.client import internals
 from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.plans.dimensions import other_dimension

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
-from asynccvat.api import download_many, mirror, plan_download, plan_mirror, plan_upload, upload
+from asynccvat.api.downloads import download_many, plan_download
+from asynccvat.api.mirrors import mirror, plan_mirror
+from asynccvat.api.uploads import plan_upload, upload
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.errors import (

@@ -49,7 +49,9 @@ Version = dict[str, Tree]
 """By folder's name, what the whole destination holds."""
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["asynccvat.api", "asynccvat.archives", "asynccvat.simulator"])
+processes.set_forkserver_preload(
+    ["asynccvat.api.mirrors", "asynccvat.archives", "asynccvat.simulator"]
+)
 
 _PHASES = {
     "commit": (
