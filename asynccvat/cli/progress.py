@@ -54,6 +54,8 @@ _ENDS_A_RUN = (
     StoreLockedError,
 )
 _MOST_WARNINGS_ALIKE = 10
+# Seconds without any movement after which nothing tells the time left.
+_STILL_AFTER = 30.0
 # Seconds over which a rate of bytes is measured at least.
 _SHORTEST_RATE = 1.0
 
@@ -91,6 +93,31 @@ class Outages:
 
 
 @dataclass(slots=True)
+class Movement:
+    """Whether the run moves. While it stands still, nothing tells the time left."""
+
+    _stalled: bool = False
+    _seen: tuple[float, int] | None = None
+    _since: float = 0.0
+
+    def apply(self, event: Event) -> None:
+        """Note that the server's queue stands still, or that something left it."""
+        match event:
+            case QueueStalled():
+                self._stalled = True
+            case ExportStarted() | ExportFinished() | ImportStarted() | ImportFinished():
+                self._stalled = False
+            case _:
+                pass
+
+    def is_still(self, work: float, transferred: int, now: float) -> bool:
+        """Whether nothing left the queue for long, or neither work nor bytes grew for a while."""
+        if self._seen != (work, transferred):
+            self._seen, self._since = (work, transferred), now
+        return self._stalled or now - self._since >= _STILL_AFTER
+
+
+@dataclass(slots=True)
 class Progress:
     """The counts of one run.
 
@@ -107,6 +134,7 @@ class Progress:
         transferring: Tasks whose archive is being received, or whose file is being sent.
         retrying: Tasks one of whose steps failed, and is tried again after a wait.
         outages: The outages of the server: they are no part of the rates.
+        movement: Whether the run moves.
         sizes: How far the archives and files under way are.
     """
 
@@ -121,6 +149,7 @@ class Progress:
     transferring: set[int] = field(default_factory=set)
     retrying: set[int] = field(default_factory=set)
     outages: Outages = field(default_factory=Outages)
+    movement: Movement = field(default_factory=Movement)
     sizes: TransferSizes = field(default_factory=TransferSizes)
     # Seconds of the run when its first bytes were seen, and how many these were.
     _first_bytes: tuple[float, int] | None = None
@@ -153,6 +182,7 @@ class Progress:
                 self._finish(event.outcome)
             case _:
                 self.outages.apply(event)
+        self.movement.apply(event)
         self.sizes.apply(event)
 
     @property
@@ -177,7 +207,8 @@ class Progress:
             parts.append(f"{number_of_bytes(rate)}/s")
         if self.done:
             parts.append(f"{self.done / seconds:.1f} tasks/s")
-        left = self._seconds_left(seconds, rate)
+        still = self.movement.is_still(self._work, self.transferred, now)
+        left = None if still else self._seconds_left(seconds, rate)
         if left is not None:
             parts.append(f"{span(left)} left")
         return ", ".join(parts)

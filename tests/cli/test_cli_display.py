@@ -133,6 +133,23 @@ def test_where_a_size_is_unknown_the_tasks_tell_the_time_left() -> None:
     assert progress.fraction == 0.25
 
 
+def test_while_the_run_stands_still_no_time_left_is_shown() -> None:
+    progress = Progress(started=0)
+    progress.apply(events.Planned(fetch=4, keep=0, move=0, remove=0, refuse=0, skip=0))
+    progress.apply(done(1))
+    progress.apply(events.ExportRequested(2, "a", created=True))
+    assert progress.overall(10.0).endswith(", 30 s left")
+    assert "left" in progress.overall(39.0)
+    assert progress.overall(40.0) == "1/4 tasks, 0 B, 0 B/s, 0.0 tasks/s"
+    progress.apply(events.TransferProgress(2, 1024))
+    assert "left" in progress.overall(41.0)
+    progress.apply(events.QueueStalled(QueueStall("export", 300.0, waiting=2, running=1)))
+    progress.apply(events.TransferProgress(2, 1024))
+    assert "left" not in progress.overall(42.0), "bytes of another task do not move the queue"
+    progress.apply(events.ExportFinished(3, None))
+    assert "left" in progress.overall(43.0)
+
+
 def test_before_there_is_a_plan_progress_names_the_wait() -> None:
     progress = Progress(started=0)
     assert progress.overall(1.0) == "listing tasks"
