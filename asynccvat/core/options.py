@@ -75,7 +75,7 @@ class TransferOptions:
         transfers: Archives read, or large files sent, at once.
         retries: How often one step of one task is retried, if that is known to be safe.
             The client's own `RetryPolicy` says how often single calls are retried.
-        wait_for_server: Seconds that a run waits for a server that stopped answering.
+        wait_for_server: Seconds that a run waits for a server that stopped answering, 0 for not.
         queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync to disk before a task counts as done.
@@ -92,8 +92,8 @@ class TransferOptions:
     wait_for_server: float = option(
         DEFAULT_WAIT_FOR_SERVER,
         "--wait-for-server",
-        "How long to wait for a server that stopped answering: seconds, or like 90s or 30m.",
-        DURATION,
+        "How long to wait for a server that stopped answering, like 90s or 30m; 0 for not.",
+        DURATION_OR_NONE,
     )
     queue_timeout: float = option(
         DEFAULT_QUEUE_TIMEOUT,
@@ -162,7 +162,7 @@ class DownloadOptions(FetchOptions):
         transfers: Archives read at once.
         retries: How often one step of one task is retried. The client's own `RetryPolicy`
             says how often single calls are retried.
-        wait_for_server: Seconds that a run waits for a server that stopped answering.
+        wait_for_server: Seconds that a run waits for a server that stopped answering, 0 for not.
         queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync to disk before a folder counts as done.
@@ -183,7 +183,7 @@ class MirrorOptions(FetchOptions):
         transfers: Archives read at once.
         retries: How often one step of one task is retried. The client's own `RetryPolicy`
             says how often single calls are retried.
-        wait_for_server: Seconds that a run waits for a server that stopped answering.
+        wait_for_server: Seconds that a run waits for a server that stopped answering, 0 for not.
         queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync to disk before a folder counts as done.
@@ -325,7 +325,7 @@ class UploadOptions(TransferOptions):
         concurrency: Imports in flight. None learns how many the server runs at once.
         transfers: Large files sent at once.
         retries: How often one step of one task is retried, if that is known to be safe.
-        wait_for_server: Seconds that a run waits for a server that stopped answering.
+        wait_for_server: Seconds that a run waits for a server that stopped answering, 0 for not.
         queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync receipts to disk before an upload counts as done.

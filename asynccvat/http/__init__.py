@@ -8,7 +8,7 @@ from __future__ import annotations
 from asynccvat.http.authorization import Credentials
 from asynccvat.http.body_receiver import BodyReceiver
 from asynccvat.http.calls import Call, FormFile, HttpOptions, Response, StreamedBody
-from asynccvat.http.listeners import CallListener, impatient, listening
+from asynccvat.http.listeners import CallListener, giving_way, impatient, listening
 from asynccvat.http.result_stream import ResultStream
 from asynccvat.http.retry_budget import SharedBudget
 from asynccvat.http.session import HttpSession
@@ -25,6 +25,7 @@ __all__ = [
     "ResultStream",
     "SharedBudget",
     "StreamedBody",
+    "giving_way",
     "impatient",
     "listening",
 ]

@@ -25,7 +25,10 @@ class CallListener:
         on_unreachable: Receives the seconds since the server stopped answering, the seconds that
             its calls will wait, and the reason.
         on_back: Receives the seconds for which the server did not answer.
-        patience: Seconds that its calls wait for a server that stopped answering; 0 for not.
+        gives_way: Asked with a call's step and task before its later retries. True gives the call
+            up, so that other tasks need not wait for it.
+        patience: Seconds that its calls wait for a server that stopped answering. After 0 they fail
+            at once with one error for all; with None each fails on its own.
         requests: HTTP requests sent for it.
         paused_until: The end of the last pause that it heard of.
     """
@@ -34,7 +37,8 @@ class CallListener:
     on_pause: Callable[[float], None] | None = None
     on_unreachable: Callable[[float, float, AsyncCvatError], None] | None = None
     on_back: Callable[[float], None] | None = None
-    patience: float = 0.0
+    gives_way: Callable[[str, int], bool] | None = None
+    patience: float | None = None
     requests: int = 0
     paused_until: float = 0.0
 
@@ -55,11 +59,22 @@ def current_listener() -> CallListener:
 def impatient() -> Iterator[None]:
     """Let the calls of the current listener fail instead of waiting for the server."""
     listener = current_listener()
-    before, listener.patience = listener.patience, 0.0
+    before, listener.patience = listener.patience, None
     try:
         yield
     finally:
         listener.patience = before
+
+
+@contextmanager
+def giving_way(ask: Callable[[str, int], bool]) -> Iterator[None]:
+    """Let the current listener ask whether a call is given up for the sake of other tasks."""
+    listener = current_listener()
+    listener.gives_way = ask
+    try:
+        yield
+    finally:
+        listener.gives_way = None
 
 
 @contextmanager

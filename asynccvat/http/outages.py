@@ -97,8 +97,8 @@ class OutageGate:
             OutageError: It did not come back in time.
         """
         listener = current_listener()
-        if self._outage is not None and listener.patience:
-            await self._until_over(self._outage, listener)
+        if self._outage is not None and listener.patience is not None:
+            await self._until_over(self._outage, listener, listener.patience)
 
     async def outwait(self) -> bool:
         """Ask whether the server answers at all, and wait until it does.
@@ -110,7 +110,7 @@ class OutageGate:
             OutageError: It did not come back in time.
         """
         listener = current_listener()
-        if not listener.patience:
+        if listener.patience is None:
             return False
         failed_at = self._timing.clock()
         async with self._asking:
@@ -125,16 +125,16 @@ class OutageGate:
                 since = failed_at if self._failing_since is None else self._failing_since
                 self._outage = _Outage(since, error)
             outage = self._outage
-        await self._until_over(outage, listener)
+        await self._until_over(outage, listener, listener.patience)
         return True
 
-    async def _until_over(self, outage: _Outage, listener: CallListener) -> None:
+    async def _until_over(self, outage: _Outage, listener: CallListener, patience: float) -> None:
         clock = self._timing.clock
         if listener not in outage.until:
-            outage.until[listener] = clock() + listener.patience
-            if listener.on_unreachable is not None:
+            outage.until[listener] = clock() + patience
+            if listener.on_unreachable is not None and patience:
                 since = clock() - outage.since
-                listener.on_unreachable(since, listener.patience, outage.error)
+                listener.on_unreachable(since, patience, outage.error)
         while not outage.over:
             left = outage.until[listener] - clock()
             if left <= 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from asynccvat.core.wire.retry import GiveUp, RetryPolicy
+from asynccvat.core.wire.retry import GiveUp, RetryAfter, RetryPolicy
 from asynccvat.errors import AsyncCvatError, RateLimitError, ServerError, TransportError
 from asynccvat.http.listeners import current_listener
 from asynccvat.http.outages import OutageGate
@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 # The retry before which a call asks whether the server is there at all. Most failures pass before.
 _DOUBTS = 2
+# The retry before which a call may give way to other tasks. A fault of one moment passes before.
+_GIVES_WAY = 1
 
 
 class Retries:
@@ -67,7 +69,11 @@ class Retries:
             AsyncCvatError: `error` itself, if the step should not be retried.
             OutageError: The server does not answer any more.
         """
-        decision = self.budget.decide(error, attempt, self._policy, self._timing)
+        decision: RetryAfter | GiveUp
+        if self._gives_way(error, attempt):
+            decision = GiveUp("other tasks wait")
+        else:
+            decision = self.budget.decide(error, attempt, self._policy, self._timing)
         doubtful = isinstance(decision, GiveUp) or attempt == _DOUBTS
         may_outwait = may_outwait and doubtful and _may_be_outage(error)
         if may_outwait and await self.outages.outwait():
@@ -84,6 +90,15 @@ class Retries:
             listener.on_retry(error.step or "", error.task_id, error, delay)
         await self._timing.sleep(delay)
         return False
+
+    def _gives_way(self, error: AsyncCvatError, attempt: int) -> bool:
+        """Whether a call that may be retried is given up for the sake of other tasks."""
+        if not _GIVES_WAY <= attempt < self._policy.attempts or not _may_be_outage(error):
+            return False
+        ask = current_listener().gives_way
+        if ask is None or error.step is None or error.task_id is None:
+            return False
+        return ask(error.step, error.task_id)
 
     async def back_off(self, attempt: int) -> None:
         """Wait as before a retry, for something that the server has not done yet."""

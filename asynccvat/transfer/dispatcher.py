@@ -28,6 +28,7 @@ from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.errors import AsyncCvatError, ExportFailedError, StoreLockedError
 from asynccvat.events import Event, ExportStarted, QueueStalled, Retrying
 from asynccvat.fs import handles
+from asynccvat.http import giving_way
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media_fingerprints import MediaFingerprints
@@ -96,6 +97,7 @@ class Dispatcher:
         self._outages = OutageDetector()
         self._fatal = (*OF_EVERY_TASK, StoreLockedError) if one_lock else OF_EVERY_TASK
         self._more_to_request = False
+        self._others_wait = False
         self._poller = Poller(
             client,
             timeout=options.export_timeout,
@@ -157,7 +159,8 @@ class Dispatcher:
             )
 
     async def _fetch_all(self, orders: Sequence[FetchOrder]) -> None:
-        await self._fetch_each(orders)
+        with giving_way(self._gives_way):
+            await self._fetch_each(orders)
         # What failed may pass by now. Until then these tasks must not delay the others.
         await self._fetch_each(self._second_chances, is_second=True)
         # The server killed the exports of these tasks, perhaps for lack of memory while others
@@ -172,10 +175,15 @@ class Dispatcher:
             for number, order in enumerate(orders):
                 # The last tasks are not polled in batches: from there on each end matters.
                 self._more_to_request = len(orders) - number >= self._slots.limit // 2
+                self._others_wait = True
                 await self._under_way.acquire()
                 await self._slots.acquire()
                 group.start_soon(partial(self._fetch, order, is_second=is_second))
-            self._more_to_request = False
+            self._more_to_request = self._others_wait = False
+
+    def _gives_way(self, step: str, task_id: int) -> bool:
+        """Whether an export whose request keeps failing leaves its slot to the next task."""
+        return self._others_wait and step == "export" and self._outages.may_give_way(task_id, step)
 
     def _demand(self) -> Demand:
         """Tell the poller what the run needs. It asks before each poll."""

@@ -39,6 +39,9 @@ OF_EVERY_TASK = (*OF_THE_RUN, DiskFullError, DriveError)
 _CONSECUTIVE_FAILURES = 16
 # If this many tasks failed at a step that no task of the run has passed, no task will.
 _FAILURES_WITHOUT_SUCCESS = 64
+# While no task has passed a step, this many may leave it early. The others retry in full, so that
+# a passing fault does not end the run soon.
+_EARLY_WITHOUT_SUCCESS = 32
 
 
 class OutageDetector:
@@ -51,6 +54,8 @@ class OutageDetector:
     def __init__(self) -> None:
         self._failed: defaultdict[str, set[int | None]] = defaultdict(set)
         self._passed: set[str] = set()
+        self._gave_way: set[int] = set()
+        self._early = 0
         self._refused_in_a_row: Counter[str] = Counter()
         self._staged: set[int] = set()
 
@@ -68,10 +73,22 @@ class OutageDetector:
             case _:
                 pass
 
+    def may_give_way(self, task_id: int, step: str) -> bool:
+        """Return whether a task may leave a step before its last retry, and note that it does."""
+        if step not in self._passed:
+            if self._early >= _EARLY_WITHOUT_SUCCESS:
+                return False
+            self._early += 1
+        self._gave_way.add(task_id)
+        return True
+
     def is_refusing_all(self, task_id: int, error: AsyncCvatError) -> bool:
         """Count a failure of the server. Return whether it fails for every task."""
         if not isinstance(error, TransportError | ServerError):
             return False
+        if task_id in self._gave_way:
+            self._gave_way.remove(task_id)
+            return False  # it has retries left
         step = error.step or "download"
         self._failed[step].add(task_id)
         return step not in self._passed and len(self._failed[step]) >= _FAILURES_WITHOUT_SUCCESS

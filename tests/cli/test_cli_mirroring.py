@@ -301,6 +301,11 @@ def test_a_server_that_stays_away_is_one_message_and_no_list_of_failures(
     assert waiting.startswith("no answer from the server for ")
     assert waiting.endswith("; waiting up to 1s (--wait-for-server)")
     assert error.startswith("Error: the server has not answered for ")
+    ended = shell("mirror", "data", "--wait-for-server", "0", "--no-fsync")
+    assert ended.code == 4
+    error = ended.err.splitlines()[-1]
+    assert error.startswith("Error: the server has not answered for ")
+    assert "waiting up to" not in ended.err
     own.faults.clear()
     assert shell("mirror", "data", "--no-fsync").code == 0
     assert len(folders(tmp_path / "data")) == 4

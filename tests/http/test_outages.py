@@ -109,6 +109,21 @@ async def test_an_outage_without_an_end_ends_all_calls_with_one_error_in_time(
         raise errors[0]  # type: ignore[misc]
 
 
+async def test_an_outage_that_must_not_be_waited_for_ends_calls_at_its_first_probe(
+    server: ScriptedServer, connect: Connect, fake_time: FakeTime
+) -> None:
+    well(server)
+    client = await connect(token=TOKEN)
+    await client.task(5)
+    server["GET /api/tasks/5"] = server["GET /api/server/about"] = BAD_GATEWAY
+    heard = Heard(patience=0.0)
+    with listening(heard.listener), pytest.raises(OutageError, match=r"--wait-for-server"):
+        await client.task(5)
+    assert heard.told == [], "it does not wait"
+    assert fake_time.now - 1000 < 5
+    assert server.times("GET /api/server/about") == 1
+
+
 async def test_a_later_run_waits_anew(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:

@@ -211,7 +211,7 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
         case (
             "parameters",
             "export_timeout" | "bwlimit" | "max_size" | "max_member_size" | "max_directory_size",
-        ) | ("parameters", "wait_for_server" | "queue_timeout" | "max_time"):
+        ) | ("parameters", "queue_timeout" | "max_time"):
             return bool(value == 0)
         case ("parameters", "max_delete"):
             return bool(value == 2.5)

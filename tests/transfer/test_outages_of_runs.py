@@ -49,6 +49,48 @@ async def test_tasks_that_fail_for_ever_stop_no_other_task(data: Path, log: Log)
     assert set(done[-16:]) == broken, "they are tried once more when all others are done"
 
 
+async def test_tasks_whose_requests_fail_leave_their_slots_to_healthy_ones(
+    data: Path, log: Log
+) -> None:
+    broken = set(range(1, 11))
+    quick = RetryPolicy(attempts=3, base=0.01)
+    async with serving(40, client={"policy": quick}) as serve:
+        for task_id in broken:
+            fault = Fault(method="POST", path="dataset/export", task_id=task_id, status=500)
+            serve.server.faults.add(replace(fault, times=None if task_id > 1 else 3))
+        report = await ac.mirror(serve.client, data, options=QUICK, on_event=log)
+        asked = [call.task_id for call in serve.calls("POST", "dataset/export")]
+    assert report.stopped_by is None
+    assert {one.task_id for one in report.failures} == broken - {1}
+    assert log.of(ServerUnreachable) == []
+    healthy = set(range(1, 41)) - broken
+    last = max(asked.index(task_id) for task_id in healthy)
+    early = [task_id for task_id in asked[:last] if task_id in broken]
+    assert max(early.count(task_id) for task_id in broken) == 2, "before others had their turn"
+    assert asked.count(1) == 4, "its fault passed while it was tried once more"
+    # In all, a task is asked for no more often than the two rounds of tries allow.
+    assert {asked.count(task_id) for task_id in broken - {1}} == {2 + 1 + quick.attempts}
+
+
+async def test_uploads_whose_requests_fail_leave_their_slots_to_healthy_ones(
+    data: Path, log: Log
+) -> None:
+    broken = set(range(1, 9))
+    async with serving(20) as serve:
+        await ac.mirror(serve.client, data, options=QUICK)
+        for task_id in broken:
+            fault = Fault(method="POST", path="/annotations", task_id=task_id, status=500)
+            serve.server.faults.add(replace(fault, times=3))
+        options = ac.UploadOptions(durable=False, force=True, concurrency=2)
+        async with connected(serve.server, policy=RetryPolicy(base=0.01)) as client:
+            report = await ac.upload(client, data, options=options, on_event=log)
+        assert report.ok, report.failures
+        asked = [call.task_id for call in serve.calls("POST", "/annotations")]
+    last = max(asked.index(task_id) for task_id in range(9, 21))
+    assert all(asked[:last].count(task_id) <= 2 for task_id in broken)
+    assert all(asked.count(task_id) == 4 for task_id in broken)
+
+
 async def test_a_task_that_failed_for_a_passing_reason_gets_a_second_try(
     data: Path, log: Log
 ) -> None:
@@ -132,6 +174,21 @@ async def test_a_server_that_stays_away_ends_the_run_once(data: Path, log: Log) 
         serve.server.faults.clear()
         assert (await ac.mirror(serve.client, data, options=QUICK)).ok
         assert files(data) == await serve.archives()
+
+
+async def test_a_run_that_must_not_wait_ends_at_once_when_the_server_goes_away(
+    data: Path, log: Log
+) -> None:
+    async with serving(30) as serve:
+        log.on(
+            ExportRequested,
+            lambda _: serve.server.faults.add(Fault(drop=True, times=None)),
+        )
+        options = replace(QUICK, wait_for_server=0)
+        report = await ac.mirror(serve.client, data, options=options, on_event=log)
+        assert isinstance(report.stopped_by, ac.errors.OutageError)
+        assert report.failures == ()
+        assert log.of(ServerUnreachable) == [], "nothing is waited for"
 
 
 async def test_exports_that_a_lost_server_may_still_run_are_named(data: Path) -> None:
@@ -282,3 +339,15 @@ def test_locked_folders_do_not_count_against_the_destination() -> None:
         locked = ac.StoreLockedError("somebody writes there", task_id=task_id)
         locked.__cause__ = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         assert not detector.is_destination_lost(task_id, locked)
+
+
+def test_tasks_that_give_way_do_not_end_a_run_before_their_last_retries() -> None:
+    detector = OutageDetector()
+    error = ac.errors.ServerError("it failed", status=500, step="export")
+    early = [task_id for task_id in range(100) if detector.may_give_way(task_id, "export")]
+    assert early == list(range(32)), "the others retry in full while none is served"
+    assert not any(detector.is_refusing_all(task_id, error) for task_id in early)
+    refused = [detector.is_refusing_all(task_id, error) for task_id in range(100)]
+    assert refused.index(True) == 63
+    detector.note(ExportRequested(100, "a", created=True))
+    assert detector.may_give_way(99, "export"), "the server serves others"

@@ -19,6 +19,7 @@ from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import AnnotationLossError, AsyncCvatError
 from asynccvat.events import Event, ImportRequested, ImportStarted, QueueStalled, Retrying
+from asynccvat.http import giving_way
 from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.imports import Imports
@@ -105,7 +106,8 @@ class UploadDispatcher:
             self._report.warn(_still_running(left, orders))
 
     async def _upload_all(self, orders: Sequence[UploadOrder]) -> None:
-        await self._upload_each(orders)
+        with giving_way(self._gives_way):
+            await self._upload_each(orders)
         # What failed may pass by now.
         await self._upload_each(self._second_chances, is_second=True)
 
@@ -134,6 +136,12 @@ class UploadDispatcher:
             self._under_way.release()
         self.imported.append((order, imported))
         self._report.done(imported.outcome)
+
+    def _gives_way(self, step: str, task_id: int) -> bool:
+        """Whether an import whose request keeps failing leaves its slot to the next task."""
+        if self._to_request <= 0 or step != "upload" or task_id in self._requested:
+            return False
+        return task_id in self._uploader.resendable and self._outages.may_give_way(task_id, step)
 
     def _count_request(self) -> None:
         self._to_request -= 1

@@ -109,6 +109,10 @@ class TaskUploader:
 
     Large files being sent and imports in flight have separate limits. A slow network takes no slot
     of an import, and an import that waits in the server's queue takes no transfer.
+
+    Attributes:
+        resendable: The tasks that hold a slot and whose file is sent with the request: another
+            request costs nothing more.
     """
 
     def __init__(
@@ -139,6 +143,7 @@ class TaskUploader:
         self._sending = anyio.CapacityLimiter(options.transfers)
         self._emit = emit
         self._before_request = before_request
+        self.resendable: set[int] = set()
 
     async def upload(self, order: UploadOrder) -> Imported:
         """Upload one file, and wait until it is imported.
@@ -165,12 +170,15 @@ class TaskUploader:
                     await upload.send()
             await self._slots.acquire()
             try:
+                if upload.is_small:
+                    self.resendable.add(step.task_id)
                 self._before_request()
                 request = await self._imports.run(upload)
             except AsyncCvatError as error:
                 await replacement.explain(error)
                 raise
             finally:
+                self.resendable.discard(step.task_id)
                 self._slots.release()
         annotations, warnings = await replacement.result()
         outcome = TaskOutcome(
