@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,13 +18,25 @@ from asynccvat.cli.text import counted, number_of_bytes, printable, span
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from asynccvat import RunReport
+    from asynccvat import RunReport, TaskOutcome
 
 Row = Sequence[object]
 
 # Characters between two columns, and of the narrowest column that can still be read.
 _MARGIN = 3
 _FOLDED = 8
+
+RESULTS = (
+    "fetched",
+    "uploaded",
+    "put back",
+    "moved",
+    "removed",
+    "failed",
+    "skipped",
+    "unchanged",
+)
+"""What becomes of tasks, in the order in which summaries count it."""
 
 
 def results() -> Console:
@@ -151,22 +164,28 @@ def table(
     console.print(drawn)
 
 
-# What reports call kept needed nothing: people read it as unchanged.
-_SHOWN = {"kept": "unchanged"}
+def _result(outcome: TaskOutcome) -> str:
+    """Return which of `RESULTS` became of a task."""
+    if outcome.reason == "unchanged" and outcome.action == "skipped":
+        return "unchanged"
+    if outcome.reason == "undo" and outcome.action == "uploaded":
+        return "put back"
+    # What reports call kept needed nothing: people read it as unchanged.
+    return "unchanged" if outcome.action == "kept" else str(outcome.action)
 
 
 def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
     """Write to stdout what a run did, in a line or two."""
-    counts = report.summary()["counts"]
+    counts = Counter(map(_result, report.outcomes))
     nothing = "none done yet" if report.interrupted else "nothing to do"
     moved = "sent" if uploads else "received"
-    parts = [f"{count:,} {_SHOWN.get(action, action)}" for action, count in counts.items()]
+    parts = [f"{counts[result]:,} {result}" for result in RESULTS if counts[result]]
     parts = parts or [nothing]
     how, idle = "Done in", ""
     if report.interrupted:
         # An error is no interruption.
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"
-    elif counts and counts.keys() <= {"kept", "skipped"}:
+    elif counts and counts.keys() <= {"unchanged", "skipped"}:
         idle = ", nothing to do"
     write(
         f"{how} {span(report.seconds)}{idle}: {counted(len(report.outcomes), 'task')} "

@@ -6,6 +6,7 @@ A text that cannot be read is a usage error, which names the option and shows a 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -79,7 +80,8 @@ def pairs(texts: Iterable[str], option: str) -> dict[int, Path]:
                 text,
                 f"is a second path for task {int(number)}. Give one path for each task.",
             )
-        found[int(number)] = Path(path)
+        # Few shells replace a `~` after a `=`.
+        found[int(number)] = Path(os.path.expanduser(path))  # noqa: PTH111 - Path's fails for ~nobody
     return found
 
 

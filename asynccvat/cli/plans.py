@@ -15,6 +15,20 @@ Step = Mapping[str, Any]
 
 _UNCHANGED = frozenset({"unchanged", "existing"})
 _MOST_TASKS = 3
+# As `output.RESULTS`, which says what became of each.
+_ORDER = ("fetch", "upload", "put back", "move", "remove", "refuse", "skip", "keep")
+
+
+def show_steps(
+    columns: Sequence[str],
+    rows: Sequence[output.Row],
+    *,
+    numbers: Sequence[str],
+    wraps: Sequence[str] = (),
+) -> None:
+    """Write the steps to list as a table; nothing if there are none."""
+    if rows:
+        output.table(columns, rows, numbers=numbers, wraps=wraps)
 
 
 def shown(steps: Iterable[Step], *, verbose: bool) -> list[Step]:
@@ -41,8 +55,8 @@ def show_end(
     for guard in guards:
         output.remark(f"Refused: {guard}")
     counts = Counter("unchanged" if _is_unchanged(step) else step["step"] for step in steps)
-    unchanged = counts.pop("unchanged", 0)
-    parts = [f"{count:,} to {step}" for step, count in counts.items()]
+    unchanged = counts["unchanged"]
+    parts = [f"{counts[step]:,} to {step}" for step in _ORDER if counts[step]]
     if unchanged:
         parts.append(f"{unchanged:,} unchanged" + ("" if verbose else " (-v lists them)"))
     if not as_json:

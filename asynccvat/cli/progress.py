@@ -312,7 +312,8 @@ def unreachable(event: ServerUnreachable, seconds: float) -> str:
 def _task(outcome: TaskOutcome) -> str:
     """Return the line for a task that did not fail."""
     name = f" {printable(outcome.name)!r}" if outcome.name else ""
-    line = f"task {outcome.task_id}{name}: {outcome.action} ({outcome.reason})"
+    what = "put back" if outcome.reason == "undo" else outcome.action
+    line = f"task {outcome.task_id}{name}: {what} ({outcome.reason})"
     if outcome.files:
         size = f"{counted(outcome.files, 'file')}, {number_of_bytes(outcome.bytes)}"
         line += f", {size} in {span(outcome.seconds)}"

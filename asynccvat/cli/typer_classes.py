@@ -50,6 +50,10 @@ class _PlainOption(TyperOption):
             return super().process_value(ctx, value)
         return value if self.callback is None else self.callback(ctx, self, value)
 
+    def _get_number_range_help_str(self) -> str | None:
+        """Show no range like `x>=1` in the help: the option's own sentence tells it."""
+        return None
+
 
 class _PlainArgument(TyperArgument):
     """An argument that takes a text that is to be a text as it is."""
@@ -232,6 +236,9 @@ def _prepared(parameters: Iterable[Any]) -> list[Any]:
             item.__class__ = _PlainOption
         elif type(item) is TyperArgument:
             item.__class__ = _PlainArgument
+        if hasattr(getattr(item, "type", None), "_describe_range"):
+            # Older versions of typer ask the type for the range that the help shows.
+            item.type._describe_range = str  # noqa: SLF001 - they offer no other way
         if isinstance(item, TyperOption) and item.metavar is None:
             item.metavar = _metavar(item)
     return found

@@ -15,6 +15,8 @@ from asynccvat.cli.text import ended, printable
 _SECRETS = ("password", "token", "headers", "proxy")
 # An option less like the mistyped one than this is another option, as `--prune` and `--profile`.
 _LIKENESS = 0.72
+# Commands that take their folder as an option, unlike `mirror`: the parameter, and the flag.
+_FOLDERS = {"upload": ("in_dir", "-i"), "download": ("out_dir", "--out-dir")}
 
 _TYPERS_WORDS = (
     (r"Option '([^']+)' requires an argument\.?", r"\1 has no value. Give one after it."),
@@ -100,6 +102,11 @@ def _too_many(given: str, context: Any) -> str:
     which = "" if secret else f" from {first!r} on"
     if first.isdigit() and not secret:
         return f"there are too many arguments{which}. Write several ids as one list, like 1,2."
+    folder, flag = _FOLDERS.get("" if context is None else context.info_name, ("", ""))
+    if folder and not context.params.get(folder):
+        return (
+            f"there are too many arguments{which}. Name the folder with {flag}, like {flag} data/."
+        )
     return f"there are too many arguments{which}. Put a value with blanks in quotes."
 
 

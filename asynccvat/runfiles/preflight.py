@@ -18,6 +18,7 @@ from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, Problem
 from asynccvat.runfiles.accounts import Account
 from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, RunFileStep, UploadStep
+from asynccvat.runfiles.wording import in_keys
 
 # Mistakes in the file itself. Other reasons may have changed when the step runs.
 _MISTAKES = (UploadReason.FILE, UploadReason.NOT_FOUND)
@@ -46,6 +47,7 @@ class _Check:
     def __init__(self, account: Account) -> None:
         self.problems: list[Problem] = []
         self._client = account.client
+        self._task = account.steps[0].task
         self._answers: dict[object, AsyncCvatError | None] = {}
 
     async def project(self, project_id: int, place: str) -> None:
@@ -54,6 +56,7 @@ class _Check:
 
     async def step(self, step: RunFileStep) -> None:
         """Check all that a step names."""
+        self._task = step.task
         if isinstance(step, DownloadStep):
             known = await self._exporter(step, step.spec.format)
             tasks = await self._tasks(step, step.paths)
@@ -84,7 +87,8 @@ class _Check:
             why = other_dimension(task, step.spec, formats)
             if why is not None:
                 place = str(step.place_of(task.id))
-                self.problems.append(Problem(place, f"cannot download task {task.id}: {why}"))
+                message = in_keys(f"cannot download task {task.id}: {why}", step.task)
+                self.problems.append(Problem(place, message))
 
     async def _exporter(self, step: RunFileStep, name: str) -> bool:
         return await self._ask(
@@ -157,6 +161,6 @@ class _Check:
         return error_ is None
 
     def _report(self, place: str, error: AsyncCvatError) -> None:
-        problem = Problem(place, error.message, error)
+        problem = Problem(place, in_keys(error.message, self._task), error)
         if problem not in self.problems:
             self.problems.append(problem)

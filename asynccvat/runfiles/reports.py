@@ -13,6 +13,7 @@ from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.errors import AsyncCvatError
 from asynccvat.runfiles.steps import RunFileStep
+from asynccvat.runfiles.wording import reworded_plan
 
 AnyPlan = Plan | UploadPlan | DownloadPlan
 
@@ -117,11 +118,15 @@ class StepPlan:
     awaits: Mapping[int, Path] = field(default_factory=dict)
     error: AsyncCvatError | None = None
 
+    def plans_to_json(self) -> list[dict[str, Any]]:
+        """Return the plans as JSON types; their messages name keys of the run file."""
+        return [reworded_plan(plan.to_json(), self.step.task) for plan in self.plans]
+
     def to_json(self) -> dict[str, Any]:
         """Return the step and its plans as JSON types."""
         return {
             **described(self.step),
-            "plans": [plan.to_json() for plan in self.plans],
+            "plans": self.plans_to_json(),
             "awaits": {str(task_id): str(path) for task_id, path in self.awaits.items()},
             "error": None if self.error is None else str(self.error),
         }

@@ -45,6 +45,7 @@ from asynccvat.runfiles.steps import (
     RunFileStep,
     UploadStep,
 )
+from asynccvat.runfiles.wording import reworded, reworded_event
 
 StepCallback = Callable[[RunFileStep, Event], None]
 
@@ -157,6 +158,7 @@ async def _carry_out(
     reports: list[RunReport] = []
 
     def hear(event: Event) -> None:
+        event = reworded_event(event, step.task)
         if isinstance(event, RunFinished):
             reports.append(event.report)
         tell(step, event)
@@ -233,7 +235,7 @@ async def _plan(
     try:
         plans = await _plans(step, account)
     except AsyncCvatError as error:
-        return StepPlan(step, error=error)
+        return StepPlan(step, error=reworded(error, step.task))
     if isinstance(step, MirrorStep):
         for plan in plans:
             for one in getattr(plan, "steps", ()):

@@ -22,6 +22,7 @@ from asynccvat.runfiles.declarations import DOWNLOAD, MIRROR, UPLOAD
 from asynccvat.runfiles.mappings import Section
 from asynccvat.runfiles.nodes import FilePosition, NodeReader
 from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, UploadStep
+from asynccvat.runfiles.wording import in_keys
 from asynccvat.settings import SettingValue
 
 _MIRRORED = Path(OWN_FOLDER, "receipts")
@@ -67,7 +68,7 @@ class StepBuilder:
         """Build a download of tasks, each into its own folder."""
         values, places = section.values, _NamedPositions()
         ids = places.ids(section, "task_ids")
-        prefix = self._prefix(section)
+        prefix = self._prefix(section, DOWNLOAD)
         self._remember_position(places, section, "dataset_format")
         if not section.all_of("task_ids"):
             return None
@@ -110,7 +111,7 @@ class StepBuilder:
         """Build an upload of annotation files."""
         values, places = section.values, _NamedPositions()
         self._remember_position(places, section, "dataset_format")
-        prefix = self._prefix(section)
+        prefix = self._prefix(section, UPLOAD)
         format_name = values.get("dataset_format")
         if "tasks" in values:
             for key in ("task_ids", "in_dir"):
@@ -176,7 +177,7 @@ class StepBuilder:
         places.found = {f"project {one}": place for one, place in places.found.items()}
         tasks = places.ids(section, "task_id")
         self._remember_position(places, section, "format")
-        prefix = self._prefix(section)
+        prefix = self._prefix(section, MIRROR)
         selection = self._selection(section, projects, tasks)
         if prefix is None or selection is None or "dest" not in values:
             return None
@@ -207,7 +208,7 @@ class StepBuilder:
             self._reader.report(section.entries["filter"].value, error.message)
             return None
 
-    def _prefix(self, section: Section) -> str | None:
+    def _prefix(self, section: Section, task: str) -> str | None:
         if "folder_prefix" not in section.entries:
             return DEFAULT_PREFIX
         prefix: str | None = section.values.get("folder_prefix")
@@ -216,7 +217,9 @@ class StepBuilder:
         try:
             task_folder_name(prefix, 1)
         except ConfigError as error:
-            self._reader.report(section.entries["folder_prefix"].value, error.message)
+            self._reader.report(
+                section.entries["folder_prefix"].value, in_keys(error.message, task)
+            )
             return None
         return prefix
 
@@ -252,7 +255,9 @@ class StepBuilder:
                     try:
                         find_source(path, batch.format or ExportSpec().format).inspected()
                     except AnnotationFileError as error:
-                        self._reader.report_at(places.found[task_id], error.message)
+                        self._reader.report_at(
+                            places.found[task_id], in_keys(error.message, UPLOAD)
+                        )
         return frozenset(awaits)
 
 

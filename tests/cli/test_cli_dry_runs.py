@@ -117,3 +117,26 @@ def test_a_run_file_names_the_folder_of_each_task(shell: Shell, own: SimulatedSe
     found = [row[4] for row in rows(shell("run", "steps.yaml", "--dry-run").out)]
     assert found == ["a/x_1", "a/x_1"]
     assert len(own.tasks) == 4
+
+
+def test_a_plan_without_a_step_to_show_has_no_head(shell: Shell) -> None:
+    assert shell("mirror", "data", "--no-fsync").code == 0
+    Path("steps.yaml").write_text("- {task: mirror, parameters: {dest: data}}\n")
+    for command in (
+        ["mirror", "data"],
+        ["upload", "-i", "data", "--all"],
+        ["run", "steps.yaml"],
+    ):
+        ended = shell(*command, "--dry-run")
+        assert ended.out == ""
+        assert " unchanged (-v lists them)" in ended.err
+
+
+def test_counts_come_in_one_order(shell: Shell, own: SimulatedServer) -> None:
+    assert shell("mirror", "data", "--no-fsync").code == 0
+    own.edit_task(4)
+    own.delete_task(1)
+    ended = shell("mirror", "data", "--prune", "--dry-run")
+    assert "1 to fetch, 1 to remove, 2 unchanged" in ended.err
+    ended = shell("mirror", "data", "--prune", "--no-fsync")
+    assert "(1 fetched, 1 removed, 2 unchanged)" in ended.out

@@ -135,9 +135,9 @@ def test_a_destination_repeats_its_first_run_and_refuses_another(
     refused = shell("mirror", "data/", "--images", "-f", "Datumaro 1.0")
     assert (refused.code, refused.out) == (5, "")
     assert refused.err == (
-        "Error: cannot mirror to 'data': its settings are COCO 1.0, not Datumaro 1.0; without "
-        "images, not with images. Leave these options out to go on as before, or add --change to "
-        "change the destination.\n"
+        "Error: cannot mirror to 'data': it was made as COCO 1.0 and without images, "
+        "and this run would make it as Datumaro 1.0 and with images. Leave these options out to "
+        "go on as before, or add --change to change the destination.\n"
     )
     assert files(tmp_path / "data") == before
     assert shell("mirror", "data/", "--change", "--everything", "--no-fsync").code == 0
@@ -263,7 +263,7 @@ def test_too_many_removals_are_refused(shell: Shell, own: SimulatedServer, tmp_p
     assert len(folders(tmp_path / "data")) == 4
     ended = shell("mirror", "data", "--prune", "--max-delete", 2, "--no-fsync")
     assert ended.code == 0
-    assert "2 unchanged, 2 removed" in ended.out
+    assert "2 removed, 2 unchanged" in ended.out
     assert folders(tmp_path / "data") == ["task1", "task2"]
 
 

@@ -57,7 +57,7 @@ def test_a_limit_can_be_raised_in_a_run_file(
     )
     ended = shell("run", "steps.yaml")
     assert ended.code == 1
-    assert "Raise --max-members" in ended.err
+    assert "Raise 'max_members'" in ended.err
     (tmp_path / "steps.yaml").write_text(
         "- task: mirror\n  parameters: {dest: data, images: true, max_members: 3}\n"
     )

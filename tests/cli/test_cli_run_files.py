@@ -273,3 +273,27 @@ def test_the_most_severe_code_wins() -> None:
     assert worst([ExitCode.SOME_FAILED, ExitCode.REFUSED]) is ExitCode.SOME_FAILED
     assert worst([ExitCode.UNREACHABLE, ExitCode.USAGE]) is ExitCode.UNREACHABLE
     assert worst([ExitCode.NOT_ALLOWED, ExitCode.USAGE]) is ExitCode.NOT_ALLOWED
+
+
+def test_messages_name_keys_of_the_file(shell: Shell) -> None:
+    made = "- {task: mirror, parameters: {dest: data, task_id: 3, no_fsync: true}}\n"
+    assert shell("run", written(made)).code == 0
+    ended = shell("run", written("- {task: mirror, parameters: {dest: data, format: COCO 1.0}}\n"))
+    assert ended.code == 5
+    assert "or add 'change: true' to change the destination." in ended.err
+    planned = shell("run", "steps.yaml", "--dry-run")
+    assert "or add 'change: true' to change the destination." in planned.err
+    uploaded = (
+        "- {task: upload, parameters: {tasks: "
+        "[{task_id: 3, annotation_path: data/task3/annotations.xml}]}}\n"
+    )
+    Path("out").mkdir()
+    Path("data/task3/annotations.xml").rename("out/annotations.xml")
+    ended = shell("run", written(uploaded.replace("data/task3", "out")))
+    assert ended.code == 1
+    assert "with 'backup_dir', or give 'no_backup: true'" in ended.err
+    for text in (ended.err, planned.err):
+        assert " --" not in text
+    assert "'backup_dir'" in str(
+        shell("run", "steps.yaml", "--dry-run", "--json").json["steps"][0]["plans"]
+    )

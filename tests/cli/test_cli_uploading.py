@@ -61,7 +61,7 @@ def test_edited_files_of_a_mirror_are_uploaded_and_fetched_once(
     ended = shell("upload", "--all", "-i", edited, "--no-fsync")
     assert ended.code == 0
     (line,) = ended.out.splitlines()
-    assert "4 tasks (1 uploaded, 3 skipped)" in line
+    assert "4 tasks (1 uploaded, 3 unchanged)" in line
     assert " sent, " in line
     assert line.endswith(own.url)
     assert "1 fetched, 3 unchanged" in shell("mirror", "data", "--no-fsync").out
@@ -270,9 +270,11 @@ def test_an_upload_is_undone_and_redone(shell: Shell, own: SimulatedServer, edit
     assert planned.out.splitlines()[1].split("\t")[:3] == ["put back", "2", "undo"]
     ended = shell("upload", "--undo", "-t", "2", "-i", edited, "--no-fsync")
     assert ended.code == 0
-    assert "1 task (1 uploaded)" in ended.out
+    assert "1 task (1 put back)" in ended.out
     assert occluded() == before
-    assert shell("upload", "--undo", "-t", "2", "-i", edited, "--no-fsync").code == 0
+    redone = shell("upload", "--undo", "-t", "2", "-i", edited, "--no-fsync", "-v")
+    assert redone.code == 0
+    assert ": put back (undo), 1 file, " in redone.err
     assert occluded() != before
     own.edit_task(2)
     refused = shell("upload", "--undo", "-t", "2", "-i", edited)

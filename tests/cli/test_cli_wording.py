@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from asynccvat import Action, RunReport, TaskOutcome, cli, errors
 from asynccvat.cli import output, usage
@@ -71,3 +73,12 @@ def test_a_shell_may_complete_a_command_with_a_repeated_option() -> None:
     context = command.make_context("asynccvat", arguments, resilient_parsing=True)
     child = command.commands["list-tasks"]
     assert child.make_context("list-tasks", arguments[1:-1], parent=context, resilient_parsing=True)
+
+
+def test_the_help_shows_no_range_as_a_formula() -> None:
+    runner = CliRunner()
+    for command in ("mirror", "upload", "simulate", "verify"):
+        shown = runner.invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"}).output
+        assert " N " in shown
+        assert not re.search(r"x[<>]=|<=x", shown), command
+    assert "at most 128" in runner.invoke(cli.app, ["mirror", "-h"], env={"COLUMNS": "200"}).output

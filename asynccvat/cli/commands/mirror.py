@@ -129,7 +129,7 @@ def show_plan(plan: Plan, *, as_json: bool, verbose: bool) -> ExitCode:
         output.remark(plan.description)
         for warning in plan.warnings:
             output.remark(f"warning: {warning}")
-        output.table(
+        plans.show_steps(
             ("step", "task", "folder", "reason", "name"),
             [
                 (step["step"], step["task_id"], step["folder"], step["reason"], step["name"])

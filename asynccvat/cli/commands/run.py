@@ -134,7 +134,7 @@ def _plan(
     if as_json:
         output.write_json({"version": 1, "steps": [plan.to_json() for plan in planned]})
     else:
-        output.table(
+        plans.show_steps(
             ("number", "what", "step", "task", "path", "reason"),
             [
                 (
@@ -156,8 +156,8 @@ def _plan(
 
 def _steps(plan: StepPlan) -> Iterator[plans.Step]:
     """Yield what a step does with each task, with the whole path of its file or folder."""
-    for part in plan.plans:
-        for step in part.to_json()["steps"]:
+    for part in plan.plans_to_json():
+        for step in part["steps"]:
             path = step.get("path")
             if path is None:
                 path = str(plan.step.dest / step["folder"])  # type: ignore[attr-defined]  # a mirror's
@@ -173,7 +173,7 @@ def _refused_plan(plan: StepPlan) -> ExitCode | None:
     if plan.error is not None:
         output.remark(f"{named}: {ended(printable(str(plan.error)))}")
         return exit_code(plan.error)
-    guards = [guard for part in plan.plans if (guard := getattr(part, "guard", None)) is not None]
+    guards = [guard for part in plan.plans_to_json() if (guard := part.get("guard")) is not None]
     for guard in guards:
         output.remark(f"{named}: refused: {guard}")
     return plans.plan_code({}, guards)

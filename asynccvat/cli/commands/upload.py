@@ -275,7 +275,7 @@ def show_plan(plan: UploadPlan, *, as_json: bool, verbose: bool) -> ExitCode:
     if as_json:
         output.write_json(described)
     else:
-        output.table(
+        plans.show_steps(
             ("step", "task", "reason", "path", "name"),
             [
                 (step["step"], step["task_id"], step["reason"], step["path"], step["name"])

@@ -50,7 +50,9 @@ from asynccvat.errors import (
     ImportUncertainError,
     ResponseError,
     ServerError,
+    StoreError,
     TransportError,
+    UploadError,
 )
 from asynccvat.events import Event, ListingRead, Planned
 from asynccvat.store import MirrorStore, ReplacedAnnotations
@@ -232,7 +234,9 @@ class UndoRun:
             raise
         except AsyncCvatError as error:
             error.task_id = task_id
-            return _Undo(RefuseUpload(task_id, name, path, UploadReason.FILE, error))
+            of_files = isinstance(error, UploadError | StoreError)
+            reason = UploadReason.FILE if of_files else UploadReason.UNREADABLE
+            return _Undo(RefuseUpload(task_id, name, path, reason, error))
 
     def _chosen(
         self, states: tuple[ReplacedState, ...], task_id: int, path: Path

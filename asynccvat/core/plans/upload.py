@@ -14,7 +14,13 @@ from typing import Any, TypeVar
 
 from asynccvat.core.annotations.counts import AnnotationCounts
 from asynccvat.core.models import Task, TaskListing
-from asynccvat.errors import AsyncCvatError, NotFoundError, TaskChangedError, UploadError
+from asynccvat.errors import (
+    AnnotationFileError,
+    AsyncCvatError,
+    NotFoundError,
+    TaskChangedError,
+    UploadError,
+)
 
 
 class UploadReason(StrEnum):
@@ -46,6 +52,8 @@ class UploadReason(StrEnum):
     """Nothing is kept that could be put back."""
     LOSS = "loss"
     """The import would lose annotations that the task has."""
+    UNREADABLE = "unreadable"
+    """What the task has cannot be read, so nothing guards or keeps it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +190,7 @@ class UploadPlan:
         """Return the plan with uploads to some tasks refused, and why."""
         return UploadPlan(
             tuple(
-                RefuseUpload(step.task_id, step.name, step.path, UploadReason.LOSS, problem)
+                RefuseUpload(step.task_id, step.name, step.path, _why_refused(problem), problem)
                 if isinstance(step, Upload) and (problem := refused.get(step.task_id))
                 else step
                 for step in self.steps
@@ -196,6 +204,17 @@ class UploadPlan:
             "counts": dict(self.counts),
             "steps": [_record(step) for step in self.steps],
         }
+
+
+def _why_refused(problem: AsyncCvatError) -> UploadReason:
+    """Return why a task is refused after its annotations were compared with the file's."""
+    match problem:
+        case AnnotationFileError():
+            return UploadReason.FILE
+        case UploadError():
+            return UploadReason.LOSS
+        case _:
+            return UploadReason.UNREADABLE
 
 
 def _record(step: UploadStep) -> dict[str, Any]:

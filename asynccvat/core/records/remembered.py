@@ -63,6 +63,10 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lost: bool = False
 
 
+_Difference = tuple[str, str]
+"""How a destination was made, and how a run would make it, as parts of a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Setting:
     """One remembered option, apart from the selection.
@@ -71,6 +75,7 @@ class _Setting:
         name: The field of `Remembered`, and of `MirrorOptions` if it is there.
         default: The value of a destination's first run that does not give it.
         words: Describes a value.
+        preposition: What joins these words to "it was made", with a blank; "" if they have one.
         always: Whether the line that each run prints also has the default.
         binds: Whether another value needs `--change`, as it changes what is there.
         default_binds: Whether that holds for the default, too. If not, it is not remembered.
@@ -79,6 +84,7 @@ class _Setting:
     name: str
     default: Any
     words: Callable[[Any], str]
+    preposition: str = "with "
     always: bool = False
     binds: bool = True
     default_binds: bool = True
@@ -90,9 +96,9 @@ class _Setting:
 
 
 _SETTINGS = (
-    _Setting("format", ExportSpec().format, str, always=True),
+    _Setting("format", ExportSpec().format, str, "as ", always=True),
     _Setting(
-        "images", False, lambda given: f"{'with' if given else 'without'} images", always=True
+        "images", False, lambda given: f"{'with' if given else 'without'} images", "", always=True
     ),
     _Setting("folder_prefix", DEFAULT_PREFIX, lambda given: f"folders like {given + '147'!r}"),
     _Setting(
@@ -219,16 +225,18 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         ConfigError: `--everything` is given together with a selection, or no selection where the
             destination's own was lost.
     """
-    differing: list[str] = []
+    differing: list[_Difference] = []
     values: dict[str, Any] = {}
     for item in _SETTINGS:
         new, old = getattr(wanted.given, item.name), getattr(remembered, item.name)
         if item.binds and new is not None and old is not None and new != old:
-            differing.append(f"{item.words(old)}, not {item.words(new)}")
+            differing.append(
+                (item.preposition + item.words(old), item.preposition + item.words(new))
+            )
         known = [value for value in (new, old) if value is not None]
         values[item.name] = known[0] if known else item.default
     options = wanted.options
-    narrowing: list[str] = []
+    narrowing: list[_Difference] = []
     used, lasting = _settle_selection(wanted.selection, options, remembered.selection, narrowing)
     if narrowing and not bound:
         # Mistyped conditions of a run that found no task must not narrow another selection.
@@ -243,8 +251,9 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         )
     if differing and bound and not options.change:
         raise ChangeRefusedError(
-            f"cannot mirror to {place!r}: its settings are {'; '.join(differing)}. Leave these "
-            "options out to go on as before, or add --change to change the destination."
+            f"cannot mirror to {place!r}: it was made {_joined(old for old, _ in differing)}, and "
+            f"this run would make it {_joined(new for _, new in differing)}. Leave these options "
+            "out to go on as before, or add --change to change the destination."
         )
     own = {item.name: values[item.name] for item in _SETTINGS if item.is_option}
     return Settled(
@@ -258,6 +267,12 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         ),
         ignored_project=_ignored_project(wanted, used, remembered.selection),
     )
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Join what a destination was made with, or would be, as words of a sentence."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _ignored_project(
@@ -318,7 +333,7 @@ def _settle_selection(
     given: Selection,
     options: MirrorOptions,
     remembered: LastingSelection | None,
-    differing: list[str],
+    differing: list[_Difference],
 ) -> tuple[Selection, LastingSelection | None]:
     """Return the selection of this run, and what is remembered from now on.
 
@@ -334,11 +349,11 @@ def _settle_selection(
     kept = dict.fromkeys(_LASTING) if remembered is None else msgspec.structs.asdict(remembered)
     if options.everything:
         old = [_condition(name, value) for name, value in kept.items() if value is not None]
-        differing += [f"{', '.join(old)}, not all tasks"] if old else []
+        differing += [(f"for {', '.join(old)}", "for all tasks")] if old else []
         kept = dict.fromkeys(_LASTING)
     elif remembered is not None:
         differing += [
-            f"{_condition(name, kept[name])}, not {_condition(name, value)}"
+            (_for(name, kept[name]), _for(name, value))
             for name, value in named.items()
             if value != kept[name]
         ]
@@ -375,6 +390,12 @@ def _condition(name: str, value: Any) -> str:
     if name == "project_ids":
         return f"{word}{'s' if len(value) > 1 else ''} {' and '.join(map(str, value))}"
     return f"{word} {value if name in ('status', 'filter') else repr(value)}"
+
+
+def _for(name: str, value: Any) -> str:
+    """Say that a destination is for the tasks of a lasting condition."""
+    which = "" if name == "project_ids" and value is not None else "tasks with "
+    return f"for {which}{_condition(name, value)}"
 
 
 def _narrowed(selection: Selection) -> str:

@@ -349,6 +349,24 @@ async def test_an_import_that_leaves_nothing_is_a_failure_and_the_file_stays_an_
     assert receipt_head(data, 1).get("uploaded_at") is None
 
 
+async def test_a_plan_says_that_what_a_task_has_cannot_be_read(
+    stack: AsyncExitStack, data: Path
+) -> None:
+    serve = await stack.enter_async_context(serving(1))
+    await ac.mirror(serve.client, data, options=QUICK)
+    edit(data / "task1" / CVAT)
+    assert (await ac.upload(serve.client, data, options=UPLOAD)).ok
+    edit(data / "task1" / CVAT)
+    refused = Fault(method="GET", path="/annotations$", status=403, times=None)
+    serve.server.faults.add(refused)
+    for plan in (
+        await ac.plan_upload(serve.client, data, options=UPLOAD),
+        await ac.plan_undo_upload(serve.client, data, [1], options=UPLOAD),
+    ):
+        (step,) = plan.to_json()["steps"]
+        assert (step["step"], step["reason"]) == ("refuse", "unreadable")
+
+
 async def test_counts_that_cannot_be_read_afterwards_are_a_warning(
     stack: AsyncExitStack, data: Path
 ) -> None:

@@ -38,6 +38,7 @@ from asynccvat.errors import (
     NotFoundError,
     ProtocolError,
     TaskChangedError,
+    UploadError,
 )
 
 LISTING = TaskListing(
@@ -143,6 +144,22 @@ def test_uploads_that_would_lose_annotations_are_refused_in_a_plan() -> None:
     assert isinstance(kept, Upload)
     path = PurePath("task2/a.xml")
     assert refused == RefuseUpload(2, "two", path, UploadReason.LOSS, why)
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        (AnnotationFileError("it is no XML"), "file"),
+        (UploadError("nothing keeps them"), "loss"),
+        (NotFoundError("gone", status=404), "unreadable"),
+        (ProtocolError("the answer is no JSON"), "unreadable"),
+    ],
+)
+def test_a_plan_says_why_a_comparison_of_annotations_failed(
+    problem: AsyncCvatError, reason: str
+) -> None:
+    (step,) = plan_uploads([candidate(2, edited=True)], LISTING).with_refusals({2: problem}).steps
+    assert step.reason == reason
 
 
 def test_a_plan_is_json() -> None:

@@ -71,27 +71,30 @@ def test_a_run_that_gives_nothing_repeats_the_first_one() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"spec": "YOLO 1.1"}, "COCO 1.0, not YOLO 1.1"),
-        ({"images": False}, "with images, not without images"),
+        ({"spec": "YOLO 1.1"}, ("as COCO 1.0", "as YOLO 1.1")),
+        ({"images": False}, ("with images", "without images")),
         (
             {"spec": ExportSpec("YOLO 1.1")},
-            "COCO 1.0, not YOLO 1.1; with images, not without images",
+            ("as COCO 1.0 and with images", "as YOLO 1.1 and without images"),
         ),
-        ({"options": {"folder_prefix": ""}}, "folders like 't_147', not folders like '147'"),
-        ({"project_ids": [7, 5, 7]}, "project 5, not projects 5 and 7"),
-        ({"name": "x"}, "any name, not name 'x'"),
-        ({"status": "completed"}, "any status, not status completed"),
-        ({"options": {"everything": True}}, "project 5, not all tasks"),
+        (
+            {"options": {"folder_prefix": ""}},
+            ("with folders like 't_147'", "with folders like '147'"),
+        ),
+        ({"project_ids": [7, 5, 7]}, ("for project 5", "for projects 5 and 7")),
+        ({"name": "x"}, ("for tasks with any name", "for tasks with name 'x'")),
+        ({"status": "completed"}, ("for tasks with any status", "for tasks with status completed")),
+        ({"options": {"everything": True}}, ("for project 5", "for all tasks")),
     ],
 )
 def test_another_value_is_refused_with_both_and_change_permits_it(
-    arguments: dict[str, Any], words: str
+    arguments: dict[str, Any], words: tuple[str, str]
 ) -> None:
     with pytest.raises(ChangeRefusedError) as refused:
         run(COCO, **arguments)
     assert refused.value.message == (
-        f"cannot mirror to 'data': its settings are {words}. Leave these options out to go on as "
-        "before, or add --change to change the destination."
+        f"cannot mirror to 'data': it was made {words[0]}, and this run would make it {words[1]}. "
+        "Leave these options out to go on as before, or add --change to change the destination."
     )
     options = {"change": True, **arguments.pop("options", {})}
     changed = run(COCO, **arguments, options=options).remembered
