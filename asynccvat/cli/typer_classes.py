@@ -97,9 +97,13 @@ def _check_number(option: TyperOption, flag: str, value: object) -> None:
         typer.BadParameter: It is none.
     """
     kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
+    # Older versions of typer keep the bounds at the type.
+    bounds: Any = getattr(option, "type", option)
+    if kind is None:
+        kind = {"integer range": int, "float range": float}.get(getattr(bounds, "name", ""))
     if kind not in (int, float) or not isinstance(value, str):
         return
-    least, most = getattr(option, "min", None), getattr(option, "max", None)
+    least, most = getattr(bounds, "min", None), getattr(bounds, "max", None)
     try:
         number = kind(value)
     except ValueError:
