@@ -16,7 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asynccvat.cli.progress import Progress, messages
+from asynccvat.cli.messages import messages
+from asynccvat.cli.progress import Progress
 from asynccvat.events import Event, RunFinished, ServerUnreachable, TaskDone, Warned
 
 LINES_EVERY_SECONDS = 5.0

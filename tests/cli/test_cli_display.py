@@ -10,7 +10,8 @@ from rich.console import Console
 
 from asynccvat import errors, events
 from asynccvat.cli.display import BarDisplay, LineDisplay, display
-from asynccvat.cli.progress import Progress, messages
+from asynccvat.cli.messages import messages
+from asynccvat.cli.progress import Progress
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.core.scheduling.stalls import QueueStall
 

@@ -197,7 +197,7 @@ def _watch(
 
 def _show_event(event: Event, form: OutputForm, shown: Display | None, *, verbose: bool) -> None:
     """Write the lines of an event, or pass it to the display."""
-    from asynccvat.cli.progress import messages  # noqa: PLC0415 - `--help` stays light
+    from asynccvat.cli.messages import messages  # noqa: PLC0415 - `--help` stays light
     from asynccvat.events import ProblemFound  # noqa: PLC0415 - the same
 
     if isinstance(event, ProblemFound) and form is OutputForm.JSONL:
