@@ -195,8 +195,7 @@ class UndoRun:
         if not await in_thread(self._folder.is_dir):
             raise ConfigError(
                 f"cannot undo uploads from {str(self._folder)!r}: there is no such folder. Name "
-                "the "
-                "mirror with -i, or the folder that was given with --backup-dir."
+                "the mirror with -i, or the folder that was given with --backup-dir."
             )
         async with ReplacedAnnotations.open(
             self._folder, origin=client.origin, durable=options.durable, read_only=read_only
