@@ -446,12 +446,13 @@ async def test_an_empty_answer_is_a_truncated_archive(
 
 async def test_refusals_pass_through(site: ArchiveSite, staging: Staging, make_reader: Any) -> None:
     site.content = pack(MEMBERS)
-    site.refuses(1, 403, "You do not have permission to perform this action.")
+    refused = '{"detail":"You do not have permission to perform this action."}'
+    site.refuses(1, 403, refused, "application/vnd.cvat+json")
 
     with pytest.raises(PermissionDeniedError):
         await make_reader().read(RESULT, staging)
 
-    site.refuses(2, 403, "You do not have permission to perform this action.")
+    site.refuses(2, 403, refused, "application/vnd.cvat+json")
     with pytest.raises(PermissionDeniedError):
         await make_reader().read(RESULT, staging)
 

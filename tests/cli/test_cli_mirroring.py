@@ -343,7 +343,7 @@ def test_a_signal_cancels_queued_exports_and_leaves_a_mirror_that_can_continue(
     assert len(folders(tmp_path / "data")) == 4
 
 
-@pytest.mark.usefixtures("shell")
+@pytest.mark.usefixtures("shell", "hang_up_ends_processes")
 def test_a_closed_terminal_cancels_queued_exports(own: SimulatedServer, tmp_path: Path) -> None:
     own.faults.add(*(Fault(export="stick", task_id=task) for task in (1, 2, 3, 4)))
     outer, inner = pty.openpty()

@@ -32,6 +32,7 @@ def test_the_garbage_collector_skips_what_was_loaded_before() -> None:
     assert gc.get_freeze_count() <= before
 
 
+@pytest.mark.usefixtures("hang_up_ends_processes")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )

@@ -18,7 +18,14 @@ from mirrored import Ran, connected, files, mirror_undisturbed, run, staged
 
 import asynccvat as ac
 from asynccvat.core.wire.retry import RetryPolicy
-from asynccvat.events import Event, ExportRequested, Planned, Retrying, ServerPaused
+from asynccvat.events import (
+    Event,
+    ExportRequested,
+    Planned,
+    Retrying,
+    ServerPaused,
+    ServerUnreachable,
+)
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Overload")]
@@ -132,6 +139,8 @@ async def test_an_outage_meets_a_trickle_of_retries_and_no_storm(
             borne += 1
             if borne == WORKERS:
                 all_refused.set()
+        elif isinstance(event, ServerUnreachable):
+            all_refused.set()  # the workers wait together from now on
         elif isinstance(event, Planned):
             # Right before all workers ask for their first exports.
             server.faults.add(Fault(status=503, times=None))
