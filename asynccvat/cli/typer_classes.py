@@ -240,9 +240,10 @@ def _prepared(parameters: Iterable[Any]) -> list[Any]:
             item.__class__ = _PlainOption
         elif type(item) is TyperArgument:
             item.__class__ = _PlainArgument
-        if hasattr(getattr(item, "type", None), "_describe_range"):
+        number: Any = getattr(item, "type", None)
+        if hasattr(number, "_describe_range"):
             # Older versions of typer ask the type for the range that the help shows.
-            item.type._describe_range = str  # noqa: SLF001 - they offer no other way
+            number._describe_range = str  # noqa: SLF001 - they offer no other way
         if isinstance(item, TyperOption) and item.metavar is None:
             item.metavar = _metavar(item)
     return found

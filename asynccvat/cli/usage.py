@@ -78,8 +78,7 @@ def _instead(name: str, near: Any, context: Any) -> str:
     likely = difflib.get_close_matches(name, near, n=1, cutoff=_LIKENESS)
     if likely:
         return f". Did you mean {likely[0]}?"
-    root = None if context is None else context.find_root()
-    if root is None or root.command is context.command:
+    if context is None or (root := context.find_root()).command is context.command:
         return " before the command. Put the command's own options after it."
     having = sorted(
         path
@@ -102,8 +101,8 @@ def _too_many(given: str, context: Any) -> str:
     which = "" if secret else f" from {first!r} on"
     if first.isdigit() and not secret:
         return f"there are too many arguments{which}. Write several ids as one list, like 1,2."
-    folder, flag = _FOLDERS.get("" if context is None else context.info_name, ("", ""))
-    if folder and not context.params.get(folder):
+    folder, flag = ("", "") if context is None else _FOLDERS.get(context.info_name, ("", ""))
+    if folder and context is not None and not context.params.get(folder):
         return (
             f"there are too many arguments{which}. Name the folder with {flag}, like {flag} data/."
         )
