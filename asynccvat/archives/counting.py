@@ -17,26 +17,20 @@ from asynccvat.store import Staging
 _READ_BYTES = 64 * 1024
 
 
-def count_annotations(
-    staging: Staging, members: Iterable[MemberRecord], rule: CountingRule
-) -> int | None:
-    """Return how many annotations a staged tree holds; None if a file cannot be read.
+def count_annotations(staging: Staging, members: Iterable[MemberRecord], rule: CountingRule) -> int:
+    """Return how many annotations a staged tree holds.
 
     Args:
         staging: The tree.
         members: Its files.
         rule: How they are counted.
+
+    Raises:
+        OSError: A file cannot be read.
     """
     paths = [member.path for member in members if rule.files.search(member.original)]
-    total = 0
-    try:
-        with staging.open_tree() as root:
-            for path in paths:
-                total += _count_file(path, root, rule)
-    except OSError:
-        # The tree is checked again by the commit, which says what is wrong with it.
-        return None
-    return total
+    with staging.open_tree() as root:
+        return sum(_count_file(path, root, rule) for path in paths)
 
 
 def _count_file(path: str, root: int, rule: CountingRule) -> int:
