@@ -1,11 +1,10 @@
-"""Keep what came of a large stored member, so that a later read goes on within it.
+"""Keep the received bytes of a large stored member, so that a later read continues after them.
 
-A part lies beside the tree, under the CRC and the size of its member: the same bytes are the same
-part, whatever the member's path and the archive's ETag. Its bytes count as the member's only if the
-CRC of the whole is right in the end. Deflated members are not continued: what their decompressor
-holds could only be kept by writing it down again and again.
+A part is a file next to the staged tree. CRC and size of its member name it, so neither the
+member's path nor the archive's ETag matters. The bytes count only if the CRC of the whole member is
+right in the end. Deflated members start again: the state of their decompressor is not kept.
 
-Synchronous, for worker threads. `core.zip.reader` leaves out the bytes that are here.
+Synchronous, for worker threads. `core.zip.reader` skips the kept bytes.
 """
 
 from __future__ import annotations

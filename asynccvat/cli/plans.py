@@ -9,6 +9,7 @@ from typing import Any
 from asynccvat.cli import output
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.text import ended, printable
+from asynccvat.core.texts import first_few
 
 Step = Mapping[str, Any]
 """A step of a plan, as JSON types."""
@@ -84,8 +85,6 @@ def _explain(steps: Sequence[Step]) -> None:
         elif "detail" in step:
             tasks.setdefault((step["step"], step["detail"]), []).append(step["task_id"])
     for (kind, detail), ids in tasks.items():
-        named = ", ".join(map(str, ids[:_MOST_TASKS]))
-        more = f" and {len(ids) - _MOST_TASKS:,} more" if len(ids) > _MOST_TASKS else ""
         word = "refused" if kind == "refuse" else "warning"
-        whose = f"task{'s' if len(ids) > 1 else ''} {named}{more}"
+        whose = f"task{'s' if len(ids) > 1 else ''} {first_few(ids, _MOST_TASKS)}"
         output.remark(f"{word}: {whose}: {ended(printable(detail))}")

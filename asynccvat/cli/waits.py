@@ -1,6 +1,6 @@
-"""Tell on stderr of the waits of calls that no run makes: queries and plans.
+"""Write the waits of queries and plans to stderr.
 
-A run tells of its own waits by events, which `progress` words.
+The waits of a run are events, which `messages` words.
 """
 
 from __future__ import annotations

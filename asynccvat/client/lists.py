@@ -31,6 +31,7 @@ from asynccvat.core.selections.selection import (
     RequestSelection,
     Selection,
 )
+from asynccvat.core.texts import first_few
 from asynccvat.errors import NotFoundError
 from asynccvat.http import Call, HttpSession
 from asynccvat.http.paging import Listing, iter_all, list_all
@@ -52,7 +53,6 @@ _FORMAT = ObjectDecoder(Format)
 # A list of requests costs by all that the server remembers, not by the size of a page.
 _REQUESTS_PAGE = 10_000
 # Ids of unreadable entries in one message.
-_IDS_NAMED = 5
 
 
 class _FormatLists(msgspec.Struct):
@@ -269,7 +269,7 @@ class _Heed(Generic[ItemT]):
         if self._unreadable:
             listed = self._read + len(self._unreadable)
             ids = [str(entry.id) for entry in self._unreadable if entry.id is not None]
-            named = f" ({', '.join(ids[:_IDS_NAMED])}{', ...' * (len(ids) > _IDS_NAMED)})"
+            named = f" ({first_few(ids)})"
             warn(
                 f"cannot read {len(self._unreadable)} of {listed} {self.what} that the server "
                 f"listed{named * bool(ids)}: {self._unreadable[0].why}. They are left out. Look "

@@ -96,7 +96,7 @@ def _load_certificate(
     context: ssl.SSLContext, certificate: str | Path, key: str | Path | None
 ) -> None:
     def no_passphrase() -> str:
-        # OpenSSL would ask for it on the terminal, and block all else meanwhile.
+        # OpenSSL would ask for it on the terminal, and block the event loop until it is typed.
         raise ConfigError(
             f"the key of the client certificate {str(certificate)!r} has a passphrase. Write it to "
             "a private file without one: openssl pkey -in KEY -out NEWKEY."

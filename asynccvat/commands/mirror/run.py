@@ -29,6 +29,7 @@ from asynccvat.core.plans.mirror import (
     longest_first,
 )
 from asynccvat.core.records.remembered import Settled, Wanted, settle
+from asynccvat.core.texts import first_few
 from asynccvat.errors import (
     AsyncCvatError,
     ExportError,
@@ -47,7 +48,6 @@ from asynccvat.transfer.run import Run
 _OUTCOMES_AT_ONCE = 256
 # From this many emptied tasks, and a tenth of the fetched ones, the run as a whole has a warning.
 _MANY_EMPTIED = 3
-_NAMED_TASKS = 5
 
 
 class _OneDestination:
@@ -274,17 +274,14 @@ def _warn_of_emptied(
     """Warn if many tasks have lost all their annotations, which is seldom meant."""
     if len(emptied) < max(_MANY_EMPTIED, fetched // 10):
         return
-    first = ", ".join(map(str, sorted(emptied)[:_NAMED_TASKS]))
-    left = len(emptied) - _NAMED_TASKS
-    more = f" and {left} more" if left > 0 else ""
     where = (
         "What they held is in .asynccvat/history/."
         if options.history
         else "What they held is not kept here: --history 30d keeps what later runs replace."
     )
     report.warn(
-        f"{len(emptied)} of {fetched} fetched tasks hold no annotation any more: {first}{more}. If "
-        f"that is not meant, look at them in CVAT. {where}"
+        f"{len(emptied)} of {fetched} fetched tasks hold no annotation any more: "
+        f"{first_few(sorted(emptied))}. If that is not meant, look at them in CVAT. {where}"
     )
 
 

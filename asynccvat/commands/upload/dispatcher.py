@@ -17,6 +17,7 @@ from asynccvat.core.outcomes import Action, AnnotationChange, FailedOutcome, Tas
 from asynccvat.core.plans.upload import RefuseUpload, Upload
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
+from asynccvat.core.texts import first_few
 from asynccvat.errors import AnnotationLossError, AsyncCvatError
 from asynccvat.events import Event, ImportRequested, ImportStarted, QueueStalled, Retrying
 from asynccvat.http import giving_way
@@ -195,4 +196,4 @@ def _still_running(left: Sequence[int], orders: Sequence[UploadOrder]) -> str:
 
 
 def _named(task_ids: Sequence[int]) -> str:
-    return ("task " if len(task_ids) == 1 else "tasks ") + ", ".join(map(str, task_ids))
+    return ("task " if len(task_ids) == 1 else "tasks ") + first_few(task_ids)

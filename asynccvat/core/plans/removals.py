@@ -11,9 +11,7 @@ from enum import StrEnum
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.records.receipts import ReceiptHead
-
-# Ids of tasks in one message.
-_IDS_NAMED = 10
+from asynccvat.core.texts import first_few
 
 
 class Presence(StrEnum):
@@ -76,9 +74,8 @@ def absence_notice(task_ids: Sequence[int]) -> str | None:
     """Tell which mirrored tasks the server does not list any more, None if there are none."""
     if not task_ids:
         return None
-    named = ", ".join(map(str, task_ids[:_IDS_NAMED])) + ", ..." * (len(task_ids) > _IDS_NAMED)
     what = f"{len(task_ids)} mirrored tasks are" if len(task_ids) > 1 else "1 mirrored task is"
     return (
-        f"{what} not on the server any more, or not visible to this user: {named}. The folders "
-        "stay. Remove those of deleted tasks with --prune."
+        f"{what} not on the server any more, or not visible to this user: "
+        f"{first_few(task_ids)}. The folders stay. Remove those of deleted tasks with --prune."
     )

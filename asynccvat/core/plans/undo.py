@@ -76,7 +76,7 @@ def check_put_back(
     if other:
         raise AnnotationLossError(
             f"the undo put back {', '.join(other)} of task {task_id}: CVAT drops annotations on "
-            "frames that a task does not have, and another user may have changed it meanwhile. "
+            "frames that a task does not have, and another user may have changed the task. "
             f"Compare the task with {str(file)!r}.",
             task_id=task_id,
             step="upload",

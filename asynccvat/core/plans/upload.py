@@ -281,7 +281,7 @@ def plan_uploads(
 
 
 def _is_changed(one: UploadCandidate, task: Task) -> bool:
-    """Whether a task changed since it was mirrored, and not by an upload of ours."""
+    """Whether anyone but asynccvat changed a task since it was mirrored."""
     return one.mirrored_date is not None and task.updated_date not in (
         one.mirrored_date,
         one.left_date,

@@ -21,6 +21,7 @@ from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UnsafeNames
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.texts import first_few
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
 
@@ -122,7 +123,6 @@ _SETTINGS = (
     ),
 )
 _LASTING = tuple(LastingSelection.__struct_fields__)
-_SHOWN_IDS = 5
 _FLAGS = {item.name: item.flag for item in declared_options(Selection)}
 
 
@@ -403,9 +403,8 @@ def _narrowed(selection: Selection) -> str:
     parts = []
     if selection.task_ids is not None:
         ids = sorted(set(selection.task_ids))
-        more = f" and {len(ids) - _SHOWN_IDS} more" if len(ids) > _SHOWN_IDS else ""
         word = "task" if len(ids) == 1 else "tasks"
-        parts.append(f"{word} {', '.join(map(str, ids[:_SHOWN_IDS])) or 'none'}{more}")
+        parts.append(f"{word} {first_few(ids) or 'none'}")
     if selection.updated_since is not None:
         parts.append(f"updated since {selection.updated_since}")
     return ", ".join(parts)

@@ -9,6 +9,7 @@ from typing import Any
 
 from asynccvat.core.selections.matching import text_of
 from asynccvat.core.selections.wildcards import has_wildcard, pattern_of
+from asynccvat.core.texts import first_few
 
 _TEXTS = ("name", "subset", "owner", "assignee")
 _NEAREST = 3
@@ -74,5 +75,4 @@ def _known(name: str, values: set[str]) -> str:
     known = sorted(value for value in values if value)
     if name == "name" or not known:
         return ""
-    rest = ", ..." if len(known) > 2 * _NEAREST else ""
-    return f" Those that exist: {', '.join(map(repr, known[: 2 * _NEAREST]))}{rest}."
+    return f" Those that exist: {first_few([repr(value) for value in known], 2 * _NEAREST)}."

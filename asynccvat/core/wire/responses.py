@@ -123,7 +123,7 @@ def parse_date(value: str | None) -> datetime | None:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, IndexError, OverflowError):
         return None
-    # Other years are nobody's clock, and no time could be added to or taken from some of them.
+    # A clock with another year is wrong, and sums with such dates may overflow.
     return moment if moment.year in _YEARS else None
 
 

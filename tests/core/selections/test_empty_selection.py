@@ -86,7 +86,7 @@ def test_many_known_values_are_not_all_named() -> None:
     projects = [Project(id=n, name="x", owner=Owner(id=n, username=f"u{n}")) for n in range(1, 10)]
     said = explain(text_conditions(ProjectSelection(owner="zzz")), "projects", projects)
     assert said.startswith("no project has the owner 'zzz'.")
-    assert said.endswith("Those that exist: 'u1', 'u2', 'u3', 'u4', 'u5', 'u6', ....")
+    assert said.endswith("Those that exist: 'u1', 'u2', 'u3', 'u4', 'u5', 'u6' and 3 more.")
 
 
 @pytest.mark.parametrize(
