@@ -6,26 +6,41 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
 
-_receiver: ContextVar[Callable[[str], None] | None] = ContextVar("receiver", default=None)
+
+@dataclass(slots=True, eq=False)
+class _Receiver:
+    """The function that receives warnings, until its block has ended.
+
+    An idle connection keeps the context of the request that opened it. It must keep no more than
+    this: the function may belong to a run with a plan of a hundred thousand tasks.
+    """
+
+    warn: Callable[[str], None] | None
+
+
+_receiver: ContextVar[_Receiver | None] = ContextVar("_receiver", default=None)
 
 
 @contextmanager
-def warnings_to(receiver: Callable[[str], None]) -> Iterator[None]:
+def warnings_to(warn: Callable[[str], None]) -> Iterator[None]:
     """Pass warnings to a function while a block runs, also those of tasks that it starts."""
+    receiver = _Receiver(warn)
     token = _receiver.set(receiver)
     try:
         yield
     finally:
         _receiver.reset(token)
+        receiver.warn = None
 
 
 def warn(message: str) -> None:
     """Pass a warning on, or log it if nobody receives warnings."""
     receiver = _receiver.get()
-    if receiver is None:
+    if receiver is None or receiver.warn is None:
         _log.warning("%s", message)
     else:
-        receiver(message)
+        receiver.warn(message)

@@ -101,8 +101,8 @@ async def test_a_task_that_is_done_leaves_its_outcome_and_nothing_else(
     assert tasks[0] == tasks[1]
     assert len(reports[-1].outcomes) == _TASKS
     assert max(watched) <= MOST_IN_FLIGHT
-    # Far fewer than one for each task.
-    assert held[1] - held[0] < (_TASKS - _FEW) // 4
+    # The report, and nothing of the run: its plan alone holds every task.
+    assert held[1] - held[0] < 10
 
 
 async def test_the_error_of_a_failed_task_keeps_nothing_of_its_run_alive(
