@@ -272,6 +272,19 @@ class Formats(msgspec.Struct, frozen=True, kw_only=True):
     importers: tuple[Format, ...] = ()
 
 
+class TargetKind(StrEnum):
+    """What is asked of the server concerns one of these."""
+
+    TASK = "task"
+    PROJECT = "project"
+    JOB = "job"
+
+    @property
+    def endpoint(self) -> str:
+        """The path of the server's list of them."""
+        return f"/api/{self.value}s"
+
+
 class RequestStatus(StrEnum):
     """The states of an entry of `/api/requests`."""
 
