@@ -69,6 +69,7 @@ class ExportCalls:
                 raise
             if answer.status == 202 or is_json(answer.content_type):
                 rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
+                self._http.note_request(rq_id)
                 return RequestAccepted(rq_id, answer.status == 202, accepted_at=answer.date)
             # Some versions only say in plain text that it runs, without its id.
             running = await self._running(task_id, spec)

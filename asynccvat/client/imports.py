@@ -223,6 +223,7 @@ class AnnotationUpload:
                 retryable=True,
             )
         rq_id = self._http.decode(answer, _REQUEST_ID).rq_id
+        self._http.note_request(rq_id)
         if answer.status == 202:
             return RequestAccepted(rq_id, created=True)
         if self._loss is not None:

@@ -180,8 +180,11 @@ def _gone(outage: _Outage, now: float) -> OutageError:
     remedy = ""
     if not isinstance(outage.error, TransportError):  # whose message ends with one
         remedy = ". Look at the server, then run again."
+    why = str(outage.error)
+    if remedy:
+        why = why.rstrip(".")
     gone = OutageError(
-        f"the server has not answered for {seconds} (--wait-for-server): {outage.error}{remedy}"
+        f"the server has not answered for {seconds} (--wait-for-server): {why}{remedy}"
     )
     gone.__cause__ = outage.error
     return gone

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol, Self, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import anyio
 
@@ -92,6 +92,10 @@ _REQUESTS = Call(
 )
 
 
+def _status_of(rq_id: str) -> Call:
+    return replace(_REQUESTS, path=f"/api/requests/{quote(rq_id, safe='')}", params={})
+
+
 class HttpSession:
     """Make calls to one server. Use it as an async context manager.
 
@@ -149,6 +153,8 @@ class HttpSession:
             self._options.headers,
         )
         self._scheme_checked = False
+        # Preferably a request whose status was read before: a damaged one must show no outage.
+        self._known_request: str | None = None
         self.retries = Retries(self._options.policy, timing or Timing(), self.probe)
 
     def __repr__(self) -> str:
@@ -246,6 +252,8 @@ class HttpSession:
                 failure = error
             else:
                 self.retries.outages.note_answer()
+                if call.rq_id is not None:
+                    self._known_request = call.rq_id
                 return result
             # A call that ends the server each time must not be sent for ever.
             may_outwait = outages < _MOST_OUTAGES
@@ -376,23 +384,38 @@ class HttpSession:
             params["org"] = ""
         return f"{self.server.address}{call.path}" + (f"?{urlencode(params)}" if params else "")
 
+    def note_request(self, rq_id: str) -> None:
+        """Note the id of a request that the server has accepted, for probes."""
+        if self._known_request is None:
+            self._known_request = rq_id
+
     async def probe(self) -> AsyncCvatError | None:
         """Ask the server for what concerns no task.
 
         While CVAT's Redis is down, it tells its version and lists tasks, but exports nothing. So
-        its requests are listed, too.
+        its requests are listed, too. Either call can fail for ever while the server exports. If one
+        fails, the status of a known request decides, which cannot be read without Redis either.
 
         Returns:
             Why the server cannot serve anyone now. None if it can, or refuses this user alone.
         """
         # With credentials if possible: CVAT throttles the anonymous calls of an address together,
         # and its pause would hold back the whole run.
-        known = self._authorization.is_known
-        calls = (_ABOUT, _REQUESTS) if known else (_ABOUT_WITHOUT_LOGIN,)
+        if not self._authorization.is_known:
+            return await self._failure_of(_ABOUT_WITHOUT_LOGIN)
+        error = await self._failure_of(_ABOUT)
+        if isinstance(error, TransportError):
+            return error  # other calls would not arrive either
+        error = error or await self._failure_of(_REQUESTS)
+        if error is None or self._known_request is None:
+            return error
+        return await self._failure_of(_status_of(self._known_request)) and error
+
+    async def _failure_of(self, call: Call) -> AsyncCvatError | None:
+        """Make a call of a probe. Returns why the server did not serve it, None if it did."""
         try:
-            for call in calls:
-                with anyio.fail_after(_PROBE_SECONDS):
-                    await self._call_once(call)
+            with anyio.fail_after(_PROBE_SECONDS):
+                await self._call_once(call)
         except TimeoutError:
             return StallError(
                 f"{self.server.origin} sent nothing for {_PROBE_SECONDS:g} s. Check the network "

@@ -12,7 +12,7 @@ from scripted import Connect, FakeTime, ScriptedServer, reply
 
 from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError, ConnectError, OutageError, RateLimitError, ServerError
-from asynccvat.http import CallListener, impatient, listening
+from asynccvat.http import Call, CallListener, HttpSession, Response, impatient, listening
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("No silent wait")]
 
@@ -21,6 +21,8 @@ TASK = reply({"id": 5})
 ABOUT = reply({"name": "CVAT", "version": "2.64.0"})
 NO_REQUESTS = reply({"count": 0, "next": None, "previous": None, "results": []})
 BAD_GATEWAY = reply(status=502, text="<html><h1>502 Bad Gateway</h1></html>")
+STATUS = "GET /api/requests/export of 5"
+REQUEST = reply({"id": "export of 5", "status": "finished"})
 NO_REDIS = reply("Redis service is not available", 503)
 
 
@@ -87,6 +89,82 @@ async def test_a_call_that_fails_alone_is_no_outage(
     assert server.times("GET /api/server/about") == 2, "at the third failure and at the last"
 
 
+@pytest.mark.parametrize("route", ["GET /api/requests", "GET /api/server/about"])
+async def test_a_server_that_tells_the_status_of_a_request_is_no_outage(
+    server: ScriptedServer, connect: Connect, route: str
+) -> None:
+    well(server)
+    server["POST /api/tasks/5/dataset/export"] = reply({"rq_id": "export of 5"}, 202)
+    client = await connect(token=TOKEN)
+    await client.request_export(5, "COCO 1.0")
+    server["GET /api/tasks/5"] = [BAD_GATEWAY] * 3 + [TASK]
+    server[route] = BAD_GATEWAY
+    server[STATUS] = reply({"detail": "Forgotten."}, 404)
+    heard = Heard()
+    with listening(heard.listener):
+        assert (await client.task(5)).id == 5
+    assert heard.told == []
+    assert server.times(STATUS) == 1
+
+
+async def test_a_server_that_lists_and_tells_no_request_is_an_outage(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    well(server)
+    server["POST /api/tasks/5/dataset/export"] = reply({"rq_id": "export of 5"}, 202)
+    client = await connect(token=TOKEN)
+    await client.request_export(5, "COCO 1.0")
+    server["GET /api/tasks/5"] = [BAD_GATEWAY] * 3 + [TASK]
+    server["GET /api/requests"] = NO_REDIS
+    server[STATUS] = [NO_REDIS] * 2 + [reply({"detail": "Forgotten."}, 404)]
+    heard = Heard()
+    with listening(heard.listener):
+        assert (await client.task(5)).id == 5
+    assert len(heard.told) == len(heard.back) == 1
+
+
+async def test_a_list_that_takes_too_long_is_no_outage_if_statuses_come(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_call = HttpSession._call_once
+
+    async def time_out_lists(session: HttpSession, call: Call) -> Response:
+        if call.path == "/api/requests":
+            raise TimeoutError
+        return await make_call(session, call)
+
+    monkeypatch.setattr(HttpSession, "_call_once", time_out_lists)
+    well(server)
+    server["POST /api/tasks/5/dataset/export"] = reply({"rq_id": "export of 5"}, 202)
+    client = await connect(token=TOKEN, policy=RetryPolicy(attempts=0))
+    await client.request_export(5, "COCO 1.0")
+    server["GET /api/tasks/5"] = BAD_GATEWAY
+    server[STATUS] = [NO_REDIS, REQUEST]
+    heard = Heard()
+    with listening(heard.listener), pytest.raises(ServerError):
+        await client.task(5)
+    ((_, _, why),) = heard.told
+    assert "sent nothing for 10 s" in why
+    assert len(heard.back) == 1, "once a status was told"
+
+
+async def test_one_request_whose_status_cannot_be_told_is_no_outage(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    """A damaged entry in the server's queue can break the list, too."""
+    well(server)
+    server["POST /api/tasks/5/dataset/export"] = reply({"rq_id": "damaged"}, 202)
+    server["GET /api/requests/damaged"] = server["GET /api/requests"] = reply("", 500)
+    server[STATUS] = REQUEST
+    client = await connect(token=TOKEN, policy=RetryPolicy(attempts=0))
+    await client.request("export of 5")
+    await client.request_export(5, "COCO 1.0")
+    heard = Heard()
+    with listening(heard.listener), pytest.raises(ServerError):
+        await client.request("damaged")
+    assert heard.told == []
+
+
 async def test_an_outage_without_an_end_ends_all_calls_with_one_error_in_time(
     server: ScriptedServer, connect: Connect, fake_time: FakeTime
 ) -> None:
@@ -103,7 +181,7 @@ async def test_an_outage_without_an_end_ends_all_calls_with_one_error_in_time(
     assert heard.back == []
     assert 60 <= fake_time.now - 1000 <= 65
     why = r"^the server has not answered for 1m[1-4]s \(--wait-for-server\): "
-    why += r"the server cannot serve requests: .* answered 502.*\. Look at the server, "
+    why += r"the server cannot serve requests: .* answered 502.*[^.]\. Look at the server, "
     why += r"then run again\.$"
     with pytest.raises(OutageError, match=why):
         raise errors[0]  # type: ignore[misc]

@@ -149,6 +149,28 @@ async def test_an_outage_is_outwaited_and_nothing_fails(
         assert files(data) == await serve.archives()
 
 
+@pytest.mark.parametrize("call", [r"^/api/requests\?", "^/api/server/about"], ids=["list", "about"])
+async def test_a_server_that_refuses_one_call_for_ever_but_exports_is_no_outage(
+    data: Path, log: Log, call: str
+) -> None:
+    async with serving(30, client={"policy": RetryPolicy(attempts=3)}) as serve:
+        serve.server.faults.add(
+            Fault(path=call, status=500, times=None),
+            # Results without dates cannot be predicted, so the poller asks for a list.
+            Fault(path="dataset/download", headers={"Last-Modified": None}, times=None),
+        )
+        for task_id in (20, 21):
+            serve.server.faults.add(
+                Fault(method="POST", path="dataset/export", task_id=task_id, status=500, times=3)
+            )
+        report = await ac.mirror(serve.client, data, options=SHORT, on_event=log)
+        assert report.ok, report
+        assert log.of(ServerUnreachable) == []
+        assert [one for one in serve.calls("GET") if one.path == "/api/requests"]
+        serve.server.faults.clear()
+        assert files(data) == await serve.archives()
+
+
 async def test_an_outage_while_the_tasks_are_listed_is_outwaited(data: Path, log: Log) -> None:
     async with serving(3) as serve:
         serve.server.faults.add(Fault(status=502, times=None))
@@ -292,7 +314,7 @@ async def test_an_upload_outwaits_an_outage(data: Path, log: Log) -> None:
         await ac.mirror(serve.client, data, options=QUICK)
         serve.server.faults.add(
             Fault(method="POST", path="/annotations", status=502, times=None),
-            Fault(path="server/about", status=502, times=None),
+            Fault(path="server/about|/api/requests", status=502, times=None),
         )
         log.on(ServerUnreachable, lambda _: serve.server.faults.clear())
         options = ac.UploadOptions(durable=False, force=True)
