@@ -212,6 +212,21 @@ def load_settings(
     return _settings(layers, warnings)
 
 
+def settings_of_one_place(values: _Layer, warnings: tuple[str, ...] = ()) -> Settings:
+    """Return the settings that one file or profile gives, without any other place.
+
+    Args:
+        values: What the place gives.
+        warnings: Messages for the user about it.
+
+    Raises:
+        ConfigError: The server is missing, or a setting cannot be used.
+    """
+    layers = [dict(values)]
+    _choose_credentials(layers)
+    return _settings(layers, warnings)
+
+
 def _about_one_server(layers: list[_Layer]) -> list[_Layer]:
     """Empty the places that name another server than the highest place that names one."""
     servers = [layer["url"].text for layer in layers if "url" in layer]

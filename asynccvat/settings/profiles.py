@@ -59,8 +59,12 @@ class Profiles:
     default: str | None = None
     default_server: SettingValue | None = None
 
-    def named(self, name: str) -> Profile:
+    def named(self, name: str, flag: str = "--profile") -> Profile:
         """Return the profile with a name.
+
+        Args:
+            name: The name.
+            flag: The option that gives it, for the message.
 
         Raises:
             ConfigError: There is no such profile.
@@ -74,7 +78,7 @@ class Profiles:
             hint = f"Choose from {', '.join(map(repr, sorted(self.saved)))}."
         else:
             hint = f"Save one with `cvat-cli profile create --name {name}`."
-        raise ConfigError(f"--profile: {str(self.path)!r} has no profile {name!r}. {hint}")
+        raise ConfigError(f"{flag}: {str(self.path)!r} has no profile {name!r}. {hint}")
 
     def for_server(self, url: str) -> Profile | None:
         """Return the profile for a server, None if there is none; prefer the default profile.
