@@ -222,7 +222,30 @@ class ExportExpiredError(ExportError):
 
 
 class UploadError(AsyncCvatError):
-    """Annotations could not be uploaded to a task."""
+    """A file could not be uploaded: annotations, a backup, images or a dataset."""
+
+
+class UploadTooLargeError(UploadError):
+    """The server takes no file so large. Nothing of it was sent.
+
+    Attributes:
+        size: Bytes of the file.
+        most: Bytes of the largest file that the server takes, None if it does not say.
+    """
+
+    size: int = 0
+    most: int | None = None
+
+
+class UploadForgottenError(UploadError):
+    """The server does not have a file that was sent to it. Nothing was done with it."""
+
+
+class RequestUncertainError(UploadError):
+    """The server may have done what it was asked for or not, as its answer was lost.
+
+    Look at the server before you run again.
+    """
 
 
 class AnnotationFileError(UploadError):

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
-from asynccvat.client.tus import PieceSender, SentFile
+from asynccvat.client.tus import PieceSender, SentFile, UploadPlace
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.annotations.files import FileKind
 from asynccvat.core.models import RequestAccepted, RequestId, ServerRequest
@@ -120,14 +120,14 @@ class AnnotationUpload:
         """
         if self._in_one_request:
             return
-        sender = PieceSender(
-            self._http,
-            self.file,
-            task_id=self.task_id,
+        place = UploadPlace(
             path=self._path,
+            purpose=f"to task {self.task_id}",
             params=self._params,
-            limit=self._limit,
-            on_sent=self._note_sent,
+            task_id=self.task_id,
+        )
+        sender = PieceSender(
+            self._http, self.file, place, limit=self._limit, on_sent=self._note_sent
         )
         self._sent_file = await sender.send()
 

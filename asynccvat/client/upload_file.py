@@ -1,46 +1,83 @@
-"""Read a file to upload, as long as it is unchanged since it was checked."""
+"""What is uploaded: any source of bytes, or a file that is unchanged since it was checked.
+
+`client.tus` sends a source in pieces. It may read a part of it twice, after a break.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.core.annotations.files import FileKind
-from asynccvat.errors import AnnotationFileError
+from asynccvat.errors import AnnotationFileError, UploadError
 
 _PIECE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class FileToSend:
-    """A file to send.
+class ByteSource(Protocol):
+    """Bytes to send: a file, an archive made as it is sent, or one read from another server."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
+
+    @property
+    def filename(self) -> str:
+        """The name for the server. CVAT knows a file's kind by the end of its name."""
+        ...
+
+    @property
+    def shown(self) -> object:
+        """What messages call it, such as the path that the user knows."""
+        ...
+
+    def pieces(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Yield `length` bytes from an offset on. The same offset gives the same bytes again.
+
+        Raises:
+            AsyncCvatError: They cannot be read, or are no longer the same.
+        """
+        ...
+
+    async def check_unchanged(self) -> None:
+        """Check that it is unchanged, so that one version of it is sent.
+
+        Raises:
+            AsyncCvatError: It was changed, or is gone.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFile:
+    """A file to send, as it was when it was checked.
 
     Attributes:
         path: Where it is read.
         shown: The path that the user knows.
-        kind: XML, JSON or zip.
         size: Bytes.
         mtime_ns: When it was changed last, nanoseconds.
     """
 
     path: Path
     shown: Path
-    kind: FileKind
     size: int
     mtime_ns: int
 
     @property
     def filename(self) -> str:
-        """The name for the server. CVAT knows a file's kind by the end of its name."""
-        return f"annotations.{self.kind.lower()}"
+        """The name for the server."""
+        return self.path.name
 
     async def whole(self) -> bytes:
         """Read the whole file.
 
         Raises:
-            AnnotationFileError: It was changed, or is gone.
+            UploadError: It was changed, or is gone.
         """
         try:
             content = await self._read(0, self.size + 1)
@@ -53,7 +90,7 @@ class FileToSend:
         """Yield `length` bytes from an offset on, in pieces of a mebibyte.
 
         Raises:
-            AnnotationFileError: The file is shorter than it was.
+            UploadError: The file is shorter than it was.
             OSError: It cannot be read.
         """
         end = offset + length
@@ -68,7 +105,7 @@ class FileToSend:
         """Check that the file is unchanged, so that one version of it was read.
 
         Raises:
-            AnnotationFileError: It was changed, or is gone.
+            UploadError: It was changed, or is gone.
         """
         try:
             status = await in_thread(self.path.stat)
@@ -89,6 +126,33 @@ class FileToSend:
                 return file.read(count)
 
         return await in_thread(read)
+
+    def _changed(self) -> UploadError:
+        return UploadError(
+            f"cannot upload {str(self.shown)!r}: it was changed during the upload, so the server "
+            "was not told to use it. Run again.",
+            step="upload",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileToSend(LocalFile):
+    """A file of annotations to send.
+
+    Attributes:
+        path: Where it is read.
+        shown: The path that the user knows.
+        kind: XML, JSON or zip.
+        size: Bytes.
+        mtime_ns: When it was changed last, nanoseconds.
+    """
+
+    kind: FileKind
+
+    @property
+    def filename(self) -> str:
+        """The name for the server. CVAT knows a file's kind by the end of its name."""
+        return f"annotations.{self.kind.lower()}"
 
     def _changed(self) -> AnnotationFileError:
         return AnnotationFileError(

@@ -567,7 +567,13 @@ async def test_a_small_file_that_is_gone_is_not_sent(
     taking: ScriptedServer, connect: Connect, file: Path
 ) -> None:
     client = await connect()
-    checked = FileToSend(file, file, FileKind.XML, len(XML), file.stat().st_mtime_ns)
+    checked = FileToSend(
+        path=file,
+        shown=file,
+        kind=FileKind.XML,
+        size=len(XML),
+        mtime_ns=file.stat().st_mtime_ns,
+    )
     upload = internals(client).begin_upload(7, checked, importer="CVAT 1.1")
     file.unlink()
     with pytest.raises(ac.errors.AnnotationFileError, match="so nothing was imported"):

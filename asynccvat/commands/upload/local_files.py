@@ -219,17 +219,24 @@ def prepared(
     if not source.chosen.packed:
         record = _fingerprint(source.folder, source.chosen.paths[0])
         path = source.shown
-        yield FileToSend(path, path, kind, record.size, record.mtime_ns), (record,)
+        file = FileToSend(
+            path=path, shown=path, kind=kind, size=record.size, mtime_ns=record.mtime_ns
+        )
+        yield file, (record,)
         return
     packed = _temporary_file()
     try:
         records = _pack(source, packed)
         with disk_errors.explained("look at", packed):
             status = packed.stat()
-        yield (
-            FileToSend(packed, source.shown, kind, status.st_size, status.st_mtime_ns),
-            records,
+        file = FileToSend(
+            path=packed,
+            shown=source.shown,
+            kind=kind,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
         )
+        yield file, records
     finally:
         # A temporary file that cannot be removed does not make the upload fail.
         with suppress(OSError):
