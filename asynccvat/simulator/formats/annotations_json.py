@@ -15,7 +15,25 @@ from asynccvat.simulator.world.annotations import (
 
 
 def label_json(label: Label) -> dict[str, Any]:
-    """Return a label as JSON."""
+    """Return a label as JSON, with the project or else the task that it belongs to."""
+    owner: dict[str, Any] = {"project_id": label.project_id}
+    if label.project_id is None and label.task_id is not None:
+        owner = {"task_id": label.task_id}
+    value = {
+        **_own_json(label),
+        "type": label.type,
+        "sublabels": [
+            {**_own_json(below), "type": below.type, "has_parent": True}
+            for below in label.sublabels
+        ],
+        **owner,
+        "parent_id": None,
+        "has_parent": False,
+    }
+    return value | {"svg": label.svg} if label.svg else value
+
+
+def _own_json(label: Label) -> dict[str, Any]:
     return {
         "id": label.id,
         "name": label.name,
@@ -31,11 +49,6 @@ def label_json(label: Label) -> dict[str, Any]:
             }
             for attribute in label.attributes
         ],
-        "type": label.type,
-        "sublabels": [],
-        "project_id": label.project_id,
-        "parent_id": None,
-        "has_parent": False,
     }
 
 

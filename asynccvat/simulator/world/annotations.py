@@ -45,7 +45,11 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label of a project, or of a task that has none (`project_id` None)."""
+    """A label of a project, or of a task that has none (`project_id` None).
+
+    A skeleton has `sublabels`, one for each of its points, and `svg`, its drawing. `task_id` is
+    the task that has the label for itself; None for labels that generated tasks share.
+    """
 
     id: int
     name: str
@@ -53,6 +57,9 @@ class Label:
     type: str
     attributes: tuple[Attribute, ...]
     project_id: int | None
+    sublabels: tuple[Label, ...] = ()
+    svg: str = ""
+    task_id: int | None = None
 
 
 AttributeValues = tuple[tuple[Attribute, str], ...]

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from asynccvat.simulator.world.annotations import (
     Annotations,
@@ -36,9 +36,20 @@ _UNICODE_FRAME_NAMES: Final = (
 )
 
 
+class FrameSource(Protocol):
+    """Where the bytes of a frame are that a client sent; see `media.StoredFile`."""
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One image or point cloud of a task: `seed` and `size` (bytes) determine its content."""
+    """One image or point cloud of a task.
+
+    `seed` and `size` (bytes) determine its content, unless it was sent: then `source` has it.
+    """
 
     index: int
     name: str
@@ -46,9 +57,12 @@ class Frame:
     height: int
     seed: int
     size: int | None
+    source: FrameSource | None = None
 
     def data(self) -> bytes:
-        """Draw the JPEG file, or write the points, the same bytes at every call."""
+        """Return the file; a generated one is drawn, the same bytes at every call."""
+        if self.source is not None:
+            return self.source.read()
         if self.name.endswith(".pcd"):
             return _point_cloud(self.seed)
         return draw_jpeg(self.seed, self.width, self.height, self.size)

@@ -11,10 +11,14 @@ import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
-from asynccvat.simulator.world.annotations import Annotations, Label
+from asynccvat.simulator.world.annotations import Annotations, Label, Shape
 from asynccvat.simulator.world.content import PLAIN, Frame, GeneratedContent, cuboids, tracks
+from asynccvat.simulator.world.media import TaskMedia
 from asynccvat.simulator.world.users import ADMIN, User
+
+JobType = Literal["annotation", "ground_truth", "consensus_replica"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,15 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The part of a task for one person; here always the whole task."""
+    """The part of a task for one person: the frames from `start_frame` to `stop_frame`.
+
+    Attributes:
+        type: Ground truth jobs and replicas have annotations of their own.
+        frames: The frames of a ground truth job; None for all.
+        parent_job_id: The job of which it is a replica, or None.
+        assigned: When it was assigned, or None.
+        given: The annotations of a ground truth job or replica.
+    """
 
     id: int
     task_id: int
@@ -48,6 +60,24 @@ class Job:
     updated_date: datetime
     assignee: User | None = None
     task_name: str = ""
+    type: JobType = "annotation"
+    frames: tuple[int, ...] | None = None
+    parent_job_id: int | None = None
+    assigned: datetime | None = None
+    given: Annotations = dataclasses.field(default=Annotations(), compare=False, repr=False)
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames."""
+        if self.frames is not None:
+            return len(self.frames)
+        return self.stop_frame - self.start_frame + 1
+
+    def has(self, frame: int) -> bool:
+        """Tell whether a frame of the task is one of the job."""
+        if self.frames is not None:
+            return frame in self.frames
+        return self.start_frame <= frame <= self.stop_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +101,7 @@ class Task:
         name: Its name.
         project_id: Its project, or None.
         labels: Its labels.
-        size: Number of frames, or None while it has no data.
+        size: Number of frames; None before a client sends data, 0 until they are read.
         created_date: When it was created.
         updated_date: When it was changed last.
         content: How its frames and annotations are made.
@@ -89,10 +119,16 @@ class Task:
         deleted_frames: Frames that exports leave out.
         organization_id: Its organization, or None.
         image_quality: What CVAT shows as the quality of its compressed images.
-        data_chunk_size: What CVAT shows as the frames of one chunk.
+        data_chunk_size: What CVAT shows as the frames of one chunk; None until data are read.
+        wanted_segment_size: Frames of a job that the client asked for; 0 for one job.
+        wanted_overlap: Frames that neighbouring jobs are to share; None for CVAT's choice.
+        job_revision: Counts the edits of annotations that only a job has.
         ready: Archives that are served unchanged; a task that has some makes no others.
         given: Annotations that a client sent. Comparisons leave them out: the revision stands for
             them.
+        media: The media that a client sent; None: they are generated.
+        own_jobs: The jobs; None: one job, whose id is the task's. Comparisons leave them out, since
+            states of jobs change no archive.
     """
 
     id: int
@@ -116,22 +152,44 @@ class Task:
     deleted_frames: tuple[int, ...] = ()
     organization_id: int | None = None
     image_quality: int = 70
-    data_chunk_size: int = 72
+    data_chunk_size: int | None = 72
+    wanted_segment_size: int = 0
+    wanted_overlap: int | None = None
+    job_revision: int = 0
     ready: tuple[ReadyArchive, ...] = ()
     given: Annotations | None = dataclasses.field(default=None, compare=False, repr=False)
+    media: TaskMedia | None = dataclasses.field(default=None, compare=False, repr=False)
+    own_jobs: tuple[Job, ...] | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def overlap(self) -> int | None:
-        """Frames shared by neighbouring jobs; None without data."""
-        return None if self.size is None else 0
+        """Frames shared by neighbouring jobs; without data what was asked for."""
+        if not self.size:
+            return self.wanted_overlap
+        wanted = self.wanted_overlap
+        if wanted is None:
+            wanted = 5 if self.media is not None and self.media.video else 0
+        return min(wanted, self.segment_size // 2)
 
     @property
     def segment_size(self) -> int:
-        """Frames of one job; 0 without data."""
-        return self.size or 0
+        """Frames of one job; without data what was asked for."""
+        if not self.size:
+            return self.wanted_segment_size
+        return min(self.wanted_segment_size or self.size, self.size)
+
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """Return first and last frame of each job that CVAT makes of the data."""
+        size, length, overlap = self.size or 0, self.segment_size, self.overlap or 0
+        if length == size:
+            return ((0, size - 1),) if size else ()
+        starts = range(0, size - overlap, length - overlap)
+        return tuple((start, min(start + length, size) - 1) for start in starts)
 
     def frames(self) -> tuple[Frame, ...]:
         """Return the images, in frame order."""
+        if self.media is not None:
+            return self.media.frames
         return tuple(
             self.content.frame(self.id, self.media_revision, index, self.dimension)
             for index in range(self.size or 0)
@@ -143,8 +201,13 @@ class Task:
         return tuple(frame for frame in self.frames() if frame.index not in deleted)
 
     def jobs(self) -> tuple[Job, ...]:
-        """Return the one job of a task with data; its id is the task's."""
-        if self.size is None:
+        """Return the jobs of a task with data, by default one, whose id is the task's."""
+        if self.own_jobs is not None:
+            return tuple(
+                dataclasses.replace(job, project_id=self.project_id, task_name=self.name)
+                for job in self.own_jobs
+            )
+        if not self.size:
             return ()
         stage = {"validation": "validation", "completed": "acceptance"}.get(
             self.status, "annotation"
@@ -166,11 +229,17 @@ class Task:
             ),
         )
 
+    @property
+    def is_annotated_by_seed(self) -> bool:
+        """Whether annotations are generated: nobody sent the media or chose the labels."""
+        generated = len(self.labels) == 4 and self.labels[3].type == "tag"
+        return generated and self.media is None and not self.ready
+
     def annotations(self) -> Annotations:
         """Return the annotations of this revision."""
         if self.given is not None:
             return self.given
-        if self.ready:
+        if not self.is_annotated_by_seed:
             return Annotations()
         made = self.content.annotations(self.id, self.revision, self.labels, self.size or 0)
         if self.mode == "interpolation":
@@ -178,8 +247,30 @@ class Task:
         return made if self.dimension == "2d" else cuboids(made)
 
     def edited(self, at: datetime) -> Task:
-        """Return the task after an edit, which makes all annotations anew."""
-        return dataclasses.replace(self, revision=self.revision + 1, updated_date=at, given=None)
+        """Return the task after an edit.
+
+        It makes generated annotations anew, and adds a rectangle to those of a client.
+        """
+        given = None
+        if not self.is_annotated_by_seed and self.labels and self.size:
+            given = self._with_another_rectangle()
+        return dataclasses.replace(self, revision=self.revision + 1, updated_date=at, given=given)
+
+    def _with_another_rectangle(self) -> Annotations:
+        held, label = self.annotations(), self.labels[0]
+        corner = 5.0 + self.revision
+        values = tuple((one, one.default_value) for one in label.attributes)
+        added = Shape(
+            2_000_000 + self.revision,
+            "rectangle",
+            label,
+            0,
+            (1.0, 1.0, corner, corner),
+            False,
+            0,
+            values,
+        )
+        return dataclasses.replace(held, shapes=(*held.shapes, added))
 
     def annotated(self, annotations: Annotations, at: datetime) -> Task:
         """Return the task after a client replaced its annotations at that time."""

@@ -1,4 +1,4 @@
-"""What a simulated server holds: projects, tasks and organizations, and every change to them.
+"""What a simulated server holds: projects, tasks, jobs and organizations, and their changes.
 
 Every change moves `version`, which tells that responses made earlier are out of date.
 """
@@ -12,15 +12,20 @@ from typing import Any, Final
 
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.world.accounts import UserAccount
-from asynccvat.simulator.world.annotations import Annotations
+from asynccvat.simulator.world.annotations import Annotations, Label
 from asynccvat.simulator.world.content import project_labels
 from asynccvat.simulator.world.dates import RisingClock
 from asynccvat.simulator.world.generation import generate_tasks
-from asynccvat.simulator.world.tasks import Project, Task
+from asynccvat.simulator.world.media import TaskMedia
+from asynccvat.simulator.world.relabel import relabel
+from asynccvat.simulator.world.tasks import Job, JobType, Project, Task
 from asynccvat.simulator.world.users import ADMIN, Organization, User
 
-_FIRST_ANNOTATION_ID: Final = 1_000_001
-"""Annotations that clients create are numbered from here; generated ones from 1 in each task."""
+_FIRST_ID: Final = 1_000_001
+"""What clients create is numbered from here: annotations, labels, attributes, jobs.
+
+Generated annotations are numbered from 1 in each task, and the job of a generated task like it.
+"""
 
 
 class World:
@@ -32,6 +37,8 @@ class World:
         organizations: The organizations, by id.
         version: Grows with every change.
         annotation_ids: Numbers for new annotations.
+        label_ids: Numbers for new labels.
+        attribute_ids: Numbers for new attributes of labels.
     """
 
     def __init__(self, options: SimulatorOptions) -> None:
@@ -57,7 +64,13 @@ class World:
         self.tasks: dict[int, Task] = generated.tasks
         self.organizations: dict[int, Organization] = {}
         self.version = 0
-        self.annotation_ids: Iterator[int] = itertools.count(_FIRST_ANNOTATION_ID)
+        self.annotation_ids: Iterator[int] = itertools.count(_FIRST_ID)
+        self.label_ids: Iterator[int] = itertools.count(_FIRST_ID)
+        self.attribute_ids: Iterator[int] = itertools.count(_FIRST_ID)
+        self._job_ids: Iterator[int] = itertools.count(_FIRST_ID)
+        self._tasks_of_jobs: dict[int, int] = {}
+        self._last_project = max(self.projects, default=0)
+        self._last_task = max(self.tasks, default=0)
         self._clock = RisingClock()
 
     def can_see(self, account: UserAccount, item: Task | Project) -> bool:
@@ -130,6 +143,17 @@ class World:
         self.version += 1
         del self.tasks[task_id]
 
+    def delete_project(self, project_id: int) -> None:
+        """Delete the project and its tasks.
+
+        Raises:
+            KeyError: There is no such project.
+        """
+        del self.projects[project_id]
+        self.version += 1
+        for task in self.project_tasks(project_id):
+            self.delete_task(task.id)
+
     def add_task(
         self,
         name: str | None = None,
@@ -138,16 +162,27 @@ class World:
         frames: int | None = 5,
         organization_id: int | None = None,
         owner: User | None = None,
+        labels: tuple[Label, ...] | None = None,
+        **fields: Any,
     ) -> Task:
-        """Add a task; `frames` None makes one without data."""
-        task_id = max(self.tasks, default=0) + 1
+        """Add a task; `frames` None makes one without data.
+
+        Its labels are those of the project, or else `labels`, or those of generated tasks.
+        Further fields are those of `Task`.
+        """
+        task_id = self._last_task = max(self._last_task, max(self.tasks, default=0)) + 1
         like = next(iter(self.tasks.values()), None)
         now = self._clock.now()
+        project = self.projects.get(project_id) if project_id is not None else None
+        if labels is None:
+            labels = project.labels if project is not None else project_labels(project_id)
         task = Task(
             id=task_id,
             name=name if name is not None else f"street-{task_id:05d}",
             project_id=project_id,
-            labels=project_labels(project_id),
+            labels=tuple(dataclasses.replace(one, task_id=task_id) for one in labels)
+            if project_id is None and labels != project_labels(None)
+            else labels,
             size=frames,
             created_date=now,
             updated_date=now,
@@ -157,7 +192,112 @@ class World:
         )
         if like is not None:
             task = dataclasses.replace(task, content=like.content)
-        return self._store(task)
+        return self._store(dataclasses.replace(task, **fields))
+
+    def fill_task(self, task_id: int, media: TaskMedia, **fields: Any) -> Task:
+        """Give a task its media, and make its jobs.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        now = self._clock.now()
+        task = dataclasses.replace(
+            self.tasks[task_id],
+            size=len(media.frames),
+            media=media,
+            mode="interpolation" if media.video else "annotation",
+            chunks_updated_date=now,
+            updated_date=now,
+            **fields,
+        )
+        jobs = [self._job(task, start, stop) for start, stop in task.segments()]
+        return self._store(dataclasses.replace(task, own_jobs=tuple(jobs)))
+
+    def move_task(self, task_id: int, project_id: int) -> Task:
+        """Move a task into a project, whose labels of the same names its annotations get.
+
+        Raises:
+            KeyError: There is no such task or project, or the project lacks a label.
+        """
+        task, labels = self.tasks[task_id], self.projects[project_id].labels
+        given = relabel(task.annotations(), labels) if task.size else None
+        return self.change_task(task_id, project_id=project_id, labels=labels, given=given)
+
+    def add_project(self, name: str, labels: tuple[Label, ...] = (), **fields: Any) -> Project:
+        """Add a project; its labels get its id. Further fields are those of `Project`."""
+        number = self._last_project = max(self._last_project, max(self.projects, default=0)) + 1
+        now = self._clock.now()
+        own = tuple(dataclasses.replace(label, project_id=number) for label in labels)
+        project = Project(number, name, own, now, now, **fields)
+        self.version += 1
+        self.projects[number] = project
+        return project
+
+    def change_project(self, project_id: int, **fields: Any) -> Project:
+        """Change fields of the project and its `updated_date`; labels are those of its tasks, too.
+
+        Raises:
+            KeyError: There is no such project.
+        """
+        fields.setdefault("updated_date", self._clock.now())
+        project = dataclasses.replace(self.projects[project_id], **fields)
+        self.version += 1
+        self.projects[project_id] = project
+        if "labels" in fields:
+            for task in self.project_tasks(project_id):
+                self.change_task(task.id, labels=project.labels)
+        return project
+
+    def job(self, job_id: int) -> Job | None:
+        """Return the job of that id."""
+        task = self.tasks.get(self._tasks_of_jobs.get(job_id, job_id))
+        jobs = task.jobs() if task is not None else ()
+        return next((job for job in jobs if job.id == job_id), None)
+
+    def change_job(self, job_id: int, **fields: Any) -> Job:
+        """Change fields of a job and its date; the date of its task stays.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        job = self.job(job_id)
+        if job is None:
+            raise KeyError(job_id)
+        task = self.tasks[job.task_id]
+        changed = dataclasses.replace(job, **{"updated_date": self._clock.now(), **fields})
+        jobs = tuple(changed if one.id == job_id else one for one in task.jobs())
+        revision = task.job_revision + ("given" in fields)
+        self._store(dataclasses.replace(task, own_jobs=jobs, job_revision=revision))
+        return changed
+
+    def add_job(self, task_id: int, type_: JobType, frames: tuple[int, ...] | None = None) -> Job:
+        """Add a ground truth job or a replica to a task with data.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        task = self.tasks[task_id]
+        parent = task.jobs()[0].id if type_ == "consensus_replica" else None
+        made = self._job(task, 0, (task.size or 1) - 1)
+        job = dataclasses.replace(made, type=type_, frames=frames, parent_job_id=parent)
+        self._store(dataclasses.replace(task, own_jobs=(*task.jobs(), job)))
+        return job
+
+    def _job(self, task: Task, start: int, stop: int) -> Job:
+        now = self._clock.now()
+        return Job(
+            id=next(self._job_ids),
+            task_id=task.id,
+            project_id=task.project_id,
+            status="annotation",
+            stage="annotation",
+            state="new",
+            start_frame=start,
+            stop_frame=stop,
+            created_date=now,
+            updated_date=now,
+            task_name=task.name,
+        )
 
     def add_organization(
         self, slug: str, name: str | None = None, owner: User | None = None
@@ -171,5 +311,7 @@ class World:
 
     def _store(self, task: Task) -> Task:
         self.version += 1
+        for job in task.own_jobs or ():
+            self._tasks_of_jobs[job.id] = task.id
         self.tasks[task.id] = task
         return task
