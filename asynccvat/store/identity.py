@@ -1,4 +1,4 @@
-"""What a destination mirrors: one server, as seen by one organization, with which settings.
+"""What a destination holds: tasks of one server, as seen by one organization, and how.
 
 `destination.json` says it, apart from the receipts: one read tells, and no single damaged receipt
 can hide it. Its version is that of everything in `.asynccvat`; see `docs/on-disk.md`.
@@ -8,34 +8,43 @@ can hide it. Its version is that of everything in `.asynccvat`; see `docs/on-dis
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
+from asynccvat.core.records.backups import decode_backup_head, target_of
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import files
+from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, write_file
 
 IDENTITY_NAME = "destination.json"
-IDENTITY_VERSION = 1
+IDENTITY_VERSION = 2
+_OF_MIRRORS = 1
+BACKUPS = "backups"
+"""What a destination holds if it is no mirror, and the folder of the receipts of backups."""
 
 
 class DestinationIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """The server and the organization of a destination.
 
     Attributes:
-        version: Version of the format of everything in `.asynccvat`.
+        version: Version of the format of everything in `.asynccvat`: 2 if it holds backups, which
+            an older asynccvat would take for an empty mirror, 1 otherwise.
         origin: Scheme, host and port of the server.
         organization: Slug, "" for the personal workspace, None for everything visible.
+        holds: `backups`; absent from a mirror.
         settings: What the destination remembers of its first run; absent before that run has a
             plan, and in destinations of asynccvat 1.0.
     """
 
-    version: int = IDENTITY_VERSION
+    version: int = _OF_MIRRORS
     origin: str
     organization: str | None = None
+    holds: str | msgspec.UnsetType = msgspec.UNSET
     settings: Remembered | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -43,7 +52,14 @@ _IDENTITY_KEYS = frozenset(DestinationIdentity.__struct_fields__)
 
 
 class _IdentityVersion(msgspec.Struct):
-    version: int = IDENTITY_VERSION
+    version: int = _OF_MIRRORS
+
+
+def of_backups(origin: str, organization: str | None) -> DestinationIdentity:
+    """Return the identity of a destination of backups."""
+    return DestinationIdentity(
+        version=IDENTITY_VERSION, origin=origin, organization=organization, holds=BACKUPS
+    )
 
 
 def check_identity(
@@ -67,13 +83,17 @@ def check_identity(
     """
     recorded = read_identity(layout)
     found = recorded or _from_receipts(layout)
+    if found is not None and found.holds != wanted.holds:
+        if not is_unused(layout):
+            raise ConfigError(other_use(layout.path, found))
+        recorded = found = None
     if found is not None and (found.origin, found.organization) != (
         wanted.origin,
         wanted.organization,
     ):
         if not is_unused(layout):
             raise ConfigError(
-                f"{str(layout.path)!r} mirrors {server_in_words(found)}, not "
+                f"{str(layout.path)!r} {_verb(found)} {server_in_words(found)}, not "
                 f"{server_in_words(wanted)}. "
                 "Check --url or CVAT_URL, and --org. Or choose another destination: each server "
                 "and organization needs one of its own."
@@ -146,18 +166,50 @@ def read_identity(layout: Layout) -> DestinationIdentity | None:
         return None
 
 
+def other_use(path: Path, found: DestinationIdentity) -> str:
+    """Say that a destination holds backups and no mirror, or the other way round."""
+    if found.holds == BACKUPS:
+        return (
+            f"{str(path)!r} holds backups, which `asynccvat backup` makes. Choose another "
+            "destination for a mirror."
+        )
+    return (
+        f"{str(path)!r} holds a mirror, which `asynccvat mirror` makes. Choose another destination "
+        "for backups."
+    )
+
+
 def is_unused(layout: Layout) -> bool:
-    """Whether no task was mirrored into the destination, and none is on its way."""
+    """Whether the destination holds no task and no backup, and none is on its way."""
     staged = layout.staging != NOT_THERE and files.names(layout.staging)
-    return not layout.receipt_ids() and not staged
+    return not layout.receipt_ids() and not staged and not backup_folders(layout)
+
+
+def backup_folders(layout: Layout) -> list[str]:
+    """Return the names of the folders of receipts of backups."""
+    if layout.own == NOT_THERE or not trees.is_folder(BACKUPS, dir_fd=layout.own):
+        return []
+    with files.folder(BACKUPS, dir_fd=layout.own) as fd:
+        return [name for name in files.names(fd) if target_of(name) is not None]
 
 
 def _from_receipts(layout: Layout) -> DestinationIdentity | None:
+    for name in backup_folders(layout):
+        with files.folder(f"{BACKUPS}/{name}", dir_fd=layout.own) as fd:
+            for file in files.names(fd):
+                with contextlib.suppress(OSError, StoreError):
+                    content = files.read_file(file, dir_fd=fd) or b""
+                    receipt = decode_backup_head(content.partition(b"\n")[0])
+                    return of_backups(receipt.origin, receipt.organization)
     for task_id in layout.receipt_ids():
         with contextlib.suppress(OSError, StoreError):
             head = layout.head(task_id)
             return DestinationIdentity(origin=head.origin, organization=head.organization)
     return None
+
+
+def _verb(found: DestinationIdentity) -> str:
+    return "holds backups of" if found.holds == BACKUPS else "mirrors"
 
 
 def server_in_words(identity: DestinationIdentity) -> str:

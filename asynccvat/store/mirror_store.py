@@ -40,15 +40,9 @@ from asynccvat.store.identity import (
 )
 from asynccvat.store.kept_archives import KeptArchives
 from asynccvat.store.layout import NOT_THERE, Layout
-from asynccvat.store.lock import Lock, acquire
+from asynccvat.store.lock import Lock
 from asynccvat.store.mirror_view import MirrorView
-from asynccvat.store.opening import (
-    find_layout,
-    is_in_place,
-    open_layout,
-    remove_new,
-    sync_leftovers,
-)
+from asynccvat.store.opening import find_layout, open_locked, remove_new, sync_leftovers
 from asynccvat.store.placement import check_place
 from asynccvat.store.replaced import ReplacedAnnotations
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, new_staging
@@ -425,7 +419,7 @@ def _open(
     break_lock: bool,
 ) -> MirrorStore:
     with disk_errors.explained("use", dest), contextlib.ExitStack() as opened:
-        layout, lock = _locked(dest, durable=durable, break_lock=break_lock)
+        layout, lock = open_locked(dest, durable=durable, break_lock=break_lock)
         opened.callback(layout.close)
         opened.callback(lock.release)
         sync_leftovers(layout)
@@ -436,24 +430,6 @@ def _open(
         store.warnings += leftovers.recover_all(layout)
         opened.pop_all()
     return store
-
-
-def _locked(dest: Path, *, durable: bool, break_lock: bool) -> tuple[Layout, Lock]:
-    """Open the folders of a destination, and take its lock."""
-    while True:
-        with contextlib.ExitStack() as opened:
-            layout = open_layout(dest, durable=durable)
-            opened.callback(layout.close)
-            try:
-                lock = acquire(layout.own, dest, break_lock=break_lock)
-            except FileNotFoundError:
-                if is_in_place(layout):
-                    raise
-                continue
-            opened.callback(lock.release)
-            if is_in_place(layout):
-                opened.pop_all()
-                return layout, lock
 
 
 def _look(cls: type[MirrorStore], dest: Path, wanted: DestinationIdentity) -> MirrorStore:

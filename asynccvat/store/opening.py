@@ -15,7 +15,7 @@ from asynccvat.errors import StoreError
 from asynccvat.fs import files, system_calls
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, is_same, write_file
-from asynccvat.store.lock import LOCK_NAME
+from asynccvat.store.lock import LOCK_NAME, Lock, acquire
 from asynccvat.store.placement import check_links, check_place
 
 _SUBFOLDERS = ("staging", "receipts", "kept")
@@ -60,6 +60,30 @@ def open_layout(path: Path, *, durable: bool) -> Layout:
         created=created,
         can_sync_filesystem=durable and system_calls.can_sync_filesystem(own),
     )
+
+
+def open_locked(dest: Path, *, durable: bool, break_lock: bool) -> tuple[Layout, Lock]:
+    """Open the folders of a destination, and take its lock.
+
+    Raises:
+        ConfigError: As `open_layout`.
+        StoreLockedError: Another process is writing to it.
+        OSError: As `open_layout`.
+    """
+    while True:
+        with contextlib.ExitStack() as opened:
+            layout = open_layout(dest, durable=durable)
+            opened.callback(layout.close)
+            try:
+                lock = acquire(layout.own, dest, break_lock=break_lock)
+            except FileNotFoundError:
+                if is_in_place(layout):
+                    raise
+                continue
+            opened.callback(lock.release)
+            if is_in_place(layout):
+                opened.pop_all()
+                return layout, lock
 
 
 def is_in_place(layout: Layout) -> bool:

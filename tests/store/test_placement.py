@@ -13,7 +13,7 @@ from destinations import listing, open_store, put
 
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreLockedError
-from asynccvat.store import MirrorStore, mirror_store
+from asynccvat.store import MirrorStore, opening
 from asynccvat.store.opening import open_layout
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Destinations")]
@@ -177,7 +177,7 @@ async def test_a_run_starts_anew_if_another_one_removes_its_new_folders_meanwhil
             shutil.rmtree(own) if moment == "before the lock" else (own / "staging").rmdir()
         return layout
 
-    monkeypatch.setattr(mirror_store, "open_layout", once_removed)
+    monkeypatch.setattr(opening, "open_layout", once_removed)
     async with open_store(tmp_path / "data") as store:
         await put(store, 7, {"a": b"a"})
     assert len(opened) == 2

@@ -964,7 +964,7 @@ async def test_where_that_file_is_lost_the_receipts_tell(
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-@pytest.mark.parametrize("form", [b'{"version":2,"servers":[]}', b'{"version":2,"origin":1}'])
+@pytest.mark.parametrize("form", [b'{"version":3,"servers":[]}', b'{"version":3,"origin":1}'])
 async def test_a_destination_of_a_newer_version_is_refused_and_left_as_it_is(
     tmp_path: Path, form: bytes, read_only: bool
 ) -> None:
@@ -973,7 +973,7 @@ async def test_a_destination_of_a_newer_version_is_refused_and_left_as_it_is(
     (tmp_path / ".asynccvat/staging/1").mkdir()
     file = tmp_path / ".asynccvat/destination.json"
     file.write_bytes(form)
-    with pytest.raises(ConfigError, match=r"newer asynccvat: .*version 2, .*\. Upgrade asynccvat"):
+    with pytest.raises(ConfigError, match=r"newer asynccvat: .*version 3, .*\. Upgrade asynccvat"):
         async with open_store(tmp_path, read_only=read_only):
             pass
     assert file.read_bytes() == form

@@ -15,8 +15,10 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -43,7 +45,7 @@ from asynccvat.store.layout import (
     is_same,
     receipt_name,
 )
-from asynccvat.store.staging import Staging, staged_trees
+from asynccvat.store.staging import Staging, staged_trees, sync_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ class FolderChange(ABC):
     warnings: list[str] = field(default_factory=list, init=False)
     error: AsyncCvatError | None = field(default=None, init=False)
     recorded: bool = field(default=False, init=False)
+    in_place: ClassVar[str] = (
+        "The folder is in its place, and the next run removes what it replaced."
+    )
 
     @property
     @abstractmethod
@@ -88,6 +93,27 @@ class FolderChange(ABC):
     def tree_files(self) -> int | None:
         """Number of files in the tree that is published; None if no tree is."""
         return None
+
+    def shared_folders(self, *, prepared: bool) -> Sequence[int]:
+        """Return the folders, apart from the area, that the last step may have changed.
+
+        Args:
+            prepared: Whether that step was `prepare`.
+        """
+        layout = self.layout
+        return (layout.staging,) if prepared else (layout.dest, layout.receipts)
+
+    def sync_content(self) -> None:
+        """Sync what will be published."""
+        sync_tree(self.area, fsync=self.layout.fsync)
+
+    def forget_content(self) -> None:
+        """Remove what was to be published, as its sync failed.
+
+        Trees of killed runs go, too, as reused files are linked between the trees.
+        """
+        for name in staged_trees(self.area):
+            trees.remove(name, dir_fd=self.area)
 
     def open(self) -> None:
         """Open the area, and create it if it is missing."""

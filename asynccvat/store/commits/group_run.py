@@ -11,10 +11,8 @@ from collections.abc import Sequence
 
 from asynccvat.errors import AsyncCvatError
 from asynccvat.fs import disk_errors, files
-from asynccvat.store import trees
 from asynccvat.store.commits.changes import FolderChange
 from asynccvat.store.layout import INTENT, Layout
-from asynccvat.store.staging import staged_trees, sync_tree
 
 SYNCFS_FROM = 8
 """From this many files and folders in one step, one syncfs is cheaper than an fsync of each.
@@ -64,9 +62,7 @@ def _step(changes: Sequence[FolderChange], name: str) -> list[FolderChange]:
 
 def _fail(change: FolderChange, error: AsyncCvatError) -> None:
     if change.recorded:
-        change.warnings.append(
-            f"{error} The folder is in its place, and the next run removes what it replaced."
-        )
+        change.warnings.append(f"{error} {change.in_place}")
     else:
         change.error = error
 
@@ -76,7 +72,7 @@ def _sync(layout: Layout, changes: Sequence[FolderChange], *, trees_too: bool = 
     if not changes:
         return True
     folders = [op.area for op in changes]
-    folders += [layout.staging] if trees_too else [layout.dest, layout.receipts]
+    folders += dict.fromkeys(fd for op in changes for fd in op.shared_folders(prepared=trees_too))
     count = len(folders)
     if trees_too:
         count += sum(change.tree_files or 0 for change in changes)
@@ -87,7 +83,7 @@ def _sync(layout: Layout, changes: Sequence[FolderChange], *, trees_too: bool = 
         if trees_too:
             for change in changes:
                 if change.tree_files is not None:
-                    sync_tree(change.area, fsync=layout.fsync)
+                    change.sync_content()
         for fd in folders:
             layout.fsync(fd)
     except OSError as error:
@@ -101,13 +97,9 @@ def _sync(layout: Layout, changes: Sequence[FolderChange], *, trees_too: bool = 
 
 
 def _forget_trees(changes: Sequence[FolderChange]) -> None:
-    """Remove trees whose content may not be on disk, so that nothing of them is reused.
-
-    Trees of killed runs go, too, as reused files are linked between the trees.
-    """
+    """Remove what may not be on disk, so that nothing of it is reused."""
     for change in changes:
         if change.tree_files is not None:
             with contextlib.suppress(OSError):  # the sync's error is reported already
                 files.unlink(INTENT, dir_fd=change.area)
-                for name in staged_trees(change.area):
-                    trees.remove(name, dir_fd=change.area)
+                change.forget_content()
