@@ -1,11 +1,12 @@
-"""Read archives over HTTP into staged trees, and retry what breaks.
+"""Read archives over HTTP into staged trees or files, and retry what breaks.
 
-Others use `ArchiveReader`. It runs one `session` for each archive: `remote` makes the requests that
-`core.wire.ranges` plans, and `extraction` writes the members. `transfer` requests another export
-when an archive is gone.
+Others use `ArchiveReader`. It runs one `session` for each archive that becomes a tree: `remote`
+makes the requests that `core.wire.ranges` plans, and `extraction` writes the members. A backup
+stays one file, which `file_session` writes. `transfer` requests another export when an archive is
+gone.
 """
 
 from asynccvat.archives.reader import ArchiveReader
-from asynccvat.archives.session import StagedArchive
+from asynccvat.archives.staged_archive import StagedArchive
 
 __all__ = ["ArchiveReader", "StagedArchive"]

@@ -14,7 +14,7 @@ from asynccvat.aio.task_groups import run_limited
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import reuse
 from asynccvat.archives.extractor import StagedFiles
-from asynccvat.archives.session import StagedArchive
+from asynccvat.archives.staged_archive import StagedArchive
 from asynccvat.core.plans.refresh import images_of
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.zip import stored_digest

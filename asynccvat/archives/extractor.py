@@ -14,8 +14,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from asynccvat.archives.parts import PART_FROM, MemberParts
+from asynccvat.archives.room import LOOK_AFTER, require_room
 from asynccvat.core.records.receipts import MemberRecord
-from asynccvat.core.units import number_of_bytes
 from asynccvat.core.zip import (
     Directory,
     MemberData,
@@ -23,15 +23,9 @@ from asynccvat.core.zip import (
     ZipEntry,
     ZipReader,
 )
-from asynccvat.errors import ArchiveError, DiskFullError
+from asynccvat.errors import ArchiveError
 from asynccvat.fs import disk_errors, files
 from asynccvat.fs.handles import MOST_FOLDERS
-
-SPARE_BYTES = 16 * 1024 * 1024
-"""Bytes that stay free on the destination's file system: receipts have to fit, too."""
-
-# How much is written between two looks at the free space.
-_LOOK_AFTER = 64 * 1024 * 1024
 
 
 class Folders:
@@ -126,7 +120,7 @@ class StagedFiles:
         self._room -= size
         if self._room < 0:
             self.require(size)
-            self._room = _LOOK_AFTER
+            self._room = LOOK_AFTER
 
     def require(self, size: int) -> None:
         """Make sure that `size` more bytes fit.
@@ -134,15 +128,7 @@ class StagedFiles:
         Raises:
             DiskFullError: They do not.
         """
-        free = files.free_bytes(self.root)
-        if size + SPARE_BYTES > free:
-            raise DiskFullError(
-                f"task {self.task_id} needs {number_of_bytes(size)} more, and "
-                f"{number_of_bytes(SPARE_BYTES)} must stay free, but the disk has only "
-                f"{number_of_bytes(free)}. Free some space, then run again: finished files stay.",
-                task_id=self.task_id,
-                step="extract",
-            )
+        require_room(self.root, size, self.task_id)
 
     def remove(self, path: str) -> None:
         """Remove a member that the archive no longer has in this form."""

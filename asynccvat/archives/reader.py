@@ -1,4 +1,4 @@
-"""Read any number of archives at once, each into a staged tree."""
+"""Read any number of archives at once, each into a staged tree or a staged file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.archives.completion import complete
 from asynccvat.archives.counting import count_annotations
 from asynccvat.archives.extractor import StagedFiles
+from asynccvat.archives.file_session import FileSession
 from asynccvat.archives.kept_copy import ArchiveCopy, archive_copy
 from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.remote import ArchiveSource
-from asynccvat.archives.session import ArchiveSession, StagedArchive
+from asynccvat.archives.session import ArchiveSession
+from asynccvat.archives.staged_archive import StagedArchive
 from asynccvat.client import CvatClient, internals
 from asynccvat.core.annotations.staged_counts import CountingRule
 from asynccvat.core.options import FetchOptions
@@ -29,11 +31,11 @@ from asynccvat.events import Event
 from asynccvat.fs import disk_errors, handles
 from asynccvat.http import ResultStream
 from asynccvat.http.retry_after import Timing
-from asynccvat.store import Staging, UnfinishedArchive
+from asynccvat.store import StagedBackup, Staging, UnfinishedArchive
 
 
 class ArchiveReader:
-    """Read archives into staged trees, any number of them at once."""
+    """Read archives into staged trees or files, any number of them at once."""
 
     def __init__(
         self,
@@ -87,21 +89,21 @@ class ArchiveReader:
     async def read(
         self,
         result_url: str,
-        staging: Staging,
+        staging: Staging | StagedBackup,
         *,
         expected: Sequence[MemberRecord] = (),
         count: CountingRule | None = None,
         keep_archive: UnfinishedArchive | None = None,
         on_open: Callable[[ResultStream], None] | None = None,
     ) -> StagedArchive:
-        """Read one archive into a staged tree.
+        """Read one archive into a staged tree, or into one file where a backup is staged.
 
         If an error needs another export, call this again with the new URL and the same `staging`:
         members that are whole are not fetched again.
 
         Args:
             result_url: As the finished request has it.
-            staging: The tree to fill.
+            staging: The tree or the file to fill.
             expected: The members that the archive should have, apart from changed annotations, in
                 their order in the archive. It decides the size of the first request only.
             count: How its annotations are counted. None does not count them.
@@ -120,29 +122,30 @@ class ArchiveReader:
             TransportError: The connection broke too often.
             ProtocolError: The response is no archive, or each time a different one.
         """
-        staged = self._staged(staging)
         source = ArchiveSource(
             self._client, result_url, staging.task_id, self._options.bandwidth, on_open
         )
         try:
             async with AsyncExitStack() as stack:
-                copy: ArchiveCopy | None = None
-                if keep_archive is not None:
-                    copy = await stack.enter_async_context(
-                        archive_copy(keep_archive, staging.task_id)
+                session: ArchiveSession | FileSession
+                if isinstance(staging, StagedBackup):
+                    session = FileSession(
+                        source, staging, self._options, result_url, emit=self._emit
                     )
-                session = ArchiveSession(
-                    source,
-                    staging,
-                    staged,
-                    self._options,
-                    expected=expected,
-                    copy=copy,
-                    emit=self._emit,
-                )
+                else:
+                    copy = await self._copy(keep_archive, staging, stack)
+                    session = ArchiveSession(
+                        source,
+                        staging,
+                        self._staged(staging),
+                        self._options,
+                        expected=expected,
+                        copy=copy,
+                        emit=self._emit,
+                    )
                 stack.push_async_callback(session.close)
                 read = await session.run()
-            if count is None:
+            if count is None or isinstance(staging, StagedBackup):
                 return read
             counted = await in_thread(count_annotations, staging, read.members, count)
             return replace(read, annotations=counted)
@@ -150,9 +153,8 @@ class ArchiveReader:
             error.task_id = error.task_id or staging.task_id
             raise
         except OSError as error:
-            raise disk_errors.explain(
-                error, "fill", staging.tree, task_id=staging.task_id
-            ) from error
+            place = staging.path if isinstance(staging, StagedBackup) else staging.tree
+            raise disk_errors.explain(error, "fill", place, task_id=staging.task_id) from error
 
     async def complete(
         self, read: StagedArchive, staging: Staging, previous: Sequence[MemberRecord]
@@ -175,6 +177,15 @@ class ArchiveReader:
         with disk_errors.explained("fill", staging.tree, task_id=staging.task_id):
             parallel = self._options.ranges.parallel
             return await complete(read, previous, staging, self._staged(staging), parallel)
+
+    @staticmethod
+    async def _copy(
+        kept: UnfinishedArchive | None, staging: Staging, stack: AsyncExitStack
+    ) -> ArchiveCopy | None:
+        """Open the file that the archive is kept in, if it is kept."""
+        if kept is None:
+            return None
+        return await stack.enter_async_context(archive_copy(kept, staging.task_id))
 
     def _staged(self, staging: Staging) -> StagedFiles:
         staged = self._unfinished.get(id(staging))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.client import CvatClient, internals
@@ -132,6 +132,22 @@ class ArchiveSource:
             if error.status != 416:
                 raise
             raise ArchiveChangedError from error  # it is shorter now
+
+    async def with_longer_tail(self, archive: RemoteArchive, length: int) -> RemoteArchive:
+        """Fetch more of the end of a known archive.
+
+        Args:
+            archive: The archive.
+            length: Bytes of its end that are wanted in all.
+
+        Raises:
+            ArchiveChangedError: There is another version now.
+            BodyBrokenError: The response broke off.
+        """
+        start = archive.total - length
+        async with self.open(archive, start, archive.tail_start) as stream:
+            more = await self.collect(stream)
+        return replace(archive, tail=more + archive.tail)
 
     async def chunks(self, stream: ResultStream) -> AsyncGenerator[bytes, None]:
         """Yield a body as it comes.

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from asynccvat.aio.task_groups import run_limited
 from asynccvat.aio.threads import entered_in_thread, in_thread
 from asynccvat.archives import reuse
+from asynccvat.archives.attempts import new_backoff, until_whole
 from asynccvat.archives.backoff import Backoff
 from asynccvat.archives.extraction import Extraction, SpanRead
 from asynccvat.archives.extractor import StagedFiles
@@ -23,17 +24,12 @@ from asynccvat.archives.kept_copy import ArchiveCopy
 from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.progress import TransferEvents
 from asynccvat.archives.receiving import receive
-from asynccvat.archives.remote import (
-    ArchiveChangedError,
-    ArchiveSource,
-    BodyBrokenError,
-    RemoteArchive,
-)
+from asynccvat.archives.remote import ArchiveSource, BodyBrokenError, RemoteArchive
 from asynccvat.archives.spool import Spool, extract_piece, spooled_directory
+from asynccvat.archives.staged_archive import StagedArchive
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.wire.ranges import first_request
 from asynccvat.core.zip import Directory, TailNeeded, read_directory
-from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError
 from asynccvat.events import Event
 from asynccvat.http import ResultStream
 from asynccvat.store import Staging
@@ -43,28 +39,6 @@ IN_MEMORY = 4 * 1024 * 1024
 
 For an archive of 1 MB, the file takes 2 ms of processor time more than memory does.
 """
-
-# How often one archive may turn into another while it is read.
-_CHANGES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class StagedArchive:
-    """A whole archive, now in staging.
-
-    Attributes:
-        members: Its files, by their offsets in the archive.
-        digest: Its directory's digest.
-        transferred: Bytes that came over the network, including those that came twice.
-        reused: Bytes of members that were on disk already, and were not fetched.
-        annotations: How many annotations it holds, None if they were not counted.
-    """
-
-    members: tuple[MemberRecord, ...]
-    digest: str
-    transferred: int
-    reused: int
-    annotations: int | None = None
 
 
 class ArchiveSession:
@@ -96,39 +70,21 @@ class ArchiveSession:
 
     async def run(self) -> StagedArchive:
         """Read the archive, as often as that is worth trying."""
-        backoff = self._backoff()
-        changes = 0
-        damaged = False
-        while True:
-            before = self._source.transferred
-            try:
-                directory = await self._read_once()
-            except ArchiveChangedError:
-                changes += 1
-                if changes > _CHANGES:
-                    raise ProtocolError(
-                        f"the archive changed {changes} times while it was read: something exports "
-                        "this task again and again. Stop that, then run again.",
-                        step="download",
-                    ) from None
-            except BodyBrokenError as broken:
-                backoff.progress(self._source.transferred - before)
-                await backoff.retry_or_raise(broken.error)
-            except ArchiveError as error:
-                # A part that an earlier read left may be damaged, although the archive is not.
-                continued = self._extraction.continues(error.member)
-                if (damaged and not continued) or not error.retryable:
-                    raise
-                damaged = damaged or not continued
-                await in_thread(self._extraction.abandon)
-                self._events.retrying("extract", error, 0.0)
-            else:
-                return StagedArchive(
-                    self._staged.in_order(directory),
-                    directory.digest,
-                    self._source.transferred,
-                    self._reused,
-                )
+        directory = await until_whole(
+            self._read_once,
+            self._source,
+            self._backoff(),
+            self._events,
+            # A part that an earlier read left may be damaged, although the archive is not.
+            continues=lambda error: self._extraction.continues(error.member),
+            start_over=self._extraction.abandon,
+        )
+        return StagedArchive(
+            self._staged.in_order(directory),
+            directory.digest,
+            self._source.transferred,
+            self._reused,
+        )
 
     async def close(self) -> None:
         """Remove unfinished members and close the tree."""
@@ -145,7 +101,9 @@ class ArchiveSession:
         self._events.progressed(len(archive.tail))
         found = await in_thread(self._begin, archive)
         while isinstance(found, TailNeeded):
-            archive = await self._with_longer_tail(archive, found.length)
+            tail = len(archive.tail)
+            archive = await self._source.with_longer_tail(archive, found.length)
+            self._events.progressed(len(archive.tail) - tail)
             found = await in_thread(self._begin, archive)
         if self._copy is not None:
             await self._copy.restart()
@@ -155,13 +113,6 @@ class ArchiveSession:
         if self._copy is not None:
             await self._copy.write([archive.tail])
         return found
-
-    async def _with_longer_tail(self, archive: RemoteArchive, length: int) -> RemoteArchive:
-        start = archive.total - length
-        async with self._source.open(archive, start, archive.tail_start) as stream:
-            more = await self._source.collect(stream)
-        self._events.progressed(len(more))
-        return replace(archive, tail=more + archive.tail)
 
     def _begin(self, archive: RemoteArchive) -> Directory | TailNeeded:
         """Read the directory, and at once the members of a small archive."""
@@ -326,12 +277,7 @@ class ArchiveSession:
         await in_thread(span.finish)
 
     def _backoff(self) -> Backoff:
-        options = self._options
-
-        def retrying(error: AsyncCvatError, delay: float) -> None:
-            self._events.retrying("download", error, delay)
-
-        return Backoff(options.policy, options.budget, retrying, options.timing)
+        return new_backoff(self._options, self._events)
 
 
 def _finish(spans: Iterable[SpanRead], archive: RemoteArchive) -> None:

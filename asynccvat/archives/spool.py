@@ -92,7 +92,11 @@ def spooled_directory(
     while True:
         length = min(tail, size)
         found = read_directory(
-            _read(fd, size - length, size), size, limits=limits, rules=rules, map_names=map_names
+            read_file_bytes(fd, size - length, size),
+            size,
+            limits=limits,
+            rules=rules,
+            map_names=map_names,
         )
         if not isinstance(found, TailNeeded):
             return found
@@ -115,10 +119,15 @@ def extract_piece(fd: int, extractor: Extractor, stop: int) -> None:
     start = extractor.reader.position
     piece_stop = min(stop, start + PIECE_BYTES)
     for position in range(start, piece_stop, _READ_BYTES):
-        extractor.feed([_read(fd, position, min(position + _READ_BYTES, piece_stop))])
+        extractor.feed([read_file_bytes(fd, position, min(position + _READ_BYTES, piece_stop))])
 
 
-def _read(fd: int, start: int, stop: int) -> bytes:
+def read_file_bytes(fd: int, start: int, stop: int) -> bytes:
+    """Read bytes of a file that must have them.
+
+    Raises:
+        StoreError: The file became shorter.
+    """
     parts = []
     while start < stop:
         data = os.pread(fd, stop - start, start)
