@@ -13,6 +13,7 @@ import msgspec
 
 from asynccvat.client.annotations import replace_annotations
 from asynccvat.client.body_limit import BodyLimit
+from asynccvat.client.creations import Creations
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token, read_only_refusal
@@ -39,6 +40,7 @@ class ClientInternals:
 
     Attributes:
         version: The server's version, None until it told it.
+        creations: Makes projects and tasks.
     """
 
     def __init__(self, http: HttpSession, lists: Lists, exports: ExportCalls) -> None:
@@ -49,6 +51,7 @@ class ClientInternals:
         self._appends: bool | None = None
         self._token: AccessToken | None = None
         self.version: str | None = None
+        self.creations = Creations(http)
         self._body_limit = BodyLimit()
 
     @property

@@ -334,12 +334,16 @@ _OF_TASKS = {
     "upload": "cannot upload to task {}",
     "download": "cannot download the export of task {}",
     "annotations": "cannot read the annotations of task {}",
+    "discard": "cannot delete the empty task {}",
 }
 _OF_OTHERS = {
     "about": "cannot read the server's version",
     "cancel": "cannot cancel a request",
+    "create": "cannot create a task",
+    "create project": "cannot create a project",
     "download": "cannot download an export",
     "formats": "cannot list the formats",
+    "labels": "cannot read labels",
     "login": "cannot log in",
     "probe": "the server cannot serve requests",
     "project": "cannot read the project",

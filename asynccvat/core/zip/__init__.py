@@ -3,7 +3,8 @@
 `fields` decodes names and extra fields, `records` parses single records, and `ends` finds the end
 of an archive. `directory` reads and checks the central directory. `reader` reads members by it:
 `local_headers` checks their own headers, `members` counts their bytes. `sizes` predicts how large
-an archive will be, and `core.archive_limits` has the limits. `archives` fetches the bytes and
+an archive will be, `stored` lays one out that is made
+while it is sent, and `core.archive_limits` has the limits. `archives` fetches the bytes and
 writes the files.
 """
 

@@ -1,0 +1,216 @@
+"""Make projects and tasks, each at most once, and read the labels that they are made with.
+
+CVAT makes a second one of the same name without a word if a call is repeated. So a call whose
+answer was lost is sent again only if a search of the server shows that it made nothing.
+`client.tus` sends the data of a new task, `client.finishing` has CVAT use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from asynccvat.core.decoding import ObjectDecoder
+from asynccvat.core.labels import Label
+from asynccvat.core.models import Project, Task
+from asynccvat.core.numbers import whole
+from asynccvat.errors import (
+    ConnectError,
+    NotFoundError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+    TransportError,
+)
+from asynccvat.http import Call, HttpSession
+
+T = TypeVar("T")
+
+_TASK = ObjectDecoder(Task)
+_PROJECT = ObjectDecoder(Project)
+# How often the server is searched after a lost answer. Our call may still be on its way.
+_SEARCHES = 3
+_LABELS_PAGE = 500
+
+
+class _Labels(msgspec.Struct):
+    results: list[dict[str, Any]]
+    next: str | None = None
+
+
+_LABELS = ObjectDecoder(_Labels)
+
+FindMade = Callable[[], Awaitable[T | None]]
+"""Searches the server for what a call has made. Returns None if it has made nothing.
+
+Raises an error if that cannot be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task to make.
+
+    Attributes:
+        name: Its name.
+        project_id: Its project, whose labels it has. None for none.
+        labels: Its labels, if it has no project.
+        subset: Its subset, "" for none.
+        segment_size: Frames in a job, None for one job.
+        overlap: Frames that neighbouring jobs share, None for what the server chooses.
+    """
+
+    name: str
+    project_id: int | None = None
+    labels: Sequence[Label] = ()
+    subset: str = ""
+    segment_size: int | None = None
+    overlap: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the call that makes it. CVAT takes a project or labels, not both."""
+        body: dict[str, Any] = {"name": self.name}
+        if self.project_id is None:
+            body["labels"] = list(self.labels)
+        else:
+            body["project_id"] = self.project_id
+        given = {
+            "subset": self.subset or None,
+            "segment_size": self.segment_size,
+            "overlap": self.overlap,
+        }
+        return body | {key: value for key, value in given.items() if value is not None}
+
+
+class Creations:
+    """Calls that make projects and tasks."""
+
+    def __init__(self, http: HttpSession) -> None:
+        """Make the calls in a session."""
+        self._http = http
+
+    async def task(self, new: NewTask, *, find_made: FindMade[Task]) -> Task:
+        """Make a task without data.
+
+        Args:
+            new: The task.
+            find_made: Searches the server if the answer is lost.
+
+        Raises:
+            NotFoundError: Its project does not exist any more.
+            PermissionDeniedError: The user may not, or has reached a limit of the server.
+            AsyncCvatError: The server refuses it, cannot be reached, or cannot be searched.
+        """
+        call = Call(
+            method="POST",
+            path="/api/tasks",
+            step="create",
+            json=new.to_json(),
+            expect=(201,),
+            retry=False,
+        )
+        try:
+            return await self._once(call, _TASK, find_made)
+        except ResponseError as error:
+            if error.status != 400 or "Project matching query" not in error.detail:
+                raise
+            raise NotFoundError(
+                f"cannot create a task: project {new.project_id} does not exist any more, or this "
+                "user may not see it. Check the project, the user and the organization.",
+                status=404,
+                detail=error.detail,
+                step="create",
+            ) from error
+
+    async def project(
+        self, name: str, labels: Sequence[Label], *, find_made: FindMade[Project]
+    ) -> Project:
+        """Make a project.
+
+        Args:
+            name: Its name. CVAT makes another one of the same name.
+            labels: Its labels.
+            find_made: Searches the server if the answer is lost.
+
+        Raises:
+            PermissionDeniedError: The user may not, or has reached a limit of the server.
+            AsyncCvatError: The server refuses it, cannot be reached, or cannot be searched.
+        """
+        call = Call(
+            method="POST",
+            path="/api/projects",
+            step="create project",
+            json={"name": name, "labels": list(labels)},
+            expect=(201,),
+            retry=False,
+        )
+        return await self._once(call, _PROJECT, find_made)
+
+    async def labels(self, project_id: int) -> list[dict[str, Any]]:
+        """Return the labels of a project with all their fields, as JSON types.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or refuses it.
+        """
+        found: list[dict[str, Any]] = []
+        page = 1
+        while True:
+            call = Call(
+                method="GET",
+                path="/api/labels",
+                step="labels",
+                params={
+                    "project_id": str(whole("project_id", project_id)),
+                    "sort": "id",
+                    "page_size": str(_LABELS_PAGE),
+                    "page": str(page),
+                },
+            )
+            part = self._http.decode(await self._http.call(call), _LABELS)
+            found += part.results
+            if part.next is None or not part.results:
+                # A point of a skeleton stands within the skeleton's own label.
+                return [label for label in found if not label.get("has_parent")]
+            page += 1
+
+    async def discard(self, task_id: int) -> None:
+        """Delete a task that has no data. A task that is gone counts as deleted.
+
+        Raises:
+            AsyncCvatError: The server refuses it, or cannot be reached.
+        """
+        call = Call(
+            method="DELETE",
+            path=f"/api/tasks/{whole('task_id', task_id)}",
+            step="discard",
+            expect=(204, 404),
+            task_id=task_id,
+        )
+        await self._http.call(call)
+
+    async def _once(self, call: Call, decoder: ObjectDecoder[T], find_made: FindMade[T]) -> T:
+        """Make a call that makes something, and repeat it only if it has made nothing."""
+        attempt = 0
+        while True:
+            try:
+                return self._http.decode(await self._http.call(call), decoder)
+            except (ConnectError, RateLimitError) as error:
+                # The server did not receive the call.
+                await self._http.retry_or_raise(error, attempt)
+            except (TransportError, ServerError) as error:
+                found = await self._search(find_made)
+                if found is not None:
+                    return found
+                await self._http.retry_or_raise(error, attempt)
+            attempt += 1
+
+    async def _search(self, find_made: FindMade[T]) -> T | None:
+        for search in range(_SEARCHES):
+            found = await find_made()
+            if found is not None:
+                return found
+            if search + 1 < _SEARCHES:
+                await self._http.retries.back_off(search)
+        return None

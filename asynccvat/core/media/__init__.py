@@ -1,0 +1,1 @@
+"""What media files are, by their names and bytes, without decoding them."""
