@@ -281,6 +281,22 @@ class ImportUncertainError(UploadError):
     """
 
 
+class RestoreError(AsyncCvatError):
+    """A backup could not be restored, or a dataset not be imported."""
+
+
+class BackupFileError(RestoreError):
+    """A file is missing, or is no backup that can be restored. Nothing was sent."""
+
+
+class RestoreFailedError(RestoreError):
+    """The server tried and failed. The message holds the server's own."""
+
+
+class RestoreIncompleteError(RestoreError):
+    """What the server made differs from the backup. It stays there."""
+
+
 class ArchiveError(AsyncCvatError):
     """An archive is damaged, unsafe or beyond the limits.
 

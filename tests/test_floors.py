@@ -53,7 +53,11 @@ COMMANDS_MAY_USE = {("verify", "mirror"): "a repair is a mirror of the damaged t
 
 LATE_IMPORTS = {
     "client/internals.py": (
-        {"asynccvat.client.imports", "asynccvat.client.upload_file"},
+        {
+            "asynccvat.client.imports",
+            "asynccvat.client.restores",
+            "asynccvat.client.upload_file",
+        },
         "lists and mirrors begin without the modules of uploads",
     ),
     "commands/verify/run.py": (

@@ -29,6 +29,7 @@ from asynccvat.http import Call, HttpSession, ResultStream, SharedBudget
 
 if TYPE_CHECKING:
     from asynccvat.client.imports import AnnotationUpload
+    from asynccvat.client.restores import RestoreCalls
     from asynccvat.client.upload_file import FileToSend
 
 
@@ -191,6 +192,13 @@ class ClientInternals:
             ImportUncertainError: They were replaced in part.
         """
         await replace_annotations(self._http, task_id, content, self._body_limit)
+
+    @property
+    def restores(self) -> RestoreCalls:
+        """The calls of restores, and of imports of datasets."""
+        from asynccvat.client.restores import RestoreCalls  # noqa: PLC0415 - lists begin without
+
+        return RestoreCalls(self._http, self._lists, self._body_limit)
 
     def begin_upload(
         self,

@@ -1,0 +1,1 @@
+"""What CVAT's backups hold, and whether a project can take them."""

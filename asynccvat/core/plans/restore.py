@@ -1,0 +1,329 @@
+"""Decide what a restore does with each backup, and judge what came of it.
+
+`commands.restore` finds and reads the backups, and carries the plan out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+from asynccvat.core.backups.contents import BackupContents, KindCounts, TaskContents
+from asynccvat.core.backups.labels import BackupLabel, label_problems
+from asynccvat.core.models import Job, ServerRequest, TargetKind
+from asynccvat.core.records.restores import RestoreState
+from asynccvat.errors import AsyncCvatError, RestoreError, UploadTooLargeError
+
+_RESTORES = "import:backup"
+_UNTOUCHED = RestoreState()
+
+
+class RestoreReason(StrEnum):
+    """Why a backup is restored, passed over or refused."""
+
+    NEW = "new"
+    """It was not restored to this server before."""
+    INTERRUPTED = "interrupted"
+    """An earlier run began to restore it."""
+    GONE = "gone"
+    """It was restored before, and what was made of it is gone from the server."""
+    AGAIN = "again"
+    """It was restored before, and `again` asks for another copy."""
+    EXISTING = "existing"
+    """It was restored before, and what was made of it is still there."""
+    FILE = "file"
+    """The file is missing, or is no backup that can be restored."""
+    TOO_LARGE = "too large"
+    """The server takes no file so large."""
+    LABELS = "labels"
+    """The project lacks a label or an attribute of the task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreCandidate:
+    """A backup that may be restored.
+
+    Attributes:
+        target_id: The id that it had when it was backed up, 0 if the file does not tell.
+        name: Its name, "" if the file cannot be read.
+        path: The file.
+        size: Bytes of the file.
+        contents: What it holds, None if it cannot be read.
+        state: How far earlier runs came.
+        there: Whether what an earlier run made is still at the server.
+        problem: Why it cannot be restored, None if it can.
+    """
+
+    target_id: int
+    name: str = ""
+    path: PurePath
+    size: int = 0
+    contents: BackupContents | None = None
+    state: RestoreState = _UNTOUCHED
+    there: bool = False
+    problem: AsyncCvatError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Restore a backup.
+
+    Attributes:
+        target_id: The id that it had when it was backed up, 0 if the file does not tell.
+        name: Its name.
+        path: The file.
+        reason: Why.
+        size: Bytes of the file.
+        annotations: How many annotations it holds.
+    """
+
+    target_id: int
+    name: str
+    path: PurePath
+    reason: RestoreReason
+    size: int
+    annotations: int
+
+
+@dataclass(frozen=True, slots=True)
+class SkipRestore:
+    """Leave a backup. `new_id` is what an earlier run made of it."""
+
+    target_id: int
+    name: str
+    path: PurePath
+    reason: RestoreReason
+    new_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseRestore:
+    """Fail a backup without sending anything. `problem` says why, and what to do."""
+
+    target_id: int
+    name: str
+    path: PurePath
+    reason: RestoreReason
+    problem: AsyncCvatError
+
+
+RestoreStep = Restore | SkipRestore | RefuseRestore
+S = TypeVar("S", Restore, SkipRestore, RefuseRestore)
+_KINDS: dict[type, str] = {Restore: "restore", SkipRestore: "skip", RefuseRestore: "refuse"}
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """What a restore will do, as one step for each backup."""
+
+    steps: tuple[RestoreStep, ...]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
+        return f"{type(self).__name__}({counts})"
+
+    def of(self, kind: type[S]) -> tuple[S, ...]:
+        """Return the steps of one kind, in order."""
+        return tuple(step for step in self.steps if isinstance(step, kind))
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many steps there are of each kind; always in one order."""
+        kinds = Counter[type](map(type, self.steps))
+        return Counter({name: kinds[kind] for kind, name in _KINDS.items() if kinds[kind]})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON types, with a schema version."""
+        return {"version": 1, "counts": dict(self.counts), "steps": list(map(_record, self.steps))}
+
+
+def _record(step: RestoreStep) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "step": _KINDS[type(step)],
+        "task_id": step.target_id,
+        "name": step.name,
+        "reason": str(step.reason),
+        "path": str(step.path),
+    }
+    match step:
+        case Restore():
+            record |= {"bytes": step.size, "annotations": step.annotations}
+        case SkipRestore(new_id=int() as new_id):
+            record["new_id"] = new_id
+        case RefuseRestore():
+            record["error"] = str(step.problem)
+    return record
+
+
+def plan_restores(
+    candidates: Iterable[RestoreCandidate],
+    *,
+    upload_limit: int,
+    project_id: int | None,
+    project_labels: Sequence[BackupLabel],
+    again: bool,
+) -> RestorePlan:
+    """Decide about backups.
+
+    Args:
+        candidates: The backups.
+        upload_limit: Bytes of the largest file that the server takes.
+        project_id: The project that the tasks are moved into, None for none.
+        project_labels: The labels of that project.
+        again: Restore also what was restored before.
+    """
+    return RestorePlan(
+        tuple(
+            _step(one, upload_limit, project_id, project_labels, again=again) for one in candidates
+        )
+    )
+
+
+def _step(
+    one: RestoreCandidate,
+    upload_limit: int,
+    project_id: int | None,
+    labels: Sequence[BackupLabel],
+    *,
+    again: bool,
+) -> RestoreStep:
+    done = one.state.done
+    if done is not None and one.there and not again:
+        return SkipRestore(one.target_id, one.name, one.path, RestoreReason.EXISTING, done.new_id)
+    if one.problem is not None:
+        return RefuseRestore(one.target_id, one.name, one.path, RestoreReason.FILE, one.problem)
+    assert one.contents is not None, "a file that was read has contents"
+    if one.size > upload_limit:
+        problem: AsyncCvatError = too_large(str(one.path), one.size, upload_limit)
+        return RefuseRestore(one.target_id, one.name, one.path, RestoreReason.TOO_LARGE, problem)
+    if project_id is not None:
+        problems = label_problems(one.contents.labels, labels)
+        if problems:
+            problem = labels_missing(one, project_id, problems)
+            return RefuseRestore(one.target_id, one.name, one.path, RestoreReason.LABELS, problem)
+    reason = RestoreReason.NEW
+    if done is not None:
+        reason = RestoreReason.AGAIN if one.there else RestoreReason.GONE
+    elif one.state != _UNTOUCHED:
+        reason = RestoreReason.INTERRUPTED
+    total = one.contents.annotations.total
+    return Restore(one.target_id, one.name, one.path, reason, one.size, total)
+
+
+def too_large(path: str, size: int, limit: int) -> UploadTooLargeError:
+    """Return the error of a backup that the server does not take."""
+    error = UploadTooLargeError(
+        f"cannot restore {path!r}: it has {size:,} bytes, and the server takes files of at most "
+        f"{limit:,} bytes. Restore a project task by task; or, if the server's limit is higher, "
+        "give it with --upload-limit.",
+        step="plan",
+    )
+    error.size, error.most = size, limit
+    return error
+
+
+def labels_missing(one: RestoreCandidate, project_id: int, problems: Sequence[str]) -> RestoreError:
+    """Return the error of a task that does not fit into a project."""
+    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+    return RestoreError(
+        f"cannot restore {str(one.path)!r} into project {project_id}: {', '.join(problems[:3])}"
+        f"{more}. Add it to the project, or restore the task without --project.",
+        step="plan",
+    )
+
+
+# --- what a lost call made ----------------------------------------------------------------------
+
+
+def restores_since(
+    requests: Iterable[ServerRequest],
+    kind: TargetKind,
+    since: datetime,
+    known: Collection[str],
+) -> tuple[ServerRequest, ...] | None:
+    """Return the restores that a lost call may have begun.
+
+    Args:
+        requests: What the server remembers.
+        kind: Whether a task or a project is restored.
+        since: The server's clock before the call. It is rounded down to whole seconds.
+        known: Requests that other calls began.
+
+    Returns:
+        None if the server does not tell when a request was made.
+    """
+    found = []
+    for one in requests:
+        operation = one.operation
+        if operation.type != _RESTORES or one.id in known:
+            continue
+        if operation.target not in (None, str(kind)):
+            continue
+        if one.created_date is None:
+            return None
+        if one.created_date >= since:
+            found.append(one)
+    return tuple(found)
+
+
+# --- what was made, compared with the backup ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredTask:
+    """What a task at the server is, to be compared with its backup.
+
+    Attributes:
+        task_id: The task.
+        name: Its name.
+        frames: Its frames, None without data.
+        jobs: Its jobs.
+        counts: Its annotations: those of the task if they add up, otherwise of all jobs together.
+    """
+
+    task_id: int
+    name: str
+    frames: int | None
+    jobs: tuple[Job, ...]
+    counts: KindCounts
+
+
+def differences(wanted: TaskContents, found: RestoredTask) -> tuple[str, ...]:
+    """Return how a task differs from its backup, each difference in a few words."""
+    said = []
+    if wanted.frames is not None and wanted.frames != found.frames:
+        said.append(f"{found.frames or 0:,} of {wanted.frames:,} frames")
+    if wanted.jobs and len(wanted.jobs) != len(found.jobs):
+        said.append(f"{len(found.jobs):,} of {len(wanted.jobs):,} jobs")
+    pairs = (
+        ("tags", wanted.total.tags, found.counts.tags),
+        ("shapes", wanted.total.shapes, found.counts.shapes),
+        ("tracks", wanted.total.tracks, found.counts.tracks),
+    )
+    said += [f"{has:,} of {due:,} {noun}" for noun, due, has in pairs if has != due]
+    return tuple(said)
+
+
+def project_differences(wanted: BackupContents, found: Sequence[RestoredTask]) -> tuple[str, ...]:
+    """Return how the tasks of a project differ from its backup.
+
+    The server gives the tasks ids of its own, so they are compared by name and content.
+    """
+    if len(found) != len(wanted.tasks):
+        return (f"{len(found):,} of {len(wanted.tasks):,} tasks",)
+    left = list(found)
+    said: list[str] = []
+    for task in wanted.tasks:
+        named = [one for one in left if one.name == task.name]
+        if not named:
+            said.append(f"no task {task.name!r}")
+            continue
+        best = min(named, key=lambda one: len(differences(task, one)))
+        left.remove(best)
+        said += [f"task {best.task_id} has {text}" for text in differences(task, best)]
+    return tuple(said)
