@@ -20,13 +20,14 @@ Verbs, each a coroutine that returns a report
     upload          upload annotation files into tasks (UploadOptions)
     upload_annotations  upload one file into one task
     undo_upload     put back what the last uploads of tasks replaced
+    restore         make tasks or projects from their backups (RestoreOptions)
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
 Plans and runs
-    plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_run_file
+    plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_restore, plan_run_file
                     what the verb would do, and why
-    open_mirror, open_download, open_upload, open_undo_upload
+    open_mirror, open_download, open_upload, open_undo_upload, open_restore
                     a Run: iterate over its outcomes or events(), wait() for the report
 
 What is asked for, and what comes back
@@ -64,6 +65,9 @@ if TYPE_CHECKING:
     from asynccvat.api.mirrors import mirror as mirror
     from asynccvat.api.mirrors import open_mirror as open_mirror
     from asynccvat.api.mirrors import plan_mirror as plan_mirror
+    from asynccvat.api.restores import open_restore as open_restore
+    from asynccvat.api.restores import plan_restore as plan_restore
+    from asynccvat.api.restores import restore as restore
     from asynccvat.api.undo_uploads import open_undo_upload as open_undo_upload
     from asynccvat.api.undo_uploads import plan_undo_upload as plan_undo_upload
     from asynccvat.api.undo_uploads import undo_upload as undo_upload
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
     from asynccvat.core.models import ExportSpec as ExportSpec
     from asynccvat.core.options import DownloadOptions as DownloadOptions
     from asynccvat.core.options import MirrorOptions as MirrorOptions
+    from asynccvat.core.options import RestoreOptions as RestoreOptions
     from asynccvat.core.options import TransferOptions as TransferOptions
     from asynccvat.core.options import UploadOptions as UploadOptions
     from asynccvat.core.outcomes import Action as Action
@@ -113,6 +118,7 @@ _MODULES = ("errors", "events", "models")
 _NAMES_OF = {
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
+    "asynccvat.api.restores": ("open_restore", "plan_restore", "restore"),
     "asynccvat.api.uploads": ("open_upload", "plan_upload", "upload", "upload_annotations"),
     "asynccvat.api.undo_uploads": ("open_undo_upload", "plan_undo_upload", "undo_upload"),
     "asynccvat.client": ("CvatClient",),
@@ -122,6 +128,7 @@ _NAMES_OF = {
     "asynccvat.core.options": (
         "DownloadOptions",
         "MirrorOptions",
+        "RestoreOptions",
         "TransferOptions",
         "UploadOptions",
     ),

@@ -28,6 +28,7 @@ from asynccvat.core.models import (
 from asynccvat.core.outcomes import AnnotationChange, FailedOutcome
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Plan, Reason
+from asynccvat.core.plans.restore import RestorePlan, RestoreReason
 from asynccvat.core.plans.upload import UploadPlan, UploadReason
 from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
 from asynccvat.core.scheduling.stalls import QueueStall
@@ -54,6 +55,8 @@ __all__ = [
     "Reason",
     "RequestAccepted",
     "RequestStatus",
+    "RestorePlan",
+    "RestoreReason",
     "ServerRequest",
     "Task",
     "TaskAnnotations",

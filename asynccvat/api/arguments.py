@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from asynccvat.client import CvatClient
-from asynccvat.core.options import (
-    DownloadOptions,
-    MirrorOptions,
-    UploadOptions,
-)
+from asynccvat.core.options import TransferOptions
 from asynccvat.errors import ConfigError
 
 PathText = str | PathLike[str]
-OptionsT = TypeVar("OptionsT", DownloadOptions, MirrorOptions, UploadOptions)
+OptionsT = TypeVar("OptionsT", bound=TransferOptions)
 
 
 def checked_path(given: PathText) -> Path:

@@ -52,6 +52,7 @@ class Poller:
         queue_timeout: float = float("inf"),
         demand: Callable[[], Demand] = Demand,
         action: str = "export",
+        by_task: bool = True,
         on_started: Callable[[int], None] | None = None,
         on_stalled: Callable[[QueueStall], None] | None = None,
     ) -> None:
@@ -64,6 +65,8 @@ class Poller:
             demand: What the run needs of the server's queue at the moment. The poller calls it
                 before each poll.
             action: `export` or `import`, the same for all requests.
+            by_task: Whether the server's requests name their tasks, so that its list can be
+                filtered by them. Those of restores name none.
             on_started: Receives the task of each request that is seen to have started.
             on_stalled: Told when nothing has left the queue for minutes, and again later.
         """
@@ -71,6 +74,7 @@ class Poller:
         self._timeout = timeout
         self._demand = demand
         self._action = action
+        self._by_task = by_task
         self._on_started = on_started or (lambda _task_id: None)
         self._on_stalled = on_stalled or (lambda _stall: None)
         self._queue_timeout = queue_timeout
@@ -243,14 +247,12 @@ class Poller:
         """
         clock = asyncio.get_running_loop().time
         began = clock()
-        task_ids = {one.task_id for one in watched}
+        task_ids = sorted({one.task_id for one in watched}) if self._by_task else None
         requests = None
         try:
             # An entry that the list leaves out is polled by a call, at each list again.
             with anyio.move_on_after(list_patience(self.model)), warnings_to(_ignore):
-                requests = await self._client.requests(
-                    task_ids=sorted(task_ids), action=self._action
-                )
+                requests = await self._client.requests(task_ids=task_ids, action=self._action)
         except (AuthenticationError, RateLimitError):
             raise
         except (ProtocolError, ResponseError):

@@ -90,6 +90,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             otherwise.
         emptied: Whether the task was fetched without annotations, and the folder had some before.
         kept: The file that keeps what an upload replaced; None if there is none.
+        new_id: The id of what the server made of it, None if it made nothing.
         warnings: What the user should know, for example edited files moved to quarantine.
     """
 
@@ -106,6 +107,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     annotations: AnnotationChange | None = None
     emptied: bool = False
     kept: str | None = None
+    new_id: int | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -132,6 +134,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             return ""
         text = str(self.error or self.reason)
         named = f"task {self.task_id}"
+        if not self.task_id:
+            return text  # a file that does not tell its task
         return text if re.search(rf"\b{named}\b", text, re.IGNORECASE) else f"{named}: {text}"
 
     def to_json(self) -> dict[str, Any]:
@@ -148,7 +152,9 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             record["kept"] = self.kept
         if self.error is not None:
             record["error"] = error_record(self.error)
-        if self.action in (Action.FETCHED, Action.UPLOADED):
+        if self.new_id is not None:
+            record["new_id"] = self.new_id
+        if self.action in (Action.FETCHED, Action.UPLOADED, Action.RESTORED, Action.IMPORTED):
             record |= {
                 "files": self.files,
                 "bytes": self.bytes,

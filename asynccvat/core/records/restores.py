@@ -45,10 +45,16 @@ class Requesting(msgspec.Struct, frozen=True, kw_only=True, tag="requesting"):
 
     Attributes:
         key: The file.
+        kind: Whether a task or a project is made of it.
+        name: The name of that, by which it is recognized.
+        frames: The frames of the task, None for a project.
         since: The server's clock before the call. None if it did not tell.
     """
 
     key: str
+    kind: TargetKind
+    name: str = ""
+    frames: int | None = None
     since: datetime | None = None
 
 
@@ -102,7 +108,7 @@ class RestoreState:
 
     Attributes:
         sending: The upload that has begun, None if none has.
-        requesting: The call whose answer is not known, None if there is none.
+        requesting: The last call that had the server use the file, None if there was none.
         rq_id: The server's request, None before it is known.
         new_id: What the server made, None before it is known.
         done: How it ended, None if it has not.

@@ -1,0 +1,130 @@
+"""Restore backups: `restore`. `commands.restore` does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asynccvat.api.arguments import PathText, check_client, checked_options, checked_path
+from asynccvat.client import CvatClient
+from asynccvat.commands.restore.run import RestoreRun
+from asynccvat.commands.restore.sources import BackupChoice
+from asynccvat.core.models import TargetKind
+from asynccvat.core.numbers import whole
+from asynccvat.core.options import RestoreOptions
+from asynccvat.core.outcomes import RunReport
+from asynccvat.core.plans.restore import RestorePlan
+from asynccvat.transfer.run import EventCallback, Run
+
+
+async def plan_restore(
+    client: CvatClient,
+    source: PathText,
+    ids: Sequence[int] | None = None,
+    *,
+    projects: bool = False,
+    project: int | str | None = None,
+    at: str | None = None,
+    options: RestoreOptions | None = None,
+) -> RestorePlan:
+    """Plan what `restore` would do, with reasons. Nothing is changed, here or at the server.
+
+    The arguments are those of `open_restore`, the errors those of `restore`.
+    """
+    choice = _choice(ids, at, projects=projects)
+    return await _restores(client, source, choice, project, options).plan()
+
+
+def open_restore(
+    client: CvatClient,
+    source: PathText,
+    ids: Sequence[int] | None = None,
+    *,
+    projects: bool = False,
+    project: int | str | None = None,
+    at: str | None = None,
+    options: RestoreOptions | None = None,
+    on_event: EventCallback | None = None,
+) -> Run:
+    """Restore backups, and read each outcome as soon as it is compared with its backup.
+
+    Use the run with `async with`. A journal beside the backups notes each step before the server
+    is asked for it. So a restore that was killed goes on where it was, and makes nothing twice.
+
+    Args:
+        client: The server.
+        source: The folder of `backup`, or the zip of one backup.
+        ids: The ids that the tasks had when they were backed up. None takes all of the folder.
+        projects: Restore the backups of projects, and `ids` are theirs.
+        project: The project to move the tasks into, by its id or its name. None leaves them
+            outside of any project, as CVAT restores them.
+        at: The newest backup from before this moment, ISO 8601. None takes the newest of all.
+        options: Limits and guards.
+        on_event: Receives each event, synchronously, in the loop's thread.
+
+    Returns:
+        The run, as from `open_mirror`. `new_id` of an outcome is the new task or project.
+
+    Raises:
+        ConfigError: The arguments contradict each other.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
+    """
+    choice = _choice(ids, at, projects=projects)
+    return Run(_restores(client, source, choice, project, options).work, on_event)
+
+
+async def restore(
+    client: CvatClient,
+    source: PathText,
+    ids: Sequence[int] | None = None,
+    *,
+    projects: bool = False,
+    project: int | str | None = None,
+    at: str | None = None,
+    options: RestoreOptions | None = None,
+    on_event: EventCallback | None = None,
+) -> RunReport:
+    """Restore backups of tasks or projects, many at a time.
+
+    The arguments are those of `open_restore`.
+
+    Returns:
+        The report. Failures of backups are in it, and are never raised; see
+        `RunReport.raise_for_failures`.
+
+    Raises:
+        ConfigError: There are no such backups, or no such project.
+        StoreLockedError: Another process restores from the folder to this server.
+        StoreError: The journal cannot be used.
+        AsyncCvatError: The server cannot be reached, or refuses the user.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
+    """
+    async with open_restore(
+        client,
+        source,
+        ids,
+        projects=projects,
+        project=project,
+        at=at,
+        options=options,
+        on_event=on_event,
+    ) as run:
+        return await run.wait()
+
+
+def _choice(ids: Sequence[int] | None, at: str | None, *, projects: bool) -> BackupChoice:
+    kind = TargetKind.PROJECT if projects else TargetKind.TASK
+    checked = None if ids is None else tuple(whole("ids", one) for one in ids)
+    return BackupChoice(kind=kind, ids=checked, at=at)
+
+
+def _restores(
+    client: CvatClient,
+    source: PathText,
+    choice: BackupChoice,
+    project: int | str | None,
+    options: RestoreOptions | None,
+) -> RestoreRun:
+    check_client(client)
+    return RestoreRun(
+        client, checked_path(source), choice, project, checked_options(options, RestoreOptions)
+    )

@@ -1,0 +1,172 @@
+"""Find the backups to restore: in a destination of `backup`, or in a single zip.
+
+`commands.restore.zip_files` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asynccvat.aio.threads import in_thread
+from asynccvat.core.models import TargetKind
+from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.core.records.backups import StoredBackup, is_stamp, stamp_of, target_of
+from asynccvat.core.texts import first_few
+from asynccvat.errors import BackupFileError, ConfigError
+from asynccvat.store import BackupStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupChoice:
+    """Which backups of a destination to restore.
+
+    Attributes:
+        kind: Backups of tasks, or of projects.
+        ids: The tasks or projects. None takes all.
+        at: The newest backup that was requested at this moment or before, ISO 8601. None takes the
+            newest of all.
+    """
+
+    kind: TargetKind = TargetKind.TASK
+    ids: Sequence[int] | None = None
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupSource:
+    """A backup to restore.
+
+    Attributes:
+        key: What the journal calls it: its path, relative to the folder of backups.
+        path: The file.
+        target_id: The id that it had when it was backed up, 0 if nothing tells.
+        name: Its name then, "" if nothing tells.
+        size: Bytes of the file as its receipt has them, None if there is none.
+        problem: Why it cannot be restored, None if nothing is known against it.
+    """
+
+    key: str
+    path: Path
+    target_id: int = 0
+    name: str = ""
+    size: int | None = None
+    problem: BackupFileError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSources:
+    """The backups to restore.
+
+    Attributes:
+        root: The folder beside which the journal is kept.
+        sources: The backups.
+    """
+
+    root: Path
+    sources: tuple[BackupSource, ...]
+
+
+async def find_sources(source: Path, choice: BackupChoice) -> BackupSources:
+    """Find the backups to restore.
+
+    Args:
+        source: A destination of backups, or one zip.
+        choice: Which of a destination.
+
+    Raises:
+        ConfigError: There are none, or `source` is neither.
+        StoreError: The receipts cannot be read.
+    """
+    if await in_thread(source.is_file):
+        return await in_thread(_single, source, choice)
+    if not await in_thread((source / OWN_FOLDER).is_dir):
+        there = await in_thread(source.exists)
+        why = "asynccvat made no backups there" if there else "there is no such file or folder"
+        raise ConfigError(
+            f"cannot restore from {str(source)!r}: {why}. Name the folder of `asynccvat backup`, "
+            "or the zip of one backup."
+        )
+    async with BackupStore.open(source, read_only=True) as store:
+        backups = await store.list()
+    return BackupSources(source, _chosen(source, backups, choice))
+
+
+def _single(source: Path, choice: BackupChoice) -> BackupSources:
+    if choice.ids is not None or choice.at is not None:
+        raise ConfigError(
+            f"{str(source)!r} is the zip of one backup. Name the folder of the backups to choose "
+            "among them."
+        )
+    folder = source.absolute().parent
+    target = target_of(folder.name)
+    if target is not None and is_stamp(source.stem) and (folder.parent / OWN_FOLDER).is_dir():
+        key = f"{folder.name}/{source.name}"
+        one = BackupSource(key=key, path=source, target_id=target[1])
+        return BackupSources(folder.parent, (one,))
+    return BackupSources(folder, (BackupSource(key=source.name, path=source),))
+
+
+def _chosen(
+    source: Path, backups: Iterable[StoredBackup], choice: BackupChoice
+) -> tuple[BackupSource, ...]:
+    """Return the newest whole backup of each target, or why there is none."""
+    by_id: dict[int, list[StoredBackup]] = {}
+    others = 0
+    for one in backups:
+        if one.receipt.target is choice.kind:
+            by_id.setdefault(one.receipt.id, []).append(one)
+        else:
+            others += 1
+    kind = choice.kind
+    if choice.ids is not None:
+        unknown = [one for one in choice.ids if one not in by_id]
+        if unknown:
+            raise ConfigError(
+                f"{str(source)!r} holds no backup of {kind} {first_few(unknown)}. `asynccvat "
+                "backups` lists what it holds."
+            )
+        by_id = {one: by_id[one] for one in dict.fromkeys(choice.ids)}
+    if not by_id:
+        other = TargetKind.PROJECT if kind is TargetKind.TASK else TargetKind.TASK
+        hint = f" It holds those of {other}s: give --projects." if others else ""
+        hint = (
+            " It holds those of tasks: remove --projects." if others and other == "task" else hint
+        )
+        raise ConfigError(f"{str(source)!r} holds no backups of {kind}s.{hint}")
+    last = None if choice.at is None else stamp_of(choice.at)
+    return tuple(_newest(source, kind, number, found, last) for number, found in by_id.items())
+
+
+def _newest(
+    source: Path,
+    kind: TargetKind,
+    target_id: int,
+    found: Sequence[StoredBackup],
+    last: str | None,
+) -> BackupSource:
+    in_time = [one for one in found if last is None or one.receipt.stamp <= last]
+    whole = [one for one in in_time if one.is_whole]
+    newest = (whole or in_time or found)[-1].receipt
+    problem = None
+    if not whole:
+        if not in_time:
+            why = f"its oldest backup is {found[0].receipt.file!r}"
+        elif all(one.receipt.lightweight for one in in_time):
+            why = "it has lightweight backups alone, which lack the media that lie in a bucket"
+        else:
+            why = f"{newest.file} is missing, or has another size than its receipt says"
+        problem = BackupFileError(
+            f"cannot restore {kind} {target_id} from {str(source)!r}: {why}. Restore another "
+            "backup, or make a new one.",
+            step="plan",
+        )
+    return BackupSource(
+        key=newest.file,
+        path=source / newest.file,
+        target_id=target_id,
+        name=newest.name,
+        size=newest.size,
+        problem=problem,
+    )
