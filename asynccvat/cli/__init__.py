@@ -24,6 +24,7 @@ from asynccvat.cli.commands.inspect import check_connection, formats, task_info
 from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
 from asynccvat.cli.commands.mirror import mirror
 from asynccvat.cli.commands.requests import requests
+from asynccvat.cli.commands.restore import restore
 from asynccvat.cli.commands.run import run
 from asynccvat.cli.commands.simulate import simulate
 from asynccvat.cli.commands.upload import upload
@@ -77,6 +78,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "mirror": mirror,
     "download": download,
     "upload": upload,
+    "restore": restore,
     "verify": verify,
     "run": run,
     "list-tasks": list_tasks,

@@ -83,6 +83,7 @@ def exit_code(error: BaseException) -> ExitCode:
             | errors.ExportError()
             | errors.ArchiveError()
             | errors.UploadError()
+            | errors.RestoreError()
             | errors.TimeLimitError()
         ):
             return ExitCode.SOME_FAILED

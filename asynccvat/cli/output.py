@@ -30,6 +30,7 @@ RESULTS = (
     "fetched",
     "uploaded",
     "put back",
+    "restored",
     "moved",
     "removed",
     "failed",

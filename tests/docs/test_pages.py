@@ -93,6 +93,7 @@ GUIDES = {
     "download": "docs/commands/mirror.md",
     "upload": "docs/commands/upload.md",
     "verify": "docs/commands/verify.md",
+    "restore": "docs/commands/restore.md",
     "run": "docs/commands/run-files.md",
 }
 

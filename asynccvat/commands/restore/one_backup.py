@@ -36,6 +36,7 @@ from asynccvat.errors import (
     ResponseError,
     RestoreError,
     RestoreFailedError,
+    RestoreIncompleteError,
     UploadForgottenError,
 )
 from asynccvat.events import Event, ImportFinished, ImportRequested, UploadProgress, UploadStarted
@@ -101,6 +102,7 @@ class BackupRestorer:
         self._poller = poller
         self._slots = RequestSlots(poller, options.concurrency)
         self._project_id = project_id
+        self._again = options.again
         self._emit = emit
         self._sending = anyio.CapacityLimiter(options.transfers)
         self._finishing = anyio.Lock()
@@ -116,6 +118,26 @@ class BackupRestorer:
             RequestUncertainError: It may have happened or not.
             AsyncCvatError: It failed. The next run goes on from there.
         """
+        try:
+            return await self._restore(order)
+        except (RequestUncertainError, RestoreIncompleteError) as error:
+            # What an earlier run left cannot be used, and the user wants another copy.
+            if not self._again or order.step.reason is not RestoreReason.INTERRUPTED:
+                raise
+            await self._journal.note(Failed(key=order.key, why=str(error)))
+            self._given_up.discard(order.key)
+        return await self._restore(order)
+
+    async def settle_lost_calls(self) -> None:
+        """Find out what calls of earlier processes made, before any other is sent.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked.
+        """
+        async with self._finishing:
+            await self._settle(except_for=None)
+
+    async def _restore(self, order: RestoreOrder) -> TaskOutcome:
         clock = asyncio.get_running_loop().time
         began, step, sent = clock(), order.step, _Sent()
         if step.reason in (RestoreReason.AGAIN, RestoreReason.GONE):
@@ -148,15 +170,6 @@ class BackupRestorer:
             seconds=clock() - began,
             new_id=new_id,
         )
-
-    async def settle_lost_calls(self) -> None:
-        """Find out what calls of earlier processes made, before any other is sent.
-
-        Raises:
-            AsyncCvatError: The server cannot be asked.
-        """
-        async with self._finishing:
-            await self._settle(except_for=None)
 
     # --- making it ------------------------------------------------------------------------------
 

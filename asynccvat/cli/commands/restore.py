@@ -1,0 +1,173 @@
+"""`asynccvat restore`: restore backups, or print the plan."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import asynccvat
+from asynccvat import RestoreOptions
+from asynccvat.cli import output, parsing, plans, signals, waits
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import ResultOptions, dry_run_option, option
+from asynccvat.cli.credentials import client_for
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.runs import carry_out
+from asynccvat.cli.shared_options import SharedOptions
+
+if TYPE_CHECKING:
+    from asynccvat.models import RestorePlan
+
+_WHAT = "What to restore"
+
+
+@command
+def restore(
+    shared: SharedOptions,
+    *,
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SRC", help="The folder of `asynccvat backup`, or one zip."),
+    ],
+    task_id: Annotated[
+        list[str] | None,
+        option(
+            "--task-id",
+            "-t",
+            group=_WHAT,
+            metavar="ID",
+            help="This task, by the id that it had when it was backed up. May be repeated, or a "
+            "list like 147,148. By default all of SRC.",
+        ),
+    ] = None,
+    project_id: Annotated[
+        list[str] | None,
+        option(
+            "--project-id",
+            group=_WHAT,
+            metavar="ID",
+            help="The backup of this project, by the id that it had. May be repeated, or a list "
+            "like 5,6.",
+        ),
+    ] = None,
+    projects: Annotated[
+        bool,
+        option("--projects", group=_WHAT, help="The backups of all projects instead of tasks."),
+    ] = False,
+    at: Annotated[
+        str | None,
+        option(
+            "--at",
+            group=_WHAT,
+            metavar="WHEN",
+            help="The newest backup that was made before this date, or this long ago, like 7d. By "
+            "default the newest of all.",
+        ),
+    ] = None,
+    project: Annotated[
+        str | None,
+        option(
+            "--project",
+            group=_WHAT,
+            metavar="ID|NAME",
+            help="Move the new tasks into this project, whose labels have to fit. By default they "
+            "are outside of any project, as CVAT restores them.",
+        ),
+    ] = None,
+    options: RestoreOptions,
+    dry_run: Annotated[bool, dry_run_option("How it runs")] = False,
+    results: ResultOptions,
+) -> int:
+    """Restore backups of tasks or projects, many at a time.
+
+    Each becomes a new task or project, which is read again and compared with its backup. A journal
+    beside the backups notes each step before the server is asked for it: the same command goes on
+    after an interruption, and makes nothing twice.
+
+    For example:
+
+    asynccvat restore backups/
+
+    asynccvat restore backups/ -t 147,148 --project "Street signs" --dry-run
+
+    asynccvat restore backups/ --projects --org acme
+
+    asynccvat restore task147.zip
+    """
+    results.check(dry_run=dry_run)
+    tasks = parsing.ids(task_id or (), "--task-id")
+    of_projects = parsing.ids(project_id or (), "--project-id")
+    if tasks and (of_projects or projects):
+        raise typer.BadParameter(
+            "it names backups of tasks. Remove it, or --project-id and --projects.",
+            param_hint="--task-id",
+        )
+    if of_projects and projects:
+        raise typer.BadParameter(
+            "it takes all projects. Remove it or --project-id.", param_hint="--projects"
+        )
+    moment = None if at is None else parsing.since(at, "--at", now=datetime.now(UTC))
+    ids = (tasks or of_projects) or None
+    settings = shared.settings()
+    client = client_for(settings, retries=options.retries)
+
+    async def plan() -> RestorePlan:
+        async with client:
+            with waits.told():
+                return await asynccvat.plan_restore(
+                    client,
+                    source,
+                    ids,
+                    projects=bool(of_projects) or projects,
+                    project=project,
+                    at=moment,
+                    options=options,
+                )
+
+    if dry_run:
+        return show_plan(signals.run(plan), as_json=results.as_json, verbose=shared.verbose)
+    return carry_out(
+        client,
+        lambda client, on_event: asynccvat.restore(
+            client,
+            source,
+            ids,
+            projects=bool(of_projects) or projects,
+            project=project,
+            at=moment,
+            options=options,
+            on_event=on_event,
+        ),
+        results,
+        place=str(settings.url),
+        uploads=True,
+        verbose=shared.verbose,
+    )
+
+
+def show_plan(plan: RestorePlan, *, as_json: bool, verbose: bool) -> ExitCode:
+    """Print what a restore would do; return the exit code that it would have."""
+    described = plan.to_json()
+    if as_json:
+        output.write_json(described)
+    else:
+        plans.show_steps(
+            ("step", "id", "reason", "bytes", "annotations", "path", "name"),
+            [
+                (
+                    step["step"],
+                    step["task_id"] or None,
+                    step["reason"],
+                    step.get("bytes"),
+                    step.get("annotations"),
+                    step["path"],
+                    step["name"],
+                )
+                for step in plans.shown(described["steps"], verbose=verbose)
+            ],
+            numbers=("id", "bytes", "annotations"),
+        )
+    return plans.show_end(described["steps"], as_json=as_json, verbose=verbose)
