@@ -126,7 +126,7 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
 
     Raises:
         StoreLockedError: Another process holds it; the message says which, and since when.
-        OSError: As the system says.
+        OSError: As the system says; `ENOENT` if the folder was removed.
     """
     if break_lock:
         for name in (LOCK_NAME, EXCLUSIVE_NAME):
@@ -169,6 +169,8 @@ def _acquire_by_existence(dir_fd: int, path: Path) -> Lock:
         try:
             fd = _create_owned(name, dir_fd)
         except (FileExistsError, FileNotFoundError):
+            if os.fstat(dir_fd).st_nlink == 0:
+                raise  # the folder was removed, so that no look can tell anything
             continue  # another process was quicker; the next look tells which
         try:
             if _leads_to(name, dir_fd):

@@ -45,8 +45,6 @@ def open_layout(path: Path, *, durable: bool) -> Layout:
         staging, receipts, kept = (
             held(_folder(name, own, durable=durable)) for name in _SUBFOLDERS
         )
-        if files.lstat(GITIGNORE, dir_fd=own) is None:
-            write_file(GITIGNORE, b"*\n", dir_fd=own, durable=False)
         opened.pop_all()
     return Layout(
         path,
@@ -82,6 +80,7 @@ def open_locked(dest: Path, *, durable: bool, break_lock: bool) -> tuple[Layout,
                 continue
             opened.callback(lock.release)
             if is_in_place(layout):
+                _write_gitignore(layout.own)
                 opened.pop_all()
                 return layout, lock
 
@@ -233,3 +232,12 @@ def _folder(name: str, dir_fd: int, *, durable: bool) -> int:
         if durable:
             files.fsync(dir_fd)
     return files.open_folder(name, dir_fd=dir_fd)
+
+
+def _write_gitignore(own: int) -> None:
+    """Let git ignore `.asynccvat`. The caller holds the lock.
+
+    Several processes that write the file at once would remove each other's drafts.
+    """
+    if files.lstat(GITIGNORE, dir_fd=own) is None:
+        write_file(GITIGNORE, b"*\n", dir_fd=own, durable=False)

@@ -107,6 +107,41 @@ async def test_they_do_so_without_flock_too(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.anyio
+async def test_a_process_without_the_lock_writes_nothing(tmp_path: Path) -> None:
+    """Not even a draft of a file that another process may be writing."""
+    own = tmp_path / ".asynccvat"
+    async with open_store(tmp_path):
+        (own / ".gitignore").rename(own / ".gitignore.part")
+        before = listing(own)
+        with pytest.raises(StoreLockedError, match=f"this very process {os.getpid()}"):
+            async with open_store(tmp_path):
+                pass
+        assert listing(own) == before
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_a_folder_that_is_removed_meanwhile_ends_the_search_for_an_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    real = files.unlink
+
+    def unlink(name: str, *, dir_fd: int) -> None:
+        real(name, dir_fd=dir_fd)
+        if name == LOCK_NAME:
+            own.rmdir()
+
+    monkeypatch.setattr(files, "unlink", unlink)
+    fd = files.open_directory(own)
+    try:
+        with pytest.raises(FileNotFoundError):
+            acquire(fd, own)
+    finally:
+        os.close(fd)
+
+
 def test_a_lock_can_be_broken_and_its_owner_finds_out(tmp_path: Path, folder: int) -> None:
     held = acquire(folder, tmp_path)
     held.verify()
