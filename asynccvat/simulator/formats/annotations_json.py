@@ -71,7 +71,7 @@ def _shape_json(shape: Shape) -> dict[str, Any]:
         "group": shape.group,
         "source": shape.source,
         "occluded": shape.occluded,
-        "outside": False,
+        "outside": shape.outside,
         "z_order": shape.z_order,
         "rotation": shape.rotation,
         "points": list(shape.points),
@@ -79,8 +79,15 @@ def _shape_json(shape: Shape) -> dict[str, Any]:
         "description": shape.description,
         "needs_review": shape.needs_review,
         "attributes": _attributes_json(shape.attributes),
-        "elements": [],
+        "elements": [_element_json(element) for element in shape.elements],
     }
+
+
+def _element_json(shape: Shape) -> dict[str, Any]:
+    """Return the JSON of a skeleton's element, which has no elements of its own."""
+    value = _shape_json(shape)
+    del value["elements"]
+    return value
 
 
 def _tag_json(tag: Tag) -> dict[str, Any]:
@@ -116,7 +123,7 @@ def _track_json(track: Track) -> dict[str, Any]:
             for shape in track.shapes
         ],
         "attributes": _attributes_json(track.attributes),
-        "elements": [],
+        "elements": [_track_json(element) for element in track.elements],
     }
 
 

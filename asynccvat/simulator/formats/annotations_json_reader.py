@@ -56,27 +56,28 @@ def read_annotations_json(given: Mapping[str, Any], task: Task, ids: Iterator[in
         InvalidAnnotationsError: Something is wrong with them.
     """
     _check(given)
-    labels = {label.id: label for label in task.labels}
-
-    def label(one: Mapping[str, Any]) -> Label:
-        if one["label_id"] not in labels:
-            raise InvalidAnnotationsError([f"label_id `{one['label_id']}` is invalid"])
-        return labels[one["label_id"]]
 
     def read(kind: str, make: Callable[[Mapping[str, Any], Label], T]) -> tuple[T, ...]:
-        made = [(one, make(one, label(one))) for one in given.get(kind, ())]
+        made = [(one, make(one, _label(one, task.labels))) for one in given.get(kind, ())]
         return tuple(value for one, value in made if one["frame"] < (task.size or 0))
 
     return Annotations(
-        shapes=read("shapes", lambda one, label: _shape(one, label, next(ids))),
+        shapes=read("shapes", lambda one, label: _shape(one, label, ids)),
         tags=read("tags", lambda one, label: _tag(one, label, next(ids))),
         tracks=read("tracks", lambda one, label: _track(one, label, ids)),
     )
 
 
-def _shape(one: Mapping[str, Any], label: Label, number: int) -> Shape:
+def _label(one: Mapping[str, Any], labels: Iterable[Label]) -> Label:
+    for label in labels:
+        if label.id == one["label_id"]:
+            return label
+    raise InvalidAnnotationsError([f"label_id `{one['label_id']}` is invalid"])
+
+
+def _shape(one: Mapping[str, Any], label: Label, ids: Iterator[int]) -> Shape:
     return Shape(
-        id=number,
+        id=next(ids),
         type=cast("ShapeType", one["type"]),
         label=label,
         frame=one["frame"],
@@ -89,6 +90,11 @@ def _shape(one: Mapping[str, Any], label: Label, number: int) -> Shape:
         source=one.get("source", "manual"),
         description=one.get("description"),
         needs_review=one.get("needs_review"),
+        outside=bool(one.get("outside")),
+        elements=tuple(
+            _shape(element, _label(element, label.sublabels), ids)
+            for element in one.get("elements", ())
+        ),
     )
 
 
@@ -128,6 +134,10 @@ def _track(one: Mapping[str, Any], label: Label, ids: Iterator[int]) -> Track:
         group=one.get("group"),
         source=one.get("source", "manual"),
         attributes=_values(immutable, one),
+        elements=tuple(
+            _track(element, _label(element, label.sublabels), ids)
+            for element in one.get("elements", ())
+        ),
     )
 
 
@@ -187,7 +197,18 @@ def _wrong(row: Any, required: Iterable[str]) -> dict[str, Any]:
         found["points"] = [f"{len(row.get('points', []))} numbers make no {row['type']}."]
     if isinstance(row.get("shapes"), list):
         found |= _wrong_shapes(row["shapes"])
+    if row.get("elements"):
+        found |= _wrong_elements(row["elements"], required)
     return found
+
+
+def _wrong_elements(elements: Any, required: Iterable[str]) -> dict[str, Any]:
+    """Return what is wrong with the elements of a skeleton."""
+    if not isinstance(elements, list):
+        text = f'Expected a list of items but got type "{type(elements).__name__}".'
+        return {"elements": {"non_field_errors": [text]}}
+    found = [_wrong(element, required) for element in elements]
+    return {"elements": found} if any(found) else {}
 
 
 def _are_numbers(value: Any) -> bool:

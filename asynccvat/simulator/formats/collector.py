@@ -7,7 +7,7 @@ frame, are dropped. The reader modules read the files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -44,6 +44,7 @@ class ParsedShape:
         z_order: Larger ones are in front.
         rotation: Degrees, clockwise.
         attributes: Values by the attribute's name: strings, or what JSON has.
+        elements: The shapes of a skeleton.
     """
 
     type: ShapeType
@@ -52,6 +53,17 @@ class ParsedShape:
     z_order: int = 0
     rotation: float = 0.0
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    elements: tuple[ParsedElement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedElement:
+    """One shape of a skeleton, with the name of its sublabel."""
+
+    label: str
+    shape: ParsedShape
+    outside: bool
+    keyframe: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,23 +155,31 @@ class AnnotationCollector:
         Raises:
             ImporterError: The points do not fit the type, or a value its attribute.
         """
+        self._shapes.append(self._shape(frame, label, shape, group))
+
+    def _shape(
+        self, frame: int, label: Label, shape: ParsedShape, group: int, *, outside: bool = False
+    ) -> Shape:
         _check(shape)
-        self._shapes.append(
-            Shape(
-                id=next(self._ids),
-                type=shape.type,
-                label=label,
-                frame=frame,
-                points=shape.points,
-                occluded=shape.occluded,
-                z_order=shape.z_order,
-                attributes=_values(label.attributes, shape.attributes),
-                rotation=shape.rotation,
-                group=group,
-                source=self._source,
-                description="",
-                needs_review=False,
-            )
+        return Shape(
+            id=next(self._ids),
+            type=shape.type,
+            label=label,
+            frame=frame,
+            points=shape.points,
+            occluded=shape.occluded,
+            z_order=shape.z_order,
+            attributes=_values(label.attributes, shape.attributes),
+            rotation=shape.rotation,
+            group=group,
+            source=self._source,
+            description="",
+            needs_review=False,
+            outside=outside,
+            elements=tuple(
+                self._shape(frame, _sublabel(label, one.label), one.shape, 0, outside=one.outside)
+                for one in shape.elements
+            ),
         )
 
     def add_tag(
@@ -179,17 +199,27 @@ class AnnotationCollector:
         inside = [one for one in ordered if 0 <= one.frame < (self._task.size or 0)]
         if not inside:
             return
+        self._tracks.append(self._track(label, inside, group))
+
+    def _track(self, label: Label, keyframes: Sequence[ParsedKeyframe], group: int) -> Track:
         mutable = tuple(one for one in label.attributes if one.mutable)
         immutable = tuple(one for one in label.attributes if not one.mutable)
-        self._tracks.append(
-            Track(
-                id=next(self._ids),
-                label=label,
-                shapes=tuple(self._tracked(one, mutable) for one in inside),
-                group=group,
-                source=self._source,
-                attributes=_values(immutable, inside[0].shape.attributes),
-            )
+        elements: dict[str, list[ParsedKeyframe]] = {}
+        for keyframe in keyframes:
+            for one in keyframe.shape.elements:
+                if one.keyframe:
+                    seen = ParsedKeyframe(keyframe.frame, one.outside, one.shape)
+                    elements.setdefault(one.label, []).append(seen)
+        return Track(
+            id=next(self._ids),
+            label=label,
+            shapes=tuple(self._tracked(one, mutable) for one in keyframes),
+            group=group,
+            source=self._source,
+            attributes=_values(immutable, keyframes[0].shape.attributes),
+            elements=tuple(
+                self._track(_sublabel(label, name), seen, 0) for name, seen in elements.items()
+            ),
         )
 
     def _tracked(self, keyframe: ParsedKeyframe, attributes: tuple[Attribute, ...]) -> TrackedShape:
@@ -206,6 +236,13 @@ class AnnotationCollector:
             rotation=shape.rotation,
             attributes=_values(attributes, shape.attributes),
         )
+
+
+def _sublabel(label: Label, name: str) -> Label:
+    for sublabel in label.sublabels:
+        if sublabel.name == name:
+            return sublabel
+    raise ImporterError(f"ValueError: Label {name!r} is not registered for this task\n")
 
 
 def _check(shape: ParsedShape) -> None:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 from asynccvat.simulator.formats.collector import (
     AnnotationCollector,
     ImporterError,
+    ParsedElement,
     ParsedKeyframe,
     ParsedShape,
 )
@@ -27,6 +28,7 @@ _TYPES: Final[dict[str, ShapeType]] = {
     "points": "points",
     "cuboid": "cuboid",
     "mask": "mask",
+    "skeleton": "skeleton",
 }
 _CUBOID: Final = (
     *("xtl1", "ytl1", "xbl1", "ybl1", "xtr1", "ytr1", "xbr1", "ybr1"),
@@ -98,11 +100,7 @@ def _read_image(image: ET.Element, collector: AnnotationCollector) -> None:
 
 def _read_track(track: ET.Element, collector: AnnotationCollector) -> None:
     keyframes = [
-        ParsedKeyframe(
-            int(element.attrib["frame"]),
-            element.attrib.get("outside", "0") == "1",
-            _shape(element),
-        )
+        _keyframe(element)
         for element in track
         if element.tag in _TYPES and element.attrib["keyframe"] == "1"
     ]
@@ -114,6 +112,14 @@ def _read_track(track: ET.Element, collector: AnnotationCollector) -> None:
     collector.add_track(label, keyframes, _group(track))
 
 
+def _keyframe(element: ET.Element) -> ParsedKeyframe:
+    shape = _shape(element)
+    outside = element.attrib.get("outside", "0") == "1"
+    if shape.elements:  # a skeleton is outside where all its elements are
+        outside = all(one.outside for one in shape.elements)
+    return ParsedKeyframe(int(element.attrib["frame"]), outside, shape)
+
+
 def _shape(element: ET.Element) -> ParsedShape:
     given = element.attrib
     return ParsedShape(
@@ -123,11 +129,24 @@ def _shape(element: ET.Element) -> ParsedShape:
         z_order=int(given.get("z_order", 0)),
         rotation=float(given.get("rotation", 0)),
         attributes=_attributes(element),
+        elements=tuple(_element(one) for one in element if one.tag in _TYPES),
+    )
+
+
+def _element(element: ET.Element) -> ParsedElement:
+    given = element.attrib
+    return ParsedElement(
+        given["label"],
+        _shape(element),
+        outside=given.get("outside", "0") == "1",
+        keyframe=given.get("keyframe", "1") == "1",
     )
 
 
 def _points(tag: str, given: dict[str, Any]) -> tuple[float, ...]:
     match tag:
+        case "skeleton":
+            return ()
         case "box":
             return tuple(float(given[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
         case "ellipse":

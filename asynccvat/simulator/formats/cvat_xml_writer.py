@@ -96,12 +96,14 @@ def _track(track: Track, number: int, start: int, frame_count: int) -> Iterator[
         f'  <track id="{number}" label={quoteattr(track.label.name)} source="{track.source}"'
         f"{_xml_group(track.group)}>"
     )
-    rows: dict[int, Shape | TrackedShape] = {one.frame: one for one in track.shapes if one.outside}
+    rows: dict[int, Shape | TrackedShape] = {
+        one.frame: track.shape_on(one.frame, number) or one for one in track.shapes if one.outside
+    }
     rows |= {one.frame: one for one in track.shapes_until(frame_count, number)}
     for frame, shape in sorted(rows.items()):
         values = dict((*track.attributes, *shape.attributes))
         attributes = tuple((one, values[one]) for one in track.label.attributes if one in values)
-        outside = not isinstance(shape, Shape)
+        outside = shape.outside
         keyframe = shape.keyframe if isinstance(shape, Shape) else True
         yield from _tracked(shape, start + frame, outside, attributes, keyframe=keyframe)
     yield "  </track>"
@@ -127,6 +129,22 @@ def _tracked(
     keyframe: bool = True,
 ) -> Iterator[str]:
     element = _XML_ELEMENTS[shape.type]
+    if shape.type == "skeleton":
+        elements = shape.elements if isinstance(shape, Shape) else ()
+        keyframe = keyframe or any(one.keyframe for one in elements)
+        yield f'    <skeleton frame="{frame}" keyframe="{keyframe:d}" z_order="{shape.z_order}">'
+        yield from _xml_attributes(attributes)
+        for one in elements:
+            name, shown = _XML_ELEMENTS[one.type], outside or one.outside
+            is_key = keyframe if one.track_id is None else one.keyframe
+            yield (
+                f'      <{name} label={quoteattr(one.label.name)} keyframe="{is_key:d}" '
+                f'outside="{shown:d}" occluded="{one.occluded:d}" {_xml_points(one)}>'
+            )
+            yield from _xml_attributes(one.attributes, 8)
+            yield f"      </{name}>"
+        yield "    </skeleton>"
+        return
     yield (
         f'    <{element} frame="{frame}" keyframe="{keyframe:d}" outside="{outside:d}" '
         f'occluded="{shape.occluded:d}" {_xml_points(shape)} z_order="{shape.z_order}">'
@@ -137,6 +155,22 @@ def _tracked(
 
 def _image_shape(shape: Shape) -> Iterator[str]:
     element = _XML_ELEMENTS[shape.type]
+    if shape.type == "skeleton":
+        yield (
+            f'    <skeleton label={quoteattr(shape.label.name)} source="{shape.source}" '
+            f'z_order="{shape.z_order}"{_xml_group(shape.group)}>'
+        )
+        for one in shape.elements:
+            name = _XML_ELEMENTS[one.type]
+            yield (
+                f'      <{name} label={quoteattr(one.label.name)} source="{one.source}" '
+                f'outside="{one.outside:d}" occluded="{one.occluded:d}" {_xml_points(one)}>'
+            )
+            yield from _xml_attributes(one.attributes, 8)
+            yield f"      </{name}>"
+        yield from _xml_attributes(shape.attributes)
+        yield "    </skeleton>"
+        return
     yield (
         f'    <{element} label={quoteattr(shape.label.name)} source="{shape.source}" '
         f'occluded="{shape.occluded:d}" {_xml_points(shape)} z_order="{shape.z_order}"'
@@ -154,6 +188,7 @@ _XML_ELEMENTS: Final[dict[ShapeType, str]] = {
     "ellipse": "ellipse",
     "cuboid": "cuboid",
     "mask": "mask",
+    "skeleton": "skeleton",
 }
 _CUBOID_CORNERS: Final = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 
@@ -185,10 +220,10 @@ def _xml_group(group: int | None) -> str:
     return f' group_id="{group}"' if group else ""
 
 
-def _xml_attributes(attributes: AttributeValues) -> Iterator[str]:
+def _xml_attributes(attributes: AttributeValues, indent: int = 6) -> Iterator[str]:
     for attribute, value in attributes:
         name = quoteattr(attribute.name)
-        yield f"      <attribute name={name}>{escape(value)}</attribute>"
+        yield f"{' ' * indent}<attribute name={name}>{escape(value)}</attribute>"
 
 
 def _cvat_head(source: ExportSource) -> Iterator[str]:
@@ -268,7 +303,7 @@ def _xml_task(task: Task, base_url: str, indent: int) -> Iterator[str]:
     yield f"{margin}</task>"
 
 
-def _xml_label(label: Label) -> Iterator[str]:
+def _xml_label(label: Label, parent: str = "") -> Iterator[str]:
     yield "        <label>"
     yield from _xml_texts(10, ("name", label.name), ("color", label.color), ("type", label.type))
     yield "          <attributes>"
@@ -284,7 +319,13 @@ def _xml_label(label: Label) -> Iterator[str]:
         )
         yield "            </attribute>"
     yield "          </attributes>"
+    if parent:
+        yield from _xml_texts(10, ("parent", parent))
+    if label.svg:
+        yield from _xml_texts(10, ("svg", label.svg))
     yield "        </label>"
+    for sublabel in label.sublabels:
+        yield from _xml_label(sublabel, label.name)
 
 
 def _xml_texts(indent: int, *elements: tuple[str, object]) -> Iterator[str]:

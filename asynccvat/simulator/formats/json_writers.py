@@ -111,6 +111,7 @@ def datumaro_json(labels: Sequence[Label], frames: Sequence[AnnotatedFrame]) -> 
                     *(
                         _datumaro_shape(shape, index[shape.label.id], one.frame)
                         for shape in one.shapes
+                        if shape.type != "skeleton"  # not recorded how CVAT writes them here
                     ),
                     *(_datumaro_tag(tag, index[tag.label.id]) for tag in one.tags),
                 ],

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, get_args
 
-ShapeType = Literal["rectangle", "polygon", "polyline", "points", "ellipse", "cuboid", "mask"]
+ShapeType = Literal[
+    "rectangle", "polygon", "polyline", "points", "ellipse", "cuboid", "mask", "skeleton"
+]
 
 SHAPE_TYPES: Final[tuple[ShapeType, ...]] = get_args(ShapeType)
 
@@ -23,6 +25,8 @@ def points_fit(type_: ShapeType, points: Sequence[float]) -> bool:
     """Tell whether the number of points fits the type of shape."""
     if type_ in _NUMBERS:
         return len(points) == _NUMBERS[type_]
+    if type_ == "skeleton":
+        return not points
     if type_ != "mask":
         return len(points) > 0 and len(points) % 2 == 0
     if len(points) < 5 or min(points) < 0:
@@ -76,7 +80,7 @@ class Shape:
         frame: The frame, from 0.
         points: Pixels: xtl, ytl, xbr, ybr of a rectangle; cx, cy, right, top of an ellipse; eight
             corners of a cuboid; run lengths and the box (left, top, right, bottom, inclusive) of a
-            mask; x, y, x, y ... of the others.
+            mask; none of a skeleton, whose elements have them; x, y, x, y ... of the others.
         occluded: Whether something hides part of it.
         z_order: Larger ones are in front.
         attributes: Values of the label's attributes.
@@ -87,6 +91,8 @@ class Shape:
         needs_review: Whether an annotator ticked it for review.
         track_id: If the shape is that of a track on one frame: which track of the task.
         keyframe: If so: whether an annotator drew it there; otherwise it is interpolated.
+        outside: Whether it is invisible, as an element of a skeleton may be.
+        elements: The shapes of a skeleton, one for each sublabel.
     """
 
     id: int
@@ -104,6 +110,8 @@ class Shape:
     needs_review: bool | None = None
     track_id: int | None = None
     keyframe: bool = False
+    outside: bool = False
+    elements: tuple[Shape, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +148,7 @@ class TrackedShape:
 class Track:
     """One object through the frames: its shapes on keyframes, ordered by frame.
 
-    `attributes` holds the immutable ones.
+    `attributes` holds the immutable ones, `elements` the tracks of a skeleton's points.
     """
 
     id: int
@@ -149,6 +157,7 @@ class Track:
     group: int | None = None
     source: str = "manual"
     attributes: AttributeValues = ()
+    elements: tuple[Track, ...] = ()
 
     @property
     def frame(self) -> int:
@@ -173,6 +182,17 @@ class Track:
                 part = (frame - here.frame) / (there.frame - here.frame)
                 yield self._shape(_between(here, there, part), frame, track_id)
 
+    def shape_on(self, frame: int, track_id: int) -> Shape | None:
+        """Return the shape on a frame, also if it is outside; None before the first keyframe."""
+        end = dataclasses.replace(self.shapes[-1], frame=max(frame, self.shapes[-1].frame) + 1)
+        for here, there in pairwise((*self.shapes, end)):
+            if here.frame <= frame < there.frame:
+                part = (frame - here.frame) / (there.frame - here.frame)
+                # Where a shape goes is known only while it is visible.
+                seen = here if here.outside else _between(here, there, part)
+                return self._shape(seen, frame, track_id)
+        return None
+
     def _shape(self, seen: TrackedShape, frame: int, track_id: int) -> Shape:
         values = dict((*self.attributes, *seen.attributes))
         return Shape(
@@ -189,6 +209,12 @@ class Track:
             source=self.source,
             track_id=track_id,
             keyframe=seen.frame == frame,
+            outside=seen.outside,
+            elements=tuple(
+                shape
+                for element in self.elements
+                if (shape := element.shape_on(frame, track_id)) is not None
+            ),
         )
 
 
