@@ -20,6 +20,8 @@ from asynccvat.store.placement import check_links, check_place
 
 _SUBFOLDERS = ("staging", "receipts", "kept")
 GITIGNORE = ".gitignore"
+# Each takes another run that fails at its start, at the very moment.
+_MOST_REMOVALS = 20
 
 
 def open_layout(path: Path, *, durable: bool) -> Layout:
@@ -70,7 +72,7 @@ def open_locked(dest: Path, *, durable: bool, break_lock: bool) -> tuple[Layout,
     """
     while True:
         with contextlib.ExitStack() as opened:
-            layout = open_layout(dest, durable=durable)
+            layout = _open_again(dest, durable=durable)
             opened.callback(layout.close)
             try:
                 lock = acquire(layout.own, dest, break_lock=break_lock)
@@ -232,6 +234,14 @@ def _folder(name: str, dir_fd: int, *, durable: bool) -> int:
         if durable:
             files.fsync(dir_fd)
     return files.open_folder(name, dir_fd=dir_fd)
+
+
+def _open_again(path: Path, *, durable: bool) -> Layout:
+    """Open a destination's folders, also if a run that failed removes them meanwhile."""
+    for _ in range(_MOST_REMOVALS):
+        with contextlib.suppress(FileNotFoundError):
+            return open_layout(path, durable=durable)
+    return open_layout(path, durable=durable)
 
 
 def _write_gitignore(own: int) -> None:

@@ -13,6 +13,7 @@ from destinations import listing, open_store, put
 
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreLockedError
+from asynccvat.fs import files
 from asynccvat.store import MirrorStore, opening
 from asynccvat.store.opening import open_layout
 
@@ -161,6 +162,23 @@ async def test_a_run_that_failed_at_once_leaves_folders_that_another_made_use_of
         "receipts",
         "staging",
     ]
+
+
+async def test_a_run_opens_folders_again_that_another_one_removed_between_making_and_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    real = files.mkdir
+
+    def mkdir(name: str, *, dir_fd: int) -> None:
+        real(name, dir_fd=dir_fd)
+        made.append(name)
+        if made == [".asynccvat"]:
+            files.rmdir(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(files, "mkdir", mkdir)
+    async with open_store(tmp_path / "new"):
+        assert made.count(".asynccvat") == 2
 
 
 @pytest.mark.parametrize("moment", ["before the lock", "with the lock"])
