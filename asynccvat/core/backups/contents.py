@@ -7,7 +7,6 @@ both of these in a folder `task_0/`, `task_1/` and so on for each task. The call
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -214,11 +213,6 @@ def read_project(project: bytes, tasks: tuple[TaskContents, ...], *, where: str)
 def of_task(task: TaskContents) -> BackupContents:
     """Return the contents of a backup of one task."""
     return BackupContents(TargetKind.TASK, task.name, task.labels, (task,))
-
-
-def tasks_by_name(tasks: Iterable[TaskContents]) -> Counter[tuple[str, int | None, KindCounts]]:
-    """Count the tasks by what identifies them: name, frames and annotations."""
-    return Counter((task.name, task.frames, task.total) for task in tasks)
 
 
 def _check_version(version: object, where: str) -> None:

@@ -317,13 +317,21 @@ def project_differences(wanted: BackupContents, found: Sequence[RestoredTask]) -
     if len(found) != len(wanted.tasks):
         return (f"{len(found):,} of {len(wanted.tasks):,} tasks",)
     left = list(found)
-    said: list[str] = []
+    unlike: list[TaskContents] = []
     for task in wanted.tasks:
-        named = [one for one in left if one.name == task.name]
-        if not named:
+        same = next(
+            (one for one in left if one.name == task.name and not differences(task, one)), None
+        )
+        if same is None:
+            unlike.append(task)
+        else:
+            left.remove(same)
+    said: list[str] = []
+    for task in unlike:
+        named = next((one for one in left if one.name == task.name), None)
+        if named is None:
             said.append(f"no task {task.name!r}")
             continue
-        best = min(named, key=lambda one: len(differences(task, one)))
-        left.remove(best)
-        said += [f"task {best.task_id} has {text}" for text in differences(task, best)]
+        left.remove(named)
+        said += [f"in task {named.task_id} {text}" for text in differences(task, named)]
     return tuple(said)

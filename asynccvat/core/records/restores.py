@@ -155,7 +155,7 @@ class RestoreStates:
                 state = replace(state, new_id=new_id)
             case Done():
                 state = replace(state, done=line)
-            case Failed():
+            case _:
                 state = RestoreState()
         self.by_key[line.key] = state
 

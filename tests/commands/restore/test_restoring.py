@@ -360,7 +360,7 @@ async def test_a_project_that_lacks_a_task_is_a_failure(
 
     server.losing = renamed
     report = await ac.restore(client, dest, projects=True, options=QUICK)
-    assert "it has task 100 has 1 of 2 shapes, no task 'b'" in str(error(report, 4))
+    assert "it has in task 100 1 of 2 shapes, no task 'b'" in str(error(report, 4))
 
 
 # --- the journal --------------------------------------------------------------------------------
