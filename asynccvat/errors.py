@@ -14,7 +14,8 @@ class AsyncCvatError(Exception):
     """Base of all errors raised by asynccvat.
 
     Attributes:
-        task_id: The task that it concerns, None if there is none.
+        task_id: The task that it concerns, or the target of another kind; None if there is none.
+        target: What `task_id` is the id of: `task`, `project` or `job`.
         rq_id: The server's request that it concerns, None if there is none.
         step: The step that failed: `"list"`, `"export"`, `"wait"`, `"download"`, `"commit"`, ...
         retryable: Whether the same call may succeed if it is retried.
@@ -22,6 +23,7 @@ class AsyncCvatError(Exception):
     """
 
     retryable: bool = False
+    target: str = "task"
 
     def __init__(
         self,
@@ -184,13 +186,15 @@ class ProtocolError(AsyncCvatError):
 
 
 class InternalError(AsyncCvatError):
-    """A bug of asynccvat that concerns one task. Its `__cause__` is the exception."""
+    """A bug of asynccvat that concerns one target. Its `__cause__` is the exception."""
 
     @classmethod
-    def of(cls, error: Exception, *, task_id: int, step: str) -> InternalError:
+    def of(
+        cls, error: Exception, *, task_id: int, step: str, target: str = "task"
+    ) -> InternalError:
         """Return the error for an exception that no code expects."""
         found = cls(
-            f"cannot go on with task {task_id}: asynccvat has a bug "
+            f"cannot go on with {target} {task_id}: asynccvat has a bug "
             f"({type(error).__name__}: {error}). Run again with -v, and report what it shows.",
             task_id=task_id,
             step=step,

@@ -30,6 +30,7 @@ from asynccvat.core.models import (
     CVAT,
     About,
     AccessToken,
+    BackupSpec,
     Cancellation,
     DataMeta,
     ExportSpec,
@@ -38,6 +39,7 @@ from asynccvat.core.models import (
     Project,
     RequestAccepted,
     ServerRequest,
+    TargetKind,
     Task,
     TaskListing,
     User,
@@ -74,6 +76,7 @@ T = TypeVar("T")
 _DATA_META = ObjectDecoder(DataMeta)
 _TASK = ObjectDecoder(Task)
 _REQUEST = ObjectDecoder(ServerRequest)
+_JOB = ObjectDecoder(Job)
 _ABOUT = ObjectDecoder(About)
 _USER = ObjectDecoder(User)
 
@@ -492,6 +495,16 @@ class CvatClient:
         jobs = [item async for item in self.iter_jobs(selection, page_size=page_size)]
         return tuple(sorted(jobs, key=lambda job: job.id))
 
+    async def job(self, job_id: int) -> Job:
+        """Return one job.
+
+        Raises:
+            NotFoundError: There is no such job, or the user may not see it.
+            PermissionDeniedError: The user may not see it.
+        """
+        path = f"/api/jobs/{whole('job_id', job_id)}"
+        return await self._get(path, _JOB, "detail", task_id=job_id, target=TargetKind.JOB)
+
     def iter_jobs(
         self, selection: JobSelection | None = None, *, page_size: int = 500
     ) -> AsyncGenerator[Job, None]:
@@ -506,23 +519,36 @@ class CvatClient:
         """
         return self._lists.each_job(JobSelection.of(selection), page_size)
 
-    async def request_export(self, task_id: int, spec: ExportSpec | str) -> RequestAccepted:
-        """Request the export of a task.
+    async def request_export(
+        self, target_id: int, spec: ExportSpec | BackupSpec | str
+    ) -> RequestAccepted:
+        """Request the export or the backup of a task, project or job, as a spec says.
 
         If it is queued or running already, the server answers 409 with its request. That counts as
         success. If it ended before, it is queued again, and an unchanged task comes from the
-        server's cache. The earlier result cannot be read any more. For the format `CVAT` the task
-        is read first, whose mode decides the flavour.
+        server's cache. The earlier result cannot be read any more. For the format `CVAT` a task or
+        job is read first, whose mode decides the flavour. Projects are exported as images.
+
+        Args:
+            target_id: The id of the task, project or job.
+            spec: A format's name exports a task.
 
         Raises:
             ConfigError: The server does not have the format. The nearest names are given.
-            NotFoundError: There is no such task.
+            NotFoundError: There is no such task, project or job.
             PermissionDeniedError: The user may not export it.
         """
-        spec = ExportSpec.of(spec)
-        if spec.format == CVAT:
-            spec = spec.for_mode((await self.task(task_id)).mode)
-        return await self._exports.request(task_id, spec)
+        if not isinstance(spec, BackupSpec):
+            spec = ExportSpec.of(spec)
+            if spec.format == CVAT:
+                spec = spec.for_mode(await self._mode(target_id, spec.target))
+        return await self._exports.request(target_id, spec)
+
+    async def _mode(self, target_id: int, target: TargetKind) -> str | None:
+        """Return the mode of a task or job; None for a project, which may hold both."""
+        if target is TargetKind.TASK:
+            return (await self.task(target_id)).mode
+        return (await self.job(target_id)).mode if target is TargetKind.JOB else None
 
     async def request(self, rq_id: str) -> ServerRequest:
         """Return one entry of the server's requests.
@@ -541,14 +567,16 @@ class CvatClient:
         action: str | None = "export",
         status: str | None = None,
         export_format: str | None = None,
+        target: TargetKind = TargetKind.TASK,
     ) -> tuple[ServerRequest, ...]:
         """List the user's own requests that the server remembers, newest first.
 
         Args:
-            task_ids: Only requests of these tasks. None for all.
+            task_ids: Only requests of these tasks, or of these projects or jobs. None for all.
             action: `export`, `import` or `create`. None for all.
             status: `queued`, `started`, `finished` or `failed`. None for all.
             export_format: Only requests of this format, by its readable name.
+            target: What the ids are ids of.
 
         Raises:
             ConfigError: A condition is one that the server does not know, or empty.
@@ -559,7 +587,7 @@ class CvatClient:
         check_word("status", status, REQUEST_STATES)
         if export_format is not None:
             check_text("export_format", export_format)
-        selection = RequestSelection(task_ids, action, status, export_format)
+        selection = RequestSelection(task_ids, action, status, export_format, target)
         return await self._lists.requests(selection)
 
     async def cancel_request(self, rq_id: str) -> bool:
@@ -617,6 +645,7 @@ class CvatClient:
         *,
         anonymous: bool = False,
         task_id: int | None = None,
+        target: TargetKind = TargetKind.TASK,
         rq_id: str | None = None,
     ) -> T:
         call = Call(
@@ -625,6 +654,7 @@ class CvatClient:
             step=step,
             anonymous=anonymous,
             task_id=task_id,
+            target=target,
             rq_id=rq_id,
         )
         return self._http.decode(await self._http.call(call), decoder)

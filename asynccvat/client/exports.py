@@ -12,7 +12,14 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from asynccvat.client.lists import Lists
-from asynccvat.core.models import CVAT, ExportSpec, RequestAccepted, RequestId
+from asynccvat.core.models import (
+    CVAT,
+    ExportSpec,
+    RequestAccepted,
+    RequestId,
+    RequestSpec,
+    TargetKind,
+)
 from asynccvat.core.numbers import whole
 from asynccvat.core.selections.selection import RequestSelection
 from asynccvat.core.wire.responses import ByteRange, is_json
@@ -45,26 +52,26 @@ class ExportCalls:
         self._http = http
         self._lists = lists
 
-    async def request(self, task_id: int, spec: ExportSpec) -> RequestAccepted:
-        """Request the export of a task."""
+    async def request(self, target_id: int, spec: RequestSpec) -> RequestAccepted:
+        """Request what a spec says: the export or the backup of a target."""
+        target = spec.target
+        purpose = f"{spec.verb} {target} {whole(f'{target}_id', target_id)}"
         call = Call(
             method="POST",
-            path=f"/api/tasks/{whole('task_id', task_id)}/dataset/export",
+            path=f"{target.endpoint}/{target_id}/{spec.resource}/export",
             step="export",
-            params={
-                "format": spec.format,
-                "save_images": "true" if spec.images else "false",
-                # Without it, a task whose default target is a bucket never gets a result_url.
-                "location": "local",
-            },
+            params=spec.query,
             expect=(202, 409),
-            task_id=task_id,
+            task_id=target_id,
+            target=target,
+            purpose=purpose,
         )
         for _ in range(MAX_COLLISIONS):
             try:
                 answer = await self._http.call(call)
             except ResponseError as error:
-                if error.status == 400 and "unknown format" in error.detail.lower():
+                said = error.detail.lower()
+                if spec.format is not None and error.status == 400 and "unknown format" in said:
                     raise await self._unknown_format(spec.format) from None
                 raise
             if answer.status == 202 or is_json(answer.content_type):
@@ -72,28 +79,29 @@ class ExportCalls:
                 self._http.note_request(rq_id)
                 return RequestAccepted(rq_id, answer.status == 202, accepted_at=answer.date)
             # Some versions only say in plain text that it runs, without its id.
-            running = await self._running(task_id, spec)
+            running = await self._running(target_id, spec)
             if running is not None:
                 return RequestAccepted(running, created=False)
             # It has ended since. The next call queues a new export.
         raise ProtocolError(
-            f"cannot export task {task_id}: {self._http.server.address} says that another export "
+            f"cannot {purpose}: {self._http.server.address} says that another {spec.noun} "
             "of it runs, but lists none. Try again later.",
-            task_id=task_id,
+            task_id=target_id,
             step="export",
             retryable=True,
         )
 
-    async def _running(self, task_id: int, spec: ExportSpec) -> str | None:
-        kind = "export:dataset" if spec.images else "export:annotations"
-        selection = RequestSelection((task_id,), "export", export_format=spec.format)
+    async def _running(self, target_id: int, spec: RequestSpec) -> str | None:
+        selection = RequestSelection(
+            (target_id,), "export", export_format=spec.format, target=spec.target
+        )
         for request in await self._lists.requests(selection):
             operation = request.operation
             if (
                 not request.ended
-                and operation.type == kind
-                and operation.target == "task"
-                and operation.task_id == task_id
+                and operation.type == spec.operation_type
+                and operation.target == spec.target
+                and operation.id_of(spec.target) == target_id
                 and operation.format == spec.format
             ):
                 return request.id
@@ -120,9 +128,14 @@ class ExportCalls:
 
     @asynccontextmanager
     async def result(
-        self, result_url: str, part: ByteRange | None, if_range: str | None, task_id: int | None
+        self,
+        result_url: str,
+        part: ByteRange | None,
+        if_range: str | None,
+        task_id: int | None,
+        target: TargetKind = TargetKind.TASK,
     ) -> AsyncIterator[ResultStream]:
-        """Read an export's archive, or a part of it."""
+        """Read the archive of an export or backup, or a part of it."""
         server = self._http.server
         # Each export of a task has the same URL: no cache may answer with an earlier one.
         headers = {"Accept-Encoding": "identity", "Cache-Control": "no-cache"}
@@ -137,6 +150,7 @@ class ExportCalls:
             expect=(200, 206),
             headers=headers,
             task_id=task_id,
+            target=target,
         )
         try:
             stream = await self._http.open_stream(call, part)

@@ -18,7 +18,7 @@ from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token, read_only_refusal
 from asynccvat.core.annotations.importers import importer_for
-from asynccvat.core.models import About, AccessToken, Format, ServerRequest
+from asynccvat.core.models import About, AccessToken, Format, ServerRequest, TargetKind
 from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
 from asynccvat.core.selections.selection import RequestSelection
@@ -75,6 +75,7 @@ class ClientInternals:
         suffix: int | None = None,
         if_range: str | None = None,
         task_id: int | None = None,
+        target: TargetKind = TargetKind.TASK,
     ) -> AsyncIterator[ResultStream]:
         """Read an export's archive, or a part of it.
 
@@ -87,7 +88,8 @@ class ClientInternals:
             last: Offset of the last byte wanted, inclusive.
             suffix: The number of bytes at the end, instead of `first` and `last`.
             if_range: An ETag. If the archive has changed, the answer is the whole of it (200).
-            task_id: The task of the export, for the messages.
+            task_id: The task of the export, or its target of another kind, for the messages.
+            target: What that is the id of.
 
         Raises:
             ExportNotReadyError: The export has not ended, or another one was started since.
@@ -98,7 +100,7 @@ class ClientInternals:
         part = None
         if (first, last, suffix) != (None, None, None):
             part = ByteRange(first, last, suffix)
-        async with self._exports.result(result_url, part, if_range, task_id) as stream:
+        async with self._exports.result(result_url, part, if_range, task_id, target) as stream:
             yield stream
 
     async def known_exports(self) -> tuple[ServerRequest, ...]:

@@ -18,7 +18,7 @@ from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.client.client import CvatClient, internals
 from asynccvat.client.watched import WatchedRequest, bug, stuck, timed_out, vanished
-from asynccvat.core.models import RequestStatus, ServerRequest
+from asynccvat.core.models import RequestStatus, ServerRequest, TargetKind
 from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
 from asynccvat.core.scheduling.intervals import list_patience
 from asynccvat.core.scheduling.polling import Demand, Poll, PollMethod
@@ -53,6 +53,8 @@ class Poller:
         demand: Callable[[], Demand] = Demand,
         action: str = "export",
         by_task: bool = True,
+        target: TargetKind = TargetKind.TASK,
+        noun: str = "export",
         on_started: Callable[[int], None] | None = None,
         on_stalled: Callable[[QueueStall], None] | None = None,
     ) -> None:
@@ -67,6 +69,8 @@ class Poller:
             action: `export` or `import`, the same for all requests.
             by_task: Whether the server's requests name their tasks, so that its list can be
                 filtered by them. Those of restores name none.
+            target: What all requests are about: tasks, projects or jobs.
+            noun: What the server makes, in a word, for messages.
             on_started: Receives the task of each request that is seen to have started.
             on_stalled: Told when nothing has left the queue for minutes, and again later.
         """
@@ -75,6 +79,8 @@ class Poller:
         self._demand = demand
         self._action = action
         self._by_task = by_task
+        self._target = target
+        self._noun = noun
         self._on_started = on_started or (lambda _task_id: None)
         self._on_stalled = on_stalled or (lambda _stall: None)
         self._queue_timeout = queue_timeout
@@ -103,14 +109,16 @@ class Poller:
 
         Args:
             rq_id: Its id.
-            task_id: The task that it is about.
+            task_id: The task that it is about, or the target of another kind.
             asked_at: When it was requested, seconds of the loop's clock.
             created: Whether our own call queued it.
             predictable: Whether its result may be fetched before it is known to be there.
             accepted_at: The `Date` of the server's answer, None if it sent none.
             uncertainty: Seconds by which it may have been queued sooner or later.
         """
-        watched = WatchedRequest(rq_id, task_id, created, accepted_at)
+        watched = WatchedRequest(
+            rq_id, task_id, created, accepted_at, target=self._target, noun=self._noun
+        )
         self._watched[rq_id] = watched
         self._inflight.remove(rq_id)
         self._inflight.add(
@@ -252,7 +260,9 @@ class Poller:
         try:
             # An entry that the list leaves out is polled by a call, at each list again.
             with anyio.move_on_after(list_patience(self.model)), warnings_to(_ignore):
-                requests = await self._client.requests(task_ids=task_ids, action=self._action)
+                requests = await self._client.requests(
+                    task_ids=task_ids, action=self._action, target=self._target
+                )
         except (AuthenticationError, RateLimitError):
             raise
         except (ProtocolError, ResponseError):

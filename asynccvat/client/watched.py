@@ -7,7 +7,7 @@ from datetime import datetime
 
 import anyio
 
-from asynccvat.core.models import ServerRequest
+from asynccvat.core.models import ServerRequest, TargetKind
 from asynccvat.core.quantities import duration_text
 from asynccvat.core.scheduling.stalls import QueueStall
 from asynccvat.errors import (
@@ -25,7 +25,7 @@ class WatchedRequest:
 
     Attributes:
         rq_id: Its id.
-        task_id: The task that it is about.
+        task_id: The task that it is about, or the target of another kind.
         created: Whether our own call queued it.
         accepted_at: The `Date` of the answer to that call, None if the server sent none.
         seen_queued: Whether an answer showed it in the queue.
@@ -34,6 +34,8 @@ class WatchedRequest:
         error: Why polling it ended, None if it did not fail.
         ended: Whether it has ended, or polling it has failed.
         turn: Set when the waiting task has to act.
+        target: What `task_id` is the id of.
+        noun: What it makes, in a word.
     """
 
     rq_id: str
@@ -46,13 +48,20 @@ class WatchedRequest:
     error: AsyncCvatError | None = None
     ended: bool = False
     turn: anyio.Event = field(default_factory=anyio.Event)
+    target: TargetKind = TargetKind.TASK
+    noun: str = "export"
+
+    @property
+    def named(self) -> str:
+        """Name it in words: `export of task 147`."""
+        return f"{self.noun} of {self.target} {self.task_id}"
 
 
 def vanished(watched: WatchedRequest) -> ExportExpiredError:
     """The error of a request that the server does not know any more."""
     return ExportExpiredError(
-        f"lost the export of task {watched.task_id}: the server has forgotten it, perhaps because "
-        "it was restarted. Export the task again.",
+        f"lost the {watched.named}: the server has forgotten it, perhaps because "
+        f"it was restarted. Request the {watched.noun} again.",
         task_id=watched.task_id,
         rq_id=watched.rq_id,
         step="wait",
@@ -63,8 +72,8 @@ def vanished(watched: WatchedRequest) -> ExportExpiredError:
 def timed_out(watched: WatchedRequest, timeout: float) -> ExportTimeoutError:
     """The error of a request that runs for too long."""
     return ExportTimeoutError(
-        f"the export of task {watched.task_id} takes too long: it has run for more than "
-        f"{timeout:.0f} s. Allow more time with --export-timeout.",
+        f"the {watched.named} takes too long: it has run for more than {timeout:.0f} s. "
+        "Allow more time with --export-timeout.",
         task_id=watched.task_id,
         rq_id=watched.rq_id,
         step="wait",
@@ -82,4 +91,4 @@ def stuck(stall: QueueStall, timeout: float) -> QueueStuckError:
 
 def bug(watched: WatchedRequest, error: Exception) -> InternalError:
     """The error of a request whose answer met a bug."""
-    return InternalError.of(error, task_id=watched.task_id, step="wait")
+    return InternalError.of(error, task_id=watched.task_id, step="wait", target=watched.target)

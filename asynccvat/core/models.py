@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from sys import intern
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -318,6 +318,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     job_id: int | None = None
     format: str | None = None
 
+    def id_of(self, target: TargetKind) -> int | None:
+        """Return the id of what it concerns, as one kind of target; None if the server says none.
+
+        The request of a job names the job's task, too.
+        """
+        ids = {TargetKind.TASK: self.task_id, TargetKind.PROJECT: self.project_id}
+        return ids.get(target, self.job_id)
+
 
 class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of `/api/requests`: an export, an import or other long work of the server.
@@ -462,6 +470,7 @@ class ExportSpec:
         format: The exporter's exact name, case included. `CVAT` takes `CVAT for video 1.1` for
             videos, which are annotated with tracks, and `CVAT for images 1.1` for all other tasks.
         images: Whether the archive holds the images, too.
+        target: What is exported: tasks, projects or jobs.
 
     Raises:
         ConfigError: No format is named.
@@ -469,6 +478,14 @@ class ExportSpec:
 
     format: str = CVAT
     images: bool = False
+    target: TargetKind = TargetKind.TASK
+
+    noun: ClassVar[str] = "export"
+    """What the server makes, for messages."""
+    verb: ClassVar[str] = "export"
+    """What the server is asked to do, for messages."""
+    resource: ClassVar[str] = "dataset"
+    """The part of CVAT's paths that tells exports from backups."""
 
     def __post_init__(self) -> None:
         given: object = self.format
@@ -479,6 +496,19 @@ class ExportSpec:
             )
         if not isinstance(self.images, bool):
             raise ConfigError(f"images must be True or False, not {self.images!r}")
+        object.__setattr__(self, "target", checked_target(self.target))
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of the call that requests an export."""
+        # Without a location, a task whose default target is a bucket never gets a result_url.
+        images = "true" if self.images else "false"
+        return {"format": self.format, "save_images": images, "location": "local"}
+
+    @property
+    def operation_type(self) -> str:
+        """The type of such a request in the server's list of requests."""
+        return "export:dataset" if self.images else "export:annotations"
 
     @property
     def exporters(self) -> tuple[str, ...]:
@@ -490,7 +520,7 @@ class ExportSpec:
         if self.format != CVAT:
             return self
         name = CVAT_VIDEO if mode == "interpolation" else CVAT_IMAGES
-        return ExportSpec(name, self.images)
+        return ExportSpec(name, self.images, self.target)
 
     @classmethod
     def of(cls, spec: ExportSpec | str | None) -> ExportSpec:
@@ -508,3 +538,67 @@ class ExportSpec:
         if not isinstance(given, ExportSpec):
             raise TypeError(f"a spec is an ExportSpec or a format's name, not {spec!r}")
         return spec
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSpec:
+    """How tasks or projects are backed up.
+
+    Attributes:
+        lightweight: Whether media that lie in a cloud storage are left out. Such a backup cannot
+            be restored without that storage.
+        target: What is backed up: tasks or projects. CVAT has no backups of jobs.
+
+    Raises:
+        ConfigError: The target is a job.
+    """
+
+    lightweight: bool = False
+    target: TargetKind = TargetKind.TASK
+
+    noun: ClassVar[str] = "backup"
+    verb: ClassVar[str] = "back up"
+    resource: ClassVar[str] = "backup"
+    format: ClassVar[None] = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.lightweight, bool):
+            raise ConfigError(f"lightweight must be True or False, not {self.lightweight!r}")
+        object.__setattr__(self, "target", checked_target(self.target))
+        if self.target is TargetKind.JOB:
+            raise ConfigError("CVAT cannot back up single jobs. Back up their tasks instead.")
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of the call that requests a backup."""
+        # For media in a cloud storage, CVAT's own default is a lightweight backup.
+        lightweight = "true" if self.lightweight else "false"
+        return {"location": "local", "lightweight": lightweight}
+
+    @property
+    def operation_type(self) -> str:
+        """The type of such a request in the server's list of requests."""
+        return "export:backup"
+
+    def for_mode(self, mode: str | None) -> BackupSpec:
+        """Return the spec itself: a backup is the same for images and videos."""
+        del mode
+        return self
+
+
+RequestSpec = ExportSpec | BackupSpec
+"""What the server is asked to make of a target."""
+
+
+def checked_target(given: str) -> TargetKind:
+    """Return the kind of target that a value names.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    try:
+        return TargetKind(given)
+    except ValueError:
+        raise ConfigError(
+            f"target must be {', '.join(TargetKind)}, not {given!r}. Take a TargetKind."
+        ) from None

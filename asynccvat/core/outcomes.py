@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from asynccvat.core.models import TargetKind
 from asynccvat.errors import AsyncCvatError
 
 
@@ -73,7 +74,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     A failed task has a `FailedOutcome`, which the collector follows, as its error leads to frames.
 
     Attributes:
-        task_id: The task.
+        task_id: The task, or the target of another kind.
+        target: What `task_id` is the id of. In JSON the id is `task_id`, `project_id` or `job_id`.
         name: Its name on the server, "" if it is unknown: a download does not list tasks.
         action: What was done.
         reason: Why: the value of a `Reason` (`new`, `changed`, `unchanged`, `asked for`, ...), or
@@ -95,6 +97,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     task_id: int
+    target: TargetKind = TargetKind.TASK
     action: Action
     reason: str
     name: str = ""
@@ -118,7 +121,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def __repr__(self) -> str:
         why = f", error={self.error!r}" if self.error is not None else ""
         return (
-            f"{type(self).__name__}(task_id={self.task_id}, action={str(self.action)!r}, "
+            f"{type(self).__name__}({self.target}_id={self.task_id}, action={str(self.action)!r}, "
             f"reason={str(self.reason)!r}, location={self.location!r}{why})"
         )
 
@@ -133,7 +136,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.ok:
             return ""
         text = str(self.error or self.reason)
-        named = f"task {self.task_id}"
+        named = f"{self.target} {self.task_id}"
         if not self.task_id:
             return text  # a file that does not tell its task
         return text if re.search(rf"\b{named}\b", text, re.IGNORECASE) else f"{named}: {text}"
@@ -141,7 +144,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as JSON types, without empty values."""
         record: dict[str, Any] = {
-            "task_id": self.task_id,
+            f"{self.target}_id": self.task_id,
             "name": self.name,
             "action": str(self.action),
             "reason": self.reason,

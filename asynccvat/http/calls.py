@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from asynccvat.core.models import TargetKind
 from asynccvat.core.wire.headers import checked_headers
 from asynccvat.core.wire.proxies import Proxy
 from asynccvat.core.wire.responses import error_text
@@ -162,7 +163,9 @@ class Call:
         anonymous: Send no credentials.
         retry: Retry after temporary failures. Only for calls that may safely be repeated.
         during_outage: Send it even while the server is known not to answer.
-        task_id: The task that the call is about.
+        task_id: The task that the call is about, or the target of another kind.
+        target: What `task_id` is the id of.
+        purpose: What the call is for, as it follows "cannot"; "" if the step tells it.
         rq_id: The server's request that the call is about.
     """
 
@@ -178,6 +181,8 @@ class Call:
     retry: bool = True
     during_outage: bool = False
     task_id: int | None = None
+    target: TargetKind = TargetKind.TASK
+    purpose: str = ""
     rq_id: str | None = None
 
 

@@ -300,9 +300,9 @@ def _shows_another_server(
 def _remedy(call: Call, status: int) -> str:
     """Return a sentence on what to do about a refusal, "" if that is unknown."""
     if call.task_id is not None and call.step in ("detail", "export", "upload"):
-        # CVAT answers 404 or 403 for a task that the user may not see.
+        # CVAT answers 404 or 403 for a target that the user may not see.
         if status == 404:
-            return "There is no such task, or this user may not see it."
+            return f"There is no such {call.target}, or this user may not see it."
         if status == 403:
             what = "annotate" if call.step == "upload" else "see or export"
             return f"This user may not {what} it. Ask for access, or use another account."
@@ -328,13 +328,13 @@ def _remedy_of_gateway(status: int) -> str:
     return _REMEDIES.get(status, "")
 
 
-_OF_TASKS = {
-    "detail": "cannot read task {}",
-    "export": "cannot export task {}",
-    "upload": "cannot upload to task {}",
-    "download": "cannot download the export of task {}",
-    "annotations": "cannot read the annotations of task {}",
-    "discard": "cannot delete the empty task {}",
+_OF_TARGETS = {
+    "detail": "cannot read {}",
+    "export": "cannot export {}",
+    "upload": "cannot upload to {}",
+    "download": "cannot download the export of {}",
+    "annotations": "cannot read the annotations of {}",
+    "discard": "cannot delete the empty {}",
 }
 _OF_OTHERS = {
     "about": "cannot read the server's version",
@@ -353,9 +353,12 @@ _OF_OTHERS = {
 
 
 def _subject(call: Call) -> str:
-    """Say what failed with a call: what its step is for, and the task if it is about one."""
+    """Say what failed with a call: what its step is for, and the target if it is about one."""
+    if call.purpose:
+        return f"cannot {call.purpose}"
     if call.task_id is not None:
-        return _OF_TASKS.get(call.step, f"{call.step} of task {{}} failed").format(call.task_id)
+        named = f"{call.target} {call.task_id}"
+        return _OF_TARGETS.get(call.step, f"{call.step} of {{}} failed").format(named)
     if call.step == "list":
         return f"cannot list the {call.path.rpartition('/')[2]}"
     return _OF_OTHERS.get(call.step, f"{call.step} failed")

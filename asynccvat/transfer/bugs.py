@@ -10,8 +10,8 @@ from asynccvat.errors import AsyncCvatError, InternalError
 T = TypeVar("T")
 
 
-async def of_one_task(work: Awaitable[T], task_id: int) -> T:
-    """Await the work on one task.
+async def of_one_task(work: Awaitable[T], task_id: int, target: str = "task") -> T:
+    """Await the work on one task, or on a target of another kind.
 
     Raises:
         InternalError: It raised what no code expects.
@@ -22,4 +22,4 @@ async def of_one_task(work: Awaitable[T], task_id: int) -> T:
     except (AsyncCvatError, MemoryError):
         raise
     except Exception as error:
-        raise InternalError.of(error, task_id=task_id, step="task") from error
+        raise InternalError.of(error, task_id=task_id, step="task", target=target) from error

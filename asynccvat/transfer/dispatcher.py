@@ -19,7 +19,7 @@ from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import RequestSpec
 from asynccvat.core.options import FetchOptions
 from asynccvat.core.outcomes import TaskOutcome
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
@@ -65,7 +65,7 @@ class Dispatcher:
         self,
         client: CvatClient,
         destinations: Destinations,
-        spec: ExportSpec,
+        spec: RequestSpec,
         options: FetchOptions,
         *,
         emit: Callable[[Event], None],
@@ -80,7 +80,7 @@ class Dispatcher:
         Args:
             client: The server.
             destinations: Gives each task its destination.
-            spec: Format and images.
+            spec: What the server makes of each, and what they are: tasks, projects or jobs.
             options: Limits and retries.
             emit: Receives the events.
             done: Receives each outcome.
@@ -91,6 +91,7 @@ class Dispatcher:
             refresh: Whether unchanged images are reused without exporting them again.
         """
         self.stopped_by: AsyncCvatError | None = None
+        self._target = spec.target
         self._done = done
         self._warn = warn
         self._emit = emit
@@ -103,6 +104,8 @@ class Dispatcher:
             timeout=options.export_timeout,
             queue_timeout=options.queue_timeout,
             demand=self._demand,
+            target=spec.target,
+            noun=spec.noun,
             on_started=lambda task_id: self._note_event(ExportStarted(task_id)),
             on_stalled=lambda stall: emit(QueueStalled(stall)),
         )
@@ -199,7 +202,7 @@ class Dispatcher:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            outcome = await of_one_task(self._fetcher.fetch(order), order.task.id)
+            outcome = await of_one_task(self._fetcher.fetch(order), order.task.id, self._target)
         except AsyncCvatError as error:
             if isinstance(error, ExportFailedError) and error.retryable and not is_alone:
                 self._note_event(Retrying(order.task.id, "export", str(error), 0.0))
@@ -207,6 +210,7 @@ class Dispatcher:
                 return
             if end_of_run(error) is None:
                 error.task_id = error.task_id or order.task.id
+                error.target = self._target
             self._note_failure(order.task.id, error)
             if end_of_run(error) is not None:
                 return
@@ -214,7 +218,7 @@ class Dispatcher:
                 self._note_event(Retrying(order.task.id, error.step or "", second_try(error), 0.0))
                 self._second_chances.append(order)
                 return
-            outcome = failed(order, error, clock() - began)
+            outcome = failed(order, error, clock() - began, self._target)
         else:
             self._outages.note_stored(order.task.id)
         finally:

@@ -15,7 +15,7 @@ import anyio
 from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller
 from asynccvat.client.watched import WatchedRequest
-from asynccvat.core.models import ExportSpec, RequestAccepted, RequestStatus, ServerRequest
+from asynccvat.core.models import RequestAccepted, RequestSpec, RequestStatus, ServerRequest
 from asynccvat.core.scheduling.adoption import may_adopt
 from asynccvat.core.scheduling.intervals import list_patience
 from asynccvat.core.scheduling.result_dates import EarlierResults, ResultAge, ResultDates
@@ -88,12 +88,12 @@ class Exports:
             except AsyncCvatError:
                 return  # equal dates then say nothing, and the server is asked instead
 
-    async def result(self, task_id: int, spec: ExportSpec) -> ExportResult:
-        """Export a task, whole and no older than the listing.
+    async def result(self, task_id: int, spec: RequestSpec) -> ExportResult:
+        """Export or back up a target, whole and no older than the listing.
 
         Args:
-            task_id: The task.
-            spec: Format and images.
+            task_id: The task, or the target of another kind.
+            spec: What the server makes of it.
 
         Returns:
             The result. If it is predicted, its archive should be there now.
@@ -123,7 +123,7 @@ class Exports:
         """
         return await self._own.cancel_queued()
 
-    async def _request(self, task_id: int, spec: ExportSpec) -> WatchedRequest:
+    async def _request(self, task_id: int, spec: RequestSpec) -> WatchedRequest:
         call = self._client.request_export(task_id, spec)
         watched = await self._own.send(call, task_id, predictable=self._is_predictable)
         self._emit(ExportRequested(task_id, watched.rq_id, watched.created))
@@ -140,8 +140,8 @@ class Exports:
         if watched.created:
             self._own.forget(watched)
         elif not may_adopt(request, listed_at=self.listed_at, seen_queued=watched.seen_queued):
-            raise _too_old(task_id, request)
-        url = self._result_url(task_id, request)
+            raise _too_old(watched, request)
+        url = self._result_url(watched, request)
         self._urls = self._urls.with_url(watched.rq_id, task_id, url)
         return ExportResult(url, ended=watched)
 
@@ -194,12 +194,13 @@ class Exports:
         """Stop watching a request. Called by its `Prediction`."""
         self._poller.forget(watched)
 
-    def _result_url(self, task_id: int, request: ServerRequest) -> str:
+    def _result_url(self, watched: WatchedRequest, request: ServerRequest) -> str:
         """Check that a request finished well, and return the URL of its result."""
+        task_id, target = watched.task_id, watched.target
         if request.state is RequestStatus.FAILED:
             why = request.cause or "no reason given"
             raise ExportFailedError(
-                f"the server could not export task {task_id}: {why}",
+                f"the server could not make the {watched.named}: {why}",
                 task_id=task_id,
                 rq_id=request.id,
                 step="export",
@@ -207,9 +208,8 @@ class Exports:
             )
         if request.result_url is None:
             raise ProtocolError(
-                f"the export of task {task_id} finished without a result_url: the server may "
-                "have written it to a cloud storage. Check the target storage of the task and its "
-                "project.",
+                f"the {watched.named} finished without a result_url: the server may have written "
+                f"it to a cloud storage. Check the target storage of the {target}.",
                 task_id=task_id,
                 rq_id=request.id,
                 step="export",
@@ -289,8 +289,8 @@ class EarlierResultError(ExportNotReadyError):
 
     def __init__(self, watched: WatchedRequest, age: ResultAge) -> None:
         super().__init__(
-            f"cannot use the result of task {watched.task_id} yet: {age.value}. Wait until the "
-            "server says that the export has ended.",
+            f"cannot use the result of {watched.target} {watched.task_id} yet: {age.value}. Wait "
+            f"until the server says that the {watched.noun} has ended.",
             task_id=watched.task_id,
             rq_id=watched.rq_id,
             step="download",
@@ -302,12 +302,13 @@ class _TooOldError(ExportError):
     """Another client's export may have begun before the listing was read."""
 
 
-def _too_old(task_id: int, request: ServerRequest) -> ExportError:
+def _too_old(watched: WatchedRequest, request: ServerRequest) -> ExportError:
+    what = f"{watched.target}s"
     return _TooOldError(
-        f"cannot use the running export of task {task_id}: another client began it, perhaps before "
-        "the tasks were listed. Check whether another client of the same user exports the same "
-        "tasks.",
-        task_id=task_id,
+        f"cannot use the running {watched.named}: another client began it, perhaps before the "
+        f"{what} were listed. Check whether another client of the same user exports the same "
+        f"{what}.",
+        task_id=watched.task_id,
         rq_id=request.id,
         step="export",
         retryable=True,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self, TypeVar
 
 from asynccvat.client.watched import WatchedRequest
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import RequestSpec
 from asynccvat.errors import AsyncCvatError
 from asynccvat.http import ResultStream
 from asynccvat.transfer.exports import ExportResult, Exports, Prediction
@@ -16,16 +16,16 @@ T = TypeVar("T")
 
 
 class OneExport:
-    """The export of one task. Use it as a context manager; a slot must be held before.
+    """The export or backup of one target. Use it as a context manager; a slot must be held before.
 
     The slot is given back as soon as the archive is there.
 
     Attributes:
-        spec: Format and images.
+        spec: What the server makes.
     """
 
     def __init__(
-        self, exports: Exports, slots: RequestSlots, task_id: int, spec: ExportSpec
+        self, exports: Exports, slots: RequestSlots, task_id: int, spec: RequestSpec
     ) -> None:
         self.spec = spec
         self._exports = exports

@@ -1,7 +1,7 @@
-"""Fetch one task: export, wait, read, commit.
+"""Fetch one task, project or job: export, wait, read, commit.
 
-The steps live in `transfer.one_export`, `archives` and `store`. This module has their order, the
-limits they run under, and what is repeated if a result vanishes between them.
+The steps live in `transfer.one_export` and in the destination (`transfer.orders`). This module has
+their order, the limits they run under, and what is repeated if a result vanishes between them.
 """
 
 from __future__ import annotations
@@ -14,24 +14,21 @@ from datetime import UTC, datetime
 import anyio
 
 from asynccvat.archives import StagedArchive
-from asynccvat.core.annotations.staged_counts import counting_rule
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import ExportSpec, RequestSpec
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.refresh import fingerprint_on_disk, fits_folder, is_worth_refreshing
-from asynccvat.core.records.receipts import Receipt, ReceiptHead, format_version
 from asynccvat.errors import (
     ArchiveError,
     AsyncCvatError,
     ExportExpiredError,
     ExportNotReadyError,
-    StoreError,
 )
 from asynccvat.events import Event, Retrying, TransferFinished
-from asynccvat.store import Committed, KeptArchives, Staging, TaskStore
+from asynccvat.store import Staging, TaskStore
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media_fingerprints import MediaFingerprints
 from asynccvat.transfer.one_export import OneExport
-from asynccvat.transfer.orders import Destination, Destinations, FetchOrder
+from asynccvat.transfer.orders import Destination, Destinations, Fetched, FetchOrder
 from asynccvat.transfer.slots import RequestSlots
 
 
@@ -48,7 +45,7 @@ class TaskFetcher:
         exports: Exports,
         slots: RequestSlots,
         destinations: Destinations,
-        spec: ExportSpec,
+        spec: RequestSpec,
         origin: str,
         organization: str | None,
         transfers: int,
@@ -56,6 +53,7 @@ class TaskFetcher:
         emit: Callable[[Event], None],
         media: MediaFingerprints | None = None,
         on_staged: Callable[[int], None] = lambda _: None,
+        action: Action = Action.FETCHED,
     ) -> None:
         """Prepare to fetch tasks.
 
@@ -63,7 +61,7 @@ class TaskFetcher:
             exports: Exports tasks.
             slots: Slots for exports in flight.
             destinations: Gives each task its destination.
-            spec: Format and images.
+            spec: What the server makes of each.
             origin: The server, for the receipts.
             organization: Its organization, for the receipts.
             transfers: How many archives are read at once.
@@ -71,6 +69,7 @@ class TaskFetcher:
             emit: Receives the events.
             media: Compares fingerprints of images. None exports all images again.
             on_staged: Receives each task that has its folder in staging.
+            action: What is done with a task, for its outcome.
         """
         self._exports = exports
         self._slots = slots
@@ -83,6 +82,7 @@ class TaskFetcher:
         self._emit = emit
         self._media = media
         self._on_staged = on_staged
+        self._action = action
 
     async def fetch(self, order: FetchOrder) -> TaskOutcome:
         """Fetch one task. The caller holds a slot for its export, which is given back.
@@ -103,19 +103,28 @@ class TaskFetcher:
                     fetch = self._fetch if export.spec == whole else self._refresh
                     read, media = await fetch(order, export, url, staging, destination)
                     self._emit(TransferFinished(order.task.id))
-                    receipt = self._receipt(order, read, media, requested_at)
-                    committed = await self._commit(order, staging, receipt, destination)
+                    fetched = Fetched(
+                        order=order,
+                        spec=whole,
+                        archive=read,
+                        media_fingerprint=media,
+                        origin=self._origin,
+                        organization=self._organization,
+                        requested_at=requested_at,
+                    )
+                    committed = await destination.commit(fetched, staging)
                 except BaseException as error:
                     await _abandon(destination.store, staging, error)
                     raise
         return TaskOutcome(
             task_id=order.task.id,
+            target=whole.target,
             name=order.task.name,
-            action=Action.FETCHED,
+            action=self._action,
             reason=order.reason,
             location=str(committed.path),
             files=len(read.members),
-            bytes=receipt.head.bytes,
+            bytes=sum(member.size for member in read.members),
             transferred=read.transferred,
             seconds=clock() - began,
             emptied=bool(emptied := _emptied(order, read)),
@@ -132,10 +141,12 @@ class TaskFetcher:
         spec = self._spec.for_mode(order.task.mode)
         return OneExport(self._exports, self._slots, order.task.id, spec)
 
-    async def _spec_of(self, order: FetchOrder, whole: ExportSpec) -> ExportSpec:
+    async def _spec_of(self, order: FetchOrder, whole: RequestSpec) -> RequestSpec:
         """Choose how to export a task: without images if those on disk are still current."""
+        if self._media is None or not isinstance(whole, ExportSpec):
+            return whole
         here = fingerprint_on_disk(order.task, order.reason, order.previous, whole)
-        if self._media is None or here is None:
+        if here is None:
             return whole
         unchanged = await self._media.is_current(here, order.task)
         return replace(whole, images=not unchanged)
@@ -151,7 +162,12 @@ class TaskFetcher:
         """Read all of a task. Take the fingerprint of its images if a refresh would pay."""
         read = await self._read(export, url, staging, destination)
         media = None
-        if self._media is not None and is_worth_refreshing(read.members, export.spec):
+        spec = export.spec
+        if (
+            self._media is not None
+            and isinstance(spec, ExportSpec)
+            and is_worth_refreshing(read.members, spec)
+        ):
             media = await self._media.of_export(order.task, read.members)
         return read, media
 
@@ -174,7 +190,7 @@ class TaskFetcher:
             and await self._media.is_current(previous.head.media_fingerprint, order.task)
         ):
             async with self._reading:
-                read = await destination.reader.complete(annotations, staging, previous.members)
+                read = await destination.complete(annotations, staging, previous.members)
             if read is not None:
                 return read, previous.head.media_fingerprint
         why = "its images changed during the export, so the whole task is exported"
@@ -210,7 +226,7 @@ class TaskFetcher:
         elif isinstance(error, ExportExpiredError):
             raise error
         else:
-            raise _never_there(task_id, error) from error
+            raise _never_there(self._spec, task_id, error) from error
 
     async def _read_once(
         self, export: OneExport, url: str, staging: Staging, destination: Destination
@@ -220,64 +236,7 @@ class TaskFetcher:
         if not self.has_room:
             export.release_slot()
         async with self._reading:
-            archives = destination.archives
-            copy = None if archives is None else await archives.begin(staging.task_id)
-            return await destination.reader.read(
-                url,
-                staging,
-                expected=staging.expected(export.spec),
-                count=counting_rule(export.spec.format),
-                keep_archive=copy,
-                on_open=export.opened,
-            )
-
-    async def _commit(
-        self, order: FetchOrder, staging: Staging, receipt: Receipt, destination: Destination
-    ) -> Committed:
-        """Publish the kept archive, then commit the tree.
-
-        If a run is killed between the two, the next one fetches both again. In the other order
-        the task would be done, and its archive would be missing for ever. For the same reason the
-        archive stays if the commit failed at a point from which recovery may finish it.
-        """
-        archives = destination.archives
-        if archives is None:
-            return await destination.store.commit(staging, receipt, adopt=order.adopt)
-        try:
-            await archives.publish(order.task.id)
-            committed = await destination.store.commit(staging, receipt, adopt=order.adopt)
-        except BaseException as error:
-            if not staging.published:
-                await _roll_back_archive(archives, order.task.id, error)
-            raise
-        try:
-            await archives.drop_earlier(order.task.id)
-        except StoreError as error:
-            return replace(committed, warnings=(*committed.warnings, str(error)))
-        return committed
-
-    def _receipt(
-        self, order: FetchOrder, read: StagedArchive, media: str | None, requested_at: str
-    ) -> Receipt:
-        head = ReceiptHead(
-            version=format_version(read.members),
-            task_id=order.task.id,
-            task_name=order.task.name,
-            folder=order.folder,
-            format=self._spec.for_mode(order.task.mode).format,
-            images=self._spec.images,
-            updated_date=order.task.updated_date,
-            origin=self._origin,
-            organization=self._organization,
-            digest=read.digest,
-            media_fingerprint=media,
-            annotations=read.annotations,
-            files=len(read.members),
-            bytes=sum(member.size for member in read.members),
-            requested_at=requested_at,
-            committed_at=_now(),
-        )
-        return Receipt(head, read.members)
+            return await destination.read(url, staging, export.spec, on_open=export.opened)
 
 
 async def _abandon(store: TaskStore, staging: Staging, why: BaseException) -> None:
@@ -291,19 +250,11 @@ async def _abandon(store: TaskStore, staging: Staging, why: BaseException) -> No
             why.add_note(str(error))
 
 
-async def _roll_back_archive(archives: KeptArchives, task_id: int, why: BaseException) -> None:
-    """Roll back a task's published archive. An error here becomes a note, too."""
-    with anyio.CancelScope(shield=True):
-        try:
-            await archives.roll_back(task_id)
-        except AsyncCvatError as error:
-            why.add_note(str(error))
-
-
-def _never_there(task_id: int, error: ExportNotReadyError) -> ExportExpiredError:
+def _never_there(spec: RequestSpec, task_id: int, error: ExportNotReadyError) -> ExportExpiredError:
     return ExportExpiredError(
-        f"cannot read the export of task {task_id}: each time another export replaced it first. "
-        "Check whether another client of the same user exports the same tasks.",
+        f"cannot read the {spec.noun} of {spec.target} {task_id}: each time another {spec.noun} "
+        f"replaced it first. Check whether another client of the same user exports the same "
+        f"{spec.target}s.",
         task_id=task_id,
         step=error.step,
         retryable=True,

@@ -5,33 +5,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
-from asynccvat.archives import ArchiveReader
-from asynccvat.core.models import Task
+from asynccvat.archives import StagedArchive
+from asynccvat.core.models import RequestSpec, TargetKind, Task
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
-from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.errors import AsyncCvatError
-from asynccvat.store import KeptArchives, TaskStore
+from asynccvat.http import ResultStream
+from asynccvat.store import Committed, Staging, TaskStore
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a fetched task goes.
+class Destination(Protocol):
+    """Where a fetched task goes, and what its archive becomes there.
 
-    Attributes:
-        store: Where its tree is staged and committed.
-        reader: The archive reader, which knows what names the file system can hold.
-        archives: Where its archive is kept, None if it is not kept.
+    `transfer.folders` makes folders of archives.
     """
 
-    store: TaskStore
-    reader: ArchiveReader
-    archives: KeptArchives | None = None
+    @property
+    def store(self) -> TaskStore:
+        """Where it is staged."""
+
+    async def read(
+        self,
+        url: str,
+        staging: Staging,
+        spec: RequestSpec,
+        *,
+        on_open: Callable[[ResultStream], None],
+    ) -> StagedArchive:
+        """Read an archive into what was staged, and check it.
+
+        Args:
+            url: The archive.
+            staging: What the store staged.
+            spec: What the server made.
+            on_open: To be called with the response when the server begins to send. It may raise.
+
+        Raises:
+            AsyncCvatError: The archive is not there, is damaged, or cannot be stored.
+        """
+
+    async def complete(
+        self, archive: StagedArchive, staging: Staging, previous: Sequence[MemberRecord]
+    ) -> StagedArchive | None:
+        """Add the unchanged images to an export that was made without them.
+
+        Only called where exports without images were asked for.
+
+        Returns:
+            The whole. None if the images changed.
+        """
+
+    async def commit(self, fetched: Fetched, staging: Staging) -> Committed:
+        """Give what was staged its final name, with its receipt.
+
+        Raises:
+            AsyncCvatError: It was not committed.
+        """
 
 
 class Destinations(Protocol):
@@ -59,10 +95,39 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     adopt: bool = False
 
 
-def failed(order: FetchOrder, error: AsyncCvatError, seconds: float) -> TaskOutcome:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A task whose archive is staged, with all that its receipt says.
+
+    Attributes:
+        order: What was ordered.
+        spec: What the server made.
+        archive: The members, checked.
+        media_fingerprint: That of the images, None if it is unknown.
+        origin: The server.
+        organization: Its organization, None for none.
+        requested_at: When the run requested it, as text.
+    """
+
+    order: FetchOrder
+    spec: RequestSpec
+    archive: StagedArchive
+    media_fingerprint: str | None
+    origin: str
+    organization: str | None
+    requested_at: str
+
+
+def failed(
+    order: FetchOrder,
+    error: AsyncCvatError,
+    seconds: float,
+    target: TargetKind = TargetKind.TASK,
+) -> TaskOutcome:
     """Return the outcome of a task that failed."""
     return FailedOutcome(
         task_id=order.task.id,
+        target=target,
         name=order.task.name,
         action=Action.FAILED,
         reason=order.reason,

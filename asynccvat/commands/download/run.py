@@ -33,6 +33,7 @@ from asynccvat.errors import (
 from asynccvat.events import Event, Planned
 from asynccvat.store import LooseFolder
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
+from asynccvat.transfer.folders import FolderDestination
 from asynccvat.transfer.orders import Destination, FetchOrder, failed
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.run import Run
@@ -61,7 +62,7 @@ class _LooseFolders:
         path = self._paths[order.task.id]
         opening = LooseFolder.open(path, durable=self._durable, replace=self._replace)
         async with opening as folder:
-            yield Destination(folder, self._reader.with_rules(folder.rules))
+            yield FolderDestination(folder, self._reader.with_rules(folder.rules))
 
 
 class DownloadRun:

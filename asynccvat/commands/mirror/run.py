@@ -39,6 +39,7 @@ from asynccvat.errors import (
 )
 from asynccvat.store import MirrorStore
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
+from asynccvat.transfer.folders import FolderDestination
 from asynccvat.transfer.orders import Destination, FetchOrder
 from asynccvat.transfer.outages import OF_EVERY_TASK
 from asynccvat.transfer.report import ReportBuilder
@@ -54,7 +55,9 @@ class _OneDestination:
     """The one destination of all tasks of a mirror."""
 
     def __init__(self, store: MirrorStore, reader: ArchiveReader, *, keep_archives: bool) -> None:
-        self._destination = Destination(store, reader, store.archives if keep_archives else None)
+        self._destination: Destination = FolderDestination(
+            store, reader, store.archives if keep_archives else None
+        )
 
     def destination(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
         """Return the store, which is held for the whole run."""

@@ -76,12 +76,12 @@ def job_check(selection: JobSelection) -> Callable[[Job], bool]:
 
 def request_check(selection: RequestSelection) -> Callable[[ServerRequest], bool]:
     """Return what tells whether a request may belong to a selection."""
-    tasks = _as_set(selection.task_ids)
+    ids = _as_set(selection.task_ids)
 
     def check(request: ServerRequest) -> bool:
         operation = request.operation
         return (
-            _is_in(operation.task_id, tasks)
+            _is_in(operation.id_of(selection.target), ids)
             and _is(operation.type.partition(":")[0] or None, selection.action)
             and selection.status in (None, str(request.state))
             and _is(operation.format, selection.export_format)

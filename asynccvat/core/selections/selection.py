@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from asynccvat.core import quantities
 from asynccvat.core.declarations import SELECTION, Ids, JsonLogic, Moment, Text, option
+from asynccvat.core.models import TargetKind
 from asynccvat.core.selections.wildcards import has_wildcard, longest_literal
 from asynccvat.errors import ConfigError
 
@@ -278,23 +279,25 @@ class RequestSelection:
     """Select entries of the server's requests. None is no condition.
 
     Attributes:
-        task_ids: Only requests of these tasks.
+        task_ids: Only requests of these tasks, or of these targets of another kind.
         action: `export`, `import` or `create`.
         status: `queued`, `started`, `finished` or `failed`.
         export_format: The readable name of a format.
+        target: What the ids are ids of.
     """
 
     task_ids: Sequence[int] | None = None
     action: str | None = None
     status: str | None = None
     export_format: str | None = None
+    target: TargetKind = TargetKind.TASK
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
         given = {"action": self.action, "status": self.status, "format": self.export_format}
         plain = {name: value for name, value in given.items() if value is not None}
         # The only filter that works here: CVAT answers 500 to `and`, `or` and comparisons.
-        yield from _in_batches(plain, [], "task_id", self.task_ids)
+        yield from _in_batches(plain, [], f"{self.target}_id", self.task_ids)
 
 
 def after(query: Mapping[str, str], last_id: int) -> dict[str, str]:
