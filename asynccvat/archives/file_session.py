@@ -25,20 +25,18 @@ from asynccvat.archives.remote import (
     check_signature,
 )
 from asynccvat.archives.room import LOOK_AFTER, require_room
-from asynccvat.archives.spool import read_file_bytes, spooled_directory
 from asynccvat.archives.staged_archive import StagedArchive
-from asynccvat.core.paths import NameRules
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.wire.ranges import if_range
 from asynccvat.core.zip import Directory, TailNeeded, ZipReader, read_directory
 from asynccvat.errors import ArchiveError
 from asynccvat.events import Event
 from asynccvat.fs import disk_errors, files
+from asynccvat.fs.zip_files import directory_of_file, read_file_bytes
 from asynccvat.http import ResultStream
 from asynccvat.store import StagedBackup
+from asynccvat.store.backup_check import BACKUP_RULES
 
-# No member is written under its name, so only names that are unsafe anywhere are refused.
-_RULES = NameRules(component_bytes=4096, path_bytes=4096)
 # Bytes that are read again before a cancellation can take effect.
 _PIECE_BYTES = 32 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
@@ -58,7 +56,7 @@ class FileSession:
     ) -> None:
         self._source = source
         self._staged = staged
-        self._options = replace(options, rules=_RULES, map_names=False)
+        self._options = replace(options, rules=BACKUP_RULES, map_names=False)
         self._result_url = result_url
         self._events = TransferEvents(staged.task_id, emit)
         self._stack = AsyncExitStack()
@@ -198,7 +196,7 @@ class FileSession:
 
     def _directory_of_file(self) -> Directory:
         options = self._options
-        directory = spooled_directory(
+        directory = directory_of_file(
             self._fd, self._size, options.ranges.tail, limits=options.limits, rules=options.rules
         )
         self._reader = ZipReader(directory, directory.entries, options.limits)

@@ -25,12 +25,13 @@ from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.progress import TransferEvents
 from asynccvat.archives.receiving import receive
 from asynccvat.archives.remote import ArchiveSource, BodyBrokenError, RemoteArchive
-from asynccvat.archives.spool import Spool, extract_piece, spooled_directory
+from asynccvat.archives.spool import Spool, extract_piece
 from asynccvat.archives.staged_archive import StagedArchive
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.wire.ranges import first_request
 from asynccvat.core.zip import Directory, TailNeeded, read_directory
 from asynccvat.events import Event
+from asynccvat.fs.zip_files import directory_of_file
 from asynccvat.http import ResultStream
 from asynccvat.store import Staging
 
@@ -258,7 +259,7 @@ class ArchiveSession:
 
     def _begin_spooled(self, fd: int, size: int) -> Directory:
         options, extraction = self._options, self._extraction
-        directory = spooled_directory(
+        directory = directory_of_file(
             fd,
             size,
             options.ranges.tail,

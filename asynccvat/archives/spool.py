@@ -7,16 +7,13 @@ Synchronous, for worker threads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from asynccvat.archives.extractor import Extractor, StagedFiles
 from asynccvat.archives.remote import check_signature
 from asynccvat.core.archive_limits import ArchiveLimits
-from asynccvat.core.paths import NameRules
-from asynccvat.core.zip import Directory, TailNeeded, read_directory
-from asynccvat.errors import StoreError
 from asynccvat.fs import disk_errors, files
+from asynccvat.fs.zip_files import read_file_bytes
 
 PIECE_BYTES = 2 * 1024 * 1024
 """Bytes that are extracted before a cancellation can take effect."""
@@ -67,42 +64,6 @@ class Spool:
             ) from error
 
 
-def spooled_directory(
-    fd: int,
-    size: int,
-    tail: int,
-    *,
-    limits: ArchiveLimits,
-    rules: NameRules,
-    map_names: bool = False,
-) -> Directory:
-    """Read the central directory of an archive in a file.
-
-    Args:
-        fd: The file's handle.
-        size: Bytes of the archive.
-        tail: Bytes to try first, from the end.
-        limits: The most that the archive may hold.
-        rules: What names the destination can hold.
-        map_names: As in `read_directory`.
-
-    Raises:
-        ArchiveError: As `read_directory`.
-    """
-    while True:
-        length = min(tail, size)
-        found = read_directory(
-            read_file_bytes(fd, size - length, size),
-            size,
-            limits=limits,
-            rules=rules,
-            map_names=map_names,
-        )
-        if not isinstance(found, TailNeeded):
-            return found
-        tail = found.length
-
-
 def extract_piece(fd: int, extractor: Extractor, stop: int) -> None:
     """Extract up to `PIECE_BYTES` of an archive in a file.
 
@@ -120,23 +81,3 @@ def extract_piece(fd: int, extractor: Extractor, stop: int) -> None:
     piece_stop = min(stop, start + PIECE_BYTES)
     for position in range(start, piece_stop, _READ_BYTES):
         extractor.feed([read_file_bytes(fd, position, min(position + _READ_BYTES, piece_stop))])
-
-
-def read_file_bytes(fd: int, start: int, stop: int) -> bytes:
-    """Read bytes of a file that must have them.
-
-    Raises:
-        StoreError: The file became shorter.
-    """
-    parts = []
-    while start < stop:
-        data = os.pread(fd, stop - start, start)
-        if not data:
-            raise StoreError(
-                "the archive's file became shorter while its members were read: let nothing else "
-                "change the destination, and run again",
-                step="extract",
-            )
-        parts.append(data)
-        start += len(data)
-    return parts[0] if len(parts) == 1 else b"".join(parts)

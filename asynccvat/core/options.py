@@ -10,6 +10,7 @@ from typing import Any
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.declarations import (
     COUNT_OR_SHARE,
+    COUNT_OR_TIME,
     DURATION,
     DURATION_OR_NONE,
     REPLACING,
@@ -48,7 +49,7 @@ DEFAULT_PREFIX = "task"
 
 _PREFIX = "The start of a task's folder name; the task's id follows it. 'task' by default."
 _RETRIES = "How often a failed step of a task is retried."
-_BREAK_LOCK = "Take over the lock of a process that has surely ended."
+BREAK_LOCK = "Take over the lock of a process that has surely ended."
 
 
 class ImportMode(StrEnum):
@@ -274,7 +275,7 @@ class MirrorOptions(FetchOptions):
         Switch(),
         group=REPLACING,
     )
-    break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
+    break_lock: bool = option(False, "--break-lock", BREAK_LOCK, Switch(), group=REPLACING)
     change: bool = option(
         False,
         "--change",
@@ -420,7 +421,7 @@ class UploadOptions(TransferOptions):
         "Do not sync receipts to disk: faster, but not safe against a power cut.",
         Switch(),
     )
-    break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
+    break_lock: bool = option(False, "--break-lock", BREAK_LOCK, Switch(), group=REPLACING)
 
     @property
     def prefix(self) -> str:
@@ -495,7 +496,13 @@ class RestoreOptions(TransferOptions):
         "Do not sync the journal to disk: after a power cut, something may be restored twice.",
         Switch(),
     )
-    break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
+    break_lock: bool = option(False, "--break-lock", BREAK_LOCK, Switch(), group=REPLACING)
+
+
+_COUNTS = {
+    COUNT_OR_SHARE: "a number or a percentage like 10%",
+    COUNT_OR_TIME: "a number or a time like 30d",
+}
 
 
 def _check(options: TransferOptions) -> None:
@@ -534,8 +541,8 @@ def _wanted(kind: Kind, value: Any) -> str | None:
             return "a whole number, at least 1"
         case Quantity() if kind in (DURATION, DURATION_OR_NONE):
             return _wanted_seconds(kind, value)
-        case Quantity() if kind == COUNT_OR_SHARE and not (whole or isinstance(value, str)):
-            return "a number or a percentage like 10%"
+        case Quantity() if kind in _COUNTS and not (whole or isinstance(value, str)):
+            return _COUNTS[kind]
     return None
 
 

@@ -89,6 +89,18 @@ def count_or_share(text: str) -> str:
     return text.strip()
 
 
+def count_or_time(text: str) -> str:
+    """Check a whole number, or a duration with its unit, and strip its text: `7` or `30d`.
+
+    Raises:
+        ValueError: The text is neither, or 0.
+    """
+    stripped = text.strip()
+    if not _duration(stripped) or "." in stripped:
+        raise ValueError("is neither a number nor a time. Write one like 7 or 30d.")
+    return stripped
+
+
 def since(text: str, *, now: datetime) -> str:
     """Read a date, or an age like `2d` or `12h` before `now`, as ISO date and time.
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.backups import BackupReceipt, PartRecord, StoredBackup
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.store import backup_files
+from asynccvat.store.backup_check import check_backup
 from asynccvat.store.chunks import in_chunks
 from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.identity import backup_folders, is_unused
@@ -89,6 +91,14 @@ class BackupView:
             StoreError: The receipt is gone or damaged.
         """
         return await self._threads.run("read", backup_files.read_members, self._layout, receipt)
+
+    async def check(self, receipt: BackupReceipt) -> VerifyProblem | None:
+        """Read a backup's zip again and compare it with its receipt; None if it is right.
+
+        Raises:
+            StoreError: It cannot be read for a reason that concerns this process.
+        """
+        return await self._threads.run("read", check_backup, self._layout, receipt)
 
     async def parts(self) -> dict[str, PartRecord]:
         """Return where the bytes of unfinished zips came from, by the names of their folders.

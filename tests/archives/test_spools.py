@@ -33,6 +33,7 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, TransferProgress, TransferStarted
 from asynccvat.fs import files
+from asynccvat.fs.zip_files import directory_of_file
 from asynccvat.http import BodyReceiver
 from asynccvat.store import Staging
 
@@ -495,14 +496,13 @@ async def test_a_kept_archive_that_somebody_shortens_meanwhile_fails_the_task(
     no_blocking_calls.deactivate()
     site.content = pack(MEMBERS)
     kept = tmp_path / "kept.zip"
-    spooled_directory = spool.spooled_directory
 
     def shorten(*args: Any, **kwargs: Any) -> Any:
-        directory = spooled_directory(*args, **kwargs)
+        directory = directory_of_file(*args, **kwargs)
         os.truncate(kept, 20_000)
         return directory
 
-    monkeypatch.setattr(session, "spooled_directory", shorten)
+    monkeypatch.setattr(session, "directory_of_file", shorten)
 
     with pytest.raises(StoreError, match="became shorter"):
         await make_reader().read(RESULT, staging, keep_archive=keeping(kept))

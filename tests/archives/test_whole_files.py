@@ -73,6 +73,7 @@ def content_of(staged: StagedBackup) -> bytes:
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 async def test_a_whole_archive_becomes_the_same_file(
+    *,
     site: ArchiveSite,
     backups: BackupStore,
     make_reader: Any,
@@ -324,6 +325,7 @@ async def test_an_answer_that_is_no_zip_is_refused(
     flipped=st.none() | st.integers(0, 40_000),
 )
 async def test_whatever_is_on_disk_the_file_ends_as_the_archive(
+    *,
     site: ArchiveSite,
     backups: BackupStore,
     make_reader: Any,

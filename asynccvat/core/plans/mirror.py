@@ -51,6 +51,14 @@ class Reason(StrEnum):
     """It is unchanged on the server, but its files were edited here."""
     PREFIX = "prefix"
     """The folder prefix changed, so its folder is renamed."""
+    JOBS = "jobs"
+    """Its jobs changed, which does not move the task's own date. For backups."""
+    MEDIA = "media"
+    """Its media changed. For backups."""
+    LIGHTWEIGHT = "lightweight"
+    """Only a backup without the media of buckets is there."""
+    EXPIRED = "expired"
+    """`keep` removes this backup: newer ones are there."""
     GONE = "gone"
     """It was deleted on the server."""
     ELSEWHERE = "elsewhere"
@@ -89,6 +97,10 @@ EXPLANATIONS: Mapping[Reason, str] = {
         "version, use --force; the edits go to .asynccvat/kept/."
     ),
     Reason.PREFIX: "the folder prefix changed",
+    Reason.JOBS: "its jobs changed on the server",
+    Reason.MEDIA: "its media changed on the server",
+    Reason.LIGHTWEIGHT: "only a backup without the media of buckets is here",
+    Reason.EXPIRED: "removed because of --keep: newer backups are here",
     Reason.GONE: "deleted on the server",
     Reason.ELSEWHERE: "still on the server, but not in this selection",
     Reason.ABSENT: "not listed any more: deleted on the server, or not visible to this user",

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -265,7 +265,91 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
             selection=lasting,
             lost=remembered.lost and lasting is None,
         ),
-        ignored_project=_ignored_project(wanted, used, remembered.selection),
+        ignored_project=_ignored(options, wanted.selection, used, remembered.selection),
+    )
+
+
+class _SelectingOptions(Protocol):
+    """The options of a run whose destination remembers a selection."""
+
+    @property
+    def change(self) -> bool: ...
+    @property
+    def everything(self) -> bool: ...
+    @property
+    def default_project_id(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledSelection:
+    """Which tasks a backup run concerns.
+
+    Attributes:
+        selection: The tasks of this run.
+        lasting: What the destination remembers from now on, None for nothing.
+        ignored_project: The project of the settings, if the destination remembers another
+            selection, which counts for more.
+    """
+
+    selection: Selection
+    lasting: LastingSelection | None
+    ignored_project: int | None = None
+
+    def describe(self) -> str:
+        """Say in words which tasks the destination is for, and how this run is narrowed."""
+        text = "all tasks" if self.lasting is None else _tasks(self.lasting)
+        if narrowed := _narrowed(self.selection):
+            text += f"; this run: {narrowed}"
+        if self.ignored_project is not None:
+            text += f"; project {self.ignored_project} of the settings is ignored"
+        return text
+
+
+def settle_selection(
+    given: Selection,
+    options: _SelectingOptions,
+    remembered: Remembered | None,
+    *,
+    place: str,
+    bound: bool,
+) -> SettledSelection:
+    """Fill in which tasks a backup run concerns, from what its destination remembers.
+
+    Args:
+        given: What the run was given.
+        options: Whether the destination is changed.
+        remembered: What the destination remembers.
+        place: The destination, for messages.
+        bound: As of `settle`.
+
+    Raises:
+        ChangeRefusedError: The run was given another selection, and not `--change`.
+        ConfigError: `--everything` is given together with a selection, or no selection where the
+            destination's own was lost.
+    """
+    before = None if remembered is None else remembered.selection
+    differing: list[_Difference] = []
+    used, lasting = _settle_selection(given, options, before, differing)
+    if differing and not bound:
+        used, lasting = _settle_selection(given, options, None, [])
+        differing = []
+    says_which = options.everything or used.task_ids is not None or bool(_lasting(used))
+    if remembered is not None and remembered.lost and not says_which:
+        raise ConfigError(
+            f"cannot back up to {place!r}: its destination.json was lost or damaged, which says "
+            "which tasks belong to it. Give its selection once more, such as --project-id, or "
+            "--everything for all tasks."
+        )
+    if differing and not options.change:
+        raise ChangeRefusedError(
+            f"cannot back up to {place!r}: it was made {_joined(old for old, _ in differing)}, and "
+            f"this run would make it {_joined(new for _, new in differing)}. Leave these options "
+            "out to go on as before, or add --change to change the destination."
+        )
+    return SettledSelection(
+        selection=used,
+        lasting=lasting,
+        ignored_project=_ignored(options, given, used, before),
     )
 
 
@@ -275,13 +359,16 @@ def _joined(parts: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _ignored_project(
-    wanted: Wanted, used: Selection, remembered: LastingSelection | None
+def _ignored(
+    options: _SelectingOptions,
+    given: Selection,
+    used: Selection,
+    remembered: LastingSelection | None,
 ) -> int | None:
     """Return the project of the settings, if what is remembered counts for more."""
-    default, given = wanted.options.default_project_id, wanted.selection
+    default = options.default_project_id
     says_which = given.project_ids is not None or given.task_ids is not None
-    if default is None or remembered is None or says_which or wanted.options.everything:
+    if default is None or remembered is None or says_which or options.everything:
         return None
     return None if used.project_ids == (default,) else default
 
@@ -331,7 +418,7 @@ def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:
 
 def _settle_selection(
     given: Selection,
-    options: MirrorOptions,
+    options: _SelectingOptions,
     remembered: LastingSelection | None,
     differing: list[_Difference],
 ) -> tuple[Selection, LastingSelection | None]:

@@ -27,11 +27,12 @@ from random import Random
 from archive_reading import in_memory, write_spool
 
 from asynccvat.archives.extractor import Extractor, StagedFiles
-from asynccvat.archives.spool import Spool, extract_piece, spooled_directory
+from asynccvat.archives.spool import Spool, extract_piece
 from asynccvat.core.paths import NameRules
 from asynccvat.core.zip import ArchiveLimits, Directory, TailNeeded, ZipReader, read_directory
 from asynccvat.errors import ArchiveError
 from asynccvat.fs import files
+from asynccvat.fs.zip_files import directory_of_file
 
 Tree = dict[str, bytes | None]
 """By path the bytes of a file, None for a directory that is listed."""
@@ -248,7 +249,7 @@ def spooled(data: bytes, seed: int, place: Path, limits: ArchiveLimits = LIMITS)
         try:
             spool = Spool(fd, StagedFiles(1, root), limits)
             write_spool(spool, chunks_of(data, seed))
-            found = spooled_directory(fd, spool.size, READ_PIECE, limits=limits, rules=RULES)
+            found = directory_of_file(fd, spool.size, READ_PIECE, limits=limits, rules=RULES)
             reader = ZipReader(found, found.entries, limits)
         except ArchiveError as error:
             return Outcome(error=error)

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 from asynccvat.archives.extractor import Extractor, StagedFiles
-from asynccvat.archives.spool import Spool, extract_piece, spooled_directory
+from asynccvat.archives.spool import Spool, extract_piece
 from asynccvat.core.paths import NameRules
 from asynccvat.core.zip import (
     ArchiveLimits,
@@ -23,6 +23,7 @@ from asynccvat.core.zip import (
 )
 from asynccvat.errors import IntegrityError, ProtocolError
 from asynccvat.fs import files
+from asynccvat.fs.zip_files import directory_of_file
 
 Tree = dict[str, bytes | None]
 CHUNKS = (1, 7, 65_536, None)
@@ -105,7 +106,7 @@ def read_spooled(
             staged = StagedFiles(1, root)
             spool = Spool(fd, staged, limits)
             write_spool(spool, [data[at : at + step] for at in range(0, len(data), step)])
-            directory = spooled_directory(fd, spool.size, 22, limits=limits, rules=rules)
+            directory = directory_of_file(fd, spool.size, 22, limits=limits, rules=rules)
             reader = ZipReader(directory, directory.entries, limits)
             extractor = Extractor(reader, staged)
             try:
