@@ -105,7 +105,7 @@ class RestoreDispatcher:
 
     async def _restore_all(self, orders: Sequence[RestoreOrder]) -> None:
         try:
-            await self._restorer.settle_lost_calls()
+            await self._restorer.maker.settle_lost_calls()
         except AsyncCvatError as error:
             self.stopped_by = error
             return
