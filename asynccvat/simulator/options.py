@@ -83,6 +83,10 @@ class SimulatorOptions:
         cached_export_seconds: Seconds of an export whose archive is cached; None: no difference.
         import_workers: Imports run at the same time; the others queue, first in, first out.
         import_seconds: Seconds of an import worker for one import.
+        restore_seconds: Seconds of an import worker for one restore of a backup, besides
+            `media_seconds` for each MB of it (0.27 s seen for 5 frames, 0.3 MB).
+        upload_limit: Bytes of the largest file that is taken by TUS; a larger one is refused (413)
+            when its upload begins.
         basic_seconds: Extra seconds for a call with HTTP Basic (200 ms seen: PBKDF2).
         login_seconds: Extra seconds for a login, which hashes the password, too.
         listed_task_seconds: Extra seconds for each task on a page of tasks (0.5 ms seen).
@@ -132,6 +136,8 @@ class SimulatorOptions:
     cached_export_seconds: float | None = None
     import_workers: int = 2
     import_seconds: float = 0.25
+    restore_seconds: float = 0.25
+    upload_limit: int = 26_843_545_600
     basic_seconds: float = 0.2
     login_seconds: float = 0.2
     listed_task_seconds: float = 0.0005

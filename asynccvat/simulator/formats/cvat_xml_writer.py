@@ -322,7 +322,7 @@ def _xml_label(label: Label, parent: str = "") -> Iterator[str]:
     if parent:
         yield from _xml_texts(10, ("parent", parent))
     if label.svg:
-        yield from _xml_texts(10, ("svg", label.svg))
+        yield from _xml_texts(10, ("svg", label.named_svg))
     yield "        </label>"
     for sublabel in label.sublabels:
         yield from _xml_label(sublabel, label.name)

@@ -23,7 +23,7 @@ from asynccvat.simulator.formats.archives import (
     media_bytes,
     write_archive,
 )
-from asynccvat.simulator.formats.backups import write_backup
+from asynccvat.simulator.formats.backups import backup_media_bytes, write_backup
 from asynccvat.simulator.queues.requests import ExportResult
 from asynccvat.simulator.world.tasks import Project
 
@@ -167,17 +167,27 @@ class ArchiveCache:
     def _write_to(self, stream: BinaryIO, result: ExportResult, origin: str) -> None:
         subject = result.subject
         if subject.format is None:
-            write_backup(stream, result.tasks, of_project=subject.target == "project")
+            write_backup(
+                stream,
+                result.tasks,
+                project=self._project(result),
+                lightweight=subject.lightweight,
+                made_at=result.exported,
+            )
             return
         write_archive(
             stream,
             result.tasks,
             subject.format,
             subject.save_images,
-            project=self._projects.get(subject.target_id) if subject.target == "project" else None,
+            project=self._project(result),
             exported_at=result.exported,
             base_url=origin,
         )
+
+    def _project(self, result: ExportResult) -> Project | None:
+        subject = result.subject
+        return self._projects.get(subject.target_id) if subject.target == "project" else None
 
     def _new_path(self) -> Path:
         # Two threads may come at once; a second folder would remove the files of the first.
@@ -194,6 +204,9 @@ def _ready_path(result: ExportResult) -> Path | None:
 
 
 def _expected_bytes(result: ExportResult) -> int:
-    if not result.subject.save_images or result.subject.format is None:
+    if result.subject.format is None:
+        is_light = result.subject.lightweight
+        return sum(backup_media_bytes(task, lightweight=is_light) for task in result.tasks)
+    if not result.subject.save_images:
         return 0
     return sum(media_bytes(task, result.subject.format) for task in result.tasks)

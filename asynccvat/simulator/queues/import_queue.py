@@ -8,16 +8,19 @@ task at the very end. So a failed import has changed nothing, as with CVAT's tra
 from __future__ import annotations
 
 import asyncio
+import uuid
 from datetime import timedelta
 from typing import Final
 
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.formats.archives import NO_DATA
+from asynccvat.simulator.formats.backup_reader import RestoreError
 from asynccvat.simulator.formats.readers import ImporterError, read_annotations
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import ImportRequest, RequestTarget
+from asynccvat.simulator.queues.requests import ImportRequest, RequestTarget, RestoreRequest
+from asynccvat.simulator.queues.restores import make_restored, read_restore
 from asynccvat.simulator.queues.uploads import UploadedFile, UploadedFiles
 from asynccvat.simulator.queues.work_queue import NO_TASK, WorkQueue
 from asynccvat.simulator.world.annotations import Annotations
@@ -61,6 +64,24 @@ class ImportQueue(WorkQueue[ImportRequest]):
         self._uploads = uploads
         self._world = world
 
+    def submit_restore(
+        self, upload: UploadedFile, owner: User, target: RequestTarget, organization_id: int | None
+    ) -> RestoreRequest:
+        """Ask for a restore of a complete file; its id is random, so each asking restores."""
+        request = RestoreRequest(
+            id=f"action=import&target={target.kind}&id={uuid.uuid4()}&subresource=backup",
+            owner=owner,
+            target=target,
+            created=self.registry.now(),
+            number=self.registry.next_number(),
+            upload=upload,
+            format_name="",
+            organization_id=organization_id,
+        )
+        self._uploads.keep(upload)
+        self.add(request)
+        return request
+
     def submit(
         self,
         rq_id: str,
@@ -96,8 +117,12 @@ class ImportQueue(WorkQueue[ImportRequest]):
 
     def seconds_of(self, request: ImportRequest) -> float:
         """Return the seconds that the options say."""
-        del request
-        return self._options.import_seconds if self._options.costs else 0.0
+        options = self._options
+        if not options.costs:
+            return 0.0
+        if isinstance(request, RestoreRequest):
+            return options.restore_seconds + options.media_seconds * request.upload.size / 1e6
+        return options.import_seconds
 
     async def spend(self, seconds: float) -> None:
         """Spend the seconds on the server's processor."""
@@ -108,11 +133,16 @@ class ImportQueue(WorkQueue[ImportRequest]):
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
-            request.read = await self._read(request)
-        except ImporterError as error:
+            if isinstance(request, RestoreRequest):
+                await asyncio.to_thread(read_restore, request, self._world)
+            else:
+                request.read = await self._read(request)
+        except (ImporterError, RestoreError) as error:
             request.read = str(error)
-        finally:
             self._uploads.discard(request.upload)
+        finally:
+            if not isinstance(request, RestoreRequest):
+                self._uploads.discard(request.upload)
         await self.spend(seconds - (clock() - started))
 
     async def _read(self, request: ImportRequest) -> Annotations:
@@ -126,7 +156,10 @@ class ImportQueue(WorkQueue[ImportRequest]):
         )
 
     def complete(self, request: ImportRequest) -> str | None:
-        """Replace the task's annotations with those of the file."""
+        """Replace the task's annotations with those of the file, or make what is restored."""
+        if isinstance(request, RestoreRequest) and request.restored is not None:
+            make_restored(request, self._world)
+            return None
         if isinstance(request.read, str):
             return request.read
         try:

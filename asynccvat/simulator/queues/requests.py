@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from asynccvat.simulator.formats.backup_reader import RestoredProject, RestoredTask
 from asynccvat.simulator.queues.uploads import UploadedFile
 from asynccvat.simulator.world.annotations import Annotations
 from asynccvat.simulator.world.dates import utc_now
@@ -46,12 +47,14 @@ class ExportSubject:
         target_id: Its id.
         format: Name of the format, or None for a backup.
         subresource: `dataset` (with images), `annotations` or `backup`.
+        lightweight: Whether a backup leaves out what lies in a cloud storage.
     """
 
     target: TargetKind
     target_id: int
     format: str | None
     subresource: Literal["dataset", "annotations", "backup"]
+    lightweight: bool = False
 
     @property
     def save_images(self) -> bool:
@@ -64,6 +67,8 @@ class ExportSubject:
         parts.append(f"user_id={user.id}")
         if self.format is not None:
             parts.append(f"format={self.format.replace(' ', '_').replace('.', '~')}")
+        if self.lightweight:
+            parts.append("lightweight=True")
         parts.append(f"subresource={self.subresource}")
         return "&".join(parts)
 
@@ -155,6 +160,11 @@ class Request:
         return None
 
     @property
+    def lightweight(self) -> bool | None:
+        """True for a lightweight backup, which alone is shown as one."""
+        return None
+
+    @property
     def result_path(self) -> str | None:
         """The path of the download of its result, without the query, or None."""
         return None
@@ -199,6 +209,11 @@ class ExportRequest(Request):
         return self.subject.format
 
     @property
+    def lightweight(self) -> bool | None:
+        """True for a lightweight backup."""
+        return self.subject.lightweight or None
+
+    @property
     def result_path(self) -> str:
         """The path of the download, without the query."""
         resource = "backup" if self.subject.subresource == "backup" else "dataset"
@@ -226,8 +241,33 @@ class ImportRequest(Request):
 
     @property
     def subresource(self) -> str:
-        """Always `annotations`."""
+        """`annotations`, unless it is another kind of import."""
         return "annotations"
+
+
+@dataclass(slots=True, kw_only=True)
+class RestoreRequest(ImportRequest):
+    """A request to restore an uploaded backup.
+
+    Attributes:
+        organization_id: The organization that gets what is restored, or None.
+        restored: What the backup holds, once it is read.
+        made_id: The id of the task or project that was made, or None.
+    """
+
+    organization_id: int | None = None
+    restored: RestoredTask | RestoredProject | None = None
+    made_id: int | None = None
+
+    @property
+    def subresource(self) -> str:
+        """Always `backup`."""
+        return "backup"
+
+    @property
+    def result_id(self) -> int | None:
+        """The id of the task or project that was made."""
+        return self.made_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,15 @@ class UploadedFiles:
         upload = self._files.get(file_id)
         return upload if upload is not None and upload.place == place else None
 
+    def keep(self, upload: UploadedFile) -> Path:
+        """Take a file out of the uploads, and keep it on disk: the media of a task lie in it.
+
+        Returns:
+            The file, which is removed with all others when the server stops.
+        """
+        self._files.pop(upload.id, None)
+        return upload.path
+
     def discard(self, upload: UploadedFile) -> None:
         """Remove the file."""
         self._files.pop(upload.id, None)

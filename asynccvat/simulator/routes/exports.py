@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
+from asynccvat.simulator.formats.backups import is_in_bucket
 from asynccvat.simulator.queues.requests import (
     ExportRequest,
     ExportResult,
@@ -55,9 +56,16 @@ async def start_export(call: Call) -> ServerResponse:
 async def start_backup(call: Call) -> ServerResponse:
     """`POST /api/{tasks|projects}/{id}/backup/export`: start a backup."""
     target = find_target(call)
-    if target.kind == "task" and call.backend.world.tasks[call.number].size is None:
+    world = call.backend.world
+    if target.kind == "task" and not world.tasks[call.number].size:
         raise messages(400, "Backup of a task without data is not allowed")
-    subject = ExportSubject(target.kind, call.number, None, "backup")
+    tasks = (
+        [world.tasks[call.number]] if target.kind == "task" else world.project_tasks(call.number)
+    )
+    # Seen: it is lightweight unless told otherwise, and only if files lie in a cloud storage.
+    wanted = call.query.get("lightweight", "true").lower() in _TRUE
+    lightweight = wanted and any(is_in_bucket(task) for task in tasks)
+    subject = ExportSubject(target.kind, call.number, None, "backup", lightweight)
     return _submit(call, subject, target)
 
 

@@ -1,6 +1,6 @@
-"""Handlers of imports: a file in a form, or the end of a TUS upload.
+"""Handlers of imports and restores: a file in a form, or the end of a TUS upload.
 
-`POST .../annotations` is distinguished by its headers: `Upload-Start`, `Upload-Length` and
+A `POST` is distinguished by its headers: `Upload-Start`, `Upload-Length` and
 `Upload-Finish` are TUS with CVAT's two further calls; without them the file is in a form.
 """
 
@@ -11,6 +11,7 @@ from typing import Final
 
 import aiohttp
 
+from asynccvat.simulator.queues.requests import RequestTarget
 from asynccvat.simulator.queues.uploads import LARGEST_FILE, UploadedFile, append_piece
 from asynccvat.simulator.routes.about import IMPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
@@ -23,6 +24,7 @@ from asynccvat.simulator.wire.responses import (
     json_response,
     messages,
 )
+from asynccvat.simulator.world.users import Organization
 
 _PIECE: Final = 1 << 16
 _NO_FILE: Final = "No such file were uploaded"
@@ -41,6 +43,34 @@ async def upload_annotations(call: Call) -> ServerResponse:
     return await _import(call)
 
 
+async def upload_backup(call: Call) -> ServerResponse:
+    """`POST /api/{tasks|projects}/backup`: begin or finish the upload of a backup."""
+    headers = call.request.headers
+    if "Upload-Finish" not in headers:
+        if "Upload-Start" in headers:
+            return ServerResponse(202, content_type=None)
+        if "Upload-Length" in headers:
+            return begin_upload(call)
+    return await _restore(call)
+
+
+async def _restore(call: Call) -> ServerResponse:
+    """Start the restore of a file from TUS or from this form."""
+    scope = call.scope
+    _check_location(call)
+    is_project = call.path.split("/")[2] == "projects"
+    upload = _uploaded_file(call)
+    if upload is None:
+        upload = await _file_of_form(call, "project_file" if is_project else "task_file")
+    request = call.backend.imports.submit_restore(
+        upload,
+        call.account.user,
+        RequestTarget("project" if is_project else "task"),
+        scope.id if isinstance(scope, Organization) else None,
+    )
+    return json_response({"rq_id": request.id}, 202)
+
+
 async def _import(call: Call) -> ServerResponse:
     """Start the import of a file from TUS or from this form."""
     target = find_target(call)
@@ -54,7 +84,7 @@ async def _import(call: Call) -> ServerResponse:
         return json_response({"rq_id": rq_id}, 409)
     request = call.backend.imports.submit(
         rq_id,
-        upload or await _file_of_form(call),
+        upload or await _file_of_form(call, "annotation_file"),
         call.account.user,
         target,
         format_name=format_name,
@@ -87,9 +117,8 @@ def _uploaded_file(call: Call) -> UploadedFile | None:
     return upload
 
 
-async def _file_of_form(call: Call) -> UploadedFile:
-    """Store the file `annotation_file` of the form."""
-    name = "annotation_file"
+async def _file_of_form(call: Call, name: str) -> UploadedFile:
+    """Store the file of the form that is called `name`."""
     if call.request.content_type != "multipart/form-data":
         if call.request.content_type == "application/json" or not call.request.body_exists:
             raise field_error(name, "No file was submitted.")

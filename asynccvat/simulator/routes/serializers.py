@@ -191,7 +191,7 @@ def request_json(request: Request, origin: str) -> dict[str, Any]:
             "task_id": request.target.task_id,
             "job_id": request.target.job_id,
             "format": request.format,
-            "lightweight": None,
+            "lightweight": request.lightweight,
         },
         "progress": 0.0,
         "created_date": stamp(request.created),

@@ -88,6 +88,8 @@ _UPLOAD: Final = _route(
     allow="PATCH, HEAD, OPTIONS",
 )
 
+_RESTORE: Final = _route(POST=imports.upload_backup)
+
 ROUTES: Final[dict[str, Route]] = {
     "/api/server/about": _route(GET=about.show_about, anonymous=True),
     "/api/server/annotation/formats": _route(GET=about.show_formats),
@@ -112,6 +114,9 @@ ROUTES: Final[dict[str, Route]] = {
         GET=accounts.list_organizations, POST=accounts.create_organization
     ),
     "/api/tasks": _route(GET=tasks.list_tasks, POST=tasks.create_task),
+    "/api/tasks/backup": _RESTORE,
+    "/api/tasks/backup/": _RESTORE,
+    "/api/tasks/backup/{file}": _UPLOAD,
     "/api/tasks/{id}": _route(
         GET=tasks.show_task, PATCH=tasks.change_task, DELETE=tasks.delete_task
     ),
@@ -129,6 +134,9 @@ ROUTES: Final[dict[str, Route]] = {
     "/api/tasks/{id}/backup/export": _route(POST=exports.start_backup),
     "/api/tasks/{id}/backup/download": _route(GET=exports.send_result),
     "/api/projects": _route(GET=projects.list_projects, allow="GET, POST, HEAD, OPTIONS"),
+    "/api/projects/backup": _RESTORE,
+    "/api/projects/backup/": _RESTORE,
+    "/api/projects/backup/{file}": _UPLOAD,
     "/api/projects/{id}": _route(
         GET=projects.show_project, allow="GET, PATCH, DELETE, HEAD, OPTIONS"
     ),
@@ -180,6 +188,9 @@ def find_route(path: str) -> RouteMatch | None:
     file_id = ""
     if FILE_ID.fullmatch(path.rpartition("/")[2]):
         path, _, file_id = path.rpartition("/")
+        route = ROUTES.get(f"{path}/{{file}}")
+        if route is not None:
+            return RouteMatch(route, file_id=file_id)
         parts = f"{path}/{{file}}".split("/", 4)
     if parts[2] == "auth":
         parts = path.rsplit("/", 1)

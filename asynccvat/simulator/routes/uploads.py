@@ -10,7 +10,7 @@ import binascii
 from typing import Final
 from urllib.parse import urljoin
 
-from asynccvat.simulator.queues.uploads import LARGEST_FILE, UploadedFile, append_piece
+from asynccvat.simulator.queues.uploads import UploadedFile, append_piece
 from asynccvat.simulator.routes.calls import LARGEST_BODY, Call
 from asynccvat.simulator.routes.lookups import find_target
 from asynccvat.simulator.wire.responses import (
@@ -25,7 +25,6 @@ _TUS_HEADERS: Final = {
     "Tus-Resumable": "1.0.0",
     "Tus-Version": "1.0.0",
     "Tus-Extension": "",
-    "Tus-Max-Size": str(LARGEST_FILE),
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "PATCH,HEAD,GET,POST,OPTIONS",
     "Access-Control-Expose-Headers": (
@@ -39,18 +38,18 @@ _TUS_HEADERS: Final = {
 
 
 def begin_upload(call: Call) -> ServerResponse:
-    """`POST .../annotations` with Upload-Length: begin a file, and return where to send it."""
-    headers = call.request.headers
+    """`POST` with Upload-Length: begin a file, and return where to send it."""
+    headers, limit = call.request.headers, call.backend.options.upload_limit
     try:
         size = int(headers["Upload-Length"])
         _metadata(headers.get("Upload-Metadata", ""))
     except (ValueError, binascii.Error):
         raise server_error_page() from None
-    if size > LARGEST_FILE:
-        return _tus_response(413, f"File size exceeds max limit of {LARGEST_FILE} bytes")
+    if size > limit:
+        return _tus_response(call, 413, f"File size exceeds max limit of {limit} bytes")
     origin = _upload_origin(call)
     upload = call.backend.uploads.begin(upload_place(call), call.account.user.id, size)
-    response = _tus_response(201)
+    response = _tus_response(call, 201)
     response.headers["Location"] = urljoin(f"{origin}{call.path}", upload.id)
     response.headers["Upload-Filename"] = upload.id
     return response
@@ -74,16 +73,16 @@ def _upload_origin(call: Call) -> str:
 
 
 async def show_upload(call: Call) -> ServerResponse:
-    """`HEAD .../annotations/{file}`: show how much has arrived; 404 for a complete file."""
+    """`HEAD .../{file}`: show how much has arrived; 404 for a complete file."""
     upload = _upload(call)
-    response = _tus_response(200)
+    response = _tus_response(call, 200)
     response.headers["Upload-Offset"] = str(upload.offset)
     response.headers["Upload-Length"] = str(upload.size)
     return response
 
 
 async def append_to_upload(call: Call) -> ServerResponse:
-    """`PATCH .../annotations/{file}`: append the next piece."""
+    """`PATCH .../{file}`: append the next piece."""
     upload = _upload(call)
     headers = call.request.headers
     length = call.request.content_length
@@ -92,35 +91,37 @@ async def append_to_upload(call: Call) -> ServerResponse:
     except ValueError:
         raise server_error_page() from None
     if offset != upload.offset:
-        return _tus_response(409)
+        return _tus_response(call, 409)
     if length is not None and length > LARGEST_BODY:
         raise bad_request_page()
     if offset + (length or 0) > upload.size or not await append_piece(upload, call.pieces()):
-        return _tus_response(413)
-    response = _tus_response(204)
+        return _tus_response(call, 413)
+    response = _tus_response(call, 204)
     response.headers["Upload-Offset"] = str(upload.offset)
     return response
 
 
 def _upload(call: Call) -> UploadedFile:
     """Return the incomplete file that the path names."""
-    find_target(call)
+    if call.id is not None:
+        find_target(call)
     upload = call.backend.uploads.find(upload_place(call), call.file_id)
     if upload is None or upload.complete:
-        raise RefusedError(_tus_response(404))
+        raise RefusedError(_tus_response(call, 404))
     if upload.user_id != call.account.user.id:
-        raise RefusedError(_tus_response(403))
+        raise RefusedError(_tus_response(call, 403))
     return upload
 
 
-def _tus_response(status: int, text: str = "") -> ServerResponse:
-    response = ServerResponse(status, content_type=None, headers=dict(_TUS_HEADERS))
+def _tus_response(call: Call, status: int, text: str = "") -> ServerResponse:
+    response = ServerResponse(status, content_type=None)
     if text:
         response = json_response(text, status)
-        response.headers.update(_TUS_HEADERS)
+    response.headers.update(_TUS_HEADERS)
+    response.headers["Tus-Max-Size"] = str(call.backend.options.upload_limit)
     return response
 
 
 def upload_place(call: Call) -> str:
-    """Return the path of the annotations to which the call uploads."""
-    return "/".join(call.path.split("/")[:5])
+    """Return the path to which the call uploads, without a slash at its end."""
+    return call.path.removesuffix(call.file_id).rstrip("/")

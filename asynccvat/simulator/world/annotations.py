@@ -65,6 +65,14 @@ class Label:
     svg: str = ""
     task_id: int | None = None
 
+    @property
+    def named_svg(self) -> str:
+        """The drawing with names of sublabels, which exports and backups have, not their ids."""
+        svg = self.svg
+        for label in self.sublabels:
+            svg = svg.replace(f'data-label-id="{label.id}"', f'data-label-name="{label.name}"')
+        return svg
+
 
 AttributeValues = tuple[tuple[Attribute, str], ...]
 

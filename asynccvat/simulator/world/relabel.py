@@ -48,11 +48,18 @@ def relabel(annotations: Annotations, labels: Iterable[Label]) -> Annotations:
 
 def _shape(shape: Shape, known: Mapping[str, Label]) -> Shape:
     label = known[shape.label.name]
-    return dataclasses.replace(shape, label=label, attributes=_values(shape.attributes, label))
+    below = {one.name: one for one in label.sublabels}
+    return dataclasses.replace(
+        shape,
+        label=label,
+        attributes=_values(shape.attributes, label),
+        elements=tuple(_shape(element, below) for element in shape.elements),
+    )
 
 
 def _track(track: Track, known: Mapping[str, Label]) -> Track:
     label = known[track.label.name]
+    below = {one.name: one for one in label.sublabels}
     return dataclasses.replace(
         track,
         label=label,
@@ -61,6 +68,7 @@ def _track(track: Track, known: Mapping[str, Label]) -> Track:
             dataclasses.replace(shape, attributes=_values(shape.attributes, label))
             for shape in track.shapes
         ),
+        elements=tuple(_track(element, below) for element in track.elements),
     )
 
 

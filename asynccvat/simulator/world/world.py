@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from asynccvat.simulator.options import SimulatorOptions
@@ -194,8 +194,18 @@ class World:
             task = dataclasses.replace(task, content=like.content)
         return self._store(dataclasses.replace(task, **fields))
 
-    def fill_task(self, task_id: int, media: TaskMedia, **fields: Any) -> Task:
+    def fill_task(
+        self,
+        task_id: int,
+        media: TaskMedia,
+        *,
+        segments: Sequence[tuple[int, int]] | None = None,
+        **fields: Any,
+    ) -> Task:
         """Give a task its media, and make its jobs.
+
+        `segments` has first and last frame of each job; None: what the task asks for. Further
+        fields are those of `Task`.
 
         Raises:
             KeyError: There is no such task.
@@ -203,14 +213,16 @@ class World:
         now = self._clock.now()
         task = dataclasses.replace(
             self.tasks[task_id],
-            size=len(media.frames),
-            media=media,
-            mode="interpolation" if media.video else "annotation",
-            chunks_updated_date=now,
-            updated_date=now,
-            **fields,
+            **{
+                "size": len(media.frames),
+                "media": media,
+                "mode": "interpolation" if media.video else "annotation",
+                "chunks_updated_date": now,
+                "updated_date": now,
+                **fields,
+            },
         )
-        jobs = [self._job(task, start, stop) for start, stop in task.segments()]
+        jobs = [self._job(task, start, stop) for start, stop in segments or task.segments()]
         return self._store(dataclasses.replace(task, own_jobs=tuple(jobs)))
 
     def move_task(self, task_id: int, project_id: int) -> Task:
