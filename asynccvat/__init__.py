@@ -21,13 +21,16 @@ Verbs, each a coroutine that returns a report
     upload_annotations  upload one file into one task
     undo_upload     put back what the last uploads of tasks replaced
     restore         make tasks or projects from their backups (RestoreOptions)
+    import_datasets import datasets into a project (ImportOptions)
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
 Plans and runs
-    plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_restore, plan_run_file
+    plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_restore,
+    plan_import_datasets, plan_run_file
                     what the verb would do, and why
-    open_mirror, open_download, open_upload, open_undo_upload, open_restore
+    open_mirror, open_download, open_upload, open_undo_upload, open_restore,
+    open_import_datasets
                     a Run: iterate over its outcomes or events(), wait() for the report
 
 What is asked for, and what comes back
@@ -58,6 +61,9 @@ if TYPE_CHECKING:
     from asynccvat import errors as errors
     from asynccvat import events as events
     from asynccvat import models as models
+    from asynccvat.api.dataset_imports import import_datasets as import_datasets
+    from asynccvat.api.dataset_imports import open_import_datasets as open_import_datasets
+    from asynccvat.api.dataset_imports import plan_import_datasets as plan_import_datasets
     from asynccvat.api.downloads import download as download
     from asynccvat.api.downloads import download_many as download_many
     from asynccvat.api.downloads import open_download as open_download
@@ -80,6 +86,7 @@ if TYPE_CHECKING:
     from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
     from asynccvat.core.models import ExportSpec as ExportSpec
     from asynccvat.core.options import DownloadOptions as DownloadOptions
+    from asynccvat.core.options import ImportOptions as ImportOptions
     from asynccvat.core.options import MirrorOptions as MirrorOptions
     from asynccvat.core.options import RestoreOptions as RestoreOptions
     from asynccvat.core.options import TransferOptions as TransferOptions
@@ -118,6 +125,11 @@ _MODULES = ("errors", "events", "models")
 _NAMES_OF = {
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
+    "asynccvat.api.dataset_imports": (
+        "import_datasets",
+        "open_import_datasets",
+        "plan_import_datasets",
+    ),
     "asynccvat.api.restores": ("open_restore", "plan_restore", "restore"),
     "asynccvat.api.uploads": ("open_upload", "plan_upload", "upload", "upload_annotations"),
     "asynccvat.api.undo_uploads": ("open_undo_upload", "plan_undo_upload", "undo_upload"),
@@ -127,6 +139,7 @@ _NAMES_OF = {
     "asynccvat.core.models": ("ExportSpec",),
     "asynccvat.core.options": (
         "DownloadOptions",
+        "ImportOptions",
         "MirrorOptions",
         "RestoreOptions",
         "TransferOptions",

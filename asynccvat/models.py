@@ -27,6 +27,7 @@ from asynccvat.core.models import (
 )
 from asynccvat.core.outcomes import AnnotationChange, FailedOutcome
 from asynccvat.core.plans.download import DownloadPlan
+from asynccvat.core.plans.import_dataset import DatasetPlan, DatasetReason
 from asynccvat.core.plans.mirror import Plan, Reason
 from asynccvat.core.plans.restore import RestorePlan, RestoreReason
 from asynccvat.core.plans.upload import UploadPlan, UploadReason
@@ -40,6 +41,8 @@ __all__ = [
     "AnnotationCounts",
     "Cancellation",
     "DataMeta",
+    "DatasetPlan",
+    "DatasetReason",
     "DownloadPlan",
     "FailedOutcome",
     "FileState",

@@ -48,7 +48,10 @@ PURE_FORBIDDEN = {
 Pure paths are values. An outcome holds its folder as a text, and hands it out as a `Path`.
 """
 
-COMMANDS_MAY_USE = {("verify", "mirror"): "a repair is a mirror of the damaged tasks"}
+COMMANDS_MAY_USE = {
+    ("verify", "mirror"): "a repair is a mirror of the damaged tasks",
+    ("import_dataset", "restore"): "imports are noted in a journal as restores are",
+}
 """Commands that use another command, each with the reason."""
 
 LATE_IMPORTS = {

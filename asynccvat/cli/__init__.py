@@ -20,6 +20,7 @@ from asynccvat.cli import exit_codes, output
 from asynccvat.cli.command import Invocation, set_signature
 from asynccvat.cli.commands.demo import demo
 from asynccvat.cli.commands.download import download
+from asynccvat.cli.commands.import_dataset import import_dataset
 from asynccvat.cli.commands.inspect import check_connection, formats, task_info
 from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
 from asynccvat.cli.commands.mirror import mirror
@@ -79,6 +80,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "download": download,
     "upload": upload,
     "restore": restore,
+    "import-dataset": import_dataset,
     "verify": verify,
     "run": run,
     "list-tasks": list_tasks,

@@ -31,6 +31,7 @@ RESULTS = (
     "uploaded",
     "put back",
     "restored",
+    "imported",
     "moved",
     "removed",
     "failed",

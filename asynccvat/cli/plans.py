@@ -17,7 +17,18 @@ Step = Mapping[str, Any]
 _UNCHANGED = frozenset({"unchanged", "existing"})
 _MOST_TASKS = 3
 # As `output.RESULTS`, which says what became of each.
-_ORDER = ("fetch", "upload", "put back", "restore", "move", "remove", "refuse", "skip", "keep")
+_ORDER = (
+    "fetch",
+    "upload",
+    "put back",
+    "restore",
+    "import",
+    "move",
+    "remove",
+    "refuse",
+    "skip",
+    "keep",
+)
 
 
 def show_steps(

@@ -505,6 +505,61 @@ _COUNTS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions(TransferOptions):
+    """Options of `import_datasets`, `open_import_datasets` and `plan_import_datasets`.
+
+    Attributes:
+        concurrency: Not used: CVAT runs one import of a project at a time.
+        transfers: Not used, for the same reason.
+        retries: How often one step of one file is retried, if that is known to be safe.
+        wait_for_server: Seconds that a run waits for a server that stopped answering, 0 for not.
+        queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
+        max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
+        durable: Sync the journal before the server is asked for what it announces.
+        again: Import also what was imported before, or may have been.
+        upload_limit: Bytes of the largest file that the server takes.
+        journal: The folder of the journal, if the folder of the files cannot be written to.
+        import_timeout: Seconds that one import may run, counted from its start.
+        break_lock: Take over the journal's lock, although its owner cannot be asked.
+    """
+
+    concurrency: int | None = None
+    transfers: int = 1
+    again: bool = option(
+        False,
+        "--again",
+        "Import also what was imported before, or may have been: its tasks are made once more.",
+        Switch(),
+        group=REPLACING,
+    )
+    upload_limit: int = option(
+        DEFAULT_UPLOAD_LIMIT,
+        "--upload-limit",
+        "The largest file that the server takes, like 25G; larger files are refused at once.",
+        SIZE,
+    )
+    journal: str | PurePath | None = option(  # noqa: RUF009 - a declared field, as all of these
+        None,
+        "--journal",
+        "Keep the journal in this folder; by default beside the files, in .asynccvat/imports/.",
+        Folder(),
+    )
+    import_timeout: float = option(
+        DEFAULT_EXPORT_TIMEOUT,
+        "--import-timeout",
+        "How long one import may run, its time in the queue excluded: seconds, or like 30m or 4h.",
+        DURATION,
+    )
+    durable: bool = option(
+        True,
+        "--no-fsync",
+        "Do not sync the journal to disk: after a power cut, something may be imported twice.",
+        Switch(),
+    )
+    break_lock: bool = option(False, "--break-lock", _BREAK_LOCK, Switch(), group=REPLACING)
+
+
 def _check(options: TransferOptions) -> None:
     """Refuse values that their options do not accept, before they fail somewhere deep inside.
 

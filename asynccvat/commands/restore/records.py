@@ -26,24 +26,33 @@ from asynccvat.store.journal import Journal
 from asynccvat.store.layout import write_file
 
 RESTORES = "restores"
+IMPORTS = "imports"
 RESTORED = "restored.json"
 _JOURNAL = "journal"
 _NOT_IN_NAMES = re.compile(r"[^\w.]+")
 
 
-def journal_folder(root: Path, given: Path | None, origin: str, organization: str | None) -> Path:
-    """Return the folder of the journal of restores to a server.
+def journal_folder(
+    root: Path,
+    given: Path | None,
+    origin: str,
+    organization: str | None,
+    *,
+    kind: str = RESTORES,
+) -> Path:
+    """Return the folder of the journal of restores to a server, or of imports.
 
     Args:
         root: The folder of the backups.
         given: Another folder that the user named, None for none.
         origin: Scheme, host and port of the server.
         organization: The organization, "" for the personal workspace, None for everything visible.
+        kind: What the journal is about: `restores` or `imports`.
     """
     name = _NOT_IN_NAMES.sub("-", origin)
     if organization is not None:
         name += f"@{_NOT_IN_NAMES.sub('-', organization)}"
-    base = root / OWN_FOLDER / RESTORES if given is None else given
+    base = root / OWN_FOLDER / kind if given is None else given
     return base / name
 
 

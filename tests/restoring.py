@@ -153,6 +153,12 @@ class RestoringServer:
         fixed: dict[str, Callable[[], Any]] = {
             "/api/auth/login": lambda: self.reply({"key": "0" * 40}),
             "/api/server/about": lambda: self.reply({"version": "2.64.0"}),
+            "/api/server/annotation/formats": lambda: self.reply(
+                {
+                    "importers": [{"name": "COCO 1.0", "ext": "JSON, ZIP", "dimension": "2d"}],
+                    "exporters": [{"name": "COCO 1.0", "ext": "ZIP", "dimension": "2d"}],
+                }
+            ),
             "/api/requests": lambda: self.page(list(self.requests.values())[::-1]),
             "/api/tasks": lambda: self.page(self.filtered(self.tasks, query)),
             "/api/projects": lambda: self.page(self.filtered(self.projects, query)),
@@ -169,6 +175,10 @@ class RestoringServer:
             if found[2]:
                 return await self.piece(request, found[2])
             return await self.post_backup(request, found[1])
+        if found := re.fullmatch(r"/api/projects/(\d+)/dataset/(.*)", path):
+            if found[2]:
+                return await self.piece(request, found[2])
+            return await self.post_dataset(request, int(found[1]))
         if found := re.fullmatch(r"/api/requests/(.+)", path):
             one = self.requests.get(found[1])
             return self.reply("unknown", 404) if one is None else self.reply(one)
@@ -238,6 +248,35 @@ class RestoringServer:
             return self.reply(["No such file were uploaded"], 400)
         self.finishes += 1
         return self.reply({"rq_id": self.begin(kind, bytes(sent.content))}, 202)
+
+    async def post_dataset(self, request: web.Request, project_id: int) -> web.Response:
+        if "Upload-Finish" not in request.headers:
+            return await self.post_backup(request, "project")
+        rq_id = f"action=import&target=project&target_id={project_id}&subresource=dataset"
+        one = self.requests.get(rq_id)
+        if one is not None and one["status"] == "started":
+            return self.reply({"rq_id": rq_id}, 409)
+        sent = self.files.pop(request.query["filename"], None)
+        if sent is None:
+            return self.reply(["No such file were uploaded"], 400)
+        self.finishes += 1
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        one = {
+            "id": rq_id,
+            "status": "finished",
+            "operation": {"type": "import:dataset", "target": "project", "project_id": project_id},
+            "created_date": now,
+        }
+        try:
+            with zipfile.ZipFile(io.BytesIO(sent.content)) as archive:
+                for subset in archive.namelist():
+                    number = 100 + len(self.tasks)
+                    made = {"id": number, "name": subset, "project_id": project_id}
+                    self.tasks[number] = {**made, "created_date": now, "size": 1}
+        except zipfile.BadZipFile as error:
+            one |= {"status": "failed", "message": f"zipfile.BadZipFile: {error}\n"}
+        self.requests[rq_id] = one
+        return self.reply({"rq_id": rq_id}, 202)
 
     async def piece(self, request: web.Request, file_id: str) -> web.Response:
         sent = self.files.get(file_id)
@@ -334,6 +373,15 @@ async def restoring_server() -> AsyncIterator[RestoringServer]:
         yield server
     finally:
         await runner.cleanup()
+
+
+def dataset(*subsets: str) -> bytes:
+    """The zip of a dataset with these subsets."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for subset in subsets:
+            archive.writestr(subset, "images" * 1000)
+    return content.getvalue()
 
 
 def store_backup(

@@ -1,0 +1,1 @@
+"""Import datasets into a project, one after the other, each of them once."""

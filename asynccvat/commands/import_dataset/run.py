@@ -1,0 +1,270 @@
+"""Import datasets into a project: check the files, compare them with the journal, carry it out.
+
+The journals of imports are like those of restores: one in the folder of the files, for each server.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from asynccvat.aio.threads import in_thread
+from asynccvat.client import CvatClient, internals
+from asynccvat.client.poller import Poller
+from asynccvat.client.upload_file import LocalFile
+from asynccvat.commands.import_dataset.one_file import DatasetImporter, DatasetOrder
+from asynccvat.commands.restore.records import IMPORTS, RestoreJournal, journal_folder
+from asynccvat.commands.restore.run import find_project
+from asynccvat.core.models import Format, Project
+from asynccvat.core.options import ImportOptions
+from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
+from asynccvat.core.plans.import_dataset import (
+    DatasetCandidate,
+    DatasetPlan,
+    ImportDataset,
+    RefuseDataset,
+    SkipDataset,
+    plan_datasets,
+)
+from asynccvat.core.plans.restore import too_large
+from asynccvat.errors import (
+    AsyncCvatError,
+    BackupFileError,
+    ConfigError,
+    RequestUncertainError,
+    StoreError,
+)
+from asynccvat.events import Event, ImportStarted, ListingRead, Planned, QueueStalled
+from asynccvat.transfer.bugs import of_one_task
+from asynccvat.transfer.outages import OF_EVERY_TASK, end_of_run
+from asynccvat.transfer.report import ReportBuilder
+from asynccvat.transfer.run import Run
+
+
+class ImportDatasetRun:
+    """One import of datasets, from checking the files to the last task."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        project: int | str,
+        files: Sequence[Path],
+        format_name: str,
+        options: ImportOptions,
+    ) -> None:
+        """Import datasets into a project of a client's server.
+
+        Args:
+            client: The server.
+            project: The project, by its id or name.
+            files: The datasets.
+            format_name: The importer's or the exporter's name.
+            options: The options.
+
+        Raises:
+            ConfigError: A file is given twice, or none is.
+        """
+        if not files:
+            raise ConfigError("no files are given. Name the datasets to import.")
+        places = [path.absolute() for path in files]
+        twice = [path for number, path in enumerate(places) if path in places[:number]]
+        if twice:
+            raise ConfigError(f"{str(twice[0])!r} is given twice. Each file is imported once.")
+        self._client = client
+        self._project = project
+        self._files = files
+        self._format = format_name
+        self._options = options
+
+    async def work(self, run: Run) -> None:
+        """Import, and write the run's report however it ends."""
+        report = ReportBuilder(run, self._options)
+        await report.during(self._import(run, report))
+
+    async def plan(self) -> DatasetPlan:
+        """Return what would be done, and why. Changes nothing, neither here nor at the server."""
+        async with AsyncExitStack() as stack:
+            plan, _, _, _ = await self._prepare(stack, read_only=True)
+            return plan
+
+    async def _import(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
+        async with AsyncExitStack() as stack:
+            plan, orders, project, importer = await self._prepare(stack, read_only=False)
+            _tell(plan, run.emit)
+            for skip in plan.of(SkipDataset):
+                report.done(_skipped(skip))
+            for refusal in plan.of(RefuseDataset):
+                report.done(_failed(refusal, refusal.problem))
+            poller = Poller(
+                self._client,
+                timeout=self._options.import_timeout,
+                queue_timeout=self._options.queue_timeout,
+                action="import",
+                by_task=False,
+                on_started=lambda number: run.emit(ImportStarted(number)),
+                on_stalled=lambda stall: run.emit(QueueStalled(stall)),
+            )
+            work = DatasetImporter(
+                self._client,
+                poller,
+                project.id,
+                importer.name,
+                retries=self._options.retries,
+                emit=run.emit,
+            )
+            return await poller.during(self._each(work, orders, report))
+
+    async def _each(
+        self, work: DatasetImporter, orders: Sequence[DatasetOrder], report: ReportBuilder
+    ) -> AsyncCvatError | None:
+        """Import one after the other: CVAT runs one import of a project at a time."""
+        for order in orders:
+            try:
+                report.done(await of_one_task(work.bring_in(order), order.step.project_id))
+            except AsyncCvatError as error:
+                if isinstance(error, (*OF_EVERY_TASK, StoreError)):
+                    return error
+                report.done(_failed(order.step, error))
+                ended = end_of_run(error)
+                if ended is not None:
+                    return ended
+                if isinstance(error, RequestUncertainError):
+                    # A second lost answer could not be told from this one.
+                    return None
+        return None
+
+    # --- the plan ---------------------------------------------------------------------------
+
+    async def _prepare(
+        self, stack: AsyncExitStack, *, read_only: bool
+    ) -> tuple[DatasetPlan, tuple[DatasetOrder, ...], Project, Format]:
+        engine = internals(self._client)
+        await engine.check_version()
+        await engine.check_may_write("import datasets")
+        importer = await engine.importer(self._format)
+        project = await find_project(self._client, self._project)
+        journals: dict[Path, RestoreJournal] = {}
+        candidates, found = [], []
+        for path in self._files:
+            folder = path.absolute().parent
+            if folder not in journals:
+                journals[folder] = await self._journal(stack, folder, read_only=read_only)
+            key = f"{project.id}/{path.name}"
+            try:
+                file: LocalFile | BackupFileError = await in_thread(_checked, path, importer)
+                problem = None if isinstance(file, BackupFileError) else self._too_large(file)
+            except BackupFileError as error:
+                file, problem = error, error
+            size = file.size if isinstance(file, LocalFile) else 0
+            state = journals[folder].of(key)
+            candidates.append(DatasetCandidate(path=path, size=size, state=state, problem=problem))
+            found.append((file, key, journals[folder]))
+        plan = plan_datasets(candidates, project.id, again=self._options.again)
+        orders = tuple(
+            DatasetOrder(step, file, key, journal)
+            for step, (file, key, journal) in zip(plan.steps, found, strict=True)
+            if isinstance(step, ImportDataset) and isinstance(file, LocalFile)
+        )
+        return plan, orders, project, importer
+
+    def _too_large(self, file: LocalFile) -> AsyncCvatError | None:
+        limit = self._options.upload_limit
+        return too_large(str(file.path), file.size, limit) if file.size > limit else None
+
+    async def _journal(
+        self, stack: AsyncExitStack, folder: Path, *, read_only: bool
+    ) -> RestoreJournal:
+        client, given = self._client, self._options.journal
+        place = journal_folder(
+            folder,
+            None if given is None else Path(given),
+            client.origin,
+            client.organization,
+            kind=IMPORTS,
+        )
+        return await stack.enter_async_context(
+            RestoreJournal.open(
+                place,
+                kind=IMPORTS,
+                origin=client.origin,
+                organization=client.organization,
+                durable=self._options.durable,
+                break_lock=self._options.break_lock,
+                read_only=read_only,
+            )
+        )
+
+
+def _checked(path: Path, importer: Format) -> LocalFile:
+    """Check that a file can be a dataset, without reading its images.
+
+    Raises:
+        BackupFileError: It cannot.
+    """
+    status = None
+    try:
+        status = path.stat()
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                broken = None if archive.namelist() else "it is empty"
+        else:
+            broken = _wrong_type(path, importer)
+    except OSError as error:
+        broken = error.strerror or str(error)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        broken = f"it is no whole zip ({str(error).rstrip('.')})"
+    if broken is not None or status is None:
+        raise BackupFileError(
+            f"cannot import {str(path)!r}: {broken}. Check the file, and the format "
+            f"{importer.name!r}.",
+            step="plan",
+        )
+    return LocalFile(path=path, shown=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def _wrong_type(path: Path, importer: Format) -> str | None:
+    types = [one.strip().lower() for one in importer.ext.split(",") if one.strip()]
+    ending = path.suffix.lower().removeprefix(".")
+    if path.is_dir():
+        return "it is a folder, and CVAT takes one file"
+    if types and ending not in types:
+        return f"CVAT takes {' or '.join(types)} files in this format"
+    return None
+
+
+def _tell(plan: DatasetPlan, emit: Callable[[Event], None]) -> None:
+    counts = plan.counts
+    emit(ListingRead(len(plan.steps), complete=True))
+    emit(
+        Planned(
+            fetch=0,
+            keep=0,
+            skip=counts.get("skip", 0),
+            move=0,
+            remove=0,
+            refuse=counts.get("refuse", 0),
+            upload=counts.get("import", 0),
+        )
+    )
+
+
+def _skipped(step: SkipDataset) -> TaskOutcome:
+    return TaskOutcome(
+        task_id=step.project_id,
+        action=Action.SKIPPED,
+        reason=step.reason,
+        location=str(step.path),
+    )
+
+
+def _failed(step: ImportDataset | RefuseDataset, error: AsyncCvatError) -> TaskOutcome:
+    return FailedOutcome(
+        task_id=step.project_id,
+        action=Action.FAILED,
+        reason=step.reason,
+        location=str(step.path),
+        error=error,
+    )

@@ -1,0 +1,180 @@
+"""Decide what an import of datasets does with each file, and judge what came of it.
+
+`commands.import_dataset` reads the files, and carries the plan out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+from asynccvat.core.models import ServerRequest, Task
+from asynccvat.core.records.restores import RestoreState
+from asynccvat.errors import AsyncCvatError
+
+_IMPORTS = "import:dataset"
+_UNTOUCHED = RestoreState()
+
+
+class DatasetReason(StrEnum):
+    """Why a dataset is imported, passed over or refused."""
+
+    NEW = "new"
+    """It was not imported into this project before."""
+    INTERRUPTED = "interrupted"
+    """An earlier run began to import it."""
+    AGAIN = "again"
+    """It was imported before, and `again` makes its tasks once more."""
+    EXISTING = "existing"
+    """It was imported before."""
+    FILE = "file"
+    """The file is missing, damaged, too large, or no archive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetCandidate:
+    """A dataset that may be imported.
+
+    Attributes:
+        path: The file.
+        size: Bytes.
+        state: How far earlier runs came.
+        problem: Why it cannot be imported, None if it can.
+    """
+
+    path: PurePath
+    size: int = 0
+    state: RestoreState = _UNTOUCHED
+    problem: AsyncCvatError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportDataset:
+    """Import a dataset of `size` bytes."""
+
+    project_id: int
+    path: PurePath
+    reason: DatasetReason
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SkipDataset:
+    """Leave a dataset that was imported before."""
+
+    project_id: int
+    path: PurePath
+    reason: DatasetReason
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseDataset:
+    """Fail a dataset without sending anything. `problem` says why, and what to do."""
+
+    project_id: int
+    path: PurePath
+    reason: DatasetReason
+    problem: AsyncCvatError
+
+
+DatasetStep = ImportDataset | SkipDataset | RefuseDataset
+S = TypeVar("S", ImportDataset, SkipDataset, RefuseDataset)
+_KINDS: dict[type, str] = {ImportDataset: "import", SkipDataset: "skip", RefuseDataset: "refuse"}
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPlan:
+    """What an import of datasets will do, as one step for each file."""
+
+    steps: tuple[DatasetStep, ...]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
+        return f"{type(self).__name__}({counts})"
+
+    def of(self, kind: type[S]) -> tuple[S, ...]:
+        """Return the steps of one kind, in order."""
+        return tuple(step for step in self.steps if isinstance(step, kind))
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many steps there are of each kind; always in one order."""
+        kinds = Counter[type](map(type, self.steps))
+        return Counter({name: kinds[kind] for kind, name in _KINDS.items() if kinds[kind]})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON types, with a schema version."""
+        return {"version": 1, "counts": dict(self.counts), "steps": list(map(_record, self.steps))}
+
+
+def _record(step: DatasetStep) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "step": _KINDS[type(step)],
+        "project_id": step.project_id,
+        "reason": str(step.reason),
+        "path": str(step.path),
+    }
+    if isinstance(step, ImportDataset):
+        record["bytes"] = step.size
+    elif isinstance(step, RefuseDataset):
+        record["error"] = str(step.problem)
+    return record
+
+
+def plan_datasets(
+    candidates: Iterable[DatasetCandidate], project_id: int, *, again: bool
+) -> DatasetPlan:
+    """Decide about datasets for a project. `again` imports also what was imported before."""
+    return DatasetPlan(tuple(_step(one, project_id, again=again) for one in candidates))
+
+
+def _step(one: DatasetCandidate, project_id: int, *, again: bool) -> DatasetStep:
+    done = one.state.done is not None
+    if done and not again:
+        return SkipDataset(project_id, one.path, DatasetReason.EXISTING)
+    if one.problem is not None:
+        return RefuseDataset(project_id, one.path, DatasetReason.FILE, one.problem)
+    reason = DatasetReason.NEW
+    if done:
+        reason = DatasetReason.AGAIN
+    elif one.state != _UNTOUCHED:
+        reason = DatasetReason.INTERRUPTED
+    return ImportDataset(project_id, one.path, reason, one.size)
+
+
+def import_since(
+    requests: Iterable[ServerRequest], project_id: int, since: datetime
+) -> ServerRequest | None:
+    """Return the import into a project that a lost call has begun.
+
+    CVAT runs one import of a project at a time, and all of them have one id.
+
+    Args:
+        requests: What the server remembers.
+        project_id: The project.
+        since: The server's clock before the call. It is rounded down to whole seconds.
+    """
+    for one in requests:
+        operation, created = one.operation, one.created_date
+        is_ours = operation.type == _IMPORTS and operation.project_id == project_id
+        if is_ours and created is not None and created >= since:
+            return one
+    return None
+
+
+def made_since(tasks: Iterable[Task], since: datetime) -> tuple[int, ...]:
+    """Return the tasks of a project that were made since a moment of the server's clock."""
+    found = []
+    for task in tasks:
+        try:
+            created = datetime.fromisoformat(task.created_date or "")
+        except ValueError:
+            continue
+        if created.tzinfo is not None and created >= since:
+            found.append(task.id)
+    return tuple(sorted(found))

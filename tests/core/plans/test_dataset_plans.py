@@ -1,0 +1,71 @@
+"""What an import does with each dataset, and what a lost call has begun."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+
+from asynccvat.core.models import Operation, ServerRequest, TargetKind, Task
+from asynccvat.core.plans.import_dataset import (
+    DatasetCandidate,
+    ImportDataset,
+    RefuseDataset,
+    SkipDataset,
+    import_since,
+    made_since,
+    plan_datasets,
+)
+from asynccvat.core.records.restores import Done, RestoreState, Sending
+from asynccvat.errors import BackupFileError
+
+DONE = RestoreState(done=Done(key="k", kind=TargetKind.PROJECT))
+BEGUN = RestoreState(sending=Sending(key="k", size=1, mtime_ns=1, file_id="f", address="/a"))
+MOMENT = datetime(2026, 11, 29, 7, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("given", "again", "kind", "reason"),
+    [
+        ({}, False, ImportDataset, "new"),
+        ({"state": BEGUN}, False, ImportDataset, "interrupted"),
+        ({"state": DONE}, False, SkipDataset, "existing"),
+        ({"state": DONE}, True, ImportDataset, "again"),
+        ({"problem": BackupFileError("no")}, False, RefuseDataset, "file"),
+    ],
+)
+def test_each_file_has_a_step_with_a_reason(
+    given: dict[str, Any], again: bool, kind: type, reason: str
+) -> None:
+    one = DatasetCandidate(path=PurePosixPath("a.zip"), size=5, **given)
+    plan = plan_datasets([one], 7, again=again)
+    (step,) = plan.steps
+    assert (type(step), step.reason) == (kind, reason)
+    (told,) = plan.to_json()["steps"]
+    assert (told["project_id"], told["reason"], told["path"]) == (7, reason, "a.zip")
+    assert len(plan.of(kind)) == 1
+
+
+def request(project_id: int, created: datetime | None, type_: str) -> ServerRequest:
+    operation = Operation(type=type_, target="project", project_id=project_id)
+    return ServerRequest(id=f"r{project_id}", operation=operation, created_date=created)
+
+
+def test_the_import_into_a_project_since_a_moment_is_found() -> None:
+    early = MOMENT.replace(hour=6)
+    others = [
+        request(1, MOMENT, "import:dataset"),
+        request(5, early, "import:dataset"),
+        request(5, None, "import:dataset"),
+        request(5, MOMENT, "import:backup"),
+    ]
+    assert import_since(others, 5, MOMENT) is None
+    assert import_since([*others, request(5, MOMENT, "import:dataset")], 5, MOMENT) is not None
+
+
+def test_the_tasks_since_a_moment_are_found() -> None:
+    dates = [None, "soon", "2026-11-29T06:59:59Z", "2026-11-29T07:00:00Z", "2026-11-29T07:00:00"]
+    tasks = [Task(id=number + 1, created_date=date) for number, date in enumerate(dates)]
+    assert made_since(tasks, MOMENT) == (4,)
