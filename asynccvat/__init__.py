@@ -86,9 +86,7 @@ if TYPE_CHECKING:
     from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
     from asynccvat.core.models import ExportSpec as ExportSpec
     from asynccvat.core.options import DownloadOptions as DownloadOptions
-    from asynccvat.core.options import ImportOptions as ImportOptions
     from asynccvat.core.options import MirrorOptions as MirrorOptions
-    from asynccvat.core.options import RestoreOptions as RestoreOptions
     from asynccvat.core.options import TransferOptions as TransferOptions
     from asynccvat.core.options import UploadOptions as UploadOptions
     from asynccvat.core.outcomes import Action as Action
@@ -96,6 +94,8 @@ if TYPE_CHECKING:
     from asynccvat.core.outcomes import TaskOutcome as TaskOutcome
     from asynccvat.core.outcomes import TasksFailedError as TasksFailedError
     from asynccvat.core.plans.verify import VerifyReport as VerifyReport
+    from asynccvat.core.restore_options import ImportOptions as ImportOptions
+    from asynccvat.core.restore_options import RestoreOptions as RestoreOptions
     from asynccvat.core.selections.selection import JobSelection as JobSelection
     from asynccvat.core.selections.selection import ProjectSelection as ProjectSelection
     from asynccvat.core.selections.selection import Selection as Selection
@@ -139,13 +139,12 @@ _NAMES_OF = {
     "asynccvat.core.models": ("ExportSpec",),
     "asynccvat.core.options": (
         "DownloadOptions",
-        "ImportOptions",
         "MirrorOptions",
-        "RestoreOptions",
         "TransferOptions",
         "UploadOptions",
     ),
     "asynccvat.core.outcomes": ("Action", "RunReport", "TaskOutcome", "TasksFailedError"),
+    "asynccvat.core.restore_options": ("ImportOptions", "RestoreOptions"),
     "asynccvat.core.plans.verify": ("VerifyReport",),
     "asynccvat.core.wire.retry": ("RetryPolicy",),
     "asynccvat.core.selections.selection": ("JobSelection", "ProjectSelection", "Selection"),

@@ -10,9 +10,9 @@ from asynccvat.commands.restore.run import RestoreRun
 from asynccvat.commands.restore.sources import BackupChoice
 from asynccvat.core.models import TargetKind
 from asynccvat.core.numbers import whole
-from asynccvat.core.options import RestoreOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.restore import RestorePlan
+from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.transfer.run import EventCallback, Run
 
 

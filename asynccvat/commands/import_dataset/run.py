@@ -19,7 +19,6 @@ from asynccvat.commands.import_dataset.one_file import DatasetImporter, DatasetO
 from asynccvat.commands.restore.records import IMPORTS, RestoreJournal, journal_folder
 from asynccvat.commands.restore.run import find_project
 from asynccvat.core.models import Format, Project
-from asynccvat.core.options import ImportOptions
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.import_dataset import (
     DatasetCandidate,
@@ -30,6 +29,7 @@ from asynccvat.core.plans.import_dataset import (
     plan_datasets,
 )
 from asynccvat.core.plans.restore import too_large
+from asynccvat.core.restore_options import ImportOptions
 from asynccvat.errors import (
     AsyncCvatError,
     BackupFileError,

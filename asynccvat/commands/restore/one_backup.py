@@ -22,10 +22,10 @@ from asynccvat.commands.restore.making import BackupMaker
 from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.commands.restore.zip_files import BackupZip, check_members
 from asynccvat.core.models import TargetKind
-from asynccvat.core.options import RestoreOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.restore import Restore, RestoreReason
 from asynccvat.core.records.restores import Done, Failed, Sending
+from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.errors import (
     RequestUncertainError,
     ResponseError,

@@ -20,7 +20,6 @@ from asynccvat.commands.restore.sources import BackupChoice, BackupSource, find_
 from asynccvat.commands.restore.zip_files import BackupZip, read_backup
 from asynccvat.core.backups.labels import BackupLabel
 from asynccvat.core.models import Project, TargetKind
-from asynccvat.core.options import RestoreOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.restore import (
     RefuseRestore,
@@ -30,6 +29,7 @@ from asynccvat.core.plans.restore import (
     SkipRestore,
     plan_restores,
 )
+from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.selections.selection import ProjectSelection, Selection
 from asynccvat.core.texts import first_few
 from asynccvat.errors import AsyncCvatError, BackupFileError, ConfigError, StoreError
