@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec.structs import force_setattr
 
+from asynccvat.core.targets import TargetKind as TargetKind
 from asynccvat.core.wire.responses import failure_cause
 from asynccvat.errors import ConfigError
 
@@ -270,19 +271,6 @@ class Formats(msgspec.Struct, frozen=True, kw_only=True):
 
     exporters: tuple[Format, ...] = ()
     importers: tuple[Format, ...] = ()
-
-
-class TargetKind(StrEnum):
-    """What is asked of the server concerns one of these."""
-
-    TASK = "task"
-    PROJECT = "project"
-    JOB = "job"
-
-    @property
-    def endpoint(self) -> str:
-        """The path of the server's list of them."""
-        return f"/api/{self.value}s"
 
 
 class RequestStatus(StrEnum):

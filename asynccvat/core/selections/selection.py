@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from asynccvat.core import quantities
 from asynccvat.core.declarations import SELECTION, Ids, JsonLogic, Moment, Text, option
-from asynccvat.core.models import TargetKind
 from asynccvat.core.selections.wildcards import has_wildcard, longest_literal
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 _STATUSES = ("annotation", "validation", "completed")
