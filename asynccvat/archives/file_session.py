@@ -86,7 +86,9 @@ class FileSession:
             for entry in directory.entries
             if not entry.is_directory
         )
-        return StagedArchive(members, directory.digest, self._source.transferred, self._reused)
+        return StagedArchive(
+            members, directory.digest, self._source.transferred, self._reused, self._size
+        )
 
     async def close(self) -> None:
         """Close the file."""
@@ -132,9 +134,11 @@ class FileSession:
             self._size = min(here, directory.start)
             files.truncate(self._fd, self._size)
             self._staged.requested_at = origin.requested_at
+            self._staged.is_continued = here > 0
             self._continued = self._continued or (self._reader is None and here > 0)
         else:
             self._truncate()
+            self._staged.is_continued = False
             if etag is not None:
                 self._staged.note_origin(self._result_url, etag, archive.total)
         if not self._continued:

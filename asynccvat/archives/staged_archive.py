@@ -16,6 +16,7 @@ class StagedArchive:
         digest: Its directory's digest.
         transferred: Bytes that came over the network, including those that came twice.
         reused: Bytes of members that were on disk already, and were not fetched.
+        size: Bytes of the archive, if it stays one file; 0 otherwise.
         annotations: How many annotations it holds, None if they were not counted.
     """
 
@@ -23,4 +24,5 @@ class StagedArchive:
     digest: str
     transferred: int
     reused: int
+    size: int = 0
     annotations: int | None = None

@@ -26,7 +26,7 @@ from asynccvat.store.commits.changes import Committed
 from asynccvat.store.kept_archives import KeptArchives, UnfinishedArchive
 from asynccvat.store.loose_folder import LooseFolder
 from asynccvat.store.mirror_store import MirrorStore
-from asynccvat.store.protocol import TaskStore
+from asynccvat.store.protocol import StagingStore, TaskStore
 from asynccvat.store.replaced import ReplacedAnnotations
 from asynccvat.store.staged_backup import StagedBackup
 from asynccvat.store.staging import Reusable, Staging
@@ -41,6 +41,7 @@ __all__ = [
     "Reusable",
     "StagedBackup",
     "Staging",
+    "StagingStore",
     "TaskStore",
     "UnfinishedArchive",
 ]

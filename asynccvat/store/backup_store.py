@@ -232,7 +232,6 @@ class BackupStore(BackupView):
                 task_id=receipt.id,
                 step="commit",
             )
-        staged.attempted = True
         change = CommitBackup(self._layout, receipt.id, receipt, members)
         try:
             return await self._join(change)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asynccvat.core.records.backups import PartRecord, TargetState, decode_part, encode_part
-from asynccvat.core.records.receipts import MemberRecord, Receipt
 from asynccvat.fs import files
 from asynccvat.store.backup_files import PART, PART_RECORD
 from asynccvat.store.layout import write_file
@@ -27,11 +26,9 @@ class StagedBackup:
         path: The zip. Write through `open_part`; this path is for messages.
         state: The target's state, as it was when this run began.
         lightweight: Whether media that lie in a bucket are left out.
-        requested_at: When the bytes were requested, ISO 8601.
-        attempted: Whether a commit was attempted.
-        published: Always False: no other file is published before a zip.
+        requested_at: A moment before the bytes were requested, ISO 8601.
+        is_continued: Whether an earlier process requested them.
         ended: Whether it was committed or abandoned.
-        previous: Always None: a backup replaces none.
     """
 
     task_id: int
@@ -39,17 +36,10 @@ class StagedBackup:
     state: TargetState
     lightweight: bool
     requested_at: str
-    attempted: bool = False
-    published: bool = False
+    is_continued: bool = False
     ended: bool = False
-    previous: Receipt | None = None
     _base: int = -1
     _name: str = ""
-
-    def expected(self, spec: object) -> tuple[MemberRecord, ...]:
-        """Return nothing: an earlier backup tells nothing that would save a request."""
-        del spec
-        return ()
 
     @contextmanager
     def open_part(self) -> Iterator[int]:

@@ -7,12 +7,15 @@ from typing import Self, TypeVar
 
 from asynccvat.client.watched import WatchedRequest
 from asynccvat.core.models import RequestSpec
-from asynccvat.errors import AsyncCvatError
+from asynccvat.errors import AsyncCvatError, ResponseError
 from asynccvat.http import ResultStream
 from asynccvat.transfer.exports import ExportResult, Exports, Prediction
 from asynccvat.transfer.slots import RequestSlots
 
 T = TypeVar("T")
+
+# How a server may answer for a result that it does not have, except with CVAT's own words.
+_NO_SUCH_RESULT = (400, 403, 404, 410)
 
 
 class OneExport:
@@ -25,13 +28,21 @@ class OneExport:
     """
 
     def __init__(
-        self, exports: Exports, slots: RequestSlots, task_id: int, spec: RequestSpec
+        self,
+        exports: Exports,
+        slots: RequestSlots,
+        task_id: int,
+        spec: RequestSpec,
+        *,
+        earlier_url: str | None = None,
     ) -> None:
         self.spec = spec
         self._exports = exports
         self._slots = slots
         self._task_id = task_id
         self._holds_slot = True
+        self._earlier_url = earlier_url
+        self._reads_earlier = False
         self._prediction: Prediction | None = None
         self._ended: WatchedRequest | None = None
 
@@ -44,11 +55,15 @@ class OneExport:
         self.release_slot()
 
     async def url(self) -> str:
-        """Export the task and wait for its result.
+        """Export the task and wait for its result. An earlier result is tried first.
 
         Returns:
             The archive's URL. The archive is there, or a prediction says that it should be.
         """
+        if self._earlier_url is not None:
+            url, self._earlier_url, self._reads_earlier = self._earlier_url, None, True
+            self.release_slot()
+            return url
         if not self._holds_slot:
             await self._slots.acquire()
             self._holds_slot = True
@@ -70,6 +85,14 @@ class OneExport:
                     raise
                 self._prediction = None
                 url = self._note_result(await prediction.refute(error))
+
+    def forgets_earlier(self, error: AsyncCvatError) -> bool:
+        """Whether an error says that the earlier result is gone, and another one is requested."""
+        if not self._reads_earlier:
+            return False
+        self._reads_earlier = False
+        status = error.status if isinstance(error, ResponseError) else None
+        return status is None or status in _NO_SUCH_RESULT
 
     def opened(self, stream: ResultStream) -> None:
         """Note that the server sends an archive.

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import anyio
 
@@ -22,9 +23,10 @@ from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,
     ExportNotReadyError,
+    ResponseError,
 )
 from asynccvat.events import Event, Retrying, TransferFinished
-from asynccvat.store import Staging, TaskStore
+from asynccvat.store import StagingStore
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media_fingerprints import MediaFingerprints
 from asynccvat.transfer.one_export import OneExport
@@ -139,7 +141,9 @@ class TaskFetcher:
     def _export(self, order: FetchOrder) -> OneExport:
         """Return the export of a whole task. The caller holds a slot."""
         spec = self._spec.for_mode(order.task.mode)
-        return OneExport(self._exports, self._slots, order.task.id, spec)
+        return OneExport(
+            self._exports, self._slots, order.task.id, spec, earlier_url=order.result_url
+        )
 
     async def _spec_of(self, order: FetchOrder, whole: RequestSpec) -> RequestSpec:
         """Choose how to export a task: without images if those on disk are still current."""
@@ -156,8 +160,8 @@ class TaskFetcher:
         order: FetchOrder,
         export: OneExport,
         url: str,
-        staging: Staging,
-        destination: Destination,
+        staging: Any,
+        destination: Destination[Any],
     ) -> tuple[StagedArchive, str | None]:
         """Read all of a task. Take the fingerprint of its images if a refresh would pay."""
         read = await self._read(export, url, staging, destination)
@@ -176,8 +180,8 @@ class TaskFetcher:
         order: FetchOrder,
         export: OneExport,
         url: str,
-        staging: Staging,
-        destination: Destination,
+        staging: Any,
+        destination: Destination[Any],
     ) -> tuple[StagedArchive, str | None]:
         """Read the annotations and reuse the images. If these changed, read all of the task."""
         assert self._media is not None
@@ -201,7 +205,7 @@ class TaskFetcher:
         return replace(read, transferred=annotations.transferred + read.transferred), media
 
     async def _read(
-        self, export: OneExport, url: str, staging: Staging, destination: Destination
+        self, export: OneExport, url: str, staging: Any, destination: Destination[Any]
     ) -> StagedArchive:
         """Read the archive. If its result has vanished, export the task again."""
 
@@ -213,8 +217,12 @@ class TaskFetcher:
             try:
                 return await export.read(url, read_once)
             except (ExportExpiredError, ExportNotReadyError) as error:
-                self._retry_or_raise(error, staging.task_id, attempt)
-            attempt += 1
+                if not export.forgets_earlier(error):
+                    self._retry_or_raise(error, staging.task_id, attempt)
+                    attempt += 1
+            except ResponseError as error:
+                if not export.forgets_earlier(error):
+                    raise
             url = await export.url()
 
     def _retry_or_raise(
@@ -229,7 +237,7 @@ class TaskFetcher:
             raise _never_there(self._spec, task_id, error) from error
 
     async def _read_once(
-        self, export: OneExport, url: str, staging: Staging, destination: Destination
+        self, export: OneExport, url: str, staging: Any, destination: Destination[Any]
     ) -> StagedArchive:
         # Only reading counts as a transfer. Waiting in the server's queue does not, nor does the
         # commit, which waits for others to join it. Waiting for a transfer takes no export's slot.
@@ -239,7 +247,7 @@ class TaskFetcher:
             return await destination.read(url, staging, export.spec, on_open=export.opened)
 
 
-async def _abandon(store: TaskStore, staging: Staging, why: BaseException) -> None:
+async def _abandon(store: StagingStore[Any], staging: Any, why: BaseException) -> None:
     """Give up a tree. An error here becomes a note of the error that led to it."""
     # The next run can reuse nothing of a broken archive.
     keep = not isinstance(why, ArchiveError)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -18,23 +18,25 @@ from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.errors import AsyncCvatError
 from asynccvat.http import ResultStream
-from asynccvat.store import Committed, Staging, TaskStore
+from asynccvat.store import Committed, StagingStore
+
+StagedT = TypeVar("StagedT")
 
 
-class Destination(Protocol):
+class Destination(Protocol[StagedT]):
     """Where a fetched task goes, and what its archive becomes there.
 
-    `transfer.folders` makes folders of archives.
+    `transfer.folders` makes folders of archives, `transfer.backup_files` keeps them as files.
     """
 
     @property
-    def store(self) -> TaskStore:
+    def store(self) -> StagingStore[StagedT]:
         """Where it is staged."""
 
     async def read(
         self,
         url: str,
-        staging: Staging,
+        staging: StagedT,
         spec: RequestSpec,
         *,
         on_open: Callable[[ResultStream], None],
@@ -52,7 +54,7 @@ class Destination(Protocol):
         """
 
     async def complete(
-        self, archive: StagedArchive, staging: Staging, previous: Sequence[MemberRecord]
+        self, archive: StagedArchive, staging: StagedT, previous: Sequence[MemberRecord]
     ) -> StagedArchive | None:
         """Add the unchanged images to an export that was made without them.
 
@@ -62,7 +64,7 @@ class Destination(Protocol):
             The whole. None if the images changed.
         """
 
-    async def commit(self, fetched: Fetched, staging: Staging) -> Committed:
+    async def commit(self, fetched: Fetched, staging: StagedT) -> Committed:
         """Give what was staged its final name, with its receipt.
 
         Raises:
@@ -73,7 +75,7 @@ class Destination(Protocol):
 class Destinations(Protocol):
     """Gives each order its destination."""
 
-    def destination(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
+    def destination(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination[Any]]:
         """Hold an order's destination while its archive is read."""
 
 
@@ -86,6 +88,8 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         reason: Why, in the plan's words.
         previous: The receipt's head of what is mirrored now, None if nothing is.
         adopt: Whether a foreign folder of that name is moved to quarantine.
+        result_url: The result of an earlier request, of which a part is on disk. It is read first;
+            if it is gone, another one is requested. None if there is none.
     """
 
     task: Task
@@ -93,6 +97,7 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str
     previous: ReceiptHead | None = None
     adopt: bool = False
+    result_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from asynccvat.errors import (
     StoreError,
 )
 from asynccvat.events import Event, Planned
-from asynccvat.store import LooseFolder
+from asynccvat.store import LooseFolder, Staging
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
 from asynccvat.transfer.folders import FolderDestination
 from asynccvat.transfer.orders import Destination, FetchOrder, failed
@@ -57,7 +57,7 @@ class _LooseFolders:
         self._reader = ArchiveReader(client, options, NameRules(), emit)
 
     @asynccontextmanager
-    async def destination(self, order: FetchOrder) -> AsyncIterator[Destination]:
+    async def destination(self, order: FetchOrder) -> AsyncIterator[Destination[Staging]]:
         """Hold the folder of an order."""
         path = self._paths[order.task.id]
         opening = LooseFolder.open(path, durable=self._durable, replace=self._replace)

@@ -37,7 +37,7 @@ from asynccvat.errors import (
     NotFoundError,
     StoreError,
 )
-from asynccvat.store import MirrorStore
+from asynccvat.store import MirrorStore, Staging
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
 from asynccvat.transfer.folders import FolderDestination
 from asynccvat.transfer.orders import Destination, FetchOrder
@@ -55,11 +55,11 @@ class _OneDestination:
     """The one destination of all tasks of a mirror."""
 
     def __init__(self, store: MirrorStore, reader: ArchiveReader, *, keep_archives: bool) -> None:
-        self._destination: Destination = FolderDestination(
+        self._destination: Destination[Staging] = FolderDestination(
             store, reader, store.archives if keep_archives else None
         )
 
-    def destination(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination]:
+    def destination(self, order: FetchOrder) -> AbstractAsyncContextManager[Destination[Staging]]:
         """Return the store, which is held for the whole run."""
         del order
         return nullcontext(self._destination)
