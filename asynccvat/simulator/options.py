@@ -83,8 +83,8 @@ class SimulatorOptions:
         cached_export_seconds: Seconds of an export whose archive is cached; None: no difference.
         import_workers: Imports run at the same time; the others queue, first in, first out.
         import_seconds: Seconds of an import worker for one import.
-        restore_seconds: Seconds of an import worker for one restore of a backup, besides
-            `media_seconds` for each MB of it (0.27 s seen for 5 frames, 0.3 MB).
+        restore_seconds: Seconds of an import worker for one restore of a backup, or one import of a
+            dataset, besides `media_seconds` for each MB of it (0.27 s seen for 0.3 MB).
         upload_limit: Bytes of the largest file that is taken by TUS; a larger one is refused (413)
             when its upload begins.
         basic_seconds: Extra seconds for a call with HTTP Basic (200 ms seen: PBKDF2).

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,14 @@ class MemberFiles:
         """Find members of the open archive, which is the file at `path`."""
         self._archive = archive
         self._path = path
+
+    def names(self) -> frozenset[str]:
+        """Return the names of all members."""
+        return frozenset(self._archive.namelist())
+
+    def beside(self, name: str) -> Path:
+        """Return a path beside the zip, for a file that belongs to it."""
+        return self._path.with_name(f"{self._path.name}-{zlib.crc32(name.encode()):08x}.part")
 
     def find(self, name: str) -> StoredFile:
         """Return where a member lies; a compressed one is unpacked beside the zip.

@@ -17,9 +17,15 @@ from asynccvat.simulator.formats.archives import NO_DATA
 from asynccvat.simulator.formats.backup_reader import RestoreError
 from asynccvat.simulator.formats.readers import ImporterError, read_annotations
 from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.queues.dataset_imports import make_imported, read_project_dataset
 from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
-from asynccvat.simulator.queues.requests import ImportRequest, RequestTarget, RestoreRequest
+from asynccvat.simulator.queues.requests import (
+    DatasetRequest,
+    ImportRequest,
+    RequestTarget,
+    RestoreRequest,
+)
 from asynccvat.simulator.queues.restores import make_restored, read_restore
 from asynccvat.simulator.queues.uploads import UploadedFile, UploadedFiles
 from asynccvat.simulator.queues.work_queue import NO_TASK, WorkQueue
@@ -30,6 +36,9 @@ from asynccvat.simulator.world.world import World
 
 _FINISHED_KEPT: Final = timedelta(hours=1)
 _FAILED_KEPT: Final = timedelta(days=30)
+
+DATASET_STARTED: Final = "Dataset import has been started..."
+"""What CVAT says of a dataset while a worker imports it."""
 
 _READY: Final = "The simulator serves ready archives for this task and imports nothing into it\n"
 
@@ -91,11 +100,12 @@ class ImportQueue(WorkQueue[ImportRequest]):
         *,
         format_name: str,
     ) -> ImportRequest:
-        """Ask for an import of a complete file.
+        """Ask for an import of a complete file, into a project that of a dataset.
 
         No request of that id may be under way.
         """
-        request = ImportRequest(
+        make = DatasetRequest if target.kind == "project" else ImportRequest
+        request = make(
             id=rq_id,
             owner=owner,
             target=target,
@@ -104,6 +114,8 @@ class ImportQueue(WorkQueue[ImportRequest]):
             upload=upload,
             format_name=format_name,
         )
+        if isinstance(request, DatasetRequest):
+            self._uploads.keep(upload)
         self.add(request)
         return request
 
@@ -120,7 +132,7 @@ class ImportQueue(WorkQueue[ImportRequest]):
         options = self._options
         if not options.costs:
             return 0.0
-        if isinstance(request, RestoreRequest):
+        if isinstance(request, RestoreRequest | DatasetRequest):
             return options.restore_seconds + options.media_seconds * request.upload.size / 1e6
         return options.import_seconds
 
@@ -135,14 +147,15 @@ class ImportQueue(WorkQueue[ImportRequest]):
         try:
             if isinstance(request, RestoreRequest):
                 await asyncio.to_thread(read_restore, request, self._world)
+            elif isinstance(request, DatasetRequest):
+                request.message = DATASET_STARTED
+                await asyncio.to_thread(read_project_dataset, request, self._world)
             else:
                 request.read = await self._read(request)
+                self._uploads.discard(request.upload)
         except (ImporterError, RestoreError) as error:
             request.read = str(error)
             self._uploads.discard(request.upload)
-        finally:
-            if not isinstance(request, RestoreRequest):
-                self._uploads.discard(request.upload)
         await self.spend(seconds - (clock() - started))
 
     async def _read(self, request: ImportRequest) -> Annotations:
@@ -160,6 +173,8 @@ class ImportQueue(WorkQueue[ImportRequest]):
         if isinstance(request, RestoreRequest) and request.restored is not None:
             make_restored(request, self._world)
             return None
+        if isinstance(request, DatasetRequest) and request.dataset is not None:
+            return make_imported(request, self._world)
         if isinstance(request.read, str):
             return request.read
         try:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from asynccvat.simulator.formats.backup_reader import RestoredProject, RestoredTask
+from asynccvat.simulator.formats.dataset_reader import ImportedDataset
 from asynccvat.simulator.queues.uploads import UploadedFile
 from asynccvat.simulator.world.annotations import Annotations
 from asynccvat.simulator.world.dates import utc_now
@@ -243,6 +244,22 @@ class ImportRequest(Request):
     def subresource(self) -> str:
         """`annotations`, unless it is another kind of import."""
         return "annotations"
+
+
+@dataclass(slots=True, kw_only=True)
+class DatasetRequest(ImportRequest):
+    """A request to import an uploaded dataset with images into a project.
+
+    Attributes:
+        dataset: What the file holds, once it is read.
+    """
+
+    dataset: ImportedDataset | None = None
+
+    @property
+    def subresource(self) -> str:
+        """Always `dataset`."""
+        return "dataset"
 
 
 @dataclass(slots=True, kw_only=True)

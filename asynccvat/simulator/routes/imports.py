@@ -27,6 +27,7 @@ from asynccvat.simulator.wire.responses import (
 from asynccvat.simulator.world.users import Organization
 
 _PIECE: Final = 1 << 16
+_FIELDS: Final = {"annotations": "annotation_file", "dataset": "dataset_file"}
 _NO_FILE: Final = "No such file were uploaded"
 
 
@@ -41,6 +42,11 @@ async def upload_annotations(call: Call) -> ServerResponse:
     if "Upload-Length" in headers:
         return begin_upload(call)
     return await _import(call)
+
+
+async def upload_dataset(call: Call) -> ServerResponse:
+    """`POST /api/projects/{id}/dataset`: begin or finish the upload of a dataset."""
+    return await upload_annotations(call)
 
 
 async def upload_backup(call: Call) -> ServerResponse:
@@ -79,12 +85,13 @@ async def _import(call: Call) -> ServerResponse:
     format_name = call.query.get("format", "")
     if format_name not in IMPORT_FORMATS:
         raise messages(400, f"Unknown input format {format_name!r}")
-    rq_id = f"action=import&target={target.kind}&target_id={call.number}&subresource=annotations"
+    subresource = "dataset" if target.kind == "project" else "annotations"
+    rq_id = f"action=import&target={target.kind}&target_id={call.number}&subresource={subresource}"
     if call.backend.registry.under_way(rq_id) is not None:
         return json_response({"rq_id": rq_id}, 409)
     request = call.backend.imports.submit(
         rq_id,
-        upload or await _file_of_form(call, "annotation_file"),
+        upload or await _file_of_form(call, _FIELDS[subresource]),
         call.account.user,
         target,
         format_name=format_name,

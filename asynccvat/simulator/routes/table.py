@@ -88,6 +88,7 @@ _UPLOAD: Final = _route(
     allow="PATCH, HEAD, OPTIONS",
 )
 
+_DATASET: Final = _route(GET=gone.show_gone, POST=imports.upload_dataset)
 _RESTORE: Final = _route(POST=imports.upload_backup)
 
 ROUTES: Final[dict[str, Route]] = {
@@ -140,8 +141,9 @@ ROUTES: Final[dict[str, Route]] = {
     "/api/projects/{id}": _route(
         GET=projects.show_project, allow="GET, PATCH, DELETE, HEAD, OPTIONS"
     ),
-    "/api/projects/{id}/dataset": _route(GET=gone.show_gone, allow="GET, POST, HEAD, OPTIONS"),
-    "/api/projects/{id}/dataset/": _route(GET=gone.show_gone, allow="GET, POST, HEAD, OPTIONS"),
+    "/api/projects/{id}/dataset": _DATASET,
+    "/api/projects/{id}/dataset/": _DATASET,
+    "/api/projects/{id}/dataset/{file}": _UPLOAD,
     "/api/projects/{id}/annotations": _route(GET=gone.show_gone),
     "/api/projects/{id}/backup": _route(GET=gone.show_gone),
     "/api/projects/{id}/dataset/export": _route(POST=exports.start_export),

@@ -232,7 +232,8 @@ class Task:
     @property
     def is_annotated_by_seed(self) -> bool:
         """Whether annotations are generated: nobody sent the media or chose the labels."""
-        generated = len(self.labels) == 4 and self.labels[3].type == "tag"
+        # An import may have added labels to those of the project.
+        generated = len(self.labels) >= 4 and self.labels[3].type == "tag"
         return generated and self.media is None and not self.ready
 
     def annotations(self) -> Annotations:
@@ -241,7 +242,7 @@ class Task:
             return self.given
         if not self.is_annotated_by_seed:
             return Annotations()
-        made = self.content.annotations(self.id, self.revision, self.labels, self.size or 0)
+        made = self.content.annotations(self.id, self.revision, self.labels[:4], self.size or 0)
         if self.mode == "interpolation":
             made = tracks(made, self.size or 0)
         return made if self.dimension == "2d" else cuboids(made)
