@@ -5,10 +5,11 @@ environment variable ASYNCCVAT_SHARED names:
 
     python tests/contract/condense.py
 
-It writes `tests/contract/recorded.json`. Of each request it keeps what a replay needs. Of each
-response it keeps the status, the headers that clients act on, and the *shape* of its JSON or the
-text of an error. A shape has keys and types; an array is the union of its elements. Repeated shapes
-are stored once, in `shapes`, and referred to by their number.
+It writes `tests/contract/recorded.json` and, of CVAT 2.64, `recorded_264.json`. Of each request it
+keeps what a replay needs. Of each response it keeps the status, the headers that clients act on,
+and the *shape* of its JSON or the text of an error. A shape has keys and types; an array is the
+union of its elements. Repeated shapes are stored once, in `shapes`, and referred to by their
+number.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,11 @@ HERE: Final = Path(__file__).parent
 FIXTURE: Final = HERE / "recorded.json"
 SHARED: Final = Path(os.environ.get("ASYNCCVAT_SHARED") or HERE.parents[1].parent / "shared")
 RECORDINGS: Final = SHARED / "contract" / "http"
+
+FIXTURE_264: Final = HERE / "recorded_264.json"
+RECORDINGS_264: Final = SHARED / "contract" / "http-2.64"
+SCENARIOS_264: Final = ("backup_task_264", "dataset_import_264", "restore_264")
+"""The recordings of CVAT 2.64 that are replayed."""
 
 REQUEST_HEADERS: Final = frozenset(
     {
@@ -195,11 +202,13 @@ def _request_status(body: Any) -> str | None:
     return status if status in ("queued", "started", "finished", "failed") else None
 
 
-def condense(folder: Path) -> dict[str, Any]:
-    """Condense all recordings of a folder."""
+def condense(folder: Path, names: Collection[str] | None = None) -> dict[str, Any]:
+    """Condense the recordings of a folder; `names` None means all."""
     shapes: dict[str, int] = {}
     scenarios: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
+        if names is not None and path.stem not in names:
+            continue
         recording = json.loads(path.read_bytes())
         exchanges = [condense_exchange(exchange) for exchange in recording["exchanges"]]
         for exchange in exchanges:
@@ -234,6 +243,8 @@ def main() -> int:
         sys.stderr.write(f"there are no recordings at {RECORDINGS}: set ASYNCCVAT_SHARED\n")
         return 1
     FIXTURE.write_text(to_text(condense(RECORDINGS)), encoding="utf-8")
+    condensed = condense(RECORDINGS_264, SCENARIOS_264)
+    FIXTURE_264.write_text(to_text(condensed), encoding="utf-8")
     return 0
 
 

@@ -305,3 +305,78 @@ def test_the_command_line_uploads_annotations(tmp_path: Path) -> None:
             for shape in sorted(held, key=lambda shape: (shape.frame, shape.z_order))
             if shape.type != "points"
         ]
+
+
+BACKUP_SCRIPT: Final = """
+import json, sys
+from pathlib import Path
+from cvat_sdk import make_client
+
+given = json.loads(sys.argv[1])
+folder = Path(given["folder"])
+with make_client(given["url"], credentials=(given["username"], given["password"])) as client:
+    task, project = client.tasks.retrieve(1), client.projects.retrieve(1)
+    task.download_backup(folder / "task.zip", status_check_period=0)
+    project.download_backup(folder / "project.zip", status_check_period=0)
+    made = client.tasks.create_from_backup(folder / "task.zip", status_check_period=0)
+    again = client.projects.create_from_backup(folder / "project.zip", status_check_period=0)
+    again.import_dataset("COCO 1.0", given["dataset"], status_check_period=0)
+    told = {
+        "task": made.id,
+        "project": again.id,
+        "frames": [frame.name for frame in made.get_meta().frames],
+        "tasks": [one.name for one in again.get_tasks()],
+    }
+print(json.dumps(told))
+"""
+
+
+@needs_sdk
+def test_the_sdk_backs_up_and_restores_and_imports_datasets(tmp_path: Path) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=2)) as running:
+        dataset = tmp_path / "dataset.zip"
+        dataset.write_bytes(export_archive(running.tasks[1], "COCO 1.0", save_images=True))
+        given = {
+            "url": running.url,
+            "username": running.username,
+            "password": running.password,
+            "folder": str(tmp_path),
+            "dataset": str(dataset),
+        }
+        told = json.loads(run([sys.executable, "-c", BACKUP_SCRIPT, json.dumps(given)], tmp_path))
+        assert len(running.uploads) == 0
+        assert told["frames"] == [frame.name for frame in running.tasks[1].frames()]
+        restored = running.world.project_tasks(told["project"])
+        assert [one.name for one in restored] == ["street-00001", "street-00002", "default"]
+        assert sorted(told["tasks"]) == sorted(one.name for one in restored)
+        assert_alike(running, told["task"])
+
+
+@needs_cli
+def test_the_command_line_backs_up_and_restores(tmp_path: Path) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=2)) as running:
+        task, project = tmp_path / "task.zip", tmp_path / "project.zip"
+        run_cli(running, tmp_path, "task", "backup", "1", str(task))
+        run_cli(running, tmp_path, "task", "create-from-backup", str(task))
+        assert_alike(running, max(running.tasks))
+        with zipfile.ZipFile(task) as archive:
+            assert {"task.json", "annotations.json", "data/manifest.jsonl"} < set(
+                archive.namelist()
+            )
+        run_cli(running, tmp_path, "project", "backup", "1", str(project))
+        run_cli(running, tmp_path, "project", "create-from-backup", str(project))
+        assert len(running.world.project_tasks(max(running.projects))) == 2
+
+
+def assert_alike(server: SimulatedServer, restored: int) -> None:
+    """The first task and the one that was restored of it hold the same."""
+    before, after = server.tasks[1], server.tasks[restored]
+    assert after.name == before.name
+    assert [frame.data() for frame in after.frames()] == [frame.data() for frame in before.frames()]
+    assert [
+        (shape.frame, shape.type, shape.label.name, shape.points)
+        for shape in after.annotations().shapes
+    ] == [
+        (shape.frame, shape.type, shape.label.name, shape.points)
+        for shape in before.annotations().shapes
+    ]

@@ -1,0 +1,49 @@
+"""The simulated server backs up, restores and imports as the recorded CVAT 2.64 did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from condense import FIXTURE_264, SCENARIOS_264, condense, to_text
+from replay_264 import replay_scenario_264
+
+pytestmark = pytest.mark.anyio
+
+RECORDED: Final[dict[str, Any]] = json.loads(FIXTURE_264.read_bytes())
+
+EXEMPT: Final[dict[tuple[str, int], str]] = {
+    ("dataset_import_264", 0): "the simulator creates no projects yet",
+    ("dataset_import_264", 4): "tasks look like those of CVAT 2.54, without project_name",
+    ("dataset_import_264", 9): "tasks look like those of CVAT 2.54, without project_name",
+}
+"""Exchanges whose responses may differ, and why. One that agrees must be removed."""
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS_264)
+async def test_the_simulator_answers_as_recorded(scenario: str) -> None:
+    exchanges = RECORDED["scenarios"][scenario]
+    differences = await replay_scenario_264(exchanges, RECORDED["shapes"])
+    exempt = {index for name, index in EXEMPT if name == scenario}
+    needless = sorted(exempt - set(differences))
+    assert not needless, f"{needless} of {scenario} agree now: take them out of EXEMPT"
+    left = {
+        f"{index} {exchanges[index].get('label', '')}": found
+        for index, found in differences.items()
+        if index not in exempt
+    }
+    assert not left, json.dumps(left, indent=1)
+
+
+def test_exemptions_name_exchanges_that_exist() -> None:
+    for scenario, index in EXEMPT:
+        assert index < len(RECORDED["scenarios"][scenario])
+
+
+def test_the_condensed_copy_is_up_to_date(shared: Path) -> None:
+    condensed = condense(shared / "contract" / "http-2.64", SCENARIOS_264)
+    assert to_text(condensed) == FIXTURE_264.read_text(encoding="utf-8"), (
+        "the recordings or condense.py changed: run python tests/contract/condense.py"
+    )
