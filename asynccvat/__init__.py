@@ -20,17 +20,18 @@ Verbs, each a coroutine that returns a report
     upload          upload annotation files into tasks (UploadOptions)
     upload_annotations  upload one file into one task
     undo_upload     put back what the last uploads of tasks replaced
+    backup          make a zip of each task or project (BackupOptions); list_backups
     restore         make tasks or projects from their backups (RestoreOptions)
     import_datasets import datasets into a project (ImportOptions)
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
 Plans and runs
-    plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_restore,
-    plan_import_datasets, plan_run_file
+    plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_backup,
+    plan_restore, plan_import_datasets, plan_run_file
                     what the verb would do, and why
-    open_mirror, open_download, open_upload, open_undo_upload, open_restore,
-    open_import_datasets
+    open_mirror, open_download, open_upload, open_undo_upload, open_backup,
+    open_restore, open_import_datasets
                     a Run: iterate over its outcomes or events(), wait() for the report
 
 What is asked for, and what comes back
@@ -61,6 +62,10 @@ if TYPE_CHECKING:
     from asynccvat import errors as errors
     from asynccvat import events as events
     from asynccvat import models as models
+    from asynccvat.api.backups import backup as backup
+    from asynccvat.api.backups import list_backups as list_backups
+    from asynccvat.api.backups import open_backup as open_backup
+    from asynccvat.api.backups import plan_backup as plan_backup
     from asynccvat.api.dataset_imports import import_datasets as import_datasets
     from asynccvat.api.dataset_imports import open_import_datasets as open_import_datasets
     from asynccvat.api.dataset_imports import plan_import_datasets as plan_import_datasets
@@ -84,6 +89,7 @@ if TYPE_CHECKING:
     from asynccvat.client import CvatClient as CvatClient
     from asynccvat.commands.verify.run import verify as verify
     from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
+    from asynccvat.core.backup_options import BackupOptions as BackupOptions
     from asynccvat.core.models import ExportSpec as ExportSpec
     from asynccvat.core.options import DownloadOptions as DownloadOptions
     from asynccvat.core.options import MirrorOptions as MirrorOptions
@@ -125,6 +131,7 @@ _MODULES = ("errors", "events", "models")
 _NAMES_OF = {
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
+    "asynccvat.api.backups": ("backup", "list_backups", "open_backup", "plan_backup"),
     "asynccvat.api.dataset_imports": (
         "import_datasets",
         "open_import_datasets",
@@ -136,6 +143,7 @@ _NAMES_OF = {
     "asynccvat.client": ("CvatClient",),
     "asynccvat.commands.verify.run": ("verify",),
     "asynccvat.core.archive_limits": ("ArchiveLimits",),
+    "asynccvat.core.backup_options": ("BackupOptions",),
     "asynccvat.core.models": ("ExportSpec",),
     "asynccvat.core.options": (
         "DownloadOptions",

@@ -26,12 +26,19 @@ from asynccvat.core.models import (
     User,
 )
 from asynccvat.core.outcomes import AnnotationChange, FailedOutcome
+from asynccvat.core.plans.backup import BackupPlan, Expire
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.import_dataset import DatasetPlan, DatasetReason
 from asynccvat.core.plans.mirror import Plan, Reason
 from asynccvat.core.plans.restore import RestorePlan, RestoreReason
 from asynccvat.core.plans.upload import UploadPlan, UploadReason
 from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
+from asynccvat.core.records.backups import (
+    BackupCondition,
+    BackupReceipt,
+    StoredBackup,
+    TargetState,
+)
 from asynccvat.core.scheduling.stalls import QueueStall
 
 __all__ = [
@@ -39,11 +46,15 @@ __all__ = [
     "AccessToken",
     "AnnotationChange",
     "AnnotationCounts",
+    "BackupCondition",
+    "BackupPlan",
+    "BackupReceipt",
     "Cancellation",
     "DataMeta",
     "DatasetPlan",
     "DatasetReason",
     "DownloadPlan",
+    "Expire",
     "FailedOutcome",
     "FileState",
     "Format",
@@ -61,6 +72,8 @@ __all__ = [
     "RestorePlan",
     "RestoreReason",
     "ServerRequest",
+    "StoredBackup",
+    "TargetState",
     "Task",
     "TaskAnnotations",
     "TaskListing",

@@ -18,6 +18,8 @@ import typer
 from asynccvat import __version__
 from asynccvat.cli import exit_codes, output
 from asynccvat.cli.command import Invocation, set_signature
+from asynccvat.cli.commands.backup import backup
+from asynccvat.cli.commands.backups import backups
 from asynccvat.cli.commands.demo import demo
 from asynccvat.cli.commands.download import download
 from asynccvat.cli.commands.import_dataset import import_dataset
@@ -79,6 +81,8 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "mirror": mirror,
     "download": download,
     "upload": upload,
+    "backup": backup,
+    "backups": backups,
     "restore": restore,
     "import-dataset": import_dataset,
     "verify": verify,

@@ -28,6 +28,7 @@ _FOLDED = 8
 
 RESULTS = (
     "fetched",
+    "backed up",
     "uploaded",
     "put back",
     "restored",
@@ -184,13 +185,15 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
     parts = [f"{counts[result]:,} {result}" for result in RESULTS if counts[result]]
     parts = parts or [nothing]
     how, idle = "Done in", ""
+    nouns = {str(outcome.target) for outcome in report.outcomes}
+    noun = nouns.pop() if len(nouns) == 1 else "task"
     if report.interrupted:
         # An error is no interruption.
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"
     elif counts and counts.keys() <= {"unchanged", "skipped"}:
         idle = ", nothing to do"
     write(
-        f"{how} {span(report.seconds)}{idle}: {counted(len(report.outcomes), 'task')} "
+        f"{how} {span(report.seconds)}{idle}: {counted(len(report.outcomes), noun)} "
         f"({', '.join(parts)}), {number_of_bytes(report.transferred)} {moved}, "
         f"{counted(report.requests, 'request')}: {place}"
     )

@@ -19,6 +19,7 @@ _MOST_TASKS = 3
 # As `output.RESULTS`, which says what became of each.
 _ORDER = (
     "fetch",
+    "back up",
     "upload",
     "put back",
     "restore",

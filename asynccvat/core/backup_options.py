@@ -12,8 +12,8 @@ from asynccvat.core.declarations import (
     Switch,
     option,
 )
-from asynccvat.core.models import TargetKind
 from asynccvat.core.options import BREAK_LOCK, FetchOptions
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 

@@ -77,7 +77,7 @@ class BackupPlan(Plan):
         kinds = Counter[type](map(type, self.steps))
         named = {
             "back up": kinds[Fetch],
-            "expire": len(self.expiries),
+            "remove": len(self.expiries),
             "refuse": kinds[Refuse],
             "skip": kinds[Skip],
             "keep": kinds[Keep],
@@ -96,15 +96,16 @@ class BackupPlan(Plan):
             "warnings": list(self.warnings),
             "absent": list(self.absent),
             "counts": dict(self.counts),
-            "steps": [_record(step, self.target) for step in (*self.steps, *self.expiries)],
+            "steps": [_record(step) for step in (*self.steps, *self.expiries)],
         }
 
 
-def _record(step: MirrorStep | Expire, target: TargetKind) -> dict[str, Any]:
-    name = "back up" if isinstance(step, Fetch) else type(step).__name__.lower()
+def _record(step: MirrorStep | Expire) -> dict[str, Any]:
+    named = {"fetch": "back up", "expire": "remove"}
+    name = type(step).__name__.lower()
     record: dict[str, Any] = {
-        "step": name,
-        f"{target}_id": step.task_id,
+        "step": named.get(name, name),
+        "task_id": step.task_id,
         "name": step.name,
         "folder": step.folder,
         "reason": str(step.reason),

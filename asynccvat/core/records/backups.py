@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -132,15 +133,37 @@ class StoredBackup(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         receipt: Its receipt.
         condition: Whether its zip is there.
+        on_server: Whether the server still lists its task or project; None if it was not asked.
     """
 
     receipt: BackupReceipt
     condition: BackupCondition = BackupCondition.PRESENT
+    on_server: bool | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether it is there, and holds all media."""
         return self.condition is BackupCondition.PRESENT and not self.receipt.lightweight
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the backup as JSON types."""
+        receipt = self.receipt
+        return {
+            "target": str(receipt.target),
+            "id": receipt.id,
+            "name": receipt.name,
+            "file": receipt.file,
+            "requested_at": receipt.requested_at,
+            "size": receipt.size,
+            "files": receipt.files,
+            "lightweight": receipt.lightweight,
+            "condition": str(self.condition),
+            "updated_date": receipt.state.updated_date,
+            "frames": receipt.state.frames,
+            "jobs": receipt.state.job_count,
+            "tasks": receipt.state.task_count,
+            "on_server": self.on_server,
+        }
 
 
 class PartRecord(msgspec.Struct, frozen=True, kw_only=True):

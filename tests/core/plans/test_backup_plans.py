@@ -142,8 +142,8 @@ def test_a_plan_tells_what_is_made_and_what_goes() -> None:
         TaskListing((TASK,)), {147: changed}, backups, BackupOptions(keep=2), now=NOW
     )
 
-    assert dict(plan.counts) == {"back up": 1, "expire": 2}
-    assert repr(plan) == "BackupPlan(back up=1, expire=2)"
+    assert dict(plan.counts) == {"back up": 1, "remove": 2}
+    assert repr(plan) == "BackupPlan(back up=1, remove=2)"
     assert plan.of(Fetch)[0].folder == "task147"
     assert plan.of(Keep) == ()
     assert [step["folder"] for step in plan.to_json()["steps"]] == [
