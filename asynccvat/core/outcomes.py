@@ -48,6 +48,11 @@ class Action(StrEnum):
     """It failed; `error` says why."""
 
 
+_TRANSFERRED = frozenset(
+    {Action.FETCHED, Action.UPLOADED, Action.BACKED_UP, Action.RESTORED, Action.IMPORTED}
+)
+
+
 class AnnotationChange(msgspec.Struct, frozen=True, gc=False):
     """How many annotations a task had before an import, and how many it has after it.
 
@@ -157,7 +162,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             record["error"] = error_record(self.error)
         if self.new_id is not None:
             record["new_id"] = self.new_id
-        if self.action in (Action.FETCHED, Action.UPLOADED, Action.RESTORED, Action.IMPORTED):
+        if self.action in _TRANSFERRED:
             record |= {
                 "files": self.files,
                 "bytes": self.bytes,

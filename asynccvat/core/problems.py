@@ -32,6 +32,8 @@ class ProblemKind(StrEnum):
     """The receipt cannot be read, so it is unknown what the task's folder should hold."""
     NOT_MIRRORED = "not mirrored"
     """A task that was named, or that the server has, has no receipt."""
+    NOT_BACKED_UP = "not backed up"
+    """A task that was named has no backup."""
     STALE = "stale"
     """The server has another version."""
     GONE = "gone"
@@ -153,6 +155,7 @@ _REASONS: Mapping[ProblemKind, str] = {
     ProblemKind.UNREADABLE: "cannot be read",
     ProblemKind.RECEIPT: "cannot tell what the folder should hold",
     ProblemKind.NOT_MIRRORED: "has no receipt in this mirror",
+    ProblemKind.NOT_BACKED_UP: "has no backup here",
     ProblemKind.STALE: "the server has another version",
     ProblemKind.GONE: "deleted on the server, or not visible to this user",
     ProblemKind.FOREIGN: "not in any receipt, so assumed to be yours",

@@ -59,7 +59,9 @@ def check_backup(
     try:
         return _check_open(fd, receipt, members, on_read)
     except ArchiveError as error:
-        return _problem(receipt, ProblemKind.CORRUPTED, str(error))
+        member = error.member
+        what = "its list of members" if member is None else f"member {member!r}"
+        return _problem(receipt, ProblemKind.CORRUPTED, f"{what} differs from the receipt")
     except StoreError:
         return _problem(receipt, ProblemKind.CORRUPTED, "it became shorter while it was read")
     except OSError as error:

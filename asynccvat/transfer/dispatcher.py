@@ -19,9 +19,9 @@ from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
-from asynccvat.core.models import RequestSpec
+from asynccvat.core.models import BackupSpec, RequestSpec
 from asynccvat.core.options import FetchOptions
-from asynccvat.core.outcomes import TaskOutcome
+from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.core.wire.ranges import RangeOptions
@@ -129,6 +129,7 @@ class Dispatcher:
             emit=self._note_event,
             media=MediaFingerprints(client) if refresh else None,
             on_staged=self._outages.note_staged,
+            action=Action.BACKED_UP if isinstance(spec, BackupSpec) else Action.FETCHED,
         )
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)

@@ -5,18 +5,14 @@ A cancellation ends the threads soon. `run` chooses the tasks; `file_checks` com
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-import anyio
-
 from asynccvat.aio.task_groups import task_group
-from asynccvat.aio.threads import shielded, start_in_thread
 from asynccvat.commands.verify.file_checks import Claim, Meter
 from asynccvat.commands.verify.inspection import Inspection
+from asynccvat.commands.verify.reading_threads import ReadingThreads
 from asynccvat.core.plans.verify import is_large, slices
 from asynccvat.core.problems import VerifyProblem, merge_problems
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
@@ -42,10 +38,6 @@ class ComparedTask:
     confirmed: bool = True
 
 
-class _StoppedError(Exception):
-    """The comparison was cancelled while a thread was reading."""
-
-
 class Comparison:
     """Compares tasks of one destination.
 
@@ -62,10 +54,8 @@ class Comparison:
             on_read: Called in the event loop with the files and bytes read since the last call.
         """
         self.look = look
-        self._limiter = anyio.CapacityLimiter(threads)
-        self._loop = asyncio.get_running_loop()
-        self._on_read = on_read
-        self._stopped = False
+        self._threads = ReadingThreads(threads, on_read)
+        self._tell = self._threads.tell
 
     async def compare(
         self, batch: Sequence[ReceiptHead], before: Mapping[int, str]
@@ -107,23 +97,7 @@ class Comparison:
 
     async def thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call in one of the threads; a cancellation ends it soon."""
-        work = start_in_thread(self._limiter, call, *args, **kwargs)
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError:
-            self._stopped = True
-            # The result, or the error, has no receiver any more.
-            with suppress(Exception):
-                await shielded(work)
-            raise
-        return work.result()
-
-    def _tell(self, files: int, read: int) -> None:
-        """Report progress from a thread; raise if the comparison was cancelled."""
-        if self._stopped:
-            raise _StoppedError
-        if files or read:
-            self._loop.call_soon_threadsafe(self._on_read, files, read)
+        return await self._threads.run(call, *args, **kwargs)
 
 
 def _compare_each(

@@ -20,9 +20,17 @@ from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import entered_in_thread
+from asynccvat.commands.verify.backups import (
+    BackupSelection,
+    check_all,
+    find_backups,
+    foreign_files,
+    looking_at_backups,
+)
 from asynccvat.commands.verify.comparison import ComparedTask, Comparison
 from asynccvat.commands.verify.inspection import inspecting
 from asynccvat.commands.verify.journal import VerifyJournal
+from asynccvat.commands.verify.reading_threads import ReadingThreads
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.numbers import check_whole
 from asynccvat.core.plans.repair import after_repair
@@ -48,6 +56,7 @@ from asynccvat.events import (
     VerifyStarted,
     Warned,
 )
+from asynccvat.store.layout import Layout
 
 if TYPE_CHECKING:
     from asynccvat.client import CvatClient
@@ -75,6 +84,9 @@ async def verify(
     on_event: Callable[[Event], None] | None = None,
 ) -> VerifyReport:
     """Read every file of a mirror, and compare its size and CRC-32 with the task's receipt.
+
+    In a destination of backups, it reads every member of every zip instead. Such a verification
+    begins anew each time, and needs no client.
 
     It reads the files of the tasks' folders, but no kept archives. It changes nothing except a
     journal in `.asynccvat/`, by which an interrupted verification resumes: tasks that were found
@@ -176,8 +188,12 @@ class _Verification:
         began = clock()
         interrupted = True
         try:
-            async with entered_in_thread(inspecting(self._dest)) as look:
-                await self._verify(Comparison(look, self._threads, self._count), wanted)
+            async with entered_in_thread(looking_at_backups(self._dest)) as layout:
+                if layout is not None:
+                    await self._verify_backups(layout, wanted)
+            if layout is None:
+                async with entered_in_thread(inspecting(self._dest)) as look:
+                    await self._verify(Comparison(look, self._threads, self._count), wanted)
             interrupted = self.report.stopped_by is not None
         finally:
             self.report = replace(
@@ -227,6 +243,32 @@ class _Verification:
             await thread(journal.finish, heads.keys())
             if journal.problem is not None:
                 self._warn(journal.problem)
+
+    async def _verify_backups(self, layout: Layout, wanted: _VerifyRequest) -> None:
+        """Read the zips of a destination of backups."""
+        if wanted.against_server or wanted.repair:
+            raise ConfigError(
+                f"{str(self._dest)!r} holds backups. `asynccvat backup` compares them with the "
+                "server. To replace a damaged one, name its task: `asynccvat backup DEST -t 147 "
+                "--force`."
+            )
+        threads = ReadingThreads(self._threads, self._count)
+        selected = BackupSelection(task_ids=wanted.task_ids, folders=wanted.folders)
+        found = await threads.run(find_backups, layout, selected)
+        self._found(found.problems)
+        targets = {one.receipt.folder for one in found.backups}
+        started = VerifyStarted(
+            tasks=len(targets),
+            files=len(found.backups),
+            bytes=sum(one.receipt.size for one in found.backups),
+            resumed=0,
+        )
+        self.report = replace(self.report, tasks=started.tasks)
+        self._files = dict(enumerate([1] * started.files))
+        self._emit(started)
+        await check_all(layout, found.backups, threads, at_once=self._threads, found=self._found)
+        if selected.everything:
+            self._found(await threads.run(foreign_files, layout))
 
     async def _ask(
         self,

@@ -250,17 +250,31 @@ def _expired(
 ) -> list[StoredBackup]:
     """Return which backups of one target and one kind go.
 
-    Only those that are there count. One that is missing or changed stays as it is: `verify` tells
-    of it, and it may be all that is left of a version.
+    Only those that are there count. The receipt of a missing one goes once a newer one is there. A
+    changed one stays as it is: it may be all that is left of a version.
     """
     there = [one for one in backups if one.condition is BackupCondition.PRESENT]
+    if not there:
+        return []
+    newest_stamp = there[-1].receipt.stamp
+    missing = [
+        one
+        for one in backups
+        if one.condition is BackupCondition.MISSING and one.receipt.stamp < newest_stamp
+    ]
+    return missing + _beyond(there, retention, now, coming=coming)
+
+
+def _beyond(
+    there: list[StoredBackup], retention: Retention, now: datetime, *, coming: bool
+) -> list[StoredBackup]:
+    """Return which backups a retention does not keep. The newest stays until another one comes."""
     if retention.count is not None:
         most = max(retention.count - coming, 0 if coming else 1)
         return there[: max(0, len(there) - most)]
     assert retention.seconds is not None, "a retention has one of both"
     limit = retention.seconds
     older = [one for one in there if _age(one.receipt, now) > limit]
-    # The newest stays, however old it is, until another one is there.
     return older if coming else [one for one in older if one is not there[-1]]
 
 

@@ -237,6 +237,15 @@ def test_a_backup_that_is_missing_or_changed_does_not_count() -> None:
     gone = backup_of(2, condition=BackupCondition.MISSING)
 
     assert expired(backup_of(30), bad, gone, keep=1) == []
+    assert expired(bad, gone, keep=1) == []
+
+
+def test_the_receipt_of_a_missing_backup_goes_once_a_newer_one_is_there() -> None:
+    gone = backup_of(30, condition=BackupCondition.MISSING)
+    changed = backup_of(40, condition=BackupCondition.CHANGED)
+
+    assert expired(changed, gone, backup_of(1), keep=7) == [30]
+    assert expired(changed, gone, backup_of(1)) == []
 
 
 def test_named_tasks_are_the_only_ones_whose_backups_go() -> None:
