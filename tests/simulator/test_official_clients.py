@@ -271,7 +271,8 @@ def test_the_sdk_exports_what_it_uploaded(tmp_path: Path) -> None:
         assert running.stats["calls_by_kind"]["PATCH /api/tasks/{id}/annotations/{id}"] == 7
     assert told["left"] == 0
     assert "ParseError: syntax error: line 1, column 0" in told["failure"]
-    for exporter in UPLOADS:
+    # What is on the frame before the last stays on the last in the XML of videos, as seen on CVAT.
+    for exporter in UPLOADS.keys() - {"CVAT for video 1.1"}:
         first = annotations_in(tmp_path / f"first {exporter}.zip")
         second = annotations_in(tmp_path / f"second {exporter}.zip")
         assert second == first, exporter

@@ -400,6 +400,34 @@ def sort_kinds(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [sort(job) for job in jobs]
 
 
+@pytest.mark.parametrize("number", [4, 339, 341])
+@pytest.mark.parametrize("kind", ["images", "video"])
+async def test_a_real_backup_is_exported_like_the_real_task(
+    number: int, kind: str, shared: Path
+) -> None:
+    folder = shared / "contract" / "exports-2.64"
+    real = folder / f"task{number}_cvat-for-{kind}-11_annotations.zip"
+    async with simulator_client() as client:
+        data = (folder / f"backup_task{number}.zip").read_bytes()
+        made = await restored(client, await send_by_tus(client, TASKS, data))
+        task = client.server.tasks[made]
+        own = export_archive(task, f"CVAT for {kind} 1.1", save_images=False)
+        assert annotated(own) == annotated(real.read_bytes())
+
+
+def annotated(archive: bytes) -> list[Any]:
+    """Images and tracks of a CVAT XML: their order is that of the database, as in each image."""
+    root = ET.fromstring(members(archive)["annotations.xml"])
+    found: list[Any] = []
+    for element in (*root.findall("image"), *root.findall("track")):
+        number = element.attrib.pop("id")
+        where = number if element.tag == "image" else ""
+        parts = [" ".join(ET.tostring(one, "unicode").split()) for one in element]
+        ordered = sorted(parts) if element.tag == "image" else parts
+        found.append((where, sorted(element.attrib.items()), ordered))
+    return sorted(found)
+
+
 # --- Large ones -----------------------------------------------------------------------------------
 
 

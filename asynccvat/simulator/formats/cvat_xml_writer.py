@@ -48,7 +48,7 @@ def cvat_images_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> s
         if source.project is not None:
             where = f'subset={quoteattr(one.subset)} task_id="{one.task.id}" '
         lines.append(
-            f'  <image id="{frame.index}" name={quoteattr(frame.name)} {where}'
+            f'  <image id="{frame.index}" name={quoteattr(_image_name(one))} {where}'
             f'width="{frame.width}" height="{frame.height}">'
         )
         for shape in one.shapes:
@@ -62,6 +62,12 @@ def cvat_images_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> s
             lines.append("    </tag>")
         lines.append("  </image>")
     return "\n".join([*lines, "</annotations>", ""])
+
+
+def _image_name(one: AnnotatedFrame) -> str:
+    """Return the name of an image; frames of a video have no extension here."""
+    is_of_video = one.task.media is not None and one.task.media.video is not None
+    return one.item_id if is_of_video else one.frame.name
 
 
 def cvat_video_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> str:
@@ -114,9 +120,9 @@ def _short_track(shape: Shape, number: int, frame: int, frame_count: int) -> Ite
         f'  <track id="{number}" label={quoteattr(shape.label.name)} source="{shape.source}"'
         f"{_xml_group(shape.group)}>"
     )
-    for outside in (False, True):
-        if frame + outside < frame_count:
-            yield from _tracked(shape, frame + outside, outside, shape.attributes)
+    yield from _tracked(shape, frame, False, shape.attributes)
+    if frame + 1 < frame_count - 1:  # seen: it does not end on the last frame
+        yield from _tracked(shape, frame + 1, True, shape.attributes)
     yield "  </track>"
 
 
@@ -300,6 +306,12 @@ def _xml_task(task: Task, base_url: str, indent: int) -> Iterator[str]:
         for label in task.labels:
             yield from _xml_label(label)
         yield f"{margin}  </labels>"
+    if task.media is not None and task.media.video is not None:
+        first = task.media.frames[0]
+        yield f"{margin}  <original_size>"
+        yield from _xml_texts(indent + 4, ("width", first.width), ("height", first.height))
+        yield f"{margin}  </original_size>"
+        yield from _xml_texts(indent + 2, ("source", task.media.video))
     yield f"{margin}</task>"
 
 
