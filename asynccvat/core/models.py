@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from asynccvat.core.targets import TargetKind as TargetKind
+from asynccvat.core.targets import TargetKind as TargetKind  # noqa: PLC0414 - public here, too
 from asynccvat.core.wire.responses import failure_cause
 from asynccvat.errors import ConfigError
 
