@@ -22,6 +22,7 @@ Verbs, each a coroutine that returns a report
     undo_upload     put back what the last uploads of tasks replaced
     backup          make a zip of each task or project (BackupOptions); list_backups
     restore         make tasks or projects from their backups (RestoreOptions)
+    restore_annotations     put the annotations of backups back into their tasks
     import_datasets import datasets into a project (ImportOptions)
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
@@ -78,7 +79,9 @@ if TYPE_CHECKING:
     from asynccvat.api.mirrors import plan_mirror as plan_mirror
     from asynccvat.api.restores import open_restore as open_restore
     from asynccvat.api.restores import plan_restore as plan_restore
+    from asynccvat.api.restores import plan_restore_annotations as plan_restore_annotations
     from asynccvat.api.restores import restore as restore
+    from asynccvat.api.restores import restore_annotations as restore_annotations
     from asynccvat.api.undo_uploads import open_undo_upload as open_undo_upload
     from asynccvat.api.undo_uploads import plan_undo_upload as plan_undo_upload
     from asynccvat.api.undo_uploads import undo_upload as undo_upload
@@ -137,7 +140,13 @@ _NAMES_OF = {
         "open_import_datasets",
         "plan_import_datasets",
     ),
-    "asynccvat.api.restores": ("open_restore", "plan_restore", "restore"),
+    "asynccvat.api.restores": (
+        "open_restore",
+        "plan_restore",
+        "plan_restore_annotations",
+        "restore",
+        "restore_annotations",
+    ),
     "asynccvat.api.uploads": ("open_upload", "plan_upload", "upload", "upload_annotations"),
     "asynccvat.api.undo_uploads": ("open_undo_upload", "plan_undo_upload", "undo_upload"),
     "asynccvat.client": ("CvatClient",),

@@ -50,6 +50,7 @@ Pure paths are values. An outcome holds its folder as a text, and hands it out a
 
 COMMANDS_MAY_USE = {
     ("verify", "mirror"): "a repair is a mirror of the damaged tasks",
+    ("restore", "upload"): "annotations are put back by the code that undoes an upload",
     ("import_dataset", "restore"): "imports are noted in a journal as restores are",
 }
 """Commands that use another command, each with the reason."""

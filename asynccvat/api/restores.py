@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from asynccvat.api.arguments import PathText, check_client, checked_options, checked_path
 from asynccvat.client import CvatClient
+from asynccvat.commands.restore.annotations import AnnotationRestore, annotation_restore
 from asynccvat.commands.restore.run import RestoreRun
 from asynccvat.commands.restore.sources import BackupChoice
 from asynccvat.core.models import TargetKind
 from asynccvat.core.numbers import whole
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.restore import RestorePlan
+from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.transfer.run import EventCallback, Run
 
@@ -109,6 +111,70 @@ async def restore(
         on_event=on_event,
     ) as run:
         return await run.wait()
+
+
+async def restore_annotations(
+    client: CvatClient,
+    source: PathText,
+    task_ids: Sequence[int],
+    *,
+    at: str | None = None,
+    options: RestoreOptions | None = None,
+    on_event: EventCallback | None = None,
+) -> RunReport:
+    """Put the annotations of backups back into the tasks that they were made of.
+
+    The tasks stay as they are otherwise. What they hold now is kept in `options.backup_dir`
+    before; `undo_upload` puts it back. A task that has other annotations than its backup, and than
+    an earlier upload of ours left, is refused unless `options.overwrite` is given.
+
+    Args:
+        client: The server.
+        source: The folder of `backup`.
+        task_ids: The tasks.
+        at: The newest backup from before this moment, ISO 8601. None takes the newest of all.
+        options: `overwrite` and `backup_dir`. Of the others, `durable` counts here.
+        on_event: Receives each event, synchronously, in the loop's thread.
+
+    Returns:
+        The report. Failures of tasks are in it, and are never raised.
+
+    Raises:
+        ConfigError: There are no such backups, or no folder keeps what is replaced.
+        StoreError: The receipts, or that folder, cannot be used.
+        AsyncCvatError: The server cannot be reached, or refuses the user.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
+    """
+    work = await _annotations(client, source, _choice(task_ids, at, projects=False), options)
+    async with Run(work.work, on_event) as run:
+        return await run.wait()
+
+
+async def plan_restore_annotations(
+    client: CvatClient,
+    source: PathText,
+    task_ids: Sequence[int],
+    *,
+    at: str | None = None,
+    options: RestoreOptions | None = None,
+) -> UploadPlan:
+    """Plan what `restore_annotations` would do, with reasons. Nothing is changed.
+
+    The arguments are those of `restore_annotations`, the errors, too.
+    """
+    work = await _annotations(client, source, _choice(task_ids, at, projects=False), options)
+    return await work.plan()
+
+
+async def _annotations(
+    client: CvatClient,
+    source: PathText,
+    choice: BackupChoice,
+    options: RestoreOptions | None,
+) -> AnnotationRestore:
+    check_client(client)
+    given = checked_options(options, RestoreOptions)
+    return await annotation_restore(client, checked_path(source), choice, given)
 
 
 def _choice(ids: Sequence[int] | None, at: str | None, *, projects: bool) -> BackupChoice:

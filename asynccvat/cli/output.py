@@ -171,7 +171,7 @@ def _result(outcome: TaskOutcome) -> str:
     """Return which of `RESULTS` became of a task."""
     if outcome.reason == "unchanged" and outcome.action == "skipped":
         return "unchanged"
-    if outcome.reason == "undo" and outcome.action == "uploaded":
+    if outcome.reason in ("undo", "from a backup") and outcome.action == "uploaded":
         return "put back"
     # What reports call kept needed nothing: people read it as unchanged.
     return "unchanged" if outcome.action == "kept" else str(outcome.action)

@@ -17,6 +17,7 @@ from asynccvat.client.lists import Lists
 from asynccvat.client.tus import BegunUpload, PieceSender, SentFile, UploadPlace
 from asynccvat.client.upload_file import ByteSource
 from asynccvat.core.annotations.counts import TaskAnnotations, read_task_annotations
+from asynccvat.core.backups.annotations import TaskLabel
 from asynccvat.core.backups.labels import BackupLabel
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.models import RequestAccepted, ServerRequest, TargetKind, Task
@@ -31,7 +32,12 @@ class _Labels(msgspec.Struct, frozen=True):
     results: tuple[BackupLabel, ...] = ()
 
 
+class _TaskLabels(msgspec.Struct, frozen=True):
+    results: tuple[TaskLabel, ...] = ()
+
+
 _LABELS = ObjectDecoder(_Labels)
+_TASK_LABELS = ObjectDecoder(_TaskLabels)
 
 
 def restore_place(kind: TargetKind) -> UploadPlace:
@@ -136,13 +142,17 @@ class RestoreCalls:
         Raises:
             AsyncCvatError: The server cannot be asked.
         """
-        call = Call(
-            method="GET",
-            path="/api/labels",
-            step="labels",
-            params={"project_id": str(project_id), "page_size": str(_MOST_LABELS)},
-        )
+        call = _labels_call(project_id=str(project_id))
         return self._http.decode(await self._http.call(call), _LABELS).results
+
+    async def task_labels(self, task_id: int) -> tuple[TaskLabel, ...]:
+        """Return the labels of a task, with their ids.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked.
+        """
+        call = _labels_call(task_id=str(task_id))
+        return self._http.decode(await self._http.call(call), _TASK_LABELS).results
 
     async def move(self, task_id: int, project_id: int) -> Task:
         """Move a task into a project. To do so again changes nothing.
@@ -170,3 +180,12 @@ class RestoreCalls:
         call = Call(method="GET", path=f"/api/jobs/{job_id}/annotations", step="annotations")
         answer = await self._http.call(call)
         return await in_thread(read_task_annotations, job_id, answer.body)
+
+
+def _labels_call(**of: str) -> Call:
+    return Call(
+        method="GET",
+        path="/api/labels",
+        step="labels",
+        params={**of, "page_size": str(_MOST_LABELS)},
+    )

@@ -41,6 +41,8 @@ class RestoreOptions(TransferOptions):
         again: Restore also what was restored before, or may have been.
         upload_limit: Bytes of the largest file that the server takes.
         journal: The folder of the journal, if the folder of the backups cannot be written to.
+        overwrite: For `restore_annotations`: also replace annotations that changed since.
+        backup_dir: For `restore_annotations`: the folder that keeps what is replaced.
         import_timeout: Seconds that one restore may run, counted from its start. `queue_timeout`
             limits the time in the server's queue.
         break_lock: Take over the journal's lock, although its owner cannot be asked.
@@ -64,6 +66,20 @@ class RestoreOptions(TransferOptions):
         "--journal",
         "Keep the journal in this folder; by default beside the backups, in .asynccvat/restores/.",
         Folder(),
+    )
+    overwrite: bool = option(
+        False,
+        "--overwrite",
+        "With --annotations: replace also annotations that changed since the backup.",
+        Switch(),
+        group=REPLACING,
+    )
+    backup_dir: str | PurePath | None = option(  # noqa: RUF009 - a declared field, as all of these
+        None,
+        "--backup-dir",
+        "With --annotations: keep the annotations that are replaced in this folder.",
+        Folder(),
+        group=REPLACING,
     )
     concurrency: int | None = option(
         None,

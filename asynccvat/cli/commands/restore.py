@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +13,17 @@ import asynccvat
 from asynccvat import RestoreOptions
 from asynccvat.cli import output, parsing, plans, signals, waits
 from asynccvat.cli.command import command
+from asynccvat.cli.commands.upload import Planning
+from asynccvat.cli.commands.upload import show_plan as show_upload_plan
 from asynccvat.cli.common_options import ResultOptions, dry_run_option, option
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.runs import carry_out
+from asynccvat.cli.runs import RunCall, carry_out
 from asynccvat.cli.shared_options import SharedOptions
 
 if TYPE_CHECKING:
-    from asynccvat.models import RestorePlan
+    from asynccvat import CvatClient
+    from asynccvat.models import RestorePlan, UploadPlan
 
 _WHAT = "What to restore"
 
@@ -77,6 +81,14 @@ def restore(
             "are outside of any project, as CVAT restores them.",
         ),
     ] = None,
+    annotations: Annotated[
+        bool,
+        option(
+            "--annotations",
+            group=_WHAT,
+            help="Put the annotations alone back into the tasks of -t, which live.",
+        ),
+    ] = False,
     options: RestoreOptions,
     dry_run: Annotated[bool, dry_run_option("How it runs")] = False,
     results: ResultOptions,
@@ -95,6 +107,8 @@ def restore(
 
     asynccvat restore backups/ --projects --org acme
 
+    asynccvat restore backups/ --annotations -t 147 --backup-dir replaced/
+
     asynccvat restore task147.zip
     """
     results.check(dry_run=dry_run)
@@ -111,8 +125,33 @@ def restore(
         )
     moment = None if at is None else parsing.since(at, "--at", now=datetime.now(UTC))
     ids = (tasks or of_projects) or None
+    if not annotations:
+        _refuse_without_annotations(options)
+    elif not tasks or project is not None:
+        raise typer.BadParameter(
+            "it puts annotations back into tasks that live. Name them, like -t 147; and remove "
+            "--project.",
+            param_hint="--annotations",
+        )
     settings = shared.settings()
     client = client_for(settings, retries=options.retries)
+    if annotations:
+        act, planned = _annotations(source, tasks, moment, options)
+        if dry_run:
+            return show_upload_plan(
+                signals.run(lambda: planned(client)),
+                as_json=results.as_json,
+                verbose=shared.verbose,
+            )
+        return carry_out(
+            client,
+            act,
+            results,
+            place=str(settings.url),
+            uploads=True,
+            verbose=shared.verbose,
+            resumable=False,
+        )
 
     async def plan() -> RestorePlan:
         async with client:
@@ -145,6 +184,41 @@ def restore(
         place=str(settings.url),
         uploads=True,
         verbose=shared.verbose,
+    )
+
+
+def _refuse_without_annotations(options: RestoreOptions) -> None:
+    """Refuse options that have a meaning with --annotations alone.
+
+    Raises:
+        typer.BadParameter: One is given.
+    """
+    for flag, given in (("--overwrite", options.overwrite), ("--backup-dir", options.backup_dir)):
+        if given:
+            raise typer.BadParameter(
+                "it is for annotations that are put back into a task. A restore makes new tasks, "
+                "and replaces nothing. Remove it, or give --annotations.",
+                param_hint=flag,
+            )
+
+
+def _annotations(
+    source: Path, tasks: Sequence[int], moment: str | None, options: RestoreOptions
+) -> tuple[RunCall, Planning]:
+    """Return the calls that put annotations back, and that plan it."""
+
+    async def plan(client: CvatClient) -> UploadPlan:
+        async with client:
+            with waits.told():
+                return await asynccvat.plan_restore_annotations(
+                    client, source, tasks, at=moment, options=options
+                )
+
+    return (
+        lambda client, on_event: asynccvat.restore_annotations(
+            client, source, tasks, at=moment, options=options, on_event=on_event
+        ),
+        plan,
     )
 
 

@@ -219,7 +219,8 @@ async def find_project(client: CvatClient, project: int | str) -> Project:
         ids = first_few([one.id for one in found])
         raise ConfigError(f"{len(found)} projects are named {text!r}: {ids}. Give the id of one.")
     raise ConfigError(
-        f"there is no project {text!r} that this user may see. `asynccvat list-projects` lists them."
+        f"there is no project {text!r} that this user may see. `asynccvat list-projects` shows "
+        "which there are."
     )
 
 

@@ -67,7 +67,7 @@ _DATE_RESOLUTION = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Undo:
+class Undo:
     """What is to be done with one task.
 
     Attributes:
@@ -84,7 +84,7 @@ class _Undo:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class UndoPlace:
     """Where states are kept: in a mirror, or in a folder of `--backup-dir`."""
 
     replaced: ReplacedAnnotations
@@ -127,27 +127,27 @@ class UndoRun:
         """Return what would be put back, and why. Changes nothing, neither here nor there."""
         found: dict[int, UploadStep] = {}
 
-        async def look(place: _Place, task_id: int, task: Task | None) -> None:
-            found[task_id] = (await self._look(place, task_id, task)).step
+        async def look(place: UndoPlace, task_id: int, task: Task | None) -> None:
+            found[task_id] = (await self.look(place, task_id, task)).step
 
-        async with self._open(read_only=True) as place:
+        async with self.open_place(read_only=True) as place:
             await self._for_each_task(partial(look, place))
         return UploadPlan(tuple(found[task_id] for task_id in self._task_ids))
 
     async def _put_all_back(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
         stopped: list[AsyncCvatError] = []
 
-        async def put_back(place: _Place, task_id: int, task: Task | None) -> None:
+        async def put_back(place: UndoPlace, task_id: int, task: Task | None) -> None:
             if stopped:
                 return
             try:
                 # Right before it is replaced, so that little can change in between.
-                undo = await self._look(place, task_id, task)
+                undo = await self.look(place, task_id, task)
                 report.done(await self._done(place, undo))
             except OF_EVERY_TASK as error:
                 stopped.append(error)
 
-        async with self._open(read_only=False) as place:
+        async with self.open_place(read_only=False) as place:
             await self._for_each_task(partial(put_back, place), run.emit)
             if place.mirror is not None:
                 for warning in place.mirror.new_warnings():
@@ -173,7 +173,7 @@ class UndoRun:
     # --- the plan ---------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _open(self, *, read_only: bool) -> AsyncIterator[_Place]:
+    async def open_place(self, *, read_only: bool) -> AsyncIterator[UndoPlace]:
         """Open the folder that holds the states.
 
         Raises:
@@ -190,7 +190,7 @@ class UndoRun:
                 break_lock=options.break_lock,
                 read_only=read_only,
             ) as store:
-                yield _Place(store.replaced, store, frozenset(await store.receipts()))
+                yield UndoPlace(store.replaced, store, frozenset(await store.receipts()))
             return
         if not await in_thread(self._folder.is_dir):
             raise ConfigError(
@@ -200,19 +200,19 @@ class UndoRun:
         async with ReplacedAnnotations.open(
             self._folder, origin=client.origin, durable=options.durable, read_only=read_only
         ) as replaced:
-            yield _Place(replaced)
+            yield UndoPlace(replaced)
 
-    async def _look(self, place: _Place, task_id: int, task: Task | None) -> _Undo:
+    async def look(self, place: UndoPlace, task_id: int, task: Task | None) -> Undo:
         """Decide about one task: choose the state to put back, or refuse."""
         name, path = "" if task is None else task.name, place.replaced.path
         try:
             states = self._chosen(await place.replaced.states(task_id), task_id, path)
             if task is None:
                 problem: AsyncCvatError = not_found(task_id, what="undo an upload to")
-                return _Undo(RefuseUpload(task_id, name, path, UploadReason.NOT_FOUND, problem))
+                return Undo(RefuseUpload(task_id, name, path, UploadReason.NOT_FOUND, problem))
             if not states:
                 problem = nothing_kept(task_id, str(path))
-                return _Undo(RefuseUpload(task_id, name, path, UploadReason.NOTHING_KEPT, problem))
+                return Undo(RefuseUpload(task_id, name, path, UploadReason.NOTHING_KEPT, problem))
             now = await self._client.annotations(task_id)
             digest = await in_thread(content_digest, now.raw)
             for state in states:
@@ -220,22 +220,22 @@ class UndoRun:
                 if await in_thread(content_digest, raw) != digest:
                     break
             else:
-                return _Undo(SkipUpload(task_id, name, path, UploadReason.UNCHANGED))
+                return Undo(SkipUpload(task_id, name, path, UploadReason.UNCHANGED))
             path = path / state.name
             last = await place.replaced.last_upload(task_id)
             if not self._options.overwrite and (last is None or last.digest != digest):
                 problem = changed_since_upload(task_id, known=last is not None)
-                return _Undo(RefuseUpload(task_id, name, path, UploadReason.CONFLICT, problem))
+                return Undo(RefuseUpload(task_id, name, path, UploadReason.CONFLICT, problem))
             kept = (await in_thread(read_task_annotations, task_id, raw)).counts
             step = PutBack(task_id, name, path, UploadReason.UNDO, now.counts, kept)
-            return _Undo(step, now, raw, state)
+            return Undo(step, now, raw, state)
         except OF_EVERY_TASK:
             raise
         except AsyncCvatError as error:
             error.task_id = task_id
             of_files = isinstance(error, UploadError | StoreError)
             reason = UploadReason.FILE if of_files else UploadReason.UNREADABLE
-            return _Undo(RefuseUpload(task_id, name, path, reason, error))
+            return Undo(RefuseUpload(task_id, name, path, reason, error))
 
     def _chosen(
         self, states: tuple[ReplacedState, ...], task_id: int, path: Path
@@ -255,7 +255,7 @@ class UndoRun:
 
     # --- one task ---------------------------------------------------------------------------
 
-    async def _done(self, place: _Place, undo: _Undo) -> TaskOutcome:
+    async def _done(self, place: UndoPlace, undo: Undo) -> TaskOutcome:
         """Do what was decided about one task, and return how it ended."""
         match undo.step:
             case RefuseUpload() as step:
@@ -277,7 +277,7 @@ class UndoRun:
                     location=str(step.path),
                 )
 
-    async def _put_back(self, place: _Place, undo: _Undo, step: PutBack) -> TaskOutcome:
+    async def _put_back(self, place: UndoPlace, undo: Undo, step: PutBack) -> TaskOutcome:
         assert undo.now is not None, "it was read"
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -303,7 +303,7 @@ class UndoRun:
         )
 
     async def _replace(
-        self, place: _Place, step: PutBack, content: bytes, undo: _Undo
+        self, place: UndoPlace, step: PutBack, content: bytes, undo: Undo
     ) -> TaskAnnotations:
         """Replace the annotations, and return and note what the task holds then.
 
@@ -317,8 +317,7 @@ class UndoRun:
         except ImportUncertainError as error:
             add_hint(
                 error,
-                f"`{place.replaced.command(task_id, overwrite=True, state=undo.state)}` "
-                "completes it.",
+                f"`{self._completing(place, undo)}` completes it.",
             )
             raise
         except ResponseError as error:
@@ -335,8 +334,13 @@ class UndoRun:
         await place.replaced.note_upload(task_id, after.raw)
         return after
 
+    def _completing(self, place: UndoPlace, undo: Undo) -> str:
+        """Return the command that completes what was put back in part."""
+        task_id = undo.step.task_id
+        return place.replaced.command(task_id, overwrite=True, state=undo.state)
+
     async def _note_in_receipt(
-        self, place: _Place, task_id: int, before: datetime | None
+        self, place: UndoPlace, task_id: int, before: datetime | None
     ) -> tuple[str, ...]:
         """Note the task's new state in its receipt, so that the next upload is no conflict."""
         if place.mirror is None or task_id not in place.mirrored or before is None:

@@ -48,6 +48,8 @@ class UploadReason(StrEnum):
     """It changed on the server since it was mirrored."""
     UNDO = "undo"
     """What an upload replaced is put back."""
+    FROM_BACKUP = "from a backup"
+    """The annotations of a backup are put back."""
     NOTHING_KEPT = "nothing kept"
     """Nothing is kept that could be put back."""
     LOSS = "loss"

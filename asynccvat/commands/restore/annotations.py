@@ -1,0 +1,177 @@
+"""Put the annotations of backups back into the tasks that they were made of.
+
+The tasks stay as they are otherwise. `commands.upload.undo` replaces and compares; what is replaced
+is kept before.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from asynccvat.aio.threads import in_thread
+from asynccvat.client import CvatClient, internals
+from asynccvat.commands.restore.sources import BackupChoice, BackupSource, find_sources
+from asynccvat.commands.restore.zip_files import read_backup
+from asynccvat.commands.upload.undo import Undo, UndoPlace, UndoRun
+from asynccvat.core.annotations.counts import read_task_annotations
+from asynccvat.core.backups.annotations import TaskLabel, essence, task_annotations
+from asynccvat.core.backups.contents import ANNOTATIONS_FILE
+from asynccvat.core.models import Task
+from asynccvat.core.options import UploadOptions
+from asynccvat.core.plans.upload import (
+    PutBack,
+    RefuseUpload,
+    SkipUpload,
+    UploadReason,
+    not_found,
+)
+from asynccvat.core.records.replaced import content_digest
+from asynccvat.core.restore_options import RestoreOptions
+from asynccvat.errors import (
+    AsyncCvatError,
+    BackupFileError,
+    ConfigError,
+    RestoreError,
+    StoreError,
+    TaskChangedError,
+)
+from asynccvat.store import ReplacedAnnotations
+from asynccvat.transfer.outages import OF_EVERY_TASK
+
+
+async def annotation_restore(
+    client: CvatClient, source: Path, choice: BackupChoice, options: RestoreOptions
+) -> AnnotationRestore:
+    """Find the backups whose annotations are put back.
+
+    Raises:
+        ConfigError: There are none, or nothing says what becomes of what is replaced.
+        StoreError: The receipts cannot be read.
+    """
+    if options.backup_dir is None:
+        raise ConfigError(
+            "what the tasks hold now would be replaced, and nothing keeps it. Name a folder that "
+            "keeps it with --backup-dir; `asynccvat upload --undo` puts it back from there."
+        )
+    found = await find_sources(source, choice)
+    nameless = [one for one in found.sources if not one.target_id]
+    if nameless:
+        raise ConfigError(
+            f"nothing tells which task {str(source)!r} is a backup of. Name the folder of the "
+            "backups, with -t."
+        )
+    return AnnotationRestore(client, found.sources, options)
+
+
+class AnnotationRestore(UndoRun):
+    """One restore of annotations into tasks that live."""
+
+    def __init__(
+        self, client: CvatClient, sources: tuple[BackupSource, ...], options: RestoreOptions
+    ) -> None:
+        """Put back the annotations of backups.
+
+        Args:
+            client: The server.
+            sources: A backup for each task.
+            options: Whether changes are overwritten, and where they are kept.
+        """
+        self._sources: Mapping[int, BackupSource] = {one.target_id: one for one in sources}
+        self._kept = Path(str(options.backup_dir))
+        undo = UploadOptions(
+            retries=options.retries,
+            wait_for_server=options.wait_for_server,
+            max_time=options.max_time,
+            durable=options.durable,
+            overwrite=options.overwrite,
+            break_lock=options.break_lock,
+        )
+        super().__init__(client, Path(), dict.fromkeys(self._sources), undo)
+
+    @asynccontextmanager
+    async def open_place(self, *, read_only: bool) -> AsyncIterator[UndoPlace]:
+        """Open the folder that keeps what is replaced."""
+        async with ReplacedAnnotations.open(
+            self._kept,
+            origin=self._client.origin,
+            durable=self._options.durable,
+            read_only=read_only,
+        ) as replaced:
+            yield UndoPlace(replaced)
+
+    async def look(self, place: UndoPlace, task_id: int, task: Task | None) -> Undo:
+        """Decide about one task: put its annotations back, or refuse."""
+        source = self._sources[task_id]
+        name, path = source.name, source.path
+        try:
+            if source.problem is not None:
+                raise source.problem
+            if task is None:
+                problem: AsyncCvatError = not_found(task_id, what="restore annotations of")
+                return Undo(RefuseUpload(task_id, name, path, UploadReason.NOT_FOUND, problem))
+            name = task.name
+            raw = await self._annotations(source, task_id)
+            now = await self._client.annotations(task_id)
+            digest = await in_thread(content_digest, now.raw)
+            if await in_thread(_is_same, raw, now.raw):
+                return Undo(SkipUpload(task_id, name, path, UploadReason.UNCHANGED))
+            last = await place.replaced.last_upload(task_id)
+            is_ours = last is not None and last.digest == digest
+            if now.counts.total and not is_ours and not self._options.overwrite:
+                problem = TaskChangedError(
+                    f"cannot restore annotations of task {task_id}: it has {now.counts}, which "
+                    "are not those of the backup. Look at the task. With --overwrite what it holds "
+                    "now is replaced.",
+                    task_id=task_id,
+                    step="plan",
+                )
+                return Undo(RefuseUpload(task_id, name, path, UploadReason.CONFLICT, problem))
+            kept = (await in_thread(read_task_annotations, task_id, raw)).counts
+            step = PutBack(task_id, name, path, UploadReason.FROM_BACKUP, now.counts, kept)
+            return Undo(step, now, raw)
+        except OF_EVERY_TASK:
+            raise
+        except AsyncCvatError as error:
+            error.task_id = task_id
+            of_files = isinstance(error, RestoreError | StoreError)
+            reason = UploadReason.FILE if of_files else UploadReason.UNREADABLE
+            return Undo(RefuseUpload(task_id, name, path, reason, error))
+
+    async def _annotations(self, source: BackupSource, task_id: int) -> bytes:
+        """Return the annotations of a backup as the task takes them."""
+        backup = await read_backup(source.path)
+        (contents,) = backup.contents.tasks
+        if not contents.counts:
+            raise BackupFileError(
+                f"cannot restore annotations of {str(source.path)!r}: it holds none. Restore "
+                "another backup.",
+                step="plan",
+            )
+        if not contents.adds_up:
+            raise RestoreError(
+                f"cannot restore annotations of {str(source.path)!r}: its jobs share frames, or "
+                "are ground truth, and have annotations of their own. Restore the whole task.",
+                step="plan",
+            )
+        labels = await internals(self._client).restores.task_labels(task_id)
+        return await in_thread(_converted, source.path, labels, task_id)
+
+    def _completing(self, place: UndoPlace, undo: Undo) -> str:
+        del place
+        return (
+            f"asynccvat restore --annotations -t {undo.step.task_id} --overwrite, with the folder "
+            "of the backups,"
+        )
+
+
+def _is_same(one: bytes, other: bytes) -> bool:
+    return content_digest(essence(one)) == content_digest(essence(other))
+
+
+def _converted(path: Path, labels: tuple[TaskLabel, ...], task_id: int) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        raw = archive.read(ANNOTATIONS_FILE)
+    return task_annotations(raw, labels, task_id=task_id, where=repr(str(path)))
