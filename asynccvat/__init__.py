@@ -29,7 +29,8 @@ Verbs, each a coroutine that returns a report
 
 Plans and runs
     plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_backup,
-    plan_restore, plan_import_datasets, plan_run_file
+    plan_restore, plan_restore_annotations, plan_import_datasets,
+    plan_run_file
                     what the verb would do, and why
     open_mirror, open_download, open_upload, open_undo_upload, open_backup,
     open_restore, open_import_datasets
