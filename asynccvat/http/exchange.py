@@ -23,7 +23,18 @@ _MAX_BODY = 256 * 2**20
 _MAX_ERROR_BODY = 64 * 2**10
 
 _SHOWN = frozenset(
-    {"action", "filter", "format", "location", "org", "page", "page_size", "project_id", "rq_id"}
+    {
+        "action",
+        "filter",
+        "format",
+        "lightweight",
+        "location",
+        "org",
+        "page",
+        "page_size",
+        "project_id",
+        "rq_id",
+    }
     | {"save_images", "sort", "status", "task_id"}
 )
 """Parameters of a query whose values are logged. Any other value might be a secret."""

@@ -7,7 +7,7 @@ The calls block: they are for worker threads. `backup_store` offers them as coro
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from asynccvat.core.problems import obstacle
 from asynccvat.core.records.backups import (
@@ -18,7 +18,6 @@ from asynccvat.core.records.backups import (
     decode_backup,
     decode_backup_head,
     decode_part,
-    target_of,
 )
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.errors import StoreError
@@ -102,22 +101,19 @@ def condition(layout: Layout, receipt: BackupReceipt) -> BackupCondition:
     return BackupCondition.PRESENT
 
 
-def read_parts(layout: Layout) -> dict[str, PartRecord]:
-    """Return where the bytes of unfinished zips came from, by the names of their folders."""
-    found = {}
-    for folder in areas(layout):
-        with files.folder(folder, dir_fd=layout.staging) as area:
-            part = decode_part(files.read_file(PART_RECORD, dir_fd=area))
-            if part is not None and files.lstat(PART, dir_fd=area) is not None:
-                found[folder] = part
-    return found
+def read_part(layout: Layout, folder: str) -> PartRecord | None:
+    """Return where the bytes of an unfinished zip came from, None if there are none.
 
-
-def areas(layout: Layout) -> Iterator[str]:
-    """Yield the names of the targets' folders in staging."""
-    for name in files.names(layout.staging):
-        if target_of(name) is not None and trees.is_folder(name, dir_fd=layout.staging):
-            yield name
+    Args:
+        layout: The destination.
+        folder: The name of the target's folder.
+    """
+    if not trees.is_folder(folder, dir_fd=layout.staging):
+        return None
+    with files.folder(folder, dir_fd=layout.staging) as area:
+        if files.lstat(PART, dir_fd=area) is None:
+            return None
+        return decode_part(files.read_file(PART_RECORD, dir_fd=area))
 
 
 def _is_there(layout: Layout, folder: str) -> bool:

@@ -18,15 +18,14 @@ from asynccvat.core.records.backups import (
     BackupReceipt,
     TargetState,
     backup_folder,
-    decode_part,
     target_of,
 )
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
-from asynccvat.store import trees
-from asynccvat.store.backup_files import PART, PART_RECORD
+from asynccvat.store import backup_files, trees
+from asynccvat.store.backup_files import PART
 from asynccvat.store.backup_view import BackupView
 from asynccvat.store.commits.backup_changes import (
     BackupChange,
@@ -48,7 +47,7 @@ from asynccvat.store.identity import (
     remember,
     server_in_words,
 )
-from asynccvat.store.layout import NOT_THERE, Layout
+from asynccvat.store.layout import Layout
 from asynccvat.store.lock import Lock
 from asynccvat.store.opening import find_layout, open_locked, remove_new, sync_leftovers
 from asynccvat.store.placement import check_place
@@ -410,11 +409,6 @@ def _look(cls: type[BackupStore], dest: Path, wanted: DestinationIdentity | None
 
 def _discard(layout: Layout, folder: str, *, keep: bool) -> None:
     """Remove a target's folder in staging, unless its zip is to be kept and can be continued."""
-    if layout.staging == NOT_THERE or files.lstat(folder, dir_fd=layout.staging) is None:
-        return
-    if keep and trees.is_folder(folder, dir_fd=layout.staging):
-        with files.folder(folder, dir_fd=layout.staging) as area:
-            origin = decode_part(files.read_file(PART_RECORD, dir_fd=area))
-            if origin is not None and files.lstat(PART, dir_fd=area) is not None:
-                return
-    trees.remove(folder, dir_fd=layout.staging)
+    is_kept = keep and backup_files.read_part(layout, folder) is not None
+    if not is_kept and files.lstat(folder, dir_fd=layout.staging) is not None:
+        trees.remove(folder, dir_fd=layout.staging)

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from asynccvat.core.problems import VerifyProblem
-from asynccvat.core.records.backups import BackupReceipt, PartRecord, StoredBackup
+from asynccvat.core.records.backups import BackupReceipt, PartRecord, StoredBackup, backup_folder
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.targets import TargetKind
 from asynccvat.store import backup_files
 from asynccvat.store.backup_check import check_backup
 from asynccvat.store.chunks import in_chunks
@@ -100,13 +101,15 @@ class BackupView:
         """
         return await self._threads.run("read", check_backup, self._layout, receipt)
 
-    async def parts(self) -> dict[str, PartRecord]:
-        """Return where the bytes of unfinished zips came from, by the names of their folders.
+    async def part(self, target: TargetKind, target_id: int) -> PartRecord | None:
+        """Return where the bytes of a target's unfinished zip came from, None if there are none.
 
         Raises:
-            StoreError: They cannot be listed.
+            StoreError: It cannot be read.
         """
-        return await self._threads.run("read", backup_files.read_parts, self._layout)
+        folder = backup_folder(target, target_id)
+        read = backup_files.read_part
+        return await self._threads.run("read", read, self._layout, folder, task_id=target_id)
 
     async def is_unused(self) -> bool:
         """Whether no backup is in the destination, and none is on its way.

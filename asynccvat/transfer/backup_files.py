@@ -46,8 +46,23 @@ class BackupDestinations:
             states: The states of the targets before anything was requested, by id.
             began_at: When these were read, ISO 8601.
         """
-        staging = TargetStaging(store, spec, states, began_at)
-        self._destination = BackupDestination(staging, reader)
+        self._staging = TargetStaging(store, spec, states, began_at)
+        self._destination = BackupDestination(self._staging, reader)
+
+    async def earlier_result(self, order: FetchOrder) -> str | None:
+        """Return the URL of the result of which a part is on disk, None if there is none.
+
+        Raises:
+            StoreError: The disk cannot be read.
+        """
+        staging = self._staging
+        part = await staging.backups.part(staging.spec.target, order.task.id)
+        is_same = (
+            part is not None
+            and part.state == staging.states[order.task.id]
+            and part.lightweight == staging.spec.lightweight
+        )
+        return part.result_url if part is not None and is_same else None
 
     def destination(
         self, order: FetchOrder

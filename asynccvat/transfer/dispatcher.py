@@ -32,7 +32,7 @@ from asynccvat.http import giving_way
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media_fingerprints import MediaFingerprints
-from asynccvat.transfer.one_task import TaskFetcher
+from asynccvat.transfer.one_task import EarlierResult, TaskFetcher
 from asynccvat.transfer.orders import Destinations, FetchOrder, failed
 from asynccvat.transfer.outages import (
     OF_EVERY_TASK,
@@ -74,6 +74,7 @@ class Dispatcher:
         listed_at: datetime | None = None,
         one_lock: bool = True,
         refresh: bool = False,
+        earlier_result: EarlierResult | None = None,
     ) -> None:
         """Prepare to fetch tasks.
 
@@ -89,6 +90,7 @@ class Dispatcher:
             one_lock: Whether all destinations are under one lock, so that a lost lock ends the
                 run.
             refresh: Whether unchanged images are reused without exporting them again.
+            earlier_result: Finds results of which a part is on disk, and which are read first.
         """
         self.stopped_by: AsyncCvatError | None = None
         self._target = spec.target
@@ -130,6 +132,7 @@ class Dispatcher:
             media=MediaFingerprints(client) if refresh else None,
             on_staged=self._outages.note_staged,
             action=Action.BACKED_UP if isinstance(spec, BackupSpec) else Action.FETCHED,
+            earlier_result=earlier_result,
         )
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)

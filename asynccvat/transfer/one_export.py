@@ -25,23 +25,18 @@ class OneExport:
 
     Attributes:
         spec: What the server makes.
+        earlier_url: An earlier result, which `url` returns first. None if there is none.
     """
 
     def __init__(
-        self,
-        exports: Exports,
-        slots: RequestSlots,
-        task_id: int,
-        spec: RequestSpec,
-        *,
-        earlier_url: str | None = None,
+        self, exports: Exports, slots: RequestSlots, task_id: int, spec: RequestSpec
     ) -> None:
         self.spec = spec
         self._exports = exports
         self._slots = slots
         self._task_id = task_id
         self._holds_slot = True
-        self._earlier_url = earlier_url
+        self.earlier_url: str | None = None
         self._reads_earlier = False
         self._prediction: Prediction | None = None
         self._ended: WatchedRequest | None = None
@@ -60,8 +55,8 @@ class OneExport:
         Returns:
             The archive's URL. The archive is there, or a prediction says that it should be.
         """
-        if self._earlier_url is not None:
-            url, self._earlier_url, self._reads_earlier = self._earlier_url, None, True
+        if self.earlier_url is not None:
+            url, self.earlier_url, self._reads_earlier = self.earlier_url, None, True
             self.release_slot()
             return url
         if not self._holds_slot:

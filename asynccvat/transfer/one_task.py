@@ -7,7 +7,7 @@ their order, the limits they run under, and what is repeated if a result vanishe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +33,9 @@ from asynccvat.transfer.one_export import OneExport
 from asynccvat.transfer.orders import Destination, Destinations, Fetched, FetchOrder
 from asynccvat.transfer.slots import RequestSlots
 
+EarlierResult = Callable[[FetchOrder], Awaitable[str | None]]
+"""Returns the URL of a result of which a part is on disk, None if there is none."""
+
 
 class TaskFetcher:
     """Fetch tasks from the server into their destinations, many at once.
@@ -56,6 +59,7 @@ class TaskFetcher:
         media: MediaFingerprints | None = None,
         on_staged: Callable[[int], None] = lambda _: None,
         action: Action = Action.FETCHED,
+        earlier_result: EarlierResult | None = None,
     ) -> None:
         """Prepare to fetch tasks.
 
@@ -72,6 +76,8 @@ class TaskFetcher:
             media: Compares fingerprints of images. None exports all images again.
             on_staged: Receives each task that has its folder in staging.
             action: What is done with a task, for its outcome.
+            earlier_result: Finds results of which a part is on disk. These are read first; if one
+                is gone, another one is requested. None finds none.
         """
         self._exports = exports
         self._slots = slots
@@ -85,6 +91,7 @@ class TaskFetcher:
         self._media = media
         self._on_staged = on_staged
         self._action = action
+        self._earlier_result = earlier_result
 
     async def fetch(self, order: FetchOrder) -> TaskOutcome:
         """Fetch one task. The caller holds a slot for its export, which is given back.
@@ -96,6 +103,8 @@ class TaskFetcher:
         began, requested_at = clock(), _now()
         with self._export(order) as export:
             whole = export.spec
+            if self._earlier_result is not None:
+                export.earlier_url = await self._earlier_result(order)
             export.spec = await self._spec_of(order, whole)
             url = await export.url()
             async with self._destinations.destination(order) as destination:
@@ -141,9 +150,7 @@ class TaskFetcher:
     def _export(self, order: FetchOrder) -> OneExport:
         """Return the export of a whole task. The caller holds a slot."""
         spec = self._spec.for_mode(order.task.mode)
-        return OneExport(
-            self._exports, self._slots, order.task.id, spec, earlier_url=order.result_url
-        )
+        return OneExport(self._exports, self._slots, order.task.id, spec)
 
     async def _spec_of(self, order: FetchOrder, whole: RequestSpec) -> RequestSpec:
         """Choose how to export a task: without images if those on disk are still current."""

@@ -88,8 +88,6 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         reason: Why, in the plan's words.
         previous: The receipt's head of what is mirrored now, None if nothing is.
         adopt: Whether a foreign folder of that name is moved to quarantine.
-        result_url: The result of an earlier request, of which a part is on disk. It is read first;
-            if it is gone, another one is requested. None if there is none.
     """
 
     task: Task
@@ -97,7 +95,6 @@ class FetchOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str
     previous: ReceiptHead | None = None
     adopt: bool = False
-    result_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,7 @@ class BackupRun:
             Remembered(selection=settled.lasting, lost=was_lost and settled.lasting is None)
         )
         before = await store.failures.read()
-        orders = await self._orders(plan, store, before)
+        orders = _orders(plan, before)
         await store.sweep([order.folder for order in orders])
         await _report_unchanged(plan, store, report)
         stopped_by = await self._fetch(plan, orders, store, run, report=report, began_at=began_at)
@@ -104,31 +104,6 @@ class BackupRun:
         if stopped_by is None and self._options.retention is not None:
             stopped_by = await self._expire(plan, store, run, report)
         return stopped_by
-
-    async def _orders(
-        self, plan: BackupPlan, store: BackupStore, last: frozenset[int]
-    ) -> list[FetchOrder]:
-        """Return the orders, in the order in which to begin; those that failed last at the end."""
-        parts = await store.parts() if self._options.reuse else {}
-
-        def earlier_result(fetch: Fetch) -> str | None:
-            part = parts.get(fetch.folder)
-            is_same = (
-                part is not None
-                and part.state == plan.states[fetch.task_id]
-                and part.lightweight == plan.lightweight
-            )
-            return part.result_url if part is not None and is_same else None
-
-        return [
-            FetchOrder(
-                task=fetch.task,
-                folder=fetch.folder,
-                reason=fetch.reason,
-                result_url=earlier_result(fetch),
-            )
-            for fetch in longest_first(plan.of(Fetch), last=last)
-        ]
 
     async def _fetch(
         self,
@@ -144,15 +119,17 @@ class BackupRun:
         options = within_handles(self._options, report.warn)
         spec = BackupSpec(lightweight=plan.lightweight, target=plan.target)
         reader = ArchiveReader(self._client, options, NameRules(), run.emit)
+        place = BackupDestinations(store, reader, spec, plan.states, began_at=began_at)
         dispatcher = Dispatcher(
             self._client,
-            BackupDestinations(store, reader, spec, plan.states, began_at=began_at),
+            place,
             spec,
             options,
             emit=run.emit,
             done=report.done,
             warn=report.warn,
             listed_at=plan.listing.read_at,
+            earlier_result=place.earlier_result if options.reuse else None,
         )
         await dispatcher.fetch_all(orders)
         return dispatcher.stopped_by
@@ -188,6 +165,14 @@ class BackupRun:
             for guard in guards:
                 report.warn(guard)
         return None
+
+
+def _orders(plan: BackupPlan, last: frozenset[int]) -> list[FetchOrder]:
+    """Return the orders, in the order in which to begin; those that failed last at the end."""
+    return [
+        FetchOrder(task=fetch.task, folder=fetch.folder, reason=fetch.reason)
+        for fetch in longest_first(plan.of(Fetch), last=last)
+    ]
 
 
 async def _damage_of_last(store: BackupStore, backups: Sequence[StoredBackup]) -> str | None:
