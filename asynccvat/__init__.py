@@ -24,16 +24,17 @@ Verbs, each a coroutine that returns a report
     restore         make tasks or projects from their backups (RestoreOptions)
     restore_annotations     put the annotations of backups back into their tasks
     import_datasets import datasets into a project (ImportOptions)
+    create          make tasks from images, videos and zips (CreateOptions)
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
 Plans and runs
     plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_backup,
-    plan_restore, plan_restore_annotations, plan_import_datasets,
+    plan_restore, plan_restore_annotations, plan_import_datasets, plan_create,
     plan_run_file
                     what the verb would do, and why
     open_mirror, open_download, open_upload, open_undo_upload, open_backup,
-    open_restore, open_import_datasets
+    open_restore, open_import_datasets, open_create
                     a Run: iterate over its outcomes or events(), wait() for the report
 
 What is asked for, and what comes back
@@ -68,6 +69,9 @@ if TYPE_CHECKING:
     from asynccvat.api.backups import list_backups as list_backups
     from asynccvat.api.backups import open_backup as open_backup
     from asynccvat.api.backups import plan_backup as plan_backup
+    from asynccvat.api.creations import create as create
+    from asynccvat.api.creations import open_create as open_create
+    from asynccvat.api.creations import plan_create as plan_create
     from asynccvat.api.dataset_imports import import_datasets as import_datasets
     from asynccvat.api.dataset_imports import open_import_datasets as open_import_datasets
     from asynccvat.api.dataset_imports import plan_import_datasets as plan_import_datasets
@@ -94,6 +98,7 @@ if TYPE_CHECKING:
     from asynccvat.commands.verify.run import verify as verify
     from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
     from asynccvat.core.backup_options import BackupOptions as BackupOptions
+    from asynccvat.core.create_options import CreateOptions as CreateOptions
     from asynccvat.core.models import ExportSpec as ExportSpec
     from asynccvat.core.options import DownloadOptions as DownloadOptions
     from asynccvat.core.options import MirrorOptions as MirrorOptions
@@ -148,12 +153,15 @@ _NAMES_OF = {
         "restore",
         "restore_annotations",
     ),
+    "asynccvat.api.creations": ("create", "open_create", "plan_create"),
+    "asynccvat.api.restores": ("open_restore", "plan_restore", "restore"),
     "asynccvat.api.uploads": ("open_upload", "plan_upload", "upload", "upload_annotations"),
     "asynccvat.api.undo_uploads": ("open_undo_upload", "plan_undo_upload", "undo_upload"),
     "asynccvat.client": ("CvatClient",),
     "asynccvat.commands.verify.run": ("verify",),
     "asynccvat.core.archive_limits": ("ArchiveLimits",),
     "asynccvat.core.backup_options": ("BackupOptions",),
+    "asynccvat.core.create_options": ("CreateOptions",),
     "asynccvat.core.models": ("ExportSpec",),
     "asynccvat.core.options": (
         "DownloadOptions",

@@ -252,6 +252,14 @@ class RequestUncertainError(UploadError):
     """
 
 
+class MediaFileError(UploadError):
+    """Images, a video or a zip cannot be what CVAT needs. Nothing of it was sent."""
+
+
+class CreationFailedError(UploadError):
+    """The server could not make a task of what was sent, or made another one than expected."""
+
+
 class AnnotationFileError(UploadError):
     """A file is missing, or is not what its format needs. Nothing was imported."""
 

@@ -27,6 +27,7 @@ from asynccvat.core.models import (
 )
 from asynccvat.core.outcomes import AnnotationChange, FailedOutcome
 from asynccvat.core.plans.backup import BackupPlan, Expire
+from asynccvat.core.plans.create import CreatePlan, CreateReason, CreateStep, CreateStepKind
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.import_dataset import DatasetPlan, DatasetReason
 from asynccvat.core.plans.mirror import Plan, Reason
@@ -50,6 +51,10 @@ __all__ = [
     "BackupPlan",
     "BackupReceipt",
     "Cancellation",
+    "CreatePlan",
+    "CreateReason",
+    "CreateStep",
+    "CreateStepKind",
     "DataMeta",
     "DatasetPlan",
     "DatasetReason",

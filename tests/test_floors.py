@@ -52,12 +52,15 @@ COMMANDS_MAY_USE = {
     ("verify", "mirror"): "a repair is a mirror of the damaged tasks",
     ("restore", "upload"): "annotations are put back by the code that undoes an upload",
     ("import_dataset", "restore"): "imports are noted in a journal as restores are",
+    ("create", "upload"): "annotations beside new tasks are uploaded like any others",
+    ("verify", "mirror"): "a repair is a mirror of the damaged tasks",
 }
 """Commands that use another command, each with the reason."""
 
 LATE_IMPORTS = {
     "client/internals.py": (
         {
+            "asynccvat.client.creations",
             "asynccvat.client.imports",
             "asynccvat.client.restores",
             "asynccvat.client.upload_file",

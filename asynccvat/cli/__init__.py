@@ -20,6 +20,7 @@ from asynccvat.cli import exit_codes, output
 from asynccvat.cli.command import Invocation, set_signature
 from asynccvat.cli.commands.backup import backup
 from asynccvat.cli.commands.backups import backups
+from asynccvat.cli.commands.create import create
 from asynccvat.cli.commands.demo import demo
 from asynccvat.cli.commands.download import download
 from asynccvat.cli.commands.import_dataset import import_dataset
@@ -85,6 +86,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "backups": backups,
     "restore": restore,
     "import-dataset": import_dataset,
+    "create": create,
     "verify": verify,
     "run": run,
     "list-tasks": list_tasks,

@@ -33,6 +33,7 @@ RESULTS = (
     "put back",
     "restored",
     "imported",
+    "created",
     "moved",
     "removed",
     "failed",

@@ -1,4 +1,4 @@
-"""Make projects and tasks, each at most once, and read the labels that they are made with.
+"""Make projects and tasks with data, each at most once, and read labels.
 
 CVAT makes a second one of the same name without a word if a call is repeated. So a call whose
 answer was lost is sent again only if a search of the server shows that it made nothing.
@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
+from asynccvat.client.body_limit import BodyLimit
+from asynccvat.client.finishing import UploadFinish
+from asynccvat.client.lists import Lists
+from asynccvat.client.tus import BegunUpload, PieceSender, SentFile, UploadPlace
+from asynccvat.client.upload_file import ByteSource
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.labels import Label
-from asynccvat.core.models import Project, Task
+from asynccvat.core.models import Project, RequestAccepted, ServerRequest, Task
 from asynccvat.core.numbers import whole
+from asynccvat.core.selections.selection import RequestSelection
 from asynccvat.errors import (
     ConnectError,
     NotFoundError,
@@ -85,11 +92,13 @@ class NewTask:
 
 
 class Creations:
-    """Calls that make projects and tasks."""
+    """Calls that make projects and tasks, and that send the data of tasks."""
 
-    def __init__(self, http: HttpSession) -> None:
-        """Make the calls in a session."""
+    def __init__(self, http: HttpSession, lists: Lists, limit: BodyLimit) -> None:
+        """Share a client's session, its lists, and what it knows of a gateway's limit."""
         self._http = http
+        self._lists = lists
+        self._limit = limit
 
     async def task(self, new: NewTask, *, find_made: FindMade[Task]) -> Task:
         """Make a task without data.
@@ -147,6 +156,75 @@ class Creations:
             retry=False,
         )
         return await self._once(call, _PROJECT, find_made)
+
+    async def send(
+        self,
+        task_id: int,
+        source: ByteSource,
+        begun: BegunUpload | None,
+        *,
+        on_sent: Callable[[int], None],
+        on_begun: Callable[[BegunUpload], Awaitable[None]],
+    ) -> SentFile:
+        """Send the data of a new task. The server does nothing with them yet.
+
+        Args:
+            task_id: The task.
+            source: A zip of images, or a video. CVAT loses a file with a folder in its name.
+            begun: An upload of the same bytes to go on with, None for a new one.
+            on_sent: Receives the bytes of each piece that was sent.
+            on_begun: Awaited with each upload that the server has begun, before its first piece.
+
+        Raises:
+            UploadTooLargeError: The server takes no file so large.
+            UploadError: A file was changed while it was sent.
+            AsyncCvatError: The server cannot be reached, or refuses it.
+        """
+        sender = PieceSender(
+            self._http,
+            source,
+            _data_place(task_id),
+            limit=self._limit,
+            on_sent=on_sent,
+            on_begun=on_begun,
+        )
+        return await sender.send(begun)
+
+    async def finish(
+        self, task_id: int, file_id: str, options: dict[str, object]
+    ) -> RequestAccepted:
+        """Have the server make frames of the data that were sent.
+
+        Args:
+            task_id: The task.
+            file_id: The server's name for the upload.
+            options: What the server is told about the media.
+
+        Raises:
+            AsyncCvatError: The server refuses it, or cannot be reached.
+        """
+
+        async def find_lost(_since: datetime | None) -> RequestAccepted | None:
+            request = await self.data_request(task_id)
+            return None if request is None else RequestAccepted(request.id, created=True)
+
+        finish = UploadFinish(
+            self._http, _data_place(task_id), file_id, find_lost=find_lost, options=options
+        )
+        return await finish.request()
+
+    async def data_request(self, task_id: int) -> ServerRequest | None:
+        """Return the request that makes the frames of a task. None if the server knows of none.
+
+        CVAT takes the data of a task once, so there is one at most.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked.
+        """
+        for request in await self._lists.requests(RequestSelection((task_id,), "create")):
+            if request.operation.type == "create:task" and request.operation.task_id == task_id:
+                return request
+        return None
 
     async def labels(self, project_id: int) -> list[dict[str, Any]]:
         """Return the labels of a project with all their fields, as JSON types.
@@ -214,3 +292,9 @@ class Creations:
             if search + 1 < _SEARCHES:
                 await self._http.retries.back_off(search)
         return None
+
+
+def _data_place(task_id: int) -> UploadPlace:
+    return UploadPlace(
+        path=f"/api/tasks/{task_id}/data/", purpose=f"to task {task_id}", task_id=task_id
+    )

@@ -13,7 +13,6 @@ import msgspec
 
 from asynccvat.client.annotations import replace_annotations
 from asynccvat.client.body_limit import BodyLimit
-from asynccvat.client.creations import Creations
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token, read_only_refusal
@@ -28,6 +27,7 @@ from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.http import Call, HttpSession, ResultStream, SharedBudget
 
 if TYPE_CHECKING:
+    from asynccvat.client.creations import Creations
     from asynccvat.client.imports import AnnotationUpload
     from asynccvat.client.restores import RestoreCalls
     from asynccvat.client.upload_file import FileToSend
@@ -41,7 +41,6 @@ class ClientInternals:
 
     Attributes:
         version: The server's version, None until it told it.
-        creations: Makes projects and tasks.
     """
 
     def __init__(self, http: HttpSession, lists: Lists, exports: ExportCalls) -> None:
@@ -52,7 +51,6 @@ class ClientInternals:
         self._appends: bool | None = None
         self._token: AccessToken | None = None
         self.version: str | None = None
-        self.creations = Creations(http)
         self._body_limit = BodyLimit()
 
     @property
@@ -194,6 +192,13 @@ class ClientInternals:
             ImportUncertainError: They were replaced in part.
         """
         await replace_annotations(self._http, task_id, content, self._body_limit)
+
+    @property
+    def creations(self) -> Creations:
+        """The calls that make projects and tasks."""
+        from asynccvat.client.creations import Creations  # noqa: PLC0415 - lists begin without
+
+        return Creations(self._http, self._lists, self._body_limit)
 
     @property
     def restores(self) -> RestoreCalls:

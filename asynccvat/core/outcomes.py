@@ -49,7 +49,14 @@ class Action(StrEnum):
 
 
 _TRANSFERRED = frozenset(
-    {Action.FETCHED, Action.UPLOADED, Action.BACKED_UP, Action.RESTORED, Action.IMPORTED}
+    {
+        Action.FETCHED,
+        Action.UPLOADED,
+        Action.BACKED_UP,
+        Action.RESTORED,
+        Action.CREATED,
+        Action.IMPORTED,
+    }
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from asynccvat.core import declarations
+from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Option, declared_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
@@ -30,6 +31,7 @@ from asynccvat.runfiles.value_types import (
 )
 
 DOWNLOAD, UPLOAD, MIRROR = "download_cvat_tasks", "upload_anno_with_cvat_tasks", "mirror"
+CREATE = "create"
 
 NAMES = {
     DOWNLOAD: DOWNLOAD,
@@ -37,6 +39,7 @@ NAMES = {
     UPLOAD: UPLOAD,
     "upload": UPLOAD,
     MIRROR: MIRROR,
+    CREATE: CREATE,
 }
 """The names that a file may use for a task, with the one that steps and reports have."""
 
@@ -172,6 +175,24 @@ PARAMETERS = {
             "format": _FORMAT,
             "images": MappingKey(BooleanType(), "Also fetch the images."),
             **_keys(MirrorOptions),
+        }
+    ),
+    CREATE: MappingType(
+        {
+            "src": MappingKey(
+                TextType(is_path=True),
+                "A folder with images, or with their folders, videos or zips; or one video or zip.",
+                required=True,
+            ),
+            "project": MappingKey(ScalarType(), "The project of the tasks, by its id or name."),
+            "labels": MappingKey(
+                TextType(is_path=True),
+                "The file with the labels of a new project, or of tasks outside projects.",
+            ),
+            "labels_from": MappingKey(
+                ScalarType(), "The project whose labels are taken, by its id or name."
+            ),
+            **_keys(CreateOptions),
         }
     ),
 }

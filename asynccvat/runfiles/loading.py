@@ -13,7 +13,15 @@ from typing import Any
 import yaml
 
 from asynccvat.errors import ConfigError, RunFileError
-from asynccvat.runfiles.declarations import DOWNLOAD, MIRROR, NAMES, PARAMETERS, SERVER, UPLOAD
+from asynccvat.runfiles.declarations import (
+    CREATE,
+    DOWNLOAD,
+    MIRROR,
+    NAMES,
+    PARAMETERS,
+    SERVER,
+    UPLOAD,
+)
 from asynccvat.runfiles.nodes import FilePosition, MappingEntry, NodeReader, described
 from asynccvat.runfiles.step_builder import StepBuilder, StepHead
 from asynccvat.runfiles.steps import (
@@ -105,6 +113,7 @@ class _Loader:
             DOWNLOAD: self._builder.download,
             UPLOAD: self._builder.upload,
             MIRROR: self._builder.mirror,
+            CREATE: self._builder.create,
         }
         return build[task](head, section)
 

@@ -17,7 +17,14 @@ from asynccvat.core.plans.upload import RefuseUpload, UploadReason
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, Problem
 from asynccvat.runfiles.accounts import Account
-from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, RunFileStep, UploadStep
+from asynccvat.runfiles.steps import (
+    Batch,
+    CreationStep,
+    DownloadStep,
+    MirrorStep,
+    RunFileStep,
+    UploadStep,
+)
 from asynccvat.runfiles.wording import in_keys
 
 # Mistakes in the file itself. Other reasons may have changed when the step runs.
@@ -63,13 +70,11 @@ class _Check:
             if known and tasks:
                 await self._dimensions(step, tasks)
         elif isinstance(step, MirrorStep):
-            if step.format is not None:
-                await self._exporter(step, step.format)
-            for project_id in step.selection.project_ids or ():
-                await self.project(project_id, str(step.place_of(f"project {project_id}")))
-            # With other criteria a task may be filtered out; with `prune` it may be gone.
-            if step.selection.only_by_id and not step.options.prune:
-                await self._tasks(step, step.selection.task_ids or ())
+            await self._mirror(step)
+        elif isinstance(step, CreationStep):
+            for given in (step.project, step.labels_from):
+                if given is not None and given.isascii() and given.isdecimal():
+                    await self.project(int(given), str(step.place_of(given)))
         elif isinstance(step, UploadStep):
             await self._ask(
                 ("mode", step.options.mode),
@@ -79,6 +84,15 @@ class _Check:
             await self._tasks(step, step.awaits)
             for batch in step.batches:
                 await self._upload(step, batch)
+
+    async def _mirror(self, step: MirrorStep) -> None:
+        if step.format is not None:
+            await self._exporter(step, step.format)
+        for project_id in step.selection.project_ids or ():
+            await self.project(project_id, str(step.place_of(f"project {project_id}")))
+        # With other criteria a task may be filtered out; with `prune` it may be gone.
+        if step.selection.only_by_id and not step.options.prune:
+            await self._tasks(step, step.selection.task_ids or ())
 
     async def _dimensions(self, step: DownloadStep, tasks: Collection[Task]) -> None:
         """Check that the step's format can hold annotations of its tasks."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
+from asynccvat.core.plans.create import CreatePlan
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.plans.upload import UploadPlan
@@ -15,7 +16,7 @@ from asynccvat.errors import AsyncCvatError
 from asynccvat.runfiles.steps import RunFileStep
 from asynccvat.runfiles.wording import reworded_plan
 
-AnyPlan = Plan | UploadPlan | DownloadPlan
+AnyPlan = Plan | UploadPlan | DownloadPlan | CreatePlan
 
 _UNCHANGED = (Action.KEPT, Action.SKIPPED)
 
@@ -48,7 +49,7 @@ class StepReport:
 
     @property
     def done(self) -> int:
-        """How many tasks were fetched, uploaded, moved or removed."""
+        """How many tasks were fetched, uploaded, created, moved or removed."""
         return sum(one.ok and one.action not in _UNCHANGED for one in self.outcomes)
 
     @property

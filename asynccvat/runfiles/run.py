@@ -15,6 +15,7 @@ from pathlib import Path
 
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
+from asynccvat.api.creations import create, plan_create
 from asynccvat.api.downloads import download_many, plan_download
 from asynccvat.api.mirrors import mirror, plan_mirror
 from asynccvat.api.uploads import plan_upload, upload
@@ -39,6 +40,7 @@ from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import AnyPlan, RunFileReport, StepPlan, StepReport
 from asynccvat.runfiles.steps import (
     Batch,
+    CreationStep,
     DownloadStep,
     MirrorStep,
     RunFile,
@@ -210,6 +212,19 @@ async def _work(step: RunFileStep, account: Account, hear: Callable[[Event], Non
             )
         )
 
+    elif isinstance(step, CreationStep):
+        await _reported(
+            create(
+                client,
+                step.source,
+                project=step.project,
+                labels=step.labels,
+                labels_from=step.labels_from,
+                options=step.options,
+                on_event=hear,
+            )
+        )
+
 
 async def _reported(run: Awaitable[RunReport]) -> None:
     """Await a run. An error that prevented its start is in the report of its last event."""
@@ -263,6 +278,17 @@ async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
                 step.spec,
                 skip_existing=step.skip_existing,
                 replace=not step.skip_existing,
+            ),
+        )
+    if isinstance(step, CreationStep):
+        return (
+            await plan_create(
+                client,
+                step.source,
+                project=step.project,
+                labels=step.labels,
+                labels_from=step.labels_from,
+                options=step.options,
             ),
         )
     assert isinstance(step, MirrorStep)

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from asynccvat.commands.upload.local_files import find_source
+from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Switch, declared_options, make_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError
-from asynccvat.runfiles.declarations import DOWNLOAD, MIRROR, UPLOAD
+from asynccvat.runfiles.declarations import CREATE, DOWNLOAD, MIRROR, UPLOAD
 from asynccvat.runfiles.mappings import Section
 from asynccvat.runfiles.nodes import FilePosition, NodeReader
-from asynccvat.runfiles.steps import Batch, DownloadStep, MirrorStep, UploadStep
+from asynccvat.runfiles.steps import Batch, CreationStep, DownloadStep, MirrorStep, UploadStep
 from asynccvat.runfiles.wording import in_keys
 from asynccvat.settings import SettingValue
 
@@ -194,6 +195,35 @@ class StepBuilder:
             format=values.get("format"),
             images=values.get("images"),
             options=make_options(MirrorOptions, _values(MirrorOptions, section)),
+        )
+
+    def create(self, head: StepHead, section: Section) -> CreationStep | None:
+        """Build a creation of tasks; its keys are the options of the command."""
+        values, places = section.values, _NamedPositions()
+        self._remember_position(places, section, "project")
+        if "src" not in values:
+            return None
+        given = _values(CreateOptions, section)
+        if "journal" in given:
+            given["journal"] = _path(given["journal"])
+        try:
+            options = make_options(CreateOptions, given)
+        except ConfigError as error:
+            # The types have checked each value alone; what they mean together is checked here.
+            self._reader.report_at(head.place, in_keys(error.message, CREATE))
+            return None
+        labels = values.get("labels")
+        return CreationStep(
+            number=head.number,
+            task=CREATE,
+            place=head.place,
+            server=head.server,
+            places=places.found,
+            source=_path(values["src"]),
+            project=values.get("project"),
+            labels=None if labels is None else _path(labels),
+            labels_from=values.get("labels_from"),
+            options=options,
         )
 
     def _selection(

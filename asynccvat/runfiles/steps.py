@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.selections.selection import Selection
@@ -19,7 +20,8 @@ class RunFileStep:
 
     Attributes:
         number: Its number, counted from 1.
-        task: What it does: `download_cvat_tasks`, `upload_anno_with_cvat_tasks` or `mirror`.
+        task: What it does: `download_cvat_tasks`, `upload_anno_with_cvat_tasks`, `mirror` or
+            `create`.
         place: Its position in the file.
         server: The settings that the step has itself. Their `repr` shows no secrets.
         places: The positions of its tasks, projects and formats, by id or by name.
@@ -105,6 +107,25 @@ class MirrorStep(RunFileStep):
     format: str | None
     images: bool | None
     options: MirrorOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreationStep(RunFileStep):
+    """A creation of tasks.
+
+    Attributes:
+        source: The folder, video or zip.
+        project: The project, by its id or name. None for no project.
+        labels: The file with labels, None for none.
+        labels_from: The project whose labels are taken, None for none.
+        options: The options of the creation.
+    """
+
+    source: Path
+    project: str | None
+    labels: Path | None
+    labels_from: str | None
+    options: CreateOptions
 
 
 @dataclass(frozen=True, slots=True)

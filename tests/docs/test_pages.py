@@ -94,6 +94,7 @@ GUIDES = {
     "upload": "docs/commands/upload.md",
     "verify": "docs/commands/verify.md",
     "restore": "docs/commands/restore.md",
+    "create": "docs/commands/create.md",
     "import-dataset": "docs/commands/import-dataset.md",
     "run": "docs/commands/run-files.md",
 }

@@ -110,7 +110,9 @@ def unusable_name(path: str) -> str | None:
 
 
 def collisions(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield pairs of paths that some systems take for one: equal except for case or the form of accents.
+    """Yield pairs of paths that differ only by case or by the form of accents.
+
+    Some systems take such paths for one.
 
     Yields:
         The later path, and the first one that it collides with.

@@ -1,0 +1,1 @@
+"""Create tasks from images, videos and zips, at most once each."""

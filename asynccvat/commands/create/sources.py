@@ -1,0 +1,183 @@
+"""List the files below a source, and check those that are media by their first and last bytes.
+
+These functions block, so they run in worker threads. `core.plans.create_units` groups the files,
+`core.media.checks` has the checks.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.media.checks import file_problem
+from asynccvat.core.media.kinds import (
+    MediaKind,
+    collisions,
+    is_context,
+    is_litter,
+    media_type,
+    shown,
+    unusable_name,
+)
+from asynccvat.core.plans.create_units import ListedFile, MediaUnit, find_units
+from asynccvat.errors import ConfigError
+
+# Reading the ends of files waits for the disk: more at once are faster on most of them.
+_READERS = 8
+_ENCRYPTED = 1
+
+
+class _OpenFile:
+    """A file whose ends are read. `core.media.checks.ReadableFile` describes it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = os.fstat(file.fileno()).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes from an offset on."""
+        return os.pread(self._file.fileno(), length, offset)
+
+
+def media_units(source: Path, options: CreateOptions) -> tuple[MediaUnit, ...]:
+    """Return what becomes one task each, with everything that is wrong with it.
+
+    Raises:
+        ConfigError: The source is not there, cannot be read, or holds no media.
+    """
+    try:
+        status = source.stat()
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        files = list(_listed(source))
+        root = source
+    else:
+        files = [ListedFile(source.name, status.st_size, status.st_mtime_ns)]
+        root = source.parent
+    name = source.absolute().name or "images"
+    units = find_units(files, name, options)
+    if not units:
+        raise ConfigError(
+            f"cannot create tasks of {str(source)!r}: it holds no images, videos or zips. Name the "
+            "folder that holds them, or holds their folders."
+        )
+    return tuple(_checked(root, unit) for unit in units)
+
+
+def _listed(folder: Path) -> Iterator[ListedFile]:
+    """Yield the files below a folder, without hidden ones. Links to folders are not followed.
+
+    Raises:
+        ConfigError: A folder cannot be read: what it holds must not be left out in silence.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(folder / below) as entries:
+                for entry in sorted(entries, key=lambda one: one.name):
+                    if is_litter(entry.name):
+                        continue
+                    path = f"{below}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{path}/")
+                    else:
+                        yield _listed_file(path, entry)
+        except OSError as error:
+            raise _unreadable(folder / below, error) from error
+
+
+def _listed_file(path: str, entry: os.DirEntry[str]) -> ListedFile:
+    try:
+        status = entry.stat()
+    except OSError as error:
+        return ListedFile(path, 0, 0, f"cannot be read: {error.strerror}")
+    problem = None
+    if stat.S_ISDIR(status.st_mode):
+        problem = "is a link to a folder, which is not followed: put the folder itself there"
+    elif not stat.S_ISREG(status.st_mode):
+        problem = "is no file"
+    return ListedFile(path, status.st_size, status.st_mtime_ns, problem)
+
+
+def _checked(root: Path, unit: MediaUnit) -> MediaUnit:
+    """Return a unit with the problems that its files' bytes show."""
+    problems: list[str] = []
+    with ThreadPoolExecutor(_READERS, "media checks") as readers:
+        found = readers.map(
+            lambda file: _problem(root / file.path, unit.member_name(file)), unit.files
+        )
+        for file, problem in zip(unit.files, found, strict=True):
+            if problem is not None:
+                problems.append(f"{shown(file.path)} {problem}")
+    if unit.kind is MediaKind.ZIP and not problems:
+        frames, problems = _look_into_zip(root / unit.files[0].path)
+        unit = replace(unit, available=frames)
+    return replace(unit, problems=(*unit.problems, *problems))
+
+
+def _problem(path: Path, name: str) -> str | None:
+    try:
+        with path.open("rb", buffering=0) as file:
+            return file_problem(name, _OpenFile(file))
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _look_into_zip(path: Path) -> tuple[int | None, list[str]]:
+    """Return how many frames a zip of images has, and what is wrong with it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [one for one in archive.infolist() if not one.is_dir()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        return None, [f"{shown(path.name)} cannot be read as a zip: {error}"]
+    names = [one.filename for one in members if not _is_litter_path(one.filename)]
+    images = [name for name in names if _is_image(name)]
+    frames = sum(not is_context(name) for name in images)
+    return frames or None, list(_zip_problems(path.name, members, names, images, frames))
+
+
+def _zip_problems(
+    zip_name: str,
+    members: Iterable[zipfile.ZipInfo],
+    names: list[str],
+    images: list[str],
+    frames: int,
+) -> Iterator[str]:
+    within = f"in {shown(zip_name)}"
+    if any(one.flag_bits & _ENCRYPTED for one in members):
+        yield f"{shown(zip_name)} is encrypted"
+    if not frames:
+        yield f"{shown(zip_name)} holds no images"
+    for name in names:
+        if (why := unusable_name(name)) is not None:
+            yield f"{shown(name)} {within}: {why}"
+        elif name.startswith("/") or ".." in name.split("/"):
+            yield f"{shown(name)} {within} leads outside the zip"
+        elif (kind := media_type(name)) is not None and kind.kind is not MediaKind.IMAGE:
+            yield f"{shown(name)} {within} is no image: CVAT makes a task of one kind of media"
+    for name, first in collisions(images):
+        yield f"{shown(name)} and {shown(first)} {within} differ only by case or accents"
+
+
+def _is_image(name: str) -> bool:
+    kind = media_type(name.rpartition("/")[2])
+    return kind is not None and kind.kind is MediaKind.IMAGE
+
+
+def _is_litter_path(path: str) -> bool:
+    return any(is_litter(part) for part in path.split("/") if part != "..")
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot read {str(path)!r}: {error.strerror}. Name a folder, a video or a zip."
+    )

@@ -1,0 +1,333 @@
+"""Decide what becomes one task: group the files of a folder, and find what cannot be used.
+
+Each folder with images makes a task, and each video and each zip of images. `core.plans.create`
+compares these with what was created before, `commands.create.sources` lists the files and reads
+their ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.media.kinds import (
+    MediaKind,
+    collisions,
+    is_context,
+    media_type,
+    natural_key,
+    shown,
+    unusable_name,
+)
+
+_LONGEST_NAME = 256
+"""Characters of a task's name, as CVAT stores it."""
+
+_CVAT, _COCO = "CVAT 1.1", "COCO 1.0"
+_YOLO = "YOLO 1.1"
+_ULTRALYTICS = "Ultralytics YOLO Detection 1.0"
+_COCO_FILES = ("instances_*.json", "annotations/instances_*.json")
+_YOLO_SUFFIXES = (".txt", ".data", ".names", ".yaml", ".yml")
+
+
+class ListedFile(msgspec.Struct, frozen=True, gc=False):
+    """A file below the source.
+
+    Attributes:
+        path: Its path below the source, with `/`.
+        size: Bytes.
+        mtime_ns: When it was changed last, nanoseconds.
+        problem: Why it cannot be used, as the end of a sentence; None if it can.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationsBeside:
+    """Annotations that lie beside the media of a task.
+
+    Attributes:
+        path: The file, or the folder whose files are packed, below the source.
+        format: The importer's name.
+    """
+
+    path: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaUnit:
+    """What one task is made of.
+
+    Attributes:
+        key: What the journal knows it by: the folder or file below the source, and the part.
+        name: The task's name.
+        kind: Images, a video or a zip.
+        folder: What stands before the names of its files: "" or a folder with a slash.
+        files: Its files. A video and a zip are one.
+        available: Frames of the media, None for what only the server can count.
+        annotations: What lies beside it, None for nothing.
+        problems: Why it cannot be used. Empty if it can.
+    """
+
+    key: str
+    name: str
+    kind: MediaKind
+    folder: str
+    files: tuple[ListedFile, ...] = field(repr=False)
+    available: int | None
+    annotations: AnnotationsBeside | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The folder of its images, or its one file, below the source."""
+        return self.folder if self.kind is MediaKind.IMAGE else self.files[0].path
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes with the names, sizes and times of its files."""
+        digest = hashlib.sha256()
+        for file in self.files:
+            line = f"{file.path}\0{file.size}\0{file.mtime_ns}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def member_name(self, file: ListedFile) -> str:
+        """Return the name of one of its files in the task."""
+        return file.path.removeprefix(self.folder)
+
+
+@dataclass(slots=True)
+class _Group:
+    """The files of one folder.
+
+    Attributes:
+        folder: "" or the folder with a slash.
+        others: Files that are no media.
+    """
+
+    folder: str
+    own_name: str
+    images: list[ListedFile] = field(default_factory=list)
+    single: list[ListedFile] = field(default_factory=list)
+    others: list[ListedFile] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find_units(
+    files: Iterable[ListedFile], source_name: str, options: CreateOptions
+) -> tuple[MediaUnit, ...]:
+    """Group the files below a source into what becomes one task each.
+
+    Args:
+        files: The files, without hidden ones.
+        source_name: The name of the source itself, for images that lie directly in it.
+        options: How they are grouped and named.
+
+    Returns:
+        The units in natural order of their keys, with the problems that names show.
+    """
+    groups: dict[str, _Group] = {}
+    for file in files:
+        top, slash, _ = file.path.partition("/")
+        folder = "" if options.single or not slash else f"{top}/"
+        own = source_name if not folder else top
+        _sort_in(groups.setdefault(folder, _Group(folder, own)), file)
+    units: list[MediaUnit] = []
+    for folder in sorted(groups, key=natural_key):
+        units += _units_of(groups[folder], options)
+    return _with_name_problems(units)
+
+
+def _sort_in(group: _Group, file: ListedFile) -> None:
+    if file.problem is not None:
+        group.problems.append(f"{shown(file.path)} {file.problem}")
+        return
+    kind = media_type(file.path.rpartition("/")[2])
+    if kind is None:
+        group.others.append(file)
+    elif kind.kind is MediaKind.IMAGE:
+        group.images.append(file)
+    else:
+        group.single.append(file)
+
+
+def _units_of(group: _Group, options: CreateOptions) -> list[MediaUnit]:
+    annotations, used, problems = _annotations_in(group)
+    problems = [*group.problems, *problems]
+    single_media = not group.images and len(group.single) == 1
+    units: list[MediaUnit] = []
+    for file in sorted(group.single, key=lambda one: natural_key(one.path)):
+        unit, sidecar = _unit_of_file(group, file, options, annotations if single_media else None)
+        used |= {sidecar} if sidecar is not None else set()
+        units.append(unit)
+    if not options.skip_others:
+        problems += [
+            f"{shown(file.path)} is neither media nor annotations: remove it, or give --skip-others"
+            for file in group.others
+            if file.path not in used
+        ]
+    if group.images or (problems and not units):
+        units[:0] = _units_of_images(group, options, annotations, problems)
+        problems = []
+    if problems:
+        # All units of the folder: none can be used before the folder is put right.
+        units = [_with_problems(unit, problems) for unit in units]
+    return units
+
+
+def _unit_of_file(
+    group: _Group, file: ListedFile, options: CreateOptions, beside: AnnotationsBeside | None
+) -> tuple[MediaUnit, str | None]:
+    """Return the unit of a video or a zip, and the annotation file of the same name."""
+    path = file.path
+    stem = path.rpartition(".")[0]
+    sidecar = next((one.path for one in group.others if one.path == f"{stem}.xml"), None)
+    if sidecar is not None:
+        beside = AnnotationsBeside(sidecar, _CVAT)
+    kind = media_type(path)
+    assert kind is not None, "only media are sorted in here"
+    why = unusable_name(path)
+    unit = MediaUnit(
+        key=path,
+        name=options.task_name(stem, ""),
+        kind=kind.kind,
+        folder=path[: -len(path.rpartition("/")[2])],
+        files=(file,),
+        available=None,
+        annotations=beside if options.annotations else None,
+        problems=() if why is None else (f"{shown(path)}: {why}",),
+    )
+    return unit, sidecar
+
+
+def _units_of_images(
+    group: _Group,
+    options: CreateOptions,
+    annotations: AnnotationsBeside | None,
+    problems: Sequence[str],
+) -> list[MediaUnit]:
+    images = sorted(group.images, key=lambda one: natural_key(one.path))
+    frames = [file for file in images if not is_context(file.path)]
+    problems = [*problems, *_name_problems(group, images)]
+    if not frames:
+        problems.append("it holds no images or videos")
+    split = options.split
+    if split is not None and annotations is not None and options.annotations:
+        problems.append(
+            f"{shown(annotations.path)} annotates the whole folder, which --split takes apart: "
+            "give --no-annotations"
+        )
+    if split is not None and len(frames) < len(images):
+        problems.append("it holds context images (related_images), which --split cannot share")
+    key = group.folder.rstrip("/") or "."
+    pieces = [images] if split is None else _pieces(images, split)
+    width = len(str(len(pieces)))
+    units = []
+    for number, piece in enumerate(pieces, 1):
+        part = "" if split is None else f"{number:0{width}}"
+        units.append(
+            MediaUnit(
+                key=f"{key}#{number}" if part else key,
+                name=options.task_name(group.own_name, part),
+                kind=MediaKind.IMAGE,
+                folder=group.folder,
+                files=tuple(piece),
+                available=len(frames) if split is None else len(piece),
+                annotations=annotations if options.annotations else None,
+                problems=tuple(problems),
+            )
+        )
+    return units
+
+
+def _pieces(images: list[ListedFile], split: int) -> list[list[ListedFile]]:
+    return [images[start : start + split] for start in range(0, len(images), split)] or [[]]
+
+
+def _name_problems(group: _Group, images: Sequence[ListedFile]) -> list[str]:
+    """Return the problems that the names of a folder's images show."""
+    names = [file.path.removeprefix(group.folder) for file in images]
+    found = [f"{shown(name)}: {why}" for name in names if (why := unusable_name(name)) is not None]
+    found += [
+        f"{shown(name)} and {shown(first)} differ only by case or accents, which some systems take "
+        "for one: rename one"
+        for name, first in collisions(names)
+    ]
+    return found
+
+
+def _annotations_in(group: _Group) -> tuple[AnnotationsBeside | None, set[str], list[str]]:
+    """Return a folder's annotations, the files that they use, and what is wrong with them."""
+    below = {file.path.removeprefix(group.folder): file.path for file in group.others}
+    found: list[AnnotationsBeside] = []
+    used: set[str] = set()
+    if "annotations.xml" in below:
+        found.append(AnnotationsBeside(below["annotations.xml"], _CVAT))
+        used.add(below["annotations.xml"])
+    for name, path in below.items():
+        if any(fnmatchcase(name, pattern) for pattern in _COCO_FILES):
+            found.append(AnnotationsBeside(path, _COCO))
+            used.add(path)
+    folder = group.folder.rstrip("/") or "."
+    for name, format_name in (("obj.data", _YOLO), ("data.yaml", _ULTRALYTICS)):
+        if name in below:
+            found.append(AnnotationsBeside(folder, format_name))
+            used |= {path for one, path in below.items() if one.endswith(_YOLO_SUFFIXES)}
+    if len(found) > 1:
+        paths = " and ".join(shown(one.path) for one in found)
+        return None, used, [f"it holds annotations twice, {paths}: remove all but one"]
+    return (found[0] if found else None), used, []
+
+
+def _with_problems(unit: MediaUnit, problems: Sequence[str]) -> MediaUnit:
+    return MediaUnit(
+        unit.key,
+        unit.name,
+        unit.kind,
+        unit.folder,
+        unit.files,
+        unit.available,
+        unit.annotations,
+        (*unit.problems, *problems),
+    )
+
+
+def _with_name_problems(units: Sequence[MediaUnit]) -> tuple[MediaUnit, ...]:
+    """Add what is wrong with the tasks' names: empty, too long, or the same twice."""
+    by_name: defaultdict[str, list[MediaUnit]] = defaultdict(list)
+    for unit in units:
+        by_name[unit.name].append(unit)
+    checked = []
+    for unit in units:
+        found = []
+        if not unit.name.strip():
+            found.append("its task would have no name: give another --name")
+        elif len(unit.name) > _LONGEST_NAME:
+            found.append(f"its task's name has more than {_LONGEST_NAME} characters: give --name")
+        elif (why := unusable_name(unit.name)) is not None and "backslash" not in why:
+            found.append(f"{why}, so no task can have it: rename it")
+        first = by_name[unit.name][0]
+        if first is not unit:
+            found.append(
+                f"its task would have the same name as that of {shown(first.key)}, {unit.name!r}: "
+                "give a --name with {name} and {part}"
+            )
+        checked.append(_with_problems(unit, found) if found else unit)
+    return tuple(checked)
