@@ -154,7 +154,6 @@ _NAMES_OF = {
         "restore_annotations",
     ),
     "asynccvat.api.creations": ("create", "open_create", "plan_create"),
-    "asynccvat.api.restores": ("open_restore", "plan_restore", "restore"),
     "asynccvat.api.uploads": ("open_upload", "plan_upload", "upload", "upload_annotations"),
     "asynccvat.api.undo_uploads": ("open_undo_upload", "plan_undo_upload", "undo_upload"),
     "asynccvat.client": ("CvatClient",),

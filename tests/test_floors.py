@@ -53,7 +53,6 @@ COMMANDS_MAY_USE = {
     ("restore", "upload"): "annotations are put back by the code that undoes an upload",
     ("import_dataset", "restore"): "imports are noted in a journal as restores are",
     ("create", "upload"): "annotations beside new tasks are uploaded like any others",
-    ("verify", "mirror"): "a repair is a mirror of the damaged tasks",
 }
 """Commands that use another command, each with the reason."""
 
