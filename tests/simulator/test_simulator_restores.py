@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -16,6 +17,8 @@ from simulator_client import RawResponse, SimulatorClient, simulator_client
 
 from asynccvat.simulator import Fault, SimulatorOptions
 from asynccvat.simulator.formats.archives import export_archive
+from asynccvat.simulator.world.annotations import Annotations
+from asynccvat.simulator.world.tasks import Task
 
 pytestmark = pytest.mark.anyio
 
@@ -260,6 +263,94 @@ async def test_a_restore_can_be_made_to_fail() -> None:
         assert len(client.server.tasks) == 3
 
 
+# --- Jobs, chosen frames, cloud storages ---------------------------------------------------------
+
+
+async def restored_of(client: SimulatorClient, task_id: int) -> Task:
+    """Back up and restore a task, and return the new one."""
+    data = await back_up(client, f"/api/tasks/{task_id}")
+    return client.server.tasks[await restored(client, await send_by_tus(client, TASKS, data))]
+
+
+async def test_jobs_and_their_overlap_come_back_and_nothing_twice() -> None:
+    async with simulator_client(SimulatorOptions(tasks=1, frames=8)) as client:
+        made = await restored_of(client, 1)
+        assert made.media is not None
+        world = client.server.world
+        world.fill_task(made.id, made.media, wanted_segment_size=4, wanted_overlap=1)
+        again = await restored_of(client, made.id)
+        assert [(job.start_frame, job.stop_frame) for job in again.jobs()] == [
+            (0, 3),
+            (3, 6),
+            (6, 7),
+        ]
+        assert (again.segment_size, again.overlap) == (4, 1)
+        assert await annotations_of(client, again.id) == await annotations_of(client, 1)
+
+
+async def test_a_ground_truth_job_comes_back_and_a_replica_does_not() -> None:
+    async with simulator_client(SimulatorOptions(tasks=1, frames=4)) as client:
+        world, original = client.server.world, client.server.tasks[1]
+        truth = world.add_job(1, "ground_truth", (1, 3))
+        world.add_job(1, "consensus_replica")
+        held = original.annotations()
+        given = Annotations(tuple(shape for shape in held.shapes if shape.frame == 1))
+        world.change_job(truth.id, given=given)
+        made = await restored_of(client, 1)
+        own, again = made.jobs()
+        assert (own.type, again.type, again.frames) == ("annotation", "ground_truth", (1, 3))
+        assert [shape.points for shape in again.given.shapes] == [
+            shape.points for shape in given.shapes
+        ]
+        assert len(made.annotations().shapes) == len(held.shapes)
+
+
+async def test_chosen_and_deleted_frames_come_back() -> None:
+    async with simulator_client(SimulatorOptions(tasks=1, frames=8)) as client:
+        whole = await restored_of(client, 1)
+        assert whole.media is not None
+        chosen = tuple(
+            dataclasses.replace(frame, index=index)
+            for index, frame in enumerate(whole.media.frames[1:7:2])
+        )
+        media = dataclasses.replace(
+            whole.media, frames=chosen, start_frame=1, stop_frame=6, frame_filter="step=2"
+        )
+        world = client.server.world
+        world.fill_task(whole.id, media, image_quality=42, data_chunk_size=7)
+        world.annotate_task(whole.id, Annotations())
+        world.change_task(whole.id, deleted_frames=(1,))
+        made = await restored_of(client, whole.id)
+        assert [frame.name for frame in made.frames()] == [frame.name for frame in chosen]
+        assert (made.image_quality, made.data_chunk_size, made.deleted_frames) == (42, 7, (1,))
+        assert made.media is not None
+        assert (made.media.start_frame, made.media.stop_frame) == (1, 6)
+        assert made.media.frame_filter == "step=2"
+        assert len(made.media.originals) == 8, "a backup has all files, also those left out"
+
+
+async def test_backups_are_lightweight_where_files_lie_in_a_cloud_storage() -> None:
+    async with simulator_client(SimulatorOptions(tasks=1, frames=2)) as client:
+        local = await client("POST", "/api/tasks/1/backup/export")
+        assert "lightweight" not in local.json["rq_id"]
+        task = await restored_of(client, 1)
+        assert task.media is not None
+        media = dataclasses.replace(task.media, storage="cloud_storage", cloud_storage_id=1)
+        client.server.world.fill_task(task.id, media)
+        light = await client("POST", f"/api/tasks/{task.id}/backup/export")
+        request = await client.ended(light.json["rq_id"])
+        assert request["id"].endswith("&lightweight=True&subresource=backup")
+        assert request["operation"]["lightweight"] is True
+        data = (await client.get(request["result_url"])).body
+        assert set(members(data)) == {"task.json", "annotations.json", "data/manifest.jsonl"}
+        full = members(await back_up(client, f"/api/tasks/{task.id}"))
+        assert {"data/street_0000.jpg", "data/street_0001.jpg"} <= set(full)
+        made = client.server.tasks[await restored(client, await send_by_tus(client, TASKS, data))]
+        assert (made.size, made.media and made.media.storage) == (2, "cloud_storage")
+        with pytest.raises(FileNotFoundError, match="lies in a cloud storage"):
+            made.frames()[0].data()
+
+
 # --- What is no backup ----------------------------------------------------------------------------
 
 
@@ -304,6 +395,12 @@ async def test_what_is_no_backup_fails_in_the_words_of_cvat() -> None:
         place = data.index(b"\xff\xd8") + 30
         broken = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         assert "Bad CRC-32" in await failure(client, broken)
+        frames = changed(
+            data, task=lambda value: value | {"data": value["data"] | {"start_frame": 9}}
+        )
+        assert await failure(client, frames) == "ValueError: No media data found\n"
+        text = data.replace(b'{"name":"street-00001"', b'["name":"street-00001"')
+        assert "BadZipFile" in await failure(client, text)
         jobs = changed(data, task=lambda value: value | {"jobs": []})
         assert (await failure(client, jobs)).startswith("ValueError: ")
         assert len(client.server.tasks) == 3, "what fails makes nothing"

@@ -2,6 +2,6 @@
 
 `archives` writes an export in any format, `readers` reads an upload in any format. The other
 modules with `writer` or `reader` in their names serve a few formats each. `annotations_json` and
-its reader are the JSON of CVAT's API, `backups` writes backups, and `ready_archives` serves
-existing files as exports.
+its reader are the JSON of CVAT's API. `backups` writes backups, `backup_reader` reads them, and
+`dataset_reader` reads datasets with images. `ready_archives` serves existing files as exports.
 """

@@ -24,7 +24,7 @@ from asynccvat.simulator.formats.backups import VERSION
 from asynccvat.simulator.formats.zip_members import MemberFiles
 from asynccvat.simulator.world.annotations import Annotations, Attribute, Label
 from asynccvat.simulator.world.content import Frame
-from asynccvat.simulator.world.media import StoredFile, TaskMedia
+from asynccvat.simulator.world.media import DetachedFile, StoredFile, TaskMedia
 from asynccvat.simulator.world.tasks import JobType, Task
 
 T = TypeVar("T")
@@ -279,6 +279,7 @@ def _media(
         video = entries[0]["properties"]["name"]
         frames = _video_frames(entries[0]["properties"], originals, range(start, stop + 1, step))
     else:
+        originals = _in_order(entries, originals)
         frames = _image_frames(entries[start : stop + 1 : step], originals, is_light=is_light)
     if not frames:
         raise ValueError("No media data found")
@@ -294,13 +295,22 @@ def _media(
     return media, data.get("chunk_type") == "video"
 
 
+def _in_order(
+    entries: Sequence[Mapping[str, Any]], originals: Mapping[str, StoredFile]
+) -> dict[str, StoredFile]:
+    """Return the files in the order of the manifest, and after them those that it lacks."""
+    names = [f"{entry['name']}{entry['extension']}" for entry in entries]
+    ordered = {name: originals[name] for name in names if name in originals}
+    return ordered | {name: file for name, file in originals.items() if name not in ordered}
+
+
 def _image_frames(
     entries: Sequence[Mapping[str, Any]], originals: Mapping[str, StoredFile], *, is_light: bool
 ) -> tuple[Frame, ...]:
     frames = []
     for index, entry in enumerate(entries):
         name = f"{entry['name']}{entry['extension']}"
-        source = None if is_light else originals[name]
+        source = DetachedFile(name) if is_light else originals[name]
         frames.append(Frame(index, name, entry["width"], entry["height"], 0, None, source))
     return tuple(frames)
 

@@ -145,15 +145,23 @@ def _manifest(task: Task) -> bytes:
     else:
         lines.append({"type": "images"})
         sizes = {frame.name: (frame.width, frame.height) for frame in frames}
-        names = list(sizes)
-        if media is not None and (media.start_frame, media.frame_filter) != (0, ""):
-            names = [name for name, _ in media.originals]
-        for name in names:
+        for name in _ordered_names(task):
             width, height = sizes.get(name, (frames[0].width, frames[0].height))
             path = PurePosixPath(name)
             stem = str(path.with_suffix(""))
             lines.append({"name": stem, "extension": path.suffix, "width": width, "height": height})
     return b"".join(_encode(line) + b"\n" for line in lines)
+
+
+def _ordered_names(task: Task) -> list[str]:
+    """Return the names of all images in the order of frames, also of those that the task lacks."""
+    names, media = [frame.name for frame in task.frames()], task.media
+    if media is None or (media.start_frame, media.frame_filter) == (0, ""):
+        return names
+    step = int((media.frame_filter or "step=1").partition("=")[2])
+    sent = [name for name, _ in media.originals]
+    is_ordered = sent[media.start_frame : media.stop_frame + 1 : step] == names
+    return sent if is_ordered else sorted(sent)
 
 
 # --- Descriptions -------------------------------------------------------------------------------

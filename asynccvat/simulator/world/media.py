@@ -33,6 +33,21 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class DetachedFile:
+    """A file of a lightweight backup: it lies in a cloud storage that the task does not know."""
+
+    name: str
+
+    def read(self) -> bytes:
+        """Fail: the bytes are not here.
+
+        Raises:
+            FileNotFoundError: Always.
+        """
+        raise FileNotFoundError(f"{self.name} lies in a cloud storage that is not attached")
+
+
+@dataclass(frozen=True, slots=True)
 class TaskMedia:
     """The media of one task.
 
