@@ -17,14 +17,23 @@ from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token, read_only_refusal
 from asynccvat.core.annotations.importers import importer_for
-from asynccvat.core.models import About, AccessToken, Format, ServerRequest, TargetKind
+from asynccvat.core.models import (
+    About,
+    AccessToken,
+    Format,
+    Job,
+    Project,
+    ServerRequest,
+    TargetKind,
+)
 from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
-from asynccvat.core.selections.selection import RequestSelection
+from asynccvat.core.selections.selection import JobSelection, ProjectSelection, RequestSelection
 from asynccvat.core.wire.responses import ByteRange
 from asynccvat.core.wire.server_versions import version_problem
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.http import Call, HttpSession, ResultStream, SharedBudget
+from asynccvat.http.paging import Listing
 
 if TYPE_CHECKING:
     from asynccvat.client.creations import Creations
@@ -108,6 +117,22 @@ class ClientInternals:
             AsyncCvatError: The server cannot be asked now.
         """
         return await self._lists.requests(RequestSelection(action="export"), retry=False)
+
+    async def list_projects(self, selection: ProjectSelection) -> Listing[Project]:
+        """List the projects of a selection, and tell whether the list was complete.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked, or refuses the list.
+        """
+        return await self._lists.listed_projects(selection)
+
+    async def list_jobs(self, selection: JobSelection) -> Listing[Job]:
+        """List the jobs of a selection, and tell whether the list was complete.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked, or refuses the list.
+        """
+        return await self._lists.listed_jobs(selection)
 
     async def check_version(self) -> None:
         """Check that the server is not older than those that work. It is asked once.

@@ -26,6 +26,8 @@ from asynccvat.core.declarations import (
     option,
     option_group,
 )
+from asynccvat.core.selections.selection import STAGES, STATES, TYPES, check_word
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 DEFAULT_EXPORT_TIMEOUT = 4.25 * 3600
@@ -193,6 +195,12 @@ class MirrorOptions(FetchOptions):
             limits the time in the server's queue.
         reuse: Reuse members that are on disk already, after reading them again.
         limits: Bounds on archives.
+        target: What gets a folder each: `"tasks"`, `"projects"` as the server merges their tasks,
+            or `"jobs"`. None for what the destination remembers, or else `"tasks"`. It cannot be
+            changed.
+        stage: With `"jobs"`: only those in this stage. None for what the destination remembers.
+        state: With `"jobs"`: only those in this state. None as for `stage`.
+        type: With `"jobs"`: only those of this type. None as for `stage`.
         folder_prefix: A task's folder is named by this and the task's id. None for what the
             destination remembers, or else "task".
         keep_archive: Keep each archive in `.asynccvat/archives/`. None for what the destination
@@ -214,8 +222,26 @@ class MirrorOptions(FetchOptions):
         everything: Mirror all tasks, although the destination remembers a selection.
         default_project_id: The project to select where neither the selection nor the destination
             says which tasks.
+        target_ids: Only the projects or jobs with these ids, in this run alone. None for all.
     """
 
+    target: str | None = option(
+        None,
+        "--as",
+        "A folder for each task, for each project, or for each job: tasks (the default), projects "
+        "or jobs.",
+        Text(tuple(kind.plural for kind in TargetKind)),
+        group=None,
+    )
+    stage: str | None = option(
+        None, "--stage", "With --as jobs: those in this stage.", Text(STAGES), group=SELECTION
+    )
+    state: str | None = option(
+        None, "--state", "With --as jobs: those in this state.", Text(STATES), group=SELECTION
+    )
+    type: str | None = option(
+        None, "--type", "With --as jobs: those of this type.", Text(TYPES), group=SELECTION
+    )
     folder_prefix: str | None = option(
         None, "--folder-prefix", _PREFIX, Text(may_be_empty=True), group=None
     )
@@ -288,6 +314,7 @@ class MirrorOptions(FetchOptions):
         group=SELECTION,
     )
     default_project_id: int | None = None
+    target_ids: tuple[int, ...] | None = None
 
     @property
     def prefix(self) -> str:
@@ -297,6 +324,10 @@ class MirrorOptions(FetchOptions):
     def __post_init__(self) -> None:
         FetchOptions.__post_init__(self)
         self.deletions_allowed(0)
+        check_word("target", self.target, tuple(kind.plural for kind in TargetKind))
+        check_word("stage", self.stage, STAGES)
+        check_word("state", self.state, STATES)
+        check_word("type", self.type, TYPES)
 
     def deletions_allowed(self, folders: int) -> int:
         """Return how many of the mirrored folders one run may remove.

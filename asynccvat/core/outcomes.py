@@ -88,6 +88,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         task_id: The task, or the target of another kind.
         target: What `task_id` is the id of. In JSON the id is `task_id`, `project_id` or `job_id`.
+        of_task: The task of a job, None for other targets.
         name: Its name on the server, "" if it is unknown: a download does not list tasks.
         action: What was done.
         reason: Why: the value of a `Reason` (`new`, `changed`, `unchanged`, `asked for`, ...), or
@@ -123,6 +124,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     emptied: bool = False
     kept: str | None = None
     new_id: int | None = None
+    of_task: int | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -161,6 +163,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             "action": str(self.action),
             "reason": self.reason,
         }
+        if self.of_task is not None:
+            record["task_id"] = self.of_task
         if self.location is not None:
             record["path"] = self.location
         if self.kept is not None:

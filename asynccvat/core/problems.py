@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from asynccvat.core.models import TargetKind
 from asynccvat.core.records.receipts import MemberRecord
 
 
@@ -107,6 +108,7 @@ class VerifyProblem:
         found: The file as it is, None if it could not be read.
         files: Number of files: more than one for a folder.
         detail: What else is known, in words.
+        target: What `task_id` is the id of.
     """
 
     kind: ProblemKind
@@ -116,11 +118,12 @@ class VerifyProblem:
     found: FileState | None = None
     files: int = 1
     detail: str = ""
+    target: TargetKind = TargetKind.TASK
 
     @property
     def place(self) -> str:
         """Its path, or its task if it has no path."""
-        return self.path or f"task {self.task_id}"
+        return self.path or f"{self.target} {self.task_id}"
 
     @property
     def reason(self) -> str:

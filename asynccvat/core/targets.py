@@ -15,4 +15,14 @@ class TargetKind(StrEnum):
     @property
     def endpoint(self) -> str:
         """The path of the server's list of them."""
-        return f"/api/{self.value}s"
+        return f"/api/{self.plural}"
+
+    @property
+    def plural(self) -> str:
+        """The word for many: what `--as` says."""
+        return f"{self.value}s"
+
+    @classmethod
+    def of_plural(cls, word: str | None) -> TargetKind:
+        """Return the kind that `--as` names; tasks for None."""
+        return cls.TASK if word is None else cls(word.removesuffix("s"))

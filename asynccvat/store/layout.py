@@ -7,7 +7,9 @@ folder in it, by a link cannot redirect what is written. `opening` opens them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +25,7 @@ from asynccvat.core.records.receipts import (
     decode_receipt,
     encode_receipt,
 )
-from asynccvat.errors import ConfigError, StoreError
+from asynccvat.errors import ConfigError, ForeignFolderError, StoreError
 from asynccvat.fs import files
 
 TREE = "tree"
@@ -226,11 +228,54 @@ class Layout:
         with self.claims_lock:
             self.claims = None
 
+    # --- folders in folders --------------------------------------------------------------
+
+    def make_parent(self, folder: str) -> None:
+        """Make the folder that a job's folder lies in, durably, unless it is there.
+
+        Raises:
+            ForeignFolderError: Something else has its name.
+        """
+        parent = parent_of(folder)
+        if parent is None:
+            return
+        status = files.lstat(parent, dir_fd=self.dest)
+        if status is None:
+            files.mkdir(parent, dir_fd=self.dest)
+            self.sync_folder(self.dest)
+        elif not stat.S_ISDIR(status.st_mode):
+            raise ForeignFolderError(
+                f"cannot write to {str(self.path / folder)!r}: {str(self.path / parent)!r} is no "
+                "folder. Move it away.",
+                step="commit",
+            )
+
+    def sync_home(self, folder: str) -> None:
+        """Sync the folder in which a target's folder lies."""
+        parent = parent_of(folder)
+        if parent is None or files.lstat(parent, dir_fd=self.dest) is None:
+            self.sync_folder(self.dest)
+            return
+        with files.folder(parent, dir_fd=self.dest) as fd:
+            self.sync_folder(fd)
+
+    def remove_empty_parent(self, folder: str) -> None:
+        """Remove the folder that a job's folder was in, if nothing else is in it."""
+        parent = parent_of(folder)
+        if parent is None:
+            return
+        try:
+            files.rmdir(parent, dir_fd=self.dest)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
+                raise
+
     # --- quarantine ------------------------------------------------------------------
 
     def quarantine(self, name: str, *, dir_fd: int, folder: str) -> Path:
         """Move a file or folder into `kept/`, durably, and return its new path."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        folder = folder.replace("/", "-")
         number = 1
         while True:
             kept_name = f"{folder}-{stamp}" + (f"-{number}" if number > 1 else "")
@@ -243,13 +288,27 @@ class Layout:
         return self.path / OWN_FOLDER / "kept" / kept_name
 
 
+def parent_of(folder: str) -> str | None:
+    """Return the folder that a target's folder lies in, None for the destination itself."""
+    outer, slash, _ = folder.partition("/")
+    return outer if slash else None
+
+
 def receipt_name(task_id: int) -> str:
     """Return the name of a task's receipt."""
     return f"{task_id}.json"
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a task's folder may have this name: no path, and not asynccvat's own folder."""
+    """Whether a target's folder may have this name: not asynccvat's own, and one level deep.
+
+    The folder of a job lies in that of its task: `task147/job355`.
+    """
+    outer, _, inner = name.partition("/")
+    return _is_plain_name(outer) and (outer == name or _is_plain_name(inner))
+
+
+def _is_plain_name(name: str) -> bool:
     return (
         name not in ("", ".", "..")
         and "/" not in name

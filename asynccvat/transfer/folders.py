@@ -91,7 +91,8 @@ def _receipt(fetched: Fetched) -> Receipt:
     order, spec, read = fetched.order, fetched.spec, fetched.archive
     assert isinstance(spec, ExportSpec), "a backup stays a file"
     head = ReceiptHead(
-        version=format_version(read.members),
+        version=format_version(read.members, spec.target),
+        target=spec.target,
         task_id=order.task.id,
         task_name=order.task.name,
         folder=order.folder,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import anyio
 
 from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient
+from asynccvat.commands.mirror.listing import listed_ids
+from asynccvat.core.models import TargetKind
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.plans.removals import Presence, exceeds
 from asynccvat.core.selections.selection import Selection
@@ -23,6 +25,8 @@ async def presence_of(
     *,
     folders: int,
     options: MirrorOptions,
+    target: TargetKind = TargetKind.TASK,
+    tasks_of_jobs: Collection[int] = (),
 ) -> dict[int, Presence]:
     """Ask about each candidate for removal: by lists, then by a call for each absent one.
 
@@ -32,9 +36,11 @@ async def presence_of(
         selection: What was listed.
         folders: How many folders the mirror has.
         options: If more are absent than may be removed, no calls are made.
+        target: What the candidates are.
+        tasks_of_jobs: The tasks of candidates that are jobs.
     """
     try:
-        absent = await absent_from_lists(client, candidates, selection)
+        absent = await absent_from_lists(client, candidates, selection, target, tasks_of_jobs)
     except AsyncCvatError:
         return dict.fromkeys(candidates, Presence.UNKNOWN)
     presence = dict.fromkeys(candidates, Presence.ELSEWHERE)
@@ -45,7 +51,7 @@ async def presence_of(
 
     async def confirm(task_id: int) -> None:
         async with limiter:
-            presence[task_id] = await _confirmed(client, task_id)
+            presence[task_id] = await _confirmed(client, target, task_id)
 
     async with task_group() as group:
         for task_id in absent:
@@ -54,24 +60,35 @@ async def presence_of(
 
 
 async def absent_from_lists(
-    client: CvatClient, candidates: Sequence[int], selection: Selection
+    client: CvatClient,
+    candidates: Sequence[int],
+    selection: Selection,
+    target: TargetKind = TargetKind.TASK,
+    tasks_of_jobs: Collection[int] = (),
 ) -> list[int]:
     """Return the candidates that no list has, in ascending order.
 
     Raises:
         AsyncCvatError: The server cannot be asked.
     """
-    if not candidates or selection == Selection():
+    if not candidates or (selection == Selection() and target is TargetKind.TASK):
         # The listing held every task that the user may see.
         return sorted(candidates)
-    listing = await client.tasks(Selection(task_ids=candidates))
-    return list(listing.missing)
+    return sorted(set(candidates) - await listed_ids(client, target, candidates, tasks_of_jobs))
 
 
-async def _confirmed(client: CvatClient, task_id: int) -> Presence:
-    """Request one task, since only a 404 permits a removal."""
+async def _confirmed(client: CvatClient, target: TargetKind, target_id: int) -> Presence:
+    """Request one target, since only a 404 permits a removal."""
+    reading: Callable[[int], Awaitable[object]]
+    match target:
+        case TargetKind.TASK:
+            reading = client.task
+        case TargetKind.PROJECT:
+            reading = client.project
+        case TargetKind.JOB:
+            reading = client.job
     try:
-        await client.task(task_id)
+        await reading(target_id)
     except NotFoundError:
         return Presence.GONE
     except PermissionDeniedError:

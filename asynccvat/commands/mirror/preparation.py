@@ -13,13 +13,14 @@ from dataclasses import replace
 from asynccvat.aio.threads import in_thread, wait_for_end
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.mirror.absence import absent_from_lists, presence_of
-from asynccvat.core.models import ExportSpec, TaskListing
+from asynccvat.commands.mirror.listing import TargetSelection, list_targets
+from asynccvat.core.models import ExportSpec, TargetKind, TaskListing
 from asynccvat.core.options import MirrorOptions
-from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
 from asynccvat.core.plans.flavours import flattening
 from asynccvat.core.plans.mirror import Fetch, Plan, plan_mirror
 from asynccvat.core.plans.removals import Presence, absence_notice, gone_candidates
+from asynccvat.core.plans.targets import folder_name, task_of_folder
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Settled, Wanted, settle
 from asynccvat.core.selections.selection import Selection
@@ -59,7 +60,15 @@ async def prepare(
     Work that takes long with a hundred thousand tasks runs in threads.
     """
     selection, spec, options = settled.selection, settled.spec, settled.options
-    listing_call = asyncio.ensure_future(client.tasks(selection))
+    wanted = TargetSelection(
+        target=spec.target,
+        selection=selection,
+        stage=options.stage,
+        state=options.state,
+        type=options.type,
+        ids=options.target_ids,
+    )
+    listing_call = asyncio.ensure_future(list_targets(client, wanted))
     try:
         heads = await store.receipts()
         # The listing will show which folders have to be checked. Until then all folders of this
@@ -82,16 +91,26 @@ async def prepare(
     emit(ListingRead(len(listing.tasks), listing.complete))
     presence: dict[int, Presence] | None = {} if options.prune else None
     absent: list[int] = []
-    if listing.complete:
+    if listing.complete and options.target_ids is None:
         gone = await in_thread(gone_candidates, listing, heads)
         not_listed = [head.task_id for head in gone]
+        found = (task_of_folder(head.folder) for head in gone)
+        tasks_of_jobs = {task_id for task_id in found if task_id is not None}
         if options.prune:
             presence = await presence_of(
-                client, not_listed, selection, folders=len(heads), options=options
+                client,
+                not_listed,
+                selection,
+                folders=len(heads),
+                options=options,
+                target=spec.target,
+                tasks_of_jobs=tasks_of_jobs,
             )
         elif selection.task_ids is None:
-            absent = await absent_from_lists(client, not_listed, selection)
-    new_folders = await in_thread(_new_folders, listing, heads, options)
+            absent = await absent_from_lists(
+                client, not_listed, selection, spec.target, tasks_of_jobs
+            )
+    new_folders = await in_thread(_new_folders, listing, heads, spec, options)
     plan_ = await in_thread(
         plan_mirror,
         listing,
@@ -112,9 +131,9 @@ async def prepare(
             plan_,
             spec,
             await client.formats(),
-            named=selection.task_ids is not None,
+            named=selection.task_ids is not None or options.target_ids is not None,
         )
-    said = (absence_notice(plan_.absent), flattening(plan_, spec))
+    said = (absence_notice(plan_.absent, spec.target), flattening(plan_, spec))
     warnings = tuple([text for text in said if text is not None])
     plan_ = replace(plan_, description=description, warnings=warnings)
     counts = plan_.counts
@@ -136,17 +155,21 @@ def _folders_to_check(
     """Return the receipts of the folders whose files may decide what is to be done."""
     if options.force:
         return []
-    wanted = heads.keys() if selection.task_ids is None else set(selection.task_ids)
+    ids = selection.task_ids if spec.target is TargetKind.TASK else options.target_ids
+    wanted = heads.keys() if ids is None else set(ids)
     return [head for head in heads.values() if head.may_be_made_as(spec) and head.task_id in wanted]
 
 
 def _new_folders(
-    listing: TaskListing, heads: Mapping[int, ReceiptHead], options: MirrorOptions
+    listing: TaskListing,
+    heads: Mapping[int, ReceiptHead],
+    spec: ExportSpec,
+    options: MirrorOptions,
 ) -> list[str]:
     """Return the folder names that this plan would begin to use."""
     return [
         folder
         for task in listing.tasks
-        for folder in [task_folder_name(options.prefix, task.id)]
+        for folder in [folder_name(spec.target, options.prefix, task)]
         if (head := heads.get(task.id)) is None or head.folder != folder
     ]

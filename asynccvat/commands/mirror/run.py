@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
+
+import msgspec
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
+from asynccvat.core.models import TargetKind
 from asynccvat.core.options import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.mirror import (
@@ -28,6 +31,7 @@ from asynccvat.core.plans.mirror import (
     Skip,
     longest_first,
 )
+from asynccvat.core.plans.targets import JobAsTask
 from asynccvat.core.records.remembered import Settled, Wanted, settle
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (
@@ -89,6 +93,8 @@ class MirrorRun:
         self._dest = dest
         self._wanted = wanted
         self._is_repair = is_repair
+        self._target = TargetKind.TASK
+        self._tasks_of_jobs: Mapping[int, int] = {}
 
     async def work(self, run: Run) -> None:
         """Mirror, and write the run's report however it ends."""
@@ -114,7 +120,11 @@ class MirrorRun:
         """Make the plan and carry it out. Returns the error that stopped it, if any did."""
         settled = await self._settle(store)
         options = settled.options
+        self._target = settled.spec.target
         plan_ = run.plan = await prepare(self._client, store, settled, emit=run.emit)
+        self._tasks_of_jobs = {
+            task.id: task.task_id for task in plan_.listing.tasks if isinstance(task, JobAsTask)
+        }
         _pass_warnings(store, report)
         _warn_of(plan_, report)
         if not self._is_repair:
@@ -128,7 +138,7 @@ class MirrorRun:
         if not options.keep_archive:
             # An archive kept earlier must not outlive the version of the task that it holds.
             await store.archives.remove(fetched)
-        await _report_unchanged(plan_, store.path, report)
+        await self._report_unchanged(plan_, store.path, report)
         for move in sorted(plan_.of(Move), key=_unobstructed_first):
             failure = await self._move(move, store, report)
             if isinstance(failure, OF_EVERY_TASK):
@@ -146,7 +156,7 @@ class MirrorRun:
         def done(outcome: TaskOutcome) -> None:
             if outcome.emptied:
                 emptied.append(outcome.task_id)
-            report.done(outcome)
+            self._done(outcome, report)
 
         dispatcher = Dispatcher(
             self._client,
@@ -158,7 +168,11 @@ class MirrorRun:
             warn=report.warn,
             listed_at=plan_.listing.read_at,
             # A kept archive is the server's own, so it has the images.
-            refresh=options.refresh and options.reuse and not options.keep_archive,
+            refresh=options.refresh
+            and options.reuse
+            and not options.keep_archive
+            # Only of a task does the server tell whether its images changed.
+            and self._target is TargetKind.TASK,
         )
         await dispatcher.fetch_all(orders)
         _warn_of_emptied(emptied, len(orders), options, report)
@@ -184,9 +198,9 @@ class MirrorRun:
         try:
             moved = await store.move(move.previous, move.folder)
         except AsyncCvatError as error:
-            report.done(_step_failed(move, error))
+            self._done(_step_failed(move, error), report)
             return error
-        report.done(
+        self._done(
             TaskOutcome(
                 task_id=move.task_id,
                 name=move.name,
@@ -194,7 +208,8 @@ class MirrorRun:
                 reason=move.reason,
                 location=str(moved.path),
                 warnings=moved.warnings,
-            )
+            ),
+            report,
         )
         return None
 
@@ -206,18 +221,36 @@ class MirrorRun:
             removed = await store.remove(removal.previous)
             await store.archives.remove([removal.task_id])
         except AsyncCvatError as error:
-            report.done(_step_failed(removal, error))
+            self._done(_step_failed(removal, error), report)
             return error
-        report.done(
+        self._done(
             TaskOutcome(
                 task_id=removal.task_id,
                 name=removal.name,
                 action=Action.REMOVED,
                 reason=removal.reason,
                 warnings=removed.warnings,
-            )
+            ),
+            report,
         )
         return None
+
+    async def _report_unchanged(self, plan_: Plan, dest: Path, report: ReportBuilder) -> None:
+        """Report the steps for which there is nothing to do."""
+        for number, outcome in enumerate(_outcomes_without_work(plan_, dest), start=1):
+            self._done(outcome, report)
+            if number % _OUTCOMES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _done(self, outcome: TaskOutcome, report: ReportBuilder) -> None:
+        """Report an outcome as that of a task, a project or a job."""
+        if self._target is not TargetKind.TASK:
+            outcome = msgspec.structs.replace(
+                outcome,
+                target=self._target,
+                of_task=self._tasks_of_jobs.get(outcome.task_id),
+            )
+        report.done(outcome)
 
 
 def _orders(plan_: Plan, *, adopt: bool, last: Collection[int]) -> list[FetchOrder]:
@@ -293,14 +326,6 @@ def _pass_warnings(store: MirrorStore, report: ReportBuilder) -> None:
         report.warn(warning)
 
 
-async def _report_unchanged(plan_: Plan, dest: Path, report: ReportBuilder) -> None:
-    """Report the steps for which there is nothing to do."""
-    for number, outcome in enumerate(_outcomes_without_work(plan_, dest), start=1):
-        report.done(outcome)
-        if number % _OUTCOMES_AT_ONCE == 0:
-            await asyncio.sleep(0)
-
-
 def _outcomes_without_work(plan_: Plan, dest: Path) -> Iterator[TaskOutcome]:
     for keep in plan_.of(Keep):
         yield TaskOutcome(
@@ -320,7 +345,7 @@ def _outcomes_without_work(plan_: Plan, dest: Path) -> Iterator[TaskOutcome]:
             warnings=(skip.detail or EXPLANATIONS[skip.reason],),
         )
     for refusal in plan_.of(Refuse):
-        yield _refused(refusal, dest)
+        yield _refused(refusal, dest, plan_.target)
 
 
 def _warnings(keep: Keep) -> tuple[str, ...]:
@@ -339,7 +364,7 @@ def _unobstructed_first(move: Move) -> int:
     return -length if length > len(move.previous.folder) else length
 
 
-def _refused(refusal: Refuse, dest: Path) -> TaskOutcome:
+def _refused(refusal: Refuse, dest: Path, target: TargetKind) -> TaskOutcome:
     explanation = EXPLANATIONS[refusal.reason]
     error: AsyncCvatError
     if refusal.reason is Reason.FOREIGN:
@@ -350,14 +375,14 @@ def _refused(refusal: Refuse, dest: Path) -> TaskOutcome:
         )
     elif refusal.reason is Reason.DIMENSION:
         error = ExportError(
-            f"cannot mirror task {refusal.task_id}: {refusal.detail}",
+            f"cannot mirror {target} {refusal.task_id}: {refusal.detail}",
             task_id=refusal.task_id,
             step="plan",
         )
     else:
         error = NotFoundError(
-            f"cannot mirror task {refusal.task_id}: {explanation}. Check the id, the user and the "
-            "organization.",
+            f"cannot mirror {target} {refusal.task_id}: {explanation}. Check the id, the user and "
+            "the organization.",
             status=404,
             task_id=refusal.task_id,
             step="list",

@@ -18,7 +18,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.local_files import AnnotationSource, find_source, is_edited
 from asynccvat.core.annotations.importers import importer_name
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import ExportSpec, TargetKind
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.upload import UploadCandidate
@@ -254,13 +254,29 @@ class _Mirrors:
                         read_only=self._read_only,
                     )
                 )
-                self._open[root] = store, await store.receipts()
+                heads = await store.receipts()
+                _refuse_other_targets(root, heads.values())
+                self._open[root] = store, heads
             except ConfigError as error:
                 self._open[root] = error
         mirror = self._open[root]
         if isinstance(mirror, ConfigError):
             raise mirror
         return mirror
+
+
+def _refuse_other_targets(root: Path, heads: Iterable[ReceiptHead]) -> None:
+    """Refuse a mirror of projects or jobs, whose ids are not those of tasks.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    for head in heads:
+        if head.target is not TargetKind.TASK:
+            raise ConfigError(
+                f"cannot upload from {str(root)!r}: it mirrors {head.target.plural}, and uploads "
+                "go to tasks. Name a file and its task instead, or mirror the tasks."
+            )
 
 
 async def _with_members(wanted: _WantedFile, warn: Callable[[str], None]) -> _WantedFile:

@@ -42,6 +42,7 @@ from asynccvat.store.layout import (
     decode_leniently,
     decode_or_none,
     is_folder_name,
+    parent_of,
 )
 from asynccvat.store.lock import EXCLUSIVE_NAME, LINE_PREFIX, LOCK_NAME
 from asynccvat.store.opening import GITIGNORE, find_layout
@@ -191,6 +192,7 @@ class Inspection:
             claimed = self._in_staging()
             claimed |= {head.folder for head in self.heads()[0].values()}
             claimed |= self._in_staging()
+            claimed |= {parent for folder in claimed if (parent := parent_of(folder)) is not None}
             suspects = self._unclaimed(entries, claimed)
             own = [
                 f"{OWN_FOLDER}/{name}"

@@ -6,18 +6,20 @@ list; `core.plans.repair` plans the repair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
+from asynccvat.commands.mirror.listing import TargetSelection, list_targets
 from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.core.archive_limits import ArchiveLimits
-from asynccvat.core.models import TaskListing
+from asynccvat.core.models import TargetKind, TaskListing
 from asynccvat.core.options import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.removals import gone_candidates
 from asynccvat.core.plans.repair import RepairGroup, plan_repairs
+from asynccvat.core.plans.targets import task_of_folder
 from asynccvat.core.plans.verify import compare
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.receipts import ReceiptHead
@@ -34,7 +36,9 @@ INCOMPLETE = (
 
 
 async def compare_with_server(
-    client: CvatClient, heads: Mapping[int, ReceiptHead], selection: Selection
+    client: CvatClient,
+    heads: Mapping[int, ReceiptHead],
+    wanted: TargetSelection,
 ) -> tuple[tuple[VerifyProblem, ...], bool]:
     """Compare receipts with the server's list of tasks. Nothing is exported.
 
@@ -43,7 +47,7 @@ async def compare_with_server(
     Args:
         client: The server.
         heads: The receipts, by task.
-        selection: The tasks that should be mirrored.
+        wanted: What should be mirrored.
 
     Returns:
         The differences, and whether the list was complete.
@@ -51,14 +55,57 @@ async def compare_with_server(
     Raises:
         AsyncCvatError: The server cannot be reached or refuses the listing.
     """
-    listing = await client.tasks(selection)
+    listing = await list_targets(client, wanted)
     others = TaskListing(())
     if candidates := await in_thread(gone_candidates, listing, heads):
         # A task that is asked for by its id is listed even if the selection leaves it out.
         ids = [head.task_id for head in candidates]
-        others = await client.tasks(Selection(task_ids=ids))
-    differing = await in_thread(compare, heads, listing, others)
+        others = await list_targets(client, _of_ids(wanted.target, ids, candidates))
+    differing = await in_thread(compare, heads, listing, others, wanted.target)
     return differing, listing.complete and others.complete
+
+
+def expected_targets(
+    selection: Selection,
+    remembered: Remembered | None,
+    heads: Collection[ReceiptHead],
+    named: Sequence[int] | None,
+) -> TargetSelection:
+    """Return which tasks, projects or jobs a mirror should hold.
+
+    Args:
+        selection: The conditions.
+        remembered: What the mirror remembers.
+        heads: Its receipts.
+        named: Only the targets with these ids. None for all.
+    """
+    kinds = {head.target for head in heads}
+    known = remembered or Remembered()
+    target = next(iter(kinds)) if len(kinds) == 1 else TargetKind.of_plural(known.target)
+    if named is not None:
+        return _of_ids(target, named, heads)
+    return TargetSelection(
+        target=target,
+        selection=selection,
+        stage=known.stage,
+        state=known.state,
+        type=known.type,
+    )
+
+
+def _of_ids(
+    target: TargetKind, ids: Sequence[int], heads: Iterable[ReceiptHead]
+) -> TargetSelection:
+    """Select targets by their ids alone."""
+    match target:
+        case TargetKind.TASK:
+            return TargetSelection(target=target, selection=Selection(task_ids=ids))
+        case TargetKind.PROJECT:
+            return TargetSelection(target=target, selection=Selection(project_ids=ids), ids=ids)
+        case TargetKind.JOB:
+            tasks = {task_of_folder(head.folder) for head in heads} - {None}
+            selection = Selection(task_ids=sorted(task for task in tasks if task is not None))
+            return TargetSelection(target=target, selection=selection, ids=ids)
 
 
 async def repair(
@@ -103,11 +150,12 @@ async def repair(
             client,
             dest,
             Wanted.of(
-                Selection(task_ids=list(one.task_ids)),
+                _selection_of(one),
                 one.spec,
                 None,
                 MirrorOptions(
-                    folder_prefix=one.prefix,
+                    folder_prefix=one.prefix if one.spec.target is TargetKind.TASK else None,
+                    target_ids=None if one.spec.target is TargetKind.TASK else one.task_ids,
                     force=True,
                     limits=limits,
                     adopt=one.adopt,
@@ -124,6 +172,12 @@ async def repair(
         if report.stopped_by is not None:
             return tuple(outcomes), report.stopped_by
     return tuple(outcomes), None
+
+
+def _selection_of(group: RepairGroup) -> Selection | None:
+    """Return the tasks of a group. Projects and jobs are named by `target_ids`."""
+    of_tasks = group.spec.target is TargetKind.TASK
+    return Selection(task_ids=list(group.task_ids)) if of_tasks else None
 
 
 def _without_end(emit: Callable[[Event], None]) -> Callable[[Event], None]:

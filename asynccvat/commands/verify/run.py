@@ -284,10 +284,10 @@ class _Verification:
             await client.user()
             return
         selection = expected_selection(wanted.selection, remembered, wanted.default_project_id)
-        if not wanted.everything:
-            selection = Selection(task_ids=sorted({*heads, *(wanted.task_ids or ())}))
+        named = None if wanted.everything else sorted({*heads, *(wanted.task_ids or ())})
+        should = repairing.expected_targets(selection, remembered, heads.values(), named)
         with warnings_to(self._warn):
-            differing, complete = await repairing.compare_with_server(client, heads, selection)
+            differing, complete = await repairing.compare_with_server(client, heads, should)
         told = {problem.task_id for problem in self._problems}
         for number, problem in enumerate(differing, start=1):
             if problem.task_id not in told:

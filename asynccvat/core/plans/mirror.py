@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from asynccvat.core.models import ExportSpec, Task, TaskListing
+from asynccvat.core.models import ExportSpec, TargetKind, Task, TaskListing
 from asynccvat.core.options import MirrorOptions
-from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.removals import Presence, removals_refused
+from asynccvat.core.plans.targets import folder_name, folder_of_id
 from asynccvat.core.records.receipts import ReceiptHead
 
 
@@ -208,6 +208,7 @@ class Plan:
         description: What the destination mirrors, in one line.
         warnings: What the format leaves out of tasks that are fetched, and which are `absent`.
         absent: Mirrored tasks that the server does not list any more, without `--prune`.
+        target: What has a folder each.
     """
 
     steps: tuple[MirrorStep, ...]
@@ -216,6 +217,7 @@ class Plan:
     description: str = ""
     warnings: tuple[str, ...] = ()
     absent: tuple[int, ...] = ()
+    target: TargetKind = TargetKind.TASK
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
@@ -242,14 +244,14 @@ class Plan:
             "warnings": list(self.warnings),
             "absent": list(self.absent),
             "counts": dict(self.counts),
-            "steps": [_record(step) for step in self.steps],
+            "steps": [_record(step, self.target) for step in self.steps],
         }
 
 
-def _record(step: MirrorStep) -> dict[str, Any]:
+def _record(step: MirrorStep, target: TargetKind) -> dict[str, Any]:
     record: dict[str, Any] = {
         "step": type(step).__name__.lower(),
-        "task_id": step.task_id,
+        f"{target}_id": step.task_id,
         "name": step.name,
         "folder": step.folder,
         "reason": str(step.reason),
@@ -285,7 +287,7 @@ def plan_mirror(
     """
     steps: list[MirrorStep] = []
     for task in listing.tasks:
-        folder = task_folder_name(options.prefix, task.id)
+        folder = folder_name(spec.target, options.prefix, task)
         steps.append(
             _task_step(
                 task,
@@ -298,7 +300,7 @@ def plan_mirror(
             )
         )
     steps.extend(
-        Refuse(task_id, "", task_folder_name(options.prefix, task_id), Reason.NOT_FOUND)
+        Refuse(task_id, "", folder_of_id(spec.target, options.prefix, task_id), Reason.NOT_FOUND)
         for task_id in listing.missing
         if presence is None or task_id not in presence
     )
@@ -308,6 +310,7 @@ def plan_mirror(
         listing=listing,
         guard=removals_refused(listing, (presence or {}).values(), len(receipts), options),
         absent=tuple(absent),
+        target=spec.target,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
-from asynccvat.core.models import TaskListing
+from asynccvat.core.models import TargetKind, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.texts import first_few
@@ -70,12 +70,14 @@ def exceeds(removals: int, folders: int, options: MirrorOptions) -> bool:
     return removals > options.deletions_allowed(folders)
 
 
-def absence_notice(task_ids: Sequence[int]) -> str | None:
-    """Tell which mirrored tasks the server does not list any more, None if there are none."""
+def absence_notice(task_ids: Sequence[int], target: TargetKind = TargetKind.TASK) -> str | None:
+    """Tell which mirrored targets the server does not list any more, None if there are none."""
     if not task_ids:
         return None
-    what = f"{len(task_ids)} mirrored tasks are" if len(task_ids) > 1 else "1 mirrored task is"
+    count = len(task_ids)
+    what = f"{count} mirrored {target.plural} are" if count > 1 else f"1 mirrored {target} is"
     return (
         f"{what} not on the server any more, or not visible to this user: "
-        f"{first_few(task_ids)}. The folders stay. Remove those of deleted tasks with --prune."
+        f"{first_few(task_ids)}. The folders stay. Remove those of deleted {target.plural} with "
+        "--prune."
     )

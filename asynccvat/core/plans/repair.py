@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import ExportSpec, TargetKind
 from asynccvat.core.options import DEFAULT_PREFIX
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.problems import VerifyProblem
@@ -59,7 +59,8 @@ def plan_repairs(
     settings = {task_id: _settings(head) for task_id, head in heads.items()}
     usual = [common for common, _ in Counter(settings.values()).most_common(1)]
     if remembered is not None and remembered.format is not None:
-        spec = ExportSpec(remembered.format, images=bool(remembered.images))
+        target = TargetKind.of_plural(remembered.target)
+        spec = ExportSpec(remembered.format, images=bool(remembered.images), target=target)
         prefix = remembered.folder_prefix
         usual = [(spec, DEFAULT_PREFIX if prefix is None else prefix)]
     groups: dict[tuple[tuple[ExportSpec, str], bool, bool], list[int]] = {}
@@ -79,7 +80,10 @@ def plan_repairs(
 
 
 def _settings(head: ReceiptHead) -> tuple[ExportSpec, str]:
-    return ExportSpec(head.format, head.images), head.folder.removesuffix(str(head.task_id))
+    spec = ExportSpec(head.format, head.images, head.target)
+    if head.target is not TargetKind.TASK:
+        return spec, DEFAULT_PREFIX
+    return spec, head.folder.removesuffix(str(head.task_id))
 
 
 def after_repair(

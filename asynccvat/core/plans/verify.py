@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from asynccvat.core.models import ExportSpec, Task, TaskListing
+from asynccvat.core.models import ExportSpec, TargetKind, Task, TaskListing
 from asynccvat.core.outcomes import TaskOutcome, error_record
 from asynccvat.core.plans.mirror import EXPLANATIONS, Reason, differs
 from asynccvat.core.problems import ProblemKind, VerifyProblem
@@ -122,7 +122,10 @@ def without_receipt(named: Iterable[int], here: Collection[int | None]) -> Itera
 
 
 def compare(
-    heads: Mapping[int, ReceiptHead], listing: TaskListing, others: TaskListing
+    heads: Mapping[int, ReceiptHead],
+    listing: TaskListing,
+    others: TaskListing,
+    target: TargetKind = TargetKind.TASK,
 ) -> tuple[VerifyProblem, ...]:
     """Compare receipts with what the server lists.
 
@@ -131,12 +134,18 @@ def compare(
         listing: The tasks that should be mirrored.
         others: The tasks of `heads` that are not in `listing`, listed by their ids. The server no
             longer has those that are `missing` there.
+        target: What has a folder each.
     """
     tasks = {task.id: task for task in (*listing.tasks, *others.tasks)}
     found = [_compared_task(head, tasks.get(task_id)) for task_id, head in heads.items()]
     absent = [
         VerifyProblem(
-            kind=ProblemKind.NOT_MIRRORED, path="", task_id=task.id, detail=task.name, files=1
+            kind=ProblemKind.NOT_MIRRORED,
+            path="",
+            task_id=task.id,
+            detail=task.name,
+            files=1,
+            target=target,
         )
         for task in listing.tasks
         if task.id not in heads and not task.without_data

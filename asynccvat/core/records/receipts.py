@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import ExportSpec, share
+from asynccvat.core.models import ExportSpec, TargetKind, share
 from asynccvat.errors import StoreError
 
-RECEIPT_VERSION = 2
+RECEIPT_VERSION = 3
 
+_OF_OTHER_TARGETS = 3
 _OF_MAPPED_NAMES = 2
 _OF_OWN_NAMES = 1
 
@@ -49,9 +50,11 @@ class ReceiptHead(
     """The head of a receipt.
 
     Attributes:
-        version: Version of the format: 2 if names are mapped, which an older asynccvat would not
-            undo in an upload, 1 otherwise.
-        task_id: The task.
+        version: Version of the format: 3 for a project or a job, which an older asynccvat would
+            take for a task, 2 if names are mapped, which an older one would not undo in an upload,
+            1 otherwise.
+        target: What `task_id` is the id of.
+        task_id: The task, or the target of another kind.
         task_name: Its name, for people to read.
         folder: The folder's name inside the destination.
         format: The exporter's name.
@@ -75,6 +78,7 @@ class ReceiptHead(
     """
 
     version: int = _OF_OWN_NAMES
+    target: TargetKind = TargetKind.TASK
     task_id: int
     task_name: str = ""
     folder: str
@@ -179,8 +183,10 @@ def _encoded_member(member: MemberRecord) -> bytes:
     return _encoder.encode(member)
 
 
-def format_version(members: Iterable[MemberRecord]) -> int:
+def format_version(members: Iterable[MemberRecord], target: TargetKind = TargetKind.TASK) -> int:
     """Return the version of a receipt with these members."""
+    if target is not TargetKind.TASK:
+        return _OF_OTHER_TARGETS
     mapped = any(member.mapped_from is not None for member in members)
     return _OF_MAPPED_NAMES if mapped else _OF_OWN_NAMES
 

@@ -17,7 +17,7 @@ import msgspec
 
 from asynccvat.core import quantities
 from asynccvat.core.declarations import declared_options
-from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
+from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec, TargetKind
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UnsafeNames
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.selections.selection import Selection
@@ -46,6 +46,10 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         format: The exporter's name.
         images: Whether the images are fetched, too.
+        target: What has a folder each: tasks, projects or jobs.
+        stage: Of jobs, only those in this stage.
+        state: Of jobs, only those in this state.
+        type: Of jobs, only those of this type.
         folder_prefix: The start of each folder's name.
         names: What becomes of names that the destination cannot hold.
         keep_archive: Whether the archives are kept, too.
@@ -56,6 +60,10 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     format: str | None = None
     images: bool | None = None
+    target: str | None = None
+    stage: str | None = None
+    state: str | None = None
+    type: str | None = None
     folder_prefix: str | None = None
     names: str | None = None
     keep_archive: bool | None = None
@@ -80,6 +88,7 @@ class _Setting:
         always: Whether the line that each run prints also has the default.
         binds: Whether another value needs `--change`, as it changes what is there.
         default_binds: Whether that holds for the default, too. If not, it is not remembered.
+        narrows: Whether it is a condition, so that a destination without it holds more.
     """
 
     name: str
@@ -89,6 +98,7 @@ class _Setting:
     always: bool = False
     binds: bool = True
     default_binds: bool = True
+    narrows: bool = False
 
     @property
     def is_option(self) -> bool:
@@ -96,11 +106,24 @@ class _Setting:
         return any(item.name == self.name for item in fields(MirrorOptions))
 
 
+def _jobs_with(name: str) -> Callable[[str | None], str]:
+    """Return what describes a condition of jobs."""
+    return lambda given: (
+        f"for jobs of {'any ' if given is None else ''}{name} {given or ''}".strip()
+    )
+
+
 _SETTINGS = (
     _Setting("format", ExportSpec().format, str, "as ", always=True),
     _Setting(
         "images", False, lambda given: f"{'with' if given else 'without'} images", "", always=True
     ),
+    _Setting(
+        "target", TargetKind.TASK.plural, lambda given: f"folders of {given}", default_binds=False
+    ),
+    _Setting("stage", None, _jobs_with("stage"), "", narrows=True),
+    _Setting("state", None, _jobs_with("state"), "", narrows=True),
+    _Setting("type", None, _jobs_with("type"), "", narrows=True),
     _Setting("folder_prefix", DEFAULT_PREFIX, lambda given: f"folders like {given + '147'!r}"),
     _Setting(
         "names",
@@ -205,6 +228,13 @@ class Wanted:
                 )
             images = spec.images
         own = {item.name: getattr(options, item.name) for item in _SETTINGS if item.is_option}
+        if isinstance(spec, ExportSpec) and spec.target is not TargetKind.TASK:
+            if own["target"] not in (None, spec.target.plural):
+                raise ConfigError(
+                    f"the ExportSpec asks for {spec.target.plural}, and the options for "
+                    f"{own['target']}. Give one of them."
+                )
+            own["target"] = spec.target.plural
         given = Remembered(format=format_name, images=images, **own)
         return cls(given=given, selection=Selection.of(selection), options=options)
 
@@ -229,13 +259,16 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     values: dict[str, Any] = {}
     for item in _SETTINGS:
         new, old = getattr(wanted.given, item.name), getattr(remembered, item.name)
-        if item.binds and new is not None and old is not None and new != old:
+        known_before = old is not None or (item.narrows and bound)
+        if item.binds and new is not None and known_before and new != old:
             differing.append(
                 (item.preposition + item.words(old), item.preposition + item.words(new))
             )
         known = [value for value in (new, old) if value is not None]
         values[item.name] = known[0] if known else item.default
     options = wanted.options
+    target = TargetKind.of_plural(values["target"])
+    _check_target(target, wanted, remembered, values, place=place, bound=bound)
     narrowing: list[_Difference] = []
     used, lasting = _settle_selection(wanted.selection, options, remembered.selection, narrowing)
     if narrowing and not bound:
@@ -258,7 +291,7 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     own = {item.name: values[item.name] for item in _SETTINGS if item.is_option}
     return Settled(
         selection=used,
-        spec=ExportSpec(values["format"], images=values["images"]),
+        spec=ExportSpec(values["format"], images=values["images"], target=target),
         options=replace(options, **own),
         remembered=Remembered(
             **_worth_remembering(values),
@@ -381,6 +414,49 @@ def _worth_remembering(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _check_target(
+    target: TargetKind,
+    wanted: Wanted,
+    remembered: Remembered,
+    values: dict[str, Any],
+    *,
+    place: str,
+    bound: bool,
+) -> None:
+    """Check that a destination holds what a run mirrors, and that the conditions fit that.
+
+    Raises:
+        ChangeRefusedError: It holds folders of another kind.
+        ConfigError: A condition or an option has no meaning for what is mirrored.
+    """
+    held = TargetKind.of_plural(remembered.target)
+    if bound and held is not target:
+        raise ChangeRefusedError(
+            f"cannot mirror {target.plural} to {place!r}: it holds {held.plural}, and a folder "
+            "holds one kind. Choose another folder."
+        )
+    given = wanted.selection
+    wrong = [
+        flag
+        for flag, value, fits in (
+            ("--stage", values["stage"], target is TargetKind.JOB),
+            ("--state", values["state"], target is TargetKind.JOB),
+            ("--type", values["type"], target is TargetKind.JOB),
+            ("--folder-prefix", wanted.given.folder_prefix, target is TargetKind.TASK),
+            ("--subset", given.subset, target is TargetKind.TASK),
+            ("--task-id", given.task_ids, target is not TargetKind.PROJECT),
+            ("--status", given.status, target is not TargetKind.JOB),
+            ("--owner", given.owner, target is not TargetKind.JOB),
+        )
+        if value is not None and not fits
+    ]
+    if wrong:
+        raise ConfigError(
+            f"cannot mirror {target.plural} with {wrong[0]}: it has no meaning for "
+            f"{target.plural}. Leave it out."
+        )
+
+
 def expected_selection(
     given: Selection | None, remembered: Remembered | None, default_project_id: int | None
 ) -> Selection:
@@ -404,14 +480,17 @@ def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:
     Both flavours of CVAT's XML together are what `CVAT` chooses.
     """
     made = Counter(
-        (head.format, head.images, head.folder.removesuffix(str(head.task_id))) for head in heads
+        (head.format, head.images, head.target, head.folder.removesuffix(str(head.task_id)))
+        for head in heads
     )
-    formats = {format_name for format_name, _, _ in made}
-    for (format_name, images, prefix), _ in made.most_common(1):
+    formats = {format_name for format_name, _, _, _ in made}
+    for (format_name, images, target, prefix), _ in made.most_common(1):
+        of_tasks = target is TargetKind.TASK
         return Remembered(
             format=CVAT if formats == {CVAT_IMAGES, CVAT_VIDEO} else format_name,
             images=images,
-            folder_prefix=prefix,
+            target=None if of_tasks else target.plural,
+            folder_prefix=prefix if of_tasks else None,
         )
     return Remembered()
 

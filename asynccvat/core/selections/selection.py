@@ -18,12 +18,12 @@ from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 _STATUSES = ("annotation", "validation", "completed")
-_STAGES = ("annotation", "validation", "acceptance")
-_STATES = ("new", "in progress", "completed", "rejected")
+STAGES = ("annotation", "validation", "acceptance")
+STATES = ("new", "in progress", "completed", "rejected")
 REQUEST_STATES = ("queued", "started", "finished", "failed")
 REQUEST_ACTIONS = ("export", "import", "create")
 """What the server's requests are filtered by. It lists nothing for other words."""
-_TYPES = ("annotation", "ground_truth", "consensus_replica")
+TYPES = ("annotation", "ground_truth", "consensus_replica")
 # CVAT's nginx answers 414 to a request line beyond 8 KiB. Batches of ids leave room for the rest of
 # the URL.
 _MAX_FILTER_LENGTH = 4000
@@ -253,18 +253,18 @@ class JobSelection(_ListFilter):
         None, "--name", "Jobs of tasks with exactly this name.", Text(), group=SELECTION
     )
     stage: str | None = option(
-        None, "--stage", "Jobs in this stage.", Text(_STAGES), group=SELECTION
+        None, "--stage", "Jobs in this stage.", Text(STAGES), group=SELECTION
     )
     state: str | None = option(
-        None, "--state", "Jobs in this state.", Text(_STATES), group=SELECTION
+        None, "--state", "Jobs in this state.", Text(STATES), group=SELECTION
     )
-    type: str | None = option(None, "--type", "Jobs of this type.", Text(_TYPES), group=SELECTION)
+    type: str | None = option(None, "--type", "Jobs of this type.", Text(TYPES), group=SELECTION)
 
     def __post_init__(self) -> None:
         _ListFilter.__post_init__(self)
-        check_word("stage", self.stage, _STAGES)
-        check_word("state", self.state, _STATES)
-        check_word("type", self.type, _TYPES)
+        check_word("stage", self.stage, STAGES)
+        check_word("state", self.state, STATES)
+        check_word("type", self.type, TYPES)
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""

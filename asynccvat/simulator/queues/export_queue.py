@@ -30,7 +30,7 @@ from asynccvat.simulator.queues.requests import (
     RequestTarget,
 )
 from asynccvat.simulator.queues.work_queue import NO_TASK, WorkQueue
-from asynccvat.simulator.world.tasks import Task
+from asynccvat.simulator.world.tasks import Job, Task
 from asynccvat.simulator.world.users import User
 from asynccvat.simulator.world.world import World
 
@@ -194,6 +194,11 @@ def export_snapshot(world: World, subject: ExportSubject) -> tuple[Task, ...] | 
     """
     if subject.target == "project":
         tasks = world.project_tasks(subject.target_id)
+    elif subject.target == "job":
+        job = world.job(subject.target_id)
+        if job is None:
+            return NO_TASK
+        tasks = [_frames_of_job(world.tasks[job.task_id], job)]
     else:
         task = world.tasks.get(subject.target_id)
         if task is None:
@@ -210,6 +215,17 @@ def export_snapshot(world: World, subject: ExportSubject) -> tuple[Task, ...] | 
         names = ", ".join(WRITTEN_FORMATS)
         return f"The simulator does not write {subject.format}, only {names}\n"
     return with_data
+
+
+def _frames_of_job(task: Task, job: Job) -> Task:
+    """Return a task as the export of one of its jobs shows it: with the job's frames alone."""
+    own = range(job.start_frame, job.stop_frame + 1) if job.frames is None else job.frames
+    if len(own) == (task.size or 0):
+        return task
+    left_out = set(range(task.size or 0)).difference(own)
+    return dataclasses.replace(
+        task, deleted_frames=tuple(sorted(left_out.union(task.deleted_frames)))
+    )
 
 
 def _check_ready(

@@ -38,12 +38,13 @@ def find_project(call: Call, project_id: int) -> Project:
 
 
 def find_job(call: Call, job_id: int) -> Job:
-    """Return the job of that id, which is also the id of its task."""
-    task = call.backend.world.tasks.get(job_id)
-    if task is None or not task.jobs():
+    """Return the job of that id."""
+    world = call.backend.world
+    job = world.job(job_id)
+    if job is None:
         raise no_such("Job")
-    _check_visible(call, task)
-    return task.jobs()[0]
+    _check_visible(call, world.tasks[job.task_id])
+    return job
 
 
 def find_target(call: Call) -> RequestTarget:

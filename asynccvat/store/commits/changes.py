@@ -43,6 +43,7 @@ from asynccvat.store.layout import (
     Layout,
     checked_folder_name,
     is_same,
+    parent_of,
     receipt_name,
 )
 from asynccvat.store.staging import Staging, staged_trees, sync_tree
@@ -175,6 +176,7 @@ class CommitTree(FolderChange):
         if (head.task_id, head.files) != (self.task_id, len(self.receipt.members)):
             raise ValueError(f"the receipt is not that of task {self.task_id} and its files")
         checked_folder_name(self.folder)
+        self.layout.make_parent(self.folder)
         old = self.layout.head_or_none(self.task_id)
         self.old_folder = None if old is None else old.folder
         self._check_way()
@@ -210,6 +212,9 @@ class CommitTree(FolderChange):
         except OSError:
             self.staging.published = self._is_on_its_way()
             raise
+        if parent_of(self.folder) is not None:
+            # The group syncs the destination, and this folder lies deeper.
+            self.layout.sync_home(self.folder)
 
     def record(self) -> None:
         """Rename the intent onto the receipt."""
@@ -326,4 +331,7 @@ class RemoveFolder(FolderChange):
     def record(self) -> None:
         """Move the folder into staging, by one rename."""
         take_old_folder(self.layout, self.task_id, self.area, self.head.folder)
+        if parent_of(self.head.folder) is not None:
+            self.layout.sync_home(self.head.folder)
+            self.layout.remove_empty_parent(self.head.folder)
         self.layout.claim(self.task_id, folder=None, instead_of=self.head.folder)

@@ -225,11 +225,13 @@ class _Recovery:
         folder = self._folder or str(self._task_id)
         match step:
             case RecoveryStep.PUBLISH_TREE | RecoveryStep.RESTORE_TREE:
+                layout.make_parent(folder)
                 files.rename(TREE, folder, dir_fd=area, new_dir_fd=layout.dest)
             case RecoveryStep.RESTORE_OLD:
+                layout.make_parent(folder)
                 files.rename(OLD, folder, dir_fd=area, new_dir_fd=layout.dest)
             case RecoveryStep.RECORD:
-                self._sync(layout.dest)
+                self._sync_home(folder)
                 record_intent(layout, area, self._task_id)
                 self._sync(layout.receipts)
             case RecoveryStep.FINISH:
@@ -241,10 +243,14 @@ class _Recovery:
             case RecoveryStep.QUARANTINE_TREE:
                 self._quarantine(TREE, area)
             case RecoveryStep.DROP_INTENT:
-                self._sync(layout.dest)
+                self._sync_home(folder)
                 files.unlink(INTENT, dir_fd=area)
             case RecoveryStep.DROP_OLD_RECEIPT:
                 files.unlink(OLD_RECEIPT, dir_fd=area)
+
+    def _sync_home(self, folder: str) -> None:
+        self._layout.sync_home(folder)
+        self._layout.sync_folder(self._area)
 
     def _sync(self, fd: int) -> None:
         self._layout.sync_folder(fd)
