@@ -13,7 +13,8 @@ Their classes tell them apart:
             case events.Warned(message=message):
                 print(message)
 
-New versions may add classes and fields. If one is removed, `EVENT_SCHEMA_VERSION` changes.
+Where an event has a `task_id`, its `target` says what that is the id of: a task, a project or a
+job. New versions may add classes and fields. If one is removed, `EVENT_SCHEMA_VERSION` changes.
 `to_json` gives the line that `--log-json` writes, except for its time.
 """
 
@@ -27,6 +28,7 @@ from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.verify import VerifyReport
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.scheduling.stalls import QueueStall
+from asynccvat.core.targets import TargetKind
 
 EVENT_SCHEMA_VERSION = 1
 
@@ -66,6 +68,7 @@ class ExportRequested:
     task_id: int
     rq_id: str
     created: bool
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class ExportStarted:
     """A worker of the server has begun an export."""
 
     task_id: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class ExportFinished:
 
     task_id: int
     seconds: float | None
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class TransferStarted:
     task_id: int
     size: int | None
     reused: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,7 @@ class TransferProgress:
 
     task_id: int
     transferred: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,7 @@ class TransferFinished:
     """All bytes of a task's archive are in staging and checked. The commit is next."""
 
     task_id: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,7 @@ class UploadStarted:
 
     task_id: int
     size: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,7 @@ class UploadProgress:
 
     task_id: int
     sent: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,7 @@ class ImportRequested:
 
     task_id: int
     rq_id: str
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +147,7 @@ class ImportStarted:
     """A worker of the server has begun an import."""
 
     task_id: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +156,7 @@ class ImportFinished:
 
     task_id: int
     seconds: float | None
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +167,7 @@ class Retrying:
     step: str
     error: str
     delay: float
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +308,11 @@ def to_json(event: Event) -> dict[str, Any]:
         case VerifyFinished(report=verified):
             return record | verified.summary()
         case _:
-            return record | {item.name: getattr(event, item.name) for item in fields(event)}
+            own = {item.name: getattr(event, item.name) for item in fields(event)}
+            target = own.pop("target", TargetKind.TASK)
+            if target is not TargetKind.TASK:
+                own[f"{target}_id"] = own.pop("task_id")
+            return record | own
 
 
 def __dir__() -> list[str]:

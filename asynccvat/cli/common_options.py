@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from asynccvat.cli import output, parsing
+from asynccvat.core.targets import TargetKind
 
 if TYPE_CHECKING:
-    from asynccvat import JobSelection, Selection
+    from asynccvat import JobSelection, MirrorOptions, Selection
     from asynccvat.settings import Settings
 
     Listed = TypeVar("Listed", Selection, JobSelection)
@@ -174,4 +176,26 @@ def with_failed_tasks(selection: Selection, report: Path | None) -> Selection:
     if report is None:
         return selection
     failed = parsing.failed_tasks(report, "--failed-from")
-    return replace(selection, task_ids=tuple(dict.fromkeys((*(selection.task_ids or ()), *failed))))
+    return _with_tasks(selection, failed)
+
+
+def _with_tasks(selection: Selection, task_ids: Sequence[int]) -> Selection:
+    ids = tuple(dict.fromkeys((*(selection.task_ids or ()), *task_ids)))
+    return replace(selection, task_ids=ids)
+
+
+def with_failed_targets(
+    selection: Selection, options: MirrorOptions, report: Path | None
+) -> tuple[Selection, MirrorOptions]:
+    """Add what failed in an earlier mirror: tasks to the selection, others to the options.
+
+    Raises:
+        typer.BadParameter: The file is no such report.
+    """
+    if report is None:
+        return selection, options
+    failed = parsing.failed_targets(report, "--failed-from")
+    if failed.target is TargetKind.TASK:
+        return _with_tasks(selection, failed.ids), options
+    target = options.target or failed.target.plural
+    return selection, replace(options, target=target, target_ids=failed.ids)

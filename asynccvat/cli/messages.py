@@ -56,7 +56,7 @@ def messages(event: Event, *, verbose: bool) -> Iterator[str]:
         case RunFinished(report=report):
             yield from _at_the_end(report)
         case Retrying() if verbose:
-            whose = "" if event.task_id is None else f"task {event.task_id}: "
+            whose = "" if event.task_id is None else f"{event.target} {event.task_id}: "
             when = f" in {span(event.delay)}" if event.delay else ""
             yield f"{whose}retrying {event.step}{when}: {printable(event.error)}"
         case _:
@@ -92,7 +92,7 @@ def _task(outcome: TaskOutcome) -> str:
     """Return the line for a task that did not fail."""
     name = f" {printable(outcome.name)!r}" if outcome.name else ""
     what = "put back" if outcome.reason == "undo" else outcome.action
-    line = f"task {outcome.task_id}{name}: {what} ({outcome.reason})"
+    line = f"{outcome.target} {outcome.task_id}{name}: {what} ({outcome.reason})"
     if outcome.files:
         size = f"{counted(outcome.files, 'file')}, {number_of_bytes(outcome.bytes)}"
         line += f", {size} in {span(outcome.seconds)}"
@@ -107,7 +107,7 @@ def _at_once(outcome: TaskOutcome) -> Iterator[str]:
         yield failure(outcome)
     if outcome.action not in _UNCHANGED:
         for warning in outcome.warnings:
-            yield f"warning: task {outcome.task_id}: {printable(warning)}"
+            yield f"warning: {outcome.target} {outcome.task_id}: {printable(warning)}"
 
 
 def _at_the_end(report: RunReport) -> Iterator[str]:
@@ -117,19 +117,20 @@ def _at_the_end(report: RunReport) -> Iterator[str]:
         if held_back and not isinstance(report.stopped_by, type(outcome.error)):
             yield failure(outcome)
     # Warnings about unchanged and skipped tasks: one line if there are many alike.
-    tasks: dict[str, list[int]] = {}
+    tasks: dict[str, list[TaskOutcome]] = {}
     for outcome in report.outcomes:
         if outcome.action in _UNCHANGED:
             for warning in outcome.warnings:
-                tasks.setdefault(printable(warning), []).append(outcome.task_id)
-    for warning, task_ids in tasks.items():
-        if len(task_ids) <= _MOST_WARNINGS_ALIKE:
-            for task_id in task_ids:
-                yield f"warning: task {task_id}: {warning}"
+                tasks.setdefault(printable(warning), []).append(outcome)
+    for warning, warned in tasks.items():
+        if len(warned) <= _MOST_WARNINGS_ALIKE:
+            for outcome in warned:
+                yield f"warning: {outcome.target} {outcome.task_id}: {warning}"
         else:
-            first = ", ".join(map(str, task_ids[:3]))
+            first = ", ".join(str(outcome.task_id) for outcome in warned[:3])
             yield (
-                f"warning: {counted(len(task_ids), 'task')} ({first}, ...): {ended(warning)} "
+                f"warning: {counted(len(warned), warned[0].target)} ({first}, ...): "
+                f"{ended(warning)} "
                 "The report (--report-json) names them all."
             )
 

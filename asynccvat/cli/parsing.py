@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 import typer
 
 from asynccvat.core import quantities
+from asynccvat.core.targets import TargetKind
 
 T = TypeVar("T")
 
@@ -85,8 +87,36 @@ def pairs(texts: Iterable[str], option: str) -> dict[int, Path]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class FailedTargets:
+    """What failed in an earlier run.
+
+    Attributes:
+        target: What failed: tasks, projects or jobs.
+        ids: Their ids.
+    """
+
+    target: TargetKind
+    ids: tuple[int, ...]
+
+
 def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
     """Read the failed tasks from a report that `--report-json` or `--json` wrote.
+
+    Raises:
+        typer.BadParameter: As `failed_targets`. Or the report is about projects or jobs.
+    """
+    failed = failed_targets(path, option)
+    if failed.target is not TargetKind.TASK:
+        raise typer.BadParameter(
+            f"{str(path)!r} is about {failed.target.plural}, and this command takes tasks.",
+            param_hint=option,
+        )
+    return failed.ids
+
+
+def failed_targets(path: Path, option: str) -> FailedTargets:
+    """Read what failed from a report that `--report-json` or `--json` wrote.
 
     Raises:
         typer.BadParameter: The file cannot be read or is no such report. Or its run was stopped
@@ -94,9 +124,14 @@ def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
     """
     try:
         report: Any = json.loads(path.read_text(encoding="utf-8"))
-        failed = tuple(
-            int(task["task_id"]) for task in report["tasks"] if task["action"] == "failed"
+        failed = [task for task in report["tasks"] if task["action"] == "failed"]
+        # The record of a job names its task, too.
+        kinds = (TargetKind.JOB, TargetKind.PROJECT)
+        target = next(
+            (kind for kind in kinds if any(f"{kind}_id" in task for task in failed)),
+            TargetKind.TASK,
         )
+        ids = tuple(int(task[f"{target}_id"]) for task in failed)
         stopped = bool(report.get("interrupted"))
     except OSError as error:
         raise typer.BadParameter(
@@ -113,7 +148,7 @@ def failed_tasks(path: Path, option: str) -> tuple[int, ...]:
             f"without {option}.",
             param_hint=option,
         )
-    return failed
+    return FailedTargets(target, ids)
 
 
 def _bad(option: str, text: str, why: str) -> typer.BadParameter:

@@ -266,7 +266,7 @@ class RunReport:
         failures = self.failures
         if failures:
             raise TasksFailedError(
-                f"{len(failures)} of {len(self.outcomes)} tasks failed. "
+                f"{len(failures)} of {len(self.outcomes)} {failures[0].target.plural} failed. "
                 f"The first: {failures[0].failure}",
                 report=self,
             )

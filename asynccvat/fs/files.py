@@ -135,7 +135,7 @@ def lstat(name: str, *, dir_fd: int) -> os.stat_result | None:
     """
     try:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter of a path through a file
         return None
 
 

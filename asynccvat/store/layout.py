@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import threading
 import time
@@ -40,6 +41,7 @@ NOT_THERE = -1
 """In place of a handle: the folder does not exist, and the destination is read-only."""
 
 _HEAD_BYTES = 4096
+_JOB_FOLDER = re.compile(r"task[0-9]+/job[0-9]+")
 
 
 @dataclass
@@ -300,16 +302,11 @@ def receipt_name(task_id: int) -> str:
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a target's folder may have this name: not asynccvat's own, and one level deep.
+    """Whether a target's folder may have this name: no path, and not asynccvat's own folder.
 
-    The folder of a job lies in that of its task: `task147/job355`.
+    The folder of a job is the one exception. It lies in that of its task: `task147/job355`.
     """
-    outer, _, inner = name.partition("/")
-    return _is_plain_name(outer) and (outer == name or _is_plain_name(inner))
-
-
-def _is_plain_name(name: str) -> bool:
-    return (
+    return _JOB_FOLDER.fullmatch(name) is not None or (
         name not in ("", ".", "..")
         and "/" not in name
         and "\0" not in name

@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import wait_for_end
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.mirror import Plan
+from asynccvat.core.targets import TargetKind
 from asynccvat.events import Event, RunFinished, TaskDone
 
 EventCallback = Callable[[Event], None]
@@ -33,6 +35,7 @@ class Run:
 
     Attributes:
         plan: What is to be done, None before the listing was read. Only a mirror has one.
+        target: What the ids of its events are: of tasks, projects or jobs.
         report: What was done, complete once the run has ended. Before that it is empty and says
             that the run was interrupted.
     """
@@ -50,6 +53,7 @@ class Run:
                 error is logged and it receives nothing more.
         """
         self.plan: Plan | None = None
+        self.target = TargetKind.TASK
         self.report = RunReport(interrupted=True)
         self._work = work
         self._callback = Callback(on_event)
@@ -134,6 +138,9 @@ class Run:
 
     def emit(self, event: Event) -> None:
         """Hand an event to the callback and to all iterators. Called by the work."""
+        if self.target is not TargetKind.TASK and hasattr(event, "target"):
+            # Every event that has the field takes the value; mypy sees those without it, too.
+            event = cast("Event", replace(cast("Any", event), target=self.target))
         if isinstance(event, TaskDone):
             self._outcomes.put(event.outcome)
         self._finished = self._finished or isinstance(event, RunFinished)

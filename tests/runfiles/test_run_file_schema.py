@@ -98,6 +98,10 @@ MIRROR = {
         "change": True,
         "everything": True,
         "history": "30d",
+        "as": "jobs",
+        "stage": "acceptance",
+        "state": "completed",
+        "type": "annotation",
     },
 }
 CREATE = {

@@ -18,7 +18,7 @@ from asynccvat.cli.common_options import (
     dry_run_option,
     failed_from_option,
     in_addressed_task,
-    with_failed_tasks,
+    with_failed_targets,
 )
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
@@ -70,12 +70,14 @@ def mirror(
     asynccvat mirror data/ --project-id 5 --format "COCO 1.0" --images
 
     asynccvat mirror data/ --status completed --prune --dry-run
+
+    asynccvat mirror done/ --as jobs --state completed
     """
     results.check(dry_run=dry_run)
     place = Path(destination)
     settings = shared.settings()
-    selection = with_failed_tasks(selection, failed_from)
-    if failed_from is not None and not selection.task_ids:
+    selection, options = with_failed_targets(selection, options, failed_from)
+    if failed_from is not None and not (selection.task_ids or options.target_ids):
         output.remark(f"Nothing to do: no task failed in {failed_from}.")
         return ExitCode.DONE
     selection = in_addressed_task(selection, settings)
@@ -130,12 +132,18 @@ def show_plan(plan: Plan, *, as_json: bool, verbose: bool) -> ExitCode:
         for warning in plan.warnings:
             output.remark(f"warning: {warning}")
         plans.show_steps(
-            ("step", "task", "folder", "reason", "name"),
+            ("step", str(plan.target), "folder", "reason", "name"),
             [
-                (step["step"], step["task_id"], step["folder"], step["reason"], step["name"])
+                (
+                    step["step"],
+                    step[f"{plan.target}_id"],
+                    step["folder"],
+                    step["reason"],
+                    step["name"],
+                )
                 for step in plans.shown(described["steps"], verbose=verbose)
             ],
-            numbers=("task",),
+            numbers=(str(plan.target),),
             wraps=("folder", "reason", "name"),
         )
     code = plans.show_end(described["steps"], guards=guards, as_json=as_json, verbose=verbose)

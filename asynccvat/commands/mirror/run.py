@@ -120,7 +120,7 @@ class MirrorRun:
         """Make the plan and carry it out. Returns the error that stopped it, if any did."""
         settled = await self._settle(store)
         options = settled.options
-        self._target = settled.spec.target
+        self._target = run.target = settled.spec.target
         plan_ = run.plan = await prepare(self._client, store, settled, emit=run.emit)
         self._tasks_of_jobs = {
             task.id: task.task_id for task in plan_.listing.tasks if isinstance(task, JobAsTask)

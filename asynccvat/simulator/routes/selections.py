@@ -79,7 +79,7 @@ JOB_TERMS: Final = FilterTerms[Job](
         "state": lambda job: job.state,
         "updated_date": lambda job: job.updated_date,
         "dimension": lambda _: "2d",
-        "type": lambda _: "annotation",
+        "type": lambda job: job.type,
         "parent_job_id": lambda _: None,
     },
     simple=(

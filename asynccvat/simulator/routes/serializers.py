@@ -114,12 +114,12 @@ def job_json(job: Job, task: Task, origin: str) -> dict[str, Any]:
         "updated_date": stamp(job.updated_date),
         "issues": {"url": f"{origin}/api/issues?job_id={job.id}", "count": 0},
         "labels": {"url": f"{origin}/api/labels?job_id={job.id}"},
-        "type": "annotation",
+        "type": job.type,
         "organization": task.organization_id,
         "target_storage": None,
         "source_storage": None,
         "assignee_updated_date": None,
-        "parent_job_id": None,
+        "parent_job_id": job.parent_job_id,
         "consensus_replicas": 0,
     }
 

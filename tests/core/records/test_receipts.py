@@ -81,13 +81,13 @@ def test_bytes_that_are_no_utf8_are_damage(text: bytes) -> None:
 
 def test_a_receipt_of_a_newer_version_is_refused_with_a_word() -> None:
     head = msgspec.structs.replace(receipt_of(()).head, version=99)
-    with pytest.raises(StoreError, match=r"version 99, .* reads up to 2: upgrade asynccvat"):
+    with pytest.raises(StoreError, match=r"version 99, .* reads up to 3: upgrade asynccvat"):
         decode_head(msgspec.json.encode(head))
 
 
 def test_so_is_one_whose_other_keys_have_other_forms() -> None:
-    with pytest.raises(StoreError, match=r"version 3, .* upgrade asynccvat"):
-        decode_head(b'{"version":3,"task":{"id":7}}')
+    with pytest.raises(StoreError, match=r"version 4, .* upgrade asynccvat"):
+        decode_head(b'{"version":4,"task":{"id":7}}')
 
 
 def test_receipts_of_version_1_are_read_for_ever() -> None:

@@ -1,0 +1,239 @@
+"""Mirror projects and jobs: folders, incremental runs, removals, guards, verification."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_serving import QUICK, Serving, actions, error, files, receipt_head, serving
+
+import asynccvat as ac
+from asynccvat.core.records.receipts import RECEIPT_VERSION
+from asynccvat.errors import ChangeRefusedError, ConfigError, ForeignFolderError
+from asynccvat.events import to_json
+from asynccvat.simulator import Fault
+
+pytestmark = pytest.mark.anyio
+
+PROJECTS = replace(QUICK, target="projects")
+JOBS = replace(QUICK, target="jobs")
+XML = "annotations.xml"
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serving]:
+    """A server with two projects of two tasks each, whose jobs have two frames."""
+    async with serving(4, projects=2, frames=4) as serving_:
+        yield serving_
+
+
+def split(serve: Serving, task_id: int) -> list[int]:
+    """Give a task a second job, for its ground truth; return the ids of both."""
+    serve.server.world.add_job(task_id, "ground_truth", (1, 2))
+    return [job.id for job in serve.server.tasks[task_id].jobs()]
+
+
+async def test_each_project_gets_a_folder_as_the_server_merges_it(
+    serve: Serving, data: Path
+) -> None:
+    report = await ac.mirror(serve.client, data, options=PROJECTS)
+    assert report.ok
+    assert actions(report) == {1: ("fetched", "new"), 2: ("fetched", "new")}
+    assert sorted(files(data)) == [f"project1/{XML}", f"project2/{XML}"]
+    whole = await serve.archive(1, ac.ExportSpec(target=ac.models.TargetKind.PROJECT))
+    assert files(data / "project1")[XML].count(b"<image ") == whole[XML].count(b"<image ") == 8
+    assert len(serve.calls("POST", "/dataset/export")) == 3
+    assert not serve.calls("POST", "/api/tasks/")
+    record = json.loads(json.dumps(report.to_json()))["tasks"][0]
+    assert record["project_id"] == 1
+    assert "task_id" not in record
+    head = receipt_head(data, 1)
+    assert (head["version"], head["target"]) == (RECEIPT_VERSION, "project")
+
+
+async def test_a_project_is_current_only_while_all_its_tasks_are(
+    serve: Serving, data: Path
+) -> None:
+    await ac.mirror(serve.client, data, options=PROJECTS)
+    again = await ac.mirror(serve.client, data)
+    assert actions(again) == {1: ("kept", "unchanged"), 2: ("kept", "unchanged")}
+    task = next(task for task in serve.server.tasks.values() if task.project_id == 2)
+    serve.server.edit_task(task.id)
+    changed = await ac.mirror(serve.client, data, options=QUICK)
+    assert actions(changed) == {1: ("kept", "unchanged"), 2: ("fetched", "changed")}
+    serve.server.delete_task(task.id)
+    fewer = await ac.mirror(serve.client, data, options=QUICK)
+    assert actions(fewer) == {1: ("kept", "unchanged"), 2: ("fetched", "changed")}
+
+
+async def test_each_job_gets_a_folder_in_that_of_its_task(serve: Serving, data: Path) -> None:
+    first, second = split(serve, 1)
+    report = await ac.mirror(serve.client, data, options=JOBS)
+    assert report.ok, report.failures
+    assert {f"task1/job{first}/{XML}", f"task1/job{second}/{XML}"} <= set(files(data))
+    assert len(report.outcomes) == 5
+    assert files(data / "task1" / f"job{second}")[XML].count(b"<image ") == 2
+    records = {record["job_id"]: record["task_id"] for record in report.to_json()["tasks"]}
+    assert records[second] == 1
+    again = await ac.mirror(serve.client, data, options=QUICK)
+    assert {action for action, _ in actions(again).values()} == {"kept"}
+
+
+async def test_jobs_are_chosen_by_stage_state_and_type(serve: Serving, data: Path) -> None:
+    for task_id in serve.server.tasks:
+        serve.server.change_task(task_id, status="annotation")
+    _, truth = split(serve, 1)
+    serve.server.world.change_job(truth, state="completed", stage="acceptance")
+    for narrowed in (
+        replace(JOBS, state="completed"),
+        replace(JOBS, stage="acceptance"),
+        replace(JOBS, type="ground_truth"),
+    ):
+        dest = data / f"{narrowed.stage}{narrowed.state}{narrowed.type}"
+        report = await ac.mirror(serve.client, dest, options=narrowed)
+        assert set(actions(report)) == {truth}
+        # The destination remembers the condition.
+        assert set(actions(await ac.mirror(serve.client, dest, options=QUICK))) == {truth}
+        plan = await ac.plan_mirror(serve.client, dest)
+        assert plan.to_json()["steps"][0]["job_id"] == truth
+        assert "jobs" in plan.description
+
+
+async def test_a_job_is_fetched_again_when_its_date_or_its_task_changes(
+    serve: Serving, data: Path
+) -> None:
+    _, truth = split(serve, 1)
+    await ac.mirror(serve.client, data, options=JOBS)
+    serve.server.world.change_job(truth, state="completed")
+    report = await ac.mirror(serve.client, data, options=QUICK)
+    assert [key for key, value in actions(report).items() if value[0] == "fetched"] == [truth]
+    serve.server.edit_task(2)
+    report = await ac.mirror(serve.client, data, options=QUICK)
+    fetched = [key for key, value in actions(report).items() if value[0] == "fetched"]
+    assert fetched == [job.id for job in serve.server.tasks[2].jobs()]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [(QUICK, PROJECTS), (PROJECTS, JOBS), (JOBS, replace(QUICK, target="tasks"))]
+)
+async def test_a_destination_holds_one_kind(
+    serve: Serving, data: Path, first: ac.MirrorOptions, then: ac.MirrorOptions
+) -> None:
+    await ac.mirror(serve.client, data, options=first)
+    before = files(data)
+    with pytest.raises(ChangeRefusedError, match=r"holds (tasks|projects|jobs)"):
+        await ac.mirror(serve.client, data, options=replace(then, change=True))
+    assert files(data) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "selection", "flag"),
+    [
+        (replace(QUICK, state="completed"), ac.Selection(), "--state"),
+        (PROJECTS, ac.Selection(task_ids=[1]), "--task-id"),
+        (PROJECTS, ac.Selection(subset="Train"), "--subset"),
+        (replace(PROJECTS, folder_prefix="x"), ac.Selection(), "--folder-prefix"),
+        (JOBS, ac.Selection(owner="ann"), "--owner"),
+        (JOBS, ac.Selection(status="completed"), "--status"),
+    ],
+)
+async def test_conditions_without_meaning_are_refused(
+    serve: Serving, data: Path, options: ac.MirrorOptions, selection: ac.Selection, flag: str
+) -> None:
+    with pytest.raises(ConfigError, match=flag):
+        await ac.mirror(serve.client, data, selection, options=options)
+
+
+async def test_a_spec_names_the_target_too(serve: Serving, data: Path) -> None:
+    spec = ac.ExportSpec("COCO 1.0", target=ac.models.TargetKind.PROJECT)
+    report = await ac.mirror(serve.client, data, spec=spec, options=QUICK)
+    assert report.ok
+    assert (data / "project1" / "annotations").is_dir()
+    with pytest.raises(ConfigError, match="Give one of them"):
+        await ac.mirror(serve.client, data, spec=spec, options=JOBS)
+
+
+async def test_gone_projects_and_jobs_are_removed_with_prune_alone(
+    serve: Serving, data: Path
+) -> None:
+    first, second = split(serve, 1)
+    projects, jobs = data / "projects", data / "jobs"
+    await ac.mirror(serve.client, projects, options=PROJECTS)
+    await ac.mirror(serve.client, jobs, options=JOBS)
+    serve.server.world.delete_project(serve.server.tasks[1].project_id or 0)
+    left = await ac.mirror(serve.client, projects, options=QUICK)
+    assert any("1 mirrored project is not on the server" in text for text in left.warnings)
+    pruned = await ac.mirror(serve.client, projects, options=replace(QUICK, prune=True))
+    assert ("removed", "gone") in actions(pruned).values()
+    assert len(list(projects.glob("project*"))) == 1
+    everything = replace(QUICK, prune=True, max_delete="100%")
+    pruned = await ac.mirror(serve.client, jobs, options=everything)
+    assert actions(pruned)[first] == actions(pruned)[second] == ("removed", "gone")
+    assert not (jobs / "task1").exists()
+    refused = await ac.mirror(serve.client, jobs, options=replace(everything, max_delete=0))
+    assert refused.ok
+
+
+async def test_a_failed_project_is_named_as_one(serve: Serving, data: Path) -> None:
+    serve.server.faults.add(Fault(export="fail", path="/api/projects/2/"))
+    report = await ac.mirror(serve.client, data, options=PROJECTS)
+    if report.failures:
+        assert "project 2" in report.failures[0].failure
+    empty = serve.server.world.add_project("empty")
+    report = await ac.mirror(serve.client, data, options=QUICK)
+    assert actions(report)[empty.id] == ("skipped", "no data")
+    absent = await ac.mirror(
+        serve.client, data, ac.Selection(), options=replace(QUICK, target_ids=(1, 99))
+    )
+    assert "cannot mirror project 99" in str(error(absent, 99))
+    assert set(actions(absent)) == {1, 99}
+
+
+async def test_something_else_under_the_name_of_a_task_stays(serve: Serving, data: Path) -> None:
+    data.mkdir()
+    (data / "task1").write_text("mine")
+    report = await ac.mirror(serve.client, data, options=JOBS)
+    job = serve.server.tasks[1].jobs()[0].id
+    assert isinstance(error(report, job), ForeignFolderError)
+    assert (data / "task1").read_text() == "mine"
+    assert len(report.failures) == 1
+
+
+async def test_verify_reads_and_repairs_projects_and_jobs(serve: Serving, data: Path) -> None:
+    split(serve, 1)
+    for name, options in (("projects", PROJECTS), ("jobs", JOBS)):
+        dest = data / name
+        await ac.mirror(serve.client, dest, options=options)
+        whole = files(dest)
+        report = await ac.verify(dest, client=serve.client, against_server=True)
+        assert report.ok, report.problems
+        assert not report.problems
+        damaged = min(dest.rglob(XML))
+        damaged.write_bytes(b"x" * damaged.stat().st_size)
+        repaired = await ac.verify(dest, client=serve.client, repair=True)
+        assert repaired.ok, repaired.problems
+        now = files(dest)
+        assert now.keys() == whole.keys()
+        assert len(now[damaged.relative_to(dest).as_posix()]) == len(
+            whole[damaged.relative_to(dest).as_posix()]
+        )
+        serve.server.edit_task(1)
+        stale = await ac.verify(dest, client=serve.client, against_server=True)
+        assert {str(one.kind) for one in stale.problems} == {"stale"}
+
+
+async def test_uploads_from_projects_are_refused(serve: Serving, data: Path) -> None:
+    await ac.mirror(serve.client, data, options=PROJECTS)
+    with pytest.raises(ConfigError, match="it mirrors projects"):
+        await ac.upload(serve.client, data)
+
+
+async def test_events_carry_the_ids_of_projects(serve: Serving, data: Path) -> None:
+    lines = []
+    await ac.mirror(
+        serve.client, data, options=PROJECTS, on_event=lambda event: lines.append(to_json(event))
+    )
+    assert {line["project_id"] for line in lines if line["event"] == "task_done"} == {1, 2}
