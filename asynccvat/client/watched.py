@@ -52,6 +52,11 @@ class WatchedRequest:
     noun: str = "export"
 
     @property
+    def verb(self) -> str:
+        """What the server was asked to do: `export` or `back up`."""
+        return "back up" if self.noun == "backup" else self.noun
+
+    @property
     def named(self) -> str:
         """Name it in words: `export of task 147`."""
         return f"{self.noun} of {self.target} {self.task_id}"

@@ -200,7 +200,7 @@ class Exports:
         if request.state is RequestStatus.FAILED:
             why = request.cause or "no reason given"
             raise ExportFailedError(
-                f"the server could not make the {watched.named}: {why}",
+                f"the server could not {watched.verb} {target} {task_id}: {why}",
                 task_id=task_id,
                 rq_id=request.id,
                 step="export",
