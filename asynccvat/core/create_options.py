@@ -208,15 +208,16 @@ class CreateOptions(TransferOptions):
         unknown = [one for one in _FIELD.findall(self.template) if one not in _FIELDS]
         if unknown:
             raise ConfigError(
-                f"name {self.template!r} holds {{{unknown[0]}}}, which stands for nothing. Use "
+                f"--name {self.template!r} holds {{{unknown[0]}}}, which stands for nothing. Use "
                 "{name} and {part}."
             )
         if self.stop_frame is not None and self.stop_frame < self.start_frame:
             raise ConfigError(
-                f"stop_frame {self.stop_frame} is before start_frame {self.start_frame}. Swap them."
+                f"--stop-frame {self.stop_frame} is before --start-frame {self.start_frame}. Swap "
+                "them."
             )
         if self.overlap is not None and self.segment_size is None:
-            raise ConfigError("overlap needs segment_size: a single job has no neighbour.")
+            raise ConfigError("--overlap needs --segment-size: a single job has no neighbour.")
 
     @property
     def template(self) -> str:

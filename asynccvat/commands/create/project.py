@@ -197,6 +197,6 @@ def _read_labels(labels: Path | Sequence[Any]) -> tuple[Label, ...]:
 def _no_project(name: str, flag: str) -> ConfigError:
     also = ", or give --labels, and it is made" if flag == "--project" else ""
     return ConfigError(
-        f"there is no project {name!r} that this user may see. `asynccvat projects` lists them"
+        f"there is no project {name!r} that this user may see. `asynccvat list-projects` lists them"
         f"{also}."
     )

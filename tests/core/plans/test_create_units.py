@@ -197,8 +197,8 @@ def test_the_server_is_told_only_what_was_chosen() -> None:
     ("options", "said"),
     [
         ({"name": "{folder}"}, "holds {folder}, which stands for nothing"),
-        ({"start_frame": 5, "stop_frame": 4}, "before start_frame"),
-        ({"overlap": 1}, "needs segment_size"),
+        ({"start_frame": 5, "stop_frame": 4}, "before --start-frame"),
+        ({"overlap": 1}, "needs --segment-size"),
         ({"image_quality": 101}, "from 0 to 100"),
     ],
 )
