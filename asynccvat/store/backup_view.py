@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.backups import BackupReceipt, PartRecord, StoredBackup, backup_folder
 from asynccvat.core.records.receipts import MemberRecord
@@ -57,7 +58,8 @@ class BackupView:
         """
         backups, damaged = await self.inventory()
         self.warnings += [
-            f"the receipt {path!r} cannot be used: {why}. So its backup counts as absent."
+            f"the receipt {f'{OWN_FOLDER}/{path}'!r} cannot be used: {why}. So its backup counts "
+            "as absent."
             for path, why in damaged
         ]
         return backups
