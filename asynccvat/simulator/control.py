@@ -27,6 +27,8 @@ _METHODS: Final = frozenset(
         "forget_requests",
         "pause_exports",
         "release_exports",
+        "pause_creations",
+        "release_creations",
         "pause_imports",
         "release_imports",
         "create_access_token",
@@ -56,6 +58,11 @@ class ControlledServer(Protocol):
         ...
 
     @property
+    def creations(self) -> Sequence[RequestSpan]:
+        """Every task that was made of its data so far."""
+        ...
+
+    @property
     def imports(self) -> Sequence[RequestSpan]:
         """Every import that has run so far."""
         ...
@@ -79,6 +86,8 @@ def answer_control_call(server: ControlledServer, method: str, path: str, body: 
             return [asdict(call) for call in server.calls]
         case "GET", "exports":
             return [asdict(span) for span in server.exports]
+        case "GET", "creations":
+            return [asdict(span) for span in server.creations]
         case "GET", "imports":
             return [asdict(span) for span in server.imports]
         case "POST", "faults":

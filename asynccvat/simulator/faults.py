@@ -22,8 +22,8 @@ class Fault:
 
     A fault matches calls whose method, path and task are `method`, `path` and `task_id`. With
     `export` set it matches exports instead: `path` is then compared with the request's id. With
-    `importing` set it matches imports in the same way. It strikes all that match, or only some of
-    them, as `nth`, `times` and `probability` say.
+    `importing` or `creating` set it matches imports or new tasks in the same way. It strikes all
+    that match, or only some of them, as `nth`, `times` and `probability` say.
 
     Attributes:
         method: The method of the call, or None for any.
@@ -69,6 +69,7 @@ class Fault:
             as started until it is released; `requeue` once after it has started; `null_dates` in
             the first responses that call it finished.
         importing: The same for an import.
+        creating: The same for a task that is made of its data.
         message: The message of a failed export or import.
         count: How many responses have null dates; all except the last lack `started_date`, too.
     """
@@ -110,13 +111,14 @@ class Fault:
     origin: str | None = None
     export: RequestFault | None = None
     importing: RequestFault | None = None
+    creating: RequestFault | None = None
     message: str = "MemoryError\n"
     count: int = 1
 
     @property
     def kind(self) -> RequestFault | None:
-        """What happens to the export or import; None for a fault of calls."""
-        return self.export or self.importing
+        """What happens to the export, import or creation; None for a fault of calls."""
+        return self.export or self.importing or self.creating
 
     @property
     def body_type(self) -> str:
@@ -227,5 +229,14 @@ class Faults:
             scripted.fault
             for scripted in self._scripted
             if scripted.fault.importing is not None
+            and scripted.strikes(rq_id, task_id, self._chance)
+        ]
+
+    def for_creation(self, rq_id: str, task_id: int | None) -> list[Fault]:
+        """Return the faults that strike the task that is starting to be made."""
+        return [
+            scripted.fault
+            for scripted in self._scripted
+            if scripted.fault.creating is not None
             and scripted.strikes(rq_id, task_id, self._chance)
         ]

@@ -39,11 +39,13 @@ class UserSpec:
         username: Name to log in by.
         password: Password to log in by.
         superuser: Whether the user sees everything; others see what they own or are assigned.
+        worker: Whether the user is of the group that may create nothing.
     """
 
     username: str
     password: str
     superuser: bool = False
+    worker: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class SimulatorOptions:
         cached_export_seconds: Seconds of an export whose archive is cached; None: no difference.
         import_workers: Imports run at the same time; the others queue, first in, first out.
         import_seconds: Seconds of an import worker for one import.
+        creation_seconds: Seconds of an import worker for one task that is made of its data, besides
+            `media_seconds` for each MB of it (0.17 s seen for 5 frames).
         restore_seconds: Seconds of an import worker for one restore of a backup, or one import of a
             dataset, besides `media_seconds` for each MB of it (0.27 s seen for 0.3 MB).
         upload_limit: Bytes of the largest file that is taken by TUS; a larger one is refused (413)
@@ -100,6 +104,9 @@ class SimulatorOptions:
         old_exports: Whether tasks can also be exported by the endpoints of older servers, which
             CVAT 2.54 answers with 410: `GET .../annotations?format=` and `GET .../dataset?format=`.
         result_seconds: How long the server keeps results and requests (24 h by default).
+        most_tasks: Tasks past which the server creates no more, as a hosted one may; None: no
+            limit.
+        most_projects: The same for projects.
         throttle_anonymous: Anonymous calls allowed per address and minute, or None.
         throttle_users: Calls allowed per user and minute, or None.
         public_url: Origin of absolute links, instead of the Host of the call.
@@ -136,6 +143,7 @@ class SimulatorOptions:
     cached_export_seconds: float | None = None
     import_workers: int = 2
     import_seconds: float = 0.25
+    creation_seconds: float = 0.17
     restore_seconds: float = 0.25
     upload_limit: int = 26_843_545_600
     basic_seconds: float = 0.2
@@ -148,6 +156,8 @@ class SimulatorOptions:
     one_export_per_user: bool = False
     old_exports: bool = False
     result_seconds: float = 24 * 3600.0
+    most_tasks: int | None = None
+    most_projects: int | None = None
     throttle_anonymous: int | None = 100
     throttle_users: int | None = None
     public_url: str | None = None
@@ -195,7 +205,10 @@ class SimulatorOptions:
             if isinstance(value, Path):
                 value = str(value)
             if item.name == "users":
-                value = [[user.username, user.password, user.superuser] for user in self.users]
+                value = [
+                    [user.username, user.password, user.superuser, user.worker]
+                    for user in self.users
+                ]
             values[item.name] = value
         return values
 

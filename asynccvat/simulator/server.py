@@ -20,11 +20,13 @@ from asynccvat.simulator.faults import Faults
 from asynccvat.simulator.formats.ready_archives import add_ready_archives
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.queues.archives import ArchiveCache
+from asynccvat.simulator.queues.creation_queue import CreationQueue
 from asynccvat.simulator.queues.export_queue import ExportQueue
 from asynccvat.simulator.queues.import_queue import ImportQueue
 from asynccvat.simulator.queues.processor import ApiWorkers, make_processor
 from asynccvat.simulator.queues.registry import RequestRegistry
 from asynccvat.simulator.queues.requests import Request, RequestSpan
+from asynccvat.simulator.queues.task_files import TaskFiles
 from asynccvat.simulator.queues.uploads import UploadedFiles
 from asynccvat.simulator.routes.calls import Backend
 from asynccvat.simulator.routes.page_cache import PageCache
@@ -61,6 +63,7 @@ class SimulatedServer:
         world: Tasks, projects and organizations.
         export_queue: The queue of exports.
         import_queue: The queue of imports.
+        creation_queue: The queue of tasks that are made of their data.
         uploads: Uploaded files that are not imported yet.
     """
 
@@ -77,6 +80,7 @@ class SimulatedServer:
         processor = make_processor(self.options)
         registry = RequestRegistry(self.options.remembered_requests)
         self.uploads = UploadedFiles()
+        slots = asyncio.Semaphore(self.options.import_workers)
         self.export_queue = ExportQueue(
             self.options, processor, self.faults, registry=registry, world=self.world
         )
@@ -87,6 +91,17 @@ class SimulatedServer:
             registry=registry,
             uploads=self.uploads,
             world=self.world,
+            slots=slots,
+        )
+        files = TaskFiles(self.uploads)
+        self.creation_queue = CreationQueue(
+            self.options,
+            processor,
+            self.faults,
+            registry=registry,
+            files=files,
+            world=self.world,
+            slots=slots,
         )
         self._archives = ArchiveCache(self.world.projects)
         self._backend = Backend(
@@ -100,6 +115,8 @@ class SimulatedServer:
             exports=self.export_queue,
             imports=self.import_queue,
             uploads=self.uploads,
+            creations=self.creation_queue,
+            task_files=files,
         )
         self._application = Application(
             self._backend,
@@ -144,11 +161,13 @@ class SimulatedServer:
         await self._listener.start()
         self.export_queue.start()
         self.import_queue.start()
+        self.creation_queue.start()
 
     async def stop(self) -> None:
         """Stop the workers, close all connections and stop listening."""
         await self.export_queue.stop()
         await self.import_queue.stop()
+        await self.creation_queue.stop()
         await self._listener.stop()
         self._loop = None
         await asyncio.to_thread(self._archives.close)
@@ -312,6 +331,14 @@ class SimulatedServer:
         """Continue imports that are paused, or that a fault keeps started."""
         self._do_in_loop(self.import_queue.release)
 
+    def pause_creations(self) -> None:
+        """Make no more tasks of their data until `release_creations`."""
+        self._do_in_loop(self.creation_queue.pause)
+
+    def release_creations(self) -> None:
+        """Continue new tasks that are paused, or that a fault keeps started."""
+        self._do_in_loop(self.creation_queue.release)
+
     @property
     def calls(self) -> list[CallRecord]:
         """Every call so far, in the order of their arrival."""
@@ -328,10 +355,18 @@ class SimulatedServer:
         return self.import_queue.timeline
 
     @property
+    def creations(self) -> list[RequestSpan]:
+        """Every task that was made of its data so far, in the order of their ends."""
+        return self.creation_queue.timeline
+
+    @property
     def stats(self) -> dict[str, Any]:
         """Sums over what it served; see `stats.summarize`."""
         return summarize(
-            self.options, self.calls, self.exports, self.imports, self._backend.registry.remembered
+            self.options,
+            self.calls,
+            {"export": self.exports, "import": self.imports, "creation": self.creations},
+            self._backend.registry.remembered,
         )
 
 

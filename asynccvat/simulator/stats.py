@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asynccvat.simulator.options import SimulatorOptions
@@ -15,21 +15,20 @@ from asynccvat.simulator.wire.records import CallRecord
 def summarize(
     options: SimulatorOptions,
     calls: Sequence[CallRecord],
-    exports: Sequence[RequestSpan],
-    imports: Sequence[RequestSpan],
+    spans: Mapping[str, Sequence[RequestSpan]],
     remembered: int,
 ) -> dict[str, Any]:
-    """Return sums: calls by kind and status, bytes, exports, imports, idle workers.
+    """Return sums: calls by kind and status, bytes, exports, imports, new tasks, idle workers.
 
     `export_span` is the time from the first start to the last end of an export, in seconds.
     `export_idle` is the time within it in which export workers did nothing, summed over the
-    workers. `import_span` and `import_idle` are the same for imports.
+    workers. The same holds for imports and for tasks that are made (`creation`), which share
+    their workers.
 
     Args:
         options: The server's options, which have the numbers of workers.
         calls: The calls.
-        exports: The exports that have run.
-        imports: The imports that have run.
+        spans: The exports, imports and creations that have run, by those words.
         remembered: How many requests the server remembers.
     """
     return {
@@ -40,8 +39,9 @@ def summarize(
         },
         "bytes_sent": sum(call.bytes_sent for call in calls),
         "bytes_received": sum(call.bytes_received for call in calls),
-        **_sums("export", exports, options.export_workers),
-        **_sums("import", imports, options.import_workers),
+        **_sums("export", spans["export"], options.export_workers),
+        **_sums("import", spans["import"], options.import_workers),
+        **_sums("creation", spans["creation"], options.import_workers),
         "requests_remembered": remembered,
     }
 

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.anyio
 RECORDED: Final[dict[str, Any]] = json.loads(FIXTURE_264.read_bytes())
 
 EXEMPT: Final[dict[tuple[str, int], str]] = {
-    ("dataset_import_264", 0): "the simulator creates no projects yet",
     ("dataset_import_264", 4): "tasks look like those of CVAT 2.54, without project_name",
     ("dataset_import_264", 9): "tasks look like those of CVAT 2.54, without project_name",
 }

@@ -228,7 +228,7 @@ def write_archive(
         with find_ready_archive(tasks[0], format_name, save_images).open("rb") as ready:
             shutil.copyfileobj(ready, stream, 1 << 20)
         return
-    with_data = tuple(one for one in tasks if one.size is not None)
+    with_data = tuple(one for one in tasks if one.size)
     if not with_data:
         raise ExportUnavailableError(NO_DATA)
     if format_name not in _WRITERS:

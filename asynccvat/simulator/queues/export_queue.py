@@ -206,7 +206,7 @@ def export_snapshot(world: World, subject: ExportSubject) -> tuple[Task, ...] | 
         tasks = [task]
     if subject.format is None:
         return tuple(tasks)
-    with_data = tuple(task for task in tasks if task.size is not None)
+    with_data = tuple(task for task in tasks if task.size)
     if not with_data:
         return NO_DATA
     if any(task.ready for task in with_data):

@@ -55,6 +55,7 @@ class ImportQueue(WorkQueue[ImportRequest]):
         registry: RequestRegistry,
         uploads: UploadedFiles,
         world: World,
+        slots: asyncio.Semaphore | None = None,
     ) -> None:
         """Make the queue; `start` starts its workers.
 
@@ -65,8 +66,9 @@ class ImportQueue(WorkQueue[ImportRequest]):
             registry: The requests that the server remembers.
             uploads: The uploaded files; each is removed after its import.
             world: The tasks into which they are imported.
+            slots: The workers, if another queue shares them.
         """
-        super().__init__(registry, options.import_workers, "import")
+        super().__init__(registry, options.import_workers, "import", slots)
         self._options = options
         self._processor = processor
         self._faults = faults

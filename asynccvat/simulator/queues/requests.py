@@ -151,6 +151,11 @@ class Request:
         raise NotImplementedError
 
     @property
+    def type(self) -> str:
+        """What its entry shows as the type of its operation."""
+        return f"{self.action}:{self.subresource}"
+
+    @property
     def subresource(self) -> str:
         """The part of the target that it concerns: `dataset`, `annotations` or `backup`."""
         raise NotImplementedError

@@ -35,6 +35,7 @@ class UploadedFile:
         size: Its length in bytes.
         path: The file on disk.
         offset: Bytes that have arrived.
+        name: The name that the client gave it, or "".
     """
 
     id: str
@@ -43,6 +44,7 @@ class UploadedFile:
     size: int
     path: Path
     offset: int = 0
+    name: str = ""
 
     @property
     def complete(self) -> bool:
@@ -76,6 +78,10 @@ class UploadedFiles:
         """Return the file of that id, if it is uploaded to that place."""
         upload = self._files.get(file_id)
         return upload if upload is not None and upload.place == place else None
+
+    def rename(self, file_id: str, name: str) -> None:
+        """Note the name that the client gave the file of that id."""
+        self._files[file_id].name = name
 
     def keep(self, upload: UploadedFile) -> Path:
         """Take a file out of the uploads, and keep it on disk: the media of a task lie in it.

@@ -34,13 +34,20 @@ class WorkQueue(ABC, Generic[R]):
         running: Requests that workers are running.
     """
 
-    def __init__(self, registry: RequestRegistry, workers: int, name: str) -> None:
+    def __init__(
+        self,
+        registry: RequestRegistry,
+        workers: int,
+        name: str,
+        slots: asyncio.Semaphore | None = None,
+    ) -> None:
         """Make the queue; `start` starts its workers.
 
         Args:
             registry: Where the requests are remembered.
             workers: How many requests run at the same time.
             name: Name of the workers, for debugging.
+            slots: How many requests run at the same time together with other queues.
         """
         self.registry = registry
         self.timeline: list[RequestSpan] = []
@@ -48,6 +55,7 @@ class WorkQueue(ABC, Generic[R]):
         self.running: list[R] = []
         self._count = workers
         self._name = name
+        self._slots = slots or asyncio.Semaphore(workers)
         self._wake = asyncio.Event()
         self._paused = False
         self._workers: list[asyncio.Task[None]] = []
@@ -141,28 +149,32 @@ class WorkQueue(ABC, Generic[R]):
         self._wake.set()
 
     def _next(self) -> R | None:
+        """Return the request to start next; it stays in the queue."""
         if self._paused:
             return None
-        for request in self.queued:
-            if self.may_start(request):
-                self.queued.remove(request)
-                return request
-        return None
+        return next((request for request in self.queued if self.may_start(request)), None)
 
     async def _work(self, number: int) -> None:
         while True:
-            while (request := self._next()) is None:
+            while self._next() is None:
                 self._wake.clear()
                 await self._wake.wait()
-            self.running.append(request)
-            try:
-                await self._run(request, number)
-            except Exception as error:  # noqa: BLE001 - a worker outlives its requests, as RQ's do
-                request.status, request.message = "failed", f"{type(error).__name__}: {error}\n"
-                request.finished = self.registry.now()
-            finally:
-                self.running.remove(request)
-                self._wake.set()
+            async with self._slots:
+                request = self._next()  # another worker may have taken the one seen above
+                if request is not None:
+                    self.queued.remove(request)
+                    await self._run_to_its_end(request, number)
+
+    async def _run_to_its_end(self, request: R, number: int) -> None:
+        self.running.append(request)
+        try:
+            await self._run(request, number)
+        except Exception as error:  # noqa: BLE001 - a worker outlives its requests, as RQ's do
+            request.status, request.message = "failed", f"{type(error).__name__}: {error}\n"
+            request.finished = self.registry.now()
+        finally:
+            self.running.remove(request)
+            self._wake.set()
 
     async def _run(self, request: R, number: int) -> None:
         faults = self.faults_of(request)

@@ -12,9 +12,11 @@ from aiohttp import web
 
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.queues.creation_queue import CreationQueue
 from asynccvat.simulator.queues.export_queue import ExportQueue
 from asynccvat.simulator.queues.import_queue import ImportQueue
 from asynccvat.simulator.queues.registry import RequestRegistry
+from asynccvat.simulator.queues.task_files import TaskFiles
 from asynccvat.simulator.queues.uploads import UploadedFiles
 from asynccvat.simulator.routes.page_cache import PageCache
 from asynccvat.simulator.routes.scopes import OrganizationScope, find_scope
@@ -47,6 +49,8 @@ class Backend:
         exports: The queue of exports.
         imports: The queue of imports.
         uploads: Uploaded files that are not imported yet.
+        creations: The queue of tasks that are made of their data.
+        task_files: Files that were sent for those tasks.
     """
 
     options: SimulatorOptions
@@ -59,11 +63,14 @@ class Backend:
     exports: ExportQueue
     imports: ImportQueue
     uploads: UploadedFiles
+    creations: CreationQueue
+    task_files: TaskFiles
 
     def forget_requests(self) -> None:
         """Lose all requests, like a Redis that restarts empty."""
         self.exports.forget()
         self.imports.forget()
+        self.creations.forget()
 
 
 @dataclass(slots=True)

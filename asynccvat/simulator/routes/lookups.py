@@ -6,10 +6,14 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from asynccvat.simulator.queues.requests import RequestTarget
 from asynccvat.simulator.routes.calls import Call
-from asynccvat.simulator.wire.responses import forbidden, no_such
+from asynccvat.simulator.wire.responses import field_error, forbidden, no_such
 from asynccvat.simulator.world.tasks import Job, Project, Task
+from asynccvat.simulator.world.users import User
 
 
 def find_task(call: Call, task_id: int) -> Task:
@@ -28,6 +32,30 @@ def find_changeable_task(call: Call) -> Task:
     return find_task(call, call.number)
 
 
+def find_changeable_project(call: Call) -> Project:
+    """Return the project that the path names, if the caller may change it."""
+    if call.identity.read_only:
+        raise forbidden()
+    return find_project(call, call.number)
+
+
+def check_deletable(call: Call, item: Task | Project) -> None:
+    """Refuse to delete what the caller only sees, as by an assignment."""
+    if not call.backend.world.can_delete(call.account, item):
+        raise forbidden()
+
+
+def find_assignee(call: Call, given: Mapping[str, Any], name: str = "assignee_id") -> User | None:
+    """Return the user that a body assigns, or None."""
+    user_id = given.get(name)
+    if user_id is None:
+        return None
+    account = call.backend.accounts.by_id.get(user_id)
+    if account is None:
+        raise field_error(name, f'Invalid pk "{user_id}" - object does not exist.')
+    return account.user
+
+
 def find_project(call: Call, project_id: int) -> Project:
     """Return the project of that id."""
     project = call.backend.world.projects.get(project_id)
@@ -38,12 +66,12 @@ def find_project(call: Call, project_id: int) -> Project:
 
 
 def find_job(call: Call, job_id: int) -> Job:
-    """Return the job of that id."""
-    world = call.backend.world
-    job = world.job(job_id)
+    """Return the job of that id; its assignee sees it, too."""
+    job = call.backend.world.job(job_id)
     if job is None:
         raise no_such("Job")
-    _check_visible(call, world.tasks[job.task_id])
+    if job.assignee is None or job.assignee.id != call.account.user.id:
+        _check_visible(call, call.backend.world.tasks[job.task_id])
     return job
 
 

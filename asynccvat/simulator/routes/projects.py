@@ -1,4 +1,4 @@
-"""Handlers of projects, jobs and labels."""
+"""Handlers of lists of projects and labels; `creations` changes projects, `jobs` has jobs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from asynccvat.simulator.formats.annotations_json import label_json
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.lookups import find_job, find_project, find_task
 from asynccvat.simulator.routes.paging import cut_page, list_response
-from asynccvat.simulator.routes.serializers import job_json, project_json
+from asynccvat.simulator.routes.serializers import project_json
 from asynccvat.simulator.wire.responses import ServerResponse, field_error, json_response
 
 
@@ -30,21 +30,6 @@ async def show_project(call: Call) -> ServerResponse:
     return json_response(project_json(project, tasks, call.origin))
 
 
-async def list_jobs(call: Call) -> ServerResponse:
-    """`GET /api/jobs`: list jobs."""
-    world = call.backend.world
-    page = cut_page(call.backend.selections.jobs(call.query, call.account, call.scope), call.query)
-    rows: list[object] = [job_json(job, world.tasks[job.task_id], call.origin) for job in page.rows]
-    return list_response(call, page, rows)
-
-
-async def show_job(call: Call) -> ServerResponse:
-    """`GET /api/jobs/{id}`: show a job."""
-    world = call.backend.world
-    job = find_job(call, call.number)
-    return json_response(job_json(job, world.tasks[job.task_id], call.origin))
-
-
 async def list_labels(call: Call) -> ServerResponse:
     """`GET /api/labels`: list those of a task, a project or a job, or all."""
     world, query = call.backend.world, call.query
@@ -55,8 +40,10 @@ async def list_labels(call: Call) -> ServerResponse:
     if "project_id" in wanted:
         labels = find_project(call, int(wanted["project_id"])).labels
     elif wanted:
-        task_id = int(wanted.get("task_id") or wanted["job_id"])
-        labels = find_task(call, task_id).labels
+        if "task_id" in wanted:
+            labels = find_task(call, int(wanted["task_id"])).labels
+        else:
+            labels = world.tasks[find_job(call, int(wanted["job_id"])).task_id].labels
     else:
         projects = world.projects.values()
         labels = tuple(

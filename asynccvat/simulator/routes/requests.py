@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from asynccvat.simulator.queues.creation_queue import CreationRequest
 from asynccvat.simulator.queues.requests import ExportRequest, ImportRequest, Request
 from asynccvat.simulator.routes.about import never_cached
 from asynccvat.simulator.routes.calls import Call
@@ -83,6 +84,8 @@ async def cancel_request(call: Call) -> ServerResponse:
     request = _find_request(call)
     if isinstance(request, ImportRequest):
         cancelled = call.backend.imports.cancel(request)
+    elif isinstance(request, CreationRequest):
+        cancelled = call.backend.creations.cancel(request)
     else:
         assert isinstance(request, ExportRequest), "there are no other requests"
         cancelled = call.backend.exports.cancel(request)

@@ -37,9 +37,9 @@ def task_json(task: Task, origin: str, assigned: datetime | None = None) -> dict
     if task.size is not None:
         value |= {
             "data_chunk_size": task.data_chunk_size,
-            "data_original_chunk_type": "imageset",
-            "data_compressed_chunk_type": "imageset",
-            "data_cloud_storage_id": None,
+            "data_original_chunk_type": chunk_type(task),
+            "data_compressed_chunk_type": chunk_type(task),
+            "data_cloud_storage_id": task.media.cloud_storage_id if task.media else None,
         }
     value["guide_id"] = None
     if task.size is not None:
@@ -62,6 +62,11 @@ def task_json(task: Task, origin: str, assigned: datetime | None = None) -> dict
         "validation_mode": None,
         "consensus_enabled": False,
     }
+
+
+def chunk_type(task: Task) -> str:
+    """Return what the chunks of a task are: `imageset`, or `video`."""
+    return "video" if task.media is not None and task.media.video else "imageset"
 
 
 def project_json(project: Project, tasks: list[Task], origin: str) -> dict[str, Any]:
@@ -104,12 +109,12 @@ def job_json(job: Job, task: Task, origin: str) -> dict[str, Any]:
         "stage": job.stage,
         "state": job.state,
         "mode": task.mode,
-        "frame_count": job.stop_frame - job.start_frame + 1,
+        "frame_count": job.frame_count,
         "start_frame": job.start_frame,
         "stop_frame": job.stop_frame,
         "data_chunk_size": task.data_chunk_size,
-        "data_compressed_chunk_type": "imageset",
-        "data_original_chunk_type": "imageset",
+        "data_compressed_chunk_type": chunk_type(task),
+        "data_original_chunk_type": chunk_type(task),
         "created_date": stamp(job.created_date),
         "updated_date": stamp(job.updated_date),
         "issues": {"url": f"{origin}/api/issues?job_id={job.id}", "count": 0},
@@ -118,7 +123,7 @@ def job_json(job: Job, task: Task, origin: str) -> dict[str, Any]:
         "organization": task.organization_id,
         "target_storage": None,
         "source_storage": None,
-        "assignee_updated_date": None,
+        "assignee_updated_date": stamp(job.assigned),
         "parent_job_id": job.parent_job_id,
         "consensus_replicas": 0,
     }
@@ -126,30 +131,34 @@ def job_json(job: Job, task: Task, origin: str) -> dict[str, Any]:
 
 def data_meta_json(task: Task) -> dict[str, Any]:
     """Return `data/meta`, which shows whether the images changed."""
-    size = task.size or 0
+    size, media = task.size or 0, task.media
+    frames = task.frames()
+    if media is not None and media.video:
+        frames = frames[:1]  # a video has one entry
+    changed = task.chunks_updated_date or task.created_date
     return {
-        "chapters": None,
-        "chunks_updated_date": stamp(task.chunks_updated_date or task.created_date),
+        "chapters": [] if media is not None and media.video else None,
+        "chunks_updated_date": stamp(changed) if size else None,
         "chunk_size": task.data_chunk_size,
         "size": size,
         "image_quality": task.image_quality,
-        "start_frame": 0,
-        "stop_frame": size - 1,
-        "frame_filter": "",
+        "start_frame": media.start_frame if media else 0,
+        "stop_frame": media.stop_frame if media else max(0, size - 1),
+        "frame_filter": media.frame_filter if media else "",
         "frames": [
             {
                 "width": frame.width,
                 "height": frame.height,
-                "name": frame.name,
+                "name": media.video if media and media.video else frame.name,
                 "related_files": 0,
                 "has_related_context": False,
             }
-            for frame in task.frames()
+            for frame in frames
         ],
         "deleted_frames": list(task.deleted_frames),
         "included_frames": None,
-        "storage": "local",
-        "cloud_storage_id": None,
+        "storage": media.storage if media else "local",
+        "cloud_storage_id": media.cloud_storage_id if media else None,
     }
 
 
@@ -185,7 +194,7 @@ def request_json(request: Request, origin: str) -> dict[str, Any]:
         "message": request.message,
         "id": request.id,
         "operation": {
-            "type": f"{request.action}:{request.subresource}",
+            "type": request.type,
             "target": request.target.kind,
             "project_id": request.target.project_id,
             "task_id": request.target.task_id,
@@ -215,7 +224,7 @@ def account_json(account: UserAccount, origin: str) -> bytes:
             "first_name": user.first_name,
             "last_name": user.last_name,
             "email": user.email,
-            "groups": ["admin"] if account.superuser else ["user"],
+            "groups": [_group(account)],
             "is_staff": account.superuser,
             "is_superuser": account.superuser,
             "is_active": True,
@@ -224,6 +233,12 @@ def account_json(account: UserAccount, origin: str) -> bytes:
             "has_analytics_access": account.superuser,
         }
     )
+
+
+def _group(account: UserAccount) -> str:
+    if account.worker:
+        return "worker"
+    return "admin" if account.superuser else "user"
 
 
 def access_token_json(token: AccessToken, origin: str) -> dict[str, object]:

@@ -11,12 +11,15 @@ from asynccvat.simulator.queues.uploads import FILE_ID
 from asynccvat.simulator.routes import (
     about,
     accounts,
+    creations,
     exports,
     gone,
     imports,
+    jobs,
     old_endpoints,
     projects,
     requests,
+    task_data,
     tasks,
     uploads,
 )
@@ -89,6 +92,7 @@ _UPLOAD: Final = _route(
 )
 
 _DATASET: Final = _route(GET=gone.show_gone, POST=imports.upload_dataset)
+_DATA: Final = _route(POST=task_data.receive_data, allow="GET, POST, HEAD, OPTIONS")
 _RESTORE: Final = _route(POST=imports.upload_backup)
 
 ROUTES: Final[dict[str, Route]] = {
@@ -114,7 +118,7 @@ ROUTES: Final[dict[str, Route]] = {
     "/api/organizations": _route(
         GET=accounts.list_organizations, POST=accounts.create_organization
     ),
-    "/api/tasks": _route(GET=tasks.list_tasks, POST=tasks.create_task),
+    "/api/tasks": _route(GET=tasks.list_tasks, POST=creations.create_task),
     "/api/tasks/backup": _RESTORE,
     "/api/tasks/backup/": _RESTORE,
     "/api/tasks/backup/{file}": _UPLOAD,
@@ -124,6 +128,13 @@ ROUTES: Final[dict[str, Route]] = {
     "/api/tasks/{id}/annotations": _ANNOTATIONS,
     "/api/tasks/{id}/annotations/": _ANNOTATIONS,
     "/api/tasks/{id}/annotations/{file}": _UPLOAD,
+    "/api/tasks/{id}/data": _DATA,
+    "/api/tasks/{id}/data/": _DATA,
+    "/api/tasks/{id}/data/{file}": _route(
+        HEAD=uploads.show_upload,
+        PATCH=task_data.append_to_data,
+        allow="PATCH, HEAD, OPTIONS",
+    ),
     "/api/tasks/{id}/data/meta": _route(
         GET=tasks.show_data_meta, allow="GET, PATCH, HEAD, OPTIONS"
     ),
@@ -134,12 +145,14 @@ ROUTES: Final[dict[str, Route]] = {
     "/api/tasks/{id}/dataset/download": _route(GET=exports.send_result),
     "/api/tasks/{id}/backup/export": _route(POST=exports.start_backup),
     "/api/tasks/{id}/backup/download": _route(GET=exports.send_result),
-    "/api/projects": _route(GET=projects.list_projects, allow="GET, POST, HEAD, OPTIONS"),
+    "/api/projects": _route(GET=projects.list_projects, POST=creations.create_project),
     "/api/projects/backup": _RESTORE,
     "/api/projects/backup/": _RESTORE,
     "/api/projects/backup/{file}": _UPLOAD,
     "/api/projects/{id}": _route(
-        GET=projects.show_project, allow="GET, PATCH, DELETE, HEAD, OPTIONS"
+        GET=projects.show_project,
+        PATCH=creations.change_project,
+        DELETE=creations.delete_project,
     ),
     "/api/projects/{id}/dataset": _DATASET,
     "/api/projects/{id}/dataset/": _DATASET,
@@ -150,8 +163,10 @@ ROUTES: Final[dict[str, Route]] = {
     "/api/projects/{id}/dataset/download": _route(GET=exports.send_result),
     "/api/projects/{id}/backup/export": _route(POST=exports.start_backup),
     "/api/projects/{id}/backup/download": _route(GET=exports.send_result),
-    "/api/jobs": _route(GET=projects.list_jobs, allow="GET, POST, HEAD, OPTIONS"),
-    "/api/jobs/{id}": _route(GET=projects.show_job, allow="GET, PATCH, DELETE, HEAD, OPTIONS"),
+    "/api/jobs": _route(GET=jobs.list_jobs, allow="GET, POST, HEAD, OPTIONS"),
+    "/api/jobs/{id}": _route(
+        GET=jobs.show_job, PATCH=jobs.change_job, allow="GET, PATCH, DELETE, HEAD, OPTIONS"
+    ),
     "/api/jobs/{id}/dataset": _route(GET=gone.show_gone),
     "/api/jobs/{id}/annotations": _ANNOTATIONS,
     "/api/jobs/{id}/annotations/": _ANNOTATIONS,

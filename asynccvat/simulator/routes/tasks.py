@@ -1,11 +1,17 @@
-"""Handlers of tasks; `annotations` has those of their annotations."""
+"""Handlers of tasks; `creations` creates them, `annotations` has their annotations."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from asynccvat.simulator.routes.calls import Call
-from asynccvat.simulator.routes.lookups import find_changeable_task, find_task
+from asynccvat.simulator.routes.lookups import (
+    check_deletable,
+    find_assignee,
+    find_changeable_task,
+    find_project,
+    find_task,
+)
 from asynccvat.simulator.routes.paging import cut_page, list_response
 from asynccvat.simulator.routes.serializers import data_meta_json, task_json
 from asynccvat.simulator.wire.responses import (
@@ -13,10 +19,10 @@ from asynccvat.simulator.wire.responses import (
     detail,
     field_error,
     json_response,
-    messages,
     server_error_page,
 )
-from asynccvat.simulator.world.users import Organization, User
+from asynccvat.simulator.world.relabel import label_names
+from asynccvat.simulator.world.tasks import Task
 
 _TASK_FIELDS: Final = frozenset(
     {
@@ -65,30 +71,8 @@ async def show_task(call: Call) -> ServerResponse:
     return json_response(task_json(task, call.origin))
 
 
-async def create_task(call: Call) -> ServerResponse:
-    """`POST /api/tasks`: create a task without data."""
-    given = await call.json_object()
-    if "name" not in given:
-        raise field_error("name", "This field is required.")
-    world = call.backend.world
-    project_id = given.get("project_id")
-    if project_id is not None and project_id not in world.projects:
-        raise messages(400, "Project matching query does not exist.")
-    scope = call.scope
-    task = world.add_task(
-        str(given["name"]),
-        project_id=project_id,
-        frames=None,
-        organization_id=scope.id if isinstance(scope, Organization) else None,
-        owner=call.account.user,
-    )
-    response = json_response(task_json(task, call.origin), 201)
-    response.headers["Location"] = f"{call.origin}/api/tasks/{task.id}"
-    return response
-
-
 async def change_task(call: Call) -> ServerResponse:
-    """`PATCH /api/tasks/{id}`: change name, subset, status, assignee; ignore the rest."""
+    """`PATCH /api/tasks/{id}`: change name, subset, status, assignee, project; ignore the rest."""
     task = find_changeable_task(call)
     given = await call.json_object()
     if set(given) - _TASK_FIELDS:
@@ -99,25 +83,39 @@ async def change_task(call: Call) -> ServerResponse:
         name: str(given[name]) for name in ("name", "subset", "status") if name in given
     }
     if "assignee_id" in given:
-        changes["assignee"] = _assignee(call, given["assignee_id"])
-    changed = call.backend.world.change_task(task.id, **changes)
+        changes["assignee"] = find_assignee(call, given)
+    world = call.backend.world
+    project_id = given.get("project_id")
+    if project_id is not None and project_id != task.project_id:
+        _check_move(call, task, project_id)
+        world.move_task(task.id, project_id)
+    changed = world.change_task(task.id, **changes)
     # Seen: only this response shows when the task was assigned; later ones have null.
     assigned = changed.updated_date if "assignee" in changes else None
     return json_response(task_json(changed, call.origin, assigned))
 
 
-def _assignee(call: Call, user_id: Any) -> User | None:
-    if user_id is None:
-        return None
-    account = call.backend.accounts.by_id.get(user_id)
-    if account is None:
-        raise field_error("assignee_id", f'Invalid pk "{user_id}" - object does not exist.')
-    return account.user
+def _check_move(call: Call, task: Task, project_id: Any) -> None:
+    """Refuse to move a task into a project that is not there or lacks a label of it."""
+    if project_id not in call.backend.world.projects:
+        raise field_error("non_field_errors", f"Cannot find project with ID {project_id}")
+    project = find_project(call, project_id)
+    if project.organization_id != task.organization_id:
+        raise field_error(
+            "non_field_errors", "Task and project should be in the same organization."
+        )
+    if not label_names(task.labels) <= label_names(project.labels):
+        raise field_error(
+            "non_field_errors",
+            "All task or project label names must be mapped to the target project",
+        )
 
 
 async def delete_task(call: Call) -> ServerResponse:
     """`DELETE /api/tasks/{id}`: delete a task."""
-    call.backend.world.delete_task(find_changeable_task(call).id)
+    task = find_changeable_task(call)
+    check_deletable(call, task)
+    call.backend.world.delete_task(task.id)
     return ServerResponse(204, content_type=None)
 
 

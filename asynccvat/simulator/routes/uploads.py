@@ -55,6 +55,11 @@ def begin_upload(call: Call) -> ServerResponse:
     return response
 
 
+def uploaded_name(call: Call) -> str:
+    """Return the name of the file in Upload-Metadata, or ""."""
+    return _metadata(call.request.headers.get("Upload-Metadata", "")).get("filename", "")
+
+
 def _metadata(value: str) -> dict[str, str]:
     """Read Upload-Metadata: names, each with a string in Base64."""
     items = (item.partition(" ") for item in value.split(",") if item)
@@ -74,7 +79,7 @@ def _upload_origin(call: Call) -> str:
 
 async def show_upload(call: Call) -> ServerResponse:
     """`HEAD .../{file}`: show how much has arrived; 404 for a complete file."""
-    upload = _upload(call)
+    upload = find_upload(call)
     response = _tus_response(call, 200)
     response.headers["Upload-Offset"] = str(upload.offset)
     response.headers["Upload-Length"] = str(upload.size)
@@ -83,7 +88,7 @@ async def show_upload(call: Call) -> ServerResponse:
 
 async def append_to_upload(call: Call) -> ServerResponse:
     """`PATCH .../{file}`: append the next piece."""
-    upload = _upload(call)
+    upload = find_upload(call)
     headers = call.request.headers
     length = call.request.content_length
     try:
@@ -101,8 +106,12 @@ async def append_to_upload(call: Call) -> ServerResponse:
     return response
 
 
-def _upload(call: Call) -> UploadedFile:
-    """Return the incomplete file that the path names."""
+def find_upload(call: Call) -> UploadedFile:
+    """Return the incomplete file that the path names.
+
+    Raises:
+        RefusedError: There is no such file, it is complete, or another user sends it.
+    """
     if call.id is not None:
         find_target(call)
     upload = call.backend.uploads.find(upload_place(call), call.file_id)

@@ -24,6 +24,7 @@ class UserAccount:
         user: The user as shown.
         password: The password.
         superuser: Whether the user sees everything.
+        worker: Whether the user may create nothing.
         token: The one key that every login returns, until a logout revokes it.
         last_login: When the user logged in last.
     """
@@ -33,6 +34,7 @@ class UserAccount:
     superuser: bool
     token: str | None = None
     last_login: datetime | None = None
+    worker: bool = False
 
 
 @dataclass(slots=True)
@@ -72,7 +74,9 @@ class Accounts:
         self.by_id = {1: UserAccount(ADMIN, options.password, superuser=True)}
         for number, spec in enumerate(options.users, start=2):
             user = User(number, spec.username, email=f"{spec.username}@example.com")
-            self.by_id[number] = UserAccount(user, spec.password, spec.superuser)
+            self.by_id[number] = UserAccount(
+                user, spec.password, spec.superuser, worker=spec.worker
+            )
         self.sessions: dict[str, BrowserSession] = {}
         self.access_tokens: dict[int, AccessToken] = {}
         self._by_token: dict[str, UserAccount] = {}

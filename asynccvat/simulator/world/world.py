@@ -93,6 +93,16 @@ class World:
             return project is not None and self.can_see(account, project)
         return False
 
+    def can_delete(self, account: UserAccount, item: Task | Project) -> bool:
+        """Tell whether an account may delete a task or project: its owner, not an assignee."""
+        if account.superuser or item.owner.id == account.user.id:
+            return True
+        organization = self.organizations.get(item.organization_id or 0)
+        if organization is not None and organization.owner.id == account.user.id:
+            return True
+        project = self.projects.get(item.project_id or 0) if isinstance(item, Task) else None
+        return project is not None and self.can_delete(account, project)
+
     def project_tasks(self, project_id: int) -> list[Task]:
         """Return the tasks of a project, by id."""
         return [task for task in self.tasks.values() if task.project_id == project_id]

@@ -1,0 +1,156 @@
+"""Handlers that create, change and delete projects, and create tasks without data."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from asynccvat.simulator.formats.labels_json import InvalidLabelsError, NewIds, read_labels
+from asynccvat.simulator.routes.calls import Call
+from asynccvat.simulator.routes.lookups import (
+    check_deletable,
+    find_assignee,
+    find_changeable_project,
+    find_project,
+)
+from asynccvat.simulator.routes.serializers import project_json, task_json
+from asynccvat.simulator.wire.responses import (
+    RefusedError,
+    ServerResponse,
+    detail,
+    encode,
+    field_error,
+    forbidden,
+    json_response,
+    messages,
+)
+from asynccvat.simulator.world.annotations import Label
+from asynccvat.simulator.world.users import Organization
+
+_PROJECT_FIELDS: Final = frozenset(
+    {
+        "name",
+        "labels",
+        "owner_id",
+        "assignee_id",
+        "bug_tracker",
+        "target_storage",
+        "source_storage",
+    }
+)
+
+
+async def create_project(call: Call) -> ServerResponse:
+    """`POST /api/projects`: create a project; names need not be unique."""
+    _check_may_create(call)
+    given = await call.json_object()
+    name = _name(given)
+    labels = _labels(call, given)
+    world = call.backend.world
+    _check_limit("project", call.backend.options.most_projects, len(world.projects))
+    project = world.add_project(
+        name,
+        labels,
+        owner=call.account.user,
+        assignee=find_assignee(call, given),
+        organization_id=_organization_id(call),
+    )
+    response = json_response(project_json(project, [], call.origin), 201)
+    response.headers["Location"] = f"{call.origin}/api/projects/{project.id}"
+    return response
+
+
+async def change_project(call: Call) -> ServerResponse:
+    """`PATCH /api/projects/{id}`: change name and assignee, and add labels; ignore the rest."""
+    project = find_changeable_project(call)
+    given = await call.json_object()
+    if set(given) - _PROJECT_FIELDS:
+        raise detail(403, "Attempted to update an unknown field")
+    changes: dict[str, Any] = {}
+    if "name" in given:
+        changes["name"] = _name(given)
+    if "assignee_id" in given:
+        changes["assignee"] = find_assignee(call, given)
+    added = _labels(call, {"labels": [one for one in given.get("labels", ()) if "id" not in one]})
+    if added:
+        if {label.name for label in added} & {label.name for label in project.labels}:
+            raise messages(400, "All label names must be unique")
+        changes["labels"] = (*project.labels, *added)
+    changed = call.backend.world.change_project(project.id, **changes)
+    tasks = call.backend.world.project_tasks(project.id)
+    return json_response(project_json(changed, tasks, call.origin))
+
+
+async def delete_project(call: Call) -> ServerResponse:
+    """`DELETE /api/projects/{id}`: delete a project and its tasks."""
+    project = find_changeable_project(call)
+    check_deletable(call, project)
+    call.backend.world.delete_project(project.id)
+    return ServerResponse(204, content_type=None)
+
+
+async def create_task(call: Call) -> ServerResponse:
+    """`POST /api/tasks`: create a task without data."""
+    _check_may_create(call)
+    given = await call.json_object()
+    name = _name(given)
+    world = call.backend.world
+    project_id = given.get("project_id")
+    if project_id is not None and given.get("labels"):
+        raise messages(400, "Task must have only one of Label set or project_id")
+    if project_id is not None:
+        if project_id not in world.projects:
+            raise messages(400, "Project matching query does not exist.")
+        find_project(call, project_id)
+    labels = _labels(call, given)
+    _check_limit("task", call.backend.options.most_tasks, len(world.tasks))
+    overlap = given.get("overlap")
+    task = world.add_task(
+        name,
+        project_id=project_id,
+        frames=None,
+        organization_id=_organization_id(call),
+        owner=call.account.user,
+        labels=None if project_id is not None else labels,
+        subset=str(given.get("subset") or ""),
+        assignee=find_assignee(call, given),
+        wanted_segment_size=int(given.get("segment_size") or 0),
+        wanted_overlap=None if overlap is None else int(overlap),
+    )
+    response = json_response(task_json(task, call.origin), 201)
+    response.headers["Location"] = f"{call.origin}/api/tasks/{task.id}"
+    return response
+
+
+def _check_may_create(call: Call) -> None:
+    if call.account.worker:
+        raise forbidden()
+
+
+def _check_limit(kind: str, limit: int | None, count: int) -> None:
+    """Refuse more than the server's quota; only hosted servers have one."""
+    if limit is not None and count >= limit:
+        raise detail(403, f"Maximum number of {kind}s reached: {limit}")
+
+
+def _name(given: dict[str, Any]) -> str:
+    if "name" not in given:
+        raise field_error("name", "This field is required.")
+    name = str(given["name"]).strip()
+    if not name:
+        raise field_error("name", "This field may not be blank.")
+    if len(name) > 256:
+        raise field_error("name", "Ensure this field has no more than 256 characters.")
+    return name
+
+
+def _labels(call: Call, given: dict[str, Any]) -> tuple[Label, ...]:
+    world = call.backend.world
+    try:
+        return read_labels(given.get("labels") or [], NewIds(world.label_ids, world.attribute_ids))
+    except InvalidLabelsError as error:
+        raise RefusedError(ServerResponse(400, encode(error.errors))) from None
+
+
+def _organization_id(call: Call) -> int | None:
+    scope = call.scope
+    return scope.id if isinstance(scope, Organization) else None
