@@ -31,6 +31,8 @@ from asynccvat.errors import ConfigError
 
 # Reading the ends of files waits for the disk: more at once are faster on most of them.
 _READERS = 8
+# A task of the pool for each file of a hundred thousand takes 100 MB.
+_CHECKED_AT_ONCE = 256
 _ENCRYPTED = 1
 
 
@@ -57,7 +59,7 @@ def media_units(source: Path, options: CreateOptions) -> tuple[MediaUnit, ...]:
     except OSError as error:
         raise _unreadable(source, error) from error
     if stat.S_ISDIR(status.st_mode):
-        files = list(_listed(source))
+        files = sorted(_listed(source), key=lambda one: one.path)
         root = source
     else:
         files = [ListedFile(source.name, status.st_size, status.st_mtime_ns)]
@@ -83,7 +85,7 @@ def _listed(folder: Path) -> Iterator[ListedFile]:
         below = waiting.pop()
         try:
             with os.scandir(folder / below) as entries:
-                for entry in sorted(entries, key=lambda one: one.name):
+                for entry in entries:
                     if is_litter(entry.name):
                         continue
                     path = f"{below}{entry.name}"
@@ -110,14 +112,15 @@ def _listed_file(path: str, entry: os.DirEntry[str]) -> ListedFile:
 
 def _checked(root: Path, unit: MediaUnit) -> MediaUnit:
     """Return a unit with the problems that its files' bytes show."""
-    problems: list[str] = []
+
+    def check(start: int) -> list[str]:
+        files = unit.files[start : start + _CHECKED_AT_ONCE]
+        found = ((file, _problem(root / file.path, unit.member_name(file))) for file in files)
+        return [f"{shown(file.path)} {why}" for file, why in found if why is not None]
+
+    starts = range(0, len(unit.files), _CHECKED_AT_ONCE)
     with ThreadPoolExecutor(_READERS, "media checks") as readers:
-        found = readers.map(
-            lambda file: _problem(root / file.path, unit.member_name(file)), unit.files
-        )
-        for file, problem in zip(unit.files, found, strict=True):
-            if problem is not None:
-                problems.append(f"{shown(file.path)} {problem}")
+        problems = [problem for found in readers.map(check, starts) for problem in found]
     if unit.kind is MediaKind.ZIP and not problems:
         frames, problems = _look_into_zip(root / unit.files[0].path)
         unit = replace(unit, available=frames)

@@ -1,0 +1,309 @@
+"""Tasks are made of folders, videos and zips: as asked, each once, and with all their frames."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from creating import PROJECT, QUICK, frame_names, images, new_tasks, write
+from engine_serving import Log, Serving, actions, error, log, serving
+from media_files import png
+
+import asynccvat as ac
+from asynccvat import errors, events
+from asynccvat.models import CreateReason
+from asynccvat.simulator import Fault
+
+__all__ = ["log"]
+
+pytestmark = pytest.mark.anyio
+
+
+def options(**given: Any) -> ac.CreateOptions:
+    return ac.CreateOptions(durable=False, **given)
+
+
+async def create(serve: Serving, source: Path, **given: Any) -> ac.RunReport:
+    given = {"project": PROJECT, "options": QUICK, **given}
+    return await ac.create(serve.client, source, **given)
+
+
+async def test_each_folder_becomes_a_task_with_all_its_images(tmp_path: Path, log: Log) -> None:
+    source = images(tmp_path, cam1=12, cam2=1)
+    write(tmp_path, {"cam2/left/\u00fc 1.png": png()})
+    async with serving(1) as serve:
+        report = await create(serve, source, options=options(subset="train"), on_event=log)
+        assert report.ok, report.failures
+        tasks = await new_tasks(serve, 1)
+        assert {
+            name: (task.size, task.subset, task.project_id) for name, task in tasks.items()
+        } == {
+            "cam1": (12, "train", PROJECT),
+            "cam2": (2, "train", PROJECT),
+        }
+        names = await frame_names(serve, tasks["cam1"].id)
+        assert names == [f"{number}.png" for number in range(12)]
+        assert await frame_names(serve, tasks["cam2"].id) == ["0.png", "left/\u00fc 1.png"]
+        assert actions(report) == {
+            task.id: ("created", CreateReason.NEW) for task in tasks.values()
+        }
+        sent = sum(event.sent for event in log.of(events.UploadProgress))
+        assert sent == sum(event.size for event in log.of(events.UploadStarted))
+        assert report.transferred == sent
+
+
+async def test_a_second_run_creates_further_folders_alone(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=2)
+    async with serving(1) as serve:
+        assert (await create(serve, source)).ok
+        images(tmp_path, cam2=2)
+        report = await create(serve, source)
+        assert report.ok
+        assert sorted(one.action for one in report.outcomes) == ["created", "skipped"]
+        assert sorted(await new_tasks(serve, 1)) == ["cam1", "cam2"]
+
+
+async def test_a_folder_that_changed_is_named_and_nothing_is_done(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=2)
+    async with serving(1) as serve:
+        assert (await create(serve, source)).ok
+        images(tmp_path, cam1=3)
+        calls = len(serve.server.calls)
+        report = await create(serve, source)
+        assert "its files changed since task 2 was made" in str(error(report, 2))
+        assert not [one for one in serve.server.calls[calls:] if one.method != "GET"]
+
+
+async def test_damaged_files_are_named_and_other_folders_are_created(tmp_path: Path) -> None:
+    source = images(tmp_path, good=1, bad=2)
+    write(tmp_path, {"bad/1.png": png()[:-3], "bad/2.jpg": png()})
+    async with serving(1) as serve:
+        report = await create(serve, source)
+        assert list(await new_tasks(serve, 1)) == ["good"]
+        (failed,) = report.failures
+        assert failed.failure == (
+            "cannot create a task of 'bad': 'bad/1.png' is cut off (and 1 more). Nothing was sent."
+        )
+        assert failed.warnings == (
+            "'bad/2.jpg' is a PNG file, though it is named '.jpg': rename it to '.png'",
+        )
+
+
+async def test_a_plan_tells_tasks_frames_and_bytes_and_changes_nothing(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=5)
+    async with serving(1) as serve:
+        plan = await ac.plan_create(
+            serve.client, source, project=PROJECT, options=options(split=2, frame_step=2)
+        )
+        described = plan.to_json()
+        assert [(one["name"], one["files"], one["frames"]) for one in described["steps"]] == [
+            ("cam1-1", 2, 1),
+            ("cam1-2", 2, 1),
+            ("cam1-3", 1, 1),
+        ]
+        assert {call.method for call in serve.server.calls} <= {"GET", "POST"}
+        assert not serve.calls("POST /api/tasks")
+        assert not (source / ".asynccvat").exists()
+
+
+async def test_frames_and_jobs_are_as_asked(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=9)
+    chosen = options(
+        start_frame=1, stop_frame=7, frame_step=2, segment_size=2, overlap=0, image_quality=55
+    )
+    async with serving(1) as serve:
+        report = await create(serve, source, options=chosen)
+        assert report.ok, report.failures
+        (task,) = (await new_tasks(serve, 1)).values()
+        assert (task.size, task.segment_size, task.image_quality) == (4, 2, 55)
+        assert await frame_names(serve, task.id) == ["1.png", "3.png", "5.png", "7.png"]
+        jobs = await serve.client.jobs(ac.JobSelection(task_ids=[task.id]))
+        assert [job.frame_count for job in jobs] == [2, 2]
+
+
+async def test_a_zip_becomes_a_task(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "more.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/10.png", png())
+        archive.writestr("a/9.png", png(5))
+    async with serving(1) as serve:
+        report = await create(serve, tmp_path / "more.zip")
+        assert report.ok, report.failures
+        (task,) = (await new_tasks(serve, 1)).values()
+        assert (task.name, task.size) == ("more", 2)
+        assert await frame_names(serve, task.id) == ["a/9.png", "a/10.png"]
+
+
+async def test_annotations_beside_the_images_are_imported(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=2, cam2=1)
+    async with serving(1) as serve:
+        label = serve.server.tasks[1].labels[0].name
+        write(
+            tmp_path,
+            {
+                "cam1/annotations.xml": f"""<?xml version="1.0"?><annotations>
+                <image id="1" name="1.png" width="3" height="3"><box label="{label}"
+                xtl="0" ytl="0" xbr="1" ybr="1" occluded="0"/></image></annotations>""".encode()
+            },
+        )
+        report = await create(serve, source)
+        assert report.ok, report.failures
+        tasks = await new_tasks(serve, 1)
+        counts = (await serve.client.annotations(tasks["cam1"].id)).counts
+        assert counts.shapes == 1
+        (annotated,) = [one for one in report.outcomes if one.annotations is not None]
+        assert (annotated.action, annotated.name) == ("created", "cam1")
+        calls = len(serve.server.calls)
+        assert {one.action for one in (await create(serve, source)).outcomes} == {"skipped"}
+        assert not [one for one in serve.server.calls[calls:] if one.method != "GET"]
+
+
+async def test_annotations_that_cannot_be_imported_fail_and_are_tried_again(
+    tmp_path: Path,
+) -> None:
+    source = images(tmp_path, cam1=1)
+    write(tmp_path, {"cam1/annotations.xml": b"<annotations><image/></annotations>"})
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(importing="fail", message="no such label"))
+        report = await create(serve, source)
+        assert "no such label" in str(error(report, 2))
+        serve.server.faults.clear()
+        plan = await ac.plan_create(serve.client, source, project=PROJECT, options=QUICK)
+        assert plan.counts == {"annotate": 1}
+        left = await create(serve, source, options=options(annotations=False))
+        assert actions(left) == {2: ("skipped", CreateReason.UNCHANGED)}
+
+
+async def test_a_project_is_made_once_with_its_labels(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=1)
+    labels = tmp_path.parent / f"{tmp_path.name}.txt"
+    labels.write_text("car\n\nbus\n")
+    async with serving(1) as serve:
+        report = await create(serve, source, project="Harbour", labels=labels)
+        assert report.ok, report.failures
+        (project,) = await serve.client.projects(ac.ProjectSelection(name="Harbour"))
+        (task,) = (await new_tasks(serve, 1)).values()
+        assert task.project_id == project.id
+        images(tmp_path, cam2=1)
+        assert (await create(serve, source, project="Harbour", labels=["car"])).ok
+        assert len(await serve.client.projects(ac.ProjectSelection(name="Harbour"))) == 1
+        with pytest.raises(errors.ConfigError, match="lacks labels that were given: boat"):
+            await create(serve, source, project="Harbour", labels=["boat"])
+
+
+async def test_labels_of_another_project_are_taken(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=1)
+    async with serving(1) as serve:
+        theirs = [label.name for label in serve.server.tasks[1].labels]
+        report = await create(serve, source, project=None, labels_from=PROJECT)
+        assert report.ok, report.failures
+        (task,) = (await new_tasks(serve, 1)).values()
+        assert task.project_id is None
+        assert [label.name for label in serve.server.tasks[task.id].labels] == theirs
+        assert (await create(serve, source, project=None, labels_from=PROJECT)).ok
+        assert len(await new_tasks(serve, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"project": "Nowhere"}, "there is no project 'Nowhere'"),
+        ({"project": 99}, "there is no project 99"),
+        ({"project": " "}, "the project's name is empty"),
+        ({"project": None}, "tasks need labels"),
+        ({"labels": ["a"], "labels_from": 1}, "labels are given twice"),
+        ({"project": None, "labels_from": "Nowhere"}, "there is no project 'Nowhere'"),
+        ({"project": None, "labels": "missing.txt"}, "cannot read labels from 'missing.txt'"),
+    ],
+)
+async def test_what_cannot_be_meant_is_refused(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    source = images(tmp_path, cam1=1)
+    async with serving(1) as serve:
+        with pytest.raises(ac.AsyncCvatError, match=said):
+            await create(serve, source, **given)
+        assert not serve.calls("POST /api/tasks")
+
+
+async def test_arguments_of_other_types_are_refused(tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        with pytest.raises(TypeError, match="project must be an id or a name"):
+            await create(serve, tmp_path, project=True)
+
+
+async def test_labels_in_damaged_files_are_refused(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=1)
+    labels = tmp_path.parent / f"{tmp_path.name}.json"
+    async with serving(1) as serve:
+        for content in (b'["a"', b"\xff\xfe", b"[]"):
+            labels.write_bytes(content)
+            with pytest.raises(errors.ConfigError, match="cannot read labels"):
+                await create(serve, source, project=None, labels=labels)
+        labels.write_bytes(b'[{"name": "car", "id": 7}]')
+        assert (await create(serve, source, project=None, labels=labels)).ok
+
+
+async def test_a_name_that_the_project_has_is_refused_unless_permitted(tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        name = serve.server.tasks[1].name
+        source = write(tmp_path, {f"{name}/1.png": png()})
+        report = await create(serve, source)
+        assert "--same-name" in str(error(report, 1))
+        assert (await create(serve, source, options=options(same_name=True))).ok
+        assert len(serve.server.tasks) == 2
+
+
+async def test_a_task_that_is_gone_is_created_again_on_request(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=1)
+    async with serving(1) as serve:
+        assert (await create(serve, source)).ok
+        serve.server.delete_task(2)
+        assert "--again" in str(error(await create(serve, source), 2))
+        report = await create(serve, source, options=options(again=True))
+        assert report.ok, report.failures
+        assert list(await new_tasks(serve, 1)) == ["cam1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (403, '["tasks limit reached"]', "tasks limit reached"),
+        (400, '["Project matching query does not exist."]', "project 1 does not exist any more"),
+    ],
+)
+async def test_a_refusal_of_every_task_ends_the_run_with_one_line(
+    tmp_path: Path, status: int, body: str, said: str
+) -> None:
+    source = images(tmp_path, **{f"cam{number}": 1 for number in range(40)})
+    async with serving(1) as serve:
+        serve.server.faults.add(
+            Fault(method="POST", path=r"^/api/tasks$", status=status, body=body)
+        )
+        report = await create(serve, source, options=options(transfers=1, concurrency=1))
+        assert said in str(report.stopped_by)
+        assert len(serve.calls("POST /api/tasks")) < 5
+        assert not report.failures
+
+
+async def test_a_zip_goes_on_where_the_server_has_it(tmp_path: Path) -> None:
+    source = write(tmp_path, {"cam1/1.png": png(data=bytes(range(256)) * 20_000)})
+    noise = tmp_path / "cam1" / "2.png"
+    content = png()
+    noise.write_bytes(content[:33] + b"\x00\x30\x00\x00teXt" + bytes(3_145_728 + 4) + content[33:])
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(method="PATCH", nth=2, drop=True))
+        report = await create(serve, source)
+        assert report.ok, report.failures
+        whole = sum(one.bytes_received for one in serve.calls("PATCH") if one.status == 204)
+        assert report.transferred < whole + (1 << 21)
+
+
+async def test_two_projects_have_the_same_folder_each(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=1)
+    async with serving(2, projects=2) as serve:
+        assert (await create(serve, source)).ok
+        assert (await create(serve, source, project=2)).ok
+        projects = [one.project_id for one in serve.server.tasks.values() if one.name == "cam1"]
+        assert sorted(projects) == [1, 2]
