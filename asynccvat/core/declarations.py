@@ -124,7 +124,7 @@ DURATION_OR_NONE = Quantity(
     quantities.duration_or_none, quantities.duration_text, DURATION.metavar, DURATION.pattern
 )
 COUNT_OR_TIME = Quantity(
-    quantities.count_or_time, str, "N|TIME", r"^\s*\d+([smhdwSMHDW](\d+[smhdwSMHDW])*)?\s*$"
+    quantities.count_or_time, str, "N|TIME", r"^\s*0*[1-9]\d*([smhdwSMHDW](\d+[smhdwSMHDW])*)?\s*$"
 )
 COUNT_OR_SHARE = Quantity(quantities.count_or_share, str, "N|P%", r"^\s*\d+(\.\d+)?\s*%?\s*$")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from asynccvat.core import declarations
+from asynccvat.core.backup_options import BackupOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Option, declared_options
 from asynccvat.core.models import ExportSpec
@@ -31,7 +32,7 @@ from asynccvat.runfiles.value_types import (
 )
 
 DOWNLOAD, UPLOAD, MIRROR = "download_cvat_tasks", "upload_anno_with_cvat_tasks", "mirror"
-CREATE = "create"
+CREATE, BACKUP = "create", "backup"
 
 NAMES = {
     DOWNLOAD: DOWNLOAD,
@@ -40,6 +41,7 @@ NAMES = {
     "upload": UPLOAD,
     MIRROR: MIRROR,
     CREATE: CREATE,
+    BACKUP: BACKUP,
 }
 """The names that a file may use for a task, with the one that steps and reports have."""
 
@@ -193,6 +195,15 @@ PARAMETERS = {
                 ScalarType(), "The project whose labels are taken, by its id or name."
             ),
             **_keys(CreateOptions),
+        }
+    ),
+    BACKUP: MappingType(
+        {
+            "dest": MappingKey(
+                TextType(is_path=True), "The folder that holds the backups.", required=True
+            ),
+            **_keys(Selection),
+            **_keys(BackupOptions),
         }
     ),
 }

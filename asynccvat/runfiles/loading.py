@@ -14,6 +14,7 @@ import yaml
 
 from asynccvat.errors import ConfigError, RunFileError
 from asynccvat.runfiles.declarations import (
+    BACKUP,
     CREATE,
     DOWNLOAD,
     MIRROR,
@@ -114,6 +115,7 @@ class _Loader:
             UPLOAD: self._builder.upload,
             MIRROR: self._builder.mirror,
             CREATE: self._builder.create,
+            BACKUP: self._builder.backup,
         }
         return build[task](head, section)
 

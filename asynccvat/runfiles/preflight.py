@@ -18,6 +18,7 @@ from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, Problem
 from asynccvat.runfiles.accounts import Account
 from asynccvat.runfiles.steps import (
+    BackupStep,
     Batch,
     CreationStep,
     DownloadStep,
@@ -71,6 +72,8 @@ class _Check:
                 await self._dimensions(step, tasks)
         elif isinstance(step, MirrorStep):
             await self._mirror(step)
+        elif isinstance(step, BackupStep):
+            await self._selection(step, step.selection)
         elif isinstance(step, CreationStep):
             for given in (step.project, step.labels_from):
                 if given is not None and given.isascii() and given.isdecimal():
@@ -88,11 +91,17 @@ class _Check:
     async def _mirror(self, step: MirrorStep) -> None:
         if step.format is not None:
             await self._exporter(step, step.format)
-        for project_id in step.selection.project_ids or ():
+        await self._selection(step, step.selection, may_be_gone=step.options.prune)
+
+    async def _selection(
+        self, step: RunFileStep, selection: Selection, *, may_be_gone: bool = False
+    ) -> None:
+        """Check that the projects and tasks exist that a step selects by their ids."""
+        for project_id in selection.project_ids or ():
             await self.project(project_id, str(step.place_of(f"project {project_id}")))
         # With other criteria a task may be filtered out; with `prune` it may be gone.
-        if step.selection.only_by_id and not step.options.prune:
-            await self._tasks(step, step.selection.task_ids or ())
+        if selection.only_by_id and not may_be_gone:
+            await self._tasks(step, selection.task_ids or ())
 
     async def _dimensions(self, step: DownloadStep, tasks: Collection[Task]) -> None:
         """Check that the step's format can hold annotations of its tasks."""

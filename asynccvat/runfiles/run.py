@@ -15,6 +15,7 @@ from pathlib import Path
 
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
+from asynccvat.api.backups import backup, plan_backup
 from asynccvat.api.creations import create, plan_create
 from asynccvat.api.downloads import download_many, plan_download
 from asynccvat.api.mirrors import mirror, plan_mirror
@@ -39,6 +40,7 @@ from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import AnyPlan, RunFileReport, StepPlan, StepReport
 from asynccvat.runfiles.steps import (
+    BackupStep,
     Batch,
     CreationStep,
     DownloadStep,
@@ -211,7 +213,16 @@ async def _work(step: RunFileStep, account: Account, hear: Callable[[Event], Non
                 on_event=hear,
             )
         )
-
+    elif isinstance(step, BackupStep):
+        await _reported(
+            backup(
+                client,
+                step.dest,
+                step.selection,
+                options=replace(step.options, default_project_id=account.project_id),
+                on_event=hear,
+            )
+        )
     elif isinstance(step, CreationStep):
         await _reported(
             create(
@@ -280,6 +291,9 @@ async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
                 replace=not step.skip_existing,
             ),
         )
+    if isinstance(step, BackupStep):
+        options = replace(step.options, default_project_id=account.project_id)
+        return (await plan_backup(client, step.dest, step.selection, options=options),)
     if isinstance(step, CreationStep):
         return (
             await plan_create(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asynccvat.commands.upload.local_files import find_source
+from asynccvat.core.backup_options import BackupOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Switch, declared_options, make_options
 from asynccvat.core.models import ExportSpec
@@ -19,10 +20,17 @@ from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError
-from asynccvat.runfiles.declarations import CREATE, DOWNLOAD, MIRROR, UPLOAD
+from asynccvat.runfiles.declarations import BACKUP, CREATE, DOWNLOAD, MIRROR, UPLOAD
 from asynccvat.runfiles.mappings import Section
 from asynccvat.runfiles.nodes import FilePosition, NodeReader
-from asynccvat.runfiles.steps import Batch, CreationStep, DownloadStep, MirrorStep, UploadStep
+from asynccvat.runfiles.steps import (
+    BackupStep,
+    Batch,
+    CreationStep,
+    DownloadStep,
+    MirrorStep,
+    UploadStep,
+)
 from asynccvat.runfiles.wording import in_keys
 from asynccvat.settings import SettingValue
 
@@ -195,6 +203,32 @@ class StepBuilder:
             format=values.get("format"),
             images=values.get("images"),
             options=make_options(MirrorOptions, _values(MirrorOptions, section)),
+        )
+
+    def backup(self, head: StepHead, section: Section) -> BackupStep | None:
+        """Build a backup; its keys are the options of the command."""
+        values, places = section.values, _NamedPositions()
+        projects = places.ids(section, "project_id")
+        places.found = {f"project {one}": place for one, place in places.found.items()}
+        tasks = places.ids(section, "task_id")
+        selection = self._selection(section, projects, tasks)
+        if selection is None or "dest" not in values:
+            return None
+        try:
+            options = make_options(BackupOptions, _values(BackupOptions, section))
+        except ConfigError as error:
+            # The types have checked each value alone; what they mean together is checked here.
+            self._reader.report_at(head.place, in_keys(error.message, BACKUP))
+            return None
+        return BackupStep(
+            number=head.number,
+            task=BACKUP,
+            place=head.place,
+            server=head.server,
+            places=places.found,
+            dest=_path(values["dest"]),
+            selection=selection,
+            options=options,
         )
 
     def create(self, head: StepHead, section: Section) -> CreationStep | None:

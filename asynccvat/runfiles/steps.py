@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asynccvat.core.backup_options import BackupOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
@@ -126,6 +127,21 @@ class CreationStep(RunFileStep):
     labels: Path | None
     labels_from: str | None
     options: CreateOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupStep(RunFileStep):
+    """A backup of tasks or projects.
+
+    Attributes:
+        dest: The folder of the backups.
+        selection: Which tasks to back up.
+        options: The options of the backup.
+    """
+
+    dest: Path
+    selection: Selection
+    options: BackupOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,46 @@ MIRROR = {
         "type": "annotation",
     },
 }
+BACKUP = {
+    "task": "backup",
+    "parameters": {
+        "dest": "backups",
+        "project_id": 5,
+        "task_id": [147],
+        "status": "completed",
+        "name": "street*",
+        "subset": "Train",
+        "owner": "ann",
+        "assignee": "bob",
+        "updated_since": "2d",
+        "filter": {"==": [{"var": "owner"}, "ann"]},
+        "projects": False,
+        "full": False,
+        "lightweight": False,
+        "keep": "30d",
+        "force": True,
+        "break_lock": False,
+        "change": True,
+        "everything": False,
+        "concurrency": 2,
+        "transfers": 4,
+        "retries": 3,
+        "wait_for_server": "0",
+        "queue_timeout": "1h",
+        "max_time": "5h",
+        "no_fsync": True,
+        "bwlimit": "10M",
+        "export_timeout": "30m",
+        "no_reuse": False,
+        "max_members": 10,
+        "max_member_size": "1G",
+        "max_size": "2G",
+        "max_ratio": 100,
+        "max_path_length": 200,
+        "max_depth": 9,
+        "max_directory_size": "1M",
+    },
+}
 CREATE = {
     "task": "create",
     "parameters": {
@@ -139,7 +179,7 @@ CREATE = {
         "max_time": "8h",
     },
 }
-STEPS: list[Any] = [DOWNLOAD, PLACES, PAIRS, IN_DIR, MIRROR, CREATE]
+STEPS: list[Any] = [DOWNLOAD, PLACES, PAIRS, IN_DIR, MIRROR, CREATE, BACKUP]
 OF_FILES = (
     "there is no such file or folder",
     "cannot read",
@@ -254,6 +294,8 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
             return bool(value == 0)
         case ("parameters", "segment_size"):
             return value is None  # an overlap needs it
+        case ("parameters", "keep"):
+            return bool(value in (0, 2.5))
         case ("parameters", "max_delete"):
             return bool(value == 2.5)
         case _:

@@ -330,12 +330,12 @@ class SettledSelection:
 
     def describe(self) -> str:
         """Say in words which tasks the destination is for, and how this run is narrowed."""
-        text = "all tasks" if self.lasting is None else _tasks(self.lasting)
+        parts = [] if self.lasting is None else [_tasks(self.lasting)]
         if narrowed := _narrowed(self.selection):
-            text += f"; this run: {narrowed}"
+            parts.append(f"this run: {narrowed}")
         if self.ignored_project is not None:
-            text += f"; project {self.ignored_project} of the settings is ignored"
-        return text
+            parts.append(f"project {self.ignored_project} of the settings is ignored")
+        return "; ".join(parts)
 
 
 def settle_selection(
