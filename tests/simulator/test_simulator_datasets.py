@@ -186,6 +186,16 @@ NO_MEDIA = "NoMediaInAnnotationFileError: Can't import media data from the annot
         (CVAT, zipped({"images/a.jpg": ""}), "CvatDatasetNotFoundError"),
         (COCO, zipped({"annotations/instances_a.json": INSTANCES}), NO_MEDIA),
         (COCO, zipped({"annotations/instances_a.json": {}}), "coco_instances"),
+        (
+            COCO,
+            zipped(
+                {
+                    "annotations/instances_a.json": INSTANCES | {"categories": [{"name": " "}]},
+                    "images/a.jpg": "",
+                }
+            ),
+            "This field may not be blank",
+        ),
         (CVAT, zipped({"annotations.xml": "<annotations"}), "DatasetImportError"),
         (CVAT, zipped({"annotations.xml": "<annotations/>"}), NO_MEDIA),
         ("PASCAL VOC 1.1", zipped({"a": ""}), "The simulator reads no datasets of PASCAL VOC 1.1"),

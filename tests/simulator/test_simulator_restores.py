@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from simulator_client import RawResponse, SimulatorClient, simulator_client
 
-from asynccvat.simulator import Fault, SimulatorOptions
+from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
 from asynccvat.simulator.formats.archives import export_archive
 from asynccvat.simulator.world.annotations import Annotations
 from asynccvat.simulator.world.tasks import Task
@@ -222,6 +222,21 @@ async def test_a_restore_goes_to_the_organization_that_is_named() -> None:
         assert client.server.tasks[made].organization_id == 1
         nowhere = await client("POST", f"{TASKS}?org=nobody", data=b"")
         assert nowhere.status == 404
+
+
+async def test_who_may_create_nothing_and_who_reached_the_quota_restores_nothing() -> None:
+    options = SimulatorOptions(
+        tasks=2, projects=1, most_tasks=2, users=(UserSpec("helper", "h", worker=True),)
+    )
+    async with simulator_client(options) as client:
+        helper = client.server.accounts.by_id[2]
+        token = client.server.accounts.token_of(helper)
+        for place in (TASKS, PROJECTS, "/api/projects/1/dataset/"):
+            refused = await client("POST", place, headers={"Upload-Start": ""}, token=token)
+            assert refused.status == 403
+        full = await client("POST", f"{TASKS}/", headers={"Upload-Start": ""})
+        assert (full.status, full.json) == (403, {"detail": "Maximum number of tasks reached: 2"})
+        assert (await client("POST", PROJECTS, headers={"Upload-Start": ""})).status == 202
 
 
 async def test_what_a_backup_does_not_carry_is_new() -> None:

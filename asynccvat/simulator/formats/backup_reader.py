@@ -21,8 +21,9 @@ from asynccvat.simulator.formats.annotations_json_reader import (
     read_annotations_json,
 )
 from asynccvat.simulator.formats.backups import VERSION
+from asynccvat.simulator.formats.labels_json import InvalidLabelsError, NewIds, read_labels
 from asynccvat.simulator.formats.zip_members import MemberFiles
-from asynccvat.simulator.world.annotations import Annotations, Attribute, Label
+from asynccvat.simulator.world.annotations import Annotations, Label
 from asynccvat.simulator.world.content import Frame
 from asynccvat.simulator.world.media import DetachedFile, StoredFile, TaskMedia
 from asynccvat.simulator.world.tasks import JobType, Task
@@ -37,11 +38,9 @@ class RestoreError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class NewNumbers:
+class NewNumbers(NewIds):
     """Numbers for what a restore makes: labels, their attributes, annotations."""
 
-    labels: Iterator[int]
-    attributes: Iterator[int]
     annotations: Iterator[int]
 
 
@@ -118,7 +117,7 @@ def _read(path: Path, read: Callable[[zipfile.ZipFile], T]) -> T:
         raise RestoreError(f"zipfile.BadZipFile: {error}\n") from error
     except json.JSONDecodeError as error:
         raise RestoreError(f"json.decoder.JSONDecodeError: {error}\n") from error
-    except InvalidAnnotationsError as error:
+    except (InvalidAnnotationsError, InvalidLabelsError) as error:
         detail = f"rest_framework.exceptions.ValidationError: {error.errors}\n"
         raise RestoreError(detail) from error
     except (KeyError, TypeError, ValueError, EOFError, NotImplementedError, zlib.error) as error:
@@ -141,7 +140,7 @@ def _described(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
 
 def _project(archive: zipfile.ZipFile, path: Path, numbers: NewNumbers) -> RestoredProject:
     value = _described(archive, "project.json")
-    labels = tuple(_label(one, numbers) for one in value["labels"])
+    labels = read_labels(value["labels"], numbers)
     found = {name.partition("/")[0] for name in archive.namelist() if name.startswith("task_")}
     folders = sorted(found, key=lambda folder: int(folder.removeprefix("task_")))
     tasks = tuple(_task(archive, path, f"{folder}/", numbers, labels) for folder in folders)
@@ -158,7 +157,7 @@ def _task(
     value = _described(archive, f"{folder}task.json")
     entries = _json(archive, f"{folder}annotations.json")
     if labels is None:
-        labels = tuple(_label(one, numbers) for one in value["labels"])
+        labels = read_labels(value["labels"], numbers)
     media, is_video = _media(archive, path, folder, value["data"])
     size = len(media.frames)
     # The annotations are read for a task that no server has, so that a failure changes nothing.
@@ -195,35 +194,7 @@ def _task(
     )
 
 
-# --- Labels and annotations ---------------------------------------------------------------------
-
-
-def _label(one: Mapping[str, Any], numbers: NewNumbers) -> Label:
-    number = next(numbers.labels)
-    below = tuple(_label(inner, numbers) for inner in one.get("sublabels", ()))
-    svg = str(one.get("svg", ""))
-    for label in below:
-        svg = svg.replace(f'data-label-name="{label.name}"', f'data-label-id="{label.id}"')
-    return Label(
-        id=number,
-        name=one["name"],
-        color=one["color"],
-        type=one["type"],
-        attributes=tuple(
-            Attribute(
-                next(numbers.attributes),
-                spec["name"],
-                spec["mutable"],
-                spec["input_type"],
-                spec["default_value"],
-                tuple(spec["values"]),
-            )
-            for spec in one["attributes"]
-        ),
-        project_id=None,
-        sublabels=below,
-        svg=svg,
-    )
+# --- Annotations ---------------------------------------------------------------------------------
 
 
 def _annotations(given: Mapping[str, Any], draft: Task, numbers: NewNumbers) -> Annotations:

@@ -6,12 +6,10 @@ which `readers` reads as for a task. Labels that the project lacks are made, as 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import posixpath
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,9 +20,10 @@ from xml.etree import ElementTree as ET
 from asynccvat.simulator.formats.backup_reader import NewNumbers
 from asynccvat.simulator.formats.collector import ImporterError
 from asynccvat.simulator.formats.items import import_failure, not_found
+from asynccvat.simulator.formats.labels_json import InvalidLabelsError, read_labels
 from asynccvat.simulator.formats.readers import read_annotations
 from asynccvat.simulator.formats.zip_members import MemberFiles
-from asynccvat.simulator.world.annotations import Annotations, Attribute, Label
+from asynccvat.simulator.world.annotations import Annotations, Label
 from asynccvat.simulator.world.content import Frame
 from asynccvat.simulator.world.media import TaskMedia
 from asynccvat.simulator.world.tasks import Task
@@ -35,8 +34,6 @@ NO_MEDIA: Final = (
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _COCO_FILE: Final = re.compile(r"(?:.*/)?instances_([^/]+)\.json")
-_COLORS: Final = {"car": "#2080c0", "person": "#c06060"}
-"""Colors that CVAT gives to labels of these names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +100,9 @@ def read_dataset(
             )
     except zipfile.BadZipFile as error:
         raise ImporterError(f"zipfile.BadZipFile: {error}\n") from error
+    except InvalidLabelsError as error:
+        detail = f"rest_framework.exceptions.ValidationError: {error.errors}\n"
+        raise ImporterError(detail) from error
     return ImportedDataset(merged, subsets)
 
 
@@ -148,36 +148,8 @@ def _merged(
 ) -> tuple[Label, ...]:
     """Return the project's labels, and after them those that it lacks."""
     known = {label.name for label in labels}
-    return (*labels, *(_label(one, numbers) for one in found if one["name"] not in known))
-
-
-def _label(one: Mapping[str, Any], numbers: NewNumbers) -> Label:
-    name = one["name"]
-    label = Label(
-        id=next(numbers.labels),
-        name=name,
-        color=one.get("color")
-        or _COLORS.get(name)
-        or f"#{zlib.crc32(name.encode()) & 0xFFFFFF:06x}",
-        type=one.get("type", "any"),
-        attributes=tuple(
-            Attribute(
-                next(numbers.attributes),
-                spec["name"],
-                spec["mutable"],
-                spec["input_type"],
-                spec["default_value"],
-                tuple(spec["values"]),
-            )
-            for spec in one["attributes"]
-        ),
-        project_id=None,
-        sublabels=tuple(_label(below, numbers) for below in one.get("sublabels", ())),
-    )
-    svg = one.get("svg", "")
-    for below in label.sublabels:
-        svg = svg.replace(f'data-label-name="{below.name}"', f'data-label-id="{below.id}"')
-    return dataclasses.replace(label, svg=svg)
+    lacking = [one for one in found if one["name"] not in known]
+    return (*labels, *read_labels(lacking, numbers))
 
 
 # --- COCO ---------------------------------------------------------------------------------------

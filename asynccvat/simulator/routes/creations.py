@@ -12,6 +12,7 @@ from asynccvat.simulator.routes.lookups import (
     find_changeable_project,
     find_project,
 )
+from asynccvat.simulator.routes.permissions import check_may_create, check_quota
 from asynccvat.simulator.routes.serializers import project_json, task_json
 from asynccvat.simulator.wire.responses import (
     RefusedError,
@@ -19,7 +20,6 @@ from asynccvat.simulator.wire.responses import (
     detail,
     encode,
     field_error,
-    forbidden,
     json_response,
     messages,
 )
@@ -41,12 +41,12 @@ _PROJECT_FIELDS: Final = frozenset(
 
 async def create_project(call: Call) -> ServerResponse:
     """`POST /api/projects`: create a project; names need not be unique."""
-    _check_may_create(call)
+    check_may_create(call)
     given = await call.json_object()
     name = _name(given)
     labels = _labels(call, given)
     world = call.backend.world
-    _check_limit("project", call.backend.options.most_projects, len(world.projects))
+    check_quota(call, "project")
     project = world.add_project(
         name,
         labels,
@@ -90,7 +90,7 @@ async def delete_project(call: Call) -> ServerResponse:
 
 async def create_task(call: Call) -> ServerResponse:
     """`POST /api/tasks`: create a task without data."""
-    _check_may_create(call)
+    check_may_create(call)
     given = await call.json_object()
     name = _name(given)
     world = call.backend.world
@@ -102,7 +102,7 @@ async def create_task(call: Call) -> ServerResponse:
             raise messages(400, "Project matching query does not exist.")
         find_project(call, project_id)
     labels = _labels(call, given)
-    _check_limit("task", call.backend.options.most_tasks, len(world.tasks))
+    check_quota(call, "task")
     overlap = given.get("overlap")
     task = world.add_task(
         name,
@@ -119,17 +119,6 @@ async def create_task(call: Call) -> ServerResponse:
     response = json_response(task_json(task, call.origin), 201)
     response.headers["Location"] = f"{call.origin}/api/tasks/{task.id}"
     return response
-
-
-def _check_may_create(call: Call) -> None:
-    if call.account.worker:
-        raise forbidden()
-
-
-def _check_limit(kind: str, limit: int | None, count: int) -> None:
-    """Refuse more than the server's quota; only hosted servers have one."""
-    if limit is not None and count >= limit:
-        raise detail(403, f"Maximum number of {kind}s reached: {limit}")
 
 
 def _name(given: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from asynccvat.simulator.queues.uploads import LARGEST_FILE, UploadedFile, appen
 from asynccvat.simulator.routes.about import IMPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.lookups import find_target
+from asynccvat.simulator.routes.permissions import check_may_create, check_quota
 from asynccvat.simulator.routes.uploads import begin_upload, upload_place
 from asynccvat.simulator.wire.responses import (
     ServerResponse,
@@ -46,11 +47,14 @@ async def upload_annotations(call: Call) -> ServerResponse:
 
 async def upload_dataset(call: Call) -> ServerResponse:
     """`POST /api/projects/{id}/dataset`: begin or finish the upload of a dataset."""
+    check_may_create(call)
     return await upload_annotations(call)
 
 
 async def upload_backup(call: Call) -> ServerResponse:
     """`POST /api/{tasks|projects}/backup`: begin or finish the upload of a backup."""
+    check_may_create(call)
+    check_quota(call, "project" if call.path.split("/")[2] == "projects" else "task")
     headers = call.request.headers
     if "Upload-Finish" not in headers:
         if "Upload-Start" in headers:
