@@ -1,4 +1,4 @@
-"""Restores and imports in processes of their own, which kill themselves at a given moment.
+"""Restores, imports and creations in processes of their own, which kill themselves at a moment.
 
 A moment is an effect on the disk, or a call that changes something at the server: before it is sent
 and after its answer has come, of which the process then knows nothing.
@@ -38,6 +38,7 @@ class RestoreJob:
         projects: Whether they are of projects.
         project: The project that the tasks are moved into.
         datasets: Datasets to import into `project`, instead of restoring.
+        new_project: The name of a project in which tasks are created, instead of restoring.
         die_at: The number of the moment, from 1. None to live.
         after: Whether the effect or call of that moment is done before.
     """
@@ -48,6 +49,7 @@ class RestoreJob:
     projects: bool = False
     project: int | None = None
     datasets: Sequence[Path] = ()
+    new_project: str | None = None
     die_at: int | None = None
     after: bool = False
 
@@ -101,6 +103,10 @@ async def _work(job: RestoreJob) -> asynccvat.RunReport:
             assert job.project is not None
             return await asynccvat.import_datasets(
                 client, job.project, job.datasets, format="COCO 1.0"
+            )
+        if job.new_project is not None:
+            return await asynccvat.create(
+                client, job.source, project=job.new_project, labels=["car", "bus"]
             )
         return await asynccvat.restore(
             client, job.source, projects=job.projects, project=job.project
