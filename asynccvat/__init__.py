@@ -25,16 +25,17 @@ Verbs, each a coroutine that returns a report
     restore_annotations     put the annotations of backups back into their tasks
     import_datasets import datasets into a project (ImportOptions)
     create          make tasks from images, videos and zips (CreateOptions)
+    copy            copy tasks to another server or organization (CopyOptions)
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
 Plans and runs
     plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_backup,
     plan_restore, plan_restore_annotations, plan_import_datasets, plan_create,
-    plan_run_file
+    plan_copy, plan_run_file
                     what the verb would do, and why
     open_mirror, open_download, open_upload, open_undo_upload, open_backup,
-    open_restore, open_import_datasets, open_create
+    open_restore, open_import_datasets, open_create, open_copy
                     a Run: iterate over its outcomes or events(), wait() for the report
 
 What is asked for, and what comes back
@@ -69,6 +70,9 @@ if TYPE_CHECKING:
     from asynccvat.api.backups import list_backups as list_backups
     from asynccvat.api.backups import open_backup as open_backup
     from asynccvat.api.backups import plan_backup as plan_backup
+    from asynccvat.api.copies import copy as copy
+    from asynccvat.api.copies import open_copy as open_copy
+    from asynccvat.api.copies import plan_copy as plan_copy
     from asynccvat.api.creations import create as create
     from asynccvat.api.creations import open_create as open_create
     from asynccvat.api.creations import plan_create as plan_create
@@ -98,6 +102,7 @@ if TYPE_CHECKING:
     from asynccvat.commands.verify.run import verify as verify
     from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
     from asynccvat.core.backup_options import BackupOptions as BackupOptions
+    from asynccvat.core.copy_options import CopyOptions as CopyOptions
     from asynccvat.core.create_options import CreateOptions as CreateOptions
     from asynccvat.core.models import ExportSpec as ExportSpec
     from asynccvat.core.options import DownloadOptions as DownloadOptions
@@ -138,6 +143,7 @@ __version__ = VERSION
 
 _MODULES = ("errors", "events", "models")
 _NAMES_OF = {
+    "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
     "asynccvat.api.backups": ("backup", "list_backups", "open_backup", "plan_backup"),
@@ -161,6 +167,7 @@ _NAMES_OF = {
     "asynccvat.core.archive_limits": ("ArchiveLimits",),
     "asynccvat.core.backup_options": ("BackupOptions",),
     "asynccvat.core.create_options": ("CreateOptions",),
+    "asynccvat.core.copy_options": ("CopyOptions",),
     "asynccvat.core.models": ("ExportSpec",),
     "asynccvat.core.options": (
         "DownloadOptions",

@@ -309,6 +309,24 @@ class RestoreIncompleteError(RestoreError):
     """What the server made differs from the backup. It stays there."""
 
 
+class CopyError(AsyncCvatError):
+    """A task could not be copied to the other side."""
+
+
+class CopyChangedError(CopyError):
+    """A copy was changed at the target since it was made, and is not replaced or removed."""
+
+
+class CopyDiffersError(CopyError):
+    """A copy stands at the target, and differs from the task at the source.
+
+    Attributes:
+        compared: Both sides, None if they are not known.
+    """
+
+    compared: object = None
+
+
 class ArchiveError(AsyncCvatError):
     """An archive is damaged, unsafe or beyond the limits.
 

@@ -29,6 +29,7 @@ from asynccvat.core.models import (
 )
 from asynccvat.core.outcomes import AnnotationChange, FailedOutcome
 from asynccvat.core.plans.backup import BackupPlan, Expire
+from asynccvat.core.plans.copy import CopyPlan, CopyReason
 from asynccvat.core.plans.create import CreatePlan, CreateReason, CreateStep, CreateStepKind
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.import_dataset import DatasetPlan, DatasetReason
@@ -54,6 +55,8 @@ __all__ = [
     "BackupReceipt",
     "BackupSpec",
     "Cancellation",
+    "CopyPlan",
+    "CopyReason",
     "CreatePlan",
     "CreateReason",
     "CreateStep",

@@ -53,6 +53,7 @@ COMMANDS_MAY_USE = {
     ("restore", "upload"): "annotations are put back by the code that undoes an upload",
     ("import_dataset", "restore"): "imports are noted in a journal as restores are",
     ("create", "upload"): "annotations beside new tasks are uploaded like any others",
+    ("copy", "restore"): "a copy ends as a restore at the target, which is asked for once",
 }
 """Commands that use another command, each with the reason."""
 

@@ -20,6 +20,7 @@ from asynccvat.cli import exit_codes, output
 from asynccvat.cli.command import Invocation, set_signature
 from asynccvat.cli.commands.backup import backup
 from asynccvat.cli.commands.backups import backups
+from asynccvat.cli.commands.copy import copy
 from asynccvat.cli.commands.create import create
 from asynccvat.cli.commands.demo import demo
 from asynccvat.cli.commands.download import download
@@ -85,6 +86,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "backup": backup,
     "backups": backups,
     "restore": restore,
+    "copy": copy,
     "import-dataset": import_dataset,
     "create": create,
     "verify": verify,

@@ -84,6 +84,7 @@ def exit_code(error: BaseException) -> ExitCode:
             | errors.ArchiveError()
             | errors.UploadError()
             | errors.RestoreError()
+            | errors.CopyError()
             | errors.TimeLimitError()
         ):
             return ExitCode.SOME_FAILED

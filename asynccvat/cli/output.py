@@ -34,6 +34,7 @@ RESULTS = (
     "restored",
     "imported",
     "created",
+    "copied",
     "moved",
     "removed",
     "failed",

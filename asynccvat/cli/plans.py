@@ -23,6 +23,8 @@ _ORDER = (
     "upload",
     "put back",
     "restore",
+    "copy",
+    "finish",
     "import",
     "create",
     "finish",

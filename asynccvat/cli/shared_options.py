@@ -192,10 +192,10 @@ class SharedOptions:
             config=self.config,
             profile=self.profile,
         )
-        self._check_pasted(settings)
+        self.check_pasted(settings)
         return settings
 
-    def _check_pasted(self, settings: Settings) -> None:
+    def check_pasted(self, settings: Settings) -> None:
         """Refuse ids that were pasted from another server: the same ids mean other tasks here.
 
         Raises:

@@ -170,6 +170,20 @@ class RestoreCalls:
         )
         return self._http.decode(await self._http.call(call), _TASK)
 
+    async def set_job(self, job_id: int, *, stage: str, state: str) -> None:
+        """Set the stage and the state of a job. To do so again changes nothing.
+
+        Raises:
+            AsyncCvatError: The server refuses it, or cannot be asked.
+        """
+        call = Call(
+            method="PATCH",
+            path=f"/api/jobs/{job_id}",
+            step="set job",
+            json={"stage": stage, "state": state},
+        )
+        await self._http.call(call)
+
     async def job_annotations(self, job_id: int) -> TaskAnnotations:
         """Return the annotations of a job, and how many there are.
 

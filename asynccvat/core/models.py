@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from sys import intern
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -171,6 +171,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         updated_date: When it last changed, as the server's own text.
         organization: Its organization, None in a personal workspace.
         parent_job_id: The job that a consensus replica belongs to.
+        issues: What the server says about its issues; see `issue_count`.
     """
 
     id: _Id
@@ -189,6 +190,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     updated_date: str = ""
     organization: int | None = None
     parent_job_id: int | None = None
+    # Any: a job whose issues are told otherwise must not be left out of a list.
+    issues: Any = None
+
+    @property
+    def issue_count(self) -> int:
+        """How many issues it has, 0 if the server does not tell."""
+        count = self.issues.get("count") if isinstance(self.issues, dict) else None
+        return count if isinstance(count, int) else 0
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):

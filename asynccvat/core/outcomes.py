@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from asynccvat.core.models import TargetKind
+from asynccvat.core.plans.comparison import ComparedTask
 from asynccvat.errors import AsyncCvatError
 
 
@@ -56,6 +57,7 @@ _TRANSFERRED = frozenset(
         Action.RESTORED,
         Action.CREATED,
         Action.IMPORTED,
+        Action.COPIED,
     }
 )
 
@@ -106,6 +108,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         emptied: Whether the task was fetched without annotations, and the folder had some before.
         kept: The file that keeps what an upload replaced; None if there is none.
         new_id: The id of what the server made of it, None if it made nothing.
+        compared: The task beside its copy, if it was copied and both were read.
         warnings: What the user should know, for example edited files moved to quarantine.
     """
 
@@ -125,6 +128,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     kept: str | None = None
     new_id: int | None = None
     of_task: int | None = None
+    compared: ComparedTask | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -163,16 +167,15 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             "action": str(self.action),
             "reason": self.reason,
         }
-        if self.of_task is not None:
-            record["task_id"] = self.of_task
-        if self.location is not None:
-            record["path"] = self.location
-        if self.kept is not None:
-            record["kept"] = self.kept
-        if self.error is not None:
-            record["error"] = error_record(self.error)
-        if self.new_id is not None:
-            record["new_id"] = self.new_id
+        known = {
+            "task_id": self.of_task,
+            "path": self.location,
+            "kept": self.kept,
+            "error": None if self.error is None else error_record(self.error),
+            "new_id": self.new_id,
+            "compared": None if self.compared is None else self.compared.to_json(),
+        }
+        record |= {name: value for name, value in known.items() if value is not None}
         if self.action in _TRANSFERRED:
             record |= {
                 "files": self.files,

@@ -85,7 +85,7 @@ def _of_profile(name: str, flag: str, profiles: Path | None) -> Settings:
     saved = read_profiles(profiles or profiles_path())
     if name not in saved.saved and Path(name).is_file():
         raise ConfigError(
-            f"{flag}: there is no saved profile {name!r}, but a file of that name. Give './{name}' if it "
-            "is a settings file."
+            f"{flag}: there is no saved profile {name!r}, but a file of that name. Give "
+            f"'./{name}' if it is a settings file."
         )
     return settings_of_one_place(saved.named(name, flag).settings)

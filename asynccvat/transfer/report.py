@@ -50,7 +50,18 @@ class ReportBuilder:
             patience=options.wait_for_server,
         )
         self.outcomes: list[TaskOutcome] = []
+        self._complete = True
+        self._guard: str | None = None
         self._warnings: list[str] = []
+
+    def set_listing(self, *, complete: bool, guard: str | None) -> None:
+        """Note what a plan says that is not the run's `plan`: a mirror's plan says it itself.
+
+        Args:
+            complete: Whether the listing agreed with the server's count.
+            guard: Why removals are not carried out, None if they are.
+        """
+        self._complete, self._guard = complete, guard
 
     def done(self, outcome: TaskOutcome) -> None:
         """Note a task's outcome."""
@@ -97,10 +108,10 @@ class ReportBuilder:
             seconds=asyncio.get_running_loop().time() - self._began,
             requests=self._listener.requests,
             transferred=sum(outcome.transferred for outcome in self.outcomes),
-            listing_complete=plan is None or plan.listing.complete,
+            listing_complete=self._complete if plan is None else plan.listing.complete,
             interrupted=interrupted,
             stopped_by=stopped_by,
-            guard=None if plan is None else plan.guard,
+            guard=self._guard if plan is None else plan.guard,
             warnings=tuple(self._warnings),
         )
         self._run.emit(RunFinished(self._run.report))

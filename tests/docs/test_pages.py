@@ -96,6 +96,7 @@ GUIDES = {
     "restore": "docs/commands/restore.md",
     "create": "docs/commands/create.md",
     "import-dataset": "docs/commands/import-dataset.md",
+    "copy": "docs/commands/copy.md",
     "run": "docs/commands/run-files.md",
 }
 

@@ -1,0 +1,1 @@
+"""Copy tasks from one server or organization to another."""

@@ -1,0 +1,307 @@
+"""Copy one task: back it up, pass the backup on, have the target make it, compare, replace.
+
+Each step is in the journals before the call that it announces. An earlier copy goes only after the
+new one stands, is compared and is noted. `commands.copy.sending` passes the backup on,
+`commands.restore.making` makes the call that counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+from asynccvat.client import internals
+from asynccvat.commands.copy.comparison import compare, look_at
+from asynccvat.commands.copy.sending import BackupSender, PassedBackup
+from asynccvat.commands.copy.state import BothSides
+from asynccvat.commands.restore.making import BackupMaker
+from asynccvat.core.models import Job, TargetKind, Task
+from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.plans.comparison import ComparedTask
+from asynccvat.core.plans.copy import (
+    CopyReason,
+    CopyTask,
+    FinishCopy,
+    KeepCopy,
+    ProjectMatch,
+    RemoveCopy,
+    edited,
+)
+from asynccvat.core.records.copies import Begun, Copied, Gone, source_state
+from asynccvat.core.selections.selection import JobSelection
+from asynccvat.core.texts import first_few
+from asynccvat.errors import (
+    CopyChangedError,
+    CopyDiffersError,
+    CopyError,
+    NotFoundError,
+    RequestUncertainError,
+    ResponseError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOrder:
+    """What the target is to make. It is a `commands.restore.making.BackupOrder`."""
+
+    key: str
+    name: str
+    frames: int | None
+    target_id: int
+    kind: TargetKind = TargetKind.TASK
+
+    @property
+    def shown(self) -> str:
+        """What messages call the backup."""
+        return f"the backup of task {self.target_id}"
+
+
+class TaskCopier:
+    """Copy tasks, many at once."""
+
+    def __init__(
+        self,
+        sides: BothSides,
+        sender: BackupSender,
+        maker: BackupMaker,
+        *,
+        projects: Mapping[int | None, ProjectMatch] = MappingProxyType({}),
+        jobs: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
+        """Prepare to copy tasks.
+
+        Args:
+            sides: Both servers, the journals and the guards.
+            sender: Passes backups on.
+            maker: Has the target make tasks of them.
+            projects: The target's project for each project of the source; all of them are made.
+            jobs: The digest of each task's jobs at the source; empty without `states`.
+        """
+        self._source = sides.source
+        self._target = sides.target
+        self._state = sides.state
+        self._options = sides.options
+        self._sender = sender
+        self._maker = maker
+        self._projects = projects
+        self._jobs = jobs
+
+    async def copy(self, step: CopyTask | FinishCopy) -> TaskOutcome:
+        """Copy a task, or finish what an interrupted run began.
+
+        Raises:
+            CopyDiffersError: The copy stands, and differs. An earlier copy stays, too.
+            CopyChangedError: The copy stands, but the earlier one was changed, and stays.
+            RequestUncertainError: The copy may have been made or not.
+            AsyncCvatError: It failed. The next run goes on from there.
+        """
+        clock = asyncio.get_running_loop().time
+        started, task = clock(), step.task
+        if isinstance(step, CopyTask) and step.discard is not None:
+            await self._discard(task.id, step.discard)
+        begun = step.begun if isinstance(step, FinishCopy) else await self._begin(task)
+        passed = PassedBackup(task.id, begun.key)
+        copy = await self._make(task, begun, passed)
+        await self._place(task, copy)
+        compared = await self._compare(task, begun, copy)
+        look = await look_at(self._target, await self._target.task(copy))
+        await self._state.note(Copied(task.id, copy, begun.source, look.state))
+        if step.previous is not None:
+            await self._remove(step.previous)
+        return TaskOutcome(
+            task_id=task.id,
+            name=task.name,
+            action=Action.COPIED,
+            reason=step.reason,
+            location=self._address(copy),
+            files=1,
+            bytes=passed.size,
+            transferred=passed.sent,
+            seconds=clock() - started,
+            new_id=copy,
+            compared=compared,
+        )
+
+    async def remove(self, step: RemoveCopy) -> TaskOutcome:
+        """Remove a copy, unless it was changed since the plan.
+
+        Raises:
+            CopyChangedError: It was changed.
+            AsyncCvatError: The target refuses it, or cannot be asked.
+        """
+        await self._remove(step.copied)
+        return TaskOutcome(
+            task_id=step.copied.task,
+            name=step.copied.target.name,
+            action=Action.REMOVED,
+            reason=step.reason,
+            location=self._address(step.copied.copy),
+        )
+
+    async def keep(self, step: KeepCopy) -> TaskOutcome:
+        """Return the outcome of a task that is not copied. A changed copy is compared.
+
+        Raises:
+            CopyDiffersError: The copy differs from the task.
+            AsyncCvatError: A server cannot be asked.
+        """
+        compared = None
+        if step.reason is CopyReason.EDITED:
+            compared = await compare(self._source, self._target, step.task.id, step.copied.copy)
+            if compared.differences:
+                raise self._differs(compared, f", as {step.detail.removeprefix('its copy ')}")
+        return TaskOutcome(
+            task_id=step.task.id,
+            name=step.task.name,
+            action=Action.KEPT,
+            reason=step.reason,
+            location=self._address(step.copied.copy),
+            new_id=step.copied.copy,
+            compared=compared,
+            warnings=(step.detail,) if step.detail else (),
+        )
+
+    # --- the steps of one copy ----------------------------------------------------------------
+
+    async def _begin(self, task: Task) -> Begun:
+        """Note that a task is about to be copied. An interrupted upload of it is gone on with."""
+        state = source_state(task, self._jobs.get(task.id, ""))
+        known = self._state.ledger.begun.get(task.id)
+        if known is not None and known.source == state:
+            restore = self._state.restores.of(known.key)
+            if restore.requesting is None and restore.new_id is None:
+                return known
+        begun = Begun(task.id, self._state.ledger.next_key(task.id), state)
+        await self._state.note(begun)
+        return begun
+
+    async def _make(self, task: Task, begun: Begun, passed: PassedBackup) -> int:
+        """Have the target make the copy. Returns its id."""
+        made = self._state.restores.of(begun.key).new_id
+        if made is not None:
+            return made
+        order = CopyOrder(begun.key, task.name, task.size, task.id)
+        try:
+            return await self._maker.make(order, partial(self._sender.send, passed))
+        except RequestUncertainError as error:
+            raise RequestUncertainError(
+                f"the copy of task {task.id} may have been made or not: the answer of the target "
+                f"was lost, and its requests do not tell. Look there for task {task.name!r}. "
+                "Delete it if it is there; --duplicate then copies the task again.",
+                task_id=task.id,
+                step="upload",
+            ) from error
+
+    async def _place(self, task: Task, copy: int) -> None:
+        """Move a copy into its project, and set its jobs."""
+        calls = internals(self._target).restores
+        into = self._projects.get(task.project_id, ProjectMatch()).into
+        if into is not None:
+            try:
+                moved = await calls.move(copy, into)
+            except ResponseError as error:
+                raise _not_moved(task.id, copy, into, str(error)) from error
+            if moved.project_id != into:
+                raise _not_moved(task.id, copy, into, "the target answered as if it had done so")
+        if self._options.states:
+            await self._set_jobs(task.id, copy)
+
+    async def _set_jobs(self, task_id: int, copy: int) -> None:
+        here = await self._source.jobs(JobSelection(task_ids=[task_id]))
+        there = {_place(job): job for job in await self._target.jobs(JobSelection(task_ids=[copy]))}
+        for job in here:
+            twin = there.get(_place(job))
+            if twin is None or job.stage is None or job.state is None:
+                continue
+            if (twin.stage, twin.state) != (job.stage, job.state):
+                await internals(self._target).restores.set_job(
+                    twin.id, stage=job.stage, state=job.state
+                )
+
+    async def _compare(self, task: Task, begun: Begun, copy: int) -> ComparedTask:
+        compared = await compare(self._source, self._target, task.id, copy)
+        if not compared.differences:
+            return compared
+        now = await self._source.task(task.id)
+        if now.updated_date != begun.source.updated_date:
+            raise CopyError(
+                f"task {task.id} changed at the source while it was copied. Run again: task {copy} "
+                "of the target is replaced then.",
+                task_id=task.id,
+                step="compare",
+                retryable=False,
+            )
+        raise self._differs(
+            compared, ". Look at both; delete the copy at the target to have it made again"
+        )
+
+    def _differs(self, compared: ComparedTask, more: str) -> CopyDiffersError:
+        found = CopyDiffersError(
+            f"task {compared.copy}, the copy of task {compared.task}, differs: it has "
+            f"{first_few(compared.differences, 3)}{more}.",
+            task_id=compared.task,
+            step="compare",
+        )
+        found.compared = compared
+        return found
+
+    # --- what goes ----------------------------------------------------------------------------
+
+    async def _remove(self, copied: Copied) -> None:
+        """Remove a copy that is as we left it. It is read again right before."""
+        try:
+            now = await self._target.task(copied.copy)
+        except NotFoundError:
+            await self._state.note(Gone(copied.copy))
+            return
+        look = await look_at(self._target, now, known_date=copied.target.updated_date)
+        how = edited(copied.target, look)
+        if how and not self._options.overwrite:
+            raise CopyChangedError(
+                f"task {copied.copy} of the target, a copy of task {copied.task}, is not removed: "
+                f"{how}. Look at it; --overwrite removes it.",
+                task_id=copied.task,
+                step="remove",
+            )
+        await internals(self._target).creations.discard(copied.copy)
+        await self._state.note(Gone(copied.copy))
+
+    async def _discard(self, task_id: int, copy: int) -> None:
+        """Remove what an interrupted run made of an earlier state, unless it was worked on."""
+        try:
+            await self._target.task(copy)
+        except NotFoundError:
+            return
+        jobs = await self._target.jobs(JobSelection(task_ids=[copy]))
+        if any(_is_worked_on(job) for job in jobs) and not self._options.overwrite:
+            raise CopyChangedError(
+                f"task {copy} of the target was made of task {task_id} by an interrupted run, and "
+                "was worked on since. Look at it; --overwrite removes it.",
+                task_id=task_id,
+                step="remove",
+            )
+        await internals(self._target).creations.discard(copy)
+
+    def _address(self, copy: int) -> str:
+        return f"{self._target.origin}/tasks/{copy}"
+
+
+def _place(job: Job) -> tuple[int | None, int | None, str | None]:
+    return job.start_frame, job.stop_frame, job.type
+
+
+def _is_worked_on(job: Job) -> bool:
+    begun = (job.stage, job.state) not in (("annotation", "new"), (None, None))
+    return begun or job.assignee is not None or job.issue_count > 0
+
+
+def _not_moved(task_id: int, copy: int, into: int, why: str) -> CopyError:
+    return CopyError(
+        f"task {task_id} became task {copy} of the target, which cannot be moved into project "
+        f"{into}: {why.rstrip('.')}. Change the project, and run the same command again.",
+        task_id=task_id,
+        step="move",
+    )

@@ -1,0 +1,139 @@
+"""Find the target's project for each project of the source, and make those that are missing.
+
+A project is found by the journal, then by its name. Its labels have to fit those of the tasks:
+`core.backups.labels` judges, `core.labels` makes them portable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from asynccvat.client import CvatClient, internals
+from asynccvat.commands.copy.state import CopyState
+from asynccvat.commands.restore.run import find_project
+from asynccvat.core.backups.labels import BackupLabel, label_problems
+from asynccvat.core.copy_options import CopyOptions
+from asynccvat.core.labels import portable_labels
+from asynccvat.core.models import Project, Task
+from asynccvat.core.plans.copy import ProjectMatch
+from asynccvat.core.records.copies import CopyLedger, ProjectPair
+from asynccvat.core.selections.selection import ProjectSelection
+from asynccvat.core.texts import first_few
+from asynccvat.errors import NotFoundError
+
+
+async def match_projects(
+    source: CvatClient,
+    target: CvatClient,
+    ledger: CopyLedger,
+    due: Sequence[Task],
+    options: CopyOptions,
+) -> dict[int | None, ProjectMatch]:
+    """Find the target's project for each project of some tasks.
+
+    Args:
+        source: The source.
+        target: The target.
+        ledger: What the journal says.
+        due: The tasks that are to be copied.
+        options: Which project takes all of them, if one does.
+
+    Raises:
+        ConfigError: There is no project of the name that the options give.
+        AsyncCvatError: A server cannot be asked.
+    """
+    wanted = sorted({task.project_id for task in due if task.project_id is not None})
+    outside = any(task.project_id is None for task in due)
+    found: dict[int | None, ProjectMatch] = {}
+    if options.into_project is not None:
+        one = await find_project(target, options.into_project)
+        for project_id in wanted:
+            found[project_id] = await _fitting(source, target, project_id, one)
+        if outside:
+            found[None] = ProjectMatch(one.id)
+        return found
+    if outside:
+        found[None] = ProjectMatch()
+    for project_id in wanted:
+        found[project_id] = await _match(source, target, ledger, project_id)
+    return found
+
+
+async def make_projects(
+    target: CvatClient, state: CopyState, matches: Mapping[int | None, ProjectMatch]
+) -> dict[int | None, ProjectMatch]:
+    """Make the projects that are missing, each once, and note which takes which tasks.
+
+    A project that a killed run has made is found by its name in the next plan.
+
+    Raises:
+        PermissionDeniedError: The user may not make projects.
+        AsyncCvatError: The server refuses it, or cannot be asked.
+    """
+    made = dict(matches)
+    for project_id, match in matches.items():
+        into = await _make(target, match) if match.is_made else match.into
+        if into is None or match.problem or project_id is None:
+            continue
+        made[project_id] = ProjectMatch(into)
+        if state.ledger.projects.get(project_id) != into:
+            await state.note(ProjectPair(project_id, into))
+    return made
+
+
+async def _make(target: CvatClient, match: ProjectMatch) -> int:
+    async def find_made() -> Project | None:
+        return next(iter(await _named(target, match.name)), None)
+
+    labels = portable_labels(match.labels)
+    made = await internals(target).creations.project(match.name, labels, find_made=find_made)
+    return made.id
+
+
+async def _match(
+    source: CvatClient, target: CvatClient, ledger: CopyLedger, project_id: int
+) -> ProjectMatch:
+    project = await source.project(project_id)
+    known = ledger.projects.get(project_id)
+    if known is not None:
+        try:
+            return await _fitting(source, target, project_id, await target.project(known))
+        except NotFoundError:
+            pass  # it was deleted since: look for its name, as at first
+    named = await _named(target, project.name)
+    if len(named) > 1:
+        ids = first_few([one.id for one in named])
+        return ProjectMatch(
+            problem=f"the target has {len(named)} projects named {project.name!r}: {ids}. Name "
+            "one with --into-project"
+        )
+    if named:
+        return await _fitting(source, target, project_id, named[0])
+    labels = await internals(source).creations.labels(project_id)
+    return ProjectMatch(name=project.name, labels=labels)
+
+
+async def _fitting(
+    source: CvatClient, target: CvatClient, project_id: int, into: Project
+) -> ProjectMatch:
+    """Check that a project of the target has the labels of one of the source."""
+    problems = label_problems(await _labels(source, project_id), await _labels(target, into.id))
+    if not problems:
+        return ProjectMatch(into.id)
+    return ProjectMatch(
+        into.id,
+        problem=f"project {into.id} of the target does not fit: {first_few(problems, 3)}. Change "
+        "its labels, or name another one with --into-project",
+    )
+
+
+async def _labels(client: CvatClient, project_id: int) -> tuple[BackupLabel, ...]:
+    return await internals(client).restores.labels(project_id)
+
+
+async def _named(target: CvatClient, name: str) -> list[Project]:
+    by_name = msgspec.json.encode({"==": [{"var": "name"}, name]}).decode()
+    listed = await target.projects(ProjectSelection(filter=by_name))
+    return [one for one in listed if one.name == name]

@@ -1,0 +1,153 @@
+"""Copy tasks between two servers or organizations: read both, plan, carry out, compare.
+
+`core.plans.copy` decides, `commands.copy.dispatcher` copies many tasks at once.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from asynccvat.client import CvatClient, internals
+from asynccvat.commands.copy.dispatcher import CopyDispatcher, failed
+from asynccvat.commands.copy.projects import make_projects
+from asynccvat.commands.copy.reading import read_facts
+from asynccvat.commands.copy.state import BothSides, CopyState, side_of
+from asynccvat.core.copy_options import CopyOptions
+from asynccvat.core.plans.copy import (
+    CopyFacts,
+    CopyPlan,
+    CopyReason,
+    CopyTask,
+    FinishCopy,
+    KeepCopy,
+    RefuseCopy,
+    RemoveCopy,
+    SkipCopy,
+    plan_copy,
+)
+from asynccvat.core.selections.selection import Selection
+from asynccvat.errors import AsyncCvatError, ConfigError, CopyError, NotFoundError
+from asynccvat.events import ListingRead, Planned
+from asynccvat.transfer.report import ReportBuilder
+from asynccvat.transfer.run import Run
+
+
+class CopyRun:
+    """One copy, from the listing to the last comparison."""
+
+    def __init__(
+        self,
+        source: CvatClient,
+        target: CvatClient,
+        selection: Selection,
+        options: CopyOptions,
+    ) -> None:
+        """Copy a selection of one client's tasks to another client.
+
+        Args:
+            source: The server, user and organization that have the tasks.
+            target: Those that get them.
+            selection: Which tasks.
+            options: The options.
+
+        Raises:
+            ConfigError: Both sides are the same.
+        """
+        self._source_side, self._target_side = side_of(source), side_of(target)
+        if self._source_side == self._target_side:
+            raise ConfigError(
+                f"both sides are {self._source_side}. Name two servers, or two organizations of "
+                "one."
+            )
+        if selection == Selection() and options.default_project_id is not None:
+            selection = Selection(project_ids=(options.default_project_id,))
+        self._source = source
+        self._target = target
+        self._selection = selection
+        self._options = options
+
+    async def work(self, run: Run) -> None:
+        """Copy, and write the run's report however it ends."""
+        report = ReportBuilder(run, self._options)
+        await report.during(self._copy(run, report))
+
+    async def plan(self) -> CopyPlan:
+        """Return what would be done, and why. Changes nothing, neither here nor at a server."""
+        async with self._opened(read_only=True) as state:
+            return plan_copy(await self._facts(state), self._options)
+
+    def _opened(self, *, read_only: bool) -> AbstractAsyncContextManager[CopyState]:
+        return CopyState.open(
+            self._source_side, self._target_side, self._options, read_only=read_only
+        )
+
+    async def _facts(self, state: CopyState) -> CopyFacts:
+        await internals(self._source).check_version()
+        await internals(self._target).check_version()
+        await internals(self._target).check_may_write("copy")
+        return await read_facts(self._source, self._target, state, self._selection, self._options)
+
+    async def _copy(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
+        async with self._opened(read_only=False) as state:
+            sides = BothSides(self._source, self._target, state, self._options, run.emit)
+            dispatcher = CopyDispatcher(sides, report)
+            await dispatcher.settle_lost_calls()
+            facts = await self._facts(state)
+            plan = plan_copy(facts, self._options)
+            run.emit(ListingRead(len(facts.listing.tasks), facts.listing.complete))
+            run.emit(_planned(plan))
+            _warn_of(plan, report)
+            report.set_listing(complete=facts.listing.complete, guard=plan.guard)
+            for refusal in plan.of(RefuseCopy):
+                report.done(failed(refusal, _refused(refusal)))
+            projects = await make_projects(self._target, state, facts.projects)
+            await dispatcher.carry_out(plan.steps, projects=projects, jobs=facts.jobs)
+            if dispatcher.stopped_by is None:
+                # Those that a newer copy replaces need no number: an earlier run allowed them.
+                await dispatcher.remove(
+                    [
+                        step
+                        for step in plan.of(RemoveCopy)
+                        if step.reason is CopyReason.REPLACED or plan.guard is None
+                    ]
+                )
+            return dispatcher.stopped_by
+
+
+def _planned(plan: CopyPlan) -> Planned:
+    return Planned(
+        fetch=0,
+        keep=len(plan.of(KeepCopy)),
+        skip=len(plan.of(SkipCopy)),
+        move=0,
+        remove=len(plan.of(RemoveCopy)),
+        refuse=len(plan.of(RefuseCopy)),
+        upload=len(plan.of(CopyTask)) + len(plan.of(FinishCopy)),
+    )
+
+
+def _warn_of(plan: CopyPlan, report: ReportBuilder) -> None:
+    if not plan.listing.complete:
+        report.warn(
+            "the listing of the source is incomplete: tasks kept changing while they were listed, "
+            "or cannot be read. The listed tasks are copied, and no copy is removed. Run again."
+        )
+    if plan.guard is not None:
+        report.warn(plan.guard)
+    for warning in plan.warnings:
+        report.warn(warning)
+
+
+def _refused(refusal: RefuseCopy) -> AsyncCvatError:
+    if refusal.reason is CopyReason.NOT_FOUND:
+        return NotFoundError(
+            f"cannot copy task {refusal.task_id}: {refusal.detail}.",
+            status=404,
+            task_id=refusal.task_id,
+            step="list",
+        )
+    return CopyError(
+        f"cannot copy task {refusal.task_id}: {refusal.detail}.",
+        task_id=refusal.task_id,
+        step="plan",
+    )

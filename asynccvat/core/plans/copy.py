@@ -1,0 +1,527 @@
+"""Decide what a copy to another server does: the source's tasks, the target's and the journal.
+
+Each step has a reason. Dates are compared for inequality only. A copy is replaced or removed only
+if it is as we left it; `edited` says how it is not. `commands.copy.reading` reads both sides,
+`commands.copy.run` carries the plan out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+from asynccvat.core.copy_options import CopyOptions
+from asynccvat.core.models import Task, TaskListing
+from asynccvat.core.plans.removals import Presence
+from asynccvat.core.records.copies import (
+    Begun,
+    Copied,
+    CopyLedger,
+    TargetState,
+    source_state,
+)
+from asynccvat.core.texts import first_few
+
+
+class CopyReason(StrEnum):
+    """Why a step of a copy is taken."""
+
+    NEW = "new"
+    """The task has no copy yet."""
+    CHANGED = "changed"
+    """The task changed since it was copied."""
+    MISSING = "missing"
+    """Its copy was deleted at the target."""
+    INTERRUPTED = "interrupted"
+    """An earlier run asked the target for it, and ended before the comparison."""
+    UNCHANGED = "unchanged"
+    """It is as it was copied, and so is the copy."""
+    EDITED = "edited"
+    """Its copy was changed at the target."""
+    GONE = "gone"
+    """It was deleted at the source."""
+    REPLACED = "replaced"
+    """A newer copy has replaced this one."""
+    EXISTING = "existing at the target"
+    """The target's project has a task of the same name that the journal does not know."""
+    PROJECT = "project"
+    """The target's project cannot take it."""
+    FORBIDDEN = "forbidden"
+    """The user may not see its copy."""
+    NO_DATA = "no data"
+    """It has no images yet, so CVAT cannot back it up."""
+    NOT_FOUND = "not found"
+    """The source has no such task, or the user may not see it."""
+
+
+class CopyTask(msgspec.Struct, frozen=True):
+    """Copy a task. An earlier copy is removed once the new one stands and is compared.
+
+    Attributes:
+        task: The task at the source.
+        reason: Why.
+        previous: The copy that is replaced, None for none.
+        discard: The id of a task that an interrupted run made of an earlier state; it is removed
+            first. None for none.
+    """
+
+    task: Task
+    reason: CopyReason
+    previous: Copied | None = None
+    discard: int | None = None
+
+
+class FinishCopy(msgspec.Struct, frozen=True):
+    """Finish what an interrupted run began.
+
+    Attributes:
+        task: The task at the source.
+        reason: Why.
+        begun: What was begun.
+        copy: The task that the target made. None if that is yet to be looked for.
+        previous: The copy that is replaced, None for none.
+    """
+
+    task: Task
+    reason: CopyReason
+    begun: Begun
+    copy: int | None = None
+    previous: Copied | None = None
+
+
+class KeepCopy(msgspec.Struct, frozen=True):
+    """Do nothing: neither side changed, or only the copy.
+
+    Attributes:
+        task: The task at the source.
+        reason: Why.
+        copied: The copy.
+        detail: What is to be known about it.
+    """
+
+    task: Task
+    reason: CopyReason
+    copied: Copied
+    detail: str = ""
+
+
+class RemoveCopy(msgspec.Struct, frozen=True):
+    """Remove a copy from the target.
+
+    Attributes:
+        copied: The copy.
+        reason: Why.
+    """
+
+    copied: Copied
+    reason: CopyReason
+
+
+class RefuseCopy(msgspec.Struct, frozen=True):
+    """Fail a task without changing anything.
+
+    Attributes:
+        task_id: The task at the source.
+        name: Its name.
+        reason: Why, in one word.
+        detail: Why, in a sentence.
+        copy: Its copy, None for none.
+    """
+
+    task_id: int
+    name: str
+    reason: CopyReason
+    detail: str
+    copy: int | None = None
+
+
+class SkipCopy(msgspec.Struct, frozen=True):
+    """Do nothing: the task cannot be copied yet."""
+
+    task: Task
+    reason: CopyReason
+    detail: str
+
+
+CopyStep = CopyTask | FinishCopy | KeepCopy | RemoveCopy | RefuseCopy | SkipCopy
+S = TypeVar("S", CopyTask, FinishCopy, KeepCopy, RemoveCopy, RefuseCopy, SkipCopy)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectMatch:
+    """Which project of the target takes the tasks of one of the source.
+
+    Attributes:
+        into: The target's project. None if it is to be made, or if tasks stay outside projects.
+        name: The name to make it with; "" if it is not made.
+        labels: The labels to make it with, as the source lists them.
+        problem: Why it cannot take the tasks, "" if it can.
+    """
+
+    into: int | None = None
+    name: str = ""
+    labels: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    problem: str = ""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the project is to be made."""
+        return self.into is None and bool(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyLook:
+    """How a copy is now.
+
+    Attributes:
+        state: Its dates and digests. Without `annotations` if these were not read.
+        issues: How many issues it has.
+    """
+
+    state: TargetState
+    issues: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFacts:
+    """What both sides and the journal say, for `plan_copy`.
+
+    Attributes:
+        listing: The tasks at the source.
+        ledger: What the journal says.
+        asked: The begun tasks whose backup was given to the target, with the id of what it made;
+            None if that is not known.
+        jobs: The digest of each task's jobs at the source, by task; empty without `states`.
+        looks: How each copy is now, by its id at the target.
+        lost: The copies that the target does not have any more.
+        hidden: The copies that the user may not see.
+        presence: What the source says of copied tasks that are not in the listing.
+        projects: The target's project for each project of the source. The key None is for tasks
+            outside projects.
+        existing: Tasks of the target's projects that the journal does not know: their id by
+            project, name, subset and frames.
+        not_carried: What the backups of the listed tasks do not carry, in words, by task.
+    """
+
+    listing: TaskListing
+    ledger: CopyLedger = field(default_factory=CopyLedger)
+    asked: Mapping[int, int | None] = field(default_factory=dict)
+    jobs: Mapping[int, str] = field(default_factory=dict)
+    looks: Mapping[int, CopyLook] = field(default_factory=dict)
+    lost: Collection[int] = ()
+    hidden: Collection[int] = ()
+    presence: Mapping[int, Presence] = field(default_factory=dict)
+    projects: Mapping[int | None, ProjectMatch] = field(default_factory=dict)
+    existing: Mapping[tuple[int | None, str, str, int | None], int] = field(default_factory=dict)
+    not_carried: Mapping[int, Sequence[str]] = field(default_factory=dict)
+
+
+_NAMES: Mapping[type, str] = {
+    CopyTask: "copy",
+    FinishCopy: "finish",
+    RemoveCopy: "remove",
+    RefuseCopy: "refuse",
+    SkipCopy: "skip",
+    KeepCopy: "keep",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyPlan:
+    """What a copy will do.
+
+    Attributes:
+        steps: One for each task, removals last.
+        listing: The listing that it was made from.
+        projects: The target's project for each project of the source.
+        guard: Why the removals may not be carried out, None if they may.
+        warnings: What backups do not carry of these tasks, and which are deleted at the source.
+        absent: Copied tasks that are deleted at the source and whose copies stay.
+    """
+
+    steps: tuple[CopyStep, ...]
+    listing: TaskListing
+    projects: Mapping[int | None, ProjectMatch] = field(default_factory=dict)
+    guard: str | None = None
+    warnings: tuple[str, ...] = ()
+    absent: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{kind}={count}" for kind, count in self.counts.items())
+        return f"{type(self).__name__}({counts})"
+
+    def of(self, kind: type[S]) -> tuple[S, ...]:
+        """Return the steps of one kind, in order."""
+        return tuple([step for step in self.steps if type(step) is kind])
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many steps there are of each kind, by name; always in one order."""
+        kinds = Counter[type](map(type, self.steps))
+        return Counter({name: kinds[kind] for kind, name in _NAMES.items() if kinds[kind]})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON types, with a schema version."""
+        return {
+            "version": 1,
+            "listing_complete": self.listing.complete,
+            "guard": self.guard,
+            "warnings": list(self.warnings),
+            "absent": list(self.absent),
+            "projects": [
+                {"source": project, "into": match.into, "make": match.name or None}
+                for project, match in self.projects.items()
+                if project is not None
+            ],
+            "counts": dict(self.counts),
+            "steps": [_record(step) for step in self.steps],
+        }
+
+
+def edited(left: TargetState, now: CopyLook) -> str:
+    """Return how a copy differs from how we left it, "" if it does not.
+
+    A date alone does not count if the annotations were read and are the same: renaming a label of
+    the project, for example, moves the dates of all its tasks.
+    """
+    state = now.state
+    if now.issues:
+        return f"it has {now.issues} issues" if now.issues > 1 else "it has an issue"
+    if state.jobs != left.jobs:
+        return "its jobs have other stages, states or assignees"
+    if state.assignee != left.assignee:
+        return "it was assigned to another user"
+    if (state.name, state.subset, state.size) != (left.name, left.subset, left.size):
+        return "its name, subset or frames changed"
+    if state.updated_date == left.updated_date:
+        return ""
+    if state.annotations and state.annotations == left.annotations:
+        return ""
+    return "its annotations changed"
+
+
+def plan_copy(facts: CopyFacts, options: CopyOptions) -> CopyPlan:
+    """Compare both sides and the journal.
+
+    Args:
+        facts: What they say.
+        options: The guards.
+    """
+    ledger = facts.ledger
+    steps: list[CopyStep] = [_task_step(task, facts, options) for task in facts.listing.tasks]
+    steps += [
+        RefuseCopy(
+            task_id,
+            "",
+            CopyReason.NOT_FOUND,
+            "the source has no such task, or the user may not see it. Check the id, the user and "
+            "the organization",
+        )
+        for task_id in facts.listing.missing
+        if task_id not in facts.presence
+    ]
+    steps += [
+        _removal(copied, CopyReason.REPLACED, facts, options)
+        for copied in ledger.replaced.values()
+        if copied.copy not in facts.lost
+    ]
+    gone = [task for task, presence in facts.presence.items() if presence is Presence.GONE]
+    removals: list[CopyStep] = []
+    if options.prune:
+        removals = [
+            _removal(ledger.copies[task], CopyReason.GONE, facts, options)
+            for task in gone
+            if ledger.copies[task].copy not in facts.lost
+        ]
+    removed = sum(isinstance(step, RemoveCopy) for step in removals)
+    return CopyPlan(
+        steps=(*steps, *removals),
+        listing=facts.listing,
+        projects=facts.projects,
+        guard=_guard(removed, facts.listing, options),
+        warnings=_warnings(steps, gone, facts, options),
+        absent=() if options.prune else tuple(gone),
+    )
+
+
+def copies_to_look_at(
+    listing: TaskListing, ledger: CopyLedger, gone: Collection[int], jobs: Mapping[int, str]
+) -> tuple[int, ...]:
+    """Return the copies whose present state decides something: to be replaced, or removed.
+
+    Args:
+        listing: The tasks at the source.
+        ledger: What the journal says.
+        gone: The copied tasks that the source does not have any more.
+        jobs: The digest of each task's jobs at the source.
+    """
+    changed = [
+        copied.copy
+        for task in listing.tasks
+        if (copied := ledger.copies.get(task.id)) is not None
+        and copied.source != source_state(task, jobs.get(task.id, ""))
+    ]
+    removed = [ledger.copies[task].copy for task in gone if task in ledger.copies]
+    return (*changed, *removed, *ledger.replaced)
+
+
+def _task_step(task: Task, facts: CopyFacts, options: CopyOptions) -> CopyStep:
+    copied = facts.ledger.copies.get(task.id)
+    state = source_state(task, facts.jobs.get(task.id, ""))
+    begun, made = facts.ledger.begun.get(task.id), facts.asked.get(task.id)
+    if made is not None and made in facts.lost:
+        made = None
+    elif begun is not None and task.id in facts.asked and (made is None or begun.source == state):
+        return FinishCopy(task, CopyReason.INTERRUPTED, begun, made, copied)
+    if task.without_data:
+        return SkipCopy(task, CopyReason.NO_DATA, "it has no images yet, so CVAT backs nothing up")
+    if copied is None:
+        return _first_copy(task, made, facts, options)
+    if copied.copy in facts.lost:
+        return _into_project(CopyTask(task, CopyReason.MISSING, discard=made), facts)
+    return _next_copy(task, copied, made, facts, options)
+
+
+def _next_copy(
+    task: Task,
+    copied: Copied,
+    made: int | None,
+    facts: CopyFacts,
+    options: CopyOptions,
+) -> CopyStep:
+    """Return the step of a task that has a copy at the target."""
+    if copied.copy in facts.hidden:
+        return RefuseCopy(
+            task.id,
+            task.name,
+            CopyReason.FORBIDDEN,
+            f"this user may not see its copy, task {copied.copy} of the target. Use the user who "
+            "made it",
+            copied.copy,
+        )
+    look = facts.looks.get(copied.copy)
+    how = "" if look is None else edited(copied.target, look)
+    if copied.source == source_state(task, facts.jobs.get(task.id, "")):
+        if how:
+            return KeepCopy(task, CopyReason.EDITED, copied, f"its copy was changed: {how}")
+        return KeepCopy(task, CopyReason.UNCHANGED, copied)
+    if how and not options.overwrite:
+        return RefuseCopy(
+            task.id,
+            task.name,
+            CopyReason.EDITED,
+            f"it changed, and so did its copy, task {copied.copy} of the target: {how}. Look at "
+            "both; --overwrite replaces the copy",
+            copied.copy,
+        )
+    return _into_project(CopyTask(task, CopyReason.CHANGED, copied, made), facts)
+
+
+def _first_copy(task: Task, made: int | None, facts: CopyFacts, options: CopyOptions) -> CopyStep:
+    """Return the step of a task that has no copy yet."""
+    match = facts.projects.get(task.project_id, ProjectMatch())
+    twin = facts.existing.get((match.into, task.name, task.subset or "", task.size))
+    if twin not in (None, made) and not options.duplicate and not match.is_made:
+        return RefuseCopy(
+            task.id,
+            task.name,
+            CopyReason.EXISTING,
+            f"the target has task {twin} of the same name, subset and frames, which is not in this "
+            "copy's journal. Give the --state of the copy that made it, or --duplicate to have two",
+            twin,
+        )
+    return _into_project(CopyTask(task, CopyReason.NEW, discard=made), facts)
+
+
+def _into_project(step: CopyTask, facts: CopyFacts) -> CopyStep:
+    """Refuse a step whose project cannot take it."""
+    match = facts.projects.get(step.task.project_id)
+    if match is None or not match.problem:
+        return step
+    return RefuseCopy(step.task.id, step.task.name, CopyReason.PROJECT, match.problem)
+
+
+def _removal(
+    copied: Copied, reason: CopyReason, facts: CopyFacts, options: CopyOptions
+) -> CopyStep:
+    look = facts.looks.get(copied.copy)
+    how = "" if look is None else edited(copied.target, look)
+    if copied.copy in facts.hidden:
+        how = "this user may not see it"
+    if how and not options.overwrite:
+        return RefuseCopy(
+            copied.task,
+            copied.target.name,
+            CopyReason.EDITED,
+            f"its copy, task {copied.copy} of the target, is not removed: {how}. Look at it; "
+            "--overwrite removes it",
+            copied.copy,
+        )
+    return RemoveCopy(copied, reason)
+
+
+def _guard(removed: int, listing: TaskListing, options: CopyOptions) -> str | None:
+    """Return why no copy of a deleted task may be removed, None if they may."""
+    if not options.prune or (not removed and not options.expect):
+        return None
+    if not listing.complete:
+        return "no copy is removed: the listing of the source is incomplete. Run again."
+    if options.expect == removed:
+        return None
+    copies = "1 copy would go" if removed == 1 else f"{removed} copies would go"
+    given = "--expect is missing" if options.expect is None else f"--expect is {options.expect}"
+    return f"no copy is removed: {copies}, and {given}. Give --expect {removed} if that is right."
+
+
+def _warnings(
+    steps: Sequence[CopyStep], gone: Sequence[int], facts: CopyFacts, options: CopyOptions
+) -> tuple[str, ...]:
+    found = []
+    if gone and not options.prune:
+        tasks = "1 copied task is" if len(gone) == 1 else f"{len(gone)} copied tasks are"
+        found.append(
+            f"{tasks} deleted at the source: {first_few(gone)}. Their copies stay. Remove them "
+            f"with --prune --expect {len(gone)}."
+        )
+    copied = [step.task.id for step in steps if isinstance(step, CopyTask | FinishCopy)]
+    lacking: dict[str, list[int]] = {}
+    for task_id in copied:
+        for what in facts.not_carried.get(task_id, ()):
+            lacking.setdefault(what, []).append(task_id)
+    if copied:
+        found.append(
+            "backups do not carry owners: the copies belong to the user of the target's side."
+        )
+    found += [
+        f"backups do not carry {what}: task{'s' if len(ids) > 1 else ''} {first_few(ids)}."
+        for what, ids in lacking.items()
+    ]
+    return tuple(found)
+
+
+def _record(step: CopyStep) -> dict[str, Any]:
+    record: dict[str, Any] = {"step": _NAMES[type(step)]}
+    match step:
+        case RemoveCopy(copied=copied):
+            record |= {"task_id": copied.task, "name": copied.target.name, "copy": copied.copy}
+        case RefuseCopy():
+            record |= {"task_id": step.task_id, "name": step.name, "copy": step.copy}
+        case CopyTask():
+            previous = None if step.previous is None else step.previous.copy
+            record |= {"task_id": step.task.id, "name": step.task.name, "replaces": previous}
+        case FinishCopy():
+            record |= {"task_id": step.task.id, "name": step.task.name, "copy": step.copy}
+        case KeepCopy():
+            record |= {"task_id": step.task.id, "name": step.task.name, "copy": step.copied.copy}
+        case _:
+            record |= {"task_id": step.task.id, "name": step.task.name}
+    record["reason"] = str(step.reason)
+    detail = getattr(step, "detail", "")
+    if detail:
+        record["detail"] = detail
+    return record

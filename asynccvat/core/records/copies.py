@@ -1,0 +1,243 @@
+"""Decide what the journal of copies says: which tasks were copied, as what, and what is open.
+
+Each line is an entry. `read_entries` reads all of them in order, so that the last word about a
+task counts. `store.journal` keeps the lines, `core.plans.copy` compares the ledger with both sides.
+
+What was asked of the target is in a journal of restores beside this one (`core.records.restores`):
+the entry `begun` says which of its keys is about which task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from asynccvat.core.decoding import UNREADABLE
+from asynccvat.core.models import Task
+from asynccvat.errors import StoreError
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.-]+")
+_LONGEST_NAME = 80
+
+
+class SideName(msgspec.Struct, frozen=True):
+    """One side of a copy: a server, and the organization on it.
+
+    Attributes:
+        origin: The server's canonical address.
+        organization: Its short name; "" for the personal workspace, None for all that the user
+            may see.
+    """
+
+    origin: str
+    organization: str | None = None
+
+    def __str__(self) -> str:
+        if self.organization:
+            return f"{self.organization!r} at {self.origin}"
+        return (
+            f"the personal workspace at {self.origin}" if self.organization == "" else self.origin
+        )
+
+
+def state_name(source: SideName, target: SideName) -> str:
+    """Return the name of the state folder of copies between two sides.
+
+    Names that look alike in a file's name differ in the digest at the end.
+    """
+    texts = [
+        _NOT_IN_NAMES.sub("-", f"{side.origin.partition('://')[2]}-{side.organization or ''}")
+        for side in (source, target)
+    ]
+    readable = "--".join(text.strip("-.") for text in texts)[:_LONGEST_NAME].rstrip("-.")
+    digest = hashlib.sha256(msgspec.json.encode((source, target))).hexdigest()[:8]
+    return f"{readable}-{digest}"
+
+
+class SourceState(msgspec.Struct, frozen=True):
+    """What a copy was made of. If one of these changes, the task is copied again.
+
+    Attributes:
+        updated_date: The task's date, as the server's own text.
+        project_id: Its project, None outside any.
+        size: Frames.
+        jobs: A digest of the stages and states of its jobs, "" if they are not copied.
+    """
+
+    updated_date: str
+    project_id: int | None = None
+    size: int | None = None
+    jobs: str = ""
+
+
+def source_state(task: Task, jobs: str = "") -> SourceState:
+    """Return what a copy of a task is made of now."""
+    return SourceState(task.updated_date, task.project_id, task.size, jobs)
+
+
+class TargetState(msgspec.Struct, frozen=True):
+    """How we left a copy. If it is otherwise, somebody else worked on it.
+
+    Attributes:
+        updated_date: The copy's date, as the server's own text.
+        annotations: A digest of its annotations, without ids.
+        jobs: A digest of its jobs: stages, states, assignees.
+        name: Its name.
+        subset: Its subset.
+        size: Frames.
+        assignee: The id of the user it is assigned to, None for nobody.
+    """
+
+    updated_date: str
+    annotations: str = ""
+    jobs: str = ""
+    name: str = ""
+    subset: str = ""
+    size: int | None = None
+    assignee: int | None = None
+
+
+class Copied(msgspec.Struct, frozen=True, tag_field="entry", tag="copied"):
+    """A task was copied, and both sides were equal.
+
+    Attributes:
+        task: The task at the source.
+        copy: Its copy at the target.
+        source: What the copy was made of.
+        target: How we left it.
+    """
+
+    task: int
+    copy: int
+    source: SourceState
+    target: TargetState
+
+
+class Begun(msgspec.Struct, frozen=True, tag_field="entry", tag="begun"):
+    """A task is about to be copied.
+
+    Attributes:
+        task: The task at the source.
+        key: What the journal of restores calls this attempt.
+        source: What the backup is made of.
+        url: Where the source has the backup, "" before that is known.
+        etag: The ETag of that result.
+        size: Its bytes.
+    """
+
+    task: int
+    key: str
+    source: SourceState
+    url: str = ""
+    etag: str | None = None
+    size: int | None = None
+
+
+class Gone(msgspec.Struct, frozen=True, tag_field="entry", tag="gone"):
+    """A copy is no longer at the target: we deleted it, or it was deleted there."""
+
+    copy: int
+
+
+class ProjectPair(msgspec.Struct, frozen=True, tag_field="entry", tag="project"):
+    """Tasks of a project go into a project of the target.
+
+    Attributes:
+        project: The project at the source.
+        into: The project at the target.
+    """
+
+    project: int
+    into: int
+
+
+class Sides(msgspec.Struct, frozen=True, tag_field="entry", tag="sides"):
+    """The first entry: what is copied from where."""
+
+    source: SideName
+
+
+CopyEntry = Sides | ProjectPair | Begun | Copied | Gone
+
+
+def read_entries(lines: Iterable[Any], *, where: str) -> CopyLedger:
+    """Return what the lines of a journal say together.
+
+    Args:
+        lines: The JSON values.
+        where: The journal, for messages.
+
+    Raises:
+        StoreError: A line cannot be read.
+    """
+    ledger = CopyLedger()
+    for line in lines:
+        try:
+            ledger.note(msgspec.convert(line, CopyEntry))
+        except UNREADABLE as error:
+            raise StoreError(
+                f"cannot use {where}: a line of it cannot be read ({error}). A newer asynccvat may "
+                "have written it: upgrade asynccvat.",
+                step="store",
+            ) from error
+    return ledger
+
+
+@dataclass(slots=True)
+class CopyLedger:
+    """What all entries together say.
+
+    Attributes:
+        source: The side that is copied, None if nothing was written yet.
+        projects: The target's project of each project of the source.
+        copies: The copy of each task that has one.
+        begun: The last attempt of each task that was begun and not compared yet.
+        attempts: How often each task was begun.
+        replaced: Copies that a newer one replaces, and that are still to be removed, by their ids
+            at the target.
+    """
+
+    source: SideName | None = None
+    projects: dict[int, int] = field(default_factory=dict)
+    copies: dict[int, Copied] = field(default_factory=dict)
+    begun: dict[int, Begun] = field(default_factory=dict)
+    attempts: Counter[int] = field(default_factory=Counter)
+    replaced: dict[int, Copied] = field(default_factory=dict)
+
+    def note(self, entry: CopyEntry) -> None:
+        """Take one more entry into account."""
+        match entry:
+            case Sides(source=source):
+                self.source = source
+            case ProjectPair(project=project, into=into):
+                self.projects[project] = into
+            case Begun(task=task):
+                if task not in self.begun or self.begun[task].key != entry.key:
+                    self.attempts[task] += 1
+                self.begun[task] = entry
+            case Copied(task=task):
+                self.begun.pop(task, None)
+                earlier = self.copies.get(task)
+                if earlier is not None and earlier.copy != entry.copy:
+                    self.replaced[earlier.copy] = earlier
+                self.copies[task] = entry
+            case _:
+                self.replaced.pop(entry.copy, None)
+                for task in [task for task, one in self.copies.items() if one.copy == entry.copy]:
+                    del self.copies[task]
+
+    def next_key(self, task: int) -> str:
+        """Return the name of the next attempt to copy a task."""
+        return f"task{task}.{self.attempts[task] + 1}"
+
+
+def digest_of(values: Iterable[Mapping[str, Any]]) -> str:
+    """Return a short digest of JSON objects, in any order."""
+    texts = sorted(msgspec.json.encode(dict(value), order="sorted") for value in values)
+    return hashlib.sha256(b"\n".join(texts)).hexdigest()[:16]

@@ -1,0 +1,322 @@
+"""Copies between two servers: what arrives, what a second run does, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from two_servers import TwoServers, client_of, two_servers
+
+import asynccvat
+from asynccvat import CopyOptions, Selection
+from asynccvat.core.outcomes import Action, RunReport
+from asynccvat.errors import ConfigError, StoreError
+from asynccvat.models import CopyReason
+from asynccvat.simulator import Fault, SimulatorOptions
+from asynccvat.simulator.formats.archives import export_archive
+from asynccvat.simulator.world.tasks import Task
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def both(tmp_path: Path) -> AsyncIterator[TwoServers]:
+    async with two_servers(tmp_path / "state", subsets=("Train", ""), video_tasks=1) as servers:
+        servers.add_project()
+        yield servers
+
+
+def reasons(report: RunReport) -> dict[int, tuple[str, str]]:
+    return {one.task_id: (str(one.action), one.reason) for one in report.outcomes}
+
+
+async def test_tasks_arrive_in_their_project_with_everything(both: TwoServers) -> None:
+    report = await both.copy()
+    assert report.ok
+    assert report.count(Action.COPIED) == 4
+    await both.assert_equal(report)
+    for outcome in report.outcomes:
+        assert outcome.new_id is not None
+        old, new = both.old.world.tasks[outcome.task_id], both.new.world.tasks[outcome.new_id]
+        assert (new.name, new.subset, new.size) == (old.name, old.subset, old.size)
+        assert new.project_id == 1
+        assert outcome.location == f"{both.new.url}/tasks/{new.id}"
+        assert outcome.compared is not None
+        assert outcome.compared.differences == ()
+        assert outcome.transferred == outcome.bytes > 0
+
+
+async def test_a_second_run_copies_nothing(both: TwoServers) -> None:
+    await both.copy()
+    report = await both.copy()
+    assert set(reasons(report).values()) == {("kept", "unchanged")}
+    assert both.restores() == 4
+
+
+async def test_a_plan_changes_nothing(both: TwoServers) -> None:
+    plan = await both.plan()
+    assert plan.counts == {"copy": 4}
+    assert not both.state.exists()
+    assert not both.new.world.tasks
+
+
+async def test_a_changed_task_replaces_its_copy(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id for one in (await both.copy()).outcomes}
+    both.old.edit_task(1)
+    report = await both.copy()
+    assert reasons(report)[1] == ("copied", "changed")
+    assert both.restores() == 4
+    assert first[1] not in both.new.world.tasks
+    await both.assert_equal(report)
+
+
+async def test_a_deleted_task_is_named_and_its_copy_goes_with_the_expected_number(
+    both: TwoServers,
+) -> None:
+    await both.copy()
+    both.old.delete_task(2)
+    report = await both.copy()
+    assert report.ok
+    assert any("deleted at the source: 2." in warning for warning in report.warnings)
+    refused = await both.copy(prune=True)
+    assert refused.guard is not None
+    assert not refused.ok
+    assert both.restores() == 4
+    pruned = await both.copy(prune=True, expect=1)
+    assert reasons(pruned)[2] == ("removed", "gone")
+    assert both.restores() == 3
+    assert (await both.copy()).ok
+
+
+async def test_a_copy_that_was_changed_at_the_target_is_not_replaced(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id for one in (await both.copy()).outcomes}
+    copy = first[3]
+    assert copy is not None
+    both.old.edit_task(3)
+    both.new.edit_task(copy)
+    report = await both.copy()
+    (failure,) = report.failures
+    assert failure.reason == CopyReason.EDITED
+    assert f"task {copy} of the target: its annotations changed" in str(failure.error)
+    assert copy in both.new.world.tasks
+    assert (await both.copy(overwrite=True)).ok
+    assert copy not in both.new.world.tasks
+
+
+async def test_work_on_the_jobs_of_a_copy_protects_it(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id for one in (await both.copy()).outcomes}
+    both.old.edit_task(1)
+    copy = both.new.world.tasks[first[1] or 0]
+    both.new.world.change_job(copy.jobs()[0].id, state="completed")
+    (failure,) = (await both.copy()).failures
+    assert "stages, states or assignees" in str(failure.error)
+
+
+async def test_a_changed_copy_of_an_unchanged_task_is_compared(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id for one in (await both.copy()).outcomes}
+    both.new.edit_task(first[3] or 0)
+    report = await both.copy()
+    (failure,) = report.failures
+    assert failure.task_id == 3
+    assert failure.compared is not None
+    assert "shapes instead of" in str(failure.error)
+    both.new.rename_task(first[1] or 0, "renamed")
+    assert "name, subset or frames" in (await both.copy()).outcomes[0].warnings[0]
+
+
+async def test_a_copy_that_was_deleted_at_the_target_is_made_again(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id for one in (await both.copy()).outcomes}
+    both.new.delete_task(first[4] or 0)
+    report = await both.copy()
+    assert reasons(report)[4] == ("copied", "missing")
+    assert both.restores() == 4
+
+
+async def test_only_the_selected_tasks_are_copied_and_the_others_are_not_gone(
+    both: TwoServers,
+) -> None:
+    await both.copy()
+    report = await both.copy(Selection(task_ids=[1, 2]), prune=True)
+    assert report.ok
+    assert len(report.outcomes) == 2
+    assert both.restores() == 4
+
+
+async def test_a_project_is_made_with_its_labels_once(tmp_path: Path) -> None:
+    async with two_servers(tmp_path, projects=2) as both:
+        plan = await both.plan()
+        assert [project["make"] for project in plan.to_json()["projects"]] == [
+            "project-1",
+            "project-2",
+        ]
+        report = await both.copy()
+        assert report.ok
+        await both.assert_equal(report)
+        assert [project.name for project in both.new.world.projects.values()] == [
+            "project-1",
+            "project-2",
+        ]
+        for old, new in zip(
+            both.old.world.projects.values(), both.new.world.projects.values(), strict=True
+        ):
+            assert [label.name for label in new.labels] == [label.name for label in old.labels]
+        assert (await both.copy()).count(Action.KEPT) == 4
+        assert len(both.new.world.projects) == 2
+
+
+async def test_a_project_whose_creation_was_not_answered_is_made_once(tmp_path: Path) -> None:
+    async with two_servers(tmp_path) as both:
+        both.fail(Fault(path="/api/projects$", method="POST", lose_answer=True))
+        assert (await both.copy()).ok
+        assert len(both.new.world.projects) == 1
+
+
+async def test_tasks_go_into_a_named_project(both: TwoServers) -> None:
+    labels = both.old.world.projects[1].labels
+    made = both.new.world.add_project("everything", labels)
+    report = await both.copy(into_project="everything")
+    assert report.ok
+    assert {task.project_id for task in both.new.world.tasks.values()} == {made.id}
+    by_id = await both.plan(into_project=str(made.id))
+    assert by_id.counts == {"keep": 4}
+    with pytest.raises(ConfigError, match="there is no project 'nothing'"):
+        await both.plan(into_project="nothing")
+
+
+async def test_a_project_without_a_label_refuses_the_tasks(tmp_path: Path) -> None:
+    async with two_servers(tmp_path) as both:
+        project = both.old.world.projects[1]
+        both.new.world.add_project(project.name, project.labels[1:])
+        report = await both.copy()
+        assert len(report.failures) == 4
+        assert "it has no label 'car'" in str(report.failures[0].error)
+        assert not both.new.world.tasks
+
+
+async def test_two_projects_of_one_name_are_not_guessed_between(both: TwoServers) -> None:
+    both.add_project()
+    report = await both.copy()
+    assert "the target has 2 projects named 'project-1': 1, 2." in str(report.failures[0].error)
+
+
+async def test_a_project_stays_known_after_it_was_renamed(both: TwoServers) -> None:
+    await both.copy(Selection(task_ids=[1]))
+    both.new.world.change_project(1, name="another")
+    assert (await both.copy()).ok
+    assert {task.project_id for task in both.new.world.tasks.values()} == {1}
+
+
+async def test_tasks_that_another_copy_made_are_not_copied_twice(both: TwoServers) -> None:
+    await both.copy()
+    elsewhere = replace(both, state=both.state.with_name("elsewhere"))
+    report = await elsewhere.copy()
+    assert {one.reason for one in report.failures} == {CopyReason.EXISTING}
+    assert both.restores() == 4
+    assert (await elsewhere.copy(Selection(task_ids=[1]), duplicate=True)).ok
+    assert both.restores() == 5
+
+
+async def test_stages_and_states_of_jobs_are_copied_on_request(both: TwoServers) -> None:
+    report = await both.copy(states=True)
+    for outcome in report.outcomes:
+        old = both.old.world.tasks[outcome.task_id].jobs()
+        new = both.new.world.tasks[outcome.new_id or 0].jobs()
+        assert [(one.stage, one.state) for one in new] == [(one.stage, one.state) for one in old]
+    assert not any("stages" in warning for warning in report.warnings)
+    assert (await both.copy(states=True)).count(Action.KEPT) == 4
+    both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, state="rejected")
+    assert reasons(await both.copy(states=True))[1] == ("copied", "changed")
+
+
+async def test_tasks_outside_projects_stay_outside(tmp_path: Path) -> None:
+    async with two_servers(tmp_path, projects=0) as both:
+        assert (await both.copy()).ok
+        assert {task.project_id for task in both.new.world.tasks.values()} == {None}
+        made = both.new.world.add_project("all", both.old.world.tasks[1].labels)
+        await both.copy(Selection(task_ids=[1]), into_project="all")
+        assert made.id == 1
+
+
+async def test_a_backup_above_the_upload_limit_is_refused_before_a_byte_is_sent(
+    both: TwoServers,
+) -> None:
+    report = await both.copy(upload_limit=1000)
+    assert len(report.failures) == 4
+    assert "1,000 at most. Nothing was sent" in str(report.failures[0].error)
+    assert not any(call.method == "PATCH" for call in both.new.calls)
+    assert not both.new.world.tasks
+
+
+async def test_the_servers_own_limit_is_told(tmp_path: Path) -> None:
+    small = SimulatorOptions(tasks=0, projects=0, upload_limit=1000)
+    async with two_servers(tmp_path, new=small) as both:
+        both.add_project()
+        report = await both.copy(Selection(task_ids=[1]))
+        assert "takes no file of more than 1,000 bytes" in str(report.failures[0].error)
+
+
+async def test_tasks_without_data_and_unknown_ids_are_told(tmp_path: Path) -> None:
+    async with two_servers(tmp_path, tasks_without_data=1) as both:
+        both.add_project()
+        found = reasons(await both.copy())
+        assert found[4] == ("skipped", "no data")
+        report = await both.copy(Selection(task_ids=[99]))
+        assert reasons(report) == {99: ("failed", "not found")}
+
+
+async def test_one_state_folder_is_for_one_copy(both: TwoServers) -> None:
+    await both.copy(Selection(task_ids=[1]))
+    with pytest.raises(StoreError, match="holds the copies of"):
+        await asynccvat.copy(both.target, both.source, options=both.options())
+    async with client_of(both.old) as source:
+        same = asynccvat.CvatClient(
+            both.old.url, username="admin", password=both.old.password, organization=""
+        )
+        async with same:
+            with pytest.raises(ConfigError, match="is the state of a copy from"):
+                await asynccvat.copy(same, both.target, options=both.options())
+        with pytest.raises(ConfigError, match="both sides are"):
+            await asynccvat.copy(source, both.source, options=CopyOptions())
+
+
+async def test_the_state_lies_in_the_users_folder_by_default(
+    both: TwoServers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = CopyOptions(durable=False, default_project_id=1)
+    assert (await asynccvat.copy(both.source, both.target, options=options)).ok
+    assert list(tmp_path.rglob("copies.jsonl"))
+
+
+async def test_outcomes_come_as_they_are_done(both: TwoServers) -> None:
+    async with asynccvat.open_copy(both.source, both.target, options=both.options()) as run:
+        seen = [outcome.task_id async for outcome in run]
+    assert sorted(seen) == [1, 2, 3, 4]
+    assert run.report.to_json()["tasks"][0]["compared"]["differences"] == []
+
+
+async def test_both_sides_are_equal_by_cvat_xml(both: TwoServers) -> None:
+    report = await both.copy()
+    for outcome in report.outcomes:
+        old = both.old.world.tasks[outcome.task_id]
+        new = both.new.world.tasks[outcome.new_id or 0]
+        name = "CVAT for video 1.1" if old.mode == "interpolation" else "CVAT for images 1.1"
+        assert xml_of(old, name) == xml_of(new, name)
+
+
+def xml_of(task: Task, name: str) -> str:
+    """The annotations of a task as CVAT XML, without ids and without what is each server's own."""
+    with zipfile.ZipFile(io.BytesIO(export_archive(task, name, save_images=False))) as archive:
+        root = ET.fromstring(archive.read("annotations.xml"))
+    for meta in root.findall("meta"):
+        root.remove(meta)
+    for element in root.iter():
+        element.attrib.pop("id", None)
+        element.attrib.pop("task_id", None)
+    return ET.tostring(root, encoding="unicode")

@@ -1,0 +1,118 @@
+"""What the journal of copies says, line by line and together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynccvat.core.models import Task
+from asynccvat.core.records.copies import (
+    Begun,
+    Copied,
+    CopyLedger,
+    Gone,
+    ProjectPair,
+    SideName,
+    Sides,
+    SourceState,
+    TargetState,
+    digest_of,
+    read_entries,
+    source_state,
+    state_name,
+)
+from asynccvat.errors import StoreError
+
+OLD = SideName("https://old.example.com")
+NEW = SideName("https://new.example.com", "acme")
+
+
+def copied(task: int, copy: int, date: str = "1") -> Copied:
+    return Copied(task, copy, SourceState(date), TargetState("9"))
+
+
+def ledger_of(*entries: Any) -> CopyLedger:
+    return read_entries([msgspec.to_builtins(entry) for entry in entries], where="'copies.jsonl'")
+
+
+def test_a_journal_says_what_was_copied_as_what() -> None:
+    ledger = ledger_of(Sides(OLD), ProjectPair(5, 7), Begun(147, "task147.1", SourceState("1")))
+    assert ledger.source == OLD
+    assert ledger.projects == {5: 7}
+    assert ledger.begun[147].key == "task147.1"
+    ledger.note(copied(147, 3))
+    assert not ledger.begun
+    assert ledger.copies[147].copy == 3
+
+
+def test_a_newer_copy_leaves_the_earlier_one_to_be_removed() -> None:
+    ledger = ledger_of(copied(147, 3), copied(147, 4, "2"))
+    assert ledger.copies[147].copy == 4
+    assert ledger.replaced.keys() == {3}
+    ledger.note(Gone(3))
+    assert not ledger.replaced
+    assert ledger.copies[147].copy == 4
+
+
+def test_the_same_copy_noted_again_replaces_nothing() -> None:
+    assert not ledger_of(copied(147, 3), copied(147, 3, "2")).replaced
+
+
+def test_a_copy_that_is_gone_leaves_its_task_without_one() -> None:
+    assert not ledger_of(copied(147, 3), Gone(3)).copies
+
+
+def test_each_attempt_has_a_name_of_its_own() -> None:
+    ledger = CopyLedger()
+    assert ledger.next_key(147) == "task147.1"
+    first = Begun(147, "task147.1", SourceState("1"))
+    ledger.note(first)
+    # The same attempt, whose result is known now.
+    ledger.note(msgspec.structs.replace(first, url="/result", etag='"1"', size=5))
+    assert ledger.next_key(147) == "task147.2"
+    assert ledger.next_key(148) == "task148.1"
+
+
+@pytest.mark.parametrize("line", [{"entry": "later"}, {}, [], {"entry": "gone", "copy": "x"}])
+def test_a_line_of_another_version_is_refused(line: Any) -> None:
+    with pytest.raises(StoreError, match=r"cannot use 'copies\.jsonl'"):
+        read_entries([line], where="'copies.jsonl'")
+
+
+def test_a_state_folder_is_named_by_both_sides() -> None:
+    name = state_name(OLD, NEW)
+    assert name.startswith("old.example.com--new.example.com-acme-")
+    assert state_name(NEW, OLD) != name
+    assert state_name(OLD, SideName("https://new.example.com")) != name
+    assert state_name(OLD, SideName("https://new.example.com", "")) != state_name(
+        OLD, SideName("https://new.example.com")
+    )
+
+
+@given(st.text(), st.text())
+def test_any_side_gives_a_name_that_disks_can_hold(origin: str, organization: str) -> None:
+    name = state_name(SideName(f"https://{origin}", organization), NEW)
+    assert len(name) <= 100
+    assert name.isascii()
+    assert not {"/", "\\", ":"} & set(name)
+
+
+def test_a_side_is_named_in_words() -> None:
+    assert str(OLD) == "https://old.example.com"
+    assert str(NEW) == "'acme' at https://new.example.com"
+    assert str(SideName("https://x", "")) == "the personal workspace at https://x"
+
+
+def test_a_digest_depends_on_values_and_not_on_their_order() -> None:
+    one, two = {"id": 1, "state": "new"}, {"state": "new", "id": 2}
+    assert digest_of([one, two]) == digest_of([two, one])
+    assert digest_of([one]) != digest_of([two])
+
+
+def test_the_state_of_a_source_is_its_date_project_and_frames() -> None:
+    task = Task(id=1, updated_date="2", project_id=5, size=3)
+    assert source_state(task, "jobs") == SourceState("2", 5, 3, "jobs")
