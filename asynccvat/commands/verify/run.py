@@ -256,6 +256,12 @@ class _Verification:
         selected = BackupSelection(task_ids=wanted.task_ids, folders=wanted.folders)
         found = await threads.run(find_backups, layout, selected)
         self._found(found.problems)
+        if not (found.backups or found.problems):
+            self.report = replace(self.report, without_receipts=True)
+            self._warn(
+                f"{str(self._dest)!r} holds no backup, so nothing could be compared. Check the "
+                "path, or run `asynccvat backup` first."
+            )
         targets = {one.receipt.folder for one in found.backups}
         started = VerifyStarted(
             tasks=len(targets),

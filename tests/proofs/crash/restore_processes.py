@@ -113,7 +113,7 @@ async def _work(job: RestoreJob) -> asynccvat.RunReport:
         )
 
 
-def _run(pipe: Connection, job: RestoreJob) -> None:
+def _run(pipe: Connection, job: Any, work: Callable[[Any], Any]) -> None:
     for name in ("SHORTEST_INTERVAL", "SHORTEST_PAUSE", "FIRST_POLL", "CLOCK_SLACK"):
         setattr(intervals, name, 0.002)
     for name in ("fsync", "sync_filesystem"):
@@ -122,17 +122,22 @@ def _run(pipe: Connection, job: RestoreJob) -> None:
     moments = Moments(job.die_at, job.after)
     moments.watch()
     try:
-        report = asyncio.run(_work(job))
+        report = asyncio.run(work(job))
         pipe.send({"ok": report.ok, "report": report.to_json(), "moments": moments.names})
     except BaseException:
         pipe.send({"traceback": traceback.format_exc()})
         raise
 
 
-def run(job: RestoreJob) -> dict[str, Any] | None:
-    """Run a job to its end, and return what it reported; None if it was killed."""
+def run(job: Any, work: Callable[[Any], Any] = _work) -> dict[str, Any] | None:
+    """Run a job to its end, and return what it reported; None if it was killed.
+
+    Args:
+        job: What is done, and where the process dies.
+        work: Does it, and returns a report.
+    """
     pipe, theirs = processes.Pipe()
-    process = processes.Process(target=_run, args=(theirs, job))
+    process = processes.Process(target=_run, args=(theirs, job, work))
     process.start()
     theirs.close()
     try:
