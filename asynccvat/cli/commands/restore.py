@@ -233,7 +233,7 @@ def show_plan(plan: RestorePlan, *, as_json: bool, verbose: bool) -> ExitCode:
             [
                 (
                     step["step"],
-                    step["task_id"] or None,
+                    step.get("task_id", step.get("project_id")),
                     step["reason"],
                     step.get("bytes"),
                     step.get("annotations"),

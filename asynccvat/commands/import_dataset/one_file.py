@@ -117,6 +117,7 @@ class DatasetImporter:
         )
         return TaskOutcome(
             task_id=self._project_id,
+            target=TargetKind.PROJECT,
             action=Action.IMPORTED,
             reason=order.step.reason,
             location=str(order.step.path),

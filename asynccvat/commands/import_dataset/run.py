@@ -18,7 +18,7 @@ from asynccvat.client.upload_file import LocalFile
 from asynccvat.commands.import_dataset.one_file import DatasetImporter, DatasetOrder
 from asynccvat.commands.restore.records import IMPORTS, RestoreJournal, journal_folder
 from asynccvat.commands.restore.run import find_project
-from asynccvat.core.models import Format, Project
+from asynccvat.core.models import Format, Project, TargetKind
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.import_dataset import (
     DatasetCandidate,
@@ -213,7 +213,8 @@ def _checked(path: Path, importer: Format) -> LocalFile:
         else:
             broken = _wrong_type(path, importer)
     except OSError as error:
-        broken = error.strerror or str(error)
+        missing = isinstance(error, FileNotFoundError)
+        broken = "there is no such file" if missing else error.strerror or str(error)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         broken = f"it is no whole zip ({str(error).rstrip('.')})"
     if broken is not None or status is None:
@@ -254,6 +255,7 @@ def _tell(plan: DatasetPlan, emit: Callable[[Event], None]) -> None:
 def _skipped(step: SkipDataset) -> TaskOutcome:
     return TaskOutcome(
         task_id=step.project_id,
+        target=TargetKind.PROJECT,
         action=Action.SKIPPED,
         reason=step.reason,
         location=str(step.path),
@@ -263,6 +265,7 @@ def _skipped(step: SkipDataset) -> TaskOutcome:
 def _failed(step: ImportDataset | RefuseDataset, error: AsyncCvatError) -> TaskOutcome:
     return FailedOutcome(
         task_id=step.project_id,
+        target=TargetKind.PROJECT,
         action=Action.FAILED,
         reason=step.reason,
         location=str(step.path),

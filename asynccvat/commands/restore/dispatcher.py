@@ -149,6 +149,7 @@ def failed(step: Restore | RefuseRestore, error: AsyncCvatError) -> TaskOutcome:
     """Return the outcome of a backup whose restore failed or was refused."""
     return FailedOutcome(
         task_id=step.target_id,
+        target=step.target,
         name=step.name,
         action=Action.FAILED,
         reason=step.reason,

@@ -158,6 +158,7 @@ class BackupRestorer:
         )
         return TaskOutcome(
             task_id=step.target_id,
+            target=order.kind,
             name=step.name,
             action=Action.RESTORED,
             reason=step.reason,
@@ -202,15 +203,17 @@ class BackupRestorer:
             )
 
     async def _move(self, order: RestoreOrder, new_id: int, project_id: int) -> None:
+        why, cause = "the server left it where it was", None
         try:
-            await self._calls.move(new_id, project_id)
+            if (await self._calls.move(new_id, project_id)).project_id == project_id:
+                return
         except ResponseError as error:
-            raise RestoreError(
-                f"restored {str(order.step.path)!r} as task {new_id}, but cannot move it into "
-                f"project {project_id}: {str(error).rstrip('.')}. Change the project, and run the "
-                "same command again.",
-                step="move",
-            ) from error
+            why, cause = str(error).rstrip("."), error
+        raise RestoreError(
+            f"restored {str(order.step.path)!r} as task {new_id}, but cannot move it into project "
+            f"{project_id}: {why}. Change the project, and run the same command again.",
+            step="move",
+        ) from cause
 
 
 @dataclass(slots=True)

@@ -150,7 +150,9 @@ class RestoreRun:
         project_id, labels = await self._target_project()
         zips = await _read_all(sources)
         there = await self._still_there(journal, sources)
-        candidates = [_candidate(one, zips[one.key], journal, there) for one in sources]
+        candidates = [
+            _candidate(one, zips[one.key], journal, there, self._choice.kind) for one in sources
+        ]
         emit(ListingRead(len(candidates), complete=True))
         plan = plan_restores(
             candidates,
@@ -244,6 +246,7 @@ def _candidate(
     found: BackupZip | BackupFileError,
     journal: RestoreJournal,
     there: frozenset[int],
+    target: TargetKind,
 ) -> RestoreCandidate:
     state = journal.of(one.key)
     is_there = state.done is not None and state.done.new_id in there
@@ -256,6 +259,7 @@ def _candidate(
             state=state,
             there=is_there,
             problem=found,
+            target=target,
         )
     return RestoreCandidate(
         target_id=one.target_id,
@@ -265,6 +269,7 @@ def _candidate(
         contents=found.contents,
         state=state,
         there=is_there,
+        target=found.contents.kind,
     )
 
 
@@ -280,6 +285,7 @@ async def _write_restored(journal: RestoreJournal, report: ReportBuilder) -> Non
 def _skipped(step: SkipRestore) -> TaskOutcome:
     return TaskOutcome(
         task_id=step.target_id,
+        target=step.target,
         name=step.name,
         action=Action.SKIPPED,
         reason=step.reason,

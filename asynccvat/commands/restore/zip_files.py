@@ -74,9 +74,10 @@ def _read(path: Path) -> BackupZip:
         with zipfile.ZipFile(path) as archive:
             contents = _contents(archive, path)
     except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        why = "there is no such file" if missing else error.strerror or str(error)
         raise BackupFileError(
-            f"cannot restore {str(path)!r}: {error.strerror or error}. Check the path, or restore "
-            "another backup.",
+            f"cannot restore {str(path)!r}: {why}. Check the path, or restore another backup.",
             step="plan",
         ) from error
     except _BROKEN as error:

@@ -57,6 +57,7 @@ class RestoreCandidate:
         state: How far earlier runs came.
         there: Whether what an earlier run made is still at the server.
         problem: Why it cannot be restored, None if it can.
+        target: Whether it is of a task or of a project.
     """
 
     target_id: int
@@ -67,6 +68,7 @@ class RestoreCandidate:
     state: RestoreState = _UNTOUCHED
     there: bool = False
     problem: AsyncCvatError | None = None
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Restore:
         reason: Why.
         size: Bytes of the file.
         annotations: How many annotations it holds.
+        target: Whether it is of a task or of a project.
     """
 
     target_id: int
@@ -88,6 +91,7 @@ class Restore:
     reason: RestoreReason
     size: int
     annotations: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class SkipRestore:
     path: PurePath
     reason: RestoreReason
     new_id: int | None
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class RefuseRestore:
     path: PurePath
     reason: RestoreReason
     problem: AsyncCvatError
+    target: TargetKind = TargetKind.TASK
 
 
 RestoreStep = Restore | SkipRestore | RefuseRestore
@@ -145,7 +151,7 @@ class RestorePlan:
 def _record(step: RestoreStep) -> dict[str, Any]:
     record: dict[str, Any] = {
         "step": _KINDS[type(step)],
-        "task_id": step.target_id,
+        f"{step.target}_id": step.target_id or None,
         "name": step.name,
         "reason": str(step.reason),
         "path": str(step.path),
@@ -192,27 +198,31 @@ def _step(
     *,
     again: bool,
 ) -> RestoreStep:
-    done = one.state.done
+    done, kind = one.state.done, one.target
+
+    def refused(reason: RestoreReason, problem: AsyncCvatError) -> RefuseRestore:
+        return RefuseRestore(one.target_id, one.name, one.path, reason, problem, kind)
+
     if done is not None and one.there and not again:
-        return SkipRestore(one.target_id, one.name, one.path, RestoreReason.EXISTING, done.new_id)
+        existing = RestoreReason.EXISTING
+        return SkipRestore(one.target_id, one.name, one.path, existing, done.new_id, kind)
     if one.problem is not None:
-        return RefuseRestore(one.target_id, one.name, one.path, RestoreReason.FILE, one.problem)
+        return refused(RestoreReason.FILE, one.problem)
     assert one.contents is not None, "a file that was read has contents"
     if one.size > upload_limit:
-        problem: AsyncCvatError = too_large(str(one.path), one.size, upload_limit)
-        return RefuseRestore(one.target_id, one.name, one.path, RestoreReason.TOO_LARGE, problem)
+        problem = too_large(str(one.path), one.size, upload_limit)
+        return refused(RestoreReason.TOO_LARGE, problem)
     if project_id is not None:
         problems = label_problems(one.contents.labels, labels)
         if problems:
-            problem = labels_missing(one, project_id, problems)
-            return RefuseRestore(one.target_id, one.name, one.path, RestoreReason.LABELS, problem)
+            return refused(RestoreReason.LABELS, labels_missing(one, project_id, problems))
     reason = RestoreReason.NEW
     if done is not None:
         reason = RestoreReason.AGAIN if one.there else RestoreReason.GONE
     elif one.state != _UNTOUCHED:
         reason = RestoreReason.INTERRUPTED
     total = one.contents.annotations.total
-    return Restore(one.target_id, one.name, one.path, reason, one.size, total)
+    return Restore(one.target_id, one.name, one.path, reason, one.size, total, kind)
 
 
 def too_large(path: str, size: int, limit: int) -> UploadTooLargeError:

@@ -90,7 +90,7 @@ async def test_a_plan_changes_nothing(
         ("a.zip", dataset("a" * 50)[:-30], "it is no whole zip"),
         ("a.zip", dataset(), "it is empty"),
         ("a.xml", b"<x/>", "CVAT takes json or zip files in this format"),
-        ("gone.zip", None, "No such file or directory"),
+        ("gone.zip", None, "there is no such file"),
         ("folder", "folder", "it is a folder, and CVAT takes one file"),
     ],
     ids=["no zip", "cut short", "empty", "other type", "missing", "folder"],

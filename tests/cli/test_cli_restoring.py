@@ -1,0 +1,129 @@
+"""`asynccvat restore` and `import-dataset`: from backups and datasets to tasks."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asynccvat.simulator import SimulatedServer
+from asynccvat.simulator.world.jpeg import draw_jpeg
+
+if TYPE_CHECKING:
+    from command_line import Shell
+
+
+@pytest.fixture
+def backups(shell: Shell, tmp_path: Path) -> Path:
+    """Backups of the tasks 1 to 3."""
+    place = tmp_path / "backups"
+    ended = shell("backup", str(place), "-t", "1,2,3")
+    assert ended.code == 0, ended.err
+    return place
+
+
+def names(server: SimulatedServer) -> list[str]:
+    return [task.name for task in server.tasks.values()]
+
+
+def test_backups_become_tasks_and_nothing_is_made_twice(
+    shell: Shell, simulated: SimulatedServer, backups: Path
+) -> None:
+    planned = shell("restore", str(backups), "--dry-run")
+    assert planned.code == 0
+    assert [line.split("\t")[:3] for line in planned.out.splitlines()] == [
+        ["step", "id", "reason"],
+        *(["restore", str(number), "new"] for number in (1, 2, 3)),
+    ]
+    assert "Dry run, nothing was changed: 3 to restore." in planned.err
+    before = names(simulated)
+    ended = shell("restore", str(backups))
+    assert ended.code == 0, ended.err
+    assert "3 tasks (3 restored)" in ended.out
+    assert sorted(names(simulated)) == sorted([*before, *before[:3]])
+    again = shell("restore", str(backups), "--json")
+    assert again.code == 0
+    report: dict[str, Any] = json.loads(again.out)
+    assert report["counts"] == {"skipped": 3}
+    assert [one["task_id"] for one in report["tasks"]] == [1, 2, 3]
+    (found,) = (backups / ".asynccvat" / "restores").glob("*/restored.json")
+    restored = json.loads(found.read_bytes())
+    assert restored["tasks"] == {str(one["task_id"]): one["new_id"] for one in report["tasks"]}
+    unchanged = shell("restore", str(backups), "--dry-run")
+    assert unchanged.err.endswith("3 unchanged (-v lists them).\n")
+
+
+def test_tasks_go_into_a_project_whose_labels_fit(
+    shell: Shell, simulated: SimulatedServer, backups: Path
+) -> None:
+    ended = shell("restore", str(backups), "-t", "1", "--project", "1", "--json")
+    assert ended.code == 0, ended.err
+    (made,) = json.loads(ended.out)["tasks"]
+    assert simulated.tasks[made["new_id"]].project_id == 1
+
+
+def test_projects_are_restored(shell: Shell, simulated: SimulatedServer, tmp_path: Path) -> None:
+    place = tmp_path / "projects"
+    assert shell("backup", str(place), "--projects", "--project-id", "1").code == 0
+    planned = shell("restore", str(place), "--projects", "--dry-run", "--json")
+    (step,) = json.loads(planned.out)["steps"]
+    assert (step["project_id"], step["reason"]) == (1, "new")
+    before = len(simulated.projects)
+    ended = shell("restore", str(place), "--project-id", "1")
+    assert ended.code == 0, ended.err
+    assert len(simulated.projects) == before + 1
+
+
+def test_annotations_come_back_alone(shell: Shell, backups: Path, tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept")
+    same = shell("restore", str(backups), "--annotations", "-t", "1,2", "--backup-dir", kept)
+    assert same.code == 0, same.err
+    assert "2 tasks (2 unchanged)" in same.out
+    empty = tmp_path / "empty.xml"
+    empty.write_text("<annotations></annotations>")
+    emptied = shell(
+        "upload", "--pair", f"1={empty}", "--allow-empty", "--backup-dir", str(tmp_path / "other")
+    )
+    assert emptied.code == 0, emptied.err
+    given = ("restore", str(backups), "--annotations", "-t", "1", "--backup-dir", kept)
+    planned = shell(*given, "--dry-run")
+    assert "1 to put back" in planned.err
+    ended = shell(*given)
+    assert ended.code == 0, ended.err
+    assert "1 task (1 put back)" in ended.out
+    assert shell("upload", "--undo", "-t", "1", "--backup-dir", kept).code == 0
+
+
+def test_datasets_become_tasks_of_a_project(
+    shell: Shell, simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("annotations/instances_train.json", json.dumps(coco()))
+        archive.writestr("images/train/a.jpg", draw_jpeg(1, 64, 48))
+    path = tmp_path / "train.zip"
+    path.write_bytes(content.getvalue())
+    given = ("import-dataset", "1", str(path), "--format", "COCO 1.0")
+    planned = shell(*given, "--dry-run", "--json")
+    assert json.loads(planned.out)["counts"] == {"import": 1}
+    assert "1 to import" in shell(*given, "--dry-run").err
+    before = len(simulated.tasks)
+    ended = shell(*given)
+    assert ended.code == 0, ended.err
+    assert "1 imported" in ended.out
+    assert len(simulated.tasks) == before + 1
+    assert "1 skipped" in shell(*given).out
+    assert len(simulated.tasks) == before + 1
+
+
+def coco() -> dict[str, Any]:
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 9, 9], "area": 81}
+    return {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": [{**box, "iscrowd": 0, "segmentation": []}],
+    }
