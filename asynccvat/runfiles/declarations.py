@@ -15,6 +15,7 @@ from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Option, declared_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
+from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.runfiles.mappings import MappingKey, MappingType
 from asynccvat.runfiles.value_types import (
@@ -32,7 +33,7 @@ from asynccvat.runfiles.value_types import (
 )
 
 DOWNLOAD, UPLOAD, MIRROR = "download_cvat_tasks", "upload_anno_with_cvat_tasks", "mirror"
-CREATE, BACKUP = "create", "backup"
+CREATE, BACKUP, RESTORE = "create", "backup", "restore"
 
 NAMES = {
     DOWNLOAD: DOWNLOAD,
@@ -42,6 +43,7 @@ NAMES = {
     MIRROR: MIRROR,
     CREATE: CREATE,
     BACKUP: BACKUP,
+    RESTORE: RESTORE,
 }
 """The names that a file may use for a task, with the one that steps and reports have."""
 
@@ -101,6 +103,9 @@ SERVER = MappingType(
         ),
     }
 )
+
+# Options of a command that no step is.
+_OF_ANNOTATIONS = ("overwrite", "backup_dir")
 
 _FORMAT = MappingKey(
     TextType(),
@@ -204,6 +209,35 @@ PARAMETERS = {
             ),
             **_keys(Selection),
             **_keys(BackupOptions),
+        }
+    ),
+    RESTORE: MappingType(
+        {
+            "src": MappingKey(
+                TextType(is_path=True),
+                "The folder of backups, or the zip of one backup.",
+                required=True,
+            ),
+            "task_id": MappingKey(
+                _IDS_OR_ONE, "These tasks, by the ids that they had. By default all of 'src'."
+            ),
+            "projects": MappingKey(
+                BooleanType(), "Restore the backups of projects instead of tasks."
+            ),
+            "project_id": MappingKey(
+                _IDS_OR_ONE, "The backups of these projects, by the ids that they had."
+            ),
+            "at": MappingKey(
+                DateType(), "The newest backups from before this date, or this long ago, like 7d."
+            ),
+            "project": MappingKey(
+                ScalarType(), "The project that the tasks are moved into, by its id or name."
+            ),
+            **{
+                key: value
+                for key, value in _keys(RestoreOptions).items()
+                if key not in _OF_ANNOTATIONS
+            },
         }
     ),
 }

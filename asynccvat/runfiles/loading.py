@@ -20,6 +20,7 @@ from asynccvat.runfiles.declarations import (
     MIRROR,
     NAMES,
     PARAMETERS,
+    RESTORE,
     SERVER,
     UPLOAD,
 )
@@ -116,6 +117,7 @@ class _Loader:
             MIRROR: self._builder.mirror,
             CREATE: self._builder.create,
             BACKUP: self._builder.backup,
+            RESTORE: self._builder.restore,
         }
         return build[task](head, section)
 

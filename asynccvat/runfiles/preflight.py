@@ -23,6 +23,7 @@ from asynccvat.runfiles.steps import (
     CreationStep,
     DownloadStep,
     MirrorStep,
+    RestoreStep,
     RunFileStep,
     UploadStep,
 )
@@ -74,8 +75,9 @@ class _Check:
             await self._mirror(step)
         elif isinstance(step, BackupStep):
             await self._selection(step, step.selection)
-        elif isinstance(step, CreationStep):
-            for given in (step.project, step.labels_from):
+        elif isinstance(step, CreationStep | RestoreStep):
+            others = (step.labels_from,) if isinstance(step, CreationStep) else ()
+            for given in (step.project, *others):
                 if given is not None and given.isascii() and given.isdecimal():
                     await self.project(int(given), str(step.place_of(given)))
         elif isinstance(step, UploadStep):

@@ -11,12 +11,13 @@ from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.core.plans.create import CreatePlan
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Plan
+from asynccvat.core.plans.restore import RestorePlan
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.errors import AsyncCvatError
 from asynccvat.runfiles.steps import RunFileStep
 from asynccvat.runfiles.wording import reworded_plan
 
-AnyPlan = Plan | UploadPlan | DownloadPlan | CreatePlan
+AnyPlan = Plan | UploadPlan | DownloadPlan | CreatePlan | RestorePlan
 
 _UNCHANGED = (Action.KEPT, Action.SKIPPED)
 

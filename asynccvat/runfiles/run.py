@@ -19,6 +19,7 @@ from asynccvat.api.backups import backup, plan_backup
 from asynccvat.api.creations import create, plan_create
 from asynccvat.api.downloads import download_many, plan_download
 from asynccvat.api.mirrors import mirror, plan_mirror
+from asynccvat.api.restores import plan_restore, restore
 from asynccvat.api.uploads import plan_upload, upload
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import RunReport
@@ -45,6 +46,7 @@ from asynccvat.runfiles.steps import (
     CreationStep,
     DownloadStep,
     MirrorStep,
+    RestoreStep,
     RunFile,
     RunFileStep,
     UploadStep,
@@ -223,6 +225,19 @@ async def _work(step: RunFileStep, account: Account, hear: Callable[[Event], Non
                 on_event=hear,
             )
         )
+    elif isinstance(step, RestoreStep):
+        await _reported(
+            restore(
+                client,
+                step.source,
+                step.ids,
+                projects=step.projects,
+                project=step.project,
+                at=step.at,
+                options=step.options,
+                on_event=hear,
+            )
+        )
     elif isinstance(step, CreationStep):
         await _reported(
             create(
@@ -294,6 +309,18 @@ async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
     if isinstance(step, BackupStep):
         options = replace(step.options, default_project_id=account.project_id)
         return (await plan_backup(client, step.dest, step.selection, options=options),)
+    if isinstance(step, RestoreStep):
+        return (
+            await plan_restore(
+                client,
+                step.source,
+                step.ids,
+                projects=step.projects,
+                project=step.project,
+                at=step.at,
+                options=step.options,
+            ),
+        )
     if isinstance(step, CreationStep):
         return (
             await plan_create(

@@ -18,9 +18,10 @@ from asynccvat.core.declarations import Switch, declared_options, make_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
+from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError
-from asynccvat.runfiles.declarations import BACKUP, CREATE, DOWNLOAD, MIRROR, UPLOAD
+from asynccvat.runfiles.declarations import BACKUP, CREATE, DOWNLOAD, MIRROR, RESTORE, UPLOAD
 from asynccvat.runfiles.mappings import Section
 from asynccvat.runfiles.nodes import FilePosition, NodeReader
 from asynccvat.runfiles.steps import (
@@ -29,6 +30,7 @@ from asynccvat.runfiles.steps import (
     CreationStep,
     DownloadStep,
     MirrorStep,
+    RestoreStep,
     UploadStep,
 )
 from asynccvat.runfiles.wording import in_keys
@@ -258,6 +260,41 @@ class StepBuilder:
             labels=None if labels is None else _path(labels),
             labels_from=values.get("labels_from"),
             options=options,
+        )
+
+    def restore(self, head: StepHead, section: Section) -> RestoreStep | None:
+        """Build a restore; its keys are the options of the command."""
+        values, places = section.values, _NamedPositions()
+        tasks = places.ids(section, "task_id")
+        of_projects = places.ids(section, "project_id")
+        places.found = {}  # ids of another server perhaps, which this one need not have
+        self._remember_position(places, section, "project")
+        projects = bool(of_projects) or values.get("projects", False)
+        for key, others in (("task_id", projects), ("project", projects)):
+            if key in section.entries and others:
+                self._reader.report(
+                    section.entries[key].value,
+                    f"{key!r} is for backups of tasks, and 'projects' or 'project_id' takes those "
+                    "of projects: remove one of them",
+                )
+                return None
+        if "src" not in values:
+            return None
+        given = _values(RestoreOptions, section)
+        if "journal" in given:
+            given["journal"] = _path(given["journal"])
+        return RestoreStep(
+            number=head.number,
+            task=RESTORE,
+            place=head.place,
+            server=head.server,
+            places=places.found,
+            source=_path(values["src"]),
+            ids=(tasks or of_projects) or None,
+            projects=projects,
+            at=values.get("at"),
+            project=values.get("project"),
+            options=make_options(RestoreOptions, given),
         )
 
     def _selection(

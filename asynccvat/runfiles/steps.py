@@ -10,6 +10,7 @@ from asynccvat.core.backup_options import BackupOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
+from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.runfiles.nodes import FilePosition
 from asynccvat.settings import SettingValue
@@ -108,6 +109,27 @@ class MirrorStep(RunFileStep):
     format: str | None
     images: bool | None
     options: MirrorOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreStep(RunFileStep):
+    """A restore.
+
+    Attributes:
+        source: The folder of backups, or one zip.
+        ids: The ids that the tasks or projects had. None takes all.
+        projects: Whether projects are restored instead of tasks.
+        at: The newest backups from before this moment, None for the newest of all.
+        project: The project that tasks are moved into, by its id or name. None for none.
+        options: The options of the restore.
+    """
+
+    source: Path
+    ids: tuple[int, ...] | None
+    projects: bool
+    at: str | None
+    project: str | None
+    options: RestoreOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -467,3 +467,32 @@ async def test_a_plan_names_what_each_step_would_do_and_changes_nothing(
         json.dumps([plan.to_json() for plan in (first, second, third, fourth)])
         assert serve.calls("POST", "export") == []
         assert sorted(path.name for path in tmp_path.iterdir()) == ["2.xml", "mine", "steps.yaml"]
+
+
+async def test_a_restore_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with named(monkeypatch, 2) as serve:
+        made = await ac.backup(serve.client, "backups", ac.Selection(task_ids=[1]))
+        assert made.ok, made.failures
+        file = written("- {task: restore, parameters: {src: backups, task_id: 1}}\n")
+        (planned,) = await ac.plan_run_file(file)
+        assert [plan.counts for plan in planned.plans] == [{"restore": 1}]
+        assert counts(await ac.run_file(file)) == [(1, 0, 0, 0)]
+        assert len(serve.server.tasks) == 3
+        assert counts(await ac.run_file(file)) == [(0, 1, 0, 0)]
+        assert len(serve.server.tasks) == 3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ("{src: b, task_id: 1, projects: true}", "'task_id' is for backups of tasks"),
+        ("{src: b, project: 5, project_id: 1}", "'project' is for backups of tasks"),
+        ("{src: b, project: 4711}", "4711"),
+    ],
+)
+async def test_a_restore_that_contradicts_itself_is_refused(
+    monkeypatch: pytest.MonkeyPatch, parameters: str, says: str
+) -> None:
+    async with named(monkeypatch, 1):
+        (problem,) = await told(written(f"- {{task: restore, parameters: {parameters}}}\n"))
+        assert says in problem

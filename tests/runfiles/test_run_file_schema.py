@@ -179,7 +179,43 @@ CREATE = {
         "max_time": "8h",
     },
 }
-STEPS: list[Any] = [DOWNLOAD, PLACES, PAIRS, IN_DIR, MIRROR, CREATE, BACKUP]
+RESTORE = {
+    "task": "restore",
+    "parameters": {
+        "src": "backups",
+        "task_id": [147, 150],
+        "projects": False,
+        "at": "7d",
+        "project": "Harbour",
+        "again": True,
+        "upload_limit": "60G",
+        "journal": "journal",
+        "concurrency": 2,
+        "transfers": 3,
+        "import_timeout": 90,
+        "no_fsync": True,
+        "break_lock": True,
+        "retries": 0,
+        "wait_for_server": "10m",
+        "queue_timeout": "4h",
+        "max_time": "8h",
+    },
+}
+RESTORE_PROJECTS = {
+    "task": "restore",
+    "parameters": {"src": "backups", "project_id": 5, "projects": True},
+}
+STEPS: list[Any] = [
+    DOWNLOAD,
+    PLACES,
+    PAIRS,
+    IN_DIR,
+    MIRROR,
+    CREATE,
+    BACKUP,
+    RESTORE,
+    RESTORE_PROJECTS,
+]
 OF_FILES = (
     "there is no such file or folder",
     "cannot read",
@@ -285,12 +321,17 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
             return isinstance(value, list) and path[0] == 1
         case ("parameters", "filter", *_):
             return True  # JSON logic is more than a mapping
-        case ("parameters", "updated_since"):
+        case ("parameters", "updated_since" | "at"):
             return bool(value == "7")  # no date
+        case ("parameters", "projects"):
+            return bool(value is True)  # the step names tasks
         case (
             "parameters",
             "export_timeout" | "bwlimit" | "max_size" | "max_member_size" | "max_directory_size",
-        ) | ("parameters", "queue_timeout" | "max_time" | "import_timeout"):
+        ) | (
+            "parameters",
+            "queue_timeout" | "max_time" | "import_timeout" | "upload_limit",
+        ):
             return bool(value == 0)
         case ("parameters", "segment_size"):
             return value is None  # an overlap needs it
