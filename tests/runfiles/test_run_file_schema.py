@@ -323,8 +323,6 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
             return True  # JSON logic is more than a mapping
         case ("parameters", "updated_since" | "at"):
             return bool(value == "7")  # no date
-        case ("parameters", "projects"):
-            return bool(value is True)  # the step names tasks
         case (
             "parameters",
             "export_timeout" | "bwlimit" | "max_size" | "max_member_size" | "max_directory_size",
@@ -333,8 +331,9 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
             "queue_timeout" | "max_time" | "import_timeout" | "upload_limit",
         ):
             return bool(value == 0)
-        case ("parameters", "segment_size"):
-            return value is None  # an overlap needs it
+        case ("parameters", "segment_size" | "projects"):
+            # An overlap needs the size; the step names tasks, not projects.
+            return value is (None if path[-1] == "segment_size" else True)
         case ("parameters", "keep"):
             return bool(value in (0, 2.5))
         case ("parameters", "max_delete"):
