@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import io
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from condense import VALIDATORS, lengthen, shape_of
 from yarl import URL
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions, UserSpec
+from asynccvat.simulator.formats.backups import write_backup
 from asynccvat.simulator.world.content import project_labels
 
 ADMIN_PASSWORD: Final = "a dm:in"
@@ -43,6 +45,8 @@ NULLABLE_IN_LISTS: Final = frozenset(
 """The same for lists of requests, since the requests are not those of the recorded server."""
 
 FILE_ID: Final = re.compile(r"1_[0-9a-f-]{36}")
+RESTORE_ID: Final = re.compile(r"(?<=id%3D)[0-9a-f-]{36}")
+"""The random part of the id of a restore."""
 
 ANNOTATION_FILE: Final = (
     b'<annotations><image id="0" name="street_0000.jpg" width="640" height="480"><box label="car" '
@@ -85,6 +89,7 @@ class Replay:
     validators: dict[str, str] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     file_id: str = ""
+    restore_id: str = ""
 
     async def call(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
@@ -154,6 +159,12 @@ class Replay:
             if name in headers:
                 headers[name] = self.validators.get(headers[name], headers[name])
         return headers
+
+    def learn_restore(self, received: ReceivedResponse) -> None:
+        """Note the id of a restore."""
+        found = re.search(rb'&id=([0-9a-f-]{36})&subresource=backup"\}$', received.body)
+        if found is not None:
+            self.restore_id = found[1].decode()
 
     def learn(self, recorded: dict[str, Any], received: ReceivedResponse) -> None:
         """Remember the parts of a response to which later exchanges refer."""
@@ -359,8 +370,10 @@ async def _replay_exchange(
     headers = replay.headers(index, request.get("headers", {}))
     body = _body(replay, index, exchange, headers)
     path = FILE_ID.sub(replay.file_id, lengthen(request["path"]))
+    path = RESTORE_ID.sub(replay.restore_id, path)
     received = await replay.call(request["method"], path, headers, body)
     replay.learn(response, received)
+    replay.learn_restore(received)
     if replay.scenario == "auth_login" and index == 0:
         replay.cookies = _cookies_of(replay)
     return received
@@ -384,7 +397,12 @@ def _body(
 ) -> bytes | None:
     recorded = exchange["request"].get("body")
     if headers.get("content-type", "").startswith("multipart/form-data"):
-        return _form(exchange.get("label") or "", headers["content-type"])
+        if exchange["request"]["path"].startswith("/api/tasks/backup"):
+            stream = io.BytesIO()
+            write_backup(stream, [replay.server.tasks[207]])
+            return form_of("task_file", stream.getvalue(), headers["content-type"])
+        content = b"rubbish" if exchange.get("label") == "rubbish file" else ANNOTATION_FILE
+        return form_of("annotation_file", content, headers["content-type"])
     if recorded is None:
         return None
     piece = re.fullmatch(r"<(\d+) bytes>", recorded) if isinstance(recorded, str) else None
@@ -402,14 +420,13 @@ def _body(
     return text.encode()
 
 
-def _form(label: str, content_type: str) -> bytes:
-    """Return a form like the one that was sent, of which only the type is recorded."""
+def form_of(name: str, content: bytes, content_type: str) -> bytes:
+    """Return a form with a file, like the one that was sent, of which only the type is recorded."""
     boundary = content_type.rpartition("boundary=")[2]
-    content = b"rubbish" if label == "rubbish file" else ANNOTATION_FILE
     head = (
         f"--{boundary}\r\n"
-        'Content-Disposition: form-data; name="annotation_file"; filename="annotations.xml"\r\n'
-        "Content-Type: application/xml\r\n\r\n"
+        f'Content-Disposition: form-data; name="{name}"; filename="sent"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
     )
     return head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import aiohttp
 from anyio.lowlevel import checkpoint
 from condense import lengthen
-from replay import FILE_ID, PENDING, ReceivedResponse, compare
+from replay import FILE_ID, PENDING, ReceivedResponse, compare, form_of
 from yarl import URL
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
@@ -170,12 +170,7 @@ class Replay264:
         if content_type.startswith("multipart/form-data"):
             path = recorded["request"]["path"]
             field, make = FILES.get(label) or (_field(path), rubbish)
-            boundary = content_type.rpartition("boundary=")[2]
-            head = (
-                f"--{boundary}\r\n"
-                f'Content-Disposition: form-data; name="{field}"; filename="sent.zip"\r\n\r\n'
-            )
-            return head.encode() + make(self.server) + f"\r\n--{boundary}--\r\n".encode()
+            return form_of(field, make(self.server), content_type)
         piece = re.fullmatch(r"<(\d+) bytes>", body) if isinstance(body, str) else None
         if piece is not None:
             start = int(headers["upload-offset"])

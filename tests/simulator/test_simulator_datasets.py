@@ -160,6 +160,20 @@ async def test_a_dataset_under_way_is_not_imported_again() -> None:
         assert (await client.ended(first.json["rq_id"]))["message"] == ""
 
 
+async def test_a_lost_answer_imports_all_the_same() -> None:
+    async with simulator_client(OPTIONS) as client:
+        project = client.server.world.add_project("empty")
+        content = exported(client, COCO)
+        for kind, count in (("drop", 0), ("lose_answer", 2)):
+            fault = Fault.from_json({"method": "POST", "path": "dataset", kind: True})
+            client.server.faults.add(fault)
+            with pytest.raises(aiohttp.ClientError):
+                await send(client, project, COCO, content)
+            for entry in (await client.get("/api/requests")).json["results"]:
+                assert (await client.ended(entry["id"]))["status"] == "finished"
+            assert len(client.server.world.project_tasks(project.id)) == count
+
+
 # --- What is no dataset ---------------------------------------------------------------------------
 
 
