@@ -1,0 +1,238 @@
+"""What an earlier run, a lost answer or the server left is finished, replaced, or named."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+from creating import PROJECT, QUICK, images, new_tasks
+from engine_serving import Log, Serving, actions, connected, error, log, serving, until
+
+import asynccvat as ac
+from asynccvat import errors, events
+from asynccvat.models import CreateReason
+from asynccvat.simulator import Fault
+
+__all__ = ["log"]
+
+pytestmark = pytest.mark.anyio
+
+POST_TASK = r"^/api/tasks$"
+TAG = '{"label_id": 1, "frame": 0}'
+DATA = r"^/api/tasks/\d+/data/$"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return images(tmp_path, cam1=2)
+
+
+def options(**given: Any) -> ac.CreateOptions:
+    return ac.CreateOptions(durable=False, **given)
+
+
+async def create(serve: Serving, source: Path, **given: Any) -> ac.RunReport:
+    given = {"project": PROJECT, "options": QUICK, **given}
+    return await ac.create(serve.client, source, **given)
+
+
+async def made_by_another(serve: Serving, name: str = "cam1") -> int:
+    """Make an empty task, as another program of the same user does."""
+    headers = {"Authorization": f"Token {serve.server.token}"}
+    body = {"name": name, "project_id": PROJECT}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{serve.server.url}/api/tasks", json=body) as answer,
+    ):
+        assert answer.status == 201, await answer.text()
+        made: int = (await answer.json(content_type=None))["id"]
+        return made
+
+
+@pytest.mark.parametrize("path", [POST_TASK, DATA])
+async def test_a_lost_answer_makes_no_second_task(source: Path, path: str) -> None:
+    async with serving(1) as serve:
+        for nth in (1, 2, 3):
+            serve.server.faults.add(
+                Fault(method="POST", path=path, nth=nth, times=1, lose_answer=True)
+            )
+        report = await create(serve, source)
+        assert report.ok, report.failures
+        assert [task.size for task in (await new_tasks(serve, 1)).values()] == [2]
+
+
+@pytest.mark.parametrize("status", [500, 502])
+async def test_a_call_that_made_nothing_is_made_again(source: Path, status: int) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(method="POST", path=POST_TASK, times=2, status=status))
+        report = await create(serve, source)
+        assert report.ok, report.failures
+        assert list(await new_tasks(serve, 1)) == ["cam1"]
+
+
+async def test_the_project_of_a_lost_call_is_found(source: Path) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(
+            Fault(method="POST", path=r"^/api/projects$", times=1, lose_answer=True)
+        )
+        report = await create(serve, source, project="Harbour", labels=["car"])
+        assert report.ok, report.failures
+        assert [one.name for one in serve.server.projects.values()].count("Harbour") == 1
+
+
+def at_the_call(act: Callable[[], Awaitable[object]], *, after: bool) -> aiohttp.TraceConfig:
+    """Do something when a call makes a task: before it is sent, or after it was answered."""
+    config = aiohttp.TraceConfig()
+
+    async def look(_session: object, _context: object, call: Any) -> None:
+        if call.method == "POST" and call.url.path == "/api/tasks":
+            await act()
+
+    (config.on_request_end if after else config.on_request_start).append(look)
+    return config
+
+
+async def test_two_tasks_that_an_interrupted_run_may_have_made_are_named(source: Path) -> None:
+    async with serving(1) as serve:
+
+        async def end() -> None:
+            run.cancel()
+            await anyio.sleep_forever()
+
+        traced = at_the_call(end, after=True)
+        async with connected(serve.server, trace_configs=[traced]) as client:
+            run = ac.open_create(client, source, project=PROJECT, options=QUICK)
+            async with run:
+                assert (await run.wait()).interrupted
+        await made_by_another(serve)
+        report = await create(serve, source)
+        assert "cannot tell whether an earlier call made task 2 or 3" in str(error(report, 0))
+        serve.server.delete_task(3)
+        assert actions(await create(serve, source)) == {2: ("created", CreateReason.UNFINISHED)}
+
+
+async def test_two_tasks_that_a_lost_call_may_have_made_are_named(source: Path) -> None:
+    async with serving(1) as serve:
+        lost = Fault(method="POST", path=POST_TASK, nth=2, lose_answer=True)
+        serve.server.faults.add(lost)
+        traced = at_the_call(lambda: made_by_another(serve), after=False)
+        async with connected(serve.server, trace_configs=[traced]) as client:
+            report = await ac.create(client, source, project=PROJECT, options=QUICK)
+        assert isinstance(error(report, 0), errors.RequestUncertainError)
+        assert sorted(serve.server.tasks) == [1, 2, 3]
+
+
+async def test_an_empty_task_that_the_server_could_not_fill_is_replaced(source: Path) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(creating="fail", message="OSError: Truncated File Read\n"))
+        report = await create(serve, source)
+        assert "OSError: Truncated File Read. The task is empty. The next run replaces it." in str(
+            error(report, 2)
+        )
+        serve.server.faults.clear()
+        report = await create(serve, source)
+        assert actions(report) == {3: ("created", CreateReason.UNFINISHED)}
+        assert [task.size for task in (await new_tasks(serve, 1)).values()] == [2]
+        assert 2 not in serve.server.tasks
+
+
+async def test_an_empty_task_of_other_files_is_replaced(source: Path) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(creating="fail", message="no"))
+        await create(serve, source)
+        serve.server.faults.clear()
+        images(source, cam1=3)
+        report = await create(serve, source)
+        assert actions(report) == {3: ("created", CreateReason.CHANGED)}
+        assert [task.size for task in (await new_tasks(serve, 1)).values()] == [3]
+
+
+async def test_a_task_that_is_not_empty_any_more_is_not_replaced(source: Path) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(creating="fail", message="no"))
+        await create(serve, source)
+        serve.server.faults.clear()
+        images(source, cam1=3)
+        # Another program fills the task just before it would be deleted.
+        serve.server.faults.add(
+            Fault(
+                method="GET",
+                path=r"/annotations$",
+                times=1,
+                status=200,
+                body=f'{{"version": 0, "tags": [{TAG}], "shapes": [], "tracks": []}}',
+            )
+        )
+        report = await create(serve, source)
+        assert "it is not empty any more" in str(error(report, 2))
+        assert 2 in serve.server.tasks
+
+
+async def test_a_request_that_the_server_forgot_is_judged_by_the_frames(source: Path) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(
+            Fault(method="GET", path=r"^/api/requests/", times=1, lose_queue=True)
+        )
+        report = await create(serve, source)
+        assert len(await new_tasks(serve, 1)) == 1
+        again = await create(serve, source)
+        assert report.ok or again.ok
+        assert [task.size for task in (await new_tasks(serve, 1)).values()] == [2]
+
+
+async def test_a_task_that_takes_too_long_is_followed_by_the_next_run(
+    source: Path, log: Log
+) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(creating="stick"))
+        report = await create(serve, source, options=options(import_timeout=0.01), on_event=log)
+        assert "takes too long" in str(error(report, 2))
+        assert log.of(events.ImportStarted)
+        serve.server.faults.clear()
+        serve.server.release_creations()
+        report = await create(serve, source)
+        assert actions(report) == {2: ("created", CreateReason.UNFINISHED)}
+        assert len(serve.calls("PATCH")) == 1
+
+
+async def test_another_number_of_frames_is_a_failure(source: Path) -> None:
+    async with serving(1) as serve:
+
+        def add_frames(event: events.ImportFinished) -> None:
+            serve.server.world.change_task(event.task_id, size=7)
+
+        log = Log()
+        log.on(events.ImportFinished, add_frames)
+        report = await create(serve, source, on_event=log)
+        assert "has 7 frames instead of 2" in str(error(report, 2))
+
+
+async def test_a_journal_may_lie_elsewhere(source: Path, tmp_path: Path) -> None:
+    place = tmp_path.parent / f"{tmp_path.name} journal"
+    elsewhere = options(journal=place)
+    async with serving(1, client={"organization": ""}) as serve:
+        assert (await create(serve, source, options=elsewhere)).ok
+        assert not (source / ".asynccvat").exists()
+        (journal,) = place.rglob("*.jsonl")
+        assert journal.parent.name.endswith("@")
+        assert {
+            one.action for one in (await create(serve, source, options=elsewhere)).outcomes
+        } == {"skipped"}
+
+
+async def test_a_second_run_at_the_same_time_is_refused(source: Path) -> None:
+    async with serving(1) as serve:
+        log = Log()
+        refused: list[BaseException] = []
+        run = ac.open_create(serve.client, source, project=PROJECT, options=QUICK, on_event=log)
+        async with run:
+            await until(lambda: bool(log.of(events.UploadStarted)))
+            with pytest.raises(errors.StoreLockedError) as caught:
+                await create(serve, source)
+            refused.append(caught.value)
+            assert (await run.wait()).ok
+        assert refused
