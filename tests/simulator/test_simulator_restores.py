@@ -463,6 +463,19 @@ async def test_a_task_without_data_is_not_backed_up() -> None:
         assert {name.partition("/")[0] for name in members(data)} == {"project.json", "task_0"}
 
 
+async def test_a_project_without_tasks_comes_back() -> None:
+    async with simulator_client() as client:
+        project = client.server.world.add_project("empty", client.server.projects[1].labels)
+        asked = await client("POST", f"/api/projects/{project.id}/backup/export")
+        request = await client.ended(asked.json["rq_id"])
+        download = await client.get(request["result_url"])
+        assert 'filename="project_empty_backup_' in download.headers["Content-Disposition"]
+        assert set(members(download.body)) == {"project.json"}
+        made = await restored(client, await send_by_tus(client, PROJECTS, download.body))
+        assert client.server.projects[made].name == "empty"
+        assert len(client.server.projects[made].labels) == 4
+
+
 # --- Real backups ---------------------------------------------------------------------------------
 
 

@@ -158,7 +158,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
         key = (request.subject, tasks)
         result = self._cache.get(key)
         if result is None:
-            name = _file_name(request, tasks)
+            name = _file_name(request, tasks, self._world)
             moment = request.finished
             assert moment is not None, "an ended request has its date"
             result = ExportResult(request.subject, tasks, name, moment, int(moment.timestamp()))
@@ -176,12 +176,13 @@ class ExportQueue(WorkQueue[ExportRequest]):
         request.expiry = request.finished + timedelta(seconds=self._options.result_seconds)
 
 
-def _file_name(request: ExportRequest, tasks: tuple[Task, ...]) -> str:
+def _file_name(request: ExportRequest, tasks: tuple[Task, ...], world: World) -> str:
     subject = request.subject
     moment = max((task.updated_date for task in tasks), default=request.created)
     when = moment.strftime("%Y_%m_%d_%H_%M_%S")
     if subject.format is None:
-        name = tasks[0].name if subject.target == "task" and tasks else str(subject.target_id)
+        project = world.projects.get(subject.target_id)
+        name = tasks[0].name if subject.target == "task" else project.name if project else ""
         return f"{subject.target}_{name}_backup_{when}.zip"
     words = f"{subject.target}_{subject.target_id}_{subject.subresource}_{when}"
     return f"{words}_{subject.format.lower()}.zip"
