@@ -240,6 +240,11 @@ class Prediction:
         """
         self._exports.note_found(self._watched, modified, sent)
 
+    @property
+    def still_holds(self) -> bool:
+        """Whether results can still be predicted: others may have shown that they cannot."""
+        return self._exports.can_predict
+
     async def refute(self, error: AsyncCvatError) -> ExportResult:
         """Note that the archive was not there, and wait for the result again.
 

@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 
 from asynccvat.client.watched import WatchedRequest
 from asynccvat.core.models import RequestSpec
-from asynccvat.errors import AsyncCvatError, ResponseError
+from asynccvat.errors import AsyncCvatError, ExportNotReadyError, ResponseError
 from asynccvat.http import ResultStream
 from asynccvat.transfer.exports import ExportResult, Exports, Prediction
 from asynccvat.transfer.slots import RequestSlots
@@ -88,6 +88,15 @@ class OneExport:
         self._reads_earlier = False
         status = error.status if isinstance(error, ResponseError) else None
         return status is None or status in _NO_SUCH_RESULT
+
+    def check_prediction(self) -> None:
+        """Check, after a wait, that the result may still be fetched unasked.
+
+        Raises:
+            ExportNotReadyError: Results cannot be predicted any more. `read` asks the server then.
+        """
+        if self._prediction is not None and not self._prediction.still_holds:
+            raise ExportNotReadyError("the server's results cannot be predicted", step="download")
 
     def opened(self, stream: ResultStream) -> None:
         """Note that the server sends an archive.

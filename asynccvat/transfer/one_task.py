@@ -251,6 +251,7 @@ class TaskFetcher:
         if not self.has_room:
             export.release_slot()
         async with self._reading:
+            export.check_prediction()
             return await destination.read(url, staging, export.spec, on_open=export.opened)
 
 
