@@ -23,7 +23,7 @@ from asynccvat.client import CvatClient
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.paths import NameRules
 from asynccvat.core.zip import Directory, TailNeeded, ZipReader, read_directory
-from asynccvat.errors import ExportExpiredError, IntegrityError
+from asynccvat.errors import AsyncCvatError, ExportExpiredError, IntegrityError
 from asynccvat.http import ResultStream
 
 # A receiver of another system may hold names that no disk here could.
@@ -122,6 +122,7 @@ class ArchiveRelay:
         self._chunks: AsyncGenerator[bytes, None] | None = None
         self._position = 0
         self._left = b""
+        self._failure: AsyncCvatError | None = None
 
     @classmethod
     async def open(
@@ -182,7 +183,15 @@ class ArchiveRelay:
             ExportExpiredError: The server has another result now.
             AsyncCvatError: The connection broke too often.
         """
-        end = offset + length
+        try:
+            async for piece in self._checked(offset, offset + length):
+                yield piece
+        except AsyncCvatError as error:
+            # The receiver's connection breaks of it, and reports that instead.
+            self._failure = error
+            raise
+
+    async def _checked(self, offset: int, end: int) -> AsyncIterator[bytes]:
         waits = self._backoff()
         wanted, offset = offset, min(offset, self._check.position)
         while offset < end:
@@ -215,7 +224,15 @@ class ArchiveRelay:
         self._check.close()
 
     async def check_unchanged(self) -> None:
-        """Do nothing: each request asks for the same result, and is refused otherwise."""
+        """Raise what kept the bytes from being read, if anything did.
+
+        Each request asks for the same result, and the source refuses it otherwise.
+
+        Raises:
+            AsyncCvatError: As `pieces`.
+        """
+        if self._failure is not None:
+            raise self._failure
 
     async def close(self) -> None:
         """Close the request that is open, if one is."""

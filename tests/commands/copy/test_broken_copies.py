@@ -1,0 +1,212 @@
+"""What breaks between two servers: connections, results, members, answers, sizes."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from two_servers import TwoServers, two_servers
+
+import asynccvat
+from asynccvat import Selection
+from asynccvat.archives.relay import MemberCheck
+from asynccvat.core.archive_limits import ArchiveLimits
+from asynccvat.core.outcomes import RunReport
+from asynccvat.core.paths import NameRules
+from asynccvat.core.zip import Directory, read_directory
+from asynccvat.errors import CopyError, IntegrityError
+from asynccvat.events import Event, ImportRequested
+from asynccvat.simulator import Fault
+
+pytestmark = pytest.mark.anyio
+
+DOWNLOAD = r"/api/tasks/1/backup/download"
+PIECE = r"/api/tasks/backup/\d+_"
+ONE = Selection(task_ids=[1])
+
+
+@pytest.fixture
+async def both(tmp_path: Path) -> AsyncIterator[TwoServers]:
+    """One task whose backup is larger than the part that is fetched first."""
+    async with two_servers(
+        tmp_path / "state", tasks=2, frames=6, frame_bytes=200_000, projects=0
+    ) as servers:
+        yield servers
+
+
+async def equal(both: TwoServers, report: RunReport) -> None:
+    assert report.ok, [one.failure for one in report.failures]
+    assert both.restores() == 1
+    await both.assert_equal(report)
+
+
+@pytest.mark.parametrize("at", [0, 100_000, 900_000])
+async def test_a_broken_download_goes_on_at_the_same_byte(both: TwoServers, at: int) -> None:
+    both.fail(Fault(path=DOWNLOAD, nth=2, cut_at=at), at="old")
+    report = await both.copy(ONE)
+    await equal(both, report)
+    (outcome,) = report.outcomes
+    assert outcome.transferred <= outcome.bytes * 1.1
+
+
+@pytest.mark.parametrize("at", [0, 1000, 700_000])
+async def test_a_broken_upload_goes_on_at_the_offset_of_the_target(
+    both: TwoServers, at: int
+) -> None:
+    both.fail(Fault(method="PATCH", path=PIECE, break_at=at))
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_piece_whose_answer_is_lost_is_not_sent_again(both: TwoServers) -> None:
+    both.fail(Fault(method="PATCH", path=PIECE, lose_answer=True))
+    await equal(both, await both.copy(ONE))
+
+
+async def test_another_result_of_the_source_is_not_appended(both: TwoServers) -> None:
+    both.fail(
+        Fault(path=DOWNLOAD, nth=2, cut_at=300_000),
+        Fault(path=DOWNLOAD, nth=3, move_etag=True),
+        at="old",
+    )
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_result_that_expires_is_made_again(both: TwoServers) -> None:
+    both.fail(Fault(path=DOWNLOAD, nth=2, expire=True), at="old")
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_damaged_member_is_found_before_anything_is_made_of_it(both: TwoServers) -> None:
+    both.fail(Fault(path=DOWNLOAD, alter_at=50_000, times=None), at="old")
+    report = await both.copy(ONE)
+    (failure,) = report.failures
+    assert isinstance(failure.error, IntegrityError)
+    assert not both.new.world.tasks
+    both.old.faults.clear()
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_member_that_was_damaged_once_is_fetched_again(both: TwoServers) -> None:
+    both.fail(Fault(path=DOWNLOAD, nth=2, alter_at=50_000), at="old")
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_source_without_ranges_goes_through_a_file(both: TwoServers) -> None:
+    both.fail(Fault(path=DOWNLOAD, ignore_range=True, times=None), at="old")
+    await equal(both, await both.copy(ONE))
+    assert not list((both.state / "spool").iterdir())
+
+
+async def test_a_file_on_the_way_is_bounded(both: TwoServers) -> None:
+    both.fail(Fault(path=DOWNLOAD, ignore_range=True, times=None), at="old")
+    report = await both.copy(ONE, spool_limit=100_000)
+    (failure,) = report.failures
+    assert isinstance(failure.error, CopyError)
+    assert "100,000 bytes, which --spool-limit allows" in str(failure.error)
+    assert not list((both.state / "spool").iterdir())
+
+
+async def test_a_file_on_the_way_is_written_again_after_a_break(both: TwoServers) -> None:
+    both.fail(
+        Fault(path=DOWNLOAD, nth=2, cut_at=500_000),
+        Fault(path=DOWNLOAD, ignore_range=True, times=None),
+        at="old",
+    )
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_lost_answer_makes_one_task(both: TwoServers) -> None:
+    both.fail(Fault(method="POST", path="filename=", lose_answer=True))
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_failed_restore_is_told_and_made_in_the_next_run(both: TwoServers) -> None:
+    both.fail(Fault(importing="fail", message="MemoryError\n"))
+    report = await both.copy(ONE)
+    assert "could not restore 'the backup of task 1': MemoryError" in report.failures[0].failure
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_failed_backup_is_told(both: TwoServers) -> None:
+    both.fail(Fault(export="fail", message="OSError: no space\n"), at="old")
+    report = await both.copy(ONE)
+    assert "no space" in report.failures[0].failure
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_server_that_is_down_for_a_moment_delays_the_copy(both: TwoServers) -> None:
+    both.fail(Fault(path=r"/api/tasks/\d+/annotations", status=502, times=2))
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_bandwidth_limit_is_kept_to(both: TwoServers) -> None:
+    await equal(both, await both.copy(ONE, bandwidth=1 << 30))
+
+
+async def test_a_copy_that_changed_while_it_was_made_is_told(both: TwoServers) -> None:
+
+    def edit(event: Event) -> None:
+        if isinstance(event, ImportRequested):
+            both.old.world.change_task(1, subset="Other")
+
+    report = await asynccvat.copy(
+        both.source, both.target, ONE, options=both.options(), on_event=edit
+    )
+    assert "changed at the source while it was copied" in report.failures[0].failure
+    second = await both.copy(ONE)
+    await equal(both, second)
+
+
+async def test_a_copy_that_differs_stays_and_is_told_again(both: TwoServers) -> None:
+    both.fail(Fault(path=r"/api/tasks/1/annotations", edit_task=1))
+    report = await both.copy(ONE)
+    (failure,) = report.failures
+    assert "the copy of task 1, differs" in str(failure.error)
+    assert failure.compared is not None
+    again = await both.copy(ONE)
+    assert again.failures[0].reason == "interrupted"
+    assert both.restores() == 1
+
+
+async def test_an_upload_goes_on_in_the_next_run(both: TwoServers) -> None:
+    both.fail(*(Fault(method="PATCH", path=PIECE, nth=nth, status=503) for nth in range(2, 12)))
+    report = await both.copy(ONE, retries=0)
+    assert report.failures
+    both.new.faults.clear()
+    before = len(both.new.calls)
+    report = await both.copy(ONE)
+    await equal(both, report)
+    later = both.new.calls[before:]
+    assert sum(call.method == "POST" and "/backup" in call.path for call in later) == 1
+    assert report.outcomes[0].transferred < report.outcomes[0].bytes
+
+
+# --- members ------------------------------------------------------------------------------------
+
+
+def directory_of(archive: bytes) -> Directory:
+    found = read_directory(archive, len(archive), limits=ArchiveLimits(), rules=NameRules())
+    assert isinstance(found, Directory)
+    return found
+
+
+def test_bytes_that_come_again_are_checked_once(zipped: bytes) -> None:
+    check = MemberCheck.of(directory_of(zipped), ArchiveLimits())
+    check.feed(0, zipped[:10])
+    check.feed(5, zipped[5:8])
+    check.feed(5, zipped[5:])
+    check.close()
+    with pytest.raises(ValueError, match="were not checked"):
+        MemberCheck.of(directory_of(zipped), ArchiveLimits()).feed(5, zipped[5:])
+
+
+@pytest.fixture
+def zipped() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("task.json", "{}")
+        archive.writestr("data/0.jpg", b"x" * 100)
+    return content.getvalue()
