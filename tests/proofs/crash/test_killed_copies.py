@@ -1,0 +1,135 @@
+"""SIGKILL at every effect and every call of a copy: no task twice, none lost, none half.
+
+A copy is killed at its n-th moment, for every n. The next run ends like one that was never killed:
+the target then has the same tasks, with the same annotations, in the same projects. The quick run
+takes a sample of the moments. With `--thorough` each is taken, before and after, and the next run
+is killed as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copy_processes import CopyJob, run
+
+import asynccvat
+from asynccvat.simulator.options import SimulatorOptions
+from asynccvat.simulator.server import SimulatedServer
+from asynccvat.simulator.threads import serve_in_thread
+
+pytestmark = pytest.mark.proof("Killed copies")
+
+SAMPLE = 2
+SCENARIOS = ("new", "changed and deleted")
+
+
+def state(server: SimulatedServer) -> Any:
+    """What the target has, without ids and dates."""
+
+    async def read() -> Any:
+        async with asynccvat.CvatClient(server.url, token=server.token) as client:
+            projects = {one.id: one.name for one in await client.projects()}
+            tasks = [
+                (
+                    task.name,
+                    task.size,
+                    task.subset,
+                    projects.get(task.project_id or 0),
+                    (await client.annotations(task.id)).counts.to_json(),
+                )
+                for task in (await client.tasks()).tasks
+            ]
+            return sorted(tasks, key=str), sorted(projects.values())
+
+    return asyncio.run(read())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Callable[[], Path]:
+    """Name a new folder each time."""
+    made = iter(range(100_000))
+    return lambda: tmp_path / str(next(made))
+
+
+def ended(scenario: str, folder: Path, *deaths: tuple[int, bool]) -> tuple[Any, list[str], int]:
+    """Copy until a run lives. Returns the target's state, its moments, and how many were killed."""
+    with (
+        serve_in_thread(SimulatorOptions(tasks=3, frames=1)) as old,
+        serve_in_thread(SimulatorOptions(tasks=0, projects=0)) as new,
+    ):
+        job = CopyJob((old.url, old.token), (new.url, new.token), folder)
+        if scenario != "new":
+            told = run(job)
+            assert told is not None
+            assert told["ok"], told["report"]
+            old.edit_task(1)
+            old.delete_task(2)
+        killed = 0
+        for die_at, after in deaths:
+            told = run(replace(job, expect=_expected(scenario), die_at=die_at, after=after))
+            if told is not None:
+                break
+            killed += 1
+        else:
+            # What a killed run has removed is not there to be expected again.
+            told = run(replace(job, expect=_expected(scenario)))
+            assert told is not None
+            if told["report"]["guard"] is not None:
+                told = run(replace(job, expect=0))
+        assert told is not None
+        assert told["ok"], told["report"]
+        return state(new), told["moments"], killed
+
+
+def _expected(scenario: str) -> int | None:
+    return None if scenario == "new" else 1
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_killed_copy_ends_like_one_never_killed(
+    scenario: str,
+    place: Callable[[], Path],
+    count_cases: Callable[[int], None],
+    *,
+    thorough: bool,
+) -> None:
+    undisturbed, moments, _ = ended(scenario, place())
+    assert len(moments) > 10
+    assert any("Upload-Finish" in name for name in moments)
+    step = 1 if thorough else max(len(moments) // SAMPLE, 1)
+    for die_at in range(1, len(moments) + 1, step):
+        for after in (False, True) if thorough else (die_at % 2 == 0,):
+            found, _, killed = ended(scenario, place(), (die_at, after))
+            assert found == undisturbed, (die_at, after, moments[die_at - 1])
+            count_cases(killed)
+
+
+def test_the_calls_that_count_are_made_once_whenever_a_kill_comes(
+    place: Callable[[], Path], count_cases: Callable[[int], None]
+) -> None:
+    undisturbed, moments, _ = ended("changed and deleted", place())
+    for call in ("Upload-Finish", "DELETE"):
+        first = next(n for n, name in enumerate(moments, 1) if call in name)
+        found, _, killed = ended("changed and deleted", place(), (first, True))
+        assert (found, killed) == (undisturbed, 1), call
+        count_cases(killed)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_next_run_may_be_killed_as_well(
+    scenario: str, place: Callable[[], Path], count_cases: Callable[[int], None]
+) -> None:
+    undisturbed, moments, _ = ended(scenario, place())
+    for first in range(1, len(moments) + 1, 3):
+        for second in range(1, len(moments) + 1, 5):
+            for after in (False, True):
+                deaths = ((first, after), (second, not after))
+                found, _, killed = ended(scenario, place(), *deaths)
+                assert found == undisturbed, deaths
+                count_cases(killed)
