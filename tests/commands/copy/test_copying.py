@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 from two_servers import TwoServers, client_of, two_servers
@@ -18,8 +15,6 @@ from asynccvat.core.outcomes import Action, RunReport
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.models import CopyReason
 from asynccvat.simulator import Fault, SimulatorOptions
-from asynccvat.simulator.formats.archives import export_archive
-from asynccvat.simulator.world.tasks import Task
 
 pytestmark = pytest.mark.anyio
 
@@ -299,24 +294,3 @@ async def test_outcomes_come_as_they_are_done(both: TwoServers) -> None:
         seen = [outcome.task_id async for outcome in run]
     assert sorted(seen) == [1, 2, 3, 4]
     assert run.report.to_json()["tasks"][0]["compared"]["differences"] == []
-
-
-async def test_both_sides_are_equal_by_cvat_xml(both: TwoServers) -> None:
-    report = await both.copy()
-    for outcome in report.outcomes:
-        old = both.old.world.tasks[outcome.task_id]
-        new = both.new.world.tasks[outcome.new_id or 0]
-        name = "CVAT for video 1.1" if old.mode == "interpolation" else "CVAT for images 1.1"
-        assert xml_of(old, name) == xml_of(new, name)
-
-
-def xml_of(task: Task, name: str) -> str:
-    """The annotations of a task as CVAT XML, without ids and without what is each server's own."""
-    with zipfile.ZipFile(io.BytesIO(export_archive(task, name, save_images=False))) as archive:
-        root = ET.fromstring(archive.read("annotations.xml"))
-    for meta in root.findall("meta"):
-        root.remove(meta)
-    for element in root.iter():
-        element.attrib.pop("id", None)
-        element.attrib.pop("task_id", None)
-    return ET.tostring(root, encoding="unicode")
