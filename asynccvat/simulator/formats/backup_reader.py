@@ -92,7 +92,7 @@ class RestoredProject:
 def read_task_backup(path: Path, numbers: NewNumbers) -> RestoredTask:
     """Return the task of a backup.
 
-    Compressed members are unpacked into files beside it.
+    Compressed members are unpacked into further files in its folder.
 
     Raises:
         RestoreError: It is no backup of a task, or a broken one.

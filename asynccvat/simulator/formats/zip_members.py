@@ -30,11 +30,11 @@ class MemberFiles:
         return frozenset(self._archive.namelist())
 
     def beside(self, name: str) -> Path:
-        """Return a path beside the zip, for a file that belongs to it."""
+        """Return a path in the folder of the zip, for another file of it."""
         return self._path.with_name(f"{self._path.name}-{zlib.crc32(name.encode()):08x}.part")
 
     def find(self, name: str) -> StoredFile:
-        """Return where a member lies; a compressed one is unpacked beside the zip.
+        """Return where a member lies; a compressed one is unpacked into the same folder.
 
         Raises:
             KeyError: There is no such member.

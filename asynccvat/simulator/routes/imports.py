@@ -35,14 +35,7 @@ _NO_FILE: Final = "No such file were uploaded"
 async def upload_annotations(call: Call) -> ServerResponse:
     """`POST /api/{tasks|jobs}/{id}/annotations`: begin or finish an upload."""
     find_target(call)
-    headers = call.request.headers
-    if "Upload-Finish" in headers:
-        return await _import(call)
-    if "Upload-Start" in headers:
-        return ServerResponse(202, content_type=None)
-    if "Upload-Length" in headers:
-        return begin_upload(call)
-    return await _import(call)
+    return _begun(call) or await _import(call)
 
 
 async def upload_dataset(call: Call) -> ServerResponse:
@@ -55,13 +48,17 @@ async def upload_backup(call: Call) -> ServerResponse:
     """`POST /api/{tasks|projects}/backup`: begin or finish the upload of a backup."""
     check_may_create(call)
     check_quota(call, "project" if call.path.split("/")[2] == "projects" else "task")
+    return _begun(call) or await _restore(call)
+
+
+def _begun(call: Call) -> ServerResponse | None:
+    """Answer the two calls that begin a TUS upload; None for its end, or a form."""
     headers = call.request.headers
-    if "Upload-Finish" not in headers:
-        if "Upload-Start" in headers:
-            return ServerResponse(202, content_type=None)
-        if "Upload-Length" in headers:
-            return begin_upload(call)
-    return await _restore(call)
+    if "Upload-Finish" in headers:
+        return None
+    if "Upload-Start" in headers:
+        return ServerResponse(202, content_type=None)
+    return begin_upload(call) if "Upload-Length" in headers else None
 
 
 async def _restore(call: Call) -> ServerResponse:
