@@ -1,7 +1,7 @@
 """Read datasets with images for projects: "COCO 1.0" and "CVAT 1.1", a task for each subset.
 
-The images stay in the uploaded zip. The annotations of each subset become a file, which `readers` reads
-as for a task. Labels that the project lacks are made, as CVAT does.
+The images stay in the uploaded zip. The annotations of each subset become a file, which `readers`
+reads as for a task. Labels that the project lacks are made, as CVAT does.
 """
 
 from __future__ import annotations
