@@ -21,6 +21,7 @@ Verbs, each a coroutine that returns a report
     upload_annotations  upload one file into one task
     undo_upload     put back what the last uploads of tasks replaced
     backup          make a zip of each task or project (BackupOptions); list_backups
+    export_to_cloud let the server write exports to its buckets (CloudOptions)
     restore         make tasks or projects from their backups (RestoreOptions)
     restore_annotations     put the annotations of backups back into their tasks
     import_datasets import datasets into a project (ImportOptions)
@@ -31,11 +32,13 @@ Verbs, each a coroutine that returns a report
 
 Plans and runs
     plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_backup,
+    plan_export_to_cloud,
     plan_restore, plan_restore_annotations, plan_import_datasets, plan_create,
     plan_copy, plan_run_file
                     what the verb would do, and why
     open_mirror, open_download, open_upload, open_undo_upload, open_backup,
-    open_restore, open_import_datasets, open_create, open_copy
+    open_export_to_cloud, open_restore, open_import_datasets, open_create,
+    open_copy
                     a Run: iterate over its outcomes or events(), wait() for the report
 
 What is asked for, and what comes back
@@ -70,6 +73,9 @@ if TYPE_CHECKING:
     from asynccvat.api.backups import list_backups as list_backups
     from asynccvat.api.backups import open_backup as open_backup
     from asynccvat.api.backups import plan_backup as plan_backup
+    from asynccvat.api.cloud_exports import export_to_cloud as export_to_cloud
+    from asynccvat.api.cloud_exports import open_export_to_cloud as open_export_to_cloud
+    from asynccvat.api.cloud_exports import plan_export_to_cloud as plan_export_to_cloud
     from asynccvat.api.copies import copy as copy
     from asynccvat.api.copies import open_copy as open_copy
     from asynccvat.api.copies import plan_copy as plan_copy
@@ -102,6 +108,7 @@ if TYPE_CHECKING:
     from asynccvat.commands.verify.run import verify as verify
     from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
     from asynccvat.core.backup_options import BackupOptions as BackupOptions
+    from asynccvat.core.cloud_options import CloudOptions as CloudOptions
     from asynccvat.core.copy_options import CopyOptions as CopyOptions
     from asynccvat.core.create_options import CreateOptions as CreateOptions
     from asynccvat.core.models import ExportSpec as ExportSpec
@@ -167,6 +174,12 @@ _NAMES_OF = {
     "asynccvat.core.archive_limits": ("ArchiveLimits",),
     "asynccvat.core.backup_options": ("BackupOptions",),
     "asynccvat.core.create_options": ("CreateOptions",),
+    "asynccvat.api.cloud_exports": (
+        "export_to_cloud",
+        "open_export_to_cloud",
+        "plan_export_to_cloud",
+    ),
+    "asynccvat.core.cloud_options": ("CloudOptions",),
     "asynccvat.core.copy_options": ("CopyOptions",),
     "asynccvat.core.models": ("ExportSpec",),
     "asynccvat.core.options": (

@@ -382,6 +382,10 @@ class ForeignFolderError(StoreError):
     """A folder has the task's name, but is in no receipt, so asynccvat did not make it."""
 
 
+class ObjectExistsError(AsyncCvatError):
+    """An object of that key lies in the cloud storage, and is not to be replaced."""
+
+
 class DiskFullError(StoreError):
     """The file system or the quota has no room left. A retry would not help."""
 

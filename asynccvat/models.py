@@ -12,6 +12,7 @@ from asynccvat.core.models import (
     AccessToken,
     BackupSpec,
     Cancellation,
+    CloudStorage,
     DataMeta,
     Format,
     Formats,
@@ -29,6 +30,7 @@ from asynccvat.core.models import (
 )
 from asynccvat.core.outcomes import AnnotationChange, FailedOutcome
 from asynccvat.core.plans.backup import BackupPlan, Expire
+from asynccvat.core.plans.cloud import CloudPlan, CloudReason
 from asynccvat.core.plans.copy import CopyPlan, CopyReason
 from asynccvat.core.plans.create import CreatePlan, CreateReason, CreateStep, CreateStepKind
 from asynccvat.core.plans.download import DownloadPlan
@@ -55,6 +57,9 @@ __all__ = [
     "BackupReceipt",
     "BackupSpec",
     "Cancellation",
+    "CloudPlan",
+    "CloudReason",
+    "CloudStorage",
     "CopyPlan",
     "CopyReason",
     "CreatePlan",

@@ -24,6 +24,7 @@ from asynccvat.cli.commands.copy import copy
 from asynccvat.cli.commands.create import create
 from asynccvat.cli.commands.demo import demo
 from asynccvat.cli.commands.download import download
+from asynccvat.cli.commands.export_to_cloud import cloud_storages, export_to_cloud
 from asynccvat.cli.commands.import_dataset import import_dataset
 from asynccvat.cli.commands.inspect import check_connection, formats, task_info
 from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
@@ -89,11 +90,13 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "copy": copy,
     "import-dataset": import_dataset,
     "create": create,
+    "export-to-cloud": export_to_cloud,
     "verify": verify,
     "run": run,
     "list-tasks": list_tasks,
     "list-projects": list_projects,
     "list-jobs": list_jobs,
+    "cloud-storages": cloud_storages,
     "task-info": task_info,
     "formats": formats,
     "check-connection": check_connection,

@@ -29,6 +29,7 @@ _FOLDED = 8
 RESULTS = (
     "fetched",
     "backed up",
+    "written",
     "uploaded",
     "put back",
     "restored",

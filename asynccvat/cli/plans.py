@@ -9,6 +9,7 @@ from typing import Any
 from asynccvat.cli import output
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.text import ended, printable
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 
 Step = Mapping[str, Any]
@@ -16,10 +17,12 @@ Step = Mapping[str, Any]
 
 _UNCHANGED = frozenset({"unchanged", "existing"})
 _MOST_TASKS = 3
+_OTHERS = (TargetKind.PROJECT, TargetKind.JOB)
 # As `output.RESULTS`, which says what became of each.
 _ORDER = (
     "fetch",
     "back up",
+    "write",
     "upload",
     "put back",
     "restore",
@@ -96,13 +99,15 @@ def _is_unchanged(step: Step) -> bool:
 
 def _explain(steps: Sequence[Step]) -> None:
     """Write each explanation once, with the tasks that it is about."""
-    tasks: dict[tuple[str, str], list[int]] = {}
+    tasks: dict[tuple[TargetKind, str, str], list[int]] = {}
     for step in steps:
         if "error" in step:
             output.remark(f"refused: {ended(printable(step['error']))}")
         elif "detail" in step:
-            tasks.setdefault((step["step"], step["detail"]), []).append(step["task_id"])
-    for (kind, detail), ids in tasks.items():
+            target = next((kind for kind in _OTHERS if f"{kind}_id" in step), TargetKind.TASK)
+            what = (target, step["step"], step["detail"])
+            tasks.setdefault(what, []).append(step[f"{target}_id"])
+    for (target, kind, detail), ids in tasks.items():
         word = "refused" if kind == "refuse" else "warning"
-        whose = f"task{'s' if len(ids) > 1 else ''} {first_few(ids, _MOST_TASKS)}"
+        whose = f"{target.plural if len(ids) > 1 else target} {first_few(ids, _MOST_TASKS)}"
         output.remark(f"{word}: {whose}: {ended(printable(detail))}")

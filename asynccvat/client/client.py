@@ -19,6 +19,7 @@ import anyio
 
 from asynccvat.aio.task_groups import run_all
 from asynccvat.client.annotations import read_annotations
+from asynccvat.client.cloud_storages import CloudStorageCalls
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.internals import ClientInternals
 from asynccvat.client.lists import Lists
@@ -32,6 +33,7 @@ from asynccvat.core.models import (
     AccessToken,
     BackupSpec,
     Cancellation,
+    CloudStorage,
     DataMeta,
     ExportSpec,
     Formats,
@@ -167,6 +169,7 @@ class CvatClient:
         )
         self._lists = Lists(self._http)
         self._exports = ExportCalls(self._http, self._lists)
+        self._storages = CloudStorageCalls(self._http)
         self._internals = ClientInternals(self._http, self._lists, self._exports)
 
     @classmethod
@@ -518,6 +521,42 @@ class CvatClient:
             ResponseError: The server refuses the filter, or the call.
         """
         return self._lists.each_job(JobSelection.of(selection), page_size)
+
+    async def cloud_storages(self) -> tuple[CloudStorage, ...]:
+        """List the cloud storages that the user may see, in ascending order of id.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or refuses the user.
+        """
+        return await self._storages.all()
+
+    async def cloud_storage(self, storage_id: int) -> CloudStorage:
+        """Return one cloud storage.
+
+        Raises:
+            NotFoundError: There is no such storage, or the user may not see it.
+        """
+        return await self._storages.one(storage_id)
+
+    async def cloud_storage_status(self, storage_id: int) -> str:
+        """Return whether the server reaches a cloud storage: `AVAILABLE`, or why not.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked.
+        """
+        return await self._storages.status(storage_id)
+
+    def iter_cloud_storage(self, storage_id: int, folder: str = "") -> AsyncGenerator[str, None]:
+        """Yield the names of the objects in a folder of a cloud storage, not those deeper.
+
+        Args:
+            storage_id: The storage.
+            folder: The folder, with `/` at its end; "" for the top.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked, or cannot list the storage.
+        """
+        return self._storages.names(storage_id, folder)
 
     async def request_export(
         self, target_id: int, spec: ExportSpec | BackupSpec | str

@@ -14,6 +14,7 @@ import msgspec
 from asynccvat.client.lists import Lists
 from asynccvat.core.models import (
     CVAT,
+    BucketKey,
     ExportSpec,
     RequestAccepted,
     RequestId,
@@ -52,15 +53,23 @@ class ExportCalls:
         self._http = http
         self._lists = lists
 
-    async def request(self, target_id: int, spec: RequestSpec) -> RequestAccepted:
-        """Request what a spec says: the export or the backup of a target."""
+    async def request(
+        self, target_id: int, spec: RequestSpec, to: BucketKey | None = None
+    ) -> RequestAccepted:
+        """Request what a spec says: the export or the backup of a target.
+
+        Args:
+            target_id: The target.
+            spec: What the server makes.
+            to: Where in a cloud storage the server writes it. None keeps it for a download.
+        """
         target = spec.target
         purpose = f"{spec.verb} {target} {whole(f'{target}_id', target_id)}"
         call = Call(
             method="POST",
             path=f"{target.endpoint}/{target_id}/{spec.resource}/export",
             step="export",
-            params=spec.query,
+            params=spec.query if to is None else spec.query | to.query,
             expect=(202, 409),
             task_id=target_id,
             target=target,

@@ -20,9 +20,12 @@ from asynccvat.core.annotations.importers import importer_for
 from asynccvat.core.models import (
     About,
     AccessToken,
+    BucketKey,
     Format,
     Job,
     Project,
+    RequestAccepted,
+    RequestSpec,
     ServerRequest,
     TargetKind,
 )
@@ -117,6 +120,19 @@ class ClientInternals:
             AsyncCvatError: The server cannot be asked now.
         """
         return await self._lists.requests(RequestSelection(action="export"), retry=False)
+
+    async def request_to_bucket(
+        self, target_id: int, spec: RequestSpec, to: BucketKey
+    ) -> RequestAccepted:
+        """Request an export or a backup that the server writes to a cloud storage.
+
+        The id of the request does not depend on where it goes. So one that ran already (`created`
+        is False) may go elsewhere.
+
+        Raises:
+            AsyncCvatError: The server refuses it, or cannot be asked.
+        """
+        return await self._exports.request(target_id, spec, to)
 
     async def list_projects(self, selection: ProjectSelection) -> Listing[Project]:
         """List the projects of a selection, and tell whether the list was complete.

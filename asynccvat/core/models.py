@@ -282,6 +282,26 @@ class Formats(msgspec.Struct, frozen=True, kw_only=True):
     importers: tuple[Format, ...] = ()
 
 
+class CloudStorage(msgspec.Struct, frozen=True, kw_only=True):
+    """A bucket that the server can read and write.
+
+    Attributes:
+        id: Its id.
+        display_name: The name that users gave it.
+        provider_type: For example `AWS_S3_BUCKET`, `AZURE_CONTAINER` or `GOOGLE_CLOUD_STORAGE`.
+        resource: The bucket's own name.
+        owner: The user who registered it.
+        organization: Its organization, None in a personal workspace.
+    """
+
+    id: _Id
+    display_name: str = ""
+    provider_type: str = ""
+    resource: str = ""
+    owner: Owner | None = None
+    organization: int | None = None
+
+
 class RequestStatus(StrEnum):
     """The states of an entry of `/api/requests`."""
 
@@ -581,6 +601,28 @@ class BackupSpec:
         """Return the spec itself: a backup is the same for images and videos."""
         del mode
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class BucketKey:
+    """Where in a cloud storage the server writes an archive.
+
+    Attributes:
+        storage_id: The storage.
+        key: The object's key.
+    """
+
+    storage_id: int
+    key: str
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters that send a result there instead of to a download."""
+        return {
+            "location": "cloud_storage",
+            "cloud_storage_id": str(self.storage_id),
+            "filename": self.key,
+        }
 
 
 RequestSpec = ExportSpec | BackupSpec

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -36,6 +37,7 @@ from asynccvat.simulator.wire.listener import Listener
 from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.wire.throttle import Throttle
 from asynccvat.simulator.world.accounts import Accounts
+from asynccvat.simulator.world.storages import CloudStorage
 from asynccvat.simulator.world.tasks import Project, Task
 from asynccvat.simulator.world.users import Organization
 from asynccvat.simulator.world.world import World
@@ -104,6 +106,7 @@ class SimulatedServer:
             slots=slots,
         )
         self._archives = ArchiveCache(self.world.projects)
+        self.export_queue.write_archive = self._archives.write
         self._backend = Backend(
             options=self.options,
             accounts=self.accounts,
@@ -296,6 +299,10 @@ class SimulatedServer:
             return organization
 
         return self._do_in_loop(add)
+
+    def add_cloud_storage(self, folder: Path, name: str = "") -> CloudStorage:
+        """Register a folder as a cloud storage, which clients export to."""
+        return self._do_in_loop(lambda: self.world.add_cloud_storage(folder, name))
 
     def expire_results(self, task_id: int | None = None) -> int:
         """Remove the results of a task, or all.

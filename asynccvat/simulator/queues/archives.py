@@ -140,6 +140,15 @@ class ArchiveCache:
         self._kept.move_to_end(key)
         return ArchiveBytes((ArchivePiece(0, len(data), data),))
 
+    def write(self, result: ExportResult) -> bytes:
+        """Return the archive of a result that goes to a cloud storage."""
+        ready = _ready_path(result)
+        if ready is not None:
+            return ready.read_bytes()
+        stream = io.BytesIO()
+        self._write_to(stream, result, "")
+        return stream.getvalue()
+
     async def _write(self, key: Any, result: ExportResult, origin: str) -> None:
         if _expected_bytes(result) > _IN_MEMORY:
             path = await asyncio.to_thread(self._new_path)

@@ -30,6 +30,7 @@ from asynccvat.simulator.queues.requests import (
     RequestTarget,
 )
 from asynccvat.simulator.queues.work_queue import NO_TASK, WorkQueue
+from asynccvat.simulator.world.storages import CloudStorage
 from asynccvat.simulator.world.tasks import Job, Task
 from asynccvat.simulator.world.users import User
 from asynccvat.simulator.world.world import World
@@ -60,6 +61,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
         self._processor = processor
         self._faults = faults
         self._world = world
+        self.write_archive: Callable[[ExportResult], bytes] = _not_written
         self._cache: dict[tuple[ExportSubject, tuple[Task, ...]], ExportResult] = {}
 
     @property
@@ -74,6 +76,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
         target: RequestTarget,
         *,
         file_name: str | None,
+        storage: CloudStorage | None = None,
     ) -> tuple[Request, bool]:
         """Ask for an export; return the request, and whether it is new.
 
@@ -94,6 +97,7 @@ class ExportQueue(WorkQueue[ExportRequest]):
             number=self.registry.next_number(),
             earlier=replaced.result if isinstance(replaced, ExportRequest) else None,
             file_name=file_name,
+            storage=storage,
         )
         self.add(request)
         return request, True
@@ -167,6 +171,11 @@ class ExportQueue(WorkQueue[ExportRequest]):
             result.touch()
         if request.file_name is not None:
             result = dataclasses.replace(result, file_name=request.file_name)
+        if request.storage is not None:
+            if not request.storage.available:
+                return "The cloud storage is not available\n"
+            request.storage.write(result.file_name, self.write_archive(result))
+            return None
         request.result = result
         return None
 
@@ -174,6 +183,10 @@ class ExportQueue(WorkQueue[ExportRequest]):
         """Keep the request as long as results are kept."""
         assert request.finished is not None, "an ended request has its date"
         request.expiry = request.finished + timedelta(seconds=self._options.result_seconds)
+
+
+def _not_written(result: ExportResult) -> bytes:
+    raise RuntimeError(f"nothing writes archives yet, such as {result.file_name}")
 
 
 def _file_name(request: ExportRequest, tasks: tuple[Task, ...], world: World) -> str:

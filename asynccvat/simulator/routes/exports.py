@@ -14,6 +14,7 @@ from asynccvat.simulator.queues.requests import (
 )
 from asynccvat.simulator.routes.about import EXPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
+from asynccvat.simulator.routes.cloud_storages import wanted_storage
 from asynccvat.simulator.routes.lookups import find_target
 from asynccvat.simulator.wire.responses import (
     ServerResponse,
@@ -41,9 +42,7 @@ async def start_export(call: Call) -> ServerResponse:
     if save_images not in (*_TRUE, *_FALSE):
         raise server_error_page()
     location = query.get("location", "local")
-    if location == "cloud_storage" and query.get("cloud_storage_id"):
-        raise messages(400, "CloudStorage matching query does not exist.")
-    if location != "local":
+    if location != "local" and not (location == "cloud_storage" and query.get("cloud_storage_id")):
         raise server_error_page()
     name = query.get("format", "")
     if name not in EXPORT_FORMATS:
@@ -75,6 +74,7 @@ def _submit(call: Call, subject: ExportSubject, target: RequestTarget) -> Server
         call.account.user,
         target,
         file_name=call.query.get("filename") or None,
+        storage=wanted_storage(call),
     )
     if is_new:
         return json_response({"rq_id": request.id}, 202)

@@ -11,6 +11,7 @@ from asynccvat.simulator.queues.uploads import FILE_ID
 from asynccvat.simulator.routes import (
     about,
     accounts,
+    cloud_storages,
     creations,
     exports,
     gone,
@@ -173,6 +174,14 @@ ROUTES: Final[dict[str, Route]] = {
     "/api/jobs/{id}/annotations/{file}": _UPLOAD,
     "/api/jobs/{id}/dataset/export": _route(POST=exports.start_export),
     "/api/jobs/{id}/dataset/download": _route(GET=exports.send_result),
+    "/api/cloudstorages": _route(
+        GET=cloud_storages.list_cloud_storages, allow="GET, POST, HEAD, OPTIONS"
+    ),
+    "/api/cloudstorages/{id}": _route(
+        GET=cloud_storages.show_cloud_storage, allow="GET, PATCH, DELETE, HEAD, OPTIONS"
+    ),
+    "/api/cloudstorages/{id}/status": _route(GET=cloud_storages.show_status),
+    "/api/cloudstorages/{id}/content-v2": _route(GET=cloud_storages.show_content),
     "/api/labels": _route(GET=projects.list_labels),
     "/api/requests": _route(GET=requests.list_requests),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from asynccvat.simulator.options import SimulatorOptions
@@ -18,6 +19,7 @@ from asynccvat.simulator.world.dates import RisingClock
 from asynccvat.simulator.world.generation import generate_tasks
 from asynccvat.simulator.world.media import TaskMedia
 from asynccvat.simulator.world.relabel import relabel
+from asynccvat.simulator.world.storages import CloudStorage
 from asynccvat.simulator.world.tasks import Job, JobType, Project, Task
 from asynccvat.simulator.world.users import ADMIN, Organization, User
 
@@ -63,6 +65,7 @@ class World:
         self.projects: dict[int, Project] = generated.projects
         self.tasks: dict[int, Task] = generated.tasks
         self.organizations: dict[int, Organization] = {}
+        self.storages: dict[int, CloudStorage] = {}
         self.version = 0
         self.annotation_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self.label_ids: Iterator[int] = itertools.count(_FIRST_ID)
@@ -330,6 +333,13 @@ class World:
         organization = Organization(number, slug, name or slug, owner or ADMIN, self._clock.now())
         self.organizations[number] = organization
         return organization
+
+    def add_cloud_storage(self, folder: Path, name: str = "") -> CloudStorage:
+        """Register a folder as a cloud storage."""
+        number = max(self.storages, default=0) + 1
+        storage = CloudStorage(number, name or folder.name, folder, self._clock.now())
+        self.storages[number] = storage
+        return storage
 
     def _store(self, task: Task) -> Task:
         self.version += 1

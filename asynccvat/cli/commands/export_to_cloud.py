@@ -1,0 +1,179 @@
+"""`asynccvat export-to-cloud` and `cloud-storages`: let the server write to its buckets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import asynccvat
+from asynccvat import CloudOptions, Selection
+from asynccvat.cli import output, plans, queries, signals, waits
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import (
+    DEFAULT_FORMAT,
+    OutputForm,
+    OutputOptions,
+    ResultOptions,
+    dry_run_option,
+    in_addressed_task,
+    in_default_project,
+)
+from asynccvat.cli.credentials import client_for
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.runs import carry_out
+from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.cli.text import counted
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient
+    from asynccvat.models import CloudPlan, CloudStorage
+
+
+@command
+def export_to_cloud(
+    shared: SharedOptions,
+    *,
+    storage: Annotated[
+        int,
+        typer.Option(
+            "--storage",
+            metavar="ID",
+            min=1,
+            help="The cloud storage; `asynccvat cloud-storages` lists them.",
+        ),
+    ],
+    prefix: Annotated[
+        str,
+        typer.Option("--prefix", metavar="PATH", help="The folder in it, such as exports/may."),
+    ] = "",
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            help="The format's exact name; see 'asynccvat formats'. "
+            f"By default {DEFAULT_FORMAT!r}.",
+        ),
+    ] = None,
+    images: Annotated[bool, typer.Option("--images", help="With the images.")] = False,
+    backup: Annotated[
+        bool, typer.Option("--backup", help="Whole backups instead of exports.")
+    ] = False,
+    selection: Selection,
+    options: CloudOptions,
+    dry_run: Annotated[bool, dry_run_option("How it runs")] = False,
+    results: ResultOptions,
+) -> int:
+    """Let the server write exports to a cloud storage, an object for each task.
+
+    Nothing passes through this machine. Objects that are there already are not replaced without
+    --overwrite. With --record, a file notes what was written, and the next run exports only what
+    changed. Each object is looked up afterwards.
+
+    For example:
+
+    asynccvat export-to-cloud --storage 3 --prefix exports --project-id 5 --record exports.jsonl
+
+    asynccvat export-to-cloud --storage 3 --prefix backups/may --backup --as projects --dry-run
+    """
+    results.check(dry_run=dry_run)
+    if backup and (format_ is not None or images):
+        raise typer.BadParameter(
+            "a backup has no format, and holds the images. Remove it, or --format and --images.",
+            param_hint="--backup",
+        )
+    settings = shared.settings()
+    selection = in_default_project(in_addressed_task(selection, settings), settings)
+    spec = (
+        asynccvat.models.BackupSpec()
+        if backup
+        else asynccvat.ExportSpec(format_ or DEFAULT_FORMAT, images)
+    )
+    client = client_for(settings, retries=options.retries)
+
+    async def plan() -> CloudPlan:
+        async with client:
+            with waits.told():
+                return await asynccvat.plan_export_to_cloud(
+                    client, storage, prefix, selection, spec, options=options
+                )
+
+    if dry_run:
+        return _show_plan(signals.run(plan), as_json=results.as_json, verbose=shared.verbose)
+    return carry_out(
+        client,
+        lambda client, on_event: asynccvat.export_to_cloud(
+            client, storage, prefix, selection, spec, options=options, on_event=on_event
+        ),
+        results,
+        place=f"cloud storage {storage}",
+        verbose=shared.verbose,
+    )
+
+
+def _show_plan(plan: CloudPlan, *, as_json: bool, verbose: bool) -> ExitCode:
+    described = plan.to_json()
+    if as_json:
+        output.write_json(described)
+    else:
+        output.remark(plan.description)
+        plans.show_steps(
+            ("step", str(plan.target), "key", "reason", "name"),
+            [
+                (
+                    step["step"],
+                    step[f"{plan.target}_id"],
+                    step["key"],
+                    step["reason"],
+                    step["name"],
+                )
+                for step in plans.shown(described["steps"], verbose=verbose)
+            ],
+            numbers=(str(plan.target),),
+            wraps=("key", "reason", "name"),
+        )
+    return plans.show_end(described["steps"], as_json=as_json, verbose=verbose)
+
+
+@command
+def cloud_storages(shared: SharedOptions, *, output_options: OutputOptions) -> int:
+    """List the cloud storages that the server can write to, and whether it reaches them.
+
+    For example:
+
+    asynccvat cloud-storages --json
+    """
+    form = output_options.form()
+    found = queries.ask(shared.settings(), _storages)
+    rows = [
+        {
+            "id": storage.id,
+            "name": storage.display_name,
+            "provider": storage.provider_type,
+            "resource": storage.resource,
+            "status": status,
+        }
+        for storage, status in found
+    ]
+    if form is OutputForm.JSONL:
+        for row in rows:
+            output.write_json_line(row)
+    elif form is OutputForm.JSON:
+        output.write_json(rows)
+    else:
+        columns = ("id", "name", "provider", "resource", "status")
+        output.table(
+            columns,
+            [tuple(row[name] for name in columns) for row in rows],
+            numbers=("id",),
+            wraps=("name", "resource"),
+        )
+        output.remark(counted(len(rows), "cloud storage"))
+    return ExitCode.DONE
+
+
+async def _storages(client: CvatClient) -> list[tuple[CloudStorage, str]]:
+    storages = await client.cloud_storages()
+    return [(one, await client.cloud_storage_status(one.id)) for one in storages]

@@ -1,0 +1,1 @@
+"""Let the server write exports and backups to a cloud storage."""

@@ -1,0 +1,221 @@
+"""Let the server write to its cloud storages: keys, records, guards, lookups, backups."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_serving import Log, actions, error, serving
+
+import asynccvat as ac
+from asynccvat.errors import (
+    ConfigError,
+    ExportError,
+    ExportFailedError,
+    NotFoundError,
+    ObjectExistsError,
+    StoreLockedError,
+)
+from asynccvat.events import ExportRequested
+from asynccvat.models import BackupSpec, TargetKind
+from asynccvat.simulator import Fault
+from asynccvat.store.journal import Journal
+
+pytestmark = pytest.mark.anyio
+
+QUICK = ac.CloudOptions(durable=False)
+WRITTEN = ("written", "new")
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    return folder
+
+
+def recorded(tmp_path: Path) -> ac.CloudOptions:
+    return replace(QUICK, record=tmp_path / "record.jsonl")
+
+
+async def test_the_server_writes_an_object_for_each_task(bucket: Path) -> None:
+    async with serving(3) as serve:
+        storage = serve.server.add_cloud_storage(bucket)
+        report = await ac.export_to_cloud(
+            serve.client, storage.id, "/exports/may/", spec="COCO 1.0", options=QUICK
+        )
+        assert actions(report) == dict.fromkeys((1, 2, 3), WRITTEN)
+        assert report.transferred == 0
+        assert not serve.calls("GET", "/dataset/download")
+        written = (bucket / "exports/may/task2.zip").read_bytes()
+        with zipfile.ZipFile(io.BytesIO(written)) as archive:
+            assert any("instances" in name for name in archive.namelist())
+        assert report.outcomes[0].location == "exports/may/task1.zip"
+
+
+async def test_an_object_that_is_there_is_refused_without_overwrite(bucket: Path) -> None:
+    (bucket / "task1.zip").write_bytes(b"mine")
+    async with serving(2) as serve:
+        serve.server.add_cloud_storage(bucket)
+        report = await ac.export_to_cloud(serve.client, 1, options=QUICK)
+        assert actions(report)[2] == WRITTEN
+        assert isinstance(error(report, 1), ObjectExistsError)
+        assert "--overwrite" in str(error(report, 1))
+        assert (bucket / "task1.zip").read_bytes() == b"mine"
+        again = await ac.export_to_cloud(serve.client, 1, options=replace(QUICK, overwrite=True))
+        assert set(actions(again).values()) == {("written", "overwrite")}
+        assert (bucket / "task1.zip").read_bytes() != b"mine"
+
+
+async def test_with_a_record_only_what_changed_is_exported_again(
+    bucket: Path, tmp_path: Path
+) -> None:
+    options = recorded(tmp_path)
+    async with serving(3) as serve:
+        serve.server.add_cloud_storage(bucket)
+        assert (await ac.export_to_cloud(serve.client, 1, "x", options=options)).ok
+        requested = len(serve.calls("POST"))
+        again = await ac.export_to_cloud(serve.client, 1, "x", options=options)
+        assert set(actions(again).values()) == {("kept", "unchanged")}
+        assert len(serve.calls("POST")) == requested
+        serve.server.edit_task(2)
+        (bucket / "x/task3.zip").unlink()
+        changed = await ac.export_to_cloud(serve.client, 1, "x", options=options)
+        assert actions(changed) == {1: ("kept", "unchanged"), 2: ("written", "changed"), 3: WRITTEN}
+        # Another format replaces our own objects, too.
+        other = await ac.export_to_cloud(serve.client, 1, "x", spec="COCO 1.0", options=options)
+        assert set(actions(other).values()) == {("written", "changed")}
+        lines = (tmp_path / "record.jsonl").read_text().splitlines()
+        assert json.loads(lines[-1])["what"] == "COCO 1.0, without images"
+
+
+async def test_lines_of_a_record_that_cannot_be_read_make_nothing_known(
+    bucket: Path, tmp_path: Path
+) -> None:
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        async with Journal.open(
+            tmp_path,
+            "record",
+            kind="exports to cloud storages",
+            origin=serve.client.origin,
+            organization=None,
+            durable=False,
+        ) as journal:
+            await journal.note({"key": 5})
+            with pytest.raises(StoreLockedError):
+                await ac.export_to_cloud(serve.client, 1, options=recorded(tmp_path))
+        (bucket / "task1.zip").write_bytes(b"mine")
+        report = await ac.export_to_cloud(serve.client, 1, options=recorded(tmp_path))
+        assert isinstance(error(report, 1), ObjectExistsError)
+
+
+async def test_backups_projects_and_jobs_go_there_too(bucket: Path) -> None:
+    async with serving(4, projects=2) as serve:
+        serve.server.add_cloud_storage(bucket)
+        await ac.export_to_cloud(serve.client, 1, "b", spec=BackupSpec(), options=QUICK)
+        with zipfile.ZipFile(bucket / "b/task1.zip") as archive:
+            assert "task.json" in archive.namelist()
+        projects = BackupSpec(target=TargetKind.PROJECT)
+        await ac.export_to_cloud(serve.client, 1, "b", spec=projects, options=QUICK)
+        with zipfile.ZipFile(bucket / "b/project2.zip") as archive:
+            assert "project.json" in archive.namelist()
+        jobs = await ac.export_to_cloud(serve.client, 1, options=replace(QUICK, target="jobs"))
+        assert jobs.ok
+        assert (bucket / "job4.zip").exists()
+        assert "job_id" in jobs.to_json()["tasks"][0]
+
+
+async def test_what_is_not_there_afterwards_is_a_failure(
+    bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(1) as serve:
+        storage = serve.server.add_cloud_storage(bucket)
+        monkeypatch.setattr(type(storage), "write", lambda *_: None)
+        report = await ac.export_to_cloud(serve.client, 1, options=QUICK)
+        assert isinstance(error(report, 1), ExportError)
+        assert "not in the cloud storage" in str(error(report, 1))
+
+
+async def test_an_export_that_goes_elsewhere_is_waited_for(bucket: Path, log: Log) -> None:
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        serve.server.pause_exports()
+        await serve.client.request_export(1, ac.ExportSpec())
+        log.on(ExportRequested, lambda _: serve.server.release_exports())
+        report = await ac.export_to_cloud(serve.client, 1, options=QUICK, on_event=log)
+        assert report.ok
+        assert [event.created for event in log.of(ExportRequested)] == [False, True]
+        assert (bucket / "task1.zip").exists()
+
+
+async def test_failures_of_the_server_are_told(bucket: Path) -> None:
+    async with serving(2, tasks_without_data=1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        serve.server.faults.add(Fault(export="fail", message="ValueError: broken", task_id=1))
+        report = await ac.export_to_cloud(
+            serve.client, 1, selection=ac.Selection(task_ids=[1, 2, 99]), options=QUICK
+        )
+        assert isinstance(error(report, 1), ExportFailedError)
+        assert "the server could not export task 1 to 'task1.zip'" in str(error(report, 1))
+        assert isinstance(error(report, 99), NotFoundError)
+        assert actions(report)[2] == ("skipped", "no data")
+
+
+async def test_storages_that_cannot_be_used_are_refused(bucket: Path, tmp_path: Path) -> None:
+    async with serving(1) as serve:
+        storage = serve.server.add_cloud_storage(bucket, "lab")
+        with pytest.raises(NotFoundError, match="no cloud storage 7"):
+            await ac.export_to_cloud(serve.client, 7, options=QUICK)
+        object.__setattr__(storage, "available", False)
+        with pytest.raises(ConfigError, match=r"'lab'.*NOT_FOUND"):
+            await ac.export_to_cloud(serve.client, storage.id, options=QUICK)
+        with pytest.raises(ConfigError, match=r"end with \.jsonl"):
+            await ac.export_to_cloud(
+                serve.client, 1, options=replace(QUICK, record=tmp_path / "record.txt")
+            )
+        with pytest.raises(TypeError, match="prefix"):
+            await ac.export_to_cloud(serve.client, 1, 5)  # type: ignore[arg-type]
+
+
+async def test_the_plan_has_reasons_and_changes_nothing(bucket: Path, tmp_path: Path) -> None:
+    (bucket / "task1.zip").write_bytes(b"mine")
+    async with serving(2) as serve:
+        serve.server.add_cloud_storage(bucket)
+        plan = await ac.plan_export_to_cloud(serve.client, 1, options=recorded(tmp_path))
+        record = plan.to_json()
+        assert record["counts"] == {"refuse": 1, "write": 1}
+        assert [step["reason"] for step in record["steps"]] == ["exists", "new"]
+        assert "--overwrite" in record["steps"][0]["detail"]
+        assert not serve.calls("POST", "/dataset/export")
+        assert [path.name for path in bucket.iterdir()] == ["task1.zip"]
+        assert not (tmp_path / "record.jsonl").exists()
+
+
+async def test_cloud_storages_are_listed(bucket: Path) -> None:
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket, "lab")
+        (storage,) = await serve.client.cloud_storages()
+        assert (storage.id, storage.display_name, storage.resource) == (1, "lab", "bucket")
+        assert await serve.client.cloud_storage_status(1) == "AVAILABLE"
+        for number in range(700):
+            (bucket / f"{number:03}.zip").touch()
+        found = [name async for name in serve.client.iter_cloud_storage(1)]
+        assert len(found) == 700
+
+
+async def test_a_run_that_is_left_cancels_what_waits(bucket: Path, log: Log) -> None:
+    async with serving(4) as serve:
+        serve.server.add_cloud_storage(bucket)
+        serve.server.pause_exports()
+        async with ac.open_export_to_cloud(serve.client, 1, options=QUICK, on_event=log) as run:
+            async for event in run.events():
+                if isinstance(event, ExportRequested):
+                    break
+        assert run.report.interrupted
+        serve.server.release_exports()
+        assert not list(bucket.iterdir())
