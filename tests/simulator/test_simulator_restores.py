@@ -15,10 +15,12 @@ import aiohttp
 import pytest
 from simulator_client import RawResponse, SimulatorClient, simulator_client
 
-from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
+from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions, UserSpec
 from asynccvat.simulator.formats.archives import export_archive
+from asynccvat.simulator.queues.requests import RequestTarget
 from asynccvat.simulator.world.annotations import Annotations
 from asynccvat.simulator.world.tasks import Task
+from asynccvat.simulator.world.users import ADMIN
 
 pytestmark = pytest.mark.anyio
 
@@ -567,3 +569,15 @@ async def test_large_backups_lie_in_files() -> None:
         assert len(paths) == 1, "frames stay in the uploaded zip"
         assert len(await back_up(client, f"/api/tasks/{made}")) > 18 << 20
     assert not paths.pop().exists()
+
+
+def test_a_restore_costs_its_seconds_and_those_of_its_bytes() -> None:
+    server = SimulatedServer(
+        SimulatorOptions(tasks=1, costs=True, restore_seconds=2.0, media_seconds=0.5)
+    )
+    upload = server.uploads.begin(TASKS, 1, 3_000_000)
+    try:
+        request = server.import_queue.submit_restore(upload, ADMIN, RequestTarget("task"), None)
+        assert server.import_queue.seconds_of(request) == 2.0 + 3 * 0.5
+    finally:
+        server.uploads.close()
