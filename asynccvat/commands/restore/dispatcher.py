@@ -124,7 +124,6 @@ class RestoreDispatcher:
                 self._report.done(failed(order.step, error))
             return
         finally:
-            self._to_request -= 1
             self._under_way.release()
         self._report.done(outcome)
 

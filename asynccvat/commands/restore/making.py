@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Protocol
 
@@ -36,6 +37,9 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, ImportFinished, ImportRequested
 from asynccvat.transfer.slots import RequestSlots
+
+# So many wait at most, beyond those whose result is awaited.
+_AHEAD = 6
 
 
 class BackupOrder(Protocol):
@@ -82,6 +86,7 @@ class BackupMaker:
         poller: Poller,
         *,
         concurrency: int | None,
+        ahead: int = _AHEAD,
         emit: Callable[[Event], None],
     ) -> None:
         """Prepare to make tasks and projects.
@@ -91,6 +96,7 @@ class BackupMaker:
             journal: The journal.
             poller: The poller of the restores, which has to run.
             concurrency: Restores in flight, None to learn how many the server runs at once.
+            ahead: Backups that are being sent, or were sent and wait for their turn.
             emit: Receives the events.
         """
         self._client = client
@@ -99,6 +105,8 @@ class BackupMaker:
         self._poller = poller
         self._slots = RequestSlots(poller, concurrency)
         self._emit = emit
+        # Calls that send more than is needed would stand in the way of those that count.
+        self._ahead = anyio.Semaphore(ahead)
         self._finishing = anyio.Lock()
         self._lost = LostRestores(client, journal.states)
         self._given_up: set[str] = set()
@@ -134,31 +142,38 @@ class BackupMaker:
         rq_id = self._journal.of(order.key).rq_id
         if rq_id is not None:
             return await self._result(order, rq_id)
-        file = await self._sent(order, send)
+        file: SentFile | None = None
+
+        async def sent() -> SentFile:
+            nonlocal file
+            file = await self._sent(order, send)
+            return file
+
         try:
-            return await self._make_of(order, file)
+            return await self._make_of(order, sent)
         except UploadForgottenError as error:
             await self._journal.note(Failed(key=order.key, why=str(error)))
         except RestoreFailedError:
             # What the server forgot of a file may be a part, so that the rest was no whole zip.
-            if file.certain:
+            if file is None or file.certain:
                 raise
-        return await self._make_of(order, await self._sent(order, send))
+        return await self._make_of(order, sent)
 
-    async def _make_of(self, order: BackupOrder, file: SentFile) -> int:
-        """Have the server use a file that was sent. Returns the id of what it made."""
-        await self._slots.acquire()
-        try:
-            async with self._finishing:
-                await self._settle(except_for=order.key)
-                await self._request(order, file)
+    async def _make_of(self, order: BackupOrder, sent: Callable[[], Awaitable[SentFile]]) -> int:
+        """Send a file and have the server use it. Returns the id of what it made."""
+        async with AsyncExitStack() as stack:
+            async with self._ahead:
+                file = await sent()
+                await self._slots.acquire()
+                stack.callback(self._slots.release)
+                async with self._finishing:
+                    await self._settle(except_for=order.key)
+                    await self._request(order, file)
             state = self._journal.of(order.key)
             if state.new_id is not None:
                 return state.new_id
             assert state.rq_id is not None, "the server accepted it"
             return await self._result(order, state.rq_id)
-        finally:
-            self._slots.release()
 
     async def _sent(self, order: BackupOrder, send: Callable[[], Awaitable[SentFile]]) -> SentFile:
         state = self._journal.of(order.key)

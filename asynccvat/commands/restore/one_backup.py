@@ -17,7 +17,7 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller
 from asynccvat.client.restores import restore_place
 from asynccvat.client.tus import BegunUpload, SentFile
-from asynccvat.commands.restore.comparison import check_restored
+from asynccvat.commands.restore.comparison import Comparison
 from asynccvat.commands.restore.making import BackupMaker
 from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.commands.restore.zip_files import BackupZip, check_members
@@ -105,12 +105,17 @@ class BackupRestorer:
             project_id: The project that the tasks are moved into, None for none.
             emit: Receives the events.
         """
-        self._client = client
         self._calls = internals(client).restores
         self._journal = journal
         self.maker = BackupMaker(
-            client, journal, poller, concurrency=options.concurrency, emit=emit
+            client,
+            journal,
+            poller,
+            concurrency=options.concurrency,
+            ahead=options.transfers + 2,
+            emit=emit,
         )
+        self._comparison = Comparison(client)
         self._project_id = project_id
         self._again = options.again
         self._emit = emit
@@ -145,7 +150,7 @@ class BackupRestorer:
             new_id = await self.maker.make(order, partial(self._send, order, sent))
         if self._project_id is not None:
             await self._move(order, new_id, self._project_id)
-        await check_restored(self._client, str(step.path), order.backup.contents, new_id)
+        await self._comparison.check(str(step.path), order.backup.contents, new_id)
         await self._journal.note(
             Done(
                 key=order.key,
