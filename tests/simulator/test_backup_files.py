@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
+import json
 import tempfile
 import zipfile
 from datetime import UTC, datetime
@@ -100,4 +102,44 @@ def test_a_backup_that_is_cut_anywhere_is_refused(data: st.DataObject) -> None:
         path = Path(folder, "backup.zip")
         path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
         with pytest.raises(RestoreError, match="zip file"):
+            read_task_backup(path, numbers())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_a_backup_that_is_changed_anywhere_is_read_or_refused(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        stream = io.BytesIO()
+        write_backup(stream, [task_with({"a.jpg": b"pixels"}, Path(folder))], made_at=NOON)
+        changed = bytearray(stream.getvalue())
+        place = data.draw(st.integers(0, len(changed) - 1))
+        changed[place] = data.draw(st.integers(0, 255))
+        path = Path(folder, "backup.zip")
+        path.write_bytes(changed)
+        with contextlib.suppress(RestoreError):
+            read_task_backup(path, numbers())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+FIELDS = ("name", "version", "labels", "data", "jobs", "subset")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(FIELDS), JSON)
+def test_a_backup_with_any_json_in_a_field_is_read_or_refused(field: str, value: object) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        stream = io.BytesIO()
+        write_backup(stream, [task_with({"a.jpg": b"pixels"}, Path(folder))], made_at=NOON)
+        path = Path(folder, "backup.zip")
+        with zipfile.ZipFile(stream) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                content = old.read(name)
+                if name == "task.json":
+                    content = json.dumps(json.loads(content) | {field: value}).encode()
+                new.writestr(name, content)
+        with contextlib.suppress(RestoreError):
             read_task_backup(path, numbers())

@@ -8,6 +8,7 @@ are unpacked. A backup that CVAT refuses is refused in CVAT's words, as far as t
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,19 @@ from asynccvat.simulator.world.media import DetachedFile, StoredFile, TaskMedia
 from asynccvat.simulator.world.tasks import JobType, Task
 
 T = TypeVar("T")
+
+_WRONG: Final = (
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RuntimeError,  # an encrypted member, an unknown method of compression
+    EOFError,
+    OSError,
+    struct.error,
+    zlib.error,
+)
+"""What reading wrong JSON, a wrong manifest or a broken member may raise."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -120,7 +134,7 @@ def _read(path: Path, read: Callable[[zipfile.ZipFile], T]) -> T:
     except (InvalidAnnotationsError, InvalidLabelsError) as error:
         detail = f"rest_framework.exceptions.ValidationError: {error.errors}\n"
         raise RestoreError(detail) from error
-    except (KeyError, TypeError, ValueError, EOFError, NotImplementedError, zlib.error) as error:
+    except _WRONG as error:
         raise RestoreError(f"{type(error).__name__}: {error}\n") from error
 
 
