@@ -16,6 +16,7 @@ import msgspec
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.records.backups import decode_backup_head, target_of
 from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import files
 from asynccvat.store import trees
@@ -33,7 +34,8 @@ class DestinationIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         version: Version of the format of everything in `.asynccvat`: 2 if it holds backups, which
-            an older asynccvat would take for an empty mirror, 1 otherwise.
+            an older asynccvat would take for an empty mirror, or projects or jobs, which it would
+            take for tasks; 1 otherwise.
         origin: Scheme, host and port of the server.
         organization: Slug, "" for the personal workspace, None for everything visible.
         holds: `backups`; absent from a mirror.
@@ -124,7 +126,12 @@ def remember(layout: Layout, wanted: DestinationIdentity, settings: Remembered) 
         if key not in Remembered.__struct_fields__
     }
     # As it will be read: JSON knows no tuples.
-    encoded = msgspec.json.encode(msgspec.structs.replace(wanted, settings=settings))
+    # An older asynccvat would take the ids of projects and jobs for those of tasks.
+    of_tasks = settings.target in (None, TargetKind.TASK.plural)
+    version = wanted.version if of_tasks else IDENTITY_VERSION
+    encoded = msgspec.json.encode(
+        msgspec.structs.replace(wanted, version=version, settings=settings)
+    )
     changed = msgspec.json.decode(encoded) | identity
     changed["settings"] |= others
     if changed != found:

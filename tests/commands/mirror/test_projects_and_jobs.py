@@ -52,6 +52,9 @@ async def test_each_project_gets_a_folder_as_the_server_merges_it(
     assert "task_id" not in record
     head = receipt_head(data, 1)
     assert (head["version"], head["target"]) == (RECEIPT_VERSION, "project")
+    # An older asynccvat would take the ids for those of tasks, so it refuses the destination.
+    identity = json.loads((data / ".asynccvat" / "destination.json").read_text())
+    assert (identity["version"], identity["settings"]["target"]) == (2, "projects")
 
 
 async def test_a_project_is_current_only_while_all_its_tasks_are(
