@@ -13,7 +13,9 @@ from typing import Any, Final, Protocol
 from asynccvat.simulator.faults import Fault, Faults
 from asynccvat.simulator.queues.requests import RequestSpan
 from asynccvat.simulator.wire.records import CallRecord
-from asynccvat.simulator.world.tasks import Task
+from asynccvat.simulator.world.clouds import CloudStorage
+from asynccvat.simulator.world.issues import Issue
+from asynccvat.simulator.world.tasks import Job, Project, Task
 from asynccvat.simulator.world.users import Organization
 
 _METHODS: Final = frozenset(
@@ -27,6 +29,11 @@ _METHODS: Final = frozenset(
         "forget_requests",
         "pause_exports",
         "release_exports",
+        "add_project",
+        "change_job",
+        "add_job",
+        "add_issue",
+        "add_cloud_storage",
         "pause_creations",
         "release_creations",
         "pause_imports",
@@ -66,6 +73,10 @@ class ControlledServer(Protocol):
     def imports(self) -> Sequence[RequestSpan]:
         """Every import that has run so far."""
         ...
+
+
+_NAMED: Final = (Task, Project, Job, Issue, CloudStorage, Organization)
+"""What a method returns of which the caller gets the id."""
 
 
 def answer_control_call(server: ControlledServer, method: str, path: str, body: bytes) -> Any:
@@ -109,4 +120,4 @@ def _call_method(server: ControlledServer, given: dict[str, Any]) -> Any:
     if name not in _METHODS:
         raise ValueError(f"{name} is none of {', '.join(sorted(_METHODS))}")
     value = getattr(server, name)(**given)
-    return {"id": value.id} if isinstance(value, (Task, Organization)) else value
+    return {"id": value.id} if isinstance(value, _NAMED) else value

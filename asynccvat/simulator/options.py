@@ -171,6 +171,12 @@ class SimulatorOptions:
         major, minor, *_ = (*self.version.split("."), "0", "0")
         return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) < (2, 16)
 
+    @property
+    def names_projects(self) -> bool:
+        """Whether the version is 2.64 or later, whose tasks and jobs name their projects."""
+        major, minor, *_ = (*self.version.split("."), "0", "0")
+        return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= (2, 64)
+
     def __post_init__(self) -> None:
         """Refuse options that cannot be served.
 

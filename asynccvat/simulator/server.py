@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -37,8 +37,10 @@ from asynccvat.simulator.wire.listener import Listener
 from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.wire.throttle import Throttle
 from asynccvat.simulator.world.accounts import Accounts
-from asynccvat.simulator.world.storages import CloudStorage
-from asynccvat.simulator.world.tasks import Project, Task
+from asynccvat.simulator.world.annotations import Label
+from asynccvat.simulator.world.clouds import CloudStorage
+from asynccvat.simulator.world.issues import Issue
+from asynccvat.simulator.world.tasks import Job, JobType, Project, Task
 from asynccvat.simulator.world.users import Organization
 from asynccvat.simulator.world.world import World
 
@@ -83,8 +85,14 @@ class SimulatedServer:
         registry = RequestRegistry(self.options.remembered_requests)
         self.uploads = UploadedFiles()
         slots = asyncio.Semaphore(self.options.import_workers)
+        self._archives = ArchiveCache(self.world.projects)
         self.export_queue = ExportQueue(
-            self.options, processor, self.faults, registry=registry, world=self.world
+            self.options,
+            processor,
+            self.faults,
+            registry=registry,
+            world=self.world,
+            archives=self._archives,
         )
         self.import_queue = ImportQueue(
             self.options,
@@ -105,8 +113,6 @@ class SimulatedServer:
             world=self.world,
             slots=slots,
         )
-        self._archives = ArchiveCache(self.world.projects)
-        self.export_queue.write_archive = self._archives.write
         self._backend = Backend(
             options=self.options,
             accounts=self.accounts,
@@ -285,6 +291,54 @@ class SimulatedServer:
             lambda: self.world.add_task(name, project_id=project_id, frames=frames)
         )
 
+    def add_project(self, name: str, labels: Sequence[str] = ()) -> Project:
+        """Add a project with labels of those names."""
+        return self._do_in_loop(
+            lambda: self.world.add_project(
+                name,
+                tuple(
+                    Label(next(self.world.label_ids), label, "#2080c0", "any", (), None)
+                    for label in labels
+                ),
+            )
+        )
+
+    def change_job(self, job_id: int, **fields: Any) -> Job:
+        """Change fields of a job, such as `stage` or `state`; the date of its task stays.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        return self._do_in_loop(lambda: self.world.change_job(job_id, **fields))
+
+    def add_job(self, task_id: int, type: JobType, frames: Sequence[int] | None = None) -> Job:  # noqa: A002 - CVAT's own name
+        """Add a ground truth job, of some frames, or a consensus replica.
+
+        Raises:
+            KeyError: There is no such task.
+        """
+        chosen = None if frames is None else tuple(frames)
+        return self._do_in_loop(lambda: self.world.add_job(task_id, type, chosen))
+
+    def add_issue(
+        self, job_id: int, message: str = "look here", frame: int = 0, *, resolved: bool = False
+    ) -> Issue:
+        """Add an issue to a job.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        return self._do_in_loop(
+            lambda: self.world.add_issue(job_id, message, frame, resolved=resolved)
+        )
+
+    def add_cloud_storage(self, folder: Path | str, name: str = "") -> CloudStorage:
+        """Attach a folder as a cloud storage of the superuser, with a name to show."""
+        bucket = Path(folder)
+        return self._do_in_loop(
+            lambda: self.world.add_cloud_storage(bucket, bucket.name, name or bucket.name)
+        )
+
     def add_organization(self, slug: str, task_ids: tuple[int, ...] = ()) -> Organization:
         """Add an organization and move tasks into it.
 
@@ -299,10 +353,6 @@ class SimulatedServer:
             return organization
 
         return self._do_in_loop(add)
-
-    def add_cloud_storage(self, folder: Path, name: str = "") -> CloudStorage:
-        """Register a folder as a cloud storage, which clients export to."""
-        return self._do_in_loop(lambda: self.world.add_cloud_storage(folder, name))
 
     def expire_results(self, task_id: int | None = None) -> int:
         """Remove the results of a task, or all.

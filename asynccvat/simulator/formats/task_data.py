@@ -6,6 +6,7 @@ would fail with is raised with CVAT's own words.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 import re
@@ -66,6 +67,17 @@ def read_task_data(files: NamedFiles, options: DataOptions) -> TaskMedia:
     videos = [one for one in files if is_video_name(one[0])]
     archives = [one for one in files if PurePosixPath(one[0]).suffix.lower() == ".zip"]
     _check_counts(len(images), len(videos), len(archives))
+    media = _read(images, videos, archives, options)
+    if options.cloud_storage_id is None:
+        return media
+    return dataclasses.replace(
+        media, storage="cloud_storage", cloud_storage_id=options.cloud_storage_id
+    )
+
+
+def _read(
+    images: NamedFiles, videos: NamedFiles, archives: NamedFiles, options: DataOptions
+) -> TaskMedia:
     if videos:
         return _video(*videos[0], options)
     if archives:

@@ -31,6 +31,7 @@ _IN_MEMORY: Final = 16 << 20
 """Archives up to this many bytes are cached in memory, larger ones in files."""
 
 _KEPT_BYTES: Final = 64 << 20
+_SAVED_AT_ONCE: Final = 1 << 20
 _QUICK_FRAMES: Final = 50
 """Tasks of up to this many frames are written in the loop: a thread would cost more time."""
 
@@ -83,6 +84,13 @@ class ArchiveBytes:
     def read(self) -> bytes:
         """Return all bytes."""
         return b"".join(piece.read() for piece in self.pieces)
+
+    def save(self, path: Path) -> None:
+        """Write the bytes to a file, whose folders are made; only some are in memory at once."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as target:
+            for start in range(0, self.size, _SAVED_AT_ONCE):
+                target.write(self.part(start, _SAVED_AT_ONCE).read())
 
     def byte_at(self, place: int) -> int:
         """Return one byte."""
@@ -139,15 +147,6 @@ class ArchiveCache:
         data = self._kept[key]
         self._kept.move_to_end(key)
         return ArchiveBytes((ArchivePiece(0, len(data), data),))
-
-    def write(self, result: ExportResult) -> bytes:
-        """Return the archive of a result that goes to a cloud storage."""
-        ready = _ready_path(result)
-        if ready is not None:
-            return ready.read_bytes()
-        stream = io.BytesIO()
-        self._write_to(stream, result, "")
-        return stream.getvalue()
 
     async def _write(self, key: Any, result: ExportResult, origin: str) -> None:
         if _expected_bytes(result) > _IN_MEMORY:

@@ -7,6 +7,7 @@ downloads it: writing it here would take the time of the one thread that serves 
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,6 +21,7 @@ from asynccvat.simulator.formats.archives import (
     media_bytes,
 )
 from asynccvat.simulator.options import ExportStart, SimulatorOptions
+from asynccvat.simulator.queues.archives import ArchiveCache
 from asynccvat.simulator.queues.processor import Processor
 from asynccvat.simulator.queues.registry import RequestRegistry
 from asynccvat.simulator.queues.requests import (
@@ -30,7 +32,9 @@ from asynccvat.simulator.queues.requests import (
     RequestTarget,
 )
 from asynccvat.simulator.queues.work_queue import NO_TASK, WorkQueue
-from asynccvat.simulator.world.storages import CloudStorage
+from asynccvat.simulator.world.clouds import CloudObject
+from asynccvat.simulator.world.dates import utc_now
+from asynccvat.simulator.world.job_annotations import has_own_annotations
 from asynccvat.simulator.world.tasks import Job, Task
 from asynccvat.simulator.world.users import User
 from asynccvat.simulator.world.world import World
@@ -46,6 +50,8 @@ class ExportQueue(WorkQueue[ExportRequest]):
         faults: Faults,
         registry: RequestRegistry,
         world: World,
+        *,
+        archives: ArchiveCache | None = None,
     ) -> None:
         """Make the queue; `start` starts its workers.
 
@@ -55,13 +61,14 @@ class ExportQueue(WorkQueue[ExportRequest]):
             faults: The scripted faults.
             registry: The requests that the server remembers.
             world: The tasks and projects to export.
+            archives: Writes the archives that go to buckets.
         """
         super().__init__(registry, options.export_workers, "export")
         self._options = options
         self._processor = processor
         self._faults = faults
         self._world = world
-        self.write_archive: Callable[[ExportResult], bytes] = _not_written
+        self._archives = archives or ArchiveCache(world.projects)
         self._cache: dict[tuple[ExportSubject, tuple[Task, ...]], ExportResult] = {}
 
     @property
@@ -76,7 +83,8 @@ class ExportQueue(WorkQueue[ExportRequest]):
         target: RequestTarget,
         *,
         file_name: str | None,
-        storage: CloudStorage | None = None,
+        destination: CloudObject | None = None,
+        origin: str = "",
     ) -> tuple[Request, bool]:
         """Ask for an export; return the request, and whether it is new.
 
@@ -97,7 +105,8 @@ class ExportQueue(WorkQueue[ExportRequest]):
             number=self.registry.next_number(),
             earlier=replaced.result if isinstance(replaced, ExportRequest) else None,
             file_name=file_name,
-            storage=storage,
+            destination=destination,
+            origin=origin,
         )
         self.add(request)
         return request, True
@@ -154,11 +163,28 @@ class ExportQueue(WorkQueue[ExportRequest]):
             packed = sum(media_bytes(task, subject.format or "") for task in request.tasks)
         return options.export_seconds + options.media_seconds * packed / 1e6
 
+    async def perform(self, request: ExportRequest, seconds: float) -> None:
+        """Spend the seconds; then write an archive that goes to a bucket."""
+        await self.spend(seconds)
+        tasks, destination = request.tasks, request.destination
+        if destination is None or isinstance(tasks, str):
+            return
+        now = utc_now()
+        name = _file_name(request, tasks, self._world)
+        result = ExportResult(request.subject, tasks, name, now, int(now.timestamp()))
+        archive = await self._archives.archive(result, request.origin)
+        path = destination.storage.path(destination.key or name)
+        if not destination.storage.folder.is_dir():
+            raise FileNotFoundError(f"there is no bucket {destination.storage.resource!r}")
+        await asyncio.to_thread(archive.save, path)
+
     def complete(self, request: ExportRequest) -> str | None:
         """Set the result; a cached archive is reused and touched."""
         tasks = request.tasks
         if isinstance(tasks, str):
             return tasks
+        if request.destination is not None:
+            return None
         key = (request.subject, tasks)
         result = self._cache.get(key)
         if result is None:
@@ -171,11 +197,6 @@ class ExportQueue(WorkQueue[ExportRequest]):
             result.touch()
         if request.file_name is not None:
             result = dataclasses.replace(result, file_name=request.file_name)
-        if request.storage is not None:
-            if not request.storage.available:
-                return "The cloud storage is not available\n"
-            request.storage.write(result.file_name, self.write_archive(result))
-            return None
         request.result = result
         return None
 
@@ -183,10 +204,6 @@ class ExportQueue(WorkQueue[ExportRequest]):
         """Keep the request as long as results are kept."""
         assert request.finished is not None, "an ended request has its date"
         request.expiry = request.finished + timedelta(seconds=self._options.result_seconds)
-
-
-def _not_written(result: ExportResult) -> bytes:
-    raise RuntimeError(f"nothing writes archives yet, such as {result.file_name}")
 
 
 def _file_name(request: ExportRequest, tasks: tuple[Task, ...], world: World) -> str:
@@ -233,6 +250,8 @@ def export_snapshot(world: World, subject: ExportSubject) -> tuple[Task, ...] | 
 
 def _frames_of_job(task: Task, job: Job) -> Task:
     """Return a task as the export of one of its jobs shows it: with the job's frames alone."""
+    if has_own_annotations(job):
+        task = dataclasses.replace(task, given=job.given)
     own = range(job.start_frame, job.stop_frame + 1) if job.frames is None else job.frames
     if len(own) == (task.size or 0):
         return task

@@ -14,8 +14,8 @@ from asynccvat.simulator.formats.backup_reader import RestoredProject, RestoredT
 from asynccvat.simulator.formats.dataset_reader import ImportedDataset
 from asynccvat.simulator.queues.uploads import UploadedFile
 from asynccvat.simulator.world.annotations import Annotations
+from asynccvat.simulator.world.clouds import CloudObject
 from asynccvat.simulator.world.dates import utc_now
-from asynccvat.simulator.world.storages import CloudStorage
 from asynccvat.simulator.world.tasks import Task
 from asynccvat.simulator.world.users import User
 
@@ -191,8 +191,9 @@ class ExportRequest(Request):
         tasks: The tasks as they were when it started, or the message with which it fails.
         result: Its result, or None.
         earlier: The result of the request of the same id that it replaced, or None.
-        file_name: The file name that the client chose, or None.
-        storage: The cloud storage that it is written to, None for a download.
+        file_name: The file name that the client chose for the download, or None.
+        destination: The object of a bucket that it becomes; None: it is kept for download.
+        origin: Scheme and host of the links in the archive.
     """
 
     subject: ExportSubject
@@ -200,7 +201,8 @@ class ExportRequest(Request):
     result: ExportResult | None = None
     earlier: ExportResult | None = None
     file_name: str | None = None
-    storage: CloudStorage | None = None
+    destination: CloudObject | None = None
+    origin: str = ""
 
     @property
     def action(self) -> str:
@@ -224,8 +226,8 @@ class ExportRequest(Request):
 
     @property
     def result_path(self) -> str | None:
-        """The path of the download, without the query. None for what lies in a cloud storage."""
-        if self.storage is not None:
+        """The path of the download, without the query; None if it lies in a bucket."""
+        if self.destination is not None:
             return None
         resource = "backup" if self.subject.subresource == "backup" else "dataset"
         return f"/api/{self.subject.target}s/{self.subject.target_id}/{resource}/download"

@@ -64,12 +64,19 @@ class UploadedFiles:
         """Number of files, complete or not."""
         return len(self._files)
 
-    def begin(self, place: str, user_id: int, size: int) -> UploadedFile:
-        """Begin an upload of `size` bytes with an empty file."""
+    def _place(self) -> Path:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="simulated-cvat-uploads-")
+        return Path(self._folder.name)
+
+    def new_folder(self) -> Path:
+        """Make a folder that is removed with the files when the server stops."""
+        return Path(tempfile.mkdtemp(prefix="bucket-", dir=self._place()))
+
+    def begin(self, place: str, user_id: int, size: int) -> UploadedFile:
+        """Begin an upload of `size` bytes with an empty file."""
         file_id = f"{user_id}_{uuid.uuid4()}"
-        path = Path(self._folder.name, file_id)
+        path = self._place() / file_id
         path.touch()
         upload = self._files[file_id] = UploadedFile(file_id, user_id, place, size, path)
         return upload

@@ -13,7 +13,8 @@ from asynccvat.simulator.routes.lookups import (
     find_project,
 )
 from asynccvat.simulator.routes.permissions import check_may_create, check_quota
-from asynccvat.simulator.routes.serializers import project_json, task_json
+from asynccvat.simulator.routes.serializers import project_json
+from asynccvat.simulator.routes.shown import shown_task
 from asynccvat.simulator.wire.responses import (
     RefusedError,
     ServerResponse,
@@ -116,7 +117,7 @@ async def create_task(call: Call) -> ServerResponse:
         wanted_segment_size=int(given.get("segment_size") or 0),
         wanted_overlap=None if overlap is None else int(overlap),
     )
-    response = json_response(task_json(task, call.origin), 201)
+    response = json_response(shown_task(call, task), 201)
     response.headers["Location"] = f"{call.origin}/api/tasks/{task.id}"
     return response
 

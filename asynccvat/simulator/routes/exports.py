@@ -14,8 +14,7 @@ from asynccvat.simulator.queues.requests import (
 )
 from asynccvat.simulator.routes.about import EXPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
-from asynccvat.simulator.routes.cloud_storages import wanted_storage
-from asynccvat.simulator.routes.lookups import find_target
+from asynccvat.simulator.routes.lookups import cloud_storage_of_query, find_target
 from asynccvat.simulator.wire.responses import (
     ServerResponse,
     forbidden,
@@ -25,6 +24,7 @@ from asynccvat.simulator.wire.responses import (
     plain_text,
     server_error_page,
 )
+from asynccvat.simulator.world.clouds import CloudObject
 
 _TRUE: Final = ("true", "1", "yes", "on", "y", "t")
 _FALSE: Final = ("false", "0", "no", "off", "n", "f")
@@ -41,9 +41,7 @@ async def start_export(call: Call) -> ServerResponse:
     save_images = query.get("save_images", "false").lower()
     if save_images not in (*_TRUE, *_FALSE):
         raise server_error_page()
-    location = query.get("location", "local")
-    if location != "local" and not (location == "cloud_storage" and query.get("cloud_storage_id")):
-        raise server_error_page()
+    _check_location(call)
     name = query.get("format", "")
     if name not in EXPORT_FORMATS:
         raise messages(400, "Unknown format specified for the request")
@@ -55,6 +53,7 @@ async def start_export(call: Call) -> ServerResponse:
 async def start_backup(call: Call) -> ServerResponse:
     """`POST /api/{tasks|projects}/{id}/backup/export`: start a backup."""
     target = find_target(call)
+    _check_location(call)
     world = call.backend.world
     if target.kind == "task" and not world.tasks[call.number].size:
         raise messages(400, "Backup of a task without data is not allowed")
@@ -68,13 +67,24 @@ async def start_backup(call: Call) -> ServerResponse:
     return _submit(call, subject, target)
 
 
+def _check_location(call: Call) -> None:
+    """Refuse another location than the server or a bucket that it knows."""
+    location = call.query.get("location", "local")
+    if location != "local" and not call.query.get("cloud_storage_id"):
+        raise server_error_page()
+    cloud_storage_of_query(call)
+
+
 def _submit(call: Call, subject: ExportSubject, target: RequestTarget) -> ServerResponse:
+    name = call.query.get("filename") or None
+    storage = cloud_storage_of_query(call)
     request, is_new = call.backend.exports.submit(
         subject,
         call.account.user,
         target,
-        file_name=call.query.get("filename") or None,
-        storage=wanted_storage(call),
+        file_name=name,
+        destination=None if storage is None else CloudObject(storage, name),
+        origin=call.origin,
     )
     if is_new:
         return json_response({"rq_id": request.id}, 202)

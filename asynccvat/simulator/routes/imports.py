@@ -6,6 +6,8 @@ A `POST` is distinguished by its headers: `Upload-Start`, `Upload-Length` and
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -15,7 +17,7 @@ from asynccvat.simulator.queues.requests import RequestTarget
 from asynccvat.simulator.queues.uploads import LARGEST_FILE, UploadedFile, append_piece
 from asynccvat.simulator.routes.about import IMPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
-from asynccvat.simulator.routes.lookups import find_target
+from asynccvat.simulator.routes.lookups import cloud_storage_of_query, find_target
 from asynccvat.simulator.routes.permissions import check_may_create, check_quota
 from asynccvat.simulator.routes.uploads import begin_upload, upload_place
 from asynccvat.simulator.wire.responses import (
@@ -25,6 +27,7 @@ from asynccvat.simulator.wire.responses import (
     json_response,
     messages,
 )
+from asynccvat.simulator.world.clouds import CloudStorage
 from asynccvat.simulator.world.users import Organization
 
 _PIECE: Final = 1 << 16
@@ -101,27 +104,34 @@ async def _import(call: Call) -> ServerResponse:
 
 
 def _check_location(call: Call) -> None:
-    location = call.query.get("location", "local")
-    if location == "local":
-        return
-    if location != "cloud_storage":
-        raise messages(400, f"{location!r} is not a valid Location")
-    if "filename" not in call.query:
+    if call.query.get("location") == "cloud_storage" and "filename" not in call.query:
         raise messages(400, "The filename was not specified")
-    raise messages(400, "CloudStorage matching query does not exist.")
+    cloud_storage_of_query(call)
 
 
 def _uploaded_file(call: Call) -> UploadedFile | None:
-    """Return the file that came by TUS; None if it is in the form.
+    """Return the file that came by TUS, or lies in a bucket; None if it is in the form.
 
-    The parameter `filename` has its id.
+    The parameter `filename` has its id or its key.
     """
     name = call.query.get("filename")
     if not name:
         return None
+    storage = cloud_storage_of_query(call)
+    if storage is not None:
+        return _copied(call, storage, name)
     upload = call.backend.uploads.find(upload_place(call), name)
     if upload is None or upload.user_id != call.account.user.id:
         raise messages(400, _NO_FILE)
+    return upload
+
+
+def _copied(call: Call, storage: CloudStorage, key: str) -> UploadedFile:
+    """Copy an object of a bucket, as the worker does; one that is not there comes out empty."""
+    upload = call.backend.uploads.begin("", call.account.user.id, 0)
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        shutil.copyfile(storage.path(key), upload.path)
+    upload.size = upload.offset = upload.path.stat().st_size
     return upload
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.lookups import find_assignee, find_job
 from asynccvat.simulator.routes.paging import cut_page, list_response
-from asynccvat.simulator.routes.serializers import job_json
+from asynccvat.simulator.routes.shown import shown_job
 from asynccvat.simulator.wire.responses import (
     ServerResponse,
     field_error,
@@ -21,17 +21,15 @@ _STATES: Final = ("new", "in progress", "completed", "rejected")
 
 async def list_jobs(call: Call) -> ServerResponse:
     """`GET /api/jobs`: list jobs."""
-    world = call.backend.world
     page = cut_page(call.backend.selections.jobs(call.query, call.account, call.scope), call.query)
-    rows: list[object] = [job_json(job, world.tasks[job.task_id], call.origin) for job in page.rows]
+    rows: list[object] = [shown_job(call, job) for job in page.rows]
     return list_response(call, page, rows)
 
 
 async def show_job(call: Call) -> ServerResponse:
     """`GET /api/jobs/{id}`: show a job."""
-    world = call.backend.world
     job = find_job(call, call.number)
-    return json_response(job_json(job, world.tasks[job.task_id], call.origin))
+    return json_response(shown_job(call, job))
 
 
 async def change_job(call: Call) -> ServerResponse:
@@ -54,7 +52,7 @@ async def change_job(call: Call) -> ServerResponse:
     if "assignee" in given:
         changes["assignee"] = find_assignee(call, given, "assignee")
     changed = world.change_job(job.id, **changes)
-    return json_response(job_json(changed, world.tasks[job.task_id], call.origin))
+    return json_response(shown_job(call, changed))
 
 
 def _status(stage: str, state: str | None) -> str:

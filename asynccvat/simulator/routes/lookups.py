@@ -11,7 +11,8 @@ from typing import Any
 
 from asynccvat.simulator.queues.requests import RequestTarget
 from asynccvat.simulator.routes.calls import Call
-from asynccvat.simulator.wire.responses import field_error, forbidden, no_such
+from asynccvat.simulator.wire.responses import field_error, forbidden, messages, no_such
+from asynccvat.simulator.world.clouds import CloudStorage
 from asynccvat.simulator.world.tasks import Job, Project, Task
 from asynccvat.simulator.world.users import User
 
@@ -43,6 +44,29 @@ def check_deletable(call: Call, item: Task | Project) -> None:
     """Refuse to delete what the caller only sees, as by an assignment."""
     if not call.backend.world.can_delete(call.account, item):
         raise forbidden()
+
+
+def find_cloud_storage(call: Call, number: int) -> CloudStorage:
+    """Return the cloud storage of that id."""
+    storage = call.backend.world.cloud_storages.get(number)
+    if storage is None:
+        raise no_such("CloudStorage")
+    if not call.account.superuser and storage.owner.id != call.account.user.id:
+        raise forbidden()
+    return storage
+
+
+def cloud_storage_of_query(call: Call) -> CloudStorage | None:
+    """Return the cloud storage that a query names as the location; None for the server itself."""
+    location = call.query.get("location", "local")
+    if location == "local":
+        return None
+    if location != "cloud_storage":
+        raise messages(400, f"{location!r} is not a valid Location")
+    number = call.query.get("cloud_storage_id", "")
+    if not number.isdecimal() or int(number) not in call.backend.world.cloud_storages:
+        raise messages(400, "CloudStorage matching query does not exist.")
+    return find_cloud_storage(call, int(number))
 
 
 def find_assignee(call: Call, given: Mapping[str, Any], name: str = "assignee_id") -> User | None:

@@ -11,7 +11,9 @@ from typing import Any
 from asynccvat.simulator.queues.requests import Request
 from asynccvat.simulator.wire.responses import encode
 from asynccvat.simulator.world.accounts import AccessToken, UserAccount
+from asynccvat.simulator.world.clouds import CloudStorage
 from asynccvat.simulator.world.dates import stamp
+from asynccvat.simulator.world.issues import Issue
 from asynccvat.simulator.world.tasks import Job, Project, Task
 from asynccvat.simulator.world.users import Organization, User
 
@@ -94,8 +96,8 @@ def project_json(project: Project, tasks: list[Task], origin: str) -> dict[str, 
     }
 
 
-def job_json(job: Job, task: Task, origin: str) -> dict[str, Any]:
-    """Return a job as JSON."""
+def job_json(job: Job, task: Task, origin: str, issues: int = 0) -> dict[str, Any]:
+    """Return a job as JSON, with the number of its issues."""
     return {
         "url": f"{origin}/api/jobs/{job.id}",
         "id": job.id,
@@ -117,7 +119,7 @@ def job_json(job: Job, task: Task, origin: str) -> dict[str, Any]:
         "data_original_chunk_type": chunk_type(task),
         "created_date": stamp(job.created_date),
         "updated_date": stamp(job.updated_date),
-        "issues": {"url": f"{origin}/api/issues?job_id={job.id}", "count": 0},
+        "issues": {"url": f"{origin}/api/issues?job_id={job.id}", "count": issues},
         "labels": {"url": f"{origin}/api/labels?job_id={job.id}"},
         "type": job.type,
         "organization": task.organization_id,
@@ -173,6 +175,40 @@ def organization_json(organization: Organization, origin: str) -> dict[str, Any]
         "updated_date": stamp(organization.created),
         "contact": {},
         "owner": user_json(organization.owner, origin),
+    }
+
+
+def cloud_storage_json(storage: CloudStorage, origin: str) -> dict[str, Any]:
+    """Return a cloud storage as JSON, without its credentials."""
+    return {
+        "id": storage.id,
+        "owner": user_json(storage.owner, origin),
+        "manifests": [],
+        "created_date": stamp(storage.created_date),
+        "updated_date": stamp(storage.updated_date),
+        "provider_type": storage.provider_type,
+        "resource": storage.resource,
+        "display_name": storage.display_name,
+        "credentials_type": storage.credentials_type,
+        "specific_attributes": storage.specific_attributes,
+        "description": storage.description,
+        "organization": storage.organization_id,
+    }
+
+
+def issue_json(issue: Issue, origin: str) -> dict[str, Any]:
+    """Return an issue as JSON."""
+    return {
+        "id": issue.id,
+        "frame": issue.frame,
+        "position": list(issue.position),
+        "job": issue.job_id,
+        "owner": user_json(issue.owner, origin),
+        "assignee": None,
+        "created_date": stamp(issue.created_date),
+        "updated_date": stamp(issue.created_date),
+        "resolved": issue.resolved,
+        "comments": {"url": f"{origin}/api/comments?issue_id={issue.id}", "count": 1},
     }
 
 

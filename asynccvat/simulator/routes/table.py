@@ -16,6 +16,7 @@ from asynccvat.simulator.routes import (
     exports,
     gone,
     imports,
+    issues,
     jobs,
     old_endpoints,
     projects,
@@ -174,14 +175,22 @@ ROUTES: Final[dict[str, Route]] = {
     "/api/jobs/{id}/annotations/{file}": _UPLOAD,
     "/api/jobs/{id}/dataset/export": _route(POST=exports.start_export),
     "/api/jobs/{id}/dataset/download": _route(GET=exports.send_result),
+    "/api/issues": _route(GET=issues.list_issues, allow="GET, POST, HEAD, OPTIONS"),
+    "/api/issues/{id}": _route(
+        GET=issues.show_issue,
+        PATCH=issues.change_issue,
+        allow="GET, PATCH, DELETE, HEAD, OPTIONS",
+    ),
     "/api/cloudstorages": _route(
-        GET=cloud_storages.list_cloud_storages, allow="GET, POST, HEAD, OPTIONS"
+        GET=cloud_storages.list_cloud_storages, POST=cloud_storages.attach_cloud_storage
     ),
     "/api/cloudstorages/{id}": _route(
-        GET=cloud_storages.show_cloud_storage, allow="GET, PATCH, DELETE, HEAD, OPTIONS"
+        GET=cloud_storages.show_cloud_storage,
+        DELETE=cloud_storages.detach_cloud_storage,
+        allow="GET, PATCH, DELETE, HEAD, OPTIONS",
     ),
     "/api/cloudstorages/{id}/status": _route(GET=cloud_storages.show_status),
-    "/api/cloudstorages/{id}/content-v2": _route(GET=cloud_storages.show_content),
+    "/api/cloudstorages/{id}/content-v2": _route(GET=cloud_storages.list_content),
     "/api/labels": _route(GET=projects.list_labels),
     "/api/requests": _route(GET=requests.list_requests),
 }

@@ -117,6 +117,9 @@ async def _create(call: Call, task: Task) -> ServerResponse:
         mismatch = find_order_mismatch(names, options.upload_file_order)
         if mismatch is not None:
             raise messages(400, mismatch)
+    number = options.cloud_storage_id
+    if number is not None and number not in call.backend.world.cloud_storages:
+        raise messages(400, "CloudStorage matching query does not exist.")
     call.backend.world.change_task(
         task.id, image_quality=options.image_quality, data_chunk_size=options.chunk_size
     )
@@ -124,12 +127,22 @@ async def _create(call: Call, task: Task) -> ServerResponse:
         rq_id,
         call.account.user,
         RequestTarget("task", task.project_id, task.id),
-        files=[*names.items(), *_server_files(options)],
+        files=[*names.items(), *_server_files(call, options)],
         options=options,
     )
     return json_response({"rq_id": request.id}, 202)
 
 
-def _server_files(options: DataOptions) -> NamedFiles:
-    """Return the files of CVAT's share, which is empty here."""
-    return [(name, StoredFile(Path(_SHARE, name), 0, 0)) for name in options.server_files]
+def _server_files(call: Call, options: DataOptions) -> NamedFiles:
+    """Return the files that lie in a bucket, or on CVAT's share, which is empty here.
+
+    A file that is not there fails when the worker reads it.
+    """
+    if options.cloud_storage_id is None:
+        return [(name, StoredFile(Path(_SHARE, name), 0, 0)) for name in options.server_files]
+    storage = call.backend.world.cloud_storages[options.cloud_storage_id]
+    paths = [(name, storage.path(name)) for name in options.server_files]
+    return [
+        (name, StoredFile(path, 0, path.stat().st_size if path.is_file() else 0))
+        for name, path in paths
+    ]

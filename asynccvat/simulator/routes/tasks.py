@@ -13,7 +13,8 @@ from asynccvat.simulator.routes.lookups import (
     find_task,
 )
 from asynccvat.simulator.routes.paging import cut_page, list_response
-from asynccvat.simulator.routes.serializers import data_meta_json, task_json
+from asynccvat.simulator.routes.serializers import data_meta_json
+from asynccvat.simulator.routes.shown import shown_task
 from asynccvat.simulator.wire.responses import (
     ServerResponse,
     detail,
@@ -59,7 +60,7 @@ async def list_tasks(call: Call) -> ServerResponse:
     if known is not None:
         return known
     page = cut_page(call.backend.selections.tasks(call.query, call.account, scope), call.query)
-    rows: list[object] = [task_json(task, call.origin) for task in page.rows]
+    rows: list[object] = [shown_task(call, task) for task in page.rows]
     response = list_response(call, page, rows)
     pages.keep(key, response)
     return response
@@ -68,7 +69,7 @@ async def list_tasks(call: Call) -> ServerResponse:
 async def show_task(call: Call) -> ServerResponse:
     """`GET /api/tasks/{id}`: show a task."""
     task = find_task(call, call.number)
-    return json_response(task_json(task, call.origin))
+    return json_response(shown_task(call, task))
 
 
 async def change_task(call: Call) -> ServerResponse:
@@ -92,7 +93,7 @@ async def change_task(call: Call) -> ServerResponse:
     changed = world.change_task(task.id, **changes)
     # Seen: only this response shows when the task was assigned; later ones have null.
     assigned = changed.updated_date if "assignee" in changes else None
-    return json_response(task_json(changed, call.origin, assigned))
+    return json_response(shown_task(call, changed, assigned))
 
 
 def _check_move(call: Call, task: Task, project_id: Any) -> None:

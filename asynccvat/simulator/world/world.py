@@ -14,12 +14,13 @@ from typing import Any, Final
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.world.accounts import UserAccount
 from asynccvat.simulator.world.annotations import Annotations, Label
+from asynccvat.simulator.world.clouds import CloudStorage
 from asynccvat.simulator.world.content import project_labels
 from asynccvat.simulator.world.dates import RisingClock
 from asynccvat.simulator.world.generation import generate_tasks
+from asynccvat.simulator.world.issues import Issue
 from asynccvat.simulator.world.media import TaskMedia
 from asynccvat.simulator.world.relabel import relabel
-from asynccvat.simulator.world.storages import CloudStorage
 from asynccvat.simulator.world.tasks import Job, JobType, Project, Task
 from asynccvat.simulator.world.users import ADMIN, Organization, User
 
@@ -37,6 +38,8 @@ class World:
         projects: The projects, by id.
         tasks: The tasks, by id.
         organizations: The organizations, by id.
+        cloud_storages: The cloud storages, by id.
+        issues: The issues, by id.
         version: Grows with every change.
         annotation_ids: Numbers for new annotations.
         label_ids: Numbers for new labels.
@@ -65,13 +68,15 @@ class World:
         self.projects: dict[int, Project] = generated.projects
         self.tasks: dict[int, Task] = generated.tasks
         self.organizations: dict[int, Organization] = {}
-        self.storages: dict[int, CloudStorage] = {}
+        self.cloud_storages: dict[int, CloudStorage] = {}
+        self.issues: dict[int, Issue] = {}
         self.version = 0
         self.annotation_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self.label_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self.attribute_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self._job_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self._tasks_of_jobs: dict[int, int] = {}
+        self._last_issue = 0
         self._last_project = max(self.projects, default=0)
         self._last_task = max(self.tasks, default=0)
         self._clock = RisingClock()
@@ -155,6 +160,8 @@ class World:
         """
         self.version += 1
         del self.tasks[task_id]
+        for issue in [one for one in self.issues.values() if one.task_id == task_id]:
+            del self.issues[issue.id]
 
     def delete_project(self, project_id: int) -> None:
         """Delete the project and its tasks.
@@ -324,6 +331,46 @@ class World:
             task_name=task.name,
         )
 
+    def add_cloud_storage(
+        self, folder: Path, resource: str, display_name: str, **fields: Any
+    ) -> CloudStorage:
+        """Attach a folder as a cloud storage. Further fields are those of `CloudStorage`."""
+        number = max(self.cloud_storages, default=0) + 1
+        now = self._clock.now()
+        given = {"owner": ADMIN, **fields}
+        storage = CloudStorage(
+            number, folder, resource, display_name, created_date=now, updated_date=now, **given
+        )
+        self.cloud_storages[number] = storage
+        return storage
+
+    def add_issue(
+        self, job_id: int, message: str, frame: int = 0, *, resolved: bool = False
+    ) -> Issue:
+        """Add an issue to a job.
+
+        Raises:
+            KeyError: There is no such job.
+        """
+        job = self.job(job_id)
+        if job is None:
+            raise KeyError(job_id)
+        number = self._last_issue = self._last_issue + 1
+        now = self._clock.now()
+        issue = Issue(number, job_id, job.task_id, frame, message, ADMIN, now, resolved)
+        self.issues[number] = issue
+        return issue
+
+    def resolve_issue(self, issue_id: int, *, resolved: bool = True) -> Issue:
+        """Resolve an issue, or open it again.
+
+        Raises:
+            KeyError: There is no such issue.
+        """
+        issue = dataclasses.replace(self.issues[issue_id], resolved=resolved)
+        self.issues[issue_id] = issue
+        return issue
+
     def add_organization(
         self, slug: str, name: str | None = None, owner: User | None = None
     ) -> Organization:
@@ -333,13 +380,6 @@ class World:
         organization = Organization(number, slug, name or slug, owner or ADMIN, self._clock.now())
         self.organizations[number] = organization
         return organization
-
-    def add_cloud_storage(self, folder: Path, name: str = "") -> CloudStorage:
-        """Register a folder as a cloud storage."""
-        number = max(self.storages, default=0) + 1
-        storage = CloudStorage(number, name or folder.name, folder, self._clock.now())
-        self.storages[number] = storage
-        return storage
 
     def _store(self, task: Task) -> Task:
         self.version += 1

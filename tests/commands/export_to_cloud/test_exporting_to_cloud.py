@@ -23,6 +23,7 @@ from asynccvat.errors import (
 from asynccvat.events import ExportRequested
 from asynccvat.models import BackupSpec, TargetKind
 from asynccvat.simulator import Fault
+from asynccvat.simulator.queues.archives import ArchiveBytes
 from asynccvat.store.journal import Journal
 
 pytestmark = pytest.mark.anyio
@@ -134,8 +135,8 @@ async def test_what_is_not_there_afterwards_is_a_failure(
     bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(1) as serve:
-        storage = serve.server.add_cloud_storage(bucket)
-        monkeypatch.setattr(type(storage), "write", lambda *_: None)
+        serve.server.add_cloud_storage(bucket)
+        monkeypatch.setattr(ArchiveBytes, "save", lambda *_: None)
         report = await ac.export_to_cloud(serve.client, 1, options=QUICK)
         assert isinstance(error(report, 1), ExportError)
         assert "not in the cloud storage" in str(error(report, 1))
@@ -171,7 +172,7 @@ async def test_storages_that_cannot_be_used_are_refused(bucket: Path, tmp_path: 
         storage = serve.server.add_cloud_storage(bucket, "lab")
         with pytest.raises(NotFoundError, match="no cloud storage 7"):
             await ac.export_to_cloud(serve.client, 7, options=QUICK)
-        object.__setattr__(storage, "available", False)
+        bucket.rmdir()
         with pytest.raises(ConfigError, match=r"'lab'.*NOT_FOUND"):
             await ac.export_to_cloud(serve.client, storage.id, options=QUICK)
         with pytest.raises(ConfigError, match=r"end with \.jsonl"):
