@@ -32,6 +32,14 @@ def png(width: int = 2, height: int = 2, data: bytes = b"pixels") -> bytes:
     )
 
 
+def large_png(size: int) -> bytes:
+    """Return a PNG with so many bytes of text in it, which no decoder looks at."""
+    small = png(3, 3)
+    body = b"tEXt" + bytes(size)
+    crc = struct.pack(">I", zlib.crc32(body))
+    return small[:33] + struct.pack(">I", size) + body + crc + small[33:]
+
+
 def gif() -> bytes:
     return b"GIF89a" + struct.pack("<HH", 2, 2) + b"\x00\x00\x00,pixels\x00;"
 

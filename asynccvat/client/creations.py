@@ -14,16 +14,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from asynccvat.client.body_limit import BodyLimit
+from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
 from asynccvat.client.finishing import UploadFinish
 from asynccvat.client.lists import Lists
 from asynccvat.client.tus import BegunUpload, PieceSender, SentFile, UploadPlace
 from asynccvat.client.upload_file import ByteSource
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.labels import Label
-from asynccvat.core.models import Project, RequestAccepted, ServerRequest, Task
+from asynccvat.core.models import Project, RequestAccepted, RequestId, ServerRequest, Task
 from asynccvat.core.numbers import whole
 from asynccvat.core.selections.selection import RequestSelection
+from asynccvat.core.wire.tus import ONE_REQUEST
 from asynccvat.errors import (
     ConnectError,
     NotFoundError,
@@ -32,12 +33,13 @@ from asynccvat.errors import (
     ServerError,
     TransportError,
 )
-from asynccvat.http import Call, HttpSession
+from asynccvat.http import Call, FormFile, HttpSession
 
 T = TypeVar("T")
 
 _TASK = ObjectDecoder(Task)
 _PROJECT = ObjectDecoder(Project)
+_ACCEPTED = ObjectDecoder(RequestId)
 # How often the server is searched after a lost answer. Our call may still be on its way.
 _SEARCHES = 3
 _LABELS_PAGE = 500
@@ -213,6 +215,55 @@ class Creations:
         )
         return await finish.request()
 
+    def fits_one_call(self, size: int) -> bool:
+        """Whether data are small enough to be sent with the call that uses them."""
+        return size <= min(ONE_REQUEST, self._limit.most)
+
+    async def send_in_one_call(
+        self, task_id: int, filename: str, content: bytes, options: dict[str, object]
+    ) -> RequestAccepted | None:
+        """Send the data of a new task, and have the server make frames of them.
+
+        Args:
+            task_id: The task.
+            filename: The name of the data. CVAT drops folders from it.
+            content: A zip of images, or a video.
+            options: What the server is told about the media.
+
+        Returns:
+            The request. None if a gateway takes no call so large: then nothing was done.
+
+        Raises:
+            AsyncCvatError: The server refuses it, cannot be reached, or cannot be searched.
+        """
+        call = Call(
+            method="POST",
+            path=f"/api/tasks/{task_id}/data",
+            step="upload",
+            body=FormFile(
+                name="client_files[0]",
+                filename=filename,
+                content_type="application/octet-stream",
+                content=content,
+                fields={key: _as_text(value) for key, value in options.items()},
+            ),
+            expect=(202, 409),
+            retry=False,
+            task_id=task_id,
+        )
+        try:
+            made = await self._once(call, _ACCEPTED, lambda: self._found_data(task_id))
+        except ResponseError as error:
+            if error.status != TOO_LARGE:
+                raise
+            self._limit.note_refused(len(content))
+            return None
+        return RequestAccepted(made.rq_id, created=True)
+
+    async def _found_data(self, task_id: int) -> RequestId | None:
+        request = await self.data_request(task_id)
+        return None if request is None else RequestId(rq_id=request.id)
+
     async def data_request(self, task_id: int) -> ServerRequest | None:
         """Return the request that makes the frames of a task. None if the server knows of none.
 
@@ -292,6 +343,11 @@ class Creations:
             if search + 1 < _SEARCHES:
                 await self._http.retries.back_off(search)
         return None
+
+
+def _as_text(value: object) -> str:
+    """Return an option as a field of a form."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _data_place(task_id: int) -> UploadPlace:

@@ -126,12 +126,14 @@ class FormFile:
         filename: The file's name, as the server sees it.
         content_type: Its media type.
         content: Its bytes.
+        fields: The form's other fields.
     """
 
     name: str
     filename: str
     content_type: str
     content: bytes = field(repr=False)
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

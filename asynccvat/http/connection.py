@@ -254,7 +254,7 @@ def _data(
     """Convert a body for aiohttp; sending each piece may take `stall_timeout` seconds."""
     match body:
         case FormFile():
-            form = aiohttp.FormData()
+            form = aiohttp.FormData(dict(body.fields))
             form.add_field(
                 body.name, body.content, filename=body.filename, content_type=body.content_type
             )

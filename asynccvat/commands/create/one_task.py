@@ -23,7 +23,7 @@ from asynccvat.commands.create.project import CreateTarget
 from asynccvat.commands.create.zip_source import ZipOfFiles
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.media.kinds import MediaKind
-from asynccvat.core.models import RequestStatus, ServerRequest, Task
+from asynccvat.core.models import RequestAccepted, RequestStatus, ServerRequest, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.create import CreateStep, CreateStepKind, lost_tasks, several
 from asynccvat.core.plans.create_units import MediaUnit
@@ -46,6 +46,7 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, ImportFinished, ImportRequested, UploadProgress, UploadStarted
 from asynccvat.transfer.slots import RequestSlots
+from asynccvat.transfer.task_reader import TaskReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class TaskCreator:
         self._poller = poller
         self._slots = RequestSlots(poller, context.options.concurrency)
         self._sending = anyio.CapacityLimiter(context.options.transfers)
+        self._tasks = TaskReader(context.client)
 
     async def create(self, step: CreateStep) -> TaskOutcome:
         """Create one task, or go on with it.
@@ -218,23 +220,53 @@ class TaskCreator:
                 return
             if (await self._context.client.task(task_id)).size:
                 return  # the server has forgotten the request, and done it
-        file = await self._send(unit, task_id, creation, sent)
+        source = _source_of(self._context.root, unit)
+        file = None
+        if creation.upload is not None or not self._calls.fits_one_call(source.size):
+            file = await self._send(source, unit, task_id, sent)
         await self._slots.acquire()
         try:
-            if creation.stage is not Stage.FINISHING:
-                await self._journal.note(Finishing(self._project_id, unit.key))
-            accepted = await self._calls.finish(
-                task_id, file.file_id, self._context.options.data_options()
-            )
+            accepted = await self._use(source, file, unit, task_id, sent)
             self._context.emit(ImportRequested(task_id, accepted.rq_id))
             await self._wait(unit, task_id, accepted.rq_id)
         finally:
             self._slots.release()
 
+    async def _use(
+        self,
+        source: ByteSource,
+        file: SentFile | None,
+        unit: MediaUnit,
+        task_id: int,
+        sent: _Sent,
+    ) -> RequestAccepted:
+        """Have the server use the media. Small ones are sent with this call."""
+        told = self._context.options.data_options()
+        if file is None:
+            self._context.emit(UploadStarted(task_id, source.size))
+            content = b"".join([piece async for piece in source.pieces(0, source.size)])
+            await source.check_unchanged()
+            await self._note_finishing(unit)
+            accepted = await self._calls.send_in_one_call(task_id, source.filename, content, told)
+            if accepted is not None:
+                self._count_sent(task_id, sent, source.size)
+                return accepted
+            file = await self._send(source, unit, task_id, sent)
+        await self._note_finishing(unit)
+        return await self._calls.finish(task_id, file.file_id, told)
+
+    async def _note_finishing(self, unit: MediaUnit) -> None:
+        if self._context.creation(unit).stage is not Stage.FINISHING:
+            await self._journal.note(Finishing(self._project_id, unit.key))
+
+    def _count_sent(self, task_id: int, sent: _Sent, length: int) -> None:
+        sent.bytes += length
+        self._context.emit(UploadProgress(task_id, length))
+
     async def _send(
-        self, unit: MediaUnit, task_id: int, creation: Creation, sent: _Sent
+        self, source: ByteSource, unit: MediaUnit, task_id: int, sent: _Sent
     ) -> SentFile:
-        source = _source_of(self._context.root, unit)
+        creation = self._context.creation(unit)
         begun = None if creation.upload is None else BegunUpload(*creation.upload)
         if begun is not None and creation.stage is Stage.FINISHING:
             return SentFile(begun.file_id, certain=False)  # all of it was sent before that call
@@ -243,13 +275,15 @@ class TaskCreator:
             line = SendingBegun(self._project_id, unit.key, created.file_id, created.address)
             await self._journal.note(line)
 
-        def count(length: int) -> None:
-            sent.bytes += length
-            self._context.emit(UploadProgress(task_id, length))
-
         self._context.emit(UploadStarted(task_id, source.size))
         async with self._sending:
-            file = await self._calls.send(task_id, source, begun, on_sent=count, on_begun=note)
+            file = await self._calls.send(
+                task_id,
+                source,
+                begun,
+                on_sent=lambda length: self._count_sent(task_id, sent, length),
+                on_begun=note,
+            )
         await source.check_unchanged()
         return file
 
@@ -292,7 +326,7 @@ class TaskCreator:
         Raises:
             CreationFailedError: It has none, or another number than expected.
         """
-        frames = (await self._context.client.task(task_id)).size or 0
+        frames = (await self._tasks.task(task_id)).size or 0
         if not frames or (step.expected is not None and frames != step.expected):
             wanted = "some" if step.expected is None else f"{step.expected:,}"
             raise CreationFailedError(

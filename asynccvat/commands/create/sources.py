@@ -71,7 +71,8 @@ def media_units(source: Path, options: CreateOptions) -> tuple[MediaUnit, ...]:
             f"cannot create tasks of {str(source)!r}: it holds no images, videos or zips. Name the "
             "folder that holds them, or holds their folders."
         )
-    return tuple(_checked(root, unit) for unit in units)
+    with ThreadPoolExecutor(_READERS, "media checks") as readers:
+        return tuple(_checked(root, unit, readers) for unit in units)
 
 
 def _listed(folder: Path) -> Iterator[ListedFile]:
@@ -110,7 +111,7 @@ def _listed_file(path: str, entry: os.DirEntry[str]) -> ListedFile:
     return ListedFile(path, status.st_size, status.st_mtime_ns, problem)
 
 
-def _checked(root: Path, unit: MediaUnit) -> MediaUnit:
+def _checked(root: Path, unit: MediaUnit, readers: ThreadPoolExecutor) -> MediaUnit:
     """Return a unit with the problems that its files' bytes show."""
 
     def check(start: int) -> list[str]:
@@ -119,8 +120,7 @@ def _checked(root: Path, unit: MediaUnit) -> MediaUnit:
         return [f"{shown(file.path)} {why}" for file, why in found if why is not None]
 
     starts = range(0, len(unit.files), _CHECKED_AT_ONCE)
-    with ThreadPoolExecutor(_READERS, "media checks") as readers:
-        problems = [problem for found in readers.map(check, starts) for problem in found]
+    problems = [problem for found in readers.map(check, starts) for problem in found]
     if unit.kind is MediaKind.ZIP and not problems:
         frames, problems = _look_into_zip(root / unit.files[0].path)
         unit = replace(unit, available=frames)

@@ -9,8 +9,9 @@ from typing import Any
 import aiohttp
 import anyio
 import pytest
-from creating import PROJECT, QUICK, images, new_tasks
+from creating import PROJECT, QUICK, images, new_tasks, write
 from engine_serving import Log, Serving, actions, connected, error, log, serving, until
+from media_files import large_png
 
 import asynccvat as ac
 from asynccvat import errors, events
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 POST_TASK = r"^/api/tasks$"
 TAG = '{"label_id": 1, "frame": 0}'
-DATA = r"^/api/tasks/\d+/data/$"
+DATA = r"^/api/tasks/\d+/data/?$"
 
 
 @pytest.fixture
@@ -53,8 +54,11 @@ async def made_by_another(serve: Serving, name: str = "cam1") -> int:
         return made
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["in one call", "in pieces"])
 @pytest.mark.parametrize("path", [POST_TASK, DATA])
-async def test_a_lost_answer_makes_no_second_task(source: Path, path: str) -> None:
+async def test_a_lost_answer_makes_no_second_task(source: Path, path: str, *, large: bool) -> None:
+    if large:
+        write(source, {"cam1/1.png": large_png(1_100_000)})
     async with serving(1) as serve:
         for nth in (1, 2, 3):
             serve.server.faults.add(
@@ -72,6 +76,26 @@ async def test_a_call_that_made_nothing_is_made_again(source: Path, status: int)
         report = await create(serve, source)
         assert report.ok, report.failures
         assert list(await new_tasks(serve, 1)) == ["cam1"]
+
+
+async def test_a_gateway_that_takes_little_gets_pieces(source: Path) -> None:
+    write(source, {"cam1/1.png": large_png(900_000)})
+    async with serving(1, largest_body=300_000) as serve:
+        report = await create(serve, source)
+        assert report.ok, report.failures
+        assert [one.status for one in serve.calls("POST", "/data")][:1] == [413]
+        assert len(serve.calls("PATCH")) > 3
+        images(source, cam2=1)
+        assert (await create(serve, source)).ok
+
+
+async def test_a_refusal_of_the_data_is_told(source: Path) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(
+            Fault(method="POST", path=DATA, times=1, status=400, body='["disk is full"]')
+        )
+        assert "disk is full" in str(error(await create(serve, source), 2))
+        assert actions(await create(serve, source)) == {2: ("created", CreateReason.UNFINISHED)}
 
 
 async def test_the_project_of_a_lost_call_is_found(source: Path) -> None:
@@ -196,7 +220,7 @@ async def test_a_task_that_takes_too_long_is_followed_by_the_next_run(
         serve.server.release_creations()
         report = await create(serve, source)
         assert actions(report) == {2: ("created", CreateReason.UNFINISHED)}
-        assert len(serve.calls("PATCH")) == 1
+        assert len(serve.calls("POST /api/tasks/2/data")) == 1
 
 
 async def test_another_number_of_frames_is_a_failure(source: Path) -> None:

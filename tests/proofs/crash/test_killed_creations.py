@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media_files import png
+from media_files import large_png, png
 from restore_processes import RestoreJob, run
 
 import asynccvat
@@ -24,7 +24,7 @@ from asynccvat.simulator.threads import serve_in_thread
 pytestmark = pytest.mark.proof("Nothing is created twice")
 
 SAMPLE = 4
-CALLS = ("POST /api/projects", "POST /api/tasks {", "Upload-Finish", "PATCH")
+CALLS = ("POST /api/projects", "POST /api/tasks {", "Upload-Finish", "PATCH", "/data {")
 """Parts of the calls that count, of which a sample takes the first of each."""
 
 
@@ -33,6 +33,8 @@ def media(root: Path) -> Path:
         (root / folder).mkdir(parents=True)
         for number in range(count):
             (root / folder / f"{number}.png").write_bytes(png(3 + number, 3))
+    # So much is sent in pieces, and the other folder in one call.
+    (root / "cam1" / "0.png").write_bytes(large_png(1_200_000))
     (root / "cam2" / "annotations.xml").write_text(
         '<annotations><image id="0" name="0.png" width="3" height="3"><box label="car" xtl="0" '
         'ytl="0" xbr="1" ybr="1" occluded="0"/></image></annotations>'

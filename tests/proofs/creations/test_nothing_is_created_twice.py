@@ -16,7 +16,7 @@ import aiohttp
 import anyio
 import pytest
 from engine_serving import Serving, connected, serving
-from media_files import png
+from media_files import large_png, png
 
 import asynccvat as ac
 from asynccvat.simulator import Fault, SimulatedServer
@@ -36,6 +36,8 @@ def media(root: Path) -> Path:
         (root / folder).mkdir(parents=True)
         for number in range(count):
             (root / folder / f"{number}.png").write_bytes(png(3 + number, 3))
+    # So much is sent in pieces, and the other folder in one call.
+    (root / "cam1" / "0.png").write_bytes(large_png(1_200_000))
     (root / "cam2" / "annotations.xml").write_text(
         '<annotations><image id="0" name="0.png" width="3" height="3"><box label="car" xtl="0" '
         'ytl="0" xbr="1" ybr="1" occluded="0"/></image></annotations>'
