@@ -6,6 +6,7 @@ succeed later. `core.wire.retry` decides whether and when to retry it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,19 @@ class AsyncCvatError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def concern(self, target: str) -> None:
+        """Say that the error is about a project or a job.
+
+        The rooms below a run know ids alone, and call each of them a task.
+
+        Args:
+            target: `task`, `project` or `job`.
+        """
+        self.target = target
+        if target != "task" and self.task_id is not None:
+            named = re.compile(rf"\btask {self.task_id}\b")
+            self.message = named.sub(f"{target} {self.task_id}", self.message)
 
 
 class ConfigError(AsyncCvatError):

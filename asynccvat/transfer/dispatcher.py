@@ -214,7 +214,7 @@ class Dispatcher:
                 return
             if end_of_run(error) is None:
                 error.task_id = error.task_id or order.task.id
-                error.target = self._target
+                error.concern(self._target)
             self._note_failure(order.task.id, error)
             if end_of_run(error) is not None:
                 return

@@ -245,6 +245,8 @@ class MirrorRun:
     def _done(self, outcome: TaskOutcome, report: ReportBuilder) -> None:
         """Report an outcome as that of a task, a project or a job."""
         if self._target is not TargetKind.TASK:
+            if outcome.error is not None:
+                outcome.error.concern(self._target)
             outcome = msgspec.structs.replace(
                 outcome,
                 target=self._target,

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from asynccvat.core.annotations.capacity import export_keeps_tracks
 from asynccvat.core.annotations.counts import enumeration
-from asynccvat.core.models import CVAT, ExportSpec
+from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.core.plans.mirror import Fetch, Plan
+from asynccvat.core.plans.targets import MIXED
+from asynccvat.core.texts import first_few
 
 _NAMED = 5
 
@@ -21,7 +23,9 @@ def flattening(plan: Plan, spec: ExportSpec) -> str | None:
         plan: The plan. The tasks' modes are those of the listing.
         spec: What they are fetched as.
     """
-    if spec.format == CVAT or export_keeps_tracks(spec.format):
+    if spec.format == CVAT:
+        return _mixed(plan)
+    if export_keeps_tracks(spec.format):
         return None
     videos = [step.task.id for step in plan.of(Fetch) if step.task.mode == "interpolation"]
     if not videos:
@@ -37,4 +41,17 @@ def flattening(plan: Plan, spec: ExportSpec) -> str | None:
     return (
         f"{which}, and {spec.format!r} has no tracks: it holds a shape for each frame instead. "
         f"Uploads of such a file over tracks are refused. Use --format {CVAT} to keep the tracks."
+    )
+
+
+def _mixed(plan: Plan) -> str | None:
+    """Return a warning about projects of images and videos, for which one flavour has to do."""
+    mixed = [step.task.id for step in plan.of(Fetch) if step.task.mode == MIXED]
+    if not mixed:
+        return None
+    which = f"project {mixed[0]} holds" if len(mixed) == 1 else f"{len(mixed):,} projects hold"
+    return (
+        f"{which} images and videos ({first_few(mixed)}): {CVAT_IMAGES!r} is taken, which has a "
+        f"shape for each frame instead of tracks. Mirror the tasks to keep the tracks, or use "
+        f"--format {CVAT_VIDEO!r}."
     )

@@ -119,7 +119,10 @@ _SETTINGS = (
         "images", False, lambda given: f"{'with' if given else 'without'} images", "", always=True
     ),
     _Setting(
-        "target", TargetKind.TASK.plural, lambda given: f"folders of {given}", default_binds=False
+        "target",
+        TargetKind.TASK.plural,
+        lambda given: f"a folder for each {TargetKind.of_plural(given)}",
+        default_binds=False,
     ),
     _Setting("stage", None, _jobs_with("stage"), "", narrows=True),
     _Setting("state", None, _jobs_with("state"), "", narrows=True),
@@ -171,7 +174,7 @@ class Settled:
     def describe(self) -> str:
         """Say in words what the destination holds, and how this run is narrowed."""
         lasting = self.remembered.selection
-        parts = [_tasks(lasting)] if lasting is not None else []
+        parts = [_tasks(lasting, self.spec.target)] if lasting is not None else []
         for setting in _SETTINGS:
             value = getattr(self.remembered, setting.name)
             if setting.always or value not in (None, setting.default):
@@ -541,11 +544,11 @@ def _lasting(selection: Selection) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _tasks(selection: LastingSelection) -> str:
-    """Describe which tasks belong to a destination."""
+def _tasks(selection: LastingSelection, target: TargetKind = TargetKind.TASK) -> str:
+    """Describe which tasks belong to a destination, or which projects or jobs."""
     conditions = msgspec.structs.asdict(selection).items()
     words = [_condition(name, value) for name, value in conditions if value is not None]
-    return ", ".join(words) or "all tasks"
+    return ", ".join(words) or f"all {target.plural}"
 
 
 def _condition(name: str, value: Any) -> str:

@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.targets import TargetKind
 from asynccvat.fs import files
 from asynccvat.store import trees
 from asynccvat.store.commits.primitives import finish, record_intent
@@ -158,6 +159,7 @@ class _Recovery:
         self._area = area
         self._warnings: list[str] = []
         self._folder: str | None = None
+        self._target = TargetKind.TASK
 
     def run(self) -> list[str]:
         for step in decide(self._look()):
@@ -172,9 +174,9 @@ class _Recovery:
         intent = decode_or_none(intent_bytes)
         head, members = decode_leniently(old_bytes or current_bytes or b"")
         if intent is not None:
-            self._folder = intent.head.folder
+            self._folder, self._target = intent.head.folder, intent.head.target
         elif head is not None:
-            self._folder = head.folder
+            self._folder, self._target = head.folder, head.target
         places = {"tree": (TREE, area), "old": (OLD, area)}
         if self._folder is not None:
             places["final"] = (self._folder, layout.dest)
@@ -260,8 +262,8 @@ class _Recovery:
         folder = self._folder or str(self._task_id)
         quarantined = self._layout.quarantine(name, dir_fd=dir_fd, folder=folder)
         self._warnings.append(
-            f"task {self._task_id}: an interrupted run left files that are in no receipt; "
-            f"they are now in {quarantined}"
+            f"{self._target} {self._task_id}: an interrupted run left files that are in no "
+            f"receipt; they are now in {quarantined}"
         )
 
 

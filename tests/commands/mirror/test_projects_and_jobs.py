@@ -47,9 +47,9 @@ async def test_each_project_gets_a_folder_as_the_server_merges_it(
     assert files(data / "project1")[XML].count(b"<image ") == whole[XML].count(b"<image ") == 8
     assert len(serve.calls("POST", "/dataset/export")) == 3
     assert not serve.calls("POST", "/api/tasks/")
-    record = json.loads(json.dumps(report.to_json()))["tasks"][0]
-    assert record["project_id"] == 1
-    assert "task_id" not in record
+    records = json.loads(json.dumps(report.to_json()))["tasks"]
+    assert {record["project_id"] for record in records} == {1, 2}
+    assert all("task_id" not in record for record in records)
     head = receipt_head(data, 1)
     assert (head["version"], head["target"]) == (RECEIPT_VERSION, "project")
     # An older asynccvat would take the ids for those of tasks, so it refuses the destination.
@@ -240,3 +240,27 @@ async def test_events_carry_the_ids_of_projects(serve: Serving, data: Path) -> N
         serve.client, data, options=PROJECTS, on_event=lambda event: lines.append(to_json(event))
     )
     assert {line["project_id"] for line in lines if line["event"] == "task_done"} == {1, 2}
+
+
+async def test_a_project_of_images_and_videos_is_told_to_lose_tracks(data: Path) -> None:
+    async with serving(2, projects=1, video_tasks=1) as serve:
+        report = await ac.mirror(serve.client, data, options=PROJECTS)
+        assert any("project 1 holds images and videos" in text for text in report.warnings)
+        tracks = await ac.mirror(
+            serve.client, data.parent / "tracks", spec="CVAT for video 1.1", options=PROJECTS
+        )
+        assert not tracks.warnings
+
+
+async def test_errors_of_the_disk_name_the_project(serve: Serving, data: Path) -> None:
+    (data / "project1").mkdir(parents=True)
+    (data / "project1" / "mine").write_text("mine")
+    report = await ac.mirror(serve.client, data, options=PROJECTS)
+    assert isinstance(error(report, 1), ForeignFolderError)
+    await ac.mirror(serve.client, data.parent / "jobs", options=JOBS)
+    head = receipt_head(data.parent / "jobs", 2)
+    (data.parent / "jobs" / head["folder"] / XML).write_text("edited")
+    again = await ac.mirror(serve.client, data.parent / "jobs", options=replace(QUICK, force=True))
+    assert again.ok
+    kept = list((data.parent / "jobs" / ".asynccvat" / "kept").iterdir())
+    assert [path.name.startswith("task2-job2-") for path in kept] == [True]
