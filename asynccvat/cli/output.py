@@ -200,6 +200,13 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
         f"({', '.join(parts)}), {number_of_bytes(report.transferred)} {moved}, "
         f"{counted(report.requests, 'request')}: {place}"
     )
+    compared = [one.compared for one in report.outcomes if one.compared is not None]
+    if compared:
+        different = sum(bool(one.differences) for one in compared)
+        write(
+            f"Compared with the source: {counted(len(compared), 'task')}, "
+            f"{different or 'none'} different."
+        )
     if not report.listing_complete:
         write(
             "The list of tasks kept changing while it was read, or tasks in it cannot be read: "

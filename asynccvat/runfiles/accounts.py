@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.errors import AsyncCvatError, ConfigError, Problem, RunFileError
-from asynccvat.runfiles.steps import RunFile, RunFileStep
+from asynccvat.runfiles.steps import CopyStep, RunFile, RunFileStep
 from asynccvat.settings import Settings, load_settings
+from asynccvat.settings.sides import load_side
 
 SettingsOf = Callable[[RunFileStep], Settings]
 """Returns the server and the credentials for a step. It may block."""
@@ -42,6 +43,23 @@ def settings_of(step: RunFileStep) -> Settings:
     return load_settings(named=step.server)
 
 
+def target_of(step: CopyStep) -> CvatClient:
+    """Return a client of the side that a copy goes to, not opened. Blocks while files are read.
+
+    Raises:
+        ConfigError: The side does not exist, or a setting is missing or cannot be used.
+    """
+    return _client(load_side(step.target, "'to'", organization=step.target_organization))
+
+
+def _settings(step: RunFileStep, settings: SettingsOf | None) -> Settings:
+    """Return the settings of a step. A copy names both of its servers itself."""
+    if isinstance(step, CopyStep):
+        target_of(step)  # which checks them
+        return load_side(step.source, "'from'", organization=step.source_organization)
+    return (settings or settings_of)(step)
+
+
 @asynccontextmanager
 async def accounts(file: RunFile, settings: SettingsOf | None) -> AsyncIterator[list[Account]]:
     """Open the accounts of all steps, in the order of the steps. Steps may share one.
@@ -54,7 +72,7 @@ async def accounts(file: RunFile, settings: SettingsOf | None) -> AsyncIterator[
     async with AsyncExitStack() as entered:
         for step in file.steps:
             try:
-                found = await in_thread(settings or settings_of, step)
+                found = await in_thread(_settings, step, settings)
                 key = (
                     *(found.url, found.username, found.password, found.token),
                     *(found.organization, found.verify, found.project_id, found.connection),

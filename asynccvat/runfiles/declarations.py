@@ -11,6 +11,7 @@ from typing import Any
 
 from asynccvat.core import declarations
 from asynccvat.core.backup_options import BackupOptions
+from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Option, declared_options
 from asynccvat.core.models import ExportSpec
@@ -33,7 +34,7 @@ from asynccvat.runfiles.value_types import (
 )
 
 DOWNLOAD, UPLOAD, MIRROR = "download_cvat_tasks", "upload_anno_with_cvat_tasks", "mirror"
-CREATE, BACKUP, RESTORE = "create", "backup", "restore"
+CREATE, BACKUP, RESTORE, COPY = "create", "backup", "restore", "copy"
 
 NAMES = {
     DOWNLOAD: DOWNLOAD,
@@ -44,6 +45,7 @@ NAMES = {
     CREATE: CREATE,
     BACKUP: BACKUP,
     RESTORE: RESTORE,
+    COPY: COPY,
 }
 """The names that a file may use for a task, with the one that steps and reports have."""
 
@@ -209,6 +211,26 @@ PARAMETERS = {
             ),
             **_keys(Selection),
             **_keys(BackupOptions),
+        }
+    ),
+    COPY: MappingType(
+        {
+            "from": MappingKey(
+                TextType(is_path=True),
+                "Where the tasks are: a settings file like old.yaml, or a saved profile's name.",
+                required=True,
+            ),
+            "to": MappingKey(
+                TextType(is_path=True), "Where they go, named in the same way.", required=True
+            ),
+            "from_org": MappingKey(
+                ScalarType(), "The organization of 'from', instead of that of its file."
+            ),
+            "to_org": MappingKey(
+                ScalarType(), "The organization of 'to', instead of that of its file."
+            ),
+            **_keys(Selection),
+            **_keys(CopyOptions),
         }
     ),
     RESTORE: MappingType(

@@ -15,6 +15,7 @@ import yaml
 from asynccvat.errors import ConfigError, RunFileError
 from asynccvat.runfiles.declarations import (
     BACKUP,
+    COPY,
     CREATE,
     DOWNLOAD,
     MIRROR,
@@ -118,6 +119,7 @@ class _Loader:
             CREATE: self._builder.create,
             BACKUP: self._builder.backup,
             RESTORE: self._builder.restore,
+            COPY: self._builder.copy,
         }
         return build[task](head, section)
 

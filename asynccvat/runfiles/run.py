@@ -16,6 +16,7 @@ from pathlib import Path
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
 from asynccvat.api.backups import backup, plan_backup
+from asynccvat.api.copies import copy, plan_copy
 from asynccvat.api.creations import create, plan_create
 from asynccvat.api.downloads import download_many, plan_download
 from asynccvat.api.mirrors import mirror, plan_mirror
@@ -36,13 +37,14 @@ from asynccvat.errors import (
     TransportError,
 )
 from asynccvat.events import Event, RunFinished
-from asynccvat.runfiles.accounts import Account, SettingsOf, accounts
+from asynccvat.runfiles.accounts import Account, SettingsOf, accounts, target_of
 from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import AnyPlan, RunFileReport, StepPlan, StepReport
 from asynccvat.runfiles.steps import (
     BackupStep,
     Batch,
+    CopyStep,
     CreationStep,
     DownloadStep,
     MirrorStep,
@@ -238,6 +240,10 @@ async def _work(step: RunFileStep, account: Account, hear: Callable[[Event], Non
                 on_event=hear,
             )
         )
+    elif isinstance(step, CopyStep):
+        async with await in_thread(target_of, step) as target:
+            options = replace(step.options, default_project_id=account.project_id)
+            await _reported(copy(client, target, step.selection, options=options, on_event=hear))
     elif isinstance(step, CreationStep):
         await _reported(
             create(
@@ -309,6 +315,10 @@ async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
     if isinstance(step, BackupStep):
         options = replace(step.options, default_project_id=account.project_id)
         return (await plan_backup(client, step.dest, step.selection, options=options),)
+    if isinstance(step, CopyStep):
+        of_copy = replace(step.options, default_project_id=account.project_id)
+        async with await in_thread(target_of, step) as target:
+            return (await plan_copy(client, target, step.selection, options=of_copy),)
     if isinstance(step, RestoreStep):
         return (
             await plan_restore(

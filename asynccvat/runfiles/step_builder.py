@@ -13,6 +13,7 @@ from typing import Any
 
 from asynccvat.commands.upload.local_files import find_source
 from asynccvat.core.backup_options import BackupOptions
+from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Switch, declared_options, make_options
 from asynccvat.core.models import ExportSpec
@@ -21,12 +22,13 @@ from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError
-from asynccvat.runfiles.declarations import BACKUP, CREATE, DOWNLOAD, MIRROR, RESTORE, UPLOAD
+from asynccvat.runfiles.declarations import BACKUP, COPY, CREATE, DOWNLOAD, MIRROR, RESTORE, UPLOAD
 from asynccvat.runfiles.mappings import Section
 from asynccvat.runfiles.nodes import FilePosition, NodeReader
 from asynccvat.runfiles.steps import (
     BackupStep,
     Batch,
+    CopyStep,
     CreationStep,
     DownloadStep,
     MirrorStep,
@@ -259,6 +261,43 @@ class StepBuilder:
             project=values.get("project"),
             labels=None if labels is None else _path(labels),
             labels_from=values.get("labels_from"),
+            options=options,
+        )
+
+    def copy(self, head: StepHead, section: Section) -> CopyStep | None:
+        """Build a copy; its keys are the options of the command."""
+        values, places = section.values, _NamedPositions()
+        projects = places.ids(section, "project_id")
+        places.found = {f"project {one}": place for one, place in places.found.items()}
+        tasks = places.ids(section, "task_id")
+        selection = self._selection(section, projects, tasks)
+        if head.server:
+            self._reader.report_at(
+                head.place, "a copy names its servers by 'from' and 'to': remove 'server'"
+            )
+            return None
+        if selection is None or not {"from", "to"} <= values.keys():
+            return None
+        given = _values(CopyOptions, section)
+        if "state" in given:
+            given["state"] = _path(given["state"])
+        try:
+            options = make_options(CopyOptions, given)
+        except ConfigError as error:
+            # The types have checked each value alone; what they mean together is checked here.
+            self._reader.report_at(head.place, in_keys(error.message, COPY))
+            return None
+        return CopyStep(
+            number=head.number,
+            task=COPY,
+            place=head.place,
+            server=head.server,
+            places=places.found,
+            source=values["from"],
+            target=values["to"],
+            source_organization=values.get("from_org"),
+            target_organization=values.get("to_org"),
+            selection=selection,
             options=options,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asynccvat.core.backup_options import BackupOptions
+from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
@@ -149,6 +150,27 @@ class CreationStep(RunFileStep):
     labels: Path | None
     labels_from: str | None
     options: CreateOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyStep(RunFileStep):
+    """A copy from one server or organization to another.
+
+    Attributes:
+        source: The side that has the tasks: a settings file, or a saved profile's name.
+        target: The side that gets them.
+        source_organization: Its organization, None for what its file says.
+        target_organization: Its organization, None for what its file says.
+        selection: Which tasks to copy.
+        options: The options of the copy.
+    """
+
+    source: str
+    target: str
+    source_organization: str | None
+    target_organization: str | None
+    selection: Selection
+    options: CopyOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ def test_a_copy_is_planned_made_and_made_again(copies: Copies) -> None:
     assert done.code == 0
     assert "3 tasks (3 copied)" in done.out
     assert copies.new.url in done.out
+    assert "Compared with the source: 3 tasks, none different." in done.out
     assert "3 unchanged" in copies("--dry-run").err
     assert "nothing to do: 3 tasks (3 unchanged)" in copies().out
 
@@ -108,3 +109,18 @@ def test_a_pasted_address_is_of_the_source(copies: Copies) -> None:
     other = copies("--dry-run", "-t", f"{copies.new.url}/tasks/2")
     assert other.code == 2
     assert "the pasted address is of" in other.err
+
+
+def test_a_step_of_a_run_file_copies(copies: Copies, bare_shell: Shell, tmp_path: Path) -> None:
+    steps = tmp_path / "steps.yaml"
+    steps.write_text(
+        "- task: copy\n"
+        "  parameters:\n"
+        f"    from: {tmp_path / 'old.yaml'}\n"
+        f"    to: {tmp_path / 'new.yaml'}\n"
+        f"    state: {copies.state}\n"
+    )
+    planned = bare_shell("run", steps, "--dry-run")
+    assert (planned.code, "3 to copy" in planned.err) == (0, True)
+    assert bare_shell("run", steps).code == 0
+    assert len(copies.new.world.tasks) == 3

@@ -144,6 +144,44 @@ BACKUP = {
         "max_directory_size": "1M",
     },
 }
+COPY = {
+    "task": "copy",
+    "parameters": {
+        "from": "old.yaml",
+        "to": "new.yaml",
+        "from_org": "acme",
+        "to_org": "beta",
+        "project_id": 5,
+        "task_id": [147],
+        "status": "completed",
+        "name": "street*",
+        "subset": "Train",
+        "owner": "ann",
+        "assignee": "bob",
+        "updated_since": "2d",
+        "filter": {"==": [{"var": "owner"}, "ann"]},
+        "into_project": "signs",
+        "state": "state",
+        "states": True,
+        "overwrite": False,
+        "duplicate": False,
+        "prune": True,
+        "expect": 3,
+        "concurrency": 2,
+        "transfers": 4,
+        "retries": 3,
+        "wait_for_server": "0",
+        "queue_timeout": "1h",
+        "max_time": "5h",
+        "no_fsync": True,
+        "bwlimit": "10M",
+        "export_timeout": "30m",
+        "import_timeout": "30m",
+        "upload_limit": "60G",
+        "spool_limit": "1G",
+        "break_lock": False,
+    },
+}
 CREATE = {
     "task": "create",
     "parameters": {
@@ -215,6 +253,7 @@ STEPS: list[Any] = [
     BACKUP,
     RESTORE,
     RESTORE_PROJECTS,
+    COPY,
 ]
 OF_FILES = (
     "there is no such file or folder",
@@ -328,16 +367,17 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
             "export_timeout" | "bwlimit" | "max_size" | "max_member_size" | "max_directory_size",
         ) | (
             "parameters",
-            "queue_timeout" | "max_time" | "import_timeout" | "upload_limit",
+            "queue_timeout" | "max_time" | "import_timeout" | "upload_limit" | "spool_limit",
         ):
             return bool(value == 0)
         case ("parameters", "segment_size" | "projects"):
             # An overlap needs the size; the step names tasks, not projects.
             return value is (None if path[-1] == "segment_size" else True)
-        case ("parameters", "keep"):
-            return bool(value in (0, 2.5))
-        case ("parameters", "max_delete"):
-            return bool(value == 2.5)
+        case ("parameters", "prune"):
+            # The number of copies to remove is for nothing else.
+            return STEPS[path[0]]["task"] == "copy" and not value
+        case ("parameters", "keep" | "max_delete"):
+            return bool(value == 2.5 or (value == 0 and path[-1] == "keep"))
         case _:
             return False
 
@@ -345,7 +385,7 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
 @pytest.mark.parametrize("path", [path for path in places(STEPS) if len(path) > 1], ids=str)
 def test_both_agree_on_every_missing_key(path: tuple[Any, ...]) -> None:
     document = without(STEPS, path)[path[0] : path[0] + 1]
-    if not {"filter", "segment_size"} & set(path):
+    if not {"filter", "segment_size"} & set(path) and path[-1:] != ("prune",):
         assert accepted(document) == SCHEMA.is_valid(document)
 
 

@@ -91,6 +91,8 @@ def _settings(file: RunFile, shared: SharedOptions) -> dict[int, Settings]:
     warned: set[str] = set()
     password = shared.given_password()
     for step in file.steps:
+        if step.task == "copy":
+            continue  # it names both of its servers itself
         try:
             settings = shared.settings_for(step.server, password)
             warned.update(settings.warnings)
@@ -159,7 +161,7 @@ def _steps(plan: StepPlan) -> Iterator[plans.Step]:
     for part in plan.plans_to_json():
         for step in part["steps"]:
             path = step.get("path")
-            if path is None:
+            if path is None and "folder" in step:
                 path = str(plan.step.dest / step["folder"])  # type: ignore[attr-defined]  # a mirror's
             yield {**step, "path": path}
     for task_id, path in plan.awaits.items():
