@@ -346,3 +346,99 @@ async def test_bytes_of_another_request_are_not_continued(
         assert again.origin() is None, why
         await store.abandon(again, keep=False)
         assert await store.part(TargetKind.TASK, 147) is None
+
+
+async def test_a_target_is_staged_once_and_committed_once(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        staged = await store.stage(
+            TargetKind.TASK, 147, STATE, lightweight=False, requested_at=FIRST
+        )
+        with pytest.raises(StoreError, match="task147 is staged already"):
+            await store.stage(TargetKind.TASK, 147, STATE, lightweight=False, requested_at=FIRST)
+        with staged.open_part() as fd:
+            files.write(fd, b"zip")
+        await store.commit(staged, receipt_of(b"zip"), MEMBERS)
+        with pytest.raises(StoreError, match="committed or abandoned before"):
+            await store.commit(staged, receipt_of(b"zip"), MEMBERS)
+        await store.abandon(staged, keep=False)
+        assert len(await store.list()) == 1
+        assert store.server == "https://cvat.example.com"
+
+
+async def test_a_zip_that_changed_after_its_check_is_not_committed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        staged = await store.stage(
+            TargetKind.TASK, 147, STATE, lightweight=False, requested_at=FIRST
+        )
+        with staged.open_part() as fd:
+            files.write(fd, b"zip and more")
+        with pytest.raises(StoreError, match="was changed after it was checked"):
+            await store.commit(staged, receipt_of(b"zip"), MEMBERS)
+        await store.abandon(staged, keep=False)
+        assert await store.list() == ()
+
+
+async def test_a_link_in_place_of_a_folder_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with opened(tmp_path / "dest") as store:
+        (tmp_path / "dest" / "task147").symlink_to(elsewhere)
+        with pytest.raises(StoreError):
+            await back_up(store)
+    assert list(elsewhere.iterdir()) == []
+
+
+async def test_a_failed_sync_leaves_no_zip_that_may_not_be_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    async with opened(tmp_path) as store:
+        for name in ("fsync", "sync_filesystem"):
+            disk.fail[name] = failing(errno.EIO)
+        with pytest.raises(StoreError):
+            await back_up(store)
+        disk.revive()
+        # Nothing of this process may trust the disk any more.
+        with pytest.raises(StoreError):
+            await back_up(store)
+    async with opened(tmp_path) as store:
+        assert await store.list() == ()
+        await store.sweep(())
+    assert list((tmp_path / "task147").iterdir()) == []
+    assert list((tmp_path / ".asynccvat" / "staging").iterdir()) == []
+
+
+async def test_leftovers_that_cannot_be_recovered_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    disk.revive()
+    async with opened(tmp_path) as store:
+        await back_up(store, b"first")
+    disk.revive(crash_at=8)
+    with pytest.raises(Crash):
+        async with opened(tmp_path) as store:
+            await back_up(store, b"second", at=SECOND)
+    area = tmp_path / ".asynccvat/staging/task147"
+    area.mkdir(exist_ok=True)
+    (area / "receipt.json").write_bytes(b"{")
+    disk.revive()
+    disk.fail["unlink"] = failing(errno.EIO, "receipt.json")
+    async with opened(tmp_path) as store:
+        assert any("cannot recover" in warning for warning in store.new_warnings())
+        assert len(await store.list()) == 1
+
+
+async def test_what_blocks_a_sweep_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    async with opened(tmp_path) as store:
+        (tmp_path / ".asynccvat/staging/rubbish").write_text("x")
+        disk.fail["unlink"] = failing(errno.EIO, "rubbish")
+        await store.sweep(())
+        assert any("cannot sweep" in warning for warning in store.new_warnings())
+    disk.revive()
+    async with opened(tmp_path) as store:
+        await store.sweep(())
+    assert list((tmp_path / ".asynccvat/staging").iterdir()) == []

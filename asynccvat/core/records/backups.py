@@ -27,8 +27,8 @@ from asynccvat.errors import StoreError
 BACKUP_VERSION = 1
 
 _STAMP = "%Y-%m-%dT%H%M%SZ"
-_STAMPED = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
-_FOLDER = re.compile(r"(task|project)([1-9]\d*)")
+_STAMPED = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z", re.ASCII)
+_FOLDER = re.compile(r"(task|project)([1-9]\d*)", re.ASCII)
 
 
 class TargetState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -50,11 +50,6 @@ class TargetState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     frames: int | None = None
     job_count: int = 0
     task_count: int | None = None
-
-    def is_of_same(self, other: TargetState) -> bool:
-        """Whether nothing changed between two states that a backup would show."""
-        mine = (self.updated_date, self.jobs, self.media)
-        return mine == (other.updated_date, other.jobs, other.media)
 
 
 class BackupReceipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
