@@ -5,11 +5,11 @@ environment variable ASYNCCVAT_SHARED names:
 
     python tests/contract/condense.py
 
-It writes `tests/contract/recorded.json` and, of CVAT 2.64, `recorded_264.json`. Of each request it
-keeps what a replay needs. Of each response it keeps the status, the headers that clients act on,
-and the *shape* of its JSON or the text of an error. A shape has keys and types; an array is the
-union of its elements. Repeated shapes are stored once, in `shapes`, and referred to by their
-number.
+It writes `tests/contract/recorded.json` and, of CVAT 2.64, `recorded_264.json` and
+`recorded_creations_264.json`. Of each request it keeps what a replay needs. Of each response it
+keeps the status, the headers that clients act on, and the *shape* of its JSON or the text of an
+error. A shape has keys and types; an array is the union of its elements. Repeated shapes are stored
+once, in `shapes`, and referred to by their number.
 """
 
 from __future__ import annotations
@@ -32,6 +32,17 @@ RECORDINGS_264: Final = SHARED / "contract" / "http-2.64"
 SCENARIOS_264: Final = ("backup_task_264", "dataset_import_264", "restore_264")
 """The recordings of CVAT 2.64 that are replayed."""
 
+FIXTURE_CREATIONS_264: Final = HERE / "recorded_creations_264.json"
+CREATIONS_264: Final = (
+    "annotations_json_write_264",
+    "cloud_storage_264",
+    "create_data_264",
+    "create_task_264",
+    "delete_264",
+    "export_project_job_264",
+)
+"""The recordings of CVAT 2.64 that create, delete, export and write."""
+
 REQUEST_HEADERS: Final = frozenset(
     {
         "accept",
@@ -47,6 +58,7 @@ REQUEST_HEADERS: Final = frozenset(
         "tus-resumable",
         "upload-finish",
         "upload-length",
+        "upload-multiple",
         "upload-metadata",
         "upload-offset",
         "upload-start",
@@ -245,6 +257,8 @@ def main() -> int:
     FIXTURE.write_text(to_text(condense(RECORDINGS)), encoding="utf-8")
     condensed = condense(RECORDINGS_264, SCENARIOS_264)
     FIXTURE_264.write_text(to_text(condensed), encoding="utf-8")
+    condensed = condense(RECORDINGS_264, CREATIONS_264)
+    FIXTURE_CREATIONS_264.write_text(to_text(condensed), encoding="utf-8")
     return 0
 
 

@@ -135,11 +135,11 @@ class Replay264:
         if _needs_ends(request, response):
             await self.settle()
         headers = dict(request.get("headers", {}))
-        headers["authorization"] = f"Token {self.server.token}"
+        headers["authorization"] = f"Token {self.token(recorded)}"
         if "origin" in headers:
             headers["origin"] = self.server.url
-        body = self._body(recorded, headers)
-        url = URL(f"{self.server.url}{self._path(request['path'])}", encoded=True)
+        body = self.body(recorded, headers)
+        url = URL(f"{self.server.url}{self.path(request['path'])}", encoded=True)
         async with self.session.request(
             request["method"], url, headers=headers, data=body, allow_redirects=False
         ) as answer:
@@ -157,14 +157,22 @@ class Replay264:
         if created is not None:
             self.project_id = int(created[1])
 
-    def _path(self, path: str) -> str:
+    def token(self, recorded: dict[str, Any]) -> str:
+        """Return the token of the user who calls."""
+        accounts = self.server.accounts
+        other = recorded.get("label") == "another user's"
+        return accounts.token_of(accounts.by_id[2]) if other else self.server.token
+
+    def path(self, path: str) -> str:
+        """Return the path of a call, with the ids of this server."""
         if path.startswith("/api/requests/"):
             return f"/api/requests/{quote(self.rq_id, safe='')}"
         path = FILE_ID.sub(self.file_id, lengthen(path))
         path = path.replace("project_id=15", f"project_id={self.project_id}")
         return path.replace("/api/projects/15", f"/api/projects/{self.project_id}")
 
-    def _body(self, recorded: dict[str, Any], headers: dict[str, str]) -> bytes | None:
+    def body(self, recorded: dict[str, Any], headers: dict[str, str]) -> bytes | None:
+        """Return the body of a call, with files like those that were sent."""
         content_type = headers.get("content-type", "")
         label, body = recorded.get("label", ""), recorded["request"].get("body")
         if content_type.startswith("multipart/form-data"):

@@ -57,7 +57,7 @@ async def replace_annotations(call: Call) -> ServerResponse:
     # Seen on 2.64: nothing in place of nothing does not move the date of the task.
     if added != Annotations() or _held(task, job) != Annotations():
         _store(call, task, job, added)
-    return json_response(shown_annotations(call, added))
+    return json_response(shown_annotations(call, added, sent=True))
 
 
 async def change_annotations(call: Call) -> ServerResponse:
@@ -80,7 +80,7 @@ async def change_annotations(call: Call) -> ServerResponse:
         kept.shapes + added.shapes, kept.tags + added.tags, kept.tracks + added.tracks
     )
     _store(call, task, job, merged)
-    return json_response(shown_annotations(call, added))
+    return json_response(shown_annotations(call, added, sent=True))
 
 
 async def delete_annotations(call: Call) -> ServerResponse:

@@ -35,6 +35,7 @@ def shown_job(call: Call, job: Job) -> dict[str, Any]:
         value["task_name"] = job.task_name
         value["project_name"] = _project_name(call, job.project_id)
         value["replicas_count"] = 0
+        value["bug_tracker"] = None if job.project_id is None else ""
     return value
 
 
@@ -43,18 +44,25 @@ def _project_name(call: Call, project_id: int | None) -> str | None:
     return None if project is None else project.name
 
 
-def shown_annotations(call: Call, annotations: Annotations) -> dict[str, Any]:
-    """Return annotations as JSON."""
+def shown_annotations(
+    call: Call, annotations: Annotations, *, sent: bool = False
+) -> dict[str, Any]:
+    """Return annotations as JSON; the response to those that were `sent` repeats their numbers."""
     value = annotations_json(annotations)
     if call.backend.options.names_projects:
         for shape in value["shapes"]:
-            _as_of_264(shape)
+            _as_of_264(shape, sent=sent)
+        for track in value["tracks"]:
+            for shape in () if sent else track["shapes"]:
+                shape["points"] = [float(point) for point in shape["points"]]
     return value
 
 
-def _as_of_264(shape: dict[str, Any]) -> None:
+def _as_of_264(shape: dict[str, Any], *, sent: bool) -> None:
     for name in _NOT_IN_264:
         shape.pop(name, None)
-    shape["score"] = 1.0
+    shape["score"] = 1 if sent else 1.0
+    if not sent:
+        shape["points"] = [float(point) for point in shape["points"]]
     for element in shape["elements"]:
-        _as_of_264(element)
+        _as_of_264(element, sent=sent)
