@@ -24,7 +24,8 @@ from asynccvat.core.plans.import_dataset import (
     DatasetReason,
     ImportDataset,
     import_since,
-    made_since,
+    last_import,
+    made_after,
 )
 from asynccvat.core.records.restores import Accepted, Done, Failed, Requesting, Sending
 from asynccvat.core.selections.selection import Selection
@@ -168,14 +169,18 @@ class DatasetImporter:
             if known.since is None:
                 raise _uncertain(order, "the server sent no date, or a proxy dropped it")
             lost_before = known.since
-            found = await self._find(known.since)
+            found = await self._find(known, known.since)
             if found is not None:
                 await order.journal.note(Accepted(key=order.key, rq_id=found.id))
                 return
-            if await self._made(known.since):
+            if await self._made(known):
                 raise _uncertain(order, "the project has new tasks, but their request is forgotten")
         for attempt in range(self._retries + 1):
-            accepted = await self._request_once(order, file, lost_before)
+            call = order.journal.of(order.key).requesting
+            if call is None or attempt:
+                # What another program imported meanwhile is not of our call.
+                call = await self._announced(order)
+            accepted = await self._request_once(order, file, call, lost_before)
             if accepted is not None:
                 await order.journal.note(Accepted(key=order.key, rq_id=accepted.rq_id))
                 self._emit(ImportRequested(self._project_id, accepted.rq_id))
@@ -188,19 +193,29 @@ class DatasetImporter:
             step="upload",
         )
 
+    async def _announced(self, order: DatasetOrder) -> Requesting:
+        """Note that the call is about to be made, and what the server has before it."""
+        tasks = (await self._client.tasks(self._of_project)).tasks
+        last = last_import(await self._calls.imports(), self._project_id)
+        call = Requesting(
+            key=order.key,
+            kind=TargetKind.PROJECT,
+            name=order.file.filename,
+            since=self._client.server_date,
+            after=last,
+            newest=max((task.id for task in tasks), default=0),
+        )
+        await order.journal.note(call)
+        return call
+
     async def _request_once(
-        self, order: DatasetOrder, file: SentFile, lost_before: datetime | None
+        self,
+        order: DatasetOrder,
+        file: SentFile,
+        call: Requesting,
+        lost_before: datetime | None,
     ) -> RequestAccepted | None:
         """Have the server use the file. Returns None if another import was in its way."""
-        call = order.journal.of(order.key).requesting
-        if call is None:
-            call = Requesting(
-                key=order.key,
-                kind=TargetKind.PROJECT,
-                name=order.file.filename,
-                since=self._client.server_date,
-            )
-            await order.journal.note(call)
         lost = lost_before is not None
 
         async def find_lost(since: datetime | None) -> RequestAccepted | None:
@@ -208,7 +223,7 @@ class DatasetImporter:
             lost = True
             if since is None:
                 raise _uncertain(order, "the server sent no date, or a proxy dropped it")
-            found = await self._find(since)
+            found = await self._find(call, since)
             return None if found is None else RequestAccepted(found.id, created=True)
 
         accepted = await self._calls.finish(
@@ -219,12 +234,15 @@ class DatasetImporter:
         await self._wait(order, accepted.rq_id)  # for the import of another program
         return None
 
-    async def _find(self, since: datetime) -> ServerRequest | None:
-        return import_since(await self._calls.imports(), self._project_id, since)
+    async def _find(self, call: Requesting, since: datetime) -> ServerRequest | None:
+        return import_since(await self._calls.imports(), self._project_id, since, call.after)
 
-    async def _made(self, since: datetime) -> tuple[int, ...]:
-        listing = await self._client.tasks(Selection(project_ids=[self._project_id]))
-        return made_since(listing.tasks, since)
+    async def _made(self, call: Requesting) -> tuple[int, ...]:
+        return made_after((await self._client.tasks(self._of_project)).tasks, call.newest)
+
+    @property
+    def _of_project(self) -> Selection:
+        return Selection(project_ids=[self._project_id])
 
     # --- its result -----------------------------------------------------------------------------
 
@@ -232,10 +250,10 @@ class DatasetImporter:
         """Wait for the end of the import. Returns the tasks that it made."""
         state = order.journal.of(order.key)
         assert state.rq_id is not None, "the server accepted it"
-        since = None if state.requesting is None else state.requesting.since
+        assert state.requesting is not None, "it was noted before"
         request = await self._wait(order, state.rq_id)
         if request is None:
-            made = () if since is None else await self._made(since)
+            made = await self._made(state.requesting)
             if not made:
                 raise _uncertain(order, "the server has forgotten its request")
             return made
@@ -250,8 +268,8 @@ class DatasetImporter:
                 step="import",
             )
         self._emit(ImportFinished(self._project_id, request.worker_seconds))
-        made = () if request.created_date is None else await self._made(request.created_date)
-        if not made and request.created_date is not None:
+        made = await self._made(state.requesting)
+        if not made:
             await order.journal.note(Failed(key=order.key, why="no task"))
             raise RestoreFailedError(
                 f"the import of {str(order.step.path)!r} made no task in project "

@@ -147,8 +147,17 @@ def _step(one: DatasetCandidate, project_id: int, *, again: bool) -> DatasetStep
     return ImportDataset(project_id, one.path, reason, one.size)
 
 
+def last_import(requests: Iterable[ServerRequest], project_id: int) -> datetime | None:
+    """Return when the import into a project was requested that the server remembers."""
+    dates = [one.created_date for one in requests if _is_into(one, project_id)]
+    return max((date for date in dates if date is not None), default=None)
+
+
 def import_since(
-    requests: Iterable[ServerRequest], project_id: int, since: datetime
+    requests: Iterable[ServerRequest],
+    project_id: int,
+    since: datetime,
+    after: datetime | None,
 ) -> ServerRequest | None:
     """Return the import into a project that a lost call has begun.
 
@@ -158,23 +167,22 @@ def import_since(
         requests: What the server remembers.
         project_id: The project.
         since: The server's clock before the call. It is rounded down to whole seconds.
+        after: When the import before it was requested, None if there was none.
     """
     for one in requests:
-        operation, created = one.operation, one.created_date
-        is_ours = operation.type == _IMPORTS and operation.project_id == project_id
-        if is_ours and created is not None and created >= since:
+        created = one.created_date
+        if created is None or not _is_into(one, project_id):
+            continue
+        if created >= since and (after is None or created > after):
             return one
     return None
 
 
-def made_since(tasks: Iterable[Task], since: datetime) -> tuple[int, ...]:
-    """Return the tasks of a project that were made since a moment of the server's clock."""
-    found = []
-    for task in tasks:
-        try:
-            created = datetime.fromisoformat(task.created_date or "")
-        except ValueError:
-            continue
-        if created.tzinfo is not None and created >= since:
-            found.append(task.id)
-    return tuple(sorted(found))
+def made_after(tasks: Iterable[Task], newest: int) -> tuple[int, ...]:
+    """Return the tasks of a project that were made after its newest one: ids only grow."""
+    return tuple(sorted(task.id for task in tasks if task.id > newest))
+
+
+def _is_into(request: ServerRequest, project_id: int) -> bool:
+    operation = request.operation
+    return operation.type == _IMPORTS and operation.project_id == project_id

@@ -49,6 +49,9 @@ class Requesting(msgspec.Struct, frozen=True, kw_only=True, tag="requesting"):
         name: The name of that, by which it is recognized.
         frames: The frames of the task, None for a project.
         since: The server's clock before the call. None if it did not tell.
+        after: When the import of the project before this one was requested, if it is an import:
+            all of them have one id. None if the server knew of none.
+        newest: The newest task of the project before the call, if it is an import.
     """
 
     key: str
@@ -56,6 +59,8 @@ class Requesting(msgspec.Struct, frozen=True, kw_only=True, tag="requesting"):
     name: str = ""
     frames: int | None = None
     since: datetime | None = None
+    after: datetime | None = None
+    newest: int = 0
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):

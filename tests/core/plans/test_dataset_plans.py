@@ -15,7 +15,8 @@ from asynccvat.core.plans.import_dataset import (
     RefuseDataset,
     SkipDataset,
     import_since,
-    made_since,
+    last_import,
+    made_after,
     plan_datasets,
 )
 from asynccvat.core.records.restores import Done, RestoreState, Sending
@@ -61,11 +62,15 @@ def test_the_import_into_a_project_since_a_moment_is_found() -> None:
         request(5, None, "import:dataset"),
         request(5, MOMENT, "import:backup"),
     ]
-    assert import_since(others, 5, MOMENT) is None
-    assert import_since([*others, request(5, MOMENT, "import:dataset")], 5, MOMENT) is not None
+    assert import_since(others, 5, MOMENT, None) is None
+    ours = [*others, request(5, MOMENT, "import:dataset")]
+    assert import_since(ours, 5, MOMENT, None) is not None
+    # The import before it may have been requested within the same second.
+    assert import_since(ours, 5, MOMENT, MOMENT) is None
+    assert last_import(ours, 5) == MOMENT
+    assert last_import(ours, 6) is None
 
 
-def test_the_tasks_since_a_moment_are_found() -> None:
-    dates = [None, "soon", "2026-11-29T06:59:59Z", "2026-11-29T07:00:00Z", "2026-11-29T07:00:00"]
-    tasks = [Task(id=number + 1, created_date=date) for number, date in enumerate(dates)]
-    assert made_since(tasks, MOMENT) == (4,)
+def test_the_tasks_after_the_newest_are_found() -> None:
+    assert made_after([Task(id=3), Task(id=9), Task(id=7)], 6) == (7, 9)
+    assert made_after([Task(id=3)], 3) == ()

@@ -136,10 +136,32 @@ def place(tmp_path: Path) -> Callable[[], Path]:
     return lambda: tmp_path / str(next(made))
 
 
-SCENARIOS = ("tasks", "tasks into a project", "project")
+SCENARIOS = ("tasks", "tasks into a project", "project", "datasets")
+
+
+def dataset(subset: str) -> bytes:
+    """A COCO dataset of one image with one box."""
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 9, 9], "area": 81}
+    coco = {
+        "images": [{"id": 1, "file_name": f"{subset}.jpg", "width": 64, "height": 48}],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": [{**box, "iscrowd": 0, "segmentation": []}],
+    }
+    return zipped(
+        {
+            f"annotations/instances_{subset}.json": json.dumps(coco).encode(),
+            f"images/{subset}/{subset}.jpg": JPEG,
+        }
+    )
 
 
 def prepared(scenario: str, contents: dict[str, Files], source: Path) -> dict[str, Any]:
+    if scenario == "datasets":
+        source.mkdir()
+        paths = tuple(source / f"{subset}.zip" for subset in ("train", "val"))
+        for path in paths:
+            path.write_bytes(dataset(path.stem))
+        return {"datasets": paths, "project": 1}
     kind = "project" if scenario == "project" else "task"
     for number, content in contents[kind].items():
         store_backup(source, number, content, target=kind)
