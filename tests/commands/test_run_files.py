@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 from engine_serving import Serving, files, serving, until
+from media_files import png
 
 import asynccvat as ac
 from asynccvat.events import Event, ExportRequested, RunFinished
@@ -496,3 +497,35 @@ async def test_a_restore_that_contradicts_itself_is_refused(
     async with named(monkeypatch, 1):
         (problem,) = await told(written(f"- {{task: restore, parameters: {parameters}}}\n"))
         assert says in problem
+
+
+async def test_a_step_creates_tasks_of_folders(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "images" / "cam1").mkdir(parents=True)
+    (here / "images" / "cam1" / "1.png").write_bytes(png(4, 4))
+    file = written(
+        "- task: create\n"
+        "  parameters: {src: images, project: 1, subset: train, journal: journal, no_fsync: true}\n"
+    )
+    async with named(monkeypatch, 1) as serve:
+        (plan,) = await ac.plan_run_file(file)
+        assert plan.to_json()["plans"][0]["counts"] == {"create": 1}
+        assert counts(await ac.run_file(file)) == [(1, 0, 0, 0)]
+        assert counts(await ac.run_file(file)) == [(0, 1, 0, 0)]
+        assert [task.subset for task in serve.server.tasks.values() if task.name == "cam1"] == [
+            "train"
+        ]
+
+
+async def test_a_step_that_creates_in_a_missing_project_is_refused_at_its_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = written(
+        "- task: create\n  parameters:\n    src: images\n    project: 99\n    overlap: 5\n"
+    )
+    async with named(monkeypatch, 1):
+        (problem,) = await told(file)
+        assert "'overlap' needs 'segment_size'" in problem
+        file = written("- task: create\n  parameters:\n    src: images\n    project: 99\n")
+        (problem,) = await told(file)
+        assert "line 4" in problem
+        assert "there is no project 99" in problem

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from creating import PROJECT, QUICK, frame_names, images, new_tasks, write
 from engine_serving import Log, Serving, actions, error, log, serving
-from media_files import png
+from media_files import large_png, png
 
 import asynccvat as ac
 from asynccvat import errors, events
@@ -52,6 +52,20 @@ async def test_each_folder_becomes_a_task_with_all_its_images(tmp_path: Path, lo
         sent = sum(event.sent for event in log.of(events.UploadProgress))
         assert sent == sum(event.size for event in log.of(events.UploadStarted))
         assert report.transferred == sent
+
+
+async def test_the_server_holds_the_bytes_that_were_sent(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=3)
+    write(source, {"cam1/left/big.png": large_png(1_100_000)})
+    async with serving(1) as serve:
+        assert (await create(serve, source)).ok
+        exported = await serve.archive(2, ac.ExportSpec("CVAT for images 1.1", images=True))
+    assert {
+        name.removeprefix("images/"): data for name, data in exported.items() if "png" in name
+    } == {
+        path.relative_to(source / "cam1").as_posix(): path.read_bytes()
+        for path in (source / "cam1").rglob("*.png")
+    }
 
 
 async def test_a_second_run_creates_further_folders_alone(tmp_path: Path) -> None:
