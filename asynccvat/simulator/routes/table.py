@@ -18,6 +18,7 @@ from asynccvat.simulator.routes import (
     imports,
     issues,
     jobs,
+    media,
     old_endpoints,
     projects,
     requests,
@@ -94,7 +95,7 @@ _UPLOAD: Final = _route(
 )
 
 _DATASET: Final = _route(GET=gone.show_gone, POST=imports.upload_dataset)
-_DATA: Final = _route(POST=task_data.receive_data, allow="GET, POST, HEAD, OPTIONS")
+_DATA: Final = _route(GET=media.show_data, POST=task_data.receive_data)
 _RESTORE: Final = _route(POST=imports.upload_backup)
 
 ROUTES: Final[dict[str, Route]] = {
