@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from benchmarks.cases.backing_up import large_backup, many_backups
 from benchmarks.cases.curves import curves
 from benchmarks.cases.data_plane import four_at_once, stored_archive, text_archive
 from benchmarks.cases.images import images
@@ -33,6 +34,8 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "starting": starting,
     "uploads": many_uploads,
     "cut": cut_upload,
+    "backups": many_backups,
+    "large": large_backup,
     "verifying": verifying,
     "curves": curves,
     "soak": soak,
