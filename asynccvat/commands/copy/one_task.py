@@ -31,6 +31,7 @@ from asynccvat.core.plans.copy import (
     edited,
 )
 from asynccvat.core.records.copies import Begun, Copied, Gone, source_state
+from asynccvat.core.records.restores import Failed
 from asynccvat.core.selections.selection import JobSelection
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (
@@ -104,7 +105,7 @@ class TaskCopier:
             await self._discard(task.id, step.discard)
         begun = step.begun if isinstance(step, FinishCopy) else await self._begin(task)
         passed = PassedBackup(task.id, begun.key)
-        copy = await self._make(task, begun, passed)
+        copy = await self._make(task, begun, passed, again=isinstance(step, FinishCopy))
         await self._place(task, copy)
         compared = await self._compare(task, begun, copy)
         look = await look_at(self._target, await self._target.task(copy))
@@ -178,22 +179,29 @@ class TaskCopier:
         await self._state.note(begun)
         return begun
 
-    async def _make(self, task: Task, begun: Begun, passed: PassedBackup) -> int:
-        """Have the target make the copy. Returns its id."""
+    async def _make(self, task: Task, begun: Begun, passed: PassedBackup, *, again: bool) -> int:
+        """Have the target make the copy. Returns its id.
+
+        Args:
+            task: The task.
+            begun: The attempt.
+            passed: Receives what it cost.
+            again: Whether an earlier run has asked for it.
+        """
         made = self._state.restores.of(begun.key).new_id
         if made is not None:
             return made
         order = CopyOrder(begun.key, task.name, task.size, task.id)
+        send = partial(self._sender.send, passed)
         try:
-            return await self._maker.make(order, partial(self._sender.send, passed))
+            return await self._maker.make(order, send)
         except RequestUncertainError as error:
-            raise RequestUncertainError(
-                f"the copy of task {task.id} may have been made or not: the answer of the target "
-                f"was lost, and its requests do not tell. Look there for task {task.name!r}. "
-                "Delete it if it is there; --duplicate then copies the task again.",
-                task_id=task.id,
-                step="upload",
-            ) from error
+            if not (again and self._options.duplicate):
+                raise _uncertain(task) from error
+            # The user has looked, and wants another copy.
+            await self._state.restores.note(Failed(key=begun.key, why=str(error)))
+            self._maker.give_another_chance(begun.key)
+        return await self._maker.make(order, send)
 
     async def _place(self, task: Task, copy: int) -> None:
         """Move a copy into its project, and set its jobs."""
@@ -296,6 +304,16 @@ def _place(job: Job) -> tuple[int | None, int | None, str | None]:
 def _is_worked_on(job: Job) -> bool:
     begun = (job.stage, job.state) not in (("annotation", "new"), (None, None))
     return begun or job.assignee is not None or job.issue_count > 0
+
+
+def _uncertain(task: Task) -> RequestUncertainError:
+    return RequestUncertainError(
+        f"the copy of task {task.id} may have been made or not: the answer of the target was lost, "
+        f"and its requests do not tell. Look there for task {task.name!r}. Delete it if it is "
+        "there; --duplicate then copies the task again.",
+        task_id=task.id,
+        step="upload",
+    )
 
 
 def _not_moved(task_id: int, copy: int, into: int, why: str) -> CopyError:

@@ -13,11 +13,15 @@ from two_servers import TwoServers, two_servers
 import asynccvat
 from asynccvat import Selection
 from asynccvat.archives.relay import MemberCheck
+from asynccvat.commands.copy.state import CopyState, side_of
 from asynccvat.core.archive_limits import ArchiveLimits
+from asynccvat.core.models import TargetKind
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.paths import NameRules
+from asynccvat.core.records.copies import Begun, source_state
+from asynccvat.core.records.restores import Requesting, Sending
 from asynccvat.core.zip import Directory, read_directory
-from asynccvat.errors import CopyError, IntegrityError
+from asynccvat.errors import CopyError, IntegrityError, RequestUncertainError
 from asynccvat.events import Event, ImportRequested
 from asynccvat.simulator import Fault
 
@@ -50,6 +54,11 @@ async def test_a_broken_download_goes_on_at_the_same_byte(both: TwoServers, at: 
     await equal(both, report)
     (outcome,) = report.outcomes
     assert outcome.transferred <= outcome.bytes * 1.1
+
+
+async def test_a_download_that_breaks_at_its_end_goes_on(both: TwoServers) -> None:
+    both.fail(Fault(path=DOWNLOAD, nth=1, cut_at=-10), at="old")
+    await equal(both, await both.copy(ONE))
 
 
 @pytest.mark.parametrize("at", [0, 1000, 700_000])
@@ -169,6 +178,52 @@ async def test_a_copy_that_differs_stays_and_is_told_again(both: TwoServers) -> 
     again = await both.copy(ONE)
     assert again.failures[0].reason == "interrupted"
     assert both.restores() == 1
+
+
+async def test_what_was_made_of_an_earlier_state_gives_way(both: TwoServers) -> None:
+    both.fail(Fault(path=r"/api/tasks/1/annotations", edit_task=1))
+    assert not (await both.copy(ONE)).ok
+    both.old.world.change_task(1, subset="Other")
+    await equal(both, await both.copy(ONE))
+    assert 1 not in both.new.world.tasks
+
+
+async def test_what_was_made_of_an_earlier_state_stays_if_it_was_worked_on(
+    both: TwoServers,
+) -> None:
+    both.fail(Fault(path=r"/api/tasks/1/annotations", edit_task=1))
+    await both.copy(ONE)
+    both.old.world.change_task(1, subset="Other")
+    both.new.world.change_job(both.new.world.tasks[1].jobs()[0].id, state="in progress")
+    (failure,) = (await both.copy(ONE)).failures
+    assert "was worked on since" in str(failure.error)
+    await equal(both, await both.copy(ONE, overwrite=True))
+
+
+async def test_what_was_made_of_an_earlier_state_may_be_gone(both: TwoServers) -> None:
+    both.fail(Fault(path=r"/api/tasks/1/annotations", edit_task=1))
+    await both.copy(ONE)
+    both.new.delete_task(1)
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_copy_that_may_exist_is_made_again_on_request_only(both: TwoServers) -> None:
+    task = (await both.source.tasks(ONE)).tasks[0]
+    sides = side_of(both.source), side_of(both.target)
+    async with CopyState.open(*sides, both.options(), read_only=False) as state:
+        await state.note(Begun(1, "task1.1", source_state(task)))
+        await state.restores.note(
+            Sending(key="task1.1", size=9, mtime_ns=0, file_id="1_x", address="/1_x")
+        )
+        # The server told no time before the call, so that nothing can be looked for.
+        await state.restores.note(
+            Requesting(key="task1.1", kind=TargetKind.TASK, name=task.name, frames=task.size)
+        )
+    (failure,) = (await both.copy(ONE)).failures
+    assert isinstance(failure.error, RequestUncertainError)
+    assert f"Look there for task {task.name!r}" in str(failure.error)
+    assert not both.new.world.tasks
+    await equal(both, await both.copy(ONE, duplicate=True))
 
 
 async def test_an_upload_goes_on_in_the_next_run(both: TwoServers) -> None:

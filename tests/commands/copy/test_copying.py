@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from two_servers import TwoServers, client_of, two_servers
+from two_servers import QUICK, TwoServers, client_of, two_servers
 
 import asynccvat
 from asynccvat import CopyOptions, Selection
 from asynccvat.core.outcomes import Action, RunReport
 from asynccvat.errors import ConfigError, StoreError
-from asynccvat.models import CopyReason
-from asynccvat.simulator import Fault, SimulatorOptions
+from asynccvat.models import CopyReason, TaskListing
+from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -294,3 +294,56 @@ async def test_outcomes_come_as_they_are_done(both: TwoServers) -> None:
         seen = [outcome.task_id async for outcome in run]
     assert sorted(seen) == [1, 2, 3, 4]
     assert run.report.to_json()["tasks"][0]["compared"]["differences"] == []
+
+
+async def test_a_copy_that_its_user_may_not_see_is_not_made_twice(tmp_path: Path) -> None:
+    ann = UserSpec("ann", "secret")
+    empty = SimulatorOptions(tasks=0, projects=0, users=(ann,))
+    async with two_servers(tmp_path / "state", projects=0, new=empty) as both:
+        await both.copy(Selection(task_ids=[1, 2]))
+        both.old.edit_task(1)
+        both.old.delete_task(2)
+        async with asynccvat.CvatClient(
+            both.new.url, username="ann", password="secret", policy=QUICK
+        ) as other:
+            hers = replace(both, target=other)
+            report = await hers.copy(Selection(task_ids=[1, 2]), prune=True, expect=0)
+        assert {one.reason for one in report.failures} == {"forbidden", "edited"}
+        assert both.restores() == 2
+
+
+async def test_a_target_that_is_down_ends_the_run(both: TwoServers) -> None:
+    both.fail(Fault(path="/api/tasks/backup", status=502, times=None))
+    both.fail(Fault(path="/api/server/about", nth=2, times=None, status=502))
+    report = await both.copy(wait_for_server=0)
+    assert not report.ok
+    assert not both.new.world.tasks
+
+
+async def test_an_incomplete_listing_is_told(both: TwoServers) -> None:
+    listed = both.source.tasks
+
+    async def partly(selection: Selection) -> TaskListing:
+        return replace(await listed(selection), complete=False)
+
+    both.source.tasks = partly  # type: ignore[method-assign, assignment]
+    report = await both.copy()
+    assert not report.listing_complete
+    assert any("listing of the source is incomplete" in one for one in report.warnings)
+
+
+async def test_a_project_of_the_target_that_was_deleted_is_made_anew(both: TwoServers) -> None:
+    await both.copy(Selection(task_ids=[1]))
+    both.new.world.delete_project(1)
+    report = await both.copy()
+    assert report.ok
+    assert {task.project_id for task in both.new.world.tasks.values()} == {2}
+
+
+async def test_what_stays_behind_is_named(
+    both: TwoServers,
+) -> None:
+    user = both.old.world.tasks[1].owner
+    both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, assignee=user)
+    plan = await both.plan()
+    assert any("do not carry assignees: task 1." in warning for warning in plan.warnings)
