@@ -11,6 +11,7 @@ from typing import Any
 
 from asynccvat.core import declarations
 from asynccvat.core.backup_options import BackupOptions
+from asynccvat.core.cloud_options import CloudOptions
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Option, declared_options
@@ -36,6 +37,8 @@ from asynccvat.runfiles.value_types import (
 DOWNLOAD, UPLOAD, MIRROR = "download_cvat_tasks", "upload_anno_with_cvat_tasks", "mirror"
 CREATE, BACKUP, RESTORE, COPY = "create", "backup", "restore", "copy"
 
+EXPORT_TO_CLOUD = "export_to_cloud"
+
 NAMES = {
     DOWNLOAD: DOWNLOAD,
     "download": DOWNLOAD,
@@ -45,6 +48,7 @@ NAMES = {
     CREATE: CREATE,
     BACKUP: BACKUP,
     RESTORE: RESTORE,
+    EXPORT_TO_CLOUD: EXPORT_TO_CLOUD,
     COPY: COPY,
 }
 """The names that a file may use for a task, with the one that steps and reports have."""
@@ -231,6 +235,17 @@ PARAMETERS = {
             ),
             **_keys(Selection),
             **_keys(CopyOptions),
+        }
+    ),
+    EXPORT_TO_CLOUD: MappingType(
+        {
+            "storage": MappingKey(_ID, "The cloud storage, by its id.", required=True),
+            "prefix": MappingKey(TextType(), "The folder in it, such as exports/may."),
+            **_keys(Selection),
+            "format": _FORMAT,
+            "images": MappingKey(BooleanType(), "With the images."),
+            "backup": MappingKey(BooleanType(), "Whole backups instead of exports."),
+            **_keys(CloudOptions),
         }
     ),
     RESTORE: MappingType(

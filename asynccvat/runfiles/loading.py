@@ -18,6 +18,7 @@ from asynccvat.runfiles.declarations import (
     COPY,
     CREATE,
     DOWNLOAD,
+    EXPORT_TO_CLOUD,
     MIRROR,
     NAMES,
     PARAMETERS,
@@ -119,6 +120,7 @@ class _Loader:
             CREATE: self._builder.create,
             BACKUP: self._builder.backup,
             RESTORE: self._builder.restore,
+            EXPORT_TO_CLOUD: self._builder.export_to_cloud,
             COPY: self._builder.copy,
         }
         return build[task](head, section)

@@ -20,6 +20,7 @@ from asynccvat.runfiles.accounts import Account
 from asynccvat.runfiles.steps import (
     BackupStep,
     Batch,
+    CloudStep,
     CopyStep,
     CreationStep,
     DownloadStep,
@@ -74,7 +75,7 @@ class _Check:
                 await self._dimensions(step, tasks)
         elif isinstance(step, MirrorStep):
             await self._mirror(step)
-        elif isinstance(step, BackupStep | CopyStep):
+        elif isinstance(step, BackupStep | CopyStep | CloudStep):
             await self._selection(step, step.selection)
         elif isinstance(step, CreationStep | RestoreStep):
             others = (step.labels_from,) if isinstance(step, CreationStep) else ()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
+from asynccvat.core.plans.cloud import CloudPlan
 from asynccvat.core.plans.copy import CopyPlan
 from asynccvat.core.plans.create import CreatePlan
 from asynccvat.core.plans.download import DownloadPlan
@@ -18,7 +19,7 @@ from asynccvat.errors import AsyncCvatError
 from asynccvat.runfiles.steps import RunFileStep
 from asynccvat.runfiles.wording import reworded_plan
 
-AnyPlan = Plan | UploadPlan | DownloadPlan | CreatePlan | RestorePlan | CopyPlan
+AnyPlan = Plan | UploadPlan | DownloadPlan | CreatePlan | RestorePlan | CopyPlan | CloudPlan
 
 _UNCHANGED = (Action.KEPT, Action.SKIPPED)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
 from asynccvat.api.backups import backup, plan_backup
+from asynccvat.api.cloud_exports import export_to_cloud, plan_export_to_cloud
 from asynccvat.api.copies import copy, plan_copy
 from asynccvat.api.creations import create, plan_create
 from asynccvat.api.downloads import download_many, plan_download
@@ -24,6 +25,7 @@ from asynccvat.api.restores import plan_restore, restore
 from asynccvat.api.uploads import plan_upload, upload
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import RunReport
+from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -44,6 +46,7 @@ from asynccvat.runfiles.reports import AnyPlan, RunFileReport, StepPlan, StepRep
 from asynccvat.runfiles.steps import (
     BackupStep,
     Batch,
+    CloudStep,
     CopyStep,
     CreationStep,
     DownloadStep,
@@ -227,6 +230,18 @@ async def _work(step: RunFileStep, account: Account, hear: Callable[[Event], Non
                 on_event=hear,
             )
         )
+    elif isinstance(step, CloudStep):
+        await _reported(
+            export_to_cloud(
+                client,
+                step.storage_id,
+                step.prefix,
+                _of_project(step.selection, account),
+                step.spec,
+                options=step.options,
+                on_event=hear,
+            )
+        )
     elif isinstance(step, RestoreStep):
         await _reported(
             restore(
@@ -290,6 +305,13 @@ async def _plan(
     return StepPlan(step, plans, _awaited(step, folders))
 
 
+def _of_project(selection: Selection, account: Account) -> Selection:
+    """Return a selection with the project of the settings, if it names neither that nor tasks."""
+    if account.project_id is None or selection.project_ids or selection.task_ids:
+        return selection
+    return replace(selection, project_ids=(account.project_id,))
+
+
 async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
     client = account.client
     if isinstance(step, UploadStep):
@@ -319,6 +341,17 @@ async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
         of_copy = replace(step.options, default_project_id=account.project_id)
         async with await in_thread(target_of, step) as target:
             return (await plan_copy(client, target, step.selection, options=of_copy),)
+    if isinstance(step, CloudStep):
+        return (
+            await plan_export_to_cloud(
+                client,
+                step.storage_id,
+                step.prefix,
+                _of_project(step.selection, account),
+                step.spec,
+                options=step.options,
+            ),
+        )
     if isinstance(step, RestoreStep):
         return (
             await plan_restore(

@@ -13,21 +13,32 @@ from typing import Any
 
 from asynccvat.commands.upload.local_files import find_source
 from asynccvat.core.backup_options import BackupOptions
+from asynccvat.core.cloud_options import RECORD_SUFFIX, CloudOptions
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Switch, declared_options, make_options
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import BackupSpec, ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AnnotationFileError, ConfigError
-from asynccvat.runfiles.declarations import BACKUP, COPY, CREATE, DOWNLOAD, MIRROR, RESTORE, UPLOAD
+from asynccvat.runfiles.declarations import (
+    BACKUP,
+    COPY,
+    CREATE,
+    DOWNLOAD,
+    EXPORT_TO_CLOUD,
+    MIRROR,
+    RESTORE,
+    UPLOAD,
+)
 from asynccvat.runfiles.mappings import Section
 from asynccvat.runfiles.nodes import FilePosition, NodeReader
 from asynccvat.runfiles.steps import (
     BackupStep,
     Batch,
+    CloudStep,
     CopyStep,
     CreationStep,
     DownloadStep,
@@ -299,6 +310,48 @@ class StepBuilder:
             target_organization=values.get("to_org"),
             selection=selection,
             options=options,
+        )
+
+    def export_to_cloud(self, head: StepHead, section: Section) -> CloudStep | None:
+        """Build an export to a cloud storage; its keys are the options of the command."""
+        values, places = section.values, _NamedPositions()
+        projects = places.ids(section, "project_id")
+        places.found = {f"project {one}": place for one, place in places.found.items()}
+        tasks = places.ids(section, "task_id")
+        self._remember_position(places, section, "format")
+        selection = self._selection(section, projects, tasks)
+        if selection is None or "storage" not in values:
+            return None
+        backup = values.get("backup", False)
+        if backup and ("format" in values or values.get("images")):
+            self._reader.report(
+                section.entries["backup"].value,
+                "a backup has no format, and holds the images: remove 'backup', or 'format' and "
+                "'images'",
+            )
+            return None
+        given = _values(CloudOptions, section)
+        if "record" in given:
+            given["record"] = _path(given["record"])
+            if given["record"].suffix != RECORD_SUFFIX:
+                self._reader.report(
+                    section.entries["record"].value, f"its name has to end with {RECORD_SUFFIX}"
+                )
+                return None
+        exported = ExportSpec(
+            values.get("format", ExportSpec().format), images=values.get("images", False)
+        )
+        return CloudStep(
+            number=head.number,
+            task=EXPORT_TO_CLOUD,
+            place=head.place,
+            server=head.server,
+            places=places.found,
+            storage_id=values["storage"],
+            prefix=values.get("prefix", ""),
+            selection=selection,
+            spec=BackupSpec() if backup else exported,
+            options=make_options(CloudOptions, given),
         )
 
     def restore(self, head: StepHead, section: Section) -> RestoreStep | None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asynccvat.core.backup_options import BackupOptions
+from asynccvat.core.cloud_options import CloudOptions
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
-from asynccvat.core.models import ExportSpec
+from asynccvat.core.models import BackupSpec, ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.selections.selection import Selection
@@ -110,6 +111,25 @@ class MirrorStep(RunFileStep):
     format: str | None
     images: bool | None
     options: MirrorOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudStep(RunFileStep):
+    """An export to a cloud storage.
+
+    Attributes:
+        storage_id: The cloud storage.
+        prefix: The folder in it.
+        selection: Which tasks, projects or jobs.
+        spec: What the server makes of each.
+        options: The options of the export.
+    """
+
+    storage_id: int
+    prefix: str
+    selection: Selection
+    spec: ExportSpec | BackupSpec
+    options: CloudOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -483,6 +483,42 @@ async def test_a_restore_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(serve.server.tasks) == 3
 
 
+async def test_an_export_to_a_cloud_storage_is_a_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bucket = tmp_path / "bucket"
+    bucket.mkdir()
+    async with named(monkeypatch, 2) as serve:
+        serve.server.add_cloud_storage(bucket)
+        file = written(
+            "- {task: export_to_cloud, parameters: {storage: 1, prefix: x, record: a.jsonl}}\n"
+        )
+        (planned,) = await ac.plan_run_file(file)
+        assert [plan.counts for plan in planned.plans] == [{"write": 2}]
+        assert counts(await ac.run_file(file)) == [(2, 0, 0, 0)]
+        assert sorted(path.name for path in (bucket / "x").iterdir()) == ["task1.zip", "task2.zip"]
+        assert counts(await ac.run_file(file)) == [(0, 2, 0, 0)]
+        backups = written(
+            "- {task: export_to_cloud, parameters: {storage: 1, backup: true, task_id: 2}}\n"
+        )
+        assert counts(await ac.run_file(backups)) == [(1, 0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ("{storage: 1, backup: true, images: true}", "a backup has no format"),
+        ("{storage: 1, record: a.txt}", "end with .jsonl"),
+    ],
+)
+async def test_an_export_to_a_cloud_storage_that_contradicts_itself_is_refused(
+    monkeypatch: pytest.MonkeyPatch, parameters: str, says: str
+) -> None:
+    async with named(monkeypatch, 1):
+        (problem,) = await told(written(f"- {{task: export_to_cloud, parameters: {parameters}}}\n"))
+        assert says in problem
+
+
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [

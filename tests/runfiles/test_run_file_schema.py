@@ -243,7 +243,43 @@ RESTORE_PROJECTS = {
     "task": "restore",
     "parameters": {"src": "backups", "project_id": 5, "projects": True},
 }
+TO_CLOUD = {
+    "task": "export_to_cloud",
+    "parameters": {
+        "storage": 3,
+        "prefix": "exports/may",
+        "project_id": [5, 6],
+        "task_id": 147,
+        "status": "completed",
+        "subset": "Train",
+        "name": "a task",
+        "owner": "ann",
+        "assignee": "bob",
+        "updated_since": "2d",
+        "filter": {"==": [{"var": "status"}, "completed"]},
+        "format": "COCO 1.0",
+        "images": True,
+        "as": "projects",
+        "record": "exports.jsonl",
+        "overwrite": True,
+        "export_timeout": 90,
+        "concurrency": 2,
+        "transfers": 3,
+        "retries": 0,
+        "wait_for_server": "10m",
+        "queue_timeout": "4h",
+        "max_time": "8h",
+        "no_fsync": True,
+        "break_lock": True,
+    },
+}
+BACKUPS_TO_CLOUD = {
+    "task": "export_to_cloud",
+    "parameters": {"storage": 3, "backup": True},
+}
 STEPS: list[Any] = [
+    TO_CLOUD,
+    BACKUPS_TO_CLOUD,
     DOWNLOAD,
     PLACES,
     PAIRS,
@@ -358,8 +394,9 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
         case ("parameters", "out_paths") | ("parameters", "task_ids"):
             # One folder for each task, and no two the same.
             return isinstance(value, list) and path[0] == 1
-        case ("parameters", "filter", *_):
-            return True  # JSON logic is more than a mapping
+        case ("parameters", "filter", *_) | ("parameters", "record"):
+            # JSON logic is more than a mapping; the name of a record has an ending.
+            return path[-1] != "record" or not str(value).endswith(".jsonl")
         case ("parameters", "updated_since" | "at"):
             return bool(value == "7")  # no date
         case (
