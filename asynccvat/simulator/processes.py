@@ -109,6 +109,12 @@ class ServerProcess:
         imports: list[dict[str, Any]] = self._ask("GET", "imports")
         return imports
 
+    @property
+    def creations(self) -> list[dict[str, Any]]:
+        """Like `SimulatedServer.creations`, each a dictionary."""
+        creations: list[dict[str, Any]] = self._ask("GET", "creations")
+        return creations
+
     def add_faults(self, *faults: Fault) -> None:
         """Add scripted faults."""
         self._ask("POST", "faults", [fault.to_json() for fault in faults])

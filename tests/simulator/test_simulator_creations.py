@@ -9,9 +9,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from anyio.lowlevel import checkpoint
 from simulator_client import RawResponse, SimulatorClient, simulator_client
 
 from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
+from asynccvat.simulator.queues.creation_queue import CreationRequest
 from asynccvat.simulator.world.jpeg import draw_jpeg
 
 pytestmark = pytest.mark.anyio
@@ -523,3 +525,117 @@ async def test_chunks_and_frames_are_the_originals() -> None:
         await created(client, video, sent)
         refused = await client.get(f"/api/tasks/{video}/data?type=frame&number=0")
         assert refused.body == b"The simulator does not decode videos"
+
+
+async def test_a_form_sent_twice_is_appended_and_other_fields_are_refused() -> None:
+    async with simulator_client() as client:
+        task_id = await make_task(client)
+        image = picture(1)
+        for part in (image[:100], image[100:]):
+            await send_form(client, task_id, {"a.jpg": part}, "Upload-Multiple")
+        request = await created(client, task_id, await finish(client, task_id))
+        assert request["status"] == "finished"
+        assert client.server.tasks[task_id].frames()[0].data() == image
+        other = await make_task(client)
+        form = aiohttp.FormData(default_to_multipart=True)
+        form.add_field("file", image, filename="a.jpg")
+        refused = await client("POST", f"/api/tasks/{other}/data", data=form)
+        assert (refused.status, refused.json) == (400, {"detail": "Unexpected field file"})
+        headers = {"Content-Type": "multipart/form-data"}
+        path = f"/api/tasks/{other}/data"
+        refused = await client("POST", path, data=b"rubbish", headers=headers)
+        assert "Multipart form parse error" in refused.json["detail"]
+
+
+async def test_fields_of_a_form_that_are_lists_are_read() -> None:
+    async with simulator_client() as client:
+        task_id = await make_task(client)
+        files = {"a.jpg": picture(1), "b.jpg": picture(2)}
+        order = {"upload_file_order[0]": "b.jpg", "upload_file_order[1]": "a.jpg"}
+        response = await send_form(
+            client, task_id, files, image_quality=70, sorting_method="predefined", **order
+        )
+        await created(client, task_id, response)
+        assert await frame_names(client, task_id) == ["b.jpg", "a.jpg"]
+
+
+async def test_a_form_that_breaks_off_leaves_nothing() -> None:
+    async with simulator_client() as client:
+        task_id = await make_task(client)
+        client.server.faults.add(Fault(path="/data$", break_at=600))
+        with pytest.raises(aiohttp.ClientError):
+            await send_form(client, task_id, {"a.jpg": picture(1) * 9}, "Upload-Multiple")
+        request = await created(client, task_id, await finish(client, task_id))
+        assert "No media data found" in request["message"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "effect"), [({"drop": True}, False), ({"lose_answer": True}, True)]
+)
+async def test_answers_are_lost_before_or_after_the_effect(
+    lost: dict[str, Any], effect: bool
+) -> None:
+    async with simulator_client(SimulatorOptions(tasks=2, projects=1)) as client:
+        server = client.server
+        task_id = await make_task(client)
+        await send_by_tus(client, task_id, "a.jpg", picture(1))
+        tasks, projects = len(server.tasks), len(server.projects)
+
+        async def call(method: str, path: str, **more: Any) -> None:
+            # aiohttp itself repeats a DELETE once.
+            server.faults.add(Fault(method=method, path=f"^{path}$", times=None, **lost))
+            with pytest.raises(aiohttp.ClientError):
+                await client(method, path, **more)
+            server.faults.clear()
+
+        await call("POST", "/api/tasks", json={"name": "n", "labels": [{"name": "car"}]})
+        assert (len(server.tasks) > tasks) == effect
+        await call("POST", "/api/projects", json={"name": "n"})
+        assert (len(server.projects) > projects) == effect
+        finish_it = {"json": OPTIONS, "headers": {"Upload-Finish": "true"}}
+        await call("POST", f"/api/tasks/{task_id}/data", **finish_it)
+        assert (f"action=create&target=task&target_id={task_id}" in server.requests) == effect
+        await call("PATCH", "/api/tasks/1", json={"name": "other"})
+        assert (server.tasks[1].name == "other") == effect
+        await call("DELETE", "/api/tasks/2")
+        assert (2 not in server.tasks) == effect
+
+
+async def test_new_tasks_and_imports_share_their_workers() -> None:
+    async with simulator_client(SimulatorOptions(tasks=1, import_workers=1)) as client:
+        server = client.server
+        server.faults.add(Fault(importing="stick"))
+        form = aiohttp.FormData(default_to_multipart=True)
+        form.add_field("annotation_file", b"<annotations/>", filename="a.xml")
+        path = "/api/tasks/1/annotations?format=CVAT+1.1"
+        imported = (await client("POST", path, data=form)).json["rq_id"]
+        while server.requests[imported].status != "started":
+            await checkpoint()
+        task_id = await make_task(client)
+        await send_by_tus(client, task_id, "a.jpg", picture(1))
+        rq_id = (await finish(client, task_id)).json["rq_id"]
+        assert (await client.request(rq_id)).json["status"] == "queued"
+        server.release_imports()
+        assert (await client.ended(rq_id))["status"] == "finished"
+
+
+async def test_a_new_task_takes_a_worker_some_seconds_and_more_for_its_bytes() -> None:
+    spent: list[float] = []
+    options = SimulatorOptions(tasks=0, costs=True, latency=0.0, creation_seconds=0.01)
+    async with simulator_client(options) as client:
+        queue = client.server.creation_queue
+
+        async def spend(seconds: float) -> None:
+            spent.append(seconds)
+
+        queue.spend = spend  # type: ignore[method-assign]
+        task_id = await make_task(client)
+        await send_by_tus(client, task_id, "a.jpg", picture(1) + bytes(40))
+        rq_id = (await finish(client, task_id)).json["rq_id"]
+        request = client.server.requests[rq_id]
+        assert isinstance(request, CreationRequest)
+        assert queue.seconds_of(request) == pytest.approx(
+            0.01 + options.media_seconds * (len(picture(1)) + 40) / 1e6
+        )
+        await client.ended(rq_id)
+        assert len(spent) == 1
