@@ -16,8 +16,8 @@ from asynccvat.core.backup_options import BackupOptions
 from asynccvat.core.models import Project, TargetKind, Task, TaskListing
 from asynccvat.core.plans.backup import BackupPlan, absent_notice, by_target, plan_backup
 from asynccvat.core.plans.mirror import Fetch, Keep, Refuse, Skip
+from asynccvat.core.records.backup_settings import SettledSelection, settle_selection
 from asynccvat.core.records.backups import StoredBackup, TargetState
-from asynccvat.core.records.remembered import SettledSelection, settle_selection
 from asynccvat.core.selections.selection import ProjectSelection, Selection
 from asynccvat.events import DestinationSettled, Event, ListingRead, Planned
 from asynccvat.store import BackupStore

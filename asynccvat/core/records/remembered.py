@@ -7,37 +7,29 @@ option, give its field in `MirrorOptions` the default None, and add it to `Remem
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from asynccvat.core import quantities
-from asynccvat.core.declarations import declared_options
 from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec, TargetKind
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UnsafeNames
+from asynccvat.core.records.lasting_selections import (
+    Difference,
+    LastingSelection,
+    ignored_project,
+    joined,
+    lasting_conditions,
+    narrowed_in_words,
+    settle_conditions,
+    tasks_in_words,
+)
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.selections.selection import Selection
-from asynccvat.core.texts import first_few
 from asynccvat.errors import ChangeRefusedError, ConfigError
-
-
-class LastingSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The conditions of a selection that hold for every run. None is no condition.
-
-    `-t`, `--failed-from` and `--updated-since` are for one run, and so no part of it.
-    """
-
-    project_ids: tuple[int, ...] | None = None
-    status: str | None = None
-    subset: str | None = None
-    name: str | None = None
-    owner: str | None = None
-    assignee: str | None = None
-    filter: str | None = None
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,10 +62,6 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     history: float | None = None
     selection: LastingSelection | None = None
     lost: bool = False
-
-
-_Difference = tuple[str, str]
-"""How a destination was made, and how a run would make it, as parts of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +136,6 @@ _SETTINGS = (
         default_binds=False,
     ),
 )
-_LASTING = tuple(LastingSelection.__struct_fields__)
-_FLAGS = {item.name: item.flag for item in declared_options(Selection)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,13 +160,13 @@ class Settled:
     def describe(self) -> str:
         """Say in words what the destination holds, and how this run is narrowed."""
         lasting = self.remembered.selection
-        parts = [_tasks(lasting, self.spec.target)] if lasting is not None else []
+        parts = [tasks_in_words(lasting, self.spec.target)] if lasting is not None else []
         for setting in _SETTINGS:
             value = getattr(self.remembered, setting.name)
             if setting.always or value not in (None, setting.default):
                 parts.append(setting.words(value))
         text = ", ".join(parts)
-        if narrowed := _narrowed(self.selection):
+        if narrowed := narrowed_in_words(self.selection):
             text += f"; this run: {narrowed}"
         if self.ignored_project is not None:
             text += f"; project {self.ignored_project} of the settings is ignored"
@@ -258,7 +244,7 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         ConfigError: `--everything` is given together with a selection, or no selection where the
             destination's own was lost.
     """
-    differing: list[_Difference] = []
+    differing: list[Difference] = []
     values: dict[str, Any] = {}
     for item in _SETTINGS:
         new, old = getattr(wanted.given, item.name), getattr(remembered, item.name)
@@ -272,13 +258,13 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     options = wanted.options
     target = TargetKind.of_plural(values["target"])
     _check_target(target, wanted, remembered, values, place=place, bound=bound)
-    narrowing: list[_Difference] = []
-    used, lasting = _settle_selection(wanted.selection, options, remembered.selection, narrowing)
+    narrowing: list[Difference] = []
+    used, lasting = settle_conditions(wanted.selection, options, remembered.selection, narrowing)
     if narrowing and not bound:
         # Mistyped conditions of a run that found no task must not narrow another selection.
-        used, lasting = _settle_selection(wanted.selection, options, None, [])
+        used, lasting = settle_conditions(wanted.selection, options, None, [])
     differing += narrowing
-    says_which = options.everything or used.task_ids is not None or bool(_lasting(used))
+    says_which = options.everything or used.task_ids is not None or bool(lasting_conditions(used))
     if remembered.lost and not says_which:
         raise ConfigError(
             f"cannot mirror to {place!r}: its destination.json was lost or damaged, which says "
@@ -287,8 +273,8 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         )
     if differing and bound and not options.change:
         raise ChangeRefusedError(
-            f"cannot mirror to {place!r}: it was made {_joined(old for old, _ in differing)}, and "
-            f"this run would make it {_joined(new for _, new in differing)}. Leave these options "
+            f"cannot mirror to {place!r}: it was made {joined(old for old, _ in differing)}, and "
+            f"this run would make it {joined(new for _, new in differing)}. Leave these options "
             "out to go on as before, or add --change to change the destination."
         )
     own = {item.name: values[item.name] for item in _SETTINGS if item.is_option}
@@ -301,112 +287,8 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
             selection=lasting,
             lost=remembered.lost and lasting is None,
         ),
-        ignored_project=_ignored(options, wanted.selection, used, remembered.selection),
+        ignored_project=ignored_project(options, wanted.selection, used, remembered.selection),
     )
-
-
-class _SelectingOptions(Protocol):
-    """The options of a run whose destination remembers a selection."""
-
-    @property
-    def change(self) -> bool: ...
-    @property
-    def everything(self) -> bool: ...
-    @property
-    def default_project_id(self) -> int | None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettledSelection:
-    """Which tasks a backup run concerns.
-
-    Attributes:
-        selection: The tasks of this run.
-        lasting: What the destination remembers from now on, None for nothing.
-        ignored_project: The project of the settings, if the destination remembers another
-            selection, which counts for more.
-    """
-
-    selection: Selection
-    lasting: LastingSelection | None
-    ignored_project: int | None = None
-
-    def describe(self) -> str:
-        """Say in words which tasks the destination is for, and how this run is narrowed."""
-        parts = [] if self.lasting is None else [_tasks(self.lasting)]
-        if narrowed := _narrowed(self.selection):
-            parts.append(f"this run: {narrowed}")
-        if self.ignored_project is not None:
-            parts.append(f"project {self.ignored_project} of the settings is ignored")
-        return "; ".join(parts)
-
-
-def settle_selection(
-    given: Selection,
-    options: _SelectingOptions,
-    remembered: Remembered | None,
-    *,
-    place: str,
-    bound: bool,
-) -> SettledSelection:
-    """Fill in which tasks a backup run concerns, from what its destination remembers.
-
-    Args:
-        given: What the run was given.
-        options: Whether the destination is changed.
-        remembered: What the destination remembers.
-        place: The destination, for messages.
-        bound: As of `settle`.
-
-    Raises:
-        ChangeRefusedError: The run was given another selection, and not `--change`.
-        ConfigError: `--everything` is given together with a selection, or no selection where the
-            destination's own was lost.
-    """
-    before = None if remembered is None else remembered.selection
-    differing: list[_Difference] = []
-    used, lasting = _settle_selection(given, options, before, differing)
-    if differing and not bound:
-        used, lasting = _settle_selection(given, options, None, [])
-        differing = []
-    says_which = options.everything or used.task_ids is not None or bool(_lasting(used))
-    if remembered is not None and remembered.lost and not says_which:
-        raise ConfigError(
-            f"cannot back up to {place!r}: its destination.json was lost or damaged, which says "
-            "which tasks belong to it. Give its selection once more, such as --project-id, or "
-            "--everything for all tasks."
-        )
-    if differing and not options.change:
-        raise ChangeRefusedError(
-            f"cannot back up to {place!r}: it was made {_joined(old for old, _ in differing)}, and "
-            f"this run would make it {_joined(new for _, new in differing)}. Leave these options "
-            "out to go on as before, or add --change to change the destination."
-        )
-    return SettledSelection(
-        selection=used,
-        lasting=lasting,
-        ignored_project=_ignored(options, given, used, before),
-    )
-
-
-def _joined(parts: Iterable[str]) -> str:
-    """Join what a destination was made with, or would be, as words of a sentence."""
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def _ignored(
-    options: _SelectingOptions,
-    given: Selection,
-    used: Selection,
-    remembered: LastingSelection | None,
-) -> int | None:
-    """Return the project of the settings, if what is remembered counts for more."""
-    default = options.default_project_id
-    says_which = given.project_ids is not None or given.task_ids is not None
-    if default is None or remembered is None or says_which or options.everything:
-        return None
-    return None if used.project_ids == (default,) else default
 
 
 def _worth_remembering(values: dict[str, Any]) -> dict[str, Any]:
@@ -496,84 +378,3 @@ def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:
             folder_prefix=prefix if of_tasks else None,
         )
     return Remembered()
-
-
-def _settle_selection(
-    given: Selection,
-    options: _SelectingOptions,
-    remembered: LastingSelection | None,
-    differing: list[_Difference],
-) -> tuple[Selection, LastingSelection | None]:
-    """Return the selection of this run, and what is remembered from now on.
-
-    Differences from what is remembered are added to `differing`.
-    """
-    named = _lasting(given)
-    if options.everything and named:
-        raise ConfigError(
-            f"--everything contradicts {_FLAGS[next(iter(named))]}. Remove one of them."
-        )
-    if given.task_ids is not None or named.get("project_ids") == ():
-        return given, remembered  # named tasks are for this run alone, and so is nothing at all
-    kept = dict.fromkeys(_LASTING) if remembered is None else msgspec.structs.asdict(remembered)
-    if options.everything:
-        old = [_condition(name, value) for name, value in kept.items() if value is not None]
-        differing += [(f"for {', '.join(old)}", "for all tasks")] if old else []
-        kept = dict.fromkeys(_LASTING)
-    elif remembered is not None:
-        differing += [
-            (_for(name, kept[name]), _for(name, value))
-            for name, value in named.items()
-            if value != kept[name]
-        ]
-    elif "project_ids" not in named and options.default_project_id:
-        named["project_ids"] = (options.default_project_id,)
-    lasting = LastingSelection(**kept | named)
-    used = replace(given, **msgspec.structs.asdict(lasting))
-    is_for_one_run = remembered is None and given.updated_since is not None
-    return used, None if is_for_one_run else lasting
-
-
-def _lasting(selection: Selection) -> dict[str, Any]:
-    """Return the lasting conditions of a selection, in a form that can be compared."""
-    named = {name: getattr(selection, name) for name in _LASTING}
-    if selection.project_ids is not None:
-        named["project_ids"] = tuple(sorted(set(selection.project_ids)))
-    if selection.filter is not None:
-        named["filter"] = json.dumps(json.loads(selection.filter), sort_keys=True)
-    return {name: value for name, value in named.items() if value is not None}
-
-
-def _tasks(selection: LastingSelection, target: TargetKind = TargetKind.TASK) -> str:
-    """Describe which tasks belong to a destination, or which projects or jobs."""
-    conditions = msgspec.structs.asdict(selection).items()
-    words = [_condition(name, value) for name, value in conditions if value is not None]
-    return ", ".join(words) or f"all {target.plural}"
-
-
-def _condition(name: str, value: Any) -> str:
-    """Describe a lasting condition."""
-    word = "project" if name == "project_ids" else name
-    if value is None:
-        return f"any {word}"
-    if name == "project_ids":
-        return f"{word}{'s' if len(value) > 1 else ''} {' and '.join(map(str, value))}"
-    return f"{word} {value if name in ('status', 'filter') else repr(value)}"
-
-
-def _for(name: str, value: Any) -> str:
-    """Say that a destination is for the tasks of a lasting condition."""
-    which = "" if name == "project_ids" and value is not None else "tasks with "
-    return f"for {which}{_condition(name, value)}"
-
-
-def _narrowed(selection: Selection) -> str:
-    """Describe what holds for one run alone; "" if nothing does."""
-    parts = []
-    if selection.task_ids is not None:
-        ids = sorted(set(selection.task_ids))
-        word = "task" if len(ids) == 1 else "tasks"
-        parts.append(f"{word} {first_few(ids) or 'none'}")
-    if selection.updated_since is not None:
-        parts.append(f"updated since {selection.updated_since}")
-    return ", ".join(parts)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.core.options import MirrorOptions
+from asynccvat.core.records.lasting_selections import LastingSelection
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import (
-    LastingSelection,
     Remembered,
     Settled,
     Wanted,

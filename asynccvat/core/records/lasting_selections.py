@@ -1,0 +1,154 @@
+"""The conditions of a selection that a destination remembers, and what a later run makes of them.
+
+`remembered` has the other settings of a mirror, `backup_settings` those of backups.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import msgspec
+
+from asynccvat.core.declarations import declared_options
+from asynccvat.core.selections.selection import Selection
+from asynccvat.core.targets import TargetKind
+from asynccvat.core.texts import first_few
+from asynccvat.errors import ConfigError
+
+
+class LastingSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The conditions of a selection that hold for every run. None is no condition.
+
+    `-t`, `--failed-from` and `--updated-since` are for one run, and so no part of it.
+    """
+
+    project_ids: tuple[int, ...] | None = None
+    status: str | None = None
+    subset: str | None = None
+    name: str | None = None
+    owner: str | None = None
+    assignee: str | None = None
+    filter: str | None = None
+
+
+Difference = tuple[str, str]
+"""How a destination was made, and how a run would make it, as parts of a sentence."""
+
+
+_LASTING = tuple(LastingSelection.__struct_fields__)
+_FLAGS = {item.name: item.flag for item in declared_options(Selection)}
+
+
+class SelectingOptions(Protocol):
+    """The options of a run whose destination remembers a selection."""
+
+    @property
+    def change(self) -> bool: ...
+    @property
+    def everything(self) -> bool: ...
+    @property
+    def default_project_id(self) -> int | None: ...
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Join what a destination was made with, or would be, as words of a sentence."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def ignored_project(
+    options: SelectingOptions,
+    given: Selection,
+    used: Selection,
+    remembered: LastingSelection | None,
+) -> int | None:
+    """Return the project of the settings, if what is remembered counts for more."""
+    default = options.default_project_id
+    says_which = given.project_ids is not None or given.task_ids is not None
+    if default is None or remembered is None or says_which or options.everything:
+        return None
+    return None if used.project_ids == (default,) else default
+
+
+def settle_conditions(
+    given: Selection,
+    options: SelectingOptions,
+    remembered: LastingSelection | None,
+    differing: list[Difference],
+) -> tuple[Selection, LastingSelection | None]:
+    """Return the selection of this run, and what is remembered from now on.
+
+    Differences from what is remembered are added to `differing`.
+    """
+    named = lasting_conditions(given)
+    if options.everything and named:
+        raise ConfigError(
+            f"--everything contradicts {_FLAGS[next(iter(named))]}. Remove one of them."
+        )
+    if given.task_ids is not None or named.get("project_ids") == ():
+        return given, remembered  # named tasks are for this run alone, and so is nothing at all
+    kept = dict.fromkeys(_LASTING) if remembered is None else msgspec.structs.asdict(remembered)
+    if options.everything:
+        old = [_condition(name, value) for name, value in kept.items() if value is not None]
+        differing += [(f"for {', '.join(old)}", "for all tasks")] if old else []
+        kept = dict.fromkeys(_LASTING)
+    elif remembered is not None:
+        differing += [
+            (_for(name, kept[name]), _for(name, value))
+            for name, value in named.items()
+            if value != kept[name]
+        ]
+    elif "project_ids" not in named and options.default_project_id:
+        named["project_ids"] = (options.default_project_id,)
+    lasting = LastingSelection(**kept | named)
+    used = replace(given, **msgspec.structs.asdict(lasting))
+    is_for_one_run = remembered is None and given.updated_since is not None
+    return used, None if is_for_one_run else lasting
+
+
+def lasting_conditions(selection: Selection) -> dict[str, Any]:
+    """Return the lasting conditions of a selection, in a form that can be compared."""
+    named = {name: getattr(selection, name) for name in _LASTING}
+    if selection.project_ids is not None:
+        named["project_ids"] = tuple(sorted(set(selection.project_ids)))
+    if selection.filter is not None:
+        named["filter"] = json.dumps(json.loads(selection.filter), sort_keys=True)
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def tasks_in_words(selection: LastingSelection, target: TargetKind = TargetKind.TASK) -> str:
+    """Describe which tasks belong to a destination, or which projects or jobs."""
+    conditions = msgspec.structs.asdict(selection).items()
+    words = [_condition(name, value) for name, value in conditions if value is not None]
+    return ", ".join(words) or f"all {target.plural}"
+
+
+def _condition(name: str, value: Any) -> str:
+    """Describe a lasting condition."""
+    word = "project" if name == "project_ids" else name
+    if value is None:
+        return f"any {word}"
+    if name == "project_ids":
+        return f"{word}{'s' if len(value) > 1 else ''} {' and '.join(map(str, value))}"
+    return f"{word} {value if name in ('status', 'filter') else repr(value)}"
+
+
+def _for(name: str, value: Any) -> str:
+    """Say that a destination is for the tasks of a lasting condition."""
+    which = "" if name == "project_ids" and value is not None else "tasks with "
+    return f"for {which}{_condition(name, value)}"
+
+
+def narrowed_in_words(selection: Selection) -> str:
+    """Describe what holds for one run alone; "" if nothing does."""
+    parts = []
+    if selection.task_ids is not None:
+        ids = sorted(set(selection.task_ids))
+        word = "task" if len(ids) == 1 else "tasks"
+        parts.append(f"{word} {first_few(ids) or 'none'}")
+    if selection.updated_since is not None:
+        parts.append(f"updated since {selection.updated_since}")
+    return ", ".join(parts)
