@@ -118,10 +118,11 @@ def _clear_old(layout: Layout, task_id: int, area: int, content: bytes) -> list[
             # Before files of it are removed: under its own name it must never be incomplete.
             layout.sync_folder(area)
             layout.sync_home(folder)
-            layout.remove_empty_parent(folder)
         if head.uploaded and layout.head_or_none(task_id) is None:
             # Uploaded files are the user's work, and the server deleted its copy with the task.
             members = tuple(one for one in members if one.path not in head.uploaded)
+        # A kill may have come between a removal and this.
+        layout.remove_empty_parent(folder)
     if layout.keeps_history and head is not None:
         history.save(layout, task_id, area, head, members)
     warnings = []

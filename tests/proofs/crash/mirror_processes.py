@@ -391,7 +391,16 @@ def read_folders(dest: Path) -> Version:
     """What stands under final names, and nothing else."""
     if not dest.is_dir():
         return {}
-    return {path.name: read_tree(path) for path in dest.iterdir() if path.name != ".asynccvat"}
+    folders = [path for path in dest.iterdir() if path.name != ".asynccvat"]
+    if _is_of_jobs(dest):
+        folders = [job for path in folders for job in path.iterdir()]
+    return {path.relative_to(dest).as_posix(): read_tree(path) for path in folders}
+
+
+def _is_of_jobs(dest: Path) -> bool:
+    """Whether a destination mirrors jobs, whose folders lie in those of their tasks."""
+    identity = dest / ".asynccvat/destination.json"
+    return identity.exists() and b'"target":"jobs"' in identity.read_bytes()
 
 
 def read_receipts(dest: Path) -> dict[int, Receipt]:

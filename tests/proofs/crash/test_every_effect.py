@@ -194,6 +194,27 @@ SCENARIOS = {
         change=without_ranges,
         exports=1,
     ),
+    "jobs": Scenario(
+        server=TWO,
+        before={"target": "jobs"},
+        options={"target": "jobs"},
+        change=edited(1),
+        exports=1,
+    ),
+    "first jobs": Scenario(server=ONE, before=None, options={"target": "jobs"}, exports=1),
+    "prune of jobs": Scenario(
+        server=TWO,
+        before={"target": "jobs"},
+        options={"target": "jobs", "prune": True, "max_delete": 1},
+        change=lambda server: server.delete_task(1),
+    ),
+    "projects": Scenario(
+        server=TWO,
+        before={"target": "projects"},
+        options={"target": "projects"},
+        change=edited(1),
+        exports=1,
+    ),
     "without syncs": Scenario(
         server=TWO, options={"durable": False}, change=edited(1, 2), exports=2
     ),

@@ -206,7 +206,7 @@ class Trials:
 
     def _exports_since(self, since: int) -> Counter[str]:
         return Counter(
-            f"task{call.task_id}"
+            _folder_of(call.path)
             for call in self._server.calls[since:]
             if call.method == "POST" and call.path.endswith("/dataset/export")
         )
@@ -268,6 +268,12 @@ class Trials:
         check_times(dest)
         assert mine(dest) == self._mine
         assert list((dest / ".asynccvat/staging").iterdir()) == []
+
+
+def _folder_of(path: str) -> str:
+    """The folder of what an export is asked of. Here a job has the id of its task."""
+    _, _, kind, number, *_ = path.split("/")
+    return f"task{number}/job{number}" if kind == "jobs" else f"{kind.removesuffix('s')}{number}"
 
 
 def check_times(dest: Path) -> None:
