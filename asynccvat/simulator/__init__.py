@@ -1,8 +1,9 @@
 """A simulated CVAT server, for demonstrations, tests and benchmarks.
 
-It answers as CVAT 2.54 was recorded to answer, with the backups, restores and dataset imports of
-2.64. Its content comes from a seed or from a folder of ready archives, and clients can change it.
-It shares no code with the client, so that the two cannot make the same mistake.
+It answers as CVAT 2.54 was recorded to answer, with the backups, restores, dataset imports, new
+tasks and cloud storages of 2.64. Its content comes from a seed or from a folder of ready archives,
+and clients can change it. It shares no code with the client, so that the two cannot make the same
+mistake.
 
 `SimulatedServer` serves in the caller's event loop, `serve_in_thread` in another thread,
 `ServerProcess` in another process. From the ground up: `world` is what the server holds, `formats`

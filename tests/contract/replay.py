@@ -26,6 +26,7 @@ from yarl import URL
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions, UserSpec
 from asynccvat.simulator.formats.backups import write_backup
+from asynccvat.simulator.world.annotations import Label
 from asynccvat.simulator.world.content import project_labels
 
 ADMIN_PASSWORD: Final = "a dm:in"
@@ -119,6 +120,13 @@ class Replay:
     async def post(self, path: str) -> None:
         """Ask for an export as the administrator, and wait for its end."""
         await self.call("POST", path, {"Authorization": f"Token {self.token}"})
+        await self.settle()
+
+    async def create(self) -> None:
+        """Make a task of data that hold no media."""
+        task = self.server.world.add_task("made", project_id=1, frames=None)
+        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
+        await self.call("POST", f"/api/tasks/{task.id}/data", headers, b'{"image_quality": 70}')
         await self.settle()
 
     def credentials(self, index: int, recorded: str) -> str:
@@ -227,6 +235,11 @@ def prepare(server: SimulatedServer) -> None:
         change(task_id, updated_date=datetime(2026, 11, 23, 11, 46, task_id - 300, 1, tzinfo=UTC))
     for number, name in ((1, "mirror-300"), (2, "odd"), (3, "images-12")):
         world.projects[number] = dataclasses.replace(world.projects[number], name=name)
+    point = Label(901, "1", "#d12345", "points", (), 2)
+    skeleton = Label(900, "body", "#c06060", "skeleton", (), 2, (point,), "<circle></circle>")
+    world.projects[2] = dataclasses.replace(
+        world.projects[2], labels=(*world.projects[2].labels, skeleton)
+    )
     del world.tasks[1]  # the recorded calls expect that job 1 is gone
     server.world.version += 1
 
@@ -248,6 +261,7 @@ async def _ask_for_exports(replay: Replay) -> None:
     ]
     for path in paths:
         await replay.post(path.replace(" ", "+"))
+    await replay.create()
 
 
 async def _export_200(replay: Replay) -> None:

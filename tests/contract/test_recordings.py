@@ -18,8 +18,6 @@ EXEMPT: Final = {
     ("annotation_upload", 29): "the recorder cut the body of the request",
     ("errors", 11): "OPTIONS describes each view at length there; no client reads it",
     ("export_errors", 21): "the simulator does not write MOT 1.1, so that export fails",
-    ("projects_list", 5): "the simulator has no skeletons, so no sublabels",
-    ("requests_list", 17): "the simulator remembers exports only, no creation of tasks",
     ("server_info", 5): "the simulator does not publish CVAT's OpenAPI document",
     ("server_info", 9): "the browsable pages are for people; clients ask for JSON",
 }
