@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import zipfile
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -442,3 +444,74 @@ async def test_what_blocks_a_sweep_is_a_warning(
     async with opened(tmp_path) as store:
         await store.sweep(())
     assert list((tmp_path / ".asynccvat/staging").iterdir()) == []
+
+
+async def test_what_a_killed_removal_noted_may_be_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    async with opened(tmp_path) as store:
+        await back_up(store)
+    area = tmp_path / ".asynccvat/staging/task147"
+    area.mkdir()
+    (area / "removal.json").write_bytes(b"{")
+    disk.revive()
+    async with opened(tmp_path) as store:
+        await store.sweep(())
+        assert len(await store.list()) == 1
+    assert list((tmp_path / ".asynccvat/staging").iterdir()) == []
+
+
+async def test_a_removal_of_what_is_gone_is_done(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        (await back_up(store)).path.unlink()
+        (one,) = await store.list()
+        assert one.condition is BackupCondition.MISSING
+        await store.remove(one.receipt)
+        assert await store.list() == ()
+        await store.remove(one.receipt)
+
+
+async def test_a_zip_is_checked_against_its_receipt(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        path = (await back_up(store, b"no zip")).path
+        (one,) = await store.list()
+        problem = await store.check(one.receipt)
+        assert problem is not None
+        assert "its list of members differs" in problem.reason
+        path.unlink()
+        path.mkdir()
+        problem = await store.check(one.receipt)
+        assert problem is not None
+        assert str(problem.kind) == "replaced"
+        path.rmdir()
+        problem = await store.check(one.receipt)
+        assert problem is not None
+        assert str(problem.kind) == "missing"
+        with pytest.raises(StoreError, match="is gone"):
+            await store.members(receipt_of(b"", at=SECOND))
+        gone = await store.check(receipt_of(b"", at=SECOND))
+        assert gone is not None
+        assert str(gone.kind) == "damaged receipt"
+        nowhere = await store.check(receipt_of(b"", target_id=9))
+        assert nowhere is not None
+        assert str(nowhere.kind) == "missing"
+
+
+async def test_a_zip_with_other_members_is_another_one(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("task.json", "{}")
+    async with opened(tmp_path) as store:
+        await back_up(store, buffer.getvalue())
+        (one,) = await store.list()
+        problem = await store.check(one.receipt)
+    assert problem is not None
+    assert "not those of the receipt" in problem.reason
+
+
+async def test_a_destination_to_write_to_needs_its_server(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="needs the origin"):
+        async with BackupStore.open(tmp_path / "new"):
+            pass
+    assert not (tmp_path / "new").exists()
