@@ -108,30 +108,100 @@ async def test_the_project_of_a_lost_call_is_found(source: Path) -> None:
         assert [one.name for one in serve.server.projects.values()].count("Harbour") == 1
 
 
-def at_the_call(act: Callable[[], Awaitable[object]], *, after: bool) -> aiohttp.TraceConfig:
-    """Do something when a call makes a task: before it is sent, or after it was answered."""
+def at_the_call(
+    act: Callable[[], Awaitable[object]], *, after: bool, path: str = "/api/tasks"
+) -> aiohttp.TraceConfig:
+    """Do something at a POST: before it is sent, or after it was answered."""
     config = aiohttp.TraceConfig()
 
     async def look(_session: object, _context: object, call: Any) -> None:
-        if call.method == "POST" and call.url.path == "/api/tasks":
+        if call.method == "POST" and call.url.path == path:
             await act()
 
     (config.on_request_end if after else config.on_request_start).append(look)
     return config
 
 
+async def interrupted(serve: Serving, source: Path, *, path: str, **given: Any) -> None:
+    """Run until a POST is answered, and end there."""
+
+    async def end() -> None:
+        run.cancel()
+        await anyio.sleep_forever()
+
+    traced = at_the_call(end, after=True, path=path)
+    given = {"project": PROJECT, "options": QUICK, **given}
+    async with connected(serve.server, trace_configs=[traced]) as client:
+        run = ac.open_create(client, source, **given)
+        async with run:
+            assert (await run.wait()).interrupted
+
+
+async def test_annotations_of_an_interrupted_run_are_imported_once(source: Path) -> None:
+    async with serving(1) as serve:
+        label = serve.server.tasks[1].labels[0].name
+        write(source, {"cam1/annotations.xml": annotated(label)})
+        await interrupted(serve, source, path="/api/tasks/2/annotations/")
+        await until(
+            lambda: any(
+                "import" in one.id and one.status == "finished"
+                for one in serve.server.requests.values()
+            )
+        )
+        calls = len(serve.server.calls)
+        report = await create(serve, source)
+        assert actions(report) == {2: ("created", CreateReason.ANNOTATIONS)}
+        posted = [one.path for one in serve.server.calls[calls:] if one.method != "GET"]
+        assert posted == ["/api/auth/login"]
+        assert (await serve.client.annotations(2)).counts.shapes == 1
+
+
+def annotated(label: str) -> bytes:
+    """Return annotations with one box."""
+    return f"""<annotations><image id="0" name="0.png" width="2" height="3"><box label="{label}"
+        xtl="0" ytl="0" xbr="1" ybr="1" occluded="0"/></image></annotations>""".encode()
+
+
+async def test_annotations_that_were_not_requested_are_imported_by_the_next_run(
+    source: Path,
+) -> None:
+    async with serving(1) as serve:
+        label = serve.server.tasks[1].labels[0].name
+        write(source, {"cam1/annotations.xml": annotated(label)})
+        serve.server.faults.add(
+            Fault(method="POST", path=r"/annotations/", status=401, body='{"detail": "no"}')
+        )
+        report = await create(serve, source)
+        assert isinstance(report.stopped_by, ac.AuthenticationError)
+        serve.server.faults.clear()
+        report = await create(serve, source)
+        assert actions(report) == {2: ("created", CreateReason.ANNOTATIONS)}
+        assert (await serve.client.annotations(2)).counts.shapes == 1
+
+
+async def test_the_project_of_an_interrupted_run_is_found(source: Path) -> None:
+    harbour: dict[str, Any] = {"project": "Harbour", "labels": ["car"]}
+    async with serving(1) as serve:
+        await interrupted(serve, source, path="/api/projects", **harbour)
+        assert (await create(serve, source, **harbour)).ok
+        assert [one.name for one in serve.server.projects.values()].count("Harbour") == 1
+
+
+async def test_a_name_of_several_projects_is_refused(source: Path) -> None:
+    async with serving(1) as serve:
+        headers = {"Authorization": f"Token {serve.server.token}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            for _ in range(2):
+                body = {"name": "Twin", "labels": [{"name": "car"}]}
+                async with session.post(f"{serve.server.url}/api/projects", json=body) as answer:
+                    assert answer.status == 201
+        with pytest.raises(errors.ConfigError, match="2 projects are named 'Twin': 2, 3"):
+            await create(serve, source, project="Twin")
+
+
 async def test_two_tasks_that_an_interrupted_run_may_have_made_are_named(source: Path) -> None:
     async with serving(1) as serve:
-
-        async def end() -> None:
-            run.cancel()
-            await anyio.sleep_forever()
-
-        traced = at_the_call(end, after=True)
-        async with connected(serve.server, trace_configs=[traced]) as client:
-            run = ac.open_create(client, source, project=PROJECT, options=QUICK)
-            async with run:
-                assert (await run.wait()).interrupted
+        await interrupted(serve, source, path="/api/tasks")
         await made_by_another(serve)
         report = await create(serve, source)
         assert "cannot tell whether an earlier call made task 2 or 3" in str(error(report, 0))
