@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
@@ -17,19 +18,38 @@ from asynccvat.core.records.replaced import content_digest
 from asynccvat.core.selections.selection import JobSelection
 
 
-async def compare(source: CvatClient, target: CvatClient, task: int, copy: int) -> ComparedTask:
-    """Read a task and its copy, and put them beside each other.
+@dataclass(frozen=True, slots=True)
+class ReadCopy:
+    """A task beside its copy, as just read.
+
+    Attributes:
+        compared: Both sides.
+        copy: The copy.
+        raw: Its annotations, as the server sent them.
+    """
+
+    compared: ComparedTask
+    copy: Task
+    raw: bytes
+
+
+async def compare(source: CvatClient, target: CvatClient, task: Task, copy: int) -> ReadCopy:
+    """Read the annotations of a task and its copy, and put both beside each other.
+
+    Args:
+        source: The server that has the task.
+        target: The server that has the copy.
+        task: The task, as listed.
+        copy: The copy's id.
 
     Raises:
         AsyncCvatError: A server cannot be asked, or does not have it any more.
     """
-    return ComparedTask(task, copy, await _content(source, task), await _content(target, copy))
-
-
-async def _content(client: CvatClient, task_id: int) -> TaskContent:
-    task = await client.task(task_id)
-    counts = (await client.annotations(task_id)).counts
-    return TaskContent(task.size, counts, task.subset or "")
+    mine = TaskContent(task.size, (await source.annotations(task.id)).counts, task.subset or "")
+    there = await target.task(copy)
+    annotations = await target.annotations(copy)
+    theirs = TaskContent(there.size, annotations.counts, there.subset or "")
+    return ReadCopy(ComparedTask(task.id, copy, mine, theirs), there, annotations.raw)
 
 
 async def look_at(
@@ -37,6 +57,7 @@ async def look_at(
     task: Task,
     *,
     jobs: Iterable[Job] | None = None,
+    raw: bytes | None = None,
     known_date: str | None = None,
 ) -> CopyLook:
     """Return how a copy is now.
@@ -45,7 +66,8 @@ async def look_at(
         client: The target.
         task: The copy, as just read.
         jobs: Its jobs, None to read them.
-        known_date: The date that we left it with. Its annotations are read if this differs.
+        raw: Its annotations, None to read them if they are needed.
+        known_date: The date that we left it with. Its annotations count if this differs.
 
     Raises:
         AsyncCvatError: The server cannot be asked.
@@ -55,7 +77,8 @@ async def look_at(
     jobs = list(jobs)
     digest = ""
     if task.updated_date != known_date:
-        raw = (await client.annotations(task.id)).raw
+        if raw is None:
+            raw = (await client.annotations(task.id)).raw
         digest = await in_thread(content_digest, raw)
     state = TargetState(
         task.updated_date,

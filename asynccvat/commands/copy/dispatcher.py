@@ -7,7 +7,7 @@ from functools import partial
 
 import anyio
 
-from asynccvat.aio.task_groups import task_group
+from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.aio.threads import shielded
 from asynccvat.client.poller import Poller
 from asynccvat.commands.copy.one_task import TaskCopier
@@ -49,6 +49,9 @@ from asynccvat.transfer.outages import (
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.slots import RequestSlots
 
+# With fewer tasks, all results are asked for, and nothing has to be known of earlier ones.
+_ENOUGH_TO_PREDICT = 8
+
 
 class CopyDispatcher:
     """Copy many tasks, and report how each ended.
@@ -74,7 +77,7 @@ class CopyDispatcher:
             sides.source,
             timeout=options.export_timeout,
             queue_timeout=options.queue_timeout,
-            demand=self._demand,
+            demand=self._demand_of_backups,
             noun="backup",
             on_started=lambda task_id: self._note_event(ExportStarted(task_id)),
             on_stalled=lambda stall: sides.emit(QueueStalled(stall)),
@@ -139,6 +142,8 @@ class CopyDispatcher:
         try:
             with self._scope:
                 work = self._restores.during(self._carry_out(steps, copies))
+                if len(copies) >= _ENOUGH_TO_PREDICT:
+                    work = run_beside(self._exports.list_earlier_results, work)
                 await self._backups.during(work)
         finally:
             await shielded(self._cancel_queued())
@@ -210,6 +215,11 @@ class CopyDispatcher:
 
     def _demand(self) -> Demand:
         return Demand(more_to_request=self._left > 0)
+
+    def _demand_of_backups(self) -> Demand:
+        return Demand(
+            more_to_request=self._left > 0, may_fetch=self._exports.can_predict, has_room=True
+        )
 
     def _note_event(self, event: Event) -> None:
         self._outages.note(event)

@@ -14,7 +14,7 @@ from functools import partial
 from types import MappingProxyType
 
 from asynccvat.client import internals
-from asynccvat.commands.copy.comparison import compare, look_at
+from asynccvat.commands.copy.comparison import ReadCopy, compare, look_at
 from asynccvat.commands.copy.sending import BackupSender, PassedBackup
 from asynccvat.commands.copy.state import BothSides
 from asynccvat.commands.restore.making import BackupMaker
@@ -107,8 +107,8 @@ class TaskCopier:
         passed = PassedBackup(task.id, begun.key)
         copy = await self._make(task, begun, passed, again=isinstance(step, FinishCopy))
         await self._place(task, copy)
-        compared = await self._compare(task, begun, copy)
-        look = await look_at(self._target, await self._target.task(copy))
+        read = await self._compare(task, begun, copy)
+        look = await look_at(self._target, read.copy, raw=read.raw)
         await self._state.note(Copied(task.id, copy, begun.source, look.state))
         if step.previous is not None:
             await self._remove(step.previous)
@@ -123,7 +123,7 @@ class TaskCopier:
             transferred=passed.sent,
             seconds=clock() - started,
             new_id=copy,
-            compared=compared,
+            compared=read.compared,
         )
 
     async def remove(self, step: RemoveCopy) -> TaskOutcome:
@@ -151,7 +151,8 @@ class TaskCopier:
         """
         compared = None
         if step.reason is CopyReason.EDITED:
-            compared = await compare(self._source, self._target, step.task.id, step.copied.copy)
+            read = await compare(self._source, self._target, step.task, step.copied.copy)
+            compared = read.compared
             if compared.differences:
                 raise self._differs(compared, f", as {step.detail.removeprefix('its copy ')}")
         return TaskOutcome(
@@ -229,10 +230,10 @@ class TaskCopier:
                     twin.id, stage=job.stage, state=job.state
                 )
 
-    async def _compare(self, task: Task, begun: Begun, copy: int) -> ComparedTask:
-        compared = await compare(self._source, self._target, task.id, copy)
-        if not compared.differences:
-            return compared
+    async def _compare(self, task: Task, begun: Begun, copy: int) -> ReadCopy:
+        read = await compare(self._source, self._target, task, copy)
+        if not read.compared.differences:
+            return read
         now = await self._source.task(task.id)
         if now.updated_date != begun.source.updated_date:
             raise CopyError(
@@ -240,10 +241,9 @@ class TaskCopier:
                 "of the target is replaced then.",
                 task_id=task.id,
                 step="compare",
-                retryable=False,
             )
         raise self._differs(
-            compared, ". Look at both; delete the copy at the target to have it made again"
+            read.compared, ". Look at both; delete the copy at the target to have it made again"
         )
 
     def _differs(self, compared: ComparedTask, more: str) -> CopyDiffersError:

@@ -24,6 +24,7 @@ from asynccvat.core.zip import Directory, read_directory
 from asynccvat.errors import CopyError, IntegrityError, RequestUncertainError
 from asynccvat.events import Event, ImportRequested
 from asynccvat.simulator import Fault
+from asynccvat.simulator.world.annotations import Annotations
 
 pytestmark = pytest.mark.anyio
 
@@ -159,7 +160,7 @@ async def test_a_copy_that_changed_while_it_was_made_is_told(both: TwoServers) -
 
     def edit(event: Event) -> None:
         if isinstance(event, ImportRequested):
-            both.old.world.change_task(1, subset="Other")
+            both.old.world.annotate_task(1, Annotations())
 
     report = await asynccvat.copy(
         both.source, both.target, ONE, options=both.options(), on_event=edit
