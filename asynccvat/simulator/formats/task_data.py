@@ -89,7 +89,7 @@ def _read(
 
 
 def chunk_size_of(media: TaskMedia) -> int:
-    """Return how many frames CVAT puts into a chunk unless it is told."""
+    """Return how many frames CVAT puts into a chunk by default."""
     if media.video:
         return _VIDEO_CHUNK
     first = media.frames[0]
