@@ -169,7 +169,7 @@ async def test_annotations_that_were_not_requested_are_imported_by_the_next_run(
         label = serve.server.tasks[1].labels[0].name
         write(source, {"cam1/annotations.xml": annotated(label)})
         serve.server.faults.add(
-            Fault(method="POST", path=r"/annotations/", status=401, body='{"detail": "no"}')
+            Fault(method="POST", path=r"/annotations/", times=None, status=401, body="{}")
         )
         report = await create(serve, source)
         assert isinstance(report.stopped_by, ac.AuthenticationError)
