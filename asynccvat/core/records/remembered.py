@@ -315,7 +315,8 @@ def _check_target(
         ConfigError: A condition or an option has no meaning for what is mirrored.
     """
     held = TargetKind.of_plural(remembered.target)
-    if bound and held is not target:
+    # Until a format is known, a run was killed before it stored anything.
+    if bound and remembered.format is not None and held is not target:
         raise ChangeRefusedError(
             f"cannot mirror {target.plural} to {place!r}: it holds {held.plural}, and a folder "
             "holds one kind. Choose another folder."
