@@ -25,6 +25,7 @@ from asynccvat.core.plans.copy import (
     SkipCopy,
     plan_copy,
 )
+from asynccvat.core.records.copies import SideName
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, ConfigError, CopyError, NotFoundError
 from asynccvat.events import ListingRead, Planned
@@ -54,11 +55,7 @@ class CopyRun:
             ConfigError: Both sides are the same.
         """
         self._source_side, self._target_side = side_of(source), side_of(target)
-        if self._source_side == self._target_side:
-            raise ConfigError(
-                f"both sides are {self._source_side}. Name two servers, or two organizations of "
-                "one."
-            )
+        _check_apart(self._source_side, self._target_side)
         if selection == Selection() and options.default_project_id is not None:
             selection = Selection(project_ids=(options.default_project_id,))
         self._source = source
@@ -112,6 +109,24 @@ class CopyRun:
                     ]
                 )
             return dispatcher.stopped_by
+
+
+def _check_apart(source: SideName, target: SideName) -> None:
+    """Check that neither side holds what the other one has.
+
+    Raises:
+        ConfigError: They are the same, or one shows what is in the other: copies would be copied.
+    """
+    if source == target:
+        raise ConfigError(
+            f"both sides are {source}. Name two servers, or two organizations of one."
+        )
+    if source.origin == target.origin and None in (source.organization, target.organization):
+        flag = "--from-org" if source.organization is None else "--to-org"
+        raise ConfigError(
+            f"both sides are on {source.origin}, and one of them is every organization that the "
+            f"user may see. Name its organization with {flag}; '' is the personal workspace."
+        )
 
 
 def _planned(plan: CopyPlan) -> Planned:

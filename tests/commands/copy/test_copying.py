@@ -347,3 +347,28 @@ async def test_what_stays_behind_is_named(
     both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, assignee=user)
     plan = await both.plan()
     assert any("do not carry assignees: task 1." in warning for warning in plan.warnings)
+
+
+async def test_tasks_go_from_one_organization_to_another(both: TwoServers) -> None:
+    both.old.world.add_organization("acme")
+
+    def of(organization: str | None) -> asynccvat.CvatClient:
+        return asynccvat.CvatClient(
+            both.old.url,
+            username=both.old.username,
+            password=both.old.password,
+            organization=organization,
+            policy=QUICK,
+        )
+
+    async with of("") as mine, of("acme") as theirs, of(None) as everything:
+        here = replace(both, source=mine, target=theirs)
+        report = await here.copy()
+        assert report.ok, report.failures
+        acme = {task.id for task in (await theirs.tasks()).tasks}
+        assert acme == {outcome.new_id for outcome in report.outcomes}
+        assert len(acme) == 4
+        assert (await here.copy()).count(Action.KEPT) == 4
+        for sides in ((everything, theirs), (mine, everything)):
+            with pytest.raises(ConfigError, match="is the personal workspace"):
+                await asynccvat.copy(*sides, options=both.options())
