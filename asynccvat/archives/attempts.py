@@ -32,7 +32,7 @@ async def until_whole(
     """Read an archive, as often as that is worth trying.
 
     Args:
-        read_once: Reads it, and goes on where the last attempt ended.
+        read_once: Reads it, and resumes where the last attempt ended.
         source: Where it comes from.
         backoff: The waits after a broken connection.
         events: Receives the retries.

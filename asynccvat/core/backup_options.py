@@ -22,8 +22,8 @@ class Retention:
     """Which backups of a target stay. The newest whole one always does.
 
     Attributes:
-        count: So many of the newest. None if `seconds` decides.
-        seconds: Those of the last so many seconds. None if `count` decides.
+        count: How many of the newest stay. None if `seconds` decides.
+        seconds: The age up to which they stay. None if `count` decides.
     """
 
     count: int | None = None
@@ -53,8 +53,8 @@ class BackupOptions(FetchOptions):
         full: Back up all media, those in buckets included: the default. Contradicts `lightweight`.
         lightweight: Leave out media that lie in a bucket. Such a backup needs the bucket, and never
             counts as a whole one.
-        keep: Remove older backups: keep the newest so many, like 7, or those of a time, like
-            `"30d"`. The newest whole one always stays. None removes nothing.
+        keep: Remove older backups: `7` keeps the newest seven, `"30d"` those of thirty days. The
+            newest whole one always stays. None removes nothing.
         force: Back up every task, changed or not.
         break_lock: Take over the destination's lock, although its owner cannot be asked.
         change: Change the selection that the destination remembers to what this run is given.

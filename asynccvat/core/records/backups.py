@@ -269,7 +269,7 @@ def encode_part(part: PartRecord) -> bytes:
 
 
 def decode_part(content: bytes | None) -> PartRecord | None:
-    """Read where an unfinished zip came from; None if that cannot be told."""
+    """Read where an unfinished zip came from; None if the record is unreadable."""
     try:
         part = _part_decoder.decode(content or b"")
     except UNREADABLE:
