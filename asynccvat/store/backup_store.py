@@ -53,6 +53,8 @@ from asynccvat.store.opening import find_layout, open_locked, remove_new, sync_l
 from asynccvat.store.placement import check_place
 from asynccvat.store.staged_backup import StagedBackup
 
+_DOING = "back up to"
+
 
 class BackupStore(BackupView):
     """A destination of backups: stage a zip, fill it, then commit or abandon it.
@@ -359,6 +361,7 @@ def _open(
     if wanted is None:
         raise TypeError("a destination that is written to needs the origin of its server")
     with disk_errors.explained("use", dest), contextlib.ExitStack() as opened:
+        check_place(dest, _DOING)
         layout, lock = open_locked(dest, durable=durable, break_lock=break_lock)
         opened.callback(layout.close)
         opened.callback(lock.release)
@@ -392,7 +395,7 @@ def _make_backups(layout: Layout) -> None:
 
 def _look(cls: type[BackupStore], dest: Path, wanted: DestinationIdentity | None) -> BackupStore:
     with disk_errors.explained("read", dest), contextlib.ExitStack() as opened:
-        check_place(dest)
+        check_place(dest, _DOING)
         layout = find_layout(dest)
         opened.callback(layout.close)
         found = read_identity(layout)

@@ -18,8 +18,12 @@ if sys.platform != "win32":
     import pwd
 
 
-def check_place(path: Path) -> None:
+def check_place(path: Path, doing: str = "mirror to") -> None:
     """Refuse a place in which no destination may be made.
+
+    Args:
+        path: The place.
+        doing: What is done to it, for messages.
 
     Raises:
         ConfigError: A link leads nowhere; or it is the root of the file system, a home directory
@@ -32,29 +36,28 @@ def check_place(path: Path) -> None:
         return
     if place == place.parent:
         raise ConfigError(
-            f"cannot mirror to {str(path)!r}: it is the root of the file system. Name a folder in "
-            "it."
+            f"cannot {doing} {str(path)!r}: it is the root of the file system. Name a folder in it."
         )
     if place in _homes():
         raise ConfigError(
-            f"cannot mirror to {str(path)!r}: it is a home directory. Name a folder in it, such as "
+            f"cannot {doing} {str(path)!r}: it is a home directory. Name a folder in it, such as "
             f"{place / 'cvat'}."
         )
     if any(place in home.parents for home in _homes()):
         raise ConfigError(
-            f"cannot mirror to {str(path)!r}: home directories are in it. Name a folder of its own."
+            f"cannot {doing} {str(path)!r}: home directories are in it. Name a folder of its own."
         )
     for outer in place.parents:
         if (outer / OWN_FOLDER).is_dir():
             raise ConfigError(
-                f"cannot mirror to {str(path)!r}: it lies in another destination, {str(outer)!r}. "
+                f"cannot {doing} {str(path)!r}: it lies in another destination, {str(outer)!r}. "
                 "Name a folder "
                 f"outside of it. If nothing is mirrored there, remove {str(outer / OWN_FOLDER)!r}."
             )
     for inner in _folders_in(place):
         if (inner / OWN_FOLDER).is_dir():
             raise ConfigError(
-                f"cannot mirror to {str(path)!r}: it holds another destination, {str(inner)!r}. "
+                f"cannot {doing} {str(path)!r}: it holds another destination, {str(inner)!r}. "
                 "Name a folder "
                 "that holds none."
             )
