@@ -639,3 +639,23 @@ async def test_a_new_task_takes_a_worker_some_seconds_and_more_for_its_bytes() -
         )
         await client.ended(rq_id)
         assert len(spent) == 1
+
+
+async def test_the_date_of_a_project_moves_with_its_tasks_and_not_with_their_data() -> None:
+    async with simulator_client() as client:
+        project = await make_project(client, "car")
+
+        def date() -> Any:
+            return client.server.projects[project].updated_date
+
+        dates = [date()]
+        task_id = await make_task(client, project_id=project)
+        dates.append(date())
+        sent = await send_form(client, task_id, {"a.jpg": picture(1)}, image_quality=70)
+        await created(client, task_id, sent)
+        assert date() == dates[-1]
+        await client("PATCH", f"/api/tasks/{task_id}", json={"name": "other"})
+        dates.append(date())
+        client.server.edit_task(task_id)
+        dates.append(date())
+        assert dates == sorted(set(dates))

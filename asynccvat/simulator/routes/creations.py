@@ -117,6 +117,7 @@ async def create_task(call: Call) -> ServerResponse:
         wanted_segment_size=int(given.get("segment_size") or 0),
         wanted_overlap=None if overlap is None else int(overlap),
     )
+    world.touch_project(task)
     response = json_response(shown_task(call, task), 201)
     response.headers["Location"] = f"{call.origin}/api/tasks/{task.id}"
     return response

@@ -91,6 +91,7 @@ async def change_task(call: Call) -> ServerResponse:
         _check_move(call, task, project_id)
         world.move_task(task.id, project_id)
     changed = world.change_task(task.id, **changes)
+    world.touch_project(changed)
     # Seen: only this response shows when the task was assigned; later ones have null.
     assigned = changed.updated_date if "assignee" in changes else None
     return json_response(shown_task(call, changed, assigned))

@@ -121,7 +121,9 @@ class World:
         Raises:
             KeyError: There is no such task.
         """
-        return self._store(self.tasks[task_id].edited(self._clock.now()))
+        task = self._store(self.tasks[task_id].edited(self._clock.now()))
+        self.touch_project(task)
+        return task
 
     def annotate_task(self, task_id: int, annotations: Annotations) -> Task:
         """Replace the task's annotations, and update its `updated_date`.
@@ -129,7 +131,9 @@ class World:
         Raises:
             KeyError: There is no such task.
         """
-        return self._store(self.tasks[task_id].annotated(annotations, self._clock.now()))
+        task = self._store(self.tasks[task_id].annotated(annotations, self._clock.now()))
+        self.touch_project(task)
+        return task
 
     def change_media(self, task_id: int) -> Task:
         """Change the pixels of the task's images, and so its date and its archives.
@@ -264,6 +268,14 @@ class World:
         self.version += 1
         self.projects[number] = project
         return project
+
+    def touch_project(self, task: Task) -> None:
+        """Update the date of the task's project.
+
+        Seen on 2.64, when a task is created, changed or annotated; not when it gets its data.
+        """
+        if task.project_id in self.projects:
+            self.change_project(task.project_id)
 
     def change_project(self, project_id: int, **fields: Any) -> Project:
         """Change fields of the project and its `updated_date`; labels are those of its tasks, too.
