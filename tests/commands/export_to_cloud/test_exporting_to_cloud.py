@@ -7,11 +7,13 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_serving import Log, actions, error, serving
 
 import asynccvat as ac
+from asynccvat.client import internals
 from asynccvat.errors import (
     ConfigError,
     ExportError,
@@ -21,7 +23,7 @@ from asynccvat.errors import (
     StoreLockedError,
 )
 from asynccvat.events import ExportRequested
-from asynccvat.models import BackupSpec, TargetKind
+from asynccvat.models import BackupSpec, RequestAccepted, TargetKind
 from asynccvat.simulator import Fault
 from asynccvat.simulator.queues.archives import ArchiveBytes
 from asynccvat.store.journal import Journal
@@ -221,3 +223,37 @@ async def test_a_run_that_is_left_cancels_what_waits(bucket: Path, log: Log) -> 
         assert run.report.interrupted
         serve.server.release_exports()
         assert not list(bucket.iterdir())
+
+
+async def test_an_export_that_the_server_forgets_is_requested_again(bucket: Path, log: Log) -> None:
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        serve.server.pause_exports()
+        lost = False
+
+        def forget(_: object) -> None:
+            nonlocal lost
+            if not lost:
+                lost = True
+                serve.server.forget_requests()
+                serve.server.release_exports()
+
+        log.on(ExportRequested, forget)
+        report = await ac.export_to_cloud(serve.client, 1, options=QUICK, on_event=log)
+        assert report.ok, report.failures
+        assert len(log.of(ExportRequested)) == 2
+
+
+async def test_a_task_that_another_client_exports_again_and_again_fails(
+    bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        request = internals(serve.client).request_to_bucket
+
+        async def collided(*given: Any) -> RequestAccepted:
+            return replace(await request(*given), created=False)
+
+        monkeypatch.setattr(internals(serve.client), "request_to_bucket", collided)
+        report = await ac.export_to_cloud(serve.client, 1, options=replace(QUICK, retries=1))
+        assert "another client of the same user" in str(error(report, 1))
