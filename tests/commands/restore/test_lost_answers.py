@@ -350,3 +350,102 @@ async def test_a_server_that_is_gone_ends_the_run_and_leaves_one_call_unanswered
     report = await ac.restore(client, dest, options=QUICK)
     assert report.ok, report.failures
     assert server.names() == ["street 7", "street 8", "street 9"]
+
+
+async def test_all_restores_wait_until_a_lost_call_is_settled(
+    server: RestoringServer, client: ac.CvatClient, dest: Path
+) -> None:
+    await lose_a_call(server, client, dest)
+    report = await ac.restore(client, dest, options=QUICK)
+    assert report.ok, report.failures
+    assert server.names() == ["street 7", "street 8", "street 9"]
+
+
+async def test_what_cannot_be_settled_fails_alone(
+    server: RestoringServer, client: ac.CvatClient, dest: Path
+) -> None:
+    await lose_a_call(server, client, dest)
+    server.requests.clear()
+    (made,) = server.tasks.values()
+    server.tasks[200] = {**made, "id": 200}
+    report = await ac.restore(client, dest, options=QUICK)
+    assert isinstance(error(report, 7), errors.RequestUncertainError)
+    assert report.count(ac.Action.RESTORED) == 2
+
+
+async def test_nothing_is_sent_if_a_lost_call_cannot_be_looked_for(
+    server: RestoringServer, client: ac.CvatClient, dest: Path
+) -> None:
+    await lose_a_call(server, client, dest)
+    server.fault("GET", "/api/requests", *[502] * 50)
+    options = ac.RestoreOptions(durable=False, wait_for_server=0)
+    report = await ac.restore(client, dest, options=options)
+    assert isinstance(report.stopped_by, errors.ServerError | errors.OutageError)
+    assert server.finishes == 1
+
+
+async def test_a_lost_call_whose_request_is_forgotten_at_once_is_known_by_its_task(
+    server: RestoringServer, client: ac.CvatClient, dest: Path
+) -> None:
+    def forget(method: str, path: str) -> None:
+        if (method, path) == ("POST", POSTED) and server.finishes:
+            server.requests.clear()
+
+    server.after = forget
+    server.fault("FINISH", POSTED, "lose")
+    report = await ac.restore(client, dest, [7], options=QUICK)
+    assert report.ok, report.failures
+    assert len(server.tasks) == 1
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["with its task", "with nothing"])
+async def test_a_request_that_the_server_forgets_is_known_by_its_task(
+    server: RestoringServer, client: ac.CvatClient, dest: Path, left: bool
+) -> None:
+    def forget(method: str, path: str) -> None:
+        if method == "GET" and path.startswith("/api/requests"):
+            server.requests.clear()
+            if not left:
+                server.tasks.clear()
+
+    server.before = forget
+    report = await ac.restore(client, dest, [7], options=QUICK)
+    assert report.ok is left
+    if not left:
+        assert "the server has forgotten its request" in str(error(report, 7))
+
+
+async def test_a_restore_that_runs_for_too_long_is_left_to_the_server(
+    server: RestoringServer, client: ac.CvatClient, dest: Path
+) -> None:
+    made: list[Any] = []
+
+    def run_for_long(_method: str, path: str) -> None:
+        for request in server.requests.values() if path.startswith("/api/requests") else ():
+            if not made:
+                made.append(request["result_id"])
+            request |= {"status": "started", "result_id": None}
+
+    server.before = run_for_long
+    short = ac.RestoreOptions(durable=False, import_timeout=0.001)
+    report = await ac.restore(client, dest, [7], options=short)
+    assert "takes too long: the server still runs it" in str(error(report, 7))
+    assert "the server goes on with the restore of" in report.warnings[0]
+    server.before = lambda _method, _path: None
+    for request in server.requests.values():
+        request |= {"status": "finished", "result_id": made[0]}
+    report = await ac.restore(client, dest, [7], options=QUICK)
+    assert report.ok, report.failures
+    assert len(server.tasks) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_refusal_leaves_nothing_unanswered(
+    server: RestoringServer, client: ac.CvatClient, dest: Path, status: int
+) -> None:
+    server.fault("FINISH", POSTED, *[status] * 50)
+    report = await ac.restore(client, dest, [7], options=QUICK)
+    assert not report.ok
+    server.faults.clear()
+    assert (await ac.restore(client, dest, [7], options=QUICK)).ok
+    assert server.names() == ["street 7"]
