@@ -82,7 +82,7 @@ def source_state(task: Task, jobs: str = "") -> SourceState:
 
 
 class TargetState(msgspec.Struct, frozen=True):
-    """How we left a copy. If it is otherwise, somebody else worked on it.
+    """How we left a copy. If it is otherwise, another user worked on it.
 
     Attributes:
         updated_date: The copy's date, as the server's own text.
@@ -91,7 +91,7 @@ class TargetState(msgspec.Struct, frozen=True):
         name: Its name.
         subset: Its subset.
         size: Frames.
-        assignee: The id of the user it is assigned to, None for nobody.
+        assignee: The id of the user it is assigned to, None without one.
     """
 
     updated_date: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from two_servers import QUICK, TwoServers, client_of, two_servers
@@ -12,7 +13,8 @@ from two_servers import QUICK, TwoServers, client_of, two_servers
 import asynccvat
 from asynccvat import CopyOptions, Selection
 from asynccvat.core.outcomes import Action, RunReport
-from asynccvat.errors import ConfigError, StoreError
+from asynccvat.errors import ConfigError, CopyChangedError, StoreError
+from asynccvat.events import Event, ImportRequested
 from asynccvat.models import CopyReason, TaskListing
 from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
 
@@ -372,3 +374,49 @@ async def test_tasks_go_from_one_organization_to_another(both: TwoServers) -> No
         for sides in ((everything, theirs), (mine, everything)):
             with pytest.raises(ConfigError, match="is the personal workspace"):
                 await asynccvat.copy(*sides, options=both.options())
+
+
+async def copy_while(both: TwoServers, act: Callable[[], object], **options: Any) -> RunReport:
+    """Copy, and do something once the first restore is under way."""
+    acted: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, ImportRequested) and not acted:
+            acted.append(event)
+            act()
+
+    return await asynccvat.copy(
+        both.source, both.target, options=both.options(**options), on_event=on_event
+    )
+
+
+async def test_a_copy_that_is_changed_while_its_task_is_copied_stays(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy()).outcomes}
+    both.old.edit_task(3)
+    report = await copy_while(both, lambda: both.new.edit_task(first[3]))
+    (failure,) = report.failures
+    assert isinstance(failure.error, CopyChangedError)
+    assert both.restores() == 5
+    again = await both.copy()
+    assert f"task {first[3]} of the target, is not removed" in str(again.failures[0].error)
+    assert (await both.copy(overwrite=True)).ok
+    assert both.restores() == 4
+
+
+async def test_a_copy_that_is_deleted_while_its_task_is_copied_is_no_failure(
+    both: TwoServers,
+) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy()).outcomes}
+    both.old.edit_task(3)
+    assert (await copy_while(both, lambda: both.new.delete_task(first[3]))).ok
+    assert both.restores() == 4
+
+
+async def test_a_copy_that_cannot_be_moved_is_moved_by_the_next_run(both: TwoServers) -> None:
+    both.fail(Fault(method="PATCH", path=r"/api/tasks/\d+$", status=400, body='["No room"]'))
+    report = await both.copy(Selection(task_ids=[1]))
+    assert "cannot be moved into project 1" in str(report.failures[0].error)
+    again = await both.copy(Selection(task_ids=[1]))
+    assert reasons(again)[1] == ("copied", "interrupted")
+    assert both.restores() == 1
+    assert both.new.world.tasks[1].project_id == 1
