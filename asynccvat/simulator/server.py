@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from asynccvat.simulator.application import Application
+from asynccvat.simulator.changes import ServerChanges
 from asynccvat.simulator.control import answer_control_call
 from asynccvat.simulator.faults import Faults
 from asynccvat.simulator.formats.ready_archives import add_ready_archives
@@ -37,11 +36,7 @@ from asynccvat.simulator.wire.listener import Listener
 from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.wire.throttle import Throttle
 from asynccvat.simulator.world.accounts import Accounts
-from asynccvat.simulator.world.annotations import Label
-from asynccvat.simulator.world.clouds import CloudStorage
-from asynccvat.simulator.world.issues import Issue
-from asynccvat.simulator.world.tasks import Job, JobType, Project, Task
-from asynccvat.simulator.world.users import Organization
+from asynccvat.simulator.world.tasks import Project, Task
 from asynccvat.simulator.world.world import World
 
 T = TypeVar("T")
@@ -49,7 +44,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 
-class SimulatedServer:
+class SimulatedServer(ServerChanges):
     """A simulated CVAT server, listening while its context lasts.
 
     Its methods may be called from any thread, as from a test whose server runs in another one.
@@ -80,7 +75,7 @@ class SimulatedServer:
         self.options = options or SimulatorOptions()
         self.faults = Faults(self.options.seed)
         self.accounts = Accounts(self.options)
-        self.world = World(self.options)
+        super().__init__(World(self.options))
         processor = make_processor(self.options)
         registry = RequestRegistry(self.options.remembered_requests)
         self.uploads = UploadedFiles()
@@ -135,8 +130,6 @@ class SimulatedServer:
             lambda method, path, body: answer_control_call(self, method, path, body),
         )
         self._listener = Listener(self._application.handle, self.options.host, self.options.port)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
 
     async def __aenter__(self) -> Self:
         """Start listening.
@@ -181,21 +174,6 @@ class SimulatedServer:
         self._loop = None
         await asyncio.to_thread(self._archives.close)
         await asyncio.to_thread(self.uploads.close)
-
-    def _do_in_loop(self, function: Callable[[], T]) -> T:
-        """Call a function in the server's loop, from any thread.
-
-        Raises:
-            TimeoutError: The server's loop did not answer within ten seconds.
-        """
-        loop = self._loop
-        if loop is None or self._thread == threading.get_ident():
-            return function()
-
-        async def run() -> T:
-            return function()
-
-        return asyncio.run_coroutine_threadsafe(run(), loop).result(10)
 
     @property
     def url(self) -> str:
@@ -242,117 +220,6 @@ class SimulatedServer:
     def requests(self) -> dict[str, Request]:
         """The requests that it remembers, exports and imports, by id."""
         return self._backend.registry.requests
-
-    def edit_task(self, task_id: int) -> Task:
-        """Change the task's annotations, and so its `updated_date` and its archives.
-
-        Raises:
-            KeyError: There is no such task.
-        """
-        return self._do_in_loop(lambda: self.world.edit_task(task_id))
-
-    def rename_task(self, task_id: int, name: str) -> Task:
-        """Rename the task.
-
-        Raises:
-            KeyError: There is no such task.
-        """
-        return self._do_in_loop(lambda: self.world.change_task(task_id, name=name))
-
-    def change_media(self, task_id: int) -> Task:
-        """Change the pixels of the task's images, and so its date and its archives.
-
-        Raises:
-            KeyError: There is no such task.
-        """
-        return self._do_in_loop(lambda: self.world.change_media(task_id))
-
-    def change_task(self, task_id: int, **fields: Any) -> Task:
-        """Change fields of the task, such as `subset`, `deleted_frames` or `organization_id`.
-
-        Raises:
-            KeyError: There is no such task.
-        """
-        return self._do_in_loop(lambda: self.world.change_task(task_id, **fields))
-
-    def delete_task(self, task_id: int) -> None:
-        """Delete the task.
-
-        Raises:
-            KeyError: There is no such task.
-        """
-        self._do_in_loop(lambda: self.world.delete_task(task_id))
-
-    def add_task(
-        self, name: str | None = None, *, project_id: int | None = None, frames: int | None = 5
-    ) -> Task:
-        """Add a task; `frames` None makes one without data."""
-        return self._do_in_loop(
-            lambda: self.world.add_task(name, project_id=project_id, frames=frames)
-        )
-
-    def add_project(self, name: str, labels: Sequence[str] = ()) -> Project:
-        """Add a project with labels of those names."""
-        return self._do_in_loop(
-            lambda: self.world.add_project(
-                name,
-                tuple(
-                    Label(next(self.world.label_ids), label, "#2080c0", "any", (), None)
-                    for label in labels
-                ),
-            )
-        )
-
-    def change_job(self, job_id: int, **fields: Any) -> Job:
-        """Change fields of a job, such as `stage` or `state`; the date of its task stays.
-
-        Raises:
-            KeyError: There is no such job.
-        """
-        return self._do_in_loop(lambda: self.world.change_job(job_id, **fields))
-
-    def add_job(self, task_id: int, type: JobType, frames: Sequence[int] | None = None) -> Job:  # noqa: A002 - CVAT's own name
-        """Add a ground truth job, of some frames, or a consensus replica.
-
-        Raises:
-            KeyError: There is no such task.
-        """
-        chosen = None if frames is None else tuple(frames)
-        return self._do_in_loop(lambda: self.world.add_job(task_id, type, chosen))
-
-    def add_issue(
-        self, job_id: int, message: str = "look here", frame: int = 0, *, resolved: bool = False
-    ) -> Issue:
-        """Add an issue to a job.
-
-        Raises:
-            KeyError: There is no such job.
-        """
-        return self._do_in_loop(
-            lambda: self.world.add_issue(job_id, message, frame, resolved=resolved)
-        )
-
-    def add_cloud_storage(self, folder: Path | str, name: str = "") -> CloudStorage:
-        """Attach a folder as a cloud storage of the superuser, with a name to show."""
-        bucket = Path(folder)
-        return self._do_in_loop(
-            lambda: self.world.add_cloud_storage(bucket, bucket.name, name or bucket.name)
-        )
-
-    def add_organization(self, slug: str, task_ids: tuple[int, ...] = ()) -> Organization:
-        """Add an organization and move tasks into it.
-
-        Raises:
-            KeyError: There is no such task.
-        """
-
-        def add() -> Organization:
-            organization = self.world.add_organization(slug)
-            for task_id in task_ids:
-                self.world.change_task(task_id, organization_id=organization.id)
-            return organization
-
-        return self._do_in_loop(add)
 
     def expire_results(self, task_id: int | None = None) -> int:
         """Remove the results of a task, or all.

@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("queues",),
     ("wire",),
     ("routes",),
-    ("application", "control", "stats"),
+    ("application", "changes", "control", "stats"),
     ("server",),
     ("processes", "threads"),
 )

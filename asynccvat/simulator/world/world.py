@@ -8,21 +8,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.world.accounts import UserAccount
 from asynccvat.simulator.world.annotations import Annotations, Label
-from asynccvat.simulator.world.clouds import CloudStorage
 from asynccvat.simulator.world.content import project_labels
-from asynccvat.simulator.world.dates import RisingClock
 from asynccvat.simulator.world.generation import generate_tasks
+from asynccvat.simulator.world.holdings import Holdings
 from asynccvat.simulator.world.issues import Issue
 from asynccvat.simulator.world.media import TaskMedia
 from asynccvat.simulator.world.relabel import relabel
 from asynccvat.simulator.world.tasks import Job, JobType, Project, Task
-from asynccvat.simulator.world.users import ADMIN, Organization, User
+from asynccvat.simulator.world.users import ADMIN, User
 
 _FIRST_ID: Final = 1_000_001
 """What clients create is numbered from here: annotations, labels, attributes, jobs.
@@ -31,16 +28,10 @@ Generated annotations are numbered from 1 in each task, and the job of a generat
 """
 
 
-class World:
+class World(Holdings):
     """The projects, tasks and organizations of a server.
 
     Attributes:
-        projects: The projects, by id.
-        tasks: The tasks, by id.
-        organizations: The organizations, by id.
-        cloud_storages: The cloud storages, by id.
-        issues: The issues, by id.
-        version: Grows with every change.
         annotation_ids: Numbers for new annotations.
         label_ids: Numbers for new labels.
         attribute_ids: Numbers for new attributes of labels.
@@ -65,12 +56,7 @@ class World:
             tasks_without_data=options.tasks_without_data,
             video_tasks=options.video_tasks,
         )
-        self.projects: dict[int, Project] = generated.projects
-        self.tasks: dict[int, Task] = generated.tasks
-        self.organizations: dict[int, Organization] = {}
-        self.cloud_storages: dict[int, CloudStorage] = {}
-        self.issues: dict[int, Issue] = {}
-        self.version = 0
+        super().__init__(generated.projects, generated.tasks)
         self.annotation_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self.label_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self.attribute_ids: Iterator[int] = itertools.count(_FIRST_ID)
@@ -79,41 +65,6 @@ class World:
         self._last_issue = 0
         self._last_project = max(self.projects, default=0)
         self._last_task = max(self.tasks, default=0)
-        self._clock = RisingClock()
-
-    def can_see(self, account: UserAccount, item: Task | Project) -> bool:
-        """Tell whether an account may see a task or project.
-
-        A user sees what they own, what is assigned to them, what is in their organization, and the
-        tasks of a project that they see. A superuser sees everything.
-        """
-        if account.superuser:
-            return True
-        user_id = account.user.id
-        if user_id in (item.owner.id, item.assignee.id if item.assignee else None):
-            return True
-        if item.organization_id is not None:
-            organization = self.organizations.get(item.organization_id)
-            if organization is not None and organization.owner.id == user_id:
-                return True
-        if isinstance(item, Task) and item.project_id is not None:
-            project = self.projects.get(item.project_id)
-            return project is not None and self.can_see(account, project)
-        return False
-
-    def can_delete(self, account: UserAccount, item: Task | Project) -> bool:
-        """Tell whether an account may delete a task or project: its owner, not an assignee."""
-        if account.superuser or item.owner.id == account.user.id:
-            return True
-        organization = self.organizations.get(item.organization_id or 0)
-        if organization is not None and organization.owner.id == account.user.id:
-            return True
-        project = self.projects.get(item.project_id or 0) if isinstance(item, Task) else None
-        return project is not None and self.can_delete(account, project)
-
-    def project_tasks(self, project_id: int) -> list[Task]:
-        """Return the tasks of a project, by id."""
-        return [task for task in self.tasks.values() if task.project_id == project_id]
 
     def edit_task(self, task_id: int) -> Task:
         """Change the task's annotations, and so its `updated_date` and its archives.
@@ -343,19 +294,6 @@ class World:
             task_name=task.name,
         )
 
-    def add_cloud_storage(
-        self, folder: Path, resource: str, display_name: str, **fields: Any
-    ) -> CloudStorage:
-        """Attach a folder as a cloud storage. Further fields are those of `CloudStorage`."""
-        number = max(self.cloud_storages, default=0) + 1
-        now = self._clock.now()
-        given = {"owner": ADMIN, **fields}
-        storage = CloudStorage(
-            number, folder, resource, display_name, created_date=now, updated_date=now, **given
-        )
-        self.cloud_storages[number] = storage
-        return storage
-
     def add_issue(
         self, job_id: int, message: str, frame: int = 0, *, resolved: bool = False
     ) -> Issue:
@@ -382,16 +320,6 @@ class World:
         issue = dataclasses.replace(self.issues[issue_id], resolved=resolved)
         self.issues[issue_id] = issue
         return issue
-
-    def add_organization(
-        self, slug: str, name: str | None = None, owner: User | None = None
-    ) -> Organization:
-        """Add an organization."""
-        self.version += 1
-        number = len(self.organizations) + 1
-        organization = Organization(number, slug, name or slug, owner or ADMIN, self._clock.now())
-        self.organizations[number] = organization
-        return organization
 
     def _store(self, task: Task) -> Task:
         self.version += 1
