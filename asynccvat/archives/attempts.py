@@ -64,7 +64,8 @@ async def until_whole(
             await backoff.retry_or_raise(broken.error)
         except ArchiveError as error:
             continued = continues(error)
-            if (damaged and not continued) or not error.retryable:
+            # Whatever is wrong with bytes that are on disk, those of the server may be right.
+            if not continued and (damaged or not error.retryable):
                 raise
             damaged = damaged or not continued
             await in_thread(start_over)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from archive_site import RESULT, ArchiveSite, numbered
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asynccvat.aio.threads import in_thread
@@ -324,6 +324,7 @@ async def test_an_answer_that_is_no_zip_is_refused(
     here=st.integers(0, 40_000),
     flipped=st.none() | st.integers(0, 40_000),
 )
+@example(sizes=[25, 760, 443], here=1306, flipped=880)  # a method that is not supported
 async def test_whatever_is_on_disk_the_file_ends_as_the_archive(
     *,
     site: ArchiveSite,
