@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from creating import PROJECT, QUICK, frame_names, images, new_tasks, write
 from engine_serving import Log, Serving, actions, error, log, serving
-from media_files import large_png, png
+from media_files import avi, large_png, matroska, png
 
 import asynccvat as ac
 from asynccvat import errors, events
@@ -149,6 +150,20 @@ async def test_a_zip_becomes_a_task(tmp_path: Path) -> None:
         assert await frame_names(serve, task.id) == ["a/9.png", "a/10.png"]
 
 
+async def test_videos_become_tasks_with_the_frames_that_the_server_counts(tmp_path: Path) -> None:
+    source = write(tmp_path, {"drive.avi": avi(), "cam1/clip.mkv": matroska(), "cam1/1.png": png()})
+    async with serving(1) as serve:
+        report = await create(serve, source, options=options(frame_step=1))
+        assert report.ok, report.failures
+        tasks = await new_tasks(serve, 1)
+        assert {name: task.mode for name, task in tasks.items()} == {
+            "drive": "interpolation",
+            "cam1/clip": "interpolation",
+            "cam1": "annotation",
+        }
+        assert tasks["drive"].size == 30
+
+
 async def test_annotations_beside_the_images_are_imported(tmp_path: Path) -> None:
     source = images(tmp_path, cam1=2, cam2=1)
     async with serving(1) as serve:
@@ -171,6 +186,31 @@ async def test_annotations_beside_the_images_are_imported(tmp_path: Path) -> Non
         calls = len(serve.server.calls)
         assert {one.action for one in (await create(serve, source)).outcomes} == {"skipped"}
         assert not [one for one in serve.server.calls[calls:] if one.method != "GET"]
+
+
+async def test_coco_beside_the_images_is_imported(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=2)
+    async with serving(1) as serve:
+        label = serve.server.tasks[1].labels[0].name
+        coco = {
+            "images": [{"id": 1, "file_name": "1.png", "width": 3, "height": 3}],
+            "categories": [{"id": 1, "name": label}],
+            "annotations": [
+                {
+                    "id": 1,
+                    "image_id": 1,
+                    "category_id": 1,
+                    "bbox": [0, 0, 1, 1],
+                    "segmentation": [],
+                    "iscrowd": 0,
+                    "area": 1,
+                }
+            ],
+        }
+        write(source, {"cam1/instances_train.json": json.dumps(coco).encode()})
+        report = await create(serve, source)
+        assert report.ok, report.failures
+        assert (await serve.client.annotations(2)).counts.shapes == 1
 
 
 async def test_annotations_that_cannot_be_imported_fail_and_are_tried_again(
