@@ -49,8 +49,8 @@ def open_restore(
 ) -> Run:
     """Restore backups, and read each outcome as soon as it is compared with its backup.
 
-    Use the run with `async with`. A journal beside the backups notes each step before the server
-    is asked for it. So a restore that was killed goes on where it was, and makes nothing twice.
+    Use the run with `async with`. A journal beside the backups notes each step before the call
+    to the server. So a restore that was killed continues where it was, and makes nothing twice.
 
     Args:
         client: The server.

@@ -1,6 +1,6 @@
 """Read what many restores ask for at the same time by one list.
 
-One list is read at a time. What is asked for meanwhile shares the next one, so that each answer is
+One list is read at a time. Questions that come meanwhile share the next list. So each answer is
 younger than its question.
 """
 

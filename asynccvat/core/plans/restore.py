@@ -322,7 +322,7 @@ def differences(wanted: TaskContents, found: RestoredTask) -> tuple[str, ...]:
 def project_differences(wanted: BackupContents, found: Sequence[RestoredTask]) -> tuple[str, ...]:
     """Return how the tasks of a project differ from its backup.
 
-    The server gives the tasks ids of its own, so they are compared by name and content.
+    The server gives new ids to the tasks, so they are compared by name and content.
     """
     if len(found) != len(wanted.tasks):
         return (f"{len(found):,} of {len(wanted.tasks):,} tasks",)

@@ -41,7 +41,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True, tag="sending"):
 
 
 class Requesting(msgspec.Struct, frozen=True, kw_only=True, tag="requesting"):
-    """The server is about to be told to use the file, which it may do once.
+    """The call that has the server use the file comes next. It may happen once.
 
     Attributes:
         key: The file.
