@@ -183,13 +183,15 @@ async def _existing(
     projects: Mapping[int | None, ProjectMatch],
     known: Collection[int],
 ) -> dict[tuple[int | None, str, str, int | None], int]:
-    """Return the tasks of the target's projects that the journal does not know."""
+    """Return tasks where copies would go to, and which the journal does not know."""
     new = {task.project_id for task in due if task.id not in ledger.copies}
-    into = {projects.get(project, ProjectMatch()).into for project in new}
-    ids = sorted(one for one in into if one is not None)
-    if not ids:
+    matches = [projects.get(project, ProjectMatch()) for project in new]
+    ids = sorted({match.into for match in matches if match.into is not None})
+    outside = any(match.into is None and not match.is_made for match in matches)
+    if not ids and not outside:
         return {}
-    listing = await target.tasks(Selection(project_ids=ids))
+    # CVAT has no filter for tasks outside projects.
+    listing = await target.tasks(None if outside else Selection(project_ids=ids))
     return {
         (task.project_id, task.name, task.subset or "", task.size): task.id
         for task in listing.tasks

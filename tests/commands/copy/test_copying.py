@@ -234,6 +234,8 @@ async def test_tasks_outside_projects_stay_outside(tmp_path: Path) -> None:
     async with two_servers(tmp_path, projects=0) as both:
         assert (await both.copy()).ok
         assert {task.project_id for task in both.new.world.tasks.values()} == {None}
+        elsewhere = replace(both, state=tmp_path / "elsewhere")
+        assert {one.reason for one in (await elsewhere.copy()).failures} == {CopyReason.EXISTING}
         made = both.new.world.add_project("all", both.old.world.tasks[1].labels)
         await both.copy(Selection(task_ids=[1]), into_project="all")
         assert made.id == 1
