@@ -77,7 +77,7 @@ class ArchiveSession:
             self._backoff(),
             self._events,
             # A part that an earlier read left may be damaged, although the archive is not.
-            continues=lambda error: self._extraction.continues(error.member),
+            continues=lambda error: error.retryable and self._extraction.continues(error.member),
             start_over=self._extraction.abandon,
         )
         return StagedArchive(

@@ -343,11 +343,29 @@ async def test_whatever_is_on_disk_the_file_ends_as_the_archive(
     await in_thread(staged.note_origin, RESULT, site.etag, len(site.content))
 
     reader: ArchiveReader = make_reader()
-    await reader.read(RESULT, staged)
+    try:
+        await reader.read(RESULT, staged)
+        # A flipped bit in a member's time is no error, so the members are compared.
+        with zipfile.ZipFile(BytesIO(content_of(staged))) as archive:
+            assert archive.testzip() is None
+            for name, content in numbered("data/", sizes).items():
+                assert archive.read(name) == content
+    finally:
+        await backups.abandon(staged, keep=False)
 
-    # A flipped bit in a name's time is no error of any member, so the members are compared.
+
+@pytest.mark.parametrize("at", range(4, 30))
+async def test_a_damaged_header_on_disk_fails_no_backup(
+    site: ArchiveSite, backups: BackupStore, make_reader: Any, at: int
+) -> None:
+    site.content = pack(MEMBERS)
+    part = bytearray(site.content[:5000])
+    part[at] ^= 1
+    staged = await stage(backups)
+    staged.path.write_bytes(part)
+    await in_thread(staged.note_origin, RESULT, site.etag, len(site.content))
+
+    await make_reader(retries=0).read(RESULT, staged)
+
     with zipfile.ZipFile(BytesIO(content_of(staged))) as archive:
         assert archive.testzip() is None
-        for name, content in numbered("data/", sizes).items():
-            assert archive.read(name) == content
-    await backups.abandon(staged, keep=False)
