@@ -70,7 +70,7 @@ class CloudDispatcher:
             options: Limits and retries.
             storage_id: The cloud storage.
             objects: Looks objects up.
-            note: Records an object that was found there.
+            note: Records an object that is about to be written, or that was found there.
             emit: Receives the events.
             done: Receives each outcome.
             warn: Receives warnings about the run.
@@ -144,7 +144,12 @@ class CloudDispatcher:
         task = step.task
         assert task is not None, "only what was listed is written"
         try:
+            # If the run is killed after the server wrote the object, the next one knows it.
+            await self._note(self._record(step, what=described(self._spec, task), state=""))
             request = await self._exported(step, self._spec.for_mode(task.mode))
+        except ExportFailedError:
+            await self._note(self._record(step, what="", state=""))
+            raise
         finally:
             self._slots.release()
         self._emit(ExportFinished(step.target_id, request.worker_seconds))
@@ -158,15 +163,7 @@ class CloudDispatcher:
                 step="lookup",
             )
         await self._note(
-            CloudRecord(
-                storage=self._storage_id,
-                key=step.key,
-                target=self._spec.target,
-                id=step.target_id,
-                what=described(self._spec, task),
-                state=task.updated_date,
-                written_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            )
+            self._record(step, what=described(self._spec, task), state=task.updated_date)
         )
         return TaskOutcome(
             task_id=step.target_id,
@@ -176,6 +173,17 @@ class CloudDispatcher:
             reason=step.reason,
             location=step.key,
             seconds=asyncio.get_running_loop().time() - began,
+        )
+
+    def _record(self, step: CloudStep, *, what: str, state: str) -> CloudRecord:
+        return CloudRecord(
+            storage=self._storage_id,
+            key=step.key,
+            target=self._spec.target,
+            id=step.target_id,
+            what=what,
+            state=state,
+            written_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
 
     async def _exported(self, step: CloudStep, spec: RequestSpec) -> ServerRequest:

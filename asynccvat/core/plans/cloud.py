@@ -54,9 +54,11 @@ class CloudRecord(msgspec.Struct, frozen=True, kw_only=True):
         key: The object's key.
         target: What was exported.
         id: Its id.
-        what: How: a format, with images or without, or a backup.
-        state: The target's date when it was listed, before the export.
-        written_at: When the object was found there, ISO 8601.
+        what: How: a format, with images or without, or a backup. "" if the server failed to write
+            it, so that an object of that key is not known.
+        state: The target's date when it was listed, before the export. "" if the object is about
+            to be written.
+        written_at: When the line was noted, ISO 8601.
     """
 
     storage: int
@@ -226,6 +228,9 @@ def read_records(lines: Iterable[Any], storage_id: int) -> dict[str, CloudRecord
             record = msgspec.convert(line, CloudRecord)
         except UNREADABLE:
             continue
-        if record.storage == storage_id:
+        if record.storage != storage_id:
+            continue
+        found.pop(record.key, None)
+        if record.what:
             found[record.key] = record
     return found

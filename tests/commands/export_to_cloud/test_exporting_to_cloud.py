@@ -257,3 +257,28 @@ async def test_a_task_that_another_client_exports_again_and_again_fails(
         monkeypatch.setattr(internals(serve.client), "request_to_bucket", collided)
         report = await ac.export_to_cloud(serve.client, 1, options=replace(QUICK, retries=1))
         assert "another client of the same user" in str(error(report, 1))
+
+
+async def test_a_run_that_was_killed_is_continued_by_its_record(
+    bucket: Path, tmp_path: Path
+) -> None:
+    options = recorded(tmp_path)
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        assert (await ac.export_to_cloud(serve.client, 1, options=options)).ok
+        record = tmp_path / "record.jsonl"
+        # Killed after the server wrote the object, and before that was noted.
+        record.write_text("".join(record.read_text().splitlines(keepends=True)[:-1]))
+        again = await ac.export_to_cloud(serve.client, 1, options=options)
+        assert actions(again) == {1: ("written", "changed")}
+
+
+async def test_a_failed_export_makes_no_object_known(bucket: Path, tmp_path: Path) -> None:
+    options = recorded(tmp_path)
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        serve.server.faults.add(Fault(export="fail", task_id=1))
+        assert not (await ac.export_to_cloud(serve.client, 1, options=options)).ok
+        (bucket / "task1.zip").write_bytes(b"mine")
+        again = await ac.export_to_cloud(serve.client, 1, options=options)
+        assert isinstance(error(again, 1), ObjectExistsError)
