@@ -233,6 +233,8 @@ class CreateOptions(TransferOptions):
             own: The name of its folder or file.
             part: The number of the part, "" for no part.
         """
+        if self.name is None and not part:
+            return own  # a video beside folders that are split
         values = {"name": own, "part": part}
         return _FIELD.sub(lambda found: values[found[1]], self.template)
 

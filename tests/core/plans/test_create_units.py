@@ -58,6 +58,10 @@ def test_a_folder_is_split_into_parts_of_so_many_images() -> None:
     assert (found[-1].key, found[-1].name, found[-1].available) == ("cam#13", "cam-13", 1)
 
 
+def test_a_video_beside_folders_that_are_split_has_no_part() -> None:
+    assert [unit.name for unit in units("cam/1.jpg", "drive.mp4", split=5)] == ["drive", "cam-1"]
+
+
 def test_names_follow_the_template() -> None:
     (only,) = units("cam/1.jpg", name="src", split=5, skip_others=True)
     assert only.name == "cam-1"
