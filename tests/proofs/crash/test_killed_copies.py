@@ -69,18 +69,16 @@ def ended(scenario: str, folder: Path, *deaths: tuple[int, bool]) -> tuple[Any, 
             assert told["ok"], told["report"]
             old.edit_task(1)
             old.delete_task(2)
-        killed = 0
-        for die_at, after in deaths:
-            told = run(replace(job, expect=_expected(scenario), die_at=die_at, after=after))
+        told, killed, expected = None, 0, _expected(scenario)
+        for die_at, after in (*deaths, (None, False)):
+            told = run(replace(job, expect=expected, die_at=die_at, after=after))
             if told is not None:
                 break
             killed += 1
-        else:
+        assert told is not None
+        if told["report"]["guard"] is not None:
             # What a killed run has removed is not there to be expected again.
-            told = run(replace(job, expect=_expected(scenario)))
-            assert told is not None
-            if told["report"]["guard"] is not None:
-                told = run(replace(job, expect=0))
+            told = run(replace(job, expect=0))
         assert told is not None
         assert told["ok"], told["report"]
         return state(new), told["moments"], killed
