@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases.backing_up import large_backup, many_backups
+from benchmarks.cases.backing_up import many_backups
+from benchmarks.cases.copying import many_copies
+from benchmarks.cases.creating import many_creations
 from benchmarks.cases.curves import curves
 from benchmarks.cases.data_plane import four_at_once, stored_archive, text_archive
 from benchmarks.cases.images import images
+from benchmarks.cases.large_backups import large_backup
 from benchmarks.cases.official import documented
 from benchmarks.cases.planning import changed, durability, unchanged
 from benchmarks.cases.refreshing import refreshing
+from benchmarks.cases.restoring import many_restores
 from benchmarks.cases.resuming import resuming
 from benchmarks.cases.scheduling import fresh, shared
 from benchmarks.cases.soaking import soak
@@ -35,6 +39,9 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "uploads": many_uploads,
     "cut": cut_upload,
     "backups": many_backups,
+    "restores": many_restores,
+    "creations": many_creations,
+    "copies": many_copies,
     "large": large_backup,
     "verifying": verifying,
     "curves": curves,

@@ -1,88 +1,89 @@
-"""Backups: many small ones against the server's bound and once more, one large one."""
+"""Small tasks backed up: against the server's bound, beside the official tools, and once more."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import statistics
-import sys
 from pathlib import Path
 
-from asynccvat.simulator import ServerProcess, SimulatorOptions
+from asynccvat.simulator import ServerProcess
 from benchmarks.cases.mirrors import small_tasks
 from benchmarks.contenders import OURS
-from benchmarks.measuring import Run, median_seconds, run_process
+from benchmarks.measuring import Run, median_seconds
 from benchmarks.results import Result, at_most
 from benchmarks.setting import Setting
+from benchmarks.traces import idle_share
+from benchmarks.verbs import (
+    LOOP,
+    POOL,
+    VerbJob,
+    Worker,
+    asynccvat_verb,
+    check_alike,
+    cli_verb,
+    race,
+    sdk_verb,
+    side_by_side,
+    zips_in,
+)
 
 _AGAIN = "asynccvat, nothing changed"
-_FRAME_BYTES = 10_000_000
-_MB = 1_000_000
+_SECONDS, _WORKERS = 0.25, 2
 
 
 def many_backups(setting: Setting) -> Result:
     """Small tasks from nothing, and a second run that has nothing to do."""
     tasks, work = setting.sizes.tasks, setting.folder("backups")
-    runs: dict[str, list[Run]] = {OURS: [], _AGAIN: []}
-    for number in range(setting.sizes.rounds):
-        dest = work / str(number)
-        with ServerProcess(small_tasks(tasks)) as server:
-            first = _back_up(OURS, server, dest)
-            calls = len(server.calls)
-            again = _back_up(_AGAIN, server, dest)
-            later = len(server.calls) - calls
-        if (first.told["backed_up"], again.told["unchanged"]) != (tasks, tasks):
-            raise SystemExit("not every task was backed up once: nothing is timed")
-        first.figures["requests_per_task"] = calls / tasks
-        again.figures["requests"] = later
-        print(f"    {OURS}: {first.seconds:.2f} s, {calls} requests", flush=True)
-        runs[OURS].append(first)
-        runs[_AGAIN].append(again)
-        shutil.rmtree(dest)
-    bound = tasks * 0.25 / 2
+    contenders: dict[str, Worker] = {
+        OURS: asynccvat_verb,
+        POOL: sdk_verb(setting.cache),
+        LOOP: cli_verb(setting.cache),
+    }
+    with ServerProcess(small_tasks(2, costs=False)) as server:
+        for name, contender in contenders.items():
+            contender(_job(server, work / f"check {name}"))
+        check_alike({name: zips_in(work / f"check {name}") for name in contenders})
+    again: list[Run] = []
+
+    def turn(name: str, count: int, number: int) -> Run:
+        folder = work / f"{number} {name}"
+        with ServerProcess(small_tasks(count)) as server:
+            run = contenders[name](_job(server, folder))
+            calls, spans = len(server.calls), server.exports
+            if name == OURS:
+                again.append(asynccvat_verb(_job(server, folder), _AGAIN))
+                again[-1].figures["requests"] = len(server.calls) - calls
+        if len(zips_in(folder)) != count:
+            raise SystemExit(f"{name} has not backed up each of {count} tasks once")
+        run.figures["requests_per_task"] = calls / count
+        run.figures["workers_idle"] = idle_share(spans, _WORKERS)
+        return run
+
+    runs = race(setting, turn)
+    if any(run.told["actions"] != {"kept": tasks} for run in again):
+        raise SystemExit("a backup with nothing to do made some again")
+    bound = tasks * _SECONDS / _WORKERS
     requests = statistics.median(run.figures["requests_per_task"] for run in runs[OURS])
+    goals, notes = side_by_side(runs, setting.sizes)
     return Result(
         name="backups",
         title="Small tasks backed up",
-        scale=f"{tasks} tasks x 5 frames, a zip each; 2 workers x 0.25 s; 2 API workers x 40 ms",
+        scale=f"{tasks} tasks x 5 frames, a zip each; {_WORKERS} workers x {_SECONDS:g} s; "
+        "2 API workers x 40 ms",
         goals=[
             at_most(f"wall / the bound of {bound:g} s", median_seconds(runs[OURS]) / bound, 1.10),
             at_most("requests a task", requests, 2.2),
             at_most(
                 "requests of a run with nothing to do",
-                max(run.figures["requests"] for run in runs[_AGAIN]),
+                max(run.figures["requests"] for run in again),
                 4,
             ),
+            *goals,
         ],
-        runs=runs,
+        runs=runs | {_AGAIN: again},
+        notes=notes,
     )
 
 
-def large_backup(setting: Setting) -> Result:
-    """One large task: what of it is in memory at once."""
-    work = setting.folder("large backup")
-    frames = max(1, round(setting.sizes.resumed_mb * _MB / _FRAME_BYTES))
-    options = SimulatorOptions(tasks=1, frames=frames, frame_bytes=_FRAME_BYTES)
-    with ServerProcess(options) as server:
-        run = _back_up(OURS, server, work / "backups")
-    size = run.told["received"]
-    shutil.rmtree(work)
-    print(f"    {OURS}: {run.seconds:.2f} s, {run.peak_mib:.0f} MiB", flush=True)
-    return Result(
-        name="large backup",
-        title="One large backup",
-        scale=f"{size / _MB:,.0f} MB in frames of {_FRAME_BYTES / _MB:g} MB",
-        goals=[at_most("resident memory at its peak", run.peak_mib * 2**20 / _MB, 100, " MB")],
-        runs={OURS: [run]},
-    )
-
-
-def _back_up(name: str, server: ServerProcess, dest: Path) -> Run:
-    job = {
-        "url": server.url,
-        "username": server.username,
-        "password": server.password,
-        "dest": str(dest),
-    }
-    module = "benchmarks.workers.asynccvat_backup"
-    return run_process(name, [sys.executable, "-m", module, json.dumps(job)])
+def _job(server: ServerProcess, folder: Path) -> VerbJob:
+    folder.mkdir(exist_ok=True)
+    return VerbJob(verb="backup", server=server, folder=folder, work=folder)
