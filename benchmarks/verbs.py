@@ -174,7 +174,7 @@ def race(setting: Setting, turn: Callable[[str, int, int], Run]) -> dict[str, li
 
     Args:
         setting: Sizes.
-        turn: Runs one contender, by name, on so many tasks, in the round of that number.
+        turn: Runs a contender: its name, how many tasks, the number of the round.
     """
     sizes = setting.sizes
 
@@ -191,8 +191,8 @@ def side_by_side(runs: dict[str, list[Run]], sizes: Sizes) -> tuple[list[Goal], 
     ours, pool = (median_seconds(runs[name]) / sizes.tasks for name in (OURS, POOL))
     note = (
         f"{LOOP} was timed on {sizes.loop_tasks} tasks, the others on {sizes.tasks}. Seconds a "
-        f"task: {OURS} {ours:.2f}, {POOL} {pool:.2f}, {LOOP} {loop:.2f}. Scaled to 300 tasks, the loop takes "
-        f"{300 * loop / 60:.0f} min."
+        f"task: {OURS} {ours:.2f}, {POOL} {pool:.2f}, {LOOP} {loop:.2f}. "
+        f"Scaled to 300 tasks, the loop takes {300 * loop / 60:.0f} min."
     )
     return [
         at_least("wall of the pool / ours", median_ratio(runs[POOL], runs[OURS]), 1),

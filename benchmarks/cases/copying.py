@@ -60,7 +60,8 @@ def many_copies(setting: Setting) -> Result:
             (
                 f"asynccvat takes {ratio:.2f} times the {bound:g} s that the workers of one server "
                 "need; the two servers work at the same time. It compares each copy with its task, "
-                "the pool does not. Requests are those of both servers; idle workers are the target's."
+                "the pool does not. Requests are those of both servers; idle workers are those of "
+                "the target."
             )
         ],
     )

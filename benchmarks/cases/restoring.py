@@ -68,8 +68,9 @@ def many_restores(setting: Setting) -> Result:
         runs=runs,
         notes=[
             (
-                "The bound is the larger of the workers' time and that of the calls that make a task, "
-                f"of which asynccvat leaves one unanswered at a time: {tasks * _CALL_SECONDS:g} s."
+                "The bound is the larger of the workers' time and that of the calls that make a "
+                "task, of which asynccvat leaves one unanswered at a time: "
+                f"{tasks * _CALL_SECONDS:g} s."
             ),
             *notes,
         ],
