@@ -54,11 +54,11 @@ async def export(
 
 
 async def ended(
-    serve: Serving, tasks: int, *, until_listed: bool = False
+    serve: Serving, tasks: int, *, all_queued: bool = False
 ) -> list[ServerRequest | ac.AsyncCvatError]:
     """Watch unpredictable exports of this many tasks. Returns how each ended.
 
-    With `until_listed` none of them ends before the first list, however slow this machine is.
+    With `all_queued` none of them ends before all are requested, however slow this machine is.
     """
     ends: list[ServerRequest | ac.AsyncCvatError] = []
 
@@ -71,14 +71,13 @@ async def ended(
             assert request is not None
             ends.append(request)
 
-    if until_listed:
+    if all_queued:
         serve.server.pause_exports()
     async with watching(serve) as poller, anyio.create_task_group() as group:
         for task_id in range(1, tasks + 1):
             watched = await export(serve, poller, task_id, predictable=False)
             group.start_soon(wait, poller, watched)
-        if until_listed:
-            await until(lambda: lists(serve) > 0)
+        if all_queued:
             serve.server.release_exports()
     return ends
 
@@ -105,7 +104,7 @@ async def test_a_request_without_a_waiter_is_not_polled() -> None:
 
 async def test_many_unpredictable_requests_are_polled_with_lists() -> None:
     async with slow(32) as serve:
-        assert finished(await ended(serve, 32, until_listed=True)) == 32
+        assert finished(await ended(serve, 32, all_queued=True)) == 32
         assert lists(serve) > 0
 
 
@@ -127,14 +126,14 @@ async def test_a_request_missing_from_a_list_is_polled_by_a_call() -> None:
         serve.server.faults.add(
             Fault(path=r"^/api/requests\?", status=200, body=EMPTY, content_type=JSON, times=None)
         )
-        assert finished(await ended(serve, 32, until_listed=True)) == 32
+        assert finished(await ended(serve, 32, all_queued=True)) == 32
         assert lists(serve) > 0
 
 
 async def test_a_list_that_the_server_cannot_give_is_replaced_by_single_calls() -> None:
     async with slow(32, client={"policy": RetryPolicy(attempts=0)}) as serve:
         serve.server.faults.add(Fault(path=r"^/api/requests\?", status=500, times=None))
-        assert finished(await ended(serve, 32, until_listed=True)) == 32
+        assert finished(await ended(serve, 32, all_queued=True)) == 32
         assert lists(serve) == 1
 
 
