@@ -145,17 +145,18 @@ class BackupRun:
             among = sorted(listed)
         mine = by_target(await store.list(), plan.target)
         guards: list[str] = []
-        checked: dict[int, bool] = {}
+        # A zip that this run made was read as it came.
+        checked = {one.task_id: True for one in report.outcomes if one.action is Action.BACKED_UP}
         for expire in expiries(mine, self._options, now=datetime.now(UTC), among=among):
             target_id = expire.task_id
             if target_id in failed:
                 continue
-            if target_id not in listed and target_id not in checked:
-                why = await _damage_of_last(store, mine[target_id])
+            if target_id not in checked:
+                why = await _damage_of_last(store, mine[target_id], lives=target_id in listed)
                 checked[target_id] = why is None
                 if why is not None:
                     guards.append(why)
-            if not checked.get(target_id, True):
+            if not checked[target_id]:
                 continue
             failure = await _remove(expire, plan.target, store, report)
             if isinstance(failure, OF_EVERY_TASK):
@@ -175,10 +176,12 @@ def _orders(plan: BackupPlan, last: frozenset[int]) -> list[FetchOrder]:
     ]
 
 
-async def _damage_of_last(store: BackupStore, backups: Sequence[StoredBackup]) -> str | None:
-    """Return why no backup of a target may go that the server may not have any more.
+async def _damage_of_last(
+    store: BackupStore, backups: Sequence[StoredBackup], *, lives: bool
+) -> str | None:
+    """Return why no backup of a target may go, None if the older ones may.
 
-    The newest whole one is all that is left of it, so it is read before older ones go.
+    The newest whole one may be all that is left of it, so it is read before older ones go.
     """
     last = newest(backups, whole=True) or newest(backups, whole=False)
     assert last is not None, "the newest stays"
@@ -186,10 +189,16 @@ async def _damage_of_last(store: BackupStore, backups: Sequence[StoredBackup]) -
     if problem is None:
         return None
     receipt = last.receipt
+    if lives:
+        then = ". Back it up again with --force."
+    else:
+        then = (
+            f", and the {receipt.target} is not in the server's list. "
+            "Look at it with `asynccvat verify`."
+        )
     return (
         f"no backup of {receipt.target} {receipt.id} is removed: the newest one, "
-        f"{receipt.file!r}, is damaged ({problem.reason}), and the {receipt.target} is not in the "
-        "server's list. Look at it with `asynccvat verify`."
+        f"{receipt.file!r}, is damaged ({problem.reason}){then}"
     )
 
 

@@ -337,6 +337,32 @@ async def test_the_last_good_backup_of_a_task_that_is_gone_never_goes(
     assert {one.receipt.id: one.on_server for one in found} == {1: False, 2: False, 3: True}
 
 
+async def test_no_good_backup_goes_for_a_damaged_one_of_a_task_that_lives(
+    cvat: Serving, dest: Path
+) -> None:
+    await ac.backup(cvat.client, dest, options=options())
+    age(dest, "task1", 40)
+    await ac.backup(cvat.client, dest, options=options(force=True))
+    newest = max((dest / "task1").glob("*.zip"))
+    content = bytearray(newest.read_bytes())
+    content[200] ^= 1
+    newest.write_bytes(content)
+
+    report = await ac.backup(cvat.client, dest, options=options(keep=1))
+
+    assert report.guard is not None
+    assert "no backup of task 1 is removed" in report.guard
+    assert "--force" in report.guard
+    assert len(zips(dest, "task1")) == 2
+    assert len(zips(dest, "task2")) == 1
+
+    mended = await ac.backup(
+        cvat.client, dest, ac.Selection(task_ids=[1]), options=options(force=True, keep=1)
+    )
+    assert mended.ok
+    assert len(zips(dest, "task1")) == 1
+
+
 # --- the destination -----------------------------------------------------------------------------
 
 
