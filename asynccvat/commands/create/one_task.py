@@ -93,6 +93,8 @@ class TaskCreator:
         self._poller = poller
         self._slots = RequestSlots(poller, context.options.concurrency)
         self._sending = anyio.CapacityLimiter(context.options.transfers)
+        # Else the media of the first task wait in the server's queue behind the making of all.
+        self._making = anyio.CapacityLimiter(context.options.transfers)
         self._tasks = TaskReader(context.client)
 
     async def create(self, step: CreateStep) -> TaskOutcome:
@@ -165,7 +167,8 @@ class TaskCreator:
             segment_size=context.options.segment_size,
             overlap=context.options.overlap,
         )
-        task = await self._calls.task(new, find_made=lambda: self._find_made(unit.name))
+        async with self._making:
+            task = await self._calls.task(new, find_made=lambda: self._find_made(unit.name))
         await self._journal.note(TaskMade(target.project_id, unit.key, task.id))
         return task.id
 
