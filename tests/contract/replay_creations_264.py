@@ -198,7 +198,8 @@ async def replay_creations_264(
             cookie_jar=aiohttp.DummyCookieJar(), skip_auto_headers=["User-Agent", "Content-Type"]
         ) as session,
     ):
-        PREPARE.get(scenario, lambda _: None)(server)
+        if (prepare := PREPARE.get(scenario)) is not None:
+            prepare(server)
         server.faults.add(
             *(Fault(**{kind: "stick"}, times=None) for kind in ("export", "importing", "creating"))  # type: ignore[arg-type]
         )

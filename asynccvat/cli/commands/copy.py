@@ -89,7 +89,7 @@ def copy(
     """
     _refuse_shared(shared)
     results.check(dry_run=dry_run)
-    from asynccvat.settings.sides import load_side  # noqa: PLC0415 - `--help` stays light
+    from asynccvat.settings import load_side  # noqa: PLC0415 - `--help` stays light
 
     old = load_side(source, "--from", organization=from_org)
     new = load_side(target, "--to", organization=to_org)
