@@ -142,9 +142,10 @@ class TaskCreator:
             task_id = await self._make(unit)
         try:
             await self._fill(unit, task_id, sent)
-        except (CreationFailedError, UploadForgottenError):
+        except (CreationFailedError, UploadForgottenError) as error:
             # What an earlier process left may be a part of the media. A whole one is sent once.
-            if not is_old:
+            # One that the server still works on stays.
+            if not is_old or (isinstance(error, CreationFailedError) and error.step == "wait"):
                 raise
             await self._discard(unit, task_id)
             task_id = await self._make(unit)
@@ -196,9 +197,10 @@ class TaskCreator:
             CreationFailedError: It has some, or the server is making its frames.
         """
         context = self._context
+        # Asked before the size: a request that has ended by then has left its frames.
+        request = await self._calls.data_request(task_id)
         task = (await context.client.tasks(Selection(task_ids=[task_id]))).tasks
         if task:
-            request = await self._calls.data_request(task_id)
             annotations = await context.client.annotations(task_id)
             is_busy = request is not None and not request.ended
             if task[0].size or is_busy or annotations.counts.total:

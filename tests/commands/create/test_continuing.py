@@ -15,7 +15,8 @@ from media_files import large_png
 
 import asynccvat as ac
 from asynccvat import errors, events
-from asynccvat.models import CreateReason
+from asynccvat.client import internals
+from asynccvat.models import CreateReason, ServerRequest
 from asynccvat.simulator import Fault
 
 __all__ = ["log"]
@@ -291,6 +292,44 @@ async def test_a_task_that_takes_too_long_is_followed_by_the_next_run(
         report = await create(serve, source)
         assert actions(report) == {2: ("created", CreateReason.UNFINISHED)}
         assert len(serve.calls("POST /api/tasks/2/data")) == 1
+
+
+async def test_a_task_that_takes_too_long_again_is_not_called_filled(source: Path) -> None:
+    slow = options(import_timeout=0.01)
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(creating="stick"))
+        await create(serve, source, options=slow)
+        report = await create(serve, source, options=slow)
+        assert "takes too long: the server still works on it" in str(error(report, 2))
+        assert set(await new_tasks(serve, 1)) == {"cam1"}
+        assert not serve.calls("DELETE /api/tasks/2")
+
+
+async def test_a_task_whose_frames_come_while_it_is_looked_at_is_not_replaced(
+    source: Path,
+) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(creating="fail", message="no"))
+        await create(serve, source)
+        serve.server.faults.clear()
+        images(source, cam1=3)
+        no_annotations = '{"version": 0, "tags": [], "shapes": [], "tracks": []}'
+        serve.server.faults.add(
+            Fault(method="GET", path=r"/annotations$", status=200, body=no_annotations)
+        )
+        asked = internals(serve.client).creations
+        data_request = asked.data_request
+
+        async def then_it_has_frames(task_id: int) -> ServerRequest | None:
+            request = await data_request(task_id)
+            serve.server.world.change_task(task_id, size=2)
+            return request
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(asked), "data_request", lambda _, one: then_it_has_frames(one))
+            report = await create(serve, source)
+        assert "it is not empty any more" in str(error(report, 2))
+        assert 2 in serve.server.tasks
 
 
 async def test_another_number_of_frames_is_a_failure(source: Path) -> None:
