@@ -107,7 +107,9 @@ def _at_once(outcome: TaskOutcome) -> Iterator[str]:
         yield failure(outcome)
     if outcome.action not in _UNCHANGED:
         for warning in outcome.warnings:
-            yield f"warning: {outcome.target} {outcome.task_id}: {printable(warning)}"
+            # What the server has not made yet has no id.
+            what = f"{outcome.target} {outcome.task_id}" if outcome.task_id else outcome.name
+            yield f"warning: {printable(what)}: {printable(warning)}"
 
 
 def _at_the_end(report: RunReport) -> Iterator[str]:

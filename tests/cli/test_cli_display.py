@@ -307,3 +307,9 @@ def test_colours_are_left_out_when_the_environment_says_so(monkeypatch: pytest.M
     with display(console, verbose=False) as shown:
         shown.on_event(failed(2, "no"))
     assert "\x1b[31m" not in written_to(console)
+
+
+def test_a_warning_about_what_has_no_id_yet_gives_its_name() -> None:
+    error = errors.MediaFileError("cannot create a task of 'cam'.")
+    event = done(0, Action.FAILED, name="cam", error=error, warnings=("a.png is empty",))
+    assert list(messages(event, verbose=False))[-1] == "warning: cam: a.png is empty"
