@@ -17,6 +17,9 @@ from asynccvat.errors import ConfigError
 if sys.platform != "win32":
     import pwd
 
+_JOURNALS = frozenset({"restores", "imports", "creations"})
+"""What lies in an own folder beside files that were sent. It must never be removed by hand."""
+
 
 def check_place(path: Path, doing: str = "mirror to") -> None:
     """Refuse a place in which no destination may be made.
@@ -48,19 +51,31 @@ def check_place(path: Path, doing: str = "mirror to") -> None:
             f"cannot {doing} {str(path)!r}: home directories are in it. Name a folder of its own."
         )
     for outer in place.parents:
-        if (outer / OWN_FOLDER).is_dir():
+        if _is_destination(outer):
             raise ConfigError(
                 f"cannot {doing} {str(path)!r}: it lies in another destination, {str(outer)!r}. "
                 "Name a folder "
                 f"outside of it. If nothing is mirrored there, remove {str(outer / OWN_FOLDER)!r}."
             )
     for inner in _folders_in(place):
-        if (inner / OWN_FOLDER).is_dir():
+        if _is_destination(inner):
             raise ConfigError(
                 f"cannot {doing} {str(path)!r}: it holds another destination, {str(inner)!r}. "
                 "Name a folder "
                 "that holds none."
             )
+
+
+def _is_destination(place: Path) -> bool:
+    """Whether a folder has an own folder with more in it than journals of restores and the like."""
+    own = place / OWN_FOLDER
+    if not own.is_dir():
+        return False
+    try:
+        names = {each.name for each in own.iterdir()}
+    except PermissionError:
+        return True  # of another user: it counts as what it may be
+    return not names or not names <= _JOURNALS
 
 
 def check_links(path: Path) -> None:

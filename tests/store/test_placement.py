@@ -16,6 +16,7 @@ from asynccvat.errors import ConfigError, StoreLockedError
 from asynccvat.fs import files
 from asynccvat.store import MirrorStore, opening
 from asynccvat.store.opening import open_layout
+from asynccvat.store.placement import check_place
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Destinations")]
 
@@ -211,3 +212,10 @@ async def test_a_second_run_in_a_new_destination_removes_nothing_of_the_first(
                 pass
         await put(store, 7, {"a": b"a"})
     assert listing(tmp_path / "data") == [".asynccvat", "task7"]
+
+
+@pytest.mark.parametrize("journal", ["restores", "imports", "creations"])
+def test_a_folder_with_journals_alone_is_no_destination(tmp_path: Path, journal: str) -> None:
+    (tmp_path / "sent" / ".asynccvat" / journal).mkdir(parents=True)
+    check_place(tmp_path / "sent" / "backups")
+    check_place(tmp_path)

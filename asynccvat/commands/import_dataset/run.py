@@ -172,7 +172,11 @@ class ImportDatasetRun:
 
     def _too_large(self, file: LocalFile) -> AsyncCvatError | None:
         limit = self._options.upload_limit
-        return too_large(str(file.path), file.size, limit) if file.size > limit else None
+        if file.size <= limit:
+            return None
+        return too_large(
+            str(file.path), file.size, limit, doing="import", otherwise="Split the dataset"
+        )
 
     async def _journal(
         self, stack: AsyncExitStack, folder: Path, *, read_only: bool

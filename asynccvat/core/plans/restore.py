@@ -225,11 +225,18 @@ def _step(
     return Restore(one.target_id, one.name, one.path, reason, one.size, total, kind)
 
 
-def too_large(path: str, size: int, limit: int) -> UploadTooLargeError:
-    """Return the error of a backup that the server does not take."""
+def too_large(
+    path: str,
+    size: int,
+    limit: int,
+    *,
+    doing: str = "restore",
+    otherwise: str = "Restore a project task by task",
+) -> UploadTooLargeError:
+    """Return the error of a file that the server does not take."""
     error = UploadTooLargeError(
-        f"cannot restore {path!r}: it has {size:,} bytes, and the server takes files of at most "
-        f"{limit:,} bytes. Restore a project task by task; or, if the server's limit is higher, "
+        f"cannot {doing} {path!r}: it has {size:,} bytes, and the server takes files of at most "
+        f"{limit:,} bytes. {otherwise}; or, if the server's limit is higher, "
         "give it with --upload-limit.",
         step="plan",
     )

@@ -120,6 +120,8 @@ async def test_a_file_above_the_limit_is_refused_with_the_number(
 ) -> None:
     report = await run(client, files, upload_limit=1000)
     assert "files of at most 1,000 bytes" in report.failures[0].failure
+    assert "cannot import" in report.failures[0].failure
+    assert "Restore" not in report.failures[0].failure
     assert server.files == {}
 
 
