@@ -45,7 +45,7 @@ def run(
     ] = False,
     results: ResultOptions,
 ) -> int:
-    """Run the downloads, uploads and mirrors that a YAML file lists, in their order.
+    """Run the steps that a YAML file lists, such as mirrors and backups, in their order.
 
     The files of datnvt-cvat-cli are accepted unchanged. The whole file is checked before the first
     step, also against the servers. A step that fails stops no other, unless its server cannot be

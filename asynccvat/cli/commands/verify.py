@@ -97,7 +97,7 @@ def verify(
         option("--jsonl", group=RESULTS, help="Write each problem as a JSON line, as it is found."),
     ] = False,
 ) -> int:
-    """Read every file of a mirror and compare it with its receipt; this needs no server.
+    """Read every file of a mirror, or of backups, and compare it with its receipt; offline.
 
     After an interruption, run it again, and it continues. It may run while a mirror runs. With
     --against-server, the selection says which tasks the mirror should hold; by default, those that
