@@ -13,6 +13,8 @@ import re
 import shutil
 import urllib.parse
 import urllib.request
+import zipfile
+from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
@@ -620,6 +622,81 @@ class UploadOfOneInPieces(UploadOfOne):
     padding = 150_000
 
 
+# --- backups and restores -------------------------------------------------------------------------
+
+
+class Backup(Scenario):
+    """A backup of three tasks, of which one was backed up before and edited since."""
+
+    async def prepare(self, client: ac.CvatClient) -> None:
+        self.ids = self.server.add_tasks(3)
+        self.old = self.base / "old"
+        assert (await self.back_up(client, self.old, self.ids[0])).ok
+        self.server.edit(self.ids[0])
+        self.kept = {path.name for path in self.old.glob("*/*.zip")}
+
+    def begin(self, place: Path) -> None:
+        linked(self.old, place / "data")
+        self.server.process.do("forget_requests")
+
+    async def back_up(
+        self, client: ac.CvatClient, dest: Path, *ids: int, log: Log | None = None
+    ) -> ac.RunReport:
+        what = ac.Selection(task_ids=list(ids))
+        options = ac.BackupOptions(change=True)
+        return await ac.backup(client, dest, what, options=options, on_event=log)
+
+    async def work(self, client: ac.CvatClient, place: Path, log: Log) -> Any:
+        report = await self.back_up(client, place / "data", *self.ids, log=log)
+        assert report.ok, report.failures
+
+    def check_between(self, place: Path, *, all_cancelled: bool) -> None:
+        data = place / "data"
+        assert self.kept <= {path.name for path in data.glob("*/*.zip")}
+        for path in data.glob("*/*.zip"):
+            with zipfile.ZipFile(path) as archive:
+                assert archive.testzip() is None, path
+        assert all_cancelled or self.server.queued() == set()
+
+    def check_end(self, place: Path, first: Log, second: Log) -> None:
+        data = place / "data"
+        found = Counter(path.parent.name for path in data.glob("*/*.zip"))
+        edited, *others = self.ids
+        assert found == {f"task{edited}": 2} | {f"task{task_id}": 1 for task_id in others}
+        assert list((data / OWN / "staging").iterdir()) == []
+        # What was done once is not paid for again.
+        assert first.done(ac.Action.BACKED_UP) <= second.done(ac.Action.KEPT)
+
+
+class Restore(Scenario):
+    """A restore of two backups, which makes each task once."""
+
+    async def prepare(self, client: ac.CvatClient) -> None:
+        self.ids = self.server.add_tasks(2)
+        self.old = self.base / "old"
+        what = ac.Selection(task_ids=list(self.ids))
+        assert (await ac.backup(client, self.old, what)).ok
+
+    def begin(self, place: Path) -> None:
+        linked(self.old, place / "data")
+        self.server.process.do("forget_requests")
+        self.before = self.there()
+
+    def there(self) -> set[int]:
+        found = self.server.ask("/api/tasks", page_size=10_000)["results"]
+        return {task["id"] for task in found}
+
+    async def work(self, client: ac.CvatClient, place: Path, log: Log) -> Any:
+        report = await ac.restore(client, place / "data", on_event=log)
+        assert report.ok, report.failures
+
+    def check_end(self, place: Path, first: Log, second: Log) -> None:
+        made = self.there() - self.before
+        assert len(made) == len(self.ids), f"{len(made)} tasks were made of {len(self.ids)}"
+        for task_id in made:
+            self.server.process.do("delete_task", task_id=task_id)
+
+
 # --- run files, the client ------------------------------------------------------------------------
 
 
@@ -723,6 +800,8 @@ ALL: tuple[type[Scenario], ...] = (
     UploadOfOne,
     QueuedUploadOfOne,
     UploadOfOneInPieces,
+    Backup,
+    Restore,
     RunFile,
     Client,
 )

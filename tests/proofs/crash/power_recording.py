@@ -105,19 +105,19 @@ class Recorder:
 
     def _open_for_writing(self, effect: Effect, name: str, *, dir_fd: int) -> int:
         fd: int = effect(name, dir_fd=dir_fd)
-        self._created("open_for_writing", (self._number(dir_fd), name), os.fstat(fd))
+        self._created("open_for_writing", self._place(name, dir_fd), os.fstat(fd))
         return fd
 
     def _open_or_create(self, effect: Effect, name: str, *, dir_fd: int) -> int:
         is_new = files.lstat(name, dir_fd=dir_fd) is None
         fd: int = effect(name, dir_fd=dir_fd)
         if is_new:
-            self._created("open_or_create", (self._number(dir_fd), name), os.fstat(fd))
+            self._created("open_or_create", self._place(name, dir_fd), os.fstat(fd))
         return fd
 
     def _mkdir(self, effect: Effect, name: str, *, dir_fd: int) -> None:
         effect(name, dir_fd=dir_fd)
-        self._made((self._number(dir_fd), name), os.stat(name, dir_fd=dir_fd))
+        self._made(self._place(name, dir_fd), os.stat(name, dir_fd=dir_fd))
 
     def _make_directories(self, effect: Effect, path: Path) -> None:
         missing = [one for one in (path, *path.parents) if not one.exists()]
@@ -130,7 +130,7 @@ class Recorder:
     ) -> None:
         inode = self._named(name, dir_fd)
         effect(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
-        old, new = (self._number(dir_fd), name), (self._number(new_dir_fd), new_name)
+        old, new = self._place(name, dir_fd), self._place(new_name, new_dir_fd)
         self._changed("rename", (old, None), (new, inode))
 
     def _exchange(
@@ -138,7 +138,7 @@ class Recorder:
     ) -> None:
         one, other = self._named(name, dir_fd), self._named(new_name, new_dir_fd)
         effect(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
-        here, there = (self._number(dir_fd), name), (self._number(new_dir_fd), new_name)
+        here, there = self._place(name, dir_fd), self._place(new_name, new_dir_fd)
         self._changed("exchange", (here, other), (there, one))
 
     def _link(
@@ -146,15 +146,15 @@ class Recorder:
     ) -> None:
         effect(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
         inode = self._named(name, dir_fd)
-        self._changed("link", ((self._number(new_dir_fd), new_name), inode))
+        self._changed("link", (self._place(new_name, new_dir_fd), inode))
 
     def _unlink(self, effect: Effect, name: str, *, dir_fd: int) -> None:
         effect(name, dir_fd=dir_fd)
-        self._changed("unlink", ((self._number(dir_fd), name), None))
+        self._changed("unlink", (self._place(name, dir_fd), None))
 
     def _rmdir(self, effect: Effect, name: str, *, dir_fd: int) -> None:
         effect(name, dir_fd=dir_fd)
-        self._changed("rmdir", ((self._number(dir_fd), name), None))
+        self._changed("rmdir", (self._place(name, dir_fd), None))
 
     def _remove_directory(self, effect: Effect, path: Path) -> None:
         effect(path)
@@ -190,6 +190,13 @@ class Recorder:
         self.trace.steps.append(Synced(EVERYTHING))
 
     # --- inside ----------------------------------------------------------------------------------
+
+    def _place(self, name: str, dir_fd: int) -> tuple[int, str]:
+        """The folder that a name is in, which may be one below the open one, and the last part."""
+        parent, _, last = name.rpartition("/")
+        if not parent:
+            return self._number(dir_fd), last
+        return self._numbered(os.stat(parent, dir_fd=dir_fd)), last
 
     def _number(self, fd: int) -> int:
         return self._numbered(os.fstat(fd))

@@ -3,12 +3,14 @@
 A copy is killed at its n-th moment, for every n. The next run ends like one that was never killed:
 the target then has the same tasks, with the same annotations, in the same projects. The quick run
 takes a sample of the moments. With `--thorough` each is taken, before and after, and the next run
-is killed as well.
+is killed as well. After each kill, a task that was copied before has a whole copy: the one that is
+replaced goes only when the other stands.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,7 @@ pytestmark = pytest.mark.proof("Killed copies")
 
 SAMPLE = 2
 SCENARIOS = ("new", "changed and deleted")
+Counts = dict[str, int]
 
 
 def state(server: SimulatedServer) -> Any:
@@ -34,19 +37,40 @@ def state(server: SimulatedServer) -> Any:
     async def read() -> Any:
         async with asynccvat.CvatClient(server.url, token=server.token) as client:
             projects = {one.id: one.name for one in await client.projects()}
-            tasks = [
-                (
-                    task.name,
-                    task.size,
-                    task.subset,
-                    projects.get(task.project_id or 0),
-                    (await client.annotations(task.id)).counts.to_json(),
+            tasks = []
+            for task in (await client.tasks()).tasks:
+                held = await client.annotations(task.id)
+                tasks.append(
+                    (
+                        task.name,
+                        task.size,
+                        task.subset,
+                        projects.get(task.project_id or 0),
+                        held.counts.to_json(),
+                        sorted(shape["points"] for shape in json.loads(held.raw)["shapes"]),
+                    )
                 )
-                for task in (await client.tasks()).tasks
-            ]
             return sorted(tasks, key=str), sorted(projects.values())
 
     return asyncio.run(read())
+
+
+def standing_tasks(server: SimulatedServer) -> dict[str, tuple[int, Counts]]:
+    """By name, the frames and annotations of the copies that may not go without another one."""
+    tasks, _ = state(server)
+    gone = sorted(task[0] for task in tasks)[1]
+    return {name: (size, counts) for name, size, _, _, counts, _ in tasks if name != gone}
+
+
+def check_standing(server: SimulatedServer, before: dict[str, tuple[int, Counts]]) -> None:
+    """Check that each of these has a copy with all its frames and no fewer annotations."""
+    tasks, _ = state(server)
+    for name, (size, counts) in before.items():
+        assert any(
+            (task[0], task[1]) == (name, size)
+            and all(task[4].get(kind, 0) >= number for kind, number in counts.items())
+            for task in tasks
+        ), f"no whole copy of {name!r} stands"
 
 
 @pytest.fixture
@@ -70,11 +94,14 @@ def ended(scenario: str, folder: Path, *deaths: tuple[int, bool]) -> tuple[Any, 
             old.edit_task(1)
             old.delete_task(2)
         told, killed, expected = None, 0, _expected(scenario)
+        standing = None if scenario == "new" else standing_tasks(new)
         for die_at, after in (*deaths, (None, False)):
             told = run(replace(job, expect=expected, die_at=die_at, after=after))
             if told is not None:
                 break
             killed += 1
+            if standing is not None:
+                check_standing(new, standing)
         assert told is not None
         if told["report"]["guard"] is not None:
             # What a killed run has removed is not there to be expected again.
