@@ -152,7 +152,7 @@ class VerifyProblem:
 
 _REASONS: Mapping[ProblemKind, str] = {
     ProblemKind.MISSING: "not found",
-    ProblemKind.EDITED: "edited since it was mirrored",
+    ProblemKind.EDITED: "edited since it was written here",
     ProblemKind.CORRUPTED: "corrupted",
     ProblemKind.REPLACED: "something else has its name",
     ProblemKind.UNREADABLE: "cannot be read",
