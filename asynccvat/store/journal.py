@@ -99,13 +99,16 @@ class Journal:
         threads = DiskThreads(path, 1)
         written: _Written | None = None
 
-        def opening() -> tuple[tuple[Any, ...], _Written | None]:
+        def opening() -> tuple[Any, ...]:
+            nonlocal written
             if read_only:
-                return _read_file(path, head), None
-            return _open(folder, path.name, head, durable=durable, break_lock=break_lock)
+                return _read_file(path, head)
+            # Kept at once: a cancellation discards what the thread returns.
+            lines, written = _open(folder, path.name, head, durable=durable, break_lock=break_lock)
+            return lines
 
         try:
-            lines, written = await threads.run("use", opening)
+            lines = await threads.run("use", opening)
             yield cls(path, lines, written)
         finally:
             if written is not None:

@@ -227,11 +227,8 @@ def _is_published(layout: Layout, receipt: BackupReceipt) -> bool:
     with files.folder(receipt.folder, dir_fd=layout.dest) as fd:
         status = files.lstat(f"{receipt.stamp}.zip", dir_fd=fd)
         layout.sync_folder(fd)
-    return status is not None and (status.st_dev, status.st_ino, status.st_size) == (
-        receipt.device,
-        receipt.inode,
-        receipt.size,
-    )
+    # The number of its device may be another one after a reboot.
+    return status is not None and (status.st_ino, status.st_size) == (receipt.inode, receipt.size)
 
 
 def _record(layout: Layout, receipt: BackupReceipt, area: int) -> None:
