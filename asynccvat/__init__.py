@@ -1,4 +1,4 @@
-"""asynccvat: mirror, download, upload and verify CVAT tasks, many at a time.
+"""asynccvat: mirror, upload, back up, restore, create and copy CVAT tasks, many at a time.
 
     import asyncio
     import asynccvat as ac

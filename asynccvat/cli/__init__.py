@@ -47,7 +47,10 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="asynccvat",
     cls=Group,
-    help="Mirror the tasks of a CVAT server to local folders, and upload edited annotations.",
+    help=(
+        "Mirror the tasks of a CVAT server to local folders, and upload edited annotations. "
+        "Back up, restore, create and copy tasks."
+    ),
     epilog=f"Exit codes: {'; '.join(f'{code} {text}' for code, text in MEANINGS.items())}.",
     add_completion=True,
     pretty_exceptions_enable=False,
