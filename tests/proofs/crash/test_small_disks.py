@@ -15,6 +15,7 @@ import random
 import shutil
 import subprocess
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -305,7 +306,35 @@ def _all_downloaded(disk: Path, places: Places) -> None:
     assert sorted(path.name for path in (disk / "d").iterdir()) == ["task1", "task2", "task3"]
 
 
+def _zips(disk: Path) -> list[str]:
+    """The tasks with a backup that has a receipt; each of those is a whole archive."""
+    found = []
+    for path in sorted((disk / "b").glob("*/*.zip")):
+        receipt = disk / "b/.asynccvat/backups" / path.parent.name / f"{path.stem}.json"
+        if receipt.exists():
+            with zipfile.ZipFile(path) as archive:
+                assert archive.testzip() is None, path
+            found.append(path.parent.name)
+    return found
+
+
+def _some_zips(disk: Path, places: Places) -> None:
+    assert set(_zips(disk)) <= set(read_folders(places.after))
+
+
+def _all_zips(disk: Path, places: Places) -> None:
+    assert _zips(disk) == sorted(read_folders(places.after))
+    assert list((disk / "b/.asynccvat/staging").iterdir()) == []
+
+
 SHAPES = (
+    Shape(
+        "backups",
+        lambda disk: ["backup", str(disk / "b"), *FEW],
+        _nothing,
+        _some_zips,
+        _all_zips,
+    ),
     Shape("fresh", _mirror(), _nothing, _parts, _as_after),
     Shape(
         "updated",
