@@ -12,7 +12,6 @@ from pathlib import Path
 from asynccvat.errors import ConfigError
 from asynccvat.settings.loading import Settings, settings_of_one_place
 from asynccvat.settings.profiles import profiles_path, read_profiles
-from asynccvat.settings.yaml_file import exposure, read_settings
 
 _ENDS = (".yaml", ".yml")
 
@@ -74,6 +73,9 @@ def _of_file(path: Path, flag: str) -> Settings:
             f"{flag}: there is no settings file {str(path)!r}. Check the path, or name a saved "
             "profile."
         )
+    # Other commands start faster without PyYAML.
+    from asynccvat.settings.yaml_file import exposure, read_settings  # noqa: PLC0415 - see above
+
     values = read_settings(path)
     warning = exposure(path, values)
     if "url" not in values:

@@ -79,14 +79,14 @@ def settle_selection(
     says_which = options.everything or used.task_ids is not None or bool(lasting_conditions(used))
     if remembered is not None and remembered.lost and not says_which:
         raise ConfigError(
-            f"cannot use {place!r} for backups: its destination.json was lost or damaged, which says "
-            "which tasks belong to it. Give its selection once more, such as --project-id, or "
+            f"cannot use {place!r} for backups: its destination.json was lost or damaged, which "
+            "says which tasks belong to it. Give its selection once more, such as --project-id, or "
             "--everything for all tasks."
         )
     if differing and not options.change:
         raise ChangeRefusedError(
-            f"cannot use {place!r} for backups: it was made {joined(old for old, _ in differing)}, and "
-            f"this run would make it {joined(new for _, new in differing)}. Leave these options "
+            f"cannot use {place!r} for backups: it was made {joined(old for old, _ in differing)}, "
+            f"and this run would make it {joined(new for _, new in differing)}. Leave these options "
             "out to go on as before, or add --change to change the destination."
         )
     return SettledSelection(

@@ -372,7 +372,7 @@ async def test_a_destination_remembers_its_selection(dest: Path) -> None:
         await ac.backup(cvat.client, dest, chosen, options=options())
         report = await ac.backup(cvat.client, dest, options=options())
         assert len(report.outcomes) == 2
-        with pytest.raises(ChangeRefusedError, match="cannot use .* for backups"):
+        with pytest.raises(ChangeRefusedError, match=r"cannot use .* for backups"):
             await ac.backup(cvat.client, dest, ac.Selection(project_ids=[2]), options=options())
         report = await ac.backup(cvat.client, dest, options=options(everything=True, change=True))
         assert len(report.outcomes) == 4

@@ -51,7 +51,7 @@ def test_later_runs_take_what_is_remembered() -> None:
 
 def test_another_selection_needs_change() -> None:
     other = Selection(project_ids=[6])
-    with pytest.raises(ChangeRefusedError, match=r"cannot use 'backups' for backups: it was made for"):
+    with pytest.raises(ChangeRefusedError, match=r"'backups' for backups: it was made for"):
         settled(other, OF_PROJECT_5)
     assert settled(other, OF_PROJECT_5, change=True).selection == Selection(project_ids=(6,))
     assert settled(other, OF_PROJECT_5, bound=False).selection == Selection(project_ids=(6,))
