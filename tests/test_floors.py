@@ -78,6 +78,10 @@ LATE_IMPORTS = {
         {"asynccvat.settings", "asynccvat.settings.profiles", "asynccvat.settings.yaml_file"},
         "YAML and profiles are not loaded where flags and the environment say everything",
     ),
+    "settings/sides.py": (
+        {"asynccvat.settings.yaml_file"},
+        "YAML is not loaded where no side of a copy is a file",
+    ),
 }
 """By module, what it imports in functions or for the type checker only, and why.
 

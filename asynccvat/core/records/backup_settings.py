@@ -86,8 +86,8 @@ def settle_selection(
     if differing and not options.change:
         raise ChangeRefusedError(
             f"cannot use {place!r} for backups: it was made {joined(old for old, _ in differing)}, "
-            f"and this run would make it {joined(new for _, new in differing)}. Leave these options "
-            "out to go on as before, or add --change to change the destination."
+            f"and this run would make it {joined(new for _, new in differing)}. Leave these "
+            "options out to go on as before, or add --change to change the destination."
         )
     return SettledSelection(
         selection=used,
