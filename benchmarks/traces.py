@@ -5,6 +5,7 @@ Reads the calls and export spans that the simulated server noted; times nothing 
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +14,15 @@ from typing import Any
 Call = dict[str, Any]
 Span = dict[str, Any]
 
+_ID = re.compile(r"\d+(_[0-9a-f-]{36})?")
+"""An id of a task, or of an upload."""
+
 
 def calls_by_kind(calls: Sequence[Call]) -> dict[str, int]:
     """How many calls there were of each method and path, ids left out, most frequent first."""
     kinds: Counter[str] = Counter()
     for call in calls:
-        parts = ["N" if part.isdigit() or "=" in part or "%3D" in part else part
+        parts = ["N" if _ID.fullmatch(part) or "=" in part or "%3D" in part else part
                  for part in call["path"].partition("?")[0].split("/")]  # fmt: skip
         kinds[f"{call['method']} {'/'.join(parts)}"] += 1
     return dict(kinds.most_common())
