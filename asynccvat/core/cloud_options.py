@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from asynccvat.core.declarations import DURATION, REPLACING, Folder, Switch, Text, option
@@ -19,7 +19,7 @@ class CloudOptions(TransferOptions):
 
     Attributes:
         concurrency: Exports in flight. None learns how many the server runs at once.
-        transfers: Has no effect: nothing is transferred.
+        transfers: Not an option here: nothing passes through this machine.
         retries: How often one step of one target is retried.
         wait_for_server: Seconds that a run waits for a server that stopped answering, 0 for not.
         queue_timeout: Seconds that requests may wait while nothing leaves the server's queue.
@@ -35,6 +35,7 @@ class CloudOptions(TransferOptions):
         break_lock: Take over the record's lock, although its owner cannot be asked.
     """
 
+    transfers: int = field(default=8, init=False)
     target: str = option(
         TargetKind.TASK.plural,
         "--as",

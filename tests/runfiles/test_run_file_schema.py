@@ -264,7 +264,6 @@ TO_CLOUD = {
         "overwrite": True,
         "export_timeout": 90,
         "concurrency": 2,
-        "transfers": 3,
         "retries": 0,
         "wait_for_server": "10m",
         "queue_timeout": "4h",

@@ -282,3 +282,8 @@ async def test_a_failed_export_makes_no_object_known(bucket: Path, tmp_path: Pat
         (bucket / "task1.zip").write_bytes(b"mine")
         again = await ac.export_to_cloud(serve.client, 1, options=options)
         assert isinstance(error(again, 1), ObjectExistsError)
+
+
+def test_an_export_to_a_bucket_has_no_transfers_to_limit() -> None:
+    with pytest.raises(TypeError, match="transfers"):
+        ac.CloudOptions(transfers=3)  # type: ignore[call-arg]
