@@ -27,6 +27,7 @@ Verbs, each a coroutine that returns a report
     import_datasets import datasets into a project (ImportOptions)
     create          make tasks from images, videos and zips (CreateOptions)
     copy            copy tasks to another server or organization (CopyOptions)
+    delete          delete tasks or projects at the server (DeleteOptions)
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
@@ -34,11 +35,11 @@ Plans and runs
     plan_mirror, plan_download, plan_upload, plan_undo_upload, plan_backup,
     plan_export_to_cloud,
     plan_restore, plan_restore_annotations, plan_import_datasets, plan_create,
-    plan_copy, plan_run_file
+    plan_copy, plan_delete, plan_run_file
                     what the verb would do, and why
     open_mirror, open_download, open_upload, open_undo_upload, open_backup,
     open_export_to_cloud, open_restore, open_import_datasets, open_create,
-    open_copy
+    open_copy, open_delete
                     a Run: iterate over its outcomes or events(), wait() for the report
 
 What is asked for, and what comes back
@@ -85,6 +86,9 @@ if TYPE_CHECKING:
     from asynccvat.api.dataset_imports import import_datasets as import_datasets
     from asynccvat.api.dataset_imports import open_import_datasets as open_import_datasets
     from asynccvat.api.dataset_imports import plan_import_datasets as plan_import_datasets
+    from asynccvat.api.deletions import delete as delete
+    from asynccvat.api.deletions import open_delete as open_delete
+    from asynccvat.api.deletions import plan_delete as plan_delete
     from asynccvat.api.downloads import download as download
     from asynccvat.api.downloads import download_many as download_many
     from asynccvat.api.downloads import open_download as open_download
@@ -111,6 +115,7 @@ if TYPE_CHECKING:
     from asynccvat.core.cloud_options import CloudOptions as CloudOptions
     from asynccvat.core.copy_options import CopyOptions as CopyOptions
     from asynccvat.core.create_options import CreateOptions as CreateOptions
+    from asynccvat.core.delete_options import DeleteOptions as DeleteOptions
     from asynccvat.core.models import ExportSpec as ExportSpec
     from asynccvat.core.options import DownloadOptions as DownloadOptions
     from asynccvat.core.options import MirrorOptions as MirrorOptions
@@ -151,6 +156,7 @@ __version__ = VERSION
 _MODULES = ("errors", "events", "models")
 _NAMES_OF = {
     "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
+    "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete"),
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
     "asynccvat.api.backups": ("backup", "list_backups", "open_backup", "plan_backup"),
@@ -181,6 +187,7 @@ _NAMES_OF = {
     ),
     "asynccvat.core.cloud_options": ("CloudOptions",),
     "asynccvat.core.copy_options": ("CopyOptions",),
+    "asynccvat.core.delete_options": ("DeleteOptions",),
     "asynccvat.core.models": ("ExportSpec",),
     "asynccvat.core.options": (
         "DownloadOptions",

@@ -33,6 +33,7 @@ from asynccvat.core.plans.backup import BackupPlan, Expire
 from asynccvat.core.plans.cloud import CloudPlan, CloudReason
 from asynccvat.core.plans.copy import CopyPlan, CopyReason
 from asynccvat.core.plans.create import CreatePlan, CreateReason, CreateStep, CreateStepKind
+from asynccvat.core.plans.delete import DeletePlan, DeleteReason
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.import_dataset import DatasetPlan, DatasetReason
 from asynccvat.core.plans.mirror import Plan, Reason
@@ -69,6 +70,8 @@ __all__ = [
     "DataMeta",
     "DatasetPlan",
     "DatasetReason",
+    "DeletePlan",
+    "DeleteReason",
     "DownloadPlan",
     "Expire",
     "FailedOutcome",

@@ -62,6 +62,7 @@ LATE_IMPORTS = {
     "client/internals.py": (
         {
             "asynccvat.client.creations",
+            "asynccvat.client.deletions",
             "asynccvat.client.imports",
             "asynccvat.client.restores",
             "asynccvat.client.upload_file",

@@ -22,6 +22,7 @@ from asynccvat.cli.commands.backup import backup
 from asynccvat.cli.commands.backups import backups
 from asynccvat.cli.commands.copy import copy
 from asynccvat.cli.commands.create import create
+from asynccvat.cli.commands.delete import delete
 from asynccvat.cli.commands.demo import demo
 from asynccvat.cli.commands.download import download
 from asynccvat.cli.commands.export_to_cloud import cloud_storages, export_to_cloud
@@ -91,6 +92,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "backups": backups,
     "restore": restore,
     "copy": copy,
+    "delete": delete,
     "import-dataset": import_dataset,
     "create": create,
     "export-to-cloud": export_to_cloud,

@@ -36,6 +36,7 @@ RESULTS = (
     "imported",
     "created",
     "copied",
+    "deleted",
     "moved",
     "removed",
     "failed",

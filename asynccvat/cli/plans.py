@@ -35,6 +35,7 @@ _ORDER = (
     "annotate",
     "move",
     "remove",
+    "delete",
     "refuse",
     "skip",
     "keep",

@@ -40,6 +40,7 @@ from asynccvat.http.paging import Listing
 
 if TYPE_CHECKING:
     from asynccvat.client.creations import Creations
+    from asynccvat.client.deletions import Deletions
     from asynccvat.client.imports import AnnotationUpload
     from asynccvat.client.restores import RestoreCalls
     from asynccvat.client.upload_file import FileToSend
@@ -240,6 +241,13 @@ class ClientInternals:
         from asynccvat.client.creations import Creations  # noqa: PLC0415 - lists begin without
 
         return Creations(self._http, self._lists, self._body_limit)
+
+    @property
+    def deletions(self) -> Deletions:
+        """The calls that delete tasks and projects."""
+        from asynccvat.client.deletions import Deletions  # noqa: PLC0415 - lists begin without
+
+        return Deletions(self._http)
 
     @property
     def restores(self) -> RestoreCalls:

@@ -97,6 +97,7 @@ GUIDES = {
     "create": "docs/commands/create.md",
     "import-dataset": "docs/commands/import-dataset.md",
     "copy": "docs/commands/copy.md",
+    "delete": "docs/commands/delete.md",
     "export-to-cloud": "docs/commands/export-to-cloud.md",
     "run": "docs/commands/run-files.md",
 }

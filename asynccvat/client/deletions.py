@@ -1,0 +1,69 @@
+"""Delete tasks and projects, and count their open issues."""
+
+from __future__ import annotations
+
+import msgspec
+
+from asynccvat.core.decoding import ObjectDecoder
+from asynccvat.core.models import TargetKind
+from asynccvat.core.numbers import whole
+from asynccvat.errors import AsyncCvatError, NotFoundError
+from asynccvat.http import Call, HttpSession
+
+
+class _Counted(msgspec.Struct):
+    count: int
+
+
+_COUNTED = ObjectDecoder(_Counted)
+
+
+class Deletions:
+    """The calls of deletions. `internals(client).deletions` hands them out."""
+
+    def __init__(self, http: HttpSession) -> None:
+        """Ask in a session."""
+        self._http = http
+
+    async def delete(self, target: TargetKind, target_id: int) -> bool:
+        """Delete a task or a project, by one call.
+
+        Returns:
+            Whether this call deleted it. False if it was not there.
+
+        Raises:
+            PermissionDeniedError: The user may not delete it.
+            AsyncCvatError: The server refuses it, or its answer is lost.
+        """
+        call = Call(
+            method="DELETE",
+            path=f"/api/{target.plural}/{whole('target_id', target_id)}",
+            step="delete",
+            expect=(204,),
+            retry=False,
+            task_id=target_id,
+            target=target,
+        )
+        try:
+            await self._http.call(call)
+        except NotFoundError:
+            return False
+        return True
+
+    async def open_issues(self, task_id: int) -> int:
+        """Return how many open issues a task has.
+
+        Raises:
+            AsyncCvatError: The server refuses the list, or cannot be reached.
+        """
+        params = {
+            "task_id": str(whole("task_id", task_id)),
+            "resolved": "false",
+            "page_size": "1",
+        }
+        call = Call(method="GET", path="/api/issues", step="issues", params=params, task_id=task_id)
+        return self._http.decode(await self._http.call(call), _COUNTED).count
+
+    async def retry_or_raise(self, error: AsyncCvatError, attempt: int) -> None:
+        """Wait before another attempt, or raise the error if it is the last one."""
+        await self._http.retry_or_raise(error, attempt)

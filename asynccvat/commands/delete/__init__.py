@@ -1,0 +1,1 @@
+"""Delete tasks or projects: planned, counted, each read again before it goes."""

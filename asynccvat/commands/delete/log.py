@@ -1,0 +1,76 @@
+"""The log of deletions: a line before each call, and one after its answer."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from asynccvat.client import CvatClient
+from asynccvat.core.delete_options import LOG_SUFFIX, DeleteOptions
+from asynccvat.core.plans.delete import DeleteStep
+from asynccvat.core.targets import TargetKind
+from asynccvat.store.journal import Journal
+
+_KIND = "deletions"
+
+
+def log_path(client: CvatClient, options: DeleteOptions) -> Path:
+    """Return the log's file: the one that the user named, or one in the user's state folder."""
+    if options.log is not None:
+        return Path(options.log)
+    server = f"{client.origin}\n{client.organization!r}"
+    name = f"{_KIND}-{hashlib.sha256(server.encode()).hexdigest()[:12]}{LOG_SUFFIX}"
+    return platformdirs.user_state_path("asynccvat") / _KIND / name
+
+
+class DeletionLog:
+    """An open log."""
+
+    def __init__(self, journal: Journal, target: TargetKind) -> None:
+        self.path = journal.path
+        self._journal = journal
+        self._target = target
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, client: CvatClient, options: DeleteOptions) -> AsyncIterator[DeletionLog]:
+        """Open the log, and make it if it is missing.
+
+        Raises:
+            StoreLockedError: Another process deletes with it.
+            StoreError: It cannot be used, or is another server's.
+        """
+        path = log_path(client, options)
+        async with Journal.open(
+            path.parent,
+            path.name.removesuffix(LOG_SUFFIX),
+            kind=_KIND,
+            origin=client.origin,
+            organization=client.organization,
+            durable=options.durable,
+            break_lock=options.break_lock,
+        ) as journal:
+            yield cls(journal, options.target)
+
+    async def note(self, what: str, step: DeleteStep, **more: Any) -> None:
+        """Add a line. It is durable when this returns.
+
+        Raises:
+            StoreError: It cannot be written. Nothing that it says may be begun.
+        """
+        line: dict[str, Any] = {
+            "what": what,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "target": str(self._target),
+            "id": step.id,
+            "name": step.name,
+        }
+        if self._target is TargetKind.PROJECT:
+            line["tasks"] = list(step.tasks)
+        await self._journal.note(line | more)

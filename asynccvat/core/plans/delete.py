@@ -1,0 +1,270 @@
+"""Decide what a deletion deletes, and whether a target is still what a dry run saw.
+
+These are pure functions. `commands.delete` reads the facts, and makes the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from asynccvat.core.decoding import UNREADABLE
+from asynccvat.core.models import TargetKind
+from asynccvat.core.plans.backup_states import outdated
+from asynccvat.core.records.backups import TargetState
+from asynccvat.errors import ConfigError
+
+PLAN_VERSION = 1
+
+
+class DeleteReason(StrEnum):
+    """Why a target is deleted, or passed over."""
+
+    SELECTED = "selected"
+    """It meets the selection."""
+    ISSUES = "open issues"
+    """A task of it has open issues."""
+    BACKUP = "no backup"
+    """A task of it has no verified, current and full backup."""
+    CHANGED = "changed"
+    """It changed since the dry run."""
+    NOT_PLANNED = "not planned"
+    """The dry run did not list it."""
+    GONE = "gone"
+    """It is not there any more."""
+    NOT_SELECTED = "not selected"
+    """The dry run listed it, and it does not meet the selection any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """What was read of a target.
+
+    Attributes:
+        id: The target.
+        name: Its name.
+        state: Its state; a project's holds those of all its tasks.
+        tasks: The ids of its tasks; of a task, its own.
+        issues: How many open issues its tasks have.
+        unsaved: Why it lacks a backup that it needs, "" if it does not.
+    """
+
+    id: int
+    name: str
+    state: TargetState
+    tasks: tuple[int, ...]
+    issues: int = 0
+    unsaved: str = ""
+
+
+class DeleteStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a target.
+
+    Attributes:
+        step: `delete` or `skip`.
+        id: The target.
+        name: Its name.
+        reason: Why.
+        detail: The reason in words, "" where it goes without saying.
+        state: What was read of it, None if it is not there.
+        tasks: The tasks that go with it.
+    """
+
+    step: str
+    id: int
+    name: str = ""
+    reason: DeleteReason
+    detail: str = ""
+    state: TargetState | None = None
+    tasks: tuple[int, ...] = ()
+
+
+class DeletePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deletion would do.
+
+    Attributes:
+        version: Version of the format.
+        origin: The server.
+        organization: The organization, None for what the user sees without one.
+        target: Tasks or projects.
+        steps: A step for each target.
+        guard: Why nothing is deleted, None if it may be.
+    """
+
+    version: int = PLAN_VERSION
+    origin: str
+    organization: str | None = None
+    target: TargetKind
+    steps: tuple[DeleteStep, ...] = ()
+    guard: str | None = None
+
+    @property
+    def deletions(self) -> tuple[DeleteStep, ...]:
+        """The steps that delete."""
+        return tuple(step for step in self.steps if step.step == "delete")
+
+    @property
+    def count(self) -> int:
+        """How many tasks and projects go: a project counts, and each task in it."""
+        if self.target is TargetKind.TASK:
+            return len(self.deletions)
+        return sum(1 + len(step.tasks) for step in self.deletions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON types, as `read_plan` reads it."""
+        described: dict[str, Any] = msgspec.to_builtins(self)
+        for step in described["steps"]:
+            step[f"{self.target}_id"] = step["id"]
+        return described | {"count": self.count}
+
+
+def read_plan(content: bytes, where: str) -> DeletePlan:
+    """Read the plan that a dry run wrote.
+
+    Raises:
+        ConfigError: It is none, or a newer version wrote it.
+    """
+    try:
+        plan = msgspec.json.decode(content, type=DeletePlan)
+    except UNREADABLE as error:
+        raise ConfigError(
+            f"{where} is no plan of a deletion: {error}. Write one with `asynccvat delete --plan`."
+        ) from error
+    if plan.version > PLAN_VERSION:
+        raise ConfigError(f"a newer asynccvat wrote {where}. Upgrade asynccvat.")
+    return plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteFacts:
+    """What was read at the server.
+
+    Attributes:
+        origin: The server.
+        organization: The organization.
+        target: Tasks or projects.
+        targets: Those of the selection.
+        missing: Selected ids that are not there.
+        complete: Whether the lists agreed with the server's counts.
+    """
+
+    origin: str
+    organization: str | None
+    target: TargetKind
+    targets: Sequence[TargetFacts]
+    missing: Sequence[int] = field(default=())
+    complete: bool = True
+
+
+def plan_delete(facts: DeleteFacts, *, lose_issues: bool) -> DeletePlan:
+    """Decide what is deleted."""
+    steps = [_step(one, lose_issues=lose_issues) for one in facts.targets]
+    steps += [
+        DeleteStep(step="skip", id=one, reason=DeleteReason.GONE, detail="it is not there")
+        for one in facts.missing
+    ]
+    guard = None
+    if not facts.complete:
+        guard = "nothing is deleted: the listing is incomplete. Run again."
+    return DeletePlan(
+        origin=facts.origin,
+        organization=facts.organization,
+        target=facts.target,
+        steps=tuple(steps),
+        guard=guard,
+    )
+
+
+def obstacle(facts: TargetFacts, *, lose_issues: bool) -> tuple[DeleteReason, str] | None:
+    """Return why a target must not be deleted, None if it may be."""
+    if facts.issues and not lose_issues:
+        issues = "an open issue" if facts.issues == 1 else f"{facts.issues} open issues"
+        return DeleteReason.ISSUES, f"it has {issues}; --lose-issues deletes it nevertheless"
+    if facts.unsaved:
+        return DeleteReason.BACKUP, facts.unsaved
+    return None
+
+
+def _step(facts: TargetFacts, *, lose_issues: bool) -> DeleteStep:
+    found = obstacle(facts, lose_issues=lose_issues)
+    reason, detail = found or (DeleteReason.SELECTED, "")
+    return DeleteStep(
+        step="delete" if found is None else "skip",
+        id=facts.id,
+        name=facts.name,
+        reason=reason,
+        detail=detail,
+        state=facts.state,
+        tasks=facts.tasks,
+    )
+
+
+def since(now: DeletePlan, seen: DeletePlan) -> DeletePlan:
+    """Return what is deleted now of what a dry run saw: only what is unchanged.
+
+    Raises:
+        ConfigError: The dry run was one of another server, organization or kind of target.
+    """
+    if (now.origin, now.organization, now.target) != (seen.origin, seen.organization, seen.target):
+        raise ConfigError(
+            f"the plan is one of {seen.target.plural} of {seen.origin}, in organization "
+            f"{seen.organization!r}; this run is about {now.target.plural} of {now.origin}, in "
+            f"{now.organization!r}. Make the dry run again."
+        )
+    planned = {step.id: step for step in seen.deletions}
+    steps = [_still(step, planned) for step in now.steps]
+    listed = {step.id for step in now.steps}
+    steps += [
+        DeleteStep(
+            step="skip",
+            id=one.id,
+            name=one.name,
+            reason=DeleteReason.NOT_SELECTED,
+            detail="it is gone, or is not selected any more",
+        )
+        for one in seen.deletions
+        if one.id not in listed
+    ]
+    return msgspec.structs.replace(now, steps=tuple(steps))
+
+
+def _still(step: DeleteStep, planned: Mapping[int, DeleteStep]) -> DeleteStep:
+    if step.step != "delete" or step.state is None:
+        return step
+    before = planned.get(step.id)
+    if before is None or before.state is None:
+        return msgspec.structs.replace(
+            step,
+            step="skip",
+            reason=DeleteReason.NOT_PLANNED,
+            detail="the dry run did not list it as one to delete",
+        )
+    if is_unchanged(before, step.state, step.tasks):
+        return step
+    return msgspec.structs.replace(
+        step, step="skip", reason=DeleteReason.CHANGED, detail="it changed since the dry run"
+    )
+
+
+def is_unchanged(step: DeleteStep, state: TargetState, tasks: Sequence[int]) -> bool:
+    """Whether a target is what a step saw: its date, jobs, media, and the tasks in it."""
+    return (
+        step.state is not None
+        and outdated(step.state, state) is None
+        and step.tasks == tuple(tasks)
+    )
+
+
+def wrong_number(expect: int, plan: DeletePlan) -> str | None:
+    """Return why a number refuses a deletion, None if it is that of the plan."""
+    if expect == plan.count:
+        return None
+    what = "tasks" if plan.target is TargetKind.TASK else "projects and tasks"
+    return (
+        f"nothing is deleted: {plan.count} {what} would go, and --expect is {expect}. Look at a "
+        f"dry run, and give --expect {plan.count} if that is right."
+    )

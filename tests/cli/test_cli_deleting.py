@@ -1,0 +1,59 @@
+"""`asynccvat delete`: nothing without --yes, the number, and the plan of a dry run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asynccvat.simulator import SimulatedServer, SimulatorOptions
+from asynccvat.simulator.threads import serve_in_thread
+
+if TYPE_CHECKING:
+    from command_line import Shell
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedServer]:
+    """A server for one test, which may change it; request `shell` before it."""
+    with serve_in_thread(SimulatorOptions(tasks=4, frames=1)) as server:
+        monkeypatch.setenv("CVAT_URL", server.url)
+        yield server
+
+
+def test_a_dry_run_deletes_nothing_and_names_the_next_command(
+    shell: Shell, own: SimulatedServer
+) -> None:
+    ended = shell("delete", "-t", "1,2", "--plan", "old.json")
+    assert ended.code == 0
+    assert ended.err.endswith(
+        "Dry run, nothing was deleted: 2 tasks would go. To delete them, run the same command with "
+        "--plan old.json --yes --expect 2.\n"
+    )
+    assert sorted(own.tasks) == [1, 2, 3, 4]
+    assert json.loads(Path("old.json").read_text())["count"] == 2
+    own.edit_task(2)
+    again = ("delete", "-t", "1,2", "--plan", "old.json", "--yes", "--log", "log.jsonl")
+    ended = shell(*again, "--expect", "1")
+    assert ended.code == 5
+    assert "2 tasks would go, and --expect is 1" in ended.err
+    assert sorted(own.tasks) == [1, 2, 3, 4]
+    ended = shell(*again, "--expect", "2")
+    assert ended.code == 0
+    assert "1 deleted, 1 skipped" in ended.out
+    assert sorted(own.tasks) == [2, 3, 4]
+    assert len(Path("log.jsonl").read_text().splitlines()) == 3
+
+
+def test_what_stays_is_named_with_the_reason(shell: Shell, own: SimulatedServer) -> None:
+    own.add_issue(1, "look")
+    ended = shell("delete", "-t", "1")
+    assert ended.code == 0
+    assert "task 1 stays: it has an open issue; --lose-issues" in ended.err
+    assert ended.err.endswith("nothing would go.\n")
+    plan = shell("delete", "-t", "1", "--lose-issues", "--json").json
+    assert plan["count"] == 1
+    assert plan["steps"][0]["task_id"] == 1

@@ -1,0 +1,124 @@
+"""What a deletion deletes, and what it leaves because it changed."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from asynccvat import DeleteOptions, Selection
+from asynccvat.core.delete_options import check_selection
+from asynccvat.core.plans.delete import (
+    DeleteFacts,
+    DeletePlan,
+    DeleteReason,
+    TargetFacts,
+    plan_delete,
+    read_plan,
+    since,
+    wrong_number,
+)
+from asynccvat.core.records.backups import TargetState
+from asynccvat.errors import ConfigError
+from asynccvat.models import TargetKind
+
+STATE = TargetState(updated_date="2026-11-29", jobs="j", media="m")
+
+
+def task(number: int, **more: object) -> TargetFacts:
+    given = {"state": STATE, "tasks": (number,), "name": "a"} | more
+    return TargetFacts(number, **given)  # type: ignore[arg-type]
+
+
+def plan(*targets: TargetFacts, lose_issues: bool = False, **more: object) -> DeletePlan:
+    given = {"origin": "http://cvat", "organization": None, "target": TargetKind.TASK} | more
+    facts = DeleteFacts(targets=targets, **given)  # type: ignore[arg-type]
+    return plan_delete(facts, lose_issues=lose_issues)
+
+
+def ids(plan: DeletePlan) -> list[int]:
+    return [step.id for step in plan.deletions]
+
+
+@pytest.mark.parametrize(
+    "selection", [Selection(), Selection(name="*"), Selection(name="**", owner="?*")]
+)
+def test_without_a_filter_nothing_is_selected(selection: Selection) -> None:
+    with pytest.raises(ConfigError, match="deleting needs a filter"):
+        check_selection(selection, DeleteOptions())
+
+
+def test_conditions_that_projects_do_not_have_are_refused() -> None:
+    check_selection(Selection(task_ids=[1]), DeleteOptions())
+    check_selection(Selection(name="old*"), DeleteOptions(projects=True))
+    for selection in (Selection(task_ids=[1]), Selection(name="a", subset="Train")):
+        with pytest.raises(ConfigError, match="projects have no task ids"):
+            check_selection(selection, DeleteOptions(projects=True))
+
+
+def test_a_log_has_a_known_ending() -> None:
+    with pytest.raises(ConfigError, match="its name has to end"):
+        DeleteOptions(log="log.txt")
+
+
+def test_open_issues_and_missing_backups_keep_a_task() -> None:
+    made = plan(task(1), task(2, issues=1), task(3, issues=2), task(4, unsaved="no"), missing=(9,))
+    assert ids(made) == [1]
+    assert [str(step.reason) for step in made.steps] == [
+        "selected", "open issues", "open issues", "no backup", "gone",
+    ]  # fmt: skip
+    assert made.count == 1
+    assert ids(plan(task(2, issues=1), lose_issues=True)) == [2]
+
+
+def test_a_project_counts_and_so_do_its_tasks() -> None:
+    made = plan(task(5, tasks=(1, 2)), task(6, tasks=()), target=TargetKind.PROJECT)
+    assert made.count == 4
+    assert wrong_number(4, made) is None
+    assert "4 projects and tasks would go, and --expect is 3" in str(wrong_number(3, made))
+    assert "0 tasks would go" in str(wrong_number(1, plan()))
+
+
+def test_an_incomplete_listing_deletes_nothing() -> None:
+    assert plan(task(1)).guard is None
+    assert "incomplete" in str(plan(task(1), complete=False).guard)
+
+
+def test_only_what_the_dry_run_saw_unchanged_is_deleted() -> None:
+    seen = plan(task(1), task(2), task(3, issues=1), task(4), task(6))
+    seen = read_plan(json.dumps(seen.to_json()).encode(), "'plan.json'")
+    other = msgspec.structs.replace(STATE, jobs="other")
+    now = plan(
+        task(1), task(2, state=other), task(3), task(5), task(6, tasks=(6, 7)), task(8, issues=1)
+    )
+    left = since(now, seen)
+    assert ids(left) == [1]
+    assert {step.id: step.reason for step in left.steps} == {
+        1: DeleteReason.SELECTED,
+        2: DeleteReason.CHANGED,
+        3: DeleteReason.NOT_PLANNED,
+        5: DeleteReason.NOT_PLANNED,
+        6: DeleteReason.CHANGED,
+        8: DeleteReason.ISSUES,
+        4: DeleteReason.NOT_SELECTED,
+    }
+
+
+def test_unknown_media_are_never_unchanged() -> None:
+    unknown = msgspec.structs.replace(STATE, media="")
+    made = plan(task(1, state=unknown))
+    assert ids(since(made, made)) == []
+
+
+def test_a_plan_of_another_server_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Make the dry run again"):
+        since(plan(), plan(origin="http://other"))
+
+
+def test_what_is_no_plan_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is no plan of a deletion"):
+        read_plan(b"[]", "'x'")
+    newer = msgspec.json.encode(msgspec.structs.replace(plan(), version=2))
+    with pytest.raises(ConfigError, match="a newer asynccvat"):
+        read_plan(newer, "'x'")
