@@ -188,7 +188,7 @@ class DeleteRun:
             name=step.name,
             action=Action.SKIPPED,
             reason=reason,
-            warnings=(f"{self._options.target} {step.id} is not deleted: {detail}.",),
+            warnings=(f"not deleted: {detail}.",),
         )
 
     def _failed(self, step: DeleteStep, error: AsyncCvatError) -> TaskOutcome:
