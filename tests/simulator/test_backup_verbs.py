@@ -46,15 +46,24 @@ async def test_all_tasks_are_backed_up_and_restored(tmp_path: Path) -> None:
         assert len(server.tasks) == 6
 
 
-@pytest.mark.parametrize("path", [r"backup/\?filename=", r"tasks/backup/1_"])
+@pytest.mark.parametrize(
+    ("method", "path", "frame_bytes"),
+    [
+        pytest.param("POST", r"tasks/backup/?(\?|$)", 1000, id="in one call"),
+        pytest.param("PATCH", r"tasks/backup/1_", 1_000_000, id="a piece"),
+        pytest.param("POST", r"backup/\?filename=", 1_000_000, id="the call after the pieces"),
+    ],
+)
 @pytest.mark.parametrize("kind", ["lose_answer", "drop"])
-async def test_a_lost_answer_makes_no_task_twice(path: str, kind: str, tmp_path: Path) -> None:
+async def test_a_lost_answer_makes_no_task_twice(
+    method: str, path: str, frame_bytes: int, kind: str, tmp_path: Path
+) -> None:
+    options = SimulatorOptions(tasks=1, frames=2, frame_bytes=frame_bytes)
     async with (
-        SimulatedServer(SimulatorOptions(tasks=1, frames=2)) as server,
+        SimulatedServer(options) as server,
         ac.CvatClient(server.url, token=server.token, policy=QUICK) as client,
     ):
         await ac.backup(client, tmp_path / "backups")
-        method = "PATCH" if path.endswith("1_") else "POST"
         fault = Fault.from_json({"method": method, "path": path, kind: True})
         server.faults.add(fault)
         report = await ac.restore(client, tmp_path / "backups")

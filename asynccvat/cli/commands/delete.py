@@ -109,8 +109,6 @@ def delete(
 
 
 def _read(path: Path) -> DeletePlan:
-    from asynccvat.core.plans.delete import read_plan  # noqa: PLC0415 - `--help` stays light
-
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -118,7 +116,7 @@ def _read(path: Path) -> DeletePlan:
             f"cannot read the plan {str(path)!r}: {error.strerror}. Write it by a dry run: the "
             "same command without --yes and --expect."
         ) from error
-    return read_plan(content, repr(str(path)))
+    return asynccvat.models.DeletePlan.read(content, repr(str(path)))
 
 
 def _show(plan: DeletePlan, path: Path | None, *, as_json: bool, verbose: bool) -> ExitCode:

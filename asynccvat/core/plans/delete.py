@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -114,29 +114,34 @@ class DeletePlan(msgspec.Struct, frozen=True, kw_only=True):
             return len(self.deletions)
         return sum(1 + len(step.tasks) for step in self.deletions)
 
+    @classmethod
+    def read(cls, content: bytes, where: str) -> Self:
+        """Read the plan that a dry run wrote.
+
+        Args:
+            content: The file's content.
+            where: Its name, for messages.
+
+        Raises:
+            ConfigError: It is none, or a newer version wrote it.
+        """
+        try:
+            plan = msgspec.json.decode(content, type=cls)
+        except UNREADABLE as error:
+            raise ConfigError(
+                f"{where} is no plan of a deletion: {error}. Write one with "
+                "`asynccvat delete --plan`."
+            ) from error
+        if plan.version > PLAN_VERSION:
+            raise ConfigError(f"a newer asynccvat wrote {where}. Upgrade asynccvat.")
+        return plan
+
     def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON types, as `read_plan` reads it."""
+        """Return the plan as JSON types, as `read` reads it."""
         described: dict[str, Any] = msgspec.to_builtins(self)
         for step in described["steps"]:
             step[f"{self.target}_id"] = step["id"]
         return described | {"count": self.count}
-
-
-def read_plan(content: bytes, where: str) -> DeletePlan:
-    """Read the plan that a dry run wrote.
-
-    Raises:
-        ConfigError: It is none, or a newer version wrote it.
-    """
-    try:
-        plan = msgspec.json.decode(content, type=DeletePlan)
-    except UNREADABLE as error:
-        raise ConfigError(
-            f"{where} is no plan of a deletion: {error}. Write one with `asynccvat delete --plan`."
-        ) from error
-    if plan.version > PLAN_VERSION:
-        raise ConfigError(f"a newer asynccvat wrote {where}. Upgrade asynccvat.")
-    return plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

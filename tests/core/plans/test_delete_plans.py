@@ -15,7 +15,6 @@ from asynccvat.core.plans.delete import (
     DeleteReason,
     TargetFacts,
     plan_delete,
-    read_plan,
     since,
     wrong_number,
 )
@@ -87,7 +86,7 @@ def test_an_incomplete_listing_deletes_nothing() -> None:
 
 def test_only_what_the_dry_run_saw_unchanged_is_deleted() -> None:
     seen = plan(task(1), task(2), task(3, issues=1), task(4), task(6))
-    seen = read_plan(json.dumps(seen.to_json()).encode(), "'plan.json'")
+    seen = DeletePlan.read(json.dumps(seen.to_json()).encode(), "'plan.json'")
     other = msgspec.structs.replace(STATE, jobs="other")
     now = plan(
         task(1), task(2, state=other), task(3), task(5), task(6, tasks=(6, 7)), task(8, issues=1)
@@ -118,7 +117,7 @@ def test_a_plan_of_another_server_is_refused() -> None:
 
 def test_what_is_no_plan_is_refused() -> None:
     with pytest.raises(ConfigError, match="is no plan of a deletion"):
-        read_plan(b"[]", "'x'")
+        DeletePlan.read(b"[]", "'x'")
     newer = msgspec.json.encode(msgspec.structs.replace(plan(), version=2))
     with pytest.raises(ConfigError, match="a newer asynccvat"):
-        read_plan(newer, "'x'")
+        DeletePlan.read(newer, "'x'")
