@@ -1,7 +1,6 @@
-"""A server that takes backups and makes tasks of them, as the recordings show it.
+"""A server that takes backups by TUS and makes tasks of them, as the recordings show it.
 
-A backup comes by TUS, or in one call. The server can lose answers, forget files and requests, and
-counts what it made.
+It can lose answers, forget files and requests, and counts what it made.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 LABELS = [{"name": "car", "type": "any", "attributes": [], "sublabels": []}]
 BOX = {"type": "rectangle", "frame": 0, "points": [1, 2, 3, 4], "label": "car", "attributes": []}
@@ -120,8 +119,7 @@ class RestoringServer:
         method, path = request.method, request.path
         self.before(method, path)
         self.calls.append((method, path))
-        in_one_call = request.content_type == "multipart/form-data"
-        is_finish = in_one_call or "Upload-Finish" in request.headers
+        is_finish = "Upload-Finish" in request.headers
         key = ("FINISH" if is_finish else method, path)
         fault = self.faults[key].pop(0) if self.faults.get(key) else None
         if fault == "drop" or isinstance(fault, int):
@@ -244,14 +242,6 @@ class RestoringServer:
             self.files[file_id] = Sent(request.path, size)
             place = f"{self.url}{request.path}{file_id}"
             return self.reply(None, 201, Location=place, Upload_Filename=file_id)
-        if request.content_type == "multipart/form-data":
-            part = await (await request.multipart()).next()
-            assert isinstance(part, BodyPartReader)
-            assert part.name == f"{kind}_file"
-            content = bytes(await part.read())
-            self.received += len(content)
-            self.finishes += 1
-            return self.reply({"rq_id": self.begin(kind, content)}, 202)
         assert "Upload-Finish" in headers
         sent = self.files.pop(request.query["filename"], None)
         if sent is None:

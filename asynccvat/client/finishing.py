@@ -1,9 +1,8 @@
 """Have the server use a file that was sent, at most once: the last call of an upload.
 
 CVAT gives restores random ids, so a call that is repeated blindly restores twice. If an answer is
-lost, the caller looks at the server first. `client.tus` sends the file, or a small one is in the
-call itself. `client.imports` has the same call for annotations, whose ids CVAT derives from the
-task.
+lost, the caller looks at the server first. `client.tus` sends the file, `client.imports` has the
+same call for annotations, whose ids CVAT derives from the task.
 """
 
 from __future__ import annotations
@@ -24,16 +23,14 @@ from asynccvat.errors import (
     RequestUncertainError,
     ResponseError,
     ServerError,
-    StallError,
     TransportError,
     UploadForgottenError,
 )
-from asynccvat.http import Call, FormFile, HttpSession, Response
+from asynccvat.http import Call, HttpSession, Response
 
 _REQUEST_ID = msgspec.json.Decoder(RequestId)
 # How often the server is searched after a lost answer. Our call may still be on its way.
 _SEARCHES = 3
-_GATEWAY_TIMEOUT = 504
 
 FindLost = Callable[[datetime | None], Awaitable[RequestAccepted | None]]
 """Searches the server for what a call has begun since a moment of the server's clock.
@@ -48,7 +45,7 @@ class UploadFinish:
         self,
         http: HttpSession,
         place: UploadPlace,
-        file: str | FormFile,
+        file_id: str,
         *,
         find_lost: FindLost,
         options: object = None,
@@ -59,7 +56,7 @@ class UploadFinish:
         Args:
             http: The server.
             place: Where the file was sent.
-            file: The server's name for it, or the file itself, to be sent with the call.
+            file_id: The server's name for it.
             find_lost: Searches the server.
             options: What else the server is told, as an object to encode as JSON. None for nothing.
             lost_before: When the answer of an earlier call for this file was lost, on the server's
@@ -67,7 +64,7 @@ class UploadFinish:
         """
         self._http = http
         self._place = place
-        self._file = file
+        self._file_id = file_id
         self._find_lost = find_lost
         self._options = options
         self._since = lost_before
@@ -103,13 +100,9 @@ class UploadFinish:
             attempt += 1
 
     def _call(self) -> Call:
-        if isinstance(self._file, FormFile):
-            return self._place.call(
-                "POST", params=self._place.params, body=self._file, expect=(202, 409), retry=False
-            )
         return self._place.call(
             "POST",
-            params={**self._place.params, "filename": self._file},
+            params={**self._place.params, "filename": self._file_id},
             headers={"Upload-Finish": ""},
             json=self._options,
             expect=(202, 409),
@@ -133,12 +126,7 @@ class UploadFinish:
         if not self._lost:
             self._lost, self._since = True, before
         self._loss = str(error)
-        found = await self._search()
-        if found is None and isinstance(self._file, FormFile) and _may_still_run(error):
-            # A second call with the file in it would not find the file used.
-            why = "it shows nothing yet, and may still be busy with the call"
-            raise uncertain(self._place, self._loss, why) from error
-        return found
+        return await self._search()
 
     async def _after_refusal(self, error: ResponseError) -> RequestAccepted:
         if not lacks_file(error):
@@ -166,13 +154,6 @@ class UploadFinish:
             if search + 1 < _SEARCHES:
                 await self._http.retries.back_off(search)
         return None
-
-
-def _may_still_run(error: AsyncCvatError) -> bool:
-    """Whether a call was given up while the server was perhaps still busy with it."""
-    return isinstance(error, StallError) or (
-        isinstance(error, ServerError) and error.status == _GATEWAY_TIMEOUT
-    )
 
 
 def uncertain(place: UploadPlace, loss: str, why: str) -> RequestUncertainError:

@@ -1,6 +1,6 @@
 """The calls of restores and of imports of datasets: send a file, have it used, and look afterwards.
 
-`client.tus` sends, `client.finishing` makes the call that counts. A small backup is in that call.
+`client.tus` sends, `client.finishing` makes the call that counts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from asynccvat.aio.threads import in_thread
-from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
+from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.finishing import FindLost, UploadFinish
 from asynccvat.client.lists import Lists
 from asynccvat.client.tus import BegunUpload, PieceSender, SentFile, UploadPlace
@@ -22,9 +22,7 @@ from asynccvat.core.backups.labels import BackupLabel
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.models import RequestAccepted, ServerRequest, TargetKind, Task
 from asynccvat.core.selections.selection import RequestSelection
-from asynccvat.core.wire.tus import ONE_REQUEST
-from asynccvat.errors import ResponseError, UploadForgottenError
-from asynccvat.http import Call, FormFile, HttpSession
+from asynccvat.http import Call, HttpSession
 
 _TASK = ObjectDecoder(Task)
 _MOST_LABELS = 10_000
@@ -100,37 +98,10 @@ class RestoreCalls:
         )
         return await sender.send(begun)
 
-    async def send_backup(
-        self,
-        source: ByteSource,
-        kind: TargetKind,
-        begun: BegunUpload | None,
-        *,
-        on_sent: Callable[[int], None],
-        on_begun: Callable[[BegunUpload], Awaitable[None]],
-    ) -> SentFile | FormFile:
-        """Send a backup, or read a small one. `finish` has the server use it.
-
-        TUS takes three more calls, so a small backup is sent with the call that has it used.
-        Arguments and errors are those of `send`.
-        """
-        if begun is not None or source.size > min(ONE_REQUEST, self._limit.most):
-            place = restore_place(kind)
-            return await self.send(source, place, begun, on_sent=on_sent, on_begun=on_begun)
-        content = b"".join([piece async for piece in source.pieces(0, source.size)])
-        await source.check_unchanged()
-        on_sent(len(content))
-        return FormFile(
-            name=f"{kind}_file",
-            filename=source.filename,
-            content_type="application/zip",
-            content=content,
-        )
-
     async def finish(
         self,
         place: UploadPlace,
-        file: str | FormFile,
+        file_id: str,
         *,
         find_lost: FindLost,
         lost_before: datetime | None = None,
@@ -139,29 +110,19 @@ class RestoreCalls:
 
         Args:
             place: Where it was sent.
-            file: The server's name for it, or the file itself.
+            file_id: The server's name for it.
             find_lost: Searches the server for what a lost call has begun.
             lost_before: When an earlier call was lost, on the server's clock.
 
         Raises:
-            UploadForgottenError: The server does not have the file, or a gateway takes no file so
-                large in one call. Send it again.
+            UploadForgottenError: The server does not have the file. Send it again.
             RequestUncertainError: The server may have done it or not.
             AsyncCvatError: The server refuses it, or cannot be reached. Nothing was done.
         """
-        finish = UploadFinish(self._http, place, file, find_lost=find_lost, lost_before=lost_before)
-        try:
-            return await finish.request()
-        except ResponseError as error:
-            if error.status != TOO_LARGE or not isinstance(file, FormFile):
-                raise
-            if not self._limit.note_refused(len(file.content)):
-                raise
-            raise UploadForgottenError(
-                f"a gateway takes no file so large in one call {place.purpose}. Send it in pieces.",
-                task_id=place.task_id,
-                step="upload",
-            ) from error
+        finish = UploadFinish(
+            self._http, place, file_id, find_lost=find_lost, lost_before=lost_before
+        )
+        return await finish.request()
 
     async def imports(self) -> tuple[ServerRequest, ...]:
         """Return the user's restores and imports that the server remembers, newest first.

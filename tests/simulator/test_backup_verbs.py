@@ -49,7 +49,6 @@ async def test_all_tasks_are_backed_up_and_restored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "frame_bytes"),
     [
-        pytest.param("POST", r"tasks/backup/?(\?|$)", 1000, id="in one call"),
         pytest.param("PATCH", r"tasks/backup/1_", 1_000_000, id="a piece"),
         pytest.param("POST", r"backup/\?filename=", 1_000_000, id="the call after the pieces"),
     ],

@@ -20,6 +20,7 @@ from asynccvat.archives.backoff import Backoff
 from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.archives.relay import ArchiveRelay, UnknownSizeError
 from asynccvat.client import internals
+from asynccvat.client.restores import restore_place
 from asynccvat.client.tus import BegunUpload, SentFile
 from asynccvat.client.upload_file import ByteSource, LocalFile
 from asynccvat.commands.copy.state import BothSides
@@ -39,7 +40,6 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Retrying, UploadProgress, UploadStarted
 from asynccvat.fs import disk_errors
-from asynccvat.http import FormFile
 from asynccvat.http.retry_after import Timing
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.one_export import OneExport
@@ -89,7 +89,7 @@ class BackupSender:
         rate = sides.options.bandwidth
         self._bandwidth = None if rate is None else Bandwidth(rate, self._timing)
 
-    async def send(self, passed: PassedBackup) -> SentFile | FormFile:
+    async def send(self, passed: PassedBackup) -> SentFile:
         """Have the source back a task up, and pass the backup on to the target.
 
         Args:
@@ -110,7 +110,7 @@ class BackupSender:
                 self._emit(Retrying(passed.task_id, error.step or "download", str(error), 0.0))
             attempt += 1
 
-    async def _send_once(self, passed: PassedBackup, *, may_resume: bool) -> SentFile | FormFile:
+    async def _send_once(self, passed: PassedBackup, *, may_resume: bool) -> SentFile:
         if may_resume:
             relay, upload = await self._interrupted(passed)
             if relay is not None:
@@ -137,7 +137,7 @@ class BackupSender:
             return None, None
         return relay, BegunUpload(sending.file_id, sending.address)
 
-    async def _read(self, export: OneExport, passed: PassedBackup, url: str) -> SentFile | FormFile:
+    async def _read(self, export: OneExport, passed: PassedBackup, url: str) -> SentFile:
         """Pass on the backup at a URL."""
         try:
             relay = await self._open(url, passed.task_id, export)
@@ -164,7 +164,7 @@ class BackupSender:
         passed: PassedBackup,
         upload: BegunUpload | None,
         url: str = "",
-    ) -> SentFile | FormFile:
+    ) -> SentFile:
         try:
             self._check_size(relay.size, passed.task_id)
             begun = self._state.ledger.begun[passed.task_id]
@@ -184,7 +184,7 @@ class BackupSender:
         source: ByteSource,
         passed: PassedBackup,
         upload: BegunUpload | None,
-    ) -> SentFile | FormFile:
+    ) -> SentFile:
         passed.size = source.size
 
         def count(length: int) -> None:
@@ -204,8 +204,8 @@ class BackupSender:
 
         async with self._passing:
             self._emit(UploadStarted(passed.task_id, source.size))
-            return await self._calls.send_backup(
-                source, TargetKind.TASK, upload, on_sent=count, on_begun=note
+            return await self._calls.send(
+                source, restore_place(TargetKind.TASK), upload, on_sent=count, on_begun=note
             )
 
     def _check_size(self, size: int, task_id: int) -> None:

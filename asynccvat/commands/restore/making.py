@@ -36,7 +36,6 @@ from asynccvat.errors import (
     UploadForgottenError,
 )
 from asynccvat.events import Event, ImportFinished, ImportRequested
-from asynccvat.http import FormFile
 from asynccvat.transfer.slots import RequestSlots
 
 # So many wait at most, beyond those whose result is awaited.
@@ -125,15 +124,12 @@ class BackupMaker:
         async with self._finishing:
             await self._settle(except_for=None)
 
-    async def make(
-        self, order: BackupOrder, send: Callable[[], Awaitable[SentFile | FormFile]]
-    ) -> int:
+    async def make(self, order: BackupOrder, send: Callable[[], Awaitable[SentFile]]) -> int:
         """Have the server make the task or project, or go on with it.
 
         Args:
             order: What is made.
-            send: Sends the backup, or reads a small one, which the call that counts sends. It is
-                called again if the server has forgotten the file.
+            send: Sends the backup. It is called again if the server has forgotten the file.
 
         Returns:
             The id of what was made.
@@ -146,9 +142,9 @@ class BackupMaker:
         rq_id = self._journal.of(order.key).rq_id
         if rq_id is not None:
             return await self._result(order, rq_id)
-        file: SentFile | FormFile | None = None
+        file: SentFile | None = None
 
-        async def sent() -> SentFile | FormFile:
+        async def sent() -> SentFile:
             nonlocal file
             file = await self._sent(order, send)
             return file
@@ -159,13 +155,11 @@ class BackupMaker:
             await self._journal.note(Failed(key=order.key, why=str(error)))
         except RestoreFailedError:
             # What the server forgot of a file may be a part, so that the rest was no whole zip.
-            if not isinstance(file, SentFile) or file.certain:
+            if file is None or file.certain:
                 raise
         return await self._make_of(order, sent)
 
-    async def _make_of(
-        self, order: BackupOrder, sent: Callable[[], Awaitable[SentFile | FormFile]]
-    ) -> int:
+    async def _make_of(self, order: BackupOrder, sent: Callable[[], Awaitable[SentFile]]) -> int:
         """Send a file and have the server use it. Returns the id of what it made."""
         async with AsyncExitStack() as stack:
             async with self._ahead:
@@ -181,16 +175,14 @@ class BackupMaker:
             assert state.rq_id is not None, "the server accepted it"
             return await self._result(order, state.rq_id)
 
-    async def _sent(
-        self, order: BackupOrder, send: Callable[[], Awaitable[SentFile | FormFile]]
-    ) -> SentFile | FormFile:
+    async def _sent(self, order: BackupOrder, send: Callable[[], Awaitable[SentFile]]) -> SentFile:
         state = self._journal.of(order.key)
         if state.sending is not None and state.requesting is not None:
             # All of it was sent before that call.
             return SentFile(state.sending.file_id, certain=False)
         return await send()
 
-    async def _request(self, order: BackupOrder, file: SentFile | FormFile) -> None:
+    async def _request(self, order: BackupOrder, file: SentFile) -> None:
         """Have the server use the file, and note its request, or what a lost call made."""
         known = self._journal.of(order.key).requesting
         call = Requesting(
@@ -217,7 +209,7 @@ class BackupMaker:
         try:
             accepted = await self._calls.finish(
                 restore_place(order.kind),
-                file.file_id if isinstance(file, SentFile) else file,
+                file.file_id,
                 find_lost=find_lost,
                 lost_before=lost_before,
             )

@@ -15,6 +15,7 @@ import anyio
 
 from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller
+from asynccvat.client.restores import restore_place
 from asynccvat.client.tus import BegunUpload, SentFile
 from asynccvat.commands.restore.comparison import Comparison
 from asynccvat.commands.restore.making import BackupMaker
@@ -32,7 +33,6 @@ from asynccvat.errors import (
     RestoreIncompleteError,
 )
 from asynccvat.events import Event, UploadProgress, UploadStarted
-from asynccvat.http import FormFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class BackupRestorer:
             new_id=new_id,
         )
 
-    async def _send(self, order: RestoreOrder, sent: _Sent) -> SentFile | FormFile:
+    async def _send(self, order: RestoreOrder, sent: _Sent) -> SentFile:
         file = order.backup.file
         await check_members(file.path)
         await file.check_unchanged()
@@ -203,8 +203,8 @@ class BackupRestorer:
 
         self._emit(UploadStarted(order.step.target_id, file.size))
         async with self._sending:
-            return await self._calls.send_backup(
-                file, order.kind, begun, on_sent=count, on_begun=note
+            return await self._calls.send(
+                file, restore_place(order.kind), begun, on_sent=count, on_begun=note
             )
 
     async def _move(self, order: RestoreOrder, new_id: int, project_id: int) -> None:

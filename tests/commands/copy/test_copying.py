@@ -253,7 +253,7 @@ async def test_a_backup_above_the_upload_limit_is_refused_before_a_byte_is_sent(
 
 async def test_the_servers_own_limit_is_told(tmp_path: Path) -> None:
     small = SimulatorOptions(tasks=0, projects=0, upload_limit=1000)
-    async with two_servers(tmp_path, new=small, frame_bytes=500_000) as both:
+    async with two_servers(tmp_path, new=small) as both:
         both.add_project()
         report = await both.copy(Selection(task_ids=[1]))
         assert "takes no file of more than 1,000 bytes" in str(report.failures[0].error)

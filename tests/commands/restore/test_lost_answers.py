@@ -12,7 +12,6 @@ from restoring import RestoringServer, backup, project_backup, restoring_server,
 
 import asynccvat as ac
 from asynccvat import errors
-from asynccvat.core.wire.tus import ONE_REQUEST
 from asynccvat.http.retries import Retries
 
 pytestmark = pytest.mark.anyio
@@ -33,16 +32,11 @@ async def client(server: RestoringServer) -> AsyncIterator[ac.CvatClient]:
         yield opened
 
 
-MEDIA = {"in one call": 20_000, "in pieces": 1_200_000}
-in_pieces = pytest.mark.parametrize("dest", ["in pieces"], indirect=True)
-in_one_call = pytest.mark.parametrize("dest", ["in one call"], indirect=True)
-
-
-@pytest.fixture(params=MEDIA)
-def dest(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    place, media = tmp_path / "backups", MEDIA[request.param]
+@pytest.fixture
+def dest(tmp_path: Path) -> Path:
+    place = tmp_path / "backups"
     for number in (7, 8, 9):
-        store_backup(place, number, backup(f"street {number}", boxes=number, media=media))
+        store_backup(place, number, backup(f"street {number}", boxes=number, media=200_000))
     return place
 
 
@@ -135,12 +129,8 @@ async def lose_a_call(
         if (method, path) == ("POST", POSTED) and not server.files and server.received:
             cutter.cut()
 
-    (stored,) = (dest / "task7").glob("*.zip")
-
     def end_before(method: str, path: str) -> None:
-        sent = stored.stat().st_size <= ONE_REQUEST or [
-            one for one in server.files.values() if len(one.content) == one.size
-        ]
+        sent = [one for one in server.files.values() if len(one.content) == one.size]
         if (method, path) == ("POST", POSTED) and sent:
             cutter.cut()
             server.fault("FINISH", POSTED, "drop")
@@ -164,7 +154,6 @@ async def test_the_next_run_finds_what_a_lost_call_made(
     assert (server.finishes, report.transferred) == (1, 0)
 
 
-@in_pieces
 async def test_a_call_that_never_arrived_is_made_without_sending_the_file_again(
     server: RestoringServer, client: ac.CvatClient, dest: Path
 ) -> None:
@@ -173,68 +162,6 @@ async def test_a_call_that_never_arrived_is_made_without_sending_the_file_again(
     report = await ac.restore(client, dest, [7], options=QUICK)
     assert report.ok, report.failures
     assert (server.names(), report.transferred) == (["street 7"], 0)
-
-
-@in_one_call
-async def test_a_small_backup_whose_call_never_arrived_is_sent_again(
-    server: RestoringServer, client: ac.CvatClient, dest: Path
-) -> None:
-    await lose_a_call(server, client, dest, arrives=False)
-    assert (server.names(), server.finishes) == ([], 0)
-    report = await ac.restore(client, dest, [7], options=QUICK)
-    assert report.ok, report.failures
-    assert (server.names(), server.finishes) == (["street 7"], 1)
-
-
-@in_one_call
-async def test_small_backups_are_sent_with_the_call_that_counts_one_at_a_time(
-    server: RestoringServer, client: ac.CvatClient, dest: Path
-) -> None:
-    report = await ac.restore(client, dest, options=QUICK)
-    assert report.ok, report.failures
-    assert (server.count("POST", POSTED), server.most_unanswered) == (3, 1)
-    assert report.transferred == server.received > 60_000
-
-
-@in_one_call
-async def test_a_small_backup_that_a_gateway_refuses_is_sent_in_pieces(
-    server: RestoringServer, client: ac.CvatClient, tmp_path: Path, dest: Path
-) -> None:
-    path = tmp_path / "street.zip"
-    path.write_bytes(backup("street", media=100_000))
-    server.fault("FINISH", POSTED, 413)
-    report = await ac.restore(client, path, options=QUICK)
-    assert report.ok, report.failures
-    assert (server.names(), server.count("PATCH", f"{POSTED}.+")) == (["street"], 2)
-    # What is smaller than the gateway's limit is still sent in one call.
-    assert (await ac.restore(client, dest, [7], options=QUICK)).ok
-    assert server.count("PATCH", f"{POSTED}.+") == 2
-
-
-@in_one_call
-async def test_a_gateway_that_refuses_the_smallest_call_fails_the_restore(
-    server: RestoringServer, client: ac.CvatClient, dest: Path
-) -> None:
-    server.fault("FINISH", POSTED, 413)
-    report = await ac.restore(client, dest, [7], options=QUICK)
-    assert isinstance(error(report, 7), errors.ResponseError)
-    assert server.names() == []
-
-
-@in_one_call
-async def test_a_small_backup_is_not_sent_twice_while_the_server_may_be_busy_with_it(
-    server: RestoringServer, client: ac.CvatClient, dest: Path
-) -> None:
-    server.fault("FINISH", POSTED, 504)
-    report = await ac.restore(client, dest, [7], options=QUICK)
-    assert isinstance(error(report, 7), errors.RequestUncertainError)
-    assert "may still be busy with the call" in str(error(report, 7))
-    assert server.count("POST", POSTED) == 1
-    # The next run looks again.
-    server.begin("task", backup("street 7", boxes=7, media=20_000))
-    report = await ac.restore(client, dest, [7], options=QUICK)
-    assert report.ok, report.failures
-    assert (server.names(), server.finishes) == (["street 7"], 0)
 
 
 async def test_what_a_lost_call_made_is_found_after_its_request_is_forgotten(
@@ -269,7 +196,6 @@ async def test_where_it_cannot_be_told_nothing_is_sent(
     assert report.ok, report.failures
 
 
-@in_pieces
 async def test_a_file_that_is_gone_with_nothing_made_is_told(
     server: RestoringServer, client: ac.CvatClient, dest: Path
 ) -> None:
@@ -365,7 +291,6 @@ async def test_the_next_run_finds_the_project_that_a_lost_call_made(
     assert len(server.projects) == 1
 
 
-@in_pieces
 async def test_a_file_that_the_server_forgot_is_sent_again(
     server: RestoringServer, client: ac.CvatClient, dest: Path
 ) -> None:

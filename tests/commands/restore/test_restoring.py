@@ -263,15 +263,15 @@ async def test_a_description_that_cannot_be_read_is_refused(
 async def test_a_backup_above_the_limit_is_refused_with_the_number(
     server: RestoringServer, client: ac.CvatClient, dest: Path
 ) -> None:
-    store_backup(dest, 8, backup("large", media=1_500_000))
-    options = ac.RestoreOptions(upload_limit=1_200_000, durable=False)
+    store_backup(dest, 8, backup("large", media=50_000))
+    options = ac.RestoreOptions(upload_limit=20_000, durable=False)
     report = await ac.restore(client, dest, options=options)
-    assert "the server takes files of at most 1,200,000 bytes" in str(error(report, 8))
+    assert "the server takes files of at most 20,000 bytes" in str(error(report, 8))
     assert actions(report)[8] == ("failed", "too large")
     assert server.names() == ["street 7", "street 9"]
-    server.largest = 1_100_000
+    server.largest = 10_000
     report = await ac.restore(client, dest, [8], options=QUICK)
-    assert "takes no file of more than 1,100,000 bytes" in str(error(report, 8))
+    assert "takes no file of more than 10,000 bytes" in str(error(report, 8))
 
 
 async def test_a_backup_that_is_missing_or_lightweight_is_refused(

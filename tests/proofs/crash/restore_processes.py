@@ -93,12 +93,6 @@ class Moments:
         return len(self.names) == self.die_at
 
 
-def uses_file(moment: str) -> bool:
-    """Whether a moment is a call that has the server make something of a backup or a dataset."""
-    in_one_call = moment.startswith("POST") and "s/backup/ " in moment and "Upload-" not in moment
-    return in_one_call or "Upload-Finish" in moment
-
-
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
