@@ -206,6 +206,8 @@ class RestoringServer:
             found = [one for one in found if one.get("project_id") in ids]
         if name := re.search(r'\{"var": ?"name"\}, ?"([^"]*)"', query.get("filter", "")):
             found = [one for one in found if one["name"] == name[1]]
+        if query.get("sort") == "-id":
+            found.sort(key=lambda one: -one["id"])
         return found
 
     async def one(

@@ -36,6 +36,15 @@ class _TaskLabels(msgspec.Struct, frozen=True):
     results: tuple[TaskLabel, ...] = ()
 
 
+class _Id(msgspec.Struct, frozen=True):
+    id: int
+
+
+class _Ids(msgspec.Struct, frozen=True):
+    results: tuple[_Id, ...] = ()
+
+
+_IDS = ObjectDecoder(_Ids)
 _LABELS = ObjectDecoder(_Labels)
 _TASK_LABELS = ObjectDecoder(_TaskLabels)
 
@@ -131,6 +140,19 @@ class RestoreCalls:
             AsyncCvatError: The server cannot be asked.
         """
         return await self._lists.requests(RequestSelection(action="import"))
+
+    async def newest(self, kind: TargetKind) -> int:
+        """Return the highest id of a task or project that the user sees, 0 if there is none.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked.
+        """
+        params = {"sort": "-id", "page_size": "1"}
+        call = Call(method="GET", path=kind.endpoint, step="list", params=params)
+        return max(
+            (one.id for one in self._http.decode(await self._http.call(call), _IDS).results),
+            default=0,
+        )
 
     async def back_off(self, attempt: int) -> None:
         """Wait before the server is asked again for what it does."""

@@ -105,7 +105,7 @@ class LostRestores:
 
     async def _is_made_by(self, call: Requesting, new_id: int | None) -> bool:
         """Whether a request made what the backup holds. It may be of another process."""
-        if new_id is None or new_id in self._states.new_ids:
+        if new_id is None or not self._may_be_of(call, new_id):
             return False
         try:
             if call.kind is TargetKind.PROJECT:
@@ -123,7 +123,9 @@ class LostRestores:
             return [
                 one.id
                 for one in projects
-                if one.name == call.name and self._is_new(one.id, one.created_date, since)
+                if one.name == call.name
+                and self._may_be_of(call, one.id)
+                and _is_since(one.created_date, since)
             ]
         listing = await self._client.tasks(Selection(filter=by_name))
         return [
@@ -131,17 +133,24 @@ class LostRestores:
             for one in listing.tasks
             if one.name == call.name
             and call.frames in (None, one.size)
-            and self._is_new(one.id, one.created_date, since)
+            and self._may_be_of(call, one.id)
+            and _is_since(one.created_date, since)
         ]
 
-    def _is_new(self, new_id: int, created: str | None, since: datetime) -> bool:
-        if new_id in self._states.new_ids or created is None:
-            return False
-        try:
-            moment = datetime.fromisoformat(created)
-        except ValueError:
-            return False
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) >= since
+    def _may_be_of(self, call: Requesting, new_id: int) -> bool:
+        """Whether a call may have made this: it was not there before, and no other call made it.
+
+        The server's clock comes in whole seconds. So a date alone does not tell what was there.
+        """
+        return new_id > call.newest and new_id not in self._states.new_ids
+
+
+def _is_since(created: str | None, since: datetime) -> bool:
+    try:
+        moment = datetime.fromisoformat(created or "")
+    except ValueError:
+        return False
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) >= since
 
 
 def _uncertain(call: Requesting, why: str) -> RequestUncertainError:

@@ -110,6 +110,8 @@ class BackupMaker:
         self._finishing = anyio.Lock()
         self._lost = LostRestores(client, journal.states)
         self._given_up: set[str] = set()
+        # The highest ids before the first call that counts. All that calls make have higher ones.
+        self._newest: dict[TargetKind, int] = {}
 
     def give_another_chance(self, key: str) -> None:
         """Forget that a lost call could not be found out about."""
@@ -191,6 +193,7 @@ class BackupMaker:
             name=order.name,
             frames=order.frames,
             since=self._client.server_date,
+            newest=await self._newest_before(order.kind),
         )
         lost_before = None
         if known is None:
@@ -226,6 +229,11 @@ class BackupMaker:
             raise
         await self._journal.note(Accepted(key=order.key, rq_id=accepted.rq_id))
         self._emit(ImportRequested(order.target_id, accepted.rq_id))
+
+    async def _newest_before(self, kind: TargetKind) -> int:
+        if kind not in self._newest:
+            self._newest[kind] = await self._calls.newest(kind)
+        return self._newest[kind]
 
     async def _settle(self, *, except_for: str | None) -> None:
         """Find out what unanswered calls made. Nothing else may be unanswered meanwhile."""

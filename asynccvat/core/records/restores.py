@@ -51,7 +51,8 @@ class Requesting(msgspec.Struct, frozen=True, kw_only=True, tag="requesting"):
         since: The server's clock before the call. None if it did not tell.
         after: When the import of the project before this one was requested, if it is an import:
             all of them have one id. None if the server knew of none.
-        newest: The newest task of the project before the call, if it is an import.
+        newest: The highest id of a task or project before the call; for an import, of the tasks
+            of its project. What the call makes has a higher one.
     """
 
     key: str

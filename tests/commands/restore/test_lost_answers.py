@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,23 @@ async def test_a_call_that_never_arrived_is_made_without_sending_the_file_again(
     report = await ac.restore(client, dest, [7], options=QUICK)
     assert report.ok, report.failures
     assert (server.names(), report.transferred) == (["street 7"], 0)
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+async def test_a_task_that_was_there_before_a_lost_call_is_not_taken_for_what_it_made(
+    server: RestoringServer, client: ac.CvatClient, dest: Path, arrives: bool
+) -> None:
+    """The server's clock comes in whole seconds, so that dates alone do not tell."""
+    soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    there = {"id": 50, "name": "street 7", "created_date": soon, "updated_date": "x"}
+    job = {"id": 5, "task_id": 50, "type": "annotation", "start_frame": 0, "stop_frame": 2}
+    server.tasks[50] = {**there, "size": 3, "jobs": [{**job, "boxes": 7}], "boxes": 7}
+    await lose_a_call(server, client, dest, arrives=arrives)
+    if arrives:
+        server.requests.clear()
+    report = await ac.restore(client, dest, [7], options=QUICK)
+    assert report.ok, report.failures
+    assert server.names() == ["street 7", "street 7"]
 
 
 async def test_what_a_lost_call_made_is_found_after_its_request_is_forgotten(
