@@ -261,6 +261,9 @@ def _step_of_unfinished(
     # The call that begins an upload gives a task the size 0, so that this shows no failure.
     if creation.stage is Stage.DISCARDING:
         return step(CreateStepKind.REPLACE, CreateReason.NO_FRAMES, task.id)
+    if is_changed and creation.stage is Stage.ASKED:
+        # It was found by its name. Only a task that the journal names may be deleted.
+        return _refused(unit, CreateReason.UNCERTAIN, _perhaps_ours(unit, task), task.id)
     if is_changed:
         return step(CreateStepKind.REPLACE, CreateReason.CHANGED, task.id)
     return step(CreateStepKind.FINISH, CreateReason.UNFINISHED, task.id)
@@ -326,6 +329,15 @@ def _changed(unit: MediaUnit, creation: Creation) -> UploadError:
         f"nothing was done for {unit.key!r}: its files changed since task {creation.task_id} was "
         "made of them, and CVAT adds no images to a task. Delete that task and give --again, or "
         "put further images into another folder.",
+        step="plan",
+    )
+
+
+def _perhaps_ours(unit: MediaUnit, task: Task) -> RequestUncertainError:
+    return RequestUncertainError(
+        f"nothing was done for {unit.key!r}: an interrupted run may have made the empty task "
+        f"{task.id}, but did not learn its id, and the files changed since. If that task is of no "
+        "use, delete it and run again.",
         step="plan",
     )
 

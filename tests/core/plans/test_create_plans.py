@@ -119,6 +119,12 @@ def test_files_that_changed_replace_an_unfinished_task_and_refuse_a_finished_one
         assert (done.kind, done.reason) == (KINDS.REFUSE, REASONS.CHANGED)
 
 
+def test_a_task_that_was_found_by_its_name_alone_is_never_replaced() -> None:
+    step = planned([ASKED], [task()], unit(size=11))
+    assert (step.kind, step.reason, step.task_id) == (KINDS.REFUSE, REASONS.UNCERTAIN, 101)
+    assert "delete it and run again" in str(step.problem)
+
+
 def test_annotations_that_were_not_imported_are_imported_later() -> None:
     media = unit("cam/annotations.xml")
     lines: list[Line] = [ASKED, MADE, DONE]
