@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 
 from asynccvat.core.declarations import REPLACING, SELECTION, Folder, Switch, option
-from asynccvat.core.options import BREAK_LOCK, TransferOptions
+from asynccvat.core.options import BREAK_LOCK, DEFAULT_QUEUE_TIMEOUT, TransferOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
@@ -19,11 +19,11 @@ class DeleteOptions(TransferOptions):
     """Options of `delete`, `open_delete` and `plan_delete`.
 
     Attributes:
-        concurrency: Has no effect: nothing is queued at the server.
-        transfers: Has no effect: nothing is transferred.
+        concurrency: Not an option here: nothing is queued at the server.
+        transfers: Not an option here: nothing is transferred.
         retries: How often one deletion is tried again. Each time, the target is read again first.
         wait_for_server: Seconds that a run waits for a server that stopped answering, 0 for not.
-        queue_timeout: Has no effect.
+        queue_timeout: Not an option here: nothing is queued at the server.
         max_time: Seconds that the whole run may take, None for no limit.
         durable: Sync the log before the server is asked.
         projects: Delete projects with all of their tasks. The selection is about projects then.
@@ -34,6 +34,9 @@ class DeleteOptions(TransferOptions):
         break_lock: Take over the log's lock, although its owner cannot be asked.
     """
 
+    concurrency: int | None = field(default=None, init=False)
+    transfers: int = field(default=8, init=False)
+    queue_timeout: float = field(default=DEFAULT_QUEUE_TIMEOUT, init=False)
     projects: bool = option(
         False,
         "--projects",
@@ -84,7 +87,7 @@ def check_selection(selection: Selection, options: DeleteOptions) -> None:
     Raises:
         ConfigError: It has no condition, or one that projects do not have.
     """
-    given = {field.name: getattr(selection, field.name) for field in fields(selection)}
+    given = {one.name: getattr(selection, one.name) for one in fields(selection)}
     narrowing = [name for name, value in given.items() if value is not None and not _is_any(value)]
     if not narrowing:
         raise ConfigError(

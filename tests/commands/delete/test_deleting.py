@@ -190,3 +190,10 @@ async def test_projects_go_with_their_tasks(cvat: Serving, log: Path, tmp_path: 
     report = await ac.delete(cvat.client, selection, expect=plan.count, options=safe)
     assert actions(report) == {chosen: "deleted: selected"}
     assert not set(inside) & set(cvat.server.tasks)
+
+
+@pytest.mark.parametrize("name", ["concurrency", "transfers", "queue_timeout"])
+def test_what_limits_queues_and_transfers_is_no_option_of_deletions(name: str) -> None:
+    given: dict[str, Any] = {name: 3}
+    with pytest.raises(TypeError, match=name):
+        ac.DeleteOptions(**given)
