@@ -194,6 +194,8 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
     if report.interrupted:
         # An error is no interruption.
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"
+    elif report.guard is not None and not counts:
+        how, parts = "Refused after", ["none done"]
     elif counts and counts.keys() <= {"unchanged", "skipped"}:
         idle = ", nothing to do"
     write(

@@ -49,6 +49,11 @@ def test_a_run_stopped_by_an_error_was_not_interrupted(capsys: pytest.CaptureFix
     assert capsys.readouterr().out.startswith("Stopped after 0.0 s: 0 tasks (none done yet)")
 
 
+def test_a_run_that_a_guard_refused_is_not_done(capsys: pytest.CaptureFixture[str]) -> None:
+    output.summary(RunReport(guard="nothing is deleted"), "data")
+    assert capsys.readouterr().out.startswith("Refused after 0.0 s: 0 tasks (none done)")
+
+
 @pytest.mark.parametrize(
     ("actions", "start"),
     [
