@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 
-from asynccvat.core.declarations import DURATION, REPLACING, Folder, Number, Switch, Text, option
+from asynccvat.core.declarations import (
+    DURATION,
+    REPLACING,
+    SIZE,
+    Folder,
+    Number,
+    Switch,
+    Text,
+    option,
+)
 from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT, MOST_CONCURRENCY, TransferOptions
+from asynccvat.core.restore_options import DEFAULT_UPLOAD_LIMIT
 from asynccvat.errors import ConfigError
 
 TASKS = "Tasks to create"
@@ -59,6 +69,8 @@ class CreateOptions(TransferOptions):
         frame_step: Take each frame, each second one, and so on.
         segment_size: Frames in a job. None makes one job of each task.
         overlap: Frames that neighbouring jobs share. None for what the server chooses.
+        upload_limit: Bytes of the largest file that the server takes. The images of a task are one
+            file, a zip.
         import_timeout: Seconds that the server may process one task, counted from the start.
         break_lock: Take over the journal's lock, although its owner cannot be asked.
     """
@@ -188,6 +200,12 @@ class CreateOptions(TransferOptions):
     )
     transfers: int = option(
         4, "--transfers", "Tasks whose media are sent at once.", Number(1, example=4)
+    )
+    upload_limit: int = option(
+        DEFAULT_UPLOAD_LIMIT,
+        "--upload-limit",
+        "The largest file that the server takes, like 25G; larger tasks are refused at once.",
+        SIZE,
     )
     import_timeout: float = option(
         DEFAULT_EXPORT_TIMEOUT,

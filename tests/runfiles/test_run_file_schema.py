@@ -206,6 +206,7 @@ CREATE = {
         "overlap": 5,
         "same_name": True,
         "again": True,
+        "upload_limit": "60G",
         "break_lock": True,
         "concurrency": 2,
         "transfers": 3,

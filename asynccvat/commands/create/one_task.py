@@ -43,6 +43,7 @@ from asynccvat.errors import (
     ExportExpiredError,
     ExportTimeoutError,
     UploadForgottenError,
+    UploadTooLargeError,
 )
 from asynccvat.events import Event, ImportFinished, ImportRequested, UploadProgress, UploadStarted
 from asynccvat.transfer.slots import RequestSlots
@@ -142,6 +143,11 @@ class TaskCreator:
             task_id = await self._make(unit)
         try:
             await self._fill(unit, task_id, sent)
+        except UploadTooLargeError as error:
+            # No run can fill the task.
+            await self._discard(unit, task_id)
+            error.task_id = None
+            raise
         except (CreationFailedError, UploadForgottenError) as error:
             # What an earlier process left may be a part of the media. A whole one is sent once.
             # One that the server still works on stays.

@@ -15,8 +15,12 @@ from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.media.kinds import MediaKind
 from asynccvat.core.models import Task
 from asynccvat.core.plans.create_units import MediaUnit
+from asynccvat.core.plans.restore import too_large
 from asynccvat.core.records.creations import Creation, CreationJournal, Stage
 from asynccvat.errors import AsyncCvatError, MediaFileError, RequestUncertainError, UploadError
+
+# More bytes than a file's records and name take in a zip: a path has 4,096 at most.
+_LARGEST_RECORDS = 10_000
 
 
 class CreateStepKind(StrEnum):
@@ -55,6 +59,8 @@ class CreateReason(StrEnum):
     """Its files changed since it was created."""
     FILES = "files"
     """Files cannot be what CVAT needs."""
+    TOO_LARGE = "too large"
+    """The server takes no file so large."""
     SAME_NAME = "same name"
     """A task of the project has this name already."""
     UNCERTAIN = "uncertain"
@@ -225,6 +231,8 @@ def _step(
     if same and not options.same_name:
         return _refused(unit, CreateReason.SAME_NAME, _same_name(unit, same[0], known), same[0].id)
     gone = creation.stage is Stage.DONE
+    if _may_exceed(unit, options.upload_limit) and unit.sent_size > options.upload_limit:
+        return _refused(unit, CreateReason.TOO_LARGE, _too_large(unit, options.upload_limit))
     return step(CreateStepKind.CREATE, CreateReason.GONE if gone else CreateReason.NEW)
 
 
@@ -322,6 +330,17 @@ def _no_frames(unit: MediaUnit) -> MediaFileError:
         "--stop-frame. Give other frames.",
         step="plan",
     )
+
+
+def _may_exceed(unit: MediaUnit, limit: int) -> bool:
+    """Whether a unit is near a limit. It is quick, and `MediaUnit.sent_size` is exact."""
+    return unit.size + _LARGEST_RECORDS * len(unit.files) >= limit - _LARGEST_RECORDS
+
+
+def _too_large(unit: MediaUnit, limit: int) -> AsyncCvatError:
+    splits = unit.kind is MediaKind.IMAGE
+    otherwise = "Give --split, or a smaller one" if splits else "Cut it into smaller ones"
+    return too_large(unit.key, unit.sent_size, limit, doing="create a task of", otherwise=otherwise)
 
 
 def _changed(unit: MediaUnit, creation: Creation) -> UploadError:

@@ -25,6 +25,7 @@ from asynccvat.core.media.kinds import (
     shown,
     unusable_name,
 )
+from asynccvat.core.zip.stored import StoredMember, StoredZip
 
 _LONGEST_NAME = 256
 """Characters of a task's name, as CVAT stores it."""
@@ -98,6 +99,14 @@ class MediaUnit:
     def size(self) -> int:
         """Bytes of its files."""
         return sum(file.size for file in self.files)
+
+    @property
+    def sent_size(self) -> int:
+        """Bytes of the one file that is sent: images are sent as a stored zip."""
+        if self.kind is not MediaKind.IMAGE:
+            return self.size
+        members = [StoredMember(self.member_name(file), file.size) for file in self.files]
+        return StoredZip(members).size
 
     @property
     def fingerprint(self) -> str:

@@ -361,3 +361,31 @@ async def test_two_projects_have_the_same_folder_each(tmp_path: Path) -> None:
         assert (await create(serve, source, project=2)).ok
         projects = [one.project_id for one in serve.server.tasks.values() if one.name == "cam1"]
         assert set(projects) == {1, 2}
+
+
+async def test_media_above_the_upload_limit_are_refused_before_a_task_is_made(
+    tmp_path: Path,
+) -> None:
+    source = images(tmp_path, small=1)
+    write(source, {"large/1.png": large_png(40_000), "large/2.png": large_png(41_000)})
+    async with serving(1, upload_limit=50_000) as serve:
+        report = await create(serve, source, options=options(upload_limit=50_000))
+        assert sorted(await new_tasks(serve, 1)) == ["small"]
+        (failed,) = report.failures
+        assert failed.reason == CreateReason.TOO_LARGE
+        assert isinstance(failed.error, errors.UploadTooLargeError)
+        assert len(serve.calls("POST", "/api/tasks")) == 2  # the small one, and its data
+        halves = await create(serve, source, options=options(upload_limit=50_000, split=1))
+        assert not [one for one in halves.failures if "large" in one.name]
+
+
+async def test_a_task_that_the_server_takes_no_data_for_does_not_stay(tmp_path: Path) -> None:
+    source = write(tmp_path, {"large/1.png": large_png(1_100_000)})
+    async with serving(1, upload_limit=1_050_000) as serve:
+        report = await create(serve, source)
+        (failed,) = report.failures
+        assert "takes no file of more than 1,050,000 bytes" in str(failed.error)
+        assert failed.task_id == 0
+        assert not await new_tasks(serve, 1)
+        assert (await create(serve, source)).failures
+        assert not await new_tasks(serve, 1)

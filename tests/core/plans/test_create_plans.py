@@ -34,7 +34,7 @@ from asynccvat.core.records.creations import (
     TaskMade,
     read_journal,
 )
-from asynccvat.errors import StoreError
+from asynccvat.errors import StoreError, UploadTooLargeError
 
 ME, OTHER = Owner(id=1), Owner(id=2)
 KINDS, REASONS = CreateStepKind, CreateReason
@@ -201,3 +201,31 @@ def test_a_journal_is_read_as_it_was_written() -> None:
 def test_a_line_that_is_none_is_refused_with_its_number() -> None:
     with pytest.raises(StoreError, match="line 2 cannot be read"):
         read_journal([{"line": "dance"}])
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["cam/1.jpg", "cam/ü.jpg"], "of 'cam': it has 20,{0} bytes, and the server takes"),
+        (["drive.mp4"], "of 'drive.mp4': it has 20,000 bytes, and the server takes"),
+    ],
+    ids=["images", "video"],
+)
+def test_a_unit_above_the_upload_limit_is_refused_at_the_byte(files: list[str], said: str) -> None:
+    size = 20_000 // len(files)
+    (one,) = find_units([ListedFile(path, size, 1) for path in files], "src", CreateOptions())
+
+    def step(limit: int) -> CreateStep:
+        known = KnownTasks({}, 5, 1)
+        given = CreateOptions(upload_limit=limit)
+        (found,) = plan_creations([one], CreationJournal(), known, given)
+        return found
+
+    assert step(one.sent_size).kind is KINDS.CREATE
+    refused = step(one.sent_size - 1)
+    assert (refused.kind, refused.reason) == (KINDS.REFUSE, REASONS.TOO_LARGE)
+    problem = refused.problem
+    assert isinstance(problem, UploadTooLargeError)
+    assert (problem.size, problem.most) == (one.sent_size, one.sent_size - 1)
+    assert said.format(f"{one.sent_size - 20_000:03}") in str(problem)
+    assert "--upload-limit" in str(problem)
