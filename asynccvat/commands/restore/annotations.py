@@ -13,6 +13,7 @@ from pathlib import Path
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
+from asynccvat.commands.restore.older_backups import with_older_named
 from asynccvat.commands.restore.sources import BackupChoice, BackupSource, find_sources
 from asynccvat.commands.restore.zip_files import read_backup
 from asynccvat.commands.upload.undo import Undo, UndoPlace, UndoRun
@@ -134,7 +135,10 @@ class AnnotationRestore(UndoRun):
             return Undo(step, now, raw)
         except OF_EVERY_TASK:
             raise
-        except AsyncCvatError as error:
+        except AsyncCvatError as failure:
+            error = failure
+            if isinstance(error, BackupFileError):
+                error = await with_older_named(error, source.kind, task_id, source.older)
             error.task_id = task_id
             of_files = isinstance(error, RestoreError | StoreError)
             reason = UploadReason.FILE if of_files else UploadReason.UNREADABLE

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import anyio
 
@@ -19,6 +20,7 @@ from asynccvat.client.restores import restore_place
 from asynccvat.client.tus import BegunUpload, SentFile
 from asynccvat.commands.restore.comparison import Comparison
 from asynccvat.commands.restore.making import BackupMaker
+from asynccvat.commands.restore.older_backups import with_older_named
 from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.commands.restore.zip_files import BackupZip, check_members
 from asynccvat.core.models import TargetKind
@@ -27,6 +29,7 @@ from asynccvat.core.plans.restore import Restore, RestoreReason
 from asynccvat.core.records.restores import Done, Failed, Sending
 from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.errors import (
+    BackupFileError,
     RequestUncertainError,
     ResponseError,
     RestoreError,
@@ -43,11 +46,13 @@ class RestoreOrder:
         step: The plan's step.
         key: What the journal calls it.
         backup: The file, and what it holds.
+        older: The paths of the backups before it, the newest first.
     """
 
     step: Restore
     key: str
     backup: BackupZip
+    older: tuple[Path, ...] = ()
 
     @property
     def kind(self) -> TargetKind:
@@ -177,7 +182,12 @@ class BackupRestorer:
 
     async def _send(self, order: RestoreOrder, sent: _Sent) -> SentFile:
         file = order.backup.file
-        await check_members(file.path)
+        try:
+            await check_members(file.path)
+        except BackupFileError as error:
+            raise await with_older_named(
+                error, order.kind, order.target_id, order.older
+            ) from error.__cause__
         await file.check_unchanged()
         state = self._journal.of(order.key)
         begun = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from asynccvat.aio.task_groups import run_limited
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.restore.dispatcher import RestoreDispatcher, failed
+from asynccvat.commands.restore.older_backups import with_older_named
 from asynccvat.commands.restore.one_backup import RestoreOrder
 from asynccvat.commands.restore.records import RESTORES, RestoreJournal, journal_folder
 from asynccvat.commands.restore.sources import BackupChoice, BackupSource, find_sources
@@ -161,6 +162,7 @@ class RestoreRun:
             project_labels=labels,
             again=self._options.again,
         )
+        plan = await _older_named(plan, sources)
         counts = plan.counts
         emit(
             Planned(
@@ -177,7 +179,7 @@ class RestoreRun:
         for one, step in zip(sources, plan.steps, strict=True):
             backup = zips[one.key]
             if isinstance(step, Restore) and isinstance(backup, BackupZip):
-                orders.append(RestoreOrder(step, one.key, backup))
+                orders.append(RestoreOrder(step, one.key, backup, one.older))
         return _Prepared(plan, tuple(orders), project_id)
 
     async def _target_project(self) -> tuple[int | None, tuple[BackupLabel, ...]]:
@@ -239,6 +241,22 @@ async def _read_all(
 
     await run_limited(_READ_AT_ONCE, [partial(read, one) for one in sources])
     return found
+
+
+async def _older_named(plan: RestorePlan, sources: Sequence[BackupSource]) -> RestorePlan:
+    """Name, for each backup that is refused for its file, an older one that is whole."""
+    steps = list(plan.steps)
+
+    async def name(number: int, one: BackupSource) -> None:
+        step = steps[number]
+        if isinstance(step, RefuseRestore) and isinstance(step.problem, BackupFileError):
+            problem = await with_older_named(step.problem, one.kind, one.target_id, one.older)
+            steps[number] = replace(step, problem=problem)
+
+    await run_limited(
+        _READ_AT_ONCE, [partial(name, number, one) for number, one in enumerate(sources)]
+    )
+    return RestorePlan(tuple(steps))
 
 
 def _candidate(

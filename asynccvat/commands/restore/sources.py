@@ -9,10 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.threads import in_thread
 from asynccvat.core.models import TargetKind
 from asynccvat.core.paths import OWN_FOLDER
-from asynccvat.core.records.backups import StoredBackup, is_stamp, stamp_of, target_of
+from asynccvat.core.records.backups import (
+    BackupCondition,
+    StoredBackup,
+    is_stamp,
+    stamp_of,
+    target_of,
+)
 from asynccvat.core.texts import first_few
 from asynccvat.errors import BackupFileError, ConfigError
 from asynccvat.store import BackupStore
@@ -45,6 +52,8 @@ class BackupSource:
         name: Its name then, "" if nothing tells.
         size: Bytes of the file as its receipt has them, None if there is none.
         problem: Why it cannot be restored, None if nothing is known against it.
+        older: The paths of the whole backups before it, the newest first.
+        kind: What it is a backup of.
     """
 
     key: str
@@ -53,6 +62,8 @@ class BackupSource:
     name: str = ""
     size: int | None = None
     problem: BackupFileError | None = None
+    older: tuple[Path, ...] = ()
+    kind: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,8 @@ async def find_sources(source: Path, choice: BackupChoice) -> BackupSources:
         )
     async with BackupStore.open(source, read_only=True) as store:
         backups = await store.list()
+        for warning in store.new_warnings():
+            warn(warning)
     return BackupSources(source, _chosen(source, backups, choice))
 
 
@@ -146,27 +159,33 @@ def _newest(
     found: Sequence[StoredBackup],
     last: str | None,
 ) -> BackupSource:
+    """Return the newest whole backup, even if its file is missing."""
     in_time = [one for one in found if last is None or one.receipt.stamp <= last]
-    whole = [one for one in in_time if one.is_whole]
-    newest = (whole or in_time or found)[-1].receipt
+    whole = [one for one in in_time if not one.receipt.lightweight]
+    newest = (whole or in_time or found)[-1]
+    receipt, why = newest.receipt, None
+    if not in_time:
+        why = f"its oldest backup is {found[0].receipt.file!r}"
+    elif not whole:
+        why = "it has lightweight backups alone, which lack the media that lie in a bucket"
+    elif newest.condition is BackupCondition.MISSING:
+        why = f"{receipt.file!r} is missing"
+    elif newest.condition is BackupCondition.CHANGED:
+        why = f"{receipt.file!r} has another size than its receipt says"
     problem = None
-    if not whole:
-        if not in_time:
-            why = f"its oldest backup is {found[0].receipt.file!r}"
-        elif all(one.receipt.lightweight for one in in_time):
-            why = "it has lightweight backups alone, which lack the media that lie in a bucket"
-        else:
-            why = f"{newest.file} is missing, or has another size than its receipt says"
+    if why is not None:
         problem = BackupFileError(
             f"cannot restore {kind} {target_id} from {str(source)!r}: {why}. Restore another "
             "backup, or make a new one.",
             step="plan",
         )
     return BackupSource(
-        key=newest.file,
-        path=source / newest.file,
+        key=receipt.file,
+        path=source / receipt.file,
         target_id=target_id,
-        name=newest.name,
-        size=newest.size,
+        name=receipt.name,
+        size=receipt.size,
         problem=problem,
+        older=tuple(source / one.receipt.file for one in reversed(whole[:-1]) if one.is_whole),
+        kind=kind,
     )

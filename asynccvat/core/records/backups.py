@@ -205,6 +205,12 @@ def stamp_of(moment: str) -> str:
     return datetime.fromisoformat(moment).astimezone(UTC).strftime(_STAMP)
 
 
+def moment_of(stamp: str) -> str:
+    """Return the moment in the name of a backup, ISO 8601."""
+    moment = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def is_stamp(name: str) -> bool:
     """Whether a file's name without its extension is that of a backup."""
     return _STAMPED.fullmatch(name) is not None

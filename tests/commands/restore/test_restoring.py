@@ -21,6 +21,7 @@ from restoring import (
 import asynccvat as ac
 from asynccvat import errors
 from asynccvat.commands.restore.records import journal_folder
+from asynccvat.core.plans.restore import RefuseRestore
 from asynccvat.models import RestoreReason
 from asynccvat.store.journal import Journal
 
@@ -281,7 +282,7 @@ async def test_a_backup_that_is_missing_or_lightweight_is_refused(
         path.unlink()
     store_backup(dest, 10, backup("light"), lightweight=True)
     report = await ac.restore(client, dest, options=QUICK)
-    assert "is missing, or has another size" in str(error(report, 8))
+    assert "'task8/2026-11-29T031200Z.zip' is missing" in str(error(report, 8))
     assert "it has lightweight backups alone" in str(error(report, 10))
     assert report.count(ac.Action.RESTORED) == 2
     with pytest.raises(ac.ConfigError, match="there is no such file or folder"):
@@ -291,6 +292,59 @@ async def test_a_backup_that_is_missing_or_lightweight_is_refused(
         await ac.restore(client, tmp_path / "empty", options=QUICK)
     with pytest.raises(ac.ConfigError, match="is the zip of one backup"):
         await ac.restore(client, path.parent.parent / "task7" / path.name, [7], options=QUICK)
+
+
+def damaged(content: bytes) -> bytes:
+    """The same zip with other bytes in its media."""
+    assert b"newnew" in content
+    return content.replace(b"newnew", b"neWnew", 1)
+
+
+async def test_an_older_backup_is_named_and_never_taken_for_the_newest(
+    server: RestoringServer, client: ac.CvatClient, dest: Path
+) -> None:
+    newest = "2026-12-01T031200Z"
+    store_backup(dest, 7, damaged(backup("new")), stamp=newest)
+    store_backup(dest, 8, backup("new"), stamp=newest).unlink()
+    store_backup(dest, 9, backup("new"), stamp=newest).write_bytes(b"cut")
+    says = "The newest one that is whole is 'task{0}/2026-11-29T031200Z.zip': restore it with "
+    planned = {
+        step.target_id: str(step.problem)
+        for step in (await ac.plan_restore(client, dest, options=QUICK)).of(RefuseRestore)
+    }
+    report = await ac.restore(client, dest, options=QUICK)
+    assert server.names() == []
+    for number, why in ((7, "Bad CRC-32"), (8, "is missing"), (9, "has another size")):
+        told = str(error(report, number))
+        assert why in told
+        assert (says + "-t {0} --at 2026-11-29T03:12:00Z.").format(number) in told
+        # The media are read by the run alone.
+        assert planned.get(number) == (None if number == 7 else told)
+    report = await ac.restore(client, dest, at="2026-11-29T03:12:00Z", options=QUICK)
+    assert server.names() == ["street 7", "street 8", "street 9"]
+
+
+async def test_older_backups_that_are_damaged_are_not_named(
+    client: ac.CvatClient, tmp_path: Path
+) -> None:
+    dest = tmp_path / "backups"
+    for day in (1, 2, 3):
+        content = backup("new") if day == 1 else damaged(backup("new"))
+        store_backup(dest, 7, content, stamp=f"2026-12-0{day}T031200Z")
+        if day > 1:
+            store_backup(dest, 8, content, stamp=f"2026-12-0{day}T031200Z")
+    report = await ac.restore(client, dest, options=QUICK)
+    assert "-t 7 --at 2026-12-01T03:12:00Z" in str(error(report, 7))
+    assert str(error(report, 8)).endswith("None of its older backups is whole, either.")
+
+
+async def test_a_damaged_receipt_of_a_newer_backup_is_a_warning(
+    client: ac.CvatClient, dest: Path
+) -> None:
+    store_backup(dest, 7, backup("new"), stamp="2026-12-01T031200Z")
+    (dest / ".asynccvat/backups/task7/2026-12-01T031200Z.json").write_text("{}")
+    report = await ac.restore(client, dest, [7], options=QUICK)
+    assert "task7/2026-12-01T031200Z.json' cannot be used" in report.warnings[0]
 
 
 # --- what the server makes of it ----------------------------------------------------------------

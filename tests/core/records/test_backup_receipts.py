@@ -21,6 +21,7 @@ from asynccvat.core.records.backups import (
     encode_backup,
     encode_part,
     is_stamp,
+    moment_of,
     stamp_of,
     target_of,
 )
@@ -126,5 +127,6 @@ def test_other_folders_are_of_no_target(name: str) -> None:
 
 def test_a_backup_is_named_by_its_moment_in_utc() -> None:
     assert stamp_of("2026-11-29T03:12:00.9+02:00") == "2026-11-29T011200Z"
+    assert moment_of("2026-11-29T031200Z") == "2026-11-29T03:12:00Z"
     assert is_stamp("2026-11-29T031200Z")
     assert not is_stamp("2026-11-29T03:12:00Z")
