@@ -20,6 +20,9 @@ if sys.platform != "win32":
 _JOURNALS = frozenset({"restores", "imports", "creations"})
 """What lies in an own folder beside files that were sent. It must never be removed by hand."""
 
+_OF_USE = _JOURNALS | {"receipts", "archives", "history", "kept", "replaced", "backups"}
+"""What holds something that is lost with an own folder, unless it is empty."""
+
 
 def check_place(path: Path, doing: str = "mirror to") -> None:
     """Refuse a place in which no destination may be made.
@@ -52,17 +55,18 @@ def check_place(path: Path, doing: str = "mirror to") -> None:
         )
     for outer in place.parents:
         if _is_destination(outer):
+            advice = "Name a folder outside of it."
+            if _is_unused(outer / OWN_FOLDER):
+                advice += f" Or remove {str(outer / OWN_FOLDER)!r}: no task and no backup is there."
             raise ConfigError(
                 f"cannot {doing} {str(path)!r}: it lies in another destination, {str(outer)!r}. "
-                "Name a folder "
-                f"outside of it. If nothing is mirrored there, remove {str(outer / OWN_FOLDER)!r}."
+                f"{advice}"
             )
     for inner in _folders_in(place):
         if _is_destination(inner):
             raise ConfigError(
                 f"cannot {doing} {str(path)!r}: it holds another destination, {str(inner)!r}. "
-                "Name a folder "
-                "that holds none."
+                "Name a folder that holds none."
             )
 
 
@@ -76,6 +80,14 @@ def _is_destination(place: Path) -> bool:
     except PermissionError:
         return True  # of another user: it counts as what it may be
     return not names or not names <= _JOURNALS
+
+
+def _is_unused(own: Path) -> bool:
+    """Whether nothing is lost if an own folder is removed."""
+    try:
+        return not any(any((own / name).iterdir()) for name in _OF_USE if (own / name).is_dir())
+    except PermissionError:
+        return False  # of another user
 
 
 def check_links(path: Path) -> None:

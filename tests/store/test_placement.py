@@ -36,10 +36,26 @@ async def test_a_destination_inside_another_one_is_refused(tmp_path: Path, read_
     for inner in (outer / "more", outer / "task7" / "deep" / "er", outer / ".asynccvat" / "kept"):
         assert await refusal(inner, read_only=read_only) == (
             f"cannot mirror to '{inner}': it lies in another destination, '{outer}'. Name a folder "
-            f"outside of it. If nothing is mirrored there, remove {str(outer / '.asynccvat')!r}."
+            "outside of it."
         )
     assert listing(outer) == [".asynccvat", "task7"]
     assert listing(outer / "task7") == ["a"]
+
+
+@pytest.mark.parametrize(
+    "kept", ["backups/task7", "restores/https-cvat", "replaced/7.json", "history/7", "imports/x"]
+)
+async def test_to_remove_an_own_folder_is_advised_only_if_nothing_of_use_is_in_it(
+    tmp_path: Path, kept: str
+) -> None:
+    outer = tmp_path / "data"
+    own = outer / ".asynccvat"
+    async with open_store(outer) as store:
+        await store.remember(Remembered())
+    says = f"Or remove {str(own)!r}: no task and no backup is there."
+    assert says in await refusal(outer / "more")
+    (own / kept).mkdir(parents=True)
+    assert (await refusal(outer / "more")).endswith("'. Name a folder outside of it.")
 
 
 async def test_a_destination_around_another_one_is_refused(tmp_path: Path) -> None:
