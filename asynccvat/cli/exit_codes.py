@@ -37,15 +37,17 @@ class ExitCode(IntEnum):
 
 
 MEANINGS = {
-    ExitCode.DONE: "all done",
-    ExitCode.SOME_FAILED: "some tasks failed, or verify found problems",
-    ExitCode.USAGE: "usage or configuration",
+    ExitCode.DONE: "everything was done",
+    ExitCode.SOME_FAILED: "some tasks failed or do not exist, `verify` or `backups` found "
+    "something wrong, or the sides of a `copy` differ",
+    ExitCode.USAGE: "wrong usage or configuration",
     ExitCode.NOT_ALLOWED: "authentication or permission",
-    ExitCode.UNREACHABLE: "server unreachable",
-    ExitCode.REFUSED: "refused by a guard, such as --max-delete",
-    ExitCode.BROKEN: "a bug in asynccvat",
-    ExitCode.HUNG_UP: "the terminal was closed (SIGHUP)",
-    ExitCode.INTERRUPTED: "interrupted (SIGINT)",
+    ExitCode.UNREACHABLE: "the server is unreachable or out of order",
+    ExitCode.REFUSED: "refused by a guard: `--max-delete`, `--expect`, `--keep` where the newest "
+    "backup is damaged, or another run that works there",
+    ExitCode.BROKEN: "a bug in asynccvat itself",
+    ExitCode.HUNG_UP: "the terminal was closed (SIGHUP), which `nohup` prevents",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
     ExitCode.TERMINATED: "terminated (SIGTERM)",
 }
 """What each code means, for the help and the documentation."""

@@ -16,7 +16,7 @@ from typer.main import get_command
 import asynccvat
 from asynccvat import errors
 from asynccvat.cli import app
-from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.exit_codes import MEANINGS, ExitCode
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES
 from asynccvat.settings import DEFAULT_FILES
 from asynccvat.settings.values import FLAGS
@@ -124,8 +124,9 @@ def test_the_reference_is_made_from_the_commands_as_they_are() -> None:
 
 
 def test_every_exit_code_is_explained() -> None:
-    explained = re.findall(r"^\| (\d+) \| ", OVERVIEW, re.MULTILINE)
-    assert [int(code) for code in explained] == sorted(ExitCode)
+    explained = re.findall(r"^\| (\d+) \| (.*) \|$", OVERVIEW, re.MULTILINE)
+    assert {int(code): text for code, text in explained} == MEANINGS
+    assert sorted(MEANINGS) == sorted(ExitCode)
 
 
 # What datnvt-cvat-cli 0.1.0 has.
