@@ -31,7 +31,7 @@ from asynccvat.core.models import (
 from asynccvat.core.outcomes import AnnotationChange, FailedOutcome
 from asynccvat.core.plans.backup import BackupPlan, Expire
 from asynccvat.core.plans.cloud import CloudPlan, CloudReason
-from asynccvat.core.plans.copy import CopyPlan, CopyReason
+from asynccvat.core.plans.copy_steps import CopyPlan, CopyReason
 from asynccvat.core.plans.create import CreatePlan, CreateReason, CreateStep, CreateStepKind
 from asynccvat.core.plans.delete import DeletePlan, DeleteReason
 from asynccvat.core.plans.download import DownloadPlan

@@ -7,7 +7,7 @@ from asynccvat.client import CvatClient
 from asynccvat.commands.copy.run import CopyRun
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.outcomes import RunReport
-from asynccvat.core.plans.copy import CopyPlan
+from asynccvat.core.plans.copy_steps import CopyPlan
 from asynccvat.core.selections.selection import Selection
 from asynccvat.transfer.run import EventCallback, Run
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.core.plans.cloud import CloudPlan
-from asynccvat.core.plans.copy import CopyPlan
+from asynccvat.core.plans.copy_steps import CopyPlan
 from asynccvat.core.plans.create import CreatePlan
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.mirror import Plan

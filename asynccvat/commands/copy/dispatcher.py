@@ -16,7 +16,7 @@ from asynccvat.commands.copy.state import BothSides
 from asynccvat.commands.restore.making import BackupMaker
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.comparison import ComparedTask
-from asynccvat.core.plans.copy import (
+from asynccvat.core.plans.copy_steps import (
     CopyStep,
     CopyTask,
     FinishCopy,

@@ -21,14 +21,14 @@ from asynccvat.commands.restore.making import BackupMaker
 from asynccvat.core.models import Job, TargetKind, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.comparison import ComparedTask
-from asynccvat.core.plans.copy import (
+from asynccvat.core.plans.copy import edited
+from asynccvat.core.plans.copy_steps import (
     CopyReason,
     CopyTask,
     FinishCopy,
     KeepCopy,
     ProjectMatch,
     RemoveCopy,
-    edited,
 )
 from asynccvat.core.records.copies import Begun, Copied, Gone, source_state
 from asynccvat.core.records.restores import Failed

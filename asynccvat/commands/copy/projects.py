@@ -17,7 +17,7 @@ from asynccvat.core.backups.labels import BackupLabel, label_problems
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.labels import portable_labels
 from asynccvat.core.models import Project, Task
-from asynccvat.core.plans.copy import ProjectMatch
+from asynccvat.core.plans.copy_steps import ProjectMatch
 from asynccvat.core.records.copies import CopyLedger, ProjectPair
 from asynccvat.core.selections.selection import ProjectSelection
 from asynccvat.core.texts import first_few

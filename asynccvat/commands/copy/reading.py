@@ -16,7 +16,8 @@ from asynccvat.commands.copy.projects import match_projects
 from asynccvat.commands.copy.state import CopyState
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.models import Job, Task, TaskListing
-from asynccvat.core.plans.copy import CopyFacts, CopyLook, ProjectMatch, copies_to_look_at
+from asynccvat.core.plans.copy import CopyFacts, CopyLook, copies_to_look_at
+from asynccvat.core.plans.copy_steps import ProjectMatch
 from asynccvat.core.plans.removals import Presence
 from asynccvat.core.records.copies import CopyLedger, TargetState, source_state
 from asynccvat.core.selections.selection import JobSelection, Selection

@@ -13,8 +13,8 @@ from asynccvat.commands.copy.projects import make_projects
 from asynccvat.commands.copy.reading import read_facts
 from asynccvat.commands.copy.state import BothSides, CopyState, side_of
 from asynccvat.core.copy_options import CopyOptions
-from asynccvat.core.plans.copy import (
-    CopyFacts,
+from asynccvat.core.plans.copy import CopyFacts, plan_copy
+from asynccvat.core.plans.copy_steps import (
     CopyPlan,
     CopyReason,
     CopyTask,
@@ -23,7 +23,6 @@ from asynccvat.core.plans.copy import (
     RefuseCopy,
     RemoveCopy,
     SkipCopy,
-    plan_copy,
 )
 from asynccvat.core.records.copies import SideName
 from asynccvat.core.selections.selection import Selection

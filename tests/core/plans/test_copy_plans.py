@@ -10,9 +10,8 @@ import pytest
 
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.models import Task, TaskListing
-from asynccvat.core.plans.copy import (
-    CopyFacts,
-    CopyLook,
+from asynccvat.core.plans.copy import CopyFacts, CopyLook, copies_to_look_at, edited, plan_copy
+from asynccvat.core.plans.copy_steps import (
     CopyReason,
     CopyTask,
     FinishCopy,
@@ -21,9 +20,6 @@ from asynccvat.core.plans.copy import (
     RefuseCopy,
     RemoveCopy,
     SkipCopy,
-    copies_to_look_at,
-    edited,
-    plan_copy,
 )
 from asynccvat.core.plans.removals import Presence
 from asynccvat.core.records.copies import (
