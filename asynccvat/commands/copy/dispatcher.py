@@ -204,8 +204,8 @@ class CopyDispatcher:
             self._note_failure(task_id, error)
             if isinstance(error, OF_EVERY_TASK):
                 return
-            if may_repeat and may_pass(error) and isinstance(step, CopyTask):
-                # The journals say how far it is, so that nothing is done twice.
+            if may_repeat and may_pass(error) and isinstance(step, CopyTask | FinishCopy):
+                # The journals and the copier know how far it is, so that nothing is done twice.
                 self._emit(Retrying(task_id, error.step or "", second_try(error), 0.0))
                 self._second_chances.append(step)
                 return

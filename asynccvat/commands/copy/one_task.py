@@ -89,9 +89,13 @@ class TaskCopier:
         self._maker = maker
         self._projects = projects
         self._jobs = jobs
+        self._begun: set[int] = set()
+        self._standing: dict[int, TaskOutcome] = {}
 
     async def copy(self, step: CopyTask | FinishCopy) -> TaskOutcome:
-        """Copy a task, or finish what an interrupted run began.
+        """Copy a task, or finish what an interrupted run began. Then remove an earlier copy.
+
+        If it failed, it may be called again: what was done by then is not done twice.
 
         Raises:
             CopyDiffersError: The copy stands, and differs. An earlier copy stays, too.
@@ -99,6 +103,15 @@ class TaskCopier:
             RequestUncertainError: The copy may have been made or not.
             AsyncCvatError: It failed. The next run goes on from there.
         """
+        task_id = step.task.id
+        if task_id not in self._standing:
+            self._standing[task_id] = await self._copy(step)
+        if step.previous is not None:
+            await self._remove(step.previous)
+        return self._standing.pop(task_id)
+
+    async def _copy(self, step: CopyTask | FinishCopy) -> TaskOutcome:
+        """Make a copy, compare it, and note that it stands."""
         clock = asyncio.get_running_loop().time
         started, task = clock(), step.task
         if isinstance(step, CopyTask) and step.discard is not None:
@@ -110,8 +123,6 @@ class TaskCopier:
         read = await self._compare(task, begun, copy)
         look = await look_at(self._target, read.copy, raw=read.raw)
         await self._state.note(Copied(task.id, copy, begun.source, look.state))
-        if step.previous is not None:
-            await self._remove(step.previous)
         return TaskOutcome(
             task_id=task.id,
             name=task.name,
@@ -169,15 +180,21 @@ class TaskCopier:
     # --- the steps of one copy ----------------------------------------------------------------
 
     async def _begin(self, task: Task) -> Begun:
-        """Note that a task is about to be copied. An interrupted upload of it is gone on with."""
+        """Note that a task is about to be copied, or go on with what was begun.
+
+        An interrupted upload is gone on with. What an earlier run asked for has an end in the plan:
+        it is finished, or was lost. What this run asked for is finished here.
+        """
         state = source_state(task, self._jobs.get(task.id, ""))
         known = self._state.ledger.begun.get(task.id)
         if known is not None and known.source == state:
             restore = self._state.restores.of(known.key)
-            if restore.requesting is None and restore.new_id is None:
+            asked = restore.requesting is not None or restore.new_id is not None
+            if task.id in self._begun or not asked:
                 return known
         begun = Begun(task.id, self._state.ledger.next_key(task.id), state)
         await self._state.note(begun)
+        self._begun.add(task.id)
         return begun
 
     async def _make(self, task: Task, begun: Begun, passed: PassedBackup, *, again: bool) -> int:

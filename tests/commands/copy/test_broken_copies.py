@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from two_servers import TwoServers, two_servers
@@ -16,7 +17,7 @@ from asynccvat.archives.relay import MemberCheck
 from asynccvat.commands.copy.state import CopyState, side_of
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.models import TargetKind
-from asynccvat.core.outcomes import RunReport
+from asynccvat.core.outcomes import Action, RunReport
 from asynccvat.core.paths import NameRules
 from asynccvat.core.records.copies import Begun, source_state
 from asynccvat.core.records.restores import Requesting, Sending
@@ -149,6 +150,37 @@ async def test_a_failed_backup_is_told(both: TwoServers) -> None:
 
 async def test_a_server_that_is_down_for_a_moment_delays_the_copy(both: TwoServers) -> None:
     both.fail(Fault(path=r"/api/tasks/\d+/annotations", status=502, times=2))
+    await equal(both, await both.copy(ONE))
+
+
+def failing_for_a_while(path: str, **more: Any) -> list[Fault]:
+    """Faults that outlast the retries of one call."""
+    return [Fault(path=path, status=503, nth=nth, **more) for nth in range(1, 5)]
+
+
+async def test_a_copy_that_cannot_be_compared_for_a_while_is_not_made_twice(
+    both: TwoServers,
+) -> None:
+    both.fail(*failing_for_a_while(r"/api/tasks/1/annotations"))
+    await equal(both, await both.copy(ONE))
+
+
+async def test_a_copy_whose_predecessor_cannot_go_for_a_while_is_not_made_twice(
+    both: TwoServers,
+) -> None:
+    await both.copy(ONE)
+    both.old.edit_task(1)
+    both.fail(*failing_for_a_while(r"/api/tasks/1$", method="DELETE"))
+    report = await both.copy(ONE)
+    await equal(both, report)
+    assert report.outcomes[0].action is Action.COPIED
+    assert set(both.new.world.tasks) == {2}
+
+
+async def test_what_an_interrupted_run_left_is_tried_once_more_at_the_end(both: TwoServers) -> None:
+    both.fail(Fault(path=r"/api/tasks/1/annotations", status=403, body="{}"))
+    assert not (await both.copy(ONE)).ok
+    both.fail(*failing_for_a_while(r"/api/tasks/1/annotations"))
     await equal(both, await both.copy(ONE))
 
 
