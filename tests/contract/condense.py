@@ -5,8 +5,8 @@ environment variable ASYNCCVAT_SHARED names:
 
     python tests/contract/condense.py
 
-It writes `tests/contract/recorded.json` and, of CVAT 2.64, `recorded_264.json` and
-`recorded_creations_264.json`. Of each request it keeps what a replay needs. Of each response it
+It writes `tests/contract/recorded.json` and, of CVAT 2.64, one file for each group of `GROUPS_264`.
+Of each request it keeps what a replay needs. Of each response it
 keeps the status, the headers that clients act on, and the *shape* of its JSON or the text of an
 error. A shape has keys and types; an array is the union of its elements. Repeated shapes are stored
 once, in `shapes`, and referred to by their number.
@@ -19,6 +19,7 @@ import os
 import re
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,21 +28,45 @@ FIXTURE: Final = HERE / "recorded.json"
 SHARED: Final = Path(os.environ.get("ASYNCCVAT_SHARED") or HERE.parents[1].parent / "shared")
 RECORDINGS: Final = SHARED / "contract" / "http"
 
-FIXTURE_264: Final = HERE / "recorded_264.json"
 RECORDINGS_264: Final = SHARED / "contract" / "http-2.64"
-SCENARIOS_264: Final = ("backup_task_264", "dataset_import_264", "restore_264")
-"""The recordings of CVAT 2.64 that are replayed."""
 
-FIXTURE_CREATIONS_264: Final = HERE / "recorded_creations_264.json"
-CREATIONS_264: Final = (
-    "annotations_json_write_264",
-    "cloud_storage_264",
-    "create_data_264",
-    "create_task_264",
-    "delete_264",
-    "export_project_job_264",
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Recordings of CVAT 2.64 that are replayed in the same way.
+
+    Attributes:
+        fixture: The file that holds what the replay needs of them.
+        scenarios: Their names.
+    """
+
+    fixture: Path
+    scenarios: tuple[str, ...]
+
+
+RESTORES_264: Final = Group(
+    HERE / "recorded_264.json", ("backup_task_264", "dataset_import_264", "restore_264")
 )
-"""The recordings of CVAT 2.64 that create, delete, export and write."""
+CREATIONS_264: Final = Group(
+    HERE / "recorded_creations_264.json",
+    (
+        "annotations_json_write_264",
+        "cloud_storage_264",
+        "create_data_264",
+        "create_task_264",
+        "delete_264",
+        "export_project_job_264",
+    ),
+)
+READS_264: Final = Group(
+    HERE / "recorded_reads_264.json", ("annotations_json_264", "media_264", "requests_list_264")
+)
+GROUPS_264: Final = (RESTORES_264, CREATIONS_264, READS_264)
+NOT_REPLAYED_264: Final = {
+    "costs_264": "it has medians of times, and no exchange",
+    "webhooks_264": "the simulator has no webhooks",
+}
+"""Recordings of CVAT 2.64 that are not replayed, and why."""
 
 REQUEST_HEADERS: Final = frozenset(
     {
@@ -82,6 +107,8 @@ NAMES: Final = frozenset(
         "set-cookie",
         "upload-filename",
         "upload-offset",
+        "x-checksum",
+        "x-updated-date",
     }
 )
 """Response headers that must be present."""
@@ -255,10 +282,9 @@ def main() -> int:
         sys.stderr.write(f"there are no recordings at {RECORDINGS}: set ASYNCCVAT_SHARED\n")
         return 1
     FIXTURE.write_text(to_text(condense(RECORDINGS)), encoding="utf-8")
-    condensed = condense(RECORDINGS_264, SCENARIOS_264)
-    FIXTURE_264.write_text(to_text(condensed), encoding="utf-8")
-    condensed = condense(RECORDINGS_264, CREATIONS_264)
-    FIXTURE_CREATIONS_264.write_text(to_text(condensed), encoding="utf-8")
+    for group in GROUPS_264:
+        condensed = condense(RECORDINGS_264, group.scenarios)
+        group.fixture.write_text(to_text(condensed), encoding="utf-8")
     return 0
 
 

@@ -200,8 +200,8 @@ def _needs_ends(request: dict[str, Any], response: dict[str, Any]) -> bool:
     return bool(request["method"] == "GET")
 
 
-async def replay_scenario_264(
-    exchanges: list[dict[str, Any]], shapes: list[Any]
+async def replay_restores_264(
+    _scenario: str, exchanges: list[dict[str, Any]], shapes: list[Any]
 ) -> dict[int, list[str]]:
     """Replay a scenario; return the differences of each exchange that differs, by its number."""
     differences: dict[int, list[str]] = {}

@@ -157,3 +157,19 @@ async def test_an_organization_narrows_the_lists() -> None:
         assert unknown.status == 404
         contradiction = await client.get("/api/tasks?org=lab", headers={"X-Organization": "other"})
         assert contradiction.status == 400
+
+
+async def test_requests_are_listed_by_the_organization_of_their_target() -> None:
+    async with simulator_client() as client:
+        client.server.add_organization("lab", (2,))
+        for task_id in (1, 2):
+            await client.exported(task_id)
+
+        async def listed(query: str, headers: dict[str, str] | None = None) -> list[int]:
+            response = await client.get(f"/api/requests{query}", headers=headers or {})
+            return [one["operation"]["task_id"] for one in response.json["results"]]
+
+        assert await listed("?org=lab") == [2]
+        for query in ("", "?org="):
+            assert await listed(query) == [2, 1]
+        assert await listed("", {"X-Organization": "lab"}) == [2, 1]

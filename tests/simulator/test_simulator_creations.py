@@ -500,33 +500,6 @@ async def test_edits_of_a_made_task_add_a_shape() -> None:
         assert len((await client.get(path)).json["shapes"]) == 2
 
 
-async def test_chunks_and_frames_are_the_originals() -> None:
-    async with simulator_client() as client:
-        task_id = await make_task(client)
-        files = {f"{number}.jpg": picture(number) for number in range(3)}
-        sent = await send_form(client, task_id, files, image_quality=70, chunk_size=2)
-        await created(client, task_id, sent)
-        path = f"/api/tasks/{task_id}/data?type="
-        chunk = await client.get(f"{path}chunk&number=1&quality=original")
-        with zipfile.ZipFile(io.BytesIO(chunk.body)) as archive:
-            assert archive.read("000000.jpg") == files["2.jpg"]
-        frame = await client.get(f"{path}frame&number=1")
-        assert (frame.type, frame.body) == ("image/jpeg", files["1.jpg"])
-        assert (await client.get(f"{path}preview")).body == files["0.jpg"]
-        words = "Invalid chunk number '2'. The chunk number should be in the [0, 1] range"
-        far = await client.get(f"{path}chunk&number=2")
-        assert (far.status, far.json) == (400, words)
-        assert (await client.get(f"{path}frame&number=3")).status == 500
-        assert (await client.get(f"{path}nothing")).status == 400
-        empty = await make_task(client)
-        assert (await client.get(f"/api/tasks/{empty}/data?type=chunk&number=0")).status == 500
-        video = await make_task(client)
-        sent = await send_form(client, video, {"v.flv": b"FLV"}, image_quality=70)
-        await created(client, video, sent)
-        refused = await client.get(f"/api/tasks/{video}/data?type=frame&number=0")
-        assert refused.body == b"The simulator does not decode videos"
-
-
 async def test_a_form_sent_twice_is_appended_and_other_fields_are_refused() -> None:
     async with simulator_client() as client:
         task_id = await make_task(client)

@@ -89,7 +89,9 @@ async def test_a_job_shows_and_replaces_its_part_of_the_annotations() -> None:
 async def test_ground_truth_is_not_in_the_annotations_of_the_task() -> None:
     options = SimulatorOptions(tasks=1, frames=4, boxes_per_frame=0)
     async with simulator_client(options) as client:
+        assert (await client.get("/api/tasks/1")).json["validation_mode"] is None
         truth = client.server.add_job(1, "ground_truth", [1, 2])
+        assert (await client.get("/api/tasks/1")).json["validation_mode"] == "gt"
         label, before = client.server.tasks[1].labels[0].id, client.server.tasks[1].updated_date
         path = f"/api/jobs/{truth.id}"
         given = {"shapes": [rectangle(label, 1)]}

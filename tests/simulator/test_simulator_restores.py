@@ -577,7 +577,7 @@ def test_a_restore_costs_its_seconds_and_those_of_its_bytes() -> None:
     )
     upload = server.uploads.begin(TASKS, 1, 3_000_000)
     try:
-        request = server.import_queue.submit_restore(upload, ADMIN, RequestTarget("task"), None)
+        request = server.import_queue.submit_restore(upload, ADMIN, RequestTarget("task"))
         assert server.import_queue.seconds_of(request) == 2.0 + 3 * 0.5
     finally:
         server.uploads.close()

@@ -76,7 +76,7 @@ class ImportQueue(WorkQueue[ImportRequest]):
         self._world = world
 
     def submit_restore(
-        self, upload: UploadedFile, owner: User, target: RequestTarget, organization_id: int | None
+        self, upload: UploadedFile, owner: User, target: RequestTarget
     ) -> RestoreRequest:
         """Ask for a restore of a complete file; its id is random, so each asking restores."""
         request = RestoreRequest(
@@ -87,7 +87,6 @@ class ImportQueue(WorkQueue[ImportRequest]):
             number=self.registry.next_number(),
             upload=upload,
             format_name="",
-            organization_id=organization_id,
         )
         self._uploads.keep(upload)
         self.add(request)

@@ -32,12 +32,14 @@ class RequestTarget:
         project_id: The project, or None.
         task_id: The task, or None for a project.
         job_id: The job, or None for a task or project.
+        organization_id: The organization that has it, or gets what is restored; None: none.
     """
 
     kind: TargetKind
     project_id: int | None = None
     task_id: int | None = None
     job_id: int | None = None
+    organization_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,12 +281,10 @@ class RestoreRequest(ImportRequest):
     """A request to restore an uploaded backup.
 
     Attributes:
-        organization_id: The organization that gets what is restored, or None.
         restored: What the backup holds, once it is read.
         made_id: The id of the task or project that was made, or None.
     """
 
-    organization_id: int | None = None
     restored: RestoredTask | RestoredProject | None = None
     made_id: int | None = None
 

@@ -46,7 +46,7 @@ def _make_project(restored: RestoredProject, request: RestoreRequest, world: Wor
         restored.name,
         restored.labels,
         owner=request.owner,
-        organization_id=request.organization_id,
+        organization_id=request.target.organization_id,
     )
     for task in restored.tasks:
         _make_task(task, request, world, project)
@@ -61,7 +61,7 @@ def _make_task(
         restored.name,
         project_id=None if project is None else project.id,
         frames=None,
-        organization_id=request.organization_id,
+        organization_id=request.target.organization_id,
         owner=request.owner,
         labels=project.labels if project is not None else restored.labels,
         subset=restored.subset,

@@ -26,6 +26,7 @@ from asynccvat.simulator.wire.records import CallRecord
 from asynccvat.simulator.wire.responses import bad_request_page, detail, server_error_page
 from asynccvat.simulator.wire.throttle import Throttle
 from asynccvat.simulator.world.accounts import Accounts, UserAccount
+from asynccvat.simulator.world.users import Organization
 from asynccvat.simulator.world.world import World
 
 LARGEST_BODY: Final = 100 << 20
@@ -127,6 +128,16 @@ class Call:
         """
         header = self.request.headers.get("X-Organization")
         return find_scope(self.backend.world, self.query, header)
+
+    @property
+    def organization_id(self) -> int | None:
+        """The one organization that the call concerns; None: none, or any.
+
+        Raises:
+            RefusedError: As for `scope`.
+        """
+        scope = self.scope
+        return scope.id if isinstance(scope, Organization) else None
 
     @property
     def is_safe(self) -> bool:

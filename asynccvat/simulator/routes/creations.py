@@ -25,7 +25,6 @@ from asynccvat.simulator.wire.responses import (
     messages,
 )
 from asynccvat.simulator.world.annotations import Label
-from asynccvat.simulator.world.users import Organization
 
 _PROJECT_FIELDS: Final = frozenset(
     {
@@ -53,7 +52,7 @@ async def create_project(call: Call) -> ServerResponse:
         labels,
         owner=call.account.user,
         assignee=find_assignee(call, given),
-        organization_id=_organization_id(call),
+        organization_id=call.organization_id,
     )
     response = json_response(project_json(project, [], call.origin), 201)
     response.headers["Location"] = f"{call.origin}/api/projects/{project.id}"
@@ -109,7 +108,7 @@ async def create_task(call: Call) -> ServerResponse:
         name,
         project_id=project_id,
         frames=None,
-        organization_id=_organization_id(call),
+        organization_id=call.organization_id,
         owner=call.account.user,
         labels=None if project_id is not None else labels,
         subset=str(given.get("subset") or ""),
@@ -140,8 +139,3 @@ def _labels(call: Call, given: dict[str, Any]) -> tuple[Label, ...]:
         return read_labels(given.get("labels") or [], NewIds(world.label_ids, world.attribute_ids))
     except InvalidLabelsError as error:
         raise RefusedError(ServerResponse(400, encode(error.errors))) from None
-
-
-def _organization_id(call: Call) -> int | None:
-    scope = call.scope
-    return scope.id if isinstance(scope, Organization) else None

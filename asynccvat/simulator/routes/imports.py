@@ -13,7 +13,7 @@ from typing import Final
 
 import aiohttp
 
-from asynccvat.simulator.queues.requests import RequestTarget
+from asynccvat.simulator.queues.requests import RequestTarget, TargetKind
 from asynccvat.simulator.queues.uploads import LARGEST_FILE, UploadedFile, append_piece
 from asynccvat.simulator.routes.about import IMPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
@@ -28,7 +28,6 @@ from asynccvat.simulator.wire.responses import (
     messages,
 )
 from asynccvat.simulator.world.clouds import CloudStorage
-from asynccvat.simulator.world.users import Organization
 
 _PIECE: Final = 1 << 16
 _FIELDS: Final = {"annotations": "annotation_file", "dataset": "dataset_file"}
@@ -66,17 +65,15 @@ def _begun(call: Call) -> ServerResponse | None:
 
 async def _restore(call: Call) -> ServerResponse:
     """Start the restore of a file from TUS or from this form."""
-    scope = call.scope
     _check_location(call)
     is_project = call.path.split("/")[2] == "projects"
     upload = _uploaded_file(call)
     if upload is None:
         upload = await _file_of_form(call, "project_file" if is_project else "task_file")
+    organization_id = call.organization_id
+    kind: TargetKind = "project" if is_project else "task"
     request = call.backend.imports.submit_restore(
-        upload,
-        call.account.user,
-        RequestTarget("project" if is_project else "task"),
-        scope.id if isinstance(scope, Organization) else None,
+        upload, call.account.user, RequestTarget(kind, organization_id=organization_id)
     )
     return json_response({"rq_id": request.id}, 202)
 

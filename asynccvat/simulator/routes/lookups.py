@@ -104,12 +104,19 @@ def find_target(call: Call) -> RequestTarget:
     match call.path.split("/")[2]:
         case "tasks":
             task = find_task(call, call.number)
-            return RequestTarget("task", task.project_id, task.id)
+            return target_of_task(task)
         case "projects":
-            return RequestTarget("project", find_project(call, call.number).id)
+            project = find_project(call, call.number)
+            return RequestTarget("project", project.id, organization_id=project.organization_id)
         case _:
             job = find_job(call, call.number)
-            return RequestTarget("job", job.project_id, job.task_id, job.id)
+            organization_id = call.backend.world.tasks[job.task_id].organization_id
+            return RequestTarget("job", job.project_id, job.task_id, job.id, organization_id)
+
+
+def target_of_task(task: Task) -> RequestTarget:
+    """Return a task as the target of a request."""
+    return RequestTarget("task", task.project_id, task.id, organization_id=task.organization_id)
 
 
 def _check_visible(call: Call, item: Task | Project) -> None:

@@ -1,6 +1,7 @@
-"""Handlers of the media of a task without an export: chunks and frames of images.
+"""Handlers of the media of a task without an export: chunks, frames and previews.
 
-The bytes are those of the originals. Videos are opaque here, so they have neither.
+Originals are the bytes that exports have. Nothing is decoded here: compressed images and frames of
+videos are pictures of the same size that are drawn.
 """
 
 from __future__ import annotations
@@ -8,17 +9,26 @@ from __future__ import annotations
 import io
 import mimetypes
 import zipfile
+import zlib
 from pathlib import PurePosixPath
+from typing import Final
 
+from asynccvat.simulator.formats.video_chunks import write_video_chunk
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.lookups import find_task
 from asynccvat.simulator.wire.responses import (
     ServerResponse,
     json_string,
-    plain_text,
+    messages,
     server_error_page,
 )
 from asynccvat.simulator.world.content import Frame
+from asynccvat.simulator.world.dates import stamp
+from asynccvat.simulator.world.jpeg import draw_jpeg
+from asynccvat.simulator.world.tasks import Task
+
+_PREVIEW: Final = 256
+"""Pixels of the longer side of a preview."""
 
 
 async def show_data(call: Call) -> ServerResponse:
@@ -26,23 +36,26 @@ async def show_data(call: Call) -> ServerResponse:
     task = find_task(call, call.number)
     if not task.size:
         raise server_error_page()
-    if task.media is not None and task.media.video:
-        raise plain_text(400, "The simulator does not decode videos")
-    frames, length = task.frames(), task.data_chunk_size or task.size
+    quality = call.query.get("quality", "compressed")
+    if quality not in ("compressed", "original"):
+        raise messages(400, "Wrong quality value")
     match call.query.get("type"):
         case "preview":
-            return _image(frames[0])
+            return _preview(task)
         case "frame":
-            # Seen: the range that CVAT names goes one too far.
-            number = _number(call, "frame", "frame number", task.size)
-            if number == task.size:
-                raise server_error_page()
-            return _image(frames[number])
+            return _frame(call, task, original=quality == "original")
         case "chunk":
-            number = _number(call, "chunk number", "chunk number", (task.size - 1) // length)
-            return _chunk(frames[number * length : (number + 1) * length])
+            return _chunk(call, task, original=quality == "original")
         case _:
-            raise plain_text(400, "Data type not specified or not supported")
+            raise messages(400, "Data type not specified or not supported")
+
+
+async def show_preview(call: Call) -> ServerResponse:
+    """`GET /api/tasks/{id}/preview`: send a small picture of the first frame."""
+    task = find_task(call, call.number)
+    if not task.size:
+        raise server_error_page()
+    return _preview(task)
 
 
 def _number(call: Call, name: str, subject: str, last: int) -> int:
@@ -53,15 +66,55 @@ def _number(call: Call, name: str, subject: str, last: int) -> int:
     return int(text)
 
 
-def _image(frame: Frame) -> ServerResponse:
-    media_type = mimetypes.guess_type(frame.name)[0] or "application/octet-stream"
-    return ServerResponse(200, frame.data(), media_type)
+def _preview(task: Task) -> ServerResponse:
+    frame = task.frames()[0]
+    longer = max(frame.width, frame.height, 1)
+    sides = (max(1, side * _PREVIEW // longer) for side in (frame.width, frame.height))
+    return ServerResponse(200, draw_jpeg(frame.seed, *sides), "image/jpeg")
 
 
-def _chunk(frames: tuple[Frame, ...]) -> ServerResponse:
+def _frame(call: Call, task: Task, *, original: bool) -> ServerResponse:
+    size = task.size or 0
+    # Seen: the range that CVAT names goes one too far.
+    number = _number(call, "frame", "frame number", size)
+    if number == size:
+        raise server_error_page()
+    frame = task.frames()[number]
+    if original or _is_video(task):
+        media_type = mimetypes.guess_type(frame.name)[0] or "application/octet-stream"
+        return ServerResponse(200, frame.data(), media_type)
+    return ServerResponse(200, _compressed(frame), "image/jpeg")
+
+
+def _chunk(call: Call, task: Task, *, original: bool) -> ServerResponse:
+    size = task.size or 0
+    length = task.data_chunk_size or size
+    number = _number(call, "chunk number", "chunk number", (size - 1) // length)
+    frames = task.frames()[number * length : (number + 1) * length]
+    if _is_video(task):
+        pictures = [frame.data() for frame in frames]
+        body = write_video_chunk(pictures, frames[0].width, frames[0].height)
+    else:
+        body = _zipped(frames, original=original)
+    changed = task.chunks_updated_date or task.created_date
+    headers = {"X-Checksum": str(zlib.crc32(body)), "X-Updated-Date": stamp(changed) or ""}
+    media_type = "video/mp4" if _is_video(task) else "application/zip"
+    return ServerResponse(200, body, media_type, headers)
+
+
+def _zipped(frames: tuple[Frame, ...], *, original: bool) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for number, frame in enumerate(frames):
-            suffix = PurePosixPath(frame.name).suffix
-            archive.writestr(f"{number:06d}{suffix}", frame.data())
-    return ServerResponse(200, stream.getvalue(), "application/zip")
+            suffix = PurePosixPath(frame.name).suffix if original else ".jpeg"
+            data = frame.data() if original else _compressed(frame)
+            archive.writestr(f"{number:06d}{suffix}", data)
+    return stream.getvalue()
+
+
+def _compressed(frame: Frame) -> bytes:
+    return draw_jpeg(zlib.crc32(frame.data()), frame.width, frame.height)
+
+
+def _is_video(task: Task) -> bool:
+    return task.media is not None and task.media.video is not None

@@ -13,14 +13,13 @@ from asynccvat.simulator.queues.requests import (
     ExportRequest,
     ExportResult,
     ExportSubject,
-    RequestTarget,
 )
 from asynccvat.simulator.routes import annotations as json_annotations
 from asynccvat.simulator.routes.about import EXPORT_FORMATS
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.exports import result_of
 from asynccvat.simulator.routes.gone import show_gone
-from asynccvat.simulator.routes.lookups import find_task
+from asynccvat.simulator.routes.lookups import find_task, target_of_task
 from asynccvat.simulator.wire.responses import ServerResponse, messages, plain_text
 
 
@@ -60,7 +59,7 @@ def _export(
         call.backend.exports.submit(
             subject,
             call.account.user,
-            RequestTarget("task", task.project_id, task.id),
+            target_of_task(task),
             file_name=call.query.get("filename") or None,
         )
         return ServerResponse(202, content_type=None)

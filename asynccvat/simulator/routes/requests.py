@@ -56,6 +56,8 @@ async def list_requests(call: Call) -> ServerResponse:
     rows = select(rows, query, REQUEST_TERMS)
     if expression:
         rows = [row for row in rows if _request_filter(expression)(row)]
+    if call.query.get("org"):  # only the parameter filters, the header does not
+        rows = [row for row in rows if row.target.organization_id == call.organization_id]
     page = cut_page(rows, call.query)
     shown = [request_json(request, call.origin) for request in page.rows]
     response = list_response(call, page, shown)

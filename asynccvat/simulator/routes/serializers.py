@@ -61,7 +61,7 @@ def task_json(task: Task, origin: str, assigned: datetime | None = None) -> dict
         },
         "labels": {"url": f"{origin}/api/labels?task_id={task.id}"},
         "assignee_updated_date": stamp(assigned),
-        "validation_mode": None,
+        "validation_mode": "gt" if any(job.type == "ground_truth" for job in jobs) else None,
         "consensus_enabled": False,
     }
 

@@ -141,6 +141,7 @@ ROUTES: Final[dict[str, Route]] = {
     "/api/tasks/{id}/data/meta": _route(
         GET=tasks.show_data_meta, allow="GET, PATCH, HEAD, OPTIONS"
     ),
+    "/api/tasks/{id}/preview": _route(GET=media.show_preview),
     "/api/tasks/{id}/status": _route(GET=tasks.show_status),
     "/api/tasks/{id}/dataset": _route(GET=old_endpoints.show_dataset),
     "/api/tasks/{id}/backup": _route(GET=gone.show_gone),

@@ -17,10 +17,9 @@ from asynccvat.simulator.formats.data_options import (
     read_data_options,
 )
 from asynccvat.simulator.formats.task_data import NamedFiles, find_order_mismatch
-from asynccvat.simulator.queues.requests import RequestTarget
 from asynccvat.simulator.routes.calls import Call
 from asynccvat.simulator.routes.forms import read_form
-from asynccvat.simulator.routes.lookups import find_changeable_task
+from asynccvat.simulator.routes.lookups import find_changeable_task, target_of_task
 from asynccvat.simulator.routes.uploads import (
     append_to_upload,
     begin_upload,
@@ -126,7 +125,7 @@ async def _create(call: Call, task: Task) -> ServerResponse:
     request = call.backend.creations.submit(
         rq_id,
         call.account.user,
-        RequestTarget("task", task.project_id, task.id),
+        target_of_task(task),
         files=[*names.items(), *_server_files(call, options)],
         options=options,
     )

@@ -22,6 +22,7 @@ from asynccvat.simulator.world.annotations import (
     TrackedShape,
 )
 from asynccvat.simulator.world.jpeg import draw_jpeg
+from asynccvat.simulator.world.png import draw_png
 
 # Names like those of a recorded task: hidden, nested, quoted, with URL and shell characters.
 _UNICODE_FRAME_NAMES: Final = (
@@ -65,6 +66,8 @@ class Frame:
             return self.source.read()
         if self.name.endswith(".pcd"):
             return _point_cloud(self.seed)
+        if self.name.endswith(".PNG"):  # of a video
+            return draw_png(self.seed, self.width, self.height)
         return draw_jpeg(self.seed, self.width, self.height, self.size)
 
 
