@@ -26,6 +26,9 @@ Row = Sequence[object]
 _MARGIN = 3
 _FOLDED = 8
 
+# A line has room for so many.
+_NEW_IDS_SHOWN = 3
+
 RESULTS = (
     "fetched",
     "backed up",
@@ -203,6 +206,8 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
         f"({', '.join(parts)}), {number_of_bytes(report.transferred)} {moved}, "
         f"{counted(report.requests, 'request')}: {place}"
     )
+    if report.new_ids_file is not None:
+        write(_new_ids(report.outcomes, report.new_ids_file))
     compared = [one.compared for one in report.outcomes if one.compared is not None]
     if compared:
         different = sum(bool(one.differences) for one in compared)
@@ -215,6 +220,18 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
             "The list of tasks kept changing while it was read, or tasks in it cannot be read: "
             "some tasks may be missing. Run the command again."
         )
+
+
+def _new_ids(outcomes: Sequence[TaskOutcome], file: Path) -> str:
+    """Return the line that says which ids became which."""
+    made = [one for one in outcomes if one.new_id is not None]
+    shown = [
+        f"{one.task_id or printable(repr(one.name))} -> {one.new_id}"
+        for one in made[:_NEW_IDS_SHOWN]
+    ]
+    if len(made) > len(shown):
+        shown.append(f"{len(made) - len(shown):,} more")
+    return f"New ids: {', '.join(shown) or 'none in this run'}. All: {file}"
 
 
 class EventLog:

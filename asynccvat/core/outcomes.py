@@ -215,6 +215,8 @@ class RunReport:
         stopped_by: The error that ended the run early: no room left, credentials refused, server
             down. None otherwise.
         guard: Why planned removals were not carried out, None otherwise.
+        new_ids_file: The `restored.json` of a restore: which id became which. None if there is
+            none.
         warnings: About the run, not about one task.
     """
 
@@ -226,6 +228,7 @@ class RunReport:
     interrupted: bool = False
     stopped_by: AsyncCvatError | None = None
     guard: str | None = None
+    new_ids_file: Path | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -287,6 +290,7 @@ class RunReport:
             "interrupted": self.interrupted,
             "stopped_by": None if self.stopped_by is None else error_record(self.stopped_by),
             "guard": self.guard,
+            "new_ids_file": None if self.new_ids_file is None else str(self.new_ids_file),
             "listing_complete": self.listing_complete,
             "seconds": round(self.seconds, 3),
             "requests": self.requests,

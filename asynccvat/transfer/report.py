@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from pathlib import Path
 
 import anyio
 
@@ -30,6 +31,7 @@ class ReportBuilder:
 
     Attributes:
         outcomes: The outcomes so far.
+        new_ids_file: The file that says which id became which, None for none.
     """
 
     def __init__(self, run: Run, options: TransferOptions) -> None:
@@ -50,6 +52,7 @@ class ReportBuilder:
             patience=options.wait_for_server,
         )
         self.outcomes: list[TaskOutcome] = []
+        self.new_ids_file: Path | None = None
         self._complete = True
         self._guard: str | None = None
         self._warnings: list[str] = []
@@ -112,6 +115,7 @@ class ReportBuilder:
             interrupted=interrupted,
             stopped_by=stopped_by,
             guard=self._guard if plan is None else plan.guard,
+            new_ids_file=self.new_ids_file,
             warnings=tuple(self._warnings),
         )
         self._run.emit(RunFinished(self._run.report))

@@ -44,13 +44,20 @@ def test_backups_become_tasks_and_nothing_is_made_twice(
     ended = shell("restore", str(backups))
     assert ended.code == 0, ended.err
     assert "3 tasks (3 restored)" in ended.out
+    (found,) = (backups / ".asynccvat" / "restores").glob("*/restored.json")
+    new = json.loads(found.read_bytes())["tasks"]
+    now = {number: f"{number} -> {new[str(number)]}" for number in (1, 2, 3)}
+    said = ended.out.splitlines()[-1]
+    assert said.startswith("New ids: ")
+    assert said.endswith(f". All: {found}")
+    assert all(text in said for text in now.values())
     assert sorted(names(simulated)) == sorted([*before, *before[:3]])
     again = shell("restore", str(backups), "--json")
     assert again.code == 0
     report: dict[str, Any] = json.loads(again.out)
     assert report["counts"] == {"skipped": 3}
     assert [one["task_id"] for one in report["tasks"]] == [1, 2, 3]
-    (found,) = (backups / ".asynccvat" / "restores").glob("*/restored.json")
+    assert report["new_ids_file"] == str(found)
     restored = json.loads(found.read_bytes())
     assert restored["tasks"] == {str(one["task_id"]): one["new_id"] for one in report["tasks"]}
     unchanged = shell("restore", str(backups), "--dry-run")

@@ -295,7 +295,7 @@ async def _write_restored(journal: RestoreJournal, report: ReportBuilder) -> Non
     if not journal.states.done:
         return
     try:
-        await journal.write_restored()
+        report.new_ids_file = await journal.write_restored()
     except StoreError as error:
         report.warn(f"the list of new ids could not be written, but the journal has them: {error}")
 
