@@ -39,6 +39,7 @@ RESULTS = (
     "imported",
     "created",
     "copied",
+    "updated",
     "deleted",
     "moved",
     "removed",

@@ -28,6 +28,7 @@ _ORDER = (
     "restore",
     "copy",
     "finish",
+    "update",
     "import",
     "create",
     "finish",

@@ -42,7 +42,8 @@ class CopyOptions(TransferOptions):
             projects apart: each goes into the project of its name, which is made if it is missing.
         state: The folder of the journal. None for one in the user's state folder, named by both
             sides.
-        states: Set stages and states of jobs at the target as they are at the source.
+        states: Set stages and states of jobs at the target as they are at the source, also of
+            tasks that were copied before.
         overwrite: Also replace and remove copies that were changed at the target.
         duplicate: Also copy tasks of which the target's project has one of the same name, subset
             and size that this journal does not know.

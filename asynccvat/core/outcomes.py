@@ -33,6 +33,8 @@ class Action(StrEnum):
     """A dataset was imported into it."""
     COPIED = "copied"
     """It was copied to another server or organization."""
+    UPDATED = "updated"
+    """The stages and states of its copy's jobs were set."""
     DELETED = "deleted"
     """It was deleted on the server."""
     WRITTEN = "written"

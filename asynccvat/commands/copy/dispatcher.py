@@ -7,7 +7,7 @@ from functools import partial
 
 import anyio
 
-from asynccvat.aio.task_groups import run_beside, task_group
+from asynccvat.aio.task_groups import run_beside, run_limited, task_group
 from asynccvat.aio.threads import shielded
 from asynccvat.client.poller import Poller
 from asynccvat.commands.copy.one_task import TaskCopier
@@ -25,6 +25,7 @@ from asynccvat.core.plans.copy_steps import (
     RefuseCopy,
     RemoveCopy,
     SkipCopy,
+    UpdateCopy,
 )
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
@@ -51,6 +52,8 @@ from asynccvat.transfer.slots import RequestSlots
 
 # With fewer tasks, all results are asked for, and nothing has to be known of earlier ones.
 _ENOUGH_TO_PREDICT = 8
+# Copies that are compared, or whose jobs are set, at once.
+_SMALL_STEPS = 4
 
 
 class CopyDispatcher:
@@ -167,17 +170,20 @@ class CopyDispatcher:
         self, steps: Sequence[CopyStep], copies: Sequence[CopyTask | FinishCopy]
     ) -> None:
         for step in steps:
-            match step:
-                case KeepCopy():
-                    await self._one(step, self._copier.keep(step))
-                case SkipCopy():
-                    self._report.done(_skipped(step))
-                case _:
-                    pass
+            if isinstance(step, SkipCopy):
+                self._report.done(_skipped(step))
+        others = [step for step in steps if isinstance(step, KeepCopy | UpdateCopy)]
+        await run_limited(_SMALL_STEPS, [partial(self._keep, step) for step in others])
         await self._copy_each(copies)
         # What failed may pass by now.
         again, self._second_chances = self._second_chances, []
         await self._copy_each(again, is_second=True)
+
+    async def _keep(self, step: KeepCopy | UpdateCopy) -> None:
+        copier = self._copier
+        await self._one(
+            step, copier.keep(step) if isinstance(step, KeepCopy) else copier.update(step)
+        )
 
     async def _copy_each(
         self, steps: Sequence[CopyTask | FinishCopy], *, is_second: bool = False
@@ -255,7 +261,7 @@ def failed(step: CopyStep, error: AsyncCvatError) -> TaskOutcome:
             name, copy = copied.target.name, copied.copy
         case RefuseCopy():
             name, copy = step.name, step.copy
-        case KeepCopy():
+        case UpdateCopy() | KeepCopy():
             name, copy = step.task.name, step.copied.copy
         case FinishCopy():
             name, copy = step.task.name, step.copy

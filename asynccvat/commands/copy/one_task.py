@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
+import msgspec
+
 from asynccvat.client import internals
 from asynccvat.commands.copy.comparison import ReadCopy, compare, look_at
 from asynccvat.commands.copy.sending import BackupSender, PassedBackup
@@ -29,6 +31,7 @@ from asynccvat.core.plans.copy_steps import (
     KeepCopy,
     ProjectMatch,
     RemoveCopy,
+    UpdateCopy,
 )
 from asynccvat.core.records.copies import Begun, Copied, Gone, source_state
 from asynccvat.core.records.restores import Failed
@@ -153,6 +156,32 @@ class TaskCopier:
             location=self._address(step.copied.copy),
         )
 
+    async def update(self, step: UpdateCopy) -> TaskOutcome:
+        """Set the stages and states of a copy's jobs, unless it was changed since the plan.
+
+        Raises:
+            CopyChangedError: It was changed.
+            AsyncCvatError: A server refuses it, or cannot be asked.
+        """
+        task, left = step.task, step.copied.target
+        now = await self._target.task(step.copied.copy)
+        await self._check_as_left(step.copied, now, "its jobs are not set", "sets them")
+        changed = await self._set_jobs(task.id, now.id)
+        look = await look_at(self._target, now, known_date=left.updated_date)
+        state = look.state
+        if not state.annotations:
+            state = msgspec.structs.replace(state, annotations=left.annotations)
+        source = source_state(task, self._jobs.get(task.id, ""))
+        await self._state.note(Copied(task.id, now.id, source, state))
+        return TaskOutcome(
+            task_id=task.id,
+            name=task.name,
+            action=Action.UPDATED if changed else Action.KEPT,
+            reason=step.reason if changed else CopyReason.UNCHANGED,
+            location=self._address(now.id),
+            new_id=now.id,
+        )
+
     async def keep(self, step: KeepCopy) -> TaskOutcome:
         """Return the outcome of a task that is not copied. A changed copy is compared.
 
@@ -235,7 +264,9 @@ class TaskCopier:
         if self._options.states:
             await self._set_jobs(task.id, copy)
 
-    async def _set_jobs(self, task_id: int, copy: int) -> None:
+    async def _set_jobs(self, task_id: int, copy: int) -> bool:
+        """Set the jobs of a copy as those of its task. Returns whether any was otherwise."""
+        changed = False
         here = await self._source.jobs(JobSelection(task_ids=[task_id]))
         there = {_place(job): job for job in await self._target.jobs(JobSelection(task_ids=[copy]))}
         for job in here:
@@ -246,6 +277,8 @@ class TaskCopier:
                 await internals(self._target).restores.set_job(
                     twin.id, stage=job.stage, state=job.state
                 )
+                changed = True
+        return changed
 
     async def _compare(self, task: Task, begun: Begun, copy: int) -> ReadCopy:
         read = await compare(self._source, self._target, task, copy)
@@ -282,17 +315,27 @@ class TaskCopier:
         except NotFoundError:
             await self._state.note(Gone(copied.copy))
             return
+        await self._check_as_left(copied, now, "is not removed", "removes it")
+        await internals(self._target).creations.discard(copied.copy)
+        await self._state.note(Gone(copied.copy))
+
+    async def _check_as_left(self, copied: Copied, now: Task, what: str, overwrite: str) -> None:
+        """Check that a copy is as we left it, unless that does not matter.
+
+        Raises:
+            CopyChangedError: It was changed.
+        """
+        if self._options.overwrite:
+            return
         look = await look_at(self._target, now, known_date=copied.target.updated_date)
         how = edited(copied.target, look)
-        if how and not self._options.overwrite:
+        if how:
             raise CopyChangedError(
-                f"task {copied.copy} of the target, a copy of task {copied.task}, is not removed: "
-                f"{how}. Look at it; --overwrite removes it.",
+                f"task {copied.copy} of the target, a copy of task {copied.task}, {what}: {how}. "
+                f"Look at it; --overwrite {overwrite}.",
                 task_id=copied.task,
                 step="remove",
             )
-        await internals(self._target).creations.discard(copied.copy)
-        await self._state.note(Gone(copied.copy))
 
     async def _discard(self, task_id: int, copy: int) -> None:
         """Remove what an interrupted run made of an earlier state, unless it was worked on."""

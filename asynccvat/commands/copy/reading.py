@@ -15,11 +15,11 @@ from asynccvat.commands.copy.comparison import look_at, source_jobs_digest
 from asynccvat.commands.copy.projects import match_projects
 from asynccvat.commands.copy.state import CopyState
 from asynccvat.core.copy_options import CopyOptions
-from asynccvat.core.models import Job, Task, TaskListing
-from asynccvat.core.plans.copy import CopyFacts, CopyLook, copies_to_look_at
+from asynccvat.core.models import Job, Task
+from asynccvat.core.plans.copy import CopyFacts, CopyLook, copies_to_look_at, is_due
 from asynccvat.core.plans.copy_steps import ProjectMatch
 from asynccvat.core.plans.removals import Presence
-from asynccvat.core.records.copies import CopyLedger, TargetState, source_state
+from asynccvat.core.records.copies import CopyLedger, TargetState
 from asynccvat.core.selections.selection import JobSelection, Selection
 from asynccvat.errors import NotFoundError, PermissionDeniedError
 
@@ -54,7 +54,11 @@ async def read_facts(
         of_source = await _jobs(source, listed)
         jobs = {task: source_jobs_digest(of_source.get(task, ())) for task in listed}
     wanted = copies_to_look_at(listing, ledger, gone, jobs)
-    due = _due(listing, ledger, jobs, copies.lost)
+    due = [
+        task
+        for task in listing.tasks
+        if not task.without_data and is_due(task, ledger, copies.lost)
+    ]
     if not options.states:
         of_source = await _jobs(source, [task.id for task in due])
     projects = await match_projects(source, target, ledger, due, options)
@@ -103,22 +107,6 @@ async def _read_copies(target: CvatClient, ids: Sequence[int]) -> _Copies:
     absent = [task_id for task_id in ids if task_id not in copies.there]
     await run_limited(_AT_ONCE, [partial(ask, task_id) for task_id in absent])
     return copies
-
-
-def _due(
-    listing: TaskListing, ledger: CopyLedger, jobs: Mapping[int, str], lost: Collection[int]
-) -> list[Task]:
-    """Return the tasks that are copied, if nothing else stands in the way."""
-    return [
-        task
-        for task in listing.tasks
-        if not task.without_data
-        and (
-            (copied := ledger.copies.get(task.id)) is None
-            or copied.copy in lost
-            or copied.source != source_state(task, jobs.get(task.id, ""))
-        )
-    ]
 
 
 async def _presence(source: CvatClient, task_ids: Sequence[int]) -> dict[int, Presence]:

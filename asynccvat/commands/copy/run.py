@@ -23,6 +23,7 @@ from asynccvat.core.plans.copy_steps import (
     RefuseCopy,
     RemoveCopy,
     SkipCopy,
+    UpdateCopy,
 )
 from asynccvat.core.records.copies import SideName
 from asynccvat.core.selections.selection import Selection
@@ -136,7 +137,7 @@ def _planned(plan: CopyPlan) -> Planned:
         move=0,
         remove=len(plan.of(RemoveCopy)),
         refuse=len(plan.of(RefuseCopy)),
-        upload=len(plan.of(CopyTask)) + len(plan.of(FinishCopy)),
+        upload=len(plan.of(CopyTask)) + len(plan.of(FinishCopy)) + len(plan.of(UpdateCopy)),
     )
 
 

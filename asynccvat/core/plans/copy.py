@@ -23,11 +23,13 @@ from asynccvat.core.plans.copy_steps import (
     RefuseCopy,
     RemoveCopy,
     SkipCopy,
+    UpdateCopy,
 )
 from asynccvat.core.plans.removals import Presence
 from asynccvat.core.records.copies import (
     Copied,
     CopyLedger,
+    SourceState,
     TargetState,
     source_state,
 )
@@ -161,11 +163,30 @@ def copies_to_look_at(
     changed = [
         copied.copy
         for task in listing.tasks
-        if (copied := ledger.copies.get(task.id)) is not None
-        and copied.source != source_state(task, jobs.get(task.id, ""))
+        if (copied := ledger.copies.get(task.id)) is not None and _changed(copied, task, jobs)
     ]
     removed = [ledger.copies[task].copy for task in gone if task in ledger.copies]
     return (*changed, *removed, *ledger.replaced)
+
+
+def is_due(task: Task, ledger: CopyLedger, lost: Collection[int]) -> bool:
+    """Return whether a task has no copy of what it holds now, so that a backup of it is needed."""
+    copied = ledger.copies.get(task.id)
+    return (
+        copied is None
+        or copied.copy in lost
+        or not copied.source.has_content_of(source_state(task))
+    )
+
+
+def _changed(copied: Copied, task: Task, jobs: Mapping[int, str]) -> bool:
+    """Whether a task changed since it was copied, or with `states` its jobs did."""
+    state = source_state(task, jobs.get(task.id, ""))
+    return not copied.source.has_content_of(state) or _jobs_changed(copied, state)
+
+
+def _jobs_changed(copied: Copied, state: SourceState) -> bool:
+    return bool(state.jobs) and copied.source.jobs != state.jobs
 
 
 def _task_step(task: Task, facts: CopyFacts, options: CopyOptions) -> CopyStep:
@@ -174,7 +195,11 @@ def _task_step(task: Task, facts: CopyFacts, options: CopyOptions) -> CopyStep:
     begun, made = facts.ledger.begun.get(task.id), facts.asked.get(task.id)
     if made is not None and made in facts.lost:
         made = None
-    elif begun is not None and task.id in facts.asked and (made is None or begun.source == state):
+    elif (
+        begun is not None
+        and task.id in facts.asked
+        and (made is None or begun.source.has_content_of(state))
+    ):
         return FinishCopy(task, CopyReason.INTERRUPTED, begun, made, copied)
     if task.without_data:
         return SkipCopy(task, CopyReason.NO_DATA, "it has no images yet, so CVAT backs nothing up")
@@ -204,7 +229,10 @@ def _next_copy(
         )
     look = facts.looks.get(copied.copy)
     how = "" if look is None else edited(copied.target, look)
-    if copied.source == source_state(task, facts.jobs.get(task.id, "")):
+    state = source_state(task, facts.jobs.get(task.id, ""))
+    if copied.source.has_content_of(state):
+        if _jobs_changed(copied, state):
+            return _update(task, copied, how, options)
         if how:
             return KeepCopy(task, CopyReason.EDITED, copied, f"its copy was changed: {how}")
         return KeepCopy(task, CopyReason.UNCHANGED, copied)
@@ -218,6 +246,20 @@ def _next_copy(
             copied.copy,
         )
     return _into_project(CopyTask(task, CopyReason.CHANGED, copied, made), facts)
+
+
+def _update(task: Task, copied: Copied, how: str, options: CopyOptions) -> CopyStep:
+    """Return the step of a task of which only the stages or states of jobs are to be set."""
+    if not how or options.overwrite:
+        return UpdateCopy(task, CopyReason.STATES, copied)
+    return RefuseCopy(
+        task.id,
+        task.name,
+        CopyReason.EDITED,
+        f"the stages and states of its jobs are not set, since its copy, task {copied.copy} of the "
+        f"target, was changed: {how}. Look at both; --overwrite sets them",
+        copied.copy,
+    )
 
 
 def _first_copy(task: Task, made: int | None, facts: CopyFacts, options: CopyOptions) -> CopyStep:

@@ -26,6 +26,8 @@ class CopyReason(StrEnum):
     """The task changed since it was copied."""
     MISSING = "missing"
     """Its copy was deleted at the target."""
+    STATES = "states of jobs"
+    """Only the stages or states of its jobs changed since it was copied."""
     INTERRUPTED = "interrupted"
     """An earlier run asked the target for it, and ended before the comparison."""
     UNCHANGED = "unchanged"
@@ -83,6 +85,20 @@ class FinishCopy(msgspec.Struct, frozen=True):
     previous: Copied | None = None
 
 
+class UpdateCopy(msgspec.Struct, frozen=True):
+    """Set the stages and states of a copy's jobs. Nothing else changed.
+
+    Attributes:
+        task: The task at the source.
+        reason: Why.
+        copied: The copy.
+    """
+
+    task: Task
+    reason: CopyReason
+    copied: Copied
+
+
 class KeepCopy(msgspec.Struct, frozen=True):
     """Do nothing: neither side changed, or only the copy.
 
@@ -137,8 +153,8 @@ class SkipCopy(msgspec.Struct, frozen=True):
     detail: str
 
 
-CopyStep = CopyTask | FinishCopy | KeepCopy | RemoveCopy | RefuseCopy | SkipCopy
-S = TypeVar("S", CopyTask, FinishCopy, KeepCopy, RemoveCopy, RefuseCopy, SkipCopy)
+CopyStep = CopyTask | FinishCopy | UpdateCopy | KeepCopy | RemoveCopy | RefuseCopy | SkipCopy
+S = TypeVar("S", CopyTask, FinishCopy, UpdateCopy, KeepCopy, RemoveCopy, RefuseCopy, SkipCopy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +182,7 @@ class ProjectMatch:
 _NAMES: Mapping[type, str] = {
     CopyTask: "copy",
     FinishCopy: "finish",
+    UpdateCopy: "update",
     RemoveCopy: "remove",
     RefuseCopy: "refuse",
     SkipCopy: "skip",
@@ -237,7 +254,7 @@ def _record(step: CopyStep) -> dict[str, Any]:
             record |= {"task_id": step.task.id, "name": step.task.name, "replaces": previous}
         case FinishCopy():
             record |= {"task_id": step.task.id, "name": step.task.name, "copy": step.copy}
-        case KeepCopy():
+        case UpdateCopy() | KeepCopy():
             record |= {"task_id": step.task.id, "name": step.task.name, "copy": step.copied.copy}
         case _:
             record |= {"task_id": step.task.id, "name": step.task.name}

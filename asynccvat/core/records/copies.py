@@ -61,7 +61,10 @@ def state_name(source: SideName, target: SideName) -> str:
 
 
 class SourceState(msgspec.Struct, frozen=True):
-    """What a copy was made of. If one of these changes, the task is copied again.
+    """What a copy was made of.
+
+    If a date, a project or a size changes, the task is copied again. If only its jobs change, they
+    are set at the copy.
 
     Attributes:
         updated_date: The task's date, as the server's own text.
@@ -74,6 +77,14 @@ class SourceState(msgspec.Struct, frozen=True):
     project_id: int | None = None
     size: int | None = None
     jobs: str = ""
+
+    def has_content_of(self, other: SourceState) -> bool:
+        """Whether a backup of the other state holds the same. It has no states of jobs."""
+        return (self.updated_date, self.project_id, self.size) == (
+            other.updated_date,
+            other.project_id,
+            other.size,
+        )
 
 
 def source_state(task: Task, jobs: str = "") -> SourceState:

@@ -14,7 +14,7 @@ import asynccvat
 from asynccvat import CopyOptions, Selection
 from asynccvat.core.outcomes import Action, RunReport
 from asynccvat.errors import ConfigError, CopyChangedError, StoreError
-from asynccvat.events import Event, ImportRequested
+from asynccvat.events import Event, ImportRequested, Planned
 from asynccvat.models import CopyReason, TaskListing
 from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
 
@@ -123,7 +123,8 @@ async def test_a_changed_copy_of_an_unchanged_task_is_compared(both: TwoServers)
     assert failure.compared is not None
     assert "shapes instead of" in str(failure.error)
     both.new.rename_task(first[1] or 0, "renamed")
-    assert "name, subset or frames" in (await both.copy()).outcomes[0].warnings[0]
+    warnings = {one.task_id: one.warnings for one in (await both.copy()).outcomes}
+    assert "name, subset or frames" in warnings[1][0]
 
 
 async def test_a_copy_that_was_deleted_at_the_target_is_made_again(both: TwoServers) -> None:
@@ -226,8 +227,58 @@ async def test_stages_and_states_of_jobs_are_copied_on_request(both: TwoServers)
         assert [(one.stage, one.state) for one in new] == [(one.stage, one.state) for one in old]
     assert not any("stages" in warning for warning in report.warnings)
     assert (await both.copy(states=True)).count(Action.KEPT) == 4
+
+
+async def test_states_of_jobs_that_change_are_set_at_the_copy_that_stands(
+    both: TwoServers,
+) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy()).outcomes}
+    job = both.old.world.tasks[1].jobs()[0].id
+    both.old.world.change_job(job, state="rejected")
+    assert (await both.plan()).counts == {"keep": 4}
+    plan = await both.plan(states=True)
+    assert {step["step"] for step in plan.to_json()["steps"]} == {"update"}
+    report = await both.copy(states=True)
+    assert reasons(report)[1] == ("updated", "states of jobs")
+    assert report.ok
+    assert both.new.world.tasks[first[1]].jobs()[0].state == "rejected"
+    assert (await both.plan(states=True)).counts == {"keep": 4}
+    assert (await both.plan()).counts == {"keep": 4}
+    both.old.world.change_job(job, state="completed")
+    assert reasons(await both.copy(states=True)) == {
+        1: ("updated", "states of jobs"),
+        **dict.fromkeys((2, 3, 4), ("kept", "unchanged")),
+    }
+    assert set(both.new.world.tasks) == set(first.values())
+
+
+async def test_states_of_jobs_are_not_set_at_a_copy_that_was_changed(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy(states=True)).outcomes}
     both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, state="rejected")
-    assert reasons(await both.copy(states=True))[1] == ("copied", "changed")
+    mine = both.new.world.tasks[first[1]].jobs()[0].id
+    both.new.world.change_job(mine, state="completed")
+    (failure,) = (await both.copy(states=True)).failures
+    assert f"not set, since its copy, task {first[1]} of the target, was" in str(failure.error)
+    assert reasons(await both.copy(states=True, overwrite=True))[1][0] == "updated"
+    assert both.new.world.tasks[first[1]].jobs()[0].state == "rejected"
+
+
+async def test_states_of_jobs_are_not_set_at_a_copy_that_is_changed_meanwhile(
+    both: TwoServers,
+) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy(states=True)).outcomes}
+    both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, state="rejected")
+    mine = both.new.world.tasks[first[1]].jobs()[0].id
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Planned):
+            both.new.world.change_job(mine, state="completed")
+
+    report = await asynccvat.copy(
+        both.source, both.target, options=both.options(states=True), on_event=on_event
+    )
+    assert "its jobs are not set" in str(report.failures[0].error)
+    assert both.new.world.tasks[first[1]].jobs()[0].state == "completed"
 
 
 async def test_tasks_outside_projects_stay_outside(tmp_path: Path) -> None:

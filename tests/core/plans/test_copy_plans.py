@@ -6,11 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.models import Task, TaskListing
-from asynccvat.core.plans.copy import CopyFacts, CopyLook, copies_to_look_at, edited, plan_copy
+from asynccvat.core.plans.copy import (
+    CopyFacts,
+    CopyLook,
+    copies_to_look_at,
+    edited,
+    is_due,
+    plan_copy,
+)
 from asynccvat.core.plans.copy_steps import (
     CopyReason,
     CopyTask,
@@ -20,6 +28,7 @@ from asynccvat.core.plans.copy_steps import (
     RefuseCopy,
     RemoveCopy,
     SkipCopy,
+    UpdateCopy,
 )
 from asynccvat.core.plans.removals import Presence
 from asynccvat.core.records.copies import (
@@ -68,9 +77,43 @@ def test_a_changed_task_replaces_its_copy() -> None:
     assert only_step(given) == CopyTask(CHANGED, CopyReason.CHANGED, COPIED)
 
 
-def test_a_task_whose_jobs_changed_is_copied_again_with_states() -> None:
+def test_a_task_whose_jobs_changed_gets_them_set_at_its_copy() -> None:
     given = facts(TASK, ledger=ledger(COPIED), jobs={147: "other"}, looks={12: CopyLook(LEFT)})
-    assert only_step(given, states=True).reason is CopyReason.CHANGED
+    assert only_step(given, states=True) == UpdateCopy(TASK, CopyReason.STATES, COPIED)
+    assert copies_to_look_at(given.listing, given.ledger, (), given.jobs) == (12,)
+
+
+def test_jobs_of_a_changed_copy_are_set_only_with_overwrite() -> None:
+    look = CopyLook(replace_state(jobs="theirs"))
+    given = facts(TASK, ledger=ledger(COPIED), jobs={147: "other"}, looks={12: look})
+    step = only_step(given, states=True)
+    assert (type(step), step.reason, step.copy) == (RefuseCopy, CopyReason.EDITED, 12)
+    assert type(only_step(given, states=True, overwrite=True)) is UpdateCopy
+
+
+def test_jobs_do_not_matter_without_states() -> None:
+    copied = replace_copied(source=source_state(TASK, "some"))
+    assert only_step(facts(TASK, ledger=ledger(copied))).reason is CopyReason.UNCHANGED
+
+
+def test_what_was_made_before_jobs_changed_is_finished() -> None:
+    given = begun_facts(TASK, 12, jobs={147: "other"})
+    assert type(only_step(given, states=True)) is FinishCopy
+
+
+@pytest.mark.parametrize(
+    ("task", "copies", "lost", "due"),
+    [
+        (TASK, (), (), True),
+        (TASK, (COPIED,), (), False),
+        (TASK, (COPIED,), (12,), True),
+        (CHANGED, (COPIED,), (), True),
+    ],
+)
+def test_only_what_has_no_copy_of_its_content_is_due(
+    task: Task, copies: tuple[Copied, ...], lost: tuple[int, ...], due: bool
+) -> None:
+    assert is_due(task, ledger(*copies), lost) is due
 
 
 def test_a_copy_that_is_gone_is_made_again() -> None:
@@ -227,6 +270,10 @@ def test_a_changed_copy_of_a_deleted_task_stays() -> None:
 def test_a_task_outside_the_selection_is_not_gone() -> None:
     given = facts(ledger=ledger(COPIED), presence={147: Presence.ELSEWHERE})
     assert plan_copy(given, CopyOptions(prune=True)).steps == ()
+
+
+def replace_copied(**changes: Any) -> Copied:
+    return msgspec.structs.replace(COPIED, **changes)
 
 
 # --- whether a copy was changed -----------------------------------------------------------------
