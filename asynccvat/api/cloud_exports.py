@@ -13,6 +13,7 @@ from asynccvat.core.numbers import whole
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.cloud import CloudPlan
 from asynccvat.core.selections.selection import Selection
+from asynccvat.errors import ConfigError
 from asynccvat.transfer.run import EventCallback, Run
 
 
@@ -112,8 +113,14 @@ def _cloud_run(
     if not isinstance(prefix, str):
         raise TypeError(f"prefix must be a text, not {prefix!r}")
     made: RequestSpec = spec if isinstance(spec, BackupSpec) else ExportSpec.of(spec)
+    target = TargetKind.of_plural(checked.target)
     if made.target is TargetKind.TASK:
-        made = replace(made, target=TargetKind.of_plural(checked.target))
+        made = replace(made, target=target)
+    elif target not in (TargetKind.TASK, made.target):
+        raise ConfigError(
+            f"the {type(made).__name__} asks for {made.target.plural}, and the options for "
+            f"{target.plural}. Give one of them."
+        )
     return CloudRun(
         client,
         whole("storage_id", storage_id),

@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from asynccvat.core.declarations import DURATION, REPLACING, Folder, Switch, Text, option
+from asynccvat.core.declarations import (
+    DURATION,
+    REPLACING,
+    SELECTION,
+    Folder,
+    Switch,
+    Text,
+    option,
+)
 from asynccvat.core.options import BREAK_LOCK, DEFAULT_EXPORT_TIMEOUT, TransferOptions
-from asynccvat.core.selections.selection import check_word
+from asynccvat.core.selections.selection import STAGES, STATES, TYPES, check_word
 from asynccvat.core.targets import TargetKind
 
 RECORD_SUFFIX = ".jsonl"
@@ -26,6 +34,9 @@ class CloudOptions(TransferOptions):
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync the record before an object counts as written.
         target: What is exported: `"tasks"`, `"projects"` or `"jobs"`.
+        stage: With `"jobs"`: only those in this stage.
+        state: With `"jobs"`: only those in this state.
+        type: With `"jobs"`: only those of this type.
         record: The file that notes each object and the state that it holds. With it, unchanged
             tasks are not exported again, and the objects of changed ones are replaced. None notes
             nothing.
@@ -42,6 +53,15 @@ class CloudOptions(TransferOptions):
         "An object for each task, for each project, or for each job: tasks, projects or jobs.",
         Text(tuple(kind.plural for kind in TargetKind)),
         group=None,
+    )
+    stage: str | None = option(
+        None, "--stage", "With --as jobs: those in this stage.", Text(STAGES), group=SELECTION
+    )
+    state: str | None = option(
+        None, "--state", "With --as jobs: those in this state.", Text(STATES), group=SELECTION
+    )
+    type: str | None = option(
+        None, "--type", "With --as jobs: those of this type.", Text(TYPES), group=SELECTION
     )
     record: str | PurePath | None = option(  # noqa: RUF009 - a declared field, as all of these
         None,

@@ -20,8 +20,11 @@ from asynccvat.core.declarations import Switch, declared_options, make_options
 from asynccvat.core.models import BackupSpec, ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
+from asynccvat.core.plans.cloud import folder_of
 from asynccvat.core.restore_options import RestoreOptions
+from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AnnotationFileError, ConfigError
 from asynccvat.runfiles.declarations import (
     BACKUP,
@@ -338,6 +341,9 @@ class StepBuilder:
                     section.entries["record"].value, f"its name has to end with {RECORD_SUFFIX}"
                 )
                 return None
+        options = make_options(CloudOptions, given)
+        if not self._is_meant(section, selection, options):
+            return None
         exported = ExportSpec(
             values.get("format", ExportSpec().format), images=values.get("images", False)
         )
@@ -351,8 +357,28 @@ class StepBuilder:
             prefix=values.get("prefix", ""),
             selection=selection,
             spec=BackupSpec() if backup else exported,
-            options=make_options(CloudOptions, given),
+            options=options,
         )
+
+    def _is_meant(self, section: Section, selection: Selection, options: CloudOptions) -> bool:
+        """Report a folder or a condition that an export to a cloud storage cannot use."""
+        target = TargetKind.of_plural(options.target)
+        wrong = unfitting_condition(
+            target, selection, stage=options.stage, state=options.state, type=options.type
+        )
+        if wrong is not None:
+            key = wrong.removeprefix("--").replace("-", "_")
+            said = f"it has no meaning for {target.plural}: leave it out"
+            self._reader.report(section.entries[key].value, said)
+            return False
+        try:
+            folder_of(section.values.get("prefix", ""))
+        except ConfigError as error:
+            self._reader.report(
+                section.entries["prefix"].value, in_keys(str(error), EXPORT_TO_CLOUD)
+            )
+            return False
+        return True
 
     def restore(self, head: StepHead, section: Section) -> RestoreStep | None:
         """Build a restore; its keys are the options of the command."""

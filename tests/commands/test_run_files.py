@@ -509,6 +509,10 @@ async def test_an_export_to_a_cloud_storage_is_a_step(
     [
         ("{storage: 1, backup: true, images: true}", "a backup has no format"),
         ("{storage: 1, record: a.txt}", "end with .jsonl"),
+        ("{storage: 1, as: projects, task_id: 1}", "it has no meaning for projects: leave it out"),
+        ("{storage: 1, as: jobs, status: completed}", "it has no meaning for jobs: leave it out"),
+        ("{storage: 1, state: completed}", "it has no meaning for tasks: leave it out"),
+        ("{storage: 1, prefix: a/../b}", "Give another with 'prefix'"),
     ],
 )
 async def test_an_export_to_a_cloud_storage_that_contradicts_itself_is_refused(

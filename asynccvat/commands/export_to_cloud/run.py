@@ -17,7 +17,6 @@ from asynccvat.core.cloud_options import RECORD_SUFFIX, CloudOptions
 from asynccvat.core.models import ExportSpec, RequestSpec
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.cloud import (
-    EXPLANATIONS,
     CloudPlan,
     CloudReason,
     CloudRecord,
@@ -30,6 +29,7 @@ from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
+    ExportError,
     NotFoundError,
     ObjectExistsError,
 )
@@ -66,14 +66,27 @@ class CloudRun:
             options: The options.
 
         Raises:
-            ConfigError: The record's name has another ending.
+            ConfigError: The folder cannot be used, a condition has no meaning for the targets, or
+                the record's name has another ending.
         """
         self._client = client
         self._storage_id = storage_id
         self._folder = folder_of(prefix)
-        self._selection = selection
         self._spec = spec
         self._options = options
+        self._wanted = TargetSelection(
+            target=spec.target,
+            selection=selection,
+            stage=options.stage,
+            state=options.state,
+            type=options.type,
+        )
+        wrong = self._wanted.unfitting
+        if wrong is not None:
+            raise ConfigError(
+                f"cannot {spec.verb} {spec.target.plural} with {wrong}: it has no meaning for "
+                f"{spec.target.plural}. Leave it out."
+            )
         self._objects = ObjectLookup(client, storage_id, self._folder)
         self._record = None if options.record is None else Path(options.record)
         if self._record is not None and self._record.suffix != RECORD_SUFFIX:
@@ -109,6 +122,7 @@ class CloudRun:
                     refuse=counts.get("refuse", 0),
                 )
             )
+            report.set_listing(complete=plan.listing.complete, guard=None)
             if not plan.listing.complete:
                 report.warn("the listing is incomplete. Run again for the rest.")
             for step in plan.steps:
@@ -160,9 +174,10 @@ class CloudRun:
                 f"cannot export to cloud storage {storage.id} ({storage.display_name!r}): the "
                 f"server says that it is {status}. Look at it in CVAT."
             )
-        wanted = TargetSelection(target=self._spec.target, selection=self._selection)
-        listing = await list_targets(self._client, wanted)
+        listing = await list_targets(self._client, self._wanted)
+        formats = None
         if isinstance(self._spec, ExportSpec):
+            formats = await self._client.formats()
             await internals(self._client).check_version()
             await internals(self._client).check_format(self._spec.format)
         steps = plan_writes(
@@ -173,6 +188,8 @@ class CloudRun:
             existing=await self._objects.names(),
             records=read_records(() if journal is None else journal.lines, self._storage_id),
             overwrite=self._options.overwrite,
+            formats=formats,
+            named=self._wanted.selection.task_ids is not None,
         )
         place = f"{storage.resource or storage.display_name}/{self._folder}"
         return CloudPlan(
@@ -190,9 +207,11 @@ class CloudRun:
         target = self._spec.target
         if step.step == "refuse":
             said = f"cannot {self._spec.verb} {target} {step.target_id} to {step.key!r}: "
-            said += f"{EXPLANATIONS[step.reason]}."
+            said += f"{step.explanation.removesuffix('.')}."
             error: AsyncCvatError = ObjectExistsError(said, task_id=step.target_id, step="plan")
-            if step.reason is CloudReason.NOT_FOUND:
+            if step.reason is CloudReason.DIMENSION:
+                error = ExportError(said, task_id=step.target_id, step="plan")
+            elif step.reason is CloudReason.NOT_FOUND:
                 error = NotFoundError(said, status=404, task_id=step.target_id, step="list")
             return failed(step, self._spec, error)
         return TaskOutcome(
@@ -202,5 +221,5 @@ class CloudRun:
             action=Action.KEPT if step.step == "keep" else Action.SKIPPED,
             reason=step.reason,
             location=step.key if step.step == "keep" else None,
-            warnings=() if step.step == "keep" else (EXPLANATIONS[step.reason],),
+            warnings=() if step.step == "keep" else (step.explanation,),
         )

@@ -10,6 +10,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
 from asynccvat.core.models import TargetKind, Task, TaskListing
 from asynccvat.core.plans.targets import by_project, job_as_task, project_as_task
+from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
 
 # Ids in one query: CVAT's nginx refuses request lines beyond 8 KiB.
@@ -38,6 +39,13 @@ class TargetSelection:
     state: str | None = None
     type: str | None = None
     ids: Collection[int] | None = None
+
+    @property
+    def unfitting(self) -> str | None:
+        """The first condition that has no meaning for the targets, as it is typed."""
+        return unfitting_condition(
+            self.target, self.selection, stage=self.stage, state=self.state, type=self.type
+        )
 
 
 async def list_targets(client: CvatClient, wanted: TargetSelection) -> TaskListing:

@@ -14,7 +14,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import BackupSpec, RequestSpec, TargetKind, Task, TaskListing
+from asynccvat.core.models import (
+    BackupSpec,
+    Formats,
+    RequestSpec,
+    TargetKind,
+    Task,
+    TaskListing,
+)
+from asynccvat.core.plans.dimensions import other_dimension
+from asynccvat.errors import ConfigError
+
+_MOST_FOLDER_BYTES = 960
+"""S3 takes keys of 1,024 bytes; the rest is for the name of the object."""
 
 
 class CloudReason(StrEnum):
@@ -32,6 +44,8 @@ class CloudReason(StrEnum):
     """An object that the record does not know has its key."""
     NO_DATA = "no data"
     """The target has no images yet, so CVAT cannot export it."""
+    DIMENSION = "dimension"
+    """Its dimension, `2d` or `3d`, is not that of the format."""
     NOT_FOUND = "not found"
     """There is no such target, or this user may not see it."""
 
@@ -81,6 +95,7 @@ class CloudStep:
         key: The object's key.
         reason: Why.
         task: The target as it was listed. None if it was not.
+        detail: More than the reason says, "" for nothing.
     """
 
     step: str
@@ -89,6 +104,12 @@ class CloudStep:
     key: str
     reason: CloudReason
     task: Task | None = None
+    detail: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """Why it is not written, in words; "" if it is."""
+        return self.detail or EXPLANATIONS.get(self.reason, "")
 
 
 S = TypeVar("S")
@@ -137,8 +158,8 @@ class CloudPlan:
             "key": step.key,
             "reason": str(step.reason),
         }
-        if step.reason in EXPLANATIONS:
-            record["detail"] = EXPLANATIONS[step.reason]
+        if step.explanation:
+            record["detail"] = step.explanation
         return record
 
 
@@ -151,6 +172,8 @@ def plan_writes(
     existing: Collection[str],
     records: Mapping[str, CloudRecord],
     overwrite: bool,
+    formats: Formats | None = None,
+    named: bool = False,
 ) -> tuple[CloudStep, ...]:
     """Compare the server's targets with the objects of a folder.
 
@@ -162,6 +185,9 @@ def plan_writes(
         existing: The names of the objects there.
         records: What earlier runs wrote to this storage, by key.
         overwrite: Whether objects that are in no record may be replaced.
+        formats: The server's formats, by which targets of another dimension than the format's are
+            left out. None leaves out none.
+        named: Whether the user named the targets. Those that are left out are refused then.
     """
     target = spec.target
     steps = []
@@ -169,8 +195,11 @@ def plan_writes(
         name = object_name(target, task.id)
         key = folder + name
         record = records.get(key)
+        detail = _other_dimension(task, spec, formats)
         if task.without_data:
             step, reason = "skip", CloudReason.NO_DATA
+        elif detail:
+            step, reason = "refuse" if named else "skip", CloudReason.DIMENSION
         elif name not in existing:
             step, reason = "write", CloudReason.NEW
         elif record is None or record.storage != storage_id:
@@ -182,7 +211,13 @@ def plan_writes(
             step, reason = "write", CloudReason.CHANGED
         steps.append(
             CloudStep(
-                step=step, target_id=task.id, name=task.name, key=key, reason=reason, task=task
+                step=step,
+                target_id=task.id,
+                name=task.name,
+                key=key,
+                reason=reason,
+                task=task,
+                detail=detail,
             )
         )
     steps += [
@@ -198,15 +233,40 @@ def plan_writes(
     return tuple(steps)
 
 
+def _other_dimension(task: Task, spec: RequestSpec, formats: Formats | None) -> str:
+    """Return why the export of a target would hold no annotation, "" if it may hold some."""
+    if formats is None or isinstance(spec, BackupSpec):
+        return ""
+    return other_dimension(task, spec, formats, way_out="Export it apart from the others") or ""
+
+
 def object_name(target: TargetKind, target_id: int) -> str:
     """Return the name of a target's object, such as `task147.zip`."""
     return f"{target}{target_id}.zip"
 
 
 def folder_of(prefix: str) -> str:
-    """Return the folder of a prefix: without `/` at its begin, with one at its end."""
+    """Return the folder of a prefix: without `/` at its begin, with one at its end.
+
+    Raises:
+        ConfigError: Storages, or the programs that read them, would take it for another folder.
+    """
     cleaned = prefix.strip("/")
-    return f"{cleaned}/" if cleaned else ""
+    if not cleaned:
+        return ""
+    said = f"the folder {prefix[:80]!r} in a cloud storage cannot be used: "
+    if any(part in ("", ".", "..") for part in cleaned.split("/")):
+        raise ConfigError(f"{said}it holds an empty part, '.' or '..'. Give another with --prefix.")
+    if "\\" in cleaned:
+        raise ConfigError(f"{said}it holds a backslash. Separate folders by / in --prefix.")
+    if not cleaned.isprintable():
+        raise ConfigError(f"{said}it holds a control character. Give another with --prefix.")
+    if len(cleaned.encode(errors="replace")) > _MOST_FOLDER_BYTES:
+        raise ConfigError(
+            f"{said}it has more than {_MOST_FOLDER_BYTES} bytes, and a key has at most 1,024. Give "
+            "a shorter one with --prefix."
+        )
+    return f"{cleaned}/"
 
 
 def described(spec: RequestSpec, task: Task) -> str:

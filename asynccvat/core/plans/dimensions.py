@@ -12,6 +12,7 @@ from asynccvat.core.models import ExportSpec, Format, Formats, Task
 from asynccvat.core.plans.mirror import Fetch, Keep, MirrorStep, Plan, Reason, Refuse, Skip
 
 _NAMED_FORMATS = 3
+_WAY_OUT = "Fetch it into a folder of its own"
 
 
 def needs_formats(plan: Plan) -> bool:
@@ -19,13 +20,16 @@ def needs_formats(plan: Plan) -> bool:
     return any(step.task.dimension is not None for step in plan.of(Fetch))
 
 
-def other_dimension(task: Task, spec: ExportSpec, formats: Formats) -> str | None:
+def other_dimension(
+    task: Task, spec: ExportSpec, formats: Formats, *, way_out: str = _WAY_OUT
+) -> str | None:
     """Return why an export of a task would hold no annotation; None if its dimension fits.
 
     Args:
         task: The task. One whose dimension is unknown fits.
         spec: How it is exported.
         formats: The server's formats. One that is unknown fits.
+        way_out: What the user can do instead; the option with a format follows.
     """
     format_name = spec.for_mode(task.mode).format
     found = next((one for one in formats.exporters if one.name == format_name), None)
@@ -34,13 +38,13 @@ def other_dimension(task: Task, spec: ExportSpec, formats: Formats) -> str | Non
     if found.dimension == task.dimension:
         return None
     fitting = [one.name for one in formats.exporters if _is_usable(one, task)]
-    way_out = "The server has no format for it."
+    instead = "The server has no format for it."
     if fitting:
         named = " or ".join(repr(name) for name in fitting[:_NAMED_FORMATS])
-        way_out = f"Fetch it into a folder of its own, with --format {named}."
+        instead = f"{way_out}, with --format {named}."
     return (
         f"the task is {task.dimension}, and {format_name!r} holds the annotations of "
-        f"{found.dimension} tasks only. {way_out}"
+        f"{found.dimension} tasks only. {instead}"
     )
 
 

@@ -28,6 +28,7 @@ from asynccvat.core.records.lasting_selections import (
     tasks_in_words,
 )
 from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
@@ -321,25 +322,19 @@ def _check_target(
             f"cannot mirror {target.plural} to {place!r}: it holds {held.plural}, and a folder "
             "holds one kind. Choose another folder."
         )
-    given = wanted.selection
-    wrong = [
-        flag
-        for flag, value, fits in (
-            ("--stage", values["stage"], target is TargetKind.JOB),
-            ("--state", values["state"], target is TargetKind.JOB),
-            ("--type", values["type"], target is TargetKind.JOB),
-            ("--folder-prefix", wanted.given.folder_prefix, target is TargetKind.TASK),
-            ("--subset", given.subset, target is TargetKind.TASK),
-            ("--task-id", given.task_ids, target is not TargetKind.PROJECT),
-            ("--status", given.status, target is not TargetKind.JOB),
-            ("--owner", given.owner, target is not TargetKind.JOB),
-        )
-        if value is not None and not fits
-    ]
-    if wrong:
+    wrong = unfitting_condition(
+        target,
+        wanted.selection,
+        stage=values["stage"],
+        state=values["state"],
+        type=values["type"],
+    )
+    if wrong is None and wanted.given.folder_prefix is not None and target is not TargetKind.TASK:
+        wrong = "--folder-prefix"
+    if wrong is not None:
         raise ConfigError(
-            f"cannot mirror {target.plural} with {wrong[0]}: it has no meaning for "
-            f"{target.plural}. Leave it out."
+            f"cannot mirror {target.plural} with {wrong}: it has no meaning for {target.plural}. "
+            "Leave it out."
         )
 
 

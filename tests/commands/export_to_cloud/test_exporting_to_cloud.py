@@ -287,3 +287,123 @@ async def test_a_failed_export_makes_no_object_known(bucket: Path, tmp_path: Pat
 def test_an_export_to_a_bucket_has_no_transfers_to_limit() -> None:
     with pytest.raises(TypeError, match="transfers"):
         ac.CloudOptions(transfers=3)  # type: ignore[call-arg]
+
+
+async def test_conditions_without_meaning_are_refused_rather_than_ignored(bucket: Path) -> None:
+    async with serving(2, projects=1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        for options, selection, flag in (
+            (replace(QUICK, target="projects"), ac.Selection(subset="Train"), "--subset"),
+            (replace(QUICK, target="projects"), ac.Selection(task_ids=[1]), "--task-id"),
+            (replace(QUICK, target="jobs"), ac.Selection(status="completed"), "--status"),
+            (replace(QUICK, target="jobs"), ac.Selection(owner="ann"), "--owner"),
+            (replace(QUICK, state="completed"), ac.Selection(), "--state"),
+        ):
+            with pytest.raises(ConfigError, match=f"{flag}: it has no meaning"):
+                ac.open_export_to_cloud(serve.client, 1, "x", selection, options=options)
+        spec = BackupSpec(target=TargetKind.PROJECT)
+        with pytest.raises(ConfigError, match="Give one of them"):
+            ac.open_export_to_cloud(
+                serve.client, 1, spec=spec, options=replace(QUICK, target="jobs")
+            )
+        assert not serve.calls("POST", "/dataset/export")
+
+
+async def test_jobs_are_chosen_by_stage_state_and_type(bucket: Path) -> None:
+    async with serving(2) as serve:
+        serve.server.add_cloud_storage(bucket)
+        for task_id in serve.server.tasks:
+            serve.server.change_task(task_id, status="annotation")
+        truth = serve.server.world.add_job(1, "ground_truth", (1,)).id
+        serve.server.world.change_job(truth, state="completed", stage="acceptance")
+        jobs = replace(QUICK, target="jobs")
+        for prefix, options in (
+            ("state", replace(jobs, state="completed")),
+            ("stage", replace(jobs, stage="acceptance")),
+            ("type", replace(jobs, type="ground_truth")),
+        ):
+            report = await ac.export_to_cloud(serve.client, 1, prefix, options=options)
+            assert actions(report) == {truth: WRITTEN}
+            assert [path.name for path in (bucket / prefix).iterdir()] == [f"job{truth}.zip"]
+        with pytest.raises(ConfigError, match="state must be"):
+            replace(jobs, state="done")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "why"),
+    [
+        ("../x", "'..'"),
+        ("a/./b", "'.'"),
+        ("a//b", "empty part"),
+        ("exports\\may", "backslash"),
+        ("a\tb", "control character"),
+        ("ä" * 500, "bytes"),
+    ],
+)
+async def test_folders_that_storages_take_for_others_are_refused(prefix: str, why: str) -> None:
+    async with serving(1) as serve:
+        with pytest.raises(ConfigError, match=why):
+            ac.open_export_to_cloud(serve.client, 1, prefix)
+
+
+async def test_an_own_object_stays_known_when_its_next_export_fails(
+    bucket: Path, tmp_path: Path
+) -> None:
+    options = recorded(tmp_path)
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        assert (await ac.export_to_cloud(serve.client, 1, options=options)).ok
+        serve.server.edit_task(1)
+        serve.server.faults.add(Fault(export="fail", task_id=1, times=1))
+        assert not (await ac.export_to_cloud(serve.client, 1, options=options)).ok
+        again = await ac.export_to_cloud(serve.client, 1, options=options)
+        assert actions(again) == {1: ("written", "changed")}
+
+
+async def test_a_refused_request_makes_no_object_known(bucket: Path, tmp_path: Path) -> None:
+    options = recorded(tmp_path)
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        serve.server.faults.add(
+            Fault(method="POST", path="/dataset/export", status=403, body='{"detail": "no"}')
+        )
+        assert not (await ac.export_to_cloud(serve.client, 1, options=options)).ok
+        serve.server.faults.clear()
+        (bucket / "task1.zip").write_bytes(b"mine")
+        again = await ac.export_to_cloud(serve.client, 1, options=options)
+        assert isinstance(error(again, 1), ObjectExistsError)
+        assert (bucket / "task1.zip").read_bytes() == b"mine"
+
+
+async def test_an_incomplete_list_is_no_success(bucket: Path) -> None:
+    async with serving(2) as serve:
+        serve.server.add_cloud_storage(bucket)
+        row = '{"id": 1, "name": "x", "size": 2, "data": 1, "updated_date": "2020"}'
+        serve.server.faults.add(
+            Fault(
+                path=r"^/api/tasks(\?|$)",
+                status=200,
+                body=f'{{"count": 5, "next": null, "previous": null, "results": [{row}]}}',
+                content_type="application/vnd.cvat+json",
+                times=None,
+            )
+        )
+        report = await ac.export_to_cloud(serve.client, 1, options=QUICK)
+        assert actions(report) == {1: WRITTEN}
+        assert not report.ok
+        assert not report.listing_complete
+
+
+async def test_tasks_of_another_dimension_are_not_exported_empty(bucket: Path) -> None:
+    async with serving(2) as serve:
+        serve.server.add_cloud_storage(bucket)
+        serve.server.change_task(2, dimension="3d")
+        report = await ac.export_to_cloud(serve.client, 1, spec="COCO 1.0", options=QUICK)
+        assert actions(report) == {1: WRITTEN, 2: ("skipped", "dimension")}
+        named = await ac.export_to_cloud(
+            serve.client, 1, "x", ac.Selection(task_ids=[2]), "COCO 1.0", options=QUICK
+        )
+        assert "cannot export task 2 to 'x/task2.zip': the task is 3d" in str(error(named, 2))
+        assert str(error(named, 2)).endswith("with --format 'Kitti Raw Format 1.0'.")
+        backup = await ac.export_to_cloud(serve.client, 1, "b", spec=BackupSpec(), options=QUICK)
+        assert backup.ok
