@@ -21,7 +21,13 @@ from asynccvat.core.plans.copy_steps import ProjectMatch
 from asynccvat.core.records.copies import CopyLedger, ProjectPair
 from asynccvat.core.selections.selection import ProjectSelection
 from asynccvat.core.texts import first_few
-from asynccvat.errors import NotFoundError
+from asynccvat.errors import (
+    AuthenticationError,
+    GatewayError,
+    NotFoundError,
+    PermissionDeniedError,
+    ResponseError,
+)
 
 
 async def match_projects(
@@ -44,20 +50,28 @@ async def match_projects(
         ConfigError: There is no project of the name that the options give.
         AsyncCvatError: A server cannot be asked.
     """
+
+    async def match(project_id: int) -> ProjectMatch:
+        try:
+            if one is not None:
+                return await _fitting(source, target, project_id, one)
+            return await _match(source, target, ledger, project_id)
+        except (NotFoundError, PermissionDeniedError) as error:
+            return ProjectMatch(
+                problem=f"the target's project for its project {project_id} cannot be found: "
+                f"{str(error).rstrip('.')}"
+            )
+
     wanted = sorted({task.project_id for task in due if task.project_id is not None})
     outside = any(task.project_id is None for task in due)
-    found: dict[int | None, ProjectMatch] = {}
+    one: Project | None = None
     if options.into_project is not None:
         one = await find_project(target, options.into_project)
-        for project_id in wanted:
-            found[project_id] = await _fitting(source, target, project_id, one)
-        if outside:
-            found[None] = ProjectMatch(one.id)
-        return found
+    found: dict[int | None, ProjectMatch] = {}
     if outside:
-        found[None] = ProjectMatch()
+        found[None] = ProjectMatch() if one is None else ProjectMatch(one.id)
     for project_id in wanted:
-        found[project_id] = await _match(source, target, ledger, project_id)
+        found[project_id] = await match(project_id)
     return found
 
 
@@ -66,15 +80,23 @@ async def make_projects(
 ) -> dict[int | None, ProjectMatch]:
     """Make the projects that are missing, each once, and note which takes which tasks.
 
-    A project that a killed run has made is found by its name in the next plan.
+    A project that a killed run has made is found by its name in the next plan. One that the target
+    refuses to make keeps no other from being made.
 
     Raises:
         PermissionDeniedError: The user may not make projects.
-        AsyncCvatError: The server refuses it, or cannot be asked.
+        AsyncCvatError: The server cannot be asked.
     """
     made = dict(matches)
     for project_id, match in matches.items():
-        into = await _make(target, match) if match.is_made else match.into
+        try:
+            into = await _make(target, match) if match.is_made else match.into
+        except (AuthenticationError, GatewayError, PermissionDeniedError):
+            raise  # the next one would be refused, too
+        except ResponseError as error:
+            why = f"the target did not make project {match.name!r}: {str(error).rstrip('.')}"
+            made[project_id] = ProjectMatch(problem=why)
+            continue
         if into is None or match.problem or project_id is None:
             continue
         made[project_id] = ProjectMatch(into)

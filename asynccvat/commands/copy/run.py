@@ -13,7 +13,7 @@ from asynccvat.commands.copy.projects import make_projects
 from asynccvat.commands.copy.reading import read_facts
 from asynccvat.commands.copy.state import BothSides, CopyState, side_of
 from asynccvat.core.copy_options import CopyOptions
-from asynccvat.core.plans.copy import CopyFacts, plan_copy
+from asynccvat.core.plans.copy import CopyFacts, plan_copy, with_projects
 from asynccvat.core.plans.copy_steps import (
     CopyPlan,
     CopyReason,
@@ -95,9 +95,10 @@ class CopyRun:
             run.emit(_planned(plan))
             _warn_of(plan, report)
             report.set_listing(complete=facts.listing.complete, guard=plan.guard)
+            projects = await make_projects(self._target, state, facts.projects)
+            plan = with_projects(plan, projects)
             for refusal in plan.of(RefuseCopy):
                 report.done(failed(refusal, _refused(refusal)))
-            projects = await make_projects(self._target, state, facts.projects)
             await dispatcher.carry_out(plan.steps, projects=projects, jobs=facts.jobs)
             if dispatcher.stopped_by is None:
                 # Those that a newer copy replaces need no number: an earlier run allowed them.

@@ -8,7 +8,7 @@ if it is as we left it; `edited` says how it is not. `core.plans.copy_steps` has
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.models import Task, TaskListing
@@ -130,23 +130,40 @@ def plan_copy(facts: CopyFacts, options: CopyOptions) -> CopyPlan:
         for copied in ledger.replaced.values()
         if copied.copy not in facts.lost
     ]
-    gone = [task for task, presence in facts.presence.items() if presence is Presence.GONE]
-    removals: list[CopyStep] = []
-    if options.prune:
-        removals = [
-            _removal(ledger.copies[task], CopyReason.GONE, facts, options)
-            for task in gone
-            if ledger.copies[task].copy not in facts.lost
-        ]
+    gone = [
+        task
+        for task, presence in facts.presence.items()
+        if presence is Presence.GONE and ledger.copies[task].copy not in facts.lost
+    ]
+    removals = [_removal(ledger.copies[task], CopyReason.GONE, facts, options) for task in gone]
     removed = sum(isinstance(step, RemoveCopy) for step in removals)
     return CopyPlan(
-        steps=(*steps, *removals),
+        steps=(*steps, *removals) if options.prune else tuple(steps),
         listing=facts.listing,
         projects=facts.projects,
         guard=_guard(removed, facts.listing, options),
-        warnings=_warnings(steps, gone, facts, options),
+        warnings=(
+            *(() if options.prune else _stay(gone, removed)),
+            *_warnings(steps, facts),
+        ),
         absent=() if options.prune else tuple(gone),
     )
+
+
+def with_projects(plan: CopyPlan, made: Mapping[int | None, ProjectMatch]) -> CopyPlan:
+    """Refuse the steps of a plan whose project could not be made.
+
+    Args:
+        plan: The plan.
+        made: The target's projects, after those that were missing were made.
+    """
+    steps = tuple(
+        [
+            _into_project(step, made) if isinstance(step, CopyTask | FinishCopy) else step
+            for step in plan.steps
+        ]
+    )
+    return replace(plan, steps=steps, projects=made)
 
 
 def copies_to_look_at(
@@ -200,13 +217,15 @@ def _task_step(task: Task, facts: CopyFacts, options: CopyOptions) -> CopyStep:
         and task.id in facts.asked
         and (made is None or begun.source.has_content_of(state))
     ):
-        return FinishCopy(task, CopyReason.INTERRUPTED, begun, made, copied)
+        return _into_project(
+            FinishCopy(task, CopyReason.INTERRUPTED, begun, made, copied), facts.projects
+        )
     if task.without_data:
         return SkipCopy(task, CopyReason.NO_DATA, "it has no images yet, so CVAT backs nothing up")
     if copied is None:
         return _first_copy(task, made, facts, options)
     if copied.copy in facts.lost:
-        return _into_project(CopyTask(task, CopyReason.MISSING, discard=made), facts)
+        return _into_project(CopyTask(task, CopyReason.MISSING, discard=made), facts.projects)
     return _next_copy(task, copied, made, facts, options)
 
 
@@ -245,7 +264,7 @@ def _next_copy(
             "both; --overwrite replaces the copy",
             copied.copy,
         )
-    return _into_project(CopyTask(task, CopyReason.CHANGED, copied, made), facts)
+    return _into_project(CopyTask(task, CopyReason.CHANGED, copied, made), facts.projects)
 
 
 def _update(task: Task, copied: Copied, how: str, options: CopyOptions) -> CopyStep:
@@ -273,17 +292,20 @@ def _first_copy(task: Task, made: int | None, facts: CopyFacts, options: CopyOpt
             CopyReason.EXISTING,
             f"the target has task {twin} of the same name, subset and frames, which is not in this "
             "copy's journal. Give the --state of the copy that made it, or --duplicate to have two",
-            twin,
+            existing=twin,
         )
-    return _into_project(CopyTask(task, CopyReason.NEW, discard=made), facts)
+    return _into_project(CopyTask(task, CopyReason.NEW, discard=made), facts.projects)
 
 
-def _into_project(step: CopyTask, facts: CopyFacts) -> CopyStep:
+def _into_project(
+    step: CopyTask | FinishCopy, projects: Mapping[int | None, ProjectMatch]
+) -> CopyStep:
     """Refuse a step whose project cannot take it."""
-    match = facts.projects.get(step.task.project_id)
+    match = projects.get(step.task.project_id)
     if match is None or not match.problem:
         return step
-    return RefuseCopy(step.task.id, step.task.name, CopyReason.PROJECT, match.problem)
+    made = step.copy if isinstance(step, FinishCopy) else None
+    return RefuseCopy(step.task.id, step.task.name, CopyReason.PROJECT, match.problem, made)
 
 
 def _removal(
@@ -318,16 +340,30 @@ def _guard(removed: int, listing: TaskListing, options: CopyOptions) -> str | No
     return f"no copy is removed: {copies}, and {given}. Give --expect {removed} if that is right."
 
 
-def _warnings(
-    steps: Sequence[CopyStep], gone: Sequence[int], facts: CopyFacts, options: CopyOptions
-) -> tuple[str, ...]:
-    found = []
-    if gone and not options.prune:
-        tasks = "1 copied task is" if len(gone) == 1 else f"{len(gone)} copied tasks are"
-        found.append(
-            f"{tasks} deleted at the source: {first_few(gone)}. Their copies stay. Remove them "
-            f"with --prune --expect {len(gone)}."
+def _stay(gone: Sequence[int], removable: int) -> tuple[str, ...]:
+    """Name the tasks that are deleted at the source, if there are any."""
+    if not gone:
+        return ()
+    if len(gone) == 1:
+        said = f"1 copied task is deleted at the source: {gone[0]}. Its copy stays."
+    else:
+        said = (
+            f"{len(gone)} copied tasks are deleted at the source: {first_few(gone)}. Their copies "
+            "stay."
         )
+    if removable:
+        those = "it" if len(gone) == 1 else "them" if removable == len(gone) else f"{removable}"
+        said += f" Remove {those} with --prune --expect {removable}."
+    changed = len(gone) - removable
+    if changed:
+        copies = "1 copy was" if changed == 1 else f"{changed} copies were"
+        said += f" {copies} changed at the target: only --overwrite would remove such a one."
+    return (said,)
+
+
+def _warnings(steps: Sequence[CopyStep], facts: CopyFacts) -> tuple[str, ...]:
+    """Say what the backups of the tasks to be copied do not carry."""
+    found = []
     copied = [step.task.id for step in steps if isinstance(step, CopyTask | FinishCopy)]
     lacking: dict[str, list[int]] = {}
     for task_id in copied:

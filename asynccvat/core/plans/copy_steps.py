@@ -136,6 +136,7 @@ class RefuseCopy(msgspec.Struct, frozen=True):
         reason: Why, in one word.
         detail: Why, in a sentence.
         copy: Its copy, None for none.
+        existing: A task of the target that looks like its copy and is not in the journal.
     """
 
     task_id: int
@@ -143,6 +144,7 @@ class RefuseCopy(msgspec.Struct, frozen=True):
     reason: CopyReason
     detail: str
     copy: int | None = None
+    existing: int | None = None
 
 
 class SkipCopy(msgspec.Struct, frozen=True):
@@ -249,6 +251,8 @@ def _record(step: CopyStep) -> dict[str, Any]:
             record |= {"task_id": copied.task, "name": copied.target.name, "copy": copied.copy}
         case RefuseCopy():
             record |= {"task_id": step.task_id, "name": step.name, "copy": step.copy}
+            if step.existing is not None:
+                record["existing"] = step.existing
         case CopyTask():
             previous = None if step.previous is None else step.previous.copy
             record |= {"task_id": step.task.id, "name": step.task.name, "replaces": previous}

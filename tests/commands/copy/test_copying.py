@@ -13,7 +13,7 @@ from two_servers import QUICK, TwoServers, client_of, two_servers
 import asynccvat
 from asynccvat import CopyOptions, Selection
 from asynccvat.core.outcomes import Action, RunReport
-from asynccvat.errors import ConfigError, CopyChangedError, StoreError
+from asynccvat.errors import ConfigError, CopyChangedError, PermissionDeniedError, StoreError
 from asynccvat.events import Event, ImportRequested, Planned
 from asynccvat.models import CopyReason, TaskListing
 from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
@@ -172,6 +172,40 @@ async def test_a_project_whose_creation_was_not_answered_is_made_once(tmp_path: 
         both.fail(Fault(path="/api/projects$", method="POST", lose_answer=True))
         assert (await both.copy()).ok
         assert len(both.new.world.projects) == 1
+
+
+async def test_a_project_that_cannot_be_made_stops_no_other(tmp_path: Path) -> None:
+    async with two_servers(tmp_path, projects=2) as both:
+        both.fail(Fault(path="/api/projects$", method="POST", status=400, body='["No colour"]'))
+        report = await both.copy()
+        assert {one.reason for one in report.failures} == {CopyReason.PROJECT}
+        assert "did not make project 'project-1': " in str(report.failures[0].error)
+        assert "No colour" in str(report.failures[0].error)
+        assert report.count(Action.COPIED) == 2
+        again = await both.copy()
+        assert again.ok
+        assert again.count(Action.COPIED) == 2
+
+
+async def test_a_user_who_may_make_no_project_is_told_once(tmp_path: Path) -> None:
+    async with two_servers(tmp_path, projects=2) as both:
+        both.fail(Fault(path="/api/projects$", method="POST", status=403, times=None))
+        with pytest.raises(PermissionDeniedError, match="cannot create a project"):
+            await both.copy()
+        assert not both.new.world.tasks
+
+
+async def test_a_project_of_the_source_that_its_user_may_not_see_stops_no_other(
+    tmp_path: Path,
+) -> None:
+    async with two_servers(tmp_path, projects=2) as both:
+        both.fail(Fault(path="/api/projects/1$", status=403, times=None), at="old")
+        report = await both.copy()
+        assert {one.task_id for one in report.failures} == {
+            task.id for task in both.old.world.tasks.values() if task.project_id == 1
+        }
+        assert "for its project 1 cannot be found" in str(report.failures[0].error)
+        assert report.count(Action.COPIED) == 2
 
 
 async def test_tasks_go_into_a_named_project(both: TwoServers) -> None:

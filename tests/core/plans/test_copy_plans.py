@@ -18,6 +18,7 @@ from asynccvat.core.plans.copy import (
     edited,
     is_due,
     plan_copy,
+    with_projects,
 )
 from asynccvat.core.plans.copy_steps import (
     CopyReason,
@@ -157,10 +158,30 @@ def test_a_project_that_does_not_fit_refuses_its_tasks() -> None:
     assert (step.reason, step.detail) == (CopyReason.PROJECT, "it has no label 'car'")
 
 
+def test_what_an_interrupted_run_made_is_not_finished_in_a_project_that_does_not_fit() -> None:
+    problem = ProjectMatch(problem="the target has 2 projects named 'signs'")
+    step = only_step(begun_facts(TASK, 12, projects={5: problem}))
+    assert (type(step), step.reason, step.copy) == (RefuseCopy, CopyReason.PROJECT, 12)
+
+
+def test_tasks_whose_project_could_not_be_made_are_refused() -> None:
+    other = Task(id=148, name="lake", data=1)
+    plan = plan_copy(
+        facts(TASK, other, projects={None: ProjectMatch(), 5: ProjectMatch(name="signs")}),
+        CopyOptions(),
+    )
+    made = {None: ProjectMatch(), 5: ProjectMatch(problem="the target made none")}
+    refused, copied = with_projects(plan, made).steps
+    assert refused == RefuseCopy(147, "street", CopyReason.PROJECT, "the target made none")
+    assert copied == CopyTask(other, CopyReason.NEW)
+
+
 def test_a_task_that_the_target_has_already_is_copied_only_as_a_duplicate() -> None:
     given = facts(TASK, existing={(7, "street", "", 3): 99})
     step = only_step(given)
-    assert (step.reason, step.copy) == (CopyReason.EXISTING, 99)
+    assert (step.reason, step.copy, step.existing) == (CopyReason.EXISTING, None, 99)
+    (written,) = plan_copy(given, CopyOptions()).to_json()["steps"]
+    assert (written["copy"], written["existing"]) == (None, 99)
     assert type(only_step(given, duplicate=True)) is CopyTask
 
 
@@ -220,7 +241,32 @@ def test_a_deleted_task_is_named_and_its_copy_stays() -> None:
     plan = plan_copy(gone(), CopyOptions())
     assert not plan.steps
     assert plan.absent == (147,)
-    assert "147. Their copies stay. Remove them with --prune --expect 1." in plan.warnings[0]
+    (warning,) = plan.warnings
+    assert "deleted at the source: 147. Its copy stays. Remove it with --prune --exp" in warning
+    assert plan_copy(gone(lost={12}), CopyOptions()).absent == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ((), "146, 147. Their copies stay. Remove them with --prune --expect 2."),
+        ((12,), "stay. Remove 1 with --prune --expect 1. 1 copy was changed at the target: only"),
+        ((11, 12), "stay. 2 copies were changed at the target: only --overwrite"),
+    ],
+)
+def test_the_number_to_expect_leaves_out_what_was_changed(
+    changed: tuple[int, ...], said: str
+) -> None:
+    other = Copied(146, 11, SourceState("1"), LEFT)
+    given = facts(
+        ledger=ledger(other, COPIED),
+        presence=dict.fromkeys((146, 147), Presence.GONE),
+        looks={copy: CopyLook(LEFT, issues=copy in changed) for copy in (11, 12)},
+    )
+    (warning,) = plan_copy(given, CopyOptions()).warnings
+    assert said in warning
+    expected = plan_copy(given, CopyOptions(prune=True, expect=2 - len(changed)))
+    assert expected.guard is None
 
 
 def test_a_copy_is_removed_with_the_expected_number_only() -> None:
