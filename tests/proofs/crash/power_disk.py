@@ -19,7 +19,9 @@ that are looser than those of any file system in use, so that the promise needs 
   states alone in which folders keep their order: elsewhere it costs a sync and loses nothing.
 - A content that was not synced is any of: what was synced before, or nothing; as many zeros as it
   has bytes (ext4 with delayed allocation, XFS); its first half; its first half, then zeros; all
-  of it. Its time is the latest in any case, so that a receipt can be deceived by it.
+  of it. Its time is the latest in any case, so that a receipt can be deceived by it. If a file was
+  only appended to or cut short since its sync, that holds of what was appended: journals rely on
+  the lines that were synced, as those of databases do.
 - That a sync makes older changes durable, too, as on ext4, is relied on nowhere.
 """
 
@@ -144,6 +146,15 @@ def _damaged(content: bytes, damage: Damage) -> bytes:
             return content[:half].ljust(len(content), b"\0")
         case _:
             return content
+
+
+def _damaged_after(synced: bytes, content: bytes, damage: Damage) -> bytes:
+    """Damage what was appended to a synced content, or all of it if it was written anew."""
+    if synced.startswith(content):
+        return content
+    if content.startswith(synced):
+        return synced + _damaged(content[len(synced) :], damage)
+    return _damaged(content, damage)
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,11 +340,12 @@ class Cut:
         contents = dict(self._contents)
         for inode in self.unsynced:
             content, mtime_ns = contents[inode]
+            synced = self._synced_contents.get(inode, (b"", 0))[0]
             of_this = (damages or {}).get(inode, damage)
             if of_this is Damage.LOST:
-                contents[inode] = (self._synced_contents.get(inode, (b"", 0))[0], mtime_ns)
+                contents[inode] = (synced, mtime_ns)
             else:
-                contents[inode] = (_damaged(content, of_this), mtime_ns)
+                contents[inode] = (_damaged_after(synced, content, of_this), mtime_ns)
         lost = [change for number, change in enumerate(self._changes) if number not in kept]
         lost_contents = {one: (damages or {}).get(one, damage) for one in self.unsynced}
         return State(

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media_files import large_png, png
 from restore_processes import RestoreJob, run
+from server_changes import held, put_media
 
-import asynccvat
 from asynccvat.simulator.options import SimulatorOptions
-from asynccvat.simulator.server import SimulatedServer
 from asynccvat.simulator.threads import serve_in_thread
 
 pytestmark = pytest.mark.proof("Nothing is created twice")
@@ -28,44 +26,10 @@ CALLS = ("POST /api/projects", "POST /api/tasks {", "Upload-Finish", "PATCH", "/
 """Parts of the calls that count, of which a sample takes the first of each."""
 
 
-def media(root: Path) -> Path:
-    for folder, count in (("cam1", 3), ("cam2", 1)):
-        (root / folder).mkdir(parents=True)
-        for number in range(count):
-            (root / folder / f"{number}.png").write_bytes(png(3 + number, 3))
-    # So much is sent in pieces, and the other folder in one call.
-    (root / "cam1" / "0.png").write_bytes(large_png(1_200_000))
-    (root / "cam2" / "annotations.xml").write_text(
-        '<annotations><image id="0" name="0.png" width="3" height="3"><box label="car" xtl="0" '
-        'ytl="0" xbr="1" ybr="1" occluded="0"/></image></annotations>'
-    )
-    return root
-
-
-def state(server: SimulatedServer) -> Any:
-    """What the server has that a run made, without ids and dates."""
-
-    async def read() -> Any:
-        async with asynccvat.CvatClient(server.url, token=server.token) as client:
-            projects = {one.id: one.name for one in await client.projects()}
-            tasks = [
-                (
-                    task.name,
-                    task.size,
-                    projects.get(task.project_id or 0),
-                    (await client.annotations(task.id)).counts.to_json(),
-                )
-                for task in (await client.tasks()).tasks
-            ]
-            return sorted(tasks, key=str), sorted(projects.values())
-
-    return asyncio.run(read())
-
-
 def ended(source: Path, *deaths: tuple[int, bool]) -> tuple[Any, list[str], int]:
     """Run until a run lives. Returns the server's state, its moments, and how many were killed."""
     with serve_in_thread(SimulatorOptions(tasks=1, frames=1)) as server:
-        job = RestoreJob(server.url, server.token, media(source), new_project="Harbour")
+        job = RestoreJob(server.url, server.token, put_media(source), new_project="Harbour")
         killed = 0
         for die_at, after in deaths:
             told = run(replace(job, die_at=die_at, after=after))
@@ -76,7 +40,7 @@ def ended(source: Path, *deaths: tuple[int, bool]) -> tuple[Any, list[str], int]
             told = run(job)
         assert told is not None
         assert told["ok"], told["report"]
-        return state(server), told["moments"], killed
+        return asyncio.run(held(server)), told["moments"], killed
 
 
 def test_a_killed_creation_ends_like_one_never_killed(
