@@ -54,7 +54,7 @@ def open_import_datasets(
         The run, as from `open_mirror`. `task_id` of its outcomes and events is the project.
 
     Raises:
-        ConfigError: No file is given, or one twice.
+        ConfigError: No file is given.
         TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     return Run(_imports(client, project, files, format, options).work, on_event)
@@ -78,7 +78,7 @@ async def import_datasets(
         `RunReport.raise_for_failures`.
 
     Raises:
-        ConfigError: There is no such project or format.
+        ConfigError: There is no such project or format, or a file is given twice.
         StoreLockedError: Another process imports from the same folder to this server.
         StoreError: The journal cannot be used.
         AsyncCvatError: The server cannot be reached, or refuses the user.

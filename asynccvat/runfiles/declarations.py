@@ -17,7 +17,7 @@ from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Option, declared_options
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
-from asynccvat.core.restore_options import RestoreOptions
+from asynccvat.core.restore_options import ImportOptions, RestoreOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.runfiles.mappings import MappingKey, MappingType
 from asynccvat.runfiles.value_types import (
@@ -37,7 +37,7 @@ from asynccvat.runfiles.value_types import (
 DOWNLOAD, UPLOAD, MIRROR = "download_cvat_tasks", "upload_anno_with_cvat_tasks", "mirror"
 CREATE, BACKUP, RESTORE, COPY = "create", "backup", "restore", "copy"
 
-EXPORT_TO_CLOUD = "export_to_cloud"
+EXPORT_TO_CLOUD, IMPORT_DATASET = "export_to_cloud", "import_dataset"
 
 NAMES = {
     DOWNLOAD: DOWNLOAD,
@@ -50,6 +50,7 @@ NAMES = {
     RESTORE: RESTORE,
     EXPORT_TO_CLOUD: EXPORT_TO_CLOUD,
     COPY: COPY,
+    IMPORT_DATASET: IMPORT_DATASET,
 }
 """The names that a file may use for a task, with the one that steps and reports have."""
 
@@ -206,6 +207,24 @@ PARAMETERS = {
                 ScalarType(), "The project whose labels are taken, by its id or name."
             ),
             **_keys(CreateOptions),
+        }
+    ),
+    IMPORT_DATASET: MappingType(
+        {
+            "project": MappingKey(
+                ScalarType(), "The project of the tasks, by its id or name.", required=True
+            ),
+            "files": MappingKey(
+                ListType(TextType(is_path=True), "[train.zip, val.zip]", or_one=True, unique=True),
+                "The datasets: archives of the format.",
+                required=True,
+            ),
+            "format": MappingKey(
+                TextType(),
+                "The format's name, as the server imports or exports it.",
+                required=True,
+            ),
+            **_keys(ImportOptions),
         }
     ),
     BACKUP: MappingType(

@@ -11,6 +11,7 @@ from functools import partial
 
 from asynccvat.api.uploads import plan_upload
 from asynccvat.client import internals
+from asynccvat.commands.restore.run import find_project
 from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.upload import RefuseUpload, UploadReason
@@ -23,6 +24,7 @@ from asynccvat.runfiles.steps import (
     CloudStep,
     CopyStep,
     CreationStep,
+    DatasetStep,
     DownloadStep,
     MirrorStep,
     RestoreStep,
@@ -78,10 +80,12 @@ class _Check:
         elif isinstance(step, BackupStep | CopyStep | CloudStep):
             await self._selection(step, step.selection)
         elif isinstance(step, CreationStep | RestoreStep):
-            others = (step.labels_from,) if isinstance(step, CreationStep) else ()
-            for given in (step.project, *others):
-                if given is not None and given.isascii() and given.isdecimal():
-                    await self.project(int(given), str(step.place_of(given)))
+            await self._named_projects(step)
+        elif isinstance(step, DatasetStep):
+            place = str(step.place_of(step.project))
+            question = partial(find_project, self._client, step.project)
+            await self._ask(("project", step.project), place, question)
+            await self._importer(step, step.format)
         elif isinstance(step, UploadStep):
             await self._ask(
                 ("mode", step.options.mode),
@@ -91,6 +95,13 @@ class _Check:
             await self._tasks(step, step.awaits)
             for batch in step.batches:
                 await self._upload(step, batch)
+
+    async def _named_projects(self, step: CreationStep | RestoreStep) -> None:
+        """Check the projects that are named by their ids; one of a name may be made later."""
+        others = (step.labels_from,) if isinstance(step, CreationStep) else ()
+        for given in (step.project, *others):
+            if given is not None and given.isascii() and given.isdecimal():
+                await self.project(int(given), str(step.place_of(given)))
 
     async def _mirror(self, step: MirrorStep) -> None:
         if step.format is not None:
@@ -124,13 +135,16 @@ class _Check:
             partial(internals(self._client).check_format, name),
         )
 
-    async def _upload(self, step: UploadStep, batch: Batch) -> None:
-        name = batch.format or ExportSpec().format
-        known = await self._ask(
+    async def _importer(self, step: RunFileStep, name: str) -> bool:
+        return await self._ask(
             ("import", name),
             str(step.place_of(name)),
             partial(internals(self._client).importer, name),
         )
+
+    async def _upload(self, step: UploadStep, batch: Batch) -> None:
+        name = batch.format or ExportSpec().format
+        known = await self._importer(step, name)
         present = batch.without(step.awaits)
         if not (known and present.task_ids):
             return

@@ -12,6 +12,7 @@ from asynccvat.core.plans.cloud import CloudPlan
 from asynccvat.core.plans.copy_steps import CopyPlan
 from asynccvat.core.plans.create import CreatePlan
 from asynccvat.core.plans.download import DownloadPlan
+from asynccvat.core.plans.import_dataset import DatasetPlan
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.plans.restore import RestorePlan
 from asynccvat.core.plans.upload import UploadPlan
@@ -19,7 +20,9 @@ from asynccvat.errors import AsyncCvatError
 from asynccvat.runfiles.steps import RunFileStep
 from asynccvat.runfiles.wording import reworded_plan
 
-AnyPlan = Plan | UploadPlan | DownloadPlan | CreatePlan | RestorePlan | CopyPlan | CloudPlan
+AnyPlan = (
+    Plan | UploadPlan | DownloadPlan | CreatePlan | DatasetPlan | RestorePlan | CopyPlan | CloudPlan
+)
 
 _UNCHANGED = (Action.KEPT, Action.SKIPPED)
 

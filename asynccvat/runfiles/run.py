@@ -6,26 +6,14 @@ cannot be reached, the later steps on that server are not run. Steps on other se
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
-from asynccvat.api.backups import backup, plan_backup
-from asynccvat.api.cloud_exports import export_to_cloud, plan_export_to_cloud
-from asynccvat.api.copies import copy, plan_copy
-from asynccvat.api.creations import create, plan_create
-from asynccvat.api.downloads import download_many, plan_download
-from asynccvat.api.mirrors import mirror, plan_mirror
-from asynccvat.api.restores import plan_restore, restore
-from asynccvat.api.uploads import plan_upload, upload
-from asynccvat.core.options import MirrorOptions
 from asynccvat.core.outcomes import RunReport
-from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -39,23 +27,18 @@ from asynccvat.errors import (
     TransportError,
 )
 from asynccvat.events import Event, RunFinished
-from asynccvat.runfiles.accounts import Account, SettingsOf, accounts, target_of
+from asynccvat.runfiles.accounts import Account, SettingsOf, accounts
 from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
-from asynccvat.runfiles.reports import AnyPlan, RunFileReport, StepPlan, StepReport
+from asynccvat.runfiles.reports import RunFileReport, StepPlan, StepReport
 from asynccvat.runfiles.steps import (
-    BackupStep,
     Batch,
-    CloudStep,
-    CopyStep,
-    CreationStep,
-    DownloadStep,
     MirrorStep,
-    RestoreStep,
     RunFile,
     RunFileStep,
     UploadStep,
 )
+from asynccvat.runfiles.verbs import carry_out, plans_of
 from asynccvat.runfiles.wording import reworded, reworded_event
 
 StepCallback = Callable[[RunFileStep, Event], None]
@@ -111,7 +94,7 @@ async def run_file(
                 if on_step is not None:
                     on_step(report)
             else:
-                report = await _carry_out(step, account, tell, on_step)
+                report = await _report(step, account, tell, on_step)
                 stopped_by = report.stopped_by
                 account.gone = stopped_by if isinstance(stopped_by, _OF_THE_SERVER) else None
             reports.append(report)
@@ -159,7 +142,7 @@ async def _prepared(
         yield [(step, of_step[step.number]) for step in file.steps]
 
 
-async def _carry_out(
+async def _report(
     step: RunFileStep,
     account: Account,
     tell: StepCallback,
@@ -175,113 +158,12 @@ async def _carry_out(
         tell(step, event)
 
     try:
-        await _work(step, account, hear)
+        await carry_out(step, account, hear)
     finally:
         report = StepReport(step, tuple(reports))
         if on_step is not None:
             on_step(report)
     return report
-
-
-async def _work(step: RunFileStep, account: Account, hear: Callable[[Event], None]) -> None:
-    client = account.client
-    if isinstance(step, UploadStep):
-        for batch in step.batches:
-            await _reported(
-                upload(
-                    client,
-                    batch.source,
-                    batch.among,
-                    format=batch.format,
-                    options=step.options,
-                    on_event=hear,
-                )
-            )
-    elif isinstance(step, DownloadStep):
-        await _reported(
-            download_many(
-                client,
-                step.paths,
-                step.spec,
-                skip_existing=step.skip_existing,
-                replace=not step.skip_existing,
-                on_event=hear,
-            )
-        )
-    elif isinstance(step, MirrorStep):
-        await _reported(
-            mirror(
-                client,
-                step.dest,
-                step.selection,
-                step.format,
-                images=step.images,
-                options=_options(step, account),
-                on_event=hear,
-            )
-        )
-    elif isinstance(step, BackupStep):
-        await _reported(
-            backup(
-                client,
-                step.dest,
-                step.selection,
-                options=replace(step.options, default_project_id=account.project_id),
-                on_event=hear,
-            )
-        )
-    elif isinstance(step, CloudStep):
-        await _reported(
-            export_to_cloud(
-                client,
-                step.storage_id,
-                step.prefix,
-                _of_project(step.selection, account),
-                step.spec,
-                options=step.options,
-                on_event=hear,
-            )
-        )
-    elif isinstance(step, RestoreStep):
-        await _reported(
-            restore(
-                client,
-                step.source,
-                step.ids,
-                projects=step.projects,
-                project=step.project,
-                at=step.at,
-                options=step.options,
-                on_event=hear,
-            )
-        )
-    elif isinstance(step, CopyStep):
-        async with await in_thread(target_of, step) as target:
-            options = replace(step.options, default_project_id=account.project_id)
-            await _reported(copy(client, target, step.selection, options=options, on_event=hear))
-    elif isinstance(step, CreationStep):
-        await _reported(
-            create(
-                client,
-                step.source,
-                project=step.project,
-                labels=step.labels,
-                labels_from=step.labels_from,
-                options=step.options,
-                on_event=hear,
-            )
-        )
-
-
-async def _reported(run: Awaitable[RunReport]) -> None:
-    """Await a run. An error that prevented its start is in the report of its last event."""
-    with contextlib.suppress(AsyncCvatError):
-        await run
-
-
-def _options(step: MirrorStep, account: Account) -> MirrorOptions:
-    """Return the step's options, with the settings' project."""
-    return replace(step.options, default_project_id=account.project_id)
 
 
 async def _plan(
@@ -295,7 +177,7 @@ async def _plan(
         folders: The folders of tasks in mirrors, by mirror and task. Those of this step are added.
     """
     try:
-        plans = await _plans(step, account)
+        plans = await plans_of(step, account)
     except AsyncCvatError as error:
         return StepPlan(step, error=reworded(error, step.task))
     if isinstance(step, MirrorStep):
@@ -303,89 +185,6 @@ async def _plan(
             for one in getattr(plan, "steps", ()):
                 folders[step.dest, one.task_id] = step.dest / one.folder
     return StepPlan(step, plans, _awaited(step, folders))
-
-
-def _of_project(selection: Selection, account: Account) -> Selection:
-    """Return a selection with the project of the settings, if it names neither that nor tasks."""
-    if account.project_id is None or selection.project_ids or selection.task_ids:
-        return selection
-    return replace(selection, project_ids=(account.project_id,))
-
-
-async def _plans(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
-    client = account.client
-    if isinstance(step, UploadStep):
-        return tuple(
-            [
-                await plan_upload(
-                    client, batch.source, batch.among, format=batch.format, options=step.options
-                )
-                for one in step.batches
-                if (batch := one.without(step.awaits)).task_ids
-            ]
-        )
-    if isinstance(step, DownloadStep):
-        return (
-            await plan_download(
-                client,
-                step.paths,
-                step.spec,
-                skip_existing=step.skip_existing,
-                replace=not step.skip_existing,
-            ),
-        )
-    if isinstance(step, BackupStep):
-        options = replace(step.options, default_project_id=account.project_id)
-        return (await plan_backup(client, step.dest, step.selection, options=options),)
-    if isinstance(step, CopyStep):
-        of_copy = replace(step.options, default_project_id=account.project_id)
-        async with await in_thread(target_of, step) as target:
-            return (await plan_copy(client, target, step.selection, options=of_copy),)
-    if isinstance(step, CloudStep):
-        return (
-            await plan_export_to_cloud(
-                client,
-                step.storage_id,
-                step.prefix,
-                _of_project(step.selection, account),
-                step.spec,
-                options=step.options,
-            ),
-        )
-    if isinstance(step, RestoreStep):
-        return (
-            await plan_restore(
-                client,
-                step.source,
-                step.ids,
-                projects=step.projects,
-                project=step.project,
-                at=step.at,
-                options=step.options,
-            ),
-        )
-    if isinstance(step, CreationStep):
-        return (
-            await plan_create(
-                client,
-                step.source,
-                project=step.project,
-                labels=step.labels,
-                labels_from=step.labels_from,
-                options=step.options,
-            ),
-        )
-    assert isinstance(step, MirrorStep)
-    return (
-        await plan_mirror(
-            client,
-            step.dest,
-            step.selection,
-            step.format,
-            images=step.images,
-            options=_options(step, account),
-        ),
-    )
 
 
 def _awaited(step: RunFileStep, folders: Mapping[tuple[Path, int], Path]) -> Mapping[int, Path]:

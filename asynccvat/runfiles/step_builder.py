@@ -21,7 +21,7 @@ from asynccvat.core.models import BackupSpec, ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.cloud import folder_of
-from asynccvat.core.restore_options import RestoreOptions
+from asynccvat.core.restore_options import ImportOptions, RestoreOptions
 from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
@@ -32,6 +32,7 @@ from asynccvat.runfiles.declarations import (
     CREATE,
     DOWNLOAD,
     EXPORT_TO_CLOUD,
+    IMPORT_DATASET,
     MIRROR,
     RESTORE,
     UPLOAD,
@@ -44,6 +45,7 @@ from asynccvat.runfiles.steps import (
     CloudStep,
     CopyStep,
     CreationStep,
+    DatasetStep,
     DownloadStep,
     MirrorStep,
     RestoreStep,
@@ -253,6 +255,8 @@ class StepBuilder:
         """Build a creation of tasks; its keys are the options of the command."""
         values, places = section.values, _NamedPositions()
         self._remember_position(places, section, "project")
+        for key in {"src", "labels"} & values.keys():
+            self._check_present(_path(values[key]), self._reader.place(section.entries[key].value))
         if "src" not in values:
             return None
         given = _values(CreateOptions, section)
@@ -277,6 +281,39 @@ class StepBuilder:
             labels_from=values.get("labels_from"),
             options=options,
         )
+
+    def import_dataset(self, head: StepHead, section: Section) -> DatasetStep | None:
+        """Build an import of datasets; its keys are the options of the command."""
+        values, places = section.values, _NamedPositions()
+        self._remember_position(places, section, "project")
+        self._remember_position(places, section, "format")
+        files = values.get("files", [])
+        for text, place in files:
+            self._check_present(_path(text), place)
+        if not files or not {"project", "format"} <= values.keys():
+            return None
+        given = _values(ImportOptions, section)
+        if "journal" in given:
+            given["journal"] = _path(given["journal"])
+        return DatasetStep(
+            number=head.number,
+            task=IMPORT_DATASET,
+            place=head.place,
+            server=head.server,
+            places=places.found,
+            project=values["project"],
+            files=tuple(_path(text) for text, _ in files),
+            format=values["format"],
+            options=make_options(ImportOptions, given),
+        )
+
+    def _check_present(self, path: Path, place: FilePosition) -> None:
+        """Report a file or folder that is missing, and that no earlier step fetches."""
+        is_made = any(_absolute(path).is_relative_to(made) for made in self._made)
+        if not is_made and not path.exists():
+            self._reader.report_at(
+                place, f"cannot use {str(path)!r}: there is no such file or folder"
+            )
 
     def copy(self, head: StepHead, section: Section) -> CopyStep | None:
         """Build a copy; its keys are the options of the command."""

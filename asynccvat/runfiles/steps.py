@@ -12,7 +12,7 @@ from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.models import BackupSpec, ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
-from asynccvat.core.restore_options import RestoreOptions
+from asynccvat.core.restore_options import ImportOptions, RestoreOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.runfiles.nodes import FilePosition
 from asynccvat.settings import SettingValue
@@ -24,8 +24,7 @@ class RunFileStep:
 
     Attributes:
         number: Its number, counted from 1.
-        task: What it does: `download_cvat_tasks`, `upload_anno_with_cvat_tasks`, `mirror` or
-            `create`.
+        task: What it does, like `download_cvat_tasks`, `mirror` or `create`.
         place: Its position in the file.
         server: The settings that the step has itself. Their `repr` shows no secrets.
         places: The positions of its tasks, projects and formats, by id or by name.
@@ -170,6 +169,23 @@ class CreationStep(RunFileStep):
     labels: Path | None
     labels_from: str | None
     options: CreateOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetStep(RunFileStep):
+    """An import of datasets.
+
+    Attributes:
+        project: The project, by its id or name.
+        files: The datasets.
+        format: The importer's name, or that of the exporter that wrote them.
+        options: The options of the import.
+    """
+
+    project: str
+    files: tuple[Path, ...]
+    format: str
+    options: ImportOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

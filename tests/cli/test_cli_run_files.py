@@ -20,6 +20,7 @@ from asynccvat.simulator.threads import serve_in_thread
 if TYPE_CHECKING:
     from command_line import Shell
 
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 SECRET = "hunter2-and-more"
 EXAMPLES = Path(__file__).parent.parent / "runfiles" / "examples"
 
@@ -297,3 +298,35 @@ def test_messages_name_keys_of_the_file(shell: Shell) -> None:
     assert "'backup_dir'" in str(
         shell("run", "steps.yaml", "--dry-run", "--json").json["steps"][0]["plans"]
     )
+
+
+def test_a_dry_run_names_targets_that_are_no_tasks(shell: Shell) -> None:
+    Path("town.zip").write_bytes(EMPTY_ZIP)
+    bucket = Path("bucket").absolute()
+    bucket.mkdir()
+    with serve_in_thread(SimulatorOptions(tasks=2, frames=1)) as own:
+        own.add_cloud_storage(bucket)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CVAT_URL", own.url)
+            ended = shell(
+                "run",
+                written(
+                    "- {task: mirror, parameters: {dest: data, as: projects}}\n"
+                    "- {task: mirror, parameters: {dest: jobs, as: jobs, task_id: 1}}\n"
+                    "- {task: backup, parameters: {dest: backups, projects: true}}\n"
+                    "- {task: export_to_cloud, parameters: {storage: 1, as: projects}}\n"
+                    "- task: import_dataset\n"
+                    "  parameters: {project: 1, files: town.zip, format: COCO 1.0}\n"
+                ),
+                "--dry-run",
+                "-v",
+            )
+    lines = [line.split("\t") for line in ended.out.splitlines()]
+    assert [line[:5] for line in lines[1:]] == [
+        ["1", "mirror", "fetch", "project 1", "data/project1"],
+        ["2", "mirror", "fetch", "job 1", "jobs/task1/job1"],
+        ["3", "backup", "back up", "project 1", "backups/project1"],
+        ["4", "export_to_cloud", "write", "project 1", "project1.zip"],
+        ["5", "import_dataset", "refuse", "project 1", "town.zip"],
+    ]
+    assert ended.code == 1

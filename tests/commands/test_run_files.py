@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable
+import zipfile
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -557,8 +559,9 @@ async def test_a_step_creates_tasks_of_folders(here: Path, monkeypatch: pytest.M
 
 
 async def test_a_step_that_creates_in_a_missing_project_is_refused_at_its_line(
-    monkeypatch: pytest.MonkeyPatch,
+    here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (here / "images").mkdir()
     file = written(
         "- task: create\n  parameters:\n    src: images\n    project: 99\n    overlap: 5\n"
     )
@@ -569,3 +572,60 @@ async def test_a_step_that_creates_in_a_missing_project_is_refused_at_its_line(
         (problem,) = await told(file)
         assert "line 4" in problem
         assert "there is no project 99" in problem
+
+
+async def test_a_step_imports_datasets_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with named(monkeypatch, 1) as serve:
+        spec = ac.ExportSpec("COCO 1.0", images=True)
+        (here / "town.zip").write_bytes(zipped(await serve.archive(1, spec)))
+        for project in (1, serve.server.projects[1].name):
+            shutil.rmtree(here / ".asynccvat", ignore_errors=True)
+            before = len(serve.server.tasks)
+            file = written(
+                "- task: import_dataset\n"
+                f"  parameters: {{project: {project}, files: town.zip, format: COCO 1.0}}\n"
+            )
+            (planned,) = await ac.plan_run_file(file)
+            assert [plan.counts for plan in planned.plans] == [{"import": 1}]
+            assert counts(await ac.run_file(file)) == [(1, 0, 0, 0)]
+            assert counts(await ac.run_file(file)) == [(0, 1, 0, 0)]
+            assert len(serve.server.tasks) == before + 1
+
+
+async def test_everything_that_an_import_lacks_is_reported_before_the_first_step(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = written(
+        "- {task: download, parameters: {task_ids: [1], out_dir: raw}}\n"
+        "- task: import_dataset\n"
+        "  parameters:\n    project: 1\n    files: [gone.zip, raw/task1/later.zip]\n"
+        "    format: COCO 1.0\n"
+        "- {task: create, parameters: {src: gone, labels: labels.txt, project: 1}}\n"
+    )
+    async with named(monkeypatch, 1) as serve:
+        said = await told(missing)
+        assert [one.partition(": ")[2] for one in sorted(said)] == [
+            "cannot use 'gone.zip': there is no such file or folder",
+            "cannot use 'gone': there is no such file or folder",
+            "cannot use 'labels.txt': there is no such file or folder",
+        ]
+        (here / "a.zip").write_bytes(b"")
+        said = await told(
+            written(
+                "- task: import_dataset\n"
+                "  parameters:\n    project: Nowhere\n    files: a.zip\n    format: COCO 9\n"
+            )
+        )
+        assert ["line 3" in said[0], "line 5" in said[1]] == [True, True]
+        assert "there is no project 'Nowhere'" in said[0]
+        assert "'COCO 9'" in said[1]
+        assert "COCO 1.0" in said[1]
+        assert not serve.calls("POST", "dataset")
+
+
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return made.getvalue()

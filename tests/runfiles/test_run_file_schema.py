@@ -218,6 +218,28 @@ CREATE = {
         "max_time": "8h",
     },
 }
+IMPORT_DATASET = {
+    "task": "import_dataset",
+    "parameters": {
+        "project": 5,
+        "files": ["train.zip", "val.zip"],
+        "format": "COCO 1.0",
+        "again": True,
+        "upload_limit": "60G",
+        "journal": "journal",
+        "import_timeout": "4h",
+        "no_fsync": True,
+        "break_lock": True,
+        "retries": 0,
+        "wait_for_server": "10m",
+        "queue_timeout": "4h",
+        "max_time": "8h",
+    },
+}
+IMPORT_ONE_DATASET = {
+    "task": "import_dataset",
+    "parameters": {"project": "Harbour", "files": "train.zip", "format": "COCO 1.0"},
+}
 RESTORE = {
     "task": "restore",
     "parameters": {
@@ -296,6 +318,8 @@ STEPS: list[Any] = [
     IN_DIR,
     MIRROR,
     CREATE,
+    IMPORT_DATASET,
+    IMPORT_ONE_DATASET,
     BACKUP,
     RESTORE,
     RESTORE_PROJECTS,

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -157,16 +157,27 @@ def _plan(
 
 
 def _steps(plan: StepPlan) -> Iterator[plans.Step]:
-    """Yield what a step does with each task, with the whole path of its file or folder."""
+    """Yield what a step does with each target, with the whole path of its file or folder."""
     for part in plan.plans_to_json():
         for step in part["steps"]:
             path = step.get("path")
             if path is None and "folder" in step:
                 path = str(plan.step.dest / step["folder"])  # type: ignore[attr-defined]  # a mirror's
-            yield {**step, "path": path}
+            yield {**step, "path": path or step.get("key"), "task_id": _target(part, step)}
     for task_id, path in plan.awaits.items():
         reason = "fetched by an earlier step"
         yield {"step": "upload", "task_id": task_id, "path": str(path), "reason": reason}
+
+
+def _target(plan: Mapping[str, Any], step: Mapping[str, Any]) -> int | str | None:
+    """Return the id of a step's task; what it is stands before the id of another target."""
+    task_id: int | None = step.get("task_id")
+    if task_id is not None:
+        return task_id if plan.get("target", "task") == "task" else f"{plan['target']} {task_id}"
+    for target in ("project", "job"):
+        if step.get(f"{target}_id") is not None:
+            return f"{target} {step[f'{target}_id']}"
+    return None
 
 
 def _refused_plan(plan: StepPlan) -> ExitCode | None:

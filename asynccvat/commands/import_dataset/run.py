@@ -65,14 +65,10 @@ class ImportDatasetRun:
             options: The options.
 
         Raises:
-            ConfigError: A file is given twice, or none is.
+            ConfigError: No file is given.
         """
         if not files:
             raise ConfigError("no files are given. Name the datasets to import.")
-        places = [path.absolute() for path in files]
-        twice = [path for number, path in enumerate(places) if path in places[:number]]
-        if twice:
-            raise ConfigError(f"{str(twice[0])!r} is given twice. Each file is imported once.")
         self._client = client
         self._project = project
         self._files = files
@@ -141,6 +137,7 @@ class ImportDatasetRun:
     async def _prepare(
         self, stack: AsyncExitStack, *, read_only: bool
     ) -> tuple[DatasetPlan, tuple[DatasetOrder, ...], Project, Format]:
+        folders = await in_thread(_folders, self._files)
         engine = internals(self._client)
         await engine.check_version()
         await engine.check_may_write("import datasets")
@@ -148,8 +145,7 @@ class ImportDatasetRun:
         project = await find_project(self._client, self._project)
         journals: dict[Path, RestoreJournal] = {}
         candidates, found = [], []
-        for path in self._files:
-            folder = path.absolute().parent
+        for path, folder in zip(self._files, folders, strict=True):
             if folder not in journals:
                 journals[folder] = await self._journal(stack, folder, read_only=read_only)
             key = f"{project.id}/{path.name}"
@@ -200,6 +196,21 @@ class ImportDatasetRun:
                 read_only=read_only,
             )
         )
+
+
+def _folders(files: Sequence[Path]) -> list[Path]:
+    """Return the folder of each file.
+
+    Raises:
+        ConfigError: A file is given twice.
+    """
+    places = [path.absolute() for path in files]
+    seen: set[Path] = set()
+    for place in places:
+        if place in seen:
+            raise ConfigError(f"{str(place)!r} is given twice. Each file is imported once.")
+        seen.add(place)
+    return [place.parent for place in places]
 
 
 def _checked(path: Path, importer: Format) -> LocalFile:

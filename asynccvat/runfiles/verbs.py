@@ -1,0 +1,312 @@
+"""Call the verb of each step of a run file, or the one that plans it.
+
+`steps` has the steps, `run` calls these functions for one after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import singledispatch
+
+from asynccvat.aio.threads import in_thread
+from asynccvat.api.backups import backup, plan_backup
+from asynccvat.api.cloud_exports import export_to_cloud, plan_export_to_cloud
+from asynccvat.api.copies import copy, plan_copy
+from asynccvat.api.creations import create, plan_create
+from asynccvat.api.dataset_imports import import_datasets, plan_import_datasets
+from asynccvat.api.downloads import download_many, plan_download
+from asynccvat.api.mirrors import mirror, plan_mirror
+from asynccvat.api.restores import plan_restore, restore
+from asynccvat.api.uploads import plan_upload, upload
+from asynccvat.core.outcomes import RunReport
+from asynccvat.core.selections.selection import Selection
+from asynccvat.errors import AsyncCvatError
+from asynccvat.events import Event
+from asynccvat.runfiles.accounts import Account, target_of
+from asynccvat.runfiles.reports import AnyPlan
+from asynccvat.runfiles.steps import (
+    BackupStep,
+    CloudStep,
+    CopyStep,
+    CreationStep,
+    DatasetStep,
+    DownloadStep,
+    MirrorStep,
+    RestoreStep,
+    RunFileStep,
+    UploadStep,
+)
+
+Hear = Callable[[Event], None]
+"""Receives each event of a step."""
+
+
+@singledispatch
+async def carry_out(step: RunFileStep, account: Account, hear: Hear) -> None:
+    """Run a step with the client of its account. Its reports are in its events.
+
+    Raises:
+        TypeError: No verb carries out such a step.
+    """
+    del account, hear
+    raise TypeError(f"no verb carries out {step!r}")
+
+
+@singledispatch
+async def plans_of(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
+    """Return the plans of a step: one, or one for each format of an upload.
+
+    Raises:
+        AsyncCvatError: There is no plan.
+        TypeError: No verb carries out such a step.
+    """
+    del account
+    raise TypeError(f"no verb plans {step!r}")
+
+
+async def _reported(run: Awaitable[RunReport]) -> None:
+    """Await a run. An error that prevented its start is in the report of its last event."""
+    with contextlib.suppress(AsyncCvatError):
+        await run
+
+
+# --- from the server ------------------------------------------------------------------------------
+
+
+@carry_out.register
+async def _download(step: DownloadStep, account: Account, hear: Hear) -> None:
+    await _reported(
+        download_many(
+            account.client,
+            step.paths,
+            step.spec,
+            skip_existing=step.skip_existing,
+            replace=not step.skip_existing,
+            on_event=hear,
+        )
+    )
+
+
+@plans_of.register
+async def _plan_download(step: DownloadStep, account: Account) -> tuple[AnyPlan, ...]:
+    plan = await plan_download(
+        account.client,
+        step.paths,
+        step.spec,
+        skip_existing=step.skip_existing,
+        replace=not step.skip_existing,
+    )
+    return (plan,)
+
+
+@carry_out.register
+async def _mirror(step: MirrorStep, account: Account, hear: Hear) -> None:
+    await _reported(
+        mirror(
+            account.client,
+            step.dest,
+            step.selection,
+            step.format,
+            images=step.images,
+            options=replace(step.options, default_project_id=account.project_id),
+            on_event=hear,
+        )
+    )
+
+
+@plans_of.register
+async def _plan_mirror(step: MirrorStep, account: Account) -> tuple[AnyPlan, ...]:
+    plan = await plan_mirror(
+        account.client,
+        step.dest,
+        step.selection,
+        step.format,
+        images=step.images,
+        options=replace(step.options, default_project_id=account.project_id),
+    )
+    return (plan,)
+
+
+@carry_out.register
+async def _backup(step: BackupStep, account: Account, hear: Hear) -> None:
+    options = replace(step.options, default_project_id=account.project_id)
+    await _reported(
+        backup(account.client, step.dest, step.selection, options=options, on_event=hear)
+    )
+
+
+@plans_of.register
+async def _plan_backup(step: BackupStep, account: Account) -> tuple[AnyPlan, ...]:
+    options = replace(step.options, default_project_id=account.project_id)
+    return (await plan_backup(account.client, step.dest, step.selection, options=options),)
+
+
+# --- into the server ------------------------------------------------------------------------------
+
+
+@carry_out.register
+async def _upload(step: UploadStep, account: Account, hear: Hear) -> None:
+    for batch in step.batches:
+        await _reported(
+            upload(
+                account.client,
+                batch.source,
+                batch.among,
+                format=batch.format,
+                options=step.options,
+                on_event=hear,
+            )
+        )
+
+
+@plans_of.register
+async def _plan_upload(step: UploadStep, account: Account) -> tuple[AnyPlan, ...]:
+    return tuple(
+        [
+            await plan_upload(
+                account.client,
+                batch.source,
+                batch.among,
+                format=batch.format,
+                options=step.options,
+            )
+            for one in step.batches
+            if (batch := one.without(step.awaits)).task_ids
+        ]
+    )
+
+
+@carry_out.register
+async def _create(step: CreationStep, account: Account, hear: Hear) -> None:
+    await _reported(
+        create(
+            account.client,
+            step.source,
+            project=step.project,
+            labels=step.labels,
+            labels_from=step.labels_from,
+            options=step.options,
+            on_event=hear,
+        )
+    )
+
+
+@plans_of.register
+async def _plan_create(step: CreationStep, account: Account) -> tuple[AnyPlan, ...]:
+    plan = await plan_create(
+        account.client,
+        step.source,
+        project=step.project,
+        labels=step.labels,
+        labels_from=step.labels_from,
+        options=step.options,
+    )
+    return (plan,)
+
+
+@carry_out.register
+async def _import_datasets(step: DatasetStep, account: Account, hear: Hear) -> None:
+    await _reported(
+        import_datasets(
+            account.client,
+            step.project,
+            step.files,
+            format=step.format,
+            options=step.options,
+            on_event=hear,
+        )
+    )
+
+
+@plans_of.register
+async def _plan_import_datasets(step: DatasetStep, account: Account) -> tuple[AnyPlan, ...]:
+    plan = await plan_import_datasets(
+        account.client, step.project, step.files, format=step.format, options=step.options
+    )
+    return (plan,)
+
+
+@carry_out.register
+async def _restore(step: RestoreStep, account: Account, hear: Hear) -> None:
+    await _reported(
+        restore(
+            account.client,
+            step.source,
+            step.ids,
+            projects=step.projects,
+            project=step.project,
+            at=step.at,
+            options=step.options,
+            on_event=hear,
+        )
+    )
+
+
+@plans_of.register
+async def _plan_restore(step: RestoreStep, account: Account) -> tuple[AnyPlan, ...]:
+    plan = await plan_restore(
+        account.client,
+        step.source,
+        step.ids,
+        projects=step.projects,
+        project=step.project,
+        at=step.at,
+        options=step.options,
+    )
+    return (plan,)
+
+
+# --- between servers ------------------------------------------------------------------------------
+
+
+@carry_out.register
+async def _copy(step: CopyStep, account: Account, hear: Hear) -> None:
+    async with await in_thread(target_of, step) as target:
+        options = replace(step.options, default_project_id=account.project_id)
+        await _reported(
+            copy(account.client, target, step.selection, options=options, on_event=hear)
+        )
+
+
+@plans_of.register
+async def _plan_copy(step: CopyStep, account: Account) -> tuple[AnyPlan, ...]:
+    options = replace(step.options, default_project_id=account.project_id)
+    async with await in_thread(target_of, step) as target:
+        return (await plan_copy(account.client, target, step.selection, options=options),)
+
+
+@carry_out.register
+async def _export_to_cloud(step: CloudStep, account: Account, hear: Hear) -> None:
+    await _reported(
+        export_to_cloud(
+            account.client,
+            step.storage_id,
+            step.prefix,
+            _of_project(step.selection, account),
+            step.spec,
+            options=step.options,
+            on_event=hear,
+        )
+    )
+
+
+@plans_of.register
+async def _plan_export_to_cloud(step: CloudStep, account: Account) -> tuple[AnyPlan, ...]:
+    plan = await plan_export_to_cloud(
+        account.client,
+        step.storage_id,
+        step.prefix,
+        _of_project(step.selection, account),
+        step.spec,
+        options=step.options,
+    )
+    return (plan,)
+
+
+def _of_project(selection: Selection, account: Account) -> Selection:
+    """Return a selection with the project of the settings, if it names neither that nor tasks."""
+    if account.project_id is None or selection.project_ids or selection.task_ids:
+        return selection
+    return replace(selection, project_ids=(account.project_id,))
