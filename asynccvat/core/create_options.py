@@ -245,16 +245,16 @@ class CreateOptions(TransferOptions):
         return "{name}" if self.split is None else "{name}-{part}"
 
     def task_name(self, own: str, part: str) -> str:
-        """Return the name of a task.
+        """Return the name of a task, without spaces around it: CVAT cuts these off.
 
         Args:
             own: The name of its folder or file.
             part: The number of the part, "" for no part.
         """
         if self.name is None and not part:
-            return own  # a video beside folders that are split
+            return own.strip()  # a video beside folders that are split
         values = {"name": own, "part": part}
-        return _FIELD.sub(lambda found: values[found[1]], self.template)
+        return _FIELD.sub(lambda found: values[found[1]], self.template).strip()
 
     def frames_of(self, available: int) -> int:
         """Return how many frames a task has of the media's frames."""

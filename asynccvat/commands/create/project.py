@@ -82,7 +82,8 @@ async def find_target(
         return CreateTarget(found.id, (), None, f"project {found.id}")
     if not wanted:
         raise _no_project(str(project), "--project")
-    return CreateTarget(None, wanted, str(project), f"project {project!r}")
+    name = str(project).strip()  # CVAT cuts spaces off, too
+    return CreateTarget(None, wanted, name, f"project {name!r}")
 
 
 async def make_project(

@@ -21,7 +21,9 @@ from asynccvat.core.media.kinds import (
     MediaKind,
     collisions,
     is_context,
+    is_ignored_in_zip,
     is_litter,
+    is_other_image,
     media_type,
     shown,
     unusable_name,
@@ -142,7 +144,7 @@ def _look_into_zip(path: Path) -> tuple[int | None, list[str]]:
             members = [one for one in archive.infolist() if not one.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         return None, [f"{shown(path.name)} cannot be read as a zip: {error}"]
-    names = [one.filename for one in members if not _is_litter_path(one.filename)]
+    names = [one.filename for one in members if not is_ignored_in_zip(one.filename)]
     images = [name for name in names if _is_image(name)]
     frames = sum(not is_context(name) for name in images)
     return frames or None, list(_zip_problems(path.name, members, names, images, frames))
@@ -163,6 +165,10 @@ def _zip_problems(
     for name in names:
         if (why := unusable_name(name)) is not None:
             yield f"{shown(name)} {within}: {why}"
+        elif _is_image(name) and _is_litter_path(name):
+            yield f"{shown(name)} {within} is hidden, and CVAT makes a frame of it: remove it"
+        elif is_other_image(name):
+            yield f"{shown(name)} {within} is an image of a type that CVAT may not read: remove it"
         elif name.startswith("/") or ".." in name.split("/"):
             yield f"{shown(name)} {within} leads outside the zip"
         elif (kind := media_type(name)) is not None and kind.kind is not MediaKind.IMAGE:

@@ -65,8 +65,26 @@ _SUFFIXES = {
 _TYPE_OF = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes}
 
 _CONTEXT = "related_images"
-# What systems leave in folders.
-_LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+# What systems leave in folders. A Synology NAS keeps small copies of images in `@eaDir`.
+_LITTER = frozenset(
+    {
+        "$recycle.bin",
+        "@eadir",
+        "__macosx",
+        "desktop.ini",
+        "ehthumbs.db",
+        "lost+found",
+        "system volume information",
+        "thumbs.db",
+    }
+)
+# CVAT passes over members of zips with one of these in their paths, and over no others.
+_IGNORED_IN_ZIPS = ("__MSOSX", "._.DS_Store", "__MACOSX", ".DS_Store")
+# Images for CVAT, by Python's `mimetypes`, that it cannot read or that are not known here.
+_OTHER_IMAGES = (
+    ".avif", ".heic", ".heif", ".ico", ".ief", ".jp2", ".pnm", ".psd", ".ras", ".rgb", ".svg",
+    ".xbm", ".xpm", ".xwd",
+)  # fmt: skip
 _DIGITS = re.compile(r"([0-9]+)")
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
 
@@ -85,6 +103,16 @@ def usual_suffix(kind: MediaType) -> str:
 def is_litter(name: str) -> bool:
     """Whether a file or folder is hidden, or one that systems leave behind."""
     return name.startswith(".") or name.lower() in _LITTER
+
+
+def is_ignored_in_zip(path: str) -> bool:
+    """Whether CVAT passes over a member of a zip."""
+    return any(word in path for word in _IGNORED_IN_ZIPS)
+
+
+def is_other_image(name: str) -> bool:
+    """Whether CVAT takes a file for an image whose type is not known here."""
+    return name.lower().endswith(_OTHER_IMAGES)
 
 
 def is_context(path: str) -> bool:

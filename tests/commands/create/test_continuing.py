@@ -11,7 +11,7 @@ import anyio
 import pytest
 from creating import PROJECT, QUICK, images, new_tasks, write
 from engine_serving import Log, Serving, actions, connected, error, log, serving, until
-from media_files import large_png
+from media_files import large_png, png
 
 import asynccvat as ac
 from asynccvat import errors, events
@@ -68,6 +68,18 @@ async def test_a_lost_answer_makes_no_second_task(source: Path, path: str, *, la
         report = await create(serve, source)
         assert report.ok, report.failures
         assert [task.size for task in (await new_tasks(serve, 1)).values()] == [2]
+
+
+async def test_a_lost_answer_is_found_though_the_server_trims_the_name(tmp_path: Path) -> None:
+    source = write(tmp_path, {" cam \u3000/1.png": png()})
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(method="POST", path=POST_TASK, times=1, lose_answer=True))
+        report = await create(serve, source, project=" Harbour ", labels=["car"])
+        assert report.ok, report.failures
+        assert list(await new_tasks(serve, 1)) == ["cam"]
+        assert [one.name for one in await serve.client.projects()][1:] == ["Harbour"]
+        again = await create(serve, source, project="Harbour", labels=["car"])
+        assert [one.action for one in again.outcomes] == ["skipped"]
 
 
 @pytest.mark.parametrize("status", [500, 502])

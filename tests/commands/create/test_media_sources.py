@@ -113,7 +113,13 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_zip_of_images_tells_its_frames(tmp_path: Path) -> None:
     packed(
         tmp_path / "a.zip",
-        {"1.jpg": b"x", "b/2.jpg": b"x", "related_images/1_jpg/a.jpg": b"x", "notes.txt": b"x"},
+        {
+            "1.jpg": b"x",
+            "b/2.jpg": b"x",
+            "related_images/1_jpg/a.jpg": b"x",
+            "notes.txt": b"x",
+            "__MACOSX/._1.jpg": b"x",
+        },
     )
     (unit,) = media_units(tmp_path, OPTIONS)
     assert (unit.available, unit.problems) == (2, ())
@@ -123,6 +129,8 @@ def test_a_zip_of_images_tells_its_frames(tmp_path: Path) -> None:
     ("files", "said"),
     [
         ({"notes.txt": b"x"}, "'a.zip' holds no images"),
+        ({"1.jpg": b"x", "b/._1.jpg": b"x"}, "'b/._1.jpg' in 'a.zip' is hidden, and CVAT makes"),
+        ({"1.jpg": b"x", "2.heic": b"x"}, "'2.heic' in 'a.zip' is an image of a type that CVAT"),
         ({"1.jpg": b"x", "v.mp4": b"x"}, "'v.mp4' in 'a.zip' is no image"),
         ({"1.jpg": b"x", "../2.jpg": b"x"}, "'../2.jpg' in 'a.zip' leads outside the zip"),
         ({"1.jpg": b"x", "a\x01.jpg": b"x"}, "its name has a control character"),

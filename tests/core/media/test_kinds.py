@@ -7,7 +7,9 @@ from asynccvat.core.media.kinds import (
     MediaType,
     collisions,
     is_context,
+    is_ignored_in_zip,
     is_litter,
+    is_other_image,
     natural_key,
     shown,
     unusable_name,
@@ -40,7 +42,20 @@ def test_names_that_a_server_cannot_have_are_told() -> None:
 
 def test_what_systems_leave_in_folders_is_litter() -> None:
     assert all(map(is_litter, (".DS_Store", "Thumbs.db", "__MACOSX", ".asynccvat")))
+    assert all(map(is_litter, ("@eaDir", "$RECYCLE.BIN", "System Volume Information")))
     assert not is_litter("a.jpg")
+
+
+def test_cvat_passes_over_few_members_of_zips() -> None:
+    assert is_ignored_in_zip("__MACOSX/a/._b.jpg")
+    assert is_ignored_in_zip("a/.DS_Store")
+    assert not is_ignored_in_zip("a/._b.jpg")
+
+
+def test_images_of_types_that_are_not_known_here_are_told() -> None:
+    assert is_other_image("a.HEIC")
+    assert not is_other_image("a.jpg")
+    assert not is_other_image("svg")
 
 
 def test_images_beside_frames_are_no_frames() -> None:
