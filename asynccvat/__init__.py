@@ -38,7 +38,7 @@ Plans and runs
     plan_copy, plan_delete, plan_run_file
                     what the verb would do, and why
     open_mirror, open_download, open_upload, open_undo_upload, open_backup,
-    open_export_to_cloud, open_restore, open_import_datasets, open_create,
+    open_export_to_cloud, open_restore, open_restore_annotations, open_import_datasets, open_create,
     open_copy, open_delete
                     a Run: iterate over its outcomes or events(), wait() for the report
 
@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from asynccvat.api.mirrors import open_mirror as open_mirror
     from asynccvat.api.mirrors import plan_mirror as plan_mirror
     from asynccvat.api.restores import open_restore as open_restore
+    from asynccvat.api.restores import open_restore_annotations as open_restore_annotations
     from asynccvat.api.restores import plan_restore as plan_restore
     from asynccvat.api.restores import plan_restore_annotations as plan_restore_annotations
     from asynccvat.api.restores import restore as restore
@@ -167,6 +168,7 @@ _NAMES_OF = {
     ),
     "asynccvat.api.restores": (
         "open_restore",
+        "open_restore_annotations",
         "plan_restore",
         "plan_restore_annotations",
         "restore",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from asynccvat.api.arguments import PathText, check_client, checked_options, checked_path
 from asynccvat.client import CvatClient
-from asynccvat.commands.restore.annotations import AnnotationRestore, annotation_restore
+from asynccvat.commands.restore.annotations import AnnotationRestore
 from asynccvat.commands.restore.run import RestoreRun
 from asynccvat.commands.restore.sources import BackupChoice
 from asynccvat.core.models import TargetKind
@@ -145,9 +145,33 @@ async def restore_annotations(
         AsyncCvatError: The server cannot be reached, or refuses the user.
         TypeError: An argument has the wrong type, for example `options` of another verb.
     """
-    work = await _annotations(client, source, _choice(task_ids, at, projects=False), options)
-    async with Run(work.work, on_event) as run:
+    async with open_restore_annotations(
+        client, source, task_ids, at=at, options=options, on_event=on_event
+    ) as run:
         return await run.wait()
+
+
+def open_restore_annotations(
+    client: CvatClient,
+    source: PathText,
+    task_ids: Sequence[int],
+    *,
+    at: str | None = None,
+    options: RestoreOptions | None = None,
+    on_event: EventCallback | None = None,
+) -> Run:
+    """Put annotations of backups back, and read each outcome as soon as it is known.
+
+    Use the run with `async with`. The arguments are those of `restore_annotations`.
+
+    Returns:
+        The run, as from `open_mirror`.
+
+    Raises:
+        ConfigError: No task is named, or no folder keeps what is replaced.
+        TypeError: An argument has the wrong type, for example `options` of another verb.
+    """
+    return Run(_annotations(client, source, task_ids, at, options).work, on_event)
 
 
 async def plan_restore_annotations(
@@ -162,19 +186,20 @@ async def plan_restore_annotations(
 
     The arguments are those of `restore_annotations`, the errors, too.
     """
-    work = await _annotations(client, source, _choice(task_ids, at, projects=False), options)
-    return await work.plan()
+    return await _annotations(client, source, task_ids, at, options).plan()
 
 
-async def _annotations(
+def _annotations(
     client: CvatClient,
     source: PathText,
-    choice: BackupChoice,
+    task_ids: Sequence[int],
+    at: str | None,
     options: RestoreOptions | None,
 ) -> AnnotationRestore:
     check_client(client)
     given = checked_options(options, RestoreOptions)
-    return await annotation_restore(client, checked_path(source), choice, given)
+    choice = _choice(task_ids, at, projects=False)
+    return AnnotationRestore(client, checked_path(source), choice, given)
 
 
 def _choice(ids: Sequence[int] | None, at: str | None, *, projects: bool) -> BackupChoice:

@@ -111,9 +111,6 @@ SERVER = MappingType(
     }
 )
 
-# Options of a command that no step is.
-_OF_ANNOTATIONS = ("overwrite", "backup_dir")
-
 _FORMAT = MappingKey(
     TextType(),
     f"The format's exact name; see 'asynccvat formats'. By default {ExportSpec().format!r}: "
@@ -289,11 +286,10 @@ PARAMETERS = {
             "project": MappingKey(
                 ScalarType(), "The project that the tasks are moved into, by its id or name."
             ),
-            **{
-                key: value
-                for key, value in _keys(RestoreOptions).items()
-                if key not in _OF_ANNOTATIONS
-            },
+            "annotations": MappingKey(
+                BooleanType(), "Put the annotations alone back into the tasks of 'task_id'."
+            ),
+            **_keys(RestoreOptions),
         }
     ),
 }

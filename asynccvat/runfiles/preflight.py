@@ -19,6 +19,7 @@ from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, Problem
 from asynccvat.runfiles.accounts import Account
 from asynccvat.runfiles.steps import (
+    AnnotationsStep,
     BackupStep,
     Batch,
     CloudStep,
@@ -86,15 +87,10 @@ class _Check:
             question = partial(find_project, self._client, step.project)
             await self._ask(("project", step.project), place, question)
             await self._importer(step, step.format)
+        elif isinstance(step, AnnotationsStep):
+            await self._tasks(step, step.task_ids)
         elif isinstance(step, UploadStep):
-            await self._ask(
-                ("mode", step.options.mode),
-                str(step.place),
-                partial(internals(self._client).check_mode, step.options.mode),
-            )
-            await self._tasks(step, step.awaits)
-            for batch in step.batches:
-                await self._upload(step, batch)
+            await self._uploads(step)
 
     async def _named_projects(self, step: CreationStep | RestoreStep) -> None:
         """Check the projects that are named by their ids; one of a name may be made later."""
@@ -141,6 +137,16 @@ class _Check:
             str(step.place_of(name)),
             partial(internals(self._client).importer, name),
         )
+
+    async def _uploads(self, step: UploadStep) -> None:
+        await self._ask(
+            ("mode", step.options.mode),
+            str(step.place),
+            partial(internals(self._client).check_mode, step.options.mode),
+        )
+        await self._tasks(step, step.awaits)
+        for batch in step.batches:
+            await self._upload(step, batch)
 
     async def _upload(self, step: UploadStep, batch: Batch) -> None:
         name = batch.format or ExportSpec().format

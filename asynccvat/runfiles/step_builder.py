@@ -40,6 +40,7 @@ from asynccvat.runfiles.declarations import (
 from asynccvat.runfiles.mappings import Section
 from asynccvat.runfiles.nodes import FilePosition, NodeReader
 from asynccvat.runfiles.steps import (
+    AnnotationsStep,
     BackupStep,
     Batch,
     CloudStep,
@@ -417,9 +418,19 @@ class StepBuilder:
             return False
         return True
 
-    def restore(self, head: StepHead, section: Section) -> RestoreStep | None:
+    def restore(self, head: StepHead, section: Section) -> RestoreStep | AnnotationsStep | None:
         """Build a restore; its keys are the options of the command."""
         values, places = section.values, _NamedPositions()
+        if values.get("annotations", False):
+            return self._annotations(head, section)
+        for key in ("overwrite", "backup_dir"):
+            if key in section.entries:
+                self._reader.report(
+                    section.entries[key].key,
+                    f"{key!r} is for annotations that are put back into a task, and a restore "
+                    "replaces nothing: remove it, or give 'annotations: true'",
+                )
+                return None
         tasks = places.ids(section, "task_id")
         of_projects = places.ids(section, "project_id")
         places.found = {}  # ids of another server perhaps, which this one need not have
@@ -449,6 +460,45 @@ class StepBuilder:
             projects=projects,
             at=values.get("at"),
             project=values.get("project"),
+            options=make_options(RestoreOptions, given),
+        )
+
+    def _annotations(self, head: StepHead, section: Section) -> AnnotationsStep | None:
+        """Build a restore of annotations alone."""
+        values, places = section.values, _NamedPositions()
+        for key in ("projects", "project_id", "project"):
+            if key in section.entries:
+                self._reader.report(
+                    section.entries[key].key,
+                    f"'annotations: true' is for the tasks of 'task_id': remove {key!r}",
+                )
+                return None
+        tasks = places.ids(section, "task_id")
+        for key, why in (
+            ("task_id", "it names the tasks that get their annotations back"),
+            ("backup_dir", "it keeps the annotations that are replaced"),
+        ):
+            if key not in section.entries:
+                self._reader.report(
+                    section.entries["annotations"].key,
+                    f"'annotations: true' needs {key!r}: {why}",
+                )
+                return None
+        if "src" not in values or not tasks:
+            return None
+        given = _values(RestoreOptions, section)
+        for key in ("journal", "backup_dir"):
+            if key in given:
+                given[key] = _path(given[key])
+        return AnnotationsStep(
+            number=head.number,
+            task=RESTORE,
+            place=head.place,
+            server=head.server,
+            places=places.found,
+            source=_path(values["src"]),
+            task_ids=tasks,
+            at=values.get("at"),
             options=make_options(RestoreOptions, given),
         )
 

@@ -153,6 +153,23 @@ class RestoreStep(RunFileStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationsStep(RunFileStep):
+    """A restore of annotations alone, into tasks that live.
+
+    Attributes:
+        source: The folder of backups.
+        task_ids: The tasks.
+        at: The newest backups from before this moment, None for the newest of all.
+        options: The options of the restore.
+    """
+
+    source: Path
+    task_ids: tuple[int, ...]
+    at: str | None
+    options: RestoreOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreationStep(RunFileStep):
     """A creation of tasks.
 

@@ -18,7 +18,12 @@ from asynccvat.api.creations import create, plan_create
 from asynccvat.api.dataset_imports import import_datasets, plan_import_datasets
 from asynccvat.api.downloads import download_many, plan_download
 from asynccvat.api.mirrors import mirror, plan_mirror
-from asynccvat.api.restores import plan_restore, restore
+from asynccvat.api.restores import (
+    plan_restore,
+    plan_restore_annotations,
+    restore,
+    restore_annotations,
+)
 from asynccvat.api.uploads import plan_upload, upload
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.selections.selection import Selection
@@ -27,6 +32,7 @@ from asynccvat.events import Event
 from asynccvat.runfiles.accounts import Account, target_of
 from asynccvat.runfiles.reports import AnyPlan
 from asynccvat.runfiles.steps import (
+    AnnotationsStep,
     BackupStep,
     CloudStep,
     CopyStep,
@@ -254,6 +260,28 @@ async def _plan_restore(step: RestoreStep, account: Account) -> tuple[AnyPlan, .
         project=step.project,
         at=step.at,
         options=step.options,
+    )
+    return (plan,)
+
+
+@carry_out.register
+async def _restore_annotations(step: AnnotationsStep, account: Account, hear: Hear) -> None:
+    await _reported(
+        restore_annotations(
+            account.client,
+            step.source,
+            step.task_ids,
+            at=step.at,
+            options=step.options,
+            on_event=hear,
+        )
+    )
+
+
+@plans_of.register
+async def _plan_restore_annotations(step: AnnotationsStep, account: Account) -> tuple[AnyPlan, ...]:
+    plan = await plan_restore_annotations(
+        account.client, step.source, step.task_ids, at=step.at, options=step.options
     )
     return (plan,)
 

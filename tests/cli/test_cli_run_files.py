@@ -276,6 +276,49 @@ def test_the_most_severe_code_wins() -> None:
     assert worst([ExitCode.NOT_ALLOWED, ExitCode.USAGE]) is ExitCode.NOT_ALLOWED
 
 
+def test_a_step_puts_annotations_alone_back(shell: Shell, simulated: SimulatedServer) -> None:
+    assert shell("backup", "backups", "-t", "5", "--no-fsync").code == 0
+    simulated.edit_task(5)
+    step = "- {task: restore, parameters: {src: %s, task_id: %s, annotations: true, %s}}\n"
+    kept = "backup_dir: kept"
+    ended = shell("run", written(step % ("backups", 5, kept)))
+    assert ended.code == 1
+    assert "With 'overwrite: true' what it holds now is replaced." in ended.err
+    overwriting = written(step % ("backups", 5, f"{kept}, overwrite: true"))
+    planned = shell("run", overwriting, "--dry-run", "--json")
+    assert planned.json["steps"][0]["plans"][0]["counts"] == {"put back": 1}
+    ended = shell("run", overwriting)
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[1] == "1\trestore\t1\t0\t0\t0"
+    assert shell("upload", "--undo", "-t", "5", "--backup-dir", "kept").code == 0
+    # What keeps the step from its start is its failure.
+    ended = shell("run", written(step % ("kept", 5, kept)))
+    assert ended.code == 2, ended.out
+    assert "asynccvat made no backups there" in ended.err
+    ended = shell("run", written(step % ("backups", 999, kept)))
+    assert "has no task 999" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ("annotations: true, backup_dir: kept", "'annotations: true' needs 'task_id'"),
+        ("annotations: true, task_id: 5", "'annotations: true' needs 'backup_dir'"),
+        (
+            "annotations: true, task_id: 5, backup_dir: kept, project: 1",
+            "'annotations: true' is for the tasks of 'task_id': remove 'project'",
+        ),
+        ("task_id: 5, overwrite: true", "remove it, or give 'annotations: true'"),
+        ("task_id: 5, backup_dir: kept", "remove it, or give 'annotations: true'"),
+    ],
+)
+def test_keys_of_annotations_go_together(shell: Shell, parameters: str, says: str) -> None:
+    text = f"- {{task: restore, parameters: {{src: backups, {parameters}}}}}\n"
+    ended = shell("run", written(text))
+    assert ended.code == 2
+    assert says in ended.err
+
+
 def test_messages_name_keys_of_the_file(shell: Shell) -> None:
     made = "- {task: mirror, parameters: {dest: data, task_id: 3, no_fsync: true}}\n"
     assert shell("run", written(made)).code == 0

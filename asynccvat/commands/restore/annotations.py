@@ -43,45 +43,35 @@ from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.outages import OF_EVERY_TASK
 
 
-async def annotation_restore(
-    client: CvatClient, source: Path, choice: BackupChoice, options: RestoreOptions
-) -> AnnotationRestore:
-    """Find the backups whose annotations are put back.
-
-    Raises:
-        ConfigError: There are none, or nothing says what becomes of what is replaced.
-        StoreError: The receipts cannot be read.
-    """
-    if options.backup_dir is None:
-        raise ConfigError(
-            "what the tasks hold now would be replaced, and nothing keeps it. Name a folder that "
-            "keeps it with --backup-dir; `asynccvat upload --undo` puts it back from there."
-        )
-    found = await find_sources(source, choice)
-    nameless = [one for one in found.sources if not one.target_id]
-    if nameless:
-        raise ConfigError(
-            f"nothing tells which task {str(source)!r} is a backup of. Name the folder of the "
-            "backups, with -t."
-        )
-    return AnnotationRestore(client, found.sources, options)
-
-
 class AnnotationRestore(UndoRun):
     """One restore of annotations into tasks that live."""
 
     def __init__(
-        self, client: CvatClient, sources: tuple[BackupSource, ...], options: RestoreOptions
+        self, client: CvatClient, source: Path, choice: BackupChoice, options: RestoreOptions
     ) -> None:
         """Put back the annotations of backups.
 
         Args:
             client: The server.
-            sources: A backup for each task.
+            source: The folder of the backups.
+            choice: The tasks, and which backup of each.
             options: Whether changes are overwritten, and where they are kept.
+
+        Raises:
+            ConfigError: No task is named, or no folder keeps what is replaced.
         """
-        self._sources: Mapping[int, BackupSource] = {one.target_id: one for one in sources}
-        self._kept = Path(str(options.backup_dir))
+        if not choice.ids:
+            raise ConfigError("task_ids is empty. Name the tasks that get their annotations back.")
+        if options.backup_dir is None:
+            raise ConfigError(
+                "what the tasks hold now would be replaced, and nothing keeps it. Name a folder "
+                "that keeps it with --backup-dir; `asynccvat upload --undo` puts it back from "
+                "there."
+            )
+        self._source = source
+        self._choice = choice
+        self._sources: Mapping[int, BackupSource] = {}
+        self._kept = Path(options.backup_dir)
         undo = UploadOptions(
             retries=options.retries,
             wait_for_server=options.wait_for_server,
@@ -90,11 +80,18 @@ class AnnotationRestore(UndoRun):
             overwrite=options.overwrite,
             break_lock=options.break_lock,
         )
-        super().__init__(client, Path(), dict.fromkeys(self._sources), undo)
+        super().__init__(client, Path(), dict.fromkeys(choice.ids), undo)
 
     @asynccontextmanager
     async def open_place(self, *, read_only: bool) -> AsyncIterator[UndoPlace]:
-        """Open the folder that keeps what is replaced."""
+        """Find the backups, and open the folder that keeps what is replaced.
+
+        Raises:
+            ConfigError: There are no such backups.
+            StoreError: The receipts or the folder cannot be used.
+        """
+        found = await find_sources(self._source, self._choice)
+        self._sources = {one.target_id: one for one in found.sources}
         async with ReplacedAnnotations.open(
             self._kept,
             origin=self._client.origin,
