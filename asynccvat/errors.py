@@ -21,10 +21,13 @@ class AsyncCvatError(Exception):
         step: The step that failed: `"list"`, `"export"`, `"wait"`, `"download"`, `"commit"`, ...
         retryable: Whether the same call may succeed if it is retried.
         retry_after: Seconds that the server asked all callers to wait, None if it did not.
+        unanswered: How often the call may have reached the server without an answer. A call may be
+            sent twice, on a connection that had broken and on a new one.
     """
 
     retryable: bool = False
     target: str = "task"
+    unanswered: int = 0
 
     def __init__(
         self,

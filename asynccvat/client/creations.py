@@ -304,21 +304,6 @@ class Creations:
                 return [label for label in found if not label.get("has_parent")]
             page += 1
 
-    async def discard(self, task_id: int) -> None:
-        """Delete a task that has no data. A task that is gone counts as deleted.
-
-        Raises:
-            AsyncCvatError: The server refuses it, or cannot be reached.
-        """
-        call = Call(
-            method="DELETE",
-            path=f"/api/tasks/{whole('task_id', task_id)}",
-            step="discard",
-            expect=(204, 404),
-            task_id=task_id,
-        )
-        await self._http.call(call)
-
     async def _once(self, call: Call, decoder: ObjectDecoder[T], find_made: FindMade[T]) -> T:
         """Make a call that makes something, and repeat it only if it has made nothing."""
         attempt = 0

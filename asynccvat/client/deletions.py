@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from asynccvat.core.decoding import ObjectDecoder
@@ -26,29 +28,32 @@ class Deletions:
         self._http = http
 
     async def delete(self, target: TargetKind, target_id: int) -> bool:
-        """Delete a task or a project, by one call.
+        """Delete a task or a project, by one call that is not retried.
 
         Returns:
-            Whether this call deleted it. False if it was not there.
+            Whether this call deleted it. False if it was not there. A call that was sent twice,
+            as its connection had broken, counts as the one that deleted it.
 
         Raises:
             PermissionDeniedError: The user may not delete it.
-            AsyncCvatError: The server refuses it, or its answer is lost.
+            AsyncCvatError: The server refuses it, or its answer is lost. `unanswered` says whether
+                the call may have reached the server.
         """
-        call = Call(
-            method="DELETE",
-            path=f"/api/{target.plural}/{whole('target_id', target_id)}",
-            step="delete",
-            expect=(204,),
-            retry=False,
-            task_id=target_id,
-            target=target,
-        )
         try:
-            await self._http.call(call)
-        except NotFoundError:
-            return False
+            await self._http.call(_deletion(target, target_id, retry=False))
+        except NotFoundError as error:
+            return error.unanswered > 0
         return True
+
+    async def discard(self, task_id: int) -> None:
+        """Delete a task that the caller has just looked at. One that is gone counts as deleted.
+
+        Raises:
+            PermissionDeniedError: The user may not delete it.
+            AsyncCvatError: The server refuses it, or cannot be reached.
+        """
+        with contextlib.suppress(NotFoundError):
+            await self._http.call(_deletion(TargetKind.TASK, task_id, retry=True))
 
     async def open_issues(self, task_id: int) -> int:
         """Return how many open issues a task has.
@@ -67,3 +72,15 @@ class Deletions:
     async def retry_or_raise(self, error: AsyncCvatError, attempt: int) -> None:
         """Wait before another attempt, or raise the error if it is the last one."""
         await self._http.retry_or_raise(error, attempt)
+
+
+def _deletion(target: TargetKind, target_id: int, *, retry: bool) -> Call:
+    return Call(
+        method="DELETE",
+        path=f"/api/{target.plural}/{whole('target_id', target_id)}",
+        step="delete",
+        expect=(204,),
+        retry=retry,
+        task_id=target_id,
+        target=target,
+    )

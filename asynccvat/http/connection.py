@@ -43,6 +43,10 @@ _headers_deadline: ContextVar[weakref.ref[asyncio.Timeout] | None] = ContextVar(
 sets its own deadline while it sends that. Weak, because an idle connection keeps the context of the
 request that opened it, and would keep the deadline's task and its result, too."""
 
+_sendings: ContextVar[list[None] | None] = ContextVar("_sendings", default=None)
+"""Gets an item each time that the current task sends the headers of its request. aiohttp sends GET,
+PUT and DELETE again by itself if a kept connection turns out to be broken."""
+
 
 class Connection:
     """Send requests over a pool of connections to one server.
@@ -100,6 +104,7 @@ class Connection:
         )
         deadlines = aiohttp.TraceConfig()
         deadlines.on_request_headers_sent.append(self._limit_wait_for_headers)
+        deadlines.on_request_headers_sent.append(_count_sending)
         connector = self._options.connector
         if connector is None:
             connector = self._connector(trust)
@@ -179,6 +184,8 @@ class Connection:
             headers = {**headers, **(proxy.headers or {})}
         self.requests_sent += 1
         record = ExchangeRecord(method, url)
+        sendings: list[None] = []
+        _sendings.set(sendings)
         try:
             # aiohttp's own timeout covers each silence alone, and only after the request was sent.
             async with asyncio.timeout(None) as deadline:
@@ -197,6 +204,7 @@ class Connection:
                 )
         except HTTP_FAILURES as exc:
             failure = self._failure_of(exc)
+            failure.unanswered = len(sendings)
         else:
             self.answered = True
             self.is_cvat = self.is_cvat or response.content_type == "application/vnd.cvat+json"
@@ -206,6 +214,7 @@ class Connection:
                 origin=self._server.address,
                 stall_timeout=self._options.stall_timeout,
                 failure_of=self._failure_of,
+                unanswered=len(sendings) - 1,
             )
         record.failed(failure)
         # Raised outside the handler: aiohttp's exception must not become its `__context__`.
@@ -237,6 +246,16 @@ class Connection:
         )
         failure.__cause__ = exc if may_be_shown(exc) else None
         return failure
+
+
+async def _count_sending(
+    _session: aiohttp.ClientSession,
+    _context: SimpleNamespace,
+    _sent: aiohttp.TraceRequestHeadersSentParams,
+) -> None:
+    found = _sendings.get()
+    if found is not None:
+        found.append(None)
 
 
 def _with_length(

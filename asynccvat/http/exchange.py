@@ -48,6 +48,7 @@ class Exchange:
         received: Bytes of the body that were read so far.
         stall_timeout: Seconds without 1 KiB of the body after which the exchange has failed.
         failure_of: Translates aiohttp's exceptions into errors of asynccvat.
+        unanswered: How often the request was sent without an answer before this response.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Exchange:
         origin: str,
         stall_timeout: float,
         failure_of: Callable[[BaseException], AsyncCvatError],
+        unanswered: int = 0,
     ) -> None:
         """Begin with the body unread.
 
@@ -67,11 +69,13 @@ class Exchange:
             origin: The server, for messages.
             stall_timeout: Seconds without 1 KiB of the body after which the exchange has failed.
             failure_of: Translates aiohttp's exceptions into errors of asynccvat.
+            unanswered: How often the request was sent without an answer before this response.
         """
         self.response = response
         self.received = 0
         self.stall_timeout = stall_timeout
         self.failure_of = failure_of
+        self.unanswered = unanswered
         self._record = record
         self._origin = origin
 

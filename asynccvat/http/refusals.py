@@ -306,6 +306,8 @@ def _remedy(call: Call, status: int) -> str:
         if status == 403:
             what = "annotate" if call.step == "upload" else "see or export"
             return f"This user may not {what} it. Ask for access, or use another account."
+    if call.step == "delete" and status == 403:
+        return "This user may not delete it. Ask its owner, or use another account."
     if status == 400 and call.step == "list" and "filter" in call.params:
         return (
             "Check the filter: its variables are those that CVAT filters by, such as id, name, "
@@ -334,7 +336,8 @@ _OF_TARGETS = {
     "upload": "cannot upload to {}",
     "download": "cannot download the export of {}",
     "annotations": "cannot read the annotations of {}",
-    "discard": "cannot delete the empty {}",
+    "delete": "cannot delete {}",
+    "issues": "cannot read the open issues of {}",
 }
 _OF_OTHERS = {
     "about": "cannot read the server's version",

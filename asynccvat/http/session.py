@@ -335,6 +335,7 @@ class HttpSession:
                 failure = await self._unexpected.refusal(
                     call, exchange, self._pause_if_asked(exchange)
                 )
+                failure.unanswered = exchange.unanswered
             finally:
                 exchange.close()
             if isinstance(failure, GatewayError):

@@ -316,7 +316,7 @@ class TaskCopier:
             await self._state.note(Gone(copied.copy))
             return
         await self._check_as_left(copied, now, "is not removed", "removes it")
-        await internals(self._target).creations.discard(copied.copy)
+        await internals(self._target).deletions.discard(copied.copy)
         await self._state.note(Gone(copied.copy))
 
     async def _check_as_left(self, copied: Copied, now: Task, what: str, overwrite: str) -> None:
@@ -351,7 +351,7 @@ class TaskCopier:
                 task_id=task_id,
                 step="remove",
             )
-        await internals(self._target).creations.discard(copy)
+        await internals(self._target).deletions.discard(copy)
 
     def _address(self, copy: int) -> str:
         return f"{self._target.origin}/tasks/{copy}"

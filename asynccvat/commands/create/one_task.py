@@ -217,7 +217,7 @@ class TaskCreator:
                     step="discard",
                 )
         await self._journal.note(Discarding(self._project_id, unit.key))
-        await self._calls.discard(task_id)
+        await internals(context.client).deletions.discard(task_id)
 
     # --- its data -------------------------------------------------------------------------------
 
