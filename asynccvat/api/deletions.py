@@ -13,14 +13,23 @@ from asynccvat.transfer.run import EventCallback, Run
 
 
 async def plan_delete(
-    client: CvatClient, selection: Selection, *, options: DeleteOptions | None = None
+    client: CvatClient,
+    selection: Selection,
+    *,
+    expect: int | None = None,
+    plan: DeletePlan | None = None,
+    options: DeleteOptions | None = None,
 ) -> DeletePlan:
     """Plan what `delete` would delete, with reasons. Nothing is changed anywhere.
 
     The arguments are those of `open_delete`, the errors those of `delete`. `count` of the plan is
-    the number that `delete` expects.
+    the number that `delete` expects. With `expect`, `guard` says whether that would be refused.
+    With `plan`, what changed since is not deleted.
     """
-    return await _deletion(client, selection, options).plan()
+    if expect is not None:
+        _check_number(expect)
+    _check_plan(plan)
+    return await _deletion(client, selection, options, expect=expect, seen=plan).plan()
 
 
 def open_delete(
@@ -54,10 +63,8 @@ def open_delete(
         ConfigError: The selection has no condition.
         TypeError: An argument has the wrong type, for example `options` of another verb.
     """
-    if isinstance(expect, bool) or not isinstance(expect, int):
-        raise TypeError(f"expect must be a number, not {expect!r}")
-    if plan is not None and not isinstance(plan, DeletePlan):
-        raise TypeError(f"plan must be a DeletePlan, not {type(plan).__name__}")
+    _check_number(expect)
+    _check_plan(plan)
     run = _deletion(client, selection, options, expect=expect, seen=plan)
     return Run(run.work, on_event)
 
@@ -94,12 +101,22 @@ async def delete(
         return await run.wait()
 
 
+def _check_number(expect: object) -> None:
+    if isinstance(expect, bool) or not isinstance(expect, int):
+        raise TypeError(f"expect must be a number, not {expect!r}")
+
+
+def _check_plan(plan: object) -> None:
+    if plan is not None and not isinstance(plan, DeletePlan):
+        raise TypeError(f"plan must be a DeletePlan, not {type(plan).__name__}")
+
+
 def _deletion(
     client: CvatClient,
     selection: Selection,
     options: DeleteOptions | None,
     *,
-    expect: int = 0,
+    expect: int | None = None,
     seen: DeletePlan | None = None,
 ) -> DeleteRun:
     check_client(client)

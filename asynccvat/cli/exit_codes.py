@@ -38,8 +38,8 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.DONE: "everything was done",
-    ExitCode.SOME_FAILED: "some tasks failed or do not exist, `verify` or `backups` found "
-    "something wrong, or the sides of a `copy` differ",
+    ExitCode.SOME_FAILED: "some tasks failed or do not exist, `delete` passed some over, "
+    "`verify` or `backups` found something wrong, or the sides of a `copy` differ",
     ExitCode.USAGE: "wrong usage or configuration",
     ExitCode.NOT_ALLOWED: "authentication or permission",
     ExitCode.UNREACHABLE: "the server is unreachable or out of order",
@@ -100,7 +100,7 @@ def report_code(report: RunReport) -> ExitCode:
     """Return the exit code for a run that finished, or that an error stopped."""
     if report.stopped_by is not None:
         return exit_code(report.stopped_by)
-    if report.failures or report.interrupted or not report.listing_complete:
+    if report.failures or report.passed_over or report.interrupted or not report.listing_complete:
         return ExitCode.SOME_FAILED
     return ExitCode.DONE if report.guard is None else ExitCode.REFUSED
 

@@ -28,7 +28,7 @@ from asynccvat.events import (
     Warned,
 )
 
-_UNCHANGED = (Action.KEPT, Action.SKIPPED)
+_LEFT_AS_IT_IS = (Action.KEPT, Action.SKIPPED, Action.PASSED_OVER)
 # These errors end a run, and several tasks may raise the same one.
 _ENDS_A_RUN = (
     AuthenticationError,
@@ -107,7 +107,7 @@ def _task(outcome: TaskOutcome) -> str:
 def _at_once(outcome: TaskOutcome) -> Iterator[str]:
     if outcome.action is Action.FAILED and not isinstance(outcome.error, _ENDS_A_RUN):
         yield failure(outcome)
-    if outcome.action not in _UNCHANGED:
+    if outcome.action not in _LEFT_AS_IT_IS:
         for warning in outcome.warnings:
             # What the server has not made yet has no id.
             what = f"{outcome.target} {outcome.task_id}" if outcome.task_id else outcome.name
@@ -120,10 +120,10 @@ def _at_the_end(report: RunReport) -> Iterator[str]:
         held_back = isinstance(outcome.error, _ENDS_A_RUN)
         if held_back and not isinstance(report.stopped_by, type(outcome.error)):
             yield failure(outcome)
-    # Warnings about unchanged and skipped tasks: one line if there are many alike.
+    # Warnings about tasks that nothing was done with: one line if there are many alike.
     tasks: dict[str, list[TaskOutcome]] = {}
     for outcome in report.outcomes:
-        if outcome.action in _UNCHANGED:
+        if outcome.action in _LEFT_AS_IT_IS:
             for warning in outcome.warnings:
                 tasks.setdefault(printable(warning), []).append(outcome)
     for warning, warned in tasks.items():

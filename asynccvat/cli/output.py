@@ -43,6 +43,7 @@ RESULTS = (
     "deleted",
     "moved",
     "removed",
+    "passed over",
     "failed",
     "skipped",
     "unchanged",

@@ -47,6 +47,8 @@ class Action(StrEnum):
     """Its folder was removed, as the task is gone from the server."""
     SKIPPED = "skipped"
     """There was nothing to do, or nothing that can be done."""
+    PASSED_OVER = "passed over"
+    """It was to be deleted and is still there; `warnings` says why."""
     FAILED = "failed"
     """It failed; `error` says why."""
 
@@ -148,14 +150,14 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def ok(self) -> bool:
         """Whether the folder is there, whole and up to date, or gone as planned."""
-        return self.action is not Action.FAILED
+        return self.action not in (Action.FAILED, Action.PASSED_OVER)
 
     @property
     def failure(self) -> str:
-        """Why it failed, with the task's id named once; "" if it did not fail."""
+        """Why it failed or was passed over, with its id named once; "" if it was not."""
         if self.ok:
             return ""
-        text = str(self.error or self.reason)
+        text = str(self.error or " ".join(self.warnings) or self.reason)
         named = f"{self.target} {self.task_id}"
         if not self.task_id:
             return text  # a file that does not tell its task
@@ -249,6 +251,11 @@ class RunReport:
         return tuple(outcome for outcome in self.outcomes if outcome.action is Action.FAILED)
 
     @property
+    def passed_over(self) -> tuple[TaskOutcome, ...]:
+        """The outcomes of what was to be deleted and is still there."""
+        return tuple(outcome for outcome in self.outcomes if outcome.action is Action.PASSED_OVER)
+
+    @property
     def counts(self) -> Counter[Action]:
         """How many tasks had each action. Actions that no task had count 0."""
         return Counter(outcome.action for outcome in self.outcomes)
@@ -264,10 +271,11 @@ class RunReport:
         return f"RunReport(ok={self.ok}{done}, seconds={self.seconds:.1f}{why})"
 
     def raise_for_failures(self) -> None:
-        """Raise an exception if anything failed.
+        """Raise an exception if anything failed, or was not deleted although it was to be.
 
         Raises:
-            TasksFailedError: A task failed, or an error ended the run. `.report` is this report.
+            TasksFailedError: A task failed or was passed over, or an error ended the run. `.report`
+                is this report.
         """
         if self.stopped_by is not None:
             raise TasksFailedError(f"the run stopped: {self.stopped_by}", report=self)
@@ -276,6 +284,13 @@ class RunReport:
             raise TasksFailedError(
                 f"{len(failures)} of {len(self.outcomes)} {failures[0].target.plural} failed. "
                 f"The first: {failures[0].failure}",
+                report=self,
+            )
+        left = self.passed_over
+        if left:
+            raise TasksFailedError(
+                f"{len(left)} of {len(self.outcomes)} {left[0].target.plural} were passed over. "
+                f"The first: {left[0].failure}",
                 report=self,
             )
 
@@ -303,7 +318,7 @@ class RunReport:
 
 
 class TasksFailedError(AsyncCvatError):
-    """Some tasks failed. Raised by `RunReport.raise_for_failures` only.
+    """Some tasks failed or were passed over. Raised by `RunReport.raise_for_failures` only.
 
     Attributes:
         report: The whole report, failures included.

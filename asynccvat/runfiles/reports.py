@@ -71,7 +71,7 @@ class StepReport:
 
     @property
     def failed(self) -> int:
-        """How many tasks failed."""
+        """How many tasks failed, or were to be deleted and are still there."""
         return sum(not one.ok for one in self.outcomes)
 
     @property

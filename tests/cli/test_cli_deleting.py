@@ -42,8 +42,9 @@ def test_a_dry_run_deletes_nothing_and_names_the_next_command(
     assert "2 tasks would go, and --expect is 1" in ended.err
     assert sorted(own.tasks) == [1, 2, 3, 4]
     ended = shell(*again, "--expect", "2")
-    assert ended.code == 0
-    assert "1 deleted, 1 skipped" in ended.out
+    assert ended.code == 1
+    assert "2 tasks (1 deleted, 1 passed over)" in ended.out
+    assert ended.err == "warning: task 2: not deleted: it changed since it was listed.\n"
     assert sorted(own.tasks) == [2, 3, 4]
     assert len(Path("log.jsonl").read_text().splitlines()) == 3
 
@@ -51,9 +52,31 @@ def test_a_dry_run_deletes_nothing_and_names_the_next_command(
 def test_what_stays_is_named_with_the_reason(shell: Shell, own: SimulatedServer) -> None:
     own.add_issue(1, "look")
     ended = shell("delete", "-t", "1")
-    assert ended.code == 0
+    assert ended.code == 1
     assert "task 1 stays: it has an open issue; --lose-issues" in ended.err
     assert ended.err.endswith("nothing would go.\n")
     plan = shell("delete", "-t", "1", "--lose-issues", "--json").json
     assert plan["count"] == 1
     assert plan["steps"][0]["task_id"] == 1
+
+
+def test_what_is_gone_already_is_no_failure(shell: Shell, own: SimulatedServer) -> None:
+    ended = shell("delete", "-t", "1,99")
+    assert ended.code == 0
+    assert "task 99: it is not there.\n" in ended.err
+    ended = shell("delete", "-t", "1,99", "--yes", "--expect", "1", "--log", "log.jsonl")
+    assert ended.code == 0
+    assert "2 tasks (1 deleted, 1 skipped)" in ended.out
+    assert ended.err == "warning: task 99: it is not there.\n"
+    assert 1 not in own.tasks
+
+
+def test_nothing_deleted_of_what_was_selected_is_no_success(
+    shell: Shell, own: SimulatedServer
+) -> None:
+    own.add_issue(1, "look")
+    ended = shell("delete", "-t", "1", "--yes", "--expect", "0", "--log", "log.jsonl")
+    assert ended.code == 1
+    assert "1 task (1 passed over)" in ended.out
+    assert "nothing to do" not in ended.out
+    assert "--lose-issues" in ended.err

@@ -90,6 +90,18 @@ def test_a_run_that_was_stopped_raises_what_stopped_it() -> None:
         report.raise_for_failures()
 
 
+def test_what_was_passed_over_is_not_ok_and_raised_on_demand() -> None:
+    left = TaskOutcome(
+        task_id=7, action=Action.PASSED_OVER, reason="open issues", warnings=("not deleted: no.",)
+    )
+    report = RunReport(outcomes=(left,))
+    assert not report.ok
+    assert (report.failures, report.passed_over) == ((), (left,))
+    assert left.failure == "task 7: not deleted: no."
+    with pytest.raises(TasksFailedError, match="1 of 1 tasks were passed over"):
+        report.raise_for_failures()
+
+
 def test_a_refused_guard_is_not_ok() -> None:
     assert not RunReport(guard="too many").ok
 

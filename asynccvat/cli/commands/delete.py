@@ -93,7 +93,7 @@ def delete(
         made = signals.run(make)
         if plan is not None and not output.save_json(made.to_json(), plan):
             return ExitCode.SOME_FAILED
-        return _show(made, plan, as_json=results.as_json, verbose=shared.verbose)
+        return _show(made, plan, as_json=results.as_json)
     number, seen = expect, None if plan is None else _read(plan)
     return carry_out(
         client,
@@ -119,7 +119,7 @@ def _read(path: Path) -> DeletePlan:
     return asynccvat.models.DeletePlan.read(content, repr(str(path)))
 
 
-def _show(plan: DeletePlan, path: Path | None, *, as_json: bool, verbose: bool) -> ExitCode:
+def _show(plan: DeletePlan, path: Path | None, *, as_json: bool) -> ExitCode:
     described = plan.to_json()
     noun = str(plan.target)
     if as_json:
@@ -137,7 +137,8 @@ def _show(plan: DeletePlan, path: Path | None, *, as_json: bool, verbose: bool) 
         )
         for step in steps:
             if step["detail"]:
-                output.remark(f"{noun} {step['id']} stays: {step['detail']}.")
+                stays = "" if step["reason"] == "gone" else " stays"
+                output.remark(f"{noun} {step['id']}{stays}: {step['detail']}.")
     if plan.guard is not None:
         output.remark(f"Refused: {plan.guard}")
         return ExitCode.REFUSED
@@ -152,5 +153,5 @@ def _show(plan: DeletePlan, path: Path | None, *, as_json: bool, verbose: bool) 
             )
         else:
             output.remark("Dry run, nothing was deleted: nothing would go.")
-    del verbose
-    return ExitCode.DONE
+    passed_over = any(step.reason.is_refusal for step in plan.steps)
+    return ExitCode.SOME_FAILED if passed_over else ExitCode.DONE

@@ -13,7 +13,7 @@ import platformdirs
 
 from asynccvat.client import CvatClient
 from asynccvat.core.delete_options import LOG_SUFFIX, DeleteOptions
-from asynccvat.core.plans.delete import DeleteStep
+from asynccvat.core.plans.delete import DeleteStep, unknown_deletions
 from asynccvat.core.targets import TargetKind
 from asynccvat.store.journal import Journal
 
@@ -58,8 +58,20 @@ class DeletionLog:
         ) as journal:
             yield cls(journal, options.target)
 
-    async def note(self, what: str, step: DeleteStep, **more: Any) -> None:
+    def unknown(self) -> list[tuple[TargetKind, DeleteStep]]:
+        """Return the targets of calls whose end no earlier run has noted."""
+        return unknown_deletions(self._journal.lines)
+
+    async def note(
+        self, what: str, step: DeleteStep, *, target: TargetKind | None = None, **more: Any
+    ) -> None:
         """Add a line. It is durable when this returns.
+
+        Args:
+            what: What was, or is about to be, done.
+            step: The target.
+            target: What `step` is about, None for what this run deletes.
+            more: Further values of the line.
 
         Raises:
             StoreError: It cannot be written. Nothing that it says may be begun.
@@ -67,10 +79,10 @@ class DeletionLog:
         line: dict[str, Any] = {
             "what": what,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "target": str(self._target),
+            "target": str(target or self._target),
             "id": step.id,
             "name": step.name,
         }
-        if self._target is TargetKind.PROJECT:
+        if (target or self._target) is TargetKind.PROJECT:
             line["tasks"] = list(step.tasks)
         await self._journal.note(line | more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 import anyio
@@ -107,8 +107,16 @@ async def read_facts(
     selection: Selection,
     options: DeleteOptions,
     backups: RequiredBackups | None,
+    also: Collection[int] = (),
 ) -> DeleteFacts:
     """Read the targets of a selection.
+
+    Args:
+        client: The server.
+        selection: Which targets.
+        options: The guards.
+        backups: What each target has to be in, None for nothing.
+        also: Targets of the dry run. Those that are not there any more are `missing`.
 
     Raises:
         AsyncCvatError: The server cannot be asked, or a backup not be read.
@@ -133,6 +141,7 @@ async def read_facts(
         of_projects = project_states(listed.items, tasks.tasks, states)
         complete = listed.complete and tasks.complete
         missing = tuple(sorted(set(selection.project_ids or ()) - set(ids)))
+        missing += await _missing_projects(client, set(also) - {*ids, *missing})
         targets = [
             TargetFacts(one.id, one.name, of_projects[one.id], _inside(tasks.tasks, one.id))
             for one in listed.items
@@ -141,6 +150,9 @@ async def read_facts(
         tasks = await client.tasks(selection)
         states = await task_states(client, tasks.tasks, selection)
         complete, missing = tasks.complete, tasks.missing
+        unlisted = set(also) - {*missing, *(task.id for task in tasks.tasks)}
+        if unlisted:
+            missing += (await client.tasks(Selection(task_ids=sorted(unlisted)))).missing
         targets = [TargetFacts(one.id, one.name, states[one.id], (one.id,)) for one in tasks.tasks]
     issues = await _open_issues(client, [task.id for task in tasks.tasks], options)
     return DeleteFacts(
@@ -180,6 +192,30 @@ async def read_again(
     except NotFoundError:
         return None
     return await _completed(facts, options.target, states, issues, backups)
+
+
+async def is_gone(client: CvatClient, target: TargetKind, target_id: int) -> bool:
+    """Whether a target is not there any more.
+
+    Raises:
+        AsyncCvatError: The server cannot be asked.
+    """
+    try:
+        if target is TargetKind.PROJECT:
+            await client.project(target_id)
+        else:
+            await client.task(target_id)
+    except NotFoundError:
+        return True
+    return False
+
+
+async def _missing_projects(client: CvatClient, project_ids: Collection[int]) -> tuple[int, ...]:
+    if not project_ids:
+        return ()
+    wanted = ProjectSelection(project_ids=sorted(project_ids))
+    listed = await internals(client).list_projects(wanted)
+    return tuple(sorted(set(project_ids) - {one.id for one in listed.items}))
 
 
 def _inside(tasks: Sequence[Task], project_id: int) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ These are pure functions. `commands.delete` reads the facts, and makes the calls
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -20,6 +20,10 @@ from asynccvat.errors import ConfigError
 
 PLAN_VERSION = 1
 
+_UNKNOWN = ("delete", "unknown")
+
+_CHANGED = "it changed since it was listed"
+
 
 class DeleteReason(StrEnum):
     """Why a target is deleted, or passed over."""
@@ -31,13 +35,18 @@ class DeleteReason(StrEnum):
     BACKUP = "no backup"
     """A task of it has no verified, current and full backup."""
     CHANGED = "changed"
-    """It changed since the dry run."""
+    """It changed since it was listed: by the dry run, or by a run without one."""
     NOT_PLANNED = "not planned"
     """The dry run did not list it."""
     GONE = "gone"
     """It is not there any more."""
     NOT_SELECTED = "not selected"
     """The dry run listed it, and it does not meet the selection any more."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether a target with it was to be deleted, and is still there."""
+        return self not in (DeleteReason.SELECTED, DeleteReason.GONE, DeleteReason.NOT_PLANNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +162,7 @@ class DeleteFacts:
         organization: The organization.
         target: Tasks or projects.
         targets: Those of the selection.
-        missing: Selected ids that are not there.
+        missing: Ids of the selection, or of the dry run, that are not there.
         complete: Whether the lists agreed with the server's counts.
     """
 
@@ -208,6 +217,21 @@ def _step(facts: TargetFacts, *, lose_issues: bool) -> DeleteStep:
     )
 
 
+def may_still_go(
+    seen: DeleteStep, now: TargetFacts, *, lose_issues: bool
+) -> tuple[DeleteReason, str] | None:
+    """Return why a target must not be deleted although it was to be, None if it may be.
+
+    Args:
+        seen: What was seen of it.
+        now: What it is just before its call.
+        lose_issues: Whether open issues may go with it.
+    """
+    if not is_unchanged(seen, now.state, now.tasks):
+        return DeleteReason.CHANGED, _CHANGED
+    return obstacle(now, lose_issues=lose_issues)
+
+
 def since(now: DeletePlan, seen: DeletePlan) -> DeletePlan:
     """Return what is deleted now of what a dry run saw: only what is unchanged.
 
@@ -229,7 +253,7 @@ def since(now: DeletePlan, seen: DeletePlan) -> DeletePlan:
             id=one.id,
             name=one.name,
             reason=DeleteReason.NOT_SELECTED,
-            detail="it is gone, or is not selected any more",
+            detail="it does not meet the selection any more",
         )
         for one in seen.deletions
         if one.id not in listed
@@ -238,9 +262,9 @@ def since(now: DeletePlan, seen: DeletePlan) -> DeletePlan:
 
 
 def _still(step: DeleteStep, planned: Mapping[int, DeleteStep]) -> DeleteStep:
-    if step.step != "delete" or step.state is None:
-        return step
     before = planned.get(step.id)
+    if step.step != "delete" or step.state is None:
+        return step if before is None else msgspec.structs.replace(step, name=before.name)
     if before is None or before.state is None:
         return msgspec.structs.replace(
             step,
@@ -250,9 +274,7 @@ def _still(step: DeleteStep, planned: Mapping[int, DeleteStep]) -> DeleteStep:
         )
     if is_unchanged(before, step.state, step.tasks):
         return step
-    return msgspec.structs.replace(
-        step, step="skip", reason=DeleteReason.CHANGED, detail="it changed since the dry run"
-    )
+    return msgspec.structs.replace(step, step="skip", reason=DeleteReason.CHANGED, detail=_CHANGED)
 
 
 def is_unchanged(step: DeleteStep, state: TargetState, tasks: Sequence[int]) -> bool:
@@ -262,6 +284,40 @@ def is_unchanged(step: DeleteStep, state: TargetState, tasks: Sequence[int]) -> 
         and outdated(step.state, state) is None
         and step.tasks == tuple(tasks)
     )
+
+
+def unknown_deletions(lines: Iterable[object]) -> list[tuple[TargetKind, DeleteStep]]:
+    """Return what a log says was to be deleted, where it does not say what came of it.
+
+    Args:
+        lines: The log's lines. Lines that are none of deletions are passed over.
+    """
+    found: dict[tuple[TargetKind, int], DeleteStep] = {}
+    for line in lines:
+        try:
+            one = msgspec.convert(line, _LogLine)
+        except msgspec.ValidationError:
+            continue
+        key = one.target, one.id
+        if one.what in _UNKNOWN:
+            found[key] = DeleteStep(
+                step="delete",
+                id=one.id,
+                name=one.name,
+                reason=DeleteReason.SELECTED,
+                tasks=one.tasks,
+            )
+        else:
+            found.pop(key, None)
+    return [(target, step) for (target, _), step in found.items()]
+
+
+class _LogLine(msgspec.Struct):
+    what: str
+    target: TargetKind
+    id: int
+    name: str = ""
+    tasks: tuple[int, ...] = ()
 
 
 def wrong_number(expect: int, plan: DeletePlan) -> str | None:

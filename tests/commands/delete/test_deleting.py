@@ -84,11 +84,50 @@ async def test_what_changed_since_the_dry_run_stays(cvat: Serving, log: Path) ->
     plan = await ac.plan_delete(cvat.client, some(1, 2), options=options(log))
     cvat.server.edit_task(2)
     report = await ac.delete(cvat.client, some(1, 2), expect=2, plan=plan, options=options(log))
-    assert actions(report) == {1: "deleted: selected", 2: "skipped: changed"}
+    assert actions(report) == {1: "deleted: selected", 2: "passed over: changed"}
     assert 2 in cvat.server.tasks
+    assert not report.ok
+    assert [one.task_id for one in report.passed_over] == [2]
+    with pytest.raises(
+        ac.TasksFailedError, match=r"1 of 2 tasks were passed over\. The first: task 2"
+    ):
+        report.raise_for_failures()
     # Again, after what was done: the number stays that of the dry run.
     report = await ac.delete(cvat.client, some(1, 2), expect=2, plan=plan, options=options(log))
-    assert actions(report) == {1: "skipped: gone", 2: "skipped: changed"}
+    assert actions(report) == {1: "skipped: gone", 2: "passed over: changed"}
+
+
+async def test_what_left_the_selection_stays(cvat: Serving, log: Path) -> None:
+    (task,) = (await cvat.client.tasks(some(1))).tasks
+    selection = ac.Selection(name=task.name)
+    plan = await ac.plan_delete(cvat.client, selection, options=options(log))
+    cvat.server.rename_task(1, "another name")
+    shown = await ac.plan_delete(cvat.client, selection, expect=1, plan=plan, options=options(log))
+    assert [(step.id, str(step.reason)) for step in shown.steps] == [(1, "not selected")]
+    report = await ac.delete(cvat.client, selection, expect=1, plan=plan, options=options(log))
+    assert actions(report) == {1: "passed over: not selected"}
+    assert 1 in cvat.server.tasks
+
+
+async def test_what_is_gone_since_the_dry_run_is_no_failure(cvat: Serving, log: Path) -> None:
+    (task,) = (await cvat.client.tasks(some(1))).tasks
+    selection = ac.Selection(name=task.name)
+    plan = await ac.plan_delete(cvat.client, selection, options=options(log))
+    cvat.server.delete_task(1)
+    report = await ac.delete(cvat.client, selection, expect=1, plan=plan, options=options(log))
+    assert actions(report) == {1: "skipped: gone"}
+    assert report.outcomes[0].name == task.name
+    assert report.ok
+
+
+async def test_a_plan_says_whether_its_number_would_be_refused(cvat: Serving, log: Path) -> None:
+    plan = await ac.plan_delete(cvat.client, some(1, 2), expect=3, options=options(log))
+    assert "2 tasks would go, and --expect is 3" in str(plan.guard)
+    right = await ac.plan_delete(cvat.client, some(1), expect=1, options=options(log))
+    assert right.guard is None
+    for wrong in ({"expect": "3"}, {"plan": "plan.json"}):
+        with pytest.raises(TypeError):
+            await ac.plan_delete(cvat.client, some(1), **wrong)  # type: ignore[arg-type]
 
 
 async def test_what_changes_during_the_run_stays(cvat: Serving, log: Path) -> None:
@@ -100,7 +139,11 @@ async def test_what_changes_during_the_run_stays(cvat: Serving, log: Path) -> No
     report = await ac.delete(
         cvat.client, some(1, 2, 3), expect=3, options=options(log), on_event=on_event
     )
-    assert actions(report) == {1: "skipped: changed", 2: "skipped: gone", 3: "deleted: selected"}
+    assert actions(report) == {
+        1: "passed over: changed",
+        2: "skipped: gone",
+        3: "deleted: selected",
+    }
     assert sorted(cvat.server.tasks) == [1, 4]
     assert noted(log)[:2] == [("passed over", 1), ("gone", 2)]
 
@@ -111,7 +154,7 @@ async def test_tasks_with_open_issues_stay(cvat: Serving, log: Path) -> None:
     cvat.server.add_issue(job.id, "look")
     cvat.server.add_issue(other.id, "done", resolved=True)
     report = await ac.delete(cvat.client, some(1, 2), expect=1, options=options(log))
-    assert actions(report) == {1: "skipped: open issues", 2: "deleted: selected"}
+    assert actions(report) == {1: "passed over: open issues", 2: "deleted: selected"}
     given = options(log, lose_issues=True)
     assert (await ac.delete(cvat.client, some(1), expect=1, options=given)).ok
     assert sorted(cvat.server.tasks) == [3, 4]
@@ -155,7 +198,7 @@ async def test_a_backup_that_goes_during_the_run_keeps_its_task(
 
     given = options(log, require_backup=dest)
     report = await ac.delete(cvat.client, some(1), expect=1, options=given, on_event=on_event)
-    assert actions(report) == {1: "skipped: no backup"}
+    assert actions(report) == {1: "passed over: no backup"}
     assert 1 in cvat.server.tasks
 
 
@@ -183,9 +226,9 @@ async def test_projects_go_with_their_tasks(cvat: Serving, log: Path, tmp_path: 
 
     cvat.server.edit_task(inside[0])
     report = await ac.delete(cvat.client, selection, expect=plan.count, plan=plan, options=given)
-    assert actions(report) == {chosen: "skipped: changed"}
+    assert actions(report) == {chosen: "passed over: changed"}
     report = await ac.delete(cvat.client, selection, expect=0, options=safe)
-    assert actions(report) == {chosen: "skipped: no backup"}
+    assert actions(report) == {chosen: "passed over: no backup"}
     await ac.backup(cvat.client, dest, only, options=ac.BackupOptions(durable=False))
     report = await ac.delete(cvat.client, selection, expect=plan.count, options=safe)
     assert actions(report) == {chosen: "deleted: selected"}

@@ -14,8 +14,10 @@ from asynccvat.core.plans.delete import (
     DeletePlan,
     DeleteReason,
     TargetFacts,
+    may_still_go,
     plan_delete,
     since,
+    unknown_deletions,
     wrong_number,
 )
 from asynccvat.core.records.backups import TargetState
@@ -102,6 +104,50 @@ def test_only_what_the_dry_run_saw_unchanged_is_deleted() -> None:
         8: DeleteReason.ISSUES,
         4: DeleteReason.NOT_SELECTED,
     }
+
+
+def test_what_stays_against_the_order_is_a_refusal() -> None:
+    assert {reason.value for reason in DeleteReason if reason.is_refusal} == {
+        "open issues", "no backup", "changed", "not selected",
+    }  # fmt: skip
+
+
+def test_what_is_gone_keeps_the_name_that_the_dry_run_saw() -> None:
+    left = since(plan(missing=(1, 9)), plan(task(1)))
+    assert [(step.id, step.name, step.reason) for step in left.steps] == [
+        (1, "a", DeleteReason.GONE),
+        (9, "", DeleteReason.GONE),
+    ]
+
+
+def test_a_target_may_go_while_it_is_what_was_seen() -> None:
+    (seen,) = plan(task(1)).steps
+    other = msgspec.structs.replace(STATE, jobs="other")
+    assert may_still_go(seen, task(1), lose_issues=False) is None
+    for now, reason in (
+        (task(1, state=other), DeleteReason.CHANGED),
+        (task(1, issues=1), DeleteReason.ISSUES),
+        (task(1, unsaved="no"), DeleteReason.BACKUP),
+    ):
+        found = may_still_go(seen, now, lose_issues=False)
+        assert found is not None
+        assert found[0] is reason
+    assert may_still_go(seen, task(1, issues=1), lose_issues=True) is None
+
+
+def test_the_log_tells_which_calls_were_never_answered() -> None:
+    def line(what: str, number: int, target: str = "task") -> dict[str, object]:
+        return {"what": what, "target": target, "id": number, "name": "a"}
+
+    lines = (
+        line("delete", 1), line("deleted", 1), line("delete", 2), line("delete", 3),
+        line("unknown", 3), line("delete", 4, "project"), line("gone", 5), line("delete", 6),
+        line("refused", 6), "no line", {"what": "delete"}, line("delete", 7, "elsewhere"),
+    )  # fmt: skip
+    found = unknown_deletions(lines)
+    assert [(str(target), step.id) for target, step in found] == [
+        ("task", 2), ("task", 3), ("project", 4),
+    ]  # fmt: skip
 
 
 def test_unknown_media_are_never_unchanged() -> None:
